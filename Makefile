@@ -1,0 +1,48 @@
+# What a person types; CI types the same.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+
+.PHONY: run lab test check lint types lock notebooks clean
+
+run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
+	$(BIN)/runbook run --sandbox approved
+
+lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
+	$(BIN)/jupyter lab notebooks/01_partner_app.ipynb
+
+test: $(VENV)/.installed-tests  ## every test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: lint types test  ## what CI runs
+
+lint: $(VENV)/.installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-tests
+	$(BIN)/mypy
+
+notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
+	$(BIN)/runbook notebooks
+
+lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
+	$(LOCK) pyproject.toml --output-file requirements.txt
+	$(LOCK) --group test --constraint requirements.txt --output-file tests/requirements.txt
+	echo "-e ." >>requirements.txt
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""The Facebook Marketing runbook: prove each step of embedding the connector."""
