@@ -1,1 +1,1 @@
-"""."""
+"""Clients of the remote systems; every request goes through `transport`."""

@@ -1,0 +1,159 @@
+"""
+The connection as a user's token has it: validity, grants, and data that can be read.
+
+Every call is signed with `appsecret_proof`. Of a lead only its id and time
+are read: what a customer wrote is nobody's evidence.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from runbook_lib.checks.context import CheckContext
+from runbook_lib.procedure import Finding, Outcome
+from runbook_lib.redaction import Secret
+from runbook_lib.remote.graph import Graph
+
+__all__ = ["lead_data_is_readable", "marketing_data_is_readable", "user_token_is_valid"]
+
+_ENDS_SOON = timedelta(days=14)
+_LEADS = "leads_retrieval"
+
+
+def user_token_is_valid(context: CheckContext) -> Finding:
+    """
+    Have Facebook inspect the token: its app, validity, scopes and ends (Graph: debug_token).
+
+    The grants are read a second time from `/me/permissions`, which knows
+    of those that the person declined.
+    """
+    token = context.secrets["user_access_token"]
+    graph = context.app_graph()
+    inspected = graph.get("debug_token", context.app_token(), input_token=token.reveal())
+    data = inspected.get("data") or {}
+    problem = _token_problem(context, data)
+    if problem:
+        return Finding(outcome=Outcome.FAILED, reason=problem)
+    rows = context.user_graph().rows("me/permissions", token)
+    granted = {str(row["permission"]) for row in rows if row.get("status") == "granted"}
+    lacking = [name for name in context.names("permissions") if name not in granted]
+    if lacking:
+        declined = [str(row["permission"]) for row in rows if row.get("status") == "declined"]
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"The token lacks {', '.join(lacking)}"
+            + (f" (declined: {', '.join(declined)})." if declined else "."),
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"The token is this app's, valid {_until(data.get('expires_at'))}, and grants "
+        f"{', '.join(context.names('permissions'))}.",
+        warnings=tuple(_end_warnings(context, data)),
+        limits=tuple(_narrowed(data)),
+    )
+
+
+def marketing_data_is_readable(context: CheckContext) -> Finding:
+    """Read the person's ad accounts and pages."""
+    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    accounts = graph.rows("me/adaccounts", token, fields="id,name", limit="25")
+    pages = graph.rows("me/accounts", token, fields="id,name", limit="25")
+    seen = f"{len(accounts)} ad account(s) and {len(pages)} page(s)"
+    if not accounts and not pages:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason="Facebook answers, but this person has no ad account and no page to read.",
+        )
+    return Finding(outcome=Outcome.VERIFIED, reason=f"The token reads {seen}.")
+
+
+def lead_data_is_readable(context: CheckContext) -> Finding | None:
+    """
+    Read a page's lead forms, one lead, and Lead Access Manager's view of this person.
+
+    Returns `None` where `leads_retrieval` is not among the permissions. A
+    page token is taken from `/me/accounts` and forgotten.
+    """
+    if _LEADS not in context.names("permissions"):
+        return None
+    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    pages = graph.rows("me/accounts", token, fields="id,access_token", limit="25")
+    for page in pages:
+        page_token = Secret(str(page.get("access_token", "")))
+        context.session.redactor.learn(page_token)
+        page_id = str(page["id"])
+        forms = graph.rows(f"{page_id}/leadgen_forms", page_token, fields="id,name", limit="5")
+        if forms:
+            return _read_lead(context, graph, page_id, page_token, str(forms[0]["id"]))
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"None of {len(pages)} page(s) has a lead form, so no lead could be read.",
+    )
+
+
+def _read_lead(
+    context: CheckContext, graph: Graph, page_id: str, page_token: Secret, form_id: str
+) -> Finding:
+    access = _lead_access(context, graph, page_id, page_token)
+    if access.get("can_access_lead") is False:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Lead Access Manager of page {page_id} denies this person leads: "
+            f"{access.get('failure_reason') or 'no reason given'} "
+            f"{access.get('failure_resolution') or ''}".strip(),
+        )
+    leads = graph.rows(f"{form_id}/leads", page_token, fields="id,created_time", limit="1")
+    if not leads:
+        return Finding(
+            outcome=Outcome.VERIFIED,
+            reason=f"Form {form_id} of page {page_id} may be read; it holds no lead yet.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not asked.",
+    )
+
+
+def _lead_access(
+    context: CheckContext, graph: Graph, page_id: str, page_token: Secret
+) -> dict[str, Any]:
+    user = graph.get("me", context.secrets["user_access_token"], fields="id")
+    fields = f"has_lead_access.user_id({user['id']})"
+    access = graph.get(page_id, page_token, fields=fields).get("has_lead_access")
+    return access if isinstance(access, dict) else {}
+
+
+def _token_problem(context: CheckContext, data: dict[str, Any]) -> str:
+    error = data.get("error") or {}
+    if str(data.get("app_id", "")) not in ("", context.text("app_id")):
+        return f"The token belongs to app {data['app_id']}, not to {context.text('app_id')}."
+    if data.get("is_valid") is not True:
+        code = "/".join(str(error[key]) for key in ("code", "subcode") if key in error)
+        said = f" ({error.get('message', 'no reason given')}, {code})" if error else ""
+        return f"The token is not valid{said}. Sign in anew for a fresh one."
+    return ""
+
+
+def _until(expires_at: Any) -> str:
+    if not expires_at:
+        return "without an end"
+    return f"until {datetime.fromtimestamp(int(expires_at), UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _end_warnings(context: CheckContext, data: dict[str, Any]) -> list[str]:
+    warnings = []
+    for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
+        end = data.get(field)
+        if end and datetime.fromtimestamp(int(end), UTC) - context.now < _ENDS_SOON:
+            warnings.append(f"{what} ends soon: {_until(end)}. The person must consent again.")
+    return warnings
+
+
+def _narrowed(data: dict[str, Any]) -> list[str]:
+    """Say where a scope holds for some targets only (`granular_scopes`)."""
+    return [
+        f"{scope.get('scope')} beyond its {len(scope['target_ids'])} chosen target(s)."
+        for scope in data.get("granular_scopes") or ()
+        if isinstance(scope, dict) and scope.get("target_ids")
+    ]

@@ -1,0 +1,132 @@
+"""
+What a check is given: typed values, credentials, a recording session, the run's tokens.
+
+How the run gathers these is its own business; a check sees nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from runbook_lib.errors import OAuthError, RunbookError, TokenRequestError
+from runbook_lib.procedure import Attestation, Value
+from runbook_lib.redaction import Secret
+from runbook_lib.remote.cyclr import Cyclr, request_api_token
+from runbook_lib.remote.graph import Graph
+from runbook_lib.remote.oauth import request_token_by_client_credentials
+from runbook_lib.remote.transport import Session
+
+__all__ = ["CheckContext", "TokenShelf"]
+
+
+class TokenShelf:
+    """Tokens issued during one run, kept in memory only; each is asked for once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tokens: dict[str, Secret] = {}
+        self._refusals: dict[str, RunbookError] = {}
+
+    def get(self, name: str, issue: Callable[[], Secret]) -> Secret:
+        """Return the token called `name`; the first caller has it issued, or raises for all."""
+        with self._lock:
+            if name in self._refusals:
+                raise self._refusals[name]
+            if name not in self._tokens:
+                try:
+                    self._tokens[name] = issue()
+                except OAuthError as error:
+                    self._refusals[name] = error
+                    raise
+            return self._tokens[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckContext:
+    """
+    What one check may use.
+
+    `now` is the run's clock reading; `attestation` what a person said of
+    this step; `announce_change` writes to the journal before a remote
+    system is altered.
+    """
+
+    values: Mapping[str, Value]
+    secrets: Mapping[str, Secret]
+    session: Session
+    now: datetime
+    tokens: TokenShelf = field(default_factory=TokenShelf)
+    attestation: Attestation | None = None
+    announce_change: Callable[[str], None] = lambda _: None
+
+    def text(self, name: str) -> str:
+        """Return the value of a text input, empty where it is not known."""
+        return str(self.values.get(name, ""))
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return the value of an input that is a list of names."""
+        value = self.values.get(name, ())
+        return value if isinstance(value, tuple) else ()
+
+    def app_graph(self) -> Graph:
+        """Return the Graph client for calls with the app's own token."""
+        return Graph(
+            self.session,
+            base_url=self.text("graph_url"),
+            version=self.text("graph_version"),
+        )
+
+    def user_graph(self) -> Graph:
+        """Return the Graph client that signs each call with `appsecret_proof`."""
+        return Graph(
+            self.session,
+            base_url=self.text("graph_url"),
+            version=self.text("graph_version"),
+            app_secret=self.secrets["app_secret"],
+        )
+
+    def app_token(self) -> Secret:
+        """
+        Return the app access token, issued once a run.
+
+        Raises `OAuthError` where Facebook refuses the app's credentials.
+        """
+
+        def issue() -> Secret:
+            try:
+                return request_token_by_client_credentials(
+                    self.session,
+                    self.app_graph().token_endpoint,
+                    client_id=self.text("app_id"),
+                    client_secret=self.secrets["app_secret"],
+                ).value
+            except TokenRequestError as error:
+                msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
+                raise OAuthError(msg, next_step=error.diagnostics()) from error
+
+        return self.tokens.get("app", issue)
+
+    def cyclr(self) -> Cyclr:
+        """
+        Return the Cyclr client of the account.
+
+        Raises `CyclrAPIError` where Cyclr refuses its API credentials.
+        """
+        token = self.tokens.get(
+            "cyclr",
+            lambda: request_api_token(
+                self.session,
+                self.text("cyclr_api_url"),
+                client_id=self.text("cyclr_client_id"),
+                client_secret=self.secrets["cyclr_client_secret"],
+            ),
+        )
+        return Cyclr(
+            self.session,
+            base_url=self.text("cyclr_api_url"),
+            token=token,
+            account=self.text("account_api_id"),
+        )

@@ -1,0 +1,152 @@
+"""
+The form of what an operator types, before any network is asked.
+
+Each function takes text and returns the value as it is used, or raises
+`ValueError` in the operator's words. A secret's text is never quoted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import idna
+
+__all__ = [
+    "address",
+    "app_id",
+    "app_secret",
+    "domain_name",
+    "graph_version",
+    "opaque_secret",
+    "permission_names",
+    "web_address",
+]
+
+_HTTPS_PORT = 443
+_APP_ID = re.compile(r"[0-9]{8,20}")
+_APP_SECRET = re.compile(r"[0-9a-f]{32}")
+_PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
+
+
+def domain_name(text: str) -> str:
+    """
+    Return the host name in lower case and ASCII (RFC 5891 for other scripts).
+
+    A whole address is understood: scheme, path, port 443 and a trailing dot
+    are dropped.
+    """
+    typed = text.strip()
+    try:
+        parts = urlsplit(typed if "//" in typed else f"//{typed}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("this is not a domain name; it looks like acme-h.cyclr.com") from None
+    if parts.username or parts.password:
+        raise ValueError("a domain name holds no user name or password; leave out what is before @")
+    if parts.scheme not in ("", "https"):
+        raise ValueError(f"the callback is reached over https, not {parts.scheme}")
+    if port not in (None, _HTTPS_PORT):
+        raise ValueError(f"a Service Domain has no port; leave out :{port}")
+    return _ascii(host.rstrip("."))
+
+
+def app_id(text: str) -> str:
+    """Return the App ID: digits only, as Settings > Basic shows it."""
+    typed = text.strip()
+    if not _APP_ID.fullmatch(typed):
+        raise ValueError("an App ID is a number of 15 or 16 digits, as Settings > Basic shows it")
+    return typed
+
+
+def app_secret(text: str) -> str:
+    """Return the App Secret: 32 hexadecimal characters."""
+    typed = text.strip()
+    if not _APP_SECRET.fullmatch(typed):
+        raise ValueError(
+            "an App Secret has 32 characters, 0-9 and a-f; "
+            "press Show in Settings > Basic and copy it whole"
+        )
+    return typed
+
+
+def opaque_secret(text: str) -> str:
+    """Return a credential of unknown form; only blanks within it are refused."""
+    typed = text.strip()
+    if not typed or len(typed.split()) > 1:
+        raise ValueError("a credential holds no blanks; copy it again, whole")
+    return typed
+
+
+def permission_names(text: str) -> tuple[str, ...]:
+    """Return the permissions, `public_profile` first, each once; commas or blanks between them."""
+    names = [name for name in re.split(r"[,\s]+", text.strip()) if name]
+    for name in names:
+        if not _PERMISSION.fullmatch(name):
+            raise ValueError(f"{name!r} is not a permission; one looks like leads_retrieval")
+    return tuple(dict.fromkeys(["public_profile", *names]))
+
+
+def graph_version(text: str) -> str:
+    """Return the Graph version, with its v."""
+    typed = text.strip().lower()
+    if not _VERSION.fullmatch(typed):
+        raise ValueError("a Graph version looks like v26.0")
+    return typed
+
+
+def web_address(text: str) -> str:
+    """Return the base address of a remote system, without a slash at its end."""
+    typed = text.strip()
+    parts = urlsplit(typed)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("this is not a web address; it begins with https://")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("credentials go over https only; plain http is for loopback addresses")
+    return typed.rstrip("/")
+
+
+def address(text: str) -> str:
+    """Return `host:port`."""
+    host, _, port = text.strip().rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("this is not an address; one looks like 127.0.0.1:8443")
+    return text.strip()
+
+
+def moment(text: str) -> str:
+    """Return an RFC 3339 time in UTC; a date alone means its first second."""
+    typed = text.strip()
+    try:
+        parsed = datetime.fromisoformat(typed)
+    except ValueError:
+        raise ValueError(f"{typed!r} is not a time; one looks like 2026-11-24T09:30:00Z") from None
+    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _ascii(host: str) -> str:
+    if not host or _is_ip_address(host):
+        raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
+    try:
+        name = idna.encode(host, uts46=True, std3_rules=True).decode()
+    except idna.IDNAError:
+        raise ValueError(f"{host!r} is not a domain name; it looks like acme-h.cyclr.com") from None
+    if "." not in name:
+        raise ValueError(f"{host!r} is only part of a domain name; it looks like acme-h.cyclr.com")
+    return name
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_ip_address(host) and ipaddress.ip_address(host).is_loopback)

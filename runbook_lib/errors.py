@@ -1,0 +1,192 @@
+"""
+Every error that the runbook raises on purpose, and what the operator does next.
+
+Nothing else lives here: no logic, no text of a step. Messages and
+diagnostics never hold a secret.
+
+* RunbookError
+  x SettingsError
+  x JournalError
+  x OAuthError      TokenRequestError
+  x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
+                    ThrottledError, UnexpectedAnswerError
+  x StepError       UnknownStepError
+  x EvidenceError   LeakError, ChainError
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "ChainError",
+    "CyclrAPIError",
+    "EvidenceError",
+    "ExitCode",
+    "GraphAPIError",
+    "JournalError",
+    "LeakError",
+    "OAuthError",
+    "RemoteError",
+    "RunbookError",
+    "SettingsError",
+    "StepError",
+    "ThrottledError",
+    "TokenRequestError",
+    "UnexpectedAnswerError",
+    "UnknownStepError",
+    "UnreachableError",
+]
+
+
+class ExitCode(IntEnum):
+    """What the process says with its last breath; a contract with scripts."""
+
+    COMPLETE = 0
+    FAILED = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    REFUSED = 4
+    INTERRUPTED = 130
+
+
+class RunbookError(Exception):
+    """The root: a message in the operator's words, and the next thing to do."""
+
+    exit_code = ExitCode.INCOMPLETE
+    next_step = "Run `runbook doctor` to see what this machine lacks."
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message)
+        if next_step is not None:
+            self.next_step = next_step
+
+    def diagnostics(self) -> str:
+        """Say what the operator does next."""
+        return self.next_step
+
+
+class SettingsError(RunbookError):
+    """A parameter, the environment or `.env` is unusable; nothing was done."""
+
+    exit_code = ExitCode.USAGE
+    next_step = (
+        "Correct the setting and run again; nothing was done. `.env.example` lists them all."
+    )
+
+
+class JournalError(RunbookError):
+    """The journal could not be written; what it already held is intact."""
+
+    next_step = (
+        "Free space or permit writing in the evidence folder, then run again: "
+        "the journal still holds everything that was written before."
+    )
+
+
+class OAuthError(RunbookError):
+    """An OAuth 2.0 exchange failed (RFC 6749)."""
+
+
+class RemoteError(RunbookError):
+    """Facebook or Cyclr could not be asked, or did not give an answer that counts."""
+
+    next_step = "Run again later; what was already checked is in the journal."
+
+
+class TokenRequestError(OAuthError):
+    """The token endpoint refused (RFC 6749 §5.2); Graph's own error fields are kept."""
+
+    next_step = "Compare the App ID and App Secret with Settings > Basic of the app."
+
+    def __init__(self, message: str, *, status: int, code: int | None, trace_id: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.trace_id = trace_id
+
+
+class GraphAPIError(RemoteError):
+    """Graph answered with an error object (Graph API: Handle Errors)."""
+
+    next_step = "Look the code up in Graph's error reference; quote the fbtrace_id to Facebook."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: int | None,
+        error_subcode: int | None = None,
+        trace_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.error_subcode = error_subcode
+        self.trace_id = trace_id
+
+
+class CyclrAPIError(RemoteError):
+    """Cyclr's API answered with an error; `message` is Cyclr's own."""
+
+    next_step = "Check the Cyclr API credentials and the Account API ID in the Cyclr console."
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class UnreachableError(RemoteError):
+    """No answer came back: name resolution, connection, TLS or time-out."""
+
+    next_step = (
+        "Check the network, a proxy or a firewall between here and that host, then run again."
+    )
+
+
+class ThrottledError(RemoteError):
+    """The remote system asks to wait; nothing further is sent to it."""
+
+    next_step = "Wait as long as the message says, then run again."
+
+
+class UnexpectedAnswerError(RemoteError):
+    """An answer came back that is not what the API documents (not JSON, no such field)."""
+
+    next_step = "Run again; if it stays, something between here and the API answers in its place."
+
+
+class StepError(RunbookError):
+    """A step was used in a way that the procedure does not allow."""
+
+
+class UnknownStepError(StepError):
+    """No step of the procedure has this id."""
+
+    exit_code = ExitCode.USAGE
+    next_step = "Run `runbook status` to see the ids of all steps."
+
+
+class EvidenceError(RunbookError):
+    """Evidence cannot be trusted or may not leave."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class LeakError(EvidenceError):
+    """A secret was found in a file that was about to become evidence."""
+
+    next_step = (
+        "The evidence was not sealed. Report this as a defect, with the file and step named here; "
+        "rotate the credential if the file was shared."
+    )
+
+
+class ChainError(EvidenceError):
+    """The journal's hash chain is broken: a line was altered, removed or moved."""
+
+    next_step = (
+        "Keep the file as it is for whoever investigates. Restore the journal from a sealed "
+        "bundle, or move it away to begin a new one."
+    )

@@ -1,0 +1,240 @@
+"""
+History: journal lines folded to what can be said of a tenant and of one run.
+
+Pure: lines and a procedure in, a state out. Nothing here reads a file or
+asks a remote system, and nothing is stored that can be derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from runbook_lib.journal import Entry, EventType
+from runbook_lib.procedure import (
+    Attestation,
+    Conclusion,
+    Exchange,
+    Finding,
+    Outcome,
+    Procedure,
+    Skip,
+    Step,
+    Value,
+    conclude,
+)
+
+__all__ = [
+    "History",
+    "RunOutcome",
+    "RunState",
+    "StepState",
+    "finding_from_document",
+    "finding_to_document",
+    "fold",
+]
+
+# A run is complete when every step is one of these, or skipped by a person.
+_SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
+
+
+class RunOutcome(StrEnum):
+    """What can be said of a run."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """A step, what was seen and said of it, and what follows."""
+
+    step: Step
+    conclusion: Conclusion
+    findings: tuple[Finding, ...] = ()
+    attestation: Attestation | None = None
+    skip: Skip | None = None
+    checked_on: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing more is to be done."""
+        return self.conclusion.outcome in _SETTLED or self.is_skipped_by_person
+
+    @property
+    def is_skipped_by_person(self) -> bool:
+        """Tell whether a named person left the step out."""
+        return self.conclusion.outcome is Outcome.SKIPPED and self.conclusion.by_person
+
+    @property
+    def is_impossible(self) -> bool:
+        """Tell whether steps that require this one cannot be done."""
+        skipped = self.conclusion.outcome is Outcome.SKIPPED and not self.conclusion.by_person
+        return skipped or self.conclusion.outcome is Outcome.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """One run: its steps in the documented order; `finished_on` empty while it is under way."""
+
+    run_id: str
+    steps: Mapping[str, StepState]
+    started: Mapping[str, Any] = field(default_factory=dict)
+    started_on: str = ""
+    finished_on: str = ""
+    interrupted: str = ""
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """Return what the steps say together."""
+        states = self.steps.values()
+        if any(state.conclusion.outcome is Outcome.FAILED for state in states):
+            return RunOutcome.FAILED
+        if all(state.is_settled for state in states):
+            return RunOutcome.COMPLETE
+        return RunOutcome.INCOMPLETE
+
+    @property
+    def facts(self) -> dict[str, Value]:
+        """Return what the checks of this run found out, later findings last."""
+        findings = [finding for state in self.steps.values() for finding in state.findings]
+        return {name: value for finding in findings for name, value in finding.facts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A tenant's journal, sorted by what it tells; people's words hold across runs."""
+
+    entries: Sequence[Entry]
+
+    @property
+    def attestations(self) -> dict[str, Attestation]:
+        """Return the newest attestation of each step."""
+        return {
+            entry.step: Attestation(step=entry.step, **entry.data)
+            for entry in self.entries
+            if entry.type == EventType.STEP_ATTESTED
+        }
+
+    @property
+    def skips(self) -> dict[str, Skip]:
+        """Return the newest skip of each step that no later attestation overtook."""
+        skips: dict[str, Skip] = {}
+        for entry in self.entries:
+            if entry.type == EventType.STEP_SKIPPED:
+                skips[entry.step] = Skip(step=entry.step, **entry.data)
+            elif entry.type == EventType.STEP_ATTESTED:
+                skips.pop(entry.step, None)
+        return skips
+
+    @property
+    def inputs(self) -> dict[str, Value]:
+        """Return the values that people gave earlier, newest last; never a secret."""
+        return {
+            entry.data["name"]: _value(entry.data["value"])
+            for entry in self.entries
+            if entry.type == EventType.INPUT_GIVEN
+        }
+
+    @property
+    def last_run(self) -> str:
+        """Return the id of the newest run, empty where there was none."""
+        return next(
+            (e.run_id for e in reversed(self.entries) if e.type == EventType.RUN_STARTED), ""
+        )
+
+
+def fold(history: History, procedure: Procedure, run_id: str) -> RunState:
+    """
+    Return the state of the run `run_id`.
+
+    Only findings of that run count; what people said counts whenever they
+    said it. A step whose check never returned is `not_run`, whatever the
+    notebook's own record claims.
+    """
+    mine = [entry for entry in history.entries if entry.run_id == run_id]
+    checked = {entry.step: entry for entry in mine if entry.type == EventType.STEP_CHECKED}
+    begun = {entry.step for entry in mine if entry.type == EventType.STEP_STARTED}
+    attestations, skips = history.attestations, history.skips
+    states: dict[str, StepState] = {}
+    for step in procedure.steps:
+        entry = checked.get(step.id)
+        findings = _findings(entry)
+        attestation, skip = attestations.get(step.id), skips.get(step.id)
+        states[step.id] = StepState(
+            step=step,
+            conclusion=conclude(
+                findings,
+                attestation=attestation,
+                skip=skip,
+                obstacle=obstacle(step, states),
+                unchecked=_why_unchecked(entry, is_begun=step.id in begun),
+            ),
+            findings=findings,
+            attestation=attestation,
+            skip=skip,
+            checked_on=entry.at if entry else "",
+        )
+    first = next((entry for entry in mine if entry.type == EventType.RUN_STARTED), None)
+    return RunState(
+        run_id=run_id,
+        steps=states,
+        started=first.data if first else {},
+        started_on=first.at if first else "",
+        finished_on=_when(mine, EventType.RUN_FINISHED),
+        interrupted=_reason(mine, EventType.RUN_INTERRUPTED),
+    )
+
+
+def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
+    """Return why an earlier failure makes `step` impossible, or nothing."""
+    for required in step.requires:
+        state = states.get(required)
+        if state is not None and state.is_impossible:
+            return f"Impossible until {required} ({state.step.title}) is mended."
+    return ""
+
+
+def finding_to_document(finding: Finding) -> dict[str, Any]:
+    """Return `finding` as the JSON document that journal and record hold."""
+    return asdict(finding)
+
+
+def finding_from_document(document: Mapping[str, Any]) -> Finding:
+    """Return the finding that `finding_to_document` wrote."""
+    fields = dict(document)
+    fields["outcome"] = Outcome(fields["outcome"])
+    for name in ("limits", "warnings", "changes"):
+        fields[name] = tuple(fields[name])
+    fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
+    fields["exchanges"] = tuple(Exchange(**exchange) for exchange in fields["exchanges"])
+    return Finding(**fields)
+
+
+def _findings(entry: Entry | None) -> tuple[Finding, ...]:
+    if entry is None:
+        return ()
+    return tuple(finding_from_document(document) for document in entry.data["findings"])
+
+
+def _why_unchecked(entry: Entry | None, *, is_begun: bool) -> str:
+    if entry is not None:
+        return str(entry.data.get("unchecked", ""))
+    return (
+        "The check was cut off before it could tell." if is_begun else "This run did not get here."
+    )
+
+
+def _when(entries: Iterable[Entry], event: str) -> str:
+    return next((entry.at for entry in entries if entry.type == event), "")
+
+
+def _reason(entries: Iterable[Entry], event: str) -> str:
+    return next((str(entry.data["reason"]) for entry in entries if entry.type == event), "")
+
+
+def _value(value: Any) -> Value:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,201 @@
+"""
+Secrets that refuse to be shown, and the redactor that removes them from text.
+
+What counts as a form of a secret lives here; where secrets come from
+(settings) and where text goes (journal, notebooks) does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn
+from urllib.parse import quote, quote_plus
+
+__all__ = ["MASK", "RedactingFilter", "Redactor", "Secret", "encoded_forms"]
+
+MASK = "**********"
+
+# NOTE: a form shorter than this would match by accident and eat innocent text.
+SHORTEST_FORM = 5
+
+# User, page and system-user tokens, and app tokens (`APPID|…`): Graph's access-token guide.
+TOKEN_SHAPES = re.compile(r"EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}")
+
+_SENSITIVE_KEY = re.compile(
+    r"access_?token|client_?secret|app_?secret|auth_?value|password|refresh_?token|appsecret_proof"
+    r"|^token$|^code$|^authorization$|^cookie$|^set-cookie$|input_token|fb_exchange_token|logging_token",
+    re.IGNORECASE,
+)
+_SENSITIVE_NAME = re.compile(r"secret|token|password|authvalue", re.IGNORECASE)
+
+
+class Secret:
+    """
+    A credential that prints as `**********` wherever it is printed.
+
+    `reveal()` is the only way to the value, so a search finds every use.
+    Serialising is refused: papermill, logging and multiprocessing would
+    all carry the value off.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the raw value; the caller must not log, store or show it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret('{MASK}')"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be serialised")
+
+
+class Redactor:
+    """
+    Removes every known secret, in every known encoding, from text.
+
+    It learns tokens as they are issued (`learn`), and masks what merely
+    looks like a Facebook token. Safe to use from several threads.
+    """
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        self._lock = threading.Lock()
+        self._forms: tuple[str, ...] = ()
+        for secret in secrets:
+            self.learn(secret)
+
+    def learn(self, secret: Secret) -> None:
+        """Remember `secret` for the life of this redactor."""
+        with self._lock:
+            forms = set(self._forms) | encoded_forms(secret)
+            self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    def redact(self, text: str) -> str:
+        """Return `text` with each secret, and each token-shaped word, replaced by the mask."""
+        spans = [*self._spans(text), *(match.span() for match in TOKEN_SHAPES.finditer(text))]
+        if not spans:
+            return text
+        pieces: list[str] = []
+        end = 0
+        for start, stop in _merged(spans):
+            pieces += [text[end:start], MASK]
+            end = stop
+        return "".join([*pieces, text[end:]])
+
+    def redact_document(self, document: Any) -> Any:
+        """
+        Return a JSON document with secrets masked by value and by the name of their field.
+
+        A remote system may echo a credential that this redactor never
+        saw; the field's name gives it away.
+        """
+        if isinstance(document, str):
+            return self.redact(document)
+        if isinstance(document, Mapping):
+            masked = _masked_fields(document)
+            return {self.redact(str(key)): self.redact_document(masked[key]) for key in document}
+        if isinstance(document, list | tuple):
+            return [self.redact_document(item) for item in document]
+        return document
+
+    def holds_secret(self, text: str) -> bool:
+        """Tell whether `text` still holds a known secret or a token-shaped word."""
+        return TOKEN_SHAPES.search(text) is not None or any(form in text for form in self._forms)
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        for form in self._forms:
+            start = text.find(form)
+            while start >= 0:
+                yield start, start + len(form)
+                start = text.find(form, start + 1)
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts a log record before any handler sees it, traceback included."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite `record` in place and keep it."""
+        record.msg = self._redactor.redact(record.getMessage())
+        record.args = None
+        if record.exc_info:
+            text = logging.Formatter().formatException(record.exc_info)
+            record.exc_text = self._redactor.redact(text)
+            record.exc_info = None
+        return True
+
+
+def encoded_forms(secret: Secret) -> set[str]:
+    r"""
+    Return the texts under which `secret` may travel.
+
+    Raw, URL-encoded, base64 at its three alignments in both alphabets, hex,
+    JSON-escaped (also twice, and with `\/`), HTML-escaped. Values or
+    fragments under five characters are left out: they would match by accident.
+    """
+    value = secret.reveal()
+    raw = value.encode()
+    forms = {value, html.escape(value), html.escape(value, quote=False)}
+    forms |= {raw.hex(), raw.hex().upper()}
+    forms |= set(_url_forms(value)) | set(_json_forms(value)) | set(_base64_forms(raw))
+    return {form for form in forms if len(form) >= SHORTEST_FORM}
+
+
+def _url_forms(value: str) -> Iterator[str]:
+    for form in (quote(value, safe=""), quote(value), quote_plus(value)):
+        yield form
+        yield re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), form)
+
+
+def _json_forms(value: str) -> Iterator[str]:
+    for ascii_only in (True, False):
+        once = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+        yield once
+        yield once.replace("/", "\\/")
+        yield once.replace("/", "\\/").replace("@", "\\u0040")
+        yield json.dumps(once, ensure_ascii=ascii_only)[1:-1]
+
+
+def _base64_forms(raw: bytes) -> Iterator[str]:
+    # NOTE: RFC 4648 §4 packs three bytes into four characters, so a value inside a longer
+    # text stands at one of three alignments; characters shared with a neighbour are cut off.
+    for offset, first in ((0, 0), (1, 2), (2, 3)):
+        last = (offset + len(raw)) * 8 // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(b"\0" * offset + raw).decode()[first:last]
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _masked_fields(document: Mapping[Any, Any]) -> dict[Any, Any]:
+    masked = {
+        key: MASK if _SENSITIVE_KEY.search(str(key)) and isinstance(value, str) and value else value
+        for key, value in document.items()
+    }
+    # NOTE: Cyclr lists properties as {"Name": …, "Value": …}; the value may be a credential.
+    if _SENSITIVE_NAME.search(str(document.get("Name", ""))) and document.get("Value"):
+        masked["Value"] = MASK
+    return masked

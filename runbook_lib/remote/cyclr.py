@@ -1,0 +1,143 @@
+"""
+Cyclr's API (`/v1.0`), as far as the connector's onboarding needs it.
+
+Cyclr's own OAuth credentials are used here; the Facebook pair never is.
+What an answer means for a step is decided in `checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
+from runbook_lib.redaction import Secret
+from runbook_lib.remote.transport import Answer, Request, Session
+
+__all__ = ["Cyclr", "request_api_token", "sign_in_url"]
+
+_PAGE_SIZE = "100"
+
+
+def request_api_token(
+    session: Session, base_url: str, *, client_id: str, client_secret: Secret
+) -> Secret:
+    """
+    Return a Cyclr API token (client credentials; Cyclr: API Authentication).
+
+    Raises `CyclrAPIError` where Cyclr refuses.
+    """
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "client_secret": client_secret.reveal(),
+    }
+    request = Request(method="POST", url=f"{base_url.rstrip('/')}/oauth/token", form=form)
+    answer = session.send(request, is_repeatable=True)
+    document = _checked(answer)
+    value = document.get("access_token") if isinstance(document, dict) else None
+    if not isinstance(value, str) or not value:
+        msg = "Cyclr's token endpoint answered without an access_token."
+        raise UnexpectedAnswerError(msg)
+    token = Secret(value)
+    session.redactor.learn(token)
+    return token
+
+
+class Cyclr:
+    """
+    Cyclr's API at `base_url` for one account.
+
+    `account` is the Account API ID (Accounts > Account Management > Settings).
+    Every call raises `CyclrAPIError` with Cyclr's own message where it refuses.
+    """
+
+    def __init__(self, session: Session, *, base_url: str, token: Secret, account: str) -> None:
+        self._session = session
+        self._base_url = f"{base_url.rstrip('/')}/v1.0"
+        self._headers = {"authorization": f"Bearer {token.reveal()}", "x-cyclr-account": account}
+
+    def find_connectors(self, name: str) -> list[dict[str, Any]]:
+        """Return the library's connectors called exactly `name`; ids differ between instances."""
+        rows = self._rows("connectors", query=name)
+        return [row for row in rows if row.get("Name") == name]
+
+    def account_connectors(self) -> list[dict[str, Any]]:
+        """Return the connectors that are installed in the account."""
+        return self._rows("account/connectors")
+
+    def account_connector(self, identifier: int) -> dict[str, Any]:
+        """Return one installed connector."""
+        return self._object(self._call("GET", f"account/connectors/{identifier}"))
+
+    def install(self, connector: int, name: str) -> dict[str, Any]:
+        """Install the library connector `connector` and return the account connector."""
+        return self._object(self._call("POST", f"connectors/{connector}/install", {"Name": name}))
+
+    def create_account(self, name: str) -> dict[str, Any]:
+        """Create an account called `name` and return it."""
+        return self._object(self._call("POST", "accounts", {"Name": name}))
+
+    def sign_in_token(self, account: str, username: str) -> Secret:
+        """
+        Return a single-use sign-in token of the account, valid for five minutes.
+
+        NOTE: Cyclr creates the user where `username` is unknown.
+        """
+        document = self._call(
+            "POST", f"accounts/{quote(account)}/signintoken", {"Username": username}
+        )
+        token = Secret(str(self._object(document).get("Token", "")))
+        self._session.redactor.learn(token)
+        return token
+
+    def methods(self, connector: int) -> list[dict[str, Any]]:
+        """Return the methods of a library connector."""
+        return self._rows(f"connectors/{connector}/methods")
+
+    def run_method(self, account_connector: int, method: str) -> Any:
+        """Run a method by its `MethodUniqueIdentifier`; return what the provider answered."""
+        return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
+
+    def _rows(self, path: str, **params: str) -> list[dict[str, Any]]:
+        query = urlencode({**params, "pageSize": _PAGE_SIZE})
+        document = self._call("GET", f"{path}?{query}")
+        if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
+            msg = f"Cyclr answered /{path} without a list of objects."
+            raise UnexpectedAnswerError(msg)
+        return document
+
+    def _object(self, document: Any) -> dict[str, Any]:
+        if not isinstance(document, dict):
+            msg = "Cyclr answered without a JSON object."
+            raise UnexpectedAnswerError(msg)
+        return document
+
+    def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
+        request = Request(
+            method=method,
+            url=f"{self._base_url}/{path}",
+            headers=self._headers,
+            document=document,
+        )
+        return _checked(self._session.send(request))
+
+
+def sign_in_url(service_domain: str, account_connector: int, token: Secret, target: str) -> str:
+    """Return the address of Cyclr's connector authentication link (Cyclr: OAuth Authentication)."""
+    query = urlencode({"id": account_connector, "token": token.reveal(), "targetOrigin": target})
+    return f"https://{service_domain}/connectorauth/updateaccountconnectoroauth?{query}"
+
+
+def _checked(answer: Answer) -> Any:
+    if answer.status == 200:
+        return answer.document()
+    try:
+        document = answer.document()
+    except UnexpectedAnswerError:
+        document = {}
+    message = ""
+    if isinstance(document, dict):
+        message = str(document.get("Message") or document.get("error_description") or "")
+    raise CyclrAPIError(message or f"Cyclr answered {answer.status}.", status=answer.status)

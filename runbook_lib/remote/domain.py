@@ -1,0 +1,143 @@
+"""
+The service domain as the internet sees it: name, certificate, pages.
+
+Nothing here knows what Cyclr serves there; `checks` does.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from runbook_lib.errors import UnreachableError
+from runbook_lib.journal import timestamp, utc_now
+from runbook_lib.procedure import Exchange
+from runbook_lib.remote.transport import Answer, Request, Session
+
+__all__ = ["Certificate", "fetch_page", "follow_to_host", "read_certificate", "resolve_name"]
+
+_HTTPS = 443
+_SECONDS = 5.0
+_MOST_HOPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a server showed in the TLS handshake, after it was verified."""
+
+    issuer: str
+    expires_on: datetime
+
+
+def resolve_name(session: Session, host: str) -> tuple[str, ...]:
+    """
+    Return the addresses of `host`.
+
+    Raises `UnreachableError` where the name does not resolve.
+    """
+    began, sent_on = time.perf_counter(), timestamp(utc_now())
+    override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
+    try:
+        found = socket.getaddrinfo(host, _HTTPS, type=socket.SOCK_STREAM) if not override else []
+        addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found)) or (str(override),)
+        error = ""
+    except (OSError, UnicodeError) as failure:
+        addresses, error = (), f"{type(failure).__name__}: the name does not resolve"
+    session.note(
+        Exchange(
+            method="DNS",
+            url=host,
+            sent_on=sent_on,
+            elapsed=round(time.perf_counter() - began, 3),
+            response={"addresses": list(addresses), "overridden": bool(override)},
+            error=error,
+        )
+    )
+    if error:
+        msg = f"{host} does not resolve: no name server knows it."
+        raise UnreachableError(msg, next_step="Check the spelling of the Service Domain.")
+    return addresses
+
+
+def read_certificate(session: Session, host: str) -> Certificate:
+    """
+    Return the certificate that `host` shows on port 443, verified for that name.
+
+    Raises `UnreachableError` where there is no connection or the
+    certificate is not trusted.
+    """
+    began, sent_on = time.perf_counter(), timestamp(utc_now())
+    override = session.transport.connect_to.get(f"{host}:{_HTTPS}", f"{host}:{_HTTPS}")
+    name, _, port = override.rpartition(":")
+    certificate, error = None, ""
+    try:
+        with (
+            socket.create_connection((name, int(port)), timeout=_SECONDS) as plain,
+            session.transport.tls_context().wrap_socket(plain, server_hostname=host) as secure,
+        ):
+            certificate = _certificate(secure.getpeercert() or {})
+    except ssl.SSLCertVerificationError as failure:
+        error = f"its TLS certificate is not trusted ({failure.verify_message})"
+    except OSError as failure:
+        error = f"no TLS connection ({failure.strerror or type(failure).__name__})"
+    session.note(
+        Exchange(
+            method="TLS",
+            url=f"{host}:{_HTTPS}",
+            sent_on=sent_on,
+            elapsed=round(time.perf_counter() - began, 3),
+            response=certificate
+            and {"issuer": certificate.issuer, "expires_on": timestamp(certificate.expires_on)},
+            error=error,
+        )
+    )
+    if certificate is None:
+        msg = f"{host} could not be reached: {error}."
+        raise UnreachableError(msg)
+    return certificate
+
+
+def fetch_page(session: Session, url: str) -> Answer:
+    """Return what `url` answers to a plain GET, whatever its status."""
+    return session.send(Request(method="GET", url=url))
+
+
+def follow_to_host(session: Session, url: str, host: str) -> tuple[str, Answer]:
+    """
+    Follow redirects from `url` until one leads to `host`, which is not asked.
+
+    Returns that address, or an empty one with the answer at which the
+    trail ended. Cookies are kept along the way. Nothing is repeated: the
+    first address may hold a single-use token.
+    """
+    cookies: SimpleCookie = SimpleCookie()
+    for _ in range(_MOST_HOPS):
+        pairs = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+        headers = {"cookie": pairs} if pairs else {}
+        request = Request(method="GET", url=url, headers=headers)
+        answer = session.send(request, is_repeatable=False)
+        for cookie in answer.headers.get_list("set-cookie"):
+            cookies.load(cookie)
+        location = answer.headers.get("location", "")
+        if not location:
+            return "", answer
+        url = urljoin(url, location)
+        if urlsplit(url).netloc == host:
+            return url, answer
+    return "", answer
+
+
+def _certificate(peer: Mapping[str, Any]) -> Certificate:
+    issuer = {key: value for part in peer.get("issuer", ()) for key, value in part}
+    expires = ssl.cert_time_to_seconds(str(peer["notAfter"]))
+    return Certificate(
+        issuer=str(issuer.get("organizationName") or issuer.get("commonName") or "unknown"),
+        expires_on=datetime.fromtimestamp(expires, UTC),
+    )

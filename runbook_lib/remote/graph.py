@@ -1,0 +1,128 @@
+"""
+The Graph API: one pinned version, tokens in a header, errors by their codes.
+
+Which nodes are read and what they prove is decided in `checks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+from runbook_lib.errors import GraphAPIError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.redaction import Secret
+from runbook_lib.remote.transport import Answer, Request, Session
+
+__all__ = ["DEFAULT_VERSION", "VERSION_ENDS", "Graph", "appsecret_proof"]
+
+DEFAULT_VERSION = "v26.0"
+
+# The day from which a version is no longer served (Graph API changelog, as of November 2026).
+# `None`: Facebook has not announced it.
+VERSION_ENDS: Mapping[str, date | None] = {
+    "v20.0": date(2026, 9, 24),
+    "v21.0": date(2027, 1, 21),
+    "v22.0": date(2027, 5, 20),
+    "v23.0": date(2027, 10, 8),
+    "v24.0": date(2028, 2, 18),
+    "v25.0": date(2028, 7, 29),
+    "v26.0": None,
+    "v27.0": None,
+}
+
+# Application, user, page and custom limits, and the business-use-case ones (Graph: Rate Limits).
+_THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
+
+
+class Graph:
+    """
+    The Graph API at `base_url` in `version`, asked through `session`.
+
+    `app_secret` signs calls made with a user's token (`appsecret_proof`).
+    """
+
+    def __init__(
+        self, session: Session, *, base_url: str, version: str, app_secret: Secret | None = None
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._app_secret = app_secret
+        self.version = version
+        self.served_version = ""
+        self.upgrade_warning = ""
+
+    @property
+    def token_endpoint(self) -> str:
+        """Return the address of the token endpoint in this version."""
+        return f"{self._base_url}/{self.version}/oauth/access_token"
+
+    def get(self, path: str, token: Secret, **params: str) -> dict[str, Any]:
+        """
+        Return the document at `path` (`me/accounts`, say), asked with `token`.
+
+        Raises `GraphAPIError` for an error object, `ThrottledError` where a
+        limit is reached, `UnexpectedAnswerError` for anything else.
+        """
+        if self._app_secret is not None:
+            params["appsecret_proof"] = appsecret_proof(self._app_secret, token)
+        query = f"?{urlencode(params, safe=',(){}')}" if params else ""
+        url = f"{self._base_url}/{self.version}/{path.strip('/')}{query}"
+        headers = {"authorization": f"Bearer {token.reveal()}"}
+        request = Request(method="GET", url=url, headers=headers)
+        answer = self._session.send(request, is_transient=_is_transient)
+        self.served_version = answer.headers.get("facebook-api-version", "")
+        self.upgrade_warning = answer.headers.get("x-ad-api-version-warning", "")
+        return _node(answer)
+
+    def rows(self, path: str, token: Secret, **params: str) -> list[dict[str, Any]]:
+        """Return the first page of the edge at `path`; see `get` for what it raises."""
+        data = self.get(path, token, **params).get("data")
+        if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+            msg = f"Graph answered /{path} without a list of rows."
+            raise UnexpectedAnswerError(msg)
+        return data
+
+
+def appsecret_proof(app_secret: Secret, token: Secret) -> str:
+    """Return the hex HMAC-SHA256 of `token` under `app_secret` (Graph: Securing Requests)."""
+    return hmac.new(
+        app_secret.reveal().encode(), token.reveal().encode(), hashlib.sha256
+    ).hexdigest()
+
+
+def _node(answer: Answer) -> dict[str, Any]:
+    document = answer.document()
+    if not isinstance(document, dict):
+        msg = f"Graph answered {answer.status} without a JSON object."
+        raise UnexpectedAnswerError(msg)
+    error = document.get("error")
+    if not isinstance(error, dict):
+        if answer.status != 200:
+            msg = f"Graph answered {answer.status} without an error object."
+            raise UnexpectedAnswerError(msg)
+        return document
+    message, code = str(error.get("message", "")), error.get("code")
+    if code in _THROTTLED:
+        msg = f"Facebook limits the number of calls ({message})"
+        raise ThrottledError(msg)
+    raise GraphAPIError(
+        message,
+        status=answer.status,
+        code=code,
+        error_subcode=error.get("error_subcode"),
+        trace_id=str(error.get("fbtrace_id", "")),
+    )
+
+
+def _is_transient(answer: Answer) -> bool:
+    try:
+        error = answer.document().get("error", {})
+    except (UnexpectedAnswerError, AttributeError):
+        return True
+    # NOTE: code 2 is "API Service", documented as temporary; code 1 is not told by its number
+    # alone, since a wrong secret has it too.
+    return isinstance(error, dict) and (error.get("is_transient") is True or error.get("code") == 2)

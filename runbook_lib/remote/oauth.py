@@ -1,0 +1,104 @@
+"""
+OAuth 2.0 as Facebook speaks it: grants at the token endpoint, by the RFC's names.
+
+The endpoint answers errors with Graph's error object, not with RFC 6749
+§5.2's; both are understood. What an error means for a step is decided in
+`checks`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError
+from runbook_lib.redaction import Secret
+from runbook_lib.remote.transport import Answer, Request, Session
+
+__all__ = ["AccessToken", "request_token_by_client_credentials", "request_token_by_code"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token response (RFC 6749 §5.1); `expires_in` in seconds where the server says so."""
+
+    value: Secret
+    token_type: str
+    expires_in: int | None
+
+
+def request_token_by_client_credentials(
+    session: Session, endpoint: str, *, client_id: str, client_secret: Secret
+) -> AccessToken:
+    """
+    Ask for an app access token (RFC 6749 §4.4; Graph: Access Tokens, App Access Tokens).
+
+    Sent as a form, so that no URL holds the secret. Safe to repeat. Raises
+    `TokenRequestError` where the server refuses.
+    """
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "client_secret": client_secret.reveal(),
+    }
+    return _request_token(session, endpoint, form, is_repeatable=True)
+
+
+def request_token_by_code(
+    session: Session,
+    endpoint: str,
+    *,
+    client_id: str,
+    client_secret: Secret,
+    redirect_uri: str,
+    code: str,
+) -> AccessToken:
+    """
+    Redeem an authorization code (RFC 6749 §4.1.3).
+
+    Never repeated: a code is single use. Raises `TokenRequestError` where
+    the server refuses.
+    """
+    form = {
+        "client_id": client_id,
+        "client_secret": client_secret.reveal(),
+        "redirect_uri": redirect_uri,
+        "code": code,
+    }
+    return _request_token(session, endpoint, form, is_repeatable=False)
+
+
+def _request_token(
+    session: Session, endpoint: str, form: dict[str, str], *, is_repeatable: bool
+) -> AccessToken:
+    request = Request(method="POST", url=endpoint, form=form)
+    answer = session.send(request, is_repeatable=is_repeatable)
+    document = answer.document()
+    if answer.status != 200 or not isinstance(document, dict) or "error" in document:
+        raise _refusal(answer, document)
+    value = document.get("access_token")
+    if not isinstance(value, str) or not value:
+        msg = f"The token endpoint answered {answer.status} without an access_token."
+        raise UnexpectedAnswerError(msg)
+    token = Secret(value)
+    session.redactor.learn(token)
+    expires_in = document.get("expires_in")
+    return AccessToken(
+        value=token,
+        token_type=str(document.get("token_type", "")),
+        expires_in=expires_in if isinstance(expires_in, int) else None,
+    )
+
+
+def _refusal(answer: Answer, document: Any) -> TokenRequestError:
+    error = document.get("error") if isinstance(document, dict) else None
+    if isinstance(error, dict):
+        return TokenRequestError(
+            str(error.get("message", "")),
+            status=answer.status,
+            code=error.get("code"),
+            trace_id=str(error.get("fbtrace_id", "")),
+        )
+    described = document.get("error_description") if isinstance(document, dict) else None
+    message = str(described or error or f"The token endpoint answered {answer.status}.")
+    return TokenRequestError(message, status=answer.status, code=None)

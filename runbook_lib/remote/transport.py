@@ -1,0 +1,379 @@
+"""
+The one maker of HTTP requests: time-outs, retries, usage limits, records, redaction.
+
+No other module opens a connection. What an answer means is decided by the
+clients above (`graph`, `oauth`, `cyclr`, `domain`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import httpx
+
+from runbook_lib.errors import (
+    RemoteError,
+    ThrottledError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from runbook_lib.journal import timestamp, utc_now
+from runbook_lib.procedure import Exchange
+from runbook_lib.redaction import RedactingFilter, Redactor
+
+__all__ = ["Answer", "Request", "Session", "Transport"]
+
+_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+_ATTEMPTS = 3
+_BACKOFF_SECONDS = 0.25
+# Once a host could not be reached, others need not wait for it again so soon.
+_DOWN_SECONDS = 30.0
+_SERVER_ERRORS = (500, 502, 503, 504)
+# Airbyte's connector pauses above this share of a Graph limit, in percent.
+_USAGE_LIMIT = 95
+_LONGEST_BODY = 8_192
+_KEPT_HEADERS = (
+    "content-type",
+    "facebook-api-version",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "x-ad-account-usage",
+    "x-ad-api-version-warning",
+    "x-app-usage",
+    "x-business-use-case-usage",
+    "x-fb-rev",
+    "x-fb-trace-id",
+    "x-fb-request-id",
+)
+_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: `status`, case-insensitive `headers`, decoded `text`."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    text: str
+
+    def document(self) -> Any:
+        """
+        Return the body as a JSON document.
+
+        Raises `UnexpectedAnswerError` where it is not JSON.
+        """
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            host = httpx.URL(self.url).host
+            msg = f"{host} answered {self.status} with something that is not JSON."
+            raise UnexpectedAnswerError(msg) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to send: at most one of `form` (urlencoded) and `document` (JSON)."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    document: Any = None
+
+    @property
+    def host(self) -> str:
+        """Return the host name that the URL names."""
+        return httpx.URL(self.url).host
+
+
+@dataclass(slots=True)
+class _Sent:
+    """An exchange before redaction: tokens in it may be learned only after it ended."""
+
+    request: Request
+    sent_on: str
+    elapsed: float = 0.0
+    answer: Answer | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """A host that is not asked again until `until` (monotonic seconds), and the error to raise."""
+
+    until: float
+    error: RemoteError
+
+
+class Transport:
+    """
+    A pool of connections for one run; `session()` gives each check its own record.
+
+    `connect_to` maps `host:port` to another address, as curl's option does;
+    `ca_file` adds a certificate authority. `wire`, `sleep` and `clock` are
+    replaced in tests.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        *,
+        connect_to: Mapping[str, str] | None = None,
+        ca_file: str = "",
+        wire: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.redactor = redactor
+        self.connect_to = dict(connect_to or {})
+        self.ca_file = ca_file
+        self.sleep = sleep
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._silences: dict[str, _Silence] = {}
+        self._client = httpx.Client(
+            transport=wire,
+            verify=self.tls_context(),
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            # NOTE: a proxy from the environment must not be asked for loopback addresses.
+            mounts=None if wire else {"all://127.0.0.1": None, "all://localhost": None},
+            headers={"user-agent": "facebook-marketing-runbook"},
+        )
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(RedactingFilter(redactor))
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Return a context that verifies against the usual authorities and `ca_file`."""
+        context = httpx.create_ssl_context()
+        if self.ca_file:
+            context.load_verify_locations(self.ca_file)
+        return context
+
+    def session(self) -> Session:
+        """Return a session that records what is sent through it."""
+        return Session(self)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+    def exchange(self, request: Request) -> Answer:
+        """
+        Send `request` once and return the answer, whatever its status.
+
+        Raises `UnreachableError` where none came, and whatever `silence` was
+        told for that host.
+        """
+        silence = self._silences.get(request.host)
+        if silence is not None and self._clock() < silence.until:
+            raise silence.error
+        try:
+            response = self._client.send(self._built(request))
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            msg = f"{request.host} could not be reached: {_plainly(error)}."
+            raise UnreachableError(msg) from error
+        self._heed_usage(request.host, response.headers)
+        return Answer(request.url, response.status_code, response.headers, response.text)
+
+    def silence(self, host: str, seconds: float, error: RemoteError) -> None:
+        """Raise `error` instead of asking `host` for the next `seconds`."""
+        with self._lock:
+            self._silences[host] = _Silence(self._clock() + seconds, error)
+
+    def give_up(self, host: str, error: RemoteError) -> None:
+        """Spare later checks the wait for a host that did not answer after all attempts."""
+        self.silence(host, _DOWN_SECONDS, error)
+
+    def _built(self, request: Request) -> httpx.Request:
+        url = httpx.URL(request.url)
+        headers, extensions = dict(request.headers), {}
+        address = self.connect_to.get(f"{url.host}:{url.port or 443}")
+        if address is not None:
+            headers["host"] = url.host
+            extensions["sni_hostname"] = url.host
+            host, _, port = address.rpartition(":")
+            url = url.copy_with(host=host, port=int(port))
+        return self._client.build_request(
+            request.method,
+            url,
+            headers=headers,
+            data=None if request.form is None else dict(request.form),
+            json=request.document,
+            extensions=extensions,
+        )
+
+    def _heed_usage(self, host: str, headers: httpx.Headers) -> None:
+        seconds, limit = _usage_pause(headers)
+        if seconds:
+            minutes = max(1, round(seconds / 60))
+            msg = f"{host} reports its {limit} as used up: wait about {minutes} min."
+            self.silence(host, seconds, ThrottledError(msg))
+
+
+class Session:
+    """What one check sends; `exchanges()` is its redacted record."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self._sent: list[_Sent] = []
+        self._notes: list[Exchange] = []
+
+    @property
+    def redactor(self) -> Redactor:
+        """Return the redactor, for clients that learn a token."""
+        return self.transport.redactor
+
+    def send(
+        self,
+        request: Request,
+        *,
+        is_repeatable: bool | None = None,
+        is_transient: Callable[[Answer], bool] = lambda _: False,
+    ) -> Answer:
+        """
+        Send `request` and return the answer, whatever its status.
+
+        What is safe to repeat (a GET, or what the caller says is) is sent up
+        to three times when no answer, a server error or a transient error
+        comes back. Raises `UnreachableError` or `ThrottledError`.
+        """
+        may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
+        last = _ATTEMPTS if may_repeat else 1
+        for attempt in range(1, last):
+            with contextlib.suppress(UnreachableError):
+                answer = self._send_once(request)
+                if not (answer.status in _SERVER_ERRORS or is_transient(answer)):
+                    return answer
+            self.transport.sleep(_pause(attempt))
+        try:
+            return self._send_once(request)
+        except UnreachableError as error:
+            self.transport.give_up(request.host, error)
+            raise
+
+    def note(self, exchange: Exchange) -> None:
+        """Add what was learned below HTTP (name resolution, TLS) to the record."""
+        self._notes.append(exchange)
+
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Return all that was sent so far, redacted with all that is known by now."""
+        return (*self._notes, *(self._record(sent) for sent in self._sent))
+
+    def _send_once(self, request: Request) -> Answer:
+        sent = _Sent(request, timestamp(utc_now()))
+        self._sent.append(sent)
+        began = time.perf_counter()
+        try:
+            sent.answer = self.transport.exchange(request)
+        except RemoteError as error:
+            sent.error = str(error)
+            raise
+        finally:
+            sent.elapsed = round(time.perf_counter() - began, 3)
+        return sent.answer
+
+    def _record(self, sent: _Sent) -> Exchange:
+        redactor, answer = self.redactor, sent.answer
+        sent_body = sent.request.form if sent.request.form is not None else sent.request.document
+        return Exchange(
+            method=sent.request.method,
+            url=_redacted_url(sent.request.url, redactor),
+            sent_on=sent.sent_on,
+            elapsed=sent.elapsed,
+            status=answer.status if answer else None,
+            request=redactor.redact_document(sent_body),
+            headers=_kept_headers(answer, redactor) if answer else {},
+            response=_recorded_body(answer.text, redactor) if answer else None,
+            error=redactor.redact(sent.error),
+        )
+
+
+def _pause(attempt: int) -> float:
+    """Return seconds to wait: exponential, with full jitter so that many tenants spread out."""
+    return random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
+
+
+def _redacted_url(url: str, redactor: Redactor) -> str:
+    parts = httpx.URL(url)
+    fields = redactor.redact_document(dict(parts.params))
+    query = "&".join(f"{name}={value}" for name, value in fields.items())
+    return redactor.redact(str(parts.copy_with(query=None))) + (f"?{query}" if query else "")
+
+
+def _kept_headers(answer: Answer, redactor: Redactor) -> dict[str, str]:
+    headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+    if "location" in headers:
+        headers["location"] = _redacted_url(headers["location"], redactor)
+    return {name: redactor.redact(value) for name, value in headers.items()}
+
+
+def _recorded_body(text: str, redactor: Redactor) -> Any:
+    try:
+        body = redactor.redact_document(json.loads(text))
+    except (ValueError, RecursionError):
+        body = redactor.redact(text)
+    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    if len(shown) <= _LONGEST_BODY:
+        return body
+    return f"{shown[:_LONGEST_BODY]}… ({len(shown)} characters in all)"
+
+
+def _usage_pause(headers: httpx.Headers) -> tuple[float, str]:
+    """
+    Return how many seconds Graph's usage headers ask to wait, and which limit says so.
+
+    Values are percentages; `estimated_time_to_regain_access` is in minutes,
+    `reset_time_duration` in seconds (Graph API: Rate Limits).
+    """
+    for name in ("x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"):
+        for usage in _usages(headers.get(name, "")):
+            regain = float(usage.get("estimated_time_to_regain_access", 0)) * 60
+            shares = [
+                float(value)
+                for key, value in usage.items()
+                if key in ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
+            ]
+            if regain or max(shares, default=0.0) >= _USAGE_LIMIT:
+                # NOTE: app usage is counted over a rolling hour and names no end.
+                return regain or float(usage.get("reset_time_duration", 3600)), name
+    return 0.0, ""
+
+
+def _usages(header: str) -> list[dict[str, Any]]:
+    try:
+        document = json.loads(header) if header else {}
+    except ValueError:
+        return []
+    if not isinstance(document, dict):
+        return []
+    nested = [usage for value in document.values() if isinstance(value, list) for usage in value]
+    return [usage for usage in (nested or [document]) if isinstance(usage, dict)]
+
+
+def _plainly(error: Exception) -> str:
+    """Return why no answer came, in the operator's words."""
+    text = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"its TLS certificate is not trusted ({text.rpartition(': ')[2]})"
+    if isinstance(error, httpx.ConnectTimeout):
+        return f"no connection within {_TIMEOUT.connect:.0f} s"
+    if isinstance(error, httpx.TimeoutException):
+        return f"no answer within {_TIMEOUT.read:.0f} s"
+    if isinstance(error, httpx.ConnectError):
+        is_name = "Name or service not known" in text or "name resolution" in text
+        return "its name does not resolve" if is_name else f"the connection failed ({text})"
+    return f"the connection broke off ({type(error).__name__})"

@@ -1,0 +1,210 @@
+"""
+Settings: typed values and credentials, from parameters, environment, `.env` and references.
+
+Which inputs exist and how each is parsed is the procedure's business; where
+the values come from, and that a secret comes by reference only, is decided here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dotenv.parser
+
+from runbook_lib.errors import SettingsError
+from runbook_lib.procedure import Input, Value
+from runbook_lib.redaction import Secret
+
+__all__ = ["Settings", "read_env_file", "resolve", "typed"]
+
+_PREFIX = "RUNBOOK_"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator gave: `values` typed and safe to show, `secrets` not."""
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+def resolve(
+    inputs: Iterable[Input],
+    *,
+    given: Mapping[str, object] | None = None,
+    env_file: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """
+    Return the values of `inputs`: what was given wins over the environment, that over `.env`.
+
+    A secret among `given` must be a reference (`env:NAME`, `file:PATH`,
+    `keyring:SERVICE/USER`), since parameters and arguments are seen by
+    others. Raises `SettingsError` for an unknown name, a value of the wrong
+    type, or a reference that leads nowhere.
+    """
+    known = {item.name: item for item in inputs}
+    given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
+    _refuse_unknown(given, known)
+    file_values = env_file or {}
+    _refuse_unknown_variables(file_values, known)
+    values: dict[str, Value] = {}
+    secrets: dict[str, Secret] = {}
+    for item in known.values():
+        raw = environ.get(item.variable) or file_values.get(item.variable, "")
+        if item.secret:
+            secret = _secret(item, given.get(item.name), raw, environ)
+            if secret is not None:
+                secrets[item.name] = secret
+        elif item.name in given or raw:
+            values[item.name] = typed(item, given.get(item.name, raw))
+    return Settings(values, secrets)
+
+
+def typed(item: Input, value: object) -> Value:
+    """
+    Return `value` as the type that `item` has.
+
+    Raises `SettingsError` in the operator's words.
+    """
+    expected = type(item.default) if item.default is not None else str
+    if expected is bool:
+        return _boolean(item, value)
+    if isinstance(value, list | tuple) and expected is tuple:
+        value = ",".join(str(part) for part in value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
+        raise SettingsError(msg)
+    try:
+        return item.parse(str(value))
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}"
+        raise SettingsError(msg) from None
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """
+    Return the variables of the `.env` file at `path`.
+
+    Raises `SettingsError` where it cannot be read, holds no setting, or has
+    a line that is not `NAME=value`; the line itself is not quoted.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        msg = f"The settings file {path} cannot be read: {error.strerror}."
+        raise SettingsError(msg) from None
+    except UnicodeDecodeError:
+        msg = f"The settings file {path} is not UTF-8 text."
+        raise SettingsError(msg) from None
+    variables: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig") as stream:
+        for binding in dotenv.parser.parse_stream(stream):
+            if binding.error or (binding.key is not None and binding.value is None):
+                msg = f"Line {binding.original.line} of {path} is not NAME=value."
+                raise SettingsError(msg)
+            if binding.key is not None and binding.value is not None:
+                variables[binding.key] = binding.value
+    if not text.strip() or not variables:
+        msg = f"The settings file {path} holds no setting."
+        raise SettingsError(msg)
+    return variables
+
+
+def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> None:
+    for name in given:
+        if name not in known:
+            msg = f"There is no parameter called {name}.{_suggestion(name, known)}"
+            raise SettingsError(msg)
+
+
+def _refuse_unknown_variables(variables: Mapping[str, str], known: Mapping[str, Input]) -> None:
+    names = {item.variable: item for item in known.values()}
+    for name in variables:
+        if name.startswith(_PREFIX) and name not in names:
+            msg = f"The settings file names {name}, which is no setting.{_suggestion(name, names)}"
+            raise SettingsError(msg)
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _boolean(item: Input, value: object) -> bool:
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    msg = f"{item.name} ({item.label}) takes true or false, not {value!r}."
+    raise SettingsError(msg)
+
+
+def _words(kind: type) -> str:
+    return {tuple: "names separated by commas", int: "a whole number"}.get(kind, "text")
+
+
+def _secret(item: Input, given: object, raw: str, environ: Mapping[str, str]) -> Secret | None:
+    text = raw
+    if given is not None:
+        if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):
+            msg = (
+                f"{item.name} ({item.label}) is a secret: it never goes into a parameter or on a "
+                f"command line. Put it into .env as {item.variable}, or give a reference: "
+                "env:NAME, file:PATH or keyring:SERVICE/USER."
+            )
+            raise SettingsError(msg)
+        text = given
+    if not text:
+        return None
+    value = _dereference(item, text, environ)
+    try:
+        item.parse(value)
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}"
+        raise SettingsError(msg) from None
+    return Secret(value)
+
+
+def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:
+    scheme, _, target = text.partition(":")
+    if scheme == "env":
+        value = environ.get(target, "")
+    elif scheme == "file":
+        value = _from_file(item, Path(target))
+    elif scheme == "keyring":
+        value = _from_keyring(item, target)
+    else:
+        return text.strip()
+    if not value.strip():
+        msg = f"{item.name} ({item.label}): nothing is stored under {scheme}:{target}."
+        raise SettingsError(msg)
+    return value.strip()
+
+
+def _from_file(item: Input, path: Path) -> str:
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        msg = f"{item.name} ({item.label}): the file {path} cannot be read: {reason}."
+        raise SettingsError(msg) from None
+
+
+def _from_keyring(item: Input, target: str) -> str:
+    import keyring  # noqa: PLC0415  (slow to import, rarely used)
+    import keyring.errors  # noqa: PLC0415
+
+    service, _, user = target.rpartition("/")
+    try:
+        return keyring.get_password(service, user) or ""
+    except keyring.errors.KeyringError as error:
+        msg = f"{item.name} ({item.label}): the keyring cannot be read ({type(error).__name__})."
+        raise SettingsError(msg) from None
