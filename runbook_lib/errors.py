@@ -10,7 +10,7 @@ diagnostics never hold a secret.
   x OAuthError      TokenRequestError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     ThrottledError, UnexpectedAnswerError
-  x StepError       UnknownStepError
+  x StepError       UnknownStepError, StepFailedError
   x EvidenceError   LeakError, ChainError
 """
 
@@ -31,6 +31,7 @@ __all__ = [
     "RunbookError",
     "SettingsError",
     "StepError",
+    "StepFailedError",
     "ThrottledError",
     "TokenRequestError",
     "UnexpectedAnswerError",
@@ -64,6 +65,10 @@ class RunbookError(Exception):
     def diagnostics(self) -> str:
         """Say what the operator does next."""
         return self.next_step
+
+    def _render_traceback_(self) -> list[str]:
+        """Show an operator in a notebook what to do, not where the code stood (IPython's hook)."""
+        return [f"{type(self).__name__}: {self}", f"Next: {self.diagnostics()}"]
 
 
 class SettingsError(RunbookError):
@@ -166,6 +171,13 @@ class UnknownStepError(StepError):
 
     exit_code = ExitCode.USAGE
     next_step = "Run `runbook status` to see the ids of all steps."
+
+
+class StepFailedError(StepError):
+    """A check contradicts a step; raised at a notebook's end so that papermill says so too."""
+
+    exit_code = ExitCode.FAILED
+    next_step = "Do what the failed step's reason says, then run again."
 
 
 class EvidenceError(RunbookError):

@@ -147,15 +147,15 @@ class History:
         )
 
 
-def fold(history: History, procedure: Procedure, run_id: str) -> RunState:
+def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState:
     """
-    Return the state of the run `run_id`.
+    Return the state of the run `run_id`; of all runs together where it is `None`.
 
-    Only findings of that run count; what people said counts whenever they
-    said it. A step whose check never returned is `not_run`, whatever the
-    notebook's own record claims.
+    Only findings of that run count (of all runs, the newest of each step);
+    what people said counts whenever they said it. A step whose check never
+    returned is `not_run`, whatever the notebook's own record claims.
     """
-    mine = [entry for entry in history.entries if entry.run_id == run_id]
+    mine = [entry for entry in history.entries if run_id in (None, entry.run_id)]
     checked = {entry.step: entry for entry in mine if entry.type == EventType.STEP_CHECKED}
     begun = {entry.step for entry in mine if entry.type == EventType.STEP_STARTED}
     attestations, skips = history.attestations, history.skips
@@ -180,7 +180,7 @@ def fold(history: History, procedure: Procedure, run_id: str) -> RunState:
         )
     first = next((entry for entry in mine if entry.type == EventType.RUN_STARTED), None)
     return RunState(
-        run_id=run_id,
+        run_id=run_id or history.last_run,
         steps=states,
         started=first.data if first else {},
         started_on=first.at if first else "",

@@ -174,7 +174,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to open: `template` takes known values; `fallback` serves until they are known."""
+    """A page to open: `template` takes known values; `fallback` serves until all are known."""
 
     label: str
     template: str
@@ -185,7 +185,7 @@ class Link:
         try:
             return self.template.format_map(values)
         except KeyError:
-            return self.fallback
+            return self.fallback.format_map(values)
 
 
 @dataclass(frozen=True, slots=True)

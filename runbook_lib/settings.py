@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dotenv
 import dotenv.parser
 
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input, Value
 from runbook_lib.redaction import Secret
 
-__all__ = ["Settings", "read_env_file", "resolve", "typed"]
+__all__ = ["Settings", "load", "read_env_file", "resolve", "typed"]
 
 _PREFIX = "RUNBOOK_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -63,6 +64,17 @@ def resolve(
         elif item.name in given or raw:
             values[item.name] = typed(item, given.get(item.name, raw))
     return Settings(values, secrets)
+
+
+def load(inputs: Iterable[Input], *, given: Mapping[str, object], env_file: str = "") -> Settings:
+    """
+    Return the settings of this process: see `resolve` for what wins and what is raised.
+
+    `env_file` names the `.env` file; without it the nearest one upwards
+    from the working directory counts, if there is one.
+    """
+    path = env_file or dotenv.find_dotenv(usecwd=True)
+    return resolve(inputs, given=given, env_file=read_env_file(Path(path)) if path else {})
 
 
 def typed(item: Input, value: object) -> Value:

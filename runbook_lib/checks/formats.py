@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import UTC, datetime
+import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import idna
@@ -18,6 +19,7 @@ __all__ = [
     "address",
     "app_id",
     "app_secret",
+    "certificate_file",
     "domain_name",
     "graph_version",
     "opaque_secret",
@@ -117,15 +119,14 @@ def address(text: str) -> str:
     return text.strip()
 
 
-def moment(text: str) -> str:
-    """Return an RFC 3339 time in UTC; a date alone means its first second."""
-    typed = text.strip()
+def certificate_file(text: str) -> str:
+    """Return the absolute path of a PEM file that holds at least one certificate."""
+    path = Path(text.strip()).expanduser()
     try:
-        parsed = datetime.fromisoformat(typed)
-    except ValueError:
-        raise ValueError(f"{typed!r} is not a time; one looks like 2026-11-24T09:30:00Z") from None
-    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        ssl.create_default_context(cafile=path)
+    except (OSError, ssl.SSLError):
+        raise ValueError(f"{path} cannot be read as a PEM file of certificates") from None
+    return str(path.absolute())
 
 
 def _ascii(host: str) -> str:

@@ -1,1 +1,1 @@
-"""."""
+"""Documented procedures as data, one module each."""

@@ -1,0 +1,290 @@
+"""
+The command line: words in, exit code out.
+
+Nothing is decided here; every command calls lower floors and shows what
+they returned.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from runbook_lib.errors import ExitCode, RunbookError, SettingsError
+
+if TYPE_CHECKING:
+    from runbook_lib.run import Run
+
+__all__ = ["main"]
+
+_TENANT = click.option("--tenant", default="", help="Whose app; the Service Domain if left out.")
+_ENV_FILE = click.option("--env-file", default="", help="Settings; the nearest .env if left out.")
+_SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
+_EVIDENCE = click.option("--evidence", default="", help="The folder of journals and evidence.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+_EXIT_CODES = {
+    "complete": ExitCode.COMPLETE,
+    "failed": ExitCode.FAILED,
+    "incomplete": ExitCode.INCOMPLETE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _RunOptions:
+    """What `runbook run` was told."""
+
+    given: Mapping[str, str]
+    tenant: str
+    env_file: str
+    evidence: str
+    attestations: str
+    as_json: bool
+
+
+class _Commands(click.Group):
+    """Commands whose errors become one message, what to do next, and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; never let a traceback out for what an operator can mend."""
+        try:
+            return super().invoke(ctx)
+        except RunbookError as error:
+            _fail(str(error), error.diagnostics(), error.exit_code)
+        except KeyboardInterrupt:
+            advice = "The journal is intact: run again to go on from there."
+            _fail("Interrupted.", advice, ExitCode.INTERRUPTED)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            message = f"The disk refused: {error.strerror or type(error).__name__}{where}."
+            advice = "Free space or permit writing, then run again: the journal is intact."
+            _fail(message, advice, ExitCode.INCOMPLETE)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facebook-marketing-runbook", prog_name="runbook")
+def main() -> None:
+    """Register a Facebook app for Cyclr's Facebook Marketing API connector, and prove it."""
+    signal.signal(signal.SIGTERM, _on_terminate)
+
+
+@main.command()
+@click.option(
+    "--sandbox",
+    "scenario",
+    is_flag=False,
+    flag_value="approved",
+    default="",
+    metavar="[SCENARIO]",
+    help="Practise against the embedded sandbox.",
+)
+@click.option("--attestations", default="", help="TOML file in which people say what they did.")
+@_TENANT
+@_ENV_FILE
+@_SET
+@_EVIDENCE
+@_JSON
+def run(
+    *,
+    scenario: str,
+    attestations: str,
+    tenant: str,
+    env_file: str,
+    given: tuple[str, ...],
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """Run the procedure headless and seal the evidence."""
+    options = _RunOptions(_assignments(given), tenant, env_file, evidence, attestations, as_json)
+    if not scenario:
+        sys.exit(_run(options))
+    if env_file:
+        msg = "--sandbox brings its own settings: leave --env-file out."
+        raise SettingsError(msg)
+    from runbook_lib.practice import practice  # noqa: PLC0415
+
+    with practice(scenario) as sandbox:
+        practised = replace(
+            options,
+            tenant=tenant or f"sandbox-{scenario}",
+            env_file=sandbox.env_file,
+            attestations=attestations or sandbox.attestations,
+        )
+        sys.exit(_run(practised))
+
+
+@main.command()
+@_TENANT
+@_ENV_FILE
+@_EVIDENCE
+@_JSON
+def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
+    """Show what is done, what waits, and the next thing a person must do."""
+    from runbook_lib.history import fold  # noqa: PLC0415
+    from runbook_lib.notebook.rendering import step_document  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.run import Mode, open_run  # noqa: PLC0415
+    from runbook_lib.terminal import next_step, show_steps  # noqa: PLC0415
+
+    opened = open_run(
+        PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
+    )
+    state = fold(opened.history, PROCEDURE, None)
+    following = next_step(state)
+    if as_json:
+        document = {
+            "tenant": opened.tenant,
+            "outcome": state.outcome,
+            "steps": [step_document(step) for step in state.steps.values()],
+            "next": {"step": following[0].step.id, "do": following[1]} if following else None,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        mark = "SANDBOX " if state.started.get("sandbox") else ""
+        show_steps(state, title=f"{mark}{opened.tenant}")
+        if following:
+            step, advice = following
+            click.echo(f"\nNext: {step.step.title} ({step.step.id}). {advice}")
+            click.echo(f"      {step.conclusion.reason}")
+            for link in step.step.links:
+                click.echo(f"      {link.label}: {link.url(opened.values)}")
+    sys.exit(_EXIT_CODES[state.outcome])
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only tell whether they are what would be built.")
+def notebooks(*, check: bool) -> None:
+    """Build the notebooks from the procedure."""
+    from runbook_lib.notebook.builder import build, stale  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.run import project_folder  # noqa: PLC0415
+
+    folder = project_folder() / "notebooks"
+    paths = stale(PROCEDURE, folder) if check else build(PROCEDURE, folder)
+    for path in paths:
+        click.echo(f"{'stale' if check else 'built'}: {path.name}")
+    sys.exit(ExitCode.FAILED if check and paths else ExitCode.COMPLETE)
+
+
+@main.command()
+@click.option("--scenario", default="approved", show_default=True, help="What has happened so far.")
+@click.option("--port", default=0, help="The first port; free ones if left out.")
+@_JSON
+def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
+    """Serve Facebook and Cyclr on loopback, for practice and tests."""
+    from runbook_lib.sandbox.server import SCENARIOS, serve  # noqa: PLC0415
+
+    def announce(description: Mapping[str, Any]) -> None:
+        if as_json:
+            click.echo(json.dumps(dict(description)))
+            return
+        click.echo("SANDBOX: Facebook and Cyclr on this machine. Interrupt to stop.\n")
+        for name, value in description.items():
+            click.echo(f"  {name:24} {value}")
+
+    if scenario not in SCENARIOS:
+        msg = f"There is no scenario called {scenario}; known are {', '.join(SCENARIOS)}."
+        raise SettingsError(msg)
+    serve(scenario, port=port, announce=announce)
+
+
+@main.command()
+@_ENV_FILE
+@_EVIDENCE
+@_JSON
+def doctor(env_file: str, evidence: str, *, as_json: bool) -> None:
+    """Tell whether this machine, its .env and its network are ready."""
+    from runbook_lib.doctor import examine  # noqa: PLC0415
+    from runbook_lib.terminal import show_table  # noqa: PLC0415
+
+    examination = examine(env_file, evidence)
+    if as_json:
+        click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
+    else:
+        rows = [
+            ("[green]✔[/]" if symptom.is_well else "[red]✘[/]", symptom.subject, symptom.said)
+            for symptom in examination.symptoms
+        ]
+        show_table("Is this machine ready?", ("", "What", "Found"), rows)
+    sys.exit(examination.exit_code)
+
+
+def _run(options: _RunOptions) -> int:
+    from runbook_lib.notebook.headless import run_headless  # noqa: PLC0415
+    from runbook_lib.terminal import progress, show_steps  # noqa: PLC0415
+
+    opened = _started_run(options)
+    parameters = {
+        **options.given,
+        "env_file": options.env_file,
+        "evidence": str(opened.journal.path.parent.parent),
+    }
+    banner = _banner(opened)
+    if not options.as_json:
+        click.echo(banner)
+    with progress(len(opened.procedure.steps), is_quiet=options.as_json) as display:
+        result = run_headless(opened, parameters, on_progress=display.update)
+    if options.as_json:
+        click.echo((result.bundle / "record.json").read_text(encoding="utf-8"), nl=False)
+    else:
+        show_steps(result.state, title=banner)
+        for notebook, error in result.broken.items():
+            click.echo(f"{notebook} broke off: {error}.", err=True)
+        click.echo(f"\nExecuted notebooks and record.json: {result.bundle}")
+    return _EXIT_CODES[result.state.outcome]
+
+
+def _started_run(options: _RunOptions) -> Run:
+    """Return the run once everything that was given is known to be usable."""
+    from runbook_lib.attestations import read_attestations  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.run import Mode, open_run  # noqa: PLC0415
+
+    opened = open_run(
+        PROCEDURE,
+        options.given,
+        mode=Mode.HEADLESS,
+        tenant=options.tenant,
+        evidence=options.evidence,
+        env_file=options.env_file,
+    )
+    opened.require_inputs()
+    said = Path(options.attestations) if options.attestations else None
+    words, skips = read_attestations(said, PROCEDURE, now=opened.clock()) if said else ([], [])
+    opened.start()
+    opened.attest(words)
+    opened.skip(skips)
+    return opened
+
+
+def _banner(opened: Run) -> str:
+    where = "SANDBOX: practice, nothing of this is real" if opened.is_sandbox else "PRODUCTION"
+    return f"{where} · tenant {opened.tenant} · run {opened.run_id}"
+
+
+def _assignments(texts: Iterable[str]) -> dict[str, str]:
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            msg = "--set takes NAME=VALUE."
+            raise SettingsError(msg)
+        given[name.strip()] = value
+    return given
+
+
+def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, advice: str, code: ExitCode) -> NoReturn:
+    click.echo(f"runbook: {message}", err=True)
+    click.echo(f"Next: {advice}", err=True)
+    sys.exit(code)

@@ -1,0 +1,80 @@
+"""
+The record: one JSON object that says what a run came to, step by step.
+
+Built from the journal alone; the notebooks and papermill's status are no
+source. `record.schema.json` describes it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib import resources
+from typing import Any
+
+from runbook_lib.history import RunState, StepState, finding_to_document
+
+__all__ = ["SCHEMA_NAME", "build_record", "record_schema", "validate_record"]
+
+SCHEMA_NAME = "record.schema.json"
+_SCHEMA_ID = "facebook-marketing-runbook/record/v1"
+
+
+def build_record(state: RunState, *, journal_head: str, journal_lines: int) -> dict[str, Any]:
+    """
+    Return the record of a run.
+
+    `journal_head` is the SHA-256 of the newest journal line and
+    `journal_lines` their number: what the record was derived from.
+    """
+    started = state.started
+    return {
+        "schema": _SCHEMA_ID,
+        "run_id": state.run_id,
+        "tenant": started["tenant"],
+        "procedure": started["procedure"],
+        "mode": started["mode"],
+        "sandbox": started["sandbox"],
+        "started_on": state.started_on,
+        "finished_on": state.finished_on or None,
+        "resumes": started["resumes"] or None,
+        "outcome": state.outcome,
+        "steps": [_step_record(step) for step in state.steps.values()],
+        "parameters": started["parameters"],
+        "credentials": started["credentials"],
+        "environment": started["environment"],
+        "journal": {"lines": journal_lines, "head": journal_head},
+    }
+
+
+def record_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a record."""
+    text = resources.files("runbook_lib.evidence").joinpath(SCHEMA_NAME).read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def validate_record(record: dict[str, Any]) -> None:
+    """Raise jsonschema's `ValidationError` where `record` is not what its schema says."""
+    import jsonschema  # noqa: PLC0415  (slow to import)
+
+    jsonschema.validate(record, record_schema(), cls=jsonschema.Draft202012Validator)
+
+
+def _step_record(state: StepState) -> dict[str, Any]:
+    findings = [finding_to_document(finding) for finding in state.findings]
+    exchanges = [exchange for finding in findings for exchange in finding.pop("exchanges")]
+    return {
+        "id": state.step.id,
+        "title": state.step.title,
+        "kind": state.step.kind,
+        "outcome": state.conclusion.outcome,
+        "reason": state.conclusion.reason,
+        "checked_on": state.checked_on or None,
+        "attested_by": state.attestation.by if state.attestation else None,
+        "attestation": asdict(state.attestation) if state.attestation else None,
+        "skip": asdict(state.skip) if state.skip else None,
+        "checks": findings,
+        "exchanges": exchanges,
+        "attachments": [],
+    }

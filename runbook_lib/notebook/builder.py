@@ -1,0 +1,130 @@
+"""
+Procedure in, notebooks out: thin, without outputs, the same bytes every time.
+
+Notebooks are built, never edited. What a step shows when it runs is
+`rendering`'s and `widgets`' business.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.notebook.session import RESERVED
+from runbook_lib.procedure import Procedure, Section, Step
+
+__all__ = ["build", "notebook_text", "stale"]
+
+_KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_RESERVED_HELP = {
+    "tenant": "whose app this is; the Service Domain where empty",
+    "evidence": "the folder that holds journals and evidence",
+    "env_file": "the settings file; the nearest .env where empty",
+    "run_id": "a run to join; empty begins one",
+    "mode": "interactive or headless; told by the kernel where empty",
+}
+
+
+def build(procedure: Procedure, folder: Path) -> list[Path]:
+    """Write every notebook of `procedure` into `folder` and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for section in procedure.sections:
+        path = folder / f"{section.id}.ipynb"
+        path.write_text(notebook_text(procedure, section), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def stale(procedure: Procedure, folder: Path) -> list[Path]:
+    """Return the notebooks in `folder` that are not what `build` would write."""
+    paths = {section: folder / f"{section.id}.ipynb" for section in procedure.sections}
+    return [
+        path
+        for section, path in paths.items()
+        if not path.is_file()
+        or path.read_text(encoding="utf-8") != notebook_text(procedure, section)
+    ]
+
+
+def notebook_text(procedure: Procedure, section: Section) -> str:
+    """Return the notebook of `section` as nbformat 4.5 JSON, in Jupyter's own layout."""
+    cells = [
+        _markdown("title", f"# {section.title}\n\n{section.intro}"),
+        _code("parameters", _parameters(procedure), tags=("parameters",)),
+        _code("open", _opening(section)),
+    ]
+    for step in section.steps:
+        cells.append(_markdown(f"{step.id}-text", _prose(step)))
+        cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
+    cells.append(_code("finish", "run.finish()"))
+    notebook = {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": _KERNEL,
+            "language_info": {"name": "python"},
+            "runbook": {"procedure": procedure.id, "digest": procedure.digest},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _parameters(procedure: Procedure) -> str:
+    lines = [
+        "# Parameters; papermill replaces them: -p service_domain acme-h.cyclr.com",
+        "# Empty means: from the environment, .env, an earlier run, or the default.",
+        "# Credentials are never parameters: put them into .env (see .env.example).",
+    ]
+    lines += [
+        f'{item.name} = ""  # {item.label}{_default(item.default)}'
+        for item in procedure.inputs
+        if not item.secret
+    ]
+    lines += [f'{name} = ""  # {_RESERVED_HELP[name]}' for name in RESERVED]
+    return "\n".join(lines)
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return ""
+    return f" ({', '.join(value) if isinstance(value, tuple) else value})"
+
+
+def _opening(section: Section) -> str:
+    return (
+        "from runbook_lib.notebook import open_run\n\n"
+        f'run = open_run(globals(), notebook="{section.id}")\n'
+        "run.header()"
+    )
+
+
+def _prose(step: Step) -> str:
+    place = f"documented step {step.source.step}" if step.source.step else "documented"
+    parts = [f"## {step.title}", step.prose]
+    if step.today:
+        parts.append(f"> **Today:** {step.today}")
+    parts.append(f"<sub>{step.id} · {place} · {step.kind}</sub>")
+    return "\n\n".join(parts)
+
+
+def _markdown(cell_id: str, text: str) -> dict[str, Any]:
+    return {
+        "cell_type": "markdown",
+        "id": cell_id,
+        "metadata": {},
+        "source": text.splitlines(keepends=True),
+    }
+
+
+def _code(cell_id: str, text: str, *, tags: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": cell_id,
+        "metadata": {"tags": list(tags)} if tags else {},
+        "outputs": [],
+        "source": text.splitlines(keepends=True),
+    }

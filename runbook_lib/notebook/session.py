@@ -1,0 +1,141 @@
+"""
+What a notebook's cells call: open the run, show a step, finish.
+
+Headless, a step is performed when its cell runs. In JupyterLab a cell shows
+the step's panel. Which of the two it is, is told by the kernel's environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.errors import SettingsError, StepFailedError
+from runbook_lib.notebook import rendering
+from runbook_lib.procedure import Outcome, Procedure, Section
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.run import Mode, Run
+from runbook_lib.run import open_run as open_plain_run
+
+__all__ = ["NotebookRun", "Shown", "detected_mode", "open_run"]
+
+# Parameters of the run itself, beside the procedure's inputs.
+RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
+
+# JupyterLab puts it into the environment of the kernels that it starts (jupyter_server).
+_SESSION_VARIABLE = "JPY_SESSION_NAME"
+_NOT_PARAMETERS = ("In", "Out")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Something to display: its renderings by MIME type."""
+
+    bundle: Mapping[str, Any]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return dict(self.bundle)
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookRun:
+    """A run as one notebook sees it; `is_guest` where another process began it."""
+
+    run: Run
+    section: Section
+    is_guest: bool
+
+    def header(self) -> Shown:
+        """Show whose run this is, and whether it is practice."""
+        return Shown(
+            rendering.header_bundle(
+                self.section.title,
+                tenant=self.run.tenant,
+                run_id=self.run.run_id,
+                mode=self.run.mode,
+                is_sandbox=self.run.is_sandbox,
+            )
+        )
+
+    def step(self, step_id: str) -> Any:
+        """Perform the step and show what follows; in JupyterLab, show its panel."""
+        if self.run.mode == Mode.INTERACTIVE:
+            from runbook_lib.notebook.widgets import StepPanel  # noqa: PLC0415
+
+            return StepPanel(self.run, self.run.step(step_id)).widget
+        state = self.run.perform(step_id)
+        return Shown(rendering.step_bundle(state, self.run.values, is_sandbox=self.run.is_sandbox))
+
+    def finish(self) -> Shown:
+        """
+        Show this notebook's steps together.
+
+        A headless run that began here ends here: raises `StepFailedError`
+        where a step failed, since papermill's exit code tells nothing else.
+        """
+        if self.run.mode == Mode.HEADLESS:
+            self.run.finish_notebook(self.section.id)
+        state = self.run.state
+        steps = tuple(state.steps[step.id] for step in self.section.steps)
+        if self.run.mode == Mode.HEADLESS and not self.is_guest:
+            self.run.finish()
+            failed = [s.step.id for s in steps if s.conclusion.outcome is Outcome.FAILED]
+            if failed:
+                msg = f"Failed: {', '.join(failed)}."
+                raise StepFailedError(msg)
+        return Shown(rendering.summary_bundle(state, steps, is_sandbox=self.run.is_sandbox))
+
+
+def open_run(namespace: Mapping[str, Any], notebook: str) -> NotebookRun:
+    """
+    Open the run that a notebook's parameters describe; the notebook calls it with `globals()`.
+
+    Raises `SettingsError` for an unknown, missing or wrongly typed parameter.
+    """
+    section = _section(PROCEDURE, notebook)
+    mode = str(namespace.get("mode") or detected_mode())
+    if mode not in (Mode.INTERACTIVE, Mode.HEADLESS):
+        msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {mode!r}."
+        raise SettingsError(msg)
+    given = _given(namespace, PROCEDURE, refuse_unknown=mode == Mode.HEADLESS)
+    run = open_plain_run(
+        PROCEDURE,
+        given,
+        mode=mode,
+        tenant=str(namespace.get("tenant") or ""),
+        evidence=str(namespace.get("evidence") or ""),
+        env_file=str(namespace.get("env_file") or ""),
+        run_id=str(namespace.get("run_id") or ""),
+    )
+    if mode == Mode.HEADLESS:
+        run.require_inputs()
+    run.start()
+    return NotebookRun(run, section, is_guest=bool(namespace.get("run_id")))
+
+
+def detected_mode() -> str:
+    """Tell a kernel that JupyterLab started from one that papermill started."""
+    return Mode.INTERACTIVE if os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS
+
+
+def _section(procedure: Procedure, notebook: str) -> Section:
+    return next(section for section in procedure.sections if section.id == notebook)
+
+
+def _given(
+    namespace: Mapping[str, Any], procedure: Procedure, *, refuse_unknown: bool
+) -> dict[str, Any]:
+    """Return the parameters among the notebook's variables; papermill only warns of others."""
+    inputs = {item.name for item in procedure.inputs}
+    names = [
+        name
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in (*RESERVED, *_NOT_PARAMETERS)
+        and isinstance(value, str | int | float | list | tuple | dict)
+    ]
+    if not refuse_unknown:
+        names = [name for name in names if name in inputs]
+    return {name: namespace[name] for name in names}

@@ -1,0 +1,80 @@
+"""
+Practice: a headless run against the embedded sandbox instead of the world.
+
+The sandbox is one more remote system: its addresses and credentials go into
+a settings file of its own, and nothing of the operator's real settings is used.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from runbook_lib.errors import SettingsError
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+
+__all__ = ["Practice", "practice"]
+
+# What people have said by then: nothing, what goes before the review, or all of it.
+_WORDS = {"fresh": "", "review-pending": "submitted.toml", "review-declined": "submitted.toml"}
+_ALL_WORDS = "connected.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """A running sandbox as settings: the file that holds them, and what people have said."""
+
+    scenario: str
+    env_file: str
+    attestations: str
+
+
+@contextmanager
+def practice(scenario: str) -> Iterator[Practice]:
+    """
+    Serve the sandbox in `scenario` for as long as the context lasts.
+
+    The environment's own settings are put aside meanwhile: a real
+    credential must not be sent to a practice server. Raises `SettingsError`
+    for an unknown scenario.
+    """
+    from runbook_lib.sandbox.server import SCENARIOS, Sandbox  # noqa: PLC0415
+
+    if scenario not in SCENARIOS:
+        msg = f"There is no scenario called {scenario}; known are {', '.join(SCENARIOS)}."
+        raise SettingsError(msg)
+    words = resources.files("runbook_lib.procedures").joinpath("practice")
+    name = _WORDS.get(scenario, _ALL_WORDS)
+    with (
+        Sandbox(scenario) as sandbox,
+        tempfile.TemporaryDirectory(prefix="runbook-sandbox-") as folder,
+        _without_own_settings(),
+        resources.as_file(words) as words_folder,
+    ):
+        env_file = Path(folder) / "sandbox.env"
+        _write_env_file(env_file, sandbox.description)
+        yield Practice(scenario, str(env_file), str(words_folder / name) if name else "")
+
+
+def _write_env_file(path: Path, description: Mapping[str, object]) -> None:
+    lines = [
+        f'{item.variable}="{description[item.name]}"'
+        for item in PROCEDURE.inputs
+        if description.get(item.name)
+    ]
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _without_own_settings() -> Iterator[None]:
+    kept = {item.variable: os.environ.pop(item.variable, None) for item in PROCEDURE.inputs}
+    try:
+        yield
+    finally:
+        os.environ.update({name: value for name, value in kept.items() if value is not None})

@@ -1,0 +1,177 @@
+"""
+The parameters that connectors of Facebook share: names, forms, help, defaults.
+
+An input's name is the papermill parameter; `RUNBOOK_` and the name in upper
+case is the environment variable.
+"""
+
+from __future__ import annotations
+
+from runbook_lib.checks import formats
+from runbook_lib.procedure import Input
+from runbook_lib.remote.graph import DEFAULT_VERSION
+
+__all__ = ["ALL"]
+
+SERVICE_DOMAIN = Input(
+    name="service_domain",
+    label="Service Domain",
+    help="Cyclr console: Settings > General Settings > Service Domain.",
+    parse=formats.domain_name,
+    example="acme-h.cyclr.com",
+    required=True,
+)
+APP_DISPLAY_NAME = Input(
+    name="app_display_name",
+    label="App Display Name",
+    help="The name that your users see when they consent.",
+    example="Acme Lead Sync",
+)
+PERMISSIONS = Input(
+    name="permissions",
+    label="Permissions",
+    help="What your use case asks users for; commas between them. public_profile is always there.",
+    parse=formats.permission_names,
+    default=("public_profile", "leads_retrieval"),
+    example="leads_retrieval, ads_read",
+)
+APP_ID = Input(
+    name="app_id",
+    label="App ID",
+    help="Facebook: Settings > Basic. It becomes Cyclr's Client ID.",
+    parse=formats.app_id,
+    example="123456789012345",
+)
+APP_SECRET = Input(
+    name="app_secret",
+    label="App Secret",
+    help="Facebook: Settings > Basic > Show. It becomes Cyclr's Client Secret.",
+    parse=formats.app_secret,
+    secret=True,
+)
+GRAPH_VERSION = Input(
+    name="graph_version",
+    label="Graph API version",
+    help="The version that every check is pinned to.",
+    parse=formats.graph_version,
+    default=DEFAULT_VERSION,
+)
+CYCLR_CLIENT_ID = Input(
+    name="cyclr_client_id",
+    label="Cyclr API Client ID",
+    help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
+)
+CYCLR_CLIENT_SECRET = Input(
+    name="cyclr_client_secret",
+    label="Cyclr API Client Secret",
+    help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
+    parse=formats.opaque_secret,
+    secret=True,
+)
+ACCOUNT_API_ID = Input(
+    name="account_api_id",
+    label="Account API ID",
+    help="Cyclr console: Accounts > Account Management > Settings, of the account to test in.",
+)
+CYCLR_USERNAME = Input(
+    name="cyclr_username",
+    label="Cyclr user name",
+    help="An existing user of that account, for the sign-in link. Cyclr creates unknown ones.",
+    example="operator@acme.example",
+)
+CONNECTOR_NAME = Input(
+    name="connector_name",
+    label="Connector",
+    help="The connector's name in Cyclr's library.",
+    default="Facebook Marketing API",
+)
+INSTALL_CONNECTOR = Input(
+    name="install_connector",
+    label="Install the connector",
+    help="Permit the runbook to install the connector in the account. This changes your Cyclr.",
+    default=False,
+)
+CREATE_TEST_ACCOUNT = Input(
+    name="create_test_account",
+    label="Create a test account",
+    help="Permit the runbook to create a Cyclr account where none is named. Changes your Cyclr.",
+    default=False,
+)
+USER_ACCESS_TOKEN = Input(
+    name="user_access_token",
+    label="User access token",
+    help="A user's token that was issued for this app.",
+    parse=formats.opaque_secret,
+    secret=True,
+)
+GRAPH_URL = Input(
+    name="graph_url",
+    label="Graph API address",
+    help="Changed only for a proxy or the sandbox; a loopback address marks a run SANDBOX.",
+    parse=formats.web_address,
+    default="https://graph.facebook.com",
+)
+DIALOG_URL = Input(
+    name="dialog_url",
+    label="OAuth dialog address",
+    help="Where Facebook asks users for consent.",
+    parse=formats.web_address,
+    default=f"https://www.facebook.com/{DEFAULT_VERSION}/dialog/oauth",
+)
+DASHBOARD_URL = Input(
+    name="dashboard_url",
+    label="App dashboard address",
+    help="Where apps are registered.",
+    parse=formats.web_address,
+    default="https://developers.facebook.com",
+)
+CYCLR_API_URL = Input(
+    name="cyclr_api_url",
+    label="Cyclr API address",
+    help="api.cyclr.com, or your region's: api.eu.cyclr.com, api.us2.cyclr.com, api.cyclr.uk.",
+    parse=formats.web_address,
+    default="https://api.cyclr.com",
+)
+CYCLR_CONSOLE_URL = Input(
+    name="cyclr_console_url",
+    label="Cyclr console address",
+    help="my.cyclr.com, or that of your region.",
+    parse=formats.web_address,
+    default="https://my.cyclr.com",
+)
+SERVICE_DOMAIN_ADDRESS = Input(
+    name="service_domain_address",
+    label="Service Domain's address",
+    help="host:port to connect to instead of what the name resolves to; the sandbox sets it.",
+    parse=formats.address,
+)
+CA_FILE = Input(
+    name="ca_file",
+    label="Certificate authority",
+    help="A PEM file with one more authority to trust; the sandbox sets it.",
+    parse=formats.certificate_file,
+)
+
+ALL = (
+    SERVICE_DOMAIN,
+    APP_DISPLAY_NAME,
+    PERMISSIONS,
+    APP_ID,
+    APP_SECRET,
+    GRAPH_VERSION,
+    CYCLR_CLIENT_ID,
+    CYCLR_CLIENT_SECRET,
+    ACCOUNT_API_ID,
+    CYCLR_USERNAME,
+    CONNECTOR_NAME,
+    INSTALL_CONNECTOR,
+    CREATE_TEST_ACCOUNT,
+    USER_ACCESS_TOKEN,
+    GRAPH_URL,
+    DIALOG_URL,
+    DASHBOARD_URL,
+    CYCLR_API_URL,
+    CYCLR_CONSOLE_URL,
+    SERVICE_DOMAIN_ADDRESS,
+    CA_FILE,
+)

@@ -1,0 +1,391 @@
+"""
+A run: opens a tenant's journal, performs steps, takes people's words, resumes.
+
+What a step is and which checks it has is the procedure's business; how it is
+shown is the notebook's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import platform
+import re
+import secrets as randomness
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runbook_lib.checks.context import CheckContext, TokenShelf
+from runbook_lib.errors import JournalError, RunbookError, SettingsError, UnknownStepError
+from runbook_lib.history import (
+    History,
+    RunState,
+    StepState,
+    finding_to_document,
+    fold,
+    obstacle,
+)
+from runbook_lib.journal import EventType, Journal, utc_now
+from runbook_lib.procedure import (
+    Attestation,
+    Check,
+    Finding,
+    Outcome,
+    Procedure,
+    Skip,
+    Step,
+    Value,
+)
+from runbook_lib.redaction import Redactor
+from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.settings import Settings, load
+
+__all__ = [
+    "Mode",
+    "Run",
+    "default_evidence",
+    "is_sandbox",
+    "journal_path",
+    "known_values",
+    "new_run_id",
+    "open_run",
+    "project_folder",
+    "tenant_name",
+]
+
+_PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
+_TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+
+
+class Mode:
+    """How a run is read: by a person in JupyterLab, or by nobody."""
+
+    INTERACTIVE = "interactive"
+    HEADLESS = "headless"
+
+
+def new_run_id() -> str:
+    """Return a fresh run id: eight hexadecimal digits."""
+    return randomness.token_hex(4)
+
+
+def open_run(
+    procedure: Procedure,
+    given: Mapping[str, object],
+    *,
+    mode: str,
+    tenant: str = "",
+    evidence: str = "",
+    env_file: str = "",
+    run_id: str = "",
+) -> Run:
+    """
+    Return a run that has not started yet: nothing is written, nobody is asked.
+
+    `tenant` is the Service Domain where none is named. Raises
+    `SettingsError` for unusable parameters, environment or `.env`.
+    """
+    settings = load(procedure.inputs, given=given, env_file=env_file)
+    name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
+    journal = Journal(journal_path(Path(evidence or default_evidence()), name))
+    return Run(procedure, settings, journal, name, mode, run_id or new_run_id())
+
+
+def tenant_name(text: str) -> str:
+    """Return `text` as a tenant's name, which is also a folder's; raises `SettingsError`."""
+    if not _TENANT.fullmatch(text):
+        msg = f"{text!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
+        raise SettingsError(msg)
+    return text
+
+
+def project_folder() -> Path:
+    """Return the nearest folder upwards that holds `notebooks/`, else the working directory."""
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if (f / "notebooks").is_dir()), here)
+
+
+def default_evidence() -> str:
+    """Return the evidence folder of the project that the working directory belongs to."""
+    return os.path.relpath(project_folder() / "evidence")
+
+
+def journal_path(evidence: Path, tenant: str) -> Path:
+    """Return where the journal of `tenant` lies."""
+    return evidence / tenant / "journal.jsonl"
+
+
+def known_values(procedure: Procedure, history: History, settings: Settings) -> dict[str, Value]:
+    """Return every known value: given now, else given earlier, else the default."""
+    defaults = {item.name: item.default for item in procedure.inputs if item.default is not None}
+    remembered = {
+        name: value
+        for name, value in history.inputs.items()
+        if any(item.name == name and not item.secret for item in procedure.inputs)
+    }
+    return {**defaults, **remembered, **settings.values}
+
+
+def is_sandbox(values: Mapping[str, Value]) -> bool:
+    """Tell a practice run: one whose remote systems are on this machine."""
+    addresses = [value for name, value in values.items() if name.endswith("_url")]
+    return any(_is_loopback(urlsplit(str(address)).hostname or "") for address in addresses)
+
+
+@dataclass
+class Run:
+    """
+    One run of a procedure for one tenant.
+
+    `run_id` joins a run that another process began, where the journal
+    knows it. Every method that writes raises `JournalError` where the disk
+    refuses.
+    """
+
+    procedure: Procedure
+    settings: Settings
+    journal: Journal
+    tenant: str
+    mode: str
+    run_id: str
+    clock: Callable[[], datetime] = utc_now
+
+    def __post_init__(self) -> None:
+        self.redactor = Redactor(self.settings.secrets.values())
+        self._tokens = TokenShelf()
+        self._transport: Transport | None = None
+
+    @property
+    def history(self) -> History:
+        """Return all that the journal tells by now."""
+        return History(self.journal.entries())
+
+    @property
+    def state(self) -> RunState:
+        """Return the state of this run by now."""
+        return fold(self.history, self.procedure, self.run_id)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Return every known value, with what the checks of this run found out."""
+        return {**known_values(self.procedure, self.history, self.settings), **self.state.facts}
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Tell whether this is practice."""
+        return is_sandbox(self.values)
+
+    def require_inputs(self) -> None:
+        """Raise `SettingsError` where a run that asks nobody lacks a required value."""
+        values = self.values
+        for item in self.procedure.inputs:
+            if item.required and not values.get(item.name):
+                msg = (
+                    f"{item.name} ({item.label}) is missing. {item.help} Give it as a parameter, "
+                    f"or as {item.variable} in .env."
+                )
+                raise SettingsError(msg)
+
+    def start(self) -> None:
+        """Write the beginning of this run, unless another process did."""
+        history = self.history
+        if any(entry.run_id == self.run_id for entry in history.entries):
+            return
+        values = self.values
+        document = {
+            "tenant": self.tenant,
+            "procedure": {
+                "id": self.procedure.id,
+                "version": self.procedure.version,
+                "digest": self.procedure.digest,
+            },
+            "mode": self.mode,
+            "sandbox": is_sandbox(values),
+            "parameters": values,
+            "credentials": sorted(self.settings.secrets),
+            "resumes": _unfinished_run(history),
+            "environment": _environment(),
+        }
+        self._write(EventType.RUN_STARTED, document)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step called `step_id`; raises `UnknownStepError`."""
+        for step in self.procedure.steps:
+            if step.id == step_id:
+                return step
+        msg = f"There is no step called {step_id}."
+        raise UnknownStepError(msg)
+
+    def perform(self, step_id: str) -> StepState:
+        """
+        Check the step, write what was seen, and return what follows.
+
+        A check that breaks off is an inconclusive finding. What was seen is
+        on disk before this returns.
+        """
+        step = self.step(step_id)
+        self._write(EventType.STEP_STARTED, {}, step=step.id)
+        is_possible = not obstacle(step, self.state.steps)
+        findings, unchecked = self._check(step) if is_possible else ((), "")
+        documents = [finding_to_document(finding) for finding in findings]
+        self._write(
+            EventType.STEP_CHECKED, {"findings": documents, "unchecked": unchecked}, step=step.id
+        )
+        for finding in findings:
+            self._remember_facts(finding)
+        return self.state.steps[step.id]
+
+    def attest(self, attestations: Iterable[Attestation]) -> None:
+        """Write people's words, each once."""
+        known = set(self.history.attestations.values())
+        for attestation in attestations:
+            if attestation not in known:
+                self._say(EventType.STEP_ATTESTED, attestation)
+
+    def skip(self, skips: Iterable[Skip]) -> None:
+        """Write which steps people leave out, each once."""
+        known = set(self.history.skips.values())
+        for skip in skips:
+            if skip not in known:
+                self._say(EventType.STEP_SKIPPED, skip)
+
+    def remember(self, name: str, value: Value) -> None:
+        """Write a value that a person gave, so that every notebook knows it from now on."""
+        if self.history.inputs.get(name) != value:
+            self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
+
+    def interrupt(self, reason: str) -> None:
+        """Write that this run was cut off."""
+        self._write(EventType.RUN_INTERRUPTED, {"reason": reason})
+
+    def finish_notebook(self, notebook: str) -> None:
+        """Write that every cell of `notebook` had its turn."""
+        self._write(EventType.NOTEBOOK_FINISHED, {"notebook": notebook})
+
+    def finish(self) -> RunState:
+        """Write the end of this run and return its state."""
+        self._write(EventType.RUN_FINISHED, {"outcome": self.state.outcome})
+        return self.state
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
+        values = self.values
+        if not step.checks:
+            return (), "No API shows this: a person must do it and say so."
+        lacking = {check.name: self._lacking(check, values) for check in step.checks}
+        if all(lacking.values()):
+            return (), f"Not checked: {self._named(lacking.values())} not given."
+        with ThreadPoolExecutor(max_workers=len(step.checks)) as pool:
+            tasks = [
+                pool.submit(self._perform, check, step, values, lacking[check.name])
+                for check in step.checks
+            ]
+            found = [task.result() for task in tasks]
+        findings = tuple(finding for finding in found if finding is not None)
+        return findings, "" if findings else "Nothing of this applies to the chosen permissions."
+
+    def _perform(
+        self, check: Check, step: Step, values: Mapping[str, Value], lacking: tuple[str, ...]
+    ) -> Finding | None:
+        if lacking:
+            return Finding(
+                outcome=Outcome.INCONCLUSIVE,
+                reason=f"Not checked further: {self._named([lacking])} not given.",
+                check=check.name,
+            )
+        session = self._open_session(values)
+        context = CheckContext(
+            values=values,
+            secrets=self.settings.secrets,
+            session=session,
+            now=self.clock(),
+            tokens=self._tokens,
+            attestation=self.history.attestations.get(step.id),
+            announce_change=lambda text: self._announce(step, text),
+        )
+        try:
+            finding = check.run(context)
+        except JournalError:
+            raise
+        except RunbookError as error:
+            finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
+        except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
+            finding = Finding(
+                outcome=Outcome.INCONCLUSIVE,
+                reason=f"The check itself broke ({type(error).__name__}): a defect of the runbook.",
+            )
+        if finding is None:
+            return None
+        return replace(finding, check=check.name, exchanges=session.exchanges())
+
+    def _lacking(self, check: Check, values: Mapping[str, Value]) -> tuple[str, ...]:
+        return tuple(
+            name
+            for name in check.needs
+            if not values.get(name) and name not in self.settings.secrets
+        )
+
+    def _named(self, lacking: Iterable[tuple[str, ...]]) -> str:
+        names = dict.fromkeys(name for group in lacking for name in group)
+        labels = {item.name: item.label for item in self.procedure.inputs}
+        return ", ".join(labels[name] for name in names)
+
+    def _open_session(self, values: Mapping[str, Value]) -> Session:
+        if self._transport is None:
+            address = str(values.get("service_domain_address", ""))
+            host = str(values.get("service_domain", ""))
+            self._transport = Transport(
+                self.redactor,
+                connect_to={f"{host}:443": address} if address else {},
+                ca_file=str(values.get("ca_file", "")),
+            )
+        return self._transport.session()
+
+    def _announce(self, step: Step, text: str) -> None:
+        self._write(EventType.CHANGE_INTENDED, {"change": text}, step=step.id)
+
+    def _remember_facts(self, finding: Finding) -> None:
+        inputs = {item.name for item in self.procedure.inputs}
+        for name, value in finding.facts.items():
+            if name in inputs and name not in self.settings.values and value:
+                self.remember(name, value)
+
+    def _say(self, event: str, words: Attestation | Skip) -> None:
+        document = asdict(words)
+        step = document.pop("step")
+        self._write(event, document, step=step)
+
+    def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
+        redacted = self.redactor.redact_document(document)
+        self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _unfinished_run(history: History) -> str:
+    """Return the id of the newest run if it never came to its end."""
+    last = history.last_run
+    ended = any(
+        entry.run_id == last and entry.type == EventType.RUN_FINISHED for entry in history.entries
+    )
+    return "" if ended else last
+
+
+def _environment() -> dict[str, str]:
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "platform": platform.system(), **packages}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

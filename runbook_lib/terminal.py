@@ -1,0 +1,128 @@
+"""
+What a person sees in a terminal: live progress, the table of steps, what comes next.
+
+Text only goes out here; what it says is decided on lower floors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from runbook_lib.history import RunOutcome, RunState, StepState
+from runbook_lib.notebook.rendering import ICONS
+from runbook_lib.procedure import Outcome
+
+__all__ = ["ProgressDisplay", "next_step", "progress", "show_steps", "show_table"]
+
+_STYLES = {
+    Outcome.VERIFIED: "green",
+    Outcome.ATTESTED: "blue",
+    Outcome.WAITING: "yellow",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.FAILED: "bold red",
+    Outcome.SKIPPED: "dim",
+    Outcome.NOT_RUN: "dim",
+}
+_OUTCOME_STYLES = {
+    RunOutcome.COMPLETE: "bold green",
+    RunOutcome.FAILED: "bold red",
+    RunOutcome.INCOMPLETE: "bold yellow",
+}
+
+
+class ProgressDisplay:
+    """A bar that moves as steps are settled, with a line for each of them above it."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("starting the kernel", total=total)
+        self._shown: set[str] = set()
+
+    def update(self, state: RunState) -> None:
+        """Show what has changed since the last call."""
+        for step in state.steps.values():
+            if step.checked_on and step.step.id not in self._shown:
+                self._shown.add(step.step.id)
+                self._bar.console.print(_line(step), highlight=False)
+        waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
+        self._bar.update(
+            self._task, completed=len(self._shown), description=escape(next(waiting, "sealing"))
+        )
+
+
+@contextmanager
+def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
+    """Give a display for `total` steps; nothing is drawn where `is_quiet`."""
+    bar = Progress(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=Console(quiet=is_quiet),
+        transient=True,
+    )
+    with bar:
+        yield ProgressDisplay(bar, total)
+
+
+def show_steps(state: RunState, *, title: str) -> None:
+    """Print the table of steps, and what they say together."""
+    rows = [
+        (
+            escape(step.step.id),
+            f"[{_STYLES[step.conclusion.outcome]}]{_marked(step.conclusion.outcome)}[/]",
+            escape(step.conclusion.reason)
+            + "".join(f"\n[yellow]! {escape(text)}[/]" for text in _warnings(step)),
+        )
+        for step in state.steps.values()
+    ]
+    show_table(title, ("Step", "Outcome", "Reason"), rows)
+    counts = Counter(step.conclusion.outcome for step in state.steps.values())
+    said = " · ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
+    Console().print(f"[{_OUTCOME_STYLES[state.outcome]}]{state.outcome.upper()}[/] {said}")
+
+
+def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table whose last column wraps; cells are rich markup."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    names = list(head)
+    for name in names:
+        is_last = name == names[-1]
+        table.add_column(name, no_wrap=not is_last, ratio=1 if is_last else None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, highlight=False)
+
+
+def next_step(state: RunState) -> tuple[StepState, str] | None:
+    """Return the next step that needs somebody, and what that person does."""
+    for outcome, advice in (
+        (Outcome.FAILED, "Mend what its reason says, then run again."),
+        (Outcome.NOT_RUN, "Do it, then attest it (or run again, where a check can see it)."),
+        (Outcome.INCONCLUSIVE, "Look for yourself, then attest it; or run again."),
+        (Outcome.WAITING, "Nothing to do but wait; run again or watch."),
+    ):
+        for step in state.steps.values():
+            if step.conclusion.outcome is outcome:
+                return step, advice
+    return None
+
+
+def _line(step: StepState) -> str:
+    outcome = step.conclusion.outcome
+    return f"[{_STYLES[outcome]}]{_marked(outcome):14}[/] {escape(step.step.title)}"
+
+
+def _marked(outcome: Outcome) -> str:
+    return f"{ICONS[outcome]} {outcome}"
+
+
+def _warnings(step: StepState) -> list[str]:
+    return [text for finding in step.findings for text in finding.warnings]
