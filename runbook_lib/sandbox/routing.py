@@ -1,0 +1,58 @@
+"""
+A small table of routes: method and path template to handler.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+__all__ = ["Router"]
+
+_Handler = TypeVar("_Handler", bound=Callable[..., object])
+_BLANK = re.compile(r"\{(\w+)\}")
+
+
+class Router(Generic[_Handler]):
+    """
+    Routes in the order in which they were added; the first match wins.
+
+    A blank `{name}` in a template matches one path segment. Letter case and a
+    trailing slash do not count.
+    """
+
+    def __init__(self) -> None:
+        self._routes: list[tuple[frozenset[str], re.Pattern[str], str, _Handler]] = []
+
+    def route(self, methods: str, template: str) -> Callable[[_Handler], _Handler]:
+        """Add the decorated handler for `methods` (separated by spaces) under `template`."""
+        pattern = _BLANK.sub(r"(?P<\1>[^/]+)", template)
+        compiled = re.compile(f"{pattern}/?\\Z", re.IGNORECASE)
+
+        def add(handler: _Handler) -> _Handler:
+            self._routes.append((frozenset(methods.split()), compiled, template, handler))
+            return handler
+
+        return add
+
+    def match(self, method: str, path: str) -> tuple[_Handler, dict[str, str]] | None:
+        """Return the handler and the blanks' values; None when no route fits."""
+        for methods, pattern, _, handler in self._routes:
+            if method in methods and (found := pattern.match(path)):
+                return handler, found.groupdict()
+        return None
+
+    def methods_at(self, path: str) -> frozenset[str]:
+        """Return the methods that some route takes at `path`."""
+        found: frozenset[str] = frozenset()
+        for methods, pattern, _, _ in self._routes:
+            if pattern.match(path):
+                found |= methods
+        return found
+
+    def templates(self) -> tuple[tuple[str, str], ...]:
+        """Return every route as method and template, for tests that try them all."""
+        return tuple(
+            (method, template)
+            for methods, _, template, _ in self._routes
+            for method in sorted(methods)
+        )

@@ -1,0 +1,227 @@
+"""
+The sandbox as a server: one thread, one event loop, one loopback port for each site.
+
+`Sandbox` runs inside a process, `serve` until it is interrupted.
+"""
+
+import asyncio
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import trustme
+import uvicorn
+
+from runbook_lib.sandbox.asgi import SiteApplication
+from runbook_lib.sandbox.control import Control
+from runbook_lib.sandbox.cyclr import CyclrApiSite
+from runbook_lib.sandbox.cyclr_connect import ConnectSite
+from runbook_lib.sandbox.cyclr_console import CyclrConsoleSite
+from runbook_lib.sandbox.facebook import GraphSite
+from runbook_lib.sandbox.facebook_www import FacebookSite
+from runbook_lib.sandbox.scenarios import SCENARIOS, build_world
+from runbook_lib.sandbox.web import Site
+from runbook_lib.sandbox.world import Addresses, World
+
+__all__ = ["SCENARIOS", "Description", "Sandbox", "serve"]
+
+Description = dict[str, str | int]
+
+_ADDRESS = "127.0.0.1"
+_SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "connect")
+_START_LIMIT = 30.0
+
+
+class Sandbox:
+    """
+    Both remote systems on loopback, for as long as the `with` block lasts.
+
+    `port` is the first of six ports in a row; 0 takes free ones. `seed` makes
+    secrets, IDs and faults repeatable. Raises ValueError for an unknown
+    scenario and OSError when a port is taken.
+    """
+
+    def __init__(
+        self,
+        scenario: str = "approved",
+        *,
+        port: int = 0,
+        seed: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.world: World = build_world(scenario, seed=seed, clock=clock)
+        self._port = port
+        self._servers: list[uvicorn.Server] = []
+        self._thread: threading.Thread | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def description(self) -> Description:
+        """What a client needs to use the sandbox; the secrets are the scenario's."""
+        world = self.world
+        at, answers = world.addresses, world.answers
+        return {
+            "scenario": world.scenario,
+            "graph_url": at.graph,
+            "dialog_url": at.dialog,
+            "dashboard_url": at.facebook,
+            "cyclr_api_url": at.cyclr_api,
+            "cyclr_console_url": at.cyclr_console,
+            "service_domain": world.cyclr.service_domain,
+            "service_domain_address": at.service_domain,
+            "ca_file": str(self._ca_file),
+            "redirect_uri": world.cyclr.redirect_uri,
+            **answers,
+        }
+
+    def __enter__(self) -> "Sandbox":
+        sockets = _listen(self._port)
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="runbook-sandbox-")
+            self._start(sockets)
+        except BaseException:
+            for one in sockets:
+                one.close()
+            self._remove_folder()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        for server in self._servers:
+            server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+        self._remove_folder()
+
+    @property
+    def _ca_file(self) -> Path:
+        return Path(self._folder.name if self._folder else "") / "ca.pem"
+
+    def _start(self, sockets: list[socket.socket]) -> None:
+        ports = dict(zip(_SITES, (one.getsockname()[1] for one in sockets), strict=True))
+        urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
+        urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
+        world = self.world
+        world.addresses = Addresses(**urls)
+        certificate = self._certify()
+        control = Control(world, lambda: self.description)
+        sites: dict[str, Site] = {
+            "graph": GraphSite(world),
+            "facebook": FacebookSite(world),
+            "cyclr_api": CyclrApiSite(world),
+            "cyclr_console": CyclrConsoleSite(world),
+            "service_domain": ConnectSite(world),
+            "connect": ConnectSite(world),
+        }
+        for name in _SITES:
+            application = SiteApplication(sites[name], world, control, self._abort)
+            path = certificate if name == "service_domain" else None
+            self._servers.append(_server(application, path))
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
+        )
+        self._thread.start()
+        self._wait_until_it_listens()
+
+    def _certify(self) -> Path:
+        """Make the throw-away authority and the service domain's certificate."""
+        authority = trustme.CA(organization_name="SANDBOX runbook")
+        authority.cert_pem.write_to_path(str(self._ca_file))
+        certificate = authority.issue_cert(self.world.cyclr.service_domain)
+        path = self._ca_file.with_name("service_domain.pem")
+        path.touch(mode=0o600)
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
+        return path
+
+    async def _run(self, sockets: list[socket.socket]) -> None:
+        pairs = zip(self._servers, sockets, strict=True)
+        await asyncio.gather(*(server.serve(sockets=[one]) for server, one in pairs))
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + _START_LIMIT
+        while not all(server.started for server in self._servers):
+            if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
+                raise TimeoutError("the sandbox did not start")
+            time.sleep(0.002)
+
+    def _abort(self, client: tuple[str, int]) -> None:
+        """Reset the connection of a client: no answer, not even an orderly end."""
+        for server in self._servers:
+            for connection in list(server.server_state.connections):
+                if getattr(connection, "client", None) == client:
+                    connection.transport.abort()
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
+    sockets: list[socket.socket] = []
+    try:
+        for offset in range(len(_SITES)):
+            one = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            sockets.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind((_ADDRESS, port + offset if port else 0))
+            one.listen(256)
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def _server(application: SiteApplication, certificate: Path | None) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+            ssl_certfile=str(certificate) if certificate else None,
+        )
+    )
+
+
+def serve(
+    scenario: str = "approved",
+    *,
+    port: int = 0,
+    announce: Callable[[Description], object],
+    seed: int | None = None,
+) -> None:
+    """
+    Serve until SIGINT or SIGTERM; call `announce` with the description once it listens.
+
+    To be called from the main thread: signals are received there.
+    """
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda *_: stop.set()) for one in signals}
+    try:
+        with Sandbox(scenario, port=port, seed=seed) as sandbox:
+            announce(sandbox.description)
+            stop.wait()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,107 @@
+"""
+Randomness that can be repeated, and stores that cannot grow without bound.
+"""
+
+import base64
+import random
+import secrets
+import string
+import uuid
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+__all__ = ["Dice", "Shelf"]
+
+_Value = TypeVar("_Value")
+
+_ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+class Dice:
+    """
+    The sandbox's only source of randomness.
+
+    Without a `seed` it is the operating system's; with one, every secret and
+    every fault of a sandbox can be made again.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        repeatable = random.Random(seed).randbytes  # noqa: S311 - only used when asked for
+        self._bytes = secrets.token_bytes if seed is None else repeatable
+
+    def bytes(self, length: int) -> bytes:
+        """Return `length` random bytes."""
+        return self._bytes(length)
+
+    def text(self, alphabet: str, length: int) -> str:
+        """Return `length` characters out of `alphabet`."""
+        number = int.from_bytes(self.bytes(length + 8))
+        characters = []
+        for _ in range(length):
+            number, index = divmod(number, len(alphabet))
+            characters.append(alphabet[index])
+        return "".join(characters)
+
+    def digits(self, length: int) -> str:
+        """Return a decimal number of `length` digits that does not begin with 0."""
+        return self.text("123456789", 1) + self.text(string.digits, length - 1)
+
+    def hexadecimal(self, length: int) -> str:
+        """Return `length` lower case hexadecimal digits."""
+        return self.text("0123456789abcdef", length)
+
+    def alphanumeric(self, length: int) -> str:
+        """Return `length` letters and digits."""
+        return self.text(_ALPHANUMERIC, length)
+
+    def base64url(self, length: int) -> str:
+        """Return `length` characters of the URL-safe base64 alphabet."""
+        return base64.urlsafe_b64encode(self.bytes(length)).decode("ascii")[:length]
+
+    def guid(self) -> str:
+        """Return a random UUID."""
+        return str(uuid.UUID(bytes=self.bytes(16), version=4))
+
+    def fraction(self) -> float:
+        """Return a number from 0 (included) to 1 (excluded)."""
+        return int.from_bytes(self.bytes(6)) / 2**48
+
+
+class Shelf(Generic[_Value]):
+    """
+    A mapping that holds at most `capacity` values and forgets the oldest first.
+
+    What is `kept` is never forgotten: a scenario's own tokens must outlive
+    whatever a load test asks for.
+    """
+
+    def __init__(self, capacity: int = 5_000) -> None:
+        self._capacity = capacity
+        self._kept: dict[str, _Value] = {}
+        self._values: OrderedDict[str, _Value] = OrderedDict()
+
+    def put(self, key: str, value: _Value, *, keep: bool = False) -> None:
+        """Store `value` under `key`, or replace what is there."""
+        if keep or key in self._kept:
+            self._kept[key] = value
+            return
+        self._values[key] = value
+        if len(self._values) > self._capacity:
+            self._values.popitem(last=False)
+
+    def get(self, key: str) -> _Value | None:
+        """Return the value under `key`, or None when there is none (any more)."""
+        kept = self._kept.get(key)
+        return self._values.get(key) if kept is None else kept
+
+    def pop(self, key: str) -> _Value | None:
+        """Remove the value under `key` and return it."""
+        kept = self._kept.pop(key, None)
+        return self._values.pop(key, None) if kept is None else kept
+
+    def values(self) -> list[_Value]:
+        """Return all values, the kept ones first."""
+        return [*self._kept.values(), *self._values.values()]
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._values)

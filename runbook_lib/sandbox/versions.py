@@ -1,0 +1,107 @@
+"""
+Graph and Marketing API versions, and which one answers a call.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+
+__all__ = ["CALENDAR", "Calendar", "Version"]
+
+_VERSION = re.compile(r"v\d{1,4}\.\d{1,4}\Z")
+
+
+@dataclass(frozen=True)
+class Version:
+    """
+    One version and its dates (seconds since the epoch; None: to be decided).
+
+    `upgraded_from` is when its Marketing calls begin to be answered by the next version.
+    """
+
+    name: str
+    graph_until: float | None = None
+    marketing_until: float | None = None
+    upgraded_from: float | None = None
+
+
+def _day(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+_PAST = _day("2026-01-01")
+_LONG_DEAD = (
+    *("v1.0", *(f"v2.{minor}" for minor in range(13)), *(f"v3.{minor}" for minor in range(4))),
+    *(f"v{major}.0" for major in range(4, 20)),
+)
+
+# verbatim graph §1: the changelogs of Graph and the Marketing API as of 2026-10-29 and 2026-11-04;
+# the label of v27.0 in the Graph table is inferred.
+CALENDAR = (
+    *(Version(name, _PAST, _PAST) for name in _LONG_DEAD),
+    Version("v20.0", _day("2026-09-24"), _PAST),
+    Version("v21.0", _day("2027-01-21"), _PAST),
+    Version("v22.0", _day("2027-05-20"), _PAST),
+    Version("v23.0", _day("2027-10-08"), _PAST),
+    Version("v24.0", _day("2028-02-18"), _day("2026-11-10")),
+    Version("v25.0", _day("2028-07-29"), _day("2027-02-23"), upgraded_from=_day("2026-07-29")),
+    Version("v26.0"),
+    Version("v27.0"),
+)
+
+verbatim(
+    "graph §1", "v25.0 and v24.0: Marketing API ends 2027-02-23, ended 2026-11-10", "changelog"
+)
+unknown("graph §1", "Marketing API end dates of v23.0 and older (all in the past)")
+unknown("graph §1", "Graph end dates of v19.0 and older (all in the past)")
+
+
+class Calendar:
+    """The versions of one world, oldest first."""
+
+    def __init__(self, versions: Iterable[Version] = CALENDAR) -> None:
+        self._versions = {version.name: version for version in versions}
+
+    def amend(self, version: Version) -> None:
+        """Replace the dates of one version."""
+        self._versions[version.name] = version
+
+    @property
+    def latest(self) -> str:
+        """The newest version's name."""
+        return next(reversed(self._versions))
+
+    @staticmethod
+    def looks_like_version(segment: str) -> bool:
+        """Tell whether a path segment has the form `v26.0`."""
+        return _VERSION.match(segment) is not None
+
+    @verbatim("graph §1", "an expired version is silently served by the next oldest", "versioning")
+    def served(self, name: str, now: float) -> str | None:
+        """Return the version that answers a Graph call to `name`; None when it never existed."""
+        if name not in self._versions:
+            return None
+        names = list(self._versions)
+        for candidate in names[names.index(name) :]:
+            until = self._versions[candidate].graph_until
+            if until is None or now < until:
+                return candidate
+        return self.latest
+
+    @verbatim("graph §1", "X-Ad-Api-Version-Warning announces an auto-upgrade", "third-party")
+    @inferred("graph §1", "an auto-upgraded Marketing call is answered by the next version")
+    def upgraded(self, name: str, now: float) -> str | None:
+        """Return the version to which a Marketing call is upgraded, or None."""
+        version = self._versions[name]
+        if version.upgraded_from is None or now < version.upgraded_from:
+            return None
+        names = list(self._versions)
+        return names[min(names.index(name) + 1, len(names) - 1)]
+
+    def is_dead_for_marketing(self, name: str, now: float) -> bool:
+        """Tell whether a Marketing call to `name` is refused with 2635."""
+        until = self._versions[name].marketing_until
+        return until is not None and now >= until

@@ -1,0 +1,123 @@
+"""
+A request as the handlers see it, and the reply that they give back.
+
+Nothing here knows Facebook or Cyclr, nor how bytes travel.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from typing import Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+__all__ = ["Reply", "Request", "Site", "append_query", "html", "redirect"]
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    One HTTP request, read to its end.
+
+    `headers` has lower case names; `form` holds the fields of a urlencoded, multipart or
+    JSON body; `is_oversized` says that the body was longer than is read, and left out.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    is_oversized: bool = False
+    client: tuple[str, int] | None = None
+    scheme: str = "http"
+    raw_query: str = ""
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The query and the form together; the form wins."""
+        return {**self.query, **self.form}
+
+    @property
+    def accepts_html(self) -> bool:
+        """Whether a browser asks: `text/html` stands in `Accept`."""
+        return "text/html" in self.headers.get("accept", "")
+
+    def cookie(self, name: str) -> str:
+        """Return the value of a cookie, or an empty text."""
+        jar: SimpleCookie = SimpleCookie()
+        try:
+            jar.load(self.headers.get("cookie", ""))
+        except CookieError:
+            return ""
+        morsel = jar.get(name)
+        return morsel.value if morsel else ""
+
+    def json(self) -> object:
+        """Return the body as JSON; raise ValueError when it is none."""
+        try:
+            return json.loads(self.body)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP response."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = ()
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, or an empty text."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key.lower() == wanted), "")
+
+
+class Site(Protocol):
+    """One of the sandbox's hosts: a name for faults and reports, and its answers."""
+
+    name: str
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer a request."""
+
+
+def html(text: str, status: int = 200, headers: Headers = ()) -> Reply:
+    """Return a page that no other site may frame or script."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+    return Reply(
+        status,
+        text.encode(),
+        (
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", policy),
+            ("X-Content-Type-Options", "nosniff"),
+            *headers,
+        ),
+    )
+
+
+def redirect(location: str, status: int = 302, headers: Headers = ()) -> Reply:
+    """Return a redirect to `location`."""
+    safe = re.sub(r"[^\x21-\x7e]", "", location)
+    return Reply(status, b"", (("Location", safe), ("Cache-Control", "no-store"), *headers))
+
+
+def append_query(url: str, **values: str) -> str:
+    """Return `url` with `values` added to its query, in their order."""
+    parts = urlsplit(url)
+    query = "&".join(filter(None, (parts.query, urlencode(values))))
+    return parts._replace(query=query).geturl()
+
+
+def fields_of(text: str) -> list[tuple[str, str]]:
+    """Return the pairs of a query string or urlencoded form, blanks included."""
+    return parse_qsl(text, keep_blank_values=True, errors="replace")

@@ -1,0 +1,213 @@
+"""A sandbox over real HTTP, and clients that find their way in it."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+
+
+class Graph:
+    """A bare Graph client: it knows URLs, not answers."""
+
+    def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
+        self.sandbox = sandbox
+        self.http = http
+        self.given = sandbox.description
+        self.base = f"{self.given['graph_url']}/v26.0"
+        self.app_token = f"{self.given['app_id']}|{self.given['app_secret']}"
+
+    def get(self, path: str, token: str | None = "user", **params: str) -> httpx.Response:
+        """Call a path with one of the given tokens, or with any other, or with none."""
+        tokens = {
+            "user": self.given["user_access_token"],
+            "page": self.given["page_access_token"],
+            "app": self.app_token,
+        }
+        if token is not None:
+            params = {"access_token": str(tokens.get(token, token)), **params}
+        return self.http.get(f"{self.base}/{path}", params=params)
+
+    def exchange(self, **params: str) -> httpx.Response:
+        """Call the token endpoint with the given app."""
+        known = {
+            "client_id": str(self.given["app_id"]),
+            "client_secret": str(self.given["app_secret"]),
+        }
+        return self.http.post(f"{self.base}/oauth/access_token", data={**known, **params})
+
+
+def error_of(response: httpx.Response) -> dict[str, Any]:
+    error: dict[str, Any] = response.json()["error"]
+    return error
+
+
+class Form(HTMLParser):
+    """The first form of a page: where it posts to, and its hidden fields."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.action = ""
+        self.fields: dict[str, str] = {}
+        self.choices: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the form and its fields."""
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form" and not self.action:
+            self.action = given["action"]
+        elif tag == "input" and given.get("type") == "hidden":
+            self.fields[given["name"]] = given["value"]
+        elif tag == "input" and given.get("type") == "checkbox":
+            self.choices.append(given["value"])
+
+
+class Cyclr:
+    """A bare Cyclr client: API with a token, service domain over HTTPS."""
+
+    def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
+        self.sandbox = sandbox
+        self.http = http
+        self.given = sandbox.description
+        answer = http.post(
+            f"{self.given['cyclr_api_url']}/oauth/token",
+            data={
+                "grant_type": "client_credentials",
+                "client_id": str(self.given["cyclr_client_id"]),
+                "client_secret": str(self.given["cyclr_client_secret"]),
+            },
+        )
+        self.token = answer.json()["access_token"]
+        self.headers = {
+            "Authorization": f"Bearer {self.token}",
+            "X-Cyclr-Account": str(self.given["account_api_id"]),
+        }
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Call the API in the given account."""
+        headers = {**self.headers, **options.pop("headers", {})}
+        url = f"{self.given['cyclr_api_url']}/v1.0/{path}"
+        return self.http.request(method, url, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Read from the API."""
+        return self.call("GET", path, **options)
+
+    def connector_id(self, name: str = "Facebook Marketing API") -> int:
+        """Look a connector up by its name."""
+        found = self.get("connectors", params={"query": name}).json()
+        return int(next(one["Id"] for one in found if one["Name"] == name))
+
+    def installed(self) -> dict[str, Any]:
+        """Return the first installed connector."""
+        found: dict[str, Any] = self.get("account/connectors").json()[0]
+        return found
+
+    def sign_in_link(self, number: int, target: str = "https://app.partner.test/done") -> str:
+        """Return a fresh sign-in link."""
+        path = f"accounts/{self.given['account_api_id']}/signintoken"
+        token = self.call("POST", path, json={"Username": "someone"}).json()["Token"]
+        query = httpx.QueryParams({"id": str(number), "token": token, "targetOrigin": target})
+        domain = self.given["service_domain"]
+        return f"https://{domain}/connectorauth/updateaccountconnectoroauth?{query}"
+
+
+class _Pinned(httpcore.SyncBackend):
+    """Connect to one address, whatever the host name says."""
+
+    def __init__(self, address: str) -> None:
+        self._host, _, self._port = address.partition(":")
+
+    def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> Any:
+        """Go to the one address."""
+        return super().connect_tcp(self._host, int(self._port), *args, **options)
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def approved() -> Iterator[Sandbox]:
+    """One sandbox for the tests of a module that change nothing others rely on."""
+    with Sandbox("approved", seed=1) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Sandbox]]:
+    """Start sandboxes of one test's own; they stop with it."""
+    running: list[Sandbox] = []
+
+    def begin(scenario: str, **options: Any) -> Sandbox:
+        sandbox = Sandbox(scenario, **options)
+        sandbox.__enter__()
+        running.append(sandbox)
+        return sandbox
+
+    yield begin
+    for sandbox in running:
+        sandbox.__exit__(None, None, None)
+
+
+@pytest.fixture
+def graph(approved: Sandbox, http: httpx.Client) -> Graph:
+    return Graph(approved, http)
+
+
+@pytest.fixture
+def graph_of(http: httpx.Client) -> Callable[[Sandbox], Graph]:
+    return lambda sandbox: Graph(sandbox, http)
+
+
+@pytest.fixture
+def cyclr_of(http: httpx.Client) -> Callable[[Sandbox], Cyclr]:
+    return lambda sandbox: Cyclr(sandbox, http)
+
+
+@pytest.fixture
+def domain_of() -> Iterator[Callable[[Sandbox], httpx.Client]]:
+    """A client that finds the service domain and trusts its authority."""
+    clients: list[httpx.Client] = []
+
+    def open_client(sandbox: Sandbox) -> httpx.Client:
+        given = sandbox.description
+        context = ssl.create_default_context(cafile=str(given["ca_file"]))
+        transport = httpx.HTTPTransport(verify=context)
+        pool = httpcore.ConnectionPool(
+            ssl_context=context, network_backend=_Pinned(str(given["service_domain_address"]))
+        )
+        transport._pool = pool
+        client = httpx.Client(transport=transport, base_url=f"https://{given['service_domain']}")
+        clients.append(client)
+        return client
+
+    yield open_client
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def answer_dialog(http: httpx.Client) -> Callable[..., httpx.Response]:
+    """Answer the dialog at a URL as a program: GET it, log in, decide."""
+
+    def answer(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
+        given = sandbox.description
+        page = http.get(url)
+        assert page.status_code == 200, page.text
+        parsed = Form(page.text)
+        split = urlsplit(url)
+        action = f"{split.scheme}://{split.netloc}{parsed.action}"
+        login = {"email": given["login_email"], "password": given["login_password"]}
+        return http.post(action, data={**parsed.fields, **login, "decision": decision, **form})
+
+    return answer

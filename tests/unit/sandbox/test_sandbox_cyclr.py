@@ -1,0 +1,347 @@
+"""The Cyclr API, the sign-in link and the callback."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Cyclr
+
+Open = Callable[[Sandbox], Cyclr]
+Start = Callable[..., Sandbox]
+Domain = Callable[[Sandbox], httpx.Client]
+
+
+@pytest.fixture
+def cyclr(approved: Sandbox, cyclr_of: Open) -> Cyclr:
+    return cyclr_of(approved)
+
+
+def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
+    """Fourteen days, bearer, the client's ID; a wrong secret is refused."""
+    url = f"{cyclr.given['cyclr_api_url']}/oauth/token"
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": str(cyclr.given["cyclr_client_id"]),
+        "client_secret": str(cyclr.given["cyclr_client_secret"]),
+    }
+    answer = http.post(url, data=form).json()
+    assert list(answer)[:4] == ["token_type", "access_token", "expires_in", "clientId"]
+    assert answer["expires_in"] == 1_209_599
+    assert answer["clientId"] == form["client_id"]
+    refused = http.post(url, data={**form, "client_secret": "no"})
+    assert (refused.status_code, refused.json()) == (400, {"error": "invalid_client"})
+    assert http.post(url, data={**form, "scope": "account:none"}).status_code == 400
+    assert http.post(url, data={**form, "grant_type": "password"}).status_code == 400
+
+
+def test_calls_without_a_token_are_denied(cyclr: Cyclr, http: httpx.Client) -> None:
+    """401 with a Message."""
+    answer = http.get(f"{cyclr.given['cyclr_api_url']}/v1.0/accounts")
+    assert answer.status_code == 401
+    assert list(answer.json()) == ["Message"]
+
+
+@pytest.mark.parametrize("account", ["", "unknown"])
+def test_account_calls_need_an_account(cyclr: Cyclr, account: str) -> None:
+    """An empty or unknown X-Cyclr-Account is 401."""
+    headers = {"X-Cyclr-Account": account}
+    assert cyclr.get("connectors", headers=headers).status_code == 401
+    assert cyclr.get("accounts", headers=headers).status_code == 200
+
+
+def test_accounts(start: Start, cyclr_of: Open) -> None:
+    """Created, listed with Total-Pages, changed, refused and deleted as documented."""
+    cyclr = cyclr_of(start("fresh"))
+    made = cyclr.call("POST", "accounts", json={"Id": "acme", "Name": "Acme"})
+    assert made.status_code == 200
+    assert list(made.json())[:4] == ["CreatedDate", "Id", "Name", "Description"]
+    again = cyclr.call("POST", "accounts", json={"Id": "acme", "Name": "Acme"})
+    assert (again.status_code, again.json()) == (400, {"Message": "ID already in use"})
+    nameless = cyclr.call("POST", "accounts", json={})
+    assert "Name is required" in nameless.json()["Message"]
+    listed = cyclr.get("accounts", params={"pageSize": 1, "page": 2})
+    assert listed.headers["total-pages"] == "2"
+    assert [one["Id"] for one in listed.json()] == ["acme"]
+    cyclr.call("PUT", "accounts/acme", json={"Name": "Acme Ltd"})
+    assert cyclr.get("accounts/acme").json()["Name"] == "Acme Ltd"
+    assert cyclr.call("DELETE", "accounts/acme").status_code == 200
+    assert cyclr.get("accounts/acme").status_code == 404
+
+
+def test_a_connector_is_found_by_query_name_and_id(cyclr: Cyclr) -> None:
+    """A query gives several, a name an array, an ID an object."""
+    found = cyclr.get("connectors", params={"query": "Facebook"}).json()
+    assert {one["Name"] for one in found} == {"Facebook Marketing API", "Facebook Messenger"}
+    number = cyclr.connector_id()
+    one = cyclr.get(f"connectors/{number}").json()
+    assert (one["Name"], one["Version"], one["Status"]) == (
+        "Facebook Marketing API",
+        None,
+        "Approved",
+    )
+    assert one["Authentication"][0]["OAuth2Type"] == "AuthorisationCode"
+    assert cyclr.get("connectors/Facebook Marketing API").json() == [one]
+    assert cyclr.get("connectors/99").status_code == 404
+    names = {one["Name"] for one in cyclr.get(f"connectors/{number}/methods").json()}
+    assert {"List My Permissions", "List Leads By Form"} <= names
+
+
+def test_installing(start: Start, cyclr_of: Open) -> None:
+    """A bare install works; undeclared properties, drafts and taken names do not."""
+    sandbox = start("fresh")
+    cyclr = cyclr_of(sandbox)
+    path = f"connectors/{cyclr.connector_id()}/install"
+    unknown = {"Properties": [{"Name": "X", "Value": "1"}]}
+    assert cyclr.call("POST", path, json=unknown).json() == {
+        "Message": "There is not a connector property that matches name 'X'."
+    }
+    installed = cyclr.call("POST", path, json={})
+    assert installed.status_code == 200
+    assert list(installed.json()) == [
+        "Id",
+        "Name",
+        "Description",
+        "AuthValue",
+        "Authenticated",
+        "Connector",
+        "IsPartnerIntegrationConnector",
+        "Properties",
+        "CustomFields",
+    ]
+    assert installed.json()["Authenticated"] is False
+    assert "is in use" in cyclr.call("POST", path, json={}).json()["Message"]
+    number = cyclr.connector_id("Close")
+    sandbox.world.cyclr.library[number].status = "Draft"
+    draft = cyclr.call("POST", f"connectors/{number}/install", json={})
+    assert draft.json() == {"Message": f"Connector {number} is a draft and cannot be installed."}
+    assert cyclr.call("POST", path).status_code == 400
+
+
+def test_properties_auth_value_and_removal(start: Start, cyclr_of: Open) -> None:
+    """Properties take any name and are read in clear; an AuthValue authenticates at once."""
+    cyclr = cyclr_of(start("fresh"))
+    number = cyclr.call("POST", f"connectors/{cyclr.connector_id()}/install", json={}).json()["Id"]
+    base = f"account/connectors/{number}"
+    made = cyclr.call("POST", f"{base}/properties", json={"Name": "ClientId", "Value": "1"})
+    assert list(made.json()) == ["Name", "Value", "Id", "AccountConnectorId"]
+    key = made.json()["Id"]
+    cyclr.call("PUT", f"{base}/properties/{key}", json={"Name": "ClientId", "Value": "2"})
+    assert cyclr.get(f"{base}/properties/{key}").json()["Value"] == "2"
+    assert cyclr.get(base).json()["Properties"][0]["Value"] == "2"
+    assert cyclr.call("DELETE", f"{base}/properties/{key}").status_code == 200
+    assert cyclr.get(f"{base}/properties").json() == []
+    assert cyclr.get(f"{base}/properties/{key}").status_code == 404
+    changed = cyclr.call("PUT", base, json={"AuthValue": "secret", "Description": "mine"}).json()
+    assert (changed["Authenticated"], changed["AuthValue"]) == (True, "secret")
+    gone = cyclr.call("PUT", f"{base}/deauthenticate", json={}).json()
+    name = changed["Name"]
+    assert gone == {"Message": f"Connector '{name}' successfully de-authenticated."}
+    assert cyclr.get(base).json()["Authenticated"] is False
+    assert cyclr.call("DELETE", base).status_code == 200
+    assert cyclr.get(base).status_code == 404
+
+
+def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
+    """A method gives the provider's body; malformed and unknown GUIDs are 400 and 404."""
+    number = cyclr.installed()["Id"]
+    methods = {
+        one["Name"]: one for one in cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()
+    }
+    base = f"account/connectors/{number}/methods"
+
+    def run(name: str, **parameters: str) -> Any:
+        unique_id = methods[name]["MethodUniqueIdentifier"]
+        body = {"Parameters": parameters} if parameters else {}
+        return cyclr.call("POST", f"{base}/{unique_id}", json=body)
+
+    rows = run("List My Permissions").json()["data"]
+    assert {"permission": "leads_retrieval", "status": "granted"} in rows
+    blank = str(methods["List Forms"]["Parameters"][0]["Id"])
+    forms = run("List Forms", **{blank: str(cyclr.given["page_id"])}).json()
+    assert forms["data"][0]["id"] == cyclr.given["leadgen_form_id"]
+    assert run("List Forms").status_code == 400
+    assert run("List My Permissions", **{"1": "x"}).status_code == 400
+    assert cyclr.call("POST", f"{base}/nonsense", json={}).status_code == 400
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert cyclr.call("POST", f"{base}/{unknown}", json={}).status_code == 404
+    unique_id = methods["List My Permissions"]["MethodUniqueIdentifier"]
+    assert cyclr.get(f"account/connectors/{number}/test/{unique_id}").status_code == 200
+
+
+def test_ip_restriction(start: Start, cyclr_of: Open) -> None:
+    """/methods and /test answer 403 in the documented words; the rest works."""
+    cyclr = cyclr_of(start("cyclr-ip-blocked"))
+    number = cyclr.installed()["Id"]
+    unique_id = "00000000-0000-4000-8000-000000000000"
+    for kind in ("methods", "test"):
+        answer = cyclr.call("POST", f"account/connectors/{number}/{kind}/{unique_id}", json={})
+        assert answer.status_code == 403
+        assert answer.json() == {
+            "Message": "Unknown client IP Address: contact support to request access for this "
+            "IP address"
+        }
+
+
+def test_prerequisites(start: Start, cyclr_of: Open) -> None:
+    """A cycle waits for its connector to be authenticated."""
+    sandbox = start("approved")
+    cyclr = cyclr_of(sandbox)
+    cycle = next(iter(sandbox.world.cyclr.cycles))
+    assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == []
+    number = cyclr.installed()["Id"]
+    cyclr.call("PUT", f"account/connectors/{number}/deauthenticate", json={})
+    assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == [
+        {
+            "ReasonCode": 20,
+            "Reason": "Unauthenticated connector",
+            "ObjectType": "AccountConnector",
+            "ObjectId": number,
+        }
+    ]
+    assert cyclr.get("cycles/none/prerequisites").status_code == 404
+
+
+def test_unknown_paths_and_methods(cyclr: Cyclr) -> None:
+    """404 and 405, in Cyclr's error shape."""
+    assert cyclr.get("nothing").status_code == 404
+    answer = cyclr.call("DELETE", "connectors")
+    assert (answer.status_code, list(answer.json())) == (405, ["Message"])
+
+
+# --- the service domain ----------------------------------------------------------------------
+def follow_to_facebook(domain: httpx.Client, link: str) -> httpx.Response:
+    """Follow the link as far as the redirect that leaves the service domain."""
+    answer = domain.get(link)
+    while answer.status_code == 302 and answer.headers["location"].startswith("/"):
+        answer = domain.get(answer.headers["location"])
+    return answer
+
+
+def test_the_link_leaves_for_facebook_with_what_the_console_holds(
+    approved: Sandbox, cyclr: Cyclr, domain_of: Domain
+) -> None:
+    """Two hops and a cookie, then the dialog with client_id, redirect_uri, scope, state."""
+    domain = domain_of(approved)
+    link = cyclr.sign_in_link(cyclr.installed()["Id"])
+    hop = domain.get(link)
+    assert (hop.status_code, "set-cookie" in hop.headers) == (302, True)
+    assert "Secure" in hop.headers["set-cookie"]
+    answer = domain.get(hop.headers["location"])
+    location = answer.headers["location"]
+    assert location.startswith(f"{cyclr.given['dialog_url']}?")
+    query = parse_qs(urlsplit(location).query)
+    assert query["client_id"] == [cyclr.given["app_id"]]
+    assert query["redirect_uri"] == [cyclr.given["redirect_uri"]]
+    assert "leads_retrieval" in query["scope"][0]
+    assert query["state"][0]
+    assert domain.get(link).status_code == 403
+
+
+def test_the_second_hop_needs_its_cookie(
+    approved: Sandbox, cyclr: Cyclr, domain_of: Domain
+) -> None:
+    """Without the cookie there is nothing to see."""
+    hop = domain_of(approved).get(cyclr.sign_in_link(cyclr.installed()["Id"]))
+    assert domain_of(approved).get(hop.headers["location"]).status_code == 403
+
+
+def test_expired_and_wrong_links_are_forbidden(
+    start: Start, cyclr_of: Open, domain_of: Domain
+) -> None:
+    """After five minutes, or with an invented token: 403 – Forbidden."""
+    sandbox = start("approved")
+    cyclr = cyclr_of(sandbox)
+    domain = domain_of(sandbox)
+    link = cyclr.sign_in_link(cyclr.installed()["Id"])
+    sandbox.world.offset = 301
+    answer = domain.get(link)
+    assert answer.status_code == 403
+    assert "403 – Forbidden: Access is denied." in answer.text
+    assert domain.get(cyclr.sign_in_link(1)).status_code == 403
+    number = cyclr.installed()["Id"]
+    assert domain.get(cyclr.sign_in_link(number, target="")).status_code == 400
+
+
+def test_consent_authenticates_the_connector(
+    start: Start, cyclr_of: Open, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
+) -> None:
+    """Link, dialog, callback, targetOrigin: afterwards it is Authenticated."""
+    sandbox = start("approved")
+    cyclr = cyclr_of(sandbox)
+    domain = domain_of(sandbox)
+    number = cyclr.installed()["Id"]
+    cyclr.call("PUT", f"account/connectors/{number}/deauthenticate", json={})
+    leaving = follow_to_facebook(domain, cyclr.sign_in_link(number))
+    back = answer_dialog(sandbox, leaving.headers["location"])
+    done = domain.get(back.headers["location"])
+    assert (done.status_code, done.headers["location"]) == (302, "https://app.partner.test/done")
+    assert cyclr.get(f"account/connectors/{number}").json()["Authenticated"] is True
+    assert domain.get(back.headers["location"]).status_code == 400
+
+
+def test_denied_consent_shows_the_providers_error(
+    approved: Sandbox,
+    cyclr: Cyclr,
+    domain_of: Domain,
+    answer_dialog: Callable[..., httpx.Response],
+) -> None:
+    """The error page carries error and error_description."""
+    domain = domain_of(approved)
+    leaving = follow_to_facebook(domain, cyclr.sign_in_link(cyclr.installed()["Id"]))
+    back = answer_dialog(approved, leaving.headers["location"], "cancel")
+    page = domain.get(back.headers["location"]).text
+    assert "access_denied" in page
+    assert "Permissions error" in page
+
+
+def test_a_wrong_secret_in_the_console_fails_at_the_callback(
+    start: Start, cyclr_of: Open, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
+) -> None:
+    """The exchange is refused with Facebook's own words."""
+    sandbox = start("approved")
+    cyclr = cyclr_of(sandbox)
+    domain = domain_of(sandbox)
+    sandbox.world.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
+    leaving = follow_to_facebook(domain, cyclr.sign_in_link(cyclr.installed()["Id"]))
+    back = answer_dialog(sandbox, leaving.headers["location"])
+    assert "Error validating client secret." in domain.get(back.headers["location"]).text
+
+
+def test_callback_message_is_posted(
+    approved: Sandbox, cyclr: Cyclr, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
+) -> None:
+    """With callbackMessage the page posts it to its opener, and can run no other script."""
+    domain = domain_of(approved)
+    link = cyclr.sign_in_link(cyclr.installed()["Id"]) + "&callbackMessage=</script>done"
+    leaving = follow_to_facebook(domain, link)
+    back = answer_dialog(approved, leaving.headers["location"])
+    page = domain.get(back.headers["location"])
+    assert "postMessage" in page.text
+    assert "</script>done" not in page.text
+    assert "script-src 'nonce-" in page.headers["content-security-policy"]
+
+
+def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of: Domain) -> None:
+    """The callback exists, over HTTPS that the sandbox's authority vouches for."""
+    domain = domain_of(approved)
+    assert domain.get("/connector/callback").status_code == 400
+    assert domain.get("/elsewhere").status_code == 404
+
+
+def test_the_service_domain_issues_tokens_too(approved: Sandbox, domain_of: Domain) -> None:
+    """/oauth/token also answers on the service domain."""
+    given = approved.description
+    answer = domain_of(approved).post(
+        "/oauth/token",
+        data={
+            "grant_type": "client_credentials",
+            "client_id": str(given["cyclr_client_id"]),
+            "client_secret": str(given["cyclr_client_secret"]),
+        },
+    )
+    assert answer.status_code == 200

@@ -1,0 +1,158 @@
+"""The OAuth dialog, answered by a program and by a browser."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.facebook_world import AppMode
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Form, Graph
+
+Answer = Callable[..., httpx.Response]
+REDIRECT_URI = "https://connect.partner.test/connector/callback"
+
+
+def dialog(sandbox: Sandbox, **params: str) -> str:
+    given = sandbox.description
+    known = {"client_id": str(given["app_id"]), "redirect_uri": REDIRECT_URI, "state": "s t&a"}
+    return f"{given['dialog_url']}?{urlencode({**known, **params})}"
+
+
+def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
+    """The redirect is ?code=AQ…&state=…#_=_, and the code is good."""
+    answer = answer_dialog(approved, dialog(approved, scope="leads_retrieval,ads_read"))
+    assert answer.status_code == 302
+    location = urlsplit(answer.headers["location"])
+    pairs = parse_qsl(location.query)
+    assert answer.headers["location"].startswith(f"{REDIRECT_URI}?code=AQ")
+    assert [name for name, _ in pairs] == ["code", "state"]
+    assert dict(pairs)["state"] == "s t&a"
+    assert location.fragment == "_=_"
+    token = graph.exchange(redirect_uri=REDIRECT_URI, code=dict(pairs)["code"]).json()
+    data = graph.get("debug_token", "app", input_token=token["access_token"]).json()["data"]
+    assert data["scopes"] == ["ads_read", "leads_retrieval", "public_profile"]
+
+
+@pytest.mark.parametrize("scope", ["ads_read,leads_retrieval", "ads_read leads_retrieval"])
+def test_scopes_are_comma_or_space_separated(
+    approved: Sandbox, http: httpx.Client, answer_dialog: Answer, scope: str
+) -> None:
+    """Both separators ask for the same permissions."""
+    answer = answer_dialog(approved, dialog(approved, scope=scope, response_type="code"))
+    assert answer.status_code == 302
+
+
+def test_denial_has_its_exact_parameters(approved: Sandbox, answer_dialog: Answer) -> None:
+    """Cancel redirects with the recorded error parameters."""
+    answer = answer_dialog(approved, dialog(approved, state="xyz"), "cancel")
+    assert answer.headers["location"] == (
+        f"{REDIRECT_URI}?error=access_denied&error_code=200"
+        "&error_description=Permissions+error&error_reason=user_denied&state=xyz#_=_"
+    )
+
+
+def test_token_and_granted_scopes(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
+    """`token` comes in the fragment, `granted_scopes` with the code."""
+    answer = answer_dialog(approved, dialog(approved, response_type="token"))
+    location = urlsplit(answer.headers["location"])
+    assert not location.query
+    fragment = parse_qs(location.fragment)
+    assert graph.get("me", fragment["access_token"][0]).status_code == 200
+    assert fragment["expires_in"] == ["7200"]
+    answer = answer_dialog(approved, dialog(approved, response_type="code,granted_scopes"))
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["granted_scopes"] == [
+        "public_profile"
+    ]
+
+
+def test_declined_permissions_are_asked_again_only_on_rerequest(
+    start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
+) -> None:
+    """A permission declined once is left out, until auth_type=rerequest."""
+    sandbox = start("approved")
+    url = dialog(sandbox, scope="email,ads_read")
+    answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
+    given = sandbox.description
+    grants = sandbox.world.facebook.grants[sandbox.world.facebook.person.id, str(given["app_id"])]
+    assert (grants["email"], grants["ads_read"]) == ("declined", "granted")
+    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
+    for extra, offered in (({}, False), ({"auth_type": "rerequest"}, True)):
+        page = http.post(dialog(sandbox, scope="email,ads_read", **extra), data=login)
+        assert ("email" in Form(page.text).choices) is offered
+
+
+def test_login_for_business_is_all_or_nothing(
+    start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
+) -> None:
+    """With config_id single permissions cannot be declined."""
+    sandbox = start("approved")
+    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    app.configurations["777"] = ("public_profile", "email", "ads_read")
+    url = dialog(sandbox, config_id="777", override_default_response_type="true")
+    answer = answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
+    code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+    found = sandbox.world.facebook.codes.get(code)
+    assert found is not None
+    assert found.scopes == ("public_profile", "email", "ads_read")
+    assert http.get(dialog(sandbox, config_id="778")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("params", "title"),
+    [
+        ({"redirect_uri": "https://connect.partner.test/other"}, "URL Blocked"),
+        ({"redirect_uri": REDIRECT_URI + "/"}, "URL Blocked"),
+        ({"redirect_uri": "http://localhost:8000/"}, "URL Blocked"),
+        ({"redirect_uri": "http://[broken"}, "URL Blocked"),
+        ({"scope": "pages_fly"}, "Invalid Scopes: pages_fly"),
+        ({"client_id": "123"}, "Invalid App ID"),
+    ],
+)
+def test_problems_are_pages_without_a_redirect(
+    approved: Sandbox, http: httpx.Client, params: dict[str, str], title: str
+) -> None:
+    """The dialog shows what is wrong and does not redirect."""
+    answer = http.get(dialog(approved, **params))
+    assert answer.status_code == 400
+    assert title in answer.text
+
+
+def test_localhost_is_free_in_development(
+    start: Callable[..., Sandbox], http: httpx.Client
+) -> None:
+    """In development mode an http://localhost redirect needs no registration."""
+    sandbox = start("approved")
+    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    app.mode = AppMode.DEVELOPMENT
+    url = dialog(sandbox, redirect_uri="http://localhost:8000/callback")
+    assert http.get(url).status_code == 200
+    app.roles.clear()
+    given = sandbox.description
+    login = {"email": given["login_email"], "password": given["login_password"]}
+    assert "App Not Setup" in http.post(url, data=login).text
+
+
+def test_a_wrong_password_stays_at_the_login(approved: Sandbox, http: httpx.Client) -> None:
+    """Only the one invented person gets in, and the page says who it is."""
+    answer = http.post(dialog(approved), data={"email": "me@real.example", "password": "secret"})
+    assert 'role="alert"' in answer.text
+    assert "operator@partner.test" in answer.text
+
+
+def test_a_browser_can_go_on_on_loopback(approved: Sandbox, answer_dialog: Answer) -> None:
+    """A client that accepts HTML gets a page that leads to the service domain's twin."""
+    given: dict[str, Any] = dict(approved.description)
+    with httpx.Client(headers={"Accept": "text/html,*/*"}) as browser:
+        login = {"email": given["login_email"], "password": given["login_password"]}
+        consent = browser.post(dialog(approved), data=login)
+        assert "SANDBOX" in consent.text
+        form = Form(consent.text)
+        base = str(given["dialog_url"]).partition("/v26.0")[0]
+        page = browser.post(base + form.action, data={**form.fields, "decision": "continue"})
+    assert page.status_code == 200
+    assert "https://connect.partner.test/connector/callback?code=AQ" in page.text
+    assert f"{approved.world.addresses.connect}/connector/callback?code=AQ" in page.text

@@ -1,0 +1,272 @@
+"""Graph's nodes and edges, with their permissions."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runbook_lib.sandbox.graph_apps import APPLICATION_FIELDS
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Graph, error_of
+
+
+def without(graph: Graph, *permissions: str) -> str:
+    """Return a user token that lacks some permissions."""
+    world = graph.sandbox.world
+    app = world.facebook.apps[world.answers["app_id"]]
+    grants = world.facebook.grants[app.admin_id, app.id]
+    scopes = tuple(one for one in grants if one not in permissions)
+    return world.issue_user_token(app, app.admin_id, scopes).value
+
+
+def page_token_without(graph: Graph, *permissions: str) -> str:
+    world = graph.sandbox.world
+    user = world.facebook.tokens.get(without(graph, *permissions))
+    assert user is not None
+    return world.issue_page_token(user, str(graph.given["page_id"])).value
+
+
+def test_application_node_by_default(graph: Graph) -> None:
+    """Without fields it is category, link, name and id."""
+    answer = graph.get(str(graph.given["app_id"]), "app").json()
+    assert list(answer) == ["category", "link", "name", "id"]
+    assert answer["name"] == graph.given["app_display_name"]
+
+
+def test_application_node_knows_107_fields(graph: Graph) -> None:
+    """Each of the 107 names is accepted, and no other."""
+    assert len(set(APPLICATION_FIELDS)) == 107
+    app_id = str(graph.given["app_id"])
+    answer = graph.get(app_id, "app", fields=",".join(APPLICATION_FIELDS))
+    assert answer.status_code == 200
+    assert answer.json()["app_domains"] == ["connect.partner.test"]
+    error = error_of(graph.get(app_id, "app", fields="redirect_uris"))
+    assert (error["code"], error["message"]) == (
+        100,
+        "(#100) Tried accessing nonexisting field (redirect_uris) on node type (Application)",
+    )
+
+
+def test_fields_come_in_the_order_asked_for(graph: Graph) -> None:
+    """The order is the caller's, and id is always there."""
+    answer = graph.get(str(graph.given["app_id"]), "app", fields="website_url,name")
+    assert list(answer.json()) == ["website_url", "name", "id"]
+
+
+def test_fields_as_a_json_list(graph: Graph) -> None:
+    """Some clients send a JSON list."""
+    answer = graph.get("me", fields='["id","name"]')
+    assert list(answer.json()) == ["id", "name"]
+
+
+@pytest.mark.parametrize("fields", ["id,,name", "id{", "id,name)", "leads.limit", "a{" * 12])
+def test_malformed_fields_are_a_syntax_error(graph: Graph, fields: str) -> None:
+    """What cannot be parsed is refused with 2500."""
+    assert error_of(graph.get("me", fields=fields))["code"] == 2500
+
+
+def test_app_permissions_show_the_review_state(graph: Graph) -> None:
+    """Rows of permission and status, filters as JSON or comma separated, app token only."""
+    path = f"{graph.given['app_id']}/permissions"
+    answer = graph.get(path, "app").json()
+    assert {"permission": "leads_retrieval", "status": "live"} in answer["data"]
+    assert answer["paging"] == {}
+    assert graph.get(path, "app", status='["unapproved"]').json()["data"] == []
+    one = graph.get(path, "app", permission="ads_read").json()["data"]
+    assert one == [{"permission": "ads_read", "status": "live"}]
+    assert error_of(graph.get(path, "user"))["code"] == 15
+    assert error_of(graph.get(path, "app", status="granted"))["code"] == 100
+
+
+def test_me_needs_a_user(graph: Graph) -> None:
+    """An app token is nobody; a page token is its page."""
+    assert error_of(graph.get("me", "app"))["code"] == 2500
+    assert graph.get("me", "page").json()["id"] == graph.given["page_id"]
+
+
+def test_my_permissions(graph: Graph) -> None:
+    """Rows of permission and status, with a status filter."""
+    answer = graph.get("me/permissions").json()
+    assert {"permission": "public_profile", "status": "granted"} in answer["data"]
+    assert graph.get("me/permissions", status="declined").json()["data"] == []
+
+
+def test_ad_accounts_need_an_ads_permission(graph: Graph) -> None:
+    """One of ads_read and ads_management is enough; without both: 200 and HTTP 403."""
+    found = graph.get("me/adaccounts").json()["data"]
+    assert found[0]["id"] == f"act_{graph.given['ad_account_id']}"
+    assert graph.get("me/adaccounts", without(graph, "ads_read")).status_code == 200
+    answer = graph.get("me/adaccounts", without(graph, "ads_read", "ads_management"))
+    assert answer.status_code == 403
+    assert error_of(answer)["message"] == (
+        "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
+    )
+
+
+def test_accounts_list_pages_with_their_tokens(graph: Graph) -> None:
+    """A page token can be read there, and it is the one of the description."""
+    found = graph.get("me/accounts").json()["data"]
+    assert found[0]["access_token"] == graph.given["page_access_token"]
+    assert graph.get("me/accounts", without(graph, "pages_show_list")).json()["data"] == []
+    error = error_of(graph.get("me/accounts", "page"))
+    assert (error["code"], error["message"]) == (2500, "Unknown path components: /accounts")
+
+
+def test_lead_forms_need_a_page_token(graph: Graph) -> None:
+    """A user token is refused, and so is a page token without pages_manage_ads."""
+    path = f"{graph.given['page_id']}/leadgen_forms"
+    assert graph.get(path, "page").json()["data"][0]["id"] == graph.given["leadgen_form_id"]
+    error = error_of(graph.get(path, "user"))
+    assert error["message"] == "(#190) This method must be called with a Page Access Token"
+    answer = graph.get(path, page_token_without(graph, "pages_manage_ads"))
+    assert answer.status_code == 403
+    assert error_of(answer)["message"] == (
+        "(#200) Requires pages_manage_ads permission to manage the object"
+    )
+
+
+@pytest.mark.parametrize("token", ["user", "page"])
+def test_leads_are_read_with_leads_retrieval(graph: Graph, token: str) -> None:
+    """A lead has the documented keys; times end in +0000."""
+    answer = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
+    first = answer["data"][0]
+    assert list(first) == ["created_time", "id", "ad_id", "form_id", "field_data"]
+    assert first["created_time"].endswith("+0000")
+    assert first["field_data"][0] == {"name": "email", "values": ["lead.2@example.com"]}
+    assert graph.get(str(first["id"]), token).json()["id"] == first["id"]
+
+
+def test_leads_without_leads_retrieval(graph: Graph) -> None:
+    """HTTP 403, code 200, in the recorded words."""
+    path = f"{graph.given['leadgen_form_id']}/leads"
+    answer = graph.get(path, without(graph, "leads_retrieval"))
+    assert answer.status_code == 403
+    assert error_of(answer)["message"] == (
+        "(#200) Requires leads_retrieval permission to manage the object"
+    )
+
+
+def test_ad_fields_of_a_lead_need_ads_management(graph: Graph) -> None:
+    """Without ads_management the lead is shown without ad_id."""
+    token = without(graph, "ads_management")
+    answer = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
+    assert "ad_id" not in answer["data"][0]
+
+
+def test_has_lead_access(graph: Graph) -> None:
+    """The field answers with the documented keys for a person."""
+    user_id = graph.sandbox.world.facebook.person.id
+    fields = f"has_lead_access.user_id({user_id})"
+    answer = graph.get(str(graph.given["page_id"]), "page", fields=fields).json()
+    assert list(answer["has_lead_access"]) == [
+        "app_has_leads_permission",
+        "can_access_lead",
+        "enabled_lead_access_manager",
+        "failure_reason",
+        "failure_resolution",
+        "is_page_admin",
+        "page_id",
+        "user_has_leads_permission",
+        "user_id",
+    ]
+    assert answer["has_lead_access"]["can_access_lead"] is True
+    refused = graph.get(
+        str(graph.given["page_id"]), page_token_without(graph, "leads_retrieval"), fields=fields
+    )
+    assert refused.status_code == 403
+
+
+def test_cursors_lead_through_all_pages(graph: Graph) -> None:
+    """`next` only while there is more; cursors on every page; `before` leads back."""
+    path = f"{graph.given['leadgen_form_id']}/leads"
+    first = graph.get(path, limit="1", fields="id").json()
+    assert set(first["paging"]) == {"cursors", "next"}
+    second = graph.http.get(first["paging"]["next"]).json()
+    assert set(second["paging"]) == {"cursors", "previous"}
+    assert first["data"] != second["data"]
+    assert graph.http.get(second["paging"]["previous"]).json()["data"] == first["data"]
+    after = second["paging"]["cursors"]["after"]
+    assert graph.get(path, after=after).json() == {"data": []}
+
+
+@pytest.mark.parametrize(
+    "cursor", ["nonsense", base64.b64encode(b"cursor:x").decode(), "Ä", "====="]
+)
+def test_a_wrong_cursor_is_refused(graph: Graph, cursor: str) -> None:
+    """What is no cursor is a parameter error."""
+    path = f"{graph.given['leadgen_form_id']}/leads"
+    assert error_of(graph.get(path, after=cursor))["code"] == 100
+
+
+def test_expanded_edges(graph: Graph) -> None:
+    """A field can be an edge with its own fields and limit."""
+    form = str(graph.given["leadgen_form_id"])
+    answer = graph.get(form, "page", fields="name,leads.limit(1).as(newest){id}").json()
+    assert list(answer) == ["name", "newest", "id"]
+    assert len(answer["newest"]["data"]) == 1
+    assert set(answer["newest"]["data"][0]) == {"id"}
+
+
+def test_ad_account_node_and_usage(graph: Graph) -> None:
+    """An ad account shows its business use case usage."""
+    answer = graph.get(f"act_{graph.given['ad_account_id']}", fields="name,account_status")
+    assert answer.json()["account_status"] == 1
+    assert (
+        '"ads_api_access_tier":"development_access"'
+        in (answer.headers["x-business-use-case-usage"])
+    )
+
+
+def test_missing_objects(graph: Graph) -> None:
+    """A number that is nothing: 100/33; a name that is nothing: 803."""
+    error = error_of(graph.get("4711"))
+    assert (error["code"], error["error_subcode"], error["type"]) == (
+        100,
+        33,
+        "GraphMethodException",
+    )
+    assert error["message"].startswith("Unsupported get request. Object with ID '4711' does not")
+    assert error_of(graph.get("nobody"))["code"] == 803
+    assert error_of(graph.get("me/nothing"))["message"] == "Unknown path components: /nothing"
+
+
+def test_no_token_at_all(graph: Graph) -> None:
+    """Without a token a node answers 104."""
+    error = error_of(graph.get(str(graph.given["page_id"]), None))
+    assert (error["code"], error["message"]) == (
+        104,
+        "An access token is required to request this resource.",
+    )
+
+
+def test_revoking_permissions(
+    start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
+) -> None:
+    """One revoked permission leaves the tokens; all revoked ends them."""
+    graph = graph_of(start("approved"))
+    token = {"access_token": str(graph.given["user_access_token"])}
+    gone = graph.http.delete(f"{graph.base}/me/permissions/leads_retrieval", params=token)
+    assert gone.json() == {"success": True}
+    assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 403
+    assert graph.get("me/permissions", status="declined").json()["data"] == [
+        {"permission": "leads_retrieval", "status": "declined"}
+    ]
+    graph.http.delete(f"{graph.base}/me/permissions", params=token)
+    assert error_of(graph.get("me"))["error_subcode"] == 458
+
+
+@pytest.mark.parametrize("scenario", ["review-pending", "review-declined"])
+def test_unapproved_permissions(
+    scenario: str, start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
+) -> None:
+    """Before approval only public_profile is live, and the admin's own token works."""
+    graph = graph_of(start(scenario))
+    rows: list[dict[str, Any]] = graph.get(f"{graph.given['app_id']}/permissions", "app").json()[
+        "data"
+    ]
+    live = [row["permission"] for row in rows if row["status"] == "live"]
+    assert live == ["public_profile"]
+    assert {row["status"] for row in rows} == {"live", "unapproved"}
+    assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 200

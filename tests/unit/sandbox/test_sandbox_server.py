@@ -1,0 +1,72 @@
+"""Starting, stopping, serving until interrupted."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+
+
+def test_it_stops_without_a_trace() -> None:
+    """No thread, no socket and no file is left; the ports are free again."""
+    before = threading.active_count()
+    with Sandbox("approved") as sandbox:
+        given = sandbox.description
+        assert Path(str(given["ca_file"])).exists()
+        httpx.get(f"{given['graph_url']}/v26.0/me")
+    assert threading.active_count() == before
+    assert not Path(str(given["ca_file"])).parent.exists()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{given['graph_url']}/v26.0/me")
+
+
+def test_ports_follow_each_other() -> None:
+    """`port` is the first of six."""
+    with Sandbox("fresh", port=46_100) as sandbox:
+        at = sandbox.world.addresses
+        urls = [at.graph, at.facebook, at.cyclr_api, at.cyclr_console]
+        assert urls == [f"http://127.0.0.1:{46_100 + index}" for index in range(4)]
+        assert at.service_domain == "127.0.0.1:46104"
+
+
+def test_a_taken_port_is_an_error() -> None:
+    """OSError, and nothing is left open."""
+    with socket.create_server(("127.0.0.1", 46_202)), pytest.raises(OSError, match="in use"):
+        Sandbox("fresh", port=46_200).__enter__()
+
+
+def test_an_open_connection_does_not_keep_it_alive() -> None:
+    """A client that keeps its connection open cannot stop the sandbox from ending."""
+    with httpx.Client() as client, Sandbox("fresh") as sandbox:
+        client.get(f"{sandbox.description['graph_url']}/v26.0/me")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_on_a_signal(number: signal.Signals) -> None:
+    """It announces the description once, and a signal ends it with exit code 0."""
+    code = (
+        "import json; from runbook_lib.sandbox.server import serve\n"
+        "serve('approved', announce=lambda given: print(json.dumps(given), flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        given = json.loads(process.stdout.readline())
+        assert httpx.get(f"{given['graph_url']}/v26.0/me").status_code == 400
+        os.kill(process.pid, number)
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == ""

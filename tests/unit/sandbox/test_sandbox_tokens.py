@@ -1,0 +1,280 @@
+"""The token endpoint, debug_token, appsecret_proof."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.facebook_world import Invalidity
+from runbook_lib.sandbox.graph_tokens import pacific_time
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Graph, error_of
+
+REDIRECT_URI = "https://connect.partner.test/connector/callback"
+
+
+def issue_code(sandbox: Sandbox, redirect_uri: str = REDIRECT_URI) -> str:
+    world = sandbox.world
+    app = world.facebook.apps[world.answers["app_id"]]
+    return world.issue_code(app, app.admin_id, redirect_uri, ("public_profile",)).value
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_client_credentials_give_the_app_token(graph: Graph, method: str) -> None:
+    """The answer is an app token that is not the secret, without expires_in."""
+    params = {
+        "client_id": str(graph.given["app_id"]),
+        "client_secret": str(graph.given["app_secret"]),
+        "grant_type": "client_credentials",
+    }
+    url = f"{graph.base}/oauth/access_token"
+    options = {"params": params} if method == "GET" else {"data": params}
+    answer = graph.http.request(method, url, **options).json()
+    assert list(answer) == ["access_token", "token_type"]
+    app_id, _, tail = answer["access_token"].partition("|")
+    assert app_id == graph.given["app_id"]
+    assert len(tail) == 27
+    assert tail != graph.given["app_secret"]
+    assert graph.get(f"{app_id}/permissions", answer["access_token"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"client_secret": "0" * 32}, 1, "Error validating client secret."),
+        ({"client_secret": ""}, 1, "Error validating client secret."),
+        (
+            {"client_id": "1234567890123456"},
+            101,
+            "Error validating application. Cannot get application info due to a system error.",
+        ),
+        ({"client_id": "my app"}, 101, "Invalid Client ID"),
+        ({"client_id": ""}, 101, "Missing client_id parameter."),
+        ({"grant_type": ""}, 191, "Missing redirect_uri parameter."),
+        ({"grant_type": "password"}, 191, "Missing redirect_uri parameter."),
+    ],
+)
+def test_app_credentials_are_refused_in_facebooks_words(
+    graph: Graph, change: dict[str, str], code: int, message: str
+) -> None:
+    """Each wrong credential has its own recorded answer, with HTTP 400."""
+    answer = graph.exchange(**{"grant_type": "client_credentials", **change})
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert (error["code"], error["message"], error["type"]) == (code, message, "OAuthException")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "subcode", "start"),
+    [
+        ({"client_secret": "x"}, 1, None, "Error validating client secret."),
+        ({"redirect_uri": "https://other.example/x"}, 191, None, "Can't load URL: The domain"),
+        ({"redirect_uri": "connector/callback"}, 191, None, "redirect_uri isn't an absolute URI."),
+        ({}, 100, None, "Invalid verification code format."),
+    ],
+)
+def test_evaluation_order_is_client_secret_redirect_code(
+    graph: Graph, change: dict[str, str], code: int, subcode: int | None, start: str
+) -> None:
+    """With a dummy code, the first thing that is wrong is the one reported."""
+    answer = graph.exchange(**{"redirect_uri": REDIRECT_URI, "code": "DUMMY", **change})
+    error = error_of(answer)
+    assert (error["code"], error.get("error_subcode")) == (code, subcode)
+    assert error["message"].startswith(start)
+
+
+def test_registered_domain_with_another_path_passes_to_the_code(graph: Graph) -> None:
+    """The token endpoint looks at the domain of redirect_uri only."""
+    answer = graph.exchange(redirect_uri="https://connect.partner.test/elsewhere", code="DUMMY")
+    assert error_of(answer)["message"] == "Invalid verification code format."
+
+
+def test_a_code_is_redeemed_once(graph: Graph) -> None:
+    """A code gives a 60-day token; the second time it is used."""
+    code = issue_code(graph.sandbox)
+    answer = graph.exchange(redirect_uri=REDIRECT_URI, code=code).json()
+    assert list(answer) == ["access_token", "token_type", "expires_in"]
+    assert 5_183_000 < answer["expires_in"] <= 5_184_000
+    assert graph.get("me", answer["access_token"]).status_code == 200
+    error = error_of(graph.exchange(redirect_uri=REDIRECT_URI, code=code))
+    assert (error["code"], error["error_subcode"]) == (100, 36009)
+    assert error["message"] == "This authorization code has been used."
+
+
+def test_a_code_keeps_its_redirect_uri(graph: Graph) -> None:
+    """Another URI of the same domain is refused with 36008."""
+    code = issue_code(graph.sandbox, "https://connect.partner.test/other")
+    error = error_of(graph.exchange(redirect_uri=REDIRECT_URI, code=code))
+    assert error["error_subcode"] == 36008
+    assert error["message"] == (
+        "Error validating verification code. Please make sure your redirect_uri is identical to "
+        "the one you used in the OAuth dialog request"
+    )
+
+
+def test_a_code_expires(start: Callable[..., Sandbox], graph_of: Callable[..., Graph]) -> None:
+    """After ten minutes it is refused with 36007."""
+    sandbox = start("approved")
+    code = issue_code(sandbox)
+    sandbox.world.offset = 601
+    error = error_of(graph_of(sandbox).exchange(redirect_uri=REDIRECT_URI, code=code))
+    assert (error["error_subcode"], error["message"]) == (
+        36007,
+        "This authorization code has expired.",
+    )
+
+
+def test_fb_exchange_token_gives_a_long_lived_token(graph: Graph) -> None:
+    """A short-lived token is exchanged for one of about 60 days."""
+    world = graph.sandbox.world
+    app = world.facebook.apps[world.answers["app_id"]]
+    short = world.issue_user_token(app, app.admin_id, ("public_profile",), lifetime=3600)
+    grant = {"grant_type": "fb_exchange_token", "fb_exchange_token": short.value}
+    answer = graph.exchange(**grant).json()
+    assert answer["access_token"] != short.value
+    assert answer["expires_in"] > 5_183_000
+    assert error_of(graph.exchange(grant_type="fb_exchange_token"))["code"] == 1
+
+
+def test_debug_token_has_the_recorded_shape(graph: Graph) -> None:
+    """Keys and their order are those of the capture; IDs are texts."""
+    token = str(graph.given["user_access_token"])
+    data = graph.get("debug_token", "app", input_token=token).json()["data"]
+    assert list(data) == [
+        "app_id",
+        "type",
+        "application",
+        "data_access_expires_at",
+        "expires_at",
+        "is_valid",
+        "issued_at",
+        "scopes",
+        "granular_scopes",
+        "user_id",
+    ]
+    assert data["app_id"] == graph.given["app_id"]
+    assert data["is_valid"] is True
+    assert {"scope": "leads_retrieval"} in data["granular_scopes"]
+
+
+def test_debug_token_knows_page_and_app_tokens(graph: Graph) -> None:
+    """A page token of a long-lived user token never expires; an app token has no user."""
+    token = str(graph.given["page_access_token"])
+    page = graph.get("debug_token", "app", input_token=token).json()["data"]
+    assert (page["type"], page["expires_at"], page["profile_id"]) == (
+        "PAGE",
+        0,
+        graph.given["page_id"],
+    )
+    app = graph.get("debug_token", "app", input_token=graph.app_token).json()["data"]
+    assert (app["type"], "user_id" in app) == ("APP", False)
+
+
+def test_debug_token_answers_200_for_an_invalid_token(graph: Graph) -> None:
+    """What is no token is reported in `data`, not as an HTTP error."""
+    answer = graph.get("debug_token", "app", input_token="nonsense")
+    assert answer.status_code == 200
+    data = answer.json()["data"]
+    assert (data["is_valid"], data["scopes"], data["error"]["code"]) == (False, [], 190)
+
+
+def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
+    """A page token may not debug."""
+    token = str(graph.given["user_access_token"])
+    error = error_of(graph.get("debug_token", "page", input_token=token))
+    assert error["message"] == (
+        "(#100) You must provide an app access token, or a user access token that is an owner or "
+        "developer of the app"
+    )
+    assert graph.get("debug_token", "user", input_token=token).status_code == 200
+
+
+def test_debug_token_of_another_app(graph: Graph) -> None:
+    """One app cannot examine another's token."""
+    world = graph.sandbox.world
+    app = world.facebook.apps[world.answers["app_id"]]
+    other = replace(app, id="9999999999999999", secret="f" * 32, roles=set())
+    world.facebook.apps[other.id] = other
+    answer = graph.get(
+        "debug_token",
+        f"{other.id}|{other.secret}",
+        input_token=str(graph.given["user_access_token"]),
+    )
+    del world.facebook.apps[other.id]
+    assert error_of(answer)["code"] == 100
+
+
+@pytest.mark.parametrize(
+    ("reason", "subcode"),
+    [
+        (Invalidity.LOGGED_OUT, 467),
+        (Invalidity.INVALIDATED, 466),
+        (Invalidity.PASSWORD_CHANGED, 460),
+        (Invalidity.NOT_INSTALLED, 458),
+    ],
+)
+def test_invalid_tokens_have_their_subcodes(graph: Graph, reason: Invalidity, subcode: int) -> None:
+    """Each way to lose a token has the subcode of the fixtures."""
+    world = graph.sandbox.world
+    app = world.facebook.apps[world.answers["app_id"]]
+    token = world.issue_user_token(app, app.admin_id, ("public_profile",))
+    world.facebook.tokens.put(token.value, replace(token, invalidity=reason))
+    answer = graph.get("me", token.value)
+    assert answer.status_code == 400
+    assert (error_of(answer)["code"], error_of(answer)["error_subcode"]) == (190, subcode)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("nonsense", "Invalid OAuth access token - Cannot parse access token"),
+        ("EAA" + "x" * 100, "The access token could not be decrypted"),
+        ("1234567890123456|abc", "Invalid OAuth access token signature."),
+    ],
+)
+def test_what_is_no_token_is_refused(graph: Graph, token: str, message: str) -> None:
+    """Three kinds of wrong token have three recorded messages, all 190."""
+    error = error_of(graph.get("me", token))
+    assert (error["code"], error["message"]) == (190, message)
+
+
+def test_appsecret_proof_is_verified(graph: Graph) -> None:
+    """The right proof passes, a wrong one is refused as GraphMethodException."""
+    token = str(graph.given["user_access_token"])
+    secret = str(graph.given["app_secret"])
+    proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+    assert graph.get("me", appsecret_proof=proof).status_code == 200
+    error = error_of(graph.get("me", appsecret_proof="0" * 64))
+    assert (error["type"], error["code"]) == ("GraphMethodException", 100)
+    assert error["message"] == "Invalid appsecret_proof provided in the API argument"
+
+
+def test_appsecret_proof_can_be_required(graph: Graph) -> None:
+    """With Require App Secret on, a call without proof is refused."""
+    app = graph.sandbox.world.facebook.apps[str(graph.given["app_id"])]
+    app.requires_proof = True
+    error = error_of(graph.get("me"))
+    app.requires_proof = False
+    assert error["message"] == "API calls from the server require an appsecret_proof argument"
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (1781352000, "Saturday, 13-Jun-26 05:00:00 PDT"),
+        (1796126400, "Tuesday, 01-Dec-26 04:00:00 PST"),
+    ],
+)
+def test_times_in_token_errors_are_pacific(moment: int, text: str) -> None:
+    """Summer and winter time are told apart."""
+    assert pacific_time(moment) == text
+
+
+def test_token_endpoint_says_its_version(graph: Graph) -> None:
+    """facebook-api-version is on the token endpoint too."""
+    answer: httpx.Response = graph.exchange(grant_type="client_credentials")
+    assert answer.headers["facebook-api-version"] == "v26.0"

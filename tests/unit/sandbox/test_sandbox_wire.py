@@ -1,0 +1,203 @@
+"""Graph's bytes and headers."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Graph, error_of
+
+
+def test_success_headers_are_those_of_the_capture(graph: Graph) -> None:
+    """Every header of the recorded success answer is there, in its order."""
+    answer = graph.get("me")
+    names = [name.decode() for name, _ in answer.headers.raw]
+    assert [name for name in names if name.lower() not in {"date", "content-length"}] == [
+        "ETag",
+        "x-app-usage",
+        "Content-Type",
+        "facebook-api-version",
+        "Strict-Transport-Security",
+        "Pragma",
+        "x-fb-rev",
+        "Access-Control-Allow-Origin",
+        "Cache-Control",
+        "x-fb-trace-id",
+        "x-fb-request-id",
+        "Expires",
+        "X-FB-Debug",
+    ]
+    assert answer.headers["facebook-api-version"] == "v26.0"
+    assert answer.headers["content-type"] == "application/json; charset=UTF-8"
+    assert answer.headers["expires"] == "Sat, 01 Jan 2000 00:00:00 GMT"
+    assert re.fullmatch(r'"[0-9a-f]{40}"', answer.headers["etag"])
+    assert len(base64.b64decode(answer.headers["x-fb-debug"])) == 64
+
+
+def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
+    r"""The JSON body writes / as \/ and @ as \u0040."""
+    text = graph.get(str(graph.given["app_id"]), "app", fields="contact_email,icon_url").text
+    assert r'"contact_email":"operator\u0040partner.test"' in text
+    assert r'"icon_url":"https:\/\/www.partner.test\/icon-16.png"' in text
+
+
+def test_non_ascii_is_escaped(
+    graph_of: Callable[..., Graph], start: Callable[..., Sandbox]
+) -> None:
+    """A name with an umlaut travels as ASCII."""
+    sandbox = start("approved")
+    sandbox.world.facebook.person.name = "Sändbox Operator"
+    answer = graph_of(sandbox).get("me")
+    assert b"S\\u00e4ndbox" in answer.content
+    assert answer.json()["name"] == "Sändbox Operator"
+
+
+def test_error_body_keeps_graphs_key_order(graph: Graph) -> None:
+    """Errors are message, type, code, error_subcode, fbtrace_id."""
+    answer = graph.get("123")
+    assert list(error_of(answer)) == ["message", "type", "code", "error_subcode", "fbtrace_id"]
+    assert error_of(answer)["fbtrace_id"] == answer.headers["x-fb-request-id"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "kind"),
+    [("me", "nonsense", "invalid_token"), ("123", "user", "invalid_request")],
+)
+def test_challenge_names_its_kind(graph: Graph, path: str, token: str, kind: str) -> None:
+    """WWW-Authenticate carries the kind and the message of the error."""
+    answer = graph.get(path, token)
+    message = error_of(answer)["message"]
+    expected = f'OAuth "Facebook Platform" "{kind}" "{message}"'
+    assert answer.headers["www-authenticate"] == expected
+
+
+def test_challenge_of_the_token_endpoint_is_invalid_code(graph: Graph) -> None:
+    """A failed exchange says invalid_code."""
+    assert '"invalid_code"' in graph.exchange(client_secret="no").headers["www-authenticate"]
+
+
+def test_an_error_cannot_break_out_of_its_header(graph: Graph) -> None:
+    """A message with quotes and line ends stays inside its header."""
+    answer = graph.get("me", fields='x"\r\nSet-Cookie: a=b')
+    assert answer.status_code == 400
+    assert "set-cookie" not in answer.headers
+
+
+def test_etag_saves_the_body(graph: Graph) -> None:
+    """A client that holds the body gets 304."""
+    first = graph.get("me")
+    again = graph.http.get(first.request.url, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"), [("v26.0", "v26.0"), ("v20.0", "v21.0"), ("v3.2", "v21.0")]
+)
+def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, served: str) -> None:
+    """The next oldest usable version answers, and the header says so."""
+    graph.sandbox.world.offset = 0
+    answer = graph.http.get(
+        f"{graph.given['graph_url']}/{asked}/me",
+        params={"access_token": str(graph.given["user_access_token"])},
+    )
+    assert answer.status_code == 200
+    assert answer.headers["facebook-api-version"] == served
+
+
+def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
+    """An unknown version and a known one differ without any token."""
+    base = graph.given["graph_url"]
+    unknown, known = graph.http.get(f"{base}/v99.0/me"), graph.http.get(f"{base}/v26.0/me")
+    assert error_of(unknown)["message"] == "Unknown path components: /me"
+    assert error_of(known)["message"] == (
+        "An active access token must be used to query information about the current user."
+    )
+    assert [error_of(one)["code"] for one in (unknown, known)] == [2500, 2500]
+    assert [one.status_code for one in (unknown, known)] == [400, 400]
+
+
+def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
+    """The version of the app's settings answers a call that names none."""
+    app = graph.sandbox.world.facebook.apps[str(graph.given["app_id"])]
+    app.version = "v25.0"
+    answer = graph.http.get(
+        f"{graph.given['graph_url']}/me",
+        params={"access_token": str(graph.given["user_access_token"])},
+    )
+    app.version = "v26.0"
+    assert answer.headers["facebook-api-version"] == "v25.0"
+
+
+def test_marketing_versions_end_earlier(graph: Graph) -> None:
+    """v25.0 is upgraded with a warning; v24.0 and an unversioned call are refused."""
+    params = {"access_token": str(graph.given["user_access_token"])}
+    base = graph.given["graph_url"]
+    upgraded = graph.http.get(f"{base}/v25.0/me/adaccounts", params=params)
+    assert upgraded.headers["x-ad-api-version-warning"] == (
+        "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
+    )
+    for path in ("v24.0/me/adaccounts", "me/adaccounts"):
+        refused = graph.http.get(f"{base}/{path}", params=params)
+        assert error_of(refused)["code"] == 2635
+
+
+@pytest.mark.parametrize("how", ["query", "bearer", "oauth"])
+def test_a_token_is_taken_wherever_clients_put_it(graph: Graph, how: str) -> None:
+    """Query and Authorization header are equal."""
+    token = str(graph.given["user_access_token"])
+    if how == "query":
+        answer = graph.get("me/")
+    else:
+        header = {"Authorization": f"{how.capitalize()} {token}"}
+        answer = graph.http.get(f"{graph.base}/me", headers=header)
+    assert answer.json()["id"] == graph.sandbox.world.facebook.person.id
+
+
+def test_unknown_parameters_do_not_matter(graph: Graph) -> None:
+    """`summary=true`, which the SDK adds to every edge, is ignored."""
+    assert graph.get("me/adaccounts", summary="true").status_code == 200
+
+
+def test_fidelity_page_is_derived_from_the_code(graph: Graph) -> None:
+    """What is inferred or unknown is listed, for programs and for people."""
+    url = f"{graph.given['graph_url']}/_sandbox/fidelity"
+    rows = graph.http.get(url).json()
+    assert {row["mark"] for row in rows} == {"verbatim", "inferred", "unknown"}
+    page = graph.http.get(url, headers={"Accept": "text/html"}).text
+    assert "<title>SANDBOX" in page
+    assert "granular_scopes" in page
+
+
+def test_json_bodies_are_parameters_too(graph: Graph) -> None:
+    """A POST with a JSON body is read like a form."""
+    answer = graph.http.post(
+        f"{graph.base}/oauth/access_token",
+        content=json.dumps(
+            {
+                "client_id": graph.given["app_id"],
+                "client_secret": graph.given["app_secret"],
+                "grant_type": "client_credentials",
+            }
+        ),
+        headers={"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 200
+
+
+def test_only_loopback_is_answered(graph: Graph) -> None:
+    """A request addressed to another host is refused, and so is a foreign site's post."""
+    url = f"{graph.base}/me"
+    assert graph.http.get(url, headers={"Host": "evil.example"}).status_code == 421
+    foreign = graph.http.post(url, headers={"Origin": "https://evil.example"})
+    assert foreign.status_code == 403
+
+
+def test_a_dialog_page_is_not_graph(graph: Graph, http: httpx.Client) -> None:
+    """Graph does not serve the dialog."""
+    assert http.get(f"{graph.base}/dialog/oauth").status_code == 400
