@@ -6,6 +6,7 @@ The file in which people say what they did: attestations and skips, in TOML.
     by = "the person's name"
     at = 2026-11-24T09:30:00Z
     note = "optional"
+    waiting = true   # only where the world must act now: submitted, not yet approved
 
     [[skip]]
     step = "test-04-user-token"
@@ -25,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import SettingsError
-from runbook_lib.procedure import Attestation, Procedure, Skip
+from runbook_lib.procedure import Attestation, Procedure, Skip, StepKind
 
 __all__ = ["read_attestations"]
 
-_ATTESTATION = ("step", "by", "at", "note")
+_ATTESTATION = ("step", "by", "at", "note", "waiting")
 _SKIP = ("step", "by", "at", "reason")
 
 
@@ -51,9 +52,13 @@ def read_attestations(
         msg = f"The attestations file {path} is not TOML: {error}."
         raise SettingsError(msg) from None
     _refuse_other_keys(document, ("attestation", "skip"), f"{path}")
-    reader = _Reader(path, {step.id for step in procedure.steps}, now)
+    reader = _Reader(path, {step.id: step.kind for step in procedure.steps}, now)
     attestations = [
-        Attestation(**reader.entry(table, _ATTESTATION), origin=path.name)
+        Attestation(
+            **reader.entry(table, _ATTESTATION),
+            waiting=reader.is_waiting(table),
+            origin=path.name,
+        )
         for table in _tables(document, "attestation", path)
     ]
     skips = [
@@ -66,9 +71,9 @@ def read_attestations(
 class _Reader:
     """Checks one table after another against the procedure and the clock."""
 
-    def __init__(self, path: Path, steps: set[str], now: datetime) -> None:
+    def __init__(self, path: Path, kinds: Mapping[str, StepKind], now: datetime) -> None:
         self._path = path
-        self._steps = steps
+        self._kinds = kinds
         self._now = now
 
     def entry(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
@@ -76,16 +81,27 @@ class _Reader:
         step = str(table.get("step", ""))
         where = f"{self._path}, step {step or '(none)'}"
         _refuse_other_keys(table, keys, where)
-        if step not in self._steps:
+        if step not in self._kinds:
             msg = f"{where}: there is no such step. `runbook status` lists them."
             raise SettingsError(msg)
         for key in keys:
-            if key not in ("note", "at") and not str(table.get(key, "")).strip():
+            if key in ("by", "reason") and not str(table.get(key, "")).strip():
                 msg = f"{where}: {key} is missing."
                 raise SettingsError(msg)
-        entry = {key: str(table[key]).strip() for key in keys if key in table}
+        entry = {key: str(table[key]).strip() for key in keys if key in table and key != "waiting"}
         entry["at"] = self._moment(table.get("at"), where)
         return entry
+
+    def is_waiting(self, table: Mapping[str, Any]) -> bool:
+        """Tell whether the person says that the step waits for the world now."""
+        value = table.get("waiting", False)
+        if value is True and self._kinds[str(table["step"])] is not StepKind.WAIT:
+            msg = f"{self._path}, step {table['step']}: this step does not wait for anybody."
+            raise SettingsError(msg)
+        if not isinstance(value, bool):
+            msg = f"{self._path}, step {table['step']}: waiting takes true or false."
+            raise SettingsError(msg)
+        return value
 
     def _moment(self, value: object, where: str) -> str:
         if not isinstance(value, datetime):

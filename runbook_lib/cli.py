@@ -234,7 +234,8 @@ def _run(options: _RunOptions) -> int:
     if options.as_json:
         click.echo((result.bundle / "record.json").read_text(encoding="utf-8"), nl=False)
     else:
-        show_steps(result.state, title=banner)
+        click.echo()
+        show_steps(result.state)
         for notebook, error in result.broken.items():
             click.echo(f"{notebook} broke off: {error}.", err=True)
         click.echo(f"\nExecuted notebooks and record.json: {result.bundle}")

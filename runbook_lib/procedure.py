@@ -101,12 +101,19 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
-    """A named person's word that a step is done; `at` is RFC 3339, `origin` where it was given."""
+    """
+    A named person's word that a step is done.
+
+    `waiting` says only that the person's part is done and that the world
+    must act now (a review was submitted). `at` is RFC 3339, `origin` where
+    it was said.
+    """
 
     step: str
     by: str
     at: str
     note: str = ""
+    waiting: bool = False
     origin: str = ""
 
 
@@ -326,7 +333,8 @@ def _attested(attestation: Attestation, seen: Conclusion | None) -> Conclusion:
         reason += f": {attestation.note}"
     if seen is not None:
         reason += f" (a check ran and could not tell: {seen.reason})"
-    return Conclusion(outcome=Outcome.ATTESTED, reason=reason, by_person=True)
+    outcome = Outcome.WAITING if attestation.waiting else Outcome.ATTESTED
+    return Conclusion(outcome=outcome, reason=reason, by_person=True)
 
 
 def _outline(procedure: Procedure) -> Iterator[object]:

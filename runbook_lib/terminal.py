@@ -6,6 +6,7 @@ Text only goes out here; what it says is decided on lower floors.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _STYLES = {
     Outcome.SKIPPED: "dim",
     Outcome.NOT_RUN: "dim",
 }
+_LOG_WIDTH = 120
 _OUTCOME_STYLES = {
     RunOutcome.COMPLETE: "bold green",
     RunOutcome.FAILED: "bold red",
@@ -72,7 +74,7 @@ def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
         yield ProgressDisplay(bar, total)
 
 
-def show_steps(state: RunState, *, title: str) -> None:
+def show_steps(state: RunState, *, title: str = "") -> None:
     """Print the table of steps, and what they say together."""
     rows = [
         (
@@ -86,19 +88,19 @@ def show_steps(state: RunState, *, title: str) -> None:
     show_table(title, ("Step", "Outcome", "Reason"), rows)
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
     said = " · ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
-    Console().print(f"[{_OUTCOME_STYLES[state.outcome]}]{state.outcome.upper()}[/] {said}")
+    _console().print(f"[{_OUTCOME_STYLES[state.outcome]}]{state.outcome.upper()}[/] {said}")
 
 
 def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     """Print a table whose last column wraps; cells are rich markup."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
     names = list(head)
     for name in names:
         is_last = name == names[-1]
-        table.add_column(name, no_wrap=not is_last, ratio=1 if is_last else None)
+        table.add_column(name, no_wrap=not is_last, ratio=1 if is_last else None, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table, highlight=False)
+    _console().print(table, highlight=False)
 
 
 def next_step(state: RunState) -> tuple[StepState, str] | None:
@@ -113,6 +115,14 @@ def next_step(state: RunState) -> tuple[StepState, str] | None:
             if step.conclusion.outcome is outcome:
                 return step, advice
     return None
+
+
+def _console() -> Console:
+    """Return the terminal; where there is none (a log, CI), lines may be wider."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _LOG_WIDTH
+    return console
 
 
 def _line(step: StepState) -> str:

@@ -9,6 +9,7 @@ never ran.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,6 +80,9 @@ class _Worker(threading.Thread):
                 log_output=False,
                 store_widget_state=False,
                 execution_timeout=_CELL_SECONDS,
+                # NOTE: a graceful shutdown now and then waits three seconds for a kernel that has
+                # nothing left to save: the journal is on disk.
+                shutdown_kernel="immediate",
                 kernel_manager_class=self._manager_class(),
             )
         except papermill.PapermillExecutionError as error:
@@ -99,11 +103,14 @@ class _Worker(threading.Thread):
 
         managers = self._managers
 
-        class RosteredKernelManager(AsyncKernelManager):  # type: ignore[misc]
+        class RosteredKernelManager(AsyncKernelManager):
             """A kernel manager that this worker can find again."""
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
+                if os.name == "posix":
+                    # NOTE: sockets in the file system, where nobody else on the machine listens in.
+                    self.transport = "ipc"
                 managers.append(self)
 
         return RosteredKernelManager
