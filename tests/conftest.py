@@ -1,0 +1,64 @@
+"""What every test gets: loopback only, none of the operator's own settings, a working folder."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.notebook import lean_imports  # noqa: F401  (as the product does, before Jupyter)
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def _is_allowed(address: Any) -> bool:
+    if not isinstance(address, tuple):  # a socket in the file system
+        return True
+    try:
+        return ipaddress.ip_address(address[0]).is_loopback
+    except ValueError:
+        return address[0] == "localhost"
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection of this process that would leave the machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if not _is_allowed(address):
+            msg = f"a test wanted to connect to {address}"
+            raise AssertionError(msg)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings, and the JupyterLab session, of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith("RUNBOOK_") or name in ("JPY_SESSION_NAME", "NO_COLOR", "COLUMNS"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Any]:
+    """Give a sandbox in which everything is approved."""
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+
+    with Sandbox("approved") as running:
+        yield running
