@@ -1,0 +1,141 @@
+"""Starting `runbook` as a user does, watching its journal, and reading what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from runbook_lib.journal import Entry, Journal
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+
+ROOT = Path(__file__).parents[2]
+WORDS = ROOT / "runbook_lib" / "procedures" / "practice" / "connected.toml"
+_PATIENCE_SECONDS = 60
+
+
+@dataclass
+class Process:
+    """A `runbook run` under way, and the journal that it writes."""
+
+    popen: subprocess.Popen[str]
+    journal: Journal
+
+    def wait_for(self, event: str, step: str = "") -> Entry:
+        """Return the first journal line of this kind, as soon as it is there."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < end and self.popen.poll() is None:
+            for entry in self.journal.entries():
+                if entry.type == event and entry.step == step:
+                    return entry
+            time.sleep(0.005)
+        output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS)
+        msg = f"{event} {step} never came; the run said: {output} {errors}"
+        raise AssertionError(msg)
+
+    def kernel(self) -> psutil.Process:
+        """Return the kernel that works for this run."""
+        children = psutil.Process(self.popen.pid).children(recursive=True)
+        return next(child for child in children if "ipykernel_launcher" in child.cmdline())
+
+    def finish(self) -> tuple[int, str, str]:
+        """Return exit code, output and error output, once the process has ended."""
+        output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS * 2)
+        return self.popen.returncode, output, errors
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a user who has no settings of the runbook."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNBOOK_")}
+    return {**kept, **more}
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of `runbook` with these arguments."""
+    return [sys.executable, "-m", "runbook_lib", *arguments]
+
+
+def runbook(
+    *arguments: str, cwd: Path = ROOT, **more: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `runbook` to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=more.pop("env", environment()),
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE_SECONDS * 2,
+        check=False,
+        **more,
+    )
+
+
+def outcomes(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the outcome of each step of a record."""
+    return {step["id"]: step["outcome"] for step in record["steps"]}
+
+
+def step_of(record: Mapping[str, Any], step_id: str) -> dict[str, Any]:
+    """Return one step of a record."""
+    return next(step for step in record["steps"] if step["id"] == step_id)
+
+
+def records(evidence: Path) -> list[dict[str, Any]]:
+    """Return every sealed record below `evidence`, oldest first."""
+    paths = sorted(evidence.glob("*/2*/record.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def write_env_file(path: Path, description: Mapping[str, object]) -> Path:
+    """Write the settings that point at a sandbox."""
+    lines = [
+        f"{item.variable}={description[item.name]}"
+        for item in PROCEDURE.inputs
+        if description.get(item.name)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def env_file(sandbox: Any, tmp_path: Path) -> Path:
+    """Return a settings file that points at a running sandbox."""
+    return write_env_file(tmp_path / "sandbox.env", sandbox.description)
+
+
+@pytest.fixture
+def start(env_file: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Give a function that starts `runbook run` against the running sandbox."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*more: str, cwd: Path = ROOT, **options: Any) -> Process:
+        evidence = tmp_path / "evidence"
+        arguments = ("--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence))
+        popen = subprocess.Popen(
+            command("run", *arguments, "--attestations", str(WORDS), *more),
+            cwd=cwd,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        started.append(popen)
+        return Process(popen, Journal(evidence / "acme" / "journal.jsonl"))
+
+    yield begin
+    for popen in started:
+        if popen.poll() is None:
+            popen.kill()
+        popen.communicate()
