@@ -23,7 +23,16 @@ __all__ = ["SiteApplication"]
 _BODY_LIMIT = 4 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-Abort = Callable[[tuple[str, int]], None]
+Answer = Callable[[Request], Reply]
+
+_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
+# inferred: what a front end answers while the system behind it does not
+_UNAVAILABLE = Reply(503, b"Service Unavailable\n", _PLAIN)
+_SORRY = Reply(
+    500,
+    b"<!DOCTYPE html><html><body><h1>Sorry, something went wrong.</h1></body></html>",
+    (("Content-Type", "text/html; charset=utf-8"),),
+)
 
 
 class SiteApplication:
@@ -31,16 +40,23 @@ class SiteApplication:
     The ASGI application of one site.
 
     `control` answers `/_sandbox/…` on every site; `abort` resets the
-    connection of a client's address.
+    connection of a client's address; `refuse` gives the site's own error by its code.
     """
 
     def __init__(
-        self, site: Site, world: World, control: Callable[[Request], Reply], abort: Abort
+        self,
+        site: Site,
+        world: World,
+        control: Answer,
+        *,
+        abort: Callable[[tuple[str, int]], None],
+        refuse: Callable[[int], Reply] | None = None,
     ) -> None:
         self._site = site
         self._world = world
         self._control = control
         self._abort = abort
+        self._refusal_of = refuse
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -62,9 +78,19 @@ class SiteApplication:
         elif fault.kind is FaultKind.RESET:
             self._abort(request.client or ("", 0))
         else:
-            if fault.kind is FaultKind.SLOW:
-                await asyncio.sleep(fault.seconds)
-            await _send(send, request, _spoil(fault, self._site(request)))
+            await _send(send, request, await self._spoilt(fault, request))
+
+    async def _spoilt(self, fault: Fault, request: Request) -> Reply:
+        """Answer with a fault; what a 5xx stands for was never done, the rest was."""
+        if fault.kind is FaultKind.HTML:
+            return _SORRY
+        if fault.kind in {FaultKind.SERVER_ERROR, FaultKind.GRAPH_ERROR}:
+            return self._refusal_of(fault.code) if self._refusal_of else _UNAVAILABLE
+        if fault.kind is FaultKind.SLOW:
+            await asyncio.sleep(fault.seconds)
+            return self._site(request)
+        whole = self._site(request)
+        return Reply(whole.status, whole.body[: len(whole.body) // 2], whole.headers)
 
     def _refuse(self, request: Request) -> Reply | None:
         """Refuse what is not addressed to loopback or the service domain (DNS rebinding)."""
@@ -76,9 +102,6 @@ class SiteApplication:
         if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
             return Reply(403, b"SANDBOX: another site may not post here.\n", _PLAIN)
         return None
-
-
-_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 
 
 def _netloc(url: str) -> str:
@@ -94,18 +117,6 @@ def _host(authority: str) -> str:
     if host.startswith("["):
         return host[: host.find("]") + 1]
     return host.rpartition(":")[0] if ":" in host else host
-
-
-def _spoil(fault: Fault, reply: Reply) -> Reply:
-    if fault.kind is FaultKind.SERVER_ERROR:
-        # inferred: what a front end answers while the system behind it does not
-        return Reply(503, b"Service Unavailable\n", _PLAIN)
-    if fault.kind is FaultKind.HTML:
-        page = b"<!DOCTYPE html><html><body><h1>Sorry, something went wrong.</h1></body></html>"
-        return Reply(500, page, (("Content-Type", "text/html; charset=utf-8"),))
-    if fault.kind is FaultKind.TRUNCATED:
-        return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
-    return reply
 
 
 async def _read(scope: Any, receive: Any) -> Request:

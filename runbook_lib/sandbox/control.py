@@ -1,22 +1,37 @@
 """
 `/_sandbox/…`, on every site: what the sandbox says about itself, and how tests drive it.
 
-* `GET /_sandbox/fidelity`: which answers are verbatim, inferred or unknown (HTML or JSON)
 * `GET /_sandbox/description`: what `runbook sandbox --json` printed
+* `GET /_sandbox/fidelity`: which answers are verbatim, inferred or unknown (HTML or JSON)
+* `GET /_sandbox/state`: the whole world as JSON, secrets included: they are all invented
+* `GET`, `POST`, `DELETE /_sandbox/faults`: the faults in force; POST replaces them by
+  `{"faults": [{"kind": "server-error", "share": 0.5, "remaining": 3, "site": "graph"}, …]}`
+  (kinds: `faults.FaultKind`), and `{"dialog_error": ["1349220", "message"]}` makes the
+  OAuth dialog fail
+* `GET`, `POST /_sandbox/time`: the world's time; `{"advance": seconds}` moves it on,
+  `{"offset": seconds}` sets its distance from the real one
+* `POST /_sandbox/review`: `{"outcome": "approved"}` or `{"outcome": "declined", "reason": "…"}`
+  decides every pending review (or that of one `app_id`)
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from runbook_lib.sandbox.cyclr_shapes import json_reply
+from runbook_lib.sandbox.facebook_world import ReviewState
+from runbook_lib.sandbox.faults import fault_of
 from runbook_lib.sandbox.origins import Mark, origins
 from runbook_lib.sandbox.pages import page
+from runbook_lib.sandbox.review import decide
 from runbook_lib.sandbox.routing import Router
+from runbook_lib.sandbox.state import export
 from runbook_lib.sandbox.web import Reply, Request
 from runbook_lib.sandbox.world import World
 
 __all__ = ["Control"]
 
 _router: Router[Callable[["Control", Request], Reply]] = Router()
+_MOST_YEARS = 50 * 365 * 86_400
 
 
 class Control:
@@ -31,11 +46,68 @@ class Control:
         found = _router.match(request.method, request.path)
         if found is None:
             return json_reply({"error": "there is no such page of the sandbox"}, 404)
-        return found[0](self, request)
+        try:
+            return found[0](self, request)
+        except (ValueError, TypeError) as error:
+            return json_reply({"error": str(error)}, 400)
 
     @_router.route("GET", "/_sandbox/description")
-    def _description(self, _request: Request) -> Reply:
+    def _describe(self, _request: Request) -> Reply:
         return json_reply(self.description())
+
+    @_router.route("GET", "/_sandbox/state")
+    def _export(self, _request: Request) -> Reply:
+        return json_reply(export(self.world))
+
+    @_router.route("GET", "/_sandbox/faults")
+    def _list_faults(self, _request: Request) -> Reply:
+        faults = self.world.faults
+        shown = {"faults": export(faults.active), "struck": faults.struck}
+        return json_reply({**shown, "dialog_error": self.world.dialog_error})
+
+    @_router.route("POST", "/_sandbox/faults")
+    def _set_faults(self, request: Request) -> Reply:
+        document = _object(request, {"faults", "dialog_error"})
+        if "faults" in document:
+            if not isinstance(document["faults"], list):
+                raise ValueError("faults must be a list")
+            self.world.faults.active = [fault_of(_mapping(one)) for one in document["faults"]]
+        if "dialog_error" in document:
+            self.world.dialog_error = _pair(document["dialog_error"])
+        return self._list_faults(request)
+
+    @_router.route("DELETE", "/_sandbox/faults")
+    def _clear_faults(self, request: Request) -> Reply:
+        self.world.faults.active = []
+        self.world.dialog_error = None
+        return self._list_faults(request)
+
+    @_router.route("GET", "/_sandbox/time")
+    def _show_time(self, _request: Request) -> Reply:
+        return json_reply({"now": self.world.now(), "offset": self.world.offset})
+
+    @_router.route("POST", "/_sandbox/time")
+    def _set_time(self, request: Request) -> Reply:
+        document = _object(request, {"advance", "offset"})
+        offset = _number(document.get("offset", self.world.offset))
+        offset += _number(document.get("advance", 0))
+        if abs(offset) > _MOST_YEARS:
+            raise ValueError("the world's time stays within fifty years of the real one")
+        self.world.offset = offset
+        return self._show_time(request)
+
+    @_router.route("POST", "/_sandbox/review")
+    def _decide_review(self, request: Request) -> Reply:
+        document = _object(request, {"outcome", "reason", "app_id"})
+        outcome = ReviewState(str(document.get("outcome")))
+        apps = [
+            app
+            for app in self.world.facebook.apps.values()
+            if app.review.state is ReviewState.PENDING and document.get("app_id") in (None, app.id)
+        ]
+        for app in apps:
+            decide(app, outcome, str(document.get("reason", "")))
+        return json_reply({"decided": [app.id for app in apps]})
 
     @_router.route("GET", "/_sandbox/fidelity")
     def _fidelity(self, request: Request) -> Reply:
@@ -47,3 +119,31 @@ class Control:
             for one in known
         ]
         return json_reply(rows)
+
+
+def _object(request: Request, known: set[str]) -> dict[str, Any]:
+    document = _mapping(request.json())
+    unknown = set(document) - known
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+    return document
+
+
+def _mapping(document: object) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise TypeError("a JSON object is expected")
+    return document
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("a number of seconds is expected")
+    return value
+
+
+def _pair(value: object) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("dialog_error must be a code and a message")
+    return str(value[0]), str(value[1])

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from runbook_lib.sandbox.cyclr_shapes import (
     CyclrError,
@@ -154,22 +155,26 @@ def create_account(call: ApiCall) -> Reply:
     name = document.get("Name")
     if not isinstance(name, str) or not name.strip():
         raise CyclrError(400, "Name is required")
-    accounts = call.world.cyclr.accounts
     wanted = document.get("Id")
     account_id = str(wanted) if wanted else call.world.dice.guid()
-    if account_id in accounts:
+    if account_id in call.world.cyclr.accounts:
         raise CyclrError(400, "ID already in use")
+    return json_reply(account_shape(_add_account(call, account_id, document)))
+
+
+def _add_account(call: ApiCall, account_id: str, document: Mapping[str, Any]) -> Account:
+    accounts = call.world.cyclr.accounts
     if len(accounts) >= _MOST_ACCOUNTS:
         raise CyclrError(400, "The sandbox holds as many accounts as it can.")
     account = Account(
         account_id,
-        name,
+        str(document["Name"]),
         call.world.now(),
         description=_text(document, "Description"),
         timezone=_text(document, "Timezone") or "Europe/London",
     )
     accounts[account_id] = account
-    return json_reply(account_shape(account))
+    return account
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
@@ -236,6 +241,39 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
     token = SignInToken(value, account.id, username, world.now() + SIGN_IN_LIFETIME)
     world.cyclr.sign_in_tokens.put(value, token)
     return token
+
+
+@accounts_router.route("POST", "/v1.0/accounts/{account_id}/orbit")
+@verbatim("cyclr §3", "orbit: Token, ExpiresAtUtc, OrbitUrl", "test suite")
+@inferred("cyclr §1", "the host of OrbitUrl and LaunchUrl is the service domain")
+@unknown("cyclr §3", "the path and query of OrbitUrl and LaunchUrl")
+def open_orbit(call: ApiCall, account_id: str) -> Reply:
+    """Give the address of an account's embedded marketplace."""
+    token = issue_sign_in_token(call.world, _account(call, account_id), "orbit")
+    url = f"https://{call.world.cyclr.service_domain}/orbit?token={quote(token.value, safe='')}"
+    return json_reply({**sign_in_shape(token), "OrbitUrl": url})
+
+
+@accounts_router.route("POST", "/v1.0/accounts/{account_id}/launch")
+@verbatim("cyclr §3", "launch: AccountId, ExpiresAtUtc, LaunchUrl, Token; creates the account")
+@verbatim("cyclr §3", "launch must not be called with an account's own token (answer unknown)")
+def open_launch(call: ApiCall, account_id: str) -> Reply:
+    """Give the address at which an account installs a template; create the account if unknown."""
+    if call.token.account_id:
+        raise CyclrError(403, "An account restricted token cannot be used here.")
+    accounts = call.world.cyclr.accounts
+    if account_id not in accounts:
+        _add_account(call, account_id, {"Name": account_id})
+    token = issue_sign_in_token(call.world, accounts[account_id], "launch")
+    url = f"https://{call.world.cyclr.service_domain}/launch?token={quote(token.value, safe='')}"
+    return json_reply(
+        {
+            "AccountId": account_id,
+            "ExpiresAtUtc": sign_in_shape(token)["ExpiresAtUtc"],
+            "LaunchUrl": url,
+            "Token": token.value,
+        }
+    )
 
 
 # --- connectors of the library ---------------------------------------------------------------

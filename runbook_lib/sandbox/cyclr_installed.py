@@ -40,13 +40,14 @@ def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
         raise CyclrError(400, "The request is invalid.")
     if connector.status == "Draft":
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
-    _check_properties(document.get("Properties"))
+    properties = _properties(call.world, connector, document.get("Properties"))
     name = document.get("Name")
     name = name if isinstance(name, str) and name else connector.name
     if any(one.name == name for one in _installed_in(call.world, account.id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
     installed = install(call.world, account.id, connector, name)
     installed.description = _text(document.get("Description"))
+    installed.properties = {one.id: one for one in properties}
     _set_auth_value(installed, document.get("AuthValue"))
     return _shown(call, installed)
 
@@ -83,11 +84,21 @@ def _of_library(call: ApiCall, which: str, version: str) -> LibraryConnector:
 
 
 @verbatim("cyclr §3", "an undeclared property at install: There is not a connector property …")
-def _check_properties(properties: Any) -> None:
-    """Refuse every property: the connectors here declare none."""
-    for one in properties if isinstance(properties, list) else ():
-        name = one.get("Name") if isinstance(one, dict) else one
-        raise CyclrError(400, f"There is not a connector property that matches name '{name}'.")
+@verbatim("cyclr §3", "another parameter: 'X' is not an account connector property.")
+def _properties(world: World, connector: LibraryConnector, given: Any) -> list[Property]:
+    """Return the properties given at install; they must be declared as such."""
+    declared = {one.target_name: one for one in connector.parameters}
+    properties = []
+    for one in given if isinstance(given, list) else ():
+        name = str(one.get("Name")) if isinstance(one, dict) else str(one)
+        if name not in declared:
+            raise CyclrError(400, f"There is not a connector property that matches name '{name}'.")
+        if not declared[name].is_property:
+            message = f"Connector property name '{name}' is not an account connector property."
+            raise CyclrError(400, message)
+        value = str(one.get("Value", "")) if isinstance(one, dict) else ""
+        properties.append(Property(world.cyclr.new_id(), name, value))
+    return properties
 
 
 def _installed_in(world: World, account_id: str) -> list[AccountConnector]:

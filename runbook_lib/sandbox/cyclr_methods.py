@@ -9,7 +9,7 @@ from typing import Any
 
 from runbook_lib.sandbox.cyclr_shapes import CyclrError
 from runbook_lib.sandbox.cyclr_world import AccountConnector, LibraryConnector, Method
-from runbook_lib.sandbox.facebook import answer_graph
+from runbook_lib.sandbox.graph_front import answer_graph
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.web import Reply
 from runbook_lib.sandbox.world import World

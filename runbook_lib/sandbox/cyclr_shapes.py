@@ -13,6 +13,7 @@ from runbook_lib.sandbox.cyclr_world import (
     ApiToken,
     LibraryConnector,
     Method,
+    Parameter,
     Property,
     SignInToken,
 )
@@ -124,7 +125,7 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
         "AuthType": connector.auth_type,
         "OAuth2Type": oauth_type,
         "AuthScheme": None,
-        "Parameters": [],
+        "Parameters": [_parameter_shape(one) for one in connector.parameters],
         "Authentication": [
             {
                 "Id": connector.authentication_id,
@@ -135,6 +136,21 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
                 "AuthScheme": None,
             }
         ],
+    }
+
+
+@verbatim("cyclr §3", "a parameter of a connector: its keys", "cyclr/docs")
+def _parameter_shape(one: Parameter) -> dict[str, object]:
+    return {
+        "Id": one.id,
+        "Name": one.name,
+        "TargetType": "Script",
+        "TargetName": one.target_name,
+        "IsAccountConnectorProperty": one.is_property,
+        "IsSensitive": False,
+        "IsOptional": False,
+        "DataType": "Text",
+        "Values": list(one.values),
     }
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "Cyclr",
     "LibraryConnector",
     "Method",
+    "Parameter",
     "PendingAuthorization",
     "Property",
     "SignInToken",
@@ -33,6 +34,17 @@ class Method:
     description: str
     path: str
     parameters: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A declared parameter of a connector; `is_property` says whether an account sets it."""
+
+    id: int
+    name: str
+    target_name: str
+    is_property: bool = True
+    values: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,6 +66,7 @@ class LibraryConnector:
     status: str = "Approved"
     scopes: tuple[str, ...] = ()
     methods: tuple[Method, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     client_id: str = ""
     client_secret: str = ""
 

@@ -236,6 +236,8 @@ def _decide(world: World, ask: _Ask, person_id: str, request: Request, decision:
     if "choices" in request.form and not ask.is_all_or_nothing:
         chosen = {"public_profile", *request.lists.get("grant", ())}
         granted = tuple(scope for scope in ask.permissions if scope in chosen)
+    if world.dialog_error is not None:
+        return _failed(ask, *world.dialog_error)
     if decision != "continue":
         return _denied(ask)
     _remember(world, ask, person_id, granted)
@@ -261,6 +263,13 @@ def _denied(ask: _Ask) -> str:
             **_state(ask),
         }
     )
+    return _with_query(ask.redirect_uri, query) + "#_=_"
+
+
+@verbatim("graph §5", "other errors: ?error_code=…&error_message=… without error", "social-core")
+@unknown("graph §5", "when the dialog does that; here when the operator asks for it")
+def _failed(ask: _Ask, code: str, message: str) -> str:
+    query = urlencode({"error_code": code, "error_message": message, **_state(ask)})
     return _with_query(ask.redirect_uri, query) + "#_=_"
 
 

@@ -1,38 +1,19 @@
 """
-Graph's front door: path and version, token and proof, limits, then the node; and batches.
+graph.facebook.com: from HTTP to a Graph call, or to a batch of them.
 
-The dialog is served elsewhere: this is graph.facebook.com alone.
+The dialog and the dashboard are served elsewhere.
 """
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import urlsplit
-
-from runbook_lib.sandbox import graph_errors as errors
-from runbook_lib.sandbox.facebook_world import TokenKind
-from runbook_lib.sandbox.graph_apps import APPLICATION
-from runbook_lib.sandbox.graph_call import Call
+from runbook_lib.sandbox import graph_refusals, transient_refusals
+from runbook_lib.sandbox.graph_batch import answer_batch
 from runbook_lib.sandbox.graph_errors import GraphError
-from runbook_lib.sandbox.graph_nodes import Node, answer_node
-from runbook_lib.sandbox.graph_pages import FORM, LEAD, PAGE, see
-from runbook_lib.sandbox.graph_tokens import authenticate, check_proof, debug_token, exchange
-from runbook_lib.sandbox.graph_users import AD_ACCOUNT, USER, revoke, see_ad_account
-from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.versions import Calendar
-from runbook_lib.sandbox.web import Headers, Reply, Request, fields_of
-from runbook_lib.sandbox.wire import Trace, encode, failure, success
+from runbook_lib.sandbox.graph_front import answer_graph
+from runbook_lib.sandbox.origins import inferred, verbatim
+from runbook_lib.sandbox.web import Reply, Request
+from runbook_lib.sandbox.wire import Trace, failure
 from runbook_lib.sandbox.world import World
 
-__all__ = ["GraphSite", "answer_graph"]
-
-_METHODS = frozenset({"GET", "POST", "DELETE"})
-_AD_ACCOUNT = re.compile(r"act_\d+\Z")
-_OBJECT_ID = re.compile(r"\d+\Z")
-_MARKETING_EDGES = frozenset({"adaccounts", "campaigns"})
-_BATCH_LIMIT = 50
+__all__ = ["GraphSite"]
 
 
 class GraphSite:
@@ -49,14 +30,23 @@ class GraphSite:
             return Reply(200, b"", (("Access-Control-Allow-Origin", "*"),))
         if request.is_oversized:
             trace = Trace.roll(self._world.dice)
-            return failure(GraphError(errors.TOO_LARGE), trace, version=self._world.calendar.latest)
+            return failure(
+                GraphError(graph_refusals.TOO_LARGE), trace, version=self._world.calendar.latest
+            )
         params = {**request.params, **_bearer(request)}
         if "batch" in params and request.method == "POST":
-            return _answer_batch(self._world, request.path, params)
+            return answer_batch(self._world, request.path, params)
         method = "GET" if request.method == "HEAD" else request.method
         return answer_graph(
             self._world, method, request.path, params, request.headers.get("if-none-match", "")
         )
+
+    def refuse(self, code: int) -> Reply:
+        """Return one of the passing errors by its code; an unknown code gives `2`."""
+        refusal = transient_refusals.BY_CODE.get(code, transient_refusals.UNAVAILABLE)
+        world = self._world
+        trace = Trace.roll(world.dice)
+        return failure(GraphError(refusal), trace, version=world.facebook_version())
 
 
 @verbatim("graph §10", "tokens in the query, in the form or as a Bearer header", "clients")
@@ -66,247 +56,3 @@ def _bearer(request: Request) -> dict[str, str]:
     if kind.lower() in {"bearer", "oauth"} and value and "access_token" not in request.params:
         return {"access_token": value.strip()}
     return {}
-
-
-@dataclass
-class _Front:
-    """What is known of a call before it is answered; errors carry as much of it as there is."""
-
-    version: str
-    extra: Headers = ()
-    call: Call | None = None
-
-    def headers(self) -> Headers:
-        return (*(self.call.usage_headers() if self.call else ()), *self.extra)
-
-
-@inferred("graph §10", "a `method` parameter overrides the HTTP method of a POST", "PHP and JS SDK")
-def answer_graph(
-    world: World,
-    method: str,
-    path: str,
-    params: Mapping[str, str],
-    if_none_match: str = "",
-) -> Reply:
-    """Answer one Graph call, given by its method, path and parameters."""
-    if method == "POST" and params.get("method", "").upper() in _METHODS:
-        method = params["method"].upper()
-    front = _Front(world.facebook_version())
-    trace = Trace.roll(world.dice)
-    try:
-        if method not in _METHODS:
-            raise GraphError(errors.UNSUPPORTED_METHOD, method=method.lower())
-        document = _answer(world, method, path, params, front)
-    except GraphError as error:
-        return failure(error, trace, version=front.version, usage=front.headers())
-    return success(
-        encode(document),
-        trace,
-        version=front.version,
-        usage=front.headers(),
-        if_none_match=if_none_match,
-    )
-
-
-def _answer(
-    world: World, method: str, path: str, params: Mapping[str, str], front: _Front
-) -> dict[str, Any]:
-    segments = tuple(segment for segment in path.split("/") if segment)
-    asked, segments = _split_version(world, segments, front)
-    if segments == ("oauth", "access_token"):
-        return exchange(world, params)
-    call = Call(world, method, segments, front.version, params)
-    front.call = call
-    _authenticate(call)
-    if asked or call.app is None:
-        _serve_marketing(call, asked, front)
-    else:
-        _serve_unversioned(call, front)
-    if segments == ("debug_token",):
-        return debug_token(call)
-    return _answer_path(call, segments)
-
-
-def _split_version(
-    world: World, segments: tuple[str, ...], front: _Front
-) -> tuple[str, tuple[str, ...]]:
-    if not segments or not Calendar.looks_like_version(segments[0]):
-        return "", segments
-    served = world.calendar.served(segments[0], world.now())
-    if served is None:
-        raise GraphError(errors.UNKNOWN_PATH, path="/" + "/".join(segments[1:]))
-    front.version = served
-    return segments[0], segments[1:]
-
-
-@verbatim("graph §1", "an unversioned call gets the version set in the app's settings", "docs")
-def _serve_unversioned(call: Call, front: _Front) -> None:
-    if _is_marketing(call.path):
-        # verbatim graph §1 that it is refused; unknown with which words
-        raise GraphError(errors.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest)
-    if call.app is not None:
-        served = call.world.calendar.served(call.app.version, call.world.now())
-        front.version = call.version = served or front.version
-
-
-unknown("graph §1", "the words in which the Marketing API refuses an unversioned call")
-
-
-def _serve_marketing(call: Call, asked: str, front: _Front) -> None:
-    now, calendar = call.world.now(), call.world.calendar
-    if not asked or not _is_marketing(call.path):
-        return
-    if calendar.is_dead_for_marketing(asked, now):
-        raise GraphError(errors.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
-    upgraded = calendar.upgraded(asked, now)
-    if upgraded:
-        warning = f"The call has been auto-upgraded to {upgraded} as {asked} will be deprecated."
-        front.extra = (*front.extra, ("X-Ad-Api-Version-Warning", warning))
-        front.version = call.version = upgraded
-
-
-@inferred("graph §1", "Marketing calls are those to ad accounts and below them")
-def _is_marketing(path: tuple[str, ...]) -> bool:
-    return any(_AD_ACCOUNT.match(one) or one in _MARKETING_EDGES for one in path)
-
-
-@inferred("graph §8", "the app's limit counts calls with a token; the token endpoint is outside it")
-def _authenticate(call: Call) -> None:
-    value = call.params.get("access_token", "")
-    if not value:
-        raise GraphError(errors.NO_TOKEN_ME if call.path[:1] == ("me",) else errors.NO_TOKEN)
-    token = authenticate(call.world, value)
-    app = call.world.facebook.apps[token.app_id]
-    call.token, call.app = token, app
-    now = call.world.now()
-    if app.meter.is_reached(now):
-        raise GraphError(errors.APP_LIMIT)
-    app.meter.count(now)
-    check_proof(app, value, call.params.get("appsecret_proof"))
-
-
-def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
-    if not path:
-        return _answer_root(call)
-    node = _find(call, path[0])
-    rest = path[1:]
-    if call.method == "DELETE" and node.type is USER and rest[:1] == ("permissions",):
-        return revoke(call, rest[1] if len(rest) > 1 else "")
-    if not rest or call.method != "GET":
-        _see(call, node)
-    return answer_node(replace(call, path=(node.id, *rest)), node, rest)
-
-
-@inferred("graph §10", "`?ids=` answers several nodes by ID, `?id=` one", "Koala, PHP SDK")
-def _answer_root(call: Call) -> dict[str, Any]:
-    ids = [one for one in call.params.get("ids", "").split(",") if one][:_BATCH_LIMIT]
-    if ids:
-        return {one: _answer_path(replace(call, path=(one,)), (one,)) for one in ids}
-    if call.params.get("id"):
-        return _answer_path(call, (call.params["id"],))
-    raise GraphError(errors.MISSING_OBJECT, id="")
-
-
-def _find(call: Call, name: str) -> Node:
-    facebook = call.world.facebook
-    if name == "me":
-        return _find_me(call)
-    if name == "app":
-        name = call.caller.app_id
-    if name == facebook.person.id:
-        if call.caller.user_id != name:
-            raise GraphError(errors.MISSING_OBJECT, id=name)
-        return Node(USER, facebook.person, name)
-    if name in facebook.apps:
-        return Node(APPLICATION, facebook.apps[name], name)
-    if name in facebook.pages:
-        return Node(PAGE, facebook.pages[name], name)
-    if _AD_ACCOUNT.match(name) and name[4:] in facebook.ad_accounts:
-        return Node(AD_ACCOUNT, facebook.ad_accounts[name[4:]], name)
-    return _find_lead_object(call, name)
-
-
-def _find_me(call: Call) -> Node:
-    facebook, caller = call.world.facebook, call.caller
-    if caller.kind is TokenKind.APP:
-        raise GraphError(errors.NO_TOKEN_ME)
-    if caller.kind is TokenKind.PAGE:
-        return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
-    return Node(USER, facebook.person, facebook.person.id)
-
-
-def _find_lead_object(call: Call, name: str) -> Node:
-    form = call.world.facebook.form(name)
-    if form is not None:
-        return Node(FORM, form, name)
-    lead = call.world.facebook.lead(name)
-    if lead is not None:
-        return Node(LEAD, lead, name)
-    if _OBJECT_ID.match(name) or _AD_ACCOUNT.match(name):
-        raise GraphError(errors.MISSING_OBJECT, id=name)
-    raise GraphError(errors.ALIAS, alias=name)
-
-
-def _see(call: Call, node: Node) -> None:
-    if node.type is AD_ACCOUNT:
-        see_ad_account(call, node.value)
-    else:
-        see(call, node.value)
-
-
-# --- batches ---------------------------------------------------------------------------------
-@inferred("graph §10", "batch: an array of code, headers and body (a text) per request", "SDK")
-@unknown("graph §10", "batch: depends_on and JSONPath references are not resolved")
-def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
-    trace = Trace.roll(world.dice)
-    segments = [segment for segment in path.split("/") if segment]
-    version = segments[0] if segments and Calendar.looks_like_version(segments[0]) else ""
-    served = (version and world.calendar.served(version, world.now())) or world.facebook_version()
-    try:
-        requests = _batch_of(params["batch"])
-    except GraphError as error:
-        return failure(error, trace, version=served)
-    replies = [_answer_one(world, version, params, one) for one in requests]
-    return success(encode(replies), trace, version=served)
-
-
-def _batch_of(text: str) -> list[dict[str, Any]]:
-    try:
-        requests = json.loads(text)
-    except (ValueError, RecursionError):
-        raise GraphError(errors.MALFORMED_BATCH) from None
-    if not isinstance(requests, list) or not requests:
-        raise GraphError(errors.MALFORMED_BATCH)
-    if len(requests) > _BATCH_LIMIT:
-        raise GraphError(errors.TOO_MANY_IN_BATCH)
-    if not all(
-        isinstance(one, dict) and isinstance(one.get("relative_url"), str) for one in requests
-    ):
-        raise GraphError(errors.MALFORMED_BATCH)
-    return requests
-
-
-def _answer_one(
-    world: World, version: str, params: Mapping[str, str], one: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    try:
-        url = urlsplit("/" + one["relative_url"].lstrip("/"))
-    except ValueError:
-        raise GraphError(errors.MALFORMED_BATCH) from None
-    body = one.get("body")
-    inner = {
-        **{name: params[name] for name in ("access_token", "appsecret_proof") if name in params},
-        **dict(fields_of(url.query)),
-        **dict(fields_of(body) if isinstance(body, str) else ()),
-    }
-    path = url.path
-    if version and not Calendar.looks_like_version(path.strip("/").partition("/")[0]):
-        path = f"/{version}{path}"
-    reply = answer_graph(world, str(one.get("method", "GET")).upper(), path, inner)
-    if reply.status == 200 and one.get("name") and one.get("omit_response_on_success", True):
-        return None
-    headers = [{"name": name, "value": value} for name, value in reply.headers]
-    shown: dict[str, Any] = {"code": reply.status}
-    if params.get("include_headers", "true") != "false":
-        shown["headers"] = headers
-    return {**shown, "body": reply.body.decode("ascii")}

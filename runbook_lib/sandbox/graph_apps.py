@@ -4,9 +4,10 @@ The Application node, its review state and its webhooks (graph §3, §4, §7).
 
 from urllib.parse import urlsplit
 
-from runbook_lib.sandbox import graph_errors as errors
+from runbook_lib.sandbox import graph_refusals
 from runbook_lib.sandbox.facebook_world import App, Subscription, TokenKind
 from runbook_lib.sandbox.graph_call import Call, list_of
+from runbook_lib.sandbox.graph_errors import GraphError
 from runbook_lib.sandbox.graph_fields import Field
 from runbook_lib.sandbox.graph_nodes import Edge, Getter, NodeType
 from runbook_lib.sandbox.graph_pages import graph_time
@@ -123,12 +124,14 @@ def _subscribe(call: Call, app: App) -> dict[str, object]:
     call.require_app(app.id)
     for name in ("object", "callback_url", "fields", "verify_token"):
         if not call.params.get(name):
-            raise errors.GraphError(errors.MISSING_PARAMETER, name=name)
+            raise GraphError(graph_refusals.MISSING_PARAMETER, name=name)
     if len(app.subscriptions) >= _MOST_SUBSCRIPTIONS:
-        raise errors.GraphError(errors.FULL)
+        raise GraphError(graph_refusals.FULL)
     params = call.params
     if not _is_https(params["callback_url"]):
-        raise errors.GraphError(errors.BAD_PARAMETER, name="callback_url", expected="an https URL.")
+        raise GraphError(
+            graph_refusals.BAD_PARAMETER, name="callback_url", expected="an https URL."
+        )
     fields = list_of(params["fields"], "fields")
     app.subscriptions[params["object"]] = Subscription(
         params["object"], params["callback_url"], fields[:50]

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from runbook_lib.sandbox.facebook_world import App, Page, Token, TokenKind
-from runbook_lib.sandbox.graph_errors import (
+from runbook_lib.sandbox.graph_errors import GraphError, Refusal
+from runbook_lib.sandbox.graph_refusals import (
     APP_TOKEN_NEEDED,
     BAD_PARAMETER,
     NO_TOKEN,
-    PAGE_LIMIT,
     PERMISSION_NEEDED,
-    GraphError,
-    Refusal,
 )
 from runbook_lib.sandbox.limits import Meter
 from runbook_lib.sandbox.origins import inferred, verbatim
+from runbook_lib.sandbox.transient_refusals import PAGE_LIMIT
 from runbook_lib.sandbox.web import Headers
 from runbook_lib.sandbox.wire import json_text
 from runbook_lib.sandbox.world import World
@@ -42,6 +41,7 @@ class Call:
     token: Token | None = None
     app: App | None = None
     usage: dict[str, object] = field(default_factory=dict)
+    ad_account: Meter | None = None
 
     @property
     def caller(self) -> Token:
@@ -113,7 +113,18 @@ class Call:
             headers.append(("x-app-usage", json.dumps(usage, separators=(",", ":"))))
         if self.usage:
             headers.append(("x-business-use-case-usage", json_text(self.usage)))
+        if self.ad_account is not None:
+            headers.append(("x-ad-account-usage", json.dumps(self._ad_account_usage())))
         return tuple(headers)
+
+    @verbatim("graph §8", "x-ad-account-usage; reset_time_duration is in seconds", "third-party")
+    def _ad_account_usage(self) -> dict[str, object]:
+        now, meter = self.world.now(), self.ad_account
+        return {
+            "acc_id_util_pct": meter.percent(now) if meter else 0,
+            "reset_time_duration": meter.seconds_to_regain(now) if meter else 0,
+            "ads_api_access_tier": "development_access",
+        }
 
 
 @inferred("graph §6", "a revoked permission leaves the tokens that carried it", "manual flow guide")

@@ -11,12 +11,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from runbook_lib.sandbox import graph_errors as errors
+from runbook_lib.sandbox import graph_refusals
 from runbook_lib.sandbox.graph_call import Call, list_of
+from runbook_lib.sandbox.graph_errors import GraphError, Refusal
 from runbook_lib.sandbox.graph_fields import Field, parse_fields
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 
 __all__ = ["Edge", "Node", "NodeType", "answer_node", "show"]
+
+CONNECTIONS = frozenset(
+    {
+        "accounts",
+        "adaccounts",
+        "campaigns",
+        "leadgen_forms",
+        "leads",
+        "permissions",
+        "subscribed_apps",
+        "subscriptions",
+        "test_leads",
+    }
+)
+"""Edges that some node type has: asked of another type they are a nonexisting field."""
 
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 5_000
@@ -80,29 +96,33 @@ def _field(call: Call, kind: NodeType, value: Any, one: Field) -> object:
         return kind.fields[one.name](call, value, one)
     edge = kind.edges.get(one.name)
     if edge is None or edge.items is None:
-        raise errors.GraphError(errors.NO_FIELD, field=one.name, type=kind.name)
+        raise GraphError(graph_refusals.NO_FIELD, field=one.name, type=kind.name)
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
     path = (str(show(call, kind, value, [Field("id")])["id"]), one.name)
     below = replace(call, params={**inner, **one.arguments}, path=path)
     return _list(below, edge, value, one.children)
 
 
+@verbatim("graph §7", "an edge of another node type: 100 nonexisting field", "third-party")
+@inferred("graph §7", "an edge that no node type has: 2500 Unknown path components")
 def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
     """Answer a call to a node or to one of its edges."""
     if not rest:
         return _answer_itself(call, node)
     edge = node.type.edges.get(rest[0])
+    if edge is None and rest[0] in CONNECTIONS and len(rest) == 1:
+        raise GraphError(graph_refusals.NO_FIELD, field=rest[0], type=node.type.name)
     if edge is None or len(rest) > 1:
-        raise errors.GraphError(
-            errors.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
+        raise GraphError(
+            graph_refusals.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
         )
     if call.method == "GET":
         if edge.items is None:
-            raise errors.GraphError(errors.NO_FIELD, field=rest[0], type=node.type.name)
+            raise GraphError(graph_refusals.NO_FIELD, field=rest[0], type=node.type.name)
         return _list(call, edge, node.value, fields_of(call))
     action = edge.post if call.method == "POST" else edge.delete
     if action is None:
-        raise errors.GraphError(_unsupported(call.method), id=node.id)
+        raise GraphError(_unsupported(call.method), id=node.id)
     return action(call, node.value)
 
 
@@ -111,11 +131,13 @@ def _answer_itself(call: Call, node: Node) -> dict[str, Any]:
         return show(call, node.type, node.value, fields_of(call))
     if call.method == "DELETE" and node.type.delete is not None:
         return node.type.delete(call, node.value)
-    raise errors.GraphError(_unsupported(call.method), id=node.id)
+    raise GraphError(_unsupported(call.method), id=node.id)
 
 
-def _unsupported(method: str) -> errors.Refusal:
-    return errors.UNSUPPORTED_POST if method == "POST" else errors.UNSUPPORTED_DELETE
+def _unsupported(method: str) -> Refusal:
+    return (
+        graph_refusals.UNSUPPORTED_POST if method == "POST" else graph_refusals.UNSUPPORTED_DELETE
+    )
 
 
 def fields_of(call: Call) -> tuple[Field, ...]:
@@ -188,6 +210,6 @@ def _index(cursor: str, name: str) -> int:
         text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
         return max(0, int(text.removeprefix("cursor:")))
     except (binascii.Error, ValueError):
-        raise errors.GraphError(
-            errors.BAD_PARAMETER, name=name, expected="a valid cursor."
+        raise GraphError(
+            graph_refusals.BAD_PARAMETER, name=name, expected="a valid cursor."
         ) from None

@@ -10,9 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from runbook_lib.sandbox import graph_errors as errors
+from runbook_lib.sandbox import graph_refusals, oauth_refusals
 from runbook_lib.sandbox.facebook_world import App, Code, Invalidity, Token, TokenKind
 from runbook_lib.sandbox.graph_call import Call, effective_scopes
+from runbook_lib.sandbox.graph_errors import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.world import World
 
@@ -25,10 +26,10 @@ _APP_TOKEN = re.compile(r"(\d{1,20})\|(\S+)\Z")
 _CODE = re.compile(r"AQ[\w-]{40,}\Z", re.ASCII)
 
 _INVALID = {
-    Invalidity.LOGGED_OUT: errors.LOGGED_OUT_TOKEN,
-    Invalidity.INVALIDATED: errors.INVALIDATED_TOKEN,
-    Invalidity.PASSWORD_CHANGED: errors.PASSWORD_CHANGED_TOKEN,
-    Invalidity.NOT_INSTALLED: errors.NOT_INSTALLED_TOKEN,
+    Invalidity.LOGGED_OUT: graph_refusals.LOGGED_OUT_TOKEN,
+    Invalidity.INVALIDATED: graph_refusals.INVALIDATED_TOKEN,
+    Invalidity.PASSWORD_CHANGED: graph_refusals.PASSWORD_CHANGED_TOKEN,
+    Invalidity.NOT_INSTALLED: graph_refusals.NOT_INSTALLED_TOKEN,
 }
 
 
@@ -41,18 +42,22 @@ def authenticate(world: World, value: str) -> Token:
     token = world.facebook.tokens.get(value)
     if token is None:
         is_token = _TOKEN.match(value) is not None
-        raise errors.GraphError(errors.UNDECRYPTABLE_TOKEN if is_token else errors.UNPARSABLE_TOKEN)
+        raise GraphError(
+            graph_refusals.UNDECRYPTABLE_TOKEN if is_token else graph_refusals.UNPARSABLE_TOKEN
+        )
     now = world.now()
     if token.invalidity is not None:
-        raise errors.GraphError(_INVALID[token.invalidity], app_id=token.app_id)
+        raise GraphError(_INVALID[token.invalidity], app_id=token.app_id)
     if token.app_id not in world.facebook.apps:
-        raise errors.GraphError(errors.UNDECRYPTABLE_TOKEN)
+        raise GraphError(graph_refusals.UNDECRYPTABLE_TOKEN)
     if token.expires_at and token.expires_at <= now:
-        raise errors.GraphError(
-            errors.EXPIRED_TOKEN, expired=pacific_time(token.expires_at), now=pacific_time(now)
+        raise GraphError(
+            graph_refusals.EXPIRED_TOKEN,
+            expired=pacific_time(token.expires_at),
+            now=pacific_time(now),
         )
     if (token.user_id, token.app_id) not in world.facebook.grants:
-        raise errors.GraphError(errors.NOT_INSTALLED_TOKEN, app_id=token.app_id)
+        raise GraphError(graph_refusals.NOT_INSTALLED_TOKEN, app_id=token.app_id)
     return token
 
 
@@ -60,9 +65,9 @@ def authenticate(world: World, value: str) -> Token:
 def _app_token(world: World, app_id: str, tail: str) -> Token:
     app = world.facebook.apps.get(app_id)
     if app is None:
-        raise errors.GraphError(errors.BAD_SIGNATURE)
+        raise GraphError(graph_refusals.BAD_SIGNATURE)
     if not any(hmac.compare_digest(tail.encode(), one.encode()) for one in _tails(app)):
-        raise errors.GraphError(errors.BAD_SIGNATURE)
+        raise GraphError(graph_refusals.BAD_SIGNATURE)
     return world.app_token(app)
 
 
@@ -80,11 +85,11 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
     """Refuse a wrong proof, and a missing one where the app requires it."""
     if proof is None:
         if app.requires_proof:
-            raise errors.GraphError(errors.MISSING_PROOF)
+            raise GraphError(graph_refusals.MISSING_PROOF)
         return
     expected = proof_of(app.secret, access_token)
     if not hmac.compare_digest(expected.encode(), proof.encode()):
-        raise errors.GraphError(errors.INVALID_PROOF)
+        raise GraphError(graph_refusals.INVALID_PROOF)
 
 
 @verbatim(
@@ -104,15 +109,15 @@ def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
 def _client(world: World, params: Mapping[str, str]) -> App:
     client_id = params.get("client_id", "")
     if not client_id:
-        raise errors.GraphError(errors.MISSING_CLIENT_ID)
+        raise GraphError(oauth_refusals.MISSING_CLIENT_ID)
     if not _CLIENT_ID.match(client_id):
-        raise errors.GraphError(errors.MALFORMED_CLIENT_ID)
+        raise GraphError(oauth_refusals.MALFORMED_CLIENT_ID)
     app = world.facebook.apps.get(client_id)
     if app is None:
-        raise errors.GraphError(errors.UNKNOWN_APP)
+        raise GraphError(oauth_refusals.UNKNOWN_APP)
     secret = params.get("client_secret", "")
     if not hmac.compare_digest(app.secret.encode(), secret.encode()):
-        raise errors.GraphError(errors.WRONG_SECRET)
+        raise GraphError(oauth_refusals.WRONG_SECRET)
     return app
 
 
@@ -123,17 +128,17 @@ def _exchange_for_long_lived(
 ) -> dict[str, object]:
     value = params.get("fb_exchange_token", "")
     if not value:
-        raise errors.GraphError(errors.MISSING_EXCHANGE_TOKEN)
+        raise GraphError(oauth_refusals.MISSING_EXCHANGE_TOKEN)
     token = authenticate(world, value)
     if token.app_id != app.id or token.kind is not TokenKind.USER:
-        raise errors.GraphError(errors.UNDECRYPTABLE_TOKEN)
+        raise GraphError(graph_refusals.UNDECRYPTABLE_TOKEN)
     return _grant(world, world.issue_user_token(app, token.user_id, token.scopes))
 
 
 def _redeem(world: World, app: App, params: Mapping[str, str]) -> dict[str, object]:
     redirect_uri = params.get("redirect_uri", "")
     if not redirect_uri:
-        raise errors.GraphError(errors.MISSING_REDIRECT_URI)
+        raise GraphError(oauth_refusals.MISSING_REDIRECT_URI)
     _check_redirect_uri(app, redirect_uri)
     code = _usable_code(world, app, params.get("code", ""), redirect_uri)
     code.used = True
@@ -146,28 +151,28 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         parts = urlsplit(redirect_uri)
         host = parts.hostname or ""
     except ValueError:
-        raise errors.GraphError(errors.RELATIVE_REDIRECT_URI) from None
+        raise GraphError(oauth_refusals.RELATIVE_REDIRECT_URI) from None
     if not parts.scheme or not host:
-        raise errors.GraphError(errors.RELATIVE_REDIRECT_URI)
+        raise GraphError(oauth_refusals.RELATIVE_REDIRECT_URI)
     known = {*app.app_domains, *(urlsplit(one).hostname or "" for one in app.redirect_uris)}
     if not any(domain and (host == domain or host.endswith(f".{domain}")) for domain in known):
-        raise errors.GraphError(errors.FOREIGN_REDIRECT_URI)
+        raise GraphError(oauth_refusals.FOREIGN_REDIRECT_URI)
 
 
 @unknown("graph §5", "which comes first when a code is used, expired and has another redirect_uri")
 @unknown("graph §5", "a code of another app is refused as a malformed one")
 def _usable_code(world: World, app: App, value: str, redirect_uri: str) -> Code:
     if not value:
-        raise errors.GraphError(errors.MISSING_CODE)
+        raise GraphError(oauth_refusals.MISSING_CODE)
     code = world.facebook.codes.get(value) if _CODE.match(value) else None
     if code is None or code.app_id != app.id:
-        raise errors.GraphError(errors.INVALID_CODE)
+        raise GraphError(oauth_refusals.INVALID_CODE)
     if code.used:
-        raise errors.GraphError(errors.USED_CODE)
+        raise GraphError(oauth_refusals.USED_CODE)
     if world.now() - code.issued_at > _CODE_LIFETIME:
-        raise errors.GraphError(errors.EXPIRED_CODE)
+        raise GraphError(oauth_refusals.EXPIRED_CODE)
     if code.redirect_uri != redirect_uri:
-        raise errors.GraphError(errors.OTHER_REDIRECT_URI)
+        raise GraphError(oauth_refusals.OTHER_REDIRECT_URI)
     return code
 
 
@@ -187,12 +192,12 @@ def debug_token(call: Call) -> dict[str, object]:
     caller = call.caller
     is_developer = caller.kind is TokenKind.USER and _has_role(call.world, caller)
     if caller.kind is not TokenKind.APP and not is_developer:
-        raise errors.GraphError(errors.DEBUG_CALLER)
+        raise GraphError(graph_refusals.DEBUG_CALLER)
     if not value:
-        raise errors.GraphError(errors.MISSING_PARAMETER, name="input_token")
+        raise GraphError(graph_refusals.MISSING_PARAMETER, name="input_token")
     try:
         token = authenticate(call.world, value)
-    except errors.GraphError as problem:
+    except GraphError as problem:
         known = call.world.facebook.tokens.get(value)
         _check_same_app(caller, known)
         return {"data": _invalid_token(known, problem)}
@@ -206,12 +211,12 @@ def _has_role(world: World, token: Token) -> bool:
 
 def _check_same_app(caller: Token, token: Token | None) -> None:
     if token is not None and token.app_id != caller.app_id:
-        raise errors.GraphError(errors.DEBUG_OTHER_APP)
+        raise GraphError(graph_refusals.DEBUG_OTHER_APP)
 
 
 @verbatim("graph §6", "an invalid input token: app_id, error, is_valid, scopes", "third-party")
 @inferred("graph §6", "no app_id for an input token that is none")
-def _invalid_token(token: Token | None, problem: errors.GraphError) -> dict[str, object]:
+def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object]:
     error: dict[str, object] = {"code": problem.refusal.code, "message": problem.message}
     if problem.refusal.subcode is not None:
         error["subcode"] = problem.refusal.subcode

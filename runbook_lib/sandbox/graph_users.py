@@ -5,7 +5,7 @@ The person and the ad accounts: `/me` and its edges, `/act_…` (graph §6, §7)
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runbook_lib.sandbox import graph_errors as errors
+from runbook_lib.sandbox import graph_refusals, transient_refusals
 from runbook_lib.sandbox.facebook_world import AdAccount, Page, Person
 from runbook_lib.sandbox.graph_call import Call, list_of
 from runbook_lib.sandbox.graph_fields import Field
@@ -20,7 +20,7 @@ _STATUSES = ("granted", "declined", "expired")
 
 # --- ad accounts -----------------------------------------------------------------------------
 def _require_ads(call: Call) -> None:
-    call.require_any("ads_read", "ads_management", refusal=errors.AD_ACCOUNT_NOT_GRANTED)
+    call.require_any("ads_read", "ads_management", refusal=graph_refusals.AD_ACCOUNT_NOT_GRANTED)
 
 
 @verbatim(
@@ -29,7 +29,10 @@ def _require_ads(call: Call) -> None:
 def see_ad_account(call: Call, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
     _require_ads(call)
-    call.count(account.id, "ads_management", account.meter, refusal=errors.AD_ACCOUNT_LIMIT)
+    call.ad_account = account.meter
+    call.count(
+        account.id, "ads_management", account.meter, refusal=transient_refusals.AD_ACCOUNT_LIMIT
+    )
 
 
 @inferred("graph §7", "campaigns: id and name below an ad account", "SDK")

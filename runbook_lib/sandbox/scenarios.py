@@ -15,6 +15,7 @@ from runbook_lib.sandbox.cyclr_world import (
     Cyclr,
     LibraryConnector,
     Method,
+    Parameter,
 )
 from runbook_lib.sandbox.facebook_world import (
     PERMISSIONS,
@@ -28,8 +29,11 @@ from runbook_lib.sandbox.facebook_world import (
     Review,
     ReviewState,
 )
+from runbook_lib.sandbox.faults import Fault, FaultKind
+from runbook_lib.sandbox.limits import Meter
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.stores import Dice
+from runbook_lib.sandbox.versions import Version
 from runbook_lib.sandbox.world import LONG_LIFETIME, World
 
 __all__ = ["CONNECTOR_NAME", "SCENARIOS", "SERVICE_DOMAIN", "build_world"]
@@ -41,6 +45,7 @@ _PERSON = "Sandbox Operator"
 _EMAIL = "operator@partner.test"
 _USERNAME = "operator"
 _DAY = 86_400
+_CALLS_PER_PERSON = 200
 
 _ANSWERS = (
     "app_id",
@@ -73,6 +78,7 @@ def build_world(
         known = ", ".join(SCENARIOS)
         raise ValueError(f"there is no scenario {scenario!r}; the known ones are: {known}")
     world = _nothing_done(scenario, Dice(seed), clock)
+    world.faults.dice = Dice(seed)
     if scenario != "fresh":
         _register_app(world)
         _connect(world)
@@ -85,7 +91,6 @@ def _nothing_done(scenario: str, dice: Dice, clock: Callable[[], float]) -> Worl
     person = Person(dice.digits(17), _PERSON, _EMAIL, "sandbox-" + dice.alphanumeric(10))
     cyclr = Cyclr(SERVICE_DOMAIN, "Sandbox Partner")
     world = World(scenario, Facebook(person), cyclr, dice, clock=clock)
-    world.faults.dice = dice
     world.answers = dict.fromkeys(_ANSWERS, "")
     client_id, client_secret = dice.guid(), dice.base64url(43)
     account = Account(dice.guid(), "First Customer", world.now() - 30 * _DAY, users={_USERNAME})
@@ -143,7 +148,16 @@ def _library(dice: Dice) -> list[LibraryConnector]:
         dice.guid(),
     )
     close = LibraryConnector(
-        first + 11, "Close", "Work with leads and contacts.", "CRM", "ApiKey", dice.guid()
+        first + 11,
+        "Close",
+        "Work with leads and contacts.",
+        "CRM",
+        "ApiKey",
+        dice.guid(),
+        parameters=(
+            Parameter(7_654_321, "Sandbox", "isSandbox", values=("true", "false")),
+            Parameter(7_654_322, "Page size", "pageSize", is_property=False),
+        ),
     )
     return [close, messenger, marketing]
 
@@ -313,6 +327,35 @@ def _token_expired(world: World) -> None:
     world.answers["user_access_token"] = user.value
 
 
+@verbatim("graph §8", "lead reads: 200 an hour for each lead of 90 days (24 hours counted)", "docs")
+@unknown("graph §8", "the app's own limit: 200 calls an hour for its one person")
+def _rate_limited(world: World) -> None:
+    """Use the hour up: the app's calls are answered again in five minutes."""
+    app, now = the_app(world), world.now()
+    app.meter = Meter(_CALLS_PER_PERSON)
+    app.meter.count(now - 3_600 + 300, _CALLS_PER_PERSON)
+    for page in world.facebook.pages.values():
+        leads = sum(len(form.leads) for form in page.forms)
+        page.meter = Meter(_CALLS_PER_PERSON)
+        page.lead_meter = Meter(_CALLS_PER_PERSON * leads)
+
+
+def _flaky(world: World) -> None:
+    world.faults.active = [
+        Fault(FaultKind.SERVER_ERROR, share=0.1),
+        Fault(FaultKind.RESET, share=0.05),
+        Fault(FaultKind.TRUNCATED, share=0.05),
+        Fault(FaultKind.HTML, share=0.05),
+        Fault(FaultKind.SLOW, share=0.05, seconds=1.0),
+    ]
+
+
+def _version_expired(world: World) -> None:
+    """Let the version that clients pin be one that ended yesterday."""
+    yesterday = world.now() - _DAY
+    world.calendar.amend(Version("v26.0", graph_until=yesterday, upgraded_from=yesterday))
+
+
 _CHANGES: dict[str, Callable[[World], None]] = {
     "approved": _as_it_is,
     "fresh": _as_it_is,
@@ -325,6 +368,9 @@ _CHANGES: dict[str, Callable[[World], None]] = {
     "cyclr-mismatch": _cyclr_mismatch,
     "cyclr-ip-blocked": _cyclr_ip_blocked,
     "token-expired": _token_expired,
+    "rate-limited": _rate_limited,
+    "flaky": _flaky,
+    "version-expired": _version_expired,
 }
 
 SCENARIOS: tuple[str, ...] = tuple(_CHANGES)

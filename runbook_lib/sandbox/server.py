@@ -124,7 +124,14 @@ class Sandbox:
             "connect": ConnectSite(world),
         }
         for name in _SITES:
-            application = SiteApplication(sites[name], world, control, self._abort)
+            site = sites[name]
+            application = SiteApplication(
+                site,
+                world,
+                control,
+                abort=self._abort,
+                refuse=site.refuse if isinstance(site, GraphSite) else None,
+            )
             path = certificate if name == "service_domain" else None
             self._servers.append(_server(application, path))
         self._thread = threading.Thread(

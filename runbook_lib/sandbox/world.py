@@ -53,6 +53,7 @@ class World:
 
     `clock` gives the real time; `offset` moves the world's own.
     `answers` is what the operator was given: the description shows it.
+    `dialog_error` (code, message) makes the dialog fail after the person's decision.
     """
 
     scenario: str
@@ -63,6 +64,7 @@ class World:
     offset: float = 0.0
     calendar: Calendar = field(default_factory=Calendar)
     faults: Faults = field(default_factory=Faults)
+    dialog_error: tuple[str, str] | None = None
     addresses: Addresses = field(default_factory=Addresses)
     answers: dict[str, str] = field(default_factory=dict)
 

@@ -122,6 +122,30 @@ def test_installing(start: Start, cyclr_of: Open) -> None:
     assert cyclr.call("POST", path).status_code == 400
 
 
+def test_declared_properties_at_install(start: Start, cyclr_of: Open) -> None:
+    """Only a parameter that is an account connector property is taken."""
+    cyclr = cyclr_of(start("fresh"))
+    path = f"connectors/{cyclr.connector_id('Close')}/install"
+    wrong = cyclr.call("POST", path, json={"Properties": [{"Name": "pageSize", "Value": "1"}]})
+    assert wrong.json() == {
+        "Message": "Connector property name 'pageSize' is not an account connector property."
+    }
+    right = cyclr.call("POST", path, json={"Properties": [{"Name": "isSandbox", "Value": "true"}]})
+    assert right.json()["Properties"][0]["Value"] == "true"
+
+
+def test_orbit_and_launch(start: Start, cyclr_of: Open) -> None:
+    """Their addresses are on the service domain; launch creates an unknown account."""
+    cyclr = cyclr_of(start("fresh"))
+    account = cyclr.given["account_api_id"]
+    orbit = cyclr.call("POST", f"accounts/{account}/orbit", json={}).json()
+    assert list(orbit) == ["Token", "ExpiresAtUtc", "OrbitUrl"]
+    assert orbit["OrbitUrl"].startswith("https://connect.partner.test/")
+    launch = cyclr.call("POST", "accounts/new/launch", json={}).json()
+    assert list(launch) == ["AccountId", "ExpiresAtUtc", "LaunchUrl", "Token"]
+    assert cyclr.get("accounts/new").status_code == 200
+
+
 def test_properties_auth_value_and_removal(start: Start, cyclr_of: Open) -> None:
     """Properties take any name and are read in clear; an AuthValue authenticates at once."""
     cyclr = cyclr_of(start("fresh"))

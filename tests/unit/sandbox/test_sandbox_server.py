@@ -1,5 +1,6 @@
 """Starting, stopping, serving until interrupted."""
 
+import contextlib
 import json
 import os
 import signal
@@ -28,19 +29,34 @@ def test_it_stops_without_a_trace() -> None:
         httpx.get(f"{given['graph_url']}/v26.0/me")
 
 
+def free_ports() -> int:
+    """Return the first of six free ports in a row."""
+    for first in range(21_000, 60_000, 10):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + 6):
+                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return first
+    raise AssertionError("no six free ports in a row")
+
+
 def test_ports_follow_each_other() -> None:
     """`port` is the first of six."""
-    with Sandbox("fresh", port=46_100) as sandbox:
+    first = free_ports()
+    with Sandbox("fresh", port=first) as sandbox:
         at = sandbox.world.addresses
         urls = [at.graph, at.facebook, at.cyclr_api, at.cyclr_console]
-        assert urls == [f"http://127.0.0.1:{46_100 + index}" for index in range(4)]
-        assert at.service_domain == "127.0.0.1:46104"
+        assert urls == [f"http://127.0.0.1:{first + index}" for index in range(4)]
+        assert at.service_domain == f"127.0.0.1:{first + 4}"
 
 
 def test_a_taken_port_is_an_error() -> None:
     """OSError, and nothing is left open."""
-    with socket.create_server(("127.0.0.1", 46_202)), pytest.raises(OSError, match="in use"):
-        Sandbox("fresh", port=46_200).__enter__()
+    first = free_ports()
+    with socket.create_server(("127.0.0.1", first + 2)), pytest.raises(OSError, match="in use"):
+        Sandbox("fresh", port=first).__enter__()
 
 
 def test_an_open_connection_does_not_keep_it_alive() -> None:

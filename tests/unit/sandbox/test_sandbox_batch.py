@@ -1,0 +1,157 @@
+"""Batches, webhooks and test leads: Graph's less common calls."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Graph, error_of
+
+
+@pytest.fixture
+def own(start: Callable[..., Sandbox], graph_of: Callable[[Sandbox], Graph]) -> Graph:
+    return graph_of(start("approved"))
+
+
+def batch(graph: Graph, requests: Any, **params: str) -> httpx.Response:
+    token = {"access_token": str(graph.given["user_access_token"])}
+    text = requests if isinstance(requests, str) else json.dumps(requests)
+    return graph.http.post(f"{graph.base}/", data={**token, "batch": text, **params})
+
+
+def post(graph: Graph, path: str, token: str = "page_access_token", **form: str) -> Any:
+    form = {"access_token": str(graph.given.get(token, token)), **form}
+    return graph.http.post(f"{graph.base}/{path}", data=form)
+
+
+def delete(graph: Graph, path: str, token: str = "page_access_token") -> Any:
+    params = {"access_token": str(graph.given.get(token, token))}
+    return graph.http.delete(f"{graph.base}/{path}", params=params)
+
+
+def test_each_request_of_a_batch_has_its_own_answer(own: Graph) -> None:
+    """Code, headers and a body that is JSON in a text; one failure does not fail the others."""
+    requests = [
+        {"method": "GET", "relative_url": "me?fields=id"},
+        {"method": "GET", "relative_url": "v26.0/4711"},
+        {"method": "POST", "relative_url": "me", "body": "method=get&fields=name"},
+    ]
+    answers = batch(own, requests).json()
+    assert [one["code"] for one in answers] == [200, 400, 200]
+    assert json.loads(answers[0]["body"])["id"] == own.sandbox.world.facebook.person.id
+    assert json.loads(answers[1]["body"])["error"]["error_subcode"] == 33
+    assert {"name", "value"} == set(answers[0]["headers"][0])
+    assert "name" in json.loads(answers[2]["body"])
+    bare = batch(own, requests, include_headers="false").json()
+    assert "headers" not in bare[0]
+
+
+def test_a_request_can_use_the_answer_of_another(own: Graph) -> None:
+    """{result=name:$.path} is filled in; the named request itself is shown as null."""
+    page = own.given["page_id"]
+    answers = batch(
+        own,
+        [
+            {"method": "GET", "name": "mine", "relative_url": "me/accounts?fields=id"},
+            {"method": "GET", "relative_url": "{result=mine:$.data.0.id}?fields=name"},
+            {"method": "GET", "relative_url": "?ids={result=mine:$.data[*].id}"},
+            {"method": "GET", "relative_url": "{result=none:$.x}"},
+        ],
+    ).json()
+    assert answers[0] is None
+    assert json.loads(answers[1]["body"])["id"] == page
+    assert set(json.loads(answers[2]["body"])) == {page}
+    assert answers[3]["code"] == 400
+
+
+@pytest.mark.parametrize(
+    "requests", ["", "{", "[]", "{}", "[1]", '[{"method":"GET"}]', "[" * 50_000, [{}] * 51]
+)
+def test_what_is_no_batch_is_refused(own: Graph, requests: Any) -> None:
+    """An error for the whole batch."""
+    answer = batch(own, requests)
+    assert answer.status_code == 400
+    assert error_of(answer)["message"]
+
+
+def test_a_batch_with_a_file_is_multipart(own: Graph) -> None:
+    """The SDKs send multipart when a file is attached."""
+    form = {
+        "access_token": str(own.given["user_access_token"]),
+        "batch": json.dumps([{"method": "GET", "relative_url": "me"}]),
+    }
+    answer = own.http.post(f"{own.base}/", data=form, files={"file": b"x"})
+    assert answer.json()[0]["code"] == 200
+
+
+def test_test_leads(own: Graph) -> None:
+    """One for each form; it must be deleted before the next."""
+    path = f"{own.given['leadgen_form_id']}/test_leads"
+    lead = post(own, path).json()["id"]
+    assert error_of(post(own, path))["code"] == 100
+    assert [one["id"] for one in own.get(path, "page").json()["data"]] == [lead]
+    assert error_of(own.get(path, "user"))["code"] == 190
+    assert delete(own, lead).json() == {"success": True}
+    assert own.get(path, "page").json() == {"data": []}
+    real = own.get(f"{own.given['leadgen_form_id']}/leads").json()["data"][0]["id"]
+    assert error_of(delete(own, real))["error_subcode"] == 33
+    assert post(own, path).status_code == 200
+
+
+def test_subscribed_apps(own: Graph) -> None:
+    """A page's webhooks: page token with pages_manage_metadata."""
+    path = f"{own.given['page_id']}/subscribed_apps"
+    assert error_of(post(own, path))["message"] == (
+        "(#100) The parameter subscribed_fields is required"
+    )
+    assert post(own, path, subscribed_fields="leadgen").json() == {"success": True}
+    row = own.get(path, "page").json()["data"][0]
+    assert (row["id"], row["subscribed_fields"]) == (own.given["app_id"], ["leadgen"])
+    assert error_of(own.get(path, "user"))["code"] == 190
+    assert delete(own, path).json() == {"success": True}
+    assert own.get(path, "page").json()["data"] == []
+
+
+def test_subscriptions(own: Graph) -> None:
+    """An app's webhooks: app token; rows of object, callback_url, active, fields."""
+    path = f"{own.given['app_id']}/subscriptions"
+    form = {
+        "object": "page",
+        "callback_url": "https://hooks.partner.test/leads",
+        "fields": "leadgen",
+        "verify_token": "x",
+    }
+    assert error_of(post(own, path, **form))["code"] == 15
+    assert post(own, path, own.app_token, **form).json() == {"success": True}
+    row = own.get(path, "app").json()["data"][0]
+    assert row == {
+        "object": "page",
+        "callback_url": "https://hooks.partner.test/leads",
+        "active": True,
+        "fields": [{"name": "leadgen", "version": "v26.0"}],
+    }
+    assert error_of(post(own, path, own.app_token, object="page"))["code"] == 100
+    bad = post(own, path, own.app_token, **{**form, "callback_url": "http://[x"})
+    assert error_of(bad)["code"] == 100
+    assert delete(own, path, own.app_token).json() == {"success": True}
+    assert own.get(path, "app").json()["data"] == []
+
+
+def test_what_cannot_be_posted_or_deleted(own: Graph) -> None:
+    """100/33 in the words of the method."""
+    assert error_of(post(own, "me"))["message"].startswith("Unsupported post request.")
+    assert error_of(delete(own, str(own.given["page_id"])))["message"].startswith(
+        "Unsupported delete request."
+    )
+    put = own.http.put(f"{own.base}/me", data={"access_token": "x"})
+    assert error_of(put)["code"] == 100
+
+
+def test_a_crash_report_is_taken(own: Graph) -> None:
+    """The SDK's crash reporter gets an answer."""
+    answer = post(own, f"{own.given['app_id']}/instruments", "user_access_token")
+    assert answer.json() == {"success": True}

@@ -1,0 +1,215 @@
+"""Faults, time, state and limits: how tests drive the sandbox."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.limits import Meter
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Cyclr, Graph, error_of
+
+Start = Callable[..., Sandbox]
+Open = Callable[[Sandbox], Graph]
+
+
+def control(graph: Graph, name: str, document: Any, method: str = "POST") -> httpx.Response:
+    url = f"{graph.given['graph_url']}/_sandbox/{name}"
+    return graph.http.request(method, url, json=document)
+
+
+@pytest.fixture
+def own(start: Start, graph_of: Open) -> Graph:
+    return graph_of(start("approved"))
+
+
+def test_a_server_error_is_graphs_own(own: Graph) -> None:
+    """Code 2, is_transient, after which the next call is answered."""
+    control(own, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
+    answer = own.get("me")
+    assert answer.status_code == 503
+    error = error_of(answer)
+    assert list(error) == ["message", "type", "is_transient", "code", "fbtrace_id"]
+    assert error["message"] == "Service temporarily unavailable"
+    assert own.get("me").status_code == 200
+
+
+@pytest.mark.parametrize("code", [1, 4, 17, 32, 341, 368, 613, 80001, 80004, 80005])
+def test_any_passing_error_can_be_asked_for(own: Graph, code: int) -> None:
+    """By its code, with the message that belongs to it."""
+    control(own, "faults", {"faults": [{"kind": "graph-error", "code": code}]})
+    assert error_of(own.get("me"))["code"] == code
+    control(own, "faults", None, "DELETE")
+    assert own.get("me").status_code == 200
+
+
+def test_broken_answers(own: Graph) -> None:
+    """A reset, half a body and a page instead of JSON."""
+    control(own, "faults", {"faults": [{"kind": "reset", "remaining": 1}]})
+    with pytest.raises(httpx.TransportError):
+        own.get("me")
+    control(own, "faults", {"faults": [{"kind": "truncated", "remaining": 1}]})
+    with pytest.raises(json.JSONDecodeError):
+        own.get("me").json()
+    control(own, "faults", {"faults": [{"kind": "html", "remaining": 1}]})
+    answer = own.get("me")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        500,
+        "text/html; charset=utf-8",
+    )
+    control(own, "faults", {"faults": [{"kind": "slow", "seconds": 0.3, "remaining": 1}]})
+    with pytest.raises(httpx.ReadTimeout):
+        own.http.get(f"{own.base}/me", timeout=0.1)
+    assert control(own, "faults", None, "GET").json()["struck"] == 4
+
+
+def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: Callable[..., Cyclr]) -> None:
+    """Cyclr fails while Facebook works."""
+    cyclr = cyclr_of(own.sandbox)
+    control(own, "faults", {"faults": [{"kind": "server-error", "site": "cyclr-api"}]})
+    assert cyclr.get("accounts").status_code == 503
+    assert own.get("me").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"faults": "all"},
+        {"faults": [1]},
+        {"faults": [{"kind": "flood"}]},
+        {"faults": [{"kind": "slow", "seconds": "long"}]},
+        {"faults": [{"kind": "slow", "share": 2}]},
+        {"faults": [{"kind": "slow", "remaining": 0}]},
+        {"faults": [{"kind": "slow", "site": "moon"}]},
+        {"faults": [{"kind": "slow", "colour": "red"}]},
+        {"dialog_error": "x"},
+        {"other": 1},
+        [],
+    ],
+)
+def test_a_wrong_fault_is_refused(own: Graph, document: Any) -> None:
+    """400 with what is wrong; nothing is changed."""
+    answer = control(own, "faults", document)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert own.get("me").status_code == 200
+
+
+def test_the_dialog_can_fail(own: Graph, answer_dialog: Callable[..., httpx.Response]) -> None:
+    """error_code and error_message without error, as Facebook does outside OAuth."""
+    control(own, "faults", {"dialog_error": ["1349220", "Feature Unavailable"]})
+    given = own.given
+    url = (
+        f"{given['dialog_url']}?client_id={given['app_id']}"
+        f"&redirect_uri={given['redirect_uri']}&state=s"
+    )
+    location = answer_dialog(own.sandbox, url).headers["location"]
+    assert location == (
+        f"{given['redirect_uri']}?error_code=1349220&error_message=Feature+Unavailable&state=s#_=_"
+    )
+
+
+def test_time_can_be_moved(own: Graph) -> None:
+    """A token expires when the world's clock passes its end."""
+    before = control(own, "time", None, "GET").json()["now"]
+    after = control(own, "time", {"advance": 61 * 86_400}).json()["now"]
+    assert 61 * 86_400 <= after - before < 61 * 86_400 + 60
+    assert error_of(own.get("me"))["error_subcode"] == 463
+    assert control(own, "time", {"offset": 0}).json()["offset"] == 0
+    assert own.get("me").status_code == 200
+    assert control(own, "time", {"advance": "a day"}).status_code == 400
+    assert control(own, "time", {"advance": 1e12}).status_code == 400
+
+
+def test_review_can_be_decided(start: Start, graph_of: Open) -> None:
+    """An approved review makes every requested permission live."""
+    graph = graph_of(start("review-pending"))
+    path = f"{graph.given['app_id']}/permissions"
+    assert control(graph, "review", {"outcome": "pending"}).status_code == 400
+    decided = control(graph, "review", {"outcome": "approved"}).json()["decided"]
+    assert decided == [graph.given["app_id"]]
+    rows = graph.get(path, "app").json()["data"]
+    assert {row["status"] for row in rows} == {"live"}
+
+
+def test_state_is_json(own: Graph) -> None:
+    """The whole world can be read, stores as their size."""
+    state = control(own, "state", None, "GET").json()
+    app_id = str(own.given["app_id"])
+    assert state["facebook"]["apps"][app_id]["redirect_uris"] == [own.given["redirect_uri"]]
+    assert state["facebook"]["tokens"]["stored"] >= 2
+    assert control(own, "nothing", None, "GET").status_code == 404
+    assert control(own, "description", None, "GET").json() == own.given
+
+
+# --- scenarios -------------------------------------------------------------------------------
+def test_rate_limited_counts_and_recovers(start: Start, graph_of: Open) -> None:
+    """The hour is used up; after five minutes calls are answered and counted again."""
+    graph = graph_of(start("rate-limited"))
+    answer = graph.get("me")
+    assert error_of(answer)["code"] == 4
+    assert error_of(answer)["is_transient"] is True
+    assert json.loads(answer.headers["x-app-usage"])["call_count"] == 100
+    control(graph, "time", {"advance": 361})
+    assert graph.get("me").status_code == 200
+    used = json.loads(graph.get("me").headers["x-app-usage"])["call_count"]
+    assert 0 < used < 100
+
+
+def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
+    """A full page answers 80001, its leads 80005, its ad account 80004."""
+    world = own.sandbox.world
+    page = world.facebook.pages[str(own.given["page_id"])]
+    page.meter, page.lead_meter = Meter(1), Meter(1)
+    account = world.facebook.ad_accounts[str(own.given["ad_account_id"])]
+    account.meter = Meter(1)
+    paths = {
+        f"{page.id}/leadgen_forms": ("page", 80001),
+        f"{own.given['leadgen_form_id']}/leads": ("user", 80005),
+        f"act_{account.id}": ("user", 80004),
+    }
+    for path, (token, code) in paths.items():
+        assert own.get(path, token).status_code == 200
+        refused = own.get(path, token)
+        assert error_of(refused)["code"] == code
+        usage = json.loads(refused.headers["x-business-use-case-usage"])
+        entry = next(iter(usage.values()))[0]
+        assert entry["call_count"] == 100
+        assert 58 <= entry["estimated_time_to_regain_access"] <= 60
+    ads = json.loads(own.get(f"act_{account.id}").headers["x-ad-account-usage"])
+    assert ads["acc_id_util_pct"] == 100
+    assert ads["reset_time_duration"] > 3_400
+
+
+def test_flaky_repeats_with_its_seed(graph_of: Open) -> None:
+    """The same seed breaks the same requests."""
+    runs = []
+    for _ in range(2):
+        with Sandbox("flaky", seed=5) as sandbox:
+            graph = graph_of(sandbox)
+            sandbox.world.faults.active = [
+                fault for fault in sandbox.world.faults.active if fault.kind != "slow"
+            ]
+            runs.append([outcome(graph) for _ in range(40)])
+    assert runs[0] == runs[1]
+    assert len(set(runs[0])) > 2
+
+
+def outcome(graph: Graph) -> str:
+    try:
+        answer = graph.get("me")
+    except httpx.TransportError as error:
+        return type(error).__name__
+    return f"{answer.status_code} {len(answer.content)}"
+
+
+def test_version_expired(start: Start, graph_of: Open) -> None:
+    """v26.0 is silently served by v27.0, and Marketing calls say so."""
+    graph = graph_of(start("version-expired"))
+    assert graph.get("me").headers["facebook-api-version"] == "v27.0"
+    assert graph.get("me/adaccounts").headers["x-ad-api-version-warning"] == (
+        "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
+    )
