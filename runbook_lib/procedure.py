@@ -306,7 +306,7 @@ def conclude(
     A check that contradicts beats everybody; a check that proves needs
     nobody; where none can tell, a named person's word counts. `obstacle`
     names an earlier failure that makes the step impossible, `unchecked`
-    says why no check ran.
+    says why a check that the step has did not run.
     """
     seen = combine(findings)
     if seen is not None and attestation is not None and seen.outcome is Outcome.NOT_RUN:
@@ -323,16 +323,19 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or attestation is None):
         return seen
     if attestation is not None:
-        return _attested(attestation, seen)
-    return Conclusion(outcome=Outcome.NOT_RUN, reason=unchecked or "Nobody has done this yet.")
+        return _attested(attestation, seen, unchecked)
+    reason = unchecked or "No API shows this: a person must do it and say so."
+    return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
 
-def _attested(attestation: Attestation, seen: Conclusion | None) -> Conclusion:
+def _attested(attestation: Attestation, seen: Conclusion | None, unchecked: str) -> Conclusion:
     reason = f"{attestation.by} on {attestation.at}"
     if attestation.note:
         reason += f": {attestation.note}"
     if seen is not None:
         reason += f" (a check ran and could not tell: {seen.reason})"
+    elif unchecked:
+        reason += f" ({unchecked})"
     outcome = Outcome.WAITING if attestation.waiting else Outcome.ATTESTED
     return Conclusion(outcome=outcome, reason=reason, by_person=True)
 

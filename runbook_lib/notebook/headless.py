@@ -16,6 +16,7 @@ from typing import Any
 
 from runbook_lib.evidence.bundle import bundle_name, draft, seal, write_record
 from runbook_lib.history import RunState
+from runbook_lib.journal import EventType
 from runbook_lib.notebook.builder import build
 from runbook_lib.notebook.execution import execute_notebook
 from runbook_lib.procedure import Procedure
@@ -82,9 +83,21 @@ def _execute_all(
             name = f"{section.id}.ipynb"
             error = execute_notebook(sources / name, folder / name, joined, on_tick=on_tick)
             on_tick()
+            if not error and not _reached_its_end(run, section.id):
+                error = "it ended before its last cell"
             if error:
                 broken[section.id] = run.redactor.redact(error)
     return broken
+
+
+def _reached_its_end(run: Run, notebook: str) -> bool:
+    """Tell whether the last cell ran: `sys.exit(0)` in one before it looks like success."""
+    return any(
+        entry.type == EventType.NOTEBOOK_FINISHED
+        and entry.run_id == run.run_id
+        and entry.data["notebook"] == notebook
+        for entry in run.journal.entries()
+    )
 
 
 @contextmanager

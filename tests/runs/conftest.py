@@ -65,18 +65,20 @@ def command(*arguments: str) -> list[str]:
 
 
 def runbook(
-    *arguments: str, cwd: Path = ROOT, **more: Any
+    *arguments: str,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run `runbook` to its end."""
+    """Run `runbook` to its end, by way of another program where `prefix` names one."""
     return subprocess.run(
-        command(*arguments),
+        [*prefix, *command(*arguments)],
         cwd=cwd,
-        env=more.pop("env", environment()),
+        env=environment(**(env or {})),
         capture_output=True,
         text=True,
         timeout=_PATIENCE_SECONDS * 2,
         check=False,
-        **more,
     )
 
 
@@ -110,8 +112,11 @@ def write_env_file(path: Path, description: Mapping[str, object]) -> Path:
 
 @pytest.fixture
 def env_file(sandbox: Any, tmp_path: Path) -> Path:
-    """Return a settings file that points at a running sandbox."""
-    return write_env_file(tmp_path / "sandbox.env", sandbox.description)
+    """Return a settings file that points at a running sandbox, and outlives it."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(Path(sandbox.description["ca_file"]).read_bytes())
+    description = {**sandbox.description, "ca_file": str(ca_file)}
+    return write_env_file(tmp_path / "sandbox.env", description)
 
 
 @pytest.fixture

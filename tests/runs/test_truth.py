@@ -1,0 +1,245 @@
+"""Whatever breaks: no step is better than what was checked, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from runbook_lib.evidence.record import validate_record
+from runbook_lib.journal import EventType, Journal
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.sandbox.faults import Fault, FaultKind
+from tests.runs.conftest import ROOT, WORDS, Process, outcomes, records, runbook, step_of
+
+Start = Callable[..., Process]
+
+KILLED_DURING = (
+    "fb-04-create-app",
+    "fb-05-confirm-creation",
+    "fb-08-redirect-uri",
+    "fb-10-public-profile",
+    "fb-12-submit-review",
+    "fb-13-app-id-and-secret",
+    "cy-01-connector-setup",
+    "cy-02-client-id",
+    "test-01-install",
+    "test-05-marketing-data",
+)
+
+
+def _slow_down(sandbox: Any, seconds: float) -> None:
+    """Let every answer take its time, so that a step can be caught in the act."""
+    sandbox.world.faults.active.append(Fault(FaultKind.SLOW, seconds=seconds))
+
+
+def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
+    result = runbook(
+        "run",
+        "--tenant",
+        "acme",
+        "--env-file",
+        str(env_file),
+        "--evidence",
+        str(evidence),
+        "--json",
+    )
+    return result.returncode, json.loads(result.stdout)
+
+
+def _notebook_of(step_id: str) -> list[str]:
+    for section in PROCEDURE.sections:
+        ids = [step.id for step in section.steps]
+        if step_id in ids:
+            return ids
+    raise AssertionError(step_id)
+
+
+@pytest.mark.parametrize("step", KILLED_DURING)
+def test_a_killed_kernel_leaves_its_steps_not_run(
+    step: str, start: Start, sandbox: Any, env_file: Path, tmp_path: Path
+) -> None:
+    """With the kernel killed during a step, that step and those after it are `not_run`."""
+
+    _slow_down(sandbox, 0.15)
+    run = start()
+    run.wait_for(EventType.STEP_STARTED, step)
+    run.kernel().kill()
+    exit_code, _, errors = run.finish()
+    (record,) = records(tmp_path / "evidence")
+    validate_record(record)
+    ids = _notebook_of(step)
+    position = ids.index(step)
+    found = outcomes(record)
+    assert "cut off" in step_of(record, step)["reason"]
+    # A person's earlier word still holds; it does not become more than that.
+    assert found[step] in ("not_run", "attested", "waiting")
+    assert all(step_of(record, later)["checked_on"] is None for later in ids[position:])
+    assert all(found[later] in ("not_run", "attested", "waiting") for later in ids[position:])
+    assert exit_code == 3
+    assert "the kernel died" in errors
+    sandbox.world.faults.active.clear()
+    assert _run_again(env_file, tmp_path / "evidence")[0] == 0
+
+
+def _project(folder: Path, notebook: str, cell_id: str, source: str) -> Path:
+    """Copy the notebooks into a project of their own and put `source` into one cell."""
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    path = folder / "notebooks" / f"{notebook}.ipynb"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    cell = next(cell for cell in document["cells"] if cell["id"] == cell_id)
+    cell["source"] = source
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import sys; sys.exit(0)", "it ended before its last cell"),
+        ('raise ValueError("broken on purpose")', "ValueError"),
+        ("import os; os._exit(0)", "kernel died"),
+    ],
+    ids=["sys.exit(0)", "raises", "os._exit(0)"],
+)
+def test_a_cell_that_ends_early_completes_nothing(
+    source: str, said: str, start: Start, tmp_path: Path
+) -> None:
+    """A cell that leaves early, politely or not, makes no later step look done."""
+
+    project = _project(tmp_path / "project", "02_cyclr_connector", "cy-02-client-id", source)
+    exit_code, _, errors = start(cwd=project).finish()
+    (record,) = records(tmp_path / "evidence")
+    found = outcomes(record)
+    assert found["cy-01-connector-setup"] == "verified"
+    assert found["cy-02-client-id"] == "not_run"
+    assert step_of(record, "cy-03-client-secret")["checked_on"] is None
+    assert found["test-02-authenticate"] == "verified"
+    assert exit_code == 3
+    assert said in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_is_resumed(
+    number: signal.Signals, start: Start, sandbox: Any, env_file: Path, tmp_path: Path
+) -> None:
+    """A signal ends the run with 130, leaves no kernel and no half bundle; the next resumes."""
+
+    _slow_down(sandbox, 0.15)
+    run = start()
+    run.wait_for(EventType.STEP_STARTED, "fb-08-redirect-uri")
+    kernel = run.kernel()
+    run.popen.send_signal(number)
+    exit_code, _, errors = run.finish()
+    assert exit_code == 130
+    assert "run again" in errors
+    psutil.wait_procs([kernel], timeout=5)
+    assert not kernel.is_running()
+    entries = run.journal.entries()
+    assert entries[-1].type == EventType.RUN_INTERRUPTED
+    assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
+    sandbox.world.faults.active.clear()
+    again, record = _run_again(env_file, tmp_path / "evidence")
+    assert again == 0
+    assert record["resumes"] == entries[0].run_id
+
+
+def test_a_run_killed_outright_is_resumed(
+    start: Start, sandbox: Any, env_file: Path, tmp_path: Path
+) -> None:
+    """With the program itself killed the journal is whole and the next run goes on from it."""
+
+    _slow_down(sandbox, 0.15)
+    run = start()
+    run.wait_for(EventType.STEP_STARTED, "fb-08-redirect-uri")
+    run.popen.kill()
+    run.finish()
+    first = Journal(run.journal.path).entries()[0].run_id
+    assert records(tmp_path / "evidence") == []
+    sandbox.world.faults.active.clear()
+    again, record = _run_again(env_file, tmp_path / "evidence")
+    assert again == 0
+    assert record["resumes"] == first
+
+
+def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(
+    start: Start, sandbox: Any, tmp_path: Path
+) -> None:
+    """Steps whose remote system vanished say that it could not be reached."""
+
+    _slow_down(sandbox, 0.1)
+    run = start()
+    run.wait_for(EventType.STEP_STARTED, "fb-12-submit-review")
+    sandbox.__exit__(None, None, None)
+    exit_code, _, _ = run.finish()
+    (record,) = records(tmp_path / "evidence")
+    found = outcomes(record)
+    assert found["fb-11-permissions"] == "verified"
+    for step in ("cy-01-connector-setup", "cy-02-client-id", "test-01-install"):
+        assert found[step] == "inconclusive"
+        assert "could not be reached" in step_of(record, step)["reason"]
+    assert exit_code == 3
+    sandbox.__enter__()
+
+
+@pytest.mark.parametrize("kilobytes", [2, 12, 40])
+def test_a_full_disk_loses_nothing(
+    kilobytes: int, start: Start, env_file: Path, tmp_path: Path
+) -> None:
+    """When no file can grow any more the run stops with a message, and the next one succeeds."""
+
+    size = kilobytes * 1024
+
+    def refuse_growth() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    exit_code, output, errors = start(preexec_fn=refuse_growth).finish()
+    assert exit_code == 3, output + errors
+    assert "Free space" in errors
+    assert "Traceback" not in errors
+    evidence = tmp_path / "evidence"
+    journal = Journal(evidence / "acme" / "journal.jsonl")
+    journal.entries()
+    assert journal.path.read_bytes().endswith(b"\n")
+    assert records(evidence) == []
+    result = runbook(
+        *("run", "--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence)),
+        *("--attestations", str(WORDS)),
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_without_a_network_a_run_ends_in_seconds(tmp_path: Path) -> None:
+    """Against production and with no network at all, each step says what could not be reached."""
+
+    env_file = tmp_path / ".env"
+    env_file.write_text(
+        "RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_ID=123456789012345\n"
+        "RUNBOOK_APP_SECRET=0123456789abcdef0123456789abcdef\nRUNBOOK_CYCLR_CLIENT_ID=client\n"
+        "RUNBOOK_CYCLR_CLIENT_SECRET=canary-of-cyclr\nRUNBOOK_ACCOUNT_API_ID=account\n"
+        "RUNBOOK_APP_DISPLAY_NAME=Acme\nRUNBOOK_CYCLR_USERNAME=operator@acme.example\n",
+        encoding="utf-8",
+    )
+    began = time.monotonic()
+    result = runbook(
+        *("run", "--env-file", str(env_file), "--evidence", str(tmp_path / "evidence"), "--json"),
+        prefix=("unshare", "--user", "--map-root-user", "--net"),
+    )
+    assert time.monotonic() - began < 60, "it waited for a network that is not there"
+    assert result.returncode == 3, result.stderr
+    record = json.loads(result.stdout)
+    assert record["sandbox"] is False
+    reasons = {step["id"]: step["reason"] for step in record["steps"]}
+    for step in ("fb-05-confirm-creation", "fb-10-public-profile", "fb-13-app-id-and-secret"):
+        assert "graph.facebook.com could not be reached" in reasons[step]
+    assert "acme-h.cyclr.com does not resolve" in reasons["fb-08-redirect-uri"]
+    assert "api.cyclr.com could not be reached" in reasons["cy-01-connector-setup"]
+    assert set(outcomes(record).values()) <= {"not_run", "inconclusive"}
