@@ -98,13 +98,18 @@ def records(evidence: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def write_env_file(path: Path, description: Mapping[str, object]) -> Path:
-    """Write the settings that point at a sandbox."""
+def settings_of(sandbox: Any, folder: Path) -> Path:
+    """Write the settings that point at `sandbox`, and what they need to outlive it."""
+    folder.mkdir(exist_ok=True)
+    ca_file = folder / "ca.pem"
+    ca_file.write_bytes(Path(sandbox.description["ca_file"]).read_bytes())
+    description = {**sandbox.description, "ca_file": str(ca_file)}
     lines = [
         f"{item.variable}={description[item.name]}"
         for item in PROCEDURE.inputs
         if description.get(item.name)
     ]
+    path = folder / "sandbox.env"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     path.chmod(0o600)
     return path
@@ -112,11 +117,8 @@ def write_env_file(path: Path, description: Mapping[str, object]) -> Path:
 
 @pytest.fixture
 def env_file(sandbox: Any, tmp_path: Path) -> Path:
-    """Return a settings file that points at a running sandbox, and outlives it."""
-    ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(Path(sandbox.description["ca_file"]).read_bytes())
-    description = {**sandbox.description, "ca_file": str(ca_file)}
-    return write_env_file(tmp_path / "sandbox.env", description)
+    """Return a settings file that points at a running sandbox."""
+    return settings_of(sandbox, tmp_path / "settings")
 
 
 @pytest.fixture

@@ -18,7 +18,17 @@ from runbook_lib.evidence.record import validate_record
 from runbook_lib.journal import EventType, Journal
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.sandbox.faults import Fault, FaultKind
-from tests.runs.conftest import ROOT, WORDS, Process, outcomes, records, runbook, step_of
+from runbook_lib.sandbox.server import Sandbox
+from tests.runs.conftest import (
+    ROOT,
+    WORDS,
+    Process,
+    outcomes,
+    records,
+    runbook,
+    settings_of,
+    step_of,
+)
 
 Start = Callable[..., Process]
 
@@ -170,15 +180,14 @@ def test_a_run_killed_outright_is_resumed(
     assert record["resumes"] == first
 
 
-def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(
-    start: Start, sandbox: Any, tmp_path: Path
-) -> None:
+def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_path: Path) -> None:
     """Steps whose remote system vanished say that it could not be reached."""
 
-    _slow_down(sandbox, 0.1)
-    run = start()
-    run.wait_for(EventType.STEP_STARTED, "fb-12-submit-review")
-    sandbox.__exit__(None, None, None)
+    with Sandbox("approved") as vanishing:
+        _slow_down(vanishing, 0.1)
+        settings = settings_of(vanishing, tmp_path / "vanishing")
+        run = start("--env-file", str(settings))
+        run.wait_for(EventType.STEP_STARTED, "fb-12-submit-review")
     exit_code, _, _ = run.finish()
     (record,) = records(tmp_path / "evidence")
     found = outcomes(record)
@@ -187,7 +196,6 @@ def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(
         assert found[step] == "inconclusive"
         assert "could not be reached" in step_of(record, step)["reason"]
     assert exit_code == 3
-    sandbox.__enter__()
 
 
 @pytest.mark.parametrize("kilobytes", [2, 12, 40])
