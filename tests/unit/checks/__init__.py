@@ -1,0 +1,1 @@
+"""Each check, against the bodies that Facebook and Cyclr are known to send."""

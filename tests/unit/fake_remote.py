@@ -1,0 +1,72 @@
+"""A remote system that answers as a test tells it to; nothing leaves the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from runbook_lib.redaction import Redactor
+from runbook_lib.remote.transport import Session, Transport
+
+Responder = Callable[[httpx.Request], httpx.Response]
+
+
+class FakeRemote(httpx.BaseTransport):
+    """Answers by path, in the order told; the last answer to a path stays."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self._answers: list[tuple[str, Callable[..., bool], list[Responder]]] = []
+
+    def on(
+        self, path: str, *answers: Responder, when: Callable[..., bool] = lambda **_: True
+    ) -> None:
+        """Answer `path` with `answers`, where `when` likes the fields of query and form."""
+        self._answers.append((path, when, list(answers)))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Take the place of the network."""
+        self.requests.append(request)
+        for path, when, answers in self._answers:
+            if request.url.path == path and when(**fields(request)):
+                responder = answers.pop(0) if len(answers) > 1 else answers[0]
+                return responder(request)
+        msg = f"nobody told what {request.method} {request.url} answers"
+        raise AssertionError(msg)
+
+    @property
+    def paths(self) -> list[str]:
+        """Return the paths asked so far."""
+        return [request.url.path for request in self.requests]
+
+
+def fields(request: httpx.Request) -> dict[str, str]:
+    """Return the fields of query and form together."""
+    form = request.content.decode() if b"=" in request.content else ""
+    return {**dict(request.url.params), **dict(httpx.QueryParams(form))}
+
+
+def says(body: Any = "", status: int = 200, headers: Mapping[str, str] | None = None) -> Responder:
+    """Return an answer: JSON with Graph's escaped slashes, or text as it is."""
+    is_text = isinstance(body, str)
+    content = body if is_text else json.dumps(body).replace("/", "\\/")
+    given = {} if is_text else {"content-type": "application/json; charset=UTF-8"}
+    return lambda _: httpx.Response(status, text=content, headers={**given, **(headers or {})})
+
+
+def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:
+    """Return no answer, but this failure of the connection."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        raise error(text, request=request)
+
+    return respond
+
+
+def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
+    """Return a session to `remote` that never sleeps."""
+    options.setdefault("sleep", lambda _: None)
+    return Transport(redactor or Redactor(), wire=remote, **options).session()

@@ -1,0 +1,1 @@
+"""A step's two readings: built, shown and run."""

@@ -1,0 +1,108 @@
+"""The error tree: each error says what to do next, and what the process exits with."""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+import pytest
+
+from runbook_lib import errors
+from runbook_lib.errors import ExitCode, RunbookError
+
+ERRORS = [
+    getattr(errors, name)
+    for name in errors.__all__
+    if isinstance(getattr(errors, name), type) and issubclass(getattr(errors, name), RunbookError)
+]
+DETAILS = {
+    errors.TokenRequestError: {"status": 400, "code": 1},
+    errors.GraphAPIError: {"status": 400, "code": 190},
+    errors.CyclrAPIError: {"status": 403},
+}
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_says_what_to_do_next(kind: type[RunbookError]) -> None:
+    """No error leaves the operator without its message and a next step."""
+
+    error = kind("what failed", **DETAILS.get(kind, {}))
+
+    assert str(error) == "what failed"
+    assert error.diagnostics().strip().endswith(".")
+
+
+def test_tree_in_the_docstring_names_every_error() -> None:
+    """The tree that a reader sees is the tree that the code has."""
+
+    drawn = set(re.findall(r"\b[A-Z]\w+Error\b", errors.__doc__ or ""))
+
+    assert drawn == {kind.__name__ for kind in ERRORS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.SettingsError, 2),
+        (errors.UnknownStepError, 2),
+        (errors.StepFailedError, 1),
+        (errors.JournalError, 3),
+        (errors.UnreachableError, 3),
+        (errors.ThrottledError, 3),
+        (errors.LeakError, 4),
+        (errors.ChainError, 4),
+    ],
+)
+def test_exit_codes_are_the_contract(kind: type[RunbookError], code: int) -> None:
+    """Scripts rely on these numbers."""
+
+    assert kind("x").exit_code == code
+
+
+def test_exit_codes_have_their_documented_numbers() -> None:
+    """The exit codes are those of the documented contract, and no others."""
+
+    assert {code.name: int(code) for code in ExitCode} == {
+        "COMPLETE": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "INCOMPLETE": 3,
+        "REFUSED": 4,
+        "INTERRUPTED": 130,
+    }
+
+
+def test_a_next_step_of_its_own_replaces_the_usual_one() -> None:
+    """An error can give better advice than its kind does, for itself only."""
+
+    special = errors.UnreachableError("x", next_step="Check the spelling.")
+
+    assert special.diagnostics() == "Check the spelling."
+    assert errors.UnreachableError("x").diagnostics() != "Check the spelling."
+
+
+def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
+    """In a notebook an operator reads what to do, not where the code stood."""
+
+    error = errors.SettingsError("service_domain is missing.")
+
+    assert error._render_traceback_() == [
+        "SettingsError: service_domain is missing.",
+        f"Next: {error.diagnostics()}",
+    ]
+
+
+def test_remote_errors_keep_the_remote_fields() -> None:
+    """What support asks for (status, code, subcode, trace) can be read from the error."""
+
+    error = errors.GraphAPIError(
+        "Session has expired", status=400, code=190, error_subcode=463, trace_id="F0n"
+    )
+
+    assert (error.status, error.code, error.error_subcode, error.trace_id) == (
+        400,
+        190,
+        463,
+        "F0n",
+    )
+    assert "463" not in "".join(traceback.format_exception_only(error))

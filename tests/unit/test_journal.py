@@ -1,0 +1,447 @@
+"""The journal loses nothing that was acknowledged, and shows what was tampered with."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runbook_lib import journal as journal_module
+from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.journal import GENESIS, Entry, EventType, Journal, timestamp
+from tests.conftest import NOON
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tenant" / "journal.jsonl"
+
+
+def written(path: Path, count: int = 5) -> list[bytes]:
+    """Write `count` lines and return them as they stand in the file."""
+    journal = Journal(path, clock=lambda: NOON)
+    for number in range(count):
+        journal.append("step.checked", {"n": number}, run_id="0a1b2c3d", step=f"fb-0{number}-x")
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_a_line_is_appended_read_and_returned(path: Path) -> None:
+    """What `append` returns is what another process reads."""
+
+    entry = Journal(path, clock=lambda: NOON).append(
+        "step.checked", {"ä": ["\n", 1]}, run_id="0a1b2c3d", step="fb-01-log-in"
+    )
+
+    assert entry == Entry(
+        1, "2026-11-24T12:00:00.000Z", "step.checked", "0a1b2c3d", "fb-01-log-in", {"ä": ["\n", 1]}
+    )
+    assert Journal(path).entries() == [entry]
+    assert path.read_bytes().count(b"\n") == 1
+
+
+def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
+    """The chain can be followed with nothing but SHA-256 over the file's own bytes."""
+
+    lines = written(path)
+
+    expected = [GENESIS, *(hashlib.sha256(line).hexdigest() for line in lines)]
+    assert [json.loads(line)["prev"] for line in lines] == expected[:-1]
+    assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3, 4, 5]
+    journal = Journal(path)
+    assert len(journal.entries()) == 5
+    assert journal.head == expected[-1]
+
+
+def test_an_absent_journal_is_empty(path: Path) -> None:
+    """Reading creates nothing."""
+
+    journal = Journal(path)
+
+    assert journal.entries() == []
+    assert journal.head == GENESIS
+    assert not path.parent.exists()
+
+
+def altered_byte(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1].replace(b'"n":1', b'"n":7'), *lines[2:]]
+
+
+def removed_line(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], *lines[3:]]
+
+
+def removed_first_line(lines: list[bytes]) -> list[bytes]:
+    return lines[1:]
+
+
+def swapped_lines(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[2], lines[1], *lines[3:]]
+
+
+def repeated_line(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], lines[1], *lines[2:]]
+
+
+def inserted_line(lines: list[bytes]) -> list[bytes]:
+    forged = json.loads(lines[1])
+    forged.update(seq=3, prev=hashlib.sha256(lines[1]).hexdigest())
+    return [*lines[:2], json.dumps(forged).encode() + b"\n", *lines[2:]]
+
+
+def appended_line(lines: list[bytes]) -> list[bytes]:
+    forged = {**json.loads(lines[-1]), "seq": len(lines) + 1}
+    return [*lines, json.dumps(forged).encode() + b"\n"]
+
+
+def carriage_return(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1][:-1] + b"\r\n", *lines[2:]]
+
+
+def carriage_return_between(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1].replace(b"{", b"{\r", 1), *lines[2:]]
+
+
+def blank_line(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], b"\n", *lines[2:]]
+
+
+def no_json(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], b"\xff\xfe{}\n", *lines[2:]]
+
+
+def no_object(lines: list[bytes]) -> list[bytes]:
+    return [*lines, b"[]\n"]
+
+
+def lacking_field(lines: list[bytes]) -> list[bytes]:
+    line = json.loads(lines[-1])
+    del line["at"]
+    return [*lines[:-1], json.dumps(line).encode() + b"\n"]
+
+
+def nested_too_deep(lines: list[bytes]) -> list[bytes]:
+    return [*lines, b"[" * 200_000 + b"\n"]
+
+
+TAMPERINGS = [
+    altered_byte,
+    removed_line,
+    removed_first_line,
+    swapped_lines,
+    repeated_line,
+    inserted_line,
+    appended_line,
+    carriage_return,
+    carriage_return_between,
+    blank_line,
+    no_json,
+    no_object,
+    lacking_field,
+    nested_too_deep,
+]
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS)
+def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes]]) -> None:
+    """A line that was altered, removed, moved or smuggled in shows when the journal is read."""
+
+    path.write_bytes(b"".join(tamper(written(path))))
+
+    with pytest.raises(ChainError) as caught:
+        Journal(path).entries()
+
+    assert str(path) in str(caught.value)
+    assert "Line " in str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataObject) -> None:
+    """No single bit of a line with a successor can change unnoticed."""
+
+    path.unlink(missing_ok=True)
+    lines = written(path, 3)
+    content = bytearray(b"".join(lines))
+    position = data.draw(st.integers(0, len(content) - len(lines[-1]) - 1))
+    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(bytes(content))
+
+    with pytest.raises(ChainError):
+        Journal(path).entries()
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)
+@given(documents=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4))
+def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[str, Any]]) -> None:
+    """Whatever a check saw, the journal gives it back, one line for each."""
+
+    path.unlink(missing_ok=True)
+    journal = Journal(path)
+    for document in documents:
+        journal.append("step.checked", document)
+
+    assert [entry.data for entry in Journal(path).entries()] == documents
+    assert path.read_bytes().count(b"\n") == len(documents)
+
+
+def test_a_torn_tail_is_not_returned(path: Path) -> None:
+    """Half a line that a killed process left was never acknowledged, and is not read."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + lines[-1][:20])
+
+    assert len(Journal(path).entries()) == 5
+
+
+@pytest.mark.parametrize("torn", [b'{"seq":6,"at"', b"\xff\xfe", b"{}", b"x" * 70_000])
+def test_a_torn_tail_is_mended_and_nothing_acknowledged_is_lost(path: Path, torn: bytes) -> None:
+    """The next append cuts the half line off, says so in a line of its own, and goes on."""
+
+    lines = written(path)
+    reader = Journal(path)
+    assert len(reader.entries()) == 5
+    path.write_bytes(b"".join(lines) + torn)
+
+    Journal(path).append("run.started", {"a": 1})
+
+    assert path.read_bytes().startswith(b"".join(lines))
+    for journal in (reader, Journal(path)):
+        mended, appended = journal.entries()[5:]
+        assert mended.type == EventType.JOURNAL_MENDED
+        assert mended.data["bytes"] == len(torn)
+        assert (appended.type, appended.data) == ("run.started", {"a": 1})
+
+
+def test_a_torn_first_line_is_mended(path: Path) -> None:
+    """A process killed during its very first line leaves a journal that can be used."""
+
+    path.parent.mkdir()
+    path.write_bytes(b'{"seq":1')
+
+    Journal(path).append("run.started", {})
+
+    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "run.started"]
+
+
+def test_a_long_line_is_found_again(path: Path) -> None:
+    """A line longer than what is read back at once still chains to its successor."""
+
+    journal = Journal(path)
+    journal.append("step.checked", {"body": "x" * 200_000})
+    journal.append("step.checked", {"body": "y" * 65_536})
+    journal.append("step.checked", {})
+
+    assert len(Journal(path).entries()) == 3
+
+
+def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> None:
+    """Nothing is appended after a last line that is no journal line."""
+
+    path.parent.mkdir()
+    path.write_bytes(b"hello\n")
+
+    with pytest.raises(ChainError):
+        Journal(path).append("run.started", {})
+
+    assert path.read_bytes() == b"hello\n"
+
+
+class RefusingFile(FileIO):
+    """A file on a disk that takes only so many more bytes."""
+
+    refusal = errno.ENOSPC
+    room = 0
+
+    def write(self, data: Any) -> int:
+        """Take what there is room for, then refuse."""
+        cls = type(self)
+        if cls.room <= 0:
+            raise OSError(cls.refusal, os.strerror(cls.refusal))
+        taken = super().write(bytes(data)[: cls.room])
+        cls.room -= taken
+        return taken
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_full_disk_leaves_the_journal_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int, room: int
+) -> None:
+    """A line that does not fit is taken back whole, and the operator is told why."""
+
+    before = b"".join(written(path))
+    monkeypatch.setattr(RefusingFile, "refusal", refusal)
+    monkeypatch.setattr(RefusingFile, "room", room)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode, **_: RefusingFile(self, mode))
+        with pytest.raises(JournalError) as caught:
+            Journal(path).append("step.checked", {"body": "x" * 500})
+
+    assert os.strerror(refusal) in str(caught.value)
+    assert path.read_bytes() == before
+    Journal(path).append("step.checked", {})
+    assert len(Journal(path).entries()) == 6
+
+
+def test_a_line_that_is_not_on_disk_is_not_acknowledged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`append` flushes each line to disk, and takes it back where that fails."""
+
+    before = b"".join(written(path))
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module.os, "fsync", refuse)
+        with pytest.raises(JournalError):
+            Journal(path).append("step.checked", {})
+
+    assert path.read_bytes() == before
+
+
+def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file survives a power cut only if its folder was flushed."""
+
+    flushed: list[int] = []
+    monkeypatch.setattr(
+        journal_module.os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino)
+    )
+    written(path, 2)
+
+    file, folder = path.stat().st_ino, path.parent.stat().st_ino
+    assert flushed == [file, folder, file]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    """Where the tenant's folder cannot be made, the operator is told which journal that is."""
+
+    (tmp_path / "tenant").write_text("a file")
+
+    with pytest.raises(JournalError, match=r"journal\.jsonl cannot be written"):
+        Journal(tmp_path / "tenant" / "journal.jsonl").append("run.started", {})
+
+
+def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None:
+    """What cannot be read or written at all raises `JournalError`, never a bare `OSError`."""
+
+    path.mkdir(parents=True)
+
+    with pytest.raises(JournalError):
+        Journal(path).entries()
+    with pytest.raises(JournalError):
+        Journal(path).append("run.started", {})
+
+
+def test_a_lock_that_is_never_released_is_an_error_in_words(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that sits on the journal does not make this one hang for ever."""
+
+    written(path, 1)
+    monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
+
+    with FileLock(path.with_suffix(".lock")), pytest.raises(JournalError, match="locked"):
+        Journal(path).append("run.started", {})
+
+    assert len(Journal(path).entries()) == 1
+
+
+APPEND_MANY = """
+import sys, pathlib
+from runbook_lib.journal import Journal
+journal = Journal(pathlib.Path(sys.argv[1]))
+sys.stdin.readline()
+for number in range(100):
+    journal.append("step.checked", {"by": sys.argv[2], "n": number})
+"""
+
+
+def test_two_processes_at_once_write_one_chain(path: Path) -> None:
+    """Every line of both is there, in order, and whoever reads meanwhile sees a chain."""
+
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", APPEND_MANY, str(path), name], stdin=subprocess.PIPE, text=True
+        )
+        for name in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write("\n")
+        writer.stdin.close()
+    reader = Journal(path)
+    while any(writer.poll() is None for writer in writers):
+        reader.entries()
+
+    assert [writer.wait() for writer in writers] == [0, 0]
+    entries = reader.entries()
+    assert entries == Journal(path).entries()
+    assert [entry.seq for entry in entries] == list(range(1, 201))
+    for name in "ab":
+        mine = [entry.data["n"] for entry in entries if entry.data["by"] == name]
+        assert mine == list(range(100))
+
+
+def test_reading_is_incremental(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was read is not parsed again; only what is new is."""
+
+    written(path)
+    journal = Journal(path)
+    first = journal.entries()
+    Journal(path).append("run.started", {})
+    parsed: list[bytes] = []
+    loads = json.loads
+    monkeypatch.setattr(
+        journal_module.json, "loads", lambda line: (parsed.append(line), loads(line))[1]
+    )
+
+    assert journal.entries()[:5] == first
+    assert journal.entries()[5].type == "run.started"
+    assert len(parsed) == 1
+
+
+def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
+    """A caller that alters its list does not alter the journal."""
+
+    written(path)
+    journal = Journal(path)
+    journal.entries().clear()
+
+    assert len(journal.entries()) == 5
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (NOON, "2026-11-24T12:00:00.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC), "2026-01-02T03:04:05.678Z"),
+        (NOON + timedelta(days=1), "2026-11-25T12:00:00.000Z"),
+    ],
+)
+def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
+    """Every time in the journal has milliseconds and ends with Z."""
+
+    assert timestamp(moment) == text

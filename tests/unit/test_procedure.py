@@ -1,0 +1,302 @@
+"""What is said of a step, once findings and people's words are weighed."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.procedure import (
+    Attestation,
+    Check,
+    Conclusion,
+    Finding,
+    Input,
+    Link,
+    Outcome,
+    Paste,
+    Procedure,
+    Section,
+    Skip,
+    Source,
+    Step,
+    StepKind,
+    combine,
+    conclude,
+)
+
+AT = "2026-11-24T09:30:00Z"
+WORD = Attestation(step="fb-01-a", by="Operator", at=AT)
+SUBMITTED = replace(WORD, waiting=True)
+SKIP = Skip(step="fb-01-a", by="Operator", at=AT, reason="no lead forms here")
+CHECKED = (
+    Outcome.FAILED,
+    Outcome.NOT_RUN,
+    Outcome.WAITING,
+    Outcome.INCONCLUSIVE,
+    Outcome.VERIFIED,
+)
+
+
+def finding(outcome: Outcome, reason: str = "") -> Finding:
+    return Finding(outcome=outcome, reason=reason or f"seen as {outcome}.")
+
+
+def test_nothing_checked_is_no_conclusion() -> None:
+    """Without a finding nothing can be combined."""
+
+    assert combine(()) is None
+
+
+@pytest.mark.parametrize("worse", range(len(CHECKED)))
+@pytest.mark.parametrize("better", range(len(CHECKED)))
+def test_the_worst_finding_speaks_for_the_step(worse: int, better: int) -> None:
+    """A step is never better than the worst of its findings, whatever their order."""
+
+    bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
+
+    for pair in ((finding(bad), finding(good)), (finding(good), finding(bad))):
+        combined = combine(pair)
+        assert combined is not None
+        assert combined.outcome is bad
+        assert finding(bad).reason in combined.reason
+        assert bad is good or finding(good).reason not in combined.reason
+
+
+def test_equal_findings_give_all_their_reasons() -> None:
+    """Two checks that agree are both heard."""
+
+    pair = (finding(Outcome.VERIFIED, "One."), finding(Outcome.VERIFIED, "Two."))
+
+    assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, reason="One. Two.")
+
+
+@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
+@pytest.mark.parametrize("skip", [None, SKIP])
+@pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
+def test_what_a_check_proves_or_contradicts_stands(
+    outcome: Outcome, attestation: Attestation | None, skip: Skip | None, obstacle: str
+) -> None:
+    """`failed` and `verified` beat every word of a person: a check that can tell, tells."""
+
+    said = conclude((finding(outcome),), attestation=attestation, skip=skip, obstacle=obstacle)
+
+    assert said == Conclusion(outcome=outcome, reason=finding(outcome).reason)
+    assert not said.by_person
+
+
+@pytest.mark.parametrize("attestation", [WORD, SUBMITTED])
+def test_an_attestation_that_a_check_contradicts_fails(attestation: Attestation) -> None:
+    """Who attests what a check then finds undone, is told so, with name and time."""
+
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), attestation=attestation)
+
+    assert said.outcome is Outcome.FAILED
+    assert "Operator" in said.reason
+    assert AT in said.reason
+    assert "It is not installed." in said.reason
+    assert not said.by_person
+
+
+def test_not_run_without_an_attestation_is_no_failure() -> None:
+    """What nobody has done yet, and nobody claimed, is `not_run`."""
+
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
+
+    assert said == Conclusion(outcome=Outcome.NOT_RUN, reason="It is not installed.")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
+@pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
+def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
+    """A skip is a person's, carries the reason, and goes before an obstacle."""
+
+    said = conclude((finding(outcome),), skip=SKIP, obstacle=obstacle)
+
+    assert said.outcome is Outcome.SKIPPED
+    assert said.by_person
+    assert said.reason == "Operator: no lead forms here"
+
+
+def test_a_skip_needs_no_check() -> None:
+    """A step without any check can be skipped by a person."""
+
+    assert conclude((), skip=SKIP).by_person
+
+
+@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
+def test_an_obstacle_skips_the_step_without_a_person(attestation: Attestation | None) -> None:
+    """A step that an earlier failure makes impossible is skipped, by nobody."""
+
+    said = conclude((), attestation=attestation, obstacle="Impossible until fb-13 is mended.")
+
+    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Impossible until fb-13 is mended.")
+
+
+@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
+def test_what_waits_for_the_world_waits(attestation: Attestation | None) -> None:
+    """No word of a person ends a wait that a check sees."""
+
+    said = conclude((finding(Outcome.WAITING),), attestation=attestation)
+
+    assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
+
+
+def test_inconclusive_stays_where_nobody_attests() -> None:
+    """A check that cannot tell leaves the step inconclusive."""
+
+    said = conclude((finding(Outcome.INCONCLUSIVE, "Hidden."),))
+
+    assert said == Conclusion(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+
+
+@pytest.mark.parametrize(
+    ("attestation", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
+)
+@pytest.mark.parametrize("findings", [(), (finding(Outcome.INCONCLUSIVE, "Hidden."),)])
+def test_a_persons_word_counts_where_no_check_can_tell(
+    findings: tuple[Finding, ...], attestation: Attestation, outcome: Outcome
+) -> None:
+    """An attestation settles the step; one that says `waiting` only makes it wait."""
+
+    said = conclude(findings, attestation=replace(attestation, note="As agreed."))
+
+    assert said.outcome is outcome
+    assert said.by_person
+    assert "Operator" in said.reason
+    assert AT in said.reason
+    assert "As agreed." in said.reason
+    assert ("Hidden." in said.reason) is bool(findings)
+
+
+def test_an_attestation_never_reads_as_verified() -> None:
+    """A person's word shows as a person's word, with or without a note."""
+
+    said = conclude((), attestation=WORD)
+
+    assert said.outcome is Outcome.ATTESTED
+    assert said.reason == f"Operator on {AT}"
+
+
+def test_an_unchecked_step_says_why_no_check_ran() -> None:
+    """Where inputs were lacking, the reason names them, also beside an attestation."""
+
+    why = "Not checked: App ID not given."
+
+    assert conclude((), unchecked=why) == Conclusion(outcome=Outcome.NOT_RUN, reason=why)
+    assert why in conclude((), attestation=WORD, unchecked=why).reason
+
+
+def test_a_step_that_nobody_did_is_not_run() -> None:
+    """Nothing seen and nothing said is `not_run`, with a reason to read."""
+
+    said = conclude(())
+
+    assert said.outcome is Outcome.NOT_RUN
+    assert said.reason
+
+
+def test_link_fills_in_what_is_known_and_falls_back_before() -> None:
+    """A link is right once the App ID is known, and of use before."""
+
+    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "{dashboard_url}/apps")
+
+    assert link.url({"dashboard_url": "https://d"}) == "https://d/apps"
+    assert link.url({"dashboard_url": "https://d", "app_id": "7"}) == "https://d/apps/7/settings"
+
+
+def test_paste_is_empty_while_a_value_is_unknown() -> None:
+    """Nobody is shown half an address to paste."""
+
+    paste = Paste("Redirect URI", "https://{service_domain}/connector/callback")
+
+    assert paste.value({}) == ""
+    assert paste.value({"service_domain": "acme-h.cyclr.com"}) == (
+        "https://acme-h.cyclr.com/connector/callback"
+    )
+
+
+def test_an_inputs_variable_and_a_checks_name_follow_from_their_names() -> None:
+    """The environment variable and the record's name need no second list."""
+
+    def app_is_there(context: object) -> None:
+        """Do nothing."""
+
+    assert Input(name="app_id", label="App ID", help="").variable == "RUNBOOK_APP_ID"
+    assert Check(app_is_there).name == "app_is_there"
+
+
+def test_what_is_known_cannot_be_altered() -> None:
+    """Findings and words are frozen."""
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        finding(Outcome.FAILED).outcome = Outcome.VERIFIED  # type: ignore[misc]
+
+
+def seen(context: object) -> None:
+    """Do nothing."""
+
+
+def seen_otherwise(context: object) -> None:
+    """Do nothing."""
+
+
+STEP = Step(
+    id="fb-01-a",
+    title="Title",
+    kind=StepKind.MANUAL,
+    source=Source(1, 1),
+    prose="Prose.",
+    today="Today.",
+    links=(Link("L", "https://l"),),
+    pastes=(Paste("P", "p"),),
+    inputs=(Input(name="a", label="A", help=""),),
+    checks=(Check(seen, ("a",)),),
+    requires=("fb-00",),
+)
+
+
+def procedure(step: Step = STEP, **more: object) -> Procedure:
+    section = Section(id="01", title="One", intro="Intro.", steps=(step,))
+    fields = {"id": "p", "version": "1", "title": "T", "sections": (section,), "inputs": ()}
+    return Procedure(**{**fields, **more})  # type: ignore[arg-type]
+
+
+CHANGES: dict[str, object] = {
+    "id": "fb-01-b",
+    "title": "Other",
+    "kind": StepKind.CALL,
+    "prose": "Prose!",
+    "today": "",
+    "links": (Link("L", "https://m"),),
+    "pastes": (Paste("P", "q"),),
+    "inputs": (),
+    "checks": (Check(seen_otherwise, ("a",)),),
+    "requires": (),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
+    """A record's digest tells which text was read: any change of a step's changes it."""
+
+    altered = replace(STEP, **{name: CHANGES[name]})  # type: ignore[arg-type]
+
+    assert procedure(altered).digest != procedure().digest
+
+
+@pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])
+def test_the_digest_changes_with_the_procedures_own_name(change: dict[str, str]) -> None:
+    """Id, version and title are in the digest."""
+
+    assert procedure(**change).digest != procedure().digest
+
+
+def test_the_digest_is_a_sha256_and_stays() -> None:
+    """The same text has the same digest."""
+
+    assert procedure().digest == procedure().digest
+    assert len(procedure().digest) == 64
+    assert procedure().steps == (STEP,)
