@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,13 +76,14 @@ class Journal:
     """
     The journal of one tenant, at `path`; created by the first `append`.
 
-    Several processes may append and read at once. Reading is incremental:
+    Several processes and threads may append and read at once. Reading is incremental:
     each line's link is checked once, when this object first sees it.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
         self._clock = clock
+        self._reading = threading.Lock()
         self._lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
         self._entries: list[Entry] = []
         self._offset = 0
@@ -99,19 +101,11 @@ class Journal:
         Raises `ChainError` where a link is broken. A last line without its
         line feed was never acknowledged and is not returned.
         """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                unread = file.read()
-        except FileNotFoundError:
+        with self._reading:
+            *lines, _torn = self._unread().split(b"\n")
+            for line in lines:
+                self._take(line + b"\n")
             return list(self._entries)
-        except OSError as error:
-            msg = f"The journal {self.path} cannot be read: {error.strerror}."
-            raise JournalError(msg) from error
-        *lines, _torn = unread.split(b"\n")
-        for line in lines:
-            self._take(line + b"\n")
-        return list(self._entries)
 
     def append(
         self, event: str, data: Mapping[str, Any], *, run_id: str = "", step: str = ""
@@ -133,6 +127,17 @@ class Journal:
             raise JournalError(msg) from error
         except OSError as error:
             msg = f"The journal {self.path} cannot be written: {error.strerror}."
+            raise JournalError(msg) from error
+
+    def _unread(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                return file.read()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            msg = f"The journal {self.path} cannot be read: {error.strerror}."
             raise JournalError(msg) from error
 
     def _append_locked(self, event: str, data: Mapping[str, Any], run_id: str, step: str) -> Entry:
@@ -166,7 +171,9 @@ class Journal:
             "data": data,
             "prev": hashlib.sha256(last).hexdigest() if last else GENESIS,
         }
-        line = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
+        # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
+        line = text.encode("utf-8", "backslashreplace")
         _write_whole(file, line)
         return _entry(json.loads(line))
 

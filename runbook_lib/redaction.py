@@ -25,7 +25,9 @@ MASK = "**********"
 SHORTEST_FORM = 5
 
 # User, page and system-user tokens, and app tokens (`APPID|…`): Graph's access-token guide.
-TOKEN_SHAPES = re.compile(r"EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}")
+TOKEN_SHAPES = re.compile(
+    r"(?<![0-9A-Za-z+/=])EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}"
+)
 
 _SENSITIVE_KEY = re.compile(
     r"access_?token|client_?secret|app_?secret|auth_?value|password|refresh_?token|appsecret_proof"
@@ -102,7 +104,7 @@ class Redactor:
         saw; the field's name gives it away.
         """
         if isinstance(document, str):
-            return self.redact(document)
+            return self.redact(_whole_characters(document))
         if isinstance(document, Mapping):
             masked = _masked_fields(document)
             return {self.redact(str(key)): self.redact_document(masked[key]) for key in document}
@@ -149,15 +151,15 @@ def encoded_forms(secret: Secret) -> set[str]:
     fragments under five characters are left out: they would match by accident.
     """
     value = secret.reveal()
-    raw = value.encode()
+    raw = value.encode("utf-8", "surrogatepass")
     forms = {value, html.escape(value), html.escape(value, quote=False)}
     forms |= {raw.hex(), raw.hex().upper()}
-    forms |= set(_url_forms(value)) | set(_json_forms(value)) | set(_base64_forms(raw))
+    forms |= set(_url_forms(raw)) | set(_json_forms(value)) | set(_base64_forms(raw))
     return {form for form in forms if len(form) >= SHORTEST_FORM}
 
 
-def _url_forms(value: str) -> Iterator[str]:
-    for form in (quote(value, safe=""), quote(value), quote_plus(value)):
+def _url_forms(raw: bytes) -> Iterator[str]:
+    for form in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
         yield form
         yield re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), form)
 
@@ -178,6 +180,13 @@ def _base64_forms(raw: bytes) -> Iterator[str]:
         last = (offset + len(raw)) * 8 // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(b"\0" * offset + raw).decode()[first:last]
+
+
+def _whole_characters(text: str) -> str:
+    """Replace halves of surrogate pairs: JSON may carry them (RFC 8259 §8.2), UTF-8 may not."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -52,7 +52,7 @@ def write_record(folder: Path, state: RunState, journal: Journal) -> None:
     validate_record(record)
     for name, document in (("record.json", record), (SCHEMA_NAME, record_schema())):
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     copied = journal.path.read_bytes().split(b"\n")[:lines]
     (folder / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in copied))
 

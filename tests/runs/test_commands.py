@@ -1,0 +1,210 @@
+"""The commands around a run: status, notebooks, doctor, sandbox; and plain papermill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nbformat
+import pytest
+
+from runbook_lib.notebook.rendering import STEP_MIME
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
+
+
+@pytest.fixture(scope="module")
+def approved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """Return the evidence folder of one complete practice run, and what it printed."""
+    evidence = tmp_path_factory.mktemp("approved")
+    return evidence, runbook("run", "--sandbox", "approved", "--evidence", str(evidence))
+
+
+def test_a_practice_run_shows_every_step_and_where_the_evidence_lies(
+    approved: tuple[Path, Any],
+) -> None:
+    """The table names each step with outcome and reason, and the folder that can be opened."""
+
+    evidence, result = approved
+    assert result.returncode == 0
+    for step in PROCEDURE.steps:
+        assert step.id in result.stdout
+    assert "COMPLETE" in result.stdout
+    assert "SANDBOX" in result.stdout
+    (bundle,) = evidence.glob("sandbox-approved/2*")
+    assert bundle.name in result.stdout
+
+
+def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
+    approved: tuple[Path, Any],
+) -> None:
+    """What an auditor needs lies in one folder, and nothing half finished beside it."""
+
+    (bundle,) = approved[0].glob("sandbox-approved/*/")
+    names = {path.name for path in bundle.iterdir()}
+    notebooks = {f"{section.id}.ipynb" for section in PROCEDURE.sections}
+    assert names == notebooks | {"record.json", "record.schema.json", "journal.jsonl"}
+
+
+@pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda section: section.id)
+def test_each_step_cell_leaves_three_renderings(section: Any, approved: tuple[Path, Any]) -> None:
+    """An executed notebook has HTML for people, text, and JSON for machines at every step."""
+
+    (path,) = approved[0].glob(f"sandbox-approved/2*/{section.id}.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    (record,) = records(approved[0])
+    cells = {cell["id"]: cell for cell in notebook.cells}
+    assert "widgets" not in notebook.metadata
+    for step in section.steps:
+        (output,) = cells[step.id]["outputs"]
+        assert set(output["data"]) == {"text/html", "text/plain", STEP_MIME}
+        assert output["data"][STEP_MIME]["outcome"] == outcomes(record)[step.id]
+        assert "SANDBOX" in output["data"]["text/html"]
+        assert "SANDBOX" in output["data"]["text/plain"]
+
+
+def test_status_says_what_a_person_does_next(tmp_path: Path) -> None:
+    """After a run, status names the next step, why, and where."""
+
+    evidence = str(tmp_path)
+    runbook("run", "--sandbox", "review-pending", "--evidence", evidence)
+    result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
+    assert result.returncode == 3
+    assert "Next: Client Secret: the App Secret (cy-03-client-secret)" in result.stdout
+    machine = runbook(
+        "status", "--tenant", "sandbox-review-pending", "--evidence", evidence, "--json"
+    )
+    document = json.loads(machine.stdout)
+    assert document["next"]["step"] == "cy-03-client-secret"
+    assert document["outcome"] == "incomplete"
+
+
+def test_status_of_a_tenant_that_nobody_began_points_at_the_first_step(tmp_path: Path) -> None:
+    """Without a journal nothing is claimed."""
+
+    result = runbook("status", "--tenant", "acme", "--evidence", str(tmp_path))
+    assert result.returncode == 3
+    assert "Next: Log in to Facebook (fb-01-log-in)" in result.stdout
+
+
+def test_the_committed_notebooks_are_what_the_procedure_says(tmp_path: Path) -> None:
+    """`notebooks --check` is content with the project's, and goes red for an edited one."""
+
+    assert runbook("notebooks", "--check").returncode == 0
+    (tmp_path / "notebooks").mkdir()
+    assert runbook("notebooks", cwd=tmp_path).returncode == 0
+    path = tmp_path / "notebooks" / "01_partner_app.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("Log in", "Log  in"), encoding="utf-8")
+    result = runbook("notebooks", "--check", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "stale: 01_partner_app.ipynb" in result.stdout
+
+
+def test_the_sandbox_describes_itself_in_one_line_and_ends_when_told() -> None:
+    """Any client can be pointed at the sandbox with what it prints; SIGTERM ends it."""
+
+    process = subprocess.Popen(
+        command("sandbox", "--scenario", "fresh", "--json"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    description = json.loads(process.stdout.readline())
+    assert description["scenario"] == "fresh"
+    assert httpx.get(f"{description['graph_url']}/v26.0/me").status_code == 400
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode in (0, 130)
+
+
+def test_doctor_finds_what_is_missing(folder: Path) -> None:
+    """The doctor names an unusable .env and answers with the exit code that a run would have."""
+
+    (folder / ".env").write_text("RUNBOOK_APP_ID=abc\n", encoding="utf-8")
+    result = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", *command("doctor", "--json")],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = {symptom["subject"]: symptom for symptom in json.loads(result.stdout)}
+    assert "15 or 16 digits" in said["Settings"]["said"]
+    assert "could not be reached" in said["https://graph.facebook.com"]["said"]
+    assert result.returncode == 2
+
+
+def test_plain_papermill_works_and_says_when_a_step_failed(
+    sandbox: Any, env_file: Path, tmp_path: Path
+) -> None:
+    """Without our command line a notebook runs too, and papermill's exit code tells a failure."""
+
+    def papermill(*parameters: str) -> subprocess.CompletedProcess[str]:
+        variables = dict(
+            line.split("=", 1) for line in env_file.read_text(encoding="utf-8").splitlines()
+        )
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "papermill", "--no-progress-bar"),
+                *("notebooks/01_partner_app.ipynb", str(tmp_path / "out.ipynb")),
+                *("-p", "service_domain", sandbox.description["service_domain"]),
+                *("-p", "evidence", str(tmp_path / "evidence"), *parameters),
+            ],
+            cwd=ROOT,
+            env={**environment(), **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert papermill("-p", "tenant", "acme").returncode == 0
+    assert (tmp_path / "evidence" / "acme" / "journal.jsonl").is_file()
+    failed = papermill("-p", "app_display_name", "Another name")
+    assert failed.returncode == 1
+    assert "fb-04-create-app" in failed.stderr
+    unknown = papermill("-p", "service_domian", "acme-h.cyclr.com")
+    assert unknown.returncode == 1
+    assert "Did you mean service_domain?" in unknown.stderr
+
+
+def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
+    """Where there is no notebooks/ folder the run builds its own."""
+
+    result = runbook("run", "--sandbox", "fresh", cwd=folder)
+    assert result.returncode == 3
+    assert len(list((folder / "evidence").glob("sandbox-fresh/2*/*.ipynb"))) == 3
+
+
+def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
+    """A real credential in the environment is not sent to the sandbox."""
+
+    mine = {"RUNBOOK_APP_SECRET": "f" * 32, "RUNBOOK_SERVICE_DOMAIN": "acme-h.cyclr.com"}
+    result = runbook("run", "--sandbox", "approved", "--json", cwd=folder, env=mine)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["parameters"]["service_domain"] == "connect.partner.test"
+    assert os.environ.get("RUNBOOK_APP_SECRET") is None
+
+
+def test_installing_the_connector_needs_a_word_and_stands_in_the_record(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Cyclr is changed only where a parameter says so, and the record says what was changed."""
+
+    def install(*more: str) -> dict[str, Any]:
+        arguments = ("run", "--sandbox", "review-pending", "--json", "--evidence", str(tmp_path))
+        return json.loads(runbook(*arguments, *more, cwd=folder).stdout)
+
+    without, given = install(), install("--set", "install_connector=yes")
+    assert outcomes(without)["test-01-install"] == "not_run"
+    assert outcomes(given)["test-01-install"] == "verified"
+    step = next(step for step in given["steps"] if step["id"] == "test-01-install")
+    assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
