@@ -26,7 +26,7 @@ SHORTEST_FORM = 5
 
 # User, page and system-user tokens, and app tokens (`APPID|…`): Graph's access-token guide.
 TOKEN_SHAPES = re.compile(
-    r"(?<![0-9A-Za-z+/=])EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}"
+    r"(?<![0-9A-Za-z+/])EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}"
 )
 
 _SENSITIVE_KEY = re.compile(

@@ -36,13 +36,14 @@ from runbook_lib.procedure import (
     Attestation,
     Check,
     Finding,
+    Input,
     Outcome,
     Procedure,
     Skip,
     Step,
     Value,
 )
-from runbook_lib.redaction import Redactor
+from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.settings import Settings, load
 
@@ -259,6 +260,19 @@ class Run:
         """Write a value that a person gave, so that every notebook knows it from now on."""
         if self.history.inputs.get(name) != value:
             self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
+
+    def take_secret(self, item: Input, text: str) -> None:
+        """
+        Use `text` as the credential `item` from now on, in memory only.
+
+        Raises `ValueError` where its form is wrong.
+        """
+        item.parse(text)
+        secret = Secret(text.strip())
+        self.redactor.learn(secret)
+        secrets = {**self.settings.secrets, item.name: secret}
+        self.settings = replace(self.settings, secrets=secrets)
+        self._tokens = TokenShelf()
 
     def interrupt(self, reason: str) -> None:
         """Write that this run was cut off."""
