@@ -20,7 +20,7 @@ from runbook_lib.sandbox.world import World
 
 __all__ = ["SiteApplication"]
 
-_BODY_LIMIT = 4 * 1024 * 1024
+_BODY_LIMIT = 6 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 Answer = Callable[[Request], Reply]
@@ -175,6 +175,8 @@ async def _form(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
 
 
 async def _multipart(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a multipart form; of a file only its name is kept."""
+
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -182,7 +184,10 @@ async def _multipart(headers: dict[str, str], body: bytes) -> list[tuple[str, st
     request = FormRequest({"type": "http", "headers": raw}, receive)
     try:
         async with request.form() as form:
-            return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+            return [
+                (name, value if isinstance(value, str) else value.filename or "")
+                for name, value in form.multi_items()
+            ]
     except (HTTPException, ValueError, KeyError, LookupError):
         return []
 

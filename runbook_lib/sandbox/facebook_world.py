@@ -110,7 +110,8 @@ class App:
 
     `permissions` maps a requested permission to `live` or `unapproved`; one
     that was never requested has no entry. `token_tail` follows `APPID|` in the
-    app token. `profile` holds the further fields of the Application node.
+    app token. `profile` holds the further fields of the Application node,
+    `unexposed` what the dashboard holds and no Graph field shows.
     """
 
     id: str
@@ -119,6 +120,7 @@ class App:
     admin_id: str
     token_tail: str
     created_on: float
+    type: str = "Business"
     purpose: str = ""
     category: str = "Business"
     contact_email: str = ""
@@ -130,6 +132,7 @@ class App:
     roles: set[str] = field(default_factory=set)
     products: set[str] = field(default_factory=set)
     profile: dict[str, object] = field(default_factory=dict)
+    unexposed: dict[str, str] = field(default_factory=dict)
     configurations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     login_settings: dict[str, bool] = field(
@@ -153,6 +156,7 @@ class Person:
     name: str
     email: str
     password: str
+    is_developer: bool = True
 
 
 @dataclass

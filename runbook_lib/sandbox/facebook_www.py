@@ -4,12 +4,18 @@ www.facebook.com and developers.facebook.com in one: the OAuth dialog and the Ap
 
 from urllib.parse import urlsplit
 
+from runbook_lib.sandbox.dashboard import dashboard_router
+from runbook_lib.sandbox.dashboard_app import app_router
 from runbook_lib.sandbox.dialog import answer_dialog, is_dialog
-from runbook_lib.sandbox.pages import page
+from runbook_lib.sandbox.routing import Router
+from runbook_lib.sandbox.visits import Page, answer_visit
 from runbook_lib.sandbox.web import Reply, Request
 from runbook_lib.sandbox.world import World
 
-__all__ = ["FacebookSite"]
+__all__ = ["FacebookSite", "www_router"]
+
+www_router: Router[Page] = Router.joined(dashboard_router, app_router)
+"""Every page of the dashboard."""
 
 
 class FacebookSite:
@@ -22,23 +28,10 @@ class FacebookSite:
 
     def __call__(self, request: Request) -> Reply:
         """Answer one request."""
-        if request.is_oversized:
-            return page(
-                "message.html",
-                413,
-                site="Facebook",
-                title="Too large",
-                message="The request is too large.",
-            )
-        if is_dialog(request.path) and request.method in {"GET", "HEAD", "POST"}:
+        is_whole = not request.is_oversized and request.method in {"GET", "HEAD", "POST"}
+        if is_dialog(request.path) and is_whole:
             return answer_dialog(self._world, request, self._browse)
-        return page(
-            "message.html",
-            404,
-            site="Facebook",
-            title="This page isn't available",
-            message="There is no such page in this sandbox.",
-        )
+        return answer_visit(self._world, request, www_router, "Facebook for Developers")
 
     def _browse(self, location: str) -> str:
         """Return where a browser finds a URL of the service domain on loopback."""

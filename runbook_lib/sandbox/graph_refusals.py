@@ -230,7 +230,7 @@ MALFORMED_BATCH = Refusal(
 TOO_LARGE = Refusal(
     "The request is larger than this sandbox reads.",
     1,
-    unknown("graph §10", "a request body over 4 MiB"),
+    unknown("graph §10", "a request body over 6 MiB"),
     status=413,
 )
 FULL = Refusal(

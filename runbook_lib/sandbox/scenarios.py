@@ -79,7 +79,9 @@ def build_world(
         raise ValueError(f"there is no scenario {scenario!r}; the known ones are: {known}")
     world = _nothing_done(scenario, Dice(seed), clock)
     world.faults.dice = Dice(seed)
-    if scenario != "fresh":
+    if scenario == "fresh":
+        world.facebook.person.is_developer = False
+    else:
         _register_app(world)
         _connect(world)
         _CHANGES[scenario](world)
@@ -213,20 +215,11 @@ def _register_app(world: World) -> None:
 
 
 def _new_app(world: World, name: str) -> App:
-    dice, person = world.dice, world.facebook.person
-    app = App(
-        dice.digits(16),
-        dice.hexadecimal(32),
-        name,
-        person.id,
-        dice.base64url(27),
-        world.now() - 10 * _DAY,
-        purpose="Clients",
-        contact_email=person.email,
-        roles={person.id},
-        products={"facebook_login"},
-    )
-    world.facebook.apps[app.id] = app
+    app = world.register_app(name)
+    app.purpose, app.category = "Clients", "Business"
+    app.contact_email = world.facebook.person.email
+    app.created_on = world.now() - 10 * _DAY
+    app.products = {"facebook_login"}
     return app
 
 

@@ -72,6 +72,22 @@ class World:
         """Return the world's time in seconds since the epoch."""
         return self.clock() + self.offset
 
+    def register_app(self, name: str) -> App:
+        """Register an app of the one person, with nothing set up."""
+        person = self.facebook.person
+        app = App(
+            self.dice.digits(16),
+            self.dice.hexadecimal(32),
+            name,
+            person.id,
+            self.dice.base64url(27),
+            self.now(),
+            category="",
+            roles={person.id},
+        )
+        self.facebook.apps[app.id] = app
+        return app
+
     def app_token(self, app: App) -> Token:
         """Return the app's own token: `APPID|tail`, always the same, never the secret."""
         return Token(f"{app.id}|{app.token_tail}", TokenKind.APP, app.id)

@@ -1,0 +1,122 @@
+"""
+What the practice pages share: the log-in, forms, and the pages for what is missing.
+
+The log-in takes the one invented person. Browsers share cookies between
+ports of a host, so one log-in opens the dashboard and the console alike.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from runbook_lib.sandbox.pages import page
+from runbook_lib.sandbox.routing import Router
+from runbook_lib.sandbox.sessions import is_password, log_in, log_out, logged_in
+from runbook_lib.sandbox.web import Reply, Request, append_query, redirect
+from runbook_lib.sandbox.world import World
+
+__all__ = ["MissingPageError", "Page", "Visit", "answer_visit", "see_other"]
+
+_LONGEST_TEXT = 5_000
+
+
+class MissingPageError(Exception):
+    """There is no such page, or what it is about does not exist."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request for a page, by the person who is logged in."""
+
+    world: World
+    request: Request
+    site: str
+
+    def text(self, name: str) -> str:
+        """Return a form field without the blanks around it."""
+        return self.request.form.get(name, "")[:_LONGEST_TEXT].strip()
+
+    def query(self, name: str) -> str:
+        """Return a field of the query."""
+        return self.request.query.get(name, "")[:_LONGEST_TEXT]
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the form holds the person's password."""
+        return is_password(self.world, self.request.form.get("password", ""))
+
+    def page(self, template: str, status: int = 200, **values: object) -> Reply:
+        """Return a page with the world's person and addresses at hand."""
+        known = {
+            "site": self.site,
+            "person": self.world.facebook.person,
+            "at": self.world.addresses,
+            "notice": self.query("notice"),
+        }
+        return page(template, status, (), **known, **values)
+
+
+Page = Callable[..., Reply]
+
+
+def see_other(path: str, notice: str = "") -> Reply:
+    """Send the browser to a page after a form was taken (303), with a notice to show there."""
+    return redirect(append_query(path, notice=notice) if notice else path, 303)
+
+
+def answer_visit(world: World, request: Request, router: Router[Page], site: str) -> Reply:
+    """Answer a request for one of the `router`'s pages; ask for the log-in before."""
+    visit = Visit(world, request, site)
+    path = request.path.rstrip("/").lower() or "/"
+    if request.is_oversized:
+        return _problem(visit, 413, "Too large", "The request is too large.")
+    if path == "/login":
+        return _log_in(visit)
+    if path == "/logout" and request.method == "POST":
+        return redirect("/login", 303, log_out(world, request))
+    try:
+        return _open(visit, router)
+    except MissingPageError as missing:
+        return _problem(visit, 404, "This page isn't available", str(missing))
+
+
+def _open(visit: Visit, router: Router[Page]) -> Reply:
+    request = visit.request
+    found = router.match("GET" if request.method == "HEAD" else request.method, request.path)
+    if found is None:
+        if router.methods_at(request.path):
+            return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
+        raise MissingPageError("There is no such page here.")
+    if not logged_in(visit.world, request):
+        return redirect(append_query("/login", next=request.path), 303)
+    return found[0](visit, **found[1])
+
+
+def _log_in(visit: Visit) -> Reply:
+    request, world = visit.request, visit.world
+    target = _local(request.params.get("next", "/"))
+    is_wrong = False
+    if request.method == "POST":
+        headers = log_in(world, request.form.get("email", ""), request.form.get("password", ""))
+        if headers:
+            reply = redirect(target, 303)
+            return replace(reply, headers=(*reply.headers, *headers))
+        is_wrong = True
+    return page(
+        "login.html",
+        site=visit.site,
+        action="/login",
+        hidden={"next": target},
+        is_wrong=is_wrong,
+        email=world.facebook.person.email,
+        password=world.facebook.person.password,
+    )
+
+
+def _local(path: str) -> str:
+    """Return `path` when it leads nowhere but to this site, else its first page."""
+    is_local = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_local else "/"
+
+
+def _problem(visit: Visit, status: int, title: str, message: str) -> Reply:
+    return page("message.html", status, site=visit.site, title=title, message=message)

@@ -1,0 +1,377 @@
+"""The practice pages: the documented procedure, done as a person would."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.cyclr_console import console_router
+from runbook_lib.sandbox.facebook_www import www_router
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Cyclr, Form, Graph
+
+Start = Callable[..., Sandbox]
+
+
+class Browser:
+    """Just enough of a browser: cookies, HTML accepted, redirects followed."""
+
+    def __init__(self, sandbox: Sandbox, client: httpx.Client) -> None:
+        self.given: dict[str, Any] = dict(sandbox.description)
+        self.client = client
+        self.page = httpx.Response(200)
+
+    def open(self, url: str) -> str:
+        """Open a page."""
+        self.page = self.client.get(url)
+        return self.page.text
+
+    def submit(self, action: str, **fields: Any) -> str:
+        """Send the form that posts to `action`, with its hidden fields and these."""
+        hidden = self._hidden(action)
+        url = urljoin(str(self.page.url), action)
+        self.page = self.client.post(url, data={**hidden, **fields})
+        return self.page.text
+
+    def log_in(self) -> None:
+        """Log in as the one person."""
+        self.submit(
+            "/login", email=self.given["login_email"], password=self.given["login_password"]
+        )
+
+    def _hidden(self, action: str) -> dict[str, str]:
+        for part in self.page.text.split("<form")[1:]:
+            form = Form("<form" + part.partition("</form>")[0] + "</form>")
+            if form.action == action:
+                return form.fields
+        return {}
+
+    @property
+    def path(self) -> str:
+        """Where the browser is."""
+        return self.page.url.path
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
+        yield client
+
+
+@pytest.fixture
+def browse(client: httpx.Client) -> Callable[[Sandbox], Browser]:
+    return lambda sandbox: Browser(sandbox, client)
+
+
+def create_app(browser: Browser, name: str = "My Partner App") -> str:
+    """Do documented steps 1 to 5; return the App ID."""
+    browser.open(f"{browser.given['dashboard_url']}/apps/")
+    browser.log_in()
+    if browser.path == "/async/registration/":
+        browser.submit("/async/registration/")
+    assert "My Apps" in browser.page.text
+    browser.open(f"{browser.given['dashboard_url']}/apps/creation/")
+    browser.submit("/apps/creation/", use_case="Other")
+    browser.submit("/apps/creation/", type="Business")
+    browser.submit("/apps/creation/", name=name, contact_email="me@partner.test", purpose="Clients")
+    assert "Please Re-enter Your Password" in browser.page.text
+    browser.submit("/apps/creation/", password=browser.given["login_password"])
+    assert "Add Products to Your App" in browser.page.text
+    found = re.search(r"/apps/(\d+)/dashboard/", browser.path)
+    assert found is not None
+    return found[1]
+
+
+def test_the_whole_procedure_from_fresh(
+    start: Start,
+    browse: Callable[[Sandbox], Browser],
+    http: httpx.Client,
+    cyclr_of: Callable[[Sandbox], Cyclr],
+) -> None:
+    """All thirteen steps, the connector's Setup, and the round trip through consent."""
+    sandbox = start("fresh")
+    browser = browse(sandbox)
+    console = browser.given["cyclr_console_url"]
+    app_id = create_app(browser)
+    base = f"/apps/{app_id}"
+    browser.submit(f"{base}/products/facebook_login/")
+    assert f"{base}/fb-login/settings/" in browser.page.text
+    general = browser.open(f"{console}/settings/general/")
+    assert browser.given["service_domain"] in general
+    at = browser.given["dashboard_url"]
+    browser.open(f"{at}{base}/fb-login/settings/")
+    browser.submit(
+        f"{base}/fb-login/settings/",
+        redirect_uris=browser.given["redirect_uri"],
+        client_oauth="1",
+        web_oauth="1",
+    )
+    assert "Changes saved." in browser.page.text
+    browser.submit(f"{base}/fb-login/validator/", redirect_uri=browser.given["redirect_uri"])
+    assert "This is a valid redirect URI" in browser.page.text
+    found = browser.open(f"{at}{base}/app-review/permissions/?q=public_profile")
+    assert "Get Advanced Access" in found
+    browser.open(f"{at}{base}/app-review/access/public_profile/")
+    browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
+    assert "Advanced Access to public_profile is granted." in browser.page.text
+    browser.open(f"{at}{base}/app-review/access/leads_retrieval/")
+    browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
+    assert "Edit App Review Request" in browser.page.text
+    browser.open(f"{at}{base}/app-review/request/")
+    browser.submit(f"{base}/app-review/request/", usage="leads")
+    assert "Not submitted" in browser.page.text
+    sections = ("verification", "usage", "data_handling", "screencast")
+    browser.submit(f"{base}/app-review/request/", **dict.fromkeys(sections, "as asked"))
+    assert "The review is <strong>pending</strong>" in browser.page.text
+    browser.submit(f"{base}/app-review/later/", outcome="approved")
+    assert "The review is <strong>approved</strong>" in browser.page.text
+    browser.open(f"{at}{base}/settings/basic/")
+    browser.submit(
+        f"{base}/settings/basic/",
+        name="My Partner App",
+        app_domains="connect.partner.test",
+        contact_email="me@partner.test",
+        privacy_policy_url="https://www.partner.test/privacy",
+        terms_of_service_url="https://www.partner.test/terms",
+        category="Business",
+        icon="icon.png",
+    )
+    browser.submit(f"{base}/settings/basic/secret/", password="wrong")
+    assert 'role="alert"' in browser.page.text
+    browser.submit(f"{base}/settings/basic/secret/", password=browser.given["login_password"])
+    secret = re.search(r'id="app-secret">([0-9a-f]{32})<', browser.page.text)
+    assert secret is not None
+    set_up_and_authenticate(browser, cyclr_of(sandbox), app_id, secret[1])
+    params = {"client_id": app_id, "client_secret": secret[1], "grant_type": "client_credentials"}
+    token = http.get(f"{browser.given['graph_url']}/oauth/access_token", params=params).json()
+    rows = http.get(
+        f"{browser.given['graph_url']}/{app_id}/permissions",
+        params={"access_token": token["access_token"]},
+    ).json()["data"]
+    assert {"permission": "leads_retrieval", "status": "live"} in rows
+
+
+def set_up_and_authenticate(browser: Browser, cyclr: Cyclr, app_id: str, secret: str) -> None:
+    console = browser.given["cyclr_console_url"]
+    number = cyclr.connector_id()
+    assert "Open: Setup Required" in browser.open(f"{console}/connectors/library/")
+    browser.open(f"{console}/connectors/library/{number}/setup/")
+    browser.submit(f"/connectors/library/{number}/setup/", client_id=app_id, client_secret=secret)
+    assert "changes saved" in browser.page.text
+    assert "Closed" in browser.page.text
+    account = browser.given["account_api_id"]
+    here = f"/accounts/{account}/connectors/"
+    browser.open(f"{console}{here}")
+    browser.submit(here, connector=str(number))
+    assert "Not authenticated" in browser.page.text
+    installed = cyclr.installed()["Id"]
+    browser.submit(f"{here}{installed}/authenticate/")
+    assert "asks for access" in browser.page.text
+    form = Form(browser.page.text)
+    browser.submit(form.action, decision="continue", grant=form.choices)
+    assert "Your browser would now leave Facebook" in browser.page.text
+    loopback = re.search(r'class="button" href="([^"]+)"', browser.page.text)
+    assert loopback is not None
+    browser.open(loopback[1].replace("&amp;", "&"))
+    assert browser.path == here
+    assert "Authenticated" in browser.page.text
+    assert "Not authenticated" not in browser.page.text
+    assert cyclr.installed()["Authenticated"] is True
+
+
+def test_a_declined_review_can_be_sent_again(
+    start: Start, browse: Callable[[Sandbox], Browser], graph_of: Callable[[Sandbox], Graph]
+) -> None:
+    """Declined with a reason, that the pages show and Graph does not."""
+    sandbox = start("review-pending")
+    browser = browse(sandbox)
+    base = f"/apps/{browser.given['app_id']}"
+    at = browser.given["dashboard_url"]
+    browser.open(f"{at}{base}/app-review/requests/")
+    browser.log_in()
+    browser.submit(f"{base}/app-review/later/", outcome="declined", reason="No screencast.")
+    assert "Reason: No screencast." in browser.page.text
+    graph = graph_of(sandbox)
+    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
+    assert {"permission": "leads_retrieval", "status": "unapproved"} in rows
+    browser.open(f"{at}{base}/app-review/request/")
+    sections = ("verification", "usage", "data_handling", "screencast")
+    browser.submit(f"{base}/app-review/request/", **dict.fromkeys(sections, "better"))
+    assert "<strong>pending</strong>" in browser.page.text
+
+
+def test_creation_tells_what_is_missing(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+    """Each page of the creation says what it needs, and the password is checked."""
+    browser = browse(start("approved"))
+    at = browser.given["dashboard_url"]
+    browser.open(f"{at}/apps/creation/")
+    browser.log_in()
+    browser.open(f"{at}/apps/creation/")
+    for fields, problem in (
+        ({"step": "use_case"}, "Select a use case."),
+        ({"step": "type", "use_case": "Other"}, "Select an app type."),
+        ({"step": "details", "type": "Business"}, "Enter an App Display Name"),
+        ({"step": "details", "type": "Business", "name": "x"}, "Enter an App Contact Email."),
+        ({"step": "nonsense"}, "Begin again."),
+    ):
+        assert problem in browser.submit("/apps/creation/", **fields)
+    answers = {
+        "use_case": "Other",
+        "type": "Consumer",
+        "name": "x",
+        "contact_email": "a@b.test",
+        "purpose": "Clients",
+    }
+    page = browser.submit("/apps/creation/", step="password", password="no", **answers)
+    assert "not the invented person&#39;s password" in page
+    password = browser.given["login_password"]
+    page = browser.submit("/apps/creation/", step="password", password=password, **answers)
+    assert "App mode: development" in page
+    direct = USE_CASE_WITH_LOGIN
+    browser.open(f"{at}/apps/creation/")
+    assert "App Display Name" in browser.submit("/apps/creation/", use_case=direct)
+
+
+USE_CASE_WITH_LOGIN = "Authenticate and request data from users with Facebook Login"
+
+
+def test_a_token_can_be_made_for_an_own_app(
+    start: Start, browse: Callable[[Sandbox], Browser], graph_of: Callable[[Sandbox], Graph]
+) -> None:
+    """People with a role get a token with all permissions before any review."""
+    sandbox = start("review-pending")
+    browser = browse(sandbox)
+    browser.open(f"{browser.given['dashboard_url']}/tools/explorer/")
+    browser.log_in()
+    browser.open(f"{browser.given['dashboard_url']}/tools/explorer/")
+    page = browser.submit("/tools/explorer/", app_id=browser.given["app_id"])
+    token = re.search(r"EAA\w+", page)
+    assert token is not None
+    assert graph_of(sandbox).get("me/adaccounts", token[0]).status_code == 200
+
+
+def test_settings_refuse_what_is_not_valid(
+    start: Start, browse: Callable[[Sandbox], Browser]
+) -> None:
+    """Redirect URIs, domains and URLs are checked; advanced settings are kept."""
+    sandbox = start("approved")
+    browser = browse(sandbox)
+    at = browser.given["dashboard_url"]
+    base = f"/apps/{browser.given['app_id']}"
+    browser.open(f"{at}{base}/fb-login/settings/")
+    browser.log_in()
+    for uri in ("http://insecure.test/x", "https://a.test/#x", "callback", "https://[x"):
+        page = browser.submit(f"{base}/fb-login/settings/", redirect_uris=uri)
+        assert "Not a secure URI" in page
+    page = browser.submit(f"{base}/settings/basic/", name="x", app_domains="not a domain")
+    assert "Not valid" in page
+    page = browser.submit(f"{base}/settings/basic/", name="x", website_url="javascript:x")
+    assert "Not valid" in page
+    app = sandbox.world.facebook.apps[str(browser.given["app_id"])]
+    assert app.redirect_uris == [browser.given["redirect_uri"]]
+    browser.submit(f"{base}/settings/advanced/", version="v27.0", requires_proof="1")
+    assert (app.version, app.requires_proof) == ("v27.0", True)
+
+
+def test_console_accounts(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+    """An account is made, a connector installed, its setup link shown, and removed again."""
+    sandbox = start("fresh")
+    browser = browse(sandbox)
+    console = browser.given["cyclr_console_url"]
+    browser.open(f"{console}/accounts/")
+    browser.log_in()
+    assert "Name is required" in browser.submit("/accounts/", name=" ")
+    browser.submit("/accounts/", name="Second Customer")
+    here = browser.path
+    number = next(
+        one.id for one in sandbox.world.cyclr.library.values() if one.name.endswith("Marketing API")
+    )
+    browser.submit(here, connector=str(number))
+    assert "is in use" in browser.submit(here, connector=str(number))
+    installed = next(iter(sandbox.world.cyclr.account_connectors))
+    link = browser.submit(f"{here}{installed}/setup-token/")
+    assert "https://connect.partner.test/connectorauth/updateaccountconnectoroauth?id=" in link
+    assert "is de-authenticated" in browser.submit(f"{here}{installed}/deauthenticate/")
+    assert browser.client.post(f"{console}{here}{installed}/explode/").status_code == 404
+    assert "is removed" in browser.submit(f"{here}{installed}/remove/")
+    assert "not those" not in browser.open(f"{console}/settings/oauth-client-credentials/")
+    assert browser.given["cyclr_client_id"] in browser.page.text
+
+
+def test_the_catalogue_needs_no_login(approved: Sandbox, http: httpx.Client) -> None:
+    """Connectors and categories, as Cyclr's documentation build read them."""
+    console = str(approved.description["cyclr_console_url"])
+    connectors = http.get(f"{console}/api/connectors").json()
+    one = http.get(f"{console}/api/connectors/{connectors[0]['Id']}").json()
+    assert one == connectors[0]
+    assert "Social Media" in http.get(f"{console}/api/categories").json()
+    assert http.get(f"{console}/api/partners").status_code == 404
+
+
+def test_logging_out_and_open_redirects(
+    approved: Sandbox, browse: Callable[[Sandbox], Browser]
+) -> None:
+    """The log-in leads nowhere but to this site; after logging out it is asked for again."""
+    browser = browse(approved)
+    at = browser.given["dashboard_url"]
+    browser.open(f"{at}/login?next=//evil.example/")
+    browser.log_in()
+    assert str(browser.page.url).startswith(at)
+    browser.client.post(f"{at}/logout")
+    browser.open(f"{at}/apps/")
+    assert browser.path == "/login"
+
+
+EVERY_PAGE = [
+    *(
+        (site, template)
+        for site, router in (("dashboard_url", www_router), ("cyclr_console_url", console_router))
+        for method, template in router.templates()
+        if method == "GET"
+    ),
+    ("dashboard_url", "/login"),
+    ("dashboard_url", "/nowhere"),
+    ("dashboard_url", "/_sandbox/fidelity"),
+]
+
+
+@pytest.mark.parametrize(("site", "template"), EVERY_PAGE)
+def test_every_page_says_sandbox_and_is_accessible(
+    approved: Sandbox, browse: Callable[[Sandbox], Browser], site: str, template: str
+) -> None:
+    """SANDBOX in title, banner and header; one h1; each control has a name; nothing remote."""
+    browser = browse(approved)
+    browser.open(f"{browser.given['dashboard_url']}/login")
+    browser.log_in()
+    world = approved.world
+    number = str(next(one.id for one in world.cyclr.library.values() if one.scopes))
+    blanks = {
+        "{app_id}": browser.given["app_id"],
+        "{permission}": "ads_read",
+        "{number}": number,
+        "{account_id}": browser.given["account_api_id"],
+    }
+    path = template
+    for blank, value in blanks.items():
+        path = path.replace(blank, value)
+    page = browser.open(f"{browser.given[site]}{path}")
+    assert page.count("<h1>") + page.count("<h1 ") == 1
+    assert "<title>SANDBOX · " in page
+    assert page.count("SANDBOX") >= 4
+    assert 'lang="en"' in page
+    assert not re.search(r'(?:src|href)="https?://(?!127\.0\.0\.1|connect\.partner\.test)', page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    labelled = set(re.findall(r'<label for="([^"]+)"', page))
+    controls = re.findall(r"<(?:input|select|textarea)\b[^>]*>", page)
+    for control in controls:
+        if 'type="hidden"' not in control:
+            found = re.search(r'\bid="([^"]+)"', control)
+            assert found is not None, control
+            assert found[1] in labelled, control
+    described = set(re.findall(r'aria-describedby="([^"]+)"', page))
+    assert described <= set(ids)
