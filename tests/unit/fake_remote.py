@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -49,12 +49,13 @@ def fields(request: httpx.Request) -> dict[str, str]:
     return {**dict(request.url.params), **dict(httpx.QueryParams(form))}
 
 
-def says(body: Any = "", status: int = 200, headers: Mapping[str, str] | None = None) -> Responder:
+def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
     """Return an answer: JSON with Graph's escaped slashes, or text as it is."""
     is_text = isinstance(body, str)
     content = body if is_text else json.dumps(body).replace("/", "\\/")
     given = {} if is_text else {"content-type": "application/json; charset=UTF-8"}
-    return lambda _: httpx.Response(status, text=content, headers={**given, **(headers or {})})
+    both = [*given.items(), *httpx.Headers(headers).multi_items()]
+    return lambda _: httpx.Response(status, text=content, headers=both)
 
 
 def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:

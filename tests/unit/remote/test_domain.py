@@ -1,0 +1,281 @@
+"""The service domain as the internet sees it, against real TLS on loopback."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from runbook_lib.errors import UnreachableError
+from runbook_lib.redaction import MASK, Redactor
+from runbook_lib.remote.domain import fetch_page, follow_to_host, read_certificate, resolve_name
+from runbook_lib.remote.transport import Session, Transport
+from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+
+HOST = "acme-h.cyclr.com"
+URL = f"https://{HOST}/connector/callback"
+
+Server = Callable[..., AbstractContextManager[Session]]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers every path with the Host that was asked for."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"{self.path} at {self.headers['host']}".encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA(organization_name="Test authority")
+
+
+@pytest.fixture
+def serve(authority: trustme.CA, tmp_path: Path) -> Server:
+    """Give a real TLS server, and a session that is led to it under the service domain's name."""
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+
+    @contextmanager
+    def running(
+        *names: str, ends: datetime | None = None, is_trusted: bool = True
+    ) -> Iterator[Session]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*(names or (HOST,)), not_after=ends).configure_cert(context)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            transport = Transport(
+                Redactor(),
+                connect_to={f"{HOST}:443": f"127.0.0.1:{server.server_port}"},
+                ca_file=str(ca_file) if is_trusted else "",
+                sleep=lambda _: None,
+            )
+            try:
+                yield transport.session()
+            finally:
+                transport.close()
+                server.shutdown()
+                thread.join()
+
+    return running
+
+
+def test_the_certificate_is_read_after_it_was_verified(serve: Server) -> None:
+    """Issuer and end are what the server really showed under that name, and are recorded."""
+
+    ends = datetime(2036, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    with serve(ends=ends) as session:
+        certificate = read_certificate(session, HOST)
+
+    assert certificate.issuer == "Test authority"
+    assert certificate.expires_on == ends
+    (exchange,) = session.exchanges()
+    assert (exchange.method, exchange.url, exchange.error) == ("TLS", f"{HOST}:443", "")
+    assert exchange.response == {
+        "issuer": "Test authority",
+        "expires_on": "2036-01-02T03:04:05.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "ends", "is_trusted"),
+    [
+        (("other.example",), None, True),
+        ((HOST,), datetime.now(UTC) - timedelta(days=1), True),
+        ((HOST,), None, False),
+    ],
+    ids=["another name", "expired", "unknown authority"],
+)
+def test_a_certificate_that_is_not_good_is_refused(
+    serve: Server, names: tuple[str, ...], ends: datetime | None, is_trusted: bool
+) -> None:
+    """Another name, an end in the past or an unknown authority is no certificate of the domain."""
+
+    with serve(*names, ends=ends, is_trusted=is_trusted) as session:
+        with pytest.raises(UnreachableError, match="its TLS certificate is not trusted"):
+            read_certificate(session, HOST)
+        with pytest.raises(UnreachableError, match="its TLS certificate is not trusted"):
+            fetch_page(session, URL)
+
+    assert "not trusted" in session.exchanges()[0].error
+
+
+def closed_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_no_tls_connection_is_told(tmp_path: Path) -> None:
+    """A port where nobody listens is unreachable, and the record keeps why."""
+
+    session = open_session(FakeRemote(), connect_to={f"{HOST}:443": f"127.0.0.1:{closed_port()}"})
+
+    with pytest.raises(UnreachableError, match="no TLS connection"):
+        read_certificate(session, HOST)
+
+    (exchange,) = session.exchanges()
+    assert exchange.response is None
+    assert "no TLS connection" in exchange.error
+
+
+def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
+    """Host header and SNI name the service domain though another address is connected to."""
+
+    with serve() as session:
+        answer = fetch_page(session, URL)
+
+    assert (answer.status, answer.text) == (200, f"/connector/callback at {HOST}")
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 500])
+def test_a_page_counts_whatever_its_status(status: int) -> None:
+    """That something answers is what is asked; what it says is for the check."""
+
+    remote = FakeRemote()
+    remote.on("/connector/callback", says("page", status))
+
+    assert fetch_page(open_session(remote), URL).status == status
+
+
+def test_a_page_that_does_not_come_is_unreachable() -> None:
+    """No answer is told as none."""
+
+    remote = FakeRemote()
+    remote.on("/connector/callback", breaks())
+
+    with pytest.raises(UnreachableError):
+        fetch_page(open_session(remote), URL)
+
+
+def test_a_name_resolves_to_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each address once, in the resolver's order, and in the record."""
+
+    addresses = ["192.0.2.7", "192.0.2.7", "2001:db8::7"]
+    found = [(2, 1, 6, "", (address, 443)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    session = open_session(FakeRemote())
+
+    assert resolve_name(session, HOST) == ("192.0.2.7", "2001:db8::7")
+
+    (exchange,) = session.exchanges()
+    assert (exchange.method, exchange.url) == ("DNS", HOST)
+    assert exchange.response == {"addresses": ["192.0.2.7", "2001:db8::7"], "overridden": False}
+
+
+@pytest.mark.parametrize(
+    "failure", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")]
+)
+def test_a_name_that_does_not_resolve_is_told(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """The operator is told to look at the spelling, and the record keeps the attempt."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    session = open_session(FakeRemote())
+
+    with pytest.raises(UnreachableError, match="does not resolve") as caught:
+        resolve_name(session, HOST)
+
+    assert "spelling" in caught.value.diagnostics()
+    assert "does not resolve" in session.exchanges()[0].error
+
+
+def test_an_overridden_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the address is given, the record says that it was given."""
+
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    session = open_session(FakeRemote(), connect_to={f"{HOST}:443": "127.0.0.1:8443"})
+
+    assert resolve_name(session, HOST) == ("127.0.0.1:8443",)
+    assert session.exchanges()[0].response["overridden"] is True
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+def test_redirects_are_followed_up_to_the_host_that_is_not_asked(remote: FakeRemote) -> None:
+    """The address at Facebook is read from the redirect; Facebook itself hears nothing."""
+
+    dialog = "https://www.facebook.com/v26.0/dialog/oauth?client_id=1&state=s"
+    remote.on("/start", says("", 302, {"location": "/next?token=single-use"}))
+    remote.on("/next", says("", 303, {"location": dialog}))
+    session = open_session(remote)
+
+    url, answer = follow_to_host(session, f"https://{HOST}/start", "www.facebook.com")
+
+    assert (url, answer.status) == (dialog, 303)
+    assert remote.paths == ["/start", "/next"]
+    assert f"token={MASK}" in session.exchanges()[1].url
+
+
+def test_cookies_are_carried_along_the_trail(remote: FakeRemote) -> None:
+    """Cyclr may need on the next page what it set on this one; nothing is kept afterwards."""
+
+    cookies = [("set-cookie", "sid=1; Path=/; HttpOnly"), ("set-cookie", "lang=en; Secure")]
+    remote.on("/start", says("", 302, [("location", "/next"), *cookies]))  # type: ignore[arg-type]
+    remote.on("/next", says("done"))
+    session = open_session(remote)
+
+    follow_to_host(session, f"https://{HOST}/start", "www.facebook.com")
+    follow_to_host(session, f"https://{HOST}/next", "www.facebook.com")
+
+    assert "cookie" not in remote.requests[0].headers
+    assert remote.requests[1].headers["cookie"] == "sid=1; lang=en"
+    assert "cookie" not in remote.requests[2].headers
+    assert "sid=1" not in repr(session.exchanges())
+
+
+def test_a_trail_that_ends_elsewhere_returns_where_it_ended(remote: FakeRemote) -> None:
+    """A page instead of a redirect ends the trail, and its answer is returned."""
+
+    remote.on("/start", says("403 – Forbidden: Access is denied.", 403))
+
+    url, answer = follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
+
+    assert (url, answer.status) == ("", 403)
+
+
+def test_a_trail_in_a_circle_ends(remote: FakeRemote) -> None:
+    """Nobody is led around for ever."""
+
+    remote.on("/start", says("", 302, {"location": "/start"}))
+
+    url, answer = follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
+
+    assert (url, answer.status) == ("", 302)
+    assert len(remote.requests) == 6
+
+
+@pytest.mark.parametrize("fault", [breaks(), says("busy", 503)])
+def test_a_single_use_address_is_asked_once(remote: FakeRemote, fault: object) -> None:
+    """The first address may hold a single-use token: nothing on the trail is repeated."""
+
+    remote.on("/start", fault)  # type: ignore[arg-type]
+    with suppress(UnreachableError):
+        follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
+
+    assert len(remote.requests) == 1

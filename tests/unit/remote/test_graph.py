@@ -1,0 +1,242 @@
+"""Graph is asked in one version, with the token in a header, and errors go by their codes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import date
+from typing import Any
+
+import httpx
+import pytest
+
+from runbook_lib.errors import (
+    GraphAPIError,
+    ThrottledError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from runbook_lib.redaction import Secret
+from runbook_lib.remote.graph import DEFAULT_VERSION, VERSION_ENDS, Graph, appsecret_proof
+from runbook_lib.remote.transport import Session
+from tests.unit.bodies import (
+    APP_LIMIT,
+    APP_SECRET,
+    APPLICATION,
+    EXPIRED_TOKEN,
+    LEAD_LIMIT,
+    NEEDS_TOKEN,
+    TRANSIENT,
+    UNKNOWN_FAULT,
+    USER_TOKEN,
+    graph_error,
+    rows,
+)
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+
+TOKEN = Secret(USER_TOKEN)
+PATH = "/v26.0/me"
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+@pytest.fixture
+def session(remote: FakeRemote) -> Session:
+    return open_session(remote)
+
+
+@pytest.fixture
+def graph(session: Session) -> Graph:
+    return Graph(session, base_url="https://graph.example/", version="v26.0")
+
+
+def test_a_node_is_read_in_the_pinned_version(
+    remote: FakeRemote, session: Session, graph: Graph
+) -> None:
+    """The version is in the path, the token in a header, and neither URL nor record shows it."""
+
+    remote.on("/v26.0/me/accounts", says(APPLICATION))
+
+    assert graph.get("/me/accounts/", TOKEN, fields="id,name", limit="5") == APPLICATION
+
+    (request,) = remote.requests
+    assert str(request.url) == "https://graph.example/v26.0/me/accounts?fields=id,name&limit=5"
+    assert request.headers["authorization"] == f"Bearer {USER_TOKEN}"
+    assert USER_TOKEN not in repr(session.exchanges())
+
+
+def test_the_token_endpoint_is_in_the_same_version(graph: Graph) -> None:
+    """Tokens are asked for in the version in which everything is read."""
+
+    assert graph.token_endpoint == "https://graph.example/v26.0/oauth/access_token"
+
+
+def test_a_users_call_is_signed(remote: FakeRemote, session: Session) -> None:
+    """With the app secret at hand each call carries `appsecret_proof`, masked in the record."""
+
+    remote.on(PATH, says({"id": "1"}))
+    graph = Graph(
+        session, base_url="https://graph.example", version="v26.0", app_secret=Secret(APP_SECRET)
+    )
+    proof = hmac.new(APP_SECRET.encode(), USER_TOKEN.encode(), hashlib.sha256).hexdigest()
+
+    graph.get("me", TOKEN)
+
+    assert fields(remote.requests[0])["appsecret_proof"] == proof
+    assert appsecret_proof(Secret(APP_SECRET), TOKEN) == proof
+    assert proof not in repr(session.exchanges())
+
+
+def test_an_apps_call_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
+    """Without the secret there is no proof."""
+
+    remote.on(PATH, says({"id": "1"}))
+    graph.get("me", TOKEN)
+
+    assert "appsecret_proof" not in fields(remote.requests[0])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "subcode"),
+    [
+        (NEEDS_TOKEN, 400, 2500, None),
+        (EXPIRED_TOKEN, 400, 190, 463),
+        (
+            graph_error("(#10) Application does not have permission for this action", 10),
+            403,
+            10,
+            None,
+        ),
+        (UNKNOWN_FAULT, 500, 1, None),
+        (EXPIRED_TOKEN, 200, 190, 463),
+    ],
+)
+def test_an_error_object_is_raised_with_its_fields(
+    remote: FakeRemote, graph: Graph, body: Any, status: int, code: int, subcode: int | None
+) -> None:
+    """Whatever the HTTP status, an error object is an error, with code, subcode and trace id."""
+
+    remote.on(PATH, says(body, status))
+
+    with pytest.raises(GraphAPIError) as caught:
+        graph.get("me", TOKEN)
+
+    error = caught.value
+    assert str(error) == body["error"]["message"]
+    assert (error.status, error.code, error.error_subcode) == (status, code, subcode)
+    assert error.trace_id == "F0n/KYH+Z5K"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        APP_LIMIT,
+        LEAD_LIMIT,
+        graph_error("(#17) User request limit reached", 17),
+        graph_error("(#32) Page request limit reached", 32),
+        graph_error("(#341) Application limit reached", 341),
+        graph_error("(#613) Calls to this api have exceeded the rate limit.", 613),
+        graph_error("There have been too many calls to this ad-account.", 80004),
+        graph_error("There have been too many calls.", 80014),
+    ],
+)
+def test_a_reached_limit_is_told_apart(remote: FakeRemote, graph: Graph, body: Any) -> None:
+    """A limit says nothing about the step: it asks to wait, and is not tried again at once."""
+
+    remote.on(PATH, says(body, 400))
+
+    with pytest.raises(ThrottledError) as caught:
+        graph.get("me", TOKEN)
+
+    assert body["error"]["message"] in str(caught.value)
+    assert len(remote.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [says(TRANSIENT, 400), says(graph_error("Service unavailable", 2), 400), says('{"id":', 200)],
+)
+def test_a_passing_fault_is_survived(remote: FakeRemote, graph: Graph, fault: Any) -> None:
+    """What Graph calls transient, and what is cut off on the way, is asked again."""
+
+    remote.on(PATH, fault, says({"id": "1"}))
+
+    assert graph.get("me", TOKEN) == {"id": "1"}
+
+
+def test_code_one_is_not_taken_for_passing(remote: FakeRemote, graph: Graph) -> None:
+    """A wrong secret has code 1 too, so the number alone is no reason to repeat."""
+
+    remote.on(PATH, says(graph_error("Error validating client secret.", 1), 400))
+
+    with pytest.raises(GraphAPIError):
+        graph.get("me", TOKEN)
+
+    assert len(remote.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("<html>", 200), ('{"id":', 200), ([], 200), ("null", 200), ({}, 500), ({"a": 1}, 404)],
+)
+def test_anything_else_is_no_answer(
+    remote: FakeRemote, graph: Graph, body: Any, status: int
+) -> None:
+    """A page that stands in for Graph, or half a body, proves nothing."""
+
+    remote.on(PATH, says(body, status))
+
+    with pytest.raises(UnexpectedAnswerError):
+        graph.get("me", TOKEN)
+
+
+def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
+    """A broken connection is told as one."""
+
+    remote.on(PATH, breaks(httpx.ConnectTimeout))
+
+    with pytest.raises(UnreachableError):
+        graph.get("me", TOKEN)
+
+
+def test_an_edges_rows_are_returned(remote: FakeRemote, graph: Graph) -> None:
+    """The first page's rows come as they are."""
+
+    remote.on(PATH, says(rows({"id": "1"}, {"id": "2"})), says(rows()))
+
+    assert graph.rows("me", TOKEN, limit="2") == [{"id": "1"}, {"id": "2"}]
+    assert graph.rows("me", TOKEN) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {}}, {"data": [1]}])
+def test_an_edge_without_rows_is_no_answer(remote: FakeRemote, graph: Graph, body: Any) -> None:
+    """What is not a list of objects is not taken for an empty one."""
+
+    remote.on(PATH, says(body))
+
+    with pytest.raises(UnexpectedAnswerError, match="list of rows"):
+        graph.rows("me", TOKEN)
+
+
+def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph: Graph) -> None:
+    """Graph serves another version silently; its headers give it away, for the last call only."""
+
+    warning = "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
+    headers = {"facebook-api-version": "v27.0", "X-Ad-Api-Version-Warning": warning}
+    remote.on(PATH, says({}, headers=headers), says({}))
+
+    graph.get("me", TOKEN)
+    assert (graph.served_version, graph.upgrade_warning) == ("v27.0", warning)
+    graph.get("me", TOKEN)
+    assert (graph.served_version, graph.upgrade_warning) == ("", "")
+
+
+def test_the_default_version_has_not_ended() -> None:
+    """The runbook is pinned to a version that its own table knows and that has no end."""
+
+    assert DEFAULT_VERSION == "v26.0"
+    assert VERSION_ENDS[DEFAULT_VERSION] is None
+    assert VERSION_ENDS["v24.0"] == date(2028, 2, 18)

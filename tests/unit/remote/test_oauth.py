@@ -1,0 +1,226 @@
+"""The token endpoint as Facebook speaks it: issued, refused, unreachable, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.redaction import MASK, Redactor, Secret
+from runbook_lib.remote.oauth import (
+    AccessToken,
+    request_token_by_client_credentials,
+    request_token_by_code,
+)
+from runbook_lib.remote.transport import Session
+from tests.unit.bodies import (
+    APP_ID,
+    APP_SECRET,
+    APP_TOKEN,
+    APP_TOKEN_ISSUED,
+    BAD_CODE,
+    BAD_SECRET,
+    EXPIRED_CODE,
+    OTHER_REDIRECT,
+    REDIRECT_REFUSED,
+    UNKNOWN_APP,
+)
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+
+ENDPOINT = "https://graph.example/v26.0/oauth/access_token"
+PATH = "/v26.0/oauth/access_token"
+REDIRECT_URI = "https://acme-h.cyclr.com/connector/callback"
+
+
+def by_credentials(session: Session) -> AccessToken:
+    return request_token_by_client_credentials(
+        session, ENDPOINT, client_id=APP_ID, client_secret=Secret(APP_SECRET)
+    )
+
+
+def by_code(session: Session) -> AccessToken:
+    return request_token_by_code(
+        session,
+        ENDPOINT,
+        client_id=APP_ID,
+        client_secret=Secret(APP_SECRET),
+        redirect_uri=REDIRECT_URI,
+        code="AQDcode",
+    )
+
+
+both = pytest.mark.parametrize("request_token", [by_credentials, by_code])
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+@pytest.fixture
+def session(remote: FakeRemote) -> Session:
+    return open_session(remote, Redactor([Secret(APP_SECRET)]))
+
+
+@both
+def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
+    remote: FakeRemote, session: Session, request_token: Callable[[Session], AccessToken]
+) -> None:
+    """The token is returned, and no record or log shows it."""
+
+    remote.on(PATH, says({"access_token": "opaque-user-token", "token_type": "bearer"}))
+
+    token = request_token(session)
+
+    assert token.value.reveal() == "opaque-user-token"
+    assert (token.token_type, token.expires_in) == ("bearer", None)
+    assert session.redactor.redact("x opaque-user-token") == f"x {MASK}"
+    assert "opaque-user-token" not in repr(session.exchanges())
+
+
+def test_how_long_a_token_lives_is_kept_where_it_is_told(
+    remote: FakeRemote, session: Session
+) -> None:
+    """`expires_in` is in seconds, and sometimes absent."""
+
+    remote.on(PATH, says({"access_token": "t" * 9, "token_type": "bearer", "expires_in": 5107587}))
+
+    assert by_code(session).expires_in == 5107587
+
+
+def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Session) -> None:
+    """No URL holds the secret (RFC 6749 §2.3.1), and the grant type is the RFC's."""
+
+    remote.on(PATH, says(APP_TOKEN_ISSUED))
+
+    assert by_credentials(session).value.reveal() == APP_TOKEN
+
+    (request,) = remote.requests
+    assert (request.method, request.url.query) == ("POST", b"")
+    assert fields(request) == {
+        "grant_type": "client_credentials",
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+    }
+    assert APP_SECRET not in repr(session.exchanges())
+
+
+def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: Session) -> None:
+    """The code goes with the redirect URI of its dialog (RFC 6749 §4.1.3)."""
+
+    remote.on(PATH, says(APP_TOKEN_ISSUED))
+
+    by_code(session)
+
+    assert fields(remote.requests[0]) == {
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+        "redirect_uri": REDIRECT_URI,
+        "code": "AQDcode",
+    }
+    assert session.exchanges()[0].request["code"] == MASK
+
+
+@both
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (BAD_SECRET, 1),
+        (UNKNOWN_APP, 101),
+        (BAD_CODE, 100),
+        (EXPIRED_CODE, 100),
+        (OTHER_REDIRECT, 100),
+        (REDIRECT_REFUSED, 191),
+    ],
+)
+def test_a_refusal_keeps_graphs_own_error_fields(
+    remote: FakeRemote,
+    session: Session,
+    request_token: Callable[[Session], AccessToken],
+    body: dict[str, dict[str, str]],
+    code: int,
+) -> None:
+    """Message, code, status and trace id are Facebook's, to be quoted to its support."""
+
+    remote.on(PATH, says(body, 400))
+
+    with pytest.raises(TokenRequestError) as caught:
+        request_token(session)
+
+    assert str(caught.value) == body["error"]["message"]
+    assert (caught.value.status, caught.value.code) == (400, code)
+    assert caught.value.trace_id == "F0n/KYH+Z5K"
+    assert len(remote.requests) == 1
+
+
+def test_the_rfcs_error_form_is_understood_too(remote: FakeRemote, session: Session) -> None:
+    """RFC 6749 §5.2's `error` and `error_description` are a refusal with words."""
+
+    remote.on(
+        PATH,
+        says({"error": "invalid_client", "error_description": "Unknown client."}, 401),
+        says({"error": "invalid_grant"}, 400),
+        says({"error": "invalid_grant"}, 200),
+    )
+
+    for said in ("Unknown client.", "invalid_grant", "invalid_grant"):
+        with pytest.raises(TokenRequestError) as caught:
+            by_code(session)
+        assert str(caught.value) == said
+        assert caught.value.code is None
+
+
+@both
+@pytest.mark.parametrize("body", [[], {}, "null"])
+def test_an_error_status_without_an_error_is_a_refusal(
+    remote: FakeRemote,
+    session: Session,
+    request_token: Callable[[Session], AccessToken],
+    body: object,
+) -> None:
+    """An error status alone is a refusal that names the status."""
+
+    remote.on(PATH, says(body, 403))
+
+    with pytest.raises(TokenRequestError, match="answered 403"):
+        request_token(session)
+
+
+@both
+@pytest.mark.parametrize(
+    "body", ["<html>", '{"access_token":', {}, {"access_token": ""}, {"access_token": 7}]
+)
+def test_an_answer_without_a_token_is_no_token(
+    remote: FakeRemote,
+    session: Session,
+    request_token: Callable[[Session], AccessToken],
+    body: object,
+) -> None:
+    """What is not JSON, or lacks the token, is never taken for success."""
+
+    remote.on(PATH, says(body))
+
+    with pytest.raises(UnexpectedAnswerError):
+        request_token(session)
+
+
+def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session) -> None:
+    """Asking for an app token again is harmless, so a passing fault is survived."""
+
+    remote.on(PATH, breaks(), says("busy", 503), says(APP_TOKEN_ISSUED))
+
+    assert by_credentials(session).value.reveal() == APP_TOKEN
+    assert len(remote.requests) == 3
+
+
+def test_a_code_is_never_sent_twice(remote: FakeRemote, session: Session) -> None:
+    """An authorization code is single use: a broken connection is reported, not repeated."""
+
+    remote.on(PATH, breaks(httpx.ReadTimeout))
+
+    with pytest.raises(UnreachableError):
+        by_code(session)
+
+    assert len(remote.requests) == 1

@@ -1,0 +1,601 @@
+"""Every request is bounded, recorded without secrets, and repeated only where that is safe."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.procedure import Exchange
+from runbook_lib.redaction import MASK, Redactor, Secret
+from runbook_lib.remote.transport import Answer, Request, Session, Transport
+from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
+from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+
+URL = "https://graph.example/v26.0/me"
+PATH = "/v26.0/me"
+GET = Request(method="GET", url=URL)
+POST = Request(method="POST", url=URL, form={"a": "1"})
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Read the clock."""
+        return self.now
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def session(remote: FakeRemote, slept: list[float], clock: Clock) -> Session:
+    return open_session(remote, sleep=slept.append, clock=clock)
+
+
+def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
+    """An error status is an answer; what it means is decided by whoever asked."""
+
+    remote.on(PATH, says(BAD_SECRET, 400))
+
+    answer = session.send(GET)
+
+    assert (answer.status, answer.document()) == (400, BAD_SECRET)
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert len(remote.requests) == 1
+
+
+@pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000])
+def test_what_is_not_json_is_an_error_in_words(text: str) -> None:
+    """A proxy's page or a truncated body is not taken for an answer."""
+
+    answer = Answer(URL, 200, httpx.Headers(), text)
+
+    with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
+        answer.document()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        says("busy", 500),
+        says("busy", 502),
+        says("busy", 503),
+        says("busy", 504),
+        breaks(httpx.ConnectError),
+        breaks(httpx.ReadTimeout),
+        breaks(httpx.RemoteProtocolError),
+        says("not gzip", 200, {"content-encoding": "gzip"}),
+    ],
+)
+def test_a_get_is_repeated_after_a_passing_fault(
+    remote: FakeRemote, session: Session, slept: list[float], fault: Any
+) -> None:
+    """A server error or a broken connection is given two more chances, and both are recorded."""
+
+    remote.on(PATH, fault, fault, says({"id": "1"}))
+
+    assert session.send(GET).document() == {"id": "1"}
+    assert len(remote.requests) == 3
+    assert len(slept) == 2
+    assert [exchange.status == 200 for exchange in session.exchanges()][-1]
+    assert len(session.exchanges()) == 3
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429])
+def test_a_plain_answer_is_not_repeated(
+    remote: FakeRemote, session: Session, slept: list[float], status: int
+) -> None:
+    """What the server decided is asked once."""
+
+    remote.on(PATH, says({}, status))
+
+    assert session.send(GET).status == status
+    assert (len(remote.requests), slept) == (1, [])
+
+
+def test_after_three_attempts_the_last_answer_counts(
+    remote: FakeRemote, session: Session, slept: list[float]
+) -> None:
+    """Patience ends; a server that keeps failing has answered."""
+
+    remote.on(PATH, says("busy", 503))
+
+    assert session.send(GET).status == 503
+    assert (len(remote.requests), len(slept)) == (3, 2)
+
+
+@pytest.mark.parametrize("fault", [says("busy", 503), breaks(httpx.ReadTimeout)])
+def test_what_may_have_happened_is_not_repeated(
+    remote: FakeRemote, session: Session, slept: list[float], fault: Any
+) -> None:
+    """A POST may have had its effect: it is sent once."""
+
+    remote.on(PATH, fault)
+    try:
+        assert session.send(POST).status == 503
+    except UnreachableError:
+        assert session.exchanges()[0].error
+
+    assert (len(remote.requests), slept) == (1, [])
+
+
+def test_the_caller_says_what_else_is_safe(remote: FakeRemote, session: Session) -> None:
+    """A token request may be repeated though it is a POST; a single-use link must not."""
+
+    remote.on(PATH, says("busy", 503))
+
+    session.send(POST, is_repeatable=True)
+    assert len(remote.requests) == 3
+    session.send(GET, is_repeatable=False)
+    assert len(remote.requests) == 4
+
+
+def test_the_pause_doubles_and_never_stands_still(remote: FakeRemote, slept: list[float]) -> None:
+    """Waits grow and spread: many tenants do not come back at the same moment."""
+
+    remote.on(PATH, says("busy", 503))
+    for _ in range(40):
+        open_session(remote, sleep=slept.append).send(GET)
+
+    first, second = slept[::2], slept[1::2]
+    assert all(0.25 <= pause <= 0.5 for pause in first)
+    assert all(0.5 <= pause <= 1.0 for pause in second)
+    assert len(set(first)) > 30
+
+
+def test_a_transient_answer_is_repeated_where_the_caller_knows_it(
+    remote: FakeRemote, session: Session
+) -> None:
+    """The client of an API tells what its passing errors look like."""
+
+    remote.on(PATH, says(TRANSIENT, 400), says({"id": "1"}))
+
+    answer = session.send(GET, is_transient=lambda answer: answer.status == 400)
+
+    assert answer.document() == {"id": "1"}
+
+
+def test_a_host_that_gave_no_answer_is_left_alone_for_a_while(
+    remote: FakeRemote, session: Session, clock: Clock
+) -> None:
+    """Later checks do not each wait for a host that is down; after a while it is asked again."""
+
+    remote.on(PATH, breaks(), breaks(), breaks(), says({}))
+    remote.on("/other", says({}))
+
+    with pytest.raises(UnreachableError) as first:
+        session.send(GET)
+    with pytest.raises(UnreachableError) as second:
+        session.transport.session().send(GET)
+
+    assert str(second.value) == str(first.value)
+    assert len(remote.requests) == 3
+    assert session.send(Request(method="GET", url="https://other.example/other")).status == 200
+    clock.now += 31
+    assert session.send(GET).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (breaks(httpx.ConnectTimeout), "no connection within 5 s"),
+        (breaks(httpx.ReadTimeout), "no answer within 15 s"),
+        (breaks(httpx.PoolTimeout), "no answer within 15 s"),
+        (breaks(httpx.ConnectError, "[Errno -2] Name or service not known"), "does not resolve"),
+        (
+            breaks(httpx.ConnectError, "[Errno -3] Temporary failure in name resolution"),
+            "does not resolve",
+        ),
+        (breaks(httpx.ConnectError, "[Errno 111] Connection refused"), "Connection refused"),
+        (
+            breaks(
+                httpx.ConnectError,
+                "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "
+                "issuer certificate",
+            ),
+            "its TLS certificate is not trusted",
+        ),
+        (breaks(httpx.ReadError), "the connection broke off (ReadError)"),
+    ],
+)
+def test_no_answer_is_told_in_plain_words(
+    remote: FakeRemote, session: Session, error: Any, said: str
+) -> None:
+    """The operator reads which host it was and why, and the record keeps it."""
+
+    remote.on(PATH, error)
+
+    with pytest.raises(UnreachableError) as caught:
+        session.send(POST)
+
+    assert str(caught.value).startswith("graph.example could not be reached: ")
+    assert said in str(caught.value)
+    assert session.exchanges()[0].error == str(caught.value)
+    assert session.exchanges()[0].status is None
+
+
+USED_UP = [
+    ("x-app-usage", {"call_count": 96, "total_cputime": 0, "total_time": 2}, 3600),
+    ("x-app-usage", {"call_count": 0, "total_cputime": 95, "total_time": 2}, 3600),
+    ("x-app-usage", {"call_count": 0, "total_cputime": 0, "total_time": 130}, 3600),
+    (
+        "x-ad-account-usage",
+        {"acc_id_util_pct": 99.5, "reset_time_duration": 120, "ads_api_access_tier": "x"},
+        120,
+    ),
+    (
+        "x-business-use-case-usage",
+        {
+            "112130216863063": [
+                {
+                    "type": "pages",
+                    "call_count": 100,
+                    "total_cputime": 1,
+                    "total_time": 1,
+                    "estimated_time_to_regain_access": 5,
+                }
+            ]
+        },
+        300,
+    ),
+    (
+        "x-business-use-case-usage",
+        {
+            "1": [{"type": "pages", "call_count": 1, "estimated_time_to_regain_access": 0}],
+            "2": [
+                {"type": "leadgen", "call_count": 1, "estimated_time_to_regain_access": 0},
+                {"type": "ads_management", "call_count": 2, "estimated_time_to_regain_access": 1},
+            ],
+        },
+        60,
+    ),
+]
+
+
+@pytest.mark.parametrize(("header", "usage", "seconds"), USED_UP)
+def test_a_used_up_limit_keeps_the_host_in_peace(
+    remote: FakeRemote,
+    session: Session,
+    clock: Clock,
+    header: str,
+    usage: dict[str, Any],
+    seconds: int,
+) -> None:
+    """The answer still counts; nothing more is sent until the time that the header names."""
+
+    remote.on(PATH, says({"id": "1"}, headers={header: json.dumps(usage)}), says({"id": "2"}))
+
+    assert session.send(GET).document() == {"id": "1"}
+    clock.now += seconds - 1
+    with pytest.raises(ThrottledError) as caught:
+        session.send(GET)
+    assert header in str(caught.value)
+    assert f"about {max(1, round(seconds / 60))} min" in str(caught.value)
+    assert len(remote.requests) == 1
+    clock.now += 2
+    assert session.send(GET).document() == {"id": "2"}
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("x-app-usage", '{"call_count":13,"total_cputime":0,"total_time":2}'),
+        ("x-app-usage", '{"call_count":94,"total_cputime":94,"total_time":94}'),
+        ("x-ad-account-usage", '{"acc_id_util_pct":9.67,"reset_time_duration":3600}'),
+        (
+            "x-business-use-case-usage",
+            '{"1":[{"type":"pages","call_count":1,"estimated_time_to_regain_access":0}]}',
+        ),
+        ("x-app-usage", ""),
+        ("x-app-usage", "not json"),
+        ("x-app-usage", "[]"),
+        ("x-app-usage", '"full"'),
+        ("x-business-use-case-usage", '{"1":["x"]}'),
+    ],
+)
+def test_a_limit_with_room_left_stops_nothing(
+    remote: FakeRemote, session: Session, header: str, value: str
+) -> None:
+    """Usage below the limit, or a header that says nothing, is no reason to wait."""
+
+    remote.on(PATH, says({}, headers={header: value}))
+
+    session.send(GET)
+    session.send(GET)
+
+    assert len(remote.requests) == 2
+
+
+def test_a_throttled_host_is_not_asked_again_by_a_retry(
+    remote: FakeRemote, session: Session, slept: list[float]
+) -> None:
+    """A limit that shows in a failing answer ends the attempts at once."""
+
+    usage = json.dumps({"call_count": 100})
+    remote.on(PATH, says("busy", 503, {"x-app-usage": usage}))
+
+    with pytest.raises(ThrottledError):
+        session.send(GET)
+
+    assert len(remote.requests) == 1
+    assert session.exchanges()[-1].error
+
+
+def test_connect_to_leads_elsewhere_under_the_same_name(remote: FakeRemote) -> None:
+    """Another address is connected to; Host and SNI still name the host that was asked for."""
+
+    remote.on("/connector/callback", says("ok"))
+    session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
+
+    session.send(Request(method="GET", url="https://acme-h.cyclr.com/connector/callback?a=1"))
+
+    request = remote.requests[0]
+    assert str(request.url) == "https://127.0.0.1:8443/connector/callback?a=1"
+    assert request.headers["host"] == "acme-h.cyclr.com"
+    assert request.extensions["sni_hostname"] == "acme-h.cyclr.com"
+    assert session.exchanges()[0].url.startswith("https://acme-h.cyclr.com/")
+
+
+def test_connect_to_leaves_other_hosts_alone(remote: FakeRemote) -> None:
+    """Only the host and port that are named go elsewhere."""
+
+    remote.on(PATH, says("ok"))
+    session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
+
+    session.send(GET)
+    session.send(Request(method="GET", url="https://acme-h.cyclr.com:444" + PATH))
+
+    assert [request.url.host for request in remote.requests] == [
+        "graph.example",
+        "acme-h.cyclr.com",
+    ]
+
+
+def test_redirects_are_not_followed_and_cookies_not_kept(
+    remote: FakeRemote, session: Session
+) -> None:
+    """Each request is exactly what the caller made; no session grows behind its back."""
+
+    remote.on(PATH, says("", 302, {"location": "https://x.example/", "set-cookie": "sid=1"}))
+
+    assert session.send(GET).status == 302
+    session.send(GET)
+
+    assert len(remote.requests) == 2
+    assert "cookie" not in remote.requests[1].headers
+
+
+def only(session: Session) -> Exchange:
+    (exchange,) = session.exchanges()
+    return exchange
+
+
+def test_an_exchange_is_recorded_whole(remote: FakeRemote, session: Session) -> None:
+    """Method, address, what was sent, status, the telling headers and the body are kept."""
+
+    remote.on(
+        PATH,
+        says({"id": "1"}, headers={"facebook-api-version": "v26.0", "x-fb-debug": "xdaMt4RW"}),
+    )
+
+    session.send(Request(method="POST", url=URL, document={"Name": "x"}))
+
+    exchange = only(session)
+    assert (exchange.method, exchange.url, exchange.status) == ("POST", URL, 200)
+    assert (exchange.request, exchange.response) == ({"Name": "x"}, {"id": "1"})
+    assert exchange.headers == {
+        "content-type": "application/json; charset=UTF-8",
+        "facebook-api-version": "v26.0",
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", exchange.sent_on)
+    assert exchange.elapsed >= 0
+    assert json.loads(remote.requests[0].content) == {"Name": "x"}
+
+
+def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
+    """Known secrets go by value, everything with a credential's name goes by its name."""
+
+    known = Secret("known-secret/value")
+    session = open_session(remote, Redactor([known]))
+    remote.on(
+        "/a",
+        says(
+            {"AuthValue": "never-seen-1", "text": f"x {known.reveal()}"},
+            headers={
+                "location": "https://x.example/cb?code=never-seen-2&state=s",
+                "www-authenticate": f'OAuth "Facebook Platform" "{known.reveal()}"',
+            },
+        ),
+    )
+
+    session.send(
+        Request(
+            method="POST",
+            url="https://x.example/a?input_token=never-seen-3&b=known-secret%2Fvalue&fields=id",
+            headers={"authorization": "Bearer never-seen-4"},
+            form={"client_secret": "never-seen-5", "client_id": "1"},
+        )
+    )
+
+    exchange = only(session)
+    text = repr(exchange)
+    assert "never-seen" not in text
+    assert "known-secret" not in text
+    assert exchange.url == f"https://x.example/a?input_token={MASK}&b={MASK}&fields=id"
+    assert exchange.request == {"client_secret": MASK, "client_id": "1"}
+    assert exchange.headers["location"] == f"https://x.example/cb?code={MASK}&state=s"
+    assert b"never-seen-5" in remote.requests[0].content
+
+
+def test_a_token_that_is_learned_later_is_masked_in_earlier_exchanges(
+    remote: FakeRemote, session: Session
+) -> None:
+    """The answer that issues a token is recorded after the token is known."""
+
+    remote.on(PATH, says('issued: "fresh-token-1"'))
+    session.send(GET)
+    session.redactor.learn(Secret("fresh-token-1"))
+
+    assert only(session).response == f'issued: "{MASK}"'
+
+
+def test_what_looks_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Session) -> None:
+    """A token that a page shows is recognised by its shape, in JSON and in text."""
+
+    remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
+    session.send(GET)
+    session.send(GET)
+
+    text, document = session.exchanges()
+    assert text.response == f"<a href='?t={MASK}'>"
+    assert document.response == {"next": f"?t={MASK}"}
+
+
+@pytest.mark.parametrize("body", [["x" * 100] * 200, "y" * 20_000])
+def test_a_long_body_is_cut_and_says_so(remote: FakeRemote, session: Session, body: Any) -> None:
+    """The record stays readable, and tells how much it left out."""
+
+    remote.on(PATH, says(body))
+
+    answer = session.send(GET)
+
+    recorded = only(session).response
+    assert isinstance(recorded, str)
+    assert len(recorded) < 8_300
+    assert re.search(r"… \(2\d{4} characters in all\)$", recorded)
+    assert len(answer.text) >= 20_000
+
+
+def test_a_secret_at_the_cut_does_not_survive_in_half(remote: FakeRemote) -> None:
+    """A body is redacted before it is cut."""
+
+    secret = "abcdefghij" * 4
+    session = open_session(remote, Redactor([Secret(secret)]))
+    remote.on(PATH, says("." * 8_180 + secret + "." * 1000))
+
+    session.send(GET)
+
+    assert "abcde" not in only(session).response
+
+
+def test_a_short_body_is_kept_whole(remote: FakeRemote, session: Session) -> None:
+    """Up to the limit nothing is cut."""
+
+    remote.on(PATH, says("y" * 8_192))
+    session.send(GET)
+
+    assert only(session).response == "y" * 8_192
+
+
+@pytest.mark.parametrize("logger", ["httpx", "httpcore.http11", "httpcore.connection"])
+def test_log_lines_of_the_http_library_are_redacted(
+    remote: FakeRemote, caplog: pytest.LogCaptureFixture, logger: str
+) -> None:
+    """Even with debug logging on, no log line shows a secret."""
+
+    caplog.set_level(logging.DEBUG)
+    secret = Secret("log-canary-1")
+    open_session(remote, Redactor([secret]))
+
+    logging.getLogger(logger).info("HTTP Request: %s", "https://x/?token=log-canary-1")
+
+    assert "log-canary-1" not in caplog.text
+    assert f"https://x/?token={MASK}" in caplog.text
+
+
+def test_the_http_library_logs_no_url_with_a_secret(
+    remote: FakeRemote, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line that httpx writes for each request is redacted where it is written."""
+
+    caplog.set_level(logging.DEBUG)
+    remote.on(PATH, says("{}"))
+    session = open_session(remote, Redactor([Secret("url-canary-1")]))
+
+    session.send(Request(method="GET", url=f"{URL}?input_token=url-canary-1"))
+
+    assert "HTTP Request: GET" in caplog.text
+    assert "url-canary-1" not in caplog.text
+
+
+def test_notes_of_lower_layers_are_in_the_record(remote: FakeRemote, session: Session) -> None:
+    """Name resolution and TLS are part of what a check saw."""
+
+    note = Exchange(method="DNS", url="acme-h.cyclr.com", sent_on="", elapsed=0.0)
+    session.note(note)
+
+    assert session.exchanges() == (note,)
+
+
+def test_sessions_record_apart_but_share_connections(remote: FakeRemote) -> None:
+    """Each check's record holds its own requests only."""
+
+    remote.on(PATH, says("{}"))
+    transport = Transport(Redactor(), wire=remote)
+    one, other = transport.session(), transport.session()
+
+    one.send(GET)
+
+    assert len(one.exchanges()) == 1
+    assert other.exchanges() == ()
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[], str]]:
+    """Give the address of a real server on loopback that answers once."""
+    import http.server  # noqa: PLC0415
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.headers["user-agent"].encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.handle_request)
+        thread.start()
+        yield lambda: f"http://127.0.0.1:{running.server_port}/"
+        thread.join()
+
+
+def test_a_proxy_is_not_asked_for_loopback_addresses(
+    server: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in the environment does not stand between here and the sandbox."""
+
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    transport = Transport(Redactor())
+    try:
+        answer = transport.session().send(Request(method="GET", url=server()))
+    finally:
+        transport.close()
+
+    assert answer.text == "facebook-marketing-runbook"
