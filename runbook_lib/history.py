@@ -171,7 +171,7 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
                 attestation=attestation,
                 skip=skip,
                 obstacle=obstacle(step, states),
-                unchecked=_why_unchecked(entry, is_begun=step.id in begun),
+                unchecked=_why_unchecked(entry, step, is_begun=step.id in begun, run_id=run_id),
             ),
             findings=findings,
             attestation=attestation,
@@ -220,12 +220,14 @@ def _findings(entry: Entry | None) -> tuple[Finding, ...]:
     return tuple(finding_from_document(document) for document in entry.data["findings"])
 
 
-def _why_unchecked(entry: Entry | None, *, is_begun: bool) -> str:
+def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: str | None) -> str:
     if entry is not None:
         return str(entry.data.get("unchecked", ""))
-    return (
-        "The check was cut off before it could tell." if is_begun else "This run did not get here."
-    )
+    if is_begun:
+        return "The check was cut off before it could tell."
+    if run_id is not None:
+        return "This run did not get here."
+    return "Not checked yet." if step.checks else ""
 
 
 def _when(entries: Iterable[Entry], event: str) -> str:

@@ -205,7 +205,7 @@ def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
             reason=f"Cyclr sends users back to {sent.get('redirect_uri')}, but step 8 registers "
             f"{uri}. Register the one that Cyclr sends.",
         )
-    scope = sent.get("scope", "")
+    scope = ", ".join(sent.get("scope", "").replace(",", " ").split())
     return Finding(
         outcome=Outcome.VERIFIED,
         reason=f"Cyclr signs users in with Client ID {app_id}, sends them back to {uri} and asks "
@@ -215,7 +215,7 @@ def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
 
 
 def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
-    asked = scope.replace(",", " ").split()
+    asked = scope.split(", ")
     lacking = [name for name in context.names("permissions") if name not in asked]
     # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
     lacking = [name for name in lacking if name != "public_profile"]

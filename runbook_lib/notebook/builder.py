@@ -124,7 +124,8 @@ def _code(cell_id: str, text: str, *, tags: tuple[str, ...] = ()) -> dict[str, A
         "cell_type": "code",
         "execution_count": None,
         "id": cell_id,
-        "metadata": {"tags": list(tags)} if tags else {},
+        # JupyterLab folds the source away: a person reads the step, not its call.
+        "metadata": {"jupyter": {"source_hidden": True}, **({"tags": list(tags)} if tags else {})},
         "outputs": [],
         "source": text.splitlines(keepends=True),
     }

@@ -95,8 +95,9 @@ def header_bundle(
     title: str, *, tenant: str, run_id: str, mode: str, is_sandbox: bool
 ) -> dict[str, Any]:
     """Return the renderings of a notebook's header."""
-    where = "SANDBOX: practice, nothing of this is real" if is_sandbox else "PRODUCTION"
-    text = f"{title}\n{where} · tenant {tenant} · run {run_id} · {mode}"
+    where = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
+    mark = "SANDBOX: " if is_sandbox else ""
+    text = f"{title}\n{mark}{where} · tenant {tenant} · run {run_id} · {mode}"
     html = (
         f"<div style='padding:6px 0'><strong>{escape(title)}</strong><br>"
         f"{_SANDBOX if is_sandbox else ''}{escape(where)} · tenant <code>{escape(tenant)}</code> "

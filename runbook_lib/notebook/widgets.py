@@ -23,6 +23,7 @@ from runbook_lib.settings import typed
 
 __all__ = ["StepPanel"]
 
+_ORIGIN = "walkthrough"
 _WIDE = {"description_width": "170px"}
 
 
@@ -55,7 +56,10 @@ class StepPanel:
 
     def attest(self) -> None:
         """Write down that the named person says it is done."""
-        self._run.attest([Attestation(**self._words(), note=self._note.value.strip())])
+        by, at = self._who_and_when()
+        note = self._note.value.strip()
+        words = Attestation(step=self._step.id, by=by, at=at, note=note, origin=_ORIGIN)
+        self._run.attest([words])
 
     def skip(self) -> None:
         """Write down that the named person leaves the step out, and why."""
@@ -63,15 +67,16 @@ class StepPanel:
         if not reason:
             msg = "say why, in the field beside your name"
             raise ValueError(msg)
-        self._run.skip([Skip(**self._words(), reason=reason)])
+        by, at = self._who_and_when()
+        words = Skip(step=self._step.id, by=by, at=at, reason=reason, origin=_ORIGIN)
+        self._run.skip([words])
 
-    def _words(self) -> dict[str, str]:
+    def _who_and_when(self) -> tuple[str, str]:
         by = self._by.value.strip()
         if not by:
             msg = "write your name first: the record says who said so"
             raise ValueError(msg)
-        at = timestamp(self._run.clock())
-        return {"step": self._step.id, "by": by, "at": at, "origin": "walkthrough"}
+        return by, timestamp(self._run.clock())
 
     def _take_inputs(self) -> None:
         for item, field in self._fields.values():
