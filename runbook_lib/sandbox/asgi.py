@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request as FormRequest
 
 from runbook_lib.sandbox.faults import Fault, FaultKind
@@ -188,7 +188,7 @@ async def _multipart(headers: dict[str, str], body: bytes) -> list[tuple[str, st
                 (name, value if isinstance(value, str) else value.filename or "")
                 for name, value in form.multi_items()
             ]
-    except (HTTPException, ValueError, KeyError, LookupError):
+    except (MultiPartException, ValueError, LookupError):
         return []
 
 

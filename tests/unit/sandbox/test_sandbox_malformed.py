@@ -1,0 +1,308 @@
+"""Malformed requests at every route: never a 500, always the system's own error shape."""
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runbook_lib.sandbox.asgi import SiteApplication
+from runbook_lib.sandbox.control import Control
+from runbook_lib.sandbox.cyclr import CyclrApiSite
+from runbook_lib.sandbox.cyclr_api import ApiToken, accounts_router
+from runbook_lib.sandbox.cyclr_connect import ConnectSite
+from runbook_lib.sandbox.cyclr_console import CyclrConsoleSite, console_router
+from runbook_lib.sandbox.cyclr_installed import installed_router
+from runbook_lib.sandbox.facebook import GraphSite
+from runbook_lib.sandbox.facebook_www import FacebookSite, www_router
+from runbook_lib.sandbox.graph_nodes import CONNECTIONS
+from runbook_lib.sandbox.scenarios import build_world
+from runbook_lib.sandbox.web import Reply, Site
+
+WORLD = build_world("approved", seed=11)
+WORLD.facebook.sessions.put("session", WORLD.facebook.person.id, keep=True)
+WORLD.cyclr.tokens.put("token", ApiToken("token", "c", "", WORLD.now() + 1e9), keep=True)
+ANSWERS = WORLD.answers
+INSTALLED = str(next(iter(WORLD.cyclr.account_connectors)))
+
+METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "BREW"])
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["", "0", "-1", "9" * 400, "²", "٣", "null", "[", "{", "%00", "\x00", "\ud7ff", "é", "a" * 3000]
+)
+KNOWN = st.sampled_from(
+    [*ANSWERS.values(), INSTALLED, WORLD.facebook.person.id, "me", "act_1", "https://[", "//x"]
+)
+VALUES = TEXTS | KNOWN
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | VALUES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(VALUES, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+class Answer:
+    """What came back over ASGI."""
+
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        start, body = messages
+        self.status: int = start["status"]
+        self.body: bytes = body["body"]
+        headers = {name.lower(): value for name, value in start["headers"]}
+        self.kind = headers.get(b"content-type", b"").decode()
+        assert all(b"\r" not in value and b"\n" not in value for value in headers.values())
+
+
+def ask(
+    site: Site,
+    method: str,
+    path: str,
+    query: str = "",
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+) -> Answer:
+    """Send one request through the ASGI application of a site."""
+    application = SiteApplication(site, WORLD, Control(WORLD, dict), abort=lambda _client: None)
+    sent: list[dict[str, Any]] = []
+    known = {"host": "127.0.0.1:1", **(headers or {})}
+    raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in known.items()]
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode("ascii", "replace"),
+        "headers": raw,
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(application(scope, receive, send))
+    return Answer(sent)
+
+
+@st.composite
+def bodies(draw: st.DrawFn, names: list[str]) -> tuple[dict[str, str], bytes]:
+    """A body with its Content-Type, right or wrong."""
+    kind = draw(st.sampled_from(["form", "json", "multipart", "raw", "none"]))
+    pairs = draw(st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=4))
+    if kind == "form":
+        text = urlencode(pairs, errors="replace")
+        return {"content-type": "application/x-www-form-urlencoded"}, text.encode()
+    if kind == "json":
+        document = draw(JSON | st.just(pairs))
+        return {"content-type": "application/json"}, json.dumps(document).encode()
+    if kind == "multipart":
+        body = draw(st.binary(max_size=60)) or b"--x\r\n\r\n"
+        return {"content-type": "multipart/form-data; boundary=x"}, body
+    if kind == "raw":
+        mime = draw(st.sampled_from(["application/json", "text/plain", "multipart/form-data", "é"]))
+        return {"content-type": mime}, draw(st.binary(max_size=60))
+    return {}, b""
+
+
+@st.composite
+def queries(draw: st.DrawFn, names: list[str]) -> str:
+    """A query string of known and unknown names."""
+    pairs = draw(st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=5))
+    return urlencode(pairs, errors="replace") if draw(st.booleans()) else draw(TEXTS)
+
+
+@st.composite
+def paths(draw: st.DrawFn, templates: list[str]) -> str:
+    """A path of some route with its blanks filled in, or any other."""
+    template = draw(st.sampled_from(templates) | VALUES.map(lambda text: "/" + text))
+    while "{" in template and "}" in template.partition("{")[2]:
+        before, _, rest = template.partition("{")
+        template = before + draw(VALUES).replace("{", "") + rest.partition("}")[2]
+    return template
+
+
+THOROUGHLY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+GRAPH_PATHS = [
+    *("/v26.0/{x}", "/v26.0/{x}/{y}", "/{x}", "/v25.0/me/adaccounts", "/v99.0/{x}", "/", "//"),
+    *(f"/v26.0/{{x}}/{edge}" for edge in CONNECTIONS),
+    *("/v26.0/oauth/access_token", "/oauth/access_token", "/v26.0/debug_token", "/v26.0"),
+    *(f"/v26.0/{ANSWERS[name]}/{{x}}" for name in ("app_id", "page_id", "leadgen_form_id")),
+]
+GRAPH_NAMES = [
+    *("access_token", "fields", "limit", "after", "before", "ids", "id", "method", "batch"),
+    *("client_id", "client_secret", "grant_type", "redirect_uri", "code", "fb_exchange_token"),
+    *("input_token", "appsecret_proof", "status", "permission", "object", "callback_url"),
+    *("verify_token", "subscribed_fields", "include_headers"),
+]
+
+
+@THOROUGHLY
+@given(
+    METHODS,
+    paths(GRAPH_PATHS),
+    queries(GRAPH_NAMES),
+    bodies(GRAPH_NAMES),
+    st.sampled_from(["", "user_access_token", "page_access_token", "app"]),
+)
+def test_graph_never_fails(
+    method: str, path: str, query: str, body: tuple[dict[str, str], bytes], token: str
+) -> None:
+    """Every refusal is Graph's error object, with its keys in order."""
+    headers, content = body
+    if token:
+        value = ANSWERS.get(token) or f"{ANSWERS['app_id']}|{ANSWERS['app_secret']}"
+        headers = {**headers, "authorization": f"Bearer {value}"}
+    answer = ask(GraphSite(WORLD), method, path, query, headers, content)
+    assert answer.status < 500
+    if method in {"HEAD", "OPTIONS"}:
+        return
+    document = json.loads(answer.body)
+    assert answer.kind == "application/json; charset=UTF-8"
+    if answer.status != 200:
+        assert list(document) == ["error"]
+        keys = list(document["error"])
+        assert keys[:2] == ["message", "type"]
+        assert keys[-1] == "fbtrace_id"
+        assert isinstance(document["error"]["code"], int)
+
+
+@THOROUGHLY
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "method": VALUES | st.integers(),
+                "relative_url": VALUES | st.just("{result=a:$.data.*.id}"),
+                "body": VALUES | JSON,
+                "name": st.just("a") | JSON,
+                "omit_response_on_success": JSON,
+            },
+        )
+        | JSON,
+        max_size=4,
+    )
+)
+def test_batches_never_fail(requests: list[Any]) -> None:
+    """Whatever is in a batch, each answer is one of Graph's."""
+    form = {"batch": json.dumps(requests), "access_token": ANSWERS["user_access_token"]}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = ask(GraphSite(WORLD), "POST", "/v26.0/", "", headers, urlencode(form).encode())
+    document = json.loads(answer.body)
+    if answer.status == 200:
+        assert len(document) == len(requests)
+        for one in document:
+            assert one is None or json.loads(one["body"]) is not None
+    else:
+        assert document["error"]["message"]
+
+
+CYCLR_PATHS = sorted(
+    {template for _, template in (*accounts_router.templates(), *installed_router.templates())}
+    | {"/oauth/token", "/v1.0/{x}", f"/v1.0/account/connectors/{INSTALLED}/{{x}}"}
+)
+CYCLR_NAMES = [
+    *("grant_type", "client_id", "client_secret", "scope", "pageSize", "page", "query"),
+    *("Name", "Id", "Username", "Value", "Properties", "AuthValue", "Parameters", "Description"),
+]
+
+
+@THOROUGHLY
+@given(
+    METHODS,
+    paths(CYCLR_PATHS),
+    queries(CYCLR_NAMES),
+    bodies(CYCLR_NAMES),
+    st.sampled_from(["", "Bearer token", "Bearer x", "Basic é"]),
+    VALUES | st.just(ANSWERS["account_api_id"]),
+)
+def test_the_cyclr_api_never_fails(
+    method: str,
+    path: str,
+    query: str,
+    body: tuple[dict[str, str], bytes],
+    authorization: str,
+    account: str,
+) -> None:
+    """Every refusal is a Message, or the token endpoint's error."""
+    headers, content = body
+    headers = {**headers, "authorization": authorization, "x-cyclr-account": quote(account)}
+    answer = ask(CyclrApiSite(WORLD), method, path, query, headers, content)
+    assert answer.status < 500
+    if method == "HEAD" or answer.status == 200:
+        return
+    document = json.loads(answer.body)
+    if "error" not in document or not isinstance(document["error"], dict):
+        assert list(document) in (["Message"], ["error"])
+
+
+PAGE_PATHS = {
+    "facebook": [
+        *(template for _, template in www_router.templates()),
+        *("/v26.0/dialog/oauth", "/dialog/oauth", "/login", "/logout"),
+    ],
+    "console": [
+        *(template for _, template in console_router.templates()),
+        *("/login", "/api/connectors", "/api/connectors/{x}"),
+    ],
+    "connect": [
+        *("/connectorauth/updateaccountconnectoroauth", "/connectorauth/start"),
+        *("/connector/callback", "/oauth/token", "/{x}"),
+    ],
+}
+PAGE_NAMES = [
+    *("client_id", "redirect_uri", "state", "scope", "response_type", "auth_type", "config_id"),
+    *("email", "password", "decision", "choices", "grant", "next", "step", "type", "name"),
+    *("contact_email", "purpose", "app_domains", "website_url", "redirect_uris", "q", "notice"),
+    *("id", "token", "targetOrigin", "callbackMessage", "code", "error", "connector", "version"),
+]
+SITES: dict[str, Site] = {
+    "facebook": FacebookSite(WORLD),
+    "console": CyclrConsoleSite(WORLD),
+    "connect": ConnectSite(WORLD),
+}
+
+
+@pytest.mark.parametrize("name", list(SITES))
+@THOROUGHLY
+@given(data=st.data())
+def test_pages_never_fail(name: str, data: st.DataObject) -> None:
+    """Every page is the sandbox's own, whatever it is sent."""
+    method, path = data.draw(METHODS), data.draw(paths(PAGE_PATHS[name]))
+    query, (headers, content) = data.draw(queries(PAGE_NAMES)), data.draw(bodies(PAGE_NAMES))
+    cookie = data.draw(st.sampled_from(["", "sandbox_session=session", "=;é\x01", "a=" * 50]))
+    headers = {**headers, "cookie": cookie, "accept": "text/html"}
+    answer = ask(SITES[name], method, path, query, headers, content)
+    assert answer.status < 500
+    if answer.kind.startswith("text/html") and method != "HEAD":
+        assert b"<title>SANDBOX" in answer.body
+
+
+@THOROUGHLY
+@given(METHODS, st.sampled_from(["faults", "time", "review", "state", "x"]), JSON)
+def test_the_controls_never_fail(method: str, name: str, document: Any) -> None:
+    """A wrong control is refused and says why."""
+    body = json.dumps(document).encode()
+    answer = ask(GraphSite(WORLD), method, f"/_sandbox/{name}", "", {}, body)
+    assert answer.status < 500
+    WORLD.faults.active, WORLD.offset, WORLD.dialog_error = [], 0.0, None
+
+
+@pytest.mark.parametrize("name", [*SITES, "graph", "cyclr"])
+def test_a_request_that_is_too_large_is_refused(name: str) -> None:
+    """413 from each site, in its own shape."""
+    sites: dict[str, Site] = {"graph": GraphSite(WORLD), "cyclr": CyclrApiSite(WORLD), **SITES}
+    path = "/connector/callback" if name == "connect" else "/x"
+    answer = ask(sites[name], "POST", path, body=b"x" * (7 * 1024 * 1024))
+    assert answer.status == 413
+
+
+def test_a_reply_finds_its_headers() -> None:
+    """Letter case of a header's name does not count."""
+    reply = Reply(200, b"", (("Location", "x"),))
+    assert (reply.header("location"), reply.header("etag")) == ("x", "")
