@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 _HTTPS_PORT = 443
+_HIGHEST_PORT = 65_535
+_WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -43,7 +45,7 @@ def domain_name(text: str) -> str:
     """
     typed = text.strip()
     try:
-        parts = urlsplit(typed if "//" in typed else f"//{typed}")
+        parts = urlsplit(typed if _WHOLE_ADDRESS.match(typed) else f"//{typed}")
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ValueError("this is not a domain name; it looks like acme-h.cyclr.com") from None
@@ -103,34 +105,45 @@ def graph_version(text: str) -> str:
 def web_address(text: str) -> str:
     """Return the base address of a remote system, without a slash at its end."""
     typed = text.strip()
-    parts = urlsplit(typed)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(typed)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in ("http", "https") or port == 0:
         raise ValueError("this is not a web address; it begins with https://")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a base address holds no user name, password, query or fragment")
+    if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError("credentials go over https only; plain http is for loopback addresses")
     return typed.rstrip("/")
 
 
 def address(text: str) -> str:
     """Return `host:port`."""
-    host, _, port = text.strip().rpartition(":")
-    if not host or not port.isdigit():
+    typed = text.strip()
+    host, _, port = typed.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT
+    if not host or not is_port or "/" in host:
         raise ValueError("this is not an address; one looks like 127.0.0.1:8443")
-    return text.strip()
+    return typed
 
 
 def certificate_file(text: str) -> str:
     """Return the absolute path of a PEM file that holds at least one certificate."""
-    path = Path(text.strip()).expanduser()
     try:
+        path = Path(text.strip()).expanduser()
         ssl.create_default_context(cafile=path)
-    except (OSError, ssl.SSLError):
-        raise ValueError(f"{path} cannot be read as a PEM file of certificates") from None
+    except (OSError, ValueError, RuntimeError):
+        msg = f"{text.strip()!r} cannot be read as a PEM file of certificates"
+        raise ValueError(msg) from None
     return str(path.absolute())
 
 
 def _ascii(host: str) -> str:
-    if not host or _is_ip_address(host):
+    if not host:
+        raise ValueError("a name is needed here; it looks like acme-h.cyclr.com")
+    if _is_ip_address(host):
         raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
     try:
         name = idna.encode(host, uts46=True, std3_rules=True).decode()

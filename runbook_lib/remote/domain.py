@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from runbook_lib.errors import UnreachableError
+import httpx
+
+from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
 from runbook_lib.remote.transport import Answer, Request, Session
@@ -24,6 +26,7 @@ from runbook_lib.remote.transport import Answer, Request, Session
 __all__ = ["Certificate", "fetch_page", "follow_to_host", "read_certificate", "resolve_name"]
 
 _HTTPS = 443
+_PORTS = {"http": 80, "https": _HTTPS}
 _SECONDS = 5.0
 _MOST_HOPS = 6
 
@@ -111,27 +114,41 @@ def fetch_page(session: Session, url: str) -> Answer:
 
 def follow_to_host(session: Session, url: str, host: str) -> tuple[str, Answer]:
     """
-    Follow redirects from `url` until one leads to `host`, which is not asked.
+    Follow redirects from `url` until one leads to `host` (`name[:port]`), which is not asked.
 
     Returns that address, or an empty one with the answer at which the
-    trail ended. Cookies are kept along the way. Nothing is repeated: the
-    first address may hold a single-use token.
+    trail ended. Each host gets its own cookies back and no other's. Nothing
+    is repeated: the first address may hold a single-use token. Raises
+    `UnexpectedAnswerError` for a redirect to what is no web address.
     """
-    cookies: SimpleCookie = SimpleCookie()
+    cookies: dict[str, SimpleCookie] = {}
     for _ in range(_MOST_HOPS):
-        pairs = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+        jar = cookies.setdefault(_place(url), SimpleCookie())
+        pairs = "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
         headers = {"cookie": pairs} if pairs else {}
         request = Request(method="GET", url=url, headers=headers)
         answer = session.send(request, is_repeatable=False)
         for cookie in answer.headers.get_list("set-cookie"):
-            cookies.load(cookie)
+            jar.load(cookie)
         location = answer.headers.get("location", "")
         if not location:
             return "", answer
         url = urljoin(url, location)
-        if urlsplit(url).netloc == host:
+        if _place(url) == _place(f"https://{host}"):
             return url, answer
     return "", answer
+
+
+def _place(url: str) -> str:
+    """Return host and port in one spelling."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    if parts.scheme not in _PORTS or not parts.host:
+        msg = "A redirect leads to something that is no web address."
+        raise UnexpectedAnswerError(msg)
+    return f"{parts.host}:{parts.port or _PORTS[parts.scheme]}"
 
 
 def _certificate(peer: Mapping[str, Any]) -> Certificate:

@@ -42,6 +42,7 @@ _DOWN_SECONDS = 30.0
 _SERVER_ERRORS = (500, 502, 503, 504)
 # Airbyte's connector pauses above this share of a Graph limit, in percent.
 _USAGE_LIMIT = 95
+_SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 _LONGEST_BODY = 8_192
 # Icons, say: nothing that a check looks at.
 _EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
@@ -178,12 +179,8 @@ class Transport:
         """
         Send `request` once and return the answer, whatever its status.
 
-        Raises `UnreachableError` where none came, and whatever `silence` was
-        told for that host.
+        Raises `UnreachableError` where none came.
         """
-        silence = self._silences.get(request.host)
-        if silence is not None and self._clock() < silence.until:
-            raise silence.error
         try:
             response = self._client.send(self._built(request))
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -191,6 +188,12 @@ class Transport:
             raise UnreachableError(msg) from error
         self._heed_usage(request.host, response.headers)
         return Answer(request.url, response.status_code, response.headers, response.text)
+
+    def refuse_silenced(self, host: str) -> None:
+        """Raise what `silence` was told for `host`, while it holds."""
+        silence = self._silences.get(host)
+        if silence is not None and self._clock() < silence.until:
+            raise silence.error
 
     def silence(self, host: str, seconds: float, error: RemoteError) -> None:
         """Raise `error` instead of asking `host` for the next `seconds`."""
@@ -254,6 +257,7 @@ class Session:
         to three times when no answer, a server error or a transient error
         comes back. Raises `UnreachableError` or `ThrottledError`.
         """
+        self.transport.refuse_silenced(request.host)
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         last = _ATTEMPTS if may_repeat else 1
         for attempt in range(1, last):
@@ -311,7 +315,10 @@ def _pause(attempt: int) -> float:
 
 
 def _redacted_url(url: str, redactor: Redactor) -> str:
-    parts = httpx.URL(url)
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return redactor.redact(url)
     fields = redactor.redact_document(dict(parts.params))
     query = "&".join(f"{name}={value}" for name, value in fields.items())
     return redactor.redact(str(parts.copy_with(query=None))) + (f"?{query}" if query else "")
@@ -345,16 +352,17 @@ def _usage_pause(headers: httpx.Headers) -> tuple[float, str]:
     """
     for name in ("x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"):
         for usage in _usages(headers.get(name, "")):
-            regain = float(usage.get("estimated_time_to_regain_access", 0)) * 60
-            shares = [
-                float(value)
-                for key, value in usage.items()
-                if key in ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
-            ]
-            if regain or max(shares, default=0.0) >= _USAGE_LIMIT:
+            regain = _number(usage, "estimated_time_to_regain_access") * 60
+            share = max(_number(usage, key) for key in _SHARES)
+            if regain or share >= _USAGE_LIMIT:
                 # NOTE: app usage is counted over a rolling hour and names no end.
-                return regain or float(usage.get("reset_time_duration", 3600)), name
+                return regain or _number(usage, "reset_time_duration") or 3600.0, name
     return 0.0, ""
+
+
+def _number(usage: Mapping[str, Any], name: str) -> float:
+    value = usage.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _usages(header: str) -> list[dict[str, Any]]:
