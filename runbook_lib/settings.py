@@ -205,7 +205,7 @@ def _from_file(item: Input, path: Path) -> str:
     try:
         return path.expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         msg = f"{item.name} ({item.label}): the file {path} cannot be read: {reason}."
         raise SettingsError(msg) from None
 

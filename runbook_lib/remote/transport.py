@@ -257,15 +257,16 @@ class Session:
         to three times when no answer, a server error or a transient error
         comes back. Raises `UnreachableError` or `ThrottledError`.
         """
-        self.transport.refuse_silenced(request.host)
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         last = _ATTEMPTS if may_repeat else 1
         for attempt in range(1, last):
+            self.transport.refuse_silenced(request.host)
             with contextlib.suppress(UnreachableError):
                 answer = self._send_once(request)
                 if not (answer.status in _SERVER_ERRORS or is_transient(answer)):
                     return answer
             self.transport.sleep(_pause(attempt))
+        self.transport.refuse_silenced(request.host)
         try:
             return self._send_once(request)
         except UnreachableError as error:
