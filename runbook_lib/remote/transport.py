@@ -260,13 +260,13 @@ class Session:
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         last = _ATTEMPTS if may_repeat else 1
         for attempt in range(1, last):
-            self.transport.refuse_silenced(request.host)
+            self._refuse_silenced(request)
             with contextlib.suppress(UnreachableError):
                 answer = self._send_once(request)
                 if not (answer.status in _SERVER_ERRORS or is_transient(answer)):
                     return answer
             self.transport.sleep(_pause(attempt))
-        self.transport.refuse_silenced(request.host)
+        self._refuse_silenced(request)
         try:
             return self._send_once(request)
         except UnreachableError as error:
@@ -280,6 +280,14 @@ class Session:
     def exchanges(self) -> tuple[Exchange, ...]:
         """Return all that was sent so far, redacted with all that is known by now."""
         return (*self._notes, *(self._record(sent) for sent in self._sent))
+
+    def _refuse_silenced(self, request: Request) -> None:
+        """Raise, and put on record, that the host is not asked for now."""
+        try:
+            self.transport.refuse_silenced(request.host)
+        except RemoteError as error:
+            self._sent.append(_Sent(request, timestamp(utc_now()), error=f"not sent: {error}"))
+            raise
 
     def _send_once(self, request: Request) -> Answer:
         sent = _Sent(request, timestamp(utc_now()))
