@@ -31,6 +31,7 @@ from runbook_lib.errors import (
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
 from runbook_lib.redaction import RedactingFilter, Redactor
+from runbook_lib.remote.usage import usage_pause
 
 __all__ = ["Answer", "Request", "Session", "Transport"]
 
@@ -40,9 +41,6 @@ _BACKOFF_SECONDS = 0.25
 # Once a host could not be reached, others need not wait for it again so soon.
 _DOWN_SECONDS = 30.0
 _SERVER_ERRORS = (500, 502, 503, 504)
-# Airbyte's connector pauses above this share of a Graph limit, in percent.
-_USAGE_LIMIT = 95
-_SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 _LONGEST_BODY = 8_192
 # Icons, say: nothing that a check looks at.
 _EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
@@ -223,7 +221,7 @@ class Transport:
         )
 
     def _heed_usage(self, host: str, headers: httpx.Headers) -> None:
-        seconds, limit = _usage_pause(headers)
+        seconds, limit = usage_pause(headers)
         if seconds:
             minutes = max(1, round(seconds / 60))
             msg = f"{host} reports its {limit} as used up: wait about {minutes} min."
@@ -350,39 +348,6 @@ def _recorded_body(text: str, redactor: Redactor) -> Any:
     if len(shown) <= _LONGEST_BODY:
         return body
     return f"{shown[:_LONGEST_BODY]}… ({len(shown)} characters in all)"
-
-
-def _usage_pause(headers: httpx.Headers) -> tuple[float, str]:
-    """
-    Return how many seconds Graph's usage headers ask to wait, and which limit says so.
-
-    Values are percentages; `estimated_time_to_regain_access` is in minutes,
-    `reset_time_duration` in seconds (Graph API: Rate Limits).
-    """
-    for name in ("x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"):
-        for usage in _usages(headers.get(name, "")):
-            regain = _number(usage, "estimated_time_to_regain_access") * 60
-            share = max(_number(usage, key) for key in _SHARES)
-            if regain or share >= _USAGE_LIMIT:
-                # NOTE: app usage is counted over a rolling hour and names no end.
-                return regain or _number(usage, "reset_time_duration") or 3600.0, name
-    return 0.0, ""
-
-
-def _number(usage: Mapping[str, Any], name: str) -> float:
-    value = usage.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _usages(header: str) -> list[dict[str, Any]]:
-    try:
-        document = json.loads(header) if header else {}
-    except ValueError:
-        return []
-    if not isinstance(document, dict):
-        return []
-    nested = [usage for value in document.values() if isinstance(value, list) for usage in value]
-    return [usage for usage in (nested or [document]) if isinstance(usage, dict)]
 
 
 def _plainly(error: Exception) -> str:
