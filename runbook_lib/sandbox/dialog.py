@@ -106,6 +106,7 @@ _UNKNOWN_APP = _Problem(
     "Invalid App ID",
     "The provided app ID does not look like a valid app ID.",
 )
+verbatim("graph §5", "Facebook Login for Business needs an app of type Business", "docs")
 unknown("graph §5", "the dialog's page for an unknown client_id or config_id")
 unknown("graph §5", "the HTTP status of the dialog's error pages: 400 is served")
 unknown("graph §5", "whether the dialog examines its parameters before the log-in: it does here")
@@ -124,7 +125,7 @@ def _understand(world: World, asked: dict[str, str]) -> "_Ask | Reply":
     if not _is_allowed(app, redirect_uri):
         return _problem(_BLOCKED)
     config = asked.get("config_id", "")
-    if config and config not in app.configurations:
+    if config and (config not in app.configurations or app.type != "Business"):
         return _problem(_UNKNOWN_APP)
     wanted = app.configurations[config] if config else _scopes(asked.get("scope", ""))
     invalid = [scope for scope in wanted if scope not in KNOWN_PERMISSIONS]

@@ -42,6 +42,7 @@ class Call:
     app: App | None = None
     usage: dict[str, object] = field(default_factory=dict)
     ad_account: Meter | None = None
+    is_insights: bool = False
 
     @property
     def caller(self) -> Token:
@@ -115,6 +116,8 @@ class Call:
             headers.append(("x-business-use-case-usage", json_text(self.usage)))
         if self.ad_account is not None:
             headers.append(("x-ad-account-usage", json.dumps(self._ad_account_usage())))
+        if self.ad_account is not None and self.is_insights:
+            headers.append(("x-fb-ads-insights-throttle", json.dumps(self._insights_usage())))
         return tuple(headers)
 
     @verbatim("graph §8", "x-ad-account-usage; reset_time_duration is in seconds", "third-party")
@@ -124,6 +127,14 @@ class Call:
             "acc_id_util_pct": meter.percent(now) if meter else 0,
             "reset_time_duration": meter.seconds_to_regain(now) if meter else 0,
             "ads_api_access_tier": "development_access",
+        }
+
+    @verbatim("graph §1", "x-fb-ads-insights-throttle: app_id_util_pct, acc_id_util_pct", "airbyte")
+    def _insights_usage(self) -> dict[str, object]:
+        now = self.world.now()
+        return {
+            "app_id_util_pct": self.app.meter.percent(now) if self.app else 0,
+            "acc_id_util_pct": self.ad_account.percent(now) if self.ad_account else 0,
         }
 
 

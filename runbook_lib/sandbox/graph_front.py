@@ -29,7 +29,7 @@ __all__ = ["answer_graph"]
 _METHODS = frozenset({"GET", "POST", "DELETE"})
 _AD_ACCOUNT = re.compile(r"act_\d+\Z")
 _OBJECT_ID = re.compile(r"\d+\Z")
-_MARKETING_EDGES = frozenset({"adaccounts", "campaigns"})
+_MARKETING_EDGES = frozenset({"adaccounts", "campaigns", "insights"})
 _IDS_LIMIT = 50
 
 

@@ -24,6 +24,7 @@ CONNECTIONS = frozenset(
         "accounts",
         "adaccounts",
         "campaigns",
+        "insights",
         "leadgen_forms",
         "leads",
         "permissions",

@@ -10,7 +10,7 @@ from runbook_lib.sandbox.facebook_world import AdAccount, Page, Person
 from runbook_lib.sandbox.graph_call import Call, list_of
 from runbook_lib.sandbox.graph_fields import Field
 from runbook_lib.sandbox.graph_nodes import Edge, NodeType
-from runbook_lib.sandbox.graph_pages import PAGE
+from runbook_lib.sandbox.graph_pages import PAGE, graph_time
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 
 __all__ = ["AD_ACCOUNT", "USER", "see_ad_account"]
@@ -41,6 +41,22 @@ def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
     return tuple(account.campaigns.items())
 
 
+@unknown("graph §7", "insights rows: one, of nothing, for the account")
+def _insights(call: Call, account: AdAccount) -> list[dict[str, str]]:
+    call.is_insights = True
+    see_ad_account(call, account)
+    day = graph_time(call.world.now())[:10]
+    return [
+        {
+            "account_id": account.id,
+            "impressions": "0",
+            "spend": "0",
+            "date_start": day,
+            "date_stop": day,
+        }
+    ]
+
+
 _CAMPAIGN = NodeType(
     "Campaign",
     {
@@ -64,7 +80,10 @@ AD_ACCOUNT = NodeType(
         "balance": lambda _call, _account, _field: "0",
     },
     ("account_id", "id"),
-    {"campaigns": Edge(items=_campaigns, of=_CAMPAIGN)},
+    {
+        "campaigns": Edge(items=_campaigns, of=_CAMPAIGN),
+        "insights": Edge(items=_insights),
+    },
 )
 inferred("graph §7", "an ad account shows account_id and id unless asked for others", "SDK")
 

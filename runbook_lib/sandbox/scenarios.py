@@ -188,6 +188,7 @@ def _register_app(world: World) -> None:
     app.app_domains = [SERVICE_DOMAIN]
     app.redirect_uris = [world.cyclr.redirect_uri]
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
+    app.configurations = {world.dice.digits(16): PERMISSIONS}
     app.review = Review(ReviewState.APPROVED, submitted_on=world.now() - 6 * _DAY)
     app.profile |= {
         "privacy_policy_url": f"{home}/privacy",

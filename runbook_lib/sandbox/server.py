@@ -7,6 +7,7 @@ The sandbox as a server: one thread, one event loop, one loopback port for each 
 import asyncio
 import signal
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -166,11 +167,19 @@ class Sandbox:
         for server in self._servers:
             for connection in list(server.server_state.connections):
                 if getattr(connection, "client", None) == client:
-                    connection.transport.abort()
+                    _reset(connection.transport)
 
     def _remove_folder(self) -> None:
         if self._folder is not None:
             self._folder.cleanup()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Abort a connection so that its client sees a reset (RST), not an end."""
+    one = transport.get_extra_info("socket")
+    if one is not None:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _listen(port: int) -> list[socket.socket]:

@@ -19,12 +19,13 @@ class Version:
     """
     One version and its dates (seconds since the epoch; None: to be decided).
 
-    `upgraded_from` is when its Marketing calls begin to be answered by the next version.
+    `graph_until` is when others begin to answer its Graph calls, `upgraded_from` the same for
+    Marketing calls, `refused_from` when those are refused.
     """
 
     name: str
     graph_until: float | None = None
-    marketing_until: float | None = None
+    refused_from: float | None = None
     upgraded_from: float | None = None
 
 
@@ -46,8 +47,8 @@ CALENDAR = (
     Version("v21.0", _day("2027-01-21"), _PAST),
     Version("v22.0", _day("2027-05-20"), _PAST),
     Version("v23.0", _day("2027-10-08"), _PAST),
-    Version("v24.0", _day("2028-02-18"), _day("2026-11-10")),
-    Version("v25.0", _day("2028-07-29"), _day("2027-02-23"), upgraded_from=_day("2026-07-29")),
+    Version("v24.0", _day("2028-02-18"), upgraded_from=_day("2026-11-10")),
+    Version("v25.0", _day("2028-07-29"), upgraded_from=_day("2026-07-29")),
     Version("v26.0"),
     Version("v27.0"),
 )
@@ -55,6 +56,7 @@ CALENDAR = (
 verbatim(
     "graph §1", "v25.0 and v24.0: Marketing API ends 2027-02-23, ended 2026-11-10", "changelog"
 )
+inferred("graph §1", "v24.0, ended after auto-upgrades began, is upgraded too; older are refused")
 unknown("graph §1", "Marketing API end dates of v23.0 and older (all in the past)")
 unknown("graph §1", "Graph end dates of v19.0 and older (all in the past)")
 
@@ -95,13 +97,17 @@ class Calendar:
     @inferred("graph §1", "an auto-upgraded Marketing call is answered by the next version")
     def upgraded(self, name: str, now: float) -> str | None:
         """Return the version to which a Marketing call is upgraded, or None."""
-        version = self._versions[name]
-        if version.upgraded_from is None or now < version.upgraded_from:
+        if not self._is_upgraded(name, now):
             return None
         names = list(self._versions)
-        return names[min(names.index(name) + 1, len(names) - 1)]
+        later = names[names.index(name) + 1 :]
+        return next((one for one in later if not self._is_upgraded(one, now)), self.latest)
+
+    def _is_upgraded(self, name: str, now: float) -> bool:
+        since = self._versions[name].upgraded_from
+        return since is not None and now >= since
 
     def is_dead_for_marketing(self, name: str, now: float) -> bool:
         """Tell whether a Marketing call to `name` is refused with 2635."""
-        until = self._versions[name].marketing_until
-        return until is not None and now >= until
+        since = self._versions[name].refused_from
+        return since is not None and now >= since

@@ -1,6 +1,7 @@
 """Graph's nodes and edges, with their permissions."""
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -220,6 +221,16 @@ def test_ad_account_node_and_usage(graph: Graph) -> None:
         '"ads_api_access_tier":"development_access"'
         in (answer.headers["x-business-use-case-usage"])
     )
+
+
+def test_insights_show_their_throttle(graph: Graph) -> None:
+    """Insights carry the ads insights throttle header."""
+    answer = graph.get(f"act_{graph.given['ad_account_id']}/insights")
+    assert answer.json()["data"][0]["account_id"] == graph.given["ad_account_id"]
+    assert json.loads(answer.headers["x-fb-ads-insights-throttle"]) == {
+        "app_id_util_pct": 0,
+        "acc_id_util_pct": 0,
+    }
 
 
 def test_missing_objects(graph: Graph) -> None:

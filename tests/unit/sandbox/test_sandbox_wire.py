@@ -135,14 +135,15 @@ def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
 
 
 def test_marketing_versions_end_earlier(graph: Graph) -> None:
-    """v25.0 is upgraded with a warning; v24.0 and an unversioned call are refused."""
+    """v24.0 and v25.0 are upgraded with a warning; v23.0 and no version are refused."""
     params = {"access_token": str(graph.given["user_access_token"])}
     base = graph.given["graph_url"]
-    upgraded = graph.http.get(f"{base}/v25.0/me/adaccounts", params=params)
-    assert upgraded.headers["x-ad-api-version-warning"] == (
-        "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
-    )
-    for path in ("v24.0/me/adaccounts", "me/adaccounts"):
+    for version in ("v24.0", "v25.0"):
+        upgraded = graph.http.get(f"{base}/{version}/me/adaccounts", params=params)
+        assert upgraded.headers["x-ad-api-version-warning"] == (
+            f"The call has been auto-upgraded to v26.0 as {version} will be deprecated."
+        )
+    for path in ("v23.0/me/adaccounts", "me/adaccounts"):
         refused = graph.http.get(f"{base}/{path}", params=params)
         assert error_of(refused)["code"] == 2635
 
