@@ -14,6 +14,7 @@ from typing import Any
 
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.procedure import (
+    Attachment,
     Attestation,
     Conclusion,
     Exchange,
@@ -114,7 +115,7 @@ class History:
     def attestations(self) -> dict[str, Attestation]:
         """Return the newest attestation of each step."""
         return {
-            entry.step: Attestation(step=entry.step, **entry.data)
+            entry.step: _attestation(entry)
             for entry in self.entries
             if entry.type == EventType.STEP_ATTESTED
         }
@@ -138,6 +139,16 @@ class History:
             for entry in self.entries
             if entry.type == EventType.INPUT_GIVEN
         }
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Return the references of credentials that a person had remembered (`keyring:…`)."""
+        references = {
+            entry.data["name"]: str(entry.data["reference"])
+            for entry in self.entries
+            if entry.type == EventType.CREDENTIAL_REMEMBERED
+        }
+        return {name: reference for name, reference in references.items() if reference}
 
     @property
     def last_run(self) -> str:
@@ -228,6 +239,12 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
     if run_id is not None:
         return "This run did not get here."
     return "Not checked yet." if step.checks else ""
+
+
+def _attestation(entry: Entry) -> Attestation:
+    fields = dict(entry.data)
+    attachments = tuple(Attachment(**each) for each in fields.pop("attachments", ()))
+    return Attestation(step=entry.step, attachments=attachments, **fields)
 
 
 def _when(entries: Iterable[Entry], event: str) -> str:

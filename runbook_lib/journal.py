@@ -46,6 +46,7 @@ class EventType:
     STEP_ATTESTED = "step.attested"
     STEP_SKIPPED = "step.skipped"
     INPUT_GIVEN = "input.given"
+    CREDENTIAL_REMEMBERED = "credential.remembered"
     CHANGE_INTENDED = "change.intended"
     JOURNAL_MENDED = "journal.mended"
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = [
+    "Attachment",
     "Attestation",
     "Check",
     "Conclusion",
@@ -100,13 +101,23 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that a person gave as evidence, named by its SHA-256; `size` in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
     """
     A named person's word that a step is done.
 
     `waiting` says only that the person's part is done and that the world
-    must act now (a review was submitted). `at` is RFC 3339, `origin` where
-    it was said.
+    must act now (a review was submitted). `seen` names the variant of the
+    screens that the person met, `at` is RFC 3339, `origin` where it was said.
     """
 
     step: str
@@ -114,6 +125,8 @@ class Attestation:
     at: str
     note: str = ""
     waiting: bool = False
+    seen: str = ""
+    attachments: tuple[Attachment, ...] = ()
     origin: str = ""
 
 

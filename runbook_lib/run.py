@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook_lib.checks.context import CheckContext, TokenShelf
+from runbook_lib.credentials import CredentialStore, recall
 from runbook_lib.errors import JournalError, RunbookError, SettingsError, UnknownStepError
 from runbook_lib.history import (
     History,
@@ -95,6 +96,10 @@ def open_run(
     settings = load(procedure.inputs, given=given, env_file=env_file)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     journal = Journal(journal_path(Path(evidence or default_evidence()), name))
+    history = History(journal.entries())
+    settings = recall(procedure.inputs, settings, history.credentials)
+    if not run_id and mode == Mode.INTERACTIVE:
+        run_id = _open_walkthrough(history)
     return Run(procedure, settings, journal, name, mode, run_id or new_run_id())
 
 
@@ -160,7 +165,7 @@ class Run:
     def __post_init__(self) -> None:
         self.redactor = Redactor(self.settings.secrets.values())
         self._tokens = TokenShelf()
-        self._transport: Transport | None = None
+        self._transports: dict[tuple[str, str, str], Transport] = {}
 
     @property
     def history(self) -> History:
@@ -169,8 +174,14 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        """Return the state of this run by now."""
-        return fold(self.history, self.procedure, self.run_id)
+        """
+        Return the state by now.
+
+        A headless run counts only what it saw itself; in the walkthrough
+        everything counts that was seen before, by whomever.
+        """
+        only = None if self.mode == Mode.INTERACTIVE else self.run_id
+        return fold(self.history, self.procedure, only)
 
     @property
     def values(self) -> dict[str, Value]:
@@ -270,7 +281,24 @@ class Run:
         item.parse(text)
         secret = Secret(text.strip())
         self.redactor.learn(secret)
-        secrets = {**self.settings.secrets, item.name: secret}
+        self._use_secrets({**self.settings.secrets, item.name: secret})
+
+    def remember_secret(self, item: Input, store: CredentialStore) -> None:
+        """Put the credential into `store`, and where it lies (not what it is) into the journal."""
+        reference = store.remember(self.tenant, item, self.settings.secrets[item.name])
+        document = {"name": item.name, "reference": reference}
+        self._write(EventType.CREDENTIAL_REMEMBERED, document)
+
+    def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
+        """Forget the credential: here, and wherever it was remembered."""
+        for store in stores:
+            store.forget(self.tenant, item)
+        if item.name in self.history.credentials:
+            self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
+        kept = {name: value for name, value in self.settings.secrets.items() if name != item.name}
+        self._use_secrets(kept)
+
+    def _use_secrets(self, secrets: Mapping[str, Secret]) -> None:
         self.settings = replace(self.settings, secrets=secrets)
         self._tokens = TokenShelf()
 
@@ -289,8 +317,8 @@ class Run:
 
     def close(self) -> None:
         """Close every connection."""
-        if self._transport is not None:
-            self._transport.close()
+        for transport in self._transports.values():
+            transport.close()
 
     def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
         values = self.values
@@ -354,16 +382,19 @@ class Run:
         labels = {item.name: item.label for item in self.procedure.inputs}
         return ", ".join(labels[name] for name in names)
 
+    def open_session(self) -> Session:
+        """Return a recording session towards the world as the known values describe it."""
+        return self._open_session(self.values)
+
     def _open_session(self, values: Mapping[str, Value]) -> Session:
-        if self._transport is None:
-            address = str(values.get("service_domain_address", ""))
-            host = str(values.get("service_domain", ""))
-            self._transport = Transport(
-                self.redactor,
-                connect_to={f"{host}:443": address} if address else {},
-                ca_file=str(values.get("ca_file", "")),
-            )
-        return self._transport.session()
+        names = ("service_domain", "service_domain_address", "ca_file")
+        host, address, ca_file = (str(values.get(name, "")) for name in names)
+        key = (host, address, ca_file)
+        if key not in self._transports:
+            connect_to = {f"{host}:443": address} if address else {}
+            transport = Transport(self.redactor, connect_to=connect_to, ca_file=ca_file)
+            self._transports[key] = transport
+        return self._transports[key].session()
 
     def _announce(self, step: Step, text: str) -> None:
         self._write(EventType.CHANGE_INTENDED, {"change": text}, step=step.id)
@@ -382,6 +413,18 @@ class Run:
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = self.redactor.redact_document(document)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _open_walkthrough(history: History) -> str:
+    """Return the id of the walkthrough that is under way, so that every notebook joins it."""
+    last = _unfinished_run(history)
+    is_walkthrough = any(
+        entry.run_id == last
+        and entry.type == EventType.RUN_STARTED
+        and entry.data["mode"] == Mode.INTERACTIVE
+        for entry in history.entries
+    )
+    return last if is_walkthrough else ""
 
 
 def _unfinished_run(history: History) -> str:

@@ -7,6 +7,7 @@ the values come from, and that a secret comes by reference only, is decided here
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -106,7 +107,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     a line that is not `NAME=value`; the line itself is not quoted.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         msg = f"The settings file {path} cannot be read: {error.strerror}."
         raise SettingsError(msg) from None
@@ -114,14 +115,15 @@ def read_env_file(path: Path) -> dict[str, str]:
         msg = f"The settings file {path} is not UTF-8 text."
         raise SettingsError(msg) from None
     variables: dict[str, str] = {}
-    with path.open(encoding="utf-8-sig") as stream:
-        for binding in dotenv.parser.parse_stream(stream):
-            if binding.error or (binding.key is not None and binding.value is None):
-                msg = f"Line {binding.original.line} of {path} is not NAME=value."
-                raise SettingsError(msg)
-            if binding.key is not None and binding.value is not None:
-                variables[binding.key] = binding.value
-    if not text.strip() or not variables:
+    for binding in dotenv.parser.parse_stream(io.StringIO(content)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            text = binding.original.string
+            line = binding.original.line + len(text) - len(text.lstrip("\n"))
+            msg = f"Line {line} of {path} is not NAME=value."
+            raise SettingsError(msg)
+        if binding.key is not None and binding.value is not None:
+            variables[binding.key] = binding.value
+    if not variables:
         msg = f"The settings file {path} holds no setting."
         raise SettingsError(msg)
     return variables

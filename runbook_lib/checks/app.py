@@ -86,8 +86,9 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
             "app's, or Facebook has a fault.",
         )
     return Finding(
-        outcome=Outcome.FAILED,
-        reason=f"Facebook refuses the App ID and App Secret ({refusal}, code {refusal.code}).",
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
+        f"({refusal}, code {refusal.code}). Run again.",
     )
 
 

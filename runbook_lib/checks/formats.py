@@ -146,9 +146,12 @@ def _ascii(host: str) -> str:
     if _is_ip_address(host):
         raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
     try:
-        name = idna.encode(host, uts46=True, std3_rules=True).decode()
+        # NOTE: UTS 46 maps other scripts' dots and digits, so a look at the result is needed too.
+        name = idna.encode(host, uts46=True, std3_rules=True).decode().rstrip(".")
     except idna.IDNAError:
         raise ValueError(f"{host!r} is not a domain name; it looks like acme-h.cyclr.com") from None
+    if _is_ip_address(name):
+        raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
     if "." not in name:
         raise ValueError(f"{host!r} is only part of a domain name; it looks like acme-h.cyclr.com")
     return name

@@ -56,7 +56,10 @@ class Cyclr:
     def __init__(self, session: Session, *, base_url: str, token: Secret, account: str) -> None:
         self._session = session
         self._base_url = f"{base_url.rstrip('/')}/v1.0"
-        self._headers = {"authorization": f"Bearer {token.reveal()}", "x-cyclr-account": account}
+        self._headers = {"authorization": f"Bearer {token.reveal()}"}
+        if account:
+            # NOTE: Cyclr answers 401 to an empty header.
+            self._headers["x-cyclr-account"] = account
 
     def find_connectors(self, name: str) -> list[dict[str, Any]]:
         """Return the library's connectors called exactly `name`; ids differ between instances."""

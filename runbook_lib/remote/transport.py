@@ -324,11 +324,12 @@ def _pause(attempt: int) -> float:
 def _redacted_url(url: str, redactor: Redactor) -> str:
     try:
         parts = httpx.URL(url)
+        fields = redactor.redact_document(dict(parts.params))
+        bare = str(parts.copy_with(query=None))
     except httpx.InvalidURL:
         return redactor.redact(url)
-    fields = redactor.redact_document(dict(parts.params))
     query = "&".join(f"{name}={value}" for name, value in fields.items())
-    return redactor.redact(str(parts.copy_with(query=None))) + (f"?{query}" if query else "")
+    return redactor.redact(bare) + (f"?{query}" if query else "")
 
 
 def _kept_headers(answer: Answer, redactor: Redactor) -> dict[str, str]:
