@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -445,3 +446,37 @@ def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
     """Every time in the journal has milliseconds and ends with Z."""
 
     assert timestamp(moment) == text
+
+
+def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
+    """A name that a remote system cut in the middle of an emoji can still be written down."""
+
+    cut = json.loads('"\\ud83d"')
+
+    Journal(path).append("step.checked", {"name": cut})
+
+    assert len(Journal(path).entries()) == 1
+
+
+def test_reading_from_several_threads_at_once_sees_one_chain(path: Path) -> None:
+    """Checks of one step run in threads and all read the journal: none sees a broken chain."""
+
+    written(path, 300)
+    journal = Journal(path)
+    gate = threading.Barrier(8)
+    failures: list[Exception] = []
+
+    def read() -> None:
+        gate.wait()
+        try:
+            assert len(journal.entries()) == 300
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []

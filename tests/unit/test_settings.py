@@ -253,6 +253,8 @@ def test_a_file_in_the_home_folder_is_found(
         ("file:{folder}/empty", "nothing is stored under file:"),
         ("file:{folder}/binary", "it is not UTF-8 text"),
         ("file:{folder}/bad", "an App Secret has 32 characters"),
+        ("file:~nobody-of-this-name/secret", "cannot be read"),
+        ("file:a\0b", "cannot be read"),
         ("env:BAD", "an App Secret has 32 characters"),
     ],
 )

@@ -16,7 +16,12 @@ from runbook_lib.checks.app import (
     redirect_uri_is_accepted,
 )
 from runbook_lib.checks.context import CheckContext
-from runbook_lib.errors import GraphAPIError, OAuthError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import (
+    GraphAPIError,
+    OAuthError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from runbook_lib.procedure import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET

@@ -33,6 +33,7 @@ from tests.unit.bodies import APP_ID, APP_SECRET
         ("BÜCHER.example", "xn--bcher-kva.example"),
         ("xn--bcher-kva.example", "xn--bcher-kva.example"),
         ("acme-h。cyclr。com", "acme-h.cyclr.com"),
+        ("acme-h.cyclr.com/connector//callback", "acme-h.cyclr.com"),
     ],
 )
 def test_a_whole_address_is_understood(typed: str, domain: str) -> None:
@@ -75,7 +76,7 @@ def test_what_is_no_service_domain_is_refused(typed: str, said: str) -> None:
         formats.domain_name(typed)
 
 
-@given(st.text(max_size=60) | st.text("abxnAXN01-.:/@[]#?%_Ää。 ", max_size=30))
+@given(st.text(max_size=60) | st.text("abxnAXN01-.:/@[]#?%_Ää ", max_size=30))
 def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
     """Nothing that can be typed breaks the program, and what is taken is stable and ASCII."""
 
@@ -210,6 +211,11 @@ def test_a_web_address_is_taken_without_its_last_slash(typed: str, address: str)
         "http://192.0.2.7",
         "https://[::1",
         "//graph.facebook.com",
+        "https://operator:hunter22@proxy.example",
+        "https://graph.facebook.com:99999",
+        "https://graph.facebook.com:abc",
+        "https://graph.facebook.com/?a=b",
+        "https://graph.facebook.com/#a",
     ],
 )
 def test_what_is_no_web_address_is_refused(typed: str) -> None:
@@ -226,7 +232,20 @@ def test_an_address_is_host_and_port(typed: str) -> None:
     assert formats.address(typed) == typed.strip()
 
 
-@pytest.mark.parametrize("typed", ["", "127.0.0.1", ":8443", "127.0.0.1:", "127.0.0.1:x"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "127.0.0.1",
+        ":8443",
+        "127.0.0.1:",
+        "127.0.0.1:x",
+        "127.0.0.1:0",
+        "127.0.0.1:99999",
+        "127.0.0.1:²",
+        "http://127.0.0.1:8443",
+    ],
+)
 def test_what_is_no_address_is_refused(typed: str) -> None:
     """Host and port are both needed."""
 
@@ -267,3 +286,11 @@ def test_any_text_is_taken_or_a_value_error(parse: Callable[[str], Any], typed: 
 
     with suppress(ValueError):
         parse(typed)
+
+
+@pytest.mark.parametrize("text", ["~nobody-of-this-name/ca.pem", "a\0b"])
+def test_a_path_that_cannot_be_is_refused(text: str) -> None:
+    """A path that cannot exist is refused in words."""
+
+    with pytest.raises(ValueError, match="PEM file of certificates"):
+        formats.certificate_file(text)

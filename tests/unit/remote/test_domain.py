@@ -279,3 +279,36 @@ def test_a_single_use_address_is_asked_once(remote: FakeRemote, fault: object) -
         follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
 
     assert len(remote.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://WWW.FACEBOOK.COM/v26.0/dialog/oauth",
+        "https://www.facebook.com:443/v26.0/dialog/oauth",
+    ],
+)
+def test_the_host_is_known_however_it_is_spelled(remote: FakeRemote, location: str) -> None:
+    """A host is its name and port, whatever the case, and 443 goes without saying."""
+
+    remote.on("/start", says("", 302, {"location": location}))
+
+    url, _ = follow_to_host(
+        open_session(remote), "https://acme-h.cyclr.com/start", "www.facebook.com"
+    )
+
+    assert url.endswith("/v26.0/dialog/oauth")
+
+
+def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
+    """A cookie that one host set is nobody else's business."""
+
+    remote.on(
+        "/start",
+        says("", 302, {"location": "https://other.example/next", "set-cookie": "sid=1; Path=/"}),
+    )
+    remote.on("/next", says("", 200))
+
+    follow_to_host(open_session(remote), "https://acme-h.cyclr.com/start", "www.facebook.com")
+
+    assert "cookie" not in remote.requests[1].headers

@@ -199,6 +199,40 @@ def test_a_host_that_gave_no_answer_is_left_alone_for_a_while(
     assert session.send(GET).status == 200
 
 
+def test_a_host_that_is_left_alone_costs_no_wait(
+    remote: FakeRemote, session: Session, slept: list[float]
+) -> None:
+    """Nobody sleeps between attempts that are not made, and they are not recorded as made."""
+
+    remote.on(PATH, breaks())
+    with pytest.raises(UnreachableError):
+        session.send(GET)
+    slept.clear()
+    later = session.transport.session()
+
+    with pytest.raises(UnreachableError):
+        later.send(GET)
+
+    assert slept == []
+    assert len(later.exchanges()) <= 1
+
+
+def test_asking_meanwhile_does_not_prolong_the_silence(
+    remote: FakeRemote, session: Session, clock: Clock
+) -> None:
+    """A host that is back is asked again after the time that was meant, however many asked."""
+
+    remote.on(PATH, breaks(), breaks(), breaks(), says({}))
+    with pytest.raises(UnreachableError):
+        session.send(GET)
+    clock.now += 29
+    with pytest.raises(UnreachableError):
+        session.send(GET)
+    clock.now += 2
+
+    assert session.send(GET).status == 200
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -315,6 +349,12 @@ def test_a_used_up_limit_keeps_the_host_in_peace(
         ("x-app-usage", "[]"),
         ("x-app-usage", '"full"'),
         ("x-business-use-case-usage", '{"1":["x"]}'),
+        ("x-app-usage", '{"call_count":"n/a"}'),
+        ("x-app-usage", '{"call_count":null}'),
+        (
+            "x-business-use-case-usage",
+            '{"1":[{"type":"pages","call_count":1,"estimated_time_to_regain_access":null}]}',
+        ),
     ],
 )
 def test_a_limit_with_room_left_stops_nothing(
