@@ -27,8 +27,6 @@ class Refusal:
     subcode: int | None = None
     status: int = 400
     is_transient: bool | None = None
-    user_title: str = ""
-    user_message: str = ""
     kind: str = "invalid_request"
 
 
@@ -49,8 +47,5 @@ class GraphError(Exception):
         error["code"] = refusal.code
         if refusal.subcode is not None:
             error["error_subcode"] = refusal.subcode
-        if refusal.user_title:
-            error["error_user_title"] = refusal.user_title
-            error["error_user_msg"] = refusal.user_message
         error["fbtrace_id"] = fbtrace_id
         return {"error": error}

@@ -14,22 +14,25 @@ APP_LIMIT = Refusal(
     status=403,  # as reported by github facebook/facebook-android-sdk#582; 400 not excluded
     is_transient=True,
 )
+_MORE = (
+    " Wait a bit and try again. For more info, please refer to "
+    "https://developers.facebook.com/docs/graph-api/overview/rate-limiting."
+)
 PAGE_LIMIT = Refusal(
-    "There have been too many calls to this Page account. Wait a bit and try again.",
+    "(#80001) There have been too many calls to this Page account." + _MORE,
     80001,
     inferred("graph §8", "a page's limit: 80001 (the wording follows 80004)", _RATE_GUIDE),
 )
 AD_ACCOUNT_LIMIT = Refusal(
-    "There have been too many calls to this ad-account. Wait a bit and try again. For more info, "
-    "please refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting.",
+    "(#80004) There have been too many calls to this ad-account." + _MORE,
     80004,
-    verbatim("graph §8", "an ad account's limit: 80004/2446079 (its tail is inferred)"),
+    verbatim("graph §8", "an ad account's limit: 80004/2446079", "github airbytehq/airbyte#8773"),
     subcode=2446079,
 )
 LEADGEN_LIMIT = Refusal(
-    "There have been too many leadgen api calls to this Page account.",
+    "(#80005) There have been too many leadgen api calls to this Page account." + _MORE,
     80005,
-    verbatim("graph §8", "a page's lead limit: 80005", _RATE_GUIDE),
+    verbatim("graph §8", "a page's lead limit: 80005 (its tail is inferred)", _RATE_GUIDE),
 )
 UNAVAILABLE = Refusal(
     "Service temporarily unavailable",
@@ -48,7 +51,7 @@ UNKNOWN_ERROR = Refusal(
 USER_LIMIT = Refusal(
     "(#17) User request limit reached",
     17,
-    verbatim("graph §8", "the person's limit: 17 (code documented; words as in threads)"),
+    verbatim("graph §8", "the person's limit: 17", "facebook-python-business-sdk#333"),
 )
 PAGE_REQUEST_LIMIT = Refusal(
     "(#32) Page request limit reached",
