@@ -107,7 +107,11 @@ class _Reader:
         if not isinstance(value, datetime):
             msg = f"{where}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
             raise SettingsError(msg)
-        moment = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+        try:
+            moment = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+        except OverflowError:
+            msg = f"{where}: at takes a time of this age, not {value}."
+            raise SettingsError(msg) from None
         if moment > self._now:
             msg = f"{where}: {value} has not come yet."
             raise SettingsError(msg)

@@ -129,9 +129,10 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
     from runbook_lib.history import fold  # noqa: PLC0415
     from runbook_lib.notebook.rendering import step_document  # noqa: PLC0415
+    from runbook_lib.notebook.views import next_step  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.terminal import next_step, show_steps  # noqa: PLC0415
+    from runbook_lib.terminal import show_steps  # noqa: PLC0415
 
     opened = open_run(
         PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file

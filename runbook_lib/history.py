@@ -112,24 +112,27 @@ class History:
     entries: Sequence[Entry]
 
     @property
+    def words(self) -> list[Attestation | Skip]:
+        """Return all that people said of steps, oldest first."""
+        said: list[Attestation | Skip] = []
+        for entry in self.entries:
+            if entry.type == EventType.STEP_ATTESTED:
+                said.append(_attestation(entry))
+            elif entry.type == EventType.STEP_SKIPPED:
+                said.append(Skip(step=entry.step, **entry.data))
+        return said
+
+    @property
     def attestations(self) -> dict[str, Attestation]:
-        """Return the newest attestation of each step."""
-        return {
-            entry.step: _attestation(entry)
-            for entry in self.entries
-            if entry.type == EventType.STEP_ATTESTED
-        }
+        """Return the attestation of each step of which nothing else was said later."""
+        newest = {word.step: word for word in self.words}
+        return {step: word for step, word in newest.items() if isinstance(word, Attestation)}
 
     @property
     def skips(self) -> dict[str, Skip]:
-        """Return the newest skip of each step that no later attestation overtook."""
-        skips: dict[str, Skip] = {}
-        for entry in self.entries:
-            if entry.type == EventType.STEP_SKIPPED:
-                skips[entry.step] = Skip(step=entry.step, **entry.data)
-            elif entry.type == EventType.STEP_ATTESTED:
-                skips.pop(entry.step, None)
-        return skips
+        """Return the skip of each step of which nothing else was said later."""
+        newest = {word.step: word for word in self.words}
+        return {step: word for step, word in newest.items() if isinstance(word, Skip)}
 
     @property
     def inputs(self) -> dict[str, Value]:

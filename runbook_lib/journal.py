@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from runbook_lib.errors import ChainError, JournalError
 
-__all__ = ["GENESIS", "Entry", "EventType", "Journal", "timestamp", "utc_now"]
+__all__ = ["GENESIS", "Entry", "EventType", "Journal", "sync_folder", "timestamp", "utc_now"]
 
 # What the first line names as its predecessor.
 GENESIS = "0" * 64
@@ -151,7 +151,7 @@ class Journal:
                 self._write(file, EventType.JOURNAL_MENDED, mend, "", "")
             entry = self._write(file, event, data, run_id, step)
         if is_new:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         return entry
 
     def _write(
@@ -239,8 +239,8 @@ def _cut_torn_tail(file: FileIO) -> bytes:
     return torn
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable (POSIX fsync(2), NOTES)."""
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (POSIX fsync(2), NOTES)."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -238,7 +238,9 @@ class Step:
 
     `id` is also the notebook cell's id. `prose` says what the procedure
     says; `today` what a person finds where the screens have moved since.
-    `requires` names steps whose failure makes this one impossible.
+    `requires` names steps whose failure makes this one impossible,
+    `hands_over` the credential that a person carries to another console,
+    `needs_consent` a step whose token comes from a person's consent.
     """
 
     id: str
@@ -252,6 +254,8 @@ class Step:
     inputs: tuple[Input, ...] = ()
     checks: tuple[Check, ...] = ()
     requires: tuple[str, ...] = ()
+    hands_over: Input | None = None
+    needs_consent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -254,18 +254,12 @@ class Run:
         return self.state.steps[step.id]
 
     def attest(self, attestations: Iterable[Attestation]) -> None:
-        """Write people's words, each once."""
-        known = set(self.history.attestations.values())
-        for attestation in attestations:
-            if attestation not in known:
-                self._say(EventType.STEP_ATTESTED, attestation)
+        """Write people's words; what was said once is not said anew."""
+        self._say(EventType.STEP_ATTESTED, attestations)
 
     def skip(self, skips: Iterable[Skip]) -> None:
-        """Write which steps people leave out, each once."""
-        known = set(self.history.skips.values())
-        for skip in skips:
-            if skip not in known:
-                self._say(EventType.STEP_SKIPPED, skip)
+        """Write which steps people leave out; what was said once is not said anew."""
+        self._say(EventType.STEP_SKIPPED, skips)
 
     def remember(self, name: str, value: Value) -> None:
         """Write a value that a person gave, so that every notebook knows it from now on."""
@@ -324,29 +318,23 @@ class Run:
         values = self.values
         if not step.checks:
             return (), ""
-        lacking = {check.name: self._lacking(check, values) for check in step.checks}
-        if all(lacking.values()):
-            return (), f"Not checked: {self._named(lacking.values())} not given."
+        lacking = [self._lacking(check, values) for check in step.checks]
+        if all(lacking):
+            return (), f"Not checked: {self._named(lacking)} not given."
+        sessions = [self._open_session(values) for _ in step.checks]
         with ThreadPoolExecutor(max_workers=len(step.checks)) as pool:
             tasks = [
-                pool.submit(self._perform, check, step, values, lacking[check.name])
-                for check in step.checks
+                pool.submit(self._perform, check, self._context(step, values, session))
+                if not names
+                else pool.submit(self._not_checked, check, names)
+                for check, names, session in zip(step.checks, lacking, sessions, strict=True)
             ]
             found = [task.result() for task in tasks]
         findings = tuple(finding for finding in found if finding is not None)
         return findings, "" if findings else "Nothing of this applies to the chosen permissions."
 
-    def _perform(
-        self, check: Check, step: Step, values: Mapping[str, Value], lacking: tuple[str, ...]
-    ) -> Finding | None:
-        if lacking:
-            return Finding(
-                outcome=Outcome.INCONCLUSIVE,
-                reason=f"Not checked further: {self._named([lacking])} not given.",
-                check=check.name,
-            )
-        session = self._open_session(values)
-        context = CheckContext(
+    def _context(self, step: Step, values: Mapping[str, Value], session: Session) -> CheckContext:
+        return CheckContext(
             values=values,
             secrets=self.settings.secrets,
             session=session,
@@ -355,6 +343,15 @@ class Run:
             attestation=self.history.attestations.get(step.id),
             announce_change=lambda text: self._announce(step, text),
         )
+
+    def _not_checked(self, check: Check, lacking: tuple[str, ...]) -> Finding:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Not checked further: {self._named([lacking])} not given.",
+            check=check.name,
+        )
+
+    def _perform(self, check: Check, context: CheckContext) -> Finding | None:
         try:
             finding = check.run(context)
         except JournalError:
@@ -368,7 +365,7 @@ class Run:
             )
         if finding is None:
             return None
-        return replace(finding, check=check.name, exchanges=session.exchanges())
+        return replace(finding, check=check.name, exchanges=context.session.exchanges())
 
     def _lacking(self, check: Check, values: Mapping[str, Value]) -> tuple[str, ...]:
         return tuple(
@@ -405,10 +402,14 @@ class Run:
             if name in inputs and name not in self.settings.values and value:
                 self.remember(name, value)
 
-    def _say(self, event: str, words: Attestation | Skip) -> None:
-        document = asdict(words)
-        step = document.pop("step")
-        self._write(event, document, step=step)
+    def _say(self, event: str, words: Iterable[Attestation | Skip]) -> None:
+        # NOTE: a file of words is read again at every run, and must not overturn what came since.
+        known = set(self.history.words)
+        for word in words:
+            if word not in known:
+                document = asdict(word)
+                step = document.pop("step")
+                self._write(event, document, step=step)
 
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = self.redactor.redact_document(document)

@@ -20,7 +20,7 @@ from runbook_lib.history import RunOutcome, RunState, StepState
 from runbook_lib.notebook.rendering import ICONS
 from runbook_lib.procedure import Outcome
 
-__all__ = ["ProgressDisplay", "next_step", "progress", "show_steps", "show_table"]
+__all__ = ["ProgressDisplay", "progress", "show_steps", "show_table"]
 
 _STYLES = {
     Outcome.VERIFIED: "green",
@@ -101,20 +101,6 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
     for row in rows:
         table.add_row(*row)
     _console().print(table, highlight=False)
-
-
-def next_step(state: RunState) -> tuple[StepState, str] | None:
-    """Return the next step that needs somebody, and what that person does."""
-    for outcome, advice in (
-        (Outcome.FAILED, "Mend what its reason says, then run again."),
-        (Outcome.NOT_RUN, "Do it, then attest it (or run again, where a check can see it)."),
-        (Outcome.INCONCLUSIVE, "Look for yourself, then attest it; or run again."),
-        (Outcome.WAITING, "Nothing to do but wait; run again or watch."),
-    ):
-        for step in state.steps.values():
-            if step.conclusion.outcome is outcome:
-                return step, advice
-    return None
 
 
 def _console() -> Console:

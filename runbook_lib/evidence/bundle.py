@@ -19,7 +19,7 @@ from pathlib import Path
 from runbook_lib.errors import LeakError
 from runbook_lib.evidence.record import SCHEMA_NAME, build_record, record_schema, validate_record
 from runbook_lib.history import RunState
-from runbook_lib.journal import Journal
+from runbook_lib.journal import Journal, sync_folder
 from runbook_lib.redaction import Redactor
 
 __all__ = ["bundle_name", "draft", "seal", "write_record"]
@@ -69,7 +69,9 @@ def seal(folder: Path, final: Path, redactor: Redactor) -> None:
     for path in files:
         with path.open("rb") as file:
             os.fsync(file.fileno())
+    sync_folder(folder)
     folder.rename(final)
+    sync_folder(final.parent)
 
 
 def _refuse_leak(path: Path, redactor: Redactor) -> None:

@@ -32,7 +32,7 @@ def build(procedure: Procedure, folder: Path) -> list[Path]:
     paths = []
     for section in procedure.sections:
         path = folder / f"{section.id}.ipynb"
-        path.write_text(notebook_text(procedure, section), encoding="utf-8")
+        path.write_bytes(notebook_text(procedure, section).encode())
         paths.append(path)
     return paths
 
@@ -43,8 +43,7 @@ def stale(procedure: Procedure, folder: Path) -> list[Path]:
     return [
         path
         for section, path in paths.items()
-        if not path.is_file()
-        or path.read_text(encoding="utf-8") != notebook_text(procedure, section)
+        if not path.is_file() or path.read_bytes() != notebook_text(procedure, section).encode()
     ]
 
 

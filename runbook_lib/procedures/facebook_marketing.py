@@ -293,6 +293,7 @@ _CYCLR_CONNECTOR = Section(
             ),
             links=(Link("Cyclr console", "{cyclr_console_url}/"),),
             requires=("fb-13-app-id-and-secret",),
+            hands_over=inputs.APP_SECRET,
         ),
     ),
 )
@@ -366,6 +367,7 @@ _CONNECTION_TEST = Section(
             links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
             inputs=(inputs.USER_ACCESS_TOKEN, inputs.PERMISSIONS),
             checks=(Check(connection.user_token_is_valid, _TOKEN),),
+            needs_consent=True,
             requires=("fb-13-app-id-and-secret",),
         ),
         Step(

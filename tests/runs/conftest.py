@@ -132,7 +132,7 @@ def start(env_file: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
         popen = subprocess.Popen(
             command("run", *arguments, "--attestations", str(WORDS), *more),
             cwd=cwd,
-            env=environment(),
+            env=options.pop("env", environment()),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

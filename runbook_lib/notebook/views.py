@@ -1,0 +1,206 @@
+"""
+What a panel shows, as plain JSON: pure, without widgets, without secrets.
+
+The browser draws it (`static/`); whatever is in here may be saved with a
+notebook, so a credential's value never is: only that it is known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from runbook_lib.history import RunState, StepState
+from runbook_lib.journal import Entry, EventType
+from runbook_lib.notebook.rendering import ICONS
+from runbook_lib.procedure import Exchange, Input, Outcome, Step, StepKind, Value
+
+__all__ = ["Moment", "header_view", "next_step", "step_view"]
+
+_SAID = {
+    EventType.STEP_CHECKED: "checked",
+    EventType.STEP_ATTESTED: "attested",
+    EventType.STEP_SKIPPED: "skipped",
+    EventType.CHANGE_INTENDED: "about to change",
+}
+_LONGEST_DETAIL = 4_000
+
+# Whose turn it is, in the order in which a person looks for something to do.
+_ADVICE = (
+    (Outcome.FAILED, "Mend what its reason says, then check again."),
+    (Outcome.NOT_RUN, "Do it, then check it, or say that it is done."),
+    (Outcome.INCONCLUSIVE, "Look for yourself, then say that it is done; or check again."),
+    (Outcome.WAITING, "Nothing to do but wait: it is watched."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a panel knows beside the journal: is it at work, since when (epoch), what to tell."""
+
+    busy_since: float = 0.0
+    message: str = ""
+    advice: str = ""
+    is_error: bool = False
+    consent_url: str = ""
+    watched: bool = False
+
+
+def step_view(
+    state: StepState,
+    *,
+    values: Mapping[str, Value],
+    credentials: Mapping[str, str],
+    history: Sequence[Entry],
+    moment: Moment,
+) -> dict[str, Any]:
+    """
+    Return what the panel of a step shows.
+
+    `credentials` maps the name of each known credential to where it rests
+    ("this session", "keyring", ".env"); `history` is the tenant's journal.
+    """
+    step = state.step
+    return {
+        "id": step.id,
+        "title": step.title,
+        "outcome": state.conclusion.outcome,
+        "icon": ICONS[state.conclusion.outcome],
+        "reason": state.conclusion.reason,
+        "checked_on": state.checked_on,
+        "warnings": _gathered(state, "warnings"),
+        "limits": _gathered(state, "limits"),
+        "changes": _gathered(state, "changes"),
+        "links": [{"label": link.label, "url": link.url(values)} for link in step.links],
+        "pastes": [
+            {"label": paste.label, "value": paste.value(values)}
+            for paste in step.pastes
+            if paste.value(values)
+        ],
+        "inputs": [_input_view(item, values, credentials) for item in step.inputs],
+        "can_check": bool(step.checks),
+        "can_wait": step.kind is StepKind.WAIT,
+        "needs_consent": step.needs_consent,
+        "hand_over": _handed_over(step, credentials),
+        "exchanges": [_exchange_view(e) for finding in state.findings for e in finding.exchanges],
+        "history": _step_history(step, history),
+        **asdict(moment),
+    }
+
+
+def header_view(
+    state: RunState,
+    *,
+    tenant: str,
+    operator: str,
+    is_sandbox: bool,
+    here: Sequence[str],
+    section: str,
+) -> dict[str, Any]:
+    """
+    Return what the header shows: progress over the whole procedure, and what comes next.
+
+    `here` are the ids of the steps of this notebook; a next step elsewhere
+    is named with its notebook.
+    """
+    counts = Counter(step.conclusion.outcome for step in state.steps.values())
+    settled = sum(step.is_settled for step in state.steps.values())
+    following = next_step(state)
+    return {
+        "section": section,
+        "tenant": tenant,
+        "operator": operator,
+        "sandbox": is_sandbox,
+        "total": len(state.steps),
+        "settled": settled,
+        "counts": [
+            {"outcome": outcome, "icon": ICONS[outcome], "count": counts[outcome]}
+            for outcome in Outcome
+            if counts[outcome]
+        ],
+        "next": {
+            "id": following[0].step.id,
+            "title": following[0].step.title,
+            "advice": following[1],
+            "is_here": following[0].step.id in here,
+        }
+        if following
+        else None,
+    }
+
+
+def next_step(state: RunState) -> tuple[StepState, str] | None:
+    """Return the next step that needs somebody, and what that person does."""
+    for outcome, advice in _ADVICE:
+        for step in state.steps.values():
+            if step.conclusion.outcome is outcome:
+                return step, advice
+    return None
+
+
+def _input_view(
+    item: Input, values: Mapping[str, Value], credentials: Mapping[str, str]
+) -> dict[str, Any]:
+    value = values.get(item.name, "")
+    if isinstance(value, tuple):
+        value = ", ".join(value)
+    kind = "password" if item.secret else "checkbox" if isinstance(item.default, bool) else "text"
+    return {
+        "name": item.name,
+        "label": item.label,
+        "help": item.help,
+        "example": item.example,
+        "kind": kind,
+        "value": "" if item.secret else value,
+        "rests": credentials.get(item.name, ""),
+    }
+
+
+def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
+    """Return which known credential this step hands over to another console, if any."""
+    if step.hands_over and step.hands_over.name in credentials:
+        return {"name": step.hands_over.name, "label": step.hands_over.label}
+    return None
+
+
+def _exchange_view(exchange: Exchange) -> dict[str, Any]:
+    shown = {
+        "sent": exchange.request,
+        "headers": dict(exchange.headers),
+        "answer": exchange.response,
+    }
+    detail = json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False, indent=2)
+    return {
+        "line": f"{exchange.method} {exchange.url}",
+        "status": exchange.error or (str(exchange.status) if exchange.status else "done"),
+        "sent_on": exchange.sent_on,
+        "milliseconds": round(exchange.elapsed * 1000),
+        "trace": exchange.headers.get("x-fb-trace-id", ""),
+        "detail": detail[:_LONGEST_DETAIL],
+    }
+
+
+def _step_history(step: Step, entries: Sequence[Entry]) -> list[dict[str, str]]:
+    mine = [entry for entry in entries if entry.step == step.id and entry.type in _SAID]
+    return [
+        {"at": entry.at, "what": f"{_SAID[entry.type]}{_what(entry)}"} for entry in reversed(mine)
+    ]
+
+
+def _what(entry: Entry) -> str:
+    data = entry.data
+    if entry.type == EventType.STEP_CHECKED:
+        said = ", ".join(f"{f['check']}: {f['outcome']}" for f in data["findings"])
+        return f" ({said or data.get('unchecked') or 'nothing to check'})"
+    if entry.type == EventType.CHANGE_INTENDED:
+        return f": {data['change']}"
+    words = data.get("note") or data.get("reason")
+    files = "".join(f" [{file['name']}]" for file in data.get("attachments", ()))
+    return f" by {data['by']}" + (f": {words}" if words else "") + files
+
+
+def _gathered(state: StepState, name: str) -> list[str]:
+    return [text for finding in state.findings for text in getattr(finding, name)]
