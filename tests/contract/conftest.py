@@ -1,0 +1,92 @@
+"""Sandboxes for clients that we did not write, and a person who answers their dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+from tests.conftest import NOON
+
+Given = dict[str, Any]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Sandbox]]:
+    """Start sandboxes whose clock stands at noon of a known day, so versions do not age."""
+    running: list[Sandbox] = []
+
+    def begin(scenario: str = "approved", *, now: float = NOON.timestamp()) -> Sandbox:
+        sandbox = Sandbox(scenario, seed=5, clock=lambda: now)
+        sandbox.__enter__()
+        running.append(sandbox)
+        return sandbox
+
+    yield begin
+    for sandbox in running:
+        sandbox.__exit__(None, None, None)
+
+
+@pytest.fixture
+def given(start: Callable[..., Sandbox]) -> Given:
+    """Describe a sandbox in which everything is approved."""
+    return start().description
+
+
+def control(given: Given, path: str, document: dict[str, Any]) -> None:
+    """Tell the sandbox what is to happen, as `POST /_sandbox/…` is documented."""
+    answer = httpx.post(f"{given['graph_url']}/_sandbox/{path}", json=document)
+    assert answer.status_code == 200, answer.text
+
+
+class _Form(HTMLParser):
+    """The page's form: where it goes, what it carries along, what stands ticked in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.action = ""
+        self.hidden: dict[str, str] = {}
+        self.ticked: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a form and its fields."""
+        values = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.action = values["action"]
+        elif tag == "input" and values.get("type") == "hidden":
+            self.hidden[values["name"]] = values["value"]
+        elif tag == "input" and "checked" in values and "disabled" not in values:
+            self.ticked.append(values["value"])
+
+
+def answer_dialog(
+    given: Given, url: str, decision: str = "continue", *, declined: tuple[str, ...] = ()
+) -> str:
+    """
+    Do what a person does at an authorization URL: log in, untick what is `declined`, decide.
+
+    Returns the address that the browser is sent to.
+    """
+    parts = urlsplit(url)
+    with httpx.Client(base_url=f"{parts.scheme}://{parts.netloc}") as browser:
+        login = _Form(browser.get(url).raise_for_status().text)
+        person = {"email": given["login_email"], "password": given["login_password"]}
+        page = browser.post(login.action, data={**login.hidden, **person}).raise_for_status()
+        consent = _Form(page.text)
+        granted = [name for name in consent.ticked if name not in declined]
+        fields = {**consent.hidden, "decision": decision, "grant": granted}
+        answer = browser.post(consent.action, data=fields)
+    assert answer.status_code == 302, answer.text
+    location: str = answer.headers["location"]
+    return location
+
+
+def query_of(url: str) -> dict[str, str]:
+    """Return the query of an address, as an app's callback reads it."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}

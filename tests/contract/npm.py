@@ -1,0 +1,52 @@
+"""The npm packages that tests need: installed once from their lock file, where absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+__all__ = ["NODE_IS_UNWANTED", "installed"]
+
+# read here, as the tests hide every RUNBOOK_ variable from what they test
+NODE_IS_UNWANTED = os.environ.get("RUNBOOK_NO_NODE") == "1"
+_PATIENCE_SECONDS = 240
+
+
+def installed(folder: Path) -> Path:
+    """
+    Return the `node_modules` beside `folder`'s lock file, after `npm ci` where it is stale.
+
+    Skips with `RUNBOOK_NO_NODE=1`; fails where Node is missing without that word.
+    """
+    if NODE_IS_UNWANTED:
+        pytest.skip("RUNBOOK_NO_NODE=1: what needs Node is left out")
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.fail(
+                f"{program} is missing. Install Node 20 or newer, or set RUNBOOK_NO_NODE=1 "
+                "to leave out the tests that need it.",
+                pytrace=False,
+            )
+    modules = folder / "node_modules"
+    if not _is_fresh(modules, folder / "package-lock.json"):
+        done = subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(f"npm ci in {folder} failed:\n{done.stderr}", pytrace=False)
+    return modules
+
+
+def _is_fresh(modules: Path, lock: Path) -> bool:
+    """Tell whether what stands in `modules` was installed from the lock file as it is now."""
+    marker = modules / ".package-lock.json"
+    return marker.exists() and marker.stat().st_mtime >= lock.stat().st_mtime

@@ -1,0 +1,171 @@
+"""Authlib's `OAuth2Session`: authorization URL, code exchange by POST and GET, its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oauth2.rfc6749.errors import MismatchingStateException
+
+from tests.contract.conftest import Given, answer_dialog, control, query_of
+
+SIXTY_DAYS = 60 * 86_400
+
+
+@pytest.fixture
+def session_of() -> Iterator[Callable[..., OAuth2Session]]:
+    """Give sessions of an app; they are closed after the test."""
+    opened: list[OAuth2Session] = []
+
+    def make(given: Given, secret: str = "", **options: str) -> OAuth2Session:
+        session = OAuth2Session(
+            given["app_id"],
+            secret or given["app_secret"],
+            token_endpoint_auth_method="client_secret_post",
+            redirect_uri=given["redirect_uri"],
+            scope="public_profile,ads_read",
+            **options,
+        )
+        opened.append(session)
+        return session
+
+    yield make
+    for session in opened:
+        session.close()
+
+
+def token_url(given: Given) -> str:
+    """Return the token endpoint."""
+    return f"{given['graph_url']}/v26.0/oauth/access_token"
+
+
+def sign_in(session: OAuth2Session, given: Given, decision: str = "continue") -> tuple[str, str]:
+    """Take a person through the session's URL; return the callback's address, and the state."""
+    url, state = session.create_authorization_url(given["dialog_url"])
+    return answer_dialog(given, url, decision), state
+
+
+def without_fragment(url: str) -> str:
+    """Return the address as the app's server gets it: browsers keep the fragment to themselves."""
+    return url.partition("#")[0]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_whole_sign_in(
+    given: Given, session_of: Callable[..., OAuth2Session], method: str
+) -> None:
+    """From URL to a Bearer call on `/me`, with the code exchanged by POST or by GET."""
+    session = session_of(given)
+    callback, state = sign_in(session, given)
+    token = session.fetch_token(
+        token_url(given),
+        authorization_response=without_fragment(callback),
+        state=state,
+        method=method,
+    )
+    assert (token["token_type"], token["expires_in"]) == ("bearer", SIXTY_DAYS)
+    me = session.get(f"{given['graph_url']}/v26.0/me").json()
+    assert me["name"] == "Sandbox Operator"
+    accounts = session.get(f"{given['graph_url']}/v26.0/me/adaccounts").json()["data"]
+    assert [one["account_id"] for one in accounts] == [given["ad_account_id"]]
+    granted = session.get(f"{given['graph_url']}/v26.0/me/accounts").json()["data"]
+    assert granted == []  # pages_show_list was not asked for
+
+
+def test_an_app_token(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """`client_credentials` gives the app's own token, which has no lifetime and reads the app."""
+    session = session_of(given)
+    token = session.fetch_token(token_url(given), grant_type="client_credentials")
+    assert token["access_token"].startswith(f"{given['app_id']}|")
+    assert "expires_in" not in token
+    app = session.get(f"{given['graph_url']}/v26.0/{given['app_id']}").json()
+    assert app["name"] == given["app_display_name"]
+
+
+def test_a_person_declines(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """Cancel leaves no code to exchange: the callback's error is RFC 6749's access_denied."""
+    session = session_of(given)
+    callback, state = sign_in(session, given, "cancel")
+    answer = query_of(callback)
+    assert (answer["error"], answer["state"]) == ("access_denied", state)
+    assert "code" not in answer
+
+
+def test_a_foreign_state(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """The dialog hands back the state as it was given; Authlib refuses any other."""
+    session = session_of(given)
+    callback, _ = sign_in(session, given)
+    with pytest.raises(MismatchingStateException):
+        session.fetch_token(
+            token_url(given), authorization_response=without_fragment(callback), state="another"
+        )
+
+
+def refusal(
+    session: OAuth2Session, given: Given, callback: str, **options: str
+) -> dict[str, object]:
+    """Return Graph's error object, which Authlib hands on as its error's `error`."""
+    with pytest.raises(OAuthError) as caught:
+        session.fetch_token(
+            token_url(given), authorization_response=without_fragment(callback), **options
+        )
+    error = caught.value.error
+    assert isinstance(error, dict)
+    return error
+
+
+def test_a_reused_code(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """The second exchange of a code is refused with 100/36009."""
+    session = session_of(given)
+    callback, _ = sign_in(session, given)
+    session.fetch_token(token_url(given), authorization_response=without_fragment(callback))
+    error = refusal(session, given, callback)
+    assert list(error) == ["message", "type", "code", "error_subcode", "fbtrace_id"]
+    assert (error["type"], error["code"], error["error_subcode"]) == ("OAuthException", 100, 36009)
+
+
+def test_an_expired_code(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """A code is good for ten minutes: at the tenth it is taken, after it 100/36007."""
+    session = session_of(given)
+    callback, _ = sign_in(session, given)
+    control(given, "time", {"advance": 600})
+    session.fetch_token(token_url(given), authorization_response=without_fragment(callback))
+    callback, _ = sign_in(session, given)
+    control(given, "time", {"advance": 601})
+    error = refusal(session, given, callback)
+    assert (error["code"], error["error_subcode"]) == (100, 36007)
+
+
+def test_another_redirect_uri(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """The exchange must name the dialog's redirect URI to the letter: else 100/36008."""
+    session = session_of(given)
+    callback, _ = sign_in(session, given)
+    error = refusal(session, given, callback, redirect_uri=given["redirect_uri"] + "?x=1")
+    assert (error["code"], error["error_subcode"]) == (100, 36008)
+
+
+def test_the_order_of_evaluation(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """Client, secret, redirect URI, code: the first that is wrong is the one that is named."""
+    callback = f"{given['redirect_uri']}?code=DUMMY"
+    foreign = "https://unregistered.invalid/x"
+    wrong_secret = session_of(given, "0" * 32)
+    codes = [
+        refusal(session_of({**given, "app_id": "4711"}, "0" * 32), given, callback)["code"],
+        refusal(wrong_secret, given, callback, redirect_uri=foreign)["code"],
+        refusal(session_of(given), given, callback, redirect_uri=foreign)["code"],
+        refusal(session_of(given), given, callback)["code"],
+    ]
+    assert codes == [101, 1, 191, 100]
+
+
+def test_a_revoked_sign_in(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+    """After DELETE /me/permissions the token is refused: 190, subcode 458."""
+    session = session_of(given)
+    callback, _ = sign_in(session, given)
+    session.fetch_token(token_url(given), authorization_response=without_fragment(callback))
+    me = f"{given['graph_url']}/v26.0/me"
+    assert session.delete(f"{me}/permissions").json() == {"success": True}
+    error = session.get(me).json()["error"]
+    assert (error["code"], error["error_subcode"]) == (190, 458)

@@ -1,0 +1,413 @@
+"""The official Python SDK: objects, edges with cursors, errors, batches, proofs, limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from facebook_business.adobjects.adaccount import AdAccount
+from facebook_business.adobjects.application import Application
+from facebook_business.adobjects.lead import Lead
+from facebook_business.adobjects.leadgenform import LeadgenForm
+from facebook_business.adobjects.page import Page
+from facebook_business.adobjects.user import User
+from facebook_business.api import Cursor, FacebookAdsApi, FacebookResponse
+from facebook_business.exceptions import FacebookRequestError
+from facebook_business.session import FacebookSession
+
+from runbook_lib.sandbox.limits import Meter
+from runbook_lib.sandbox.server import Sandbox
+from tests.conftest import NOON
+from tests.contract.conftest import Given, control
+
+Open = Callable[..., FacebookAdsApi]
+
+
+@pytest.fixture
+def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Give `FacebookAdsApi.init` for a sandbox, with the token and secret of one's choice."""
+    opened: list[FacebookAdsApi] = []
+    monkeypatch.setattr(FacebookAdsApi, "_default_api", None)
+
+    def init(given: Given, token: str = "user", **options: Any) -> FacebookAdsApi:
+        monkeypatch.setattr(FacebookSession, "GRAPH", given["graph_url"])
+        known = {
+            "user": given["user_access_token"],
+            "page": given["page_access_token"],
+            "app": f"{given['app_id']}|{given['app_secret']}",
+        }
+        given_options = {"app_id": given["app_id"], "app_secret": given["app_secret"], **options}
+        api = FacebookAdsApi.init(
+            access_token=known.get(token, token), crash_log=False, **given_options
+        )
+        opened.append(api)
+        return api
+
+    yield init
+    for api in opened:
+        api._session.requests.close()
+
+
+def refusal(call: Callable[[], object]) -> FacebookRequestError:
+    """Return the error with which the SDK reports that a call was refused."""
+    with pytest.raises(FacebookRequestError) as caught:
+        call()
+    return caught.value
+
+
+def shown(error: FacebookRequestError) -> tuple[Any, ...]:
+    """Return what the SDK understood of an error: status, type, code, subcode, message."""
+    return (
+        error.http_status(),
+        error.api_error_type(),
+        error.api_error_code(),
+        error.api_error_subcode(),
+        error.api_error_message(),
+    )
+
+
+# --- objects and edges -----------------------------------------------------------------------
+def test_objects_are_read(given: Given, open_api: Open) -> None:
+    """A user, a page with its lead access, an ad account and an app come as the SDK's objects."""
+    open_api(given)
+    me = User("me").api_get(fields=["id", "name", "first_name"])
+    assert isinstance(me, User)
+    assert (me["name"], me["first_name"]) == ("Sandbox Operator", "Sandbox")
+
+    page = Page(given["page_id"]).api_get(fields=["name", "has_lead_access"])
+    assert page["has_lead_access"]["can_access_lead"] is True
+    assert page["has_lead_access"]["user_id"] == me["id"]
+
+    account = AdAccount(f"act_{given['ad_account_id']}").api_get(fields=["name", "account_status"])
+    assert (account["name"], account["account_status"]) == ("Sandbox Ads", 1)
+
+    open_api(given, "app")
+    app = Application(given["app_id"]).api_get(fields=["name", "privacy_policy_url", "category"])
+    assert app["name"] == given["app_display_name"]
+    assert app["privacy_policy_url"] == "https://www.partner.test/privacy"
+
+
+def test_a_cursor_walks_every_page(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """All leads of three pages come once each, in order; the walk ends where Graph says."""
+    sandbox = start()
+    given = sandbox.description
+    form = next(iter(sandbox.world.facebook.pages.values())).forms[0]
+    first = form.leads[0]
+    form.leads[:] = [
+        replace(first, id=str(7_000_000 + number), created_on=first.created_on - number)
+        for number in range(57)
+    ]
+    api = open_api(given, "page")
+    cursor = LeadgenForm(given["leadgen_form_id"]).get_leads(fields=["id", "field_data"])
+    assert isinstance(cursor, Cursor)
+    assert len(cursor) == 25
+    leads = list(cursor)
+    assert [lead["id"] for lead in leads] == [str(7_000_000 + number) for number in range(57)]
+    assert all(isinstance(lead, Lead) for lead in leads)
+    assert leads[0]["field_data"][0]["name"] == "email"
+    assert api.get_num_requests_attempted() == api.get_num_requests_succeeded() == 3
+    assert cursor.load_next_page() is False
+
+
+def test_edges_with_limits(given: Given, open_api: Open) -> None:
+    """`limit` makes more pages, never other rows; usage headers come with each of them."""
+    open_api(given)
+    account = AdAccount(f"act_{given['ad_account_id']}")
+    whole = [one["name"] for one in account.get_campaigns(fields=["name"])]
+    cursor = account.get_campaigns(fields=["name"], params={"limit": 2})
+    assert len(cursor) == 2
+    assert [one["name"] for one in cursor] == whole == [f"Campaign {n}" for n in (1, 2, 3)]
+    usage = json.loads(cursor.headers()["x-business-use-case-usage"])[given["ad_account_id"]]
+    assert usage[0]["type"] == "ads_management"
+    assert usage[0]["call_count"] <= 1
+    assert cursor.headers()["facebook-api-version"] == FacebookAdsApi.API_VERSION
+
+
+def test_a_page_and_its_forms(given: Given, open_api: Open) -> None:
+    """From the user's pages to a page's own token, its forms and a test lead, and back."""
+    open_api(given)
+    page = User("me").get_accounts()[0]
+    assert page["id"] == given["page_id"]
+    assert "ADVERTISE" in page["tasks"]
+
+    open_api(given, page["access_token"])
+    form = Page(page["id"]).get_lead_gen_forms(fields=["name", "status", "leads_count"])[0]
+    assert (form["name"], form["status"], form["leads_count"]) == ("Ask for an offer", "ACTIVE", 2)
+    made = LeadgenForm(form["id"]).create_test_lead()
+    test_lead = LeadgenForm(form["id"]).get_test_leads()[0]
+    assert test_lead["id"] == made["id"]
+    again = refusal(LeadgenForm(form["id"]).create_test_lead)
+    assert again.api_error_code() == 100
+    Lead(made["id"]).api_delete()
+    assert len(LeadgenForm(form["id"]).get_test_leads()) == 0
+
+
+def test_webhooks_of_a_page(given: Given, open_api: Open) -> None:
+    """A page is subscribed, shows the subscription and loses it again."""
+    open_api(given, "page")
+    page = Page(given["page_id"])
+    page.create_subscribed_app(params={"subscribed_fields": ["leadgen"]})
+    subscribed = page.get_subscribed_apps()[0]
+    assert (subscribed["id"], subscribed["name"]) == (given["app_id"], given["app_display_name"])
+    page.delete_subscribed_apps()
+    assert len(page.get_subscribed_apps()) == 0
+
+
+def test_paths_that_have_no_class(given: Given, open_api: Open) -> None:
+    """`call` reaches the app's review state, a JSON list among its parameters, and token facts."""
+    api = open_api(given, "app")
+    path = (given["app_id"], "permissions")
+    live = api.call("GET", path, {"status": ["live"]}).json()
+    assert {"permission": "leads_retrieval", "status": "live"} in live["data"]
+    assert api.call("GET", path, {"status": ["unapproved"]}).json()["data"] == []
+    facts = api.call("GET", ("debug_token",), {"input_token": given["user_access_token"]}).json()
+    assert facts["data"]["is_valid"] is True
+    assert facts["data"]["app_id"] == given["app_id"]
+
+
+def test_an_etag_is_honoured(given: Given, open_api: Open) -> None:
+    """The same question with the answer's ETag gives the SDK's empty success, HTTP 304."""
+    api = open_api(given, "app")
+    first = api.call("GET", (given["app_id"],))
+    second = api.call("GET", (given["app_id"],), headers={"If-None-Match": first.etag()})
+    assert (second.status(), second.is_success(), second.body()) == (304, True, "")
+
+
+# --- errors ----------------------------------------------------------------------------------
+GONE = (
+    "Unsupported get request. Object with ID '{}' does not exist, cannot be loaded due to missing "
+    "permissions, or does not support this operation."
+)
+
+
+def test_errors_carry_code_and_subcode(given: Given, open_api: Open) -> None:
+    """Each refusal comes with the status, type, code, subcode and message that Graph gives it."""
+    api = open_api(given)
+    unknown_field = refusal(lambda: api.call("GET", (given["app_id"],), {"fields": "no_such"}))
+    assert shown(unknown_field) == (
+        *(400, "OAuthException", 100, None),
+        "(#100) Tried accessing nonexisting field (no_such) on node type (Application)",
+    )
+    missing = refusal(AdAccount("act_1").api_get)
+    assert shown(missing)[:4] == (400, "GraphMethodException", 100, 33)
+    assert missing.api_error_message().startswith(GONE.format("act_1"))
+    assert missing.api_transient_error() is False
+    forms = refusal(Page(given["page_id"]).get_lead_gen_forms)
+    assert shown(forms) == (
+        *(400, "OAuthException", 190, None),
+        "(#190) This method must be called with a Page Access Token",
+    )
+    open_api(given, "page")
+    accounts = refusal(User("me").get_accounts)
+    assert shown(accounts) == (
+        *(400, "OAuthException", 100, None),
+        "(#100) Tried accessing nonexisting field (accounts) on node type (Page)",
+    )
+
+
+def test_a_missing_permission(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """Leads without leads_retrieval are refused with 200 and HTTP 403."""
+    given = start("permission-missing").description
+    open_api(given, "page")
+    error = refusal(LeadgenForm(given["leadgen_form_id"]).get_leads)
+    assert shown(error) == (
+        *(403, "OAuthException", 200, None),
+        "(#200) Requires leads_retrieval permission to manage the object",
+    )
+
+
+def test_an_expired_token(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """The refusal names both times, code 190 and subcode 463, and the challenge in its header."""
+    given = start("token-expired").description
+    open_api(given)
+    error = refusal(User("me").api_get)
+    assert shown(error) == (
+        *(400, "OAuthException", 190, 463),
+        (
+            "Error validating access token: Session has expired on Monday, 23-Nov-26 04:00:00 PST. "
+            "The current time is Tuesday, 24-Nov-26 04:00:00 PST."
+        ),
+    )
+    challenge = error.http_headers()["WWW-Authenticate"]
+    assert challenge.startswith('OAuth "Facebook Platform" "invalid_token" "Error validating')
+
+
+def test_versions_that_are_over(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """A dead Marketing version is refused, an ended one upgraded with a warning, v99.0 unknown."""
+    given = start().description
+    account = f"act_{given['ad_account_id']}"
+    dead = open_api(given, api_version="v23.0")
+    error = refusal(lambda: dead.call("GET", (account, "campaigns")))
+    assert (error.api_error_code(), error.http_status()) == (2635, 400)
+    assert "You are calling a deprecated version of the Ads API" in error.api_error_message()
+    assert dead.call("GET", ("me",)).headers()["facebook-api-version"] == "v23.0"
+
+    old = open_api(given, api_version="v25.0")
+    headers = old.call("GET", (account, "campaigns")).headers()
+    assert headers["X-Ad-Api-Version-Warning"] == (
+        "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
+    )
+    never = open_api(given, api_version="v99.0")
+    error = refusal(lambda: never.call("GET", ("me",)))
+    assert (error.api_error_code(), error.api_error_message()) == (
+        2500,
+        "Unknown path components: /me",
+    )
+
+
+def test_transient_errors_are_called_so(given: Given, open_api: Open) -> None:
+    """`is_transient` reaches `api_transient_error`; the next call is answered."""
+    open_api(given)
+    control(given, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
+    error = refusal(User("me").api_get)
+    assert error.api_transient_error() is True
+    assert shown(error) == (
+        *(503, "FacebookApiException", 2, None),
+        "Service temporarily unavailable",
+    )
+    assert User("me").api_get()["name"] == "Sandbox Operator"
+
+
+@pytest.mark.parametrize("kind", ["html", "truncated"])
+def test_broken_answers_do_not_pass_as_good_ones(given: Given, open_api: Open, kind: str) -> None:
+    """A page instead of JSON, or half of it, is what the SDK got: no object comes of it."""
+    api = open_api(given)
+    control(given, "faults", {"faults": [{"kind": kind, "remaining": 1}]})
+    try:
+        answer = api.call("GET", ("me",))
+    except FacebookRequestError as error:
+        body = error.body()
+    else:
+        body = answer.json()
+    assert isinstance(body, str)
+
+
+# --- limits ----------------------------------------------------------------------------------
+def test_a_rate_limit_counts_and_recovers(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """A used-up app is refused with 4 and its usage; five minutes later it is answered."""
+    given = start("rate-limited").description
+    open_api(given)
+    error = refusal(User("me").api_get)
+    assert shown(error) == (
+        *(403, "OAuthException", 4, None),
+        "(#4) Application request limit reached",
+    )
+    assert error.api_transient_error() is True
+    assert json.loads(error.http_headers()["x-app-usage"])["call_count"] == 100
+    control(given, "time", {"advance": 360})
+    assert User("me").api_get()["name"] == "Sandbox Operator"
+
+
+def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """The third call of an hour that allows two is refused with 80004; others are not touched."""
+    sandbox = start()
+    given = sandbox.description
+    sandbox.world.facebook.ad_accounts[given["ad_account_id"]].meter = Meter(2)
+    open_api(given)
+    account = AdAccount(f"act_{given['ad_account_id']}")
+    account.api_get()
+    account.api_get()
+    error = refusal(account.api_get)
+    assert (error.http_status(), error.api_error_code()) == (400, 80004)
+    assert error.api_error_subcode() == 2446079
+    assert "There have been too many calls to this ad-account." in error.api_error_message()
+    usage = json.loads(error.http_headers()["x-business-use-case-usage"])
+    assert usage[given["ad_account_id"]][0]["call_count"] == 100
+    assert usage[given["ad_account_id"]][0]["estimated_time_to_regain_access"] == 60
+    assert User("me").api_get()["name"] == "Sandbox Operator"
+    control(given, "time", {"advance": 3_600})
+    assert account.api_get()["account_id"] == given["ad_account_id"]
+
+
+# --- appsecret_proof -------------------------------------------------------------------------
+def test_a_right_proof_is_taken(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """The SDK proves each call with the secret, also where the app requires it."""
+    sandbox = start()
+    given = sandbox.description
+    sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
+    open_api(given)
+    assert User("me").api_get()["id"]
+    assert [one["id"] for one in User("me").get_ad_accounts()] == [f"act_{given['ad_account_id']}"]
+
+
+def test_a_wrong_proof_is_refused(given: Given, open_api: Open) -> None:
+    """A proof with another secret is refused wherever it stands."""
+    open_api(given, app_secret="0" * 32)
+    assert shown(refusal(User("me").api_get)) == (
+        *(400, "GraphMethodException", 100, None),
+        "Invalid appsecret_proof provided in the API argument",
+    )
+
+
+def test_a_missing_proof_is_refused_where_it_is_required(
+    start: Callable[..., Sandbox], open_api: Open
+) -> None:
+    """Without a secret the SDK sends no proof: that is enough only where none is required."""
+    sandbox = start()
+    given = sandbox.description
+    open_api(given, app_secret=None)
+    assert User("me").api_get()["id"]
+    sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
+    assert shown(refusal(User("me").api_get)) == (
+        *(400, "GraphMethodException", 100, None),
+        "API calls from the server require an appsecret_proof argument",
+    )
+
+
+# --- batches ---------------------------------------------------------------------------------
+class Heard:
+    """The callbacks of a batch, and what they were told."""
+
+    def __init__(self) -> None:
+        self.good: list[FacebookResponse] = []
+        self.bad: list[FacebookResponse] = []
+
+    @property
+    def callbacks(self) -> dict[str, Callable[[FacebookResponse], None]]:
+        """Both callbacks by the names that the SDK has for them."""
+        return {"success": self.good.append, "failure": self.bad.append}
+
+
+def test_a_batch_answers_each_call_as_if_it_came_alone(given: Given, open_api: Open) -> None:
+    """Good calls reach `success`, refused ones `failure`, each with status and body of its own."""
+    api = open_api(given)
+    heard, batch = Heard(), api.new_batch()
+    me = User("me").api_get(fields=["name"], batch=batch, **heard.callbacks)
+    campaigns = AdAccount(f"act_{given['ad_account_id']}").get_campaigns(
+        fields=["name"], params={"limit": 1}, batch=batch, **heard.callbacks
+    )
+    assert campaigns.get_params() == {"limit": 1}
+    assert me.get_fields() == ["name"]
+    AdAccount("act_1").api_get(batch=batch, **heard.callbacks)
+    assert batch.execute() is None
+    assert [one.json().get("name") for one in heard.good] == ["Sandbox Operator", None]
+    assert [row["name"] for row in heard.good[1].json()["data"]] == ["Campaign 1"]
+    (bad,) = heard.bad
+    assert shown(bad.error())[:4] == (400, "GraphMethodException", 100, 33)
+    assert api.get_num_requests_attempted() == 1
+
+
+def test_a_batch_that_is_no_batch(given: Given, open_api: Open) -> None:
+    """More than fifty calls are refused as a whole."""
+    api = open_api(given)
+    batch = api.new_batch()
+    for _ in range(51):
+        batch.add("GET", ("me",))
+    error = refusal(batch.execute)
+    assert (error.api_error_code(), error.http_status()) == (1, 400)
+    assert "Maximum batch size is 50" in error.api_error_message()
+
+
+def test_a_batch_writes_too(given: Given, open_api: Open) -> None:
+    """A POST inside a batch changes what later reads show."""
+    api = open_api(given, "page")
+    heard, batch = Heard(), api.new_batch()
+    batch.add("POST", (given["leadgen_form_id"], "test_leads"), **heard.callbacks)
+    batch.add("GET", (given["leadgen_form_id"], "test_leads"), **heard.callbacks)
+    assert batch.execute() is None
+    made, read = (one.json() for one in heard.good)
+    assert [lead["id"] for lead in read["data"]] == [made["id"]]
+    assert NOON.strftime("%Y-%m-%dT%H:%M:%S+0000") == read["data"][0]["created_time"]

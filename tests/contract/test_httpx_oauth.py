@@ -1,0 +1,229 @@
+"""httpx-oauth's Facebook client: authorization URL, code, long-lived token, profile, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from httpx_oauth.clients import facebook as module
+from httpx_oauth.clients.facebook import FacebookOAuth2, GetLongLivedAccessTokenError
+from httpx_oauth.exceptions import GetProfileError
+from httpx_oauth.oauth2 import GetAccessTokenError, OAuth2RequestError
+
+from runbook_lib.sandbox.server import Sandbox
+from tests.contract.conftest import Given, answer_dialog, control, query_of
+
+STATE = "a state of the app's own"
+SIXTY_DAYS = 60 * 86_400
+
+
+@pytest.fixture
+def client_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FacebookOAuth2]:
+    """Give the client of a sandbox: the library's own paths at the sandbox's addresses."""
+
+    def make(given: Given, **other: str) -> FacebookOAuth2:
+        client = FacebookOAuth2(given["app_id"], other.get("client_secret", given["app_secret"]))
+        client.authorize_endpoint = moved(client.authorize_endpoint, given["dashboard_url"])
+        client.access_token_endpoint = moved(client.access_token_endpoint, given["graph_url"])
+        profile = moved(module.PROFILE_ENDPOINT, given["graph_url"])
+        monkeypatch.setattr(module, "PROFILE_ENDPOINT", profile)
+        return client
+
+    return make
+
+
+def moved(url: str, base: str) -> str:
+    """Return `url` with scheme and host of `base`."""
+    return base + urlsplit(url).path
+
+
+def authorize(client: FacebookOAuth2, given: Given, **more: list[str]) -> str:
+    """Return the client's authorization URL."""
+    return asyncio.run(client.get_authorization_url(given["redirect_uri"], STATE, **more))
+
+
+def error_of(error: OAuth2RequestError | GetProfileError) -> dict[str, object]:
+    """Return Graph's error out of the answer that the library's error carries."""
+    assert error.response is not None
+    document: dict[str, object] = error.response.json()["error"]
+    return document
+
+
+def test_a_whole_sign_in(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
+    """URL, consent, code, token, a longer one and the profile, with nothing but the library."""
+    client = client_of(given)
+    url = authorize(client, given)
+    assert query_of(url)["scope"] == "email public_profile"
+    callback = query_of(answer_dialog(given, url))
+    assert callback["state"] == STATE
+
+    token = asyncio.run(client.get_access_token(callback["code"], given["redirect_uri"]))
+    assert token["token_type"] == "bearer"
+    assert token["expires_in"] == SIXTY_DAYS
+    assert not token.is_expired()
+
+    longer = asyncio.run(client.get_long_lived_access_token(token["access_token"]))
+    assert longer["expires_in"] == SIXTY_DAYS
+    user_id, email = asyncio.run(client.get_id_email(longer["access_token"]))
+    assert (user_id.isdecimal(), email) == (True, given["login_email"])
+
+
+def test_the_redirect_is_facebooks(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
+    """The callback gets `code`, `state` and the fragment `#_=_`, in this order."""
+    client = client_of(given)
+    location = answer_dialog(given, authorize(client, given))
+    assert location.startswith(f"{given['redirect_uri']}?code=AQ")
+    assert list(query_of(location)) == ["code", "state"]
+    assert location.endswith("#_=_")
+
+
+def test_a_person_declines_everything(
+    given: Given, client_of: Callable[..., FacebookOAuth2]
+) -> None:
+    """Cancel brings access_denied with Facebook's four error fields, and no code."""
+    client = client_of(given)
+    location = answer_dialog(given, authorize(client, given), "cancel")
+    assert query_of(location) == {
+        "error": "access_denied",
+        "error_code": "200",
+        "error_description": "Permissions error",
+        "error_reason": "user_denied",
+        "state": STATE,
+    }
+    assert location.endswith("#_=_")
+
+
+def test_a_person_declines_one_permission(
+    given: Given, client_of: Callable[..., FacebookOAuth2]
+) -> None:
+    """Without `email` the profile has an ID and no address; asked again, it is not offered."""
+    client = client_of(given)
+    location = answer_dialog(given, authorize(client, given), declined=("email",))
+    token = asyncio.run(client.get_access_token(query_of(location)["code"], given["redirect_uri"]))
+    user_id, email = asyncio.run(client.get_id_email(token["access_token"]))
+    assert (user_id.isdecimal(), email) == (True, None)
+
+    rights = httpx.get(
+        f"{given['graph_url']}/v26.0/me/permissions",
+        params={"access_token": token["access_token"], "status": "declined"},
+    )
+    assert rights.json()["data"] == [{"permission": "email", "status": "declined"}]
+    again = answer_dialog(given, authorize(client, given))
+    token = asyncio.run(client.get_access_token(query_of(again)["code"], given["redirect_uri"]))
+    assert asyncio.run(client.get_id_email(token["access_token"]))[1] is None
+
+    asked = authorize(client, given) + "&auth_type=rerequest"
+    code = query_of(answer_dialog(given, asked))["code"]
+    token = asyncio.run(client.get_access_token(code, given["redirect_uri"]))
+    assert asyncio.run(client.get_id_email(token["access_token"]))[1] == given["login_email"]
+
+
+def test_an_error_that_is_not_oauths(
+    given: Given, client_of: Callable[..., FacebookOAuth2]
+) -> None:
+    """Facebook's other errors come as error_code and error_message, without `error`."""
+    client = client_of(given)
+    message = "App Not Active: This app is not accessible right now."
+    control(given, "faults", {"dialog_error": ["1349220", message]})
+    location = answer_dialog(given, authorize(client, given))
+    assert query_of(location) == {
+        "error_code": "1349220",
+        "error_message": message,
+        "state": STATE,
+    }
+
+
+def test_a_redirect_that_is_not_registered(
+    given: Given, client_of: Callable[..., FacebookOAuth2]
+) -> None:
+    """The dialog shows URL Blocked and sends nobody anywhere."""
+    client = client_of(given)
+    url = asyncio.run(client.get_authorization_url("https://elsewhere.example/callback", STATE))
+    page = httpx.get(url)
+    assert page.status_code == 400
+    assert "URL Blocked" in page.text
+    assert "This redirect failed because the redirect URI is not whitelisted" in page.text
+
+
+def test_a_scope_that_does_not_exist(
+    given: Given, client_of: Callable[..., FacebookOAuth2]
+) -> None:
+    """The dialog shows Invalid Scopes with the scope's name."""
+    client = client_of(given)
+    page = httpx.get(authorize(client, given, scope=["email", "no_such_scope"]))
+    assert "Invalid Scopes: no_such_scope" in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "subcode", "message"),
+    [
+        ("reused", 100, 36009, "This authorization code has been used."),
+        ("expired", 100, 36007, "This authorization code has expired."),
+        ("malformed", 100, None, "Invalid verification code format."),
+        ("other redirect", 100, 36008, "Error validating verification code."),
+        ("foreign redirect", 191, None, "Can't load URL: The domain of this URL isn't included"),
+        ("wrong secret", 1, None, "Error validating client secret."),
+    ],
+)
+def test_a_refused_exchange(
+    given: Given,
+    client_of: Callable[..., FacebookOAuth2],
+    change: str,
+    code: int,
+    subcode: int | None,
+    message: str,
+) -> None:
+    """Each refusal of the token endpoint reaches the library's error with its whole answer."""
+    client = client_of(given)
+    granted = query_of(answer_dialog(given, authorize(client, given)))["code"]
+    redirect_uri = given["redirect_uri"]
+    if change == "reused":
+        asyncio.run(client.get_access_token(granted, redirect_uri))
+    elif change == "expired":
+        control(given, "time", {"advance": 601})
+    elif change == "malformed":
+        granted = "DUMMY"
+    elif change == "other redirect":
+        redirect_uri += "/"
+    elif change == "foreign redirect":
+        redirect_uri = "https://unregistered.invalid/x"
+    else:
+        client = client_of(given, client_secret="0" * 32)
+    with pytest.raises(GetAccessTokenError) as caught:
+        asyncio.run(client.get_access_token(granted, redirect_uri))
+    error = error_of(caught.value)
+    assert caught.value.response is not None
+    assert caught.value.response.status_code == 400
+    assert (error["code"], error.get("error_subcode")) == (code, subcode)
+    assert str(error["message"]).startswith(message)
+    challenge = caught.value.response.headers["www-authenticate"]
+    assert challenge.startswith('OAuth "Facebook Platform" "invalid_code" "')
+
+
+def test_an_expired_token_is_not_made_longer(
+    start: Callable[..., Sandbox], client_of: Callable[..., FacebookOAuth2]
+) -> None:
+    """Neither the exchange nor the profile takes a token that is over: 190, subcode 463."""
+    given = start("token-expired").description
+    client = client_of(given)
+    with pytest.raises(GetLongLivedAccessTokenError) as caught:
+        asyncio.run(client.get_long_lived_access_token(given["user_access_token"]))
+    assert error_of(caught.value)["error_subcode"] == 463
+    with pytest.raises(GetProfileError) as missed:
+        asyncio.run(client.get_profile(given["user_access_token"]))
+    assert error_of(missed.value)["code"] == 190
+
+
+@pytest.mark.parametrize("kind", ["html", "truncated", "reset"])
+def test_broken_answers_of_the_token_endpoint(
+    given: Given, client_of: Callable[..., FacebookOAuth2], kind: str
+) -> None:
+    """No JSON, half of it or no answer at all: the library's own error each time."""
+    client = client_of(given)
+    code = query_of(answer_dialog(given, authorize(client, given)))["code"]
+    control(given, "faults", {"faults": [{"kind": kind, "site": "graph", "remaining": 1}]})
+    with pytest.raises(GetAccessTokenError):
+        asyncio.run(client.get_access_token(code, given["redirect_uri"]))
