@@ -1,0 +1,225 @@
+"""The record says what the journal says, and its schema refuses one that claims more."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+
+from runbook_lib.evidence.record import build_record, record_schema, validate_record
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.run import Run
+from tests.unit.evidence.conftest import AT, STEPS
+
+Record = dict[str, Any]
+
+
+@pytest.fixture
+def record(run: Run) -> Record:
+    lines = len(run.journal.entries())
+    built = build_record(run.state, journal_head=run.journal.head, journal_lines=lines)
+    document: Record = json.loads(json.dumps(built))
+    return document
+
+
+def test_a_record_of_every_outcome_is_what_its_schema_says(record: Record) -> None:
+    """Each of the seven outcomes can be recorded, in the documented order."""
+
+    validate_record(record)
+
+    assert [step["outcome"] for step in record["steps"]] == [
+        "verified",
+        "attested",
+        "waiting",
+        "inconclusive",
+        "failed",
+        "skipped",
+        "skipped",
+        "not_run",
+    ]
+    assert [step["id"] for step in record["steps"]] == [step.id for step in STEPS]
+
+
+def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
+    """Run, tenant, procedure, mode, times and outcome come from the journal's own lines."""
+
+    assert record["schema"] == "facebook-marketing-runbook/record/v1"
+    assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
+    assert record["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
+    assert (record["mode"], record["sandbox"], record["resumes"]) == ("headless", False, None)
+    assert record["started_on"] == record["finished_on"] == "2026-11-24T12:00:00.000Z"
+    assert record["outcome"] == "failed"
+    assert record["credentials"] == ["app_secret"]
+
+
+def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> None:
+    """Lines and head can be compared with the file by anybody."""
+
+    lines = run.journal.path.read_bytes().splitlines(keepends=True)
+
+    assert record["journal"] == {
+        "lines": len(lines),
+        "head": hashlib.sha256(lines[-1]).hexdigest(),
+    }
+
+
+def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
+    """Checks say what they claim and do not claim; exchanges stand beside them, once."""
+
+    step = record["steps"][0]
+
+    assert step["checks"][0]["reason"] == "Seen as verified."
+    assert step["checks"][0]["limits"] == ["The rest."]
+    assert "exchanges" not in step["checks"][0]
+    assert step["exchanges"][0]["url"] == "https://api.example/"
+    assert step["checked_on"] == "2026-11-24T12:00:00.000Z"
+    assert step["attested_by"] is None
+
+
+def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
+    """Name, time and note of the person, and nothing that looks like a check."""
+
+    step = record["steps"][1]
+
+    assert step["attested_by"] == "Operator"
+    assert (step["attestation"]["at"], step["attestation"]["note"]) == (AT, "Done.")
+    assert (step["checks"], step["exchanges"]) == ([], [])
+    assert record["steps"][6]["skip"]["reason"] == "Not needed."
+
+
+def test_a_run_under_way_has_no_end(run: Run) -> None:
+    """An unfinished run is recorded as unfinished."""
+
+    entries = [entry for entry in run.history.entries if entry.type != "run.finished"]
+    run.journal._entries = entries
+    record = build_record(run.state, journal_head=run.journal.head, journal_lines=len(entries))
+
+    assert record["finished_on"] is None
+
+
+def no_exchange(record: Record) -> None:
+    record["steps"][0]["exchanges"] = []
+
+
+def no_check(record: Record) -> None:
+    record["steps"][0]["checks"] = []
+
+
+def not_checked_on(record: Record) -> None:
+    record["steps"][0]["checked_on"] = None
+
+
+def attested_by_nobody(record: Record) -> None:
+    record["steps"][1]["attested_by"] = None
+
+
+def attested_without_words(record: Record) -> None:
+    record["steps"][1]["attestation"] = None
+
+
+def nameless(record: Record) -> None:
+    record["steps"][1]["attestation"]["by"] = ""
+
+
+def completed(record: Record) -> None:
+    record["steps"][7]["outcome"] = "completed"
+
+
+def no_reason(record: Record) -> None:
+    record["steps"][7]["reason"] = ""
+
+
+def no_steps(record: Record) -> None:
+    record["steps"] = []
+
+
+def extra_field(record: Record) -> None:
+    record["steps"][0]["score"] = 1
+
+
+def extra_top_field(record: Record) -> None:
+    record["signed"] = True
+
+
+def local_time(record: Record) -> None:
+    record["started_on"] = "2026-11-24T12:00:00.000+01:00"
+
+
+def other_outcome(record: Record) -> None:
+    record["outcome"] = "success"
+
+
+def no_head(record: Record) -> None:
+    record["journal"]["head"] = "0" * 63
+
+
+def no_sandbox_mark(record: Record) -> None:
+    del record["sandbox"]
+
+
+def other_schema(record: Record) -> None:
+    record["schema"] = "facebook-marketing-runbook/record/v0"
+
+
+FALSE_RECORDS = [
+    no_exchange,
+    no_check,
+    not_checked_on,
+    attested_by_nobody,
+    attested_without_words,
+    nameless,
+    completed,
+    no_reason,
+    no_steps,
+    extra_field,
+    extra_top_field,
+    local_time,
+    other_outcome,
+    no_head,
+    no_sandbox_mark,
+    other_schema,
+]
+
+
+@pytest.mark.parametrize("falsify", FALSE_RECORDS)
+def test_a_record_that_claims_more_than_it_shows_is_refused(
+    record: Record, falsify: Callable[[Record], None]
+) -> None:
+    """The schema alone, in anybody's hands, refuses a claim without what must stand behind it."""
+
+    false = copy.deepcopy(record)
+    falsify(false)
+
+    with pytest.raises(jsonschema.ValidationError):
+        validate_record(false)
+    validate_record(record)
+
+
+def test_every_field_of_a_record_is_required(record: Record) -> None:
+    """Nothing can be left out silently."""
+
+    for name in record:
+        lacking = {key: value for key, value in record.items() if key != name}
+        with pytest.raises(jsonschema.ValidationError):
+            validate_record(lacking)
+    for name in record["steps"][0]:
+        lacking = copy.deepcopy(record)
+        del lacking["steps"][0][name]
+        with pytest.raises(jsonschema.ValidationError):
+            validate_record(lacking)
+
+
+def test_the_schema_itself_is_valid() -> None:
+    """It is JSON Schema 2020-12, and takes the ids of every real step."""
+
+    schema = record_schema()
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    pattern = schema["$defs"]["step"]["properties"]["id"]
+    for step in PROCEDURE.steps:
+        jsonschema.validate(step.id, pattern)
