@@ -20,7 +20,7 @@ from typing import Any
 from runbook_lib.sandbox.cyclr_shapes import json_reply
 from runbook_lib.sandbox.facebook_world import ReviewState
 from runbook_lib.sandbox.faults import fault_of
-from runbook_lib.sandbox.origins import Mark, origins
+from runbook_lib.sandbox.origins import SECTIONS, Mark, origins
 from runbook_lib.sandbox.pages import page
 from runbook_lib.sandbox.review import decide
 from runbook_lib.sandbox.routing import Router
@@ -113,7 +113,7 @@ class Control:
     def _fidelity(self, request: Request) -> Reply:
         known = origins()
         if request.accepts_html:
-            return page("fidelity.html", origins=known, marks=list(Mark))
+            return page("fidelity.html", origins=known, marks=list(Mark), sections=SECTIONS)
         rows = [
             {"mark": one.mark.value, "section": one.section, "what": one.what, "source": one.source}
             for one in known

@@ -63,7 +63,8 @@ class ConnectSite:
             return issue_token(self._world, request)
         return _message("404 – Not Found", "There is no such page on this service domain.", 404)
 
-    @verbatim("cyclr §4", "a used, expired or invalid token: 403 – Forbidden: Access is denied.")
+    @verbatim("cyclr §4", "a used setup token: 403 – Forbidden: Access is denied.", "user docs")
+    @inferred("cyclr §4", "used, expired and invalid tokens of the API give the same 403 page")
     @verbatim("cyclr §4", "targetOrigin is required; GET and POST are seen", "cyclr/docs")
     @unknown("cyclr §4", "the link without a targetOrigin, or for another account's connector")
     @inferred("cyclr §4", "the link takes two hops and a cookie before it leaves for Facebook")

@@ -109,11 +109,11 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-@verbatim("cyclr §4", "an AuthValue set by API is no evidence: it authenticates at once", "docs")
+@inferred("cyclr §4", "an AuthValue set by API authenticates at once, `{}` does not", "cyclr/docs")
 def _set_auth_value(installed: AccountConnector, value: object) -> None:
     if isinstance(value, str) and value:
         installed.auth_value = value
-        installed.authenticated = True
+        installed.authenticated = installed.authenticated or value != "{}"
 
 
 # --- installed connectors --------------------------------------------------------------------

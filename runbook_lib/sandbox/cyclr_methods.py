@@ -32,7 +32,7 @@ def find_method(connector: LibraryConnector, unique_id: str) -> Method:
 
 @verbatim("cyclr §3", "/methods gives 200 with the provider's body", "cyclr/docs")
 @unknown("cyclr §3", "a method of a connector that is not authenticated: 400, this Message")
-@unknown("cyclr §3", "a provider's error: its own status and body are passed on")
+@unknown("cyclr §3", "a provider's error: 400, its message as Message")
 @unknown("cyclr §3", "/test gives the same answer as /methods")
 def run_method(
     world: World, installed: AccountConnector, method: Method, document: object
@@ -48,7 +48,9 @@ def run_method(
     if "{page_id}" in method.path:
         token = _page_token(world, token, values["page_id"])
     reply = answer_graph(world, "GET", f"/v26.0/{path}", {"access_token": token})
-    return Reply(reply.status, reply.body, (("Content-Type", "application/json"),))
+    if reply.status != 200:
+        raise CyclrError(400, json.loads(reply.body)["error"]["message"])
+    return Reply(200, reply.body, (("Content-Type", "application/json; charset=utf-8"),))
 
 
 @inferred("cyclr §3", "a page's method uses the page token behind the user token")

@@ -116,6 +116,7 @@ def _serve_unversioned(call: Call, front: _Front) -> None:
         front.version = call.version = served or front.version
 
 
+unknown("graph §6", "190 for a token in a Bearer header: HTTP 400 like the others, not 401")
 unknown("graph §1", "the words in which the Marketing API refuses an unversioned call")
 
 

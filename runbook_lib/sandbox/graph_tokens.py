@@ -61,7 +61,7 @@ def authenticate(world: World, value: str) -> Token:
     return token
 
 
-@unknown("graph §6", "an app token of an app that does not exist is refused as an unknown app")
+@unknown("graph §6", "an app token of an app that does not exist is refused as a bad signature")
 def _app_token(world: World, app_id: str, tail: str) -> Token:
     app = world.facebook.apps.get(app_id)
     if app is None:
@@ -92,9 +92,8 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
         raise GraphError(graph_refusals.INVALID_PROOF)
 
 
-@verbatim(
-    "graph §5", "evaluation order: client, secret, redirect_uri, code", "canvas-lms, 2026 log"
-)
+@inferred("graph §5", "an unregistered redirect_uri with a dummy code: 191 (no capture of 2026)")
+@verbatim("graph §5", "evaluation order: client, secret, redirect_uri, code", "canvas-lms")
 def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
     """Answer the token endpoint in all its grants (graph §2, §5)."""
     app = _client(world, params)

@@ -7,11 +7,7 @@ An answer is *verbatim* (the bytes or the rule stand in a public source),
 An `Origin` stands in the code beside its answer and registers itself, so the
 page `/_sandbox/fidelity` is derived from the code and cannot fall behind it.
 
-Sections name the topic: `graph §2` is the second section of the notes on Graph
-(1 versions and headers, 2 app credentials, 3 Application node, 4 review state,
-5 OAuth code flow, 6 tokens and proofs, 7 marketing calls, 8 transient errors and
-limits, 9 dashboard, 10 clients), `cyclr §3` the third on Cyclr (2 console,
-3 API, 4 OAuth flow and failures).
+A section names the topic: see `SECTIONS`.
 """
 
 from collections.abc import Callable
@@ -19,7 +15,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-__all__ = ["Mark", "Origin", "inferred", "origins", "unknown", "verbatim"]
+__all__ = ["SECTIONS", "Mark", "Origin", "inferred", "origins", "unknown", "verbatim"]
+
+SECTIONS = {
+    "graph §1": "versions and headers",
+    "graph §2": "app credentials",
+    "graph §3": "the Application node",
+    "graph §4": "review state",
+    "graph §5": "the OAuth code flow",
+    "graph §6": "tokens and proofs",
+    "graph §7": "marketing calls",
+    "graph §8": "passing errors and limits",
+    "graph §9": "the dashboard",
+    "graph §10": "what clients send",
+    "cyclr §1": "what can be automated",
+    "cyclr §2": "the console",
+    "cyclr §3": "the API",
+    "cyclr §4": "the sign-in link and the callback",
+    "cyclr §6": "what could not be found",
+}
+"""What each section is about."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

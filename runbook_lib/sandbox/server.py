@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -36,6 +37,7 @@ Description = dict[str, str | int]
 _ADDRESS = "127.0.0.1"
 _SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "connect")
 _START_LIMIT = 30.0
+_CERTIFICATE_DAYS = 90
 
 
 class Sandbox:
@@ -145,7 +147,12 @@ class Sandbox:
         """Make the throw-away authority and the service domain's certificate."""
         authority = trustme.CA(organization_name="SANDBOX runbook")
         authority.cert_pem.write_to_path(str(self._ca_file))
-        certificate = authority.issue_cert(self.world.cyclr.service_domain)
+        now = datetime.now(UTC)
+        certificate = authority.issue_cert(
+            self.world.cyclr.service_domain,
+            not_before=now - timedelta(days=1),
+            not_after=now + timedelta(days=_CERTIFICATE_DAYS),
+        )
         path = self._ca_file.with_name("service_domain.pem")
         path.touch(mode=0o600)
         certificate.private_key_and_cert_chain_pem.write_to_path(str(path))

@@ -10,8 +10,10 @@ _RATE_GUIDE = "graph api rate limiting guide"
 APP_LIMIT = Refusal(
     "(#4) Application request limit reached",
     4,
-    verbatim("graph §8", "the app's limit: 4, is_transient", "facebook-nodejs-business-sdk#97"),
-    status=403,  # as reported by github facebook/facebook-android-sdk#582; 400 not excluded
+    verbatim(
+        "graph §8", "the app's limit: 4 (HTTP 403 reported, 400 not excluded)", "android-sdk#582"
+    ),
+    status=403,
     is_transient=True,
 )
 _MORE = (

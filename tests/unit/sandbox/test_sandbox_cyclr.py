@@ -160,6 +160,7 @@ def test_properties_auth_value_and_removal(start: Start, cyclr_of: Open) -> None
     assert cyclr.call("DELETE", f"{base}/properties/{key}").status_code == 200
     assert cyclr.get(f"{base}/properties").json() == []
     assert cyclr.get(f"{base}/properties/{key}").status_code == 404
+    assert cyclr.call("PUT", base, json={"AuthValue": "{}"}).json()["Authenticated"] is False
     changed = cyclr.call("PUT", base, json={"AuthValue": "secret", "Description": "mine"}).json()
     assert (changed["Authenticated"], changed["AuthValue"]) == (True, "secret")
     gone = cyclr.call("PUT", f"{base}/deauthenticate", json={}).json()
@@ -195,6 +196,23 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
     assert cyclr.call("POST", f"{base}/{unknown}", json={}).status_code == 404
     unique_id = methods["List My Permissions"]["MethodUniqueIdentifier"]
     assert cyclr.get(f"account/connectors/{number}/test/{unique_id}").status_code == 200
+
+
+def test_a_providers_error_is_a_message(start: Start, cyclr_of: Open) -> None:
+    """What Facebook refuses, Cyclr reports as its own error: it is no IP restriction."""
+    sandbox = start("approved")
+    cyclr = cyclr_of(sandbox)
+    grants = next(iter(sandbox.world.facebook.grants.values()))
+    grants["ads_read"] = grants["ads_management"] = "declined"
+    methods = cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()
+    unique_id = next(one for one in methods if one["Name"] == "List My Ad Accounts")
+    path = f"account/connectors/{cyclr.installed()['Id']}/methods"
+    answer = cyclr.call("POST", f"{path}/{unique_id['MethodUniqueIdentifier']}", json={})
+    assert answer.status_code == 400
+    assert answer.json()["Message"].startswith("(#200) Ad account owner has NOT grant")
+    cyclr.call("PUT", f"account/connectors/{cyclr.installed()['Id']}/deauthenticate", json={})
+    refused = cyclr.call("POST", f"{path}/{unique_id['MethodUniqueIdentifier']}", json={})
+    assert refused.json() == {"Message": "Failed to authenticate the connector"}
 
 
 def test_ip_restriction(start: Start, cyclr_of: Open) -> None:

@@ -125,7 +125,7 @@ def paths(draw: st.DrawFn, templates: list[str]) -> str:
     return template
 
 
-THOROUGHLY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGHLY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GRAPH_PATHS = [
     *("/v26.0/{x}", "/v26.0/{x}/{y}", "/{x}", "/v25.0/me/adaccounts", "/v99.0/{x}", "/", "//"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from runbook_lib.sandbox.origins import SECTIONS
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
@@ -170,6 +171,7 @@ def test_fidelity_page_is_derived_from_the_code(graph: Graph) -> None:
     url = f"{graph.given['graph_url']}/_sandbox/fidelity"
     rows = graph.http.get(url).json()
     assert {row["mark"] for row in rows} == {"verbatim", "inferred", "unknown"}
+    assert {row["section"] for row in rows} == set(SECTIONS)
     page = graph.http.get(url, headers={"Accept": "text/html"}).text
     assert "<title>SANDBOX" in page
     assert "granular_scopes" in page
