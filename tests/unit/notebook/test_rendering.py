@@ -1,0 +1,339 @@
+"""How a step looks: three renderings that agree, load nothing, and escape everything."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from runbook_lib.history import RunState, StepState
+from runbook_lib.notebook import rendering
+from runbook_lib.procedure import (
+    Attestation,
+    Conclusion,
+    Exchange,
+    Finding,
+    Link,
+    Outcome,
+    Paste,
+    Source,
+    Step,
+    StepKind,
+)
+
+HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"
+
+STEP = Step(
+    id="fb-08-redirect-uri",
+    title="Set the redirect URI",
+    kind=StepKind.ASK,
+    source=Source(1, 8),
+    prose="",
+    links=(Link("Login settings", "https://d.example/apps/{app_id}/", "https://d.example/apps"),),
+    pastes=(Paste("Redirect URI", "https://{service_domain}/cb"), Paste("Other", "{unknown}")),
+)
+EXCHANGE = Exchange(
+    method="GET",
+    url="https://graph.example/v26.0/me",
+    sent_on="2026-11-24T12:00:00.000Z",
+    elapsed=0.0425,
+    status=200,
+    request={"fields": "id"},
+    headers={"x-fb-trace-id": "DPsOqE2Ubys"},
+    response={"id": "1"},
+)
+FINDING = Finding(
+    outcome=Outcome.VERIFIED,
+    reason="It is accepted.",
+    check="redirect_uri_is_accepted",
+    limits=("The exact path.",),
+    warnings=("It ends soon.",),
+    changes=("Installed it.",),
+    exchanges=(EXCHANGE,),
+)
+STATE = StepState(
+    step=STEP,
+    conclusion=Conclusion(outcome=Outcome.VERIFIED, reason="It is accepted."),
+    findings=(FINDING,),
+    checked_on="2026-11-24T12:00:00.000Z",
+)
+VALUES = {"app_id": "77", "service_domain": "acme-h.cyclr.com"}
+RUN = RunState("0a1b2c3d", {STEP.id: STATE})
+
+
+def bundle(
+    state: StepState = STATE, values: Any = VALUES, *, is_sandbox: bool = False
+) -> dict[str, Any]:
+    return rendering.step_bundle(state, values, is_sandbox=is_sandbox)
+
+
+def summary(state: StepState = STATE, *, is_sandbox: bool = False) -> dict[str, Any]:
+    return rendering.summary_bundle(RUN, (state,), is_sandbox=is_sandbox)
+
+
+def header(title: str = "Title", *, is_sandbox: bool = False, **more: str) -> dict[str, Any]:
+    known = {"tenant": "acme", "run_id": "0a1b2c3d", "mode": "headless", **more}
+    return rendering.header_bundle(title, **known, is_sandbox=is_sandbox)
+
+
+class Page(HTMLParser):
+    """The tags and attributes of a page, and the text that a person reads."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append((tag, dict(attrs)))
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note that a tag closes the one that was opened last."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text += data
+
+
+def test_a_step_has_three_renderings() -> None:
+    """HTML for people, text for terminals, JSON for machines; all say the same outcome."""
+
+    shown = bundle()
+
+    assert set(shown) == {"text/html", "text/plain", rendering.STEP_MIME}
+    assert rendering.STEP_MIME == "application/vnd.runbook.step+json"
+    assert "verified" in Page(shown["text/html"]).text
+    assert shown["text/plain"].startswith("✔ verified: It is accepted.")
+    assert shown[rendering.STEP_MIME]["outcome"] == "verified"
+
+
+def test_the_machines_rendering_is_json() -> None:
+    """A program reads outcome, reason, time, whose word, and every check with what it said."""
+
+    document = json.loads(json.dumps(bundle()[rendering.STEP_MIME]))
+
+    assert document == {
+        "id": "fb-08-redirect-uri",
+        "title": "Set the redirect URI",
+        "kind": "ask",
+        "outcome": "verified",
+        "reason": "It is accepted.",
+        "checked_on": "2026-11-24T12:00:00.000Z",
+        "attested_by": None,
+        "checks": [
+            {
+                "check": "redirect_uri_is_accepted",
+                "outcome": "verified",
+                "reason": "It is accepted.",
+            }
+        ],
+        "limits": ["The exact path."],
+        "warnings": ["It ends soon."],
+        "changes": ["Installed it."],
+    }
+
+
+def test_whose_word_it_is_is_in_the_document() -> None:
+    """An attestation shows its person."""
+
+    word = Attestation(step=STEP.id, by="Operator", at="2026-11-24T09:00:00Z")
+    state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), attestation=word)
+
+    document = rendering.step_document(state)
+
+    assert (document["attested_by"], document["checked_on"]) == ("Operator", None)
+
+
+@pytest.mark.parametrize("mime", ["text/html", "text/plain"])
+@pytest.mark.parametrize("said", ["The exact path.", "It ends soon.", "Installed it."])
+def test_limits_warnings_and_changes_are_shown_to_people(mime: str, said: str) -> None:
+    """What is not proven stands beside what is."""
+
+    text = bundle()[mime]
+
+    assert said in (Page(text).text if mime == "text/html" else text)
+
+
+def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
+    """Method, address, status, time and what was said, without a script."""
+
+    page = Page(bundle()["text/html"])
+
+    assert "GET https://graph.example/v26.0/me → 200, 42 ms" in page.text
+    assert "DPsOqE2Ubys" in page.text
+    assert [tag for tag, _ in page.tags].count("details") == 1
+
+
+@pytest.mark.parametrize(
+    ("exchange", "said"),
+    [
+        (replace(EXCHANGE, status=None, error="no connection within 5 s"), "no connection"),
+        (replace(EXCHANGE, status=None, method="DNS"), "→ done"),
+    ],
+)
+def test_an_exchange_without_a_status_says_what_came(exchange: Exchange, said: str) -> None:
+    """No answer is shown as none, with the reason."""
+
+    state = replace(STATE, findings=(replace(FINDING, exchanges=(exchange,)),))
+
+    assert said in Page(bundle(state)["text/html"]).text
+
+
+def test_links_open_apart_and_pastes_are_shown_once_known() -> None:
+    """A link leads to the right page as soon as it can; half a value to paste is not shown."""
+
+    known, unknown = Page(bundle()["text/html"]), Page(bundle(values={})["text/html"])
+
+    for page, url in (
+        (known, "https://d.example/apps/77/"),
+        (unknown, "https://d.example/apps"),
+    ):
+        (link,) = [attributes for tag, attributes in page.tags if tag == "a"]
+        assert link["href"] == url
+        assert (link["target"], link["rel"]) == ("_blank", "noopener")
+    assert "Redirect URI: https://acme-h.cyclr.com/cb" in known.text
+    assert "Redirect URI" not in unknown.text
+    assert "Other" not in known.text
+
+
+HOSTILE_STATE = StepState(
+    step=replace(
+        STEP,
+        id=HOSTILE,
+        title=HOSTILE,
+        links=(Link(HOSTILE, "https://x.example/{app_id}"),),
+        pastes=(Paste(HOSTILE, "{app_id}"),),
+    ),
+    conclusion=Conclusion(outcome=Outcome.FAILED, reason=HOSTILE),
+    findings=(
+        replace(
+            FINDING,
+            limits=(HOSTILE,),
+            warnings=(HOSTILE,),
+            changes=(HOSTILE,),
+            exchanges=(
+                replace(
+                    EXCHANGE,
+                    url=HOSTILE,
+                    request=HOSTILE,
+                    response={HOSTILE: HOSTILE},
+                    headers={"location": HOSTILE},
+                ),
+                replace(EXCHANGE, status=None, error=HOSTILE),
+            ),
+        ),
+    ),
+)
+HOSTILE_PAGES = {
+    "step": bundle(HOSTILE_STATE, {"app_id": HOSTILE})["text/html"],
+    "summary": summary(HOSTILE_STATE)["text/html"],
+    "header": header(HOSTILE, tenant=HOSTILE, run_id=HOSTILE, mode=HOSTILE)["text/html"],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_PAGES)
+def test_hostile_text_stays_text(name: str) -> None:
+    """What Facebook, Cyclr or a person writes never becomes a tag or an attribute."""
+
+    page = Page(HOSTILE_PAGES[name])
+
+    allowed = {"div", "span", "ul", "li", "em", "a", "code", "details", "summary", "pre", "br"}
+    table = {"table", "thead", "tbody", "tr", "th", "td", "strong"}
+    assert {tag for tag, _ in page.tags} <= allowed | table
+    attributes = {name for _, given in page.tags for name in given}
+    assert attributes <= {"style", "href", "target", "rel"}
+    assert "<script>alert('x')</script>" in page.text
+    assert page.open == []
+
+
+@pytest.mark.parametrize("is_sandbox", [True, False])
+@pytest.mark.parametrize("make", [bundle, summary, header])
+def test_html_runs_no_script_and_loads_nothing(make: Any, is_sandbox: bool) -> None:
+    """An executed notebook can be read without a network, and years later."""
+
+    html = make(is_sandbox=is_sandbox)["text/html"]
+
+    assert not re.search(r"<(script|img|link|iframe|object|embed|style)\b", html)
+    assert not re.search(r"\b(src|srcset|on[a-z]+)\s*=|url\(|@import|javascript:", html)
+
+
+@pytest.mark.parametrize("mime", ["text/html", "text/plain"])
+@pytest.mark.parametrize("make", [bundle, summary, header])
+def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> None:
+    """SANDBOX stands in each rendering of a practice run, and in none of a real one."""
+
+    def read(text: str) -> str:
+        return Page(text).text if mime == "text/html" else text
+
+    assert "SANDBOX" in read(make(is_sandbox=True)[mime])
+    assert "SANDBOX" not in read(make()[mime])
+
+
+def test_a_summary_has_a_row_for_each_step() -> None:
+    """Outcome and reason of every step, for people and machines."""
+
+    shown = summary(is_sandbox=True)
+
+    assert set(shown) == {"text/html", "text/plain", rendering.SUMMARY_MIME}
+    document = shown[rendering.SUMMARY_MIME]
+    assert (document["run_id"], document["sandbox"]) == ("0a1b2c3d", True)
+    assert document["steps"] == [rendering.step_document(STATE)]
+    for text in (Page(shown["text/html"]).text, shown["text/plain"]):
+        assert STEP.id in text
+        assert "It is accepted." in text
+
+
+def test_a_header_says_whose_run_it_is() -> None:
+    """Tenant, run and mode; a real run says PRODUCTION."""
+
+    text = header()["text/plain"]
+
+    assert text == "Title\nPRODUCTION · tenant acme · run 0a1b2c3d · headless"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
+    """Not colour alone: an icon and the word tell the outcomes apart."""
+
+    state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
+
+    assert f"{rendering.ICONS[outcome]} {outcome}" in Page(bundle(state)["text/html"]).text
+    assert len(set(rendering.ICONS.values())) == len(Outcome)
+
+
+def contrast(colour: str, ground: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.2, 1.4.3)."""
+
+    def luminance(text: str) -> float:
+        shares = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(colour), luminance(ground)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_badge_can_be_read(outcome: Outcome) -> None:
+    """White on each badge has the contrast of at least 4.5 to 1."""
+
+    state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
+    badge = next(
+        str(given["style"])
+        for tag, given in Page(bundle(state)["text/html"]).tags
+        if tag == "span" and "border-radius:10px" in str(given.get("style"))
+    )
+
+    (ground,) = re.findall(r"background:(#[0-9a-f]{6})", badge)
+    assert "color:#fff" in badge
+    assert contrast("#ffffff", ground) >= 4.5

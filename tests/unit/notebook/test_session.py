@@ -1,0 +1,284 @@
+"""What a notebook's cells call, in this process and against the sandbox over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
+from runbook_lib.history import RunOutcome
+from runbook_lib.journal import Journal
+from runbook_lib.notebook import open_run
+from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
+from runbook_lib.notebook.session import detected_mode
+from runbook_lib.practice import practice
+from runbook_lib.procedure import Outcome
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.run import Run
+from tests.unit.bodies import APP_SECRET
+
+EMPTY = {
+    **{item.name: "" for item in PROCEDURE.inputs if not item.secret},
+    **dict.fromkeys(("tenant", "evidence", "env_file", "run_id", "mode"), ""),
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox_env() -> Iterator[Mapping[str, str]]:
+    """Give the settings files of three sandboxes, which run as long as this module."""
+    with practice("approved") as approved, practice("wrong-secret") as wrong_secret:
+        yield {"approved": approved.env_file, "wrong-secret": wrong_secret.env_file}
+
+
+Namespace = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the connections of every run that a test opened; a kernel's end does it otherwise."""
+    runs: list[Run] = []
+    start = Run.start
+
+    def noted(run: Run) -> None:
+        runs.append(run)
+        start(run)
+
+    monkeypatch.setattr(Run, "start", noted)
+    yield
+    for run in runs:
+        run.close()
+
+
+@pytest.fixture
+def namespace(folder: Path, sandbox_env: Mapping[str, str]) -> Namespace:
+    """Return a notebook's variables, as papermill leaves them, with nothing but the settings."""
+    return {
+        **EMPTY,
+        "env_file": sandbox_env["approved"],
+        "tenant": "acme",
+        "__name__": "__main__",
+        "_ih": [""],
+        "In": [""],
+        "Out": {},
+        "open_run": open_run,
+    }
+
+
+def journal(folder: Path) -> Journal:
+    return Journal(folder / "evidence" / "acme" / "journal.jsonl")
+
+
+def types(folder: Path) -> list[str]:
+    return [entry.type for entry in journal(folder).entries()]
+
+
+def opened(namespace: Namespace, notebook: str = "01_partner_app", **more: Any) -> Any:
+    return open_run({**namespace, **more}, notebook=notebook)
+
+
+def shown(value: Any) -> dict[str, Any]:
+    bundle: dict[str, Any] = value._repr_mimebundle_()
+    return bundle
+
+
+def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JupyterLab puts its session into the kernel's environment; papermill does not."""
+
+    assert detected_mode() == "headless"
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/01_partner_app.ipynb")
+    assert detected_mode() == "interactive"
+
+
+@pytest.mark.parametrize(
+    ("session", "parameter", "mode"),
+    [
+        ("", "", "headless"),
+        ("x.ipynb", "", "interactive"),
+        ("x.ipynb", "headless", "headless"),
+        ("", "interactive", "interactive"),
+    ],
+)
+def test_a_parameter_overrides_what_is_detected(
+    namespace: Namespace,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    session: str,
+    parameter: str,
+    mode: str,
+) -> None:
+    """Papermill started from within JupyterLab can be told what it is."""
+
+    monkeypatch.setenv("JPY_SESSION_NAME", session)
+
+    opened(namespace, mode=parameter)
+
+    assert journal(folder).entries()[0].data["mode"] == mode
+
+
+def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
+    """A misspelt mode is an error before anything is written."""
+
+    with pytest.raises(SettingsError, match="mode takes interactive or headless, not 'auto'"):
+        opened(namespace, mode="auto")
+
+    assert not (folder / "evidence").exists()
+
+
+def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path) -> None:
+    """The journal lies in the project's evidence folder, under the tenant's name."""
+
+    run = opened(namespace)
+
+    assert types(folder) == ["run.started"]
+    header = shown(run.header())
+    assert "tenant acme" in header["text/plain"]
+    assert "SANDBOX" in header["text/plain"]
+    assert "Setting up your Partner App" in header["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("servce_domain", "x.cyclr.com", "no parameter called servce_domain"),
+        ("nonsense", 7, "no parameter called nonsense"),
+        ("nonsense", ["x"], "no parameter called nonsense"),
+        ("nonsense", {"a": 1}, "no parameter called nonsense"),
+        ("nonsense", True, "no parameter called nonsense"),
+        ("app_secret", APP_SECRET, "app_secret .* is a secret"),
+        ("service_domain", "not a domain", "service_domain"),
+        ("install_connector", "perhaps", "takes true or false"),
+        ("permissions", 1.5, "takes names separated by commas"),
+        ("tenant", "../elsewhere", "is no tenant name"),
+        ("env_file", "none.env", "cannot be read"),
+    ],
+)
+def test_an_unusable_parameter_is_refused_before_anything_is_written(
+    namespace: Namespace, folder: Path, name: str, value: object, said: str
+) -> None:
+    """Papermill merely warns of unknown parameters; the runbook refuses them."""
+
+    with pytest.raises(SettingsError, match=said) as caught:
+        opened(namespace, **{name: value})
+
+    assert APP_SECRET not in str(caught.value)
+    assert not (folder / "evidence").exists()
+
+
+def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
+    """`In`, `Out`, private names, modules and functions are none of the operator's mistakes."""
+
+    run = opened(namespace, _private="x", Path=Path, helper=len)
+
+    assert run.run.mode == "headless"
+
+
+def test_a_person_may_have_variables_of_their_own(namespace: Namespace, folder: Path) -> None:
+    """In JupyterLab the notebook is the person's: a note in a cell is no mistake."""
+
+    opened(namespace, mode="interactive", my_note="x")
+
+    assert types(folder)[0] == "run.started"
+
+
+def test_a_run_that_asks_nobody_needs_the_service_domain(folder: Path) -> None:
+    """Headless, what is required and missing is named; in JupyterLab it is asked for."""
+
+    with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
+        open_run(EMPTY, notebook="01_partner_app")
+
+    assert not (folder / "evidence").exists()
+    open_run({**EMPTY, "mode": "interactive"}, notebook="01_partner_app")
+    assert (folder / "evidence" / "default" / "journal.jsonl").is_file()
+
+
+def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:
+    """The cell's output has its three renderings, and the journal has the evidence."""
+
+    bundle = shown(opened(namespace).step("fb-13-app-id-and-secret"))
+
+    assert set(bundle) == {"text/html", "text/plain", STEP_MIME}
+    assert bundle[STEP_MIME]["outcome"] == "verified"
+    assert bundle["text/plain"].startswith("SANDBOX ✔ verified")
+    assert types(folder)[:3] == ["run.started", "step.started", "step.checked"]
+
+
+def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
+    """A cell that was edited by hand does not pass."""
+
+    with pytest.raises(UnknownStepError):
+        opened(namespace).step("fb-99-nothing")
+
+
+def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
+    """The summary shows this notebook's steps; the end is in the journal."""
+
+    run = opened(namespace, "02_cyclr_connector")
+    for step in run.section.steps:
+        run.step(step.id)
+
+    bundle = shown(run.finish())
+
+    steps = bundle[SUMMARY_MIME]["steps"]
+    assert [step["id"] for step in steps] == [step.id for step in run.section.steps]
+    assert types(folder)[-2:] == ["notebook.finished", "run.finished"]
+
+
+def test_a_failed_step_raises_at_the_notebooks_end(
+    namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
+) -> None:
+    """Papermill's exit code says nothing else: every cell has run, then the last one raises."""
+
+    run = opened(namespace, env_file=sandbox_env["wrong-secret"])
+    bundle = shown(run.step("fb-13-app-id-and-secret"))
+    assert bundle[STEP_MIME]["outcome"] == "failed"
+
+    with pytest.raises(StepFailedError, match="fb-13-app-id-and-secret"):
+        run.finish()
+
+    assert types(folder)[-1] == "run.finished"
+    assert run.run.state.outcome is RunOutcome.FAILED
+
+
+def test_a_guest_does_not_end_the_run(
+    namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
+) -> None:
+    """A notebook that joined another process's run shows its steps, and leaves the end to it."""
+
+    run = opened(namespace, env_file=sandbox_env["wrong-secret"], run_id="0a1b2c3d")
+    run.step("fb-13-app-id-and-secret")
+
+    bundle = shown(run.finish())
+
+    assert run.is_guest
+    assert run.run.run_id == "0a1b2c3d"
+    assert bundle[SUMMARY_MIME]["run_id"] == "0a1b2c3d"
+    assert types(folder)[-1] == "notebook.finished"
+
+
+def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None:
+    """A notebook whose step cells never ran ends with every step `not_run`."""
+
+    bundle = shown(opened(namespace).finish())
+
+    outcomes = {step["outcome"] for step in bundle[SUMMARY_MIME]["steps"]}
+    assert outcomes == {Outcome.NOT_RUN}
+
+
+def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
+    """Neither an output nor the journal holds a credential of the settings file."""
+
+    env = Path(sandbox_env["approved"]).read_text(encoding="utf-8")
+    names = [item.variable for item in PROCEDURE.inputs if item.secret]
+    lines = [line for line in env.splitlines() if line.split("=")[0] in names]
+    secrets = [line.split("=", 1)[1].strip('"') for line in lines]
+    assert len(secrets) == 3
+    run = opened(namespace)
+
+    outputs = [shown(run.step(step.id)) for step in run.section.steps]
+    outputs += [shown(run.header()), shown(run.finish())]
+
+    text = repr(outputs) + run.run.journal.path.read_text(encoding="utf-8")
+    assert not [secret for secret in secrets if secret in text]

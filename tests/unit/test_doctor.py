@@ -1,0 +1,172 @@
+"""The doctor finds what a run would stumble over, and changes nothing."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import doctor
+from runbook_lib.doctor import Examination, Symptom, examine
+from runbook_lib.errors import ExitCode
+from runbook_lib.notebook.builder import build
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.remote.transport import Transport
+from tests.unit.fake_remote import FakeRemote, breaks, says
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
+    """Return the network, as the doctor finds it."""
+    remote = FakeRemote()
+    monkeypatch.setattr(doctor, "Transport", functools.partial(Transport, wire=remote))
+    return remote
+
+
+@pytest.fixture
+def env(folder: Path) -> Path:
+    """Return a settings file that only its owner can read."""
+    path = folder / ".env"
+    path.touch(mode=0o600)
+    path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_SECRET=" + "0a" * 16)
+    return path
+
+
+def found(examination: Examination) -> dict[str, Symptom]:
+    return {symptom.subject: symptom for symptom in examination.symptoms}
+
+
+def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: Path) -> None:
+    """Python, Jupyter, notebooks, evidence, settings and both systems: all is well, exit code 0."""
+
+    remote.on("/", says("hello", 404))
+    build(PROCEDURE, folder / "notebooks")
+
+    examination = examine("", "")
+
+    assert [symptom for symptom in examination.symptoms if not symptom.is_well] == []
+    assert examination.exit_code is ExitCode.COMPLETE
+    symptoms = found(examination)
+    assert symptoms["https://graph.facebook.com"].said == "answers (404)"
+    assert symptoms["https://api.cyclr.com"].is_well
+    assert "service_domain, app_secret" in symptoms["Settings"].said
+    assert str(env) in symptoms["Settings"].said
+    assert "0a0a" not in repr(examination)
+
+
+def test_looking_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
+    """No evidence folder is made, no probe file stays."""
+
+    remote.on("/", says(""))
+
+    examine("", "")
+
+    assert [path.name for path in folder.iterdir()] == [".env"]
+
+
+def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Path) -> None:
+    """Whoever has just installed it is told what was found, not scolded."""
+
+    remote.on("/", says(""))
+
+    examination = examine("", "")
+
+    assert found(examination)["Settings"].said == "no .env; from the environment: none"
+    assert examination.exit_code is ExitCode.COMPLETE
+
+
+def test_a_host_that_cannot_be_reached_is_told(remote: FakeRemote, folder: Path) -> None:
+    """A run would end incomplete: exit code 3, and the reason."""
+
+    remote.on("/", breaks())
+
+    examination = examine("", "")
+
+    symptom = found(examination)["https://graph.facebook.com"]
+    assert "graph.facebook.com could not be reached" in symptom.said
+    assert examination.exit_code is ExitCode.INCOMPLETE
+    assert remote.paths == ["/", "/"]
+
+
+def test_unusable_settings_weigh_most(remote: FakeRemote, env: Path) -> None:
+    """A run would do nothing: exit code 2, even where the network is down too."""
+
+    remote.on("/", breaks())
+    env.write_text("RUNBOOK_APP_SECRET=canary")
+
+    examination = examine("", "")
+
+    assert found(examination)["Settings"].exit_code is ExitCode.USAGE
+    assert examination.exit_code is ExitCode.USAGE
+    assert "canary" not in repr(examination)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_settings_file_that_others_can_read_is_told(
+    remote: FakeRemote, env: Path, mode: int
+) -> None:
+    """It holds secrets: the way to close it is named."""
+
+    remote.on("/", says(""))
+    env.chmod(mode)
+
+    symptom = found(examine("", ""))["Settings"]
+
+    assert not symptom.is_well
+    assert f"chmod 600 {env}" in symptom.said
+
+
+def test_the_addresses_of_the_settings_are_asked(remote: FakeRemote, env: Path) -> None:
+    """Another region, or a sandbox, is what is looked at."""
+
+    remote.on("/", says(""))
+    env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
+
+    assert found(examine(str(env), ""))["https://api.eu.cyclr.com"].is_well
+
+
+def test_stale_notebooks_are_told(remote: FakeRemote, folder: Path) -> None:
+    """Notebooks of another version would run other steps."""
+
+    remote.on("/", says(""))
+    build(PROCEDURE, folder / "notebooks")
+    (folder / "notebooks" / "02_cyclr_connector.ipynb").write_text("{}")
+
+    symptom = found(examine("", ""))["Notebooks"]
+
+    assert symptom.exit_code is ExitCode.INCOMPLETE
+    assert "02_cyclr_connector.ipynb stale" in symptom.said
+
+
+def test_an_evidence_folder_that_cannot_be_written_is_told(
+    remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Better now than after an hour."""
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    remote.on("/", says(""))
+    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", refuse)
+
+    symptom = found(examine("", str(folder / "evidence")))["Evidence folder"]
+
+    assert symptom.exit_code is ExitCode.INCOMPLETE
+    assert "Permission denied" in symptom.said
+
+
+def test_a_missing_kernel_is_told(
+    remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without python3's kernel papermill runs nothing."""
+
+    from jupyter_client import kernelspec  # noqa: PLC0415
+
+    def fail(self: object, name: str) -> None:
+        raise kernelspec.NoSuchKernel(name)
+
+    remote.on("/", says(""))
+    monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", fail)
+
+    assert found(examine("", ""))["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE

@@ -1,0 +1,128 @@
+"""What a person sees in a terminal: every step, in words, whatever stands in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.history import RunState, StepState
+from runbook_lib.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
+from runbook_lib.terminal import progress, show_steps, show_table
+
+Capture = pytest.CaptureFixture[str]
+
+
+def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> StepState:
+    step = Step(id=name, title=f"Do {name}", kind=StepKind.MANUAL, source=Source(1), prose="")
+    conclusion = Conclusion(outcome=outcome, reason=reason or f"Because {name}.")
+    return StepState(step=step, conclusion=conclusion, **more)  # type: ignore[arg-type]
+
+
+def run(*states: StepState) -> RunState:
+    return RunState("0a1b2c3d", {one.step.id: one for one in states})
+
+
+def test_every_step_is_in_the_table(capsys: Capture) -> None:
+    """Id, icon, outcome and reason of each, then all counted and the run's outcome."""
+
+    states = [state(f"step-{outcome}", outcome) for outcome in Outcome]
+
+    show_steps(run(*states), title="SANDBOX acme")
+
+    text = capsys.readouterr().out
+    assert text.startswith("SANDBOX acme")
+    for one in states:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"{one.step.id} ")]
+        assert f" {one.conclusion.outcome} " in line
+        assert one.conclusion.reason in line
+    assert text.splitlines()[-1].startswith("FAILED 1 verified · 1 attested · ")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome.VERIFIED, "COMPLETE 1 verified"),
+        (Outcome.WAITING, "INCOMPLETE 1 waiting"),
+        (Outcome.FAILED, "FAILED 1 failed"),
+    ],
+)
+def test_the_last_line_says_what_the_run_came_to(
+    capsys: Capture, outcome: Outcome, said: str
+) -> None:
+    """Without reading the table one knows."""
+
+    show_steps(run(state("a", outcome)))
+
+    assert capsys.readouterr().out.splitlines()[-1] == said
+
+
+def test_text_from_outside_is_not_taken_for_markup(capsys: Capture) -> None:
+    """Brackets in a remote system's words are shown, not obeyed."""
+
+    warning = Finding(outcome=Outcome.FAILED, reason="", warnings=("[link=x]soon[/link]",))
+
+    show_steps(run(state("a", Outcome.FAILED, "[bold]x[/] [/]", findings=(warning,))))
+
+    text = capsys.readouterr().out
+    assert "[bold]x[/] [/]" in text
+    assert "! [link=x]soon[/link]" in text
+
+
+def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
+    """Where there is no terminal, lines are 120 wide and hold no escape codes."""
+
+    show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 120 for line in lines)
+    assert any(len(line) > 100 for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLUMNS, as everywhere."""
+
+    monkeypatch.setenv("COLUMNS", "60")
+    show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
+
+    assert all(len(line) <= 60 for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_table_keeps_all_but_its_last_column_whole(capsys: Capture) -> None:
+    """An id can be copied; only the reason wraps."""
+
+    show_table("T", ("Step", "Reason"), [("fb-09-permissions-and-features", "word " * 60)])
+
+    text = capsys.readouterr().out
+    assert "fb-09-permissions-and-features " in text
+    assert text.count("word") == 60
+
+
+def test_progress_tells_each_step_once(capsys: Capture) -> None:
+    """A line for each step as it is checked, in the order of the procedure."""
+
+    checked = state("a", Outcome.VERIFIED, checked_on="t")
+    later = state("b", Outcome.NOT_RUN)
+
+    with progress(2, is_quiet=False) as display:
+        display.update(run(checked, later))
+        display.update(run(checked, later))
+        done = StepState(
+            later.step, replace(later.conclusion, outcome=Outcome.FAILED), checked_on="t"
+        )
+        display.update(run(checked, done))
+
+    text = capsys.readouterr().out
+    assert text.count("Do a") == 1
+    assert text.index("✔ verified") < text.index("✘ failed")
+    assert "Do b" in text
+
+
+def test_a_quiet_progress_says_nothing(capsys: Capture) -> None:
+    """With --json the output is JSON alone."""
+
+    with progress(1, is_quiet=True) as display:
+        display.update(run(state("a", Outcome.VERIFIED, checked_on="t")))
+
+    assert capsys.readouterr().out == ""
