@@ -137,6 +137,7 @@ def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
         (attestation(at='"2026-11-24T09:30:00Z"'), "without quotes"),
         (attestation(at="2026-11-24"), "at takes a time"),
         (attestation(at="09:30:00"), "at takes a time"),
+        (attestation(at="0001-01-01T00:00:00+01:00"), "at takes a time"),
         (attestation(reason='"x"'), "there is no key called reason"),
         (attestation(waiting="true"), "does not wait for anybody"),
         (attestation(step='"fb-12-review"', waiting='"yes"'), "waiting takes true or false"),

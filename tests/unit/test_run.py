@@ -654,3 +654,31 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
     run.close()
 
     assert sessions[0].transport._client.is_closed
+
+
+def test_an_old_word_does_not_overtake_a_newer_one(make_run: MakeRun) -> None:
+    """A file that was read before is not news when it is read again."""
+
+    old = Attestation(step="a", by="Operator", at=OLD, note="old")
+    run = make_run(step("a"))
+    run.attest([old])
+    run.attest([replace(old, at=NEW, note="new")])
+
+    make_run(step("a")).attest([old])
+
+    attestation = run.state.steps["a"].attestation
+    assert attestation is not None
+    assert attestation.note == "new"
+
+
+def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) -> None:
+    """Who did after all what was to be skipped has done it, though the old file still says skip."""
+
+    skip = Skip(step="a", by="Operator", at=OLD, reason="later")
+    run = make_run(step("a"))
+    run.skip([skip])
+    run.attest([Attestation(step="a", by="Operator", at=NEW)])
+
+    make_run(step("a")).skip([skip])
+
+    assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED

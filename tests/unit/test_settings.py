@@ -348,6 +348,7 @@ def test_an_env_file_is_read(tmp_path: Path, content: str, expected: dict[str, s
         ("RUNBOOK_APP_SECRET\n", "Line 1 of "),
         ("A=1\nB='canary\n", "Line 2 of "),
         ('A="canary" trailing\n', "Line 1 of "),
+        ("A=1\n\nB='canary\n", "Line 3 of "),
         ("=canary\n", "Line 1 of "),
         (b"A=\xff\xfecanary\n", "is not UTF-8 text"),
         ("A=canary\n".encode("utf-16"), "is not UTF-8 text"),

@@ -19,6 +19,7 @@ from runbook_lib.checks.context import CheckContext
 from runbook_lib.errors import (
     GraphAPIError,
     OAuthError,
+    RemoteError,
     UnexpectedAnswerError,
     UnreachableError,
 )
@@ -109,6 +110,25 @@ class TestCredentials:
         assert len(set(secrets)) == 2
         assert len(secrets[1]) == 32
         assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        "fault", [bodies.TRANSIENT, bodies.UNKNOWN_FAULT, bodies.APP_LIMIT, bodies.UNKNOWN_APP]
+    )
+    def test_a_fault_that_only_the_real_pair_met_fails_nothing(
+        self, remote: FakeRemote, context: CheckContext, fault: dict[str, Any]
+    ) -> None:
+        """A passing fault is no refusal, though the made-up secret is then refused by name."""
+
+        remote.on(
+            TOKEN_PATH, refuses(fault), when=lambda client_secret, **_: client_secret == APP_SECRET
+        )
+        remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
+
+        try:
+            finding = app_credentials_are_accepted(context)
+        except RemoteError:
+            return  # raised: the run calls it inconclusive
+        assert finding.outcome is Outcome.INCONCLUSIVE
 
     def test_no_answer_is_no_refusal(self, remote: FakeRemote, context: CheckContext) -> None:
         """A broken connection is raised, for the run to call it inconclusive."""

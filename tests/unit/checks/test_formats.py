@@ -33,6 +33,7 @@ from tests.unit.bodies import APP_ID, APP_SECRET
         ("BÜCHER.example", "xn--bcher-kva.example"),
         ("xn--bcher-kva.example", "xn--bcher-kva.example"),
         ("acme-h。cyclr。com", "acme-h.cyclr.com"),
+        ("acme-h。cyclr。com。", "acme-h.cyclr.com"),
         ("acme-h.cyclr.com/connector//callback", "acme-h.cyclr.com"),
     ],
 )
@@ -76,7 +77,7 @@ def test_what_is_no_service_domain_is_refused(typed: str, said: str) -> None:
         formats.domain_name(typed)
 
 
-@given(st.text(max_size=60) | st.text("abxnAXN01-.:/@[]#?%_Ää ", max_size=30))
+@given(st.text(max_size=60) | st.text("abxnAXN01-.:/@[]#?%_Ää。 ", max_size=30))
 def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
     """Nothing that can be typed breaks the program, and what is taken is stable and ASCII."""
 

@@ -290,3 +290,12 @@ def test_the_sign_in_link_is_encoded_whole() -> None:
         "token": ["a+b/c=="],
         "targetOrigin": ["https://my.cyclr.com/x?y=1"],
     }
+
+
+def test_without_an_account_no_account_is_named(remote: FakeRemote, session: Session) -> None:
+    """Cyclr refuses an empty account header; making the first account must not send one."""
+
+    remote.on("/v1.0/accounts", says({"Id": "acct-2", "Name": "x"}))
+    Cyclr(session, base_url=BASE, token=Secret(CYCLR_TOKEN), account="").create_account("x")
+
+    assert "x-cyclr-account" not in remote.requests[0].headers
