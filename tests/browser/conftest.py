@@ -1,0 +1,77 @@
+"""One Chromium for all tests of this folder, a page of its own for each, and axe-core."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.contract.npm import installed
+
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+_PATIENCE_MILLISECONDS = 10_000
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """
+    Give Debian's Chromium, or whichever `chromium` stands on the PATH.
+
+    It lives as long as this folder's tests, not as the session: while Playwright
+    runs, its event loop is the main thread's, and no other test could start one.
+    """
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.fail(
+            "chromium is missing from the PATH. Install it (Debian: apt install chromium), or "
+            "leave these tests out with --ignore=tests/browser.",
+            pytrace=False,
+        )
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Give an empty page with cookies of its own; what it loads must come from loopback."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    opened = context.new_page()
+    opened.set_default_timeout(_PATIENCE_MILLISECONDS)
+    elsewhere: list[str] = []
+    context.on("request", lambda request: _note(request.url, elsewhere))
+    yield opened
+    context.close()
+    assert elsewhere == []
+
+
+def _note(url: str, elsewhere: list[str]) -> None:
+    host = urlsplit(url).hostname
+    if host in (None, "localhost"):  # data: and blob: have no host
+        return
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    if not is_here:
+        elsewhere.append(url)
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Return the source of axe-core, as it is locked beside this file."""
+    modules = installed(Path(__file__).parent)
+    return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

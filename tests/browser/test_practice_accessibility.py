@@ -1,0 +1,300 @@
+"""Every page of the sandbox: accessible to axe-core, marked SANDBOX, readable at two widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from runbook_lib.sandbox import pages
+from runbook_lib.sandbox.server import Sandbox
+
+WIDTHS = (1280, 800)
+TEMPLATES = Path(pages.__file__).parent / "templates"
+
+
+@dataclass
+class Visitor:
+    """A person who is logged in, in one sandbox."""
+
+    page: Page
+    sandbox: Sandbox
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The sandbox's description."""
+        return self.sandbox.description
+
+    def dashboard(self, path: str) -> None:
+        """Open a page of the dashboard; `APP` stands for the scenario's app."""
+        self.page.goto(f"{self.given['dashboard_url']}{path}".replace("APP", self.given["app_id"]))
+
+    def console(self, path: str) -> None:
+        """Open a page of the console; `ACCOUNT` and `CONNECTOR` stand for the scenario's."""
+        number = next(
+            one.id for one in self.sandbox.world.cyclr.library.values() if "Marketing" in one.name
+        )
+        path = path.replace("ACCOUNT", self.given["account_api_id"])
+        self.page.goto(f"{self.given['cyclr_console_url']}{path.replace('CONNECTOR', str(number))}")
+
+    def dialog(self, **changes: str) -> None:
+        """Open the OAuth dialog as the connector does, but for `changes`."""
+        asked = {
+            "client_id": self.given["app_id"],
+            "redirect_uri": self.given["redirect_uri"],
+            "state": "s",
+            "scope": "leads_retrieval,ads_management,ads_read",
+            **changes,
+        }
+        self.page.goto(f"{self.given['dialog_url']}?{urlencode(asked)}")
+
+    def connect(self, path: str) -> None:
+        """Open a page of the service domain, on loopback."""
+        self.page.goto(f"{self.sandbox.world.addresses.connect}{path}")
+
+    def press(self, name: str) -> None:
+        """Press a button, or a link that looks like one."""
+        button = self.page.get_by_role("button", name=name, exact=True)
+        button.or_(self.page.get_by_role("link", name=name, exact=True)).first.click()
+
+    def log_in(self) -> None:
+        """Log in with the invented person, wherever the page asks for it."""
+        self.page.get_by_label("Email address").fill(self.given["login_email"])
+        self.page.get_by_label("Password").fill(self.given["login_password"])
+        self.press("Log in")
+
+    def log_out(self) -> None:
+        """Forget the log-in."""
+        self.page.context.clear_cookies()
+
+    # --- pages that take more than one step --------------------------------------------------
+    def wrong_login(self) -> None:
+        """The log-in after a wrong password."""
+        self.log_out()
+        self.dashboard("/login")
+        self.page.get_by_label("Email address").fill("someone@example.com")
+        self.page.get_by_label("Password").fill("not it")
+        self.press("Log in")
+
+    def login_in_dialog(self) -> None:
+        """The dialog's own log-in."""
+        self.log_out()
+        self.dialog()
+
+    def all_or_nothing(self) -> None:
+        """The consent page of Facebook Login for Business."""
+        app = self.sandbox.world.facebook.apps[self.given["app_id"]]
+        app.configurations["100200300"] = ("public_profile", "leads_retrieval")
+        self.dialog(config_id="100200300")
+
+    def leave(self) -> None:
+        """The page between the dialog and the app."""
+        self.dialog()
+        self.press("Continue")
+
+    def create(self, *answers: str) -> None:
+        """A page of Create App, after these choices."""
+        self.dashboard("/apps/creation/")
+        for answer in answers:
+            self.page.get_by_role("radio", name=answer, exact=True).check()
+            if answer == "Clients":
+                self.page.get_by_label("App Display Name").fill("A name")
+                self.press("Create App")
+            else:
+                self.press("Next")
+
+    def wrong_redirect(self) -> None:
+        """Facebook Login > Settings with a URI that is refused."""
+        self.dashboard("/apps/APP/fb-login/settings/")
+        self.page.get_by_label("Valid OAuth Redirect URIs").fill("http://insecure.example/")
+        self.press("Save Changes")
+
+    def incomplete_request(self) -> None:
+        """Edit App Review Request with sections missing."""
+        self.dashboard("/apps/APP/app-review/request/")
+        self.press("Submit for Review")
+
+    def shown_secret(self) -> None:
+        """Settings > Basic with the App Secret shown."""
+        self.dashboard("/apps/APP/settings/basic/")
+        self.page.get_by_label("Please re-enter your password").fill(self.given["login_password"])
+        self.press("Show")
+
+    def token(self) -> None:
+        """The explorer with a token."""
+        self.dashboard("/tools/explorer/")
+        self.press("Generate Access Token")
+
+    def setup_link(self) -> None:
+        """An account with a setup link."""
+        self.console("/accounts/ACCOUNT/connectors/")
+        self.press("Generate Setup Token Facebook Marketing API")
+
+    def notice(self) -> None:
+        """A page with a notice of what was done."""
+        self.dashboard("/apps/APP/fb-login/settings/")
+        self.press("Save Changes")
+
+    def authenticated(self) -> None:
+        """The callback's last page where the app asked for a message instead of a redirect."""
+        self.setup_link()
+        link = self.page.get_by_label("Setup link").input_value()
+        query = link.partition("?")[2] + "&callbackMessage=done"
+        self.connect(f"/connectorauth/updateaccountconnectoroauth?{query}")
+        self.press("Continue")
+        self.press("Continue on loopback")
+
+
+Go = Callable[[Visitor], None]
+PAGES: dict[str, tuple[str, Go]] = {
+    "login": ("approved", lambda v: (v.log_out(), v.dashboard("/login"))[1]),
+    "login-wrong": ("approved", Visitor.wrong_login),
+    "dialog-login": ("approved", Visitor.login_in_dialog),
+    "consent": ("approved", Visitor.dialog),
+    "consent-all-or-nothing": ("approved", Visitor.all_or_nothing),
+    "leave": ("approved", Visitor.leave),
+    "url-blocked": ("approved", lambda v: v.dialog(redirect_uri="https://elsewhere.example/")),
+    "invalid-scopes": ("approved", lambda v: v.dialog(scope="no_such_scope")),
+    "unknown-app": ("approved", lambda v: v.dialog(client_id="4711")),
+    "registration": ("fresh", lambda v: v.dashboard("/apps/")),
+    "apps": ("approved", lambda v: v.dashboard("/apps/")),
+    "create-use-case": ("approved", lambda v: v.create()),
+    "create-type": ("approved", lambda v: v.create("Other")),
+    "create-details": ("approved", lambda v: v.create("Other", "Business")),
+    "create-password": ("approved", lambda v: v.create("Other", "Business", "Clients")),
+    "products": ("approved", lambda v: v.dashboard("/apps/APP/dashboard/")),
+    "login-settings": ("approved", lambda v: v.dashboard("/apps/APP/fb-login/settings/")),
+    "login-settings-wrong": ("approved", Visitor.wrong_redirect),
+    "login-settings-saved": ("approved", Visitor.notice),
+    "permissions": ("approved", lambda v: v.dashboard("/apps/APP/app-review/permissions/")),
+    "permissions-none": (
+        "approved",
+        lambda v: v.dashboard("/apps/APP/app-review/permissions/?q=x9"),
+    ),
+    "advanced-access": (
+        "permission-missing",
+        lambda v: v.dashboard("/apps/APP/app-review/access/leads_retrieval/"),
+    ),
+    "review-request": ("review-declined", lambda v: v.dashboard("/apps/APP/app-review/request/")),
+    "review-request-incomplete": ("review-declined", Visitor.incomplete_request),
+    "review-pending": ("review-pending", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
+    "review-declined": ("review-declined", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
+    "review-approved": ("approved", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
+    "settings-basic": ("approved", lambda v: v.dashboard("/apps/APP/settings/basic/")),
+    "settings-basic-secret": ("approved", Visitor.shown_secret),
+    "settings-advanced": ("approved", lambda v: v.dashboard("/apps/APP/settings/advanced/")),
+    "explorer": ("approved", lambda v: v.dashboard("/tools/explorer/")),
+    "explorer-token": ("approved", Visitor.token),
+    "fidelity": ("approved", lambda v: v.dashboard("/_sandbox/fidelity")),
+    "not-found": ("approved", lambda v: v.dashboard("/nowhere/")),
+    "general-settings": ("approved", lambda v: v.console("/settings/general/")),
+    "api-clients": ("approved", lambda v: v.console("/settings/oauth-client-credentials/")),
+    "library": ("approved", lambda v: v.console("/connectors/library/")),
+    "setup": ("approved", lambda v: v.console("/connectors/library/CONNECTOR/setup/")),
+    "accounts": ("approved", lambda v: v.console("/accounts/")),
+    "account": ("approved", lambda v: v.console("/accounts/ACCOUNT/connectors/")),
+    "account-empty": ("review-pending", lambda v: v.console("/accounts/ACCOUNT/connectors/")),
+    "account-setup-link": ("approved", Visitor.setup_link),
+    "sign-in-forbidden": (
+        "approved",
+        lambda v: v.connect("/connectorauth/updateaccountconnectoroauth?id=1&token=x"),
+    ),
+    "callback-error": ("approved", lambda v: v.connect("/connector/callback?error=access_denied")),
+    "callback-message": ("approved", Visitor.authenticated),
+}
+SHOWN: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def sandboxes() -> Iterator[Callable[[str], Sandbox]]:
+    """Give one sandbox for each scenario, started when it is first asked for."""
+    running: dict[str, Sandbox] = {}
+
+    def get(scenario: str) -> Sandbox:
+        if scenario not in running:
+            running[scenario] = Sandbox(scenario, seed=3).__enter__()
+        return running[scenario]
+
+    yield get
+    for sandbox in running.values():
+        sandbox.__exit__(None, None, None)
+
+
+@pytest.fixture
+def visit(
+    page: Page, sandboxes: Callable[[str], Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Visitor]:
+    """Give a function that leads to one of the pages, and notes which templates it shows."""
+    get_template = pages._TEMPLATES.get_template
+
+    def note(name: str, *more: Any) -> Any:
+        SHOWN.add(name)
+        return get_template(name, *more)
+
+    monkeypatch.setattr(pages._TEMPLATES, "get_template", note)
+
+    def go(name: str) -> Visitor:
+        scenario, lead = PAGES[name]
+        visitor = Visitor(page, sandboxes(scenario))
+        visitor.dashboard("/login")
+        visitor.log_in()
+        lead(visitor)
+        return visitor
+
+    return go
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """Return what axe-core finds serious or critical, with the elements concerned."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert found["passes"]
+    return [
+        f"{one['id']} ({one['impact']}): {node['html']}"
+        for one in found["violations"]
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page(visit: Callable[[str], Visitor], axe: str, name: str) -> None:
+    """
+    No serious violation, SANDBOX in title and body, nothing cut off at the side.
+
+    One landmark `main`, one heading of the first level.
+    """
+    page = visit(name).page
+    assert page.title().startswith("SANDBOX")
+    assert "SANDBOX" in page.inner_text("body")
+    assert page.get_by_role("main").count() == 1
+    assert page.get_by_role("heading", level=1).count() == 1
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert violations(page, axe) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_template_was_looked_at() -> None:
+    """The pages above are all there are: each template was shown by one of them."""
+    if len(SHOWN) < 5:
+        pytest.skip("only some pages were looked at")
+    every = {path.name for path in TEMPLATES.glob("*.html") if not path.stem.endswith("base")}
+    assert every - SHOWN == set()
+
+
+def test_a_violation_would_be_found(browser: Browser, axe: str) -> None:
+    """An input without a name, and grey on grey, do not pass."""
+    page = browser.new_page()
+    page.set_content(
+        "<html lang=en><title>x</title><main><h1>x</h1><input>"
+        "<p style='color:#aaa;background:#bbb'>unreadable</p></main></html>"
+    )
+    found = violations(page, axe)
+    page.close()
+    assert {one.partition(" ")[0] for one in found} == {"label", "color-contrast"}
