@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test check lint types lock notebooks clean
+.PHONY: run lab test check lint types lock notebooks bench clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
 
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
-	$(BIN)/jupyter lab notebooks/01_partner_app.ipynb
+	$(BIN)/runbook lab
 
 test: $(VENV)/.installed-tests  ## every test
 	$(BIN)/coverage erase
@@ -29,6 +29,9 @@ types: $(VENV)/.installed-tests
 
 notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks
+
+bench: $(VENV)/.installed-tests  ## measure, and print the tables
+	$(BIN)/python -m tests.bench
 
 lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --output-file requirements.txt

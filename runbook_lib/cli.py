@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -25,10 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_TENANT = click.option("--tenant", default="", help="Whose app; the Service Domain if left out.")
-_ENV_FILE = click.option("--env-file", default="", help="Settings; the nearest .env if left out.")
+
+def _option(name: str, text: str) -> Callable[[Any], Any]:
+    """Return an option that the environment may give too: `--tenant` as RUNBOOK_TENANT."""
+    variable = f"RUNBOOK_{name.upper().replace('-', '_')}"
+    return click.option(f"--{name}", envvar=variable, default="", help=text)
+
+
+_TENANT = _option("tenant", "Whose app this is; the Service Domain if left out.")
+_ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.")
+_EVIDENCE = _option("evidence", "The folder of journals and evidence.")
 _SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
-_EVIDENCE = click.option("--evidence", default="", help="The folder of journals and evidence.")
+_SANDBOX = click.option(
+    "--sandbox",
+    "scenario",
+    is_flag=False,
+    flag_value="approved",
+    default="",
+    metavar="[SCENARIO]",
+    help="Practise against the embedded sandbox.",
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 _EXIT_CODES = {
     "complete": ExitCode.COMPLETE,
@@ -76,15 +92,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--sandbox",
-    "scenario",
-    is_flag=False,
-    flag_value="approved",
-    default="",
-    metavar="[SCENARIO]",
-    help="Practise against the embedded sandbox.",
-)
+@_SANDBOX
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
 @_TENANT
 @_ENV_FILE
@@ -118,6 +126,41 @@ def run(
             attestations=attestations or sandbox.attestations,
         )
         sys.exit(_run(practised))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@_SANDBOX
+@click.option("--app", "is_app", is_flag=True, help="Show the walkthrough without code (voila).")
+@_TENANT
+@_ENV_FILE
+@_EVIDENCE
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(
+    *,
+    scenario: str,
+    is_app: bool,
+    tenant: str,
+    env_file: str,
+    evidence: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
+    from runbook_lib.lab import open_lab  # noqa: PLC0415
+    from runbook_lib.run import default_evidence  # noqa: PLC0415
+
+    folder = str(Path(evidence or default_evidence()).absolute())
+    variables = {"RUNBOOK_TENANT": tenant, "RUNBOOK_EVIDENCE": folder}
+    if env_file:
+        variables["RUNBOOK_ENV_FILE"] = str(Path(env_file).absolute())
+    if not scenario:
+        sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
+    from runbook_lib.practice import practice  # noqa: PLC0415
+
+    with practice(scenario) as sandbox:
+        variables["RUNBOOK_TENANT"] = tenant or f"sandbox-{scenario}"
+        variables["RUNBOOK_ENV_FILE"] = sandbox.env_file
+        click.echo(f"SANDBOX {scenario}: log in there as {sandbox.login}.", err=True)
+        sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
 
 
 @main.command()

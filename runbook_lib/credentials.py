@@ -75,8 +75,12 @@ class EnvFileStore:
 
     def forget(self, tenant: str, item: Input) -> None:  # noqa: ARG002
         """Remove the variable."""
-        if self.path.is_file() and item.variable in dotenv.dotenv_values(self.path):
+        if self.holds(item):
             dotenv.unset_key(self.path, item.variable)
+
+    def holds(self, item: Input) -> bool:
+        """Tell whether the file has a value for `item`."""
+        return self.path.is_file() and bool(dotenv.dotenv_values(self.path).get(item.variable))
 
 
 def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]) -> Settings:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dotenv
-
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.history import History
 from runbook_lib.notebook import lean_imports  # noqa: F401  (before anything of Jupyter)
@@ -24,7 +22,7 @@ from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
 from runbook_lib.remote.transport import Request, Transport
 from runbook_lib.run import default_evidence, known_values, project_folder
-from runbook_lib.settings import Settings, load
+from runbook_lib.settings import Settings, find_env_file, load
 
 __all__ = ["Examination", "Symptom", "examine"]
 
@@ -107,7 +105,7 @@ def _settings(env_file: str) -> tuple[Settings, Symptom]:
         settings = load(PROCEDURE.inputs, given={}, env_file=env_file)
     except RunbookError as error:
         return Settings(), Symptom("Settings", str(error), error.exit_code)
-    path = env_file or dotenv.find_dotenv(usecwd=True)
+    path = env_file or find_env_file()
     given = ", ".join([*settings.values, *settings.secrets]) or "none"
     source = f"{path}: " if path else "no .env; from the environment: "
     if path and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:

@@ -7,7 +7,7 @@ diagnostics never hold a secret.
 * RunbookError
   x SettingsError
   x JournalError
-  x OAuthError      TokenRequestError
+  x OAuthError      AuthorizationError, StateMismatchError, TokenRequestError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     ThrottledError, UnexpectedAnswerError
   x StepError       UnknownStepError, StepFailedError
@@ -19,6 +19,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "AuthorizationError",
     "ChainError",
     "CyclrAPIError",
     "EvidenceError",
@@ -30,6 +31,7 @@ __all__ = [
     "RemoteError",
     "RunbookError",
     "SettingsError",
+    "StateMismatchError",
     "StepError",
     "StepFailedError",
     "ThrottledError",
@@ -97,6 +99,18 @@ class RemoteError(RunbookError):
     """Facebook or Cyclr could not be asked, or did not give an answer that counts."""
 
     next_step = "Run again later; what was already checked is in the journal."
+
+
+class AuthorizationError(OAuthError):
+    """The person or the server refused consent (RFC 6749 §4.1.2.1)."""
+
+    next_step = "Open the consent page again and grant what is asked for."
+
+
+class StateMismatchError(OAuthError):
+    """A redirect answers another request than the one that was made (RFC 6749 §10.12)."""
+
+    next_step = "Open the consent page again from here, and use that tab's address."
 
 
 class TokenRequestError(OAuthError):

@@ -27,11 +27,16 @@ _ALL_WORDS = "connected.toml"
 
 @dataclass(frozen=True, slots=True)
 class Practice:
-    """A running sandbox as settings: the file that holds them, and what people have said."""
+    """
+    A running sandbox as settings: the file that holds them, and what people have said.
+
+    `login` is what its one operator signs in with.
+    """
 
     scenario: str
     env_file: str
     attestations: str
+    login: str
 
 
 @contextmanager
@@ -58,7 +63,13 @@ def practice(scenario: str) -> Iterator[Practice]:
     ):
         env_file = Path(folder) / "sandbox.env"
         _write_env_file(env_file, sandbox.description)
-        yield Practice(scenario, str(env_file), str(words_folder / name) if name else "")
+        who = sandbox.description
+        yield Practice(
+            scenario=scenario,
+            env_file=str(env_file),
+            attestations=str(words_folder / name) if name else "",
+            login=f"{who['login_email']} / {who['login_password']}",
+        )
 
 
 def _write_env_file(path: Path, description: Mapping[str, object]) -> None:
@@ -73,7 +84,8 @@ def _write_env_file(path: Path, description: Mapping[str, object]) -> None:
 
 @contextmanager
 def _without_own_settings() -> Iterator[None]:
-    kept = {item.variable: os.environ.pop(item.variable, None) for item in PROCEDURE.inputs}
+    names = [item.variable for item in PROCEDURE.inputs]
+    kept = {name: os.environ.pop(name, None) for name in (*names, "RUNBOOK_ENV_FILE")}
     try:
         yield
     finally:

@@ -36,6 +36,7 @@ from runbook_lib.journal import EventType, Journal, utc_now
 from runbook_lib.procedure import (
     Attestation,
     Check,
+    Conclusion,
     Finding,
     Input,
     Outcome,
@@ -43,10 +44,11 @@ from runbook_lib.procedure import (
     Skip,
     Step,
     Value,
+    combine,
 )
 from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.remote.transport import Session, Transport
-from runbook_lib.settings import Settings, load
+from runbook_lib.settings import Settings, find_env_file, load
 
 __all__ = [
     "Mode",
@@ -100,7 +102,8 @@ def open_run(
     settings = recall(procedure.inputs, settings, history.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
         run_id = _open_walkthrough(history)
-    return Run(procedure, settings, journal, name, mode, run_id or new_run_id())
+    found = Path(env_file or find_env_file() or project_folder() / ".env")
+    return Run(procedure, settings, journal, name, mode, run_id or new_run_id(), env_file=found)
 
 
 def tenant_name(text: str) -> str:
@@ -150,8 +153,8 @@ class Run:
     One run of a procedure for one tenant.
 
     `run_id` joins a run that another process began, where the journal
-    knows it. Every method that writes raises `JournalError` where the disk
-    refuses.
+    knows it. `env_file` is the settings file in use, or that would be. Every
+    method that writes raises `JournalError` where the disk refuses.
     """
 
     procedure: Procedure
@@ -160,6 +163,7 @@ class Run:
     tenant: str
     mode: str
     run_id: str
+    env_file: Path = Path(".env")
     clock: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
@@ -252,6 +256,10 @@ class Run:
         for finding in findings:
             self._remember_facts(finding)
         return self.state.steps[step.id]
+
+    def look(self, step_id: str) -> Conclusion | None:
+        """Check the step without writing anything; `None` where nothing could be checked."""
+        return combine(self._check(self.step(step_id))[0])
 
     def attest(self, attestations: Iterable[Attestation]) -> None:
         """Write people's words; what was said once is not said anew."""

@@ -20,7 +20,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input, Value
 from runbook_lib.redaction import Secret
 
-__all__ = ["Settings", "load", "read_env_file", "resolve", "typed"]
+__all__ = ["Settings", "find_env_file", "load", "read_env_file", "resolve", "typed"]
 
 _PREFIX = "RUNBOOK_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -71,11 +71,16 @@ def load(inputs: Iterable[Input], *, given: Mapping[str, object], env_file: str 
     """
     Return the settings of this process: see `resolve` for what wins and what is raised.
 
-    `env_file` names the `.env` file; without it the nearest one upwards
-    from the working directory counts, if there is one.
+    `env_file` names the `.env` file; without it the one that `find_env_file`
+    finds counts, if there is one.
     """
-    path = env_file or dotenv.find_dotenv(usecwd=True)
+    path = env_file or find_env_file()
     return resolve(inputs, given=given, env_file=read_env_file(Path(path)) if path else {})
+
+
+def find_env_file() -> str:
+    """Return the nearest `.env` upwards from the working directory, empty where there is none."""
+    return dotenv.find_dotenv(usecwd=True)
 
 
 def typed(item: Input, value: object) -> Value:

@@ -16,8 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runbook_lib.attachments import attachment_path
 from runbook_lib.errors import LeakError
-from runbook_lib.evidence.record import SCHEMA_NAME, build_record, record_schema, validate_record
+from runbook_lib.evidence.record import (
+    SCHEMA_NAME,
+    attachments,
+    build_record,
+    record_schema,
+    validate_record,
+)
 from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, sync_folder
 from runbook_lib.redaction import Redactor
@@ -45,7 +52,7 @@ def draft(tenant_folder: Path, run_id: str) -> Iterator[Path]:
 
 
 def write_record(folder: Path, state: RunState, journal: Journal) -> None:
-    """Write `record.json`, its schema and a copy of the journal into `folder`."""
+    """Write `record.json`, its schema, attachments and a copy of the journal into `folder`."""
     lines = len(journal.entries())
     record = build_record(state, journal_head=journal.head, journal_lines=lines)
     record = json.loads(json.dumps(record))
@@ -53,8 +60,17 @@ def write_record(folder: Path, state: RunState, journal: Journal) -> None:
     for name, document in (("record.json", record), (SCHEMA_NAME, record_schema())):
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    _copy_attachments(folder, state, journal.path.parent / "attachments")
     copied = journal.path.read_bytes().split(b"\n")[:lines]
     (folder / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in copied))
+
+
+def _copy_attachments(folder: Path, state: RunState, kept: Path) -> None:
+    for attachment in attachments(state):
+        target = folder / "attachments"
+        target.mkdir(exist_ok=True)
+        source = attachment_path(kept, attachment)
+        shutil.copyfile(source, attachment_path(target, attachment))
 
 
 def seal(folder: Path, final: Path, redactor: Redactor) -> None:

@@ -13,8 +13,9 @@ from importlib import resources
 from typing import Any
 
 from runbook_lib.history import RunState, StepState, finding_to_document
+from runbook_lib.procedure import Attachment
 
-__all__ = ["SCHEMA_NAME", "build_record", "record_schema", "validate_record"]
+__all__ = ["SCHEMA_NAME", "attachments", "build_record", "record_schema", "validate_record"]
 
 SCHEMA_NAME = "record.schema.json"
 _SCHEMA_ID = "facebook-marketing-runbook/record/v1"
@@ -61,6 +62,15 @@ def validate_record(record: dict[str, Any]) -> None:
     jsonschema.validate(record, record_schema(), cls=jsonschema.Draft202012Validator)
 
 
+def attachments(state: RunState) -> list[Attachment]:
+    """Return every file that people gave for the steps of this run."""
+    return [each for step in state.steps.values() for each in _attachments(step)]
+
+
+def _attachments(state: StepState) -> tuple[Attachment, ...]:
+    return state.attestation.attachments if state.attestation else ()
+
+
 def _step_record(state: StepState) -> dict[str, Any]:
     findings = [finding_to_document(finding) for finding in state.findings]
     exchanges = [exchange for finding in findings for exchange in finding.pop("exchanges")]
@@ -76,5 +86,5 @@ def _step_record(state: StepState) -> dict[str, Any]:
         "skip": asdict(state.skip) if state.skip else None,
         "checks": findings,
         "exchanges": exchanges,
-        "attachments": [],
+        "attachments": [asdict(each) for each in _attachments(state)],
     }

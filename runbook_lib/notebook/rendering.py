@@ -35,7 +35,7 @@ ICONS: Mapping[Outcome, str] = {
     Outcome.INCONCLUSIVE: "?",
     Outcome.FAILED: "✘",
     Outcome.SKIPPED: "⤼",
-    Outcome.NOT_RUN: "·",
+    Outcome.NOT_RUN: "○",
 }
 
 # Text and mark of each outcome: at least 4.5:1 on white and on JupyterLab's dark grey.

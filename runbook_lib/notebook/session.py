@@ -19,13 +19,15 @@ from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, Run
 from runbook_lib.run import open_run as open_plain_run
 
-__all__ = ["NotebookRun", "Shown", "detected_mode", "open_run"]
+__all__ = ["RESERVED", "HeadlessRun", "InteractiveRun", "Shown", "detected_mode", "open_run"]
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
 
 # JupyterLab puts it into the environment of the kernels that it starts (jupyter_server).
 _SESSION_VARIABLE = "JPY_SESSION_NAME"
+# voila puts it there, as a CGI server would (RFC 3875 §4.1.17).
+_SERVER_VARIABLE = "SERVER_SOFTWARE"
 _NOT_PARAMETERS = ("In", "Out")
 
 
@@ -39,9 +41,37 @@ class Shown:
         return dict(self.bundle)
 
 
+class InteractiveRun:
+    """A run as one notebook in JupyterLab sees it: every cell shows a panel."""
+
+    def __init__(self, run: Run, section: Section) -> None:
+        from runbook_lib.notebook.walkthrough import Walkthrough  # noqa: PLC0415
+
+        self.walkthrough = Walkthrough(run, section)
+        self.walkthrough.start()
+
+    def header(self) -> Any:
+        """Show the header, which stays in reach."""
+        from runbook_lib.notebook.panels import HeaderPanel  # noqa: PLC0415
+
+        return HeaderPanel(self.walkthrough)
+
+    def step(self, step_id: str) -> Any:
+        """Show the step's panel."""
+        from runbook_lib.notebook.panels import StepPanel  # noqa: PLC0415
+
+        return StepPanel(self.walkthrough, self.walkthrough.run.step(step_id))
+
+    def finish(self) -> Any:
+        """Show what is done, what is open, and how to seal the evidence."""
+        from runbook_lib.notebook.panels import FinishPanel  # noqa: PLC0415
+
+        return FinishPanel(self.walkthrough)
+
+
 @dataclass(frozen=True, slots=True)
-class NotebookRun:
-    """A run as one notebook sees it; `is_guest` where another process began it."""
+class HeadlessRun:
+    """A run as one notebook under papermill sees it; `is_guest`: another process began it."""
 
     run: Run
     section: Section
@@ -59,12 +89,8 @@ class NotebookRun:
             )
         )
 
-    def step(self, step_id: str) -> Any:
-        """Perform the step and show what follows; in JupyterLab, show its panel."""
-        if self.run.mode == Mode.INTERACTIVE:
-            from runbook_lib.notebook.widgets import StepPanel  # noqa: PLC0415
-
-            return StepPanel(self.run, self.run.step(step_id)).widget
+    def step(self, step_id: str) -> Shown:
+        """Perform the step and show what follows."""
         state = self.run.perform(step_id)
         return Shown(rendering.step_bundle(state, self.run.values, is_sandbox=self.run.is_sandbox))
 
@@ -72,14 +98,13 @@ class NotebookRun:
         """
         Show this notebook's steps together.
 
-        A headless run that began here ends here: raises `StepFailedError`
-        where a step failed, since papermill's exit code tells nothing else.
+        A run that began here ends here: raises `StepFailedError` where a
+        step failed, since papermill's exit code tells nothing else.
         """
-        if self.run.mode == Mode.HEADLESS:
-            self.run.finish_notebook(self.section.id)
+        self.run.finish_notebook(self.section.id)
         state = self.run.state
         steps = tuple(state.steps[step.id] for step in self.section.steps)
-        if self.run.mode == Mode.HEADLESS and not self.is_guest:
+        if not self.is_guest:
             self.run.finish()
             failed = [s.step.id for s in steps if s.conclusion.outcome is Outcome.FAILED]
             if failed:
@@ -88,14 +113,15 @@ class NotebookRun:
         return Shown(rendering.summary_bundle(state, steps, is_sandbox=self.run.is_sandbox))
 
 
-def open_run(namespace: Mapping[str, Any], notebook: str) -> NotebookRun:
+def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | HeadlessRun:
     """
     Open the run that a notebook's parameters describe; the notebook calls it with `globals()`.
 
     Raises `SettingsError` for an unknown, missing or wrongly typed parameter.
     """
     section = _section(PROCEDURE, notebook)
-    mode = str(namespace.get("mode") or detected_mode())
+    own = {name: _own(namespace, name) for name in RESERVED}
+    mode = own["mode"] or detected_mode()
     if mode not in (Mode.INTERACTIVE, Mode.HEADLESS):
         msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {mode!r}."
         raise SettingsError(msg)
@@ -104,20 +130,28 @@ def open_run(namespace: Mapping[str, Any], notebook: str) -> NotebookRun:
         PROCEDURE,
         given,
         mode=mode,
-        tenant=str(namespace.get("tenant") or ""),
-        evidence=str(namespace.get("evidence") or ""),
-        env_file=str(namespace.get("env_file") or ""),
-        run_id=str(namespace.get("run_id") or ""),
+        tenant=own["tenant"],
+        evidence=own["evidence"],
+        env_file=own["env_file"],
+        run_id=own["run_id"],
     )
-    if mode == Mode.HEADLESS:
-        run.require_inputs()
+    if mode == Mode.INTERACTIVE:
+        run.start()
+        return InteractiveRun(run, section)
+    run.require_inputs()
     run.start()
-    return NotebookRun(run, section, is_guest=bool(namespace.get("run_id")))
+    return HeadlessRun(run, section, is_guest=bool(own["run_id"]))
 
 
 def detected_mode() -> str:
-    """Tell a kernel that JupyterLab started from one that papermill started."""
-    return Mode.INTERACTIVE if os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS
+    """Tell a kernel that a person sits at (JupyterLab, voila) from one that papermill started."""
+    is_voila = os.environ.get(_SERVER_VARIABLE, "").startswith("voila")
+    return Mode.INTERACTIVE if is_voila or os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS
+
+
+def _own(namespace: Mapping[str, Any], name: str) -> str:
+    """Return a parameter of the run itself, from the notebook or else from the environment."""
+    return str(namespace.get(name) or os.environ.get(f"RUNBOOK_{name.upper()}", ""))
 
 
 def _section(procedure: Procedure, notebook: str) -> Section:

@@ -18,7 +18,7 @@ from runbook_lib.journal import Entry, EventType
 from runbook_lib.notebook.rendering import ICONS
 from runbook_lib.procedure import Exchange, Input, Outcome, Step, StepKind, Value
 
-__all__ = ["Moment", "header_view", "next_step", "step_view"]
+__all__ = ["Moment", "finish_view", "header_view", "next_step", "step_view"]
 
 _SAID = {
     EventType.STEP_CHECKED: "checked",
@@ -46,7 +46,6 @@ class Moment:
     advice: str = ""
     is_error: bool = False
     consent_url: str = ""
-    watched: bool = False
 
 
 def step_view(
@@ -81,6 +80,7 @@ def step_view(
             if paste.value(values)
         ],
         "inputs": [_input_view(item, values, credentials) for item in step.inputs],
+        "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
         "can_check": bool(step.checks),
         "can_wait": step.kind is StepKind.WAIT,
         "needs_consent": step.needs_consent,
@@ -129,6 +129,30 @@ def header_view(
         }
         if following
         else None,
+    }
+
+
+def finish_view(
+    state: RunState, *, here: Sequence[str], moment: Moment, bundle: str
+) -> dict[str, Any]:
+    """Return what the end of a notebook shows; `bundle` is the sealed folder, if there is one."""
+    mine = [state.steps[step_id] for step_id in here]
+    return {
+        "total": len(mine),
+        "done": sum(step.is_settled for step in mine),
+        "open": [
+            {
+                "id": step.step.id,
+                "title": step.step.title,
+                "outcome": step.conclusion.outcome,
+                "icon": ICONS[step.conclusion.outcome],
+            }
+            for step in mine
+            if not step.is_settled
+        ],
+        "bundle": bundle,
+        "bundle_name": bundle.rpartition("/")[2],
+        **asdict(moment),
     }
 
 

@@ -1,0 +1,66 @@
+"""
+Files that people give as evidence: named by their digest, beside the journal.
+
+Which step a file belongs to is the journal's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from runbook_lib.errors import SettingsError
+from runbook_lib.procedure import Attachment
+
+__all__ = ["attachment_path", "store_attachment"]
+
+# What a screen or a letter comes as; nothing that a browser would run.
+_SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "image/webp": ".webp",
+    "application/pdf": ".pdf",
+}
+_STARTS = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+    "image/webp": (b"RIFF",),
+    "application/pdf": (b"%PDF-",),
+}
+_LARGEST = 10 * 1024 * 1024
+
+
+def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes) -> Attachment:
+    """
+    Write `content` into `folder` under its SHA-256 and return what the journal holds of it.
+
+    Raises `SettingsError` for what is no picture or PDF, or is over 10 MiB.
+    """
+    starts = _STARTS.get(media_type, ())
+    if not content.startswith(starts) or not starts:
+        msg = f"{name} is no picture and no PDF; attach a screenshot."
+        raise SettingsError(msg)
+    if len(content) > _LARGEST:
+        msg = f"{name} has {len(content) / 2**20:.0f} MiB; 10 MiB is the most."
+        raise SettingsError(msg)
+    attachment = Attachment(
+        name=Path(name).name[:120],
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        media_type=media_type,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = attachment_path(folder, attachment)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return attachment
+
+
+def attachment_path(folder: Path, attachment: Attachment) -> Path:
+    """Return where an attachment lies in `folder`."""
+    return folder / f"{attachment.sha256}{_SUFFIXES[attachment.media_type]}"

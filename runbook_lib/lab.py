@@ -1,0 +1,54 @@
+"""
+Opening the walkthrough: JupyterLab, or voila for people who do not know Jupyter.
+
+Builds the notebooks where they are stale or absent, and hands everything
+else to the program that serves them. What is shown is `notebook`'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from runbook_lib.notebook.builder import build, stale
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.run import project_folder
+
+__all__ = ["open_lab"]
+
+# JupyterLab's own settings stay the person's; these are only other defaults.
+_CONFIG = Path(__file__).parent / "notebook" / "lab"
+_FIRST = f"{PROCEDURE.sections[0].id}.ipynb"
+
+
+def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str, ...]) -> int:
+    """
+    Serve the walkthrough until it is stopped, and return the server's exit code.
+
+    `variables` are added to the environment that kernels inherit;
+    `arguments` go to the server as they are (`--no-browser`, `--port`,
+    `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
+    """
+    folder = project_folder() / "notebooks"
+    if stale(PROCEDURE, folder):
+        build(PROCEDURE, folder)
+    environ = {**os.environ, **variables}
+    known = environ.get("JUPYTER_CONFIG_PATH", "")
+    environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (str(_CONFIG), known)))
+    program = _voila(folder) if is_app else _lab(folder)
+    return subprocess.run([*program, *arguments], env=environ, check=False).returncode  # noqa: S603
+
+
+def _lab(folder: Path) -> list[str]:
+    root = folder.parent
+    return [
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"),
+        f"--LabApp.default_url=/lab/tree/{folder.name}/{_FIRST}",
+    ]
+
+
+def _voila(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "voila", str(folder), "--Voila.strip_sources=True"]

@@ -1,0 +1,61 @@
+"""
+*Seal the evidence* in the walkthrough: a headless run in a process of its own.
+
+The run knows nothing of the walkthrough but its settings; credentials that
+were only typed travel in the new process's environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib.errors import JournalError
+from runbook_lib.run import Run
+
+__all__ = ["Sealed", "seal_evidence"]
+
+_NOT_INHERITED = ("JPY_SESSION_NAME",)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a headless run came to, and its bundle."""
+
+    outcome: str
+    bundle: Path
+
+
+def seal_evidence(run: Run) -> Sealed:
+    """
+    Run the whole procedure headless for this tenant and return what it came to.
+
+    Raises `JournalError` with the run's own words where it left no bundle.
+    """
+    folder = run.journal.path.parent
+    given = [f"{name}={_text(value)}" for name, value in run.settings.values.items()]
+    command = [
+        *(sys.executable, "-m", "runbook_lib", "run", "--json"),
+        *("--tenant", run.tenant, "--evidence", str(folder.parent.absolute())),
+        *(("--env-file", str(run.env_file)) if run.env_file.is_file() else ()),
+        *(word for text in given for word in ("--set", text)),
+    ]
+    environ = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
+    for item in run.procedure.inputs:
+        if item.name in run.settings.secrets:
+            environ[item.variable] = run.settings.secrets[item.name].reveal()
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+    if not done.stdout:
+        msg = run.redactor.redact(done.stderr.strip()) or "The headless run ended without a word."
+        raise JournalError(msg)
+    record = json.loads(done.stdout)
+    bundle = next(folder.glob(f"*-{record['run_id']}"))
+    return Sealed(record["outcome"], bundle.absolute())
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,69 @@
+// The end of a notebook: what is done, what is open, and the evidence.
+function element(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "class") node.className = value;
+    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child != null && child !== ""));
+  return node;
+}
+
+// Where JupyterLab shows the folder at `path`, if it lies under the folder that the server shows.
+function labAddress(path) {
+  try {
+    const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const root = config.serverRoot.replace(/\/$/, "");
+    const inside = path.startsWith(`${root}/`) ? path.slice(root.length + 1) : null;
+    return inside && `${config.baseUrl}lab/tree/${inside.split("/").map(encodeURIComponent).join("/")}`;
+  } catch {
+    return null;
+  }
+}
+
+function render({ model, el }) {
+  const root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
+    "aria-label": "The end of this notebook" });
+  el.append(root);
+
+  function sealed(view) {
+    if (!view.bundle) return null;
+    const address = labAddress(view.bundle);
+    return element("div", {}, "Sealed: ",
+      address ? element("a", { href: address, target: "_blank", "data-bundle": true }, view.bundle_name)
+        : element("code", {}, view.bundle));
+  }
+
+  function draw() {
+    const view = model.get("view");
+    const isBusy = Boolean(view.busy_since);
+    root.setAttribute("aria-busy", String(isBusy));
+    root.dataset.outcome = view.open.length ? "waiting" : "verified";
+    root.replaceChildren(
+      element("div", {}, element("strong", {}, view.open.length
+        ? `${view.done} of ${view.total} steps of this notebook are done. Open:`
+        : `All ${view.total} steps of this notebook are done.`)),
+      element("ul", { class: "rb-notes", hidden: view.open.length === 0 }, ...view.open.map((step) =>
+        element("li", {}, element("a", { href: `#runbook-${step.id}`, onclick: (event) => {
+          event.preventDefault();
+          document.getElementById(`runbook-${step.id}`)?.scrollIntoView({ block: "start" });
+        } }, step.title), ` ${step.icon} ${step.outcome.replace("_", " ")}`))),
+      element("div", { class: "rb-row" },
+        element("button", { type: "button", class: "rb-main", "data-action": "seal", disabled: isBusy,
+          onclick: () => model.send({ action: "seal" }) }, "Seal the evidence"),
+        element("span", { class: "rb-field-note" },
+          "Checks every step again, headless, and leaves a bundle that tells what was seen.")),
+      element("div", { role: "status", "aria-live": "polite" },
+        isBusy ? element("div", { class: "rb-message" }, element("span", { class: "rb-spin" }), "Checking every step again…")
+          : view.message ? element("div", { class: "rb-message", "data-error": String(view.is_error) }, view.message) : "",
+        sealed(view) ?? ""),
+    );
+  }
+
+  draw();
+  model.on("change:view", draw);
+  return () => model.off("change:view", draw);
+}
+
+export default { render };

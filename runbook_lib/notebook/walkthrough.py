@@ -1,0 +1,393 @@
+"""
+The walkthrough: one a kernel, between the run and the panels that show it.
+
+It performs what panels ask for off the kernel's main thread, follows the
+journal so that others' progress shows, and watches what waits. What is
+shown is `views`' business, how it is drawn the browser's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Protocol
+
+from runbook_lib.attachments import store_attachment
+from runbook_lib.checks.review import with_dependencies
+from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore
+from runbook_lib.errors import RunbookError, SettingsError
+from runbook_lib.history import RunState
+from runbook_lib.journal import timestamp
+from runbook_lib.notebook.sealing import seal_evidence
+from runbook_lib.notebook.views import Moment, finish_view, header_view, step_view
+from runbook_lib.procedure import Attestation, Input, Outcome, Section, Skip, Step
+from runbook_lib.remote.consent import PendingAuthorization, RedirectListener, read_redirect
+from runbook_lib.remote.graph import Graph
+from runbook_lib.remote.oauth import request_token_by_code
+from runbook_lib.run import Run
+from runbook_lib.settings import typed
+
+__all__ = ["Shows", "Walkthrough"]
+
+_FOLLOW_SECONDS = 0.5
+# App Review takes days; asking once a minute costs Facebook nothing and the person no wait.
+_WATCH_SECONDS = 60.0
+_ORIGIN = "walkthrough"
+
+
+class Shows(Protocol):
+    """Something that shows a view and can be told a new one."""
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Draw `view`; called from any thread."""
+
+
+class Walkthrough:
+    """
+    What the panels of one notebook have in common.
+
+    `watch_seconds` is how often a waiting step is looked at again.
+    """
+
+    def __init__(
+        self, run: Run, section: Section, *, watch_seconds: float = _WATCH_SECONDS
+    ) -> None:
+        self.run = run
+        self.section = section
+        self.operator = ""
+        self._watch_seconds = watch_seconds
+        self._stores: dict[str, CredentialStore] = {
+            "keyring": KeyringStore(),
+            ".env": EnvFileStore(run.env_file),
+        }
+        self._panels: dict[str, Shows] = {}
+        self._header: Shows | None = None
+        self._finish_panel: Shows | None = None
+        self._sealing = Moment()
+        self._bundle = ""
+        self._moments: dict[str, Moment] = {}
+        self._consent: PendingAuthorization | None = None
+        self._listener: RedirectListener | None = None
+        self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
+        self._drawing = threading.Lock()
+        self._stopped = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the journal and to watch what waits."""
+        self._follower.start()
+
+    def stop(self) -> None:
+        """Stop following; what is under way comes to its end."""
+        self._stopped.set()
+        self._workers.shutdown()
+        if self._listener is not None:
+            self._listener.close()
+        self.run.close()
+
+    def add_header(self, header: Shows) -> None:
+        """Show the header here from now on."""
+        self._header = header
+        self.draw()
+
+    def add_panel(self, step_id: str, panel: Shows) -> None:
+        """Show this step there from now on; a cell that ran again replaces its panel."""
+        self._panels[step_id] = panel
+        self.draw(step_id)
+
+    def add_finish(self, finish: Shows) -> None:
+        """Show this notebook's end there from now on."""
+        self._finish_panel = finish
+        self.draw()
+
+    def draw(self, *only: str) -> None:
+        """Show everything, or `only` these steps, as the journal has it now."""
+        with self._drawing:
+            state, history = self.run.state, self.run.history
+            values, credentials = self.run.values, self._credentials()
+            for step_id in only or tuple(self._panels):
+                self._panels[step_id].show(
+                    step_view(
+                        state.steps[step_id],
+                        values=values,
+                        credentials=credentials,
+                        history=history.entries,
+                        moment=self._moments.get(step_id, Moment()),
+                    )
+                )
+            if self._header is not None and not only:
+                self._header.show(self._header_view(state))
+            if self._finish_panel is not None and not only:
+                self._finish_panel.show(self._finish_view(state))
+
+    def perform(self, step: Step, given: dict[str, Any]) -> None:
+        """Take the inputs over and check the step, off this thread."""
+        self._begin(step, lambda: self._check(step, given))
+
+    def attest(self, step: Step, words: dict[str, Any], files: list[dict[str, Any]]) -> None:
+        """Write down that a named person says the step is done, with the files that show it."""
+
+        def say() -> str:
+            by = self._named(words)
+            folder = self.run.journal.path.parent / "attachments"
+            attachments = tuple(store_attachment(folder, **file) for file in files)
+            self.run.attest(
+                [
+                    Attestation(
+                        step=step.id,
+                        by=by,
+                        at=timestamp(self.run.clock()),
+                        note=str(words.get("note", "")).strip(),
+                        waiting=bool(words.get("waiting")),
+                        seen=str(words.get("seen", "")).strip(),
+                        attachments=attachments,
+                        origin=_ORIGIN,
+                    )
+                ]
+            )
+            return "Written down."
+
+        self._begin(step, say)
+
+    def skip(self, step: Step, words: dict[str, Any]) -> None:
+        """Write down that a named person leaves the step out, and why."""
+
+        def say() -> str:
+            by, reason = self._named(words), str(words.get("reason", "")).strip()
+            if not reason:
+                msg = "Say why this step is left out."
+                raise SettingsError(msg, next_step="The record keeps the reason.")
+            at = timestamp(self.run.clock())
+            self.run.skip([Skip(step=step.id, by=by, at=at, reason=reason, origin=_ORIGIN)])
+            return "Written down."
+
+        self._begin(step, say)
+
+    def seal(self) -> None:
+        """Run the whole procedure headless, and show the bundle that it leaves."""
+        self._sealing = Moment(busy_since=time.time())
+        self.draw()
+        self._workers.submit(self._seal)
+
+    def _seal(self) -> None:
+        try:
+            sealed = seal_evidence(self.run)
+            self._bundle = str(sealed.bundle)
+            self._sealing = Moment(message=f"The run is {sealed.outcome}.")
+        except RunbookError as error:
+            self._sealing = Moment(message=str(error), is_error=True)
+        except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
+            said = f"The runbook itself broke ({type(error).__name__})."
+            self._sealing = Moment(message=said, is_error=True)
+        self.draw()
+
+    def problem(self, step: Step, name: str, text: str) -> str:
+        """Return what is wrong with the text of an input, empty where nothing is."""
+        item = next(item for item in step.inputs if item.name == name)
+        if not text.strip():
+            return ""
+        try:
+            item.parse(text)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def keep(self, step: Step, name: str, where: str) -> None:
+        """Remember a credential in `keyring` or `.env`, or forget it everywhere."""
+        item = _credential(step, name)
+        stores = self._stores
+
+        def move() -> str:
+            if where == "forget":
+                self.run.forget_secret(item, stores.values())
+                return f"{item.label} is forgotten."
+            self.run.remember_secret(item, stores[where])
+            return f"{item.label} is remembered in the {where}."
+
+        self._begin(step, move)
+
+    def hand_over(self, step: Step) -> str:
+        """Return the credential that this step carries to another console, for the clipboard."""
+        if step.hands_over is None or step.hands_over.name not in self.run.settings.secrets:
+            return ""
+        return self.run.settings.secrets[step.hands_over.name].reveal()
+
+    def ask_consent(self, step: Step) -> None:
+        """Prepare the consent page and listen for its answer."""
+
+        def prepare() -> str:
+            values = self.run.values
+            if not values.get("app_id") or "app_secret" not in self.run.settings.secrets:
+                msg = "App ID and App Secret are not known yet."
+                raise SettingsError(msg, next_step="Give them in step 13 of the first notebook.")
+            if self._listener is None:
+                self._listener = RedirectListener(lambda url: self.answer_consent(step, url))
+            permissions = values["permissions"]
+            self._consent = PendingAuthorization(
+                dialog_url=str(values["dialog_url"]),
+                client_id=str(values["app_id"]),
+                redirect_uri=self._listener.redirect_uri,
+                scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
+            )
+            self._update(step, consent_url=self._consent.url)
+            return "Open the consent page. Its answer comes back here by itself."
+
+        self._begin(step, prepare)
+
+    def answer_consent(self, step: Step, url: str) -> None:
+        """Take the redirect that came, or was pasted; redeem its code; check with the token."""
+
+        def redeem() -> str:
+            pending = self._consent
+            if pending is None:
+                msg = "No consent page is open."
+                raise SettingsError(msg, next_step="Press Sign in with Facebook first.")
+            code = read_redirect(pending, url)
+            self._consent = None
+            self.run.redactor.learn(code)
+            self._redeem(step, pending, code.reveal())
+            self._update(step, consent_url="")
+            return self._check(step, {})
+
+        self._begin(step, redeem)
+
+    def _redeem(self, step: Step, pending: PendingAuthorization, code: str) -> None:
+        values = self.run.values
+        session = self.run.open_session()
+        graph = Graph(
+            session, base_url=str(values["graph_url"]), version=str(values["graph_version"])
+        )
+        token = request_token_by_code(
+            session,
+            graph.token_endpoint,
+            client_id=pending.client_id,
+            client_secret=self.run.settings.secrets["app_secret"],
+            redirect_uri=pending.redirect_uri,
+            code=code,
+        )
+        self.run.take_secret(_credential(step, "user_access_token"), token.value.reveal())
+
+    def _check(self, step: Step, given: dict[str, Any]) -> str:
+        self._take(step, given)
+        state = self.run.perform(step.id)
+        return f"Checked: {state.conclusion.outcome}."
+
+    def _take(self, step: Step, given: dict[str, Any]) -> None:
+        """Take over what was typed; a secret stays in memory, anything else is remembered."""
+        for item in step.inputs:
+            value = given.get(item.name)
+            if value in (None, ""):
+                continue
+            if item.secret:
+                try:
+                    self.run.take_secret(item, str(value))
+                except ValueError as error:
+                    msg = f"{item.label}: {error}."
+                    raise SettingsError(msg, next_step="Correct it and check again.") from None
+            else:
+                self.run.remember(item.name, typed(item, value))
+
+    def _named(self, words: dict[str, Any]) -> str:
+        by = str(words.get("by", "")).strip()
+        if not by:
+            msg = "Write your name: the record says who said so."
+            raise SettingsError(msg, next_step="Your name stays filled in from then on.")
+        self.operator = by
+        return by
+
+    def _begin(self, step: Step, action: Callable[[], str]) -> None:
+        """Run `action` off this thread; show that it works, and what came of it."""
+        self._update(step, busy_since=time.time(), message="", advice="", is_error=False)
+        self._workers.submit(self._finish, step, action)
+
+    def _finish(self, step: Step, action: Callable[[], str]) -> None:
+        try:
+            said, advice, is_error = action(), "", False
+        except RunbookError as error:
+            said, advice, is_error = str(error), error.diagnostics(), True
+        except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
+            said = f"The runbook itself broke ({type(error).__name__})."
+            advice, is_error = "Report it as a defect.", True
+        self._moments[step.id] = replace(
+            self._moments.get(step.id, Moment()),
+            busy_since=0.0,
+            message=said,
+            advice=advice,
+            is_error=is_error,
+        )
+        self.draw()
+
+    def _update(self, step: Step, **changes: Any) -> None:
+        self._moments[step.id] = replace(self._moments.get(step.id, Moment()), **changes)
+        self.draw(step.id)
+
+    def _follow(self) -> None:
+        seen, watched_at = -1, time.monotonic()
+        while not self._stopped.wait(_FOLLOW_SECONDS):
+            try:
+                lines = len(self.run.journal.entries())
+                if lines != seen:
+                    seen = lines
+                    self.draw()
+                if time.monotonic() - watched_at >= self._watch_seconds:
+                    watched_at = time.monotonic()
+                    self._watch()
+            except RunbookError as error:
+                self._tell_all(error)
+
+    def _watch(self) -> None:
+        """Look again at each step of this notebook that waits; write only what has changed."""
+        for step_id, state in self.run.state.steps.items():
+            is_idle = not self._moments.get(step_id, Moment()).busy_since
+            is_waiting = state.conclusion.outcome is Outcome.WAITING
+            if step_id in self._panels and is_idle and is_waiting and state.step.checks:
+                seen = self.run.look(step_id)
+                if seen is not None and seen.outcome is not Outcome.WAITING:
+                    self.perform(state.step, {})
+
+    def _tell_all(self, error: RunbookError) -> None:
+        for step_id, panel_moment in list(self._moments.items()):
+            self._moments[step_id] = replace(
+                panel_moment, message=str(error), advice=error.diagnostics(), is_error=True
+            )
+
+    def _credentials(self) -> dict[str, str]:
+        """Return the known credentials, each with where it rests."""
+        remembered = self.run.history.credentials
+        env_file = EnvFileStore(self.run.env_file)
+        known = [
+            item for item in self.run.procedure.inputs if item.name in self.run.settings.secrets
+        ]
+        return {
+            item.name: "keyring"
+            if item.name in remembered
+            else ".env"
+            if env_file.holds(item)
+            else "this session"
+            for item in known
+        }
+
+    def _finish_view(self, state: RunState) -> dict[str, Any]:
+        here = [step.id for step in self.section.steps]
+        return finish_view(state, here=here, moment=self._sealing, bundle=self._bundle)
+
+    def _header_view(self, state: RunState) -> dict[str, Any]:
+        return header_view(
+            state,
+            tenant=self.run.tenant,
+            operator=self.operator,
+            is_sandbox=self.run.is_sandbox,
+            here=[step.id for step in self.section.steps],
+            section=self.section.title,
+        )
+
+
+def _credential(step: Step, name: str) -> Input:
+    for item in step.inputs:
+        if item.name == name and item.secret:
+            return item
+    msg = f"This step has no credential called {name}."
+    raise SettingsError(msg)
