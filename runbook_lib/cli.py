@@ -146,7 +146,7 @@ def lab(
 ) -> None:
     """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
     from runbook_lib.lab import open_lab  # noqa: PLC0415
-    from runbook_lib.run import default_evidence  # noqa: PLC0415
+    from runbook_lib.workspace import default_evidence  # noqa: PLC0415
 
     folder = str(Path(evidence or default_evidence()).absolute())
     variables = {"RUNBOOK_TENANT": tenant, "RUNBOOK_EVIDENCE": folder}
@@ -208,7 +208,7 @@ def notebooks(*, check: bool) -> None:
     """Build the notebooks from the procedure."""
     from runbook_lib.notebook.builder import build, stale  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
-    from runbook_lib.run import project_folder  # noqa: PLC0415
+    from runbook_lib.workspace import project_folder  # noqa: PLC0415
 
     folder = project_folder() / "notebooks"
     paths = stale(PROCEDURE, folder) if check else build(PROCEDURE, folder)

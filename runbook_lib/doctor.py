@@ -21,8 +21,9 @@ from runbook_lib.notebook.builder import stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
 from runbook_lib.remote.transport import Request, Transport
-from runbook_lib.run import default_evidence, known_values, project_folder
+from runbook_lib.run import known_values
 from runbook_lib.settings import Settings, find_env_file, load
+from runbook_lib.workspace import default_evidence, project_folder
 
 __all__ = ["Examination", "Symptom", "examine"]
 

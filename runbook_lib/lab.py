@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runbook_lib.notebook.builder import build, stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.run import project_folder
+from runbook_lib.workspace import project_folder
 
 __all__ = ["open_lab"]
 

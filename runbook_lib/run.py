@@ -7,10 +7,7 @@ shown is the notebook's.
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import platform
-import re
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +16,6 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.credentials import CredentialStore, recall
@@ -49,22 +45,23 @@ from runbook_lib.procedure import (
 from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.settings import Settings, find_env_file, load
+from runbook_lib.workspace import (
+    default_evidence,
+    is_sandbox,
+    journal_path,
+    project_folder,
+    tenant_name,
+)
 
 __all__ = [
     "Mode",
     "Run",
-    "default_evidence",
-    "is_sandbox",
-    "journal_path",
     "known_values",
     "new_run_id",
     "open_run",
-    "project_folder",
-    "tenant_name",
 ]
 
 _PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
-_TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
 class Mode:
@@ -106,30 +103,6 @@ def open_run(
     return Run(procedure, settings, journal, name, mode, run_id or new_run_id(), env_file=found)
 
 
-def tenant_name(text: str) -> str:
-    """Return `text` as a tenant's name, which is also a folder's; raises `SettingsError`."""
-    if not _TENANT.fullmatch(text):
-        msg = f"{text!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
-        raise SettingsError(msg)
-    return text
-
-
-def project_folder() -> Path:
-    """Return the nearest folder upwards that holds `notebooks/`, else the working directory."""
-    here = Path.cwd()
-    return next((f for f in (here, *here.parents) if (f / "notebooks").is_dir()), here)
-
-
-def default_evidence() -> str:
-    """Return the evidence folder of the project that the working directory belongs to."""
-    return os.path.relpath(project_folder() / "evidence")
-
-
-def journal_path(evidence: Path, tenant: str) -> Path:
-    """Return where the journal of `tenant` lies."""
-    return evidence / tenant / "journal.jsonl"
-
-
 def known_values(procedure: Procedure, history: History, settings: Settings) -> dict[str, Value]:
     """Return every known value: given now, else given earlier, else the default."""
     defaults = {item.name: item.default for item in procedure.inputs if item.default is not None}
@@ -139,12 +112,6 @@ def known_values(procedure: Procedure, history: History, settings: Settings) -> 
         if any(item.name == name and not item.secret for item in procedure.inputs)
     }
     return {**defaults, **remembered, **settings.values}
-
-
-def is_sandbox(values: Mapping[str, Value]) -> bool:
-    """Tell a practice run: one whose remote systems are on this machine."""
-    addresses = [value for name, value in values.items() if name.endswith("_url")]
-    return any(_is_loopback(urlsplit(str(address)).hostname or "") for address in addresses)
 
 
 @dataclass
@@ -448,10 +415,3 @@ def _unfinished_run(history: History) -> str:
 def _environment() -> dict[str, str]:
     packages = {name: version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), "platform": platform.system(), **packages}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -25,6 +25,7 @@ FLOORS = {
     "procedure": 1,
     "journal": 2,
     "settings": 2,
+    "workspace": 2,
     "history": 3,
     "attestations": 3,
     "credentials": 3,

@@ -20,7 +20,8 @@ from runbook_lib.journal import EventType
 from runbook_lib.notebook.builder import build
 from runbook_lib.notebook.execution import execute_notebook
 from runbook_lib.procedure import Procedure
-from runbook_lib.run import Mode, Run, project_folder
+from runbook_lib.run import Mode, Run
+from runbook_lib.workspace import project_folder
 
 __all__ = ["HeadlessResult", "run_headless"]
 

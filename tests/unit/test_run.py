@@ -35,19 +35,15 @@ from runbook_lib.procedure import (
     StepKind,
 )
 from runbook_lib.redaction import MASK, Secret
-from runbook_lib.run import (
-    Mode,
-    Run,
+from runbook_lib.run import Mode, Run, known_values, new_run_id, open_run
+from runbook_lib.settings import Settings
+from runbook_lib.workspace import (
     default_evidence,
     is_sandbox,
     journal_path,
-    known_values,
-    new_run_id,
-    open_run,
     project_folder,
     tenant_name,
 )
-from runbook_lib.settings import Settings
 from tests.conftest import NOON
 
 CANARY = "canary-secret-1"

@@ -1,0 +1,58 @@
+"""
+Where things lie: the project, its evidence, a tenant's journal; and what practice is.
+
+Pure names and paths; nothing is read or written here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from runbook_lib.errors import SettingsError
+from runbook_lib.procedure import Value
+
+__all__ = ["default_evidence", "is_sandbox", "journal_path", "project_folder", "tenant_name"]
+
+_TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+
+
+def tenant_name(text: str) -> str:
+    """Return `text` as a tenant's name, which is also a folder's; raises `SettingsError`."""
+    if not _TENANT.fullmatch(text):
+        msg = f"{text!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
+        raise SettingsError(msg)
+    return text
+
+
+def project_folder() -> Path:
+    """Return the nearest folder upwards that holds `notebooks/`, else the working directory."""
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if (f / "notebooks").is_dir()), here)
+
+
+def default_evidence() -> str:
+    """Return the evidence folder of the project that the working directory belongs to."""
+    return os.path.relpath(project_folder() / "evidence")
+
+
+def journal_path(evidence: Path, tenant: str) -> Path:
+    """Return where the journal of `tenant` lies."""
+    return evidence / tenant / "journal.jsonl"
+
+
+def is_sandbox(values: Mapping[str, Value]) -> bool:
+    """Tell a practice run: one whose remote systems are on this machine."""
+    addresses = [value for name, value in values.items() if name.endswith("_url")]
+    return any(_is_loopback(urlsplit(str(address)).hostname or "") for address in addresses)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
