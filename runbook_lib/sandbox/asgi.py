@@ -98,7 +98,7 @@ class SiteApplication:
         if _host(request.headers.get("host", "")) not in hosts:
             return Reply(421, b"SANDBOX: answers on loopback only.\n", _PLAIN)
         origin = request.headers.get("origin", "")
-        is_foreign = origin not in {"", "null"} and _host(_netloc(origin)) not in hosts
+        is_foreign = bool(origin) and _host(_netloc(origin)) not in hosts
         if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
             return Reply(403, b"SANDBOX: another site may not post here.\n", _PLAIN)
         return None

@@ -197,8 +197,10 @@ def test_only_loopback_is_answered(graph: Graph) -> None:
     """A request addressed to another host is refused, and so is a foreign site's post."""
     url = f"{graph.base}/me"
     assert graph.http.get(url, headers={"Host": "evil.example"}).status_code == 421
-    foreign = graph.http.post(url, headers={"Origin": "https://evil.example"})
-    assert foreign.status_code == 403
+    for origin in ("https://evil.example", "null", "http://[broken"):
+        assert graph.http.post(url, headers={"Origin": origin}).status_code == 403
+    for origin in ("http://127.0.0.1:1", "http://localhost:8888", "https://connect.partner.test"):
+        assert graph.http.post(url, headers={"Origin": origin}).status_code == 400
 
 
 def test_a_dialog_page_is_not_graph(graph: Graph, http: httpx.Client) -> None:
