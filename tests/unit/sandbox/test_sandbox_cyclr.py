@@ -91,6 +91,50 @@ def test_a_connector_is_found_by_query_name_and_id(cyclr: Cyclr) -> None:
     assert {"List My Permissions", "List Leads By Form"} <= names
 
 
+def test_versions_categories_and_searches(start: Start, cyclr_of: Open) -> None:
+    """Connectors and methods by version, category and a part of the name."""
+    sandbox = start("fresh")
+    cyclr = cyclr_of(sandbox)
+    number = cyclr.connector_id()
+    sandbox.world.cyclr.library[number].version = "2"
+    name = "Facebook Marketing API"
+    assert [one["Id"] for one in cyclr.get(f"connectors/{name}/2").json()] == [number]
+    assert cyclr.get(f"connectors/{name}/3").json() == []
+    assert len(cyclr.get(f"connectors/{name}/2/methods").json()) == 5
+    leads = cyclr.get(f"connectors/{number}/methods", params={"category": "Lead Ads"}).json()
+    assert {one["Name"] for one in leads} == {"List Forms", "List Leads By Form"}
+    crm = cyclr.get("connectors", params={"category": "CRM"}).json()
+    assert [one["Name"] for one in crm] == ["Close"]
+    backwards = cyclr.get("connectors", params={"sortOrderAsc": "false"}).json()
+    assert backwards[0]["Name"] == "Facebook Messenger"
+    assert cyclr.get("connectors", params={"pageSize": "many"}).status_code == 400
+    assert cyclr.call("POST", f"connectors/{name}/2/install", json={}).status_code == 200
+    assert cyclr.call("POST", f"connectors/{name}/3/install", json={}).status_code == 404
+
+
+def test_an_accounts_own_token(start: Start, cyclr_of: Open, http: httpx.Client) -> None:
+    """It works in its account without a header, and nowhere else."""
+    cyclr = cyclr_of(start("approved"))
+    cyclr.call("POST", "accounts", json={"Id": "other", "Name": "Other"})
+    account = str(cyclr.given["account_api_id"])
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": str(cyclr.given["cyclr_client_id"]),
+        "client_secret": str(cyclr.given["cyclr_client_secret"]),
+        "scope": f"account:{account}",
+    }
+    api = str(cyclr.given["cyclr_api_url"])
+    token = http.post(f"{api}/oauth/token", data=form).json()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    own = http.get(f"{api}/v1.0/account/connectors", headers=bearer)
+    assert own.status_code == 200
+    other = {**bearer, "X-Cyclr-Account": "other"}
+    assert http.get(f"{api}/v1.0/account/connectors", headers=other).status_code == 401
+    assert http.get(f"{api}/v1.0/accounts/other", headers=bearer).status_code == 404
+    launch = http.post(f"{api}/v1.0/accounts/{account}/launch", headers=bearer, json={})
+    assert launch.status_code == 403
+
+
 def test_installing(start: Start, cyclr_of: Open) -> None:
     """A bare install works; undeclared properties, drafts and taken names do not."""
     sandbox = start("fresh")

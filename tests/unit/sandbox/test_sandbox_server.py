@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.faults import Fault, FaultKind
+from runbook_lib.sandbox.server import Description, Sandbox, serve
 
 
 def test_it_stops_without_a_trace() -> None:
@@ -63,6 +65,43 @@ def test_an_open_connection_does_not_keep_it_alive() -> None:
     """A client that keeps its connection open cannot stop the sandbox from ending."""
     with httpx.Client() as client, Sandbox("fresh") as sandbox:
         client.get(f"{sandbox.description['graph_url']}/v26.0/me")
+
+
+def test_a_slow_answer_does_not_keep_it_alive() -> None:
+    """Stopping takes a second or two even while an answer is held back for a minute."""
+    answers: list[object] = []
+
+    def ask(url: str) -> None:
+        try:
+            answers.append(httpx.get(url, timeout=30).status_code)
+        except httpx.TransportError as error:
+            answers.append(error)
+
+    begun = time.monotonic()
+    with Sandbox("approved") as sandbox:
+        sandbox.world.faults.active = [Fault(FaultKind.SLOW, seconds=60)]
+        url = f"{sandbox.description['graph_url']}/v26.0/me"
+        client = threading.Thread(target=ask, args=(url,))
+        client.start()
+        while not sandbox.world.faults.struck:
+            time.sleep(0.01)
+    client.join()
+    assert time.monotonic() - begun < 10
+    assert len(answers) == 1
+
+
+def test_serve_can_announce_and_stop_in_this_process() -> None:
+    """The handlers of the signals are put back afterwards."""
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[Description] = []
+
+    def announce(given: Description) -> None:
+        seen.append(given)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve("fresh", announce=announce)
+    assert seen[0]["scenario"] == "fresh"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -182,6 +182,12 @@ def test_debug_token_answers_200_for_an_invalid_token(graph: Graph) -> None:
     assert (data["is_valid"], data["scopes"], data["error"]["code"]) == (False, [], 190)
 
 
+def test_debug_token_needs_an_input_token(graph: Graph) -> None:
+    """Its absence is a parameter error."""
+    error = error_of(graph.get("debug_token", "app"))
+    assert error["message"] == "(#100) The parameter input_token is required"
+
+
 def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
     """A page token may not debug."""
     token = str(graph.given["user_access_token"])
