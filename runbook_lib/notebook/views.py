@@ -46,6 +46,7 @@ class Moment:
     advice: str = ""
     is_error: bool = False
     consent_url: str = ""
+    consent_paste_url: str = ""
 
 
 def step_view(

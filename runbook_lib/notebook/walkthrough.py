@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from runbook_lib.attachments import store_attachment
 from runbook_lib.checks.review import with_dependencies
+from runbook_lib.checks.service_domain import redirect_uri
 from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore
 from runbook_lib.errors import RunbookError, SettingsError
 from runbook_lib.history import RunState
@@ -69,7 +70,7 @@ class Walkthrough:
         self._sealing = Moment()
         self._bundle = ""
         self._moments: dict[str, Moment] = {}
-        self._consent: PendingAuthorization | None = None
+        self._consents: dict[str, PendingAuthorization] = {}
         self._listener: RedirectListener | None = None
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._drawing = threading.Lock()
@@ -225,14 +226,10 @@ class Walkthrough:
                 raise SettingsError(msg, next_step="Give them in step 13 of the first notebook.")
             if self._listener is None:
                 self._listener = RedirectListener(lambda url: self.answer_consent(step, url))
-            permissions = values["permissions"]
-            self._consent = PendingAuthorization(
-                dialog_url=str(values["dialog_url"]),
-                client_id=str(values["app_id"]),
-                redirect_uri=self._listener.redirect_uri,
-                scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
-            )
-            self._update(step, consent_url=self._consent.url)
+            here = self._pending(self._listener.redirect_uri)
+            there = self._pending(redirect_uri(str(values.get("service_domain", ""))))
+            self._consents = {pending.state: pending for pending in (here, there)}
+            self._update(step, consent_url=here.url, consent_paste_url=there.url)
             return "Open the consent page. Its answer comes back here by itself."
 
         self._begin(step, prepare)
@@ -241,18 +238,24 @@ class Walkthrough:
         """Take the redirect that came, or was pasted; redeem its code; check with the token."""
 
         def redeem() -> str:
-            pending = self._consent
-            if pending is None:
-                msg = "No consent page is open."
-                raise SettingsError(msg, next_step="Press Sign in with Facebook first.")
-            code = read_redirect(pending, url)
-            self._consent = None
+            pending, code = read_redirect(self._consents, url)
+            self._consents = {}
             self.run.redactor.learn(code)
             self._redeem(step, pending, code.reveal())
-            self._update(step, consent_url="")
+            self._update(step, consent_url="", consent_paste_url="")
             return self._check(step, {})
 
         self._begin(step, redeem)
+
+    def _pending(self, uri: str) -> PendingAuthorization:
+        values = self.run.values
+        permissions = values["permissions"]
+        return PendingAuthorization(
+            dialog_url=str(values["dialog_url"]),
+            client_id=str(values["app_id"]),
+            redirect_uri=uri,
+            scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
+        )
 
     def _redeem(self, step: Step, pending: PendingAuthorization, code: str) -> None:
         values = self.run.values

@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.server
 import secrets as randomness
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -52,15 +52,19 @@ class PendingAuthorization:
         return f"{self.dialog_url}?{urlencode(query)}"
 
 
-def read_redirect(pending: PendingAuthorization, url: str) -> Secret:
+def read_redirect(
+    pending: Mapping[str, PendingAuthorization], url: str
+) -> tuple[PendingAuthorization, Secret]:
     """
-    Return the authorization code in a redirect (RFC 6749 §4.1.2).
+    Return which request a redirect answers, and its authorization code (RFC 6749 §4.1.2).
 
-    Raises `StateMismatchError` where the redirect answers another request,
-    `AuthorizationError` where the person or Facebook refused.
+    `pending` are the requests by their `state`. Raises `StateMismatchError`
+    where the redirect answers none of them, `AuthorizationError` where the
+    person or Facebook refused.
     """
     fields = {name: values[0] for name, values in parse_qs(urlsplit(url.strip()).query).items()}
-    if fields.get("state") != pending.state:
+    request = pending.get(fields.get("state", ""))
+    if request is None:
         msg = "This is not the answer to the request that was made last (its state differs)."
         raise StateMismatchError(msg)
     if fields.get("error_reason") == "user_denied" or fields.get("error") == "access_denied":
@@ -74,7 +78,7 @@ def read_redirect(pending: PendingAuthorization, url: str) -> Secret:
     if not fields.get("code"):
         msg = "There is no code in this address; copy it whole, from the browser's address bar."
         raise AuthorizationError(msg)
-    return Secret(fields["code"])
+    return request, Secret(fields["code"])
 
 
 class RedirectListener:

@@ -13,7 +13,6 @@ function element(tag, properties = {}, ...children) {
 }
 
 const NAME_KEY = "runbook.operator";
-let serial = 0;
 
 function remembered() {
   try { return localStorage.getItem(NAME_KEY) || ""; } catch { return ""; }
@@ -35,10 +34,10 @@ async function copy(text, button, label) {
 class Panel {
   constructor(model, el) {
     this.model = model;
-    this.key = `rb${(serial += 1)}`;
+    const view = model.get("view");
+    this.key = `rb-${view.id}`; // each panel's script is loaded anew: a counter would start anew too
     this.files = [];
     this.fields = new Map();
-    const view = model.get("view");
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
       "aria-label": view.title });
     this.status = element("div", { class: "rb-reason" });
@@ -133,7 +132,11 @@ class Panel {
       this.skipForm.hidden = true;
       form.hidden = !isOpen;
       event.currentTarget.setAttribute("aria-expanded", String(isOpen));
-      if (isOpen) form.querySelector("input").focus();
+      if (isOpen) {
+        const name = form.querySelector('[data-name="by"]');
+        name.value ||= remembered();
+        name.focus();
+      }
     };
     this.attestButton = element("button", { type: "button", "data-action": "attest",
       "aria-expanded": "false", onclick: open(this.attestForm) },
@@ -237,12 +240,16 @@ class Panel {
     const field = element("input", { id, type: "text", autocomplete: "off", "data-name": "redirect" });
     this.consentLink = element("a", { target: "_blank", rel: "noopener", "data-consent": true },
       "Open the consent page ↗");
+    this.consentPasteLink = element("a", { target: "_blank", rel: "noopener", "data-consent-paste": true },
+      "open it this way");
     this.consent.append(element("div", { class: "rb-form", hidden: true },
       element("div", {}, this.consentLink),
+      element("div", { class: "rb-field-note" }, "Facebook sends the browser back to this machine, which an app in development mode may. ",
+        "Where it says URL Blocked, ", this.consentPasteLink, ": the browser then ends at your Service Domain, with the answer in its address."),
       element("div", { class: "rb-fields" },
         element("label", { for: id }, "Address afterwards"),
         element("div", {}, field, element("div", { class: "rb-field-note" },
-          "Only where JupyterLab runs on another machine: the browser then ends at a page that does not open. Paste its address here."))),
+          "Only then, or where JupyterLab runs on another machine and the last page does not open: paste the address from the address bar."))),
       element("div", { class: "rb-row" }, element("button", { type: "button", "data-action": "redirect",
         onclick: () => { const url = field.value; field.value = ""; this.send({ action: "redirect", url }); } },
       "Use this address"))));
@@ -264,7 +271,10 @@ class Panel {
     this.drawDetails(view);
     if (view.needs_consent) {
       this.consent.firstChild.hidden = !view.consent_url;
-      if (view.consent_url) this.consentLink.href = view.consent_url;
+      if (view.consent_url) {
+        this.consentLink.href = view.consent_url;
+        this.consentPasteLink.href = view.consent_paste_url;
+      }
     }
     this.tick();
   }

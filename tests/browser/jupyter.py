@@ -1,0 +1,208 @@
+"""JupyterLab with the walkthrough, as a person has it: served, opened, clicked."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Locator, Page, expect
+
+from tests.runs.conftest import ROOT, command, environment
+
+_PATIENCE_SECONDS = 60
+_PATIENCE = _PATIENCE_SECONDS * 1000
+OPERATOR = "Sandbox operator"
+TENANT = "acme"
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Lab:
+    """A JupyterLab of one project; it can be stopped and started again."""
+
+    project: Path
+    env_file: Path
+    arguments: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def evidence(self) -> Path:
+        """Return the folder of journals and evidence."""
+        return self.project / "evidence"
+
+    @property
+    def url(self) -> str:
+        """Return the server's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """Return what the server wrote."""
+        return self.project / "lab.log"
+
+    def start(self) -> None:
+        """Serve, and wait until the server answers."""
+        if not (self.project / "notebooks").is_dir():
+            shutil.copytree(ROOT / "notebooks", self.project / "notebooks")
+        is_app = "--app" in self.arguments
+        own = (
+            ("--no-browser", f"--Voila.port={self.port}")
+            if is_app
+            else (
+                *("--no-browser", "--allow-root", f"--ServerApp.port={self.port}"),
+                *("--IdentityProvider.token=", "--ServerApp.password="),
+            )
+        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *command("lab", "--tenant", TENANT, "--env-file", str(self.env_file)),
+                    *("--evidence", str(self.evidence), *self.arguments, *own),
+                ],
+                cwd=self.project,
+                env=environment(**self.variables),
+                stdout=log,
+                stderr=log,
+            )
+        self._wait(f"{self.url}/" if is_app else f"{self.url}/api")
+
+    def stop(self) -> None:
+        """Stop the server and its kernels."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=_PATIENCE_SECONDS)
+
+    def _wait(self, url: str) -> None:
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < end:
+            try:
+                if httpx.get(url, timeout=5, trust_env=False).status_code < 500:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.1)
+        msg = f"JupyterLab never answered: {self.log.read_text(encoding='utf-8')[-2000:]}"
+        raise AssertionError(msg)
+
+
+@dataclass
+class Walk:
+    """A person in front of one notebook of the walkthrough."""
+
+    page: Page
+    lab: Lab
+
+    def open(self, notebook: str) -> None:
+        """Open a notebook in JupyterLab and run it all."""
+        self.page.goto(f"{self.lab.url}/lab/tree/notebooks/{notebook}.ipynb?reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
+        expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=_PATIENCE
+        )
+        self.menu("Run", "Run All Cells")
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until every panel of the notebook can be used."""
+        expect(self.page.locator("#runbook-finish")).to_be_attached(timeout=_PATIENCE)
+        expect(self.page.locator(".rb-header")).to_be_attached(timeout=_PATIENCE)
+
+    def menu(self, *names: str) -> None:
+        """Choose an entry of JupyterLab's menu."""
+        self.page.get_by_role("menuitem", name=names[0], exact=True).click()
+        for name in names[1:]:
+            self.page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).click()
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel and run everything again."""
+        self.menu("Kernel", "Restart Kernel and Run All Cells…")
+        self.page.locator(".jp-Dialog").get_by_role("button", name="Restart").click()
+        time.sleep(1)
+        self.ready()
+        self.is_idle()
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.menu("File", "Save Notebook")
+        time.sleep(0.3)
+
+    def panel(self, step: str) -> Locator:
+        """Return a step's panel, scrolled into view."""
+        found = self.page.locator(f"#runbook-{step}")
+        found.scroll_into_view_if_needed()
+        return found
+
+    def fill(self, step: str, **values: str) -> None:
+        """Type into a step's inputs."""
+        for name, value in values.items():
+            self.panel(step).locator(f'input[data-name="{name}"]').first.fill(value)
+
+    def check(self, step: str) -> str:
+        """Press *Check* (or *Save*) and return the outcome once it is shown."""
+        self.panel(step).locator('button[data-action="check"]').click()
+        return self.settled(step)
+
+    def settled(self, step: str) -> str:
+        """Return the outcome once the panel is no longer at work."""
+        panel = self.panel(step)
+        expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
+        expect(panel.locator('.rb-message[data-busy="true"]')).to_have_count(0, timeout=_PATIENCE)
+        return str(panel.get_attribute("data-outcome"))
+
+    def attest(self, step: str, note: str = "", files: Any = None) -> str:
+        """Say that a step is done."""
+        panel = self.panel(step)
+        panel.locator('button[data-action="attest"]').click()
+        form = panel.get_by_role("group", name="Say that it is done")
+        form.get_by_label("Your name").fill(OPERATOR)
+        form.get_by_label("Note").fill(note)
+        if files:
+            form.get_by_label("Screenshot").set_input_files(files)
+        form.get_by_role("button", name="Confirm").click()
+        expect(panel.get_by_text("Written down.")).to_be_visible(timeout=_PATIENCE)
+        return self.settled(step)
+
+    def skip(self, step: str, reason: str) -> str:
+        """Leave a step out."""
+        panel = self.panel(step)
+        panel.locator('button[data-action="skip"]').click()
+        form = panel.get_by_role("group", name="Leave it out")
+        form.get_by_label("Your name").fill(OPERATOR)
+        form.get_by_label("Reason").fill(reason)
+        form.get_by_role("button", name="Confirm").click()
+        expect(panel.get_by_text("Written down.")).to_be_visible(timeout=_PATIENCE)
+        return self.settled(step)
+
+    def reads(self, step: str, text: str) -> None:
+        """Wait for a text in a step's panel."""
+        expect(self.panel(step).get_by_text(text).first).to_be_visible(timeout=_PATIENCE)
+
+    def is_idle(self) -> None:
+        """Wait until the kernel has nothing to do."""
+        expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=_PATIENCE
+        )
+
+    def seal(self) -> tuple[str, str]:
+        """Seal the evidence; return what was said and the link to the bundle."""
+        end = self.page.locator("#runbook-finish")
+        end.scroll_into_view_if_needed()
+        end.get_by_role("button", name="Seal the evidence").click()
+        link = end.locator("a[data-bundle]")
+        expect(link).to_be_visible(timeout=_PATIENCE * 2)
+        return end.locator(".rb-message").inner_text(), str(link.get_attribute("href"))
