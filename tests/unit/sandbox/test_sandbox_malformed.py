@@ -21,6 +21,7 @@ from runbook_lib.sandbox.facebook_www import FacebookSite, www_router
 from runbook_lib.sandbox.graph_nodes import CONNECTIONS
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.web import Reply, Site
+from runbook_lib.sandbox.world import World
 
 WORLD = build_world("approved", seed=11)
 WORLD.facebook.sessions.put("session", WORLD.facebook.person.id, keep=True)
@@ -62,9 +63,11 @@ def ask(
     query: str = "",
     headers: dict[str, str] | None = None,
     body: bytes = b"",
+    *,
+    world: World = WORLD,
 ) -> Answer:
     """Send one request through the ASGI application of a site."""
-    application = SiteApplication(site, WORLD, Control(WORLD, dict), abort=lambda _client: None)
+    application = SiteApplication(site, world, Control(world, dict), abort=lambda _client: None)
     sent: list[dict[str, Any]] = []
     known = {"host": "127.0.0.1:1", **(headers or {})}
     raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in known.items()]

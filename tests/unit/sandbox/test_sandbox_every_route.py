@@ -1,0 +1,265 @@
+"""
+Behind the front doors: each route's own handler, asked with right credentials and odd fields.
+
+`test_sandbox_malformed` throws anything at everything, so most of it is refused
+at the door. Here the session, the tokens and most IDs are right, and the fields
+are a mixture of what the handler waits for and what it does not.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runbook_lib.sandbox import control
+from runbook_lib.sandbox.cyclr import CyclrApiSite
+from runbook_lib.sandbox.cyclr_api import ApiToken, accounts_router, issue_sign_in_token
+from runbook_lib.sandbox.cyclr_connect import ConnectSite
+from runbook_lib.sandbox.cyclr_console import CyclrConsoleSite, console_router
+from runbook_lib.sandbox.cyclr_installed import installed_router
+from runbook_lib.sandbox.cyclr_world import PendingAuthorization
+from runbook_lib.sandbox.dashboard import PURPOSES, TYPES, USE_CASES
+from runbook_lib.sandbox.facebook import GraphSite
+from runbook_lib.sandbox.facebook_world import KNOWN_PERMISSIONS
+from runbook_lib.sandbox.facebook_www import FacebookSite, www_router
+from runbook_lib.sandbox.faults import FaultKind
+from runbook_lib.sandbox.graph_nodes import CONNECTIONS
+from runbook_lib.sandbox.review import SECTIONS
+from runbook_lib.sandbox.scenarios import build_world
+from runbook_lib.sandbox.web import Site
+from runbook_lib.sandbox.world import World
+from tests.unit.sandbox.test_sandbox_malformed import (
+    CYCLR_NAMES,
+    GRAPH_NAMES,
+    JSON,
+    PAGE_NAMES,
+    VALUES,
+    Answer,
+    ask,
+)
+
+SITES: dict[str, Callable[[World], Site]] = {
+    "graph": GraphSite,
+    "facebook": FacebookSite,
+    "cyclr": CyclrApiSite,
+    "console": CyclrConsoleSite,
+    "connect": ConnectSite,
+}
+DIALOG = ("/v26.0/dialog/oauth", "/dialog/oauth")
+ROUTES = [
+    *(("facebook", *route) for route in www_router.templates()),
+    *(("facebook", method, path) for method in ("GET", "POST") for path in (*DIALOG, "/login")),
+    *(("console", *route) for route in console_router.templates()),
+    *(("console", "GET", f"/api/{path}") for path in ("connectors", "connectors/{number}")),
+    *(("cyclr", *route) for route in accounts_router.templates()),
+    *(("cyclr", *route) for route in installed_router.templates()),
+    *(("graph", *route) for route in control._router.templates()),
+    *(
+        ("connect", method, "/connectorauth/updateaccountconnectoroauth")
+        for method in ("GET", "POST")
+    ),
+    *(("connect", "GET", path) for path in ("/connectorauth/start", "/connector/callback")),
+    *((site, "POST", "/oauth/token") for site in ("connect", "cyclr")),
+    *(("graph", method, "/v26.0/oauth/access_token") for method in ("GET", "POST")),
+    *(("graph", "GET", path) for path in ("/v26.0/debug_token", "/v26.0/", "/{node}")),
+    *(("graph", method, "/v26.0/{node}") for method in ("GET", "POST", "DELETE")),
+    *(
+        ("graph", method, f"/v26.0/{{node}}/{edge}")
+        for edge in (*sorted(CONNECTIONS), "instruments")
+        for method in ("GET", "POST", "DELETE")
+    ),
+]
+NAMES = {
+    "graph": [*GRAPH_NAMES, "fields", "limit", "faults", "dialog_error", "advance", "outcome"],
+    "cyclr": CYCLR_NAMES,
+    "console": [*PAGE_NAMES, "client_secret"],
+    "connect": PAGE_NAMES,
+    "facebook": [
+        *(*PAGE_NAMES, *SECTIONS, "use_case", "confirmed", "outcome", "reason", "app_id", "icon"),
+        *("requires_proof", "category", "redirect_uri", "privacy_policy_url", "web_oauth"),
+    ],
+}
+WORDS = [
+    *(*USE_CASES, *TYPES, *PURPOSES, *KNOWN_PERMISSIONS[:6], *FaultKind),
+    *("use_case", "type", "details", "password", "approved", "declined", "continue", "cancel"),
+    *("1", "25", "true", "v26.0", "v27.0", "rerequest", "code token", "granted_scopes", "Business"),
+    *(
+        "client_credentials",
+        "fb_exchange_token",
+        "authorization_code",
+        "live",
+        "granted",
+        "leadgen",
+    ),
+    *("https://connect.partner.test/connector/callback", "ClientId", "someone", "page", "GET"),
+    *("id,name", "leads{id,field_data}", "has_lead_access.user_id(1)", '["live"]', "name.limit(1)"),
+    *("name", "access_token,name", "campaigns.limit(1){name}", "a@b.example", "Y3Vyc29yOjA="),
+    '[{"method":"GET","relative_url":"me","name":"a"},{"relative_url":"{result=a:$.id}"}]',
+    '[{"Name":"ClientId","Value":"x"}]',
+    '{"400190":"1"}',
+]
+SCENARIOS = ("approved", "review-pending", "review-declined", "permission-missing", "rate-limited")
+
+
+class Door:
+    """A world of one's own, with everything that opens its doors."""
+
+    def __init__(self, scenario: str) -> None:
+        self.world = build_world(scenario, seed=11)
+        world, answers = self.world, self.world.answers
+        world.facebook.sessions.put("session", world.facebook.person.id)
+        world.cyclr.tokens.put("token", ApiToken("token", "c", "", world.now() + 1e6))
+        account = world.cyclr.accounts[answers["account_api_id"]]
+        installed = next(iter(world.cyclr.account_connectors), 1)
+        self.sign_in = issue_sign_in_token(world, account, "someone").value
+        pending = PendingAuthorization(
+            state="state",
+            account_connector_id=installed,
+            target_origin="https://a.example/",
+            callback_message="",
+            redirect_uri=world.cyclr.redirect_uri,
+            started_on=world.now(),
+            cookie="cookie",
+        )
+        world.cyclr.pending.put("state", pending)
+        app = world.facebook.apps[answers["app_id"]]
+        code = world.issue_code(app, world.facebook.person.id, world.cyclr.redirect_uri, ("email",))
+        connector = next(one for one in world.cyclr.library.values() if one.methods)
+        self.code, self.connector, self.installed = code.value, str(connector.id), str(installed)
+        self.known = [*filter(None, answers.values()), self.sign_in, "state", self.code]
+        self.known += [self.connector, self.installed, connector.methods[0].unique_id]
+        nodes = [answers[name] for name in ("app_id", "page_id", "leadgen_form_id")]
+        self.blanks = {
+            "{app_id}": [answers["app_id"]],
+            "{product}": ["facebook_login", "webhooks"],
+            "{permission}": list(KNOWN_PERMISSIONS[:4]),
+            "{account_id}": [account.id],
+            "{number}": [self.installed, self.connector],
+            "{action}": ["authenticate", "setup-token", "deauthenticate", "remove"],
+            "{which}": [self.connector, connector.name],
+            "{version}": ["null", "1"],
+            "{key}": ["1", "ClientId"],
+            "{unique_id}": [one.unique_id for one in connector.methods],
+            "{cycle_id}": list(world.cyclr.cycles),
+            "{node}": [*nodes, "me", "app", f"act_{answers['ad_account_id']}"],
+        }
+
+    @property
+    def right(self) -> dict[str, str]:
+        """What every handler waits for, by the names of fields."""
+        world, answers = self.world, self.world.answers
+        return {
+            **dict.fromkeys(SECTIONS, "Some text."),
+            "use_case": "Other",
+            "type": "Business",
+            "purpose": "Clients",
+            "name": "A name",
+            "step": "password",
+            "contact_email": "a@b.example",
+            "confirmed": "1",
+            "email": answers["login_email"],
+            "password": answers["login_password"],
+            "app_id": answers["app_id"],
+            "client_id": answers["app_id"],
+            "client_secret": answers["app_secret"],
+            "redirect_uri": world.cyclr.redirect_uri,
+            "redirect_uris": "https://a.example/x",
+            "category": "Business",
+            "scope": "email",
+            "decision": "continue",
+            "choices": "1",
+            "grant": "email",
+            "state": "state",
+            "id": self.installed,
+            "token": self.sign_in,
+            "targetOrigin": "https://a.example/",
+            "code": self.code,
+            "input_token": answers["user_access_token"],
+            "version": "v26.0",
+            "fb_exchange_token": answers["user_access_token"],
+            "connector": self.connector,
+            "object": "page",
+            "callback_url": "https://a.example/",
+            "verify_token": "x",
+            "subscribed_fields": "leadgen",
+            "Name": "ClientId",
+            "Value": "x",
+            "Username": "x",
+        }
+
+    def headers(self, site: str, token: str) -> dict[str, str]:
+        """Return the headers that a client with all rights sends."""
+        answers = self.world.answers
+        if site == "cyclr":
+            account = quote(answers["account_api_id"])
+            return {"authorization": "Bearer token", "x-cyclr-account": account}
+        if site == "graph":
+            app = f"{answers['app_id']}|{answers['app_secret']}"
+            return {"authorization": f"Bearer {answers.get(token) or app}"}
+        return {
+            "cookie": "sandbox_session=session; CyclrConnectorAuth=cookie",
+            "accept": "text/html",
+        }
+
+
+@st.composite
+def fields(draw: st.DrawFn, door: Door, names: list[str]) -> dict[str, Any]:
+    """Right fields or none, and among them some whose values may be anything."""
+    values = st.sampled_from([*WORDS, *door.known]) | VALUES
+    right = {name: value for name, value in door.right.items() if name in names}
+    odd = draw(st.dictionaries(st.sampled_from(names), values, max_size=6))
+    return {**(right if draw(st.booleans()) else {}), **odd}
+
+
+@st.composite
+def requests(draw: st.DrawFn, door: Door, site: str, template: str) -> tuple[Any, ...]:
+    """Path, query, headers and body of a request to one route."""
+    path = template
+    for blank, known in door.blanks.items():
+        if blank in path:
+            odd = VALUES.map(lambda text: quote(text, safe="", errors="replace") or "x")
+            value = draw(st.sampled_from(known) | st.sampled_from(known) | odd)
+            path = path.replace(blank, value)
+    token = draw(st.sampled_from(["user_access_token", "page_access_token", "app"]))
+    headers = door.headers(site, token)
+    query = urlencode(draw(fields(door, NAMES[site])), errors="replace")
+    given_fields = draw(fields(door, NAMES[site]))
+    if draw(st.booleans()):
+        kind, body = "application/json", json.dumps(draw(JSON | st.just(given_fields)))
+    else:
+        kind, body = "application/x-www-form-urlencoded", urlencode(given_fields, errors="replace")
+    return path, query, {**headers, "content-type": kind}, body.encode()
+
+
+def check(site: str, path: str, answer: Answer) -> None:
+    """Check that an answer is in the shape of its site, and from behind the door."""
+    assert answer.status < 500
+    if path.startswith("/_sandbox/"):
+        assert answer.kind
+    elif site == "graph":
+        document = json.loads(answer.body)
+        assert answer.status == 200 or list(document) == ["error"]
+    elif site == "cyclr":
+        assert answer.status != 401 or path.startswith("/oauth/")
+        document = json.loads(answer.body)
+        assert answer.status == 200 or next(iter(document)) in {"Message", "error"}
+    elif answer.kind.startswith("text/html"):
+        assert b"<title>SANDBOX" in answer.body
+        assert path in {"/login", *DIALOG} or b"<h1>Log in</h1>" not in answer.body
+
+
+@pytest.mark.parametrize(("site", "method", "template"), ROUTES)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), scenario=st.sampled_from(SCENARIOS))
+def test_a_route_never_fails(
+    site: str, method: str, template: str, data: st.DataObject, scenario: str
+) -> None:
+    """Whatever it is sent, a handler answers in its site's shape, and never with a 5xx."""
+    door = Door(scenario)
+    path, query, headers, body = data.draw(requests(door, site, template))
+    answer = ask(SITES[site](door.world), method, path, query, headers, body, world=door.world)
+    check(site, path, answer)
