@@ -133,6 +133,7 @@ def _create(visit: Visit, answers: dict[str, str]) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/tools/explorer")
+@dashboard_router.route("GET", "/tools/accesstoken")
 @inferred("graph §9", "people with a role get a token with any permission (Standard Access)")
 def explore(visit: Visit) -> Reply:
     """Give the person a user token of one of the apps: what Graph API Explorer is for."""

@@ -184,6 +184,8 @@ def edit_review_request(visit: Visit, app_id: str) -> Reply:
 
 
 @app_router.route("GET", "/apps/{app_id}/app-review/requests")
+@app_router.route("GET", "/apps/{app_id}/app-review/submissions")
+@inferred("graph §9", "the review's state is shown under app-review/submissions, too", "links")
 def show_review(visit: Visit, app_id: str) -> Reply:
     """Show where the review stands, and the control that lets five days pass."""
     return _page(visit, find_app(visit, app_id), "review_state.html", days=REVIEW_DAYS)

@@ -184,6 +184,7 @@ def _grant(world: World, token: Token) -> dict[str, object]:
     return answer
 
 
+@unknown("graph §6", "debug_token with a fields parameter: it is not looked at")
 @verbatim("graph §6", "debug_token needs the app's token or a developer's user token", "v25 docs")
 def debug_token(call: Call) -> dict[str, object]:
     """Answer `/debug_token`: 200 also for a token that is not valid."""

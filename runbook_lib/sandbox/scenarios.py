@@ -189,7 +189,11 @@ def _register_app(world: World) -> None:
     app.redirect_uris = [world.cyclr.redirect_uri]
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
     app.configurations = {world.dice.digits(16): PERMISSIONS}
-    app.review = Review(ReviewState.APPROVED, submitted_on=world.now() - 6 * _DAY)
+    app.review = Review(
+        ReviewState.APPROVED,
+        submitted_on=world.now() - 6 * _DAY,
+        permissions=list(PERMISSIONS[1:]),
+    )
     app.profile |= {
         "privacy_policy_url": f"{home}/privacy",
         "terms_of_service_url": f"{home}/terms",
@@ -296,6 +300,7 @@ def _review_declined(world: World) -> None:
 def _permission_missing(world: World) -> None:
     app, person = the_app(world), world.facebook.person
     del app.permissions["leads_retrieval"]
+    app.review.permissions.remove("leads_retrieval")
     del world.facebook.grants[person.id, app.id]["leads_retrieval"]
     scopes = tuple(name for name in PERMISSIONS if name != "leads_retrieval")
     user = world.issue_user_token(app, person.id, scopes, keep=True)

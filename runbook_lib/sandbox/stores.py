@@ -69,10 +69,10 @@ class Dice:
 
 class Shelf(Generic[_Value]):
     """
-    A mapping that holds at most `capacity` values and forgets the oldest first.
+    A mapping that holds at most `capacity` values and forgets the longest unused first.
 
-    What is `kept` is never forgotten: a scenario's own tokens must outlive
-    whatever a load test asks for.
+    So a token that is in use outlives whatever a load test asks for. What is
+    `kept` is never forgotten: the scenario's own tokens.
     """
 
     def __init__(self, capacity: int = 5_000) -> None:
@@ -86,13 +86,17 @@ class Shelf(Generic[_Value]):
             self._kept[key] = value
             return
         self._values[key] = value
+        self._values.move_to_end(key)
         if len(self._values) > self._capacity:
             self._values.popitem(last=False)
 
     def get(self, key: str) -> _Value | None:
         """Return the value under `key`, or None when there is none (any more)."""
         kept = self._kept.get(key)
-        return self._values.get(key) if kept is None else kept
+        if kept is not None or key not in self._values:
+            return kept
+        self._values.move_to_end(key)
+        return self._values[key]
 
     def pop(self, key: str) -> _Value | None:
         """Remove the value under `key` and return it."""

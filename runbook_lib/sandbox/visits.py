@@ -51,6 +51,7 @@ class Visit:
             "person": self.world.facebook.person,
             "at": self.world.addresses,
             "notice": self.query("notice"),
+            "here": f"{self.request.path.rstrip('/')}/",
         }
         return page(template, status, (), **known, **values)
 
@@ -101,9 +102,8 @@ def _log_in(visit: Visit) -> Reply:
             reply = redirect(target, 303)
             return replace(reply, headers=(*reply.headers, *headers))
         is_wrong = True
-    return page(
+    return visit.page(
         "login.html",
-        site=visit.site,
         action="/login",
         hidden={"next": target},
         is_wrong=is_wrong,
@@ -119,4 +119,4 @@ def _local(path: str) -> str:
 
 
 def _problem(visit: Visit, status: int, title: str, message: str) -> Reply:
-    return page("message.html", status, site=visit.site, title=title, message=message)
+    return visit.page("message.html", status, title=title, message=message, back="/")

@@ -30,6 +30,19 @@ def test_a_shelf_forgets_the_oldest_but_keeps_what_is_kept() -> None:
     assert len(shelf) == 3
 
 
+def test_what_is_used_outlives_what_is_not() -> None:
+    """A token that a client goes on using survives any number of others."""
+    shelf: Shelf[str] = Shelf(3)
+    shelf.put("in use", "x")
+    for number in range(10):
+        shelf.put(str(number), "y")
+        assert shelf.get("in use") == "x"
+    assert len(shelf) == 3
+    shelf.put("8", "z")
+    shelf.put("another", "y")
+    assert shelf.get("8") == "z"
+
+
 def test_a_meter_keeps_sixty_slices() -> None:
     """A day of calls takes no more room than an hour."""
     meter = Meter(100)

@@ -204,6 +204,34 @@ def test_a_declined_review_can_be_sent_again(
     assert "<strong>pending</strong>" in browser.page.text
 
 
+def test_the_menu_says_where_one_is(
+    approved: Sandbox, browse: Callable[[Sandbox], Browser]
+) -> None:
+    """Exactly one entry of the side menu is the current page; error pages lead back."""
+    browser = browse(approved)
+    base = f"{browser.given['dashboard_url']}/apps/{browser.given['app_id']}"
+    browser.open(f"{base}/settings/basic/")
+    browser.log_in()
+    for path, label in (("settings/basic", "Basic"), ("app-review/requests/", "Requests")):
+        page = browser.open(f"{base}/{path}")
+        assert re.findall(r'aria-current="page">([^<]+)<', page) == [label]
+    assert 'href="/">Back to the start' in browser.open(f"{base}/nowhere/")
+
+
+def test_an_approved_review_names_its_permissions(
+    approved: Sandbox, browse: Callable[[Sandbox], Browser]
+) -> None:
+    """What was approved stands under the review, at either of its addresses."""
+    browser = browse(approved)
+    base = f"{browser.given['dashboard_url']}/apps/{browser.given['app_id']}/app-review"
+    browser.open(f"{base}/requests/")
+    browser.log_in()
+    for path in ("requests", "submissions"):
+        page = browser.open(f"{base}/{path}/")
+        assert "The review is <strong>approved</strong>" in page
+        assert re.search(r"leads_retrieval</td><td>live", page)
+
+
 def test_creation_tells_what_is_missing(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
     """Each page of the creation says what it needs, and the password is checked."""
     browser = browse(start("approved"))
