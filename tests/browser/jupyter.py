@@ -131,7 +131,7 @@ class Walk:
     def restart_kernel(self) -> None:
         """Restart the kernel and run everything again."""
         self.menu("Kernel", "Restart Kernel and Run All Cells…")
-        self.page.locator(".jp-Dialog").get_by_role("button", name="Restart").click()
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
         time.sleep(1)
         self.ready()
         self.is_idle()
