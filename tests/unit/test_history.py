@@ -276,6 +276,17 @@ def test_inputs_are_remembered_newest_last() -> None:
     assert History(lines.entries).inputs == {"app_id": "2", "permissions": ("a", "b")}
 
 
+def test_remembered_credentials_are_references_until_forgotten() -> None:
+    """The journal tells where a credential rests, never what it is; the newest line counts."""
+
+    lines = Lines()
+    for name, reference in (("a", "keyring:s/a"), ("b", "keyring:s/b"), ("b", "")):
+        lines.add(EventType.CREDENTIAL_REMEMBERED, name=name, reference=reference)
+    lines.add(EventType.INPUT_GIVEN, name="c", value="x")
+
+    assert History(lines.entries).credentials == {"a": "keyring:s/a"}
+
+
 def test_a_finding_comes_back_from_its_document() -> None:
     """What the journal holds of a finding is the whole finding."""
 

@@ -434,6 +434,26 @@ def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
     assert len(journal.entries()) == 5
 
 
+def test_the_kinds_of_lines_have_their_documented_names() -> None:
+    """Journals outlive the program: a name that was written once is not changed."""
+
+    names = {value for name, value in vars(EventType).items() if not name.startswith("_")}
+
+    assert names >= {
+        "run.started",
+        "run.finished",
+        "run.interrupted",
+        "notebook.finished",
+        "step.started",
+        "step.checked",
+        "step.attested",
+        "step.skipped",
+        "input.given",
+        "change.intended",
+        "journal.mended",
+    }
+
+
 @pytest.mark.parametrize(
     ("moment", "text"),
     [

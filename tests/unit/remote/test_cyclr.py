@@ -263,6 +263,7 @@ def test_a_sign_in_token_is_a_secret_from_the_start(
     token = cyclr.sign_in_token("acct-1", "operator@acme.example")
 
     assert token.reveal() == SIGN_IN_TOKEN
+    assert remote.requests[0].method == "POST"
     assert json.loads(remote.requests[0].content) == {"Username": "operator@acme.example"}
     assert SIGN_IN_TOKEN not in repr(session.exchanges())
     assert session.redactor.redact(SIGN_IN_TOKEN) == MASK

@@ -36,6 +36,7 @@ from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, say
 
 TOKEN = Secret(USER_TOKEN)
 PATH = "/v26.0/me"
+BUSINESS_USE_CASES = (80000, 80001, 80002, 80003, 80004, 80005, 80006, 80008, 80009, 80014)
 
 
 @pytest.fixture
@@ -139,8 +140,7 @@ def test_an_error_object_is_raised_with_its_fields(
         graph_error("(#32) Page request limit reached", 32),
         graph_error("(#341) Application limit reached", 341),
         graph_error("(#613) Calls to this api have exceeded the rate limit.", 613),
-        graph_error("There have been too many calls to this ad-account.", 80004),
-        graph_error("There have been too many calls.", 80014),
+        *(graph_error("There have been too many calls.", code) for code in BUSINESS_USE_CASES),
     ],
 )
 def test_a_reached_limit_is_told_apart(remote: FakeRemote, graph: Graph, body: Any) -> None:
@@ -239,4 +239,22 @@ def test_the_default_version_has_not_ended() -> None:
 
     assert DEFAULT_VERSION == "v26.0"
     assert VERSION_ENDS[DEFAULT_VERSION] is None
-    assert VERSION_ENDS["v24.0"] == date(2028, 2, 18)
+
+
+@pytest.mark.parametrize(
+    ("version", "end"),
+    [
+        ("v20.0", date(2026, 9, 24)),
+        ("v21.0", date(2027, 1, 21)),
+        ("v22.0", date(2027, 5, 20)),
+        ("v23.0", date(2027, 10, 8)),
+        ("v24.0", date(2028, 2, 18)),
+        ("v25.0", date(2028, 7, 29)),
+        ("v26.0", None),
+        ("v27.0", None),
+    ],
+)
+def test_versions_end_when_facebook_says(version: str, end: date | None) -> None:
+    """The table is that of the Graph API changelog of November 2026."""
+
+    assert VERSION_ENDS[version] == end
