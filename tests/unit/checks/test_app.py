@@ -383,6 +383,9 @@ class TestRedirectUri:
         assert "Strict Mode" in finding.limits[0]
         assert "proves the domain" in finding.limits[0]
         assert CONTROL_REDIRECT_URI.startswith("https://unregistered.invalid/")
+        for request in remote.requests[1:]:
+            assert fields(request)["client_id"] == APP_ID
+            assert fields(request)["client_secret"] == APP_SECRET
         assert len(remote.requests) == 3
         assert shows_no_secret(finding, context)
 

@@ -245,6 +245,7 @@ class TestLeads:
         assert finding is not None
         assert finding.outcome is Outcome.VERIFIED
         assert "A lead of form form-1 (page page-1) was read" in finding.reason
+        assert fields(remote.requests[0])["fields"].split(",") == ["id", "access_token"]
         asked = fields(remote.requests[-1])
         assert asked["fields"] == "id,created_time"
         assert asked["appsecret_proof"] == proof(PAGE_TOKEN)

@@ -10,8 +10,11 @@ import pytest
 from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.errors import OAuthError, UnreachableError
 from runbook_lib.redaction import Secret
-from tests.unit.bodies import APP_SECRET
-from tests.unit.checks.conftest import MakeContext
+from runbook_lib.remote.graph import Graph
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, APP_SECRET
+from tests.unit.checks.conftest import CYCLR_SECRET, MakeContext
+from tests.unit.fake_remote import FakeRemote, fields, says
 
 
 def test_a_token_is_issued_once_however_many_ask() -> None:
@@ -100,3 +103,54 @@ def test_only_a_users_calls_are_signed(
     secret = graph._app_secret  # type: ignore[attr-defined]
     assert (secret is not None and secret.reveal() == APP_SECRET) is is_signed
     assert graph.version == "v25.0"  # type: ignore[attr-defined]
+
+
+def test_the_app_token_is_asked_for_with_the_apps_own_pair(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """The pair goes to the token endpoint of the address and version that are set, once."""
+
+    remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+    context = make_context(graph_url="https://graph.example", graph_version="v25.0")
+
+    assert context.app_token().reveal() == context.app_token().reveal() == bodies.APP_TOKEN
+
+    (request,) = remote.requests
+    assert request.url == "https://graph.example/v25.0/oauth/access_token"
+    assert fields(request) == {
+        "grant_type": "client_credentials",
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+    }
+
+
+def test_cyclr_is_asked_with_its_own_pair_for_the_named_account(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """Cyclr's API credentials, never the Facebook pair, at the address that is set."""
+
+    remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
+    remote.on("/v1.0/account/connectors", says([]))
+
+    make_context(cyclr_api_url="https://api.eu.cyclr.com").cyclr().account_connectors()
+
+    token, listing = remote.requests
+    assert {request.url.host for request in remote.requests} == {"api.eu.cyclr.com"}
+    assert fields(token)["client_id"] == "partner"
+    assert fields(token)["client_secret"] == CYCLR_SECRET
+    assert listing.headers["authorization"] == f"Bearer {bodies.CYCLR_TOKEN}"
+    assert listing.headers["x-cyclr-account"] == "acct-1"
+
+
+@pytest.mark.parametrize("open_graph", [CheckContext.app_graph, CheckContext.user_graph])
+def test_graph_is_asked_where_the_settings_say(
+    remote: FakeRemote, make_context: MakeContext, open_graph: Callable[[CheckContext], Graph]
+) -> None:
+    """Both clients ask the address and the version that are set."""
+
+    remote.on("/v25.0/me", says({}))
+    context = make_context(graph_url="https://graph.example", graph_version="v25.0")
+
+    open_graph(context).get("me", Secret("token-1"))
+
+    assert remote.requests[0].url.host == "graph.example"

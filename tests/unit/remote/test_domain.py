@@ -229,6 +229,7 @@ def test_redirects_are_followed_up_to_the_host_that_is_not_asked(remote: FakeRem
 
     assert (url, answer.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
+    assert {request.method for request in remote.requests} == {"GET"}
     assert f"token={MASK}" in session.exchanges()[1].url
 
 
