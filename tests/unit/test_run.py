@@ -470,6 +470,50 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
     assert "typed-secret-2" not in journal.path.read_text()
 
 
+class Shelf:
+    """A place for credentials, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def remember(self, tenant: str, item: Input, secret: Secret) -> str:
+        """Keep it."""
+        self.kept[tenant, item.name] = secret.reveal()
+        return f"keyring:{tenant}/{item.name}"
+
+    def forget(self, tenant: str, item: Input) -> None:
+        """Forget it."""
+        self.kept.pop((tenant, item.name), None)
+
+
+def test_a_credential_is_remembered_by_reference_and_forgotten(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """The journal holds where it rests; once forgotten it is gone everywhere."""
+
+    shelf, run = Shelf(), make_run(step("a", Check(verified, ("app_secret",))))
+    run.remember_secret(APP_SECRET, shelf)
+
+    assert shelf.kept == {("acme", "app_secret"): CANARY}
+    assert run.history.credentials == {"app_secret": "keyring:acme/app_secret"}
+    assert CANARY not in journal.path.read_text()
+
+    run.forget_secret(APP_SECRET, [shelf])
+
+    assert (shelf.kept, run.history.credentials) == ({}, {})
+    assert run.perform("a").conclusion.outcome is Outcome.NOT_RUN
+
+
+def test_forgetting_what_was_never_remembered_leaves_no_line(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """A credential of this session alone is forgotten without a trace."""
+
+    make_run(step("a")).forget_secret(APP_SECRET, [Shelf()])
+
+    assert journal.entries() == []
+
+
 def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) -> None:
     """The end is written with the outcome, and the notebooks that came to theirs before it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -10,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.attachments import attachment_path, store_attachment
 from runbook_lib.errors import ExitCode, LeakError
 from runbook_lib.evidence import bundle
 from runbook_lib.evidence.bundle import bundle_name, draft, seal, write_record
 from runbook_lib.evidence.record import validate_record
 from runbook_lib.journal import Journal
+from runbook_lib.procedure import Attestation
 from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.run import Run
 from tests.unit.bodies import USER_TOKEN
-from tests.unit.evidence.conftest import CANARY
+from tests.unit.evidence.conftest import AT, CANARY
 
 
 @pytest.fixture
@@ -135,6 +138,19 @@ def test_every_file_is_on_disk_before_the_rename(
     assert flushed >= files
 
 
+def test_a_bundles_name_is_on_disk_too(
+    filled: Path, tmp_path: Path, redactor: Redactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the rename the folder that holds the name is flushed (fsync(2), NOTES)."""
+
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+
+    seal(filled, tmp_path / "final", redactor)
+
+    assert flushed[-1] == tmp_path.stat().st_ino
+
+
 def test_a_bundle_is_never_written_into_again(
     filled: Path, tmp_path: Path, redactor: Redactor
 ) -> None:
@@ -209,6 +225,29 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
     assert len(copied.entries()) == record["journal"]["lines"]
     assert copied.head == record["journal"]["head"]
     assert (tmp_path / "journal.jsonl").read_bytes() == run.journal.path.read_bytes()
+
+
+def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None:
+    """A screenshot lies beside the record, which names it by digest and belonging."""
+
+    attachment = store_attachment(
+        run.journal.path.parent / "attachments",
+        name="shot.png",
+        media_type="image/png",
+        content=b"\x89PNG\r\n\x1a\npixels",
+    )
+    word = Attestation(
+        step="fb-08-not-run", by="Operator", at=AT, note="See there.", attachments=(attachment,)
+    )
+    run.attest([word])
+
+    write_record(tmp_path, run.state, run.journal)
+
+    record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
+    (listed,) = record["steps"][7]["attachments"]
+    assert (listed["name"], listed["sha256"]) == ("shot.png", attachment.sha256)
+    kept = attachment_path(tmp_path / "attachments", attachment)
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == attachment.sha256
 
 
 def test_lines_that_another_process_adds_meanwhile_are_not_copied(

@@ -1,0 +1,97 @@
+"""What people give as evidence: pictures and PDFs, named by their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.attachments import attachment_path, store_attachment
+from runbook_lib.errors import SettingsError
+from runbook_lib.procedure import Attachment
+
+PNG = b"\x89PNG\r\n\x1a\n"
+LARGEST = 10 * 1024 * 1024
+
+
+def store(folder: Path, **changes: object) -> Attachment:
+    known = {"name": "shot.png", "media_type": "image/png", "content": PNG + b"pixels"}
+    return store_attachment(folder, **{**known, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "start", "suffix"),
+    [
+        ("image/png", PNG, ".png"),
+        ("image/jpeg", b"\xff\xd8\xff\xe0", ".jpg"),
+        ("image/gif", b"GIF87a", ".gif"),
+        ("image/gif", b"GIF89a", ".gif"),
+        ("image/webp", b"RIFF\x10\0\0\0WEBP", ".webp"),
+        ("application/pdf", b"%PDF-1.7", ".pdf"),
+    ],
+)
+def test_a_picture_or_pdf_is_kept_under_its_digest(
+    tmp_path: Path, media_type: str, start: bytes, suffix: str
+) -> None:
+    """Anybody can check with sha256sum that the file is what was given."""
+
+    content = start + b" rest"
+
+    attachment = store(tmp_path / "new" / "folder", media_type=media_type, content=content)
+
+    digest = hashlib.sha256(content).hexdigest()
+    assert attachment == Attachment(
+        name="shot.png", sha256=digest, size=len(content), media_type=media_type
+    )
+    path = attachment_path(tmp_path / "new" / "folder", attachment)
+    assert path.name == f"{digest}{suffix}"
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content"),
+    [
+        ("image/png", b""),
+        ("image/png", b"\xff\xd8\xff\xe0"),
+        ("image/png", b"<svg onload=alert(1)>"),
+        ("image/svg+xml", b"<svg/>"),
+        ("text/html", b"<script>"),
+        ("", PNG),
+    ],
+)
+def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
+    """What a browser would run, or what is not what it says, never becomes evidence."""
+
+    with pytest.raises(SettingsError, match=r"shot\.png is no picture and no PDF"):
+        store(tmp_path / "new", media_type=media_type, content=content)
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_ten_mebibytes_are_the_most(tmp_path: Path) -> None:
+    """A bundle stays small enough to be sent."""
+
+    assert store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG))).size == LARGEST
+    with pytest.raises(SettingsError, match="10 MiB is the most"):
+        store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG) + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("../../etc/passwd", "passwd"), ("/a/b.png", "b.png"), ("x" * 500, "x" * 120)],
+)
+def test_a_name_is_no_path(tmp_path: Path, name: str, kept: str) -> None:
+    """The name that a browser sends is for people to read; it leads nowhere."""
+
+    attachment = store(tmp_path, name=name)
+
+    assert attachment.name == kept
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_file_twice_is_kept_once(tmp_path: Path) -> None:
+    """Two steps may show the same screen."""
+
+    assert store(tmp_path, name="a.png").sha256 == store(tmp_path, name="b.png").sha256
+    assert len(list(tmp_path.iterdir())) == 1
