@@ -722,3 +722,16 @@ def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) ->
     make_run(step("a")).skip([skip])
 
     assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED
+
+
+def test_looking_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
+    """What is watched is asked again and again without filling the journal."""
+
+    run = make_run(step("a", Check(undecided)), step("b"))
+
+    seen = run.look("a")
+
+    assert seen is not None
+    assert seen.outcome is Outcome.INCONCLUSIVE
+    assert run.look("b") is None
+    assert journal.entries() == []
