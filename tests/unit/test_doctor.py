@@ -153,7 +153,7 @@ def test_an_evidence_folder_that_cannot_be_written_is_told(
     symptom = found(examine("", str(folder / "evidence")))["Evidence folder"]
 
     assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert "Permission denied" in symptom.said
+    assert symptom.said == f"{folder / 'evidence'}: Permission denied"
 
 
 def test_a_missing_kernel_is_told(
