@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -99,25 +100,25 @@ def test_a_refusal_is_told_in_words(query: str, said: str) -> None:
 
 
 @pytest.fixture
-def arrived() -> list[str]:
-    return []
+def arrived() -> queue.Queue[str]:
+    return queue.Queue()
 
 
 @pytest.fixture
-def listener(arrived: list[str]) -> Iterator[RedirectListener]:
-    running = RedirectListener(arrived.append)
+def listener(arrived: queue.Queue[str]) -> Iterator[RedirectListener]:
+    running = RedirectListener(arrived.put)
     yield running
     running.close()
 
 
 def test_the_listener_hands_the_redirect_over(
-    listener: RedirectListener, arrived: list[str]
+    listener: RedirectListener, arrived: queue.Queue[str]
 ) -> None:
     """The browser sees one page that runs nothing; the address arrives whole."""
 
     answer = httpx.get(f"{listener.redirect_uri}?code=AQDcode&state=s", trust_env=False)
 
-    assert arrived == ["/consent?code=AQDcode&state=s"]
+    assert arrived.get(timeout=5) == "/consent?code=AQDcode&state=s"
     assert answer.status_code == 200
     assert "AQDcode" not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -125,21 +126,21 @@ def test_the_listener_hands_the_redirect_over(
 
 
 def test_the_listener_answers_nothing_else(
-    listener: RedirectListener, arrived: list[str], capfd: pytest.CaptureFixture[str]
+    listener: RedirectListener, arrived: queue.Queue[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Other paths are not found, and no path, which may hold a code, is logged."""
 
     uri = listener.redirect_uri.replace("/consent", "/favicon.ico")
 
     assert httpx.get(f"{uri}?code=AQDcode", trust_env=False).status_code == 404
-    assert arrived == []
+    assert arrived.empty()
     assert "AQDcode" not in "".join(capfd.readouterr())
 
 
-def test_the_listener_is_on_loopback_until_it_is_closed(arrived: list[str]) -> None:
+def test_the_listener_is_on_loopback_until_it_is_closed(arrived: queue.Queue[str]) -> None:
     """Nobody else on the network can answer, and nobody at all once it is closed."""
 
-    listener = RedirectListener(arrived.append)
+    listener = RedirectListener(arrived.put)
     assert listener._server.server_address[0] == "127.0.0.1"
     assert listener.redirect_uri.startswith("http://localhost:")
     listener.close()
