@@ -39,9 +39,14 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a panel knows beside the journal: is it at work, since when (epoch), what to tell."""
+    """
+    What a panel knows beside the journal: is it at work, since when (epoch), what to tell.
+
+    `finished` counts what it has done, so that two equal answers are told apart.
+    """
 
     busy_since: float = 0.0
+    finished: int = 0
     message: str = ""
     advice: str = ""
     is_error: bool = False

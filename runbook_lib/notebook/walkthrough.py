@@ -314,9 +314,11 @@ class Walkthrough:
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
             said = f"The runbook itself broke ({type(error).__name__})."
             advice, is_error = "Report it as a defect.", True
+        before = self._moments.get(step.id, Moment())
         self._moments[step.id] = replace(
-            self._moments.get(step.id, Moment()),
+            before,
             busy_since=0.0,
+            finished=before.finished + 1,
             message=said,
             advice=advice,
             is_error=is_error,

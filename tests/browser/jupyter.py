@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as PatienceError
 
 from tests.runs.conftest import ROOT, command, environment
 
 _PATIENCE_SECONDS = 60
 _PATIENCE = _PATIENCE_SECONDS * 1000
+_TRIES = 3
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
 
@@ -114,7 +118,12 @@ class Walk:
         expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
             "data-status", "idle", timeout=_PATIENCE
         )
-        self.menu("Run", "Run All Cells")
+        # NOTE: JupyterLab drops what is run before its connection to a new kernel stands.
+        for _ in range(_TRIES):
+            self.menu("Run", "Run All Cells")
+            with contextlib.suppress(PatienceError):
+                self.page.wait_for_selector(".rb-header", state="attached", timeout=15_000)
+                break
         self.ready()
 
     def ready(self) -> None:
@@ -154,15 +163,19 @@ class Walk:
 
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
-        self.panel(step).locator('button[data-action="check"]').click()
-        return self.settled(step)
-
-    def settled(self, step: str) -> str:
-        """Return the outcome once the panel is no longer at work."""
         panel = self.panel(step)
-        expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
-        expect(panel.locator('.rb-message[data-busy="true"]')).to_have_count(0, timeout=_PATIENCE)
+        with self.work(step):
+            panel.locator('button[data-action="check"]').click()
         return str(panel.get_attribute("data-outcome"))
+
+    @contextmanager
+    def work(self, step: str) -> Iterator[None]:
+        """Wait at the end until what was asked of a panel in between is done."""
+        panel = self.panel(step)
+        before = panel.get_attribute("data-finished") or ""
+        yield
+        expect(panel).not_to_have_attribute("data-finished", before, timeout=_PATIENCE)
+        expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
 
     def attest(self, step: str, note: str = "", files: Any = None) -> str:
         """Say that a step is done."""
@@ -173,9 +186,10 @@ class Walk:
         form.get_by_label("Note").fill(note)
         if files:
             form.get_by_label("Screenshot").set_input_files(files)
-        form.get_by_role("button", name="Confirm").click()
-        expect(panel.get_by_text("Written down.")).to_be_visible(timeout=_PATIENCE)
-        return self.settled(step)
+        with self.work(step):
+            form.get_by_role("button", name="Confirm").click()
+        self.reads(step, "Written down.")
+        return str(panel.get_attribute("data-outcome"))
 
     def skip(self, step: str, reason: str) -> str:
         """Leave a step out."""
@@ -184,9 +198,9 @@ class Walk:
         form = panel.get_by_role("group", name="Leave it out")
         form.get_by_label("Your name").fill(OPERATOR)
         form.get_by_label("Reason").fill(reason)
-        form.get_by_role("button", name="Confirm").click()
-        expect(panel.get_by_text("Written down.")).to_be_visible(timeout=_PATIENCE)
-        return self.settled(step)
+        with self.work(step):
+            form.get_by_role("button", name="Confirm").click()
+        return str(panel.get_attribute("data-outcome"))
 
     def reads(self, step: str, text: str) -> None:
         """Wait for a text in a step's panel."""

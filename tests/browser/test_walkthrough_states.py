@@ -117,13 +117,14 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(page: Page, tmp_path: Pat
         walk = Walk(page, served)
         walk.open("01_partner_app")
         first.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5.0))
-        walk.panel("fb-05-confirm-creation").locator('button[data-action="check"]').click()
-        expect(walk.panel("fb-05-confirm-creation")).to_have_attribute("aria-busy", "true")
-        began = time.monotonic()
-        assert walk.attest("fb-01-log-in") == "attested"
-        assert time.monotonic() - began < 5, "another panel had to wait for the slow answer"
-        expect(walk.panel("fb-05-confirm-creation")).to_have_attribute("aria-busy", "true")
-        assert walk.settled("fb-05-confirm-creation") == "verified"
+        slow = walk.panel("fb-05-confirm-creation")
+        with walk.work("fb-05-confirm-creation"):
+            slow.locator('button[data-action="check"]').click()
+            expect(slow).to_have_attribute("aria-busy", "true")
+            assert walk.attest("fb-01-log-in") == "attested"
+            # The other panel did not have to wait for the slow answer.
+            expect(slow).to_have_attribute("aria-busy", "true")
+        expect(slow).to_have_attribute("data-outcome", "verified")
         first.world.faults.active.clear()
     assert walk.check("fb-10-public-profile") == "inconclusive"
     walk.reads("fb-10-public-profile", "could not be reached")

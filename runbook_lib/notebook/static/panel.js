@@ -263,6 +263,7 @@ class Panel {
   draw() {
     const view = this.model.get("view");
     this.root.dataset.outcome = view.outcome;
+    this.root.dataset.finished = view.finished;
     this.status.replaceChildren(
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.outcome.replace("_", " ")}`),
       ` ${view.reason}`, this.drawNotes(view));
