@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import ChainError, SettingsError
 from runbook_lib.procedure import Attachment
 
-__all__ = ["attachment_path", "store_attachment"]
+__all__ = ["attachment_path", "copy_attachment", "store_attachment"]
 
 # What a screen or a letter comes as; nothing that a browser would run.
 _SUFFIXES = {
@@ -24,11 +25,11 @@ _SUFFIXES = {
     "application/pdf": ".pdf",
 }
 _STARTS = {
-    "image/png": (b"\x89PNG\r\n\x1a\n",),
-    "image/jpeg": (b"\xff\xd8\xff",),
-    "image/gif": (b"GIF87a", b"GIF89a"),
-    "image/webp": (b"RIFF",),
-    "application/pdf": (b"%PDF-",),
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "application/pdf": re.compile(rb"%PDF-"),
 }
 _LARGEST = 10 * 1024 * 1024
 
@@ -39,8 +40,8 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
 
     Raises `SettingsError` for what is no picture or PDF, or is over 10 MiB.
     """
-    starts = _STARTS.get(media_type, ())
-    if not content.startswith(starts) or not starts:
+    start = _STARTS.get(media_type)
+    if start is None or not start.match(content):
         msg = f"{name} is no picture and no PDF; attach a screenshot."
         raise SettingsError(msg)
     if len(content) > _LARGEST:
@@ -59,6 +60,21 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
         file.flush()
         os.fsync(file.fileno())
     return attachment
+
+
+def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
+    """
+    Copy an attachment from the folder `kept` into `target`.
+
+    Raises `ChainError` where the file is gone or is not what was attached.
+    """
+    source = attachment_path(kept, attachment)
+    content = source.read_bytes() if source.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != attachment.sha256:
+        msg = f"The attachment {attachment.name} is gone, or is not what was attached."
+        raise ChainError(msg)
+    target.mkdir(parents=True, exist_ok=True)
+    attachment_path(target, attachment).write_bytes(content)
 
 
 def attachment_path(folder: Path, attachment: Attachment) -> Path:

@@ -53,14 +53,7 @@ def read_attestations(
         raise SettingsError(msg) from None
     _refuse_other_keys(document, ("attestation", "skip"), f"{path}")
     reader = _Reader(path, {step.id: step.kind for step in procedure.steps}, now)
-    attestations = [
-        Attestation(
-            **reader.entry(table, _ATTESTATION),
-            waiting=reader.is_waiting(table),
-            origin=path.name,
-        )
-        for table in _tables(document, "attestation", path)
-    ]
+    attestations = [reader.attestation(table) for table in _tables(document, "attestation", path)]
     skips = [
         Skip(**reader.entry(table, _SKIP), origin=path.name)
         for table in _tables(document, "skip", path)
@@ -75,6 +68,18 @@ class _Reader:
         self._path = path
         self._kinds = kinds
         self._now = now
+
+    def attestation(self, table: Mapping[str, Any]) -> Attestation:
+        """Return the attestation that the table holds."""
+        entry = self.entry(table, _ATTESTATION)
+        return Attestation(
+            step=entry["step"],
+            by=entry["by"],
+            at=entry["at"],
+            note=entry.get("note", ""),
+            waiting=self.is_waiting(table),
+            origin=self._path.name,
+        )
 
     def entry(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
         """Return the table's fields as text; `at` in UTC."""

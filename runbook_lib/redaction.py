@@ -107,7 +107,10 @@ class Redactor:
             return self.redact(_whole_characters(document))
         if isinstance(document, Mapping):
             masked = _masked_fields(document)
-            return {self.redact(str(key)): self.redact_document(masked[key]) for key in document}
+            return {
+                self.redact_document(str(key)): self.redact_document(masked[key])
+                for key in document
+            }
         if isinstance(document, list | tuple):
             return [self.redact_document(item) for item in document]
         return document

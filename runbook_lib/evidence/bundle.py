@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runbook_lib.attachments import attachment_path
+from runbook_lib.attachments import copy_attachment
 from runbook_lib.errors import LeakError
 from runbook_lib.evidence.record import (
     SCHEMA_NAME,
@@ -67,10 +67,7 @@ def write_record(folder: Path, state: RunState, journal: Journal) -> None:
 
 def _copy_attachments(folder: Path, state: RunState, kept: Path) -> None:
     for attachment in attachments(state):
-        target = folder / "attachments"
-        target.mkdir(exist_ok=True)
-        source = attachment_path(kept, attachment)
-        shutil.copyfile(source, attachment_path(target, attachment))
+        copy_attachment(kept, folder / "attachments", attachment)
 
 
 def seal(folder: Path, final: Path, redactor: Redactor) -> None:

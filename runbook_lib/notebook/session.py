@@ -102,6 +102,7 @@ class HeadlessRun:
         step failed, since papermill's exit code tells nothing else.
         """
         self.run.finish_notebook(self.section.id)
+        self.run.close()
         state = self.run.state
         steps = tuple(state.steps[step.id] for step in self.section.steps)
         if not self.is_guest:

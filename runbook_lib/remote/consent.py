@@ -62,7 +62,8 @@ def read_redirect(
     where the redirect answers none of them, `AuthorizationError` where the
     person or Facebook refused.
     """
-    fields = {name: values[0] for name, values in parse_qs(urlsplit(url.strip()).query).items()}
+    query = url.strip().partition("?")[2].partition("#")[0]
+    fields = {name: values[0] for name, values in parse_qs(query).items()}
     request = pending.get(fields.get("state", ""))
     if request is None:
         msg = "This is not the answer to the request that was made last (its state differs)."

@@ -184,6 +184,10 @@ class Transport:
         except (httpx.TransportError, httpx.DecodingError) as error:
             msg = f"{request.host} could not be reached: {_plainly(error)}."
             raise UnreachableError(msg) from error
+        except httpx.InvalidURL as error:
+            # NOTE: httpx looks at a redirect's address even where it is not to be followed.
+            msg = f"{request.host} redirects to something that is no web address."
+            raise UnexpectedAnswerError(msg) from error
         self._heed_usage(request.host, response.headers)
         return Answer(request.url, response.status_code, response.headers, response.text)
 

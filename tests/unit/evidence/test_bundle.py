@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.attachments import attachment_path, store_attachment
-from runbook_lib.errors import ExitCode, LeakError
+from runbook_lib.errors import ChainError, ExitCode, LeakError
 from runbook_lib.evidence import bundle
 from runbook_lib.evidence.bundle import bundle_name, draft, seal, write_record
 from runbook_lib.evidence.record import validate_record
@@ -248,6 +248,24 @@ def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None
     assert (listed["name"], listed["sha256"]) == ("shot.png", attachment.sha256)
     kept = attachment_path(tmp_path / "attachments", attachment)
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attachment.sha256
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\nothers", None], ids=["replaced", "gone"])
+def test_a_file_that_is_not_what_was_attached_is_refused(
+    content: bytes | None, run: Run, tmp_path: Path
+) -> None:
+    """The evidence never names a digest that it does not hold."""
+
+    folder = run.journal.path.parent / "attachments"
+    attachment = store_attachment(
+        folder, name="shot.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\npixels"
+    )
+    run.attest([Attestation(step="fb-08-not-run", by="Operator", at=AT, attachments=(attachment,))])
+    path = attachment_path(folder, attachment)
+    path.unlink() if content is None else path.write_bytes(content)
+
+    with pytest.raises(ChainError, match="not what was attached"):
+        write_record(tmp_path, run.state, run.journal)
 
 
 def test_lines_that_another_process_adds_meanwhile_are_not_copied(

@@ -67,7 +67,9 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
     assert code.reveal() == "AQDcode"
 
 
-@pytest.mark.parametrize("url", ["", "/consent?code=AQDcode", "/consent?code=AQDcode&state=other"])
+@pytest.mark.parametrize(
+    "url", ["", "http://[x", "/consent?code=AQDcode", "/consent?code=AQDcode&state=other"]
+)
 def test_another_answer_is_refused(url: str) -> None:
     """A redirect that this program did not ask for brings no code in."""
 

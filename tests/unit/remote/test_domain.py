@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from runbook_lib.errors import UnreachableError
+from runbook_lib.errors import RemoteError, UnreachableError
 from runbook_lib.redaction import MASK, Redactor
 from runbook_lib.remote.domain import fetch_page, follow_to_host, read_certificate, resolve_name
 from runbook_lib.remote.transport import Session, Transport
@@ -313,3 +313,16 @@ def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
     follow_to_host(open_session(remote), "https://acme-h.cyclr.com/start", "www.facebook.com")
 
     assert "cookie" not in remote.requests[1].headers
+
+
+@pytest.mark.parametrize("location", ["javascript:history.back()", "mailto:support@cyclr.com"])
+def test_a_redirect_to_no_web_address_ends_the_trail(remote: FakeRemote, location: str) -> None:
+    """A page that leads nowhere over the web is an answer in words, and in the record."""
+
+    remote.on("/start", says("", 302, {"location": location}))
+    session = open_session(remote)
+
+    with pytest.raises(RemoteError, match="no web address"):
+        follow_to_host(session, "https://acme-h.cyclr.com/start", "www.facebook.com")
+
+    assert len(session.exchanges()) == 1
