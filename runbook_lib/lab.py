@@ -19,7 +19,8 @@ from runbook_lib.workspace import project_folder
 
 __all__ = ["open_lab"]
 
-# JupyterLab's own settings stay the person's; these are only other defaults.
+# JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
+# without what it would load from elsewhere.
 _CONFIG = Path(__file__).parent / "notebook" / "lab"
 _FIRST = f"{PROCEDURE.sections[0].id}.ipynb"
 
@@ -36,8 +37,8 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
     if stale(PROCEDURE, folder):
         build(PROCEDURE, folder)
     environ = {**os.environ, **variables}
-    known = environ.get("JUPYTER_CONFIG_PATH", "")
-    environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (str(_CONFIG), known)))
+    for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
+        environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
     program = _voila(folder) if is_app else _lab(folder)
     return subprocess.run([*program, *arguments], env=environ, check=False).returncode  # noqa: S603
 
@@ -51,4 +52,4 @@ def _lab(folder: Path) -> list[str]:
 
 
 def _voila(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "voila", str(folder), "--Voila.strip_sources=True"]
+    return [sys.executable, "-m", "voila", str(folder), "--template=runbook"]

@@ -37,6 +37,7 @@ Description = dict[str, str | int]
 _ADDRESS = "127.0.0.1"
 _SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "connect")
 _START_LIMIT = 30.0
+_LAST_TURNS = 3
 _CERTIFICATE_DAYS = 90
 
 
@@ -161,6 +162,12 @@ class Sandbox:
     async def _run(self, sockets: list[socket.socket]) -> None:
         pairs = zip(self._servers, sockets, strict=True)
         await asyncio.gather(*(server.serve(sockets=[one]) for server, one in pairs))
+        for server in self._servers:
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+        # NOTE: a transport closes its socket in the loop's next turn, which there must be.
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
     def _wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + _START_LIMIT
