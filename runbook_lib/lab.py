@@ -40,7 +40,14 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
     program = _voila(folder) if is_app else _lab(folder)
-    return subprocess.run([*program, *arguments], env=environ, check=False).returncode  # noqa: S603
+    with subprocess.Popen([*program, *arguments], env=environ) as server:  # noqa: S603
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            # The server ends its kernels when it is asked to, and leaves them when it is killed.
+            server.terminate()
+            server.wait()
+            raise
 
 
 def _lab(folder: Path) -> list[str]:

@@ -133,6 +133,7 @@ class Walk:
 
     def menu(self, *names: str) -> None:
         """Choose an entry of JupyterLab's menu."""
+        self.page.bring_to_front()
         self.page.get_by_role("menuitem", name=names[0], exact=True).click()
         for name in names[1:]:
             self.page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).click()
@@ -151,7 +152,9 @@ class Walk:
         time.sleep(0.3)
 
     def panel(self, step: str) -> Locator:
-        """Return a step's panel, scrolled into view."""
+        """Return a step's panel, scrolled into view, in the tab that is looked at."""
+        # NOTE: Chromium draws a tab in the background once a second, and a test waits for drawings.
+        self.page.bring_to_front()
         found = self.page.locator(f"#runbook-{step}")
         found.scroll_into_view_if_needed()
         return found

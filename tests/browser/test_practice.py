@@ -46,6 +46,7 @@ class Person:
     # --- habits ------------------------------------------------------------------------------
     def press(self, name: str) -> None:
         """Press the button, or the link that looks like one, of this name."""
+        self.page.bring_to_front()
         button = self.page.get_by_role("button", name=name, exact=True)
         link = self.page.get_by_role("link", name=name, exact=True)
         button.or_(link).first.click()
