@@ -1,0 +1,837 @@
+"""The walkthrough: what is asked for happens elsewhere, shows at once, and always ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+
+from runbook_lib.checks.context import CheckContext
+from runbook_lib.errors import JournalError, SettingsError, StateMismatchError
+from runbook_lib.notebook import walkthrough as module
+from runbook_lib.notebook.sealing import Sealed
+from runbook_lib.notebook.walkthrough import Walkthrough
+from runbook_lib.procedure import Attestation, Finding, Outcome, Step
+from runbook_lib.run import Run
+from runbook_lib.settings import read_env_file
+from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.notebook.stage import (
+    DEADLINE,
+    HAND_STEP,
+    Screen,
+    app_step,
+    consent_step,
+    eventually,
+    make_run,
+    make_step,
+    settled,
+    stopped,
+    verified,
+    waiting_step,
+    waits,
+)
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
+TOKEN_PATH = "/v26.0/oauth/access_token"
+KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
+
+
+class Scene:
+    """A walkthrough whose every step is shown on a screen."""
+
+    def __init__(self, run: Run, **options: Any) -> None:
+        self.run = run
+        self.walkthrough = Walkthrough(run, run.procedure.sections[0], **options)
+        self.header, self.finish = Screen(), Screen()
+        self.screens = {step.id: Screen() for step in run.procedure.sections[0].steps}
+        for step_id, screen in self.screens.items():
+            self.walkthrough.add_panel(step_id, screen)
+        self.walkthrough.add_header(self.header)
+        self.walkthrough.add_finish(self.finish)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step."""
+        return self.run.step(step_id)
+
+    @property
+    def types(self) -> list[str]:
+        """Return the kinds of lines of the journal."""
+        return [entry.type for entry in self.run.journal.entries()]
+
+    @property
+    def written(self) -> str:
+        """Return the journal's text."""
+        path = self.run.journal.path
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+Make = Callable[..., Scene]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Return a maker of walkthroughs; none of their threads is left behind."""
+    monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
+    with ExitStack() as stack:
+
+        def make(*steps: Step, watch_seconds: float = 60.0, **more: Any) -> Scene:
+            made = Scene(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
+            stack.enter_context(stopped(made.walkthrough))
+            return made
+
+        yield make
+
+
+def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
+    """The kernel stays free: the panel is busy meanwhile, then says what came of it."""
+
+    released, threads = threading.Event(), []
+
+    def slow(context: CheckContext) -> Finding:
+        threads.append(threading.current_thread())
+        released.wait(DEADLINE)
+        return verified(context)
+
+    play = scene(app_step(slow))
+    screen = play.screens["app"]
+    play.walkthrough.perform(play.step("app"), {})
+
+    assert screen.view["busy_since"] > 0
+    assert (screen.view["finished"], screen.view["outcome"]) == (0, "not_run")
+    released.set()
+    view = settled(screen)
+    assert (view["finished"], view["outcome"]) == (1, "verified")
+    assert (view["message"], view["is_error"]) == ("Checked: verified.", False)
+    assert threads[0] is not threading.current_thread()
+    eventually(lambda: play.header.view["settled"] == 1)
+    eventually(lambda: play.finish.view["done"] == 1)
+
+
+def test_what_was_done_is_counted(scene: Make) -> None:
+    """Two equal answers are told apart."""
+
+    play = scene(app_step())
+    for number in (1, 2):
+        play.walkthrough.perform(play.step("app"), {})
+        view = settled(play.screens["app"], number)
+        assert (view["finished"], view["message"]) == (number, "Checked: verified.")
+
+
+def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
+    """While one step is slow, another is checked, and neither shows the other's message."""
+
+    released = threading.Event()
+
+    def slow(context: CheckContext) -> Finding:
+        released.wait(DEADLINE)
+        return verified(context)
+
+    play = scene(app_step(slow), waiting_step())
+    play.walkthrough.perform(play.step("app"), {})
+    play.walkthrough.perform(play.step("wait"), {})
+
+    assert settled(play.screens["wait"])["message"] == "Checked: waiting."
+    assert play.screens["app"].view["busy_since"] > 0
+    assert play.screens["app"].view["message"] == ""
+    released.set()
+    settled(play.screens["app"])
+
+
+def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the runbook knows of is told in its words, and the panel is idle again."""
+
+    play = scene(app_step())
+
+    def full(_: str) -> None:
+        raise JournalError("The disk is full.", next_step="Free space.")
+
+    monkeypatch.setattr(play.run, "perform", full)
+    play.walkthrough.perform(play.step("app"), {})
+
+    view = settled(play.screens["app"])
+    assert (view["message"], view["advice"]) == ("The disk is full.", "Free space.")
+    assert view["is_error"]
+
+
+def test_a_defect_is_told_without_its_details(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks, the panel is not busy for ever, and no value is quoted."""
+
+    play = scene(app_step())
+
+    def defective(_: str) -> None:
+        raise KeyError(APP_SECRET)
+
+    monkeypatch.setattr(play.run, "perform", defective)
+    play.walkthrough.perform(play.step("app"), {})
+
+    view = settled(play.screens["app"])
+    assert view["message"] == "The runbook itself broke (KeyError)."
+    assert view["advice"] == "Report it as a defect."
+    assert view["is_error"]
+    assert APP_SECRET not in json.dumps(play.screens["app"].views)
+
+
+def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
+    """While it is tried again nothing of the last failure stands there."""
+
+    play = scene(app_step())
+    step, screen = play.step("app"), play.screens["app"]
+    play.walkthrough.perform(step, {"app_id": "x"})
+    assert settled(screen)["is_error"]
+    before = len(screen.views)
+
+    play.walkthrough.perform(step, {})
+
+    view = settled(screen, 2)
+    assert (view["is_error"], view["advice"]) == (False, "")
+    assert (screen.views[before]["message"], screen.views[before]["is_error"]) == ("", False)
+
+
+def test_what_was_typed_is_remembered(scene: Make) -> None:
+    """Values are in the journal as what they are, empty fields left alone."""
+
+    play = scene(app_step())
+    given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
+    play.walkthrough.perform(play.step("app"), {**given, "app_secret": "", "unknown": "x"})
+    settled(play.screens["app"])
+
+    assert play.run.history.inputs == {
+        "app_id": APP_ID,
+        "permissions": ("public_profile", "ads_read"),
+        "install_connector": False,
+    }
+    shown = {each["name"]: each["value"] for each in play.screens["app"].view["inputs"]}
+    assert shown["app_id"] == APP_ID
+
+
+def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) -> None:
+    """A check can use it; no file and no view holds it, and what quotes it is masked."""
+
+    def quotes(context: CheckContext) -> Finding:
+        said = context.secrets["app_secret"].reveal()
+        return Finding(outcome=Outcome.FAILED, reason=f"It refused {said}.")
+
+    play = scene(app_step(quotes))
+    play.walkthrough.perform(play.step("app"), {"app_secret": f" {APP_SECRET}\n"})
+    view = settled(play.screens["app"])
+
+    assert view["reason"].startswith("It refused *")
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    secret = next(each for each in view["inputs"] if each["name"] == "app_secret")
+    assert (secret["value"], secret["rests"]) == ("", "this session")
+    assert APP_SECRET not in json.dumps(play.screens["app"].views)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if APP_SECRET.encode() in path.read_bytes()]
+
+
+def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
+    """What is wrong is said in words; the text is not, and nothing was checked."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"app_secret": "halfasecret"})
+    view = settled(play.screens["app"])
+
+    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    assert (view["advice"], view["is_error"]) == ("Correct it and check again.", True)
+    assert "halfasecret" not in json.dumps(play.screens["app"].views)
+    assert "app_secret" not in play.run.settings.secrets
+    assert play.types == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("app_id", "x", "an App ID is a number"),
+        ("app_secret", "halfasecret", "an App Secret has 32 characters"),
+        ("app_id", APP_ID, ""),
+        ("app_id", "  ", ""),
+    ],
+)
+def test_a_field_is_judged_while_it_is_typed(scene: Make, name: str, text: str, said: str) -> None:
+    """What is wrong with a text is said without taking it over; an empty field is not wrong."""
+
+    play = scene(app_step())
+    problem = play.walkthrough.problem(play.step("app"), name, text)
+
+    assert problem.startswith(said)
+    assert bool(problem) is bool(said)
+    assert "halfasecret" not in problem
+    assert play.types == []
+
+
+def test_a_persons_word_is_written(scene: Make) -> None:
+    """Who, what they saw and added; the name stays filled in."""
+
+    play = scene(make_step("a"))
+    words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen ", "waiting": True}
+    play.walkthrough.attest(play.step("a"), words, [])
+    view = settled(play.screens["a"])
+
+    assert (view["message"], view["outcome"]) == ("Written down.", "waiting")
+    assert play.run.history.attestations["a"] == Attestation(
+        step="a",
+        by="Operator",
+        at="2026-11-24T12:00:00.000Z",
+        note="Seen.",
+        waiting=True,
+        seen="new screen",
+        origin="walkthrough",
+    )
+    eventually(lambda: play.header.view["operator"] == "Operator")
+
+
+def test_a_screenshot_lies_under_its_digest(scene: Make) -> None:
+    """The file is beside the journal, and the journal names it."""
+
+    play = scene(make_step("a"))
+    file = {"name": "screen.png", "media_type": "image/png", "content": PNG}
+    play.walkthrough.attest(play.step("a"), {"by": "Operator"}, [file])
+    settled(play.screens["a"])
+
+    digest = hashlib.sha256(PNG).hexdigest()
+    kept = play.run.journal.path.parent / "attachments" / f"{digest}.png"
+    assert kept.read_bytes() == PNG
+    (attachment,) = play.run.history.attestations["a"].attachments
+    assert (attachment.name, attachment.sha256) == ("screen.png", digest)
+    assert "[screen.png]" in play.screens["a"].view["history"][0]["what"]
+
+
+def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
+    """Nothing is attested with a file that is not what it claims to be."""
+
+    play = scene(make_step("a"))
+    file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
+    play.walkthrough.attest(play.step("a"), {"by": "Operator"}, [file])
+
+    assert "x.png is no picture" in settled(play.screens["a"])["message"]
+    assert play.types == []
+
+
+@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x", "reason": "x"}])
+@pytest.mark.parametrize("said", ["attest", "skip"])
+def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: str) -> None:
+    """The record says who said so, or nothing is written."""
+
+    play = scene(make_step("a"))
+    if said == "attest":
+        play.walkthrough.attest(play.step("a"), words, [])
+    else:
+        play.walkthrough.skip(play.step("a"), words)
+    view = settled(play.screens["a"])
+
+    assert view["message"].startswith("Write your name")
+    assert view["is_error"]
+    assert play.types == []
+
+
+def test_leaving_a_step_out_needs_a_reason(scene: Make) -> None:
+    """Without one nothing is written; with one it is, and the step is settled."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": " "})
+    assert settled(play.screens["a"])["message"] == "Say why this step is left out."
+    assert play.types == []
+
+    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": "No leads."})
+    view = settled(play.screens["a"], 2)
+    assert (view["outcome"], view["reason"]) == ("skipped", "Operator: No leads.")
+    assert play.run.history.skips["a"].origin == "walkthrough"
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return what is stored."""
+        return self.stored.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Store."""
+        self.stored[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Forget; as real keyrings do, raise where there is nothing."""
+        if self.stored.pop((service, username), None) is None:
+            raise keyring.errors.PasswordDeleteError("not found")
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryKeyring]:
+    before = keyring.get_keyring()
+    backend = MemoryKeyring()
+    keyring.set_keyring(backend)
+    yield backend
+    keyring.set_keyring(before)
+
+
+def rests(view: dict[str, Any]) -> str:
+    return next(str(each["rests"]) for each in view["inputs"] if each["name"] == "app_secret")
+
+
+def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -> None:
+    """The file is the owner's alone, the journal does not hold it, the panel says where it is."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", ".env")
+    view = settled(play.screens["app"])
+
+    assert view["message"] == "App Secret is remembered in the .env."
+    assert rests(view) == ".env"
+    path = play.run.env_file
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_env_file(path) == {"RUNBOOK_APP_SECRET": APP_SECRET}
+    assert APP_SECRET not in play.written + json.dumps(play.screens["app"].views)
+    assert memory.stored == {}
+
+
+def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
+    """The journal holds where it lies, and no file what it is."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring")
+    view = settled(play.screens["app"])
+
+    assert rests(view) == "keyring"
+    assert list(memory.stored.values()) == [APP_SECRET]
+    assert not play.run.env_file.exists()
+    assert play.run.history.credentials["app_secret"].startswith("keyring:")
+    assert APP_SECRET not in play.written
+
+
+def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring) -> None:
+    """Session, keyring and .env: one word forgets it in all of them."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    for number, where in enumerate(("keyring", ".env", "forget"), 1):
+        play.walkthrough.keep(play.step("app"), "app_secret", where)
+        view = settled(play.screens["app"], number)
+
+    assert view["message"] == "App Secret is forgotten."
+    assert rests(view) == ""
+    assert memory.stored == {}
+    assert APP_SECRET not in play.run.env_file.read_text(encoding="utf-8")
+    assert play.run.history.credentials == {}
+    assert "app_secret" not in play.run.settings.secrets
+
+
+@pytest.mark.parametrize("name", ["app_id", "user_access_token", "nonsense"])
+def test_only_a_credential_of_the_step_is_kept(scene: Make, name: str) -> None:
+    """A value is not put where credentials lie, nor another step's credential."""
+
+    play = scene(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
+
+    with pytest.raises(SettingsError, match="no credential called"):
+        play.walkthrough.keep(play.step("app"), name, ".env")
+
+    assert not play.run.env_file.exists()
+
+
+def test_an_unknown_place_keeps_nothing(scene: Make) -> None:
+    """Whatever a message asks for, a credential goes to the keyring, to .env, or nowhere."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere")
+
+    assert settled(play.screens["app"])["is_error"]
+    assert play.types == []
+
+
+def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
+    """The clipboard gets it from the step that carries it over, and from no other."""
+
+    play = scene(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
+
+    assert play.walkthrough.hand_over(HAND_STEP) == APP_SECRET
+    assert play.walkthrough.hand_over(play.step("app")) == ""
+    assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
+
+
+def test_an_unknown_credential_is_not_handed_over(scene: Make) -> None:
+    """There is nothing to carry before it was given."""
+
+    assert scene(HAND_STEP).walkthrough.hand_over(HAND_STEP) == ""
+
+
+def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
+    """The new panel is drawn at once; the old one is left as it was."""
+
+    play = scene(app_step())
+    again, before = Screen(), len(play.screens["app"].views)
+    play.walkthrough.add_panel("app", again)
+    assert again.view["id"] == "app"
+
+    play.walkthrough.perform(play.step("app"), {})
+    settled(again)
+
+    assert len(play.screens["app"].views) == before
+
+
+def test_another_process_shows(scene: Make, tmp_path: Path) -> None:
+    """What is done in another notebook is seen here, without anybody asking."""
+
+    play = scene(app_step(), elsewhere=(make_step("b", verified),))
+    play.walkthrough.start()
+
+    with_other = make_run(tmp_path, app_step(), elsewhere=(make_step("b", verified),))
+    with_other.perform("app")
+    with_other.perform("b")
+    with_other.close()
+
+    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+    eventually(lambda: play.header.view["settled"] == 2)
+    assert play.screens["app"].view["finished"] == 0
+
+
+def test_what_waits_is_looked_at_without_writing(scene: Make) -> None:
+    """A review of days does not fill the journal."""
+
+    looks = []
+
+    def still(context: CheckContext) -> Finding:
+        looks.append(context)
+        return waits(context)
+
+    play = scene(waiting_step(still), watch_seconds=0.01)
+    play.run.perform("wait")
+    before = play.types
+    play.walkthrough.start()
+    eventually(lambda: len(looks) >= 5)
+
+    assert play.types == before
+    assert play.screens["wait"].view["finished"] == 0
+    assert play.screens["wait"].view["is_watched"]
+
+
+def test_what_has_changed_is_checked_and_written(scene: Make) -> None:
+    """Once the world has acted the step is checked for good, and shows it."""
+
+    is_live = threading.Event()
+
+    def review(context: CheckContext) -> Finding:
+        return (verified if is_live.is_set() else waits)(context)
+
+    play = scene(waiting_step(review), watch_seconds=0.01)
+    play.run.perform("wait")
+    play.walkthrough.start()
+    eventually(lambda: play.screens["wait"].view["outcome"] == "waiting")
+    is_live.set()
+
+    view = settled(play.screens["wait"])
+    assert view["outcome"] == "verified"
+    assert play.types == ["step.started", "step.checked"] * 2
+
+
+def test_only_this_notebooks_waiting_steps_are_watched(scene: Make) -> None:
+    """Neither what is open, nor what no cell shows, nor what no check can see."""
+
+    looked = []
+
+    def looks(context: CheckContext) -> Finding:
+        looked.append("open")
+        return verified(context)
+
+    def elsewhere(context: CheckContext) -> Finding:
+        looked.append("elsewhere")
+        return waits(context)
+
+    ticks = []
+
+    def here(context: CheckContext) -> Finding:
+        ticks.append(context)
+        return waits(context)
+
+    play = scene(
+        app_step(looks),
+        waiting_step(here),
+        make_step("word"),
+        elsewhere=(make_step("other", elsewhere),),
+        watch_seconds=0.01,
+    )
+    play.run.perform("other")
+    play.run.perform("wait")
+    play.run.attest(
+        [Attestation(step="word", by="Operator", at="2026-11-24T09:00:00Z", waiting=True)]
+    )
+    looked.clear()
+    play.walkthrough.start()
+    eventually(lambda: len(ticks) >= 5)
+
+    assert looked == []
+
+
+def test_a_busy_step_is_not_looked_at(scene: Make) -> None:
+    """What a person has begun is not begun a second time."""
+
+    begun, released, calls = threading.Event(), threading.Event(), []
+
+    def review(context: CheckContext) -> Finding:
+        calls.append(threading.current_thread().name)
+        if len(calls) == 2:
+            begun.set()
+            released.wait(DEADLINE)
+        return waits(context)
+
+    play = scene(waiting_step(review), watch_seconds=0.0)
+    play.run.perform("wait")
+    play.walkthrough.perform(play.step("wait"), {})
+    begun.wait(DEADLINE)
+    views = len(play.header.views)
+    play.walkthrough._watch()
+
+    assert len(calls) == 2
+    assert len(play.header.views) == views
+    released.set()
+    settled(play.screens["wait"])
+
+
+# Consent
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+@pytest.fixture
+def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """Return a walkthrough that has asked for consent, towards a fake token endpoint."""
+    play = scene(consent_step(has_token), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    session = open_session(remote, play.run.redactor)
+    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    play.walkthrough.ask_consent(play.step("consent"))
+    settled(play.screens["consent"])
+    yield play
+    session.transport.close()
+
+
+def has_token(context: CheckContext) -> Finding:
+    """Tell whether a user's token is known."""
+    is_known = "user_access_token" in context.secrets
+    return Finding(outcome=Outcome.VERIFIED if is_known else Outcome.NOT_RUN, reason="So.")
+
+
+def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
+    """Return what the consent page is asked, as its address says."""
+    query = urlsplit(play.screens["consent"].view[name]).query
+    return {key: values[0] for key, values in parse_qs(query).items()}
+
+
+def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
+    play.walkthrough.answer_consent(play.step("consent"), url)
+    return settled(play.screens["consent"], finished)
+
+
+def test_consent_needs_app_id_and_secret(scene: Make) -> None:
+    """Before they are known the panel says where to give them, and opens nothing."""
+
+    play = scene(consent_step(), **KNOWN)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert view["message"] == "App ID and App Secret are not known yet."
+    assert view["is_error"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_two_ways_back_are_offered(consent: Scene) -> None:
+    """To a listener here, and to the Service Domain for pasting; each with its own state."""
+
+    here, there = dialog(consent), dialog(consent, "consent_paste_url")
+
+    assert here["redirect_uri"].startswith("http://localhost:")
+    assert there["redirect_uri"] == "https://acme-h.cyclr.com/connector/callback"
+    assert here["state"] != there["state"]
+    for asked in (here, there):
+        assert asked["client_id"] == APP_ID
+        scope = asked["scope"].split(",")
+        assert scope[:2] == ["public_profile", "leads_retrieval"]
+        assert "pages_show_list" in scope
+    assert APP_SECRET not in json.dumps(consent.screens["consent"].views)
+
+
+@pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
+def test_a_code_is_redeemed_once_and_its_token_used(
+    consent: Scene, remote: FakeRemote, name: str
+) -> None:
+    """By either way back: one request with the same redirect URI, then a check with the token."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent, name)
+    url = f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}#_=_"
+
+    view = answer(consent, url)
+
+    assert (view["message"], view["outcome"]) == ("Checked: verified.", "verified")
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert fields(remote.requests[0]) == {
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+        "redirect_uri": asked["redirect_uri"],
+        "code": "AQDcode-1",
+    }
+    assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
+    shown = json.dumps(consent.screens["consent"].views) + consent.written
+    assert USER_TOKEN not in shown
+    assert "AQDcode-1" not in shown
+
+    again = answer(consent, url, 3)
+    assert again["is_error"]
+    assert len(remote.requests) == 1
+    assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
+
+
+def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
+    """The listener takes the answer: nobody pastes anything."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    query = {"code": "AQDcode-1", "state": asked["state"]}
+    page = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"), params=query)
+
+    assert page.status_code == 200
+    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+
+
+def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
+    """A code that nobody here asked for is never redeemed (RFC 6749 §10.12)."""
+
+    view = answer(consent, "http://localhost:1/consent?code=AQDcode-1&state=forged")
+
+    assert "its state differs" in view["message"]
+    assert view["advice"] == StateMismatchError.next_step
+    assert remote.requests == []
+    assert view["consent_url"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("error=access_denied&error_reason=user_denied", "pressed Cancel"),
+        ("error=server_error&error_description=Broken", "Facebook refused: Broken."),
+        ("error_code=1349187&error_message=Not+Logged+In", "Facebook refused: Not Logged In."),
+        ("", "There is no code in this address"),
+    ],
+)
+def test_a_refusal_is_told(consent: Scene, remote: FakeRemote, query: str, said: str) -> None:
+    """Denied, failed, failed in Facebook's own way, or cut off: no code, no request, no token."""
+
+    asked = dialog(consent)
+    view = answer(consent, f"{asked['redirect_uri']}?{query}&state={asked['state']}")
+
+    assert said in view["message"]
+    assert view["is_error"]
+    assert remote.requests == []
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+@pytest.mark.parametrize(
+    "response", [says(BAD_CODE, 400), breaks(), says("<html>"), says({"token_type": "bearer"})]
+)
+def test_a_code_that_is_not_redeemed_gives_no_token(
+    consent: Scene, remote: FakeRemote, response: Any
+) -> None:
+    """Refused, no answer, no JSON, no token: told in words, and not sent a second time."""
+
+    remote.on(TOKEN_PATH, response)
+    asked = dialog(consent)
+    view = answer(consent, f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}")
+
+    assert view["is_error"]
+    assert view["message"]
+    assert "AQDcode-1" not in view["message"] + view["advice"]
+    assert len(remote.requests) == 1
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRemote) -> None:
+    """The same listener, another state: an old tab's answer does not count."""
+
+    old = dialog(consent)
+    consent.walkthrough.ask_consent(consent.step("consent"))
+    settled(consent.screens["consent"], 2)
+
+    assert dialog(consent)["redirect_uri"] == old["redirect_uri"]
+    view = answer(consent, f"{old['redirect_uri']}?code=AQDcode-1&state={old['state']}", 3)
+    assert "its state differs" in view["message"]
+    assert remote.requests == []
+
+
+# Sealing
+
+
+def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busy while the headless run is under way, then the outcome and where it lies."""
+
+    released = threading.Event()
+
+    def sealing(run: Run) -> Sealed:
+        released.wait(DEADLINE)
+        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    play.walkthrough.seal()
+    assert play.finish.view["busy_since"] > 0
+    released.set()
+
+    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    assert (view["message"], view["is_error"]) == ("The run is complete.", False)
+    assert view["bundle"] == "/evidence/acme/20261124-0a1b2c3d"
+    assert view["bundle_name"] == "20261124-0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (JournalError("No space."), "No space."),
+        (ValueError(APP_SECRET), "The runbook itself broke (ValueError)."),
+    ],
+)
+def test_a_run_that_was_not_sealed_says_why(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """The button comes back, whatever broke."""
+
+    def refuse(run: Run) -> Sealed:
+        raise error
+
+    monkeypatch.setattr(module, "seal_evidence", refuse)
+    play = scene(make_step("a"))
+    play.walkthrough.seal()
+
+    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    assert (view["message"], view["is_error"]) == (said, True)
+    assert view["bundle"] == ""
+
+
+def test_stopping_ends_what_was_begun(scene: Make) -> None:
+    """What is under way comes to its end, and no thread of the walkthrough is left."""
+
+    before = set(threading.enumerate())
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.start()
+    play.walkthrough.ask_consent(play.step("app"))
+    play.walkthrough.perform(play.step("app"), {})
+
+    play.walkthrough.stop()
+
+    assert play.screens["app"].view["busy_since"] == 0
+    eventually(lambda: set(threading.enumerate()) <= before)
