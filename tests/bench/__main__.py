@@ -1,5 +1,5 @@
 """
-`python -m tests.bench`: Graph reads a second on one core, and memory over 100,000 requests.
+`python -m tests.bench`: the sandbox's speed and memory, and a person's wait in JupyterLab.
 
 The sandbox runs in a process of its own, pinned to one core; the load comes
 from another one, where there is another one.
@@ -22,6 +22,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import walkthrough
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -203,6 +204,9 @@ def main() -> None:
         reached = "reached" if rate >= _TARGET else "MISSED"
         console.print(f"Aim: {_TARGET:,} Graph reads a second on one core: {reached}.")
         console.print(_measure_memory(process, given))
+    if cores:
+        os.sched_setaffinity(0, set(cores))
+    walkthrough.report(console)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.contract.npm import installed
 
-_FLAGS = (
+FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -24,6 +24,18 @@ _FLAGS = (
 _PATIENCE_MILLISECONDS = 10_000
 
 
+def chromium_program() -> str:
+    """Return the Chromium that stands on the PATH."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.fail(
+            "chromium is missing from the PATH. Install it (Debian: apt install chromium), or "
+            "leave these tests out with --ignore=tests/browser.",
+            pytrace=False,
+        )
+    return program
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """
@@ -32,15 +44,9 @@ def browser() -> Iterator[Browser]:
     It lives as long as this folder's tests, not as the session: while Playwright
     runs, its event loop is the main thread's, and no other test could start one.
     """
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.fail(
-            "chromium is missing from the PATH. Install it (Debian: apt install chromium), or "
-            "leave these tests out with --ignore=tests/browser.",
-            pytrace=False,
-        )
+    program = chromium_program()
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield chromium
         chromium.close()
 
