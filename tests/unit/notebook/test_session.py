@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
 from runbook_lib.history import RunOutcome
 from runbook_lib.journal import Journal
 from runbook_lib.notebook import open_run
+from runbook_lib.notebook import walkthrough as walkthrough_module
+from runbook_lib.notebook.panels import FinishPanel, HeaderPanel, StepPanel
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
-from runbook_lib.notebook.session import detected_mode
+from runbook_lib.notebook.session import InteractiveRun, detected_mode
+from runbook_lib.notebook.walkthrough import Walkthrough
 from runbook_lib.practice import practice
 from runbook_lib.procedure import Outcome
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Run
 from tests.unit.bodies import APP_SECRET
+from tests.unit.notebook.stage import eventually, stopped
 
 EMPTY = {
     **{item.name: "" for item in PROCEDURE.inputs if not item.secret},
@@ -38,16 +43,26 @@ Namespace = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close the connections of every run that a test opened; a kernel's end does it otherwise."""
+    """End every run and walkthrough that a test opened; a kernel's end does it otherwise."""
     runs: list[Run] = []
-    start = Run.start
+    walkthroughs: list[Walkthrough] = []
+    start, follow = Run.start, Walkthrough.start
+
+    def followed(walkthrough: Walkthrough) -> None:
+        walkthroughs.append(walkthrough)
+        follow(walkthrough)
 
     def noted(run: Run) -> None:
         runs.append(run)
         start(run)
 
     monkeypatch.setattr(Run, "start", noted)
+    monkeypatch.setattr(Walkthrough, "start", followed)
+    monkeypatch.setattr(walkthrough_module, "_FOLLOW_SECONDS", 0.01)
     yield
+    with ExitStack() as stack:
+        for walkthrough in walkthroughs:
+            stack.enter_context(stopped(walkthrough))
     for run in runs:
         run.close()
 
@@ -90,6 +105,20 @@ def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) ->
     assert detected_mode() == "headless"
     monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/01_partner_app.ipynb")
     assert detected_mode() == "interactive"
+
+
+@pytest.mark.parametrize(
+    ("software", "mode"),
+    [("voila/0.5.8", "interactive"), ("", "headless"), ("gunicorn/22", "headless")],
+)
+def test_a_notebook_by_voila_is_for_a_person(
+    monkeypatch: pytest.MonkeyPatch, software: str, mode: str
+) -> None:
+    """Voila names itself as a CGI server would; another server's name means nothing."""
+
+    monkeypatch.setenv("SERVER_SOFTWARE", software)
+
+    assert detected_mode() == mode
 
 
 @pytest.mark.parametrize(
@@ -282,3 +311,91 @@ def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]
 
     text = repr(outputs) + run.run.journal.path.read_text(encoding="utf-8")
     assert not [secret for secret in secrets if secret in text]
+
+
+@pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda section: section.id)
+def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace, section: Any) -> None:
+    """Header, each step, end: widgets of one walkthrough, over this notebook's steps."""
+
+    run = opened(namespace, section.id, mode="interactive")
+
+    assert isinstance(run, InteractiveRun)
+    header, finish = run.header(), run.finish()
+    assert isinstance(header, HeaderPanel)
+    assert isinstance(finish, FinishPanel)
+    assert header.view["section"] == section.title
+    assert header.view["sandbox"] is True
+    assert header.view["total"] == len(PROCEDURE.steps)
+    assert finish.view["total"] == len(section.steps)
+    for step in section.steps:
+        panel = run.step(step.id)
+        assert isinstance(panel, StepPanel)
+        assert (panel.view["id"], panel.view["title"]) == (step.id, step.title)
+
+
+def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) -> None:
+    """In JupyterLab a step is checked when a person says so, not when its cell runs."""
+
+    run = opened(namespace, mode="interactive")
+    for step in run.walkthrough.section.steps:
+        run.step(step.id)
+    run.finish()
+
+    assert types(folder) == ["run.started"]
+
+
+def test_an_unknown_step_has_no_panel(namespace: Namespace) -> None:
+    """A cell that was edited by hand says so in JupyterLab too."""
+
+    with pytest.raises(UnknownStepError):
+        opened(namespace, mode="interactive").step("fb-99-nothing")
+
+
+def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
+    """What a headless run has seen meanwhile shows in the open notebook."""
+
+    run = opened(namespace, mode="interactive")
+    panel = run.step("fb-13-app-id-and-secret")
+    assert panel.view["outcome"] == "not_run"
+
+    opened(namespace).step("fb-13-app-id-and-secret")
+
+    eventually(lambda: panel.view["outcome"] == "verified")
+
+
+def test_notebooks_of_one_walkthrough_share_its_run(namespace: Namespace, folder: Path) -> None:
+    """The second notebook joins what the first began; a restart of the kernel does too."""
+
+    runs = [
+        opened(namespace, section.id, mode="interactive").walkthrough.run
+        for section in PROCEDURE.sections
+    ]
+
+    assert len({run.run_id for run in runs}) == 1
+    assert types(folder) == ["run.started"]
+
+
+def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
+    """No state that may be saved with a notebook has a credential of the settings file in it."""
+
+    run = opened(namespace, "01_partner_app", mode="interactive")
+    secrets = [secret.reveal() for secret in run.walkthrough.run.settings.secrets.values()]
+    assert len(secrets) == 3
+    panels = [run.step(step.id) for step in run.walkthrough.section.steps]
+
+    states = repr([each.get_state() for each in [*panels, run.header(), run.finish()]])
+
+    assert not [secret for secret in secrets if secret in states]
+
+
+def test_parameters_of_the_run_come_from_the_environment_too(
+    namespace: Namespace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `runbook lab` was told reaches the kernels; a notebook's own parameter goes first."""
+
+    monkeypatch.setenv("RUNBOOK_TENANT", "other")
+    monkeypatch.setenv("RUNBOOK_EVIDENCE", str(folder / "elsewhere"))
+
+    assert opened(namespace, tenant="").run.tenant == "other"
+    assert opened(namespace).run.tenant == "acme"
+    assert (folder / "elsewhere" / "other" / "journal.jsonl").is_file()
