@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -56,11 +56,13 @@ class KeyringStore:
             keyring.delete_password(_service(tenant), item.name)
 
 
-@dataclass(frozen=True, slots=True)
 class EnvFileStore:
     """The settings file at `path`, made with mode 0600 where it is new."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen = (-1, -1)
+        self._given: frozenset[str] = frozenset()
 
     def remember(self, tenant: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
         """Write the variable; the file is found again by itself, so no reference is needed."""
@@ -79,8 +81,15 @@ class EnvFileStore:
             dotenv.unset_key(self.path, item.variable)
 
     def holds(self, item: Input) -> bool:
-        """Tell whether the file has a value for `item`."""
-        return self.path.is_file() and bool(dotenv.dotenv_values(self.path).get(item.variable))
+        """Tell whether the file has a value for `item`; it is read again once it has changed."""
+        if not self.path.is_file():
+            return False
+        state = self.path.stat()
+        if self._seen != (state.st_mtime_ns, state.st_size):
+            self._seen = (state.st_mtime_ns, state.st_size)
+            values = dotenv.dotenv_values(self.path, interpolate=False)
+            self._given = frozenset(name for name, value in values.items() if value)
+        return item.variable in self._given
 
 
 def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]) -> Settings:

@@ -16,7 +16,6 @@ from typing import Any
 
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.history import History
-from runbook_lib.notebook import lean_imports  # noqa: F401  (before anything of Jupyter)
 from runbook_lib.notebook.builder import stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor

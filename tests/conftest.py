@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.notebook import lean_imports  # noqa: F401  (as the product does, before Jupyter)
-
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 

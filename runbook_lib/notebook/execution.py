@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.notebook import lean_imports  # noqa: F401  (before papermill)
-
 __all__ = ["execute_notebook"]
 
 _TICK_SECONDS = 0.05

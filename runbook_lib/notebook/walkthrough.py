@@ -60,9 +60,10 @@ class Walkthrough:
         self.section = section
         self.operator = ""
         self._watch_seconds = watch_seconds
+        self._env_file = EnvFileStore(run.env_file)
         self._stores: dict[str, CredentialStore] = {
             "keyring": KeyringStore(),
-            ".env": EnvFileStore(run.env_file),
+            ".env": self._env_file,
         }
         self._panels: dict[str, Shows] = {}
         self._header: Shows | None = None
@@ -362,7 +363,6 @@ class Walkthrough:
     def _credentials(self) -> dict[str, str]:
         """Return the known credentials, each with where it rests."""
         remembered = self.run.history.credentials
-        env_file = EnvFileStore(self.run.env_file)
         known = [
             item for item in self.run.procedure.inputs if item.name in self.run.settings.secrets
         ]
@@ -370,7 +370,7 @@ class Walkthrough:
             item.name: "keyring"
             if item.name in remembered
             else ".env"
-            if env_file.holds(item)
+            if self._env_file.holds(item)
             else "this session"
             for item in known
         }
