@@ -241,6 +241,12 @@ class Run:
         if self.history.inputs.get(name) != value:
             self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
 
+    def give(self, name: str, value: Value) -> None:
+        """Use a value that a person typed, here and now and, from the journal, later too."""
+        self.remember(name, value)
+        values = {**self.settings.values, name: value}
+        self.settings = replace(self.settings, values=values)
+
     def take_secret(self, item: Input, text: str) -> None:
         """
         Use `text` as the credential `item` from now on, in memory only.

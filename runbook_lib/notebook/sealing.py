@@ -38,6 +38,8 @@ def seal_evidence(run: Run) -> Sealed:
     """
     folder = run.journal.path.parent
     given = [f"{name}={_text(value)}" for name, value in run.settings.values.items()]
+    # NOTE: a command line is seen by others; what holds a credential comes from the settings file.
+    given = [text for text in given if not run.redactor.holds_secret(text)]
     command = [
         *(sys.executable, "-m", "runbook_lib", "run", "--json"),
         *("--tenant", run.tenant, "--evidence", str(folder.parent.absolute())),
@@ -49,11 +51,12 @@ def seal_evidence(run: Run) -> Sealed:
         if item.name in run.settings.secrets:
             environ[item.variable] = run.settings.secrets[item.name].reveal()
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
-    if not done.stdout:
+    try:
+        record = json.loads(done.stdout)
+        bundle = next(folder.glob(f"*-{record['run_id']}"))
+    except (ValueError, StopIteration):
         msg = run.redactor.redact(done.stderr.strip()) or "The headless run ended without a word."
-        raise JournalError(msg)
-    record = json.loads(done.stdout)
-    bundle = next(folder.glob(f"*-{record['run_id']}"))
+        raise JournalError(msg) from None
     return Sealed(record["outcome"], bundle.absolute())
 
 

@@ -42,9 +42,11 @@ class Moment:
     """
     What a panel knows beside the journal: is it at work, since when (epoch), what to tell.
 
-    `finished` counts what it has done, so that two equal answers are told apart.
+    `busy` counts what is under way, `finished` what is done, so that two equal
+    answers are told apart.
     """
 
+    busy: int = 0
     busy_since: float = 0.0
     finished: int = 0
     message: str = ""

@@ -12,22 +12,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from runbook_lib.attachments import store_attachment
-from runbook_lib.checks.review import with_dependencies
-from runbook_lib.checks.service_domain import redirect_uri
 from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore
 from runbook_lib.errors import RunbookError, SettingsError
 from runbook_lib.history import RunState
 from runbook_lib.journal import timestamp
+from runbook_lib.notebook.consenting import Consent
 from runbook_lib.notebook.sealing import seal_evidence
 from runbook_lib.notebook.views import Moment, finish_view, header_view, step_view
 from runbook_lib.procedure import Attestation, Input, Outcome, Section, Skip, Step
-from runbook_lib.remote.consent import PendingAuthorization, RedirectListener, read_redirect
-from runbook_lib.remote.graph import Graph
-from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.run import Run
 from runbook_lib.settings import typed
 
@@ -37,6 +33,8 @@ _FOLLOW_SECONDS = 0.5
 # App Review takes days; asking once a minute costs Facebook nothing and the person no wait.
 _WATCH_SECONDS = 60.0
 _ORIGIN = "walkthrough"
+# Nothing new: still waiting, or a look that could not tell (no network, say).
+_CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
 
 class Shows(Protocol):
@@ -71,8 +69,10 @@ class Walkthrough:
         self._sealing = Moment()
         self._bundle = ""
         self._moments: dict[str, Moment] = {}
-        self._consents: dict[str, PendingAuthorization] = {}
-        self._listener: RedirectListener | None = None
+        self._consent = Consent(run, self._on_redirect)
+        self._consent_step: Step | None = None
+        self._views: dict[str, dict[str, Any]] = {}
+        self._changing = threading.Lock()
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._drawing = threading.Lock()
         self._stopped = threading.Event()
@@ -86,8 +86,7 @@ class Walkthrough:
         """Stop following; what is under way comes to its end."""
         self._stopped.set()
         self._workers.shutdown()
-        if self._listener is not None:
-            self._listener.close()
+        self._consent.close()
         self.run.close()
 
     def add_header(self, header: Shows) -> None:
@@ -106,24 +105,43 @@ class Walkthrough:
         self.draw()
 
     def draw(self, *only: str) -> None:
-        """Show everything, or `only` these steps, as the journal has it now."""
+        """
+        Show everything, or `only` these steps, as the journal has it now.
+
+        Where the journal cannot be read, panels show what they showed before,
+        and why that is all.
+        """
         with self._drawing:
-            state, history = self.run.state, self.run.history
-            values, credentials = self.run.values, self._credentials()
-            for step_id in only or tuple(self._panels):
-                self._panels[step_id].show(
-                    step_view(
-                        state.steps[step_id],
-                        values=values,
-                        credentials=credentials,
-                        history=history.entries,
-                        moment=self._moments.get(step_id, Moment()),
-                    )
+            try:
+                self._draw(only)
+            except RunbookError as error:
+                self._draw_again(str(error), error.diagnostics())
+            except Exception as error:  # noqa: BLE001  (a panel must say so, not stand still)
+                self._draw_again(f"The runbook broke ({type(error).__name__}).", "Run again.")
+
+    def _draw(self, only: tuple[str, ...]) -> None:
+        state, history = self.run.state, self.run.history
+        values, credentials = self.run.values, self._credentials()
+        for step_id in only or tuple(self._panels):
+            if step_id in self._panels:
+                view = step_view(
+                    state.steps[step_id],
+                    values=values,
+                    credentials=credentials,
+                    history=history.entries,
+                    moment=self._moment(step_id),
                 )
-            if self._header is not None and not only:
-                self._header.show(self._header_view(state))
-            if self._finish_panel is not None and not only:
-                self._finish_panel.show(self._finish_view(state))
+                self._views[step_id] = self.run.redactor.redact_document(view)
+                self._panels[step_id].show(self._views[step_id])
+        if self._header is not None and not only:
+            self._header.show(self._header_view(state))
+        if self._finish_panel is not None and not only:
+            self._finish_panel.show(self._finish_view(state))
+
+    def _draw_again(self, message: str, advice: str) -> None:
+        for step_id, view in self._views.items():
+            told = replace(self._moment(step_id), message=message, advice=advice, is_error=True)
+            self._panels[step_id].show({**view, **asdict(told)})
 
     def perform(self, step: Step, given: dict[str, Any]) -> None:
         """Take the inputs over and check the step, off this thread."""
@@ -219,18 +237,11 @@ class Walkthrough:
 
     def ask_consent(self, step: Step) -> None:
         """Prepare the consent page and listen for its answer."""
+        self._consent_step = step
 
         def prepare() -> str:
-            values = self.run.values
-            if not values.get("app_id") or "app_secret" not in self.run.settings.secrets:
-                msg = "App ID and App Secret are not known yet."
-                raise SettingsError(msg, next_step="Give them in step 13 of the first notebook.")
-            if self._listener is None:
-                self._listener = RedirectListener(lambda url: self.answer_consent(step, url))
-            here = self._pending(self._listener.redirect_uri)
-            there = self._pending(redirect_uri(str(values.get("service_domain", ""))))
-            self._consents = {pending.state: pending for pending in (here, there)}
-            self._update(step, consent_url=here.url, consent_paste_url=there.url)
+            url, paste_url = self._consent.ask()
+            self._update(step, consent_url=url, consent_paste_url=paste_url)
             return "Open the consent page. Its answer comes back here by itself."
 
         self._begin(step, prepare)
@@ -239,40 +250,17 @@ class Walkthrough:
         """Take the redirect that came, or was pasted; redeem its code; check with the token."""
 
         def redeem() -> str:
-            pending, code = read_redirect(self._consents, url)
-            self._consents = {}
-            self.run.redactor.learn(code)
-            self._redeem(step, pending, code.reveal())
+            request, code = self._consent.accept(url)
             self._update(step, consent_url="", consent_paste_url="")
+            token = self._consent.redeem(request, code)
+            self.run.take_secret(_credential(step, "user_access_token"), token.reveal())
             return self._check(step, {})
 
         self._begin(step, redeem)
 
-    def _pending(self, uri: str) -> PendingAuthorization:
-        values = self.run.values
-        permissions = values["permissions"]
-        return PendingAuthorization(
-            dialog_url=str(values["dialog_url"]),
-            client_id=str(values["app_id"]),
-            redirect_uri=uri,
-            scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
-        )
-
-    def _redeem(self, step: Step, pending: PendingAuthorization, code: str) -> None:
-        values = self.run.values
-        session = self.run.open_session()
-        graph = Graph(
-            session, base_url=str(values["graph_url"]), version=str(values["graph_version"])
-        )
-        token = request_token_by_code(
-            session,
-            graph.token_endpoint,
-            client_id=pending.client_id,
-            client_secret=self.run.settings.secrets["app_secret"],
-            redirect_uri=pending.redirect_uri,
-            code=code,
-        )
-        self.run.take_secret(_credential(step, "user_access_token"), token.value.reveal())
+    def _on_redirect(self, url: str) -> None:
+        if self._consent_step is not None:
+            self.answer_consent(self._consent_step, url)
 
     def _check(self, step: Step, given: dict[str, Any]) -> str:
         self._take(step, given)
@@ -292,7 +280,7 @@ class Walkthrough:
                     msg = f"{item.label}: {error}."
                     raise SettingsError(msg, next_step="Correct it and check again.") from None
             else:
-                self.run.remember(item.name, typed(item, value))
+                self.run.give(item.name, typed(item, value))
 
     def _named(self, words: dict[str, Any]) -> str:
         by = str(words.get("by", "")).strip()
@@ -304,7 +292,17 @@ class Walkthrough:
 
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it works, and what came of it."""
-        self._update(step, busy_since=time.time(), message="", advice="", is_error=False)
+        with self._changing:
+            before = self._moment(step.id)
+            self._moments[step.id] = replace(
+                before,
+                busy=before.busy + 1,
+                busy_since=before.busy_since or time.time(),
+                message="",
+                advice="",
+                is_error=False,
+            )
+        self.draw(step.id)
         self._workers.submit(self._finish, step, action)
 
     def _finish(self, step: Step, action: Callable[[], str]) -> None:
@@ -315,19 +313,25 @@ class Walkthrough:
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
             said = f"The runbook itself broke ({type(error).__name__})."
             advice, is_error = "Report it as a defect.", True
-        before = self._moments.get(step.id, Moment())
-        self._moments[step.id] = replace(
-            before,
-            busy_since=0.0,
-            finished=before.finished + 1,
-            message=said,
-            advice=advice,
-            is_error=is_error,
-        )
+        with self._changing:
+            before = self._moment(step.id)
+            self._moments[step.id] = replace(
+                before,
+                busy=before.busy - 1,
+                busy_since=before.busy_since if before.busy > 1 else 0.0,
+                finished=before.finished + 1,
+                message=said,
+                advice=advice,
+                is_error=is_error,
+            )
         self.draw()
 
+    def _moment(self, step_id: str) -> Moment:
+        return self._moments.get(step_id, Moment())
+
     def _update(self, step: Step, **changes: Any) -> None:
-        self._moments[step.id] = replace(self._moments.get(step.id, Moment()), **changes)
+        with self._changing:
+            self._moments[step.id] = replace(self._moment(step.id), **changes)
         self.draw(step.id)
 
     def _follow(self) -> None:
@@ -336,29 +340,22 @@ class Walkthrough:
             try:
                 lines = len(self.run.journal.entries())
                 if lines != seen:
-                    seen = lines
                     self.draw()
+                    seen = lines
                 if time.monotonic() - watched_at >= self._watch_seconds:
                     watched_at = time.monotonic()
                     self._watch()
-            except RunbookError as error:
-                self._tell_all(error)
+            except Exception:  # noqa: BLE001  (drawing says what is wrong; following goes on)
+                self.draw()
 
     def _watch(self) -> None:
         """Look again at each step of this notebook that waits; write only what has changed."""
         for step_id, state in self.run.state.steps.items():
-            is_idle = not self._moments.get(step_id, Moment()).busy_since
-            is_waiting = state.conclusion.outcome is Outcome.WAITING
-            if step_id in self._panels and is_idle and is_waiting and state.step.checks:
+            is_waiting = state.conclusion.outcome is Outcome.WAITING and state.step.checks
+            if step_id in self._panels and is_waiting and not self._moment(step_id).busy:
                 seen = self.run.look(step_id)
-                if seen is not None and seen.outcome is not Outcome.WAITING:
+                if seen is not None and seen.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
-
-    def _tell_all(self, error: RunbookError) -> None:
-        for step_id, panel_moment in list(self._moments.items()):
-            self._moments[step_id] = replace(
-                panel_moment, message=str(error), advice=error.diagnostics(), is_error=True
-            )
 
     def _credentials(self) -> dict[str, str]:
         """Return the known credentials, each with where it rests."""

@@ -195,11 +195,7 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
         return all(app.login_settings[name] for name in ("client_oauth", "web_oauth"))
     try:
         parts = urlsplit(redirect_uri)
-        return (
-            app.mode is AppMode.DEVELOPMENT
-            and parts.scheme == "http"
-            and parts.hostname == "localhost"
-        )
+        return app.takes_localhost(parts.scheme, parts.hostname or "")
     except ValueError:
         return False
 

@@ -147,6 +147,10 @@ class App:
     version: str = "v26.0"
     meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
 
+    def takes_localhost(self, scheme: str, host: str) -> bool:
+        """Tell whether a redirect there needs no registration: in development mode it does not."""
+        return (self.mode, scheme, host) == (AppMode.DEVELOPMENT, "http", "localhost")
+
 
 @dataclass
 class Person:

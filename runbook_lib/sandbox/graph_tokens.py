@@ -145,6 +145,7 @@ def _redeem(world: World, app: App, params: Mapping[str, str]) -> dict[str, obje
 
 
 @inferred("graph §5", "the token endpoint checks redirect_uri by its domain, not by its path")
+@inferred("graph §9", "where the dialog allows http://localhost, the token endpoint does too")
 def _check_redirect_uri(app: App, redirect_uri: str) -> None:
     try:
         parts = urlsplit(redirect_uri)
@@ -153,6 +154,8 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         raise GraphError(oauth_refusals.RELATIVE_REDIRECT_URI) from None
     if not parts.scheme or not host:
         raise GraphError(oauth_refusals.RELATIVE_REDIRECT_URI)
+    if app.takes_localhost(parts.scheme, host):
+        return
     known = {*app.app_domains, *(urlsplit(one).hostname or "" for one in app.redirect_uris)}
     if not any(domain and (host == domain or host.endswith(f".{domain}")) for domain in known):
         raise GraphError(oauth_refusals.FOREIGN_REDIRECT_URI)

@@ -120,6 +120,7 @@ class Walk:
         )
         # NOTE: JupyterLab drops what is run before its connection to a new kernel stands.
         for _ in range(_TRIES):
+            self.answer_dialog()
             self.menu("Run", "Run All Cells")
             with contextlib.suppress(PatienceError):
                 self.page.wait_for_selector(".rb-header", state="attached", timeout=15_000)
@@ -130,6 +131,13 @@ class Walk:
         """Wait until every panel of the notebook can be used."""
         expect(self.page.locator("#runbook-finish")).to_be_attached(timeout=_PATIENCE)
         expect(self.page.locator(".rb-header")).to_be_attached(timeout=_PATIENCE)
+
+    def answer_dialog(self) -> None:
+        """Say yes to what JupyterLab asks on a slow machine (which kernel, say); show what it was."""
+        dialog = self.page.locator(".jp-Dialog")
+        if dialog.count():
+            print("JupyterLab asks:", dialog.first.inner_text())  # noqa: T201  (pytest shows it)
+            dialog.first.locator(".jp-mod-accept").click()
 
     def menu(self, *names: str) -> None:
         """Choose an entry of JupyterLab's menu."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from runbook_lib.sandbox.facebook_world import AppMode
 from runbook_lib.sandbox.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.jupyter import TENANT, Lab, Walk, free_port
@@ -88,6 +89,53 @@ def test_each_failure_is_explained_where_it_shows(lab: Lab, page: Page, tmp_path
                 walk.check(step)
             walk.reads(steps[-1], words)
             page.evaluate("window.onbeforeunload = null")
+
+
+def _sign_in(walk: Walk, sandbox: Any) -> Page:
+    """Open the consent page from the panel, and log in there where that is asked."""
+    panel = walk.panel("test-04-user-token")
+    with walk.work("test-04-user-token"):
+        panel.get_by_role("button", name="Sign in with Facebook").click()
+    with walk.page.context.expect_page() as opened:
+        panel.locator("a[data-consent]").click()
+    dialog: Page = opened.value
+    email = dialog.get_by_label("Email address")
+    if email.is_visible():
+        email.fill(sandbox.description["login_email"])
+        dialog.get_by_label("Password").fill(sandbox.description["login_password"])
+        dialog.get_by_role("button", name="Log in").click()
+    return dialog
+
+
+def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page) -> None:
+    """The redirect arrives on loopback: refused, granted in part, or granted, it is explained."""
+
+    app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
+    app.mode = AppMode.DEVELOPMENT
+    walk = Walk(page, lab)
+    walk.open("03_connection_test")
+    step = walk.panel("test-04-user-token")
+
+    dialog = _sign_in(walk, sandbox)
+    with walk.work("test-04-user-token"):
+        dialog.get_by_role("button", name="Cancel").click()
+    walk.reads("test-04-user-token", "pressed Cancel")
+    dialog.close()
+
+    dialog = _sign_in(walk, sandbox)
+    with walk.work("test-04-user-token"):
+        dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
+        dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
+    expect(step).to_have_attribute("data-outcome", "failed")
+    walk.reads("test-04-user-token", "lacks leads_retrieval")
+    dialog.close()
+
+    dialog = _sign_in(walk, sandbox)
+    with walk.work("test-04-user-token"):
+        dialog.get_by_role("button", name="Continue").click()
+    expect(step).to_have_attribute("data-outcome", "verified")
+    assert walk.check("test-05-marketing-data") == "verified"
 
 
 def test_several_people_see_each_other(lab: Lab, page: Page) -> None:

@@ -18,11 +18,12 @@ import keyring.errors
 import pytest
 
 from runbook_lib.checks.context import CheckContext
-from runbook_lib.errors import JournalError, SettingsError, StateMismatchError
+from runbook_lib.credentials import EnvFileStore
+from runbook_lib.errors import JournalError, SettingsError, StateMismatchError, UnreachableError
 from runbook_lib.notebook import walkthrough as module
 from runbook_lib.notebook.sealing import Sealed
 from runbook_lib.notebook.walkthrough import Walkthrough
-from runbook_lib.procedure import Attestation, Finding, Outcome, Step
+from runbook_lib.procedure import Attestation, Finding, Input, Outcome, Step
 from runbook_lib.run import Run
 from runbook_lib.settings import read_env_file
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
@@ -835,3 +836,158 @@ def test_stopping_ends_what_was_begun(scene: Make) -> None:
 
     assert play.screens["app"].view["busy_since"] == 0
     eventually(lambda: set(threading.enumerate()) <= before)
+
+
+def damage(play: Scene) -> None:
+    """Append what is no journal line."""
+    with play.run.journal.path.open("ab") as file:
+        file.write(b"garbage\n")
+
+
+def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
+    """A look that could not tell (a laptop asleep, no network) is not written, and not the last."""
+
+    mode, looks = ["waits"], []
+
+    def review(context: CheckContext) -> Finding:
+        looks.append(mode[0])
+        if mode[0] == "offline":
+            msg = "no route"
+            raise UnreachableError(msg)
+        return (verified if mode[0] == "live" else waits)(context)
+
+    play = scene(waiting_step(review), watch_seconds=0.01)
+    play.run.perform("wait")
+    play.walkthrough.start()
+    mode[0] = "offline"
+    eventually(lambda: looks.count("offline") >= 2)
+    assert play.types.count("step.checked") == 1
+    mode[0] = "live"
+
+    eventually(lambda: play.screens["wait"].view["outcome"] == "verified")
+
+
+def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
+    """A value that a person types now is the one that is used, wherever another came from."""
+
+    seen: list[str] = []
+
+    def looks(context: CheckContext) -> Finding:
+        seen.append(context.text("app_id"))
+        return verified(context)
+
+    play = scene(app_step(looks), app_id="1111111111111111")
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    settled(play.screens["app"])
+
+    assert seen == [APP_ID]
+
+
+def test_a_journal_that_breaks_leaves_no_panel_busy(scene: Make) -> None:
+    """A broken chain at the end of an action is told, and the panel is idle."""
+
+    def damages(context: CheckContext) -> Finding:
+        damage(play)
+        return verified(context)
+
+    play = scene(app_step(damages))
+    play.walkthrough.perform(play.step("app"), {})
+
+    assert settled(play.screens["app"])["is_error"]
+
+
+def test_the_follower_tells_that_the_journal_is_broken(scene: Make) -> None:
+    """It shows in a panel in which nothing was done yet."""
+
+    play = scene(app_step())
+    play.run.perform("app")
+    play.walkthrough.start()
+    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+    damage(play)
+
+    eventually(lambda: play.screens["app"].view["is_error"])
+
+
+def test_the_follower_survives_a_bad_moment(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settings file that cannot be read for a moment does not end the following."""
+
+    broken = [True]
+
+    def holds(_store: EnvFileStore, _item: Input) -> bool:
+        if broken[0] and threading.current_thread().name == "runbook-follow":
+            broken[0] = False
+            raise PermissionError(13, "Permission denied")
+        return False
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    monkeypatch.setattr(EnvFileStore, "holds", holds)
+    play.walkthrough.start()
+    eventually(lambda: not broken[0])
+    play.run.perform("app")
+
+    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+
+
+def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: FakeRemote) -> None:
+    """After a failed redemption no link stays whose state is not awaited any more."""
+
+    remote.on(TOKEN_PATH, says(BAD_CODE, 400))
+    asked = dialog(consent)
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}")
+    view = consent.screens["consent"].view
+
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
+    consent: Scene, remote: FakeRemote
+) -> None:
+    """A browser that asks twice (prefetch, reload) spoils nothing."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
+    asked = dialog(consent)
+    url = f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}"
+    for _ in range(2):
+        consent.walkthrough.answer_consent(consent.step("consent"), url)
+    settled(consent.screens["consent"])
+    eventually(lambda: consent.screens["consent"].view["busy"] == 0)
+
+    assert len(remote.requests) == 1
+
+
+def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
+    """No page is offered whose redirect would lead nowhere."""
+
+    play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+
+    assert settled(play.screens["consent"])["consent_paste_url"] == ""
+
+
+def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
+    """While one of two actions is under way, the panel is at work."""
+
+    released = threading.Event()
+
+    def slow(context: CheckContext) -> Finding:
+        released.wait(DEADLINE)
+        return verified(context)
+
+    play = scene(app_step(slow))
+    play.walkthrough.perform(play.step("app"), {})
+    play.walkthrough.skip(play.step("app"), {"by": "Operator", "reason": "x"})
+    eventually(lambda: play.screens["app"].view["finished"] == 1)
+    is_busy = play.screens["app"].view["busy_since"]
+    released.set()
+
+    assert is_busy
+
+
+def test_a_credential_that_stands_in_another_setting_is_masked(scene: Make) -> None:
+    """The App Secret that somebody put into the App ID's place is not shown."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
+
+    assert APP_SECRET not in json.dumps(play.screens["app"].view)
