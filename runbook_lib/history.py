@@ -28,6 +28,8 @@ from runbook_lib.procedure import (
 )
 
 __all__ = [
+    "EVERY_STEP",
+    "FOUR_EYES",
     "History",
     "RunOutcome",
     "RunState",
@@ -36,6 +38,10 @@ __all__ = [
     "finding_to_document",
     "fold",
 ]
+
+# The parameter that names the steps whose attestation a second person must confirm.
+FOUR_EYES = "four_eyes"
+EVERY_STEP = "all"
 
 # A run is complete when every step is one of these, or skipped by a person.
 _SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
@@ -134,6 +140,14 @@ class History:
         newest = {word.step: word for word in self.words}
         return {step: word for step, word in newest.items() if isinstance(word, Skip)}
 
+    def attestors(self, step: str) -> set[str]:
+        """Return everybody who attested `step` since it was last skipped."""
+        names: set[str] = set()
+        for word in self.words:
+            if word.step == step:
+                names = {*names, word.by} if isinstance(word, Attestation) else set()
+        return names
+
     @property
     def inputs(self) -> dict[str, Value]:
         """Return the values that people gave earlier, newest last; never a secret."""
@@ -173,6 +187,8 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
     checked = {entry.step: entry for entry in mine if entry.type == EventType.STEP_CHECKED}
     begun = {entry.step for entry in mine if entry.type == EventType.STEP_STARTED}
     attestations, skips = history.attestations, history.skips
+    started = [entry for entry in mine if entry.type == EventType.RUN_STARTED]
+    demanding = started[-1].data.get("parameters", {}).get(FOUR_EYES, ()) if started else ()
     states: dict[str, StepState] = {}
     for step in procedure.steps:
         entry = checked.get(step.id)
@@ -185,6 +201,7 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
                 attestation=attestation,
                 skip=skip,
                 obstacle=obstacle(step, states),
+                is_alone=_demands(demanding, step) and len(history.attestors(step.id)) == 1,
                 unchecked=_why_unchecked(entry, step, is_begun=step.id in begun, run_id=run_id),
             ),
             findings=findings,
@@ -192,7 +209,7 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
             skip=skip,
             checked_on=entry.at if entry else "",
         )
-    first = next((entry for entry in mine if entry.type == EventType.RUN_STARTED), None)
+    first = started[-1] if started else None
     return RunState(
         run_id=run_id or history.last_run,
         steps=states,
@@ -201,6 +218,10 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
         finished_on=_when(mine, EventType.RUN_FINISHED),
         interrupted=_reason(mine, EventType.RUN_INTERRUPTED),
     )
+
+
+def _demands(demanding: Iterable[str], step: Step) -> bool:
+    return any(name in (step.id, EVERY_STEP) for name in demanding)
 
 
 def obstacle(step: Step, states: Mapping[str, StepState]) -> str:

@@ -316,6 +316,7 @@ def conclude(
     skip: Skip | None = None,
     obstacle: str = "",
     unchecked: str = "",
+    is_alone: bool = False,
 ) -> Conclusion:
     """
     Weigh what a machine saw against what people said.
@@ -323,7 +324,8 @@ def conclude(
     A check that contradicts beats everybody; a check that proves needs
     nobody; where none can tell, a named person's word counts. `obstacle`
     names an earlier failure that makes the step impossible, `unchecked`
-    says why a check that the step has did not run.
+    says why a check that the step has did not run, `is_alone` that a second
+    person must still confirm the attestation.
     """
     seen = combine(findings)
     if seen is not None and attestation is not None and seen.outcome is Outcome.NOT_RUN:
@@ -340,9 +342,15 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or attestation is None):
         return seen
     if attestation is not None:
-        return _attested(attestation, seen, unchecked)
+        said = _attested(attestation, seen, unchecked)
+        return _half_said(said) if is_alone else said
     reason = unchecked or "No API shows this: a person must do it and say so."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
+
+
+def _half_said(said: Conclusion) -> Conclusion:
+    reason = f"{said.reason}; another person must confirm it."
+    return replace(said, outcome=Outcome.WAITING, reason=reason)
 
 
 def _attested(attestation: Attestation, seen: Conclusion | None, unchecked: str) -> Conclusion:

@@ -21,6 +21,8 @@ from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.credentials import CredentialStore, recall
 from runbook_lib.errors import JournalError, RunbookError, SettingsError, UnknownStepError
 from runbook_lib.history import (
+    EVERY_STEP,
+    FOUR_EYES,
     History,
     RunState,
     StepState,
@@ -93,6 +95,7 @@ def open_run(
     `SettingsError` for unusable parameters, environment or `.env`.
     """
     settings = load(procedure.inputs, given=given, env_file=env_file)
+    _refuse_unknown_steps(procedure, settings)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     journal = Journal(journal_path(Path(evidence or default_evidence()), name))
     history = History(journal.entries())
@@ -395,6 +398,16 @@ class Run:
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = self.redactor.redact_document(document)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
+    """Raise `SettingsError` where four eyes are demanded for a step that there is not."""
+    known = {EVERY_STEP, *(step.id for step in procedure.steps)}
+    demanded = settings.values.get(FOUR_EYES, ())
+    for name in demanded if isinstance(demanded, tuple) else ():
+        if name not in known:
+            msg = f"{FOUR_EYES} names {name}, which is no step."
+            raise SettingsError(msg)
 
 
 def _open_walkthrough(history: History) -> str:

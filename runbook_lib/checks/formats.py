@@ -24,6 +24,7 @@ __all__ = [
     "graph_version",
     "opaque_secret",
     "permission_names",
+    "step_names",
     "web_address",
 ]
 
@@ -92,6 +93,11 @@ def permission_names(text: str) -> tuple[str, ...]:
         if not _PERMISSION.fullmatch(name):
             raise ValueError(f"{name!r} is not a permission; one looks like leads_retrieval")
     return tuple(dict.fromkeys(["public_profile", *names]))
+
+
+def step_names(text: str) -> tuple[str, ...]:
+    """Return the ids of steps, each once; commas or blanks between them."""
+    return tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
 
 
 def graph_version(text: str) -> str:

@@ -104,6 +104,14 @@ USER_ACCESS_TOKEN = Input(
     parse=formats.opaque_secret,
     secret=True,
 )
+FOUR_EYES = Input(
+    name="four_eyes",
+    label="Four eyes",
+    help="Steps whose attestation a second person must confirm, commas between them; or all.",
+    parse=formats.step_names,
+    default=(),
+    example="cy-03-client-secret",
+)
 GRAPH_URL = Input(
     name="graph_url",
     label="Graph API address",
@@ -167,6 +175,7 @@ ALL = (
     INSTALL_CONNECTOR,
     CREATE_TEST_ACCOUNT,
     USER_ACCESS_TOKEN,
+    FOUR_EYES,
     GRAPH_URL,
     DIALOG_URL,
     DASHBOARD_URL,

@@ -42,6 +42,7 @@ class Lab:
     env_file: Path
     arguments: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +54,7 @@ class Lab:
     @property
     def url(self) -> str:
         """Return the server's address."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.base}"
 
     @property
     def log(self) -> Path:
@@ -71,6 +72,7 @@ class Lab:
             else (
                 *("--no-browser", "--allow-root", f"--ServerApp.port={self.port}"),
                 *("--IdentityProvider.token=", "--ServerApp.password="),
+                *((f"--ServerApp.base_url={self.base}/",) if self.base else ()),
             )
         )
         with self.log.open("ab") as log:
@@ -133,7 +135,7 @@ class Walk:
         expect(self.page.locator(".rb-header")).to_be_attached(timeout=_PATIENCE)
 
     def answer_dialog(self) -> None:
-        """Say yes to what JupyterLab asks on a slow machine (which kernel, say); show what it was."""
+        """Say yes to what JupyterLab asks on a slow machine, and show what it was."""
         dialog = self.page.locator(".jp-Dialog")
         if dialog.count():
             print("JupyterLab asks:", dialog.first.inner_text())  # noqa: T201  (pytest shows it)

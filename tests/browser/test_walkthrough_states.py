@@ -262,6 +262,22 @@ def test_the_panels_can_be_used_by_everybody(
     served.stop()
 
 
+def test_the_walkthrough_works_below_a_prefix(sandbox: Any, page: Page, tmp_path: Path) -> None:
+    """As in JupyterHub: another base address, and the sealed bundle's link leads there too."""
+
+    project = tmp_path / "project"
+    project.mkdir()
+    served = Lab(project, settings_of(sandbox, tmp_path / "settings"), base="/user/somebody")
+    served.start()
+    walk = Walk(page, served)
+    walk.open("02_cyclr_connector")
+    assert walk.check("cy-01-connector-setup") == "verified"
+    said, link = walk.seal()
+    served.stop()
+    assert "The run is incomplete." in said
+    assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/")
+
+
 def test_people_who_do_not_know_jupyter_see_no_code(
     sandbox: Any, page: Page, tmp_path: Path
 ) -> None:

@@ -316,3 +316,34 @@ def test_a_finding_comes_back_from_its_document() -> None:
     assert finding_from_document(
         Lines().checked("a", Outcome.FAILED).entries[0].data["findings"][0]
     )
+
+
+@pytest.mark.parametrize("demanded", [["a"], ["all"]])
+def test_where_four_eyes_are_demanded_one_person_is_not_enough(demanded: list[str]) -> None:
+    """An attestation waits for another person; the same one twice is still one."""
+
+    lines = Lines()
+    lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": demanded})
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t", note="done")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="u")
+    alone = lines.fold("r1").steps["a"].conclusion
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="v")
+
+    assert alone.outcome is Outcome.WAITING
+    assert "another person must confirm it" in alone.reason
+    assert lines.fold("r1").steps["a"].conclusion.outcome is Outcome.ATTESTED
+
+
+def test_elsewhere_one_person_is_enough() -> None:
+    """Four eyes are demanded for the named steps only, and a skip begins anew."""
+
+    lines = Lines()
+    lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": ["b"]})
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t")
+    lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="First", at="t")
+    lines.add(EventType.STEP_SKIPPED, "b", run="r1", by="First", at="u", reason="not now")
+    lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="Second", at="v")
+
+    steps = lines.fold("r1").steps
+    assert steps["a"].conclusion.outcome is Outcome.ATTESTED
+    assert steps["b"].conclusion.outcome is Outcome.WAITING

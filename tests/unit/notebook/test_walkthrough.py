@@ -908,9 +908,7 @@ def test_the_follower_tells_that_the_journal_is_broken(scene: Make) -> None:
     eventually(lambda: play.screens["app"].view["is_error"])
 
 
-def test_the_follower_survives_a_bad_moment(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_follower_survives_a_bad_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A settings file that cannot be read for a moment does not end the following."""
 
     broken = [True]

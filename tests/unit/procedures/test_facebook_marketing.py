@@ -114,7 +114,7 @@ def test_every_input_is_asked_for_somewhere_or_has_its_place_in_settings() -> No
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     elsewhere = {name for name in INPUTS if name.endswith(("_url", "_address", "_file"))}
 
-    assert INPUTS - asked <= elsewhere | {"graph_version"}
+    assert INPUTS - asked <= elsewhere | {"graph_version", "four_eyes"}
 
 
 def test_links_fill_in_the_app_id_once_it_is_known() -> None:
