@@ -305,7 +305,7 @@ def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
     if not findings:
         return None
     worst = min(findings, key=lambda finding: _WORST_FIRST.index(finding.outcome)).outcome
-    reasons = [finding.reason for finding in findings if finding.outcome is worst]
+    reasons = dict.fromkeys(finding.reason for finding in findings if finding.outcome is worst)
     return Conclusion(outcome=worst, reason=" ".join(reasons))
 
 

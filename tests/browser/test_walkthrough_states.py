@@ -46,6 +46,8 @@ EXPLAINED = {
         ("test-01-install", "test-02-authenticate", "test-03-permissions"),
         "cannot be tested from here",
     ),
+    "rate-limited": ("01_partner_app", ("fb-05-confirm-creation",), "wait about 60 min"),
+    "version-expired": ("01_partner_app", ("fb-13-app-id-and-secret",), "that version has ended"),
     "token-expired": ("03_connection_test", ("test-04-user-token",), "Session has expired"),
 }
 

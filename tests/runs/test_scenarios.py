@@ -34,6 +34,8 @@ EXPECTED = {
     "cyclr-mismatch": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, F, A, V, S, S, V, V]),
     "cyclr-ip-blocked": (3, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, I, V, V]),
     "token-expired": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, F, S]),
+    "rate-limited": (3, [A, A, A, A, I, A, A, I, A, I, I, W, I, V, V, A, V, V, I, I, I]),
+    "version-expired": (0, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, V, V]),
 }
 
 # What the operator reads at the step that matters, in each scenario.
@@ -48,6 +50,7 @@ SAID = {
     "cyclr-mismatch": ("cy-02-client-id", "Correct it in Connector Library > Setup"),
     "cyclr-ip-blocked": ("test-03-permissions", "cannot be tested from here"),
     "token-expired": ("test-04-user-token", "Session has expired"),
+    "rate-limited": ("fb-05-confirm-creation", "wait about 60 min"),
 }
 
 
@@ -76,6 +79,15 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(tmp_pa
     result = runbook("run", "--sandbox", "review-declined", "--json", "--evidence", str(tmp_path))
     check = step_of(json.loads(result.stdout), "fb-12-submit-review")["checks"][0]
     assert any("pending or was declined" in limit for limit in check["limits"])
+
+
+def test_a_replaced_graph_version_is_a_warning(tmp_path: Path) -> None:
+    """Facebook serves another version in silence; the run says so where the app is checked."""
+
+    result = runbook("run", "--sandbox", "version-expired", "--json", "--evidence", str(tmp_path))
+    checks = step_of(json.loads(result.stdout), "fb-13-app-id-and-secret")["checks"]
+    warnings = [warning for check in checks for warning in check["warnings"]]
+    assert any("instead of v26.0: that version has ended" in warning for warning in warnings)
 
 
 def test_the_redirect_check_says_that_only_the_domain_is_proven(tmp_path: Path) -> None:
