@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from runbook_lib.checks.review import with_dependencies
 from runbook_lib.checks.service_domain import redirect_uri
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import AuthorizationError, SettingsError, TokenRequestError
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.consent import PendingAuthorization, RedirectListener, read_redirect
 from runbook_lib.remote.graph import Graph
@@ -66,19 +66,24 @@ class Consent:
         return request, code
 
     def redeem(self, request: PendingAuthorization, code: Secret) -> Secret:
-        """Return the token for the code; raises `TokenRequestError` where Facebook refuses."""
+        """Return the token for the code; raises `AuthorizationError` where Facebook refuses it."""
         values, session = self._run.values, self._run.open_session()
         graph = Graph(
             session, base_url=str(values["graph_url"]), version=str(values["graph_version"])
         )
-        return request_token_by_code(
-            session,
-            graph.token_endpoint,
-            client_id=request.client_id,
-            client_secret=self._run.settings.secrets["app_secret"],
-            redirect_uri=request.redirect_uri,
-            code=code.reveal(),
-        ).value
+        try:
+            return request_token_by_code(
+                session,
+                graph.token_endpoint,
+                client_id=request.client_id,
+                client_secret=self._run.settings.secrets["app_secret"],
+                redirect_uri=request.redirect_uri,
+                code=code.reveal(),
+            ).value
+        except TokenRequestError as error:
+            msg = f"Facebook did not take the answer ({error})."
+            advice = "Sign in with Facebook again: an answer counts once, and for a few minutes."
+            raise AuthorizationError(msg, next_step=advice) from error
 
     def close(self) -> None:
         """Stop listening."""

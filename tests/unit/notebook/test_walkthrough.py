@@ -937,6 +937,7 @@ def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: Fake
     view = consent.screens["consent"].view
 
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert "Sign in with Facebook again" in view["advice"]
 
 
 def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
