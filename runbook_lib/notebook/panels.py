@@ -23,10 +23,15 @@ __all__ = ["FinishPanel", "HeaderPanel", "StepPanel"]
 _STATIC = Path(__file__).parent / "static"
 
 
+def _script(name: str) -> str:
+    """Return a panel's script, behind what all of them share."""
+    return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", name))
+
+
 class HeaderPanel(anywidget.AnyWidget):
     """Whose run this is, how far it is, and what comes next."""
 
-    _esm = _STATIC / "header.js"
+    _esm = _script("header.js")
     _css = _STATIC / "walkthrough.css"
     view = traitlets.Dict().tag(sync=True)
 
@@ -42,7 +47,7 @@ class HeaderPanel(anywidget.AnyWidget):
 class FinishPanel(anywidget.AnyWidget):
     """The end of a notebook: what is done, what is open, and the evidence."""
 
-    _esm = _STATIC / "finish.js"
+    _esm = _script("finish.js")
     _css = _STATIC / "walkthrough.css"
     view = traitlets.Dict().tag(sync=True)
 
@@ -64,7 +69,7 @@ class FinishPanel(anywidget.AnyWidget):
 class StepPanel(anywidget.AnyWidget):
     """One step: what is known of it, and all that a person can do about it."""
 
-    _esm = _STATIC / "panel.js"
+    _esm = _script("panel.js")
     _css = _STATIC / "walkthrough.css"
     view = traitlets.Dict().tag(sync=True)
 

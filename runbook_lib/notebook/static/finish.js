@@ -1,14 +1,4 @@
 // The end of a notebook: what is done, what is open, and the evidence.
-function element(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "class") node.className = value;
-    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child != null && child !== ""));
-  return node;
-}
 
 // Where JupyterLab shows the folder at `path`, if it lies under the folder that the server shows.
 function labAddress(path) {

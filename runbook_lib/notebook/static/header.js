@@ -1,14 +1,4 @@
 // The header: whose run this is, how far it is, what comes next. It stays in reach while scrolling.
-function element(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "class") node.className = value;
-    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child != null));
-  return node;
-}
 
 function jump(id) {
   const panel = document.getElementById(`runbook-${id}`);

@@ -1,16 +1,5 @@
 // One step's panel. It draws `view` and sends what a person asks for; it decides nothing.
 // What is typed into a password field leaves in a message and is wiped from the page at once.
-function element(tag, properties = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "class") node.className = value;
-    else if (name === "value") node.value = value;
-    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.filter((child) => child != null && child !== ""));
-  return node;
-}
 
 const NAME_KEY = "runbook.operator";
 

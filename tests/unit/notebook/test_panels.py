@@ -284,7 +284,7 @@ def test_the_end_seals_when_asked_and_only_then() -> None:
     assert walkthrough.asked == [("seal",)]
 
 
-@pytest.mark.parametrize("name", ["header.js", "panel.js", "finish.js", "walkthrough.css"])
+@pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
 def test_what_draws_loads_nothing_from_elsewhere(name: str) -> None:
     """A panel works without a network, and tells nobody that it is open."""
 
@@ -293,3 +293,11 @@ def test_what_draws_loads_nothing_from_elsewhere(name: str) -> None:
     assert "http://" not in text.replace("http://www.w3.org/", "")
     assert "https://" not in text
     assert "import(" not in text
+
+
+@pytest.mark.parametrize("panel", [HeaderPanel, StepPanel, FinishPanel])
+def test_what_all_panels_share_is_written_once(panel: Any) -> None:
+    """Each panel's script brings the helper that makes elements, and has it from one place."""
+
+    assert str(panel._esm).count("function element(") == 1
+    assert "export default" in str(panel._esm)
