@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from runbook_lib.history import RunOutcome, RunState, StepState
-from runbook_lib.notebook.rendering import ICONS
+from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Outcome
 
 __all__ = ["ProgressDisplay", "progress", "show_steps", "show_table"]

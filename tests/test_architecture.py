@@ -25,6 +25,7 @@ FLOORS = {
     "redaction": 1,
     "procedure": 1,
     "journal": 2,
+    "outcomes": 2,
     "settings": 2,
     "workspace": 2,
     "history": 3,

@@ -11,7 +11,7 @@ import pytest
 from runbook_lib.attestations import read_attestations
 from runbook_lib.cli import main
 from runbook_lib.errors import ExitCode
-from runbook_lib.notebook.rendering import ICONS
+from runbook_lib.outcomes import ICONS, MEANINGS
 from runbook_lib.procedure import Outcome
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.sandbox.server import SCENARIOS
@@ -38,9 +38,9 @@ def test_the_readme_names_every_exit_code() -> None:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_the_readme_explains_every_outcome(outcome: Outcome) -> None:
-    """Icon and word are those that a person sees."""
+    """Icon, word and meaning are those that a person sees."""
 
-    assert f"| {ICONS[outcome]} | `{outcome}` |" in README
+    assert f"| {ICONS[outcome]} | `{outcome}` | {MEANINGS[outcome]} |" in README
 
 
 def test_the_readme_names_every_scenario() -> None:

@@ -13,10 +13,10 @@ from html import escape
 from typing import Any
 
 from runbook_lib.history import RunState, StepState
+from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Exchange, Outcome, Value
 
 __all__ = [
-    "ICONS",
     "STEP_MIME",
     "SUMMARY_MIME",
     "header_bundle",
@@ -27,16 +27,6 @@ __all__ = [
 
 STEP_MIME = "application/vnd.runbook.step+json"
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
-
-ICONS: Mapping[Outcome, str] = {
-    Outcome.VERIFIED: "✔",
-    Outcome.ATTESTED: "✍",
-    Outcome.WAITING: "⏳",
-    Outcome.INCONCLUSIVE: "?",
-    Outcome.FAILED: "✘",
-    Outcome.SKIPPED: "⤼",
-    Outcome.NOT_RUN: "○",
-}
 
 # Text and mark of each outcome: at least 4.5:1 on white and on JupyterLab's dark grey.
 _COLOURS: Mapping[Outcome, str] = {

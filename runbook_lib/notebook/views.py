@@ -15,7 +15,7 @@ from typing import Any
 
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
-from runbook_lib.notebook.rendering import ICONS
+from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Exchange, Input, Outcome, Step, StepKind, Value
 
 __all__ = ["Moment", "finish_view", "header_view", "next_step", "step_view"]

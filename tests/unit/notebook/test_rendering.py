@@ -12,6 +12,7 @@ import pytest
 
 from runbook_lib.history import RunState, StepState
 from runbook_lib.notebook import rendering
+from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import (
     Attestation,
     Conclusion,
@@ -307,8 +308,8 @@ def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
 
     state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
 
-    assert f"{rendering.ICONS[outcome]} {outcome}" in Page(bundle(state)["text/html"]).text
-    assert len(set(rendering.ICONS.values())) == len(Outcome)
+    assert f"{ICONS[outcome]} {outcome}" in Page(bundle(state)["text/html"]).text
+    assert len(set(ICONS.values())) == len(Outcome)
 
 
 def contrast(colour: str, ground: str) -> float:
