@@ -23,6 +23,7 @@ from runbook_lib.procedure import (
     Procedure,
     Skip,
     Step,
+    Table,
     Value,
     conclude,
 )
@@ -245,6 +246,7 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     for name in ("limits", "warnings", "changes"):
         fields[name] = tuple(fields[name])
     fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
+    fields["tables"] = tuple(_table(table) for table in fields.get("tables", ()))
     fields["exchanges"] = tuple(Exchange(**exchange) for exchange in fields["exchanges"])
     return Finding(**fields)
 
@@ -277,6 +279,14 @@ def _when(entries: Iterable[Entry], event: str) -> str:
 
 def _reason(entries: Iterable[Entry], event: str) -> str:
     return next((str(entry.data["reason"]) for entry in entries if entry.type == event), "")
+
+
+def _table(document: Mapping[str, Any]) -> Table:
+    return Table(
+        caption=document["caption"],
+        columns=tuple(document["columns"]),
+        rows=tuple(tuple(row) for row in document["rows"]),
+    )
 
 
 def _value(value: Any) -> Value:

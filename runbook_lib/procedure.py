@@ -31,6 +31,7 @@ __all__ = [
     "Source",
     "Step",
     "StepKind",
+    "Table",
     "Value",
     "combine",
     "conclude",
@@ -81,13 +82,22 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows that a check read, for people: `columns` are headings, a row has a text for each."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
     What one check saw.
 
     `limits` name what the check does not prove, `warnings` what will hurt
     later, `changes` what the check altered in the remote system, `facts`
-    what later steps may use (never a secret).
+    what later steps may use, `tables` what was read (neither holds a secret).
     """
 
     outcome: Outcome
@@ -97,6 +107,7 @@ class Finding:
     warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     facts: Mapping[str, Value] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
 
 

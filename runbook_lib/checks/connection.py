@@ -7,11 +7,13 @@ are read: what a customer wrote is nobody's evidence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runbook_lib.checks.context import CheckContext
-from runbook_lib.procedure import Finding, Outcome
+from runbook_lib.procedure import Finding, Outcome, Table
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.graph import Graph
 
@@ -19,6 +21,29 @@ __all__ = ["lead_data_is_readable", "marketing_data_is_readable", "user_token_is
 
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"
+_MOST_ROWS = 25
+
+# What is asked of each node and shown under which heading; of an answer nothing else is shown.
+_AD_ACCOUNT = {
+    "id": "ID",
+    "name": "Name",
+    "account_status": "Status",
+    "currency": "Currency",
+    "timezone_name": "Time zone",
+}
+_PAGE = {"id": "ID", "name": "Name", "category": "Category", "tasks": "Tasks"}
+_LEAD_FORM = {"id": "ID", "name": "Name", "status": "Status", "locale": "Language"}
+# Marketing API: Ad Account, account_status.
+_ACCOUNT_STATUS = {
+    "1": "ACTIVE",
+    "2": "DISABLED",
+    "3": "UNSETTLED",
+    "7": "PENDING_RISK_REVIEW",
+    "8": "PENDING_SETTLEMENT",
+    "9": "IN_GRACE_PERIOD",
+    "100": "PENDING_CLOSURE",
+    "101": "CLOSED",
+}
 
 
 def user_token_is_valid(context: CheckContext) -> Finding:
@@ -55,17 +80,25 @@ def user_token_is_valid(context: CheckContext) -> Finding:
 
 
 def marketing_data_is_readable(context: CheckContext) -> Finding:
-    """Read the person's ad accounts and pages."""
+    """Read the person's ad accounts and pages; of a page not its token."""
     graph, token = context.user_graph(), context.secrets["user_access_token"]
-    accounts = graph.rows("me/adaccounts", token, fields="id,name", limit="25")
-    pages = graph.rows("me/accounts", token, fields="id,name", limit="25")
+    accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
+    pages = _read(graph, "me/accounts", token, _PAGE)
     seen = f"{len(accounts)} ad account(s) and {len(pages)} page(s)"
     if not accounts and not pages:
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
             reason="Facebook answers, but this person has no ad account and no page to read.",
         )
-    return Finding(outcome=Outcome.VERIFIED, reason=f"The token reads {seen}.")
+    tables = (
+        _table("Ad accounts", _AD_ACCOUNT, [_with_status(account) for account in accounts]),
+        _table("Pages", _PAGE, pages),
+    )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"The token reads {seen}.",
+        tables=tuple(table for table in tables if table.rows),
+    )
 
 
 def lead_data_is_readable(context: CheckContext) -> Finding | None:
@@ -78,18 +111,47 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     if _LEADS not in context.names("permissions"):
         return None
     graph, token = context.user_graph(), context.secrets["user_access_token"]
-    pages = graph.rows("me/accounts", token, fields="id,access_token", limit="25")
+    pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit=str(_MOST_ROWS))
     for page in pages:
         page_token = Secret(str(page.get("access_token", "")))
         context.session.redactor.learn(page_token)
         page_id = str(page["id"])
-        forms = graph.rows(f"{page_id}/leadgen_forms", page_token, fields="id,name", limit="5")
+        forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
         if forms:
-            return _read_lead(context, graph, page_id, page_token, str(forms[0]["id"]))
+            finding = _read_lead(context, graph, page_id, page_token, str(forms[0]["id"]))
+            caption = f"Lead forms of {page.get('name') or 'page'} ({page_id})"
+            return replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
     return Finding(
         outcome=Outcome.INCONCLUSIVE,
         reason=f"None of {len(pages)} page(s) has a lead form, so no lead could be read.",
     )
+
+
+def _read(
+    graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    return graph.rows(edge, token, fields=",".join(columns), limit=str(_MOST_ROWS))
+
+
+def _table(caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    if len(rows) >= _MOST_ROWS:
+        caption += f" (the first {_MOST_ROWS})"
+    return Table(
+        caption=caption,
+        columns=tuple(columns.values()),
+        rows=tuple(tuple(_text(row.get(name)) for name in columns) for row in rows),
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _with_status(account: Mapping[str, Any]) -> dict[str, Any]:
+    status = _text(account.get("account_status"))
+    return {**account, "account_status": _ACCOUNT_STATUS.get(status, status)}
 
 
 def _read_lead(

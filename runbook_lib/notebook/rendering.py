@@ -14,7 +14,7 @@ from typing import Any
 
 from runbook_lib.history import RunState, StepState
 from runbook_lib.outcomes import ICONS
-from runbook_lib.procedure import Exchange, Outcome, Value
+from runbook_lib.procedure import Exchange, Outcome, Table, Value
 
 __all__ = [
     "STEP_MIME",
@@ -44,6 +44,7 @@ _BADGE = (
     "background:{colour};color:#fff;border-radius:10px;padding:1px 10px;font-size:85%;"
     "font-weight:600;white-space:nowrap"
 )
+_CELL = "text-align:left;padding:2px 14px 2px 0"
 _SANDBOX = (
     '<span style="background:#8250df;color:#fff;border-radius:4px;padding:1px 8px;'
     'font-size:85%;font-weight:700">SANDBOX</span> '
@@ -133,6 +134,8 @@ def _step_text(state: StepState, *, is_sandbox: bool) -> str:
     lines += [f"  warning: {text}" for text in _gathered(state, "warnings")]
     lines += [f"  changed: {text}" for text in _gathered(state, "changes")]
     lines += [f"  not proven: {text}" for text in _gathered(state, "limits")]
+    for table in _tables(state):
+        lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     return "\n".join(lines)
 
 
@@ -142,6 +145,7 @@ def _step_html(state: StepState, values: Mapping[str, Value], *, is_sandbox: boo
         f"<div style='{_CARD.format(colour=_COLOURS[outcome])}'>",
         f"{_SANDBOX if is_sandbox else ''}{_badge(outcome)} {escape(state.conclusion.reason)}",
         _notes_html(state),
+        *(_table_html(table) for table in _tables(state)),
         _aids_html(state, values),
         *(_exchange_html(e) for finding in state.findings for e in finding.exchanges),
         "</div>",
@@ -159,6 +163,21 @@ def _notes_html(state: StepState) -> str:
         return ""
     items = "".join(f"<li><em>{label}:</em> {escape(text)}</li>" for label, text in notes)
     return f"<ul style='margin:4px 0;padding-left:20px'>{items}</ul>"
+
+
+def _table_html(table: Table) -> str:
+    head = "".join(f"<th scope='col' style='{_CELL}'>{escape(name)}</th>" for name in table.columns)
+    rows = "".join(
+        f"<tr><th scope='row' style='{_CELL};font-weight:normal'>{escape(first)}</th>"
+        + "".join(f"<td style='{_CELL}'>{escape(text)}</td>" for text in others)
+        + "</tr>"
+        for first, *others in table.rows
+    )
+    return (
+        "<div style='overflow-x:auto'><table style='margin:6px 0 0;font-size:90%'>"
+        f"<caption style='text-align:left;font-weight:600'>{escape(table.caption)}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _aids_html(state: StepState, values: Mapping[str, Value]) -> str:
@@ -201,3 +220,7 @@ def _badge(outcome: Outcome) -> str:
 
 def _gathered(state: StepState, name: str) -> list[str]:
     return [text for finding in state.findings for text in getattr(finding, name)]
+
+
+def _tables(state: StepState) -> list[Table]:
+    return [table for finding in state.findings for table in finding.tables]

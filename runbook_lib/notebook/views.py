@@ -82,6 +82,15 @@ def step_view(
         "limits": _gathered(state, "limits"),
         "changes": _gathered(state, "changes"),
         "links": [{"label": link.label, "url": link.url(values)} for link in step.links],
+        "tables": [
+            {
+                "caption": table.caption,
+                "columns": list(table.columns),
+                "rows": [list(row) for row in table.rows],
+            }
+            for finding in state.findings
+            for table in finding.tables
+        ],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
             for paste in step.pastes

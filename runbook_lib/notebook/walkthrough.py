@@ -254,9 +254,18 @@ class Walkthrough:
             self._update(step, consent_url="", consent_paste_url="")
             token = self._consent.redeem(request, code)
             self.run.take_secret(_credential(step, "user_access_token"), token.reveal())
-            return self._check(step, {})
+            return self._check(step, {}) + self._go_on(step)
 
         self._begin(step, redeem)
+
+    def _go_on(self, step: Step) -> str:
+        """Check what a token that is good makes possible, and say so."""
+        if not self.run.state.steps[step.id].is_settled:
+            return ""
+        following = [other for other in self.section.steps if step.id in other.requires]
+        for other in following:
+            self.perform(other, {})
+        return "".join(f" Goes on by itself: {other.title}." for other in following)
 
     def _on_redirect(self, url: str) -> None:
         if self._consent_step is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from runbook_lib.procedure import (
     Source,
     Step,
     StepKind,
+    Table,
 )
 
 AT = "2026-11-24T09:30:00Z"
@@ -308,14 +310,24 @@ def test_a_finding_comes_back_from_its_document() -> None:
         warnings=("w",),
         changes=("c",),
         facts={"n": 1, "names": ("a", "b")},
+        tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "a"), ("2", "b"))),),
         exchanges=(exchange,),
     )
-    document = finding_to_document(finding)
+    document = json.loads(json.dumps(finding_to_document(finding)))
 
     assert finding_from_document(document) == finding
     assert finding_from_document(
         Lines().checked("a", Outcome.FAILED).entries[0].data["findings"][0]
     )
+
+
+def test_a_finding_of_before_there_were_tables_is_read() -> None:
+    """A journal lives for years: what an older version wrote is understood."""
+
+    document = finding_to_document(Finding(outcome=Outcome.VERIFIED, reason="ok"))
+    del document["tables"]
+
+    assert finding_from_document(document).tables == ()
 
 
 @pytest.mark.parametrize("demanded", [["a"], ["all"]])

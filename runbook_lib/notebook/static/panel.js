@@ -31,6 +31,7 @@ class Panel {
       "aria-label": view.title });
     this.status = element("div", { class: "rb-reason" });
     this.live = element("div", { role: "status", "aria-live": "polite" });
+    this.tables = element("div", {});
     this.aids = element("div", {});
     this.inputs = element("div", { class: "rb-fields" });
     this.actions = element("div", { class: "rb-row" });
@@ -38,7 +39,7 @@ class Panel {
     this.attestForm = this.buildAttestForm();
     this.skipForm = this.buildSkipForm();
     this.details = element("div", {});
-    this.root.append(this.status, this.live, this.aids, this.inputs, this.consent, this.actions,
+    this.root.append(this.status, this.live, this.tables, this.aids, this.inputs, this.consent, this.actions,
       this.attestForm, this.skipForm, this.details);
     el.append(this.root);
     this.buildInputs(view);
@@ -256,6 +257,7 @@ class Panel {
     this.status.replaceChildren(
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.outcome.replace("_", " ")}`),
       ` ${view.reason}`, this.drawNotes(view));
+    this.drawTables(view);
     this.drawAids(view);
     this.drawInputs(view);
     this.drawDetails(view);
@@ -276,6 +278,18 @@ class Panel {
     if (!notes.length) return "";
     return element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
       element("li", {}, element("em", {}, `${label}: `), text)));
+  }
+
+  drawTables(view) {
+    const row = ([first, ...others]) => element("tr", {}, element("th", { scope: "row" }, first),
+      ...others.map((text) => element("td", {}, text)));
+    // A narrow page scrolls the table, so it must be reached by keyboard.
+    this.tables.replaceChildren(...view.tables.map(({ caption, columns, rows }) =>
+      element("div", { class: "rb-table", tabindex: 0, role: "group", "aria-label": caption },
+        element("table", {}, element("caption", {}, caption),
+          element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
+          element("tbody", {}, ...rows.map(row))))));
+    this.tables.hidden = view.tables.length === 0;
   }
 
   drawAids(view) {

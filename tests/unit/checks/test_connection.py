@@ -17,7 +17,7 @@ from runbook_lib.checks.connection import (
 )
 from runbook_lib.checks.context import CheckContext
 from runbook_lib.errors import GraphAPIError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.procedure import Finding, Outcome
+from runbook_lib.procedure import Finding, Outcome, Table
 from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows
@@ -202,6 +202,74 @@ class TestMarketingData:
         assert all(fields(r)["appsecret_proof"] == proof(USER_TOKEN) for r in remote.requests)
         assert shows_no_secret(finding, context)
 
+    def test_what_was_read_is_a_table(self, remote: FakeRemote, context: CheckContext) -> None:
+        """Accounts and pages with what tells them apart; of whatever else came, nothing."""
+
+        account = {
+            "id": "act_1",
+            "name": "Acme",
+            "account_status": 1,
+            "currency": "EUR",
+            "timezone_name": "Europe/Berlin",
+            "balance": "7",
+        }
+        page = {
+            "id": "10",
+            "name": "Acme Page",
+            "category": "Software",
+            "tasks": ["ADVERTISE", "ANALYZE"],
+            "access_token": PAGE_TOKEN,
+        }
+        remote.on("/v26.0/me/adaccounts", says(rows(account)))
+        remote.on("/v26.0/me/accounts", says(rows(page)))
+
+        finding = marketing_data_is_readable(context)
+
+        assert finding.tables == (
+            Table(
+                caption="Ad accounts",
+                columns=("ID", "Name", "Status", "Currency", "Time zone"),
+                rows=(("act_1", "Acme", "ACTIVE", "EUR", "Europe/Berlin"),),
+            ),
+            Table(
+                caption="Pages",
+                columns=("ID", "Name", "Category", "Tasks"),
+                rows=(("10", "Acme Page", "Software", "ADVERTISE, ANALYZE"),),
+            ),
+        )
+        assert "access_token" not in fields(remote.requests[1])["fields"]
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("status", "shown"),
+        [(2, "DISABLED"), (101, "CLOSED"), (4711, "4711"), (None, ""), ({"a": 1}, ""), ([], "")],
+    )
+    def test_a_status_that_nobody_knows_is_shown_as_it_came(
+        self, remote: FakeRemote, context: CheckContext, status: Any, shown: str
+    ) -> None:
+        """Known numbers become Facebook's words; others, and what is missing, break nothing."""
+
+        remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1", "account_status": status})))
+        remote.on("/v26.0/me/accounts", says(rows()))
+
+        (table,) = marketing_data_is_readable(context).tables
+
+        assert table.rows == (("act_1", "", shown, "", ""),)
+
+    @pytest.mark.parametrize(("count", "caption"), [(24, "Pages"), (25, "Pages (the first 25)")])
+    def test_a_table_that_is_cut_says_so(
+        self, remote: FakeRemote, context: CheckContext, count: int, caption: str
+    ) -> None:
+        """Only one page of rows is read; nobody takes it for all there is."""
+
+        remote.on("/v26.0/me/adaccounts", says(rows()))
+        remote.on("/v26.0/me/accounts", says(rows(*[{"id": "10"}] * count)))
+
+        (table,) = marketing_data_is_readable(context).tables
+
+        assert (table.caption, len(table.rows)) == (caption, count)
+        assert fields(remote.requests[1])["limit"] == "25"
+
     def test_a_refusal_is_raised(self, remote: FakeRemote, context: CheckContext) -> None:
         """What Facebook refuses was not read."""
 
@@ -221,11 +289,12 @@ class TestLeads:
         def tell(*, access: Any = None, leads: tuple[Any, ...] = (bodies.LEAD,)) -> None:
             pages = [
                 {"id": "page-0", "access_token": "EAAemptyPageToken"},
-                {"id": "page-1", "access_token": PAGE_TOKEN},
+                {"id": "page-1", "name": "Acme Page", "access_token": PAGE_TOKEN},
             ]
             remote.on("/v26.0/me/accounts", says(rows(*pages)))
             remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
-            remote.on("/v26.0/page-1/leadgen_forms", says(rows({"id": "form-1", "name": "F"})))
+            form = {"id": "form-1", "name": "F", "status": "ACTIVE", "locale": "en_US"}
+            remote.on("/v26.0/page-1/leadgen_forms", says(rows(form)))
             remote.on("/v26.0/me", says({"id": "873"}))
             said = {**bodies.LEAD_ACCESS, **(access or {})}
             remote.on("/v26.0/page-1", says({"id": "page-1", "has_lead_access": said}))
@@ -245,12 +314,32 @@ class TestLeads:
         assert finding is not None
         assert finding.outcome is Outcome.VERIFIED
         assert "A lead of form form-1 (page page-1) was read" in finding.reason
-        assert fields(remote.requests[0])["fields"].split(",") == ["id", "access_token"]
+        assert fields(remote.requests[0])["fields"].split(",") == ["id", "name", "access_token"]
         asked = fields(remote.requests[-1])
         assert asked["fields"] == "id,created_time"
         assert asked["appsecret_proof"] == proof(PAGE_TOKEN)
         assert fields(remote.requests[-2])["fields"] == "has_lead_access.user_id(873)"
         assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize("access", [{}, {"can_access_lead": False}])
+    def test_the_pages_forms_are_a_table(
+        self, context: CheckContext, page: Callable[..., None], access: Any
+    ) -> None:
+        """Which forms there are is shown, whether or not their leads may be read."""
+
+        page(access=access)
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.tables == (
+            Table(
+                caption="Lead forms of Acme Page (page-1)",
+                columns=("ID", "Name", "Status", "Language"),
+                rows=(("form-1", "F", "ACTIVE", "en_US"),),
+            ),
+        )
         assert shows_no_secret(finding, context)
 
     def test_a_form_without_a_lead_may_still_be_read(

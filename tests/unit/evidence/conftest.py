@@ -22,6 +22,7 @@ from runbook_lib.procedure import (
     Source,
     Step,
     StepKind,
+    Table,
 )
 from runbook_lib.redaction import Secret
 from runbook_lib.run import Run
@@ -38,7 +39,12 @@ def _seen_as(outcome: Outcome) -> Callable[[CheckContext], Finding]:
         context.session.note(
             Exchange(method="GET", url="https://api.example/", sent_on=AT, elapsed=0.1, status=200)
         )
-        return Finding(outcome=outcome, reason=f"Seen as {outcome}.", limits=("The rest.",))
+        return Finding(
+            outcome=outcome,
+            reason=f"Seen as {outcome}.",
+            limits=("The rest.",),
+            tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"),)),),
+        )
 
     return check
 

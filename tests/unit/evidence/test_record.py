@@ -76,6 +76,9 @@ def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
     assert step["checks"][0]["reason"] == "Seen as verified."
     assert step["checks"][0]["limits"] == ["The rest."]
     assert "exchanges" not in step["checks"][0]
+    assert step["checks"][0]["tables"] == [
+        {"caption": "Pages", "columns": ["ID", "Name"], "rows": [["1", "Acme"]]}
+    ]
     assert step["exchanges"][0]["url"] == "https://api.example/"
     assert step["checked_on"] == "2026-11-24T12:00:00.000Z"
     assert step["attested_by"] is None
@@ -126,6 +129,18 @@ def nameless(record: Record) -> None:
     record["steps"][1]["attestation"]["by"] = ""
 
 
+def table_without_caption(record: Record) -> None:
+    del record["steps"][0]["checks"][0]["tables"][0]["caption"]
+
+
+def table_with_more(record: Record) -> None:
+    record["steps"][0]["checks"][0]["tables"][0]["token"] = "x"
+
+
+def table_of_numbers(record: Record) -> None:
+    record["steps"][0]["checks"][0]["tables"][0]["rows"][0][0] = 1
+
+
 def completed(record: Record) -> None:
     record["steps"][7]["outcome"] = "completed"
 
@@ -173,6 +188,9 @@ FALSE_RECORDS = [
     attested_by_nobody,
     attested_without_words,
     nameless,
+    table_without_caption,
+    table_with_more,
+    table_of_numbers,
     completed,
     no_reason,
     no_steps,
@@ -210,6 +228,11 @@ def test_every_field_of_a_record_is_required(record: Record) -> None:
     for name in record["steps"][0]:
         lacking = copy.deepcopy(record)
         del lacking["steps"][0][name]
+        with pytest.raises(jsonschema.ValidationError):
+            validate_record(lacking)
+    for name in record["steps"][0]["checks"][0]:
+        lacking = copy.deepcopy(record)
+        del lacking["steps"][0]["checks"][0][name]
         with pytest.raises(jsonschema.ValidationError):
             validate_record(lacking)
 

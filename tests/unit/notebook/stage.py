@@ -54,6 +54,11 @@ def app_step(*checks: Callable[..., Any], **more: Any) -> Step:
     return make_step("app", *(checks or (verified,)), inputs=asked, **more)
 
 
+def after_consent_step(*checks: Callable[..., Any]) -> Step:
+    """Return the step that reads with the token that the consent gave."""
+    return make_step("after", *(checks or (verified,)), requires=("consent",))
+
+
 def consent_step(*checks: Callable[..., Any]) -> Step:
     """Return the step whose token comes from a person's consent."""
     asked = (inputs.USER_ACCESS_TOKEN,)

@@ -24,6 +24,7 @@ from runbook_lib.procedure import (
     Source,
     Step,
     StepKind,
+    Table,
 )
 
 HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"
@@ -54,6 +55,7 @@ FINDING = Finding(
     limits=("The exact path.",),
     warnings=("It ends soon.",),
     changes=("Installed it.",),
+    tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2", "B"))),),
     exchanges=(EXCHANGE,),
 )
 STATE = StepState(
@@ -190,6 +192,19 @@ def test_an_exchange_without_a_status_says_what_came(exchange: Exchange, said: s
     assert said in Page(bundle(state)["text/html"]).text
 
 
+def test_what_was_read_is_a_table() -> None:
+    """Headings and the first cell of a row say what they are, for those who hear the page."""
+
+    shown = bundle()
+    page = Page(shown["text/html"])
+
+    scopes = [given["scope"] for tag, given in page.tags if tag == "th"]
+    assert scopes == ["col", "col", "row", "row"]
+    assert [tag for tag, _ in page.tags].count("caption") == 1
+    assert "PagesIDName1Acme2B" in page.text
+    assert "  Pages:\n    1 · Acme\n    2 · B" in shown["text/plain"]
+
+
 def test_links_open_apart_and_pastes_are_shown_once_known() -> None:
     """A link leads to the right page as soon as it can; half a value to paste is not shown."""
 
@@ -222,6 +237,7 @@ HOSTILE_STATE = StepState(
             limits=(HOSTILE,),
             warnings=(HOSTILE,),
             changes=(HOSTILE,),
+            tables=(Table(caption=HOSTILE, columns=(HOSTILE,), rows=((HOSTILE, HOSTILE),)),),
             exchanges=(
                 replace(
                     EXCHANGE,
@@ -249,10 +265,10 @@ def test_hostile_text_stays_text(name: str) -> None:
     page = Page(HOSTILE_PAGES[name])
 
     allowed = {"div", "span", "ul", "li", "em", "a", "code", "details", "summary", "pre", "br"}
-    table = {"table", "thead", "tbody", "tr", "th", "td", "strong"}
+    table = {"table", "caption", "thead", "tbody", "tr", "th", "td", "strong"}
     assert {tag for tag, _ in page.tags} <= allowed | table
     attributes = {name for _, given in page.tags for name in given}
-    assert attributes <= {"style", "href", "target", "rel"}
+    assert attributes <= {"style", "href", "target", "rel", "scope"}
     assert "<script>alert('x')</script>" in page.text
     assert page.open == []
 

@@ -25,6 +25,7 @@ from runbook_lib.procedure import (
     Paste,
     Step,
     StepKind,
+    Table,
 )
 from runbook_lib.procedures import inputs
 from runbook_lib.redaction import MASK
@@ -54,6 +55,8 @@ EXCHANGE = Exchange(
     response={"id": "ü"},
 )
 
+PAGES = Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2", "Umbrella")))
+
 
 def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepState:
     by_person = more.pop("by_person", False)
@@ -82,7 +85,7 @@ def entry(event: str, step: str = "a", **data: Any) -> Entry:
 def test_a_view_is_plain_json() -> None:
     """The browser draws what it is sent: nothing in it but JSON, and it says the same there."""
 
-    found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(EXCHANGE,))
+    found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(EXCHANGE,), tables=(PAGES,))
     shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,)))
 
     assert json.loads(json.dumps(shown)) == shown
@@ -109,6 +112,22 @@ def test_what_findings_say_is_gathered() -> None:
     assert shown["warnings"] == ["w1", "w2", "w3"]
     assert shown["limits"] == ["l1"]
     assert shown["changes"] == ["c1"]
+
+
+def test_what_was_read_is_shown_as_tables() -> None:
+    """Those of every check, in order, each with caption, headings and rows."""
+
+    accounts = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
+    found = Finding(outcome=Outcome.VERIFIED, reason="", tables=(accounts, PAGES))
+    other = replace(found, tables=(replace(PAGES, caption="Other"),))
+    shown = view(state(make_step("a"), findings=(found, other)))["tables"]
+
+    assert [table["caption"] for table in shown] == ["Ad accounts", "Pages", "Other"]
+    assert shown[1] == {
+        "caption": "Pages",
+        "columns": ["ID", "Name"],
+        "rows": [["1", "Acme"], ["2", "Umbrella"]],
+    }
 
 
 def test_links_and_pastes_are_filled_in() -> None:
@@ -389,6 +408,7 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
             warnings=(words,),
             limits=(words,),
             facts={"x": words},
+            tables=(Table(caption=words, columns=(words,), rows=((words,),)),),
         )
 
     steps = (app_step(tells), consent_step(verified), HAND_STEP)

@@ -32,6 +32,7 @@ from tests.unit.notebook.stage import (
     DEADLINE,
     HAND_STEP,
     Screen,
+    after_consent_step,
     app_step,
     consent_step,
     eventually,
@@ -614,7 +615,8 @@ def remote() -> FakeRemote:
 @pytest.fixture
 def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Return a walkthrough that has asked for consent, towards a fake token endpoint."""
-    play = scene(consent_step(has_token), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
+    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
     session = open_session(remote, play.run.redactor)
     monkeypatch.setattr(play.run, "open_session", lambda: session)
     play.walkthrough.ask_consent(play.step("consent"))
@@ -680,7 +682,8 @@ def test_a_code_is_redeemed_once_and_its_token_used(
 
     view = answer(consent, url)
 
-    assert (view["message"], view["outcome"]) == ("Checked: verified.", "verified")
+    assert view["outcome"] == "verified"
+    assert view["message"] == "Checked: verified. Goes on by itself: Do after."
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     assert fields(remote.requests[0]) == {
         "client_id": APP_ID,
@@ -760,6 +763,42 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
     assert "AQDcode-1" not in view["message"] + view["advice"]
     assert len(remote.requests) == 1
     assert "user_access_token" not in consent.run.settings.secrets
+
+
+def test_what_the_token_makes_possible_is_checked_at_once(
+    consent: Scene, remote: FakeRemote
+) -> None:
+    """Nobody has to ask for what the token reads; steps that do not need it are left alone."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}")
+
+    assert settled(consent.screens["after"])["outcome"] == "verified"
+    assert consent.screens["other"].view["outcome"] == "not_run"
+
+
+def test_a_token_that_is_not_good_reads_nothing(
+    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the check refuses the token (granted in part, say) nothing is read with it."""
+
+    def lacks(_context: CheckContext) -> Finding:
+        return Finding(outcome=Outcome.FAILED, reason="It lacks leads_retrieval.")
+
+    steps = (consent_step(lacks), after_consent_step())
+    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    session = open_session(remote, play.run.redactor)
+    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    play.walkthrough.ask_consent(play.step("consent"))
+    settled(play.screens["consent"])
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(play)
+    view = answer(play, f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}")
+    session.transport.close()
+
+    assert view["message"] == "Checked: failed."
+    assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
 
 
 def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRemote) -> None:
