@@ -68,7 +68,10 @@ class Graph:
         limit is reached, `UnexpectedAnswerError` for anything else.
         """
         if self._app_secret is not None:
-            params["appsecret_proof"] = appsecret_proof(self._app_secret, token)
+            proof = appsecret_proof(self._app_secret, token)
+            # An answer may repeat it, in the address of the next page.
+            self._session.redactor.learn(Secret(proof))
+            params["appsecret_proof"] = proof
         query = f"?{urlencode(params, safe=',(){}')}" if params else ""
         url = f"{self._base_url}/{self.version}/{path.strip('/')}{query}"
         headers = {"authorization": f"Bearer {token.reveal()}"}

@@ -91,6 +91,23 @@ def test_a_users_call_is_signed(remote: FakeRemote, session: Session) -> None:
     assert proof not in repr(session.exchanges())
 
 
+def test_a_proof_that_is_answered_back_is_masked(remote: FakeRemote, session: Session) -> None:
+    """The address of the next page may repeat what was asked; the record does not."""
+
+    proof = appsecret_proof(Secret(APP_SECRET), TOKEN)
+    again = f"https://graph.example{PATH}/accounts?limit=1&appsecret_proof={proof}"
+    remote.on(f"{PATH}/accounts", says({"data": [], "paging": {"next": again}}))
+    graph = Graph(
+        session, base_url="https://graph.example", version="v26.0", app_secret=Secret(APP_SECRET)
+    )
+
+    graph.rows("me/accounts", TOKEN)
+
+    (exchange,) = session.exchanges()
+    assert "limit=1&appsecret_proof=" in exchange.response["paging"]["next"]
+    assert proof not in repr(exchange)
+
+
 def test_an_apps_call_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
     """Without the secret there is no proof."""
 
