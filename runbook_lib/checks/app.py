@@ -196,7 +196,7 @@ def _refusal(context: CheckContext, app_secret: Secret) -> TokenRequestError | N
         )
     except TokenRequestError as error:
         return error
-    context.tokens.get("app", lambda: token.value)
+    context.tokens.get(context.app_token_name, lambda: token.value)
     return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from runbook_lib.errors import OAuthError, RunbookError, TokenRequestError
+from runbook_lib.errors import OAuthError, TokenRequestError
 from runbook_lib.procedure import Attestation, Value
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
@@ -23,24 +23,22 @@ __all__ = ["CheckContext", "TokenShelf"]
 
 
 class TokenShelf:
-    """Tokens issued during one run, kept in memory only; each is asked for once."""
+    """
+    Tokens issued during one run, kept in memory only; each is asked for once.
+
+    A refusal is not kept: whoever checks again has mended something, or
+    Facebook was at fault.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tokens: dict[str, Secret] = {}
-        self._refusals: dict[str, RunbookError] = {}
 
     def get(self, name: str, issue: Callable[[], Secret]) -> Secret:
-        """Return the token called `name`; the first caller has it issued, or raises for all."""
+        """Return the token called `name`; who asks first has it issued, or raises."""
         with self._lock:
-            if name in self._refusals:
-                raise self._refusals[name]
             if name not in self._tokens:
-                try:
-                    self._tokens[name] = issue()
-                except OAuthError as error:
-                    self._refusals[name] = error
-                    raise
+                self._tokens[name] = issue()
             return self._tokens[name]
 
 
@@ -88,6 +86,11 @@ class CheckContext:
             app_secret=self.secrets["app_secret"],
         )
 
+    @property
+    def app_token_name(self) -> str:
+        """Return what the shelf calls the app access token: another App ID has another one."""
+        return f"app {self.text('app_id')}"
+
     def app_token(self) -> Secret:
         """
         Return the app access token, issued once a run.
@@ -107,7 +110,7 @@ class CheckContext:
                 msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
                 raise OAuthError(msg, next_step=error.diagnostics()) from error
 
-        return self.tokens.get("app", issue)
+        return self.tokens.get(self.app_token_name, issue)
 
     def cyclr(self) -> Cyclr:
         """
@@ -116,7 +119,7 @@ class CheckContext:
         Raises `CyclrAPIError` where Cyclr refuses its API credentials.
         """
         token = self.tokens.get(
-            "cyclr",
+            f"cyclr {self.text('cyclr_client_id')}",
             lambda: request_api_token(
                 self.session,
                 self.text("cyclr_api_url"),

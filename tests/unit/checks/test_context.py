@@ -1,4 +1,4 @@
-"""What a check may use: values as they are, tokens asked for once, refusals remembered."""
+"""What a check may use: values as they are, and tokens that are asked for once."""
 
 from __future__ import annotations
 
@@ -53,30 +53,41 @@ def test_tokens_of_different_names_are_different() -> None:
     assert shelf.get("cyclr", lambda: Secret("c-token")) is not app
 
 
-def asked(shelf: TokenShelf, error: Exception) -> int:
-    """Ask twice for a token that is not issued; return how often the issuer was asked."""
-    calls: list[int] = []
+@pytest.mark.parametrize("error", [OAuthError("refused"), UnreachableError("gone")])
+def test_who_was_refused_may_ask_again(error: Exception) -> None:
+    """A fault passes and a mistake is mended: the next check gets its token."""
+
+    shelf = TokenShelf()
 
     def refuse() -> Secret:
-        calls.append(1)
         raise error
 
-    for _ in range(2):
-        with pytest.raises(type(error)):
-            shelf.get("app", refuse)
-    return len(calls)
+    with pytest.raises(type(error)):
+        shelf.get("app", refuse)
+    assert shelf.get("app", lambda: Secret("a-token")).reveal() == "a-token"
 
 
-def test_a_refusal_is_not_asked_for_again() -> None:
-    """What Facebook refused once it refuses every check of the run, and is not bothered."""
+def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
+    """Who corrects the App ID is not checked with the token of the app before."""
 
-    assert asked(TokenShelf(), OAuthError("refused")) == 1
+    shelf = TokenShelf()
+    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
+    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
+    remote.on(
+        "/v26.0/oauth/access_token", says({"access_token": "other-token"}), when=of_app("2" * 16)
+    )
+
+    with pytest.raises(OAuthError):
+        make_context(tokens=shelf, app_id="1" * 16).app_token()
+    first = make_context(tokens=shelf, app_id=APP_ID).app_token()
+    second = make_context(tokens=shelf, app_id="2" * 16).app_token()
+
+    assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, "other-token")
 
 
-def test_a_fault_is_asked_again() -> None:
-    """A host that could not be reached may be reached by the next check."""
-
-    assert asked(TokenShelf(), UnreachableError("gone")) == 2
+def of_app(app_id: str) -> Callable[..., bool]:
+    """Return a condition on what is asked: in the name of this app."""
+    return lambda **given: given["client_id"] == app_id
 
 
 def test_unknown_values_are_empty(make_context: MakeContext) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runbook_lib.checks.context import CheckContext
+from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.checks.review import (
     PERMISSION_DEPENDENCIES,
     permissions_are_requested,
@@ -227,10 +227,15 @@ def test_an_answer_of_another_shape_is_raised(
 
 
 @every_check
-def test_without_a_token_nothing_is_decided(context: CheckContext, check: Check) -> None:
+def test_without_a_token_nothing_is_decided(
+    context: CheckContext, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A refused pair is another step's failure."""
 
-    context.tokens._refusals["app"] = OAuthError("no token")
+    def refuse(*_: object) -> None:
+        raise OAuthError("no token")
+
+    monkeypatch.setattr(TokenShelf, "get", refuse)
 
     with pytest.raises(OAuthError):
         check(context)
