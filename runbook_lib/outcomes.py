@@ -15,7 +15,7 @@ __all__ = ["ICONS", "MEANINGS"]
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
     Outcome.ATTESTED: "✍",
-    Outcome.WAITING: "⌛",
+    Outcome.WAITING: "◔",
     Outcome.INCONCLUSIVE: "?",
     Outcome.FAILED: "✘",
     Outcome.SKIPPED: "⤼",
