@@ -175,8 +175,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     if not _is_redirect_refused(control):
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
-            reason="Facebook did not object to an address that nobody registered either, so its "
-            "silence about yours proves nothing.",
+            reason=f"Facebook did not refuse an address that nobody registered either ({control}), "
+            "so what it says of yours proves nothing.",
         )
     return Finding(
         outcome=Outcome.VERIFIED,

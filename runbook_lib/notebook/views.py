@@ -18,7 +18,7 @@ from runbook_lib.journal import Entry, EventType
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Exchange, Input, Outcome, Step, StepKind, Value
 
-__all__ = ["Moment", "finish_view", "header_view", "next_step", "step_view"]
+__all__ = ["Moment", "finish_view", "header_view", "next_step", "step_view", "what_to_do"]
 
 _SAID = {
     EventType.STEP_CHECKED: "checked",
@@ -29,12 +29,12 @@ _SAID = {
 _LONGEST_DETAIL = 4_000
 
 # Whose turn it is, in the order in which a person looks for something to do.
-_ADVICE = (
-    (Outcome.FAILED, "Mend what its reason says, then check again."),
-    (Outcome.NOT_RUN, "Do it, then check it, or say that it is done."),
-    (Outcome.INCONCLUSIVE, "Look for yourself, then say that it is done; or check again."),
-    (Outcome.WAITING, "Nothing to do but wait: it is watched."),
-)
+_ADVICE = {
+    Outcome.FAILED: "Mend what its reason says, then check again.",
+    Outcome.NOT_RUN: "Do it, then check it, or say that it is done.",
+    Outcome.INCONCLUSIVE: "Look for yourself, then say that it is done; or check again.",
+    Outcome.WAITING: "Nothing to do but wait: it is watched.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +175,16 @@ def finish_view(
 
 def next_step(state: RunState) -> tuple[StepState, str] | None:
     """Return the next step that needs somebody, and what that person does."""
-    for outcome, advice in _ADVICE:
+    for outcome in _ADVICE:
         for step in state.steps.values():
             if step.conclusion.outcome is outcome:
-                return step, advice
+                return step, what_to_do(outcome)
     return None
+
+
+def what_to_do(outcome: Outcome) -> str:
+    """Return what a person does about a step with this outcome, empty where nothing is."""
+    return _ADVICE.get(outcome, "")
 
 
 def _input_view(

@@ -22,7 +22,7 @@ from runbook_lib.history import RunState
 from runbook_lib.journal import timestamp
 from runbook_lib.notebook.consenting import Consent
 from runbook_lib.notebook.sealing import seal_evidence
-from runbook_lib.notebook.views import Moment, finish_view, header_view, step_view
+from runbook_lib.notebook.views import Moment, finish_view, header_view, step_view, what_to_do
 from runbook_lib.procedure import Attestation, Input, Outcome, Section, Skip, Step
 from runbook_lib.run import Run
 from runbook_lib.settings import typed
@@ -274,7 +274,8 @@ class Walkthrough:
     def _check(self, step: Step, given: dict[str, Any]) -> str:
         self._take(step, given)
         state = self.run.perform(step.id)
-        return f"Checked: {state.conclusion.outcome}."
+        outcome = state.conclusion.outcome
+        return f"Checked: {outcome.replace('_', ' ')}. {what_to_do(outcome)}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
         """Take over what was typed; a secret stays in memory, anything else is remembered."""

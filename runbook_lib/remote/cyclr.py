@@ -124,13 +124,24 @@ class Cyclr:
             headers=self._headers,
             document=document,
         )
-        return _checked(self._session.send(request))
+        return _checked(self._session.send(request, is_transient=_is_cut_off))
 
 
 def sign_in_url(service_domain: str, account_connector: int, token: Secret, target: str) -> str:
     """Return the address of Cyclr's connector authentication link (Cyclr: OAuth Authentication)."""
     query = urlencode({"id": account_connector, "token": token.reveal(), "targetOrigin": target})
     return f"https://{service_domain}/connectorauth/updateaccountconnectoroauth?{query}"
+
+
+def _is_cut_off(answer: Answer) -> bool:
+    """Tell whether an answer of success cannot be read: something on the way spoiled it."""
+    if answer.status != 200:
+        return False
+    try:
+        answer.document()
+    except UnexpectedAnswerError:
+        return True
+    return False
 
 
 def _checked(answer: Answer) -> Any:

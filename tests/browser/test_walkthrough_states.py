@@ -93,6 +93,36 @@ def test_each_failure_is_explained_where_it_shows(lab: Lab, page: Page, tmp_path
             page.evaluate("window.onbeforeunload = null")
 
 
+@pytest.mark.timeout(120)
+def test_a_flaky_network_is_not_taken_for_a_failed_step(page: Page, tmp_path: Path) -> None:
+    """What went wrong on the way is told as that, each attempt is shown, and asking again helps."""
+
+    project = tmp_path / "project"
+    project.mkdir()
+    with Sandbox("flaky", seed=7) as flaky:
+        served = Lab(project, settings_of(flaky, tmp_path / "settings"))
+        served.start()
+        walk = Walk(page, served)
+        walk.open("01_partner_app")
+        # Beside the scenario's own faults: the first three attempts to read fail in any case.
+        flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
+        step = "fb-05-confirm-creation"
+        assert walk.check(step) == "inconclusive"
+        walk.reads(step, "Service temporarily unavailable")
+        walk.reads(step, "Look for yourself, then say that it is done; or check again.")
+        panel = walk.panel(step)
+        panel.get_by_text("What was asked, and answered").click()
+        expect(panel.get_by_text("→ 503")).to_have_count(3)
+        for step in ("fb-05-confirm-creation", "fb-10-public-profile", "fb-11-permissions"):
+            for _ in range(4):
+                outcome = walk.check(step)
+                if outcome == "verified":
+                    break
+                assert outcome == "inconclusive", step
+            assert outcome == "verified", step
+        served.stop()
+
+
 def _serious(page: Page, axe: str) -> list[tuple[Any, ...]]:
     """Return the violations in the panels that axe calls serious, or worse."""
     page.evaluate(axe)

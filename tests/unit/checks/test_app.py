@@ -409,19 +409,24 @@ class TestRedirectUri:
 
     @pytest.mark.parametrize(
         "control",
-        [refuses(bodies.BAD_CODE), says(bodies.APP_TOKEN_ISSUED), refuses(bodies.UNKNOWN_FAULT)],
+        [
+            (refuses(bodies.BAD_CODE), "Invalid verification code format."),
+            (says(bodies.APP_TOKEN_ISSUED), "a token was issued"),
+            (refuses(bodies.TRANSIENT), "Service temporarily unavailable"),
+        ],
     )
     def test_without_a_control_that_fails_nothing_is_proven(
-        self, context: CheckContext, answers: Callable[..., None], control: Responder
+        self, context: CheckContext, answers: Callable[..., None], control: tuple[Responder, str]
     ) -> None:
-        """Where an unregistered address is not refused, silence about yours is no proof."""
+        """Where an unregistered address is not refused, nothing is proven; what came is told."""
 
-        answers(refuses(bodies.BAD_CODE), control)
+        answers(refuses(bodies.BAD_CODE), control[0])
 
         finding = redirect_uri_is_accepted(context)
 
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert "proves nothing" in finding.reason
+        assert control[1] in finding.reason
 
     @pytest.mark.parametrize(
         "real",

@@ -121,6 +121,27 @@ def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
     eventually(lambda: play.finish.view["done"] == 1)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome.VERIFIED, "Checked: verified."),
+        (Outcome.FAILED, "Checked: failed. Mend what its reason says, then check again."),
+        (Outcome.NOT_RUN, "Checked: not run. Do it, then check it, or say that it is done."),
+        (
+            Outcome.INCONCLUSIVE,
+            "Checked: inconclusive. Look for yourself, then say that it is done; or check again.",
+        ),
+    ],
+)
+def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
+    """Nobody is left alone with an outcome that is not good."""
+
+    play = scene(make_step("a", lambda _: Finding(outcome=outcome, reason="So.")))
+    play.walkthrough.perform(play.step("a"), {})
+
+    assert settled(play.screens["a"])["message"] == said
+
+
 def test_what_was_done_is_counted(scene: Make) -> None:
     """Two equal answers are told apart."""
 
@@ -144,7 +165,7 @@ def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
     play.walkthrough.perform(play.step("app"), {})
     play.walkthrough.perform(play.step("wait"), {})
 
-    assert settled(play.screens["wait"])["message"] == "Checked: waiting."
+    assert settled(play.screens["wait"])["message"].startswith("Checked: waiting.")
     assert play.screens["app"].view["busy_since"] > 0
     assert play.screens["app"].view["message"] == ""
     released.set()
@@ -797,7 +818,7 @@ def test_a_token_that_is_not_good_reads_nothing(
     view = answer(play, f"{asked['redirect_uri']}?code=AQDcode-1&state={asked['state']}")
     session.transport.close()
 
-    assert view["message"] == "Checked: failed."
+    assert view["message"] == "Checked: failed. Mend what its reason says, then check again."
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
 
 

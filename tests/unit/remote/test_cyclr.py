@@ -244,6 +244,23 @@ def test_only_reading_is_repeated(remote: FakeRemote, cyclr: Cyclr, name: str) -
     assert len(remote.requests) == (3 if method == "GET" else 1)
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_an_answer_that_was_cut_off_is_asked_again(
+    remote: FakeRemote, cyclr: Cyclr, name: str
+) -> None:
+    """Half an answer to reading is no answer yet; what changes something is never sent twice."""
+
+    call, method, path, _, answer, returned = CALLS[name]
+    remote.on(f"/v1.0/{path}", says(json.dumps(answer)[:-1]), says(answer))
+
+    if method == "GET":
+        assert call(cyclr) == returned
+    else:
+        with pytest.raises(UnexpectedAnswerError):
+            call(cyclr)
+        assert len(remote.requests) == 1
+
+
 def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> None:
     """The query narrows the list; a hundred rows come at once."""
 
