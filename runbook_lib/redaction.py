@@ -25,8 +25,10 @@ MASK = "**********"
 SHORTEST_FORM = 5
 
 # User, page and system-user tokens, and app tokens (`APPID|…`): Graph's access-token guide.
+# An App Secret is 32 hexadecimal digits (Settings > Basic); standing alone, nothing else here is.
 TOKEN_SHAPES = re.compile(
     r"(?<![0-9A-Za-z+/])EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}"
+    r"|(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{32}(?![0-9A-Za-z])"
 )
 
 _SENSITIVE_KEY = re.compile(
@@ -69,12 +71,14 @@ class Redactor:
     Removes every known secret, in every known encoding, from text.
 
     It learns tokens as they are issued (`learn`), and masks what merely
-    looks like a Facebook token. Safe to use from several threads.
+    looks like a Facebook token or App Secret, unless it is known to be none
+    (`allow`). Safe to use from several threads.
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
+        self._allowed: frozenset[str] = frozenset()
         for secret in secrets:
             self.learn(secret)
 
@@ -84,9 +88,14 @@ class Redactor:
             forms = set(self._forms) | encoded_forms(secret)
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
+    def allow(self, values: Iterable[object]) -> None:
+        """Let pass what only looks like a credential: values that are meant to be seen."""
+        with self._lock:
+            self._allowed |= {value for value in values if isinstance(value, str)}
+
     def redact(self, text: str) -> str:
         """Return `text` with each secret, and each token-shaped word, replaced by the mask."""
-        spans = [*self._spans(text), *(match.span() for match in TOKEN_SHAPES.finditer(text))]
+        spans = [*self._spans(text), *self._shapes(text)]
         if not spans:
             return text
         pieces: list[str] = []
@@ -117,7 +126,21 @@ class Redactor:
 
     def holds_secret(self, text: str) -> bool:
         """Tell whether `text` still holds a known secret or a token-shaped word."""
-        return TOKEN_SHAPES.search(text) is not None or any(form in text for form in self._forms)
+        return self.find_secret(text) >= 0
+
+    def find_secret(self, text: str) -> int:
+        """Return where a known secret or a token-shaped word begins in `text`; -1 if nowhere."""
+        known = next((text.find(form) for form in self._forms if form in text), -1)
+        return known if known >= 0 else next(self._shapes(text), (-1, -1))[0]
+
+    def holds_known_secret(self, text: str) -> bool:
+        """Tell whether `text` holds a secret that this redactor was told, in any of its forms."""
+        return any(form in text for form in self._forms)
+
+    def _shapes(self, text: str) -> Iterator[tuple[int, int]]:
+        for match in TOKEN_SHAPES.finditer(text):
+            if match.group() not in self._allowed:
+                yield match.span()
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         for form in self._forms:
@@ -155,7 +178,7 @@ def encoded_forms(secret: Secret) -> set[str]:
     """
     value = secret.reveal()
     raw = value.encode("utf-8", "surrogatepass")
-    forms = {value, html.escape(value), html.escape(value, quote=False)}
+    forms = {value, html.escape(value), html.escape(value, quote=False), raw.decode("latin-1")}
     forms |= {raw.hex(), raw.hex().upper()}
     forms |= set(_url_forms(raw)) | set(_json_forms(value)) | set(_base64_forms(raw))
     return {form for form in forms if len(form) >= SHORTEST_FORM}

@@ -138,6 +138,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.redactor = Redactor(self.settings.secrets.values())
+        self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
         self._transports: dict[tuple[str, str, str], Transport] = {}
 
@@ -219,6 +220,8 @@ class Run:
         self._write(EventType.STEP_STARTED, {}, step=step.id)
         is_possible = not obstacle(step, self.state.steps)
         findings, unchecked = self._check(step) if is_possible else ((), "")
+        for finding in findings:
+            self.redactor.allow(finding.facts.values())
         documents = [finding_to_document(finding) for finding in findings]
         self._write(
             EventType.STEP_CHECKED, {"findings": documents, "unchecked": unchecked}, step=step.id
@@ -241,6 +244,7 @@ class Run:
 
     def remember(self, name: str, value: Value) -> None:
         """Write a value that a person gave, so that every notebook knows it from now on."""
+        self.redactor.allow([value])
         if self.history.inputs.get(name) != value:
             self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
 
