@@ -1,0 +1,224 @@
+"""No secret leaves in a bundle, wherever and however it is written there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib.errors import ExitCode, LeakError
+from runbook_lib.evidence.leaks import refuse_leaks
+from runbook_lib.redaction import Redactor, Secret, encoded_forms
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+from tests.unit.evidence.conftest import CANARY
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "url": lambda value: value.replace("/", "%2F").replace("+", "%2B"),
+    "json": lambda value: value.replace("/", "\\/"),
+    "base64": lambda value: base64.b64encode(b"x" + value.encode()).decode(),
+    "hex": lambda value: value.encode().hex(),
+}
+PNG = b"\x89PNG\r\n\x1a\n" + zlib.compress(bytes(range(256)))
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    return Redactor([Secret(CANARY)])
+
+
+def refusal(path: Path, redactor: Redactor) -> LeakError:
+    with pytest.raises(LeakError) as caught:
+        refuse_leaks([path], redactor)
+    return caught.value
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["01.ipynb", "record.json", "journal.jsonl", "a.html", "a.png"])
+def test_a_secret_in_any_file_is_found(
+    name: str, form: str, tmp_path: Path, redactor: Redactor
+) -> None:
+    """Whatever the file and the encoding, and the value is not quoted."""
+
+    leak = FORMS[form](CANARY)
+    path = tmp_path / name
+    path.write_bytes(PNG + f"some text {leak} more text\n".encode())
+
+    error = refusal(path, redactor)
+
+    assert name in str(error)
+    assert leak not in str(error)
+    assert CANARY not in str(error)
+    assert error.exit_code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        ({"cells": [{"outputs": [{"text": [CANARY[:6], CANARY[6:]]}]}]}, "split over lines"),
+        ({"a": {"deep": [1, {"x": CANARY[:3]}]}, "b": CANARY[3:]}, "split over fields"),
+        ({"metadata": {"widgets": {"state": {"value": CANARY}}}}, "notebook metadata"),
+        ({CANARY: 1}, "a key"),
+        ({"data": {"image/png": base64.b64encode(PNG + CANARY.encode()).decode()}}, "a picture"),
+        (
+            {"source": f"![](data:image/png;base64,{base64.b64encode(CANARY.encode()).decode()})"},
+            "a data URI",
+        ),
+        (
+            {"x": base64.b64encode(base64.b64encode(b"...." + CANARY.encode() * 2)).decode()},
+            "base64 in base64",
+        ),
+        (
+            {"x": base64.encodebytes(b"." * 50 + CANARY.encode() + b"." * 80).decode()},
+            "base64 with line breaks",
+        ),
+        ({"x": base64.urlsafe_b64encode(b"\xff\xfe>" * 9 + CANARY.encode()).decode()}, "urlsafe"),
+    ],
+)
+def test_a_secret_is_found_wherever_it_hides_in_json(
+    document: object, what: str, tmp_path: Path, redactor: Redactor
+) -> None:
+    """In a notebook as in a record: strings are joined, base64 is opened."""
+
+    path = tmp_path / "01.ipynb"
+    path.write_text(json.dumps(document, indent=1))
+
+    assert "01.ipynb" in str(refusal(path, redactor)), what
+
+
+def test_a_secret_split_within_a_line_of_the_journal_is_found(
+    tmp_path: Path, redactor: Redactor
+) -> None:
+    """Each line of the journal is a document of its own."""
+
+    lines = [{"a": 1}, {"x": CANARY[:5], "y": [CANARY[5:]]}, {"b": 2}]
+    path = tmp_path / "journal.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    refusal(path, redactor)
+
+
+@pytest.mark.parametrize("shape", [USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        str,
+        lambda text: json.dumps({"note": text}),
+        lambda text: base64.b64encode(b"%PDF-1.7 " + text.encode() + b" end of file").decode(),
+    ],
+    ids=["text", "json", "base64"],
+)
+def test_what_only_looks_like_a_credential_is_refused_too(
+    shape: str, wrap: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A token or an App Secret that nobody registered does not leave either."""
+
+    path = tmp_path / "report.html"
+    path.write_text(f"something {wrap(shape)} else")
+
+    error = refusal(path, Redactor())
+    assert shape not in str(error)
+
+
+def test_what_is_meant_to_be_seen_may_look_like_one(tmp_path: Path) -> None:
+    """A client id of 32 hexadecimal digits is no secret, once somebody says so."""
+
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({"cyclr_client_id": APP_SECRET}))
+    redactor = Redactor()
+    redactor.allow([APP_SECRET])
+
+    refuse_leaks([path], redactor)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 32,
+        "0" * 32,
+        APP_SECRET * 2,
+        f"x{APP_SECRET}",
+        "123e4567-e89b-12d3-a456-426614174000",
+        "EAAshort",
+        "12345678|short",
+        "sha256:" + "ab" * 32,
+    ],
+)
+def test_what_looks_like_no_credential_passes(text: str, tmp_path: Path) -> None:
+    """Digests, ids and words are no secrets: the gate must not cry wolf."""
+
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({"x": text}))
+
+    refuse_leaks([path], Redactor())
+
+
+def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None:
+    """The step under whose id it stands, not one that is only mentioned afterwards."""
+
+    lines = [
+        json.dumps({"step": "fb-01-log-in", "data": "harmless"}),
+        json.dumps({"step": "fb-13-app-id-and-secret", "data": CANARY, "then": "cy-02-client-id"}),
+    ]
+    path = tmp_path / "journal.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+
+    assert str(refusal(path, redactor)) == (
+        "A secret stands in journal.jsonl, fb-13-app-id-and-secret."
+    )
+
+
+def test_clean_files_pass(tmp_path: Path, redactor: Redactor) -> None:
+    """Pictures, broken JSON, deep JSON and empty files are read, and are no leak."""
+
+    contents = {"a.png": PNG, "b.json": b'{"x": ', "c.json": b"[" * 100_000, "d": b"", "e": b"\xff"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+
+    refuse_leaks(tmp_path.iterdir(), redactor)
+
+
+VALUES = st.text(
+    st.characters(codec="utf-8", exclude_characters="\x00"), min_size=8, max_size=40
+).filter(lambda text: text.strip() == text)
+
+
+@given(
+    value=VALUES,
+    before=st.text(max_size=30),
+    after=st.text(max_size=30),
+    data=st.data(),
+)
+def test_any_secret_in_any_form_anywhere_is_found(
+    value: str,
+    before: str,
+    after: str,
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The gate knows every form that the redactor knows, whatever stands around it."""
+
+    form = data.draw(st.sampled_from(sorted(encoded_forms(Secret(value)))))
+    path = tmp_path_factory.mktemp("leak") / "record.json"
+    path.write_text(f"{before}{form}{after}", encoding="utf-8", errors="surrogatepass")
+
+    refusal(path, Redactor([Secret(value)]))
+
+
+@given(value=VALUES, cut=st.integers(1, 7), filler=st.integers(0, 5))
+def test_any_secret_in_two_strings_is_found(
+    value: str, cut: int, filler: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Wherever it is cut, and whatever numbers stand between the pieces."""
+
+    document = {"a": [value[:cut], *range(filler), {"b": value[cut:]}]}
+    path = tmp_path_factory.mktemp("leak") / "01.ipynb"
+    path.write_text(json.dumps(document))
+
+    refusal(path, Redactor([Secret(value)]))
