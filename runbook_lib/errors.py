@@ -11,7 +11,8 @@ diagnostics never hold a secret.
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     ThrottledError, UnexpectedAnswerError
   x StepError       UnknownStepError, StepFailedError
-  x EvidenceError   LeakError, ChainError
+  x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
+                    TimestampError, SigningError, ArchiveError
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "ArchiveError",
     "AuthorizationError",
     "ChainError",
+    "ContentError",
     "CyclrAPIError",
+    "EnvelopeError",
     "EvidenceError",
     "ExitCode",
     "GraphAPIError",
@@ -31,10 +35,13 @@ __all__ = [
     "RemoteError",
     "RunbookError",
     "SettingsError",
+    "SignatureError",
+    "SigningError",
     "StateMismatchError",
     "StepError",
     "StepFailedError",
     "ThrottledError",
+    "TimestampError",
     "TokenRequestError",
     "UnexpectedAnswerError",
     "UnknownStepError",
@@ -195,9 +202,13 @@ class StepFailedError(StepError):
 
 
 class EvidenceError(RunbookError):
-    """Evidence cannot be trusted or may not leave."""
+    """Evidence cannot be trusted or may not leave; `file` says which part of it, if one does."""
 
     exit_code = ExitCode.REFUSED
+
+    def __init__(self, message: str, *, file: str = "") -> None:
+        super().__init__(f"{file}: {message}" if file else message)
+        self.file = file
 
 
 class LeakError(EvidenceError):
@@ -215,4 +226,48 @@ class ChainError(EvidenceError):
     next_step = (
         "Keep the file as it is for whoever investigates. Restore the journal from a sealed "
         "bundle, or move it away to begin a new one."
+    )
+
+
+class EnvelopeError(EvidenceError):
+    """A statement or its envelope is not what the standards say (in-toto v1, DSSE v1)."""
+
+    next_step = "Ask for the bundle anew from whoever made it; keep this one as it is."
+
+
+class SignatureError(EvidenceError):
+    """No key that the verifier trusts has signed."""
+
+    next_step = (
+        "Name the key with --key, if you have it from whom you trust; otherwise do not rely on "
+        "this bundle."
+    )
+
+
+class ContentError(EvidenceError):
+    """A file differs from what was signed, is missing, or was added."""
+
+    next_step = "Do not rely on this bundle; ask for it anew from whoever made it."
+
+
+class TimestampError(EvidenceError):
+    """A time-stamp does not fit what it is said to stamp (RFC 3161)."""
+
+    next_step = "Name the authority's certificate (--tsa-certificate), or ask for the bundle anew."
+
+
+class SigningError(EvidenceError):
+    """The signing key could not be used; nothing was sealed."""
+
+    exit_code = ExitCode.INCOMPLETE
+    next_step = "See that the key or its service answers, then run again: the journal is intact."
+
+
+class ArchiveError(EvidenceError):
+    """A store did not take a bundle, or gave back something else; the local bundle stays."""
+
+    exit_code = ExitCode.INCOMPLETE
+    next_step = (
+        "See that the store takes writes, then archive again: `runbook archive` goes on where it "
+        "stopped. The sealed bundle is on this machine."
     )

@@ -49,6 +49,7 @@ class EventType:
     CREDENTIAL_REMEMBERED = "credential.remembered"
     CHANGE_INTENDED = "change.intended"
     JOURNAL_MENDED = "journal.mended"
+    BUNDLE_SEALED = "bundle.sealed"
 
 
 @dataclass(frozen=True, slots=True)

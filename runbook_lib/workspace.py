@@ -16,13 +16,26 @@ from urllib.parse import urlsplit
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Value
 
-__all__ = ["default_evidence", "is_sandbox", "journal_path", "project_folder", "tenant_name"]
+__all__ = [
+    "KEYS_FOLDER",
+    "default_evidence",
+    "is_sandbox",
+    "journal_path",
+    "project_folder",
+    "tenant_name",
+]
+
+# Below the evidence folder: public keys, and the statements by which one succeeds another.
+KEYS_FOLDER = "keys"
 
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
 def tenant_name(text: str) -> str:
     """Return `text` as a tenant's name, which is also a folder's; raises `SettingsError`."""
+    if text == KEYS_FOLDER:
+        msg = f"A tenant cannot be called {text}: that folder holds the public keys."
+        raise SettingsError(msg)
     if not _TENANT.fullmatch(text):
         msg = f"{text!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
         raise SettingsError(msg)

@@ -46,6 +46,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _own_signing_key(monkeypatch: pytest.MonkeyPatch, keys_home: Path) -> None:
+    """Sign with a key of the tests' own, never with that of whoever runs them."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(keys_home))
+
+
+@pytest.fixture(scope="session")
+def keys_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which this session's signing keys are made."""
+    return tmp_path_factory.mktemp("keys-home")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty working directory."""

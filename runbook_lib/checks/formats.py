@@ -11,7 +11,7 @@ import ipaddress
 import re
 import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import idna
 
@@ -23,8 +23,10 @@ __all__ = [
     "domain_name",
     "graph_version",
     "opaque_secret",
+    "passphrase",
     "permission_names",
     "step_names",
+    "timestamp_authority",
     "web_address",
 ]
 
@@ -86,6 +88,14 @@ def opaque_secret(text: str) -> str:
     return typed
 
 
+def passphrase(text: str) -> str:
+    """Return what opens a key; blanks within it count, around it they do not."""
+    typed = text.strip()
+    if not typed:
+        raise ValueError("a passphrase is not empty")
+    return typed
+
+
 def permission_names(text: str) -> tuple[str, ...]:
     """Return the permissions, `public_profile` first, each once; commas or blanks between them."""
     names = [name for name in re.split(r"[,\s]+", text.strip()) if name]
@@ -111,18 +121,17 @@ def graph_version(text: str) -> str:
 def web_address(text: str) -> str:
     """Return the base address of a remote system, without a slash at its end."""
     typed = text.strip()
-    try:
-        parts = urlsplit(typed)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or parts.scheme not in ("http", "https") or port == 0:
-        raise ValueError("this is not a web address; it begins with https://")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a base address holds no user name, password, query or fragment")
-    if parts.scheme == "http" and not _is_loopback(host):
+    parts = _web_parts(typed)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError("credentials go over https only; plain http is for loopback addresses")
     return typed.rstrip("/")
+
+
+def timestamp_authority(text: str) -> str:
+    """Return the address of a time-stamp authority; its answers are signed, so http will do."""
+    typed = text.strip()
+    _web_parts(typed)
+    return typed
 
 
 def address(text: str) -> str:
@@ -144,6 +153,19 @@ def certificate_file(text: str) -> str:
         msg = f"{text.strip()!r} cannot be read as a PEM file of certificates"
         raise ValueError(msg) from None
     return str(path.absolute())
+
+
+def _web_parts(typed: str) -> SplitResult:
+    try:
+        parts = urlsplit(typed)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in ("http", "https") or port == 0:
+        raise ValueError("this is not a web address; it begins with https://")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a base address holds no user name, password, query or fragment")
+    return parts
 
 
 def _ascii(host: str) -> str:

@@ -1,23 +1,40 @@
 """
 The bundle: a run's folder of evidence, whole or absent.
 
-Files are gathered in a hidden folder, scanned for secrets, flushed to disk,
-and only then given their final name by one rename. A bundle is never
-written into again.
+Files are gathered in a hidden folder, listed, signed, scanned for secrets,
+flushed to disk, and only then given their final name by one rename. A bundle
+is never written into again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runbook_lib.attachments import copy_attachment
-from runbook_lib.errors import LeakError
+from runbook_lib.errors import RemoteError, TimestampError
+from runbook_lib.evidence.attestation import (
+    PROVENANCE,
+    TEST_RESULT,
+    Link,
+    Resource,
+    provenance_predicate,
+    result_predicate,
+    sign_statement,
+    sigstore_bundle,
+)
+from runbook_lib.evidence.chain import STATEMENT_NAME, announce, chain_end, draft_folder
+from runbook_lib.evidence.instructions import verify_instructions
+from runbook_lib.evidence.keys import SigningKey, export_public_key
+from runbook_lib.evidence.leaks import refuse_leaks
 from runbook_lib.evidence.record import (
     SCHEMA_NAME,
     attachments,
@@ -25,24 +42,68 @@ from runbook_lib.evidence.record import (
     record_schema,
     validate_record,
 )
+from runbook_lib.evidence.report import run_report
 from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, sync_folder
 from runbook_lib.redaction import Redactor
+from runbook_lib.workspace import KEYS_FOLDER
 
-__all__ = ["bundle_name", "draft", "seal", "write_record"]
+__all__ = [
+    "PROVENANCE_NAME",
+    "SIGSTORE_NAME",
+    "SUMS_NAME",
+    "TIMESTAMP_NAME",
+    "UNSIGNED",
+    "Seal",
+    "Sealed",
+    "bundle_name",
+    "draft",
+    "resource",
+    "seal",
+    "sums",
+    "write_record",
+]
 
-_STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}-[a-z0-9-]+")
+RECORD_NAME, JOURNAL_NAME, REPORT_NAME = "record.json", "journal.jsonl", "report.html"
+PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
+SIGSTORE_NAME, TIMESTAMP_NAME = "statement.sigstore.json", "statement.tsr"
+# What is made of the statement, and so cannot be among its subjects.
+UNSIGNED = (STATEMENT_NAME, SIGSTORE_NAME, TIMESTAMP_NAME)
 
 
-def bundle_name(state: RunState) -> str:
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """
+    What evidence is sealed with: the key, and what the run was made from.
+
+    `stamp` asks the authority at `timestamp_authority` (a web address, or
+    empty) to stamp some bytes.
+    """
+
+    key: SigningKey
+    materials: tuple[Resource, ...]
+    timestamp_authority: str = ""
+    stamp: Callable[[str, bytes], bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed bundle: where it lies, its place in the chain, why no time-stamp came if so."""
+
+    folder: Path
+    sequence: int
+    unstamped: str
+
+
+def bundle_name(started_on: str, run_id: str) -> str:
     """Return the folder name of a run's bundle: when it began, and its id."""
-    return f"{re.sub('[-:]|[.][0-9]+', '', state.started_on)}-{state.run_id}"
+    return f"{re.sub('[-:]|[.][0-9]+', '', started_on)}-{run_id}"
 
 
 @contextmanager
 def draft(tenant_folder: Path, run_id: str) -> Iterator[Path]:
     """Give an empty hidden folder for a run's files; what is not sealed is removed."""
-    folder = tenant_folder / f".draft-{run_id}"
+    folder = draft_folder(tenant_folder, run_id)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -51,48 +112,108 @@ def draft(tenant_folder: Path, run_id: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_record(folder: Path, state: RunState, journal: Journal) -> None:
-    """Write `record.json`, its schema, attachments and a copy of the journal into `folder`."""
-    lines = len(journal.entries())
-    record = build_record(state, journal_head=journal.head, journal_lines=lines)
-    record = json.loads(json.dumps(record))
+def write_record(folder: Path, state: RunState, journal: Journal) -> dict[str, Any]:
+    """
+    Write what `state` and `journal` tell of a run into `folder`, and return the record.
+
+    That is `record.json`, its schema, `report.html`, the attachments, and the journal so far.
+    """
+    entries = journal.entries()
+    built = build_record(state, journal_head=journal.head, journal_lines=len(entries))
+    record: dict[str, Any] = json.loads(json.dumps(built))
     validate_record(record)
-    for name, document in (("record.json", record), (SCHEMA_NAME, record_schema())):
-        text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
-    _copy_attachments(folder, state, journal.path.parent / "attachments")
-    copied = journal.path.read_bytes().split(b"\n")[:lines]
-    (folder / "journal.jsonl").write_bytes(b"".join(line + b"\n" for line in copied))
-
-
-def _copy_attachments(folder: Path, state: RunState, kept: Path) -> None:
+    for name, document in ((RECORD_NAME, record), (SCHEMA_NAME, record_schema())):
+        _write(folder / name, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    kept = journal.path.parent / "attachments"
     for attachment in attachments(state):
         copy_attachment(kept, folder / "attachments", attachment)
+    copied = journal.path.read_bytes().split(b"\n")[: len(entries)]
+    (folder / JOURNAL_NAME).write_bytes(b"".join(line + b"\n" for line in copied))
+    _write(folder / REPORT_NAME, run_report(record, entries, attachments=folder / "attachments"))
+    return record
 
 
-def seal(folder: Path, final: Path, redactor: Redactor) -> None:
+def seal(
+    folder: Path, record: dict[str, Any], journal: Journal, redactor: Redactor, seal_with: Seal
+) -> Sealed:
     """
-    Scan every file of `folder`, flush it, and rename the folder to `final`.
+    Sign the files of `folder`, scan them for secrets, and make the folder the run's bundle.
 
-    Raises `LeakError` where a file holds a secret; nothing is renamed then.
+    Raises `LeakError` where a file holds a secret, `SigningError` where the
+    key refuses, `OSError` or `JournalError` where the disk does; there is no
+    bundle then. A time-stamp authority that refuses is no reason to fail.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        _refuse_leak(path, redactor)
-    for path in files:
+    tenant_folder = journal.path.parent
+    content = _files(folder)
+    refuse_leaks(content, redactor)
+    export_public_key(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
+    with chain_end(journal) as link:
+        _write_statement(folder, record, seal_with, link)
+        unstamped = _stamp(folder, seal_with)
+        refuse_leaks(set(_files(folder)) - set(content), redactor)
+        _flush(folder)
+        name = bundle_name(record["started_on"], record["run_id"])
+        final = announce(journal, folder, name, run_id=record["run_id"], link=link)
+    return Sealed(final, link.sequence, unstamped)
+
+
+def resource(path: Path, name: str) -> Resource:
+    """Return digest and size of the file at `path`, to be called `name`."""
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        return Resource(name, checksum, os.fstat(file.fileno()).st_size)
+
+
+def sums(resources: Iterable[Resource]) -> str:
+    """Return the text of `SHA256SUMS`, as `sha256sum --check` reads it."""
+    return "".join(f"{each.sha256}  {each.name}\n" for each in resources)
+
+
+def _write_statement(folder: Path, record: dict[str, Any], seal_with: Seal, link: Link) -> None:
+    key, authority = seal_with.key, seal_with.timestamp_authority
+    made = provenance_predicate(record, materials=seal_with.materials)
+    envelope = sign_statement(key, _resources(folder), PROVENANCE, made)
+    (folder / PROVENANCE_NAME).write_bytes(envelope)
+    text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)
+    _write(folder / INSTRUCTIONS_NAME, text)
+    _write(folder / SUMS_NAME, sums(_resources(folder)))
+    found = result_predicate(
+        record, link=link, configuration=seal_with.materials, timestamp_authority=authority
+    )
+    envelope = sign_statement(key, _resources(folder), TEST_RESULT, found)
+    (folder / STATEMENT_NAME).write_bytes(envelope)
+    (folder / SIGSTORE_NAME).write_bytes(sigstore_bundle(envelope))
+
+
+def _stamp(folder: Path, seal_with: Seal) -> str:
+    """Ask for a time-stamp of the statement; return why there is none, if it was asked for."""
+    if seal_with.stamp is None or not seal_with.timestamp_authority:
+        return ""
+    content = (folder / STATEMENT_NAME).read_bytes()
+    try:
+        token = seal_with.stamp(seal_with.timestamp_authority, content)
+    except (RemoteError, TimestampError) as error:
+        return str(error)
+    (folder / TIMESTAMP_NAME).write_bytes(token)
+    return ""
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _resources(folder: Path) -> list[Resource]:
+    return [resource(path, path.relative_to(folder).as_posix()) for path in _files(folder)]
+
+
+def _flush(folder: Path) -> None:
+    """Make all of `folder` durable: its files, and the names in each of its folders."""
+    for path in _files(folder):
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    sync_folder(folder)
-    folder.rename(final)
-    sync_folder(final.parent)
+    for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+        sync_folder(below)
 
 
-def _refuse_leak(path: Path, redactor: Redactor) -> None:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if not redactor.holds_secret(text):
-        return
-    line = next((line for line in text.splitlines() if redactor.holds_secret(line)), "")
-    step = _STEP_ID.search(line)
-    where = f"{path.name}, {step.group()}" if step else path.name
-    msg = f"A secret stands in {where}."
-    raise LeakError(msg)
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

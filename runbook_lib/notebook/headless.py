@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.evidence.bundle import bundle_name, draft, seal, write_record
+from runbook_lib.evidence.attestation import Resource
+from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal, write_record
+from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.timestamps import request_timestamp
 from runbook_lib.history import RunState
 from runbook_lib.journal import EventType
 from runbook_lib.notebook.builder import build
@@ -31,13 +34,14 @@ class HeadlessResult:
     """What a headless run came to; `broken` says why a notebook did not reach its end."""
 
     state: RunState
-    bundle: Path
+    sealed: Sealed
     broken: Mapping[str, str]
 
 
 def run_headless(
     run: Run,
     parameters: Mapping[str, Any],
+    key: SigningKey,
     *,
     on_progress: Callable[[RunState], None],
 ) -> HeadlessResult:
@@ -45,25 +49,45 @@ def run_headless(
     Execute every notebook of the procedure, seal the evidence, and return what it came to.
 
     `run` has been started; `parameters` are what its kernels need to open it
-    again. Raises `LeakError`, `JournalError` or `OSError` without leaving
-    half a bundle; an interruption is written into the journal and goes on.
+    again; `key` signs. Raises `LeakError`, `SigningError`, `JournalError` or
+    `OSError` without leaving half a bundle; an interruption is written into
+    the journal and goes on.
     """
-    tenant_folder = run.journal.path.parent
     try:
-        with draft(tenant_folder, run.run_id) as folder:
-            broken = _execute_all(run, folder, parameters, on_progress)
+        with (
+            draft(run.journal.path.parent, run.run_id) as folder,
+            _notebooks(run.procedure) as sources,
+        ):
+            materials = _materials(run.procedure, sources)
+            broken = _execute_all(run, sources, folder, parameters, on_progress)
             state = run.finish()
-            write_record(folder, state, run.journal)
-            bundle = tenant_folder / bundle_name(state)
-            seal(folder, bundle, run.redactor)
+            record = write_record(folder, state, run.journal)
+            run.redactor.allow([*run.values.values(), *state.facts.values()])
+            sealed = seal(folder, record, run.journal, run.redactor, _seal(run, key, materials))
     except KeyboardInterrupt:
         run.interrupt("The run was interrupted by a signal.")
         raise
-    return HeadlessResult(state, bundle, broken)
+    return HeadlessResult(state, sealed, broken)
+
+
+def _seal(run: Run, key: SigningKey, materials: tuple[Resource, ...]) -> Seal:
+    def stamp(authority: str, content: bytes) -> bytes:
+        return request_timestamp(run.open_session(), authority, content)
+
+    return Seal(key, materials, str(run.values.get("tsa", "")), stamp)
+
+
+def _materials(procedure: Procedure, sources: Path) -> tuple[Resource, ...]:
+    """Return what the run is made from: the notebooks before execution, and the lock file."""
+    names = [f"{section.id}.ipynb" for section in procedure.sections]
+    notebooks = [resource(sources / name, f"notebooks/{name}") for name in names]
+    lock = project_folder() / "requirements.txt"
+    return (*notebooks, *([resource(lock, lock.name)] if lock.is_file() else ()))
 
 
 def _execute_all(
     run: Run,
+    sources: Path,
     folder: Path,
     parameters: Mapping[str, Any],
     on_progress: Callable[[RunState], None],
@@ -79,15 +103,14 @@ def _execute_all(
 
     broken: dict[str, str] = {}
     joined = {**parameters, "run_id": run.run_id, "tenant": run.tenant, "mode": Mode.HEADLESS}
-    with _notebooks(run.procedure) as sources:
-        for section in run.procedure.sections:
-            name = f"{section.id}.ipynb"
-            error = execute_notebook(sources / name, folder / name, joined, on_tick=on_tick)
-            on_tick()
-            if not error and not _reached_its_end(run, section.id):
-                error = "it ended before its last cell"
-            if error:
-                broken[section.id] = run.redactor.redact(error)
+    for section in run.procedure.sections:
+        name = f"{section.id}.ipynb"
+        error = execute_notebook(sources / name, folder / name, joined, on_tick=on_tick)
+        on_tick()
+        if not error and not _reached_its_end(run, section.id):
+            error = "it ended before its last cell"
+        if error:
+            broken[section.id] = run.redactor.redact(error)
     return broken
 
 

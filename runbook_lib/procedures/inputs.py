@@ -159,6 +159,35 @@ CA_FILE = Input(
     help="A PEM file with one more authority to trust; the sandbox sets it.",
     parse=formats.certificate_file,
 )
+SIGNING_KEY = Input(
+    name="signing_key",
+    label="Signing key",
+    help="What signs the evidence: a PEM file, or a signer's URI; made on first use if left out.",
+    example="awskms:1234abcd-12ab-34cd-56ef-1234567890ab",
+)
+SIGNING_PUBLIC_KEY = Input(
+    name="signing_public_key",
+    label="Public half of the signing key",
+    help="The PEM file of a key that a signer's URI names.",
+    example="evidence-key.pub.pem",
+)
+SIGNING_PASSPHRASE = Input(
+    name="signing_passphrase",
+    label="Passphrase of the signing key",
+    help="Opens an encrypted key file; a first key is encrypted with it.",
+    parse=formats.passphrase,
+    secret=True,
+)
+TSA = Input(
+    name="tsa",
+    label="Time-stamp authority",
+    help="Is asked to time-stamp the evidence (RFC 3161).",
+    parse=formats.timestamp_authority,
+    example="http://timestamp.digicert.com",
+)
+
+# What evidence is signed with: no step asks for it.
+EVIDENCE = (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE, TSA)
 
 ALL = (
     SERVICE_DOMAIN,
@@ -183,4 +212,5 @@ ALL = (
     CYCLR_CONSOLE_URL,
     SERVICE_DOMAIN_ADDRESS,
     CA_FILE,
+    *EVIDENCE,
 )

@@ -63,12 +63,13 @@ _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy",
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: `status`, case-insensitive `headers`, decoded `text`."""
+    """What came back: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
 
     url: str
     status: int
     headers: httpx.Headers
     text: str
+    content: bytes = b""
 
     def document(self) -> Any:
         """
@@ -86,13 +87,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to send: at most one of `form` (urlencoded) and `document` (JSON)."""
+    """What to send: at most one of `form` (urlencoded), `document` (JSON) and raw `content`."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None
     document: Any = None
+    content: bytes | None = None
 
     @property
     def host(self) -> str:
@@ -189,7 +191,9 @@ class Transport:
             msg = f"{request.host} redirects to something that is no web address."
             raise UnexpectedAnswerError(msg) from error
         self._heed_usage(request.host, response.headers)
-        return Answer(request.url, response.status_code, response.headers, response.text)
+        return Answer(
+            request.url, response.status_code, response.headers, response.text, response.content
+        )
 
     def refuse_silenced(self, host: str) -> None:
         """Raise what `silence` was told for `host`, while it holds."""
@@ -221,6 +225,7 @@ class Transport:
             headers=headers,
             data=None if request.form is None else dict(request.form),
             json=request.document,
+            content=request.content,
             extensions=extensions,
         )
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook_lib.checks.context import CheckContext
 from runbook_lib.errors import UnreachableError
+from runbook_lib.evidence.attestation import Resource
+from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal, write_record
+from runbook_lib.evidence.keys import SigningKey, create_key, open_key
+from runbook_lib.evidence.verify import Trust
 from runbook_lib.journal import Journal
 from runbook_lib.procedure import (
     Attestation,
@@ -31,6 +36,10 @@ from tests.conftest import NOON
 
 CANARY = "canary/secret+1"
 AT = "2026-11-20T09:00:00Z"
+MATERIALS = (
+    Resource("notebooks/01.ipynb", "ab" * 32, 12),
+    Resource("requirements.txt", "cd" * 32, 3),
+)
 
 
 def _seen_as(outcome: Outcome) -> Callable[[CheckContext], Finding]:
@@ -78,16 +87,45 @@ STEPS = (
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Return a run that has ended, with one step of each outcome."""
+def key(keys_home: Path) -> SigningKey:
+    """Return a signing key, the same for every test."""
+    path = keys_home / "evidence.pem"
+    create_key(path)
+    return open_key(str(path), is_sandbox=False)
+
+
+@pytest.fixture
+def other_key(keys_home: Path) -> SigningKey:
+    """Return a key that nobody trusts."""
+    path = keys_home / "other.pem"
+    create_key(path)
+    return open_key(str(path), is_sandbox=False)
+
+
+@pytest.fixture
+def trust(key: SigningKey) -> Trust:
+    """Return what a verifier relies on who trusts `key` alone."""
+    return Trust({key.key_id: key.public})
+
+
+def seal_run(run: Run, key: SigningKey, **options: Any) -> Sealed:
+    """Seal what a run came to, with a file in the place of its executed notebook."""
+    with draft(run.journal.path.parent, run.run_id) as folder:
+        (folder / "01.ipynb").write_text('{"cells": []}\n', encoding="utf-8")
+        record = write_record(folder, run.state, run.journal)
+        return seal(folder, record, run.journal, run.redactor, Seal(key, MATERIALS, **options))
+
+
+def ended_run(evidence: Path, run_id: str = "0a1b2c3d") -> Run:
+    """Return a run for the tenant acme that has ended, with one step of each outcome."""
     section = Section(id="01", title="One", intro="", steps=STEPS)
     run = Run(
         Procedure(id="p", version="1", title="P", sections=(section,), inputs=()),
         Settings({}, {"app_secret": Secret(CANARY)}),
-        Journal(tmp_path / "evidence" / "acme" / "journal.jsonl", clock=lambda: NOON),
+        Journal(evidence / "acme" / "journal.jsonl", clock=lambda: NOON),
         "acme",
         "headless",
-        "0a1b2c3d",
+        run_id,
         clock=lambda: NOON,
     )
     run.start()
@@ -97,3 +135,9 @@ def run(tmp_path: Path) -> Run:
         run.perform(step.id)
     run.finish()
     return run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return a run that has ended, with one step of each outcome."""
+    return ended_run(tmp_path / "evidence")

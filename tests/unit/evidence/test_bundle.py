@@ -1,4 +1,4 @@
-"""A bundle is whole or absent, and leaves with no secret in it."""
+"""A bundle is whole or absent, signed, and leaves with no secret in it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,25 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook_lib.attachments import attachment_path, store_attachment
-from runbook_lib.errors import ChainError, ExitCode, LeakError
+from runbook_lib.errors import ChainError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
-from runbook_lib.evidence.bundle import bundle_name, draft, seal, write_record
+from runbook_lib.evidence.attestation import Link, provenance_predicate, result_predicate
+from runbook_lib.evidence.bundle import bundle_name, draft, write_record
+from runbook_lib.evidence.instructions import verify_instructions
+from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.record import validate_record
-from runbook_lib.journal import Journal
+from runbook_lib.journal import EventType, Journal
 from runbook_lib.procedure import Attestation
-from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.run import Run
-from tests.unit.bodies import USER_TOKEN
-from tests.unit.evidence.conftest import AT, CANARY
-
-
-@pytest.fixture
-def redactor() -> Redactor:
-    return Redactor([Secret(CANARY)])
-
-
-@pytest.fixture
-def filled(tmp_path: Path) -> Path:
-    """Return a folder with a file of each kind, none of which holds a secret."""
-    path = tmp_path / ".draft"
-    (path / "attachments").mkdir(parents=True)
-    for name in ("01.ipynb", "record.json", "journal.jsonl", "report.html", "VERIFY.md"):
-        (path / name).write_text("{}\n", encoding="utf-8")
-    (path / "attachments" / "shot.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff\x00")
-    return path
+from tests.unit.evidence import conftest
+from tests.unit.evidence.conftest import AT, CANARY, MATERIALS, ended_run, seal_run
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -45,125 +32,195 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
-def test_a_clean_folder_is_sealed_whole(filled: Path, tmp_path: Path, redactor: Redactor) -> None:
-    """Every file arrives under the final name, byte for byte; the draft is gone."""
-
-    before = contents(filled)
-
-    seal(filled, tmp_path / "final", redactor)
-
-    assert contents(tmp_path / "final") == before
-    assert not filled.exists()
+def claims(envelope: Path) -> dict[str, Any]:
+    document = json.loads(envelope.read_text())
+    statement: dict[str, Any] = json.loads(base64.b64decode(document["payload"]))
+    return statement
 
 
-FORMS: dict[str, Callable[[str], str]] = {
-    "raw": str,
-    "url": lambda value: value.replace("/", "%2F").replace("+", "%2B"),
-    "json": lambda value: value.replace("/", "\\/"),
-    "base64": lambda value: base64.b64encode(b"x" + value.encode()).decode(),
-    "hex": lambda value: value.encode().hex(),
-}
+def test_a_bundle_has_every_file_and_its_final_name(run: Run, key: SigningKey) -> None:
+    """What an auditor needs lies side by side; the draft is gone."""
 
+    sealed = seal_run(run, key)
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    "name",
-    [
+    assert sealed.folder == run.journal.path.parent / "20261124T120000Z-0a1b2c3d"
+    assert set(contents(sealed.folder)) == {
         "01.ipynb",
-        "record.json",
-        "journal.jsonl",
-        "report.html",
+        "SHA256SUMS",
         "VERIFY.md",
-        "attachments/shot.png",
-        "attachments/deep/note.txt",
-    ],
-)
-def test_a_secret_in_any_file_refuses_the_bundle(
-    filled: Path, tmp_path: Path, redactor: Redactor, name: str, form: str
-) -> None:
-    """Whatever the file and the encoding: nothing is renamed, and the value is not quoted."""
-
-    leak = FORMS[form](CANARY)
-    (filled / name).parent.mkdir(exist_ok=True)
-    with (filled / name).open("ab") as file:
-        file.write(f"some text {leak} more text\n".encode())
-
-    with pytest.raises(LeakError) as caught:
-        seal(filled, tmp_path / "final", redactor)
-
-    assert Path(name).name in str(caught.value)
-    assert leak not in str(caught.value)
-    assert caught.value.exit_code == ExitCode.REFUSED
-    assert not (tmp_path / "final").exists()
-    assert filled.is_dir()
+        "journal.jsonl",
+        "provenance.dsse.json",
+        "record.json",
+        "record.schema.json",
+        "report.html",
+        "statement.dsse.json",
+        "statement.sigstore.json",
+    }
+    assert not list(sealed.folder.parent.glob(".*"))
+    assert (sealed.sequence, sealed.unstamped) == (1, "")
 
 
-def test_a_token_that_nobody_knows_refuses_the_bundle_too(filled: Path, tmp_path: Path) -> None:
-    """What is shaped like a Facebook token does not leave."""
+def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
+    """Which bundle was sealed as which number, and its statement's digest, is not forgotten."""
 
-    (filled / "record.json").write_text(f'{{"x": "{USER_TOKEN}"}}')
+    sealed = seal_run(run, key)
 
-    with pytest.raises(LeakError, match=r"record\.json"):
-        seal(filled, tmp_path / "final", Redactor())
+    last = run.journal.entries()[-1]
+    statement = hashlib.sha256((sealed.folder / "statement.dsse.json").read_bytes()).hexdigest()
+    assert (last.type, last.run_id) == (EventType.BUNDLE_SEALED, run.run_id)
+    assert last.data == {"bundle": sealed.folder.name, "sequence": 1, "statement": statement}
 
 
-def test_the_step_of_a_leak_is_named(filled: Path, tmp_path: Path, redactor: Redactor) -> None:
-    """Whoever reports the defect can say where it is."""
+def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey) -> None:
+    """Only the public half, under the key's id."""
 
-    lines = [
-        json.dumps({"step": "fb-01-log-in", "data": "harmless"}),
-        json.dumps({"step": "fb-13-app-id-and-secret", "data": CANARY}),
+    seal_run(run, key)
+
+    (path,) = (run.journal.path.parents[1] / "keys").iterdir()
+    assert path.name == f"{key.key_id}.pub.pem"
+    assert path.read_text().startswith("-----BEGIN PUBLIC KEY-----")
+
+
+def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) -> None:
+    """In the words of in-toto's test-result and SLSA's provenance; attested is not passed."""
+
+    folder = seal_run(run, key, timestamp_authority="http://tsa.example").folder
+
+    found = claims(folder / "statement.dsse.json")
+    assert found["_type"] == "https://in-toto.io/Statement/v1"
+    assert found["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+    predicate = found["predicate"]
+    assert predicate["result"] == "FAILED"
+    assert predicate["passedTests"] == ["fb-01-verified"]
+    assert predicate["warnedTests"] == ["fb-02-attested"]
+    assert predicate["failedTests"] == ["fb-05-failed"]
+    assert predicate["runbook_run"]["outcomes"]["skipped"] == ["fb-06-impossible", "fb-07-skipped"]
+    assert predicate["runbook_chain"] == {
+        "sequence": 1,
+        "previous": None,
+        "timestamp_authority": "http://tsa.example",
+    }
+    names = {each["name"] for each in found["subject"]}
+    assert names == set(contents(folder)) - {"statement.dsse.json", "statement.sigstore.json"}
+
+    made = claims(folder / "provenance.dsse.json")
+    assert made["predicateType"] == "https://slsa.dev/provenance/v1"
+    definition = made["predicate"]["buildDefinition"]
+    assert [each["name"] for each in definition["resolvedDependencies"]] == [
+        "notebooks/01.ipynb",
+        "requirements.txt",
     ]
-    (filled / "journal.jsonl").write_text("\n".join(lines) + "\n")
+    assert definition["externalParameters"]["tenant"] == "acme"
+    assert definition["internalParameters"]["credentials"] == ["app_secret"]
+    assert made["predicate"]["runDetails"]["metadata"]["invocationId"] == run.run_id
 
-    with pytest.raises(LeakError, match=r"in journal\.jsonl, fb-13-app-id-and-secret\."):
-        seal(filled, tmp_path / "final", redactor)
 
-
-def test_every_file_is_on_disk_before_the_rename(
-    filled: Path, tmp_path: Path, redactor: Redactor, monkeypatch: pytest.MonkeyPatch
+def test_sandbox_and_production_are_told_apart_in_the_statements(
+    run: Run, key: SigningKey, tmp_path: Path
 ) -> None:
-    """A bundle that has its name has its contents, after a power cut too."""
+    """Practice cannot be mistaken for the real thing by a machine either."""
 
-    files = {path.stat().st_ino for path in filled.rglob("*") if path.is_file()}
+    record = write_record(tmp_path, run.state, run.journal)
+    for is_sandbox, place in ((True, "sandbox"), (False, "production")):
+        marked = {**record, "sandbox": is_sandbox}
+        made = provenance_predicate(marked, materials=())
+        found = result_predicate(marked, link=Link(1), configuration=(), timestamp_authority="")
+        assert made["runDetails"]["builder"]["id"].endswith(f":{place}")
+        assert found["runbook_run"]["sandbox"] is is_sandbox
+        text = verify_instructions(marked, key_id="ab", link=Link(1), timestamp_authority="")
+        assert ("SANDBOX" in text) is is_sandbox
+
+
+def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey) -> None:
+    """A chain per tenant: the second names the first by folder and digest."""
+
+    first = seal_run(ended_run(tmp_path, "00000001"), key)
+    second = seal_run(ended_run(tmp_path, "00000002"), key)
+
+    statement = hashlib.sha256((first.folder / "statement.dsse.json").read_bytes()).hexdigest()
+    chain = claims(second.folder / "statement.dsse.json")["predicate"]["runbook_chain"]
+    assert (second.sequence, chain["sequence"]) == (2, 2)
+    assert chain["previous"] == {"name": first.folder.name, "digest": {"sha256": statement}}
+
+
+def test_a_leak_leaves_no_bundle_and_no_announcement(
+    run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that any file holds is refused before there is a final name."""
+
+    monkeypatch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
+    before = run.journal.path.read_bytes()
+
+    with pytest.raises(LeakError, match=r"report\.html"):
+        seal_run(run, key)
+
+    assert run.journal.path.read_bytes() == before
+    assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
+
+
+def test_what_is_written_about_the_bundle_is_scanned_too(
+    run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even base64 in the statement's payload hides a secret."""
+
+    poisoned = replace(MATERIALS[0], name=f"notebooks/{CANARY}")
+    monkeypatch.setattr(conftest, "MATERIALS", (poisoned,))
+
+    with pytest.raises(LeakError, match=r"\.json"):
+        seal_run(run, key)
+
+    assert not list(run.journal.path.parent.glob("2*"))
+
+
+def test_every_file_is_on_disk_before_the_announcement(
+    run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the journal announces is there after a power cut too."""
+
     flushed: set[int] = set()
+    announced: list[set[int]] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
+    append = Journal.append
 
-    def note(descriptor: int) -> None:
-        if filled.exists():
-            flushed.add(os.fstat(descriptor).st_ino)
+    def note(self: Journal, event: str, *args: Any, **options: Any) -> Any:
+        if event == EventType.BUNDLE_SEALED:
+            announced.append(set(flushed))
+        return append(self, event, *args, **options)
 
-    monkeypatch.setattr(bundle.os, "fsync", note)
-    seal(filled, tmp_path / "final", redactor)
+    monkeypatch.setattr(Journal, "append", note)
+    folder = seal_run(run, key).folder
 
-    assert flushed >= files
+    inodes = {path.stat().st_ino for path in (folder, *folder.rglob("*"))}
+    assert announced[0] >= inodes
 
 
-def test_a_bundles_name_is_on_disk_too(
-    filled: Path, tmp_path: Path, redactor: Redactor, monkeypatch: pytest.MonkeyPatch
+def test_an_authority_that_refuses_is_said_and_does_not_stop_the_sealing(
+    run: Run, key: SigningKey
 ) -> None:
-    """After the rename the folder that holds the name is flushed (fsync(2), NOTES)."""
+    """No time-stamp is no reason to lose the evidence, and none to be silent."""
 
-    flushed: list[int] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    def refuse(_authority: str, _content: bytes) -> bytes:
+        raise TimestampError("The time-stamp authority refused: not today.")
 
-    seal(filled, tmp_path / "final", redactor)
+    sealed = seal_run(run, key, timestamp_authority="http://tsa.example", stamp=refuse)
 
-    assert flushed[-1] == tmp_path.stat().st_ino
+    assert sealed.unstamped == "The time-stamp authority refused: not today."
+    assert not (sealed.folder / "statement.tsr").exists()
 
 
-def test_a_bundle_is_never_written_into_again(
-    filled: Path, tmp_path: Path, redactor: Redactor
-) -> None:
-    """A name that is taken is refused, and what lies there is untouched."""
+def test_a_key_that_refuses_leaves_no_bundle(run: Run, key: SigningKey) -> None:
+    """A key service that is down costs nothing but the time to run again."""
 
-    final = tmp_path / "final"
-    final.mkdir()
-    (final / "record.json").write_text("first")
+    class Broken:
+        def sign(self, _content: bytes) -> None:
+            raise RuntimeError("PIN 1234 refused")
 
-    with pytest.raises(OSError, match=r".+"):
-        seal(filled, final, redactor)
+    with pytest.raises(SigningError) as caught:
+        seal_run(run, SigningKey(key.public, Broken()))  # type: ignore[arg-type]
 
-    assert contents(final) == {"record.json": b"first"}
+    assert "1234" not in str(caught.value)
+    assert caught.value.exit_code == ExitCode.INCOMPLETE
+    assert not [path for path in run.journal.path.parent.iterdir() if path.is_dir()]
 
 
 def test_a_draft_is_empty_and_hidden_and_removed(tmp_path: Path) -> None:
@@ -195,22 +252,10 @@ def test_a_draft_is_removed_when_something_breaks(tmp_path: Path) -> None:
     assert list((tmp_path / "new" / "tenant").iterdir()) == []
 
 
-def test_a_draft_that_was_sealed_leaves_the_bundle_alone(
-    tmp_path: Path, redactor: Redactor
-) -> None:
-    """Clearing up after the rename does not touch what was renamed."""
-
-    with draft(tmp_path, "0a1b2c3d") as path:
-        (path / "a.txt").write_text("x")
-        seal(path, tmp_path / "final", redactor)
-
-    assert contents(tmp_path / "final") == {"a.txt": b"x"}
-
-
 def test_a_bundles_name_sorts_by_time(run: Run) -> None:
     """When the run began, in UTC, and its id; no character that a file system refuses."""
 
-    assert bundle_name(run.state) == "20261124T120000Z-0a1b2c3d"
+    assert bundle_name(run.state.started_on, run.run_id) == "20261124T120000Z-0a1b2c3d"
 
 
 def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from runbook_lib.attestations import read_attestations
 from runbook_lib.procedure import Input, Procedure, Step, StepKind
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.procedures.inputs import EVIDENCE
 from tests.unit.bodies import APP_ID
 
 DEFAULTS = {item.name: item.default for item in PROCEDURE.inputs if item.default is not None}
@@ -114,6 +115,8 @@ def test_every_input_is_asked_for_somewhere_or_has_its_place_in_settings() -> No
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     elsewhere = {name for name in INPUTS if name.endswith(("_url", "_address", "_file"))}
 
+    elsewhere |= {item.name for item in EVIDENCE}
+
     assert INPUTS - asked <= elsewhere | {"graph_version", "four_eyes"}
 
 
@@ -169,7 +172,12 @@ def test_no_secret_is_ever_shown_to_be_pasted() -> None:
     secrets = {item.name for item in PROCEDURE.inputs if item.secret}
     templates = [part.template for step in PROCEDURE.steps for part in (*step.links, *step.pastes)]
 
-    assert secrets == {"app_secret", "cyclr_client_secret", "user_access_token"}
+    assert secrets == {
+        "app_secret",
+        "cyclr_client_secret",
+        "user_access_token",
+        "signing_passphrase",
+    }
     assert not any(f"{{{name}}}" in template for name in secrets for template in templates)
 
 

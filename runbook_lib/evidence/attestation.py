@@ -1,0 +1,294 @@
+"""
+Statements and their envelopes: what is claimed of a run, and who signed it.
+
+in-toto Statement v1 in a DSSE v1 envelope (https://github.com/in-toto/attestation,
+https://github.com/secure-systems-lab/dsse). Which files a bundle has is
+`bundle`'s business, whether they are still what was signed that of `verify`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.errors import EnvelopeError, SignatureError
+from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.procedure import Outcome
+
+if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey
+
+__all__ = [
+    "LARGEST_ENVELOPE",
+    "PROVENANCE",
+    "SUCCESSION",
+    "TEST_RESULT",
+    "Link",
+    "Resource",
+    "Signed",
+    "digest",
+    "open_envelope",
+    "provenance_predicate",
+    "result_predicate",
+    "sign_statement",
+    "sigstore_bundle",
+]
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
+
+_BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v1"
+_BUILDER = "urn:facebook-marketing-runbook:builder"
+_SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+LARGEST_ENVELOPE = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A file by name (relative, `/` between its parts), SHA-256 in hexadecimal, size in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+    def descriptor(self) -> dict[str, Any]:
+        """Return the in-toto ResourceDescriptor of this file."""
+        return {
+            "name": self.name,
+            "digest": {"sha256": self.sha256},
+            "annotations": {"size": self.size},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    Where a run stands in its tenant's chain: `sequence` from 1, and the statement before it.
+
+    `bundle` is that one's folder name and `sha256` the digest of its
+    `statement.dsse.json`; both empty for the first.
+    """
+
+    sequence: int
+    bundle: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A statement whose signature was checked: who signed, what is claimed, of which files."""
+
+    key_id: str
+    predicate: Mapping[str, Any]
+    subjects: tuple[Resource, ...]
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def result_predicate(
+    record: Mapping[str, Any],
+    *,
+    link: Link,
+    configuration: Iterable[Resource],
+    timestamp_authority: str,
+) -> dict[str, Any]:
+    """
+    Return the predicate that says what was found (in-toto test-result v0.1).
+
+    Passed is what a machine verified, warned what a person attested, failed
+    what a check contradicts. All seven outcomes, and the link of the chain, are in the
+    extension fields `runbook_run` and `runbook_chain`.
+    """
+    outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
+    for step in record["steps"]:
+        outcomes[step["outcome"]].append(step["id"])
+    return {
+        "result": _result(record["outcome"], outcomes),
+        "configuration": [each.descriptor() for each in configuration],
+        "passedTests": outcomes[Outcome.VERIFIED],
+        "warnedTests": outcomes[Outcome.ATTESTED],
+        "failedTests": outcomes[Outcome.FAILED],
+        "runbook_run": {
+            **{name: record[name] for name in ("run_id", "tenant", "sandbox", "mode", "outcome")},
+            **{name: record[name] for name in ("started_on", "finished_on", "procedure")},
+            "outcomes": outcomes,
+            "journal": record["journal"],
+        },
+        "runbook_chain": {
+            "sequence": link.sequence,
+            "previous": {"name": link.bundle, "digest": {"sha256": link.sha256}}
+            if link.sha256
+            else None,
+            "timestamp_authority": timestamp_authority,
+        },
+    }
+
+
+def provenance_predicate(
+    record: Mapping[str, Any], *, materials: Iterable[Resource]
+) -> dict[str, Any]:
+    """
+    Return the predicate that says how a run was made (SLSA provenance v1).
+
+    `materials` are the notebooks as they were before execution, and the
+    lock file; parameters never hold a secret, credentials are named only.
+    """
+    environment = dict(record["environment"])
+    place = "sandbox" if record["sandbox"] else "production"
+    return {
+        "buildDefinition": {
+            "buildType": _BUILD_TYPE,
+            "externalParameters": {"tenant": record["tenant"], **record["parameters"]},
+            "internalParameters": {
+                "mode": record["mode"],
+                "credentials": record["credentials"],
+                "procedure": record["procedure"],
+            },
+            "resolvedDependencies": [each.descriptor() for each in materials],
+        },
+        "runDetails": {
+            "builder": {"id": f"{_BUILDER}:{place}", "version": environment},
+            "metadata": {
+                "invocationId": record["run_id"],
+                "startedOn": record["started_on"],
+                "finishedOn": record["finished_on"],
+            },
+        },
+    }
+
+
+def sign_statement(
+    key: SigningKey, subjects: Sequence[Resource], predicate_type: str, predicate: Mapping[str, Any]
+) -> bytes:
+    """Return the bytes of a DSSE envelope; raises `SigningError` where the key refuses."""
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
+
+    statement = {
+        "_type": STATEMENT,
+        "subject": [each.descriptor() for each in subjects],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+    envelope = Envelope(_canonical(statement), PAYLOAD_TYPE, {})
+    key.sign(envelope)
+    return _canonical(envelope.to_dict()) + b"\n"
+
+
+def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: str) -> Signed:
+    """
+    Return the statement in the envelope `content`, once a trusted key is seen to have signed it.
+
+    Raises `EnvelopeError` where it is no such envelope, to the byte, and
+    `SignatureError` where no key of `keys` has signed.
+    """
+    from securesystemslib.exceptions import VerificationError  # noqa: PLC0415  (slow to import)
+
+    envelope = _envelope(content)
+    (key_id,) = envelope.signatures
+    if key_id not in keys:
+        msg = f"It is signed with the key {key_id[:16]}, which is not among the trusted ones."
+        raise SignatureError(msg)
+    try:
+        envelope.verify([keys[key_id]], 1)
+    except VerificationError:
+        msg = f"The signature is not one of the key {key_id[:16]}: it was altered, or moved here."
+        raise SignatureError(msg) from None
+    statement = _statement(envelope.payload, predicate_type)
+    return Signed(key_id, statement["predicate"], _subjects(statement))
+
+
+def sigstore_bundle(envelope: bytes) -> bytes:
+    """
+    Return the envelope as a Sigstore bundle v0.3 that names a public key, for other verifiers.
+
+    See https://github.com/sigstore/protobuf-specs; there is no transparency log entry in it.
+    """
+    document = json.loads(envelope)
+    key_id = document["signatures"][0]["keyid"]
+    return (
+        _canonical(
+            {
+                "mediaType": _SIGSTORE_BUNDLE,
+                "verificationMaterial": {"publicKey": {"hint": key_id}, "tlogEntries": []},
+                "dsseEnvelope": document,
+            }
+        )
+        + b"\n"
+    )
+
+
+def _result(outcome: str, outcomes: Mapping[str, Sequence[str]]) -> str:
+    if outcome == "failed":
+        return "FAILED"
+    unproven = any(names for name, names in outcomes.items() if name != Outcome.VERIFIED)
+    return "WARNED" if unproven else "PASSED"
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _envelope(content: bytes) -> Envelope:
+    """Return an envelope with one signature that is, to the byte, as `sign_statement` writes it."""
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
+
+    if len(content) > LARGEST_ENVELOPE:
+        msg = f"It is larger than any envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
+        raise EnvelopeError(msg)
+    try:
+        envelope = Envelope.from_dict(json.loads(content))
+        # NOTE: JSON and base64 have many spellings of one thing; one that differs was altered.
+        is_ours = content == _canonical(envelope.to_dict()) + b"\n"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_ours = False
+    is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
+    if not is_ours:
+        msg = "It is no DSSE envelope with one signature, as the runbook writes it."
+        raise EnvelopeError(msg)
+    return envelope
+
+
+def _is_one_signature(envelope: Envelope) -> bool:
+    fields = [signature.unrecognized_fields for signature in envelope.signatures.values()]
+    return fields == [{}]
+
+
+def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:
+    try:
+        statement: Mapping[str, Any] = json.loads(payload)
+        is_known = statement["_type"] == STATEMENT and statement["predicateType"] == predicate_type
+        is_known = is_known and isinstance(statement["predicate"], dict)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        is_known = False
+    if not is_known:
+        msg = f"It is no in-toto statement v1 of the type {predicate_type}."
+        raise EnvelopeError(msg)
+    return statement
+
+
+def _subjects(statement: Mapping[str, Any]) -> tuple[Resource, ...]:
+    try:
+        subjects = tuple(
+            Resource(
+                str(each["name"]), str(each["digest"]["sha256"]), int(each["annotations"]["size"])
+            )
+            for each in statement["subject"]
+        )
+    except (ValueError, KeyError, TypeError):
+        subjects = ()
+    if not subjects or len({each.name for each in subjects}) < len(subjects):
+        msg = "Its subjects are not files by name, SHA-256 and size, each named once."
+        raise EnvelopeError(msg)
+    return subjects
