@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -18,23 +18,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from runbook_lib.cli_evidence import EVIDENCE_COMMANDS
+from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON, TENANT
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError
 
 if TYPE_CHECKING:
+    from runbook_lib.evidence.keys import SigningKey
     from runbook_lib.run import Run
 
 __all__ = ["main"]
 
 
-def _option(name: str, text: str) -> Callable[[Any], Any]:
-    """Return an option that the environment may give too: `--tenant` as RUNBOOK_TENANT."""
-    variable = f"RUNBOOK_{name.upper().replace('-', '_')}"
-    return click.option(f"--{name}", envvar=variable, default="", help=text)
-
-
-_TENANT = _option("tenant", "Whose app this is; the Service Domain if left out.")
-_ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.")
-_EVIDENCE = _option("evidence", "The folder of journals and evidence.")
 _SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 _SANDBOX = click.option(
     "--sandbox",
@@ -45,7 +39,6 @@ _SANDBOX = click.option(
     metavar="[SCENARIO]",
     help="Practise against the embedded sandbox.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 _EXIT_CODES = {
     "complete": ExitCode.COMPLETE,
     "failed": ExitCode.FAILED,
@@ -91,18 +84,24 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_terminate)
 
 
+for each in EVIDENCE_COMMANDS:
+    main.add_command(each)
+
+
 @main.command()
 @_SANDBOX
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
-@_TENANT
-@_ENV_FILE
+@click.option("--tsa", default="", metavar="URL", help="Have the evidence time-stamped (RFC 3161).")
+@TENANT
+@ENV_FILE
 @_SET
-@_EVIDENCE
-@_JSON
+@EVIDENCE
+@JSON
 def run(
     *,
     scenario: str,
     attestations: str,
+    tsa: str,
     tenant: str,
     env_file: str,
     given: tuple[str, ...],
@@ -110,7 +109,8 @@ def run(
     as_json: bool,
 ) -> None:
     """Run the procedure headless and seal the evidence."""
-    options = _RunOptions(_assignments(given), tenant, env_file, evidence, attestations, as_json)
+    assigned = {**_assignments(given), **({"tsa": tsa} if tsa else {})}
+    options = _RunOptions(assigned, tenant, env_file, evidence, attestations, as_json)
     if not scenario:
         sys.exit(_run(options))
     if env_file:
@@ -131,9 +131,9 @@ def run(
 @main.command(context_settings={"ignore_unknown_options": True})
 @_SANDBOX
 @click.option("--app", "is_app", is_flag=True, help="Show the walkthrough without code (voila).")
-@_TENANT
-@_ENV_FILE
-@_EVIDENCE
+@TENANT
+@ENV_FILE
+@EVIDENCE
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(
     *,
@@ -164,10 +164,10 @@ def lab(
 
 
 @main.command()
-@_TENANT
-@_ENV_FILE
-@_EVIDENCE
-@_JSON
+@TENANT
+@ENV_FILE
+@EVIDENCE
+@JSON
 def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
     from runbook_lib.history import fold  # noqa: PLC0415
@@ -220,7 +220,7 @@ def notebooks(*, check: bool) -> None:
 @main.command()
 @click.option("--scenario", default="approved", show_default=True, help="What has happened so far.")
 @click.option("--port", default=0, help="The first port; free ones if left out.")
-@_JSON
+@JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     """Serve Facebook and Cyclr on loopback, for practice and tests."""
     from runbook_lib.sandbox.server import SCENARIOS, serve  # noqa: PLC0415
@@ -240,9 +240,9 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 
 
 @main.command()
-@_ENV_FILE
-@_EVIDENCE
-@_JSON
+@ENV_FILE
+@EVIDENCE
+@JSON
 def doctor(env_file: str, evidence: str, *, as_json: bool) -> None:
     """Tell whether this machine, its .env and its network are ready."""
     from runbook_lib.doctor import examine  # noqa: PLC0415
@@ -264,7 +264,7 @@ def _run(options: _RunOptions) -> int:
     from runbook_lib.notebook.headless import run_headless  # noqa: PLC0415
     from runbook_lib.terminal import progress, show_steps  # noqa: PLC0415
 
-    opened = _started_run(options)
+    opened, key = _started_run(options)
     parameters = {
         **options.given,
         "env_file": options.env_file,
@@ -274,21 +274,26 @@ def _run(options: _RunOptions) -> int:
     if not options.as_json:
         click.echo(banner)
     with progress(len(opened.procedure.steps), is_quiet=options.as_json) as display:
-        result = run_headless(opened, parameters, on_progress=display.update)
+        result = run_headless(opened, parameters, key, on_progress=display.update)
+    sealed = result.sealed
     if options.as_json:
-        click.echo((result.bundle / "record.json").read_text(encoding="utf-8"), nl=False)
+        click.echo((sealed.folder / "record.json").read_text(encoding="utf-8"), nl=False)
     else:
         click.echo()
         show_steps(result.state)
         for notebook, error in result.broken.items():
             click.echo(f"{notebook} broke off: {error}.", err=True)
-        click.echo(f"\nExecuted notebooks and record.json: {result.bundle}")
+        click.echo(f"\nSealed as number {sealed.sequence} of its chain: {sealed.folder}")
+        click.echo(f"Read {sealed.folder / 'report.html'}; signed by the key {key.key_id[:16]}.")
+    if sealed.unstamped:
+        click.echo(f"No time-stamp: {sealed.unstamped}", err=True)
     return _EXIT_CODES[result.state.outcome]
 
 
-def _started_run(options: _RunOptions) -> Run:
-    """Return the run once everything that was given is known to be usable."""
+def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
+    """Return the run, and the key, once everything that was given is known to be usable."""
     from runbook_lib.attestations import read_attestations  # noqa: PLC0415
+    from runbook_lib.evidence.keys import key_from_settings  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
 
@@ -301,12 +306,13 @@ def _started_run(options: _RunOptions) -> Run:
         env_file=options.env_file,
     )
     opened.require_inputs()
+    key = key_from_settings(opened.settings, is_sandbox=opened.is_sandbox)
     said = Path(options.attestations) if options.attestations else None
     words, skips = read_attestations(said, PROCEDURE, now=opened.clock()) if said else ([], [])
     opened.start()
     opened.attest(words)
     opened.skip(skips)
-    return opened
+    return opened, key
 
 
 def _banner(opened: Run) -> str:

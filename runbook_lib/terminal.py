@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +21,11 @@ from runbook_lib.history import RunOutcome, RunState, StepState
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Outcome
 
-__all__ = ["ProgressDisplay", "progress", "show_steps", "show_table"]
+if TYPE_CHECKING:
+    from runbook_lib.evidence.verify import Verified
+    from runbook_lib.evidence.verify_chain import Verdict
+
+__all__ = ["ProgressDisplay", "progress", "show_steps", "show_table", "show_verdict"]
 
 _STYLES = {
     Outcome.VERIFIED: "green",
@@ -101,6 +106,34 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
     for row in rows:
         table.add_row(*row)
     _console().print(table, highlight=False)
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print what was found of a bundle, or of a tenant's chain, in a line; notes below it."""
+    name = "/".join(verdict.path.parts[-2:] if verdict.length == 0 else verdict.path.parts[-1:])
+    if verdict.error is not None:
+        _console().print(f"[red]✘[/] {escape(name)}: {escape(str(verdict.error))}", highlight=False)
+    elif verdict.verified is None:
+        said = f"{verdict.length} in a chain, none missing"
+        _console().print(f"[green]✔[/] {escape(name)}: {said}", highlight=False)
+    else:
+        lines = [f"[green]✔[/] {escape(name)}: {_proven(verdict.verified)}"]
+        lines += [f"[yellow]  ! {escape(note)}[/]" for note in verdict.verified.notes]
+        _console().print("\n".join(lines), highlight=False)
+
+
+def _proven(verified: Verified) -> str:
+    run = verified.run
+    steps = run["outcomes"]
+    words = [
+        *(["[bold yellow]SANDBOX[/]"] if run["sandbox"] else []),
+        f"[{_OUTCOME_STYLES[run['outcome']]}]{run['outcome']}[/]",
+        *(f"{len(steps[outcome])} {outcome}" for outcome in Outcome if steps[outcome]),
+        f"number {verified.link.sequence}",
+        f"key {verified.key_id[:8]}",
+        *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
+    ]
+    return " · ".join(words)
 
 
 def _console() -> Console:

@@ -42,8 +42,10 @@ FLOORS = {
     "doctor": 8,
     "practice": 8,
     "lab": 8,
-    "cli": 9,
-    "__main__": 10,  # the same room as `cli`, which it calls
+    "cli_options": 8,
+    "cli_evidence": 9,
+    "cli": 10,
+    "__main__": 11,  # the same room as `cli`, which it calls
 }
 APART = ("sandbox", "kernels")
 # Who may start the sandbox.

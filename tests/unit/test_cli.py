@@ -22,6 +22,7 @@ import runbook_lib.sandbox.server
 from runbook_lib.cli import main
 from runbook_lib.doctor import Examination, Symptom
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
+from runbook_lib.evidence.bundle import Sealed
 from runbook_lib.notebook.builder import build
 from runbook_lib.notebook.headless import HeadlessResult
 from runbook_lib.practice import Practice
@@ -63,8 +64,9 @@ class Headless:
         self.parameters: dict[str, Any] = {}
         self.broken: dict[str, str] = {}
         self.error: BaseException | None = None
+        self.unstamped = ""
 
-    def __call__(self, run: Run, parameters: Any, *, on_progress: Any) -> HeadlessResult:
+    def __call__(self, run: Run, parameters: Any, _key: Any, *, on_progress: Any) -> HeadlessResult:
         """Run nothing, and leave a bundle."""
         self.runs.append(run)
         self.parameters = dict(parameters)
@@ -74,7 +76,7 @@ class Headless:
         bundle.mkdir()
         (bundle / "record.json").write_text('{"run_id": "x"}\n', encoding="utf-8")
         on_progress(run.state)
-        return HeadlessResult(run.finish(), bundle, self.broken)
+        return HeadlessResult(run.finish(), Sealed(bundle, 1, self.unstamped), self.broken)
 
 
 @pytest.fixture

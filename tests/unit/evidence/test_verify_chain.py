@@ -1,0 +1,303 @@
+"""Together a tenant's bundles show that none is missing, swapped, re-ordered or foreign."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.errors import ChainError, ContentError, SettingsError, SignatureError
+from runbook_lib.evidence.keys import SigningKey, export_public_key
+from runbook_lib.evidence.succession import hand_over
+from runbook_lib.evidence.verify import Trust
+from runbook_lib.evidence.verify_chain import Verdict, verify_tree
+from tests.unit.evidence.conftest import ended_run, seal_run
+
+IDS = ("00000001", "00000002", "00000003")
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, key: SigningKey) -> Path:
+    """Return a tenant's folder with three sealed runs."""
+    for run_id in IDS:
+        seal_run(ended_run(tmp_path / "evidence", run_id), key)
+    return tmp_path / "evidence" / "acme"
+
+
+def bundles(tenant: Path) -> list[Path]:
+    return sorted(path for path in tenant.iterdir() if path.is_dir())
+
+
+def chain_of(path: Path, trust: Trust) -> Verdict:
+    """Return the verdict on the chain, the last of a tenant's."""
+    return list(verify_tree(path, trust))[-1]
+
+
+def reason(path: Path, trust: Trust) -> str:
+    """Return why the chain is refused."""
+    verdict = chain_of(path, trust)
+    assert isinstance(verdict.error, ChainError)
+    return str(verdict.error)
+
+
+def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
+    """Each bundle gets its verdict, and the chain one of its own."""
+
+    verdicts = list(verify_tree(tenant, trust))
+
+    assert [verdict.error for verdict in verdicts] == [None] * 4
+    assert [v.verified.link.sequence for v in verdicts[:3] if v.verified] == [1, 2, 3]
+    assert (verdicts[3].path, verdicts[3].length) == (tenant, 3)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_deleted_run_shows(number: int, tenant: Path, trust: Trust) -> None:
+    """The first, one in the middle, and the last."""
+
+    gone = bundles(tenant)[number]
+    shutil.rmtree(gone)
+
+    said = reason(tenant, trust)
+    assert f"Number {number + 1} of the chain is missing" in said
+    assert gone.name in said
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_deleted_run_shows_without_the_journal(number: int, tenant: Path, trust: Trust) -> None:
+    """The bundles alone tell of it, but for the last."""
+
+    shutil.rmtree(bundles(tenant)[number])
+    (tenant / "journal.jsonl").unlink()
+
+    assert "is missing" in reason(tenant, trust)
+
+
+def test_swapped_names_show(tenant: Path, trust: Trust) -> None:
+    """A run under the name of another is refused, and so is the other."""
+
+    first, second, _ = bundles(tenant)
+    first.rename(tenant / "spare")
+    second.rename(first)
+    (tenant / "spare").rename(second)
+
+    errors = [verdict.error for verdict in verify_tree(tenant, trust)]
+    assert [type(error) for error in errors[:3]] == [ContentError, ContentError, type(None)]
+    assert "under the name of another" in str(errors[0])
+
+
+def test_a_run_that_was_replaced_by_another_of_the_same_key_shows(
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A bundle that was sealed elsewhere does not fit between its neighbours."""
+
+    for run_id in IDS[:1]:
+        seal_run(ended_run(tmp_path / "elsewhere", run_id), key)
+    other = seal_run(ended_run(tmp_path / "elsewhere", IDS[1]), key).folder
+    shutil.rmtree(bundles(tenant)[1])
+    shutil.copytree(other, tenant / other.name)
+
+    assert "does not follow the statement before it" in reason(tenant, trust)
+
+
+def test_another_run_under_the_same_number_shows(
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Two bundles cannot both be the second."""
+
+    seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key)
+    other = seal_run(ended_run(tmp_path / "elsewhere", "0000000b"), key).folder
+    shutil.copytree(other, tenant / other.name)
+
+    assert "Two bundles say that they are number 2" in reason(tenant, trust)
+
+
+def test_a_run_that_the_journal_does_not_know_shows(
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Journal and bundles must tell the same story."""
+
+    journal = tenant / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]))
+
+    assert "did not announce Number 3" in reason(tenant, trust)
+
+
+def test_a_journal_that_was_rewritten_shows(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+    """A journal that is whole in itself, but not the one of which the bundles have a copy."""
+
+    other = ended_run(tmp_path / "elsewhere", "0000000c").journal
+    for line in (tenant / "journal.jsonl").read_text().splitlines():
+        document = json.loads(line)
+        if document["type"] == "bundle.sealed":
+            other.append(document["type"], document["data"], run_id=document["run_id"])
+    shutil.copy(other.path, tenant / "journal.jsonl")
+
+    assert "is not the one that Number" in reason(tenant, trust)
+
+
+def test_a_journal_line_that_was_altered_shows(tenant: Path, trust: Trust) -> None:
+    """The chain of lines is checked too."""
+
+    journal = tenant / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
+
+    assert "does not follow the line before it" in reason(tenant, trust)
+
+
+def test_a_foreign_tenants_run_shows(
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A whole folder under another tenant's name proves nothing of that one."""
+
+    tenant.rename(tenant.parent / "globex")
+
+    assert "belongs to the tenant acme" in reason(tenant.parent / "globex", trust)
+
+
+def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
+    """Each gets its verdict; the chain is not blamed for a file."""
+
+    (bundles(tenant)[1] / "report.html").write_text("x")
+
+    verdicts = list(verify_tree(tenant, trust))
+    assert [v.error is None for v in verdicts] == [True, False, True, True]
+    assert verdicts[1].document()["refused"] == "content"
+    assert verdicts[1].document()["file"] == "report.html"
+
+
+def test_a_bundle_whose_statement_is_gone_is_still_seen(tenant: Path, trust: Trust) -> None:
+    """A folder with a bundle's name is one, whatever is left in it."""
+
+    shutil.rmtree(bundles(tenant)[2])
+    bundles(tenant)[1].joinpath("statement.dsse.json").unlink()
+
+    verdicts = list(verify_tree(tenant, trust))
+    assert [v.error is None for v in verdicts] == [True, False, False]
+    assert verdicts[1].document()["file"] == "statement.dsse.json"
+
+
+def test_a_single_bundle_and_a_whole_tree_can_be_named(
+    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """What is asked for is what is verified."""
+
+    alone = list(verify_tree(bundles(tenant)[1], trust))
+    assert [v.verified.link.sequence for v in alone if v.verified] == [2]
+
+    shutil.copytree(tenant, tmp_path / "more" / "region" / "acme")
+    everywhere = list(verify_tree(tmp_path, trust))
+    assert len(everywhere) == 8
+    assert all(verdict.error is None for verdict in everywhere)
+
+
+def test_a_bundle_that_was_unpacked_under_a_name_of_its_own_is_accepted(
+    tenant: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """An auditor may call the folder what he likes."""
+
+    shutil.copytree(bundles(tenant)[0], tmp_path / "from-acme")
+
+    (verdict,) = verify_tree(tmp_path / "from-acme", trust)
+    assert verdict.error is None
+
+
+@pytest.mark.parametrize("name", ["none", "empty"])
+def test_nothing_to_verify_is_a_mistake(name: str, tmp_path: Path, trust: Trust) -> None:
+    """No evidence is not evidence in order."""
+
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(SettingsError, match="There is no evidence"):
+        list(verify_tree(tmp_path / name, trust))
+
+
+def test_a_folder_without_permission_is_a_verdict(
+    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be read is refused, and the others are verified."""
+
+    def denied(*_args: object) -> Verdict:
+        raise PermissionError(13, "Permission denied", "record.json")
+
+    monkeypatch.setattr("runbook_lib.evidence.verify_chain.verify_bundle", denied)
+
+    verdict = next(iter(verify_tree(tenant, trust)))
+    assert "cannot be read: Permission denied" in str(verdict.error)
+
+
+Sealer = Callable[[SigningKey, str], None]
+
+
+@pytest.fixture
+def sealer(tmp_path: Path) -> Sealer:
+    def seal(key: SigningKey, run_id: str) -> None:
+        seal_run(ended_run(tmp_path / "evidence", run_id), key)
+
+    return seal
+
+
+def test_a_successor_is_trusted_through_the_key_before_it(
+    sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """Who trusts the old key trusts the one to which it handed over, and no other."""
+
+    sealer(key, IDS[0])
+    sealer(other_key, IDS[1])
+    evidence = tmp_path / "evidence"
+    errors = [verdict.error for verdict in verify_tree(evidence, trust)]
+    assert isinstance(errors[1], SignatureError)
+
+    hand_over(key, other_key.public, evidence / "keys")
+    assert [verdict.error for verdict in verify_tree(evidence, trust)] == [None] * 3
+
+
+def test_a_key_that_was_succeeded_signs_nothing_more(
+    sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """A stolen old key does not lengthen the chain."""
+
+    hand_over(key, other_key.public, tmp_path / "evidence" / "keys")
+    for signer, run_id in zip((key, other_key, key), IDS, strict=True):
+        sealer(signer, run_id)
+
+    assert "signed by a key that had been succeeded" in reason(tmp_path / "evidence", trust)
+
+
+def test_a_succession_that_no_trusted_key_signed_counts_for_nothing(
+    sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """Nobody names himself the successor."""
+
+    sealer(key, IDS[0])
+    sealer(other_key, IDS[1])
+    keys = tmp_path / "evidence" / "keys"
+    path = hand_over(other_key, key.public, keys)
+    path.rename(keys / f"{other_key.key_id}.succession.dsse.json")
+    export_public_key(other_key, keys)
+    (keys / "noise.succession.dsse.json").write_bytes(b"[" * 100_000)
+
+    errors = [verdict.error for verdict in verify_tree(tmp_path / "evidence", trust)]
+    assert isinstance(errors[1], SignatureError)
+
+
+def test_successions_follow_each_other_in_any_order(
+    sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, keys_home: Path
+) -> None:
+    """Two generations on, whatever the files are called."""
+
+    from runbook_lib.evidence.keys import create_key, open_key  # noqa: PLC0415
+
+    create_key(keys_home / "third.pem")
+    third = open_key(str(keys_home / "third.pem"), is_sandbox=False)
+    keys = tmp_path / "evidence" / "keys"
+    hand_over(other_key, third.public, keys).rename(keys / "a.succession.dsse.json")
+    hand_over(key, other_key.public, keys).rename(keys / "b.succession.dsse.json")
+    for signer, run_id in zip((key, other_key, third), IDS, strict=True):
+        sealer(signer, run_id)
+
+    trust = Trust({key.key_id: key.public})
+    assert [verdict.error for verdict in verify_tree(tmp_path / "evidence", trust)] == [None] * 4
