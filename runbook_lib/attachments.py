@@ -14,10 +14,10 @@ from pathlib import Path
 from runbook_lib.errors import ChainError, SettingsError
 from runbook_lib.procedure import Attachment
 
-__all__ = ["attachment_path", "copy_attachment", "store_attachment"]
+__all__ = ["SUFFIXES", "attachment_path", "copy_attachment", "store_attachment"]
 
 # What a screen or a letter comes as; nothing that a browser would run.
-_SUFFIXES = {
+SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
     "image/gif": ".gif",
@@ -79,4 +79,4 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
 
 def attachment_path(folder: Path, attachment: Attachment) -> Path:
     """Return where an attachment lies in `folder`."""
-    return folder / f"{attachment.sha256}{_SUFFIXES[attachment.media_type]}"
+    return folder / f"{attachment.sha256}{SUFFIXES[attachment.media_type]}"

@@ -1,0 +1,135 @@
+"""
+What changed from one run of a tenant to the next: steps, words, parameters, procedure.
+
+Pure: two records as `reading` gives them in, differences out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.evidence.reading import plain
+
+__all__ = ["Changed", "Differences", "StepChange", "WordChange", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A value that was another one before; empty where there was or is none."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepChange:
+    """A step that came to something else, or to the same for another reason."""
+
+    id: str
+    title: str
+    before: str
+    after: str
+    was: str
+    reason: str
+
+    @property
+    def is_outcome(self) -> bool:
+        """Tell whether the outcome itself changed."""
+        return self.before != self.after
+
+
+@dataclass(frozen=True, slots=True)
+class WordChange:
+    """An attestation or a skip that was given, given anew or withdrawn (`what`)."""
+
+    id: str
+    title: str
+    kind: str
+    what: str
+    by: str
+    at: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """All that differs between two runs."""
+
+    steps: tuple[StepChange, ...] = ()
+    words: tuple[WordChange, ...] = ()
+    parameters: tuple[Changed, ...] = ()
+    circumstances: tuple[Changed, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.steps, self.words, self.parameters, self.circumstances))
+
+
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
+    """Return what differs in the run `after` from the run `before`, in the documented order."""
+    old = {step["id"]: step for step in before["steps"]}
+    new = {step["id"]: step for step in after["steps"]}
+    names = [*new, *(name for name in old if name not in new)]
+    pairs = [(old.get(name), new.get(name)) for name in names]
+    return Differences(
+        tuple(change for pair in pairs for change in _step_changes(*pair)),
+        tuple(change for pair in pairs for change in _word_changes(*pair)),
+        _values_changed(before["parameters"], after["parameters"]),
+        _values_changed(_circumstances(before), _circumstances(after)),
+    )
+
+
+Step = Mapping[str, Any] | None
+
+
+def _step_changes(old: Step, new: Step) -> Iterator[StepChange]:
+    some = new or old or {}
+    before, after = _state(old), _state(new)
+    if before != after:
+        yield StepChange(some["id"], some["title"], before[0], after[0], before[1], after[1])
+
+
+def _state(step: Step) -> tuple[str, str]:
+    return (step["outcome"], step["reason"]) if step else ("", "")
+
+
+def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
+    some = new or old or {}
+    for kind in ("attestation", "skip"):
+        before, after = (step[kind] if step else None for step in (old, new))
+        word = after or before
+        if word is None or _words(before) == _words(after):
+            continue
+        what = "withdrawn" if not after else "given anew" if before else "given"
+        text = word.get("reason") or word.get("note") or ""
+        yield WordChange(some["id"], some["title"], kind, what, word["by"], word["at"], text)
+
+
+def _words(document: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a person said; that it was read from another file is nothing new."""
+    return {name: value for name, value in (document or {}).items() if name != "origin"}
+
+
+def _values_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Changed, ...]:
+    names = [*new, *(name for name in old if name not in new)]
+    return tuple(
+        Changed(name, plain(old.get(name)), plain(new.get(name)))
+        for name in names
+        if old.get(name) != new.get(name)
+    )
+
+
+def _circumstances(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run was made with and how, beside its parameters."""
+    procedure = run["procedure"]
+    return {
+        "procedure": procedure.get("id"),
+        "procedure version": procedure.get("version"),
+        "procedure digest": procedure.get("digest"),
+        "mode": run["mode"],
+        "sandbox": run["sandbox"],
+        "credentials given": list(run["credentials"]),
+        **run["environment"],
+    }

@@ -1,0 +1,119 @@
+"""
+A record as the reports read it: every optional field there, values as text.
+
+Pure. What the fields mean is the record schema's business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["anchor", "plain", "trace_ids", "whole_record"]
+
+# NOTE: a record that does not say so is taken for practice; the other mistake would be the worse.
+_RECORD: Mapping[str, Any] = {
+    "run_id": "",
+    "tenant": "",
+    "procedure": {"id": "", "version": "", "digest": ""},
+    "mode": "",
+    "sandbox": True,
+    "started_on": "",
+    "finished_on": "",
+    "resumes": "",
+    "outcome": "incomplete",
+    "steps": (),
+    "parameters": {},
+    "credentials": (),
+    "environment": {},
+    "journal": {},
+}
+_STEP: Mapping[str, Any] = {
+    "id": "",
+    "title": "",
+    "kind": "",
+    "outcome": "not_run",
+    "reason": "",
+    "checked_on": "",
+    "attestation": None,
+    "skip": None,
+    "checks": (),
+    "exchanges": (),
+    "attachments": (),
+}
+_CHECK: Mapping[str, Any] = {
+    "check": "",
+    "outcome": "inconclusive",
+    "reason": "",
+    "limits": (),
+    "warnings": (),
+    "changes": (),
+    "facts": {},
+    "tables": (),
+}
+_EXCHANGE: Mapping[str, Any] = {
+    "method": "",
+    "url": "",
+    "sent_on": "",
+    "elapsed": 0,
+    "status": None,
+    "request": None,
+    "headers": {},
+    "response": None,
+    "error": "",
+}
+_WORDS: Mapping[str, Any] = {"by": "", "at": "", "note": "", "waiting": False, "reason": ""}
+_ATTACHMENT: Mapping[str, Any] = {"name": "", "sha256": "", "size": 0, "media_type": ""}
+
+_ID = re.compile(r"[a-z0-9-]{1,80}")
+_TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
+
+
+def whole_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `record` with what it may leave out filled in, down to each exchange."""
+    whole = _filled(record, _RECORD)
+    whole["steps"] = [_whole_step(step) for step in whole["steps"]]
+    return whole
+
+
+def anchor(step_id: str, number: int) -> str:
+    """Return the name by which a report links to a step."""
+    return f"step-{step_id}" if _ID.fullmatch(step_id) else f"step-{number}"
+
+
+def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the remote system calls this exchange, by the name of the field or header."""
+    answer = exchange["response"]
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    named = {"fbtrace_id": error.get("fbtrace_id")} if isinstance(error, Mapping) else {}
+    headers = {name: text for name, text in exchange["headers"].items() if _TRACE.search(name)}
+    found: dict[str, str] = {}
+    for name, text in {**named, **headers}.items():
+        if text and str(text) not in found.values():
+            found[name] = str(text)
+    return found
+
+
+def plain(value: Any) -> str:
+    """Return a parameter or a fact for people."""
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(each) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _filled(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in document.items() if value is not None}
+    return {**defaults, **given}
+
+
+def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
+    whole = _filled(step, _STEP)
+    whole["checks"] = [_filled(check, _CHECK) for check in whole["checks"]]
+    whole["exchanges"] = [_filled(exchange, _EXCHANGE) for exchange in whole["exchanges"]]
+    for name in ("attestation", "skip"):
+        whole[name] = _filled(whole[name], _WORDS) if whole[name] else None
+    whole["attachments"] = [_filled(each, _ATTACHMENT) for each in whole["attachments"]]
+    return whole

@@ -1,0 +1,323 @@
+"""
+The reports: one HTML file of a run, and one of a tenant's history, for people to read.
+
+Self-contained: no script, nothing loaded. A report is derived from records
+and journal lines and is no evidence itself. How it looks lives in `templates`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.attachments import SUFFIXES, attachment_path
+from runbook_lib.evidence import reading, timeline, wording
+from runbook_lib.evidence.comparison import Differences, compare
+from runbook_lib.evidence.timeline import Event, Word
+from runbook_lib.evidence.wording import counted, day, listed
+from runbook_lib.history import RunOutcome
+from runbook_lib.journal import Entry
+from runbook_lib.outcomes import ICONS, MEANINGS
+from runbook_lib.procedure import Attachment, Outcome
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["history_report", "run_report"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# Pictures are shown inside the report up to this size each, and all of them together.
+_LARGEST_PICTURE = 300 * 1024
+_ALL_PICTURES = 1024 * 1024
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_MOST_EVENTS = 300
+_MOST_RUNS = 200
+_MOST_COLUMNS = 12
+_RUN_ID = re.compile(r"[0-9a-f]{8}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+# How many of a run's steps came to what, in words.
+_SETTLED = {
+    Outcome.VERIFIED: "verified by a machine",
+    Outcome.ATTESTED: "attested by a named person",
+    Outcome.SKIPPED: "left out for a reason that a person gave",
+}
+_LEFT = {
+    Outcome.WAITING: "waiting",
+    Outcome.INCONCLUSIVE: "inconclusive",
+    Outcome.NOT_RUN: "not done or not checked yet",
+}
+_OPEN = (Outcome.FAILED, *_LEFT)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An attachment as a report shows it: its place beside the report, and what it shows."""
+
+    link: str = ""
+    source: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person, what they said in all, and from when to when."""
+
+    name: str
+    words: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What changed from one run to another; `runs` in a row where nothing did."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    differences: Differences
+    runs: int = 1
+
+
+def run_report(
+    record: Mapping[str, Any], entries: Sequence[Entry], *, attachments: Path | None = None
+) -> str:
+    """
+    Return the `report.html` of one run.
+
+    `record` is what `record.json` holds, `entries` the journal up to that
+    run's end. Pictures in the folder `attachments` are shown where they are
+    what was given; each attachment is linked, relative to the bundle.
+    """
+    run = reading.whole_record(record)
+    told = entries[: run["journal"].get("lines")]
+    words, happened = timeline.said(told, run), timeline.events(told, run)
+    for number, step in enumerate(run["steps"], start=1):
+        step["anchor"] = reading.anchor(step["id"], number)
+    return _render(
+        "run.html",
+        run=run,
+        sandbox=run["sandbox"],
+        mark=f"Run {run['run_id']}" if _RUN_ID.fullmatch(run["run_id"]) else "",
+        verdict=_verdict(run),
+        open_steps=_open_steps(run),
+        titles={step["id"]: step["title"] for step in run["steps"]},
+        words=words,
+        people=_people(words),
+        events=_by_day(happened[-_MOST_EVENTS:]),
+        events_left_out=max(0, len(happened) - _MOST_EVENTS),
+        waits=timeline.waits_of_run(told, run),
+        until=run["finished_on"] or max((entry.at for entry in told), default=""),
+        pictures=_pictures(run, attachments),
+        limits=_limits(run),
+    )
+
+
+def history_report(tenant: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """
+    Return the history of a tenant: its runs, and what changed from each to the next.
+
+    `records` are what the `record.json` of each run holds, in any order.
+    """
+    whole = sorted(
+        (reading.whole_record(record) for record in records),
+        key=lambda run: (run["started_on"], run["run_id"]),
+    )
+    runs = whole[-_MOST_RUNS:]
+    return _render(
+        "history.html",
+        tenant=tenant,
+        sandbox=any(run["sandbox"] for run in whole),
+        practice_runs=sum(bool(run["sandbox"]) for run in whole),
+        number=len(whole),
+        runs=runs,
+        verdict=_verdict(runs[-1]) if runs else "",
+        columns=[
+            (run, {step["id"]: step["outcome"] for step in run["steps"]})
+            for run in runs[-_MOST_COLUMNS:]
+        ],
+        steps={step["id"]: step["title"] for run in runs for step in run["steps"]},
+        changes=_changes(runs),
+        waits=timeline.waits_across_runs(whole),
+        until=(runs[-1]["finished_on"] or runs[-1]["started_on"]) if runs else "",
+    )
+
+
+def _verdict(run: Mapping[str, Any]) -> str:
+    """Return what the outcome of a run means, in plain words."""
+    number = counted(len(run["steps"]), "step")
+    if run["outcome"] == RunOutcome.COMPLETE:
+        return f"All {number} are settled: {_told(run, _SETTLED)}."
+    if run["outcome"] == RunOutcome.FAILED:
+        failed = sum(step["outcome"] == Outcome.FAILED for step in run["steps"])
+        return (
+            f"A check contradicts {failed} of {number}. Do not rely on the connection until that "
+            "is mended and a new run says so."
+        )
+    return (
+        f"{len(_open_steps(run))} of {number} are open: {_told(run, _LEFT)}. No check contradicts "
+        "any of them."
+    )
+
+
+def _told(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> str:
+    count = Counter(step["outcome"] for step in run["steps"])
+    return listed([f"{count[outcome]} {text}" for outcome, text in words.items() if count[outcome]])
+
+
+def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what somebody must still do something about, failures first."""
+    steps: list[dict[str, Any]] = run["steps"]
+    impossible = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["skip"]]
+    open_steps = [step for outcome in _OPEN for step in steps if step["outcome"] == outcome]
+    return [*open_steps, *impossible]
+
+
+def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
+    """Return each person who said something, whoever spoke first standing first."""
+    spoken = sorted((word for each in words.values() for word in each), key=lambda word: word.at)
+    return [
+        Person(name, _told_by(mine), mine[0].at, mine[-1].at)
+        for name in dict.fromkeys(word.by for word in spoken)
+        for mine in [[word for word in spoken if word.by == name]]
+    ]
+
+
+def _told_by(words: Sequence[Word]) -> str:
+    count = Counter(word.outcome for word in words)
+    said = (Outcome.ATTESTED, Outcome.WAITING, Outcome.SKIPPED)
+    return listed([f"{count[outcome]} {outcome}" for outcome in said if count[outcome]])
+
+
+def _by_day(happened: Sequence[Event]) -> list[tuple[str, list[Event]]]:
+    return [(date, list(of_day)) for date, of_day in groupby(happened, lambda one: day(one.at))]
+
+
+def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return what the checks do not prove, each with the steps that say so."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for step in run["steps"]:
+        for check in step["checks"]:
+            for limit in check["limits"]:
+                steps = found.setdefault(limit, [])
+                if step not in steps:
+                    steps.append(step)
+    return found
+
+
+def _pictures(run: Mapping[str, Any], folder: Path | None) -> dict[str, Picture]:
+    """Return how each attachment is shown, by its digest."""
+    shown: dict[str, Picture] = {}
+    left = _ALL_PICTURES
+    for step in run["steps"]:
+        for document in step["attachments"]:
+            attachment = Attachment(**{name: document[name] for name in Attachment.__slots__})
+            if attachment.sha256 not in shown:
+                picture = _picture(attachment, folder, min(left, _LARGEST_PICTURE))
+                left -= attachment.size if picture.source else 0
+                shown[attachment.sha256] = picture
+    return shown
+
+
+def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture:
+    if attachment.media_type not in SUFFIXES or not _DIGEST.fullmatch(attachment.sha256):
+        return Picture(remark="It is of a kind that is not linked here.")
+    link = f"attachments/{attachment_path(Path(), attachment).name}"
+    if folder is None or attachment.media_type not in _PICTURES:
+        return Picture(link)
+    if attachment.size > limit:
+        return Picture(link, remark="It is too large to be shown in here.")
+    path = attachment_path(folder, attachment)
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != attachment.sha256:
+        return Picture(remark="The file is not beside this report, or is not what was given.")
+    text = base64.b64encode(content).decode("ascii")
+    return Picture(link, f"data:{attachment.media_type};base64,{text}")
+
+
+def _changes(runs: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Return what changed from each run to the next; runs in a row without a change are one."""
+    found: list[Change] = []
+    for before, after in pairwise(runs):
+        differences = compare(before, after)
+        if found and not found[-1].differences and not differences:
+            found[-1] = replace(found[-1], after=after, runs=found[-1].runs + 1)
+        else:
+            found.append(Change(before, after, differences))
+    return found
+
+
+def _render(template: str, **values: object) -> str:
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (slow)
+    from markupsafe import Markup  # noqa: PLC0415
+
+    def shown(value: object) -> object:
+        """Make what anybody wrote harmless to the eye; escaping comes after this."""
+        if isinstance(value, str) and not isinstance(value, Markup):
+            return wording.readable(value)
+        return value
+
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=shown,
+    )
+    made.globals.update(
+        outcomes=list(Outcome), meanings=MEANINGS, lasting=wording.lasting, counted=counted
+    )
+    made.filters.update(
+        icon=lambda outcome: ICONS.get(outcome, "?"),
+        word=lambda outcome: str(outcome).replace("_", " "),
+        cut=lambda text, limit: wording.bounded(wording.readable(str(text)), limit),
+        json=wording.as_json,
+        when=wording.when,
+        day=wording.day,
+        clock=wording.clock,
+        size=wording.size,
+        plain=reading.plain,
+        trace_ids=reading.trace_ids,
+        answers=_answers,
+        number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
+        inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
+    )
+    made.tests.update(web_link=wording.is_web_link, said_below=_is_said_below)
+    return made
+
+
+def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
+    """Return what came back in a row of exchanges: `3 × 200, 400`."""
+    answers = Counter(
+        str(one["status"] or ("no answer" if one["error"] else "done")) for one in exchanges
+    )
+    return ", ".join(
+        f"{count} × {answer}" if count > 1 else answer for answer, count in answers.items()
+    )
+
+
+def _is_said_below(step: Mapping[str, Any]) -> bool:
+    """Tell whether the reason of a step only repeats what its checks, or a person, say below."""
+    words, skip = step["attestation"], step["skip"]
+    seen = [check["reason"] for check in step["checks"] if check["outcome"] == step["outcome"]]
+    said = [" ".join(dict.fromkeys(seen))]
+    if words:
+        spoken = f"{words['by']} on {words['at']}"
+        said += [spoken, f"{spoken}: {words.get('note')}"]
+    if skip:
+        said.append(f"{skip['by']}: {skip['reason']}")
+    return step["reason"] in said

@@ -1,0 +1,133 @@
+"""
+Plain words for times, spans and other people's text, as the reports show them.
+
+Pure and without a locale: the same input gives the same words everywhere.
+What a run comes to is told elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+__all__ = [
+    "as_json",
+    "bounded",
+    "clock",
+    "counted",
+    "day",
+    "is_web_link",
+    "lasting",
+    "listed",
+    "parse_time",
+    "readable",
+    "size",
+    "when",
+]
+
+# What no single text in a report exceeds; the record has all of it.
+_LONGEST = 4_000
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+# NOTE: control characters, halves of surrogate pairs, and the characters that turn the direction
+# of the text after them (UAX #9 §2.2–2.4): all of them can make a page show what it does not say.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_NO_LINK = re.compile(r"[\s<>\"'`\\^{|}]")
+
+
+def parse_time(text: str) -> datetime | None:
+    """Return the moment that `text` (RFC 3339) names, in UTC; `None` where it names none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def day(text: str) -> str:
+    """Return the day of a time: `5 Jan 2026`."""
+    moment = parse_time(text)
+    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}" if moment else text
+
+
+def clock(text: str) -> str:
+    """Return the time of day, to the second."""
+    moment = parse_time(text)
+    return moment.strftime("%H:%M:%S") if moment else text
+
+
+def when(text: str) -> str:
+    """Return day and minute: `5 Jan 2026, 09:40 UTC`."""
+    moment = parse_time(text)
+    return f"{day(text)}, {moment:%H:%M} UTC" if moment else text
+
+
+def lasting(since: str, until: str) -> str:
+    """Return how long it is from one time to the other, in its two largest units."""
+    first, last = parse_time(since), parse_time(until)
+    if first is None or last is None or last < first:
+        return "an unknown time"
+    rest = last - first
+    if rest < timedelta(seconds=10):
+        return f"{rest.total_seconds():.1f} seconds"
+    seconds, parts = int(rest.total_seconds()), []
+    for name, length in _UNITS:
+        if seconds >= length:
+            parts.append(counted(seconds // length, name))
+            seconds %= length
+    return " ".join(parts[:2])
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 step`, `2 steps`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(parts: list[str]) -> str:
+    """Return `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / 1024:,.0f} KiB" if count >= 1024 else counted(count, "byte")
+
+
+def readable(text: str) -> str:
+    """Return `text` with what cannot be seen in it made visible, and cut where it is endless."""
+    shown = _UNSEEN.sub(lambda match: f"[U+{ord(match.group()):04X}]", text.replace("\r\n", "\n"))
+    return bounded(shown, _LONGEST)
+
+
+def bounded(text: str, limit: int) -> str:
+    """Return at most `limit` characters of `text`, and say how many more there are."""
+    more = len(text) - limit
+    return text if more <= 0 else f"{text[:limit]}… ({counted(more, 'more character')})"
+
+
+def as_json(document: Any, limit: int) -> str:
+    """Return a JSON document, or the text that it is, for people; cut at `limit` characters."""
+    if isinstance(document, str):
+        if document.lstrip().lower().startswith(("<!doctype", "<html")):
+            return f"(a web page, {counted(len(document), 'character')})"
+        return bounded(document, limit)
+    try:
+        return bounded(json.dumps(document, ensure_ascii=False), limit)
+    except RecursionError:
+        return "(too deeply nested to be shown)"
+
+
+def is_web_link(text: object) -> bool:
+    """Tell whether `text` is an `https` address, whole, that a reader may follow."""
+    if not isinstance(text, str) or _NO_LINK.search(text) or _UNSEEN.search(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False

@@ -1,0 +1,157 @@
+"""Records and journal lines of runs that never were, to be told by the reports."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from runbook_lib.journal import Entry
+from runbook_lib.procedure import Outcome
+
+Document = dict[str, Any]
+
+SHA = "ab" * 32
+STARTED, FINISHED = "2026-11-24T12:00:00.000Z", "2026-11-24T12:00:04.500Z"
+CHECKED = "2026-11-24T12:00:01.250Z"
+SAID = "2026-11-20T09:00:00Z"
+
+
+def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Document:
+    """Return what a person attested."""
+    return {
+        "step": step,
+        "by": by,
+        "at": at,
+        "note": "",
+        "waiting": False,
+        "seen": "",
+        "attachments": [],
+        "origin": "",
+        **more,
+    }
+
+
+def skip(step: str, reason: str = "Not needed.", by: str = "Operator", at: str = SAID) -> Document:
+    """Return what a person left out."""
+    return {"step": step, "by": by, "at": at, "reason": reason, "origin": ""}
+
+
+def exchange(**more: Any) -> Document:
+    """Return one exchange of a check."""
+    return {
+        "method": "GET",
+        "url": "https://graph.example/v26.0/4711?fields=id",
+        "sent_on": CHECKED,
+        "elapsed": 0.123,
+        "status": 200,
+        "request": None,
+        "headers": {},
+        "response": {"id": "4711"},
+        "error": "",
+        **more,
+    }
+
+
+def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Document:
+    """Return what one check saw."""
+    return {
+        "check": "it_is_so",
+        "outcome": outcome,
+        "reason": reason,
+        "limits": [],
+        "warnings": [],
+        "changes": [],
+        "facts": {},
+        "tables": [],
+        **more,
+    }
+
+
+def attachment(**more: Any) -> Document:
+    """Return what a record holds of a file that a person gave."""
+    return {"name": "screen.png", "sha256": SHA, "size": 10, "media_type": "image/png", **more}
+
+
+def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: Any) -> Document:
+    """Return a step of a record; a verified one has the check and the exchange behind it."""
+    is_seen = outcome == "verified"
+    return {
+        "id": identifier,
+        "title": f"Do {identifier}",
+        "kind": "call",
+        "outcome": outcome,
+        "reason": "Seen." if is_seen else f"It is {outcome}.",
+        "checked_on": CHECKED,
+        "attested_by": "Operator" if outcome == "attested" else None,
+        "attestation": words(identifier) if outcome == "attested" else None,
+        "skip": None,
+        "checks": [check()] if is_seen else [],
+        "exchanges": [exchange()] if is_seen else [],
+        "attachments": [],
+        **more,
+    }
+
+
+def record(*steps: Document, **more: Any) -> Document:
+    """Return the record of a production run with these steps."""
+    return {
+        "schema": "facebook-marketing-runbook/record/v1",
+        "run_id": "0a1b2c3d",
+        "tenant": "acme",
+        "procedure": {"id": "facebook-marketing", "version": "1", "digest": SHA},
+        "mode": "headless",
+        "sandbox": False,
+        "started_on": STARTED,
+        "finished_on": FINISHED,
+        "resumes": None,
+        "outcome": "complete",
+        "steps": copy.deepcopy(list(steps)) or [step()],
+        "parameters": {"service_domain": "acme-h.cyclr.com"},
+        "credentials": ["app_secret"],
+        "environment": {"python": "3.11.7"},
+        "journal": {"lines": 1_000, "head": SHA},
+        **more,
+    }
+
+
+def entry(
+    kind: str, data: Document | None = None, *, at: str = STARTED, step: str = "", run: str = ""
+) -> Entry:
+    """Return a journal line; `run` names another run than that of `record`."""
+    return Entry(1, at, kind, run or "0a1b2c3d", step, data or {})
+
+
+def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any) -> Entry:
+    """Return the line that holds a person's attestation."""
+    data = words(step, **said)
+    del data["step"]
+    return entry("step.attested", data, at=written_on, step=step, run=run)
+
+
+def left_out(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
+    """Return the line that holds a person's skip."""
+    data = skip(step, **said)
+    del data["step"]
+    return entry("step.skipped", data, at=written_on, step=step)
+
+
+def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Entry:
+    """Return the line that holds what a check saw; nothing where `outcome` is empty."""
+    findings = [{**check(outcome), "exchanges": []}] if outcome else []
+    return entry("step.checked", {"findings": findings, "unchecked": ""}, at=at, step=step, run=run)
+
+
+def on(day: int, *steps: Document, **more: Any) -> Document:
+    """Return the record of a run on a day of December."""
+    at = f"2026-12-{day:02}T08:00:00.000Z"
+    return record(*steps, **{"started_on": at, "finished_on": at, "run_id": f"{day:08x}", **more})
+
+
+EVERY_OUTCOME = tuple(
+    step(
+        f"fb-{number:02}-step",
+        outcome,
+        skip=skip("x", reason="Not here.") if outcome is Outcome.SKIPPED else None,
+    )
+    for number, outcome in enumerate(Outcome)
+)

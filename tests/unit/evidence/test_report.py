@@ -1,0 +1,440 @@
+"""A report of a run says what the record says, for people."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runbook_lib.evidence import report
+from runbook_lib.evidence.record import build_record, validate_record
+from runbook_lib.evidence.report import run_report
+from runbook_lib.outcomes import ICONS, MEANINGS
+from runbook_lib.procedure import Outcome
+from runbook_lib.run import Run
+from tests.unit.evidence.report_page import ReportPage, told
+from tests.unit.evidence.runs_told import (
+    EVERY_OUTCOME,
+    SAID,
+    SHA,
+    Document,
+    attachment,
+    attested,
+    check,
+    checked,
+    entry,
+    exchange,
+    left_out,
+    record,
+    skip,
+    step,
+    words,
+)
+
+REVIEW = "fb-12-submit-review"
+
+
+def test_what_is_told_here_could_be_true() -> None:
+    """The records of these tests are what the schema says a record is."""
+
+    validate_record(
+        record(
+            *EVERY_OUTCOME,
+            step(exchanges=[exchange()], checks=[check()], attachments=[attachment()]),
+            outcome="failed",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "steps", "words"),
+    [
+        (
+            "complete",
+            (step(), step("fb-02-said", "attested")),
+            "All 2 steps are settled: 1 verified by a machine and 1 attested by a named person.",
+        ),
+        (
+            "complete",
+            (step("fb-02-out", "skipped", skip=skip("x")),),
+            "All 1 step are settled: 1 left out for a reason that a person gave.",
+        ),
+        (
+            "failed",
+            (step(), step("fb-02-wrong", "failed")),
+            "A check contradicts 1 of 2 steps. Do not rely on the connection until that is mended",
+        ),
+        (
+            "incomplete",
+            (step(), step("fb-02-slow", "waiting"), step("fb-03-later", "not_run")),
+            "2 of 3 steps are open: 1 waiting and 1 not done or not checked yet. No check contra",
+        ),
+    ],
+)
+def test_the_outcome_stands_at_the_top_in_plain_words(
+    outcome: str, steps: tuple[Document, ...], words: str
+) -> None:
+    """Title, first heading and first sentence say how the run ended and what it means."""
+
+    page = told(*steps, outcome=outcome)
+
+    assert page.one("title").text == f"{outcome.upper()} · acme · run 0a1b2c3d"
+    assert page.one("h1").text == f"acme {outcome.upper()}"
+    assert words in page.one("div", class_="verdict").text
+    assert page.one("div", class_="verdict").attributes["data-outcome"] == outcome
+
+
+@pytest.mark.parametrize("number", range(len(EVERY_OUTCOME)))
+def test_every_outcome_is_told_by_mark_and_word(number: int) -> None:
+    """At a glance, in the evidence and in the count; and what the word means."""
+
+    outcome = list(Outcome)[number]
+    page = told(*EVERY_OUTCOME)
+    badge = f"{ICONS[outcome]} {outcome.replace('_', ' ')}"
+
+    part = page.step(f"fb-{number:02}-step")
+    assert part.attributes["data-outcome"] == outcome
+    assert page.within(part, "h3")[0].text == f"{number + 1} Do fb-{number:02}-step {badge}"
+    assert f"Do fb-{number:02}-step" in page.section("steps")
+    assert badge in page.section("steps")
+    assert f"{ICONS[outcome]} 1 {outcome.replace('_', ' ')}" in page.one("ul", class_="counts").text
+    assert f"{badge}{MEANINGS[outcome]}" in page.one("dl", class_="facts legend").text
+
+
+def test_a_real_run_is_told_step_by_step(run: Run) -> None:
+    """What the journal of a run gives is what the report is made of."""
+
+    entries = run.journal.entries()
+    built = build_record(run.state, journal_head=run.journal.head, journal_lines=len(entries))
+    page = ReportPage(run_report(json.loads(json.dumps(built)), entries))
+
+    for state in run.state.steps.values():
+        part = page.step(state.step.id)
+        assert part.attributes["data-outcome"] == state.conclusion.outcome
+        assert state.step.title in part.text
+    assert "This run ended: failed." in page.section("timeline")
+    assert run.journal.head in page.section("verify")
+
+
+def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
+    """Title and reason of each, with a link to its evidence; nothing that is settled."""
+
+    blocked = step("fb-01-blocked", "skipped", reason="Impossible until fb-03 is mended.")
+    page = told(
+        blocked,
+        step("fb-02-slow", "waiting"),
+        step("fb-03-wrong", "failed", reason="Another Client ID."),
+        step("fb-04-said", "attested"),
+        step("fb-05-out", "skipped", skip=skip("x")),
+        step("fb-06-seen"),
+        outcome="failed",
+    )
+
+    links = [each.attributes["href"] for each in page.within(page.one("ul", class_="open"), "a")]
+    assert links == ["#step-fb-03-wrong", "#step-fb-02-slow", "#step-fb-01-blocked"]
+    assert "Another Client ID." in page.section("open")
+    assert "3 open steps" in page.section("not-proven")
+
+
+def test_what_was_not_proven_is_told_with_the_reason() -> None:
+    """Words alone, what was left out, and what the checks themselves cannot see."""
+
+    page = told(
+        step("fb-01-said", "attested"),
+        step("fb-02-out", "skipped", skip=skip("x", reason="The test is enough.", by="Boss")),
+        step("fb-03-seen", checks=[check(limits=["The access level.", "The exact path."])]),
+        step("fb-04-seen", checks=[check(limits=["The access level."])]),
+    )
+
+    part = page.section("not-proven")
+    assert "word alone" in part
+    assert "Do fb-01-said (Operator, 20 Nov 2026, 09:00 UTC)" in part
+    assert "Do fb-02-out: The test is enough. (Boss, 20 Nov 2026, 09:00 UTC)" in part
+    assert "The access level. (Do fb-03-seen; Do fb-04-seen)" in part
+    assert "The exact path. (Do fb-03-seen)" in part
+    assert part.count("The access level.") == 1
+
+
+def test_where_all_is_proven_nothing_is_made_up() -> None:
+    """No empty list, and a sentence that says so."""
+
+    page = told(step())
+
+    assert "Every step was verified by a machine" in page.section("not-proven")
+    assert page.all("h2", id="open") == []
+
+
+def test_a_step_shows_the_evidence_of_its_checks() -> None:
+    """Name, reason, warnings, changes, limits, facts and tables, each called what it is."""
+
+    rows = [[f"Account {number}", "active"] for number in range(103)]
+    table = {"caption": "Ad accounts", "columns": ["Name", "Status"], "rows": rows}
+    seen = check(
+        reason="It is there.",
+        check="it_is_installed",
+        warnings=["It ends soon."],
+        changes=["Installed it."],
+        limits=["Who did it."],
+        facts={"account_id": "4711", "open": False, "names": ["a", "b"]},
+        tables=[table],
+    )
+    page = told(step(reason="It is there.", checks=[seen]))
+
+    text = page.step("fb-01-log-in").text
+    assert "Checked on 24 Nov 2026, 12:00 UTC by it_is_installed" in text
+    assert text.count("It is there.") == 1
+    for words_ in ("Warning: It ends soon.", "Changed: Installed it.", "Not proven: Who did it."):
+        assert words_ in text
+    assert "account_id4711" in text
+    assert "openno" in text
+    assert "namesa, b" in text
+    shown = next(each for each in page.all("table") if "Ad accounts" in each.text)
+    assert len(page.within(shown, "tr")) == 101
+    assert "Account 99active" in shown.text
+    assert "3 more rows are in record.json" in text
+
+
+def test_the_reason_of_a_step_is_told_where_nothing_else_tells_it() -> None:
+    """It is neither lost nor said twice."""
+
+    unchecked = f"Operator on {SAID}: Done. (Not checked: app_secret not given.)"
+    page = told(
+        step("fb-01-two", reason="A. B.", checks=[check(reason="A."), check(reason="B.")]),
+        step("fb-02-other", reason="Weighed.", checks=[check(reason="Seen.")]),
+        step(
+            "fb-03-said",
+            "attested",
+            reason=f"Operator on {SAID}: Done.",
+            attestation=words("x", note="Done."),
+        ),
+        step("fb-04-half", "attested", reason=unchecked, attestation=words("x", note="Done.")),
+        step("fb-05-out", "skipped", reason="Operator: No.", skip=skip("x", reason="No.")),
+        step("fb-06-bare", "attested", reason=f"Operator on {SAID}"),
+    )
+
+    assert "A. B." not in page.step("fb-01-two").text
+    assert "Weighed." in page.step("fb-02-other").text
+    for name in ("fb-03-said", "fb-05-out", "fb-06-bare"):
+        assert SAID not in page.step(name).text
+        assert "Operator:" not in page.step(name).text
+    assert "Not checked: app_secret not given." in page.step("fb-04-half").text
+
+
+def test_exchanges_are_folded_and_tell_what_an_auditor_asks() -> None:
+    """Method, address, status, time, duration and what the remote system calls it."""
+
+    page = told(
+        step(
+            exchanges=[
+                exchange(
+                    method="POST",
+                    status=400,
+                    request={"client_secret": "**********"},
+                    headers={"x-fb-trace-id": "HEADER", "X-Request-Id": "TRACE", "date": "today"},
+                    response={"error": {"message": "No.", "fbtrace_id": "TRACE"}},
+                ),
+                exchange(),
+                exchange(status=None, error="no connection within 5 s", response=None),
+                exchange(method="DNS", url="connect.example", status=None),
+            ]
+        )
+    )
+
+    (folded,) = page.within(page.step("fb-01-log-in"), "details")
+    assert "open" not in folded.attributes
+    assert page.within(folded, "summary")[0].text == (
+        "4 exchanges behind it: 400, 200, no answer, done"
+    )
+    first, second, third, fourth = page.all("div", class_="exchange")
+    assert first.text.startswith("POST https://graph.example/v26.0/4711?fields=id 400 · 123 ms")
+    assert "24 Nov 2026, 12:00:01 UTC" in first.text
+    assert "fbtrace_id TRACE · x-fb-trace-id HEADER Sent:" in first.text
+    assert '{"client_secret": "**********"}' in first.text
+    assert '{"error": {"message": "No.", "fbtrace_id": "TRACE"}}' in first.text
+    assert "Sent:" not in second.text
+    assert "no connection within 5 s · 123 ms" in third.text
+    assert "DNS connect.example done" in fourth.text
+
+
+def test_many_exchanges_are_counted() -> None:
+    """What stands in the record only is said."""
+
+    page = told(step(exchanges=[exchange()] * 43))
+
+    assert len(page.all("div", class_="exchange")) == 40
+    assert "43 exchanges behind it: 43 × 200" in page.step("fb-01-log-in").text
+    assert "3 more are in record.json." in page.step("fb-01-log-in").text
+
+
+def test_a_persons_words_are_told_with_all_that_belongs_to_them() -> None:
+    """Name, time, note, screens, where they were given, since when the journal has them."""
+
+    page = told(
+        step("fb-01-said", "attested"),
+        lines=[
+            left_out("fb-01-said", reason="Later.", by="First"),
+            attested("fb-01-said", note="Done.", seen="the new page", origin="words.toml"),
+        ],
+    )
+
+    text = page.step("fb-01-said").text
+    assert "Attested by Operator on 20 Nov 2026, 09:00 UTC; screens as in “the new page”" in text
+    assert "Done." in text
+    assert "Given in words.toml; in the journal since 24 Nov 2026, 12:00 UTC." in text
+    (earlier,) = page.within(page.step("fb-01-said"), "details")
+    assert earlier.text.startswith("1 earlier statement")
+    assert "Left out by First" in earlier.text
+
+
+def test_who_said_what_is_summed_up() -> None:
+    """Each person once, with what they said and from when to when."""
+
+    page = told(
+        step("fb-01-said", "attested"),
+        step("fb-02-said", "attested"),
+        step(REVIEW, "waiting"),
+        step("fb-04-out", "skipped", skip=skip("x")),
+        lines=[
+            attested("fb-02-said", by="Second", at="2026-11-22T09:00:00Z"),
+            attested("fb-01-said", by="First", at="2026-11-20T09:00:00Z"),
+            attested(REVIEW, by="First", at="2026-11-21T09:00:00Z", waiting=True),
+            left_out("fb-04-out", by="First", at="2026-11-23T09:00:00Z"),
+        ],
+    )
+
+    table = next(each for each in page.all("table") if "What rests on people" in each.text)
+    assert [row.text for row in page.within(table, "tr")[1:]] == [
+        "First1 attested, 1 waiting and 1 skipped20 Nov 2026, 09:00 UTC23 Nov 2026, 09:00 UTC",
+        "Second1 attested22 Nov 2026, 09:00 UTC22 Nov 2026, 09:00 UTC",
+    ]
+
+
+def test_the_timeline_tells_who_and_what_by_day() -> None:
+    """People and machine, in the order of their times, under one heading a day."""
+
+    page = told(
+        step("fb-01-said", "attested"),
+        step("fb-02-seen"),
+        lines=[
+            entry("run.started"),
+            attested("fb-01-said"),
+            checked("fb-02-seen", "verified"),
+            checked("fb-02-seen", "verified", at="2026-11-24T12:05:00Z"),
+        ],
+    )
+
+    days = [each.text for each in page.all("h3") if each.parents[-1].tag != "div"]
+    assert days[:2] == ["20 Nov 2026", "24 Nov 2026"]
+    first, second = page.all("ol", class_="timeline")
+    assert first.text == "09:00:00 ✍ attestedOperator: Do fb-01-said"
+    assert second.text == (
+        "12:00:00 This run began. 12:00:01 ✔ verifiedMachine check: Do fb-02-seen "
+        "(2 times the same, last 24 Nov 2026, 12:05 UTC)"
+    )
+
+
+def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left out is counted and can be found."""
+
+    monkeypatch.setattr(report, "_MOST_EVENTS", 2)
+    page = told(lines=[entry("run.interrupted", {"reason": f"R{n}."}, run="f") for n in range(5)])
+
+    assert "3 earlier events are in journal.jsonl only." in page.section("timeline")
+    assert "R2." not in page.text
+    assert "R3." in page.text
+
+
+def test_a_wait_is_told_with_since_when_and_how_long() -> None:
+    """Open or over, with whose word it is."""
+
+    waiting = attested(REVIEW, waiting=True)
+    open_wait = told(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
+    assert open_wait.text == (
+        f"Do {REVIEW} {ICONS[Outcome.WAITING]} waiting Waiting since 20 Nov 2026, 09:00 UTC (says "
+        "Operator), 4 days 3 hours by 24 Nov 2026, 12:00 UTC."
+    )
+
+    lines = [waiting, checked(REVIEW, "verified", at="2026-11-23T10:30:00Z")]
+    ended = told(step(REVIEW), lines=lines).one("div", class_="wait")
+    assert ended.text == (
+        f"Do {REVIEW} ✔ verified Waited since 20 Nov 2026, 09:00 UTC (says Operator), until "
+        "23 Nov 2026, 10:30 UTC: 3 days 1 hour."
+    )
+
+
+def test_lines_after_the_run_are_none_of_its_business() -> None:
+    """The record says how many lines it was made of."""
+
+    lines = [entry("run.started"), attested("fb-01-log-in", by="Somebody Else")]
+
+    assert "Somebody Else" in told(lines=lines, journal={"lines": 2}).text
+    assert "Somebody Else" not in told(lines=lines, journal={"lines": 1}).text
+
+
+def test_a_run_without_an_end_says_so() -> None:
+    """It is not told as if it had ended."""
+
+    page = told(finished_on=None, resumes="ffffffff", lines=[entry("run.started")])
+
+    assert "This run has no end" in page.one("div", class_="verdict").text
+    assert "it goes on where run ffffffff was cut off" in page.text
+    assert "no end is recorded" in page.section("about")
+    assert "This run has no end" not in told().text
+
+
+def test_how_to_verify_is_told() -> None:
+    """The command, the instructions, and what lies beside the report."""
+
+    part = told().section("verify")
+
+    for name in ("runbook verify", "VERIFY.md", "SHA256SUMS", "statement.dsse.json", SHA):
+        assert name in part
+    assert "1000 lines" in part
+
+
+def test_what_the_run_was_made_with_is_told() -> None:
+    """Parameters, names of credentials, procedure and environment."""
+
+    text = told(
+        mode="interactive",
+        parameters={"flag": True, "names": ["a", "b"], "link": "https://a.example/"},
+    ).text
+
+    for words_ in (
+        "by people in the walkthrough (interactive)",
+        "facebook-marketing, version 1",
+        "app_secret (their values are never recorded)",
+        "python3.11.7",
+        "3 parameters",
+        "flagyes",
+        "namesa, b",
+    ):
+        assert words_ in text
+
+
+@pytest.mark.parametrize("told_as", [True, None])
+def test_practice_cannot_be_mistaken(told_as: bool | None) -> None:
+    """Title, a banner that stays in sight, each printed page; also where a record is silent."""
+
+    text = run_report(record(sandbox=told_as), [])
+    page = ReportPage(text)
+
+    assert page.one("title").text.startswith("SANDBOX · ")
+    assert page.one("aside").text.startswith("SANDBOX: practice")
+    assert page.one("div", class_="watermark").text == "SANDBOX"
+    assert '@top-left { content: "SANDBOX' in text
+    assert "this was a SANDBOX run" in page.section("verify")
+    assert "PRODUCTION" not in page.text
+
+
+def test_production_is_said_too() -> None:
+    """And nothing then speaks of practice."""
+
+    text = run_report(record(), [])
+    page = ReportPage(text)
+
+    assert page.one("aside").text.startswith("PRODUCTION: this run asked the real")
+    assert '@top-left { content: "PRODUCTION"' in text
+    assert "SANDBOX" not in page.text
+    assert "SANDBOX" not in page.one("title").text
+    assert page.all("div", class_="watermark") == []

@@ -1,0 +1,405 @@
+"""A report is harmless and the same every time, whatever stands in the record."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.evidence import report
+from runbook_lib.evidence.report import history_report, run_report
+from tests.unit.evidence.report_page import ReportPage, told
+from tests.unit.evidence.runs_told import (
+    EVERY_OUTCOME,
+    SAID,
+    SHA,
+    Document,
+    attachment,
+    attested,
+    check,
+    checked,
+    entry,
+    exchange,
+    left_out,
+    on,
+    record,
+    skip,
+    step,
+    words,
+)
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"a picture"
+REVIEW = "fb-12-submit-review"
+
+# All that a report is made of: nothing here can run, load, send or embed.
+HARMLESS = set(
+    re.findall(
+        "[a-z0-9]+",
+        "html head meta link title style body aside div p span header main footer nav h1 h2 h3 "
+        "ul ol li dl dt dd table caption thead tbody tr th td a code pre strong em br time bdi "
+        "blockquote section details summary figure figcaption img",
+    )
+)
+ATTRIBUTES = set(
+    re.findall(
+        "[a-z-]+",
+        "lang charset http-equiv content name rel href class aria-label aria-hidden "
+        "aria-labelledby id data-outcome style scope datetime dir src alt title tabindex role",
+    )
+)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Return a folder with one picture, named by its digest."""
+    (tmp_path / f"{digest(PNG)}.png").write_bytes(PNG)
+    return tmp_path
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def with_files(*given: Document, folder: Path | None) -> ReportPage:
+    said = step("fb-01-said", "attested", attachments=list(given))
+    return told(said, attachments=folder)
+
+
+def test_a_picture_is_shown_and_linked_with_its_digest(kept: Path) -> None:
+    """Inside the file, so that nothing is loaded; the digest is what it is known by."""
+
+    page = with_files(attachment(sha256=digest(PNG), size=len(PNG)), folder=kept)
+
+    (figure,) = page.all("figure")
+    source = page.one("img").attributes["src"]
+    assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == PNG
+    assert "screen.png" in page.one("img").attributes["alt"]
+    assert page.within(figure, "a")[0].attributes["href"] == f"attachments/{digest(PNG)}.png"
+    assert digest(PNG) in figure.text
+    assert "17 bytes" in figure.text
+
+
+def test_without_the_folder_a_picture_is_only_linked() -> None:
+    """A report that is built elsewhere names what it does not show."""
+
+    page = with_files(attachment(), folder=None)
+
+    assert page.all("img") == []
+    assert page.one("figure").text.startswith("screen.png · image/png, 10 bytes · SHA-256 abab")
+
+
+@pytest.mark.parametrize("content", [b"", PNG + b"!"])
+def test_what_is_not_what_was_given_is_not_shown(kept: Path, content: bytes) -> None:
+    """A file that is gone or was swapped is neither shown nor linked, and that is said."""
+
+    path = kept / f"{digest(PNG)}.png"
+    path.write_bytes(content) if content else path.unlink()
+    page = with_files(attachment(sha256=digest(PNG), size=len(PNG)), folder=kept)
+
+    assert page.all("img") == []
+    assert page.within(page.one("figure"), "a") == []
+    assert "is not what was given" in page.one("figure").text
+    assert digest(PNG) in page.one("figure").text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"media_type": "text/html"},
+        {"media_type": "image/svg+xml"},
+        {"sha256": "../../etc/passwd"},
+        {"sha256": '"><script>'},
+    ],
+)
+def test_what_is_no_picture_and_no_pdf_is_not_linked(kept: Path, odd: Document) -> None:
+    """Nothing that a browser would run, and no name that leads elsewhere."""
+
+    page = with_files(attachment(**odd), folder=kept)
+
+    assert page.within(page.one("figure"), "a") == []
+    assert page.all("img") == []
+    assert "of a kind that is not linked" in page.one("figure").text
+
+
+def test_a_pdf_is_linked(kept: Path) -> None:
+    """It cannot be shown inside, and opens with a click."""
+
+    page = with_files(attachment(name="letter.pdf", media_type="application/pdf"), folder=kept)
+
+    assert page.within(page.one("figure"), "a")[0].attributes["href"] == f"attachments/{SHA}.pdf"
+    assert page.all("img") == []
+
+
+def test_pictures_do_not_make_the_report_endless(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is large, and what is more than enough together, is linked only."""
+
+    other = PNG + b", another one"
+    (kept / f"{digest(other)}.png").write_bytes(other)
+    given = [attachment(sha256=digest(each), size=len(each)) for each in (PNG, PNG, other)]
+
+    assert len(with_files(*given, folder=kept).all("img")) == 3
+    monkeypatch.setattr(report, "_ALL_PICTURES", len(PNG) + len(other) - 1)
+    page = with_files(*given, folder=kept)
+    assert len(page.all("img")) == 2
+    assert "too large to be shown" in page.all("figure")[2].text
+    monkeypatch.setattr(report, "_LARGEST_PICTURE", len(PNG) - 1)
+    page = with_files(*given, folder=kept)
+    assert page.all("img") == []
+    assert page.within(page.all("figure")[0], "a")
+
+
+HOSTILE = {
+    "markup": '</style></title></script><script>alert(1)</script><img src=x onerror="alert(1)">',
+    "attribute": '" onmouseover="alert(1)" x=\'',
+    "template": "{{ 7 * 7 }}{% include 'x' %}{# #}",
+    "long word": "W" * 10_000,
+    "long note": "words and " * 1_000,
+    "turned": "\u202eoT delif\u2066",
+    "right to left": "תיעוד של הבדיקה مرحبا",
+    "control": "\x00\x08\x1b[31m\x7f",
+    "half": "\ud83d",
+    "script link": "javascript:alert(1)",
+    "stylesheet": "*/ } body { display: none } /* </style",
+}
+
+
+def everywhere(text: str) -> Document:
+    """Return a record that says `text` wherever somebody else's text may stand."""
+    seen = check(
+        "inconclusive",
+        text,
+        check=text,
+        limits=[text],
+        warnings=[text],
+        changes=[text],
+        facts={text: text},
+        tables=[{"caption": text, "columns": [text], "rows": [[text]]}],
+    )
+    asked = exchange(
+        method=text,
+        url=text,
+        request={text: text},
+        response={"error": {"fbtrace_id": text, "message": text}},
+        headers={f"trace-{text}": text},
+        error=text,
+    )
+    said = words(
+        text,
+        by=text,
+        note=text,
+        seen=text,
+        origin=text,
+    )
+    return record(
+        step("fb-01-x", "inconclusive", title=text, reason=text, checks=[seen], exchanges=[asked]),
+        step(
+            "fb-02-x",
+            "attested",
+            title=text,
+            reason=text,
+            attestation=said,
+            attachments=[attachment(name=text, media_type=text)],
+        ),
+        step("fb-03-x", "skipped", title=text, skip=skip(text, reason=text, by=text)),
+        step(text, "waiting", title=text, reason=text, attestation=said),
+        tenant=text,
+        run_id=text,
+        resumes=text,
+        mode=text,
+        procedure={"id": text, "version": text, "digest": text},
+        parameters={text: text},
+        credentials=[text],
+        environment={text: text},
+    )
+
+
+def lines_with(text: str) -> list[Any]:
+    return [
+        entry("run.interrupted", {"reason": text}, run=text),
+        entry("change.intended", {"change": text}, run=text, step="fb-01-x"),
+        attested("fb-02-x", by=text, note=text, seen=text, origin=text, at=text),
+        left_out("fb-03-x", by=text, reason=text),
+    ]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_other_peoples_text_is_only_text(kind: str) -> None:
+    """Nothing that stands in a record adds an element, an attribute or a link, or hides."""
+
+    text = HOSTILE[kind]
+    for page_text in (
+        run_report(everywhere(text), lines_with(text)),
+        history_report(text, [everywhere(text), everywhere(text + "2")]),
+    ):
+        page = ReportPage(page_text)
+        page_text.encode("utf-8")
+        assert {element.tag for element in page.elements} <= HARMLESS
+        for element in page.elements:
+            assert set(element.attributes) <= ATTRIBUTES, element
+        assert len(page.all("style")) == 1
+        assert {link.attributes["href"][0] for link in page.all("a")} <= {"#"}
+        assert "49" not in page.one("h1").text
+        assert not set("\u202e\u2066\x00\x1b") & set(page_text)
+        assert len(page_text) < 400_000
+
+
+def test_right_to_left_text_keeps_to_its_place() -> None:
+    """It is shown as it was written, and turns nothing around it."""
+
+    page = ReportPage(run_report(everywhere(HOSTILE["right to left"]), []))
+
+    assert HOSTILE["right to left"] in page.one("h1").text
+    assert page.one("h1").text in {f"{each.text} COMPLETE" for each in page.all("bdi")}
+    assert page.all("blockquote", dir="auto")
+
+
+def test_a_long_note_is_cut_and_its_rest_counted() -> None:
+    """Ten thousand characters do not drown the report."""
+
+    page = told(step("fb-01-said", "attested", attestation=words("x", note="n" * 10_000)))
+
+    note = page.one("blockquote").text
+    assert note.endswith("… (6,000 more characters)")
+    assert len(note) < 4_100
+
+
+def test_only_a_secure_address_becomes_a_link() -> None:
+    """Nothing else that looks like an address can be followed."""
+
+    good, bad = "https://www.facebook.com/apps/4711?a=b&c=d", "javascript:alert(1)"
+    page = told(
+        step(checks=[check(facts={"good": good, "bad": bad, "plain": "http://a.example/"})]),
+        parameters={"good": good, "bad": bad},
+    )
+
+    outside = [each for each in page.all("a") if not each.attributes["href"].startswith("#")]
+    assert [(each.attributes["href"], each.text) for each in outside] == [(good, good)] * 2
+    assert all(each.attributes["rel"] == "noopener noreferrer" for each in outside)
+
+
+def full() -> str:
+    """Return the report of a run in which everything occurs."""
+    lines = [entry("run.started"), attested(REVIEW, waiting=True), checked(REVIEW, "waiting")]
+    return run_report(
+        record(*EVERY_OUTCOME, step(REVIEW, "waiting"), everywhere("some text")["steps"][0]), lines
+    )
+
+
+def both() -> str:
+    """Return a history in which something changed and something did not."""
+    return history_report(
+        "acme", [on(1), on(2), on(3, step(outcome="failed")), on(4, step(REVIEW))]
+    )
+
+
+made = pytest.mark.parametrize("make", [full, both])
+
+
+@made
+def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str]) -> None:
+    """No script, no address but those of pages to follow, and a policy that forbids the rest."""
+
+    text = make()
+    page = ReportPage(text)
+
+    (policy,) = page.all("meta", http_equiv="Content-Security-Policy")
+    assert policy.attributes["content"].split("; ") == [
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    assert {each.tag for each in page.elements} <= HARMLESS
+    assert {name for each in page.elements for name in each.attributes} <= ATTRIBUTES
+    assert [each.attributes["href"] for each in page.all("link")] == ["data:,"]
+    assert "url(" not in page.one("style").text
+    assert "@import" not in text
+
+
+@made
+def test_a_report_can_be_found_through_by_ear(make: Callable[[], str]) -> None:
+    """A language, one first heading, no level left out, captions, and links that lead there."""
+
+    page = ReportPage(make())
+
+    assert page.one("html").attributes["lang"] == "en"
+    levels = [int(each.tag[1]) for each in page.elements if each.tag in ("h1", "h2", "h3")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    for table in page.all("table"):
+        assert page.within(table, "caption")
+        assert page.within(table, "th")
+    names = [each.attributes["id"] for each in page.elements if "id" in each.attributes]
+    assert len(names) == len(set(names))
+    assert {each.attributes["href"] for each in page.all("a")} <= {f"#{name}" for name in names}
+    assert [each.tag for each in page.elements if each.tag in ("header", "main", "footer")] == [
+        "header",
+        "main",
+        "footer",
+    ]
+
+
+@made
+def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
+    """To the byte, at another time, in another process, another zone and another language."""
+
+    code = (
+        f"from tests.unit.evidence.test_report_safety import {make.__name__} as make; print(make())"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "PYTHONUTF8": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[3],
+        ).stdout
+        for seed, zone in (("1", "Pacific/Auckland"), ("2", "America/Lima"))
+    ]
+
+    assert printed == [make() + "\n"] * 2
+
+
+def test_nothing_given_is_changed() -> None:
+    """The record that is told can still be written and signed."""
+
+    given = record(*EVERY_OUTCOME)
+    before = json.dumps(given)
+    run_report(given, [])
+    history_report("acme", [given])
+
+    assert json.dumps(given) == before
+
+
+@pytest.mark.parametrize(
+    "least",
+    [
+        {},
+        {"steps": []},
+        {"steps": [{}]},
+        {"steps": [{"checks": [{}], "exchanges": [{}], "attachments": [{}], "skip": {}}]},
+        {"steps": [{"outcome": "attested", "attestation": {"by": "A", "at": SAID}}]},
+        dict.fromkeys(record()),
+    ],
+)
+def test_what_a_record_lacks_is_no_reason_to_fail(least: Document) -> None:
+    """A record of another day, or one that was damaged, can still be read."""
+
+    page = ReportPage(run_report(least, []))
+    assert "INCOMPLETE" in page.one("h1").text
+    assert ReportPage(history_report("acme", [least, least])).one("h1").text == "acme INCOMPLETE"
