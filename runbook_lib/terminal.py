@@ -110,16 +110,16 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
 
 def show_verdict(verdict: Verdict) -> None:
     """Print what was found of a bundle, or of a tenant's chain, in a line; notes below it."""
-    name = "/".join(verdict.path.parts[-2:] if verdict.length == 0 else verdict.path.parts[-1:])
+    is_chain = verdict.verified is None and verdict.error is None
+    name = escape("/".join(verdict.path.parts[-1 if is_chain else -2 :]))
     if verdict.error is not None:
-        _console().print(f"[red]✘[/] {escape(name)}: {escape(str(verdict.error))}", highlight=False)
+        lines = [f"[red]✘[/] {name}: {escape(str(verdict.error))}"]
     elif verdict.verified is None:
-        said = f"{verdict.length} in a chain, none missing"
-        _console().print(f"[green]✔[/] {escape(name)}: {said}", highlight=False)
+        lines = [f"[green]✔[/] {name}: {verdict.length} in a chain, none missing"]
     else:
-        lines = [f"[green]✔[/] {escape(name)}: {_proven(verdict.verified)}"]
-        lines += [f"[yellow]  ! {escape(note)}[/]" for note in verdict.verified.notes]
-        _console().print("\n".join(lines), highlight=False)
+        lines = [f"[green]✔[/] {name}: {_proven(verdict.verified)}"]
+        lines += [f"  [yellow]! {escape(note)}[/]" for note in verdict.verified.notes]
+    _console().print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
 def _proven(verified: Verified) -> str:

@@ -29,7 +29,8 @@ runbook verify --key KEY.pub.pem .
 ```
 
 Without it, a POSIX shell, `sha256sum` and `openssl` do. Run the blocks in this folder, one after
-the other in one shell; each command ends with 0 if all is well.
+the other in one shell. Each command that ends with `grep` prints a line, and none prints an error,
+if all is well; in a script, `set -e` stops at the first that is not.
 
 ## 1. Choose the key that you trust
 
@@ -69,7 +70,8 @@ openssl dgst -sha256 -verify "$key" -signature "$work/signature" "$work/signed"
 ## 4. The statement is about these files
 
 ```sh
-grep -qF "$(sha256sum SHA256SUMS | cut -c-64)" "$work/payload"
+sha256sum SHA256SUMS | cut -c-64 > "$work/sums"
+grep -cFf "$work/sums" "$work/payload"
 ```
 
 Read `$work/payload` for the claims: what was verified, attested and failed (`predicate`), each file
@@ -94,7 +96,9 @@ _LATER = """\
 The statement names the one before it by its SHA-256; that bundle is `{bundle}`.
 
 ```sh
-grep -qF "$(sha256sum ../{bundle}/statement.dsse.json | cut -c-64)" "$work/payload"
+grep -cF {before} "$work/payload"
+sha256sum ../{bundle}/statement.dsse.json |
+    grep -F {before}
 ```
 
 Go on with that folder's own VERIFY.md, back to number 1."""
@@ -126,7 +130,7 @@ def verify_instructions(
         suffix=PUBLIC_SUFFIX,
         length=len(PAYLOAD_TYPE),
         kind=PAYLOAD_TYPE,
-        chain=_LATER.format(bundle=link.bundle) if link.bundle else _FIRST,
+        chain=_LATER.format(bundle=link.bundle, before=link.sha256) if link.bundle else _FIRST,
         timestamp=_STAMPED.format(authority=timestamp_authority)
         if timestamp_authority
         else _NOT_STAMPED,

@@ -49,7 +49,9 @@ def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
     (bundle,) = approved[0].glob("sandbox-approved/*/")
     names = {path.name for path in bundle.iterdir()}
     notebooks = {f"{section.id}.ipynb" for section in PROCEDURE.sections}
-    assert names == notebooks | {"record.json", "record.schema.json", "journal.jsonl"}
+    told = {"record.json", "record.schema.json", "journal.jsonl", "report.html", "VERIFY.md"}
+    signed = {"SHA256SUMS", "provenance.dsse.json", "statement.dsse.json"}
+    assert names == notebooks | told | signed | {"statement.sigstore.json"}
 
 
 @pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda section: section.id)

@@ -1,0 +1,300 @@
+"""What a run leaves is whole, signed, free of secrets, and verified by who trusts none of us."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.evidence.keys import create_key, export_public_key, open_key
+from runbook_lib.journal import EventType
+from tests.runs.conftest import WORDS, Process, runbook
+from tests.runs.test_truth import _project
+
+Start = Callable[..., Process]
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+IN_A_PICTURE = """\
+from IPython.display import display, Image
+display(Image(data=b'\\x89PNG\\r\\n\\x1a\\n' + open(env_file, 'rb').read()))
+"""
+
+
+@pytest.fixture(scope="module")
+def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an evidence folder with two practice runs of one tenant."""
+    home = tmp_path_factory.mktemp("home")
+    evidence = tmp_path_factory.mktemp("evidence")
+    for scenario in ("review-pending", "approved"):
+        result = runbook(
+            *("run", "--sandbox", scenario, "--tenant", "acme", "--evidence", str(evidence)),
+            env={"XDG_DATA_HOME": str(home)},
+        )
+        assert result.returncode in (0, 3), result.stderr
+    return evidence
+
+
+@pytest.fixture
+def evidence(practised: Path, tmp_path: Path) -> Path:
+    """Return a copy of the evidence, for one test to alter."""
+    return shutil.copytree(practised, tmp_path / "evidence")
+
+
+def bundles(evidence: Path) -> list[Path]:
+    return sorted(evidence.glob("acme/2*"))
+
+
+def verified(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    keys = next(each for each in (path, *path.parents) if (each / "keys").is_dir()) / "keys"
+    return runbook("verify", str(path), "--trusted-keys", str(keys), *more)
+
+
+def by_hand(bundle: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run every command that VERIFY.md prints, as it is printed, in one shell that stops at 1."""
+    script = "".join(BLOCK.findall((bundle / "VERIFY.md").read_text(encoding="utf-8")))
+    assert script.count("openssl") >= 3
+    return subprocess.run(
+        ["sh", "-e", "-c", script],
+        cwd=bundle,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_practised_tenant_verifies(evidence: Path) -> None:
+    """A line each, SANDBOX in it, and the chain at the end; the same for programs."""
+
+    result = verified(evidence)
+    assert result.returncode == 0, result.stdout
+    lines = result.stdout.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("✔ acme") for line in lines)
+    assert lines[0].count("SANDBOX · incomplete") == lines[1].count("SANDBOX · complete") == 1
+    assert "2 in a chain, none missing" in lines[2]
+
+    answers = [json.loads(line) for line in verified(evidence, "--json").stdout.splitlines()]
+    assert [answer["accepted"] for answer in answers] == [True] * 3
+    assert answers[1]["run"]["outcome"] == "complete"
+    assert answers[2]["chain"] == 2
+
+
+def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
+    """Each command of VERIFY.md, literally, in the first bundle of a chain and in the second."""
+
+    for bundle in bundles(evidence):
+        result = by_hand(bundle)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "Verified OK" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda bundle: (bundle / "record.json").write_text("{}"), id="altered"),
+        pytest.param(lambda bundle: (bundle / "report.html").unlink(), id="removed"),
+        pytest.param(lambda bundle: (bundle / "more.txt").write_text("x"), id="added"),
+        pytest.param(lambda bundle: (bundle / "statement.x").write_text("x"), id="added-beside"),
+        pytest.param(
+            lambda bundle: shutil.copy(
+                bundles(bundle.parents[1])[0] / "statement.dsse.json", bundle
+            ),
+            id="another-statement",
+        ),
+        pytest.param(
+            lambda bundle: shutil.rmtree(bundles(bundle.parents[1])[0]), id="run-before-removed"
+        ),
+    ],
+)
+def test_the_auditors_commands_fail_where_something_is_wrong(
+    spoil: Callable[[Path], Any], evidence: Path
+) -> None:
+    """What the runbook refuses, plain openssl and sha256sum refuse too."""
+
+    bundle = bundles(evidence)[1]
+    spoil(bundle)
+
+    assert by_hand(bundle).returncode != 0
+    assert verified(evidence).returncode == 4
+
+
+def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
+    """A key named by the auditor is used instead of the one beside the evidence."""
+
+    create_key(tmp_path / "other.pem")
+    other = export_public_key(open_key(str(tmp_path / "other.pem"), is_sandbox=False), tmp_path)
+    bundle = bundles(evidence)[0]
+
+    assert by_hand(bundle, KEY=str(other)).returncode != 0
+    result = runbook("verify", "--key", str(other), str(bundle))
+    assert result.returncode == 4
+    assert "not among the trusted ones" in result.stdout
+
+
+def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
+    """Exit 4, what is wrong and where; the other bundle is verified all the same."""
+
+    with (bundles(evidence)[0] / "journal.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+
+    result = verified(evidence)
+    assert result.returncode == 4
+    assert "✘ acme/" in result.stdout
+    assert "journal.jsonl: It has " in result.stdout
+    assert result.stdout.count("✔") == 2
+    (refused,) = (
+        answer
+        for line in verified(evidence, "--json").stdout.splitlines()
+        if not (answer := json.loads(line))["accepted"]
+    )
+    assert (refused["refused"], refused["file"]) == ("content", "journal.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Nothing is trusted by itself"),
+        (("--key", "none.pem"), "none.pem"),
+        (("--trusted-keys", "."), "ends with .pub.pem"),
+        (("--key", "KEY", "--tsa-certificate", "none.pem"), "holds no certificate"),
+    ],
+)
+def test_verifying_without_something_to_trust_is_a_mistake(
+    arguments: tuple[str, ...], said: str, evidence: Path, tmp_path: Path
+) -> None:
+    """Exit 2, and nothing that looks like a verdict."""
+
+    (key,) = evidence.glob("keys/*.pub.pem")
+    given = [str(key) if word == "KEY" else word for word in arguments]
+    result = runbook("verify", *given, str(evidence), cwd=tmp_path)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_place_without_evidence_is_a_mistake(evidence: Path, tmp_path: Path) -> None:
+    """A slip in the path must not look like evidence in order."""
+
+    (tmp_path / "empty").mkdir()
+    result = runbook(
+        "verify", "--trusted-keys", str(evidence / "keys"), str(tmp_path / "empty"), cwd=tmp_path
+    )
+
+    assert result.returncode == 2
+    assert "There is no evidence" in result.stderr
+
+
+def test_a_key_can_be_shown_rotated_and_followed(
+    tmp_path: Path, start: Start, env_file: Path
+) -> None:
+    """One command each; who trusts the first key trusts what the second one signed."""
+
+    evidence, home = tmp_path / "evidence", tmp_path / "home"
+    options = ("--evidence", str(evidence), "--env-file", str(env_file), "--json")
+    first = json.loads(runbook("key", *options, env={"XDG_DATA_HOME": str(home)}).stdout)
+    second = json.loads(
+        runbook("key", "--rotate", *options, env={"XDG_DATA_HOME": str(home)}).stdout
+    )
+    assert first["key_id"] != second["key_id"]
+    key_file = home / "facebook-marketing-runbook" / "signing-key.pem"
+
+    code, _, errors = start("--set", f"signing_key={key_file}").finish()
+
+    assert code == 0, errors
+    result = runbook("verify", "--key", first["public_key"], str(evidence), "--json")
+    assert result.returncode == 0, result.stdout
+    assert json.loads(result.stdout.splitlines()[0])["key_id"] == second["key_id"]
+
+
+def test_an_unusable_key_stops_a_run_before_it_begins(start: Start, tmp_path: Path) -> None:
+    """Exit 2, with what to do; no journal line is written."""
+
+    run = start("--set", f"signing_key={tmp_path / 'none.pem'}")
+    code, _, errors = run.finish()
+
+    assert code == 2
+    assert "signing key" in errors
+    assert not run.journal.path.exists()
+
+
+def test_an_authority_that_does_not_answer_is_said(start: Start, tmp_path: Path) -> None:
+    """The evidence is sealed without a time-stamp, and says so; verifying says so too."""
+
+    code, _, errors = start("--tsa", "http://127.0.0.1:9/tsa").finish()
+
+    assert code == 0
+    assert "No time-stamp: 127.0.0.1 could not be reached" in errors
+    result = verified(tmp_path / "evidence")
+    assert result.returncode == 0
+    assert "there is none" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(open(env_file).read())",
+        "import base64; print(base64.b64encode(open(env_file, 'rb').read()).decode())",
+        IN_A_PICTURE,
+    ],
+    ids=["printed", "in-base64", "in-a-picture"],
+)
+def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Path) -> None:
+    """Exit 4 with file and step, never the value; no bundle, and the journal is intact."""
+
+    project = _project(tmp_path / "project", "02_cyclr_connector", "cy-02-client-id", source)
+    run = start(cwd=project)
+    code, output, errors = run.finish()
+
+    assert code == 4
+    assert "02_cyclr_connector.ipynb, cy-02-client-id" in errors
+    assert "RUNBOOK_APP_SECRET" not in output + errors
+    assert not list((tmp_path / "evidence").glob("acme/2*"))
+    assert not list((tmp_path / "evidence").glob("acme/.*"))
+    assert run.journal.entries()[-1].type == EventType.RUN_FINISHED
+
+
+def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
+    start: Start, tmp_path: Path
+) -> None:
+    """At whatever moment: what has a bundle's name verifies, and the chain has no hole."""
+
+    evidence = tmp_path / "evidence"
+    for milliseconds in (0, 20, 50, 90, 140, 200):
+        run = start()
+        run.wait_for(EventType.STEP_CHECKED, "test-05-marketing-data")
+        seen = len(run.journal.entries())
+        while not any(e.type == EventType.RUN_FINISHED for e in run.journal.entries()[seen:]):
+            time.sleep(0.002)
+        time.sleep(milliseconds / 1000)
+        run.popen.send_signal(signal.SIGKILL)
+        run.popen.wait()
+        run.journal.entries()
+        for bundle in bundles(evidence):
+            assert verified(bundle).returncode == 0
+
+    code, _, errors = start().finish()
+
+    assert code == 0, errors
+    result = verified(evidence)
+    assert result.returncode == 0, result.stdout
+    assert not list(evidence.glob("acme/.sealed-*"))
+
+
+def test_attestations_from_a_file_stand_in_the_evidence(evidence: Path) -> None:
+    """Whose word it was, and when, is signed with the rest."""
+
+    record = json.loads((bundles(evidence)[1] / "record.json").read_text())
+    said = {step["attested_by"] for step in record["steps"]} - {None}
+    assert said == {"Sandbox operator"}
+    assert "Sandbox operator" in WORDS.read_text()
