@@ -205,14 +205,15 @@ class Walkthrough:
         self.draw()
 
     def problem(self, step: Step, name: str, text: str) -> str:
-        """Return what is wrong with the text of an input, empty where nothing is."""
+        """Return what is wrong with an input's text, with an example; empty where nothing is."""
         item = next(item for item in step.inputs if item.name == name)
         if not text.strip():
             return ""
         try:
             item.parse(text)
         except ValueError as error:
-            return str(error)
+            said = str(error)
+            return said if item.example in said else f"{said}; for example {item.example}"
         return ""
 
     def keep(self, step: Step, name: str, where: str) -> None:

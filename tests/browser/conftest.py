@@ -1,4 +1,4 @@
-"""One Chromium for all tests of this folder, a page of its own for each, and axe-core."""
+"""One Chromium for all tests of this folder, a page of its own for each; JupyterLab; axe-core."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import ipaddress
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.jupyter import Lab
 from tests.contract.npm import installed
+from tests.runs.conftest import settings_of
 
 FLAGS = (
     "--no-sandbox",
@@ -81,3 +84,14 @@ def axe() -> str:
     """Return the source of axe-core, as it is locked beside this file."""
     modules = installed(Path(__file__).parent)
     return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def lab(sandbox: Any, tmp_path: Path) -> Iterator[Lab]:
+    """Give a JupyterLab with the walkthrough, against a sandbox in which all is approved."""
+    project = tmp_path / "project"
+    project.mkdir()
+    served = Lab(project, settings_of(sandbox, tmp_path / "settings"))
+    served.start()
+    yield served
+    served.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -25,6 +26,26 @@ _PATIENCE = _PATIENCE_SECONDS * 1000
 _TRIES = 3
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
+_AXE = """async () => (await axe.run(
+    {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
+# `SCREENSHOTS=folder` keeps the pictures that the README shows.
+_PICTURES = os.environ.get("SCREENSHOTS")
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """Keep a picture of what the person sees, where that is asked for."""
+    if _PICTURES:
+        page.screenshot(path=Path(_PICTURES) / f"{name}.png")
+
+
+def serious_violations(page: Page, axe: str) -> list[tuple[Any, ...]]:
+    """Return the violations in the panels that axe calls serious, or worse."""
+    page.evaluate(axe)
+    return [
+        (one["id"], one["nodes"][0]["html"], one["nodes"][0]["any"])
+        for one in page.evaluate(_AXE)
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 def free_port() -> int:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from runbook_lib.sandbox.facebook_world import AppMode
 from runbook_lib.sandbox.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
-from tests.browser.jupyter import TENANT, Lab, Walk, free_port
+from tests.browser.jupyter import TENANT, Lab, Walk, free_port, keep_picture, serious_violations
 from tests.runs.conftest import settings_of
-
-_AXE = """async () => (await axe.run(
-    {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
-
-# `SCREENSHOTS=folder` keeps the pictures that the README shows.
-_PICTURES = os.environ.get("SCREENSHOTS")
 
 # In each scenario: the notebook, the steps to check in turn, and what stands at the last of them.
 EXPLAINED = {
@@ -50,17 +41,6 @@ EXPLAINED = {
     "version-expired": ("01_partner_app", ("fb-13-app-id-and-secret",), "that version has ended"),
     "token-expired": ("03_connection_test", ("test-04-user-token",), "Session has expired"),
 }
-
-
-@pytest.fixture
-def lab(sandbox: Any, tmp_path: Path) -> Iterator[Lab]:
-    """Give a JupyterLab with the walkthrough, against a sandbox in which all is approved."""
-    project = tmp_path / "project"
-    project.mkdir()
-    served = Lab(project, settings_of(sandbox, tmp_path / "settings"))
-    served.start()
-    yield served
-    served.stop()
 
 
 def _point_at(notebook: Path, target: Path, **parameters: str) -> None:
@@ -121,87 +101,6 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(page: Page, tmp_path: Pa
                 assert outcome == "inconclusive", step
             assert outcome == "verified", step
         served.stop()
-
-
-def _serious(page: Page, axe: str) -> list[tuple[Any, ...]]:
-    """Return the violations in the panels that axe calls serious, or worse."""
-    page.evaluate(axe)
-    return [
-        (one["id"], one["nodes"][0]["html"], one["nodes"][0]["any"])
-        for one in page.evaluate(_AXE)
-        if one["impact"] in ("serious", "critical")
-    ]
-
-
-def _leave_out(env_file: Path, variable: str) -> None:
-    """Take a variable out of a settings file."""
-    lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith(f"{variable}=")]
-    env_file.write_text("".join(kept), encoding="utf-8")
-
-
-def _sign_in(walk: Walk, sandbox: Any) -> Page:
-    """Open the consent page from the panel, and log in there where that is asked."""
-    panel = walk.panel("test-04-user-token")
-    with walk.work("test-04-user-token"):
-        panel.get_by_role("button", name="Sign in with Facebook").click()
-    with walk.page.context.expect_page() as opened:
-        panel.locator("a[data-consent]").click()
-    dialog: Page = opened.value
-    email = dialog.get_by_label("Email address")
-    if email.is_visible():
-        email.fill(sandbox.description["login_email"])
-        dialog.get_by_label("Password").fill(sandbox.description["login_password"])
-        dialog.get_by_role("button", name="Log in").click()
-    return dialog
-
-
-def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: str) -> None:
-    """The redirect arrives on loopback; refused or granted in part, it is explained; granted, used.
-
-    What the token reads is then shown without anybody asking, as tables that everybody can use.
-    """
-
-    _leave_out(lab.env_file, "RUNBOOK_USER_ACCESS_TOKEN")
-    app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
-    app.mode = AppMode.DEVELOPMENT
-    walk = Walk(page, lab)
-    walk.open("03_connection_test")
-    step = walk.panel("test-04-user-token")
-
-    dialog = _sign_in(walk, sandbox)
-    with walk.work("test-04-user-token"):
-        dialog.get_by_role("button", name="Cancel").click()
-    walk.reads("test-04-user-token", "pressed Cancel")
-    dialog.close()
-
-    dialog = _sign_in(walk, sandbox)
-    with walk.work("test-04-user-token"):
-        dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
-        dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
-    expect(step).to_have_attribute("data-outcome", "failed")
-    walk.reads("test-04-user-token", "lacks leads_retrieval")
-    dialog.close()
-
-    dialog = _sign_in(walk, sandbox)
-    with walk.work("test-04-user-token"):
-        dialog.get_by_role("button", name="Continue").click()
-    expect(step).to_have_attribute("data-outcome", "verified")
-    read = walk.panel("test-05-marketing-data")
-    expect(read).to_have_attribute("data-outcome", "verified")
-    for name, headings, key in (
-        ("Ad accounts", ["ID", "Name", "Status", "Currency", "Time zone"], "ad_account_id"),
-        ("Pages", ["ID", "Name", "Category", "Tasks"], "page_id"),
-        ("Lead forms of", ["ID", "Name", "Status", "Language"], "leadgen_form_id"),
-    ):
-        table = read.get_by_role("table", name=name)
-        assert table.get_by_role("columnheader").all_inner_texts() == headings
-        expect(table.get_by_role("rowheader")).to_contain_text(sandbox.description[key])
-    for width in (1280, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert _serious(page, axe) == []
-        assert read.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
 
 
 def test_several_people_see_each_other(lab: Lab, page: Page) -> None:
@@ -313,11 +212,10 @@ def test_the_panels_can_be_used_by_everybody(
     walk.panel("fb-07-login-settings").locator('button[data-action="skip"]').click()
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
-        assert _serious(page, axe) == []
+        assert serious_violations(page, axe) == []
         walk.panel("fb-08-redirect-uri")
         mode = theme.rpartition(" ")[2].lower()
-        folder = Path(_PICTURES) if _PICTURES else tmp_path
-        page.screenshot(path=str(folder / f"walkthrough-{mode}-{width}.png"))
+        keep_picture(page, f"walkthrough-{mode}-{width}")
     served.stop()
 
 

@@ -55,7 +55,7 @@ class Panel {
     this.inputs.hidden = view.inputs.length === 0;
     for (const input of view.inputs) {
       const id = `${this.key}-${input.name}`;
-      const problem = element("div", { class: "rb-problem", id: `${id}-problem`, hidden: true });
+      const problem = element("div", { class: "rb-problem", id: `${id}-problem`, "aria-live": "polite", hidden: true });
       const note = element("div", { class: "rb-field-note", id: `${id}-note` });
       const field = element("input", {
         id, type: input.kind, "aria-describedby": `${id}-note ${id}-problem`, "data-name": input.name,
@@ -154,10 +154,12 @@ class Panel {
   buildAttestForm() {
     const view = this.model.get("view");
     const fileId = `${this.key}-file`;
-    this.fileNames = element("div", { class: "rb-field-note", "aria-live": "polite" });
+    this.fileNames = element("span", { class: "rb-field-note", "aria-live": "polite" });
+    this.removeFiles = element("button", { type: "button", class: "rb-small", "data-action": "remove-files",
+      hidden: true, onclick: () => this.setFiles([]) }, "Remove");
     const picker = element("input", { id: fileId, type: "file", multiple: true,
       accept: "image/png,image/jpeg,image/gif,image/webp,application/pdf",
-      onchange: (event) => this.addFiles([...event.target.files]) });
+      onchange: (event) => { this.setFiles([...this.files, ...event.target.files]); event.target.value = ""; } });
     const waiting = view.can_wait
       ? [element("label", { for: `${this.key}-approved` }, "Facebook has approved it"),
         element("div", {}, element("input", { id: `${this.key}-approved`, type: "checkbox", "data-name": "approved" }),
@@ -171,13 +173,14 @@ class Panel {
       ...this.textField("attest", "seen", "What you saw", "Optional: where the screen looked otherwise than described."),
       ...waiting,
       element("label", { for: fileId }, "Screenshot"),
-      element("div", {}, picker, element("div", { class: "rb-field-note" }, "Choose a file, or paste a picture anywhere in this form."), this.fileNames)),
+      element("div", {}, picker, element("div", { class: "rb-field-note" }, "Choose a file, or paste a picture anywhere in this form."),
+        element("div", { class: "rb-row" }, this.fileNames, this.removeFiles))),
     element("div", { class: "rb-row" },
       element("button", { type: "button", class: "rb-main", "data-action": "confirm-attest",
         onclick: () => this.attest(form) }, "Confirm")));
     form.addEventListener("paste", (event) => {
       const pasted = [...event.clipboardData.files];
-      if (pasted.length) { event.preventDefault(); this.addFiles(pasted); }
+      if (pasted.length) { event.preventDefault(); this.setFiles([...this.files, ...pasted]); }
     });
     return form;
   }
@@ -204,9 +207,11 @@ class Panel {
     return by;
   }
 
-  addFiles(files) {
-    this.files.push(...files);
-    this.fileNames.textContent = this.files.map((file) => file.name || "pasted picture").join(", ");
+  setFiles(files) {
+    this.files = files;
+    const names = files.map((file) => file.name || "pasted picture").join(", ");
+    this.fileNames.textContent = names && `Attached: ${names}`;
+    this.removeFiles.hidden = !names;
   }
 
   async attest(form) {
@@ -217,8 +222,7 @@ class Panel {
       waiting: Boolean(approved) && !approved.checked,
       files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers);
     if (by) {
-      this.files = [];
-      this.fileNames.textContent = "";
+      this.setFiles([]);
       form.hidden = true;
     }
   }

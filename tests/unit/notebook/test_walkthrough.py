@@ -24,6 +24,7 @@ from runbook_lib.notebook import walkthrough as module
 from runbook_lib.notebook.sealing import Sealed
 from runbook_lib.notebook.walkthrough import Walkthrough
 from runbook_lib.procedure import Attestation, Finding, Input, Outcome, Step
+from runbook_lib.procedures import inputs
 from runbook_lib.run import Run
 from runbook_lib.settings import read_env_file
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
@@ -277,8 +278,9 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("app_id", "x", "an App ID is a number"),
+        ("app_id", "x", "an App ID is a number of 15 or 16 digits"),
         ("app_secret", "halfasecret", "an App Secret has 32 characters"),
+        ("permissions", "Leads", "'Leads' is not a permission; one looks like leads_retrieval"),
         ("app_id", APP_ID, ""),
         ("app_id", "  ", ""),
     ],
@@ -293,6 +295,18 @@ def test_a_field_is_judged_while_it_is_typed(scene: Make, name: str, text: str, 
     assert bool(problem) is bool(said)
     assert "halfasecret" not in problem
     assert play.types == []
+
+
+def test_a_problem_comes_with_an_example(scene: Make) -> None:
+    """Once something is typed the field's own example is gone; it is not said twice, nor empty."""
+
+    play = scene(app_step())
+    step = play.step("app")
+
+    assert play.walkthrough.problem(step, "app_id", "x").endswith("; for example 123456789012345")
+    assert "for example" not in play.walkthrough.problem(step, "app_secret", "halfasecret")
+    domain = make_step("domain", inputs=(inputs.SERVICE_DOMAIN,))
+    assert play.walkthrough.problem(domain, "service_domain", "acme").count("acme-h.cyclr.com") == 1
 
 
 def test_a_persons_word_is_written(scene: Make) -> None:

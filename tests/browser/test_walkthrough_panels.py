@@ -1,0 +1,141 @@
+"""What a person does in one panel: types, pastes, says, consents; and what it answers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from runbook_lib.journal import EventType, Journal
+from runbook_lib.sandbox.facebook_world import AppMode
+from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk, serious_violations
+from tests.browser.test_practice import png
+
+_COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem(
+    {"image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"})})])"""
+
+
+def test_a_field_tells_what_is_wrong_while_it_is_typed(lab: Lab, page: Page) -> None:
+    """Nothing is pressed: the message comes with an example, and goes once the value is right."""
+
+    walk = Walk(page, lab)
+    walk.open("01_partner_app")
+    for step, name, typed, said, example in (
+        ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
+        ("fb-08-redirect-uri", "service_domain", "acme", "only part", "acme-h.cyclr.com"),
+    ):
+        panel = walk.panel(step)
+        field = panel.locator(f'input[data-name="{name}"]')
+        problem = panel.locator(".rb-problem:visible")
+        expect(problem).to_have_count(0)
+        field.fill(typed)
+        expect(problem).to_contain_text(said)
+        expect(problem).to_contain_text(example)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        field.fill(example)
+        expect(problem).to_have_count(0)
+        expect(field).to_have_attribute("aria-invalid", "false")
+
+
+def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_path: Path) -> None:
+    """Ctrl+V in the form attaches the picture; the journal names it, and it lies beside it."""
+
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    walk = Walk(page, lab)
+    walk.open("01_partner_app")
+    panel = walk.panel("fb-01-log-in")
+    panel.locator('button[data-action="attest"]').click()
+    form = panel.get_by_role("group", name="Say that it is done")
+    form.get_by_label("Your name").fill(OPERATOR)
+    page.evaluate(_COPY_PICTURE, list(png(tmp_path / "screen.png", 64).read_bytes()))
+    form.get_by_label("Note").press("Control+V")
+    expect(form.get_by_text("Attached: image.png")).to_be_visible()
+    form.get_by_role("button", name="Remove").click()
+    expect(form.get_by_text("Attached")).to_have_count(0)
+    form.get_by_label("Note").press("Control+V")
+    expect(form.get_by_text("Attached: image.png")).to_be_visible()
+    with walk.work("fb-01-log-in"):
+        form.get_by_role("button", name="Confirm").click()
+    panel.get_by_text("History").click()
+    expect(panel).to_contain_text(f"attested by {OPERATOR} [image.png]")
+
+    journal = Journal(lab.evidence / TENANT / "journal.jsonl")
+    (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
+    (attached,) = said.data["attachments"]
+    (kept,) = (lab.evidence / TENANT / "attachments").iterdir()
+    assert kept.name == f"{attached['sha256']}.png"
+    assert (attached["name"], attached["media_type"]) == ("image.png", "image/png")
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]
+
+
+def _leave_out(env_file: Path, variable: str) -> None:
+    """Take a variable out of a settings file."""
+    lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(f"{variable}=")]
+    env_file.write_text("".join(kept), encoding="utf-8")
+
+
+def _sign_in(walk: Walk, sandbox: Any) -> Page:
+    """Open the consent page from the panel, and log in there where that is asked."""
+    panel = walk.panel("test-04-user-token")
+    with walk.work("test-04-user-token"):
+        panel.get_by_role("button", name="Sign in with Facebook").click()
+    with walk.page.context.expect_page() as opened:
+        panel.locator("a[data-consent]").click()
+    dialog: Page = opened.value
+    email = dialog.get_by_label("Email address")
+    if email.is_visible():
+        email.fill(sandbox.description["login_email"])
+        dialog.get_by_label("Password").fill(sandbox.description["login_password"])
+        dialog.get_by_role("button", name="Log in").click()
+    return dialog
+
+
+def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: str) -> None:
+    """The redirect arrives on loopback; refused or granted in part, it is explained; granted, used.
+
+    What the token reads is then shown without anybody asking, as tables that everybody can use.
+    """
+
+    _leave_out(lab.env_file, "RUNBOOK_USER_ACCESS_TOKEN")
+    app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
+    app.mode = AppMode.DEVELOPMENT
+    walk = Walk(page, lab)
+    walk.open("03_connection_test")
+    step = walk.panel("test-04-user-token")
+
+    dialog = _sign_in(walk, sandbox)
+    with walk.work("test-04-user-token"):
+        dialog.get_by_role("button", name="Cancel").click()
+    walk.reads("test-04-user-token", "pressed Cancel")
+    dialog.close()
+
+    dialog = _sign_in(walk, sandbox)
+    with walk.work("test-04-user-token"):
+        dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
+        dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
+    expect(step).to_have_attribute("data-outcome", "failed")
+    walk.reads("test-04-user-token", "lacks leads_retrieval")
+    dialog.close()
+
+    dialog = _sign_in(walk, sandbox)
+    with walk.work("test-04-user-token"):
+        dialog.get_by_role("button", name="Continue").click()
+    expect(step).to_have_attribute("data-outcome", "verified")
+    read = walk.panel("test-05-marketing-data")
+    expect(read).to_have_attribute("data-outcome", "verified")
+    for name, headings, key in (
+        ("Ad accounts", ["ID", "Name", "Status", "Currency", "Time zone"], "ad_account_id"),
+        ("Pages", ["ID", "Name", "Category", "Tasks"], "page_id"),
+        ("Lead forms of", ["ID", "Name", "Status", "Language"], "leadgen_form_id"),
+    ):
+        table = read.get_by_role("table", name=name)
+        assert table.get_by_role("columnheader").all_inner_texts() == headings
+        expect(table.get_by_role("rowheader")).to_contain_text(sandbox.description[key])
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert serious_violations(page, axe) == []
+        assert read.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
