@@ -182,7 +182,7 @@ class Journal:
     def _take(self, line: bytes) -> None:
         number = len(self._entries) + 1
         try:
-            fields = json.loads(line)
+            fields = json.loads(line.decode("utf-8", "surrogatepass"))
             entry, prev = _entry(fields), fields["prev"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             msg = f"Line {number} of {self.path} is not a journal line."
@@ -196,7 +196,8 @@ class Journal:
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
-    return Entry(**{name: fields[name] for name in Entry.__slots__})
+    seq, at, kind = fields["seq"], fields["at"], fields["type"]
+    return Entry(seq, at, kind, fields["run_id"], fields["step"], fields["data"])
 
 
 def _write_whole(file: FileIO, line: bytes) -> None:

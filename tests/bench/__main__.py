@@ -1,5 +1,5 @@
 """
-`python -m tests.bench`: the sandbox's speed and memory, and a person's wait in JupyterLab.
+`python -m tests.bench`: the sandbox's speed and memory, what evidence costs, a person's wait.
 
 The sandbox runs in a process of its own, pinned to one core; the load comes
 from another one, where there is another one.
@@ -22,7 +22,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import walkthrough
+from tests.bench import evidence, walkthrough
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -206,6 +206,7 @@ def main() -> None:
         console.print(_measure_memory(process, given))
     if cores:
         os.sched_setaffinity(0, set(cores))
+    evidence.report(console)
     walkthrough.report(console)
 
 
