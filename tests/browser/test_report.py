@@ -1,0 +1,277 @@
+"""The reports in a real Chromium: read, narrow, dark, printed, by ear, and without a network."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+from pypdf import PageObject, PdfReader
+
+from runbook_lib.evidence.report import history_report, run_report
+from tests.browser.test_practice_accessibility import violations
+from tests.practised import Practised, practised
+from tests.unit.evidence.runs_told import EVERY_OUTCOME, attachment, record, step
+from tests.unit.evidence.test_report_safety import HOSTILE, everywhere, lines_with
+
+# What a report of a whole approved run may weigh.
+LARGEST = 150_000
+SCENARIOS = ("approved", "review-pending", "wrong-secret")
+REPORTS = (*SCENARIOS, "production", "hostile", "history", "hostile-history")
+PRACTICE = (*SCENARIOS, "history")
+
+every_report = pytest.mark.parametrize("name", REPORTS)
+schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
+widths = pytest.mark.parametrize("width", [1280, 400])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Practised]:
+    """Return a real run in each of the scenarios."""
+    evidence = tmp_path_factory.mktemp("practised")
+    return {scenario: practised(scenario, evidence) for scenario in SCENARIOS}
+
+
+@pytest.fixture(scope="module")
+def picture(browser: Browser) -> bytes:
+    """Return a screenshot, as people attach them."""
+    page = browser.new_page(viewport={"width": 300, "height": 200})
+    page.set_content("<h1>A screen</h1>")
+    content = page.screenshot()
+    page.close()
+    return content
+
+
+@pytest.fixture(scope="module")
+def reports(
+    runs: dict[str, Practised], picture: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder with every report, as it lies in a bundle."""
+    folder = tmp_path_factory.mktemp("reports")
+    kept = folder / "attachments"
+    kept.mkdir()
+    digest = hashlib.sha256(picture).hexdigest()
+    (kept / f"{digest}.png").write_bytes(picture)
+    given = attachment(sha256=digest, size=len(picture), name="what I saw.png")
+    hostile = everywhere(" ".join(HOSTILE.values()))
+    hostile["steps"][1]["attachments"].append(given)
+    texts = {
+        **{name: run_report(run.record, run.entries) for name, run in runs.items()},
+        "production": run_report(
+            record(*EVERY_OUTCOME, step("fb-99-shown", "attested", attachments=[given])),
+            [],
+            attachments=kept,
+        ),
+        "hostile": run_report(hostile, lines_with(" ".join(HOSTILE.values())), attachments=kept),
+        "history": history_report("acme", [run.record for run in runs.values()]),
+        "hostile-history": history_report(
+            HOSTILE["long word"], [hostile, everywhere(HOSTILE["markup"])] * 8
+        ),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return folder
+
+
+@dataclass
+class Reader:
+    """A person with a browser, what it asked for and complained of meanwhile."""
+
+    context: BrowserContext
+    folder: Path
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, name: str) -> Page:
+        """Open a report from the folder of its bundle."""
+        page = self.context.new_page()
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto((self.folder / f"{name}.html").as_uri())
+        return page
+
+
+@pytest.fixture
+def reader(browser: Browser, reports: Path) -> Any:
+    """Give a function that makes a reader with the options of a browser."""
+    readers: list[Reader] = []
+
+    def make(**options: Any) -> Reader:
+        readers.append(Reader(browser.new_context(**options), reports))
+        return readers[-1]
+
+    yield make
+    for each in readers:
+        each.context.close()
+
+
+Make = Callable[..., Reader]
+
+
+def unfold(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+
+
+def printed(page: Page) -> list[str]:
+    """Return the text of each page of the PDF that this page prints to, what is aslant last."""
+    return [_text(each) for each in PdfReader(io.BytesIO(page.pdf())).pages]
+
+
+def _text(page: PageObject) -> str:
+    aslant: list[str] = []
+
+    def note(text: str, matrix: list[float], *_more: Any) -> None:
+        if matrix[1]:
+            aslant.append(text.strip())
+
+    return f"{page.extract_text(visitor_text=note)}\naslant: {''.join(aslant)}"
+
+
+@every_report
+@schemes
+@widths
+def test_everybody_can_read_it(reader: Make, axe: str, name: str, scheme: str, width: int) -> None:
+    """No serious violation and nothing beyond the side, folded or not, whoever wrote into it."""
+    size = {"width": width, "height": 900}
+    page = reader(viewport=size, color_scheme=scheme).open(name)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page, axe) == []
+    dark = scheme == "dark"
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert back == ("rgb(13, 17, 23)" if dark else "rgb(255, 255, 255)")
+
+
+@every_report
+def test_it_asks_for_nothing_and_runs_nothing(reader: Make, name: str) -> None:
+    """One file is opened, and that is all; its policy has nothing to refuse."""
+    one = reader()
+    page = one.open(name)
+    unfold(page)
+    page.wait_for_load_state("networkidle")
+
+    assert one.asked == [page.url]
+    assert one.complaints == []
+
+
+@every_report
+def test_it_can_be_read_without_script(reader: Make, name: str) -> None:
+    """Everything is there where scripts are off, and unfolds by itself."""
+    page = reader(java_script_enabled=False).open(name)
+    page.locator("summary").first.click()
+
+    assert page.locator("details").first.get_attribute("open") is not None
+    assert page.locator("h2").count() >= 4
+
+
+def test_its_policy_would_refuse_a_script_and_a_request(reader: Make, reports: Path) -> None:
+    """What somebody smuggles in after all neither runs nor loads."""
+    text = (reports / "approved.html").read_text(encoding="utf-8")
+    smuggled = '<script>document.title = "run"</script><img src="https://elsewhere.example/a.png">'
+    (reports / "smuggled.html").write_text(text.replace("<main>", f"<main>{smuggled}"), "utf-8")
+    one = reader()
+    page = one.open("smuggled")
+
+    assert page.title() != "run"
+    assert len(one.complaints) == 2
+    assert all("Content Security Policy" in text for text in one.complaints)
+
+
+def test_an_attached_picture_is_shown(reader: Make) -> None:
+    """From within the file: it is drawn although nothing may be loaded."""
+    page = reader().open("production")
+
+    assert page.locator("img").evaluate("image => [image.complete, image.naturalWidth]") == [
+        True,
+        300,
+    ]
+
+
+@pytest.mark.parametrize("name", PRACTICE)
+def test_practice_stays_in_sight(reader: Make, name: str) -> None:
+    """However far down somebody reads, or takes a picture of."""
+    page = reader(viewport={"width": 400, "height": 700}).open(name)
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+
+    banner = page.get_by_role("complementary", name="Sandbox").bounding_box()
+    assert banner is not None
+    assert banner["y"] == 0
+
+
+@pytest.mark.parametrize("name", PRACTICE)
+@schemes
+def test_every_printed_page_says_sandbox(reader: Make, name: str, scheme: str) -> None:
+    """At its head and across it; and each page says which of how many it is."""
+    pages = printed(reader(color_scheme=scheme).open(name))
+
+    assert len(pages) > 3
+    for number, text in enumerate(pages, start=1):
+        assert "SANDBOX · practice, evidence of nothing" in text
+        assert text.endswith("aslant: SANDBOX")
+        assert f"Page {number} of {len(pages)}" in text
+
+
+def test_a_printed_run_of_production_says_so(reader: Make) -> None:
+    """On each page, and nothing of practice."""
+    pages = printed(reader().open("production"))
+
+    assert len(pages) > 1
+    assert all("PRODUCTION" in text for text in pages)
+    assert all("Run 0a1b2c3d" in text for text in pages)
+    assert not any("SANDBOX" in text for text in pages)
+
+
+def test_print_unfolds_what_is_folded(reader: Make) -> None:
+    """Paper has nothing to click on."""
+    page = reader().open("approved")
+    assert page.locator("details[open]").count() == 0
+
+    text = "".join(printed(page)).replace("\n", "")
+    assert "oauth/access_token" in text
+    assert "service_domain" in text
+    assert "a check ran and cannot tell" in text
+
+
+@schemes
+def test_print_is_dark_on_white(reader: Make, scheme: str) -> None:
+    """Whatever the screen looks like; no row is cut between two pages."""
+    page = reader(color_scheme=scheme).open("approved")
+    page.emulate_media(media="print")
+
+    style = "getComputedStyle(document.body)"
+    assert page.evaluate(f"{style}.color") == "rgb(31, 35, 40)"
+    assert page.evaluate(f"{style}.backgroundColor") == "rgba(0, 0, 0, 0)"
+    breaks = "rows => rows.map(row => getComputedStyle(row).breakInside)"
+    assert set(page.locator("tr, .timeline li").evaluate_all(breaks)) == {"avoid"}
+    badge = "badge => getComputedStyle(badge).backgroundColor"
+    assert page.locator(".badge").first.evaluate(badge) == "rgba(0, 0, 0, 0)"
+
+
+def test_every_link_within_leads_somewhere(reader: Make) -> None:
+    """A reader who follows one sees the evidence of the step, below the banner."""
+    page = reader(viewport={"width": 1280, "height": 700}).open("approved")
+    page.get_by_role("link", name="Set the Valid OAuth Redirect URI").first.click()
+
+    box = page.locator("#step-fb-08-redirect-uri").bounding_box()
+    banner = page.get_by_role("complementary", name="Sandbox").bounding_box()
+    assert box is not None
+    assert banner is not None
+    assert banner["height"] <= box["y"] < 200
+
+
+def test_a_whole_run_stays_small(runs: dict[str, Practised], reports: Path) -> None:
+    """A report can be sent by mail; a hundred times the journal does not make it endless."""
+    assert (reports / "approved.html").stat().st_size < LARGEST
+    run = runs["approved"]
+    many = copy.copy(run.record)
+    many["journal"] = {**run.record["journal"], "lines": 100 * len(run.entries)}
+    assert len(run_report(many, run.entries * 100).encode()) < 2 * LARGEST
