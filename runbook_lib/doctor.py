@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ExitCode, RunbookError
+from runbook_lib.evidence.keys import default_key_path, key_from_settings
 from runbook_lib.history import History
 from runbook_lib.notebook.builder import stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
@@ -60,6 +61,7 @@ def examine(env_file: str, evidence: str) -> Examination:
     settings, said = _settings(env_file)
     symptoms.append(said)
     values = known_values(PROCEDURE, History(()), settings)
+    symptoms.append(_signing_key(settings))
     symptoms += [_reachable(str(values[name])) for name in ("graph_url", "cyclr_api_url")]
     return Examination(tuple(symptoms))
 
@@ -112,6 +114,17 @@ def _settings(env_file: str) -> tuple[Settings, Symptom]:
         said = f"{path} can be read by others: run `chmod 600 {path}`"
         return settings, Symptom("Settings", said, ExitCode.INCOMPLETE)
     return settings, Symptom("Settings", source + given)
+
+
+def _signing_key(settings: Settings) -> Symptom:
+    path = default_key_path(is_sandbox=False)
+    if not settings.values.get("signing_key") and not path.exists():
+        return Symptom("Signing key", f"will be made at the first run: {path}")
+    try:
+        key = key_from_settings(settings, is_sandbox=False)
+    except RunbookError as error:
+        return Symptom("Signing key", str(error), error.exit_code)
+    return Symptom("Signing key", f"{key.key_id[:16]} can be used")
 
 
 def _reachable(url: str) -> Symptom:

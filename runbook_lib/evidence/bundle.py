@@ -36,6 +36,7 @@ from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.keys import SigningKey, export_public_key
 from runbook_lib.evidence.leaks import refuse_leaks
 from runbook_lib.evidence.record import (
+    RECORD_NAME,
     SCHEMA_NAME,
     attachments,
     build_record,
@@ -64,7 +65,7 @@ __all__ = [
     "write_record",
 ]
 
-RECORD_NAME, JOURNAL_NAME, REPORT_NAME = "record.json", "journal.jsonl", "report.html"
+JOURNAL_NAME, REPORT_NAME = "journal.jsonl", "report.html"
 PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
 SIGSTORE_NAME, TIMESTAMP_NAME = "statement.sigstore.json", "statement.tsr"
 # What is made of the statement, and so cannot be among its subjects.

@@ -10,14 +10,24 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from runbook_lib.errors import ContentError
 from runbook_lib.history import RunState, StepState, finding_to_document
 from runbook_lib.procedure import Attachment
 
-__all__ = ["SCHEMA_NAME", "attachments", "build_record", "record_schema", "validate_record"]
+__all__ = [
+    "RECORD_NAME",
+    "SCHEMA_NAME",
+    "attachments",
+    "build_record",
+    "read_record",
+    "record_schema",
+    "validate_record",
+]
 
-SCHEMA_NAME = "record.schema.json"
+RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 _SCHEMA_ID = "facebook-marketing-runbook/record/v1"
 
 
@@ -46,6 +56,23 @@ def build_record(state: RunState, *, journal_head: str, journal_lines: int) -> d
         "environment": started["environment"],
         "journal": {"lines": journal_lines, "head": journal_head},
     }
+
+
+def read_record(bundle: Path) -> dict[str, Any]:
+    """
+    Return the record in the folder `bundle`, as it lies there: nothing is verified.
+
+    Raises `ContentError` where there is none.
+    """
+    try:
+        record = json.loads((bundle / RECORD_NAME).read_bytes())
+    except OSError as error:
+        raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise ContentError("It is no JSON object.", file=RECORD_NAME)
+    return record
 
 
 def record_schema() -> dict[str, Any]:

@@ -36,7 +36,6 @@ from runbook_lib.evidence.bundle import (
     INSTRUCTIONS_NAME,
     JOURNAL_NAME,
     PROVENANCE_NAME,
-    RECORD_NAME,
     SIGSTORE_NAME,
     SUMS_NAME,
     TIMESTAMP_NAME,
@@ -45,6 +44,7 @@ from runbook_lib.evidence.bundle import (
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.keys import SUCCESSION_SUFFIX, parse_public_key
+from runbook_lib.evidence.record import RECORD_NAME
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
 from runbook_lib.journal import Journal, timestamp
 

@@ -10,6 +10,7 @@ import logging
 import pickle
 import re
 from collections.abc import Callable
+from itertools import zip_longest
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runbook_lib.redaction import MASK, RedactingFilter, Redactor, Secret, encoded_forms
-from tests.unit.bodies import APP_TOKEN, USER_TOKEN
+from tests.unit.bodies import APP_SECRET, APP_TOKEN, USER_TOKEN
 
 
 def lower_hex(text: str) -> str:
@@ -178,6 +179,43 @@ def test_ordinary_text_is_no_token(text: str) -> None:
     """Ids, dates and short words are not taken for tokens."""
 
     assert Redactor().redact(text) == text
+
+
+def test_what_looks_like_an_app_secret_is_masked_unless_it_is_known_to_be_none() -> None:
+    """32 hexadecimal digits that stand alone, but for values that are meant to be seen."""
+
+    text = f"app_secret={APP_SECRET}, id {APP_SECRET[:31]}, digest {APP_SECRET * 2}"
+    redactor = Redactor()
+
+    assert redactor.redact(text) == text.replace(f"={APP_SECRET}", f"={MASK}")
+    assert redactor.find_secret(text) == text.index(APP_SECRET)
+
+    redactor.allow([APP_SECRET, 7, ("a", "b")])
+    assert redactor.redact(text) == text
+    assert redactor.find_secret(text) == -1
+
+
+def test_a_secret_that_is_known_stays_one_whatever_is_allowed() -> None:
+    """Allowing what looks like a secret never uncovers one."""
+
+    redactor = Redactor([Secret(APP_SECRET)])
+    redactor.allow([APP_SECRET])
+
+    assert redactor.redact(APP_SECRET) == MASK
+
+
+@given(secrets=st.lists(SECRETS, max_size=3), pieces=st.lists(st.text(max_size=30), max_size=4))
+def test_what_holds_no_secret_is_never_changed_and_what_does_is(
+    secrets: list[str], pieces: list[str]
+) -> None:
+    """Any secrets, any text around them: the two questions always have the same answer."""
+
+    redactor = Redactor([Secret(value) for value in secrets])
+    plain = "".join(pieces)
+    text = "".join(part for pair in zip_longest(pieces, secrets, fillvalue="") for part in pair)
+    for each in (plain, text):
+        assert (redactor.redact(each) != each) is redactor.holds_secret(each)
+        assert not redactor.holds_known_secret(redactor.redact(each).replace(MASK, "\x00"))
 
 
 def test_a_token_is_masked_once_it_is_learned() -> None:
