@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Trust", "Verified", "verify_bundle"]
 
-_MOST_FILES = 10_000
+_MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
 # Made after the provenance, so not among its subjects.
 _AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
 # Claims of which the record says nothing.
@@ -77,13 +77,13 @@ class Trust:
         """Return this, and the keys to which trusted ones handed over by statements in `folder`."""
         keys, predecessors = dict(self.keys), dict(self.predecessors)
         waiting = [_read(path, LARGEST_ENVELOPE) for path in _successions(folder)]
-        for _ in waiting:  # each round finds at least one more generation, or none is left
-            for content in waiting:
-                handed_over = _successor(content, keys)
-                if handed_over is not None:
-                    old, new = handed_over
-                    keys.setdefault(str(new.keyid), new)
-                    predecessors.setdefault(str(new.keyid), old)
+        is_growing = bool(waiting)
+        while is_growing:
+            found = [handed for each in waiting if (handed := _successor(each, keys))]
+            news = {str(new.keyid): (old, new) for old, new in found}
+            is_growing = not news.keys() <= keys.keys()
+            for key_id in news.keys() - keys.keys():
+                predecessors[key_id], keys[key_id] = news[key_id]
         return Trust(keys, self.authorities, predecessors)
 
 
@@ -292,7 +292,10 @@ def _timestamp(
 
 
 def _successions(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"*{SUCCESSION_SUFFIX}") if path.is_file())
+    found = sorted(path for path in folder.glob(f"*{SUCCESSION_SUFFIX}") if path.is_file())
+    if len(found) > _MOST_SUCCESSIONS:
+        raise ContentError(f"It holds more than {_MOST_SUCCESSIONS} successions.", file=folder.name)
+    return found
 
 
 def _successor(content: bytes, keys: Mapping[str, SSlibKey]) -> tuple[str, SSlibKey] | None:

@@ -28,6 +28,7 @@ __all__ = ["Verdict", "verify_tree"]
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _JOURNAL = "journal.jsonl"
 _DEEPEST = 4
+_LARGEST_JOURNAL = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ def _check_chain(
             owner = each.run["tenant"]
             raise ChainError(f"{_called(each)} belongs to the tenant {owner}.")
     journal = Journal(tenant / _JOURNAL)
+    if journal.path.is_file() and journal.path.stat().st_size > _LARGEST_JOURNAL:
+        raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=_JOURNAL)
     announced = {each.sequence: each for each in sealed_bundles(journal)}
     _check_complete(chain, announced, refused)
     _check_links(chain)

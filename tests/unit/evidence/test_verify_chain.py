@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,32 @@ def test_a_journal_line_that_was_altered_shows(tenant: Path, trust: Trust) -> No
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
 
     assert "does not follow the line before it" in reason(tenant, trust)
+
+
+def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
+    """A gigabyte of nothing behind the journal is refused by its size."""
+
+    with (tenant / "journal.jsonl").open("r+b") as file:
+        file.truncate(2**30)
+    tracemalloc.start()
+
+    said = reason(tenant, trust)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "more than 256 MiB" in said
+    assert most < 32 * 2**20
+
+
+def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trust) -> None:
+    """Rubbish beside the evidence must not keep a verifier busy without end."""
+
+    keys = tenant.parent / "keys"
+    for number in range(201):
+        (keys / f"{number}.succession.dsse.json").write_text("{}")
+
+    with pytest.raises(ContentError, match="more than 200 successions"):
+        list(verify_tree(tenant, trust))
 
 
 def test_a_foreign_tenants_run_shows(
