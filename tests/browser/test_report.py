@@ -268,6 +268,14 @@ def test_every_link_within_leads_somewhere(reader: Make) -> None:
     assert banner["height"] <= box["y"] < 200
 
 
+def test_a_table_breaks_no_word(reader: Make) -> None:
+    """It is moved sideways where it is wider than the screen; headings stand on one line."""
+    page = reader(viewport={"width": 400, "height": 900}).open("approved")
+
+    heights = "cells => cells.map(cell => cell.getBoundingClientRect().height)"
+    assert max(page.locator(".data thead th").evaluate_all(heights)) < 45
+
+
 def test_a_whole_run_stays_small(runs: dict[str, Practised], reports: Path) -> None:
     """A report can be sent by mail; a hundred times the journal does not make it endless."""
     assert (reports / "approved.html").stat().st_size < LARGEST

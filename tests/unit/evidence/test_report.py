@@ -190,6 +190,7 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
     assert "namesa, b" in text
     shown = next(each for each in page.all("table") if "Ad accounts" in each.text)
     assert len(page.within(shown, "tr")) == 101
+    assert shown.parents[-1].attributes["aria-label"] == "Ad accounts"
     assert "Account 99active" in shown.text
     assert "3 more rows are in record.json" in text
 
@@ -397,7 +398,12 @@ def test_what_the_run_was_made_with_is_told() -> None:
 
     text = told(
         mode="interactive",
-        parameters={"flag": True, "names": ["a", "b"], "link": "https://a.example/"},
+        parameters={
+            "nobody": [],
+            "flag": True,
+            "names": ["a", "b"],
+            "link": "https://a.example/",
+        },
     ).text
 
     for words_ in (
@@ -405,7 +411,8 @@ def test_what_the_run_was_made_with_is_told() -> None:
         "facebook-marketing, version 1",
         "app_secret (their values are never recorded)",
         "python3.11.7",
-        "3 parameters",
+        "4 parameters",
+        "nobody—",
         "flagyes",
         "namesa, b",
     ):
