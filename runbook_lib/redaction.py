@@ -178,7 +178,9 @@ def encoded_forms(secret: Secret) -> set[str]:
     """
     value = secret.reveal()
     raw = value.encode("utf-8", "surrogatepass")
-    forms = {value, html.escape(value), html.escape(value, quote=False), raw.decode("latin-1")}
+    quoted = html.escape(value)
+    forms = {value, quoted, html.escape(value, quote=False), raw.decode("latin-1")}
+    forms.add(quoted.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"))  # as Jinja writes them
     forms |= {raw.hex(), raw.hex().upper()}
     forms |= set(_url_forms(raw)) | set(_json_forms(value)) | set(_base64_forms(raw))
     return {form for form in forms if len(form) >= SHORTEST_FORM}

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import zip_longest
 from urllib.parse import quote, quote_plus
 
+import markupsafe
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -36,6 +37,8 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "url path": quote,
     "form": quote_plus,
     "form, lower case": lambda value: lower_hex(quote_plus(value)),
+    "html by Jinja": lambda value: str(markupsafe.escape(value)),
+    "bytes taken for latin-1": lambda value: value.encode().decode("latin-1"),
     "hex": lambda value: value.encode().hex(),
     "hex, upper case": lambda value: value.encode().hex().upper(),
     "json": json_text,
