@@ -141,13 +141,18 @@ class History:
         newest = {word.step: word for word in self.words}
         return {step: word for step, word in newest.items() if isinstance(word, Skip)}
 
-    def attestors(self, step: str) -> set[str]:
-        """Return everybody who attested `step` since it was last skipped."""
-        names: set[str] = set()
+    def others(self, attestation: Attestation) -> tuple[str, ...]:
+        """Return who else attested the step since it was last skipped, in that order."""
+        names: dict[str, str] = {}
         for word in self.words:
-            if word.step == step:
-                names = {*names, word.by} if isinstance(word, Attestation) else set()
-        return names
+            if word.step != attestation.step:
+                continue
+            if isinstance(word, Skip):
+                names.clear()
+            else:
+                names.setdefault(word.by.casefold(), word.by)
+        names.pop(attestation.by.casefold(), None)
+        return tuple(names.values())
 
     @property
     def inputs(self) -> dict[str, Value]:
@@ -195,6 +200,7 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
         entry = checked.get(step.id)
         findings = _findings(entry)
         attestation, skip = attestations.get(step.id), skips.get(step.id)
+        is_shared = _demands(demanding, step)
         states[step.id] = StepState(
             step=step,
             conclusion=conclude(
@@ -202,7 +208,7 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
                 attestation=attestation,
                 skip=skip,
                 obstacle=obstacle(step, states),
-                is_alone=_demands(demanding, step) and len(history.attestors(step.id)) == 1,
+                others=history.others(attestation) if attestation and is_shared else None,
                 unchecked=_why_unchecked(entry, step, is_begun=step.id in begun, run_id=run_id),
             ),
             findings=findings,

@@ -154,11 +154,16 @@ class Skip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """What is said of a step once findings and people's words are weighed."""
+    """
+    What is said of a step once findings and people's words are weighed.
+
+    `needs_another`: a second person must confirm what one has said.
+    """
 
     outcome: Outcome
     reason: str
     by_person: bool = False
+    needs_another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +332,7 @@ def conclude(
     skip: Skip | None = None,
     obstacle: str = "",
     unchecked: str = "",
-    is_alone: bool = False,
+    others: tuple[str, ...] | None = None,
 ) -> Conclusion:
     """
     Weigh what a machine saw against what people said.
@@ -335,8 +340,8 @@ def conclude(
     A check that contradicts beats everybody; a check that proves needs
     nobody; where none can tell, a named person's word counts. `obstacle`
     names an earlier failure that makes the step impossible, `unchecked`
-    says why a check that the step has did not run, `is_alone` that a second
-    person must still confirm the attestation.
+    says why a check that the step has did not run, `others` who else attested
+    it where one person's word is not enough.
     """
     seen = combine(findings)
     if seen is not None and attestation is not None and seen.outcome is Outcome.NOT_RUN:
@@ -353,19 +358,23 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or attestation is None):
         return seen
     if attestation is not None:
-        said = _attested(attestation, seen, unchecked)
-        return _half_said(said) if is_alone else said
+        said = _attested(attestation, seen, unchecked, others or ())
+        return _half_said(said) if others == () else said
     reason = unchecked or "No API shows this: a person must do it and say so."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
 
 def _half_said(said: Conclusion) -> Conclusion:
     reason = f"{said.reason}; another person must confirm it."
-    return replace(said, outcome=Outcome.WAITING, reason=reason)
+    return replace(said, outcome=Outcome.WAITING, reason=reason, needs_another=True)
 
 
-def _attested(attestation: Attestation, seen: Conclusion | None, unchecked: str) -> Conclusion:
+def _attested(
+    attestation: Attestation, seen: Conclusion | None, unchecked: str, others: tuple[str, ...]
+) -> Conclusion:
     reason = f"{attestation.by} on {attestation.at}"
+    if others:
+        reason += f", confirming {', '.join(others)}"
     if attestation.note:
         reason += f": {attestation.note}"
     if seen is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.outcomes import ICONS
-from runbook_lib.procedure import Exchange, Input, Outcome, Step, StepKind, Value
+from runbook_lib.procedure import Conclusion, Exchange, Input, Outcome, Step, StepKind, Value
 
 __all__ = ["Moment", "finish_view", "header_view", "next_step", "step_view", "what_to_do"]
 
@@ -101,6 +101,7 @@ def step_view(
         "can_check": bool(step.checks),
         "can_wait": step.kind is StepKind.WAIT,
         "needs_consent": step.needs_consent,
+        "needs_another": state.conclusion.needs_another,
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(e) for finding in state.findings for e in finding.exchanges],
         "history": _step_history(step, history),
@@ -178,13 +179,15 @@ def next_step(state: RunState) -> tuple[StepState, str] | None:
     for outcome in _ADVICE:
         for step in state.steps.values():
             if step.conclusion.outcome is outcome:
-                return step, what_to_do(outcome)
+                return step, what_to_do(step.conclusion)
     return None
 
 
-def what_to_do(outcome: Outcome) -> str:
-    """Return what a person does about a step with this outcome, empty where nothing is."""
-    return _ADVICE.get(outcome, "")
+def what_to_do(conclusion: Conclusion) -> str:
+    """Return what a person does about a step of which this is said, empty where nothing is."""
+    if conclusion.needs_another:
+        return "Somebody else must look, and confirm it."
+    return _ADVICE.get(conclusion.outcome, "")
 
 
 def _input_view(

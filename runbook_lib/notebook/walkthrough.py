@@ -275,8 +275,8 @@ class Walkthrough:
     def _check(self, step: Step, given: dict[str, Any]) -> str:
         self._take(step, given)
         state = self.run.perform(step.id)
-        outcome = state.conclusion.outcome
-        return f"Checked: {outcome.replace('_', ' ')}. {what_to_do(outcome)}".strip()
+        outcome = state.conclusion.outcome.replace("_", " ")
+        return f"Checked: {outcome}. {what_to_do(state.conclusion)}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
         """Take over what was typed; a secret stays in memory, anything else is remembered."""

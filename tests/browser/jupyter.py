@@ -212,12 +212,12 @@ class Walk:
         expect(panel).not_to_have_attribute("data-finished", before, timeout=_PATIENCE)
         expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
 
-    def attest(self, step: str, note: str = "", files: Any = None) -> str:
+    def attest(self, step: str, note: str = "", files: Any = None, by: str = OPERATOR) -> str:
         """Say that a step is done."""
         panel = self.panel(step)
         panel.locator('button[data-action="attest"]').click()
         form = panel.get_by_role("group", name="Say that it is done")
-        form.get_by_label("Your name").fill(OPERATOR)
+        form.get_by_label("Your name").fill(by)
         form.get_by_label("Note").fill(note)
         if files:
             form.get_by_label("Screenshot").set_input_files(files)

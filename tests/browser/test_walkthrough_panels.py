@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.journal import EventType, Journal
 from runbook_lib.sandbox.facebook_world import AppMode
 from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk, serious_violations
 from tests.browser.test_practice import png
+from tests.runs.conftest import settings_of
 
 _COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem(
     {"image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"})})])"""
@@ -68,6 +70,44 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     assert kept.name == f"{attached['sha256']}.png"
     assert (attached["name"], attached["media_type"]) == ("image.png", "image/png")
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]
+
+
+def test_a_second_person_confirms(
+    sandbox: Any, browser: Browser, page: Page, tmp_path: Path
+) -> None:
+    """Where four eyes are demanded one person's word waits, in both browsers, for the other's."""
+
+    step = "fb-01-log-in"
+    project = tmp_path / "project"
+    project.mkdir()
+    variables = {"RUNBOOK_FOUR_EYES": step}
+    served = Lab(project, settings_of(sandbox, tmp_path / "settings"), variables=variables)
+    served.start()
+    notebooks = project / "notebooks"
+    shutil.copy(notebooks / "01_partner_app.ipynb", notebooks / "colleague.ipynb")
+    first, second = Walk(page, served), Walk(browser.new_context().new_page(), served)
+    first.open("01_partner_app")
+    second.open("colleague")
+
+    assert first.attest(step, by="First operator") == "waiting"
+    first.reads(step, "another person must confirm it")
+    assert first.attest(step, by="first Operator ") == "waiting"
+    confirming = second.panel(step)
+    expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=20_000)
+    expect(confirming.locator('button[data-action="attest"]')).to_have_text("I confirm it")
+    assert second.attest(step, by="Second operator") == "attested"
+
+    for walk in (second, first):
+        panel = walk.panel(step)
+        expect(panel).to_have_attribute("data-outcome", "attested", timeout=20_000)
+        expect(panel).to_contain_text("Second operator on")
+        expect(panel).to_contain_text("confirming First operator")
+        expect(panel.get_by_text("I have done this")).to_be_visible()
+        panel.get_by_text("History").click()
+        expect(panel.get_by_text("attested by Second operator")).to_be_visible()
+        expect(panel.get_by_text("attested by First operator").last).to_be_visible()
+    second.page.context.close()
+    served.stop()
 
 
 def _leave_out(env_file: Path, variable: str) -> None:

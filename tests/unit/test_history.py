@@ -337,13 +337,18 @@ def test_where_four_eyes_are_demanded_one_person_is_not_enough(demanded: list[st
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": demanded})
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t", note="done")
-    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="u")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="FIRST", at="u")
     alone = lines.fold("r1").steps["a"].conclusion
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="v")
 
-    assert alone.outcome is Outcome.WAITING
+    confirmed = lines.fold("r1").steps["a"].conclusion
+
+    assert (alone.outcome, alone.needs_another) == (Outcome.WAITING, True)
     assert "another person must confirm it" in alone.reason
-    assert lines.fold("r1").steps["a"].conclusion.outcome is Outcome.ATTESTED
+    assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
+    assert confirmed.reason.startswith("Second on ")
+    assert ", confirming First" in confirmed.reason
+    assert "FIRST" not in confirmed.reason
 
 
 def test_elsewhere_one_person_is_enough() -> None:
@@ -352,10 +357,12 @@ def test_elsewhere_one_person_is_enough() -> None:
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": ["b"]})
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="t")
     lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="First", at="t")
     lines.add(EventType.STEP_SKIPPED, "b", run="r1", by="First", at="u", reason="not now")
     lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="Second", at="v")
 
     steps = lines.fold("r1").steps
     assert steps["a"].conclusion.outcome is Outcome.ATTESTED
+    assert "confirming" not in steps["a"].conclusion.reason
     assert steps["b"].conclusion.outcome is Outcome.WAITING

@@ -124,17 +124,23 @@ class Panel {
       event.currentTarget.setAttribute("aria-expanded", String(isOpen));
       if (isOpen) {
         const name = form.querySelector('[data-name="by"]');
-        name.value ||= remembered();
+        // Where another person must confirm, the name of the one before is not offered.
+        name.value = this.model.get("view").needs_another ? "" : name.value || remembered();
         name.focus();
       }
     };
     this.attestButton = element("button", { type: "button", "data-action": "attest",
       "aria-expanded": "false", onclick: open(this.attestForm) },
-    view.can_wait ? "I have submitted it" : "I have done this");
+    this.attestLabel(view));
     this.skipButton = element("button", { type: "button", "data-action": "skip",
       "aria-expanded": "false", onclick: open(this.skipForm) }, "Skip");
     this.actions.append(this.check, this.attestButton, this.skipButton);
     if (view.needs_consent) this.buildConsent();
+  }
+
+  attestLabel(view) {
+    if (view.needs_another) return "I confirm it";
+    return view.can_wait ? "I have submitted it" : "I have done this";
   }
 
   nameField(form) {
@@ -261,6 +267,7 @@ class Panel {
     this.status.replaceChildren(
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.outcome.replace("_", " ")}`),
       ` ${view.reason}`, this.drawNotes(view));
+    this.attestButton.textContent = this.attestLabel(view);
     this.drawTables(view);
     this.drawAids(view);
     this.drawInputs(view);

@@ -380,6 +380,17 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
         assert (shown["advice"], shown["is_here"]) == (found[1], following == "a")
 
 
+def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
+    """Waiting for a person is not waiting for the world: the header and the panel tell apart."""
+
+    half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
+    asked, waits = StepState(make_step("a"), half), state(make_step("b"), Outcome.WAITING)
+
+    assert header(asked)["next"]["advice"] == "Somebody else must look, and confirm it."
+    assert header(waits)["next"]["advice"] == "Nothing to do but wait: it is watched."
+    assert (view(asked)["needs_another"], view(waits)["needs_another"]) == (True, False)
+
+
 def test_the_end_of_a_notebook_counts_its_own_steps() -> None:
     """What is open here is named; what is open elsewhere is another notebook's business."""
 
