@@ -43,7 +43,7 @@ from runbook_lib.evidence.record import (
     record_schema,
     validate_record,
 )
-from runbook_lib.evidence.report import run_report
+from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, sync_folder
 from runbook_lib.redaction import Redactor

@@ -14,11 +14,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from pypdf import PageObject, PdfReader
 
-from runbook_lib.evidence.report import history_report, run_report
+from runbook_lib.evidence.reports.report import history_report, run_report
 from tests.browser.test_practice_accessibility import violations
 from tests.practised import Practised, practised
-from tests.unit.evidence.runs_told import EVERY_OUTCOME, attachment, record, step
-from tests.unit.evidence.test_report_safety import HOSTILE, everywhere, lines_with
+from tests.unit.evidence.reports.runs_told import EVERY_OUTCOME, attachment, record, step
+from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, lines_with
 
 # What a report of a whole approved run may weigh.
 LARGEST = 150_000

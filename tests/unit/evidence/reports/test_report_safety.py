@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.evidence import report
-from runbook_lib.evidence.report import history_report, run_report
-from tests.unit.evidence.report_page import ReportPage, told
-from tests.unit.evidence.runs_told import (
+from runbook_lib.evidence.reports import report
+from runbook_lib.evidence.reports.report import history_report, run_report
+from tests.unit.evidence.reports.report_page import ReportPage, told
+from tests.unit.evidence.reports.runs_told import (
     EVERY_OUTCOME,
     SAID,
     SHA,
@@ -362,7 +362,7 @@ def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
     """To the byte, at another time, in another process, another zone and another language."""
 
     code = (
-        f"from tests.unit.evidence.test_report_safety import {make.__name__} as make; print(make())"
+        f"from tests.unit.evidence.reports.test_report_safety import {make.__name__} as make; print(make())"
     )
     printed = [
         subprocess.run(

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.evidence.report import history_report, run_report
-from tests.unit.evidence.runs_told import Document, record
+from runbook_lib.evidence.reports.report import history_report, run_report
+from tests.unit.evidence.reports.runs_told import Document, record
 
 VOID = {"meta", "link", "br", "img"}
 

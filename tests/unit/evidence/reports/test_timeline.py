@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.evidence.reading import whole_record
-from runbook_lib.evidence.timeline import (
+from runbook_lib.evidence.reports.reading import whole_record
+from runbook_lib.evidence.reports.timeline import (
     Event,
     Wait,
     Word,
@@ -18,7 +18,7 @@ from runbook_lib.evidence.timeline import (
 )
 from runbook_lib.journal import Entry
 from runbook_lib.procedure import Outcome
-from tests.unit.evidence.runs_told import (
+from tests.unit.evidence.reports.runs_told import (
     CHECKED,
     SAID,
     STARTED,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib.evidence.reading import plain
+from runbook_lib.evidence.reports.reading import plain
 
 __all__ = ["Changed", "Differences", "StepChange", "WordChange", "compare"]
 

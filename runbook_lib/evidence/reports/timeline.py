@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from runbook_lib.evidence.wording import parse_time
+from runbook_lib.evidence.reports.wording import parse_time
 from runbook_lib.history import finding_from_document
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.procedure import Outcome, combine

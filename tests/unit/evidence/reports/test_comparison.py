@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.evidence.comparison import Changed, StepChange, WordChange, compare
-from runbook_lib.evidence.reading import whole_record
-from tests.unit.evidence.runs_told import SAID, record, skip, step, words
+from runbook_lib.evidence.reports.comparison import Changed, StepChange, WordChange, compare
+from runbook_lib.evidence.reports.reading import whole_record
+from tests.unit.evidence.reports.runs_told import SAID, record, skip, step, words
 
 ONE, TWO = "fb-01-log-in", "fb-02-app"
 

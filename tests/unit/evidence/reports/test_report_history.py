@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.evidence import report
-from tests.unit.evidence.report_page import history
-from tests.unit.evidence.runs_told import SHA, on, step, words
+from runbook_lib.evidence.reports import report
+from tests.unit.evidence.reports.report_page import history
+from tests.unit.evidence.reports.runs_told import SHA, on, step, words
 
 REVIEW = "fb-12-submit-review"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.evidence import wording
+from runbook_lib.evidence.reports import wording
 
 
 @pytest.mark.parametrize(

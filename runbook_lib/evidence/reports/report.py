@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.attachments import SUFFIXES, attachment_path
-from runbook_lib.evidence import reading, timeline, wording
-from runbook_lib.evidence.comparison import Differences, compare
-from runbook_lib.evidence.timeline import Event, Word
-from runbook_lib.evidence.wording import counted, day, listed
+from runbook_lib.evidence.reports import reading, timeline, wording
+from runbook_lib.evidence.reports.comparison import Differences, compare
+from runbook_lib.evidence.reports.timeline import Event, Word
+from runbook_lib.evidence.reports.wording import counted, day, listed
 from runbook_lib.history import RunOutcome
 from runbook_lib.journal import Entry
 from runbook_lib.outcomes import ICONS, MEANINGS

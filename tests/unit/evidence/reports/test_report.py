@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from runbook_lib.evidence import report
 from runbook_lib.evidence.record import build_record, validate_record
-from runbook_lib.evidence.report import run_report
+from runbook_lib.evidence.reports import report
+from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.outcomes import ICONS, MEANINGS
 from runbook_lib.procedure import Outcome
 from runbook_lib.run import Run
-from tests.unit.evidence.report_page import ReportPage, told
-from tests.unit.evidence.runs_told import (
+from tests.unit.evidence.reports.report_page import ReportPage, told
+from tests.unit.evidence.reports.runs_told import (
     EVERY_OUTCOME,
     SAID,
     SHA,

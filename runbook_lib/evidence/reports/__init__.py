@@ -1,0 +1,1 @@
+"""Reports: what records and journal lines tell, as pages that people read."""
