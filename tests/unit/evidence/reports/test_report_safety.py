@@ -361,9 +361,7 @@ def test_a_report_can_be_found_through_by_ear(make: Callable[[], str]) -> None:
 def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
     """To the byte, at another time, in another process, another zone and another language."""
 
-    code = (
-        f"from tests.unit.evidence.reports.test_report_safety import {make.__name__} as make; print(make())"
-    )
+    code = f"from {__name__} import {make.__name__} as make; print(make())"
     printed = [
         subprocess.run(
             [sys.executable, "-c", code],
