@@ -66,7 +66,10 @@ def read_redirect(
     fields = {name: values[0] for name, values in parse_qs(query).items()}
     request = pending.get(fields.get("state", ""))
     if request is None:
-        msg = "This is not the answer to the request that was made last (its state differs)."
+        msg = (
+            "This is not the answer to the request that was made last (its state differs), "
+            "or it was taken already."
+        )
         raise StateMismatchError(msg)
     if fields.get("error_reason") == "user_denied" or fields.get("error") == "access_denied":
         msg = "The person pressed Cancel: nothing was granted."

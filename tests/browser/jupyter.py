@@ -28,6 +28,7 @@ _TRIES = 3
 _KERNEL_IS_IDLE = re.compile(r"\| Idle$")
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
+TOKEN_STEP = "test-04-user-token"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
 # `SCREENSHOTS=folder` keeps the pictures that the README shows.
@@ -236,6 +237,39 @@ class Walk:
         with self.work(step):
             form.get_by_role("button", name="Confirm").click()
         return str(panel.get_attribute("data-outcome"))
+
+    def sign_in(self, given: Mapping[str, Any], way: str = "consent") -> Page:
+        """
+        Open the consent page from the step of the token; log in where that is asked.
+
+        `way` is the link: "consent", or "consent-paste" whose answer is pasted.
+        """
+        panel = self.panel(TOKEN_STEP)
+        with self.work(TOKEN_STEP):
+            panel.get_by_role("button", name="Sign in with Facebook").click()
+        with self.page.context.expect_page() as opened:
+            panel.locator(f"a[data-{way}]").click()
+        dialog: Page = opened.value
+        email = dialog.get_by_label("Email address")
+        if email.is_visible():
+            email.fill(given["login_email"])
+            dialog.get_by_label("Password").fill(given["login_password"])
+            dialog.get_by_role("button", name="Log in").click()
+        return dialog
+
+    def granted_address(self, dialog: Page) -> str:
+        """Grant what is asked for, and return the address where the browser ends."""
+        dialog.get_by_role("button", name="Continue").click()
+        address = dialog.get_by_text("/connector/callback?code=").first.inner_text().strip()
+        dialog.close()
+        return address
+
+    def use_address(self, address: str) -> None:
+        """Paste the address where the browser ended."""
+        panel = self.panel(TOKEN_STEP)
+        panel.get_by_label("Address afterwards").fill(address)
+        with self.work(TOKEN_STEP):
+            panel.get_by_role("button", name="Use this address").click()
 
     def reads(self, step: str, text: str) -> None:
         """Wait for a text in a step's panel."""

@@ -154,7 +154,9 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
             assert walk.check(step) == "verified", step
         walk.restart_kernel()
-        assert _consent(walk, "test-04-user-token") == "verified"
+        walk.use_address(walk.granted_address(walk.sign_in(given, "consent-paste")))
+        token_step = walk.panel("test-04-user-token")
+        expect(token_step).to_have_attribute("data-outcome", "verified")
         walk.panel("test-04-user-token").get_by_role(
             "button", name="in .env: User access token"
         ).click()
@@ -174,22 +176,3 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         assert set(outcomes(record).values()) == {"verified", "attested"}
         attachments = [each for step in record["steps"] for each in step["attachments"]]
         assert [attachment["name"] for attachment in attachments] == ["screen.png"]
-
-
-def _consent(walk: Walk, step: str) -> str:
-    """Sign in by way of the Service Domain, and paste the address where the browser ends."""
-    panel = walk.panel(step)
-    with walk.work(step):
-        panel.get_by_role("button", name="Sign in with Facebook").click()
-    link = panel.locator("a[data-consent-paste]")
-    expect(link).to_be_visible()
-    with walk.page.context.expect_page() as opened:
-        link.click()
-    dialog = opened.value
-    dialog.get_by_role("button", name="Continue").click()
-    address = dialog.get_by_text("/connector/callback?code=").first.inner_text().strip()
-    dialog.close()
-    panel.locator('input[data-name="redirect"]').fill(address)
-    with walk.work(step):
-        panel.get_by_role("button", name="Use this address").click()
-    return str(panel.get_attribute("data-outcome"))

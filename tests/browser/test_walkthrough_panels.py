@@ -6,12 +6,14 @@ import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.journal import EventType, Journal
 from runbook_lib.sandbox.facebook_world import AppMode
-from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk, serious_violations
+from tests.browser.jupyter import OPERATOR, TENANT, TOKEN_STEP, Lab, Walk, serious_violations
 from tests.browser.test_practice import png
 from tests.runs.conftest import settings_of
 
@@ -117,22 +119,6 @@ def _leave_out(env_file: Path, variable: str) -> None:
     env_file.write_text("".join(kept), encoding="utf-8")
 
 
-def _sign_in(walk: Walk, sandbox: Any) -> Page:
-    """Open the consent page from the panel, and log in there where that is asked."""
-    panel = walk.panel("test-04-user-token")
-    with walk.work("test-04-user-token"):
-        panel.get_by_role("button", name="Sign in with Facebook").click()
-    with walk.page.context.expect_page() as opened:
-        panel.locator("a[data-consent]").click()
-    dialog: Page = opened.value
-    email = dialog.get_by_label("Email address")
-    if email.is_visible():
-        email.fill(sandbox.description["login_email"])
-        dialog.get_by_label("Password").fill(sandbox.description["login_password"])
-        dialog.get_by_role("button", name="Log in").click()
-    return dialog
-
-
 def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: str) -> None:
     """The redirect arrives on loopback; refused or granted in part, it is explained; granted, used.
 
@@ -144,25 +130,25 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
     app.mode = AppMode.DEVELOPMENT
     walk = Walk(page, lab)
     walk.open("03_connection_test")
-    step = walk.panel("test-04-user-token")
+    step = walk.panel(TOKEN_STEP)
 
-    dialog = _sign_in(walk, sandbox)
-    with walk.work("test-04-user-token"):
+    dialog = walk.sign_in(sandbox.description)
+    with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Cancel").click()
-    walk.reads("test-04-user-token", "pressed Cancel")
+    walk.reads(TOKEN_STEP, "pressed Cancel")
     dialog.close()
 
-    dialog = _sign_in(walk, sandbox)
-    with walk.work("test-04-user-token"):
+    dialog = walk.sign_in(sandbox.description)
+    with walk.work(TOKEN_STEP):
         dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
         dialog.get_by_role("button", name="Continue").click()
     expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
     expect(step).to_have_attribute("data-outcome", "failed")
-    walk.reads("test-04-user-token", "lacks leads_retrieval")
+    walk.reads(TOKEN_STEP, "lacks leads_retrieval")
     dialog.close()
 
-    dialog = _sign_in(walk, sandbox)
-    with walk.work("test-04-user-token"):
+    dialog = walk.sign_in(sandbox.description)
+    with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Continue").click()
     expect(step).to_have_attribute("data-outcome", "verified")
     read = walk.panel("test-05-marketing-data")
@@ -179,3 +165,41 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
         page.set_viewport_size({"width": width, "height": 900})
         assert serious_violations(page, axe) == []
         assert read.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+
+
+def test_an_answer_that_is_too_late_or_was_used_is_explained(
+    lab: Lab, sandbox: Any, page: Page
+) -> None:
+    """An expired code, one that somebody else redeemed, an old address: what it was, what next."""
+
+    given = sandbox.description
+    _leave_out(lab.env_file, "RUNBOOK_USER_ACCESS_TOKEN")
+    walk = Walk(page, lab)
+    walk.open("03_connection_test")
+
+    late = walk.granted_address(walk.sign_in(given, "consent-paste"))
+    sandbox.world.offset += 3_600
+    walk.use_address(late)
+    walk.reads(TOKEN_STEP, "This authorization code has expired.")
+    walk.reads(TOKEN_STEP, "an answer counts once, and for a few minutes")
+
+    used = walk.granted_address(walk.sign_in(given, "consent-paste"))
+    redeemed = httpx.post(
+        f"{given['graph_url']}/v26.0/oauth/access_token",
+        data={
+            "client_id": given["app_id"],
+            "client_secret": given["app_secret"],
+            "redirect_uri": given["redirect_uri"],
+            "code": parse_qs(urlsplit(used).query)["code"][0],
+        },
+    )
+    assert redeemed.status_code == 200
+    walk.use_address(used)
+    walk.reads(TOKEN_STEP, "This authorization code has been used.")
+    walk.reads(TOKEN_STEP, "Sign in with Facebook again")
+
+    walk.sign_in(given).close()
+    walk.use_address(used)
+    walk.reads(TOKEN_STEP, "not the answer to the request that was made last")
+    walk.reads(TOKEN_STEP, "Open the consent page again from here")
+    expect(walk.panel(TOKEN_STEP)).to_have_attribute("data-outcome", "not_run")
