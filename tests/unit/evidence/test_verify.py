@@ -496,6 +496,53 @@ def resign_everything(bundle: Path, key: SigningKey, statement: dict[str, Any]) 
     sign_again(bundle, key, {**statement, "subject": [each.descriptor() for each in every]})
 
 
+def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
+    """Sign a statement about the files as they lie there, whatever they say."""
+    statement = payload(bundle / STATEMENT)
+    names = [each["name"] for each in statement["subject"]]
+    subjects = [resource(bundle / name, name).descriptor() for name in names]
+    sign_again(bundle, key, {**statement, "subject": subjects})
+
+
+def test_a_list_that_says_something_else_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """An auditor who works with SHA256SUMS alone must see the same files."""
+
+    (bundle / "SHA256SUMS").write_text(f"{'0' * 64}  record.json\n")
+    sign_as_they_are(bundle, key)
+
+    assert refused(bundle, trust, ContentError).file == "SHA256SUMS"
+
+
+def test_a_provenance_of_other_files_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """How something was made is said of these files, not of some."""
+
+    made = payload(bundle / PROVENANCE_FILE)
+    names = [each["name"] for each in made["subject"]][1:]
+    subjects = [resource(bundle / name, name) for name in names]
+    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    every = [each["name"] for each in payload(bundle / STATEMENT)["subject"]]
+    listed = [resource(bundle / name, name) for name in every if name != "SHA256SUMS"]
+    (bundle / "SHA256SUMS").write_text(sums(listed))
+    sign_as_they_are(bundle, key)
+
+    assert refused(bundle, trust, ContentError).file == PROVENANCE_FILE
+
+
+def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """Which of two digests counts must never be a question."""
+
+    statement = payload(bundle / STATEMENT)
+    statement["subject"].append({**statement["subject"][0], "digest": {"sha256": "0" * 64}})
+    sign_again(bundle, key, statement)
+
+    assert "named once" in str(refused(bundle, trust, EnvelopeError))
+
+
 def test_signing_everything_again_is_what_only_the_key_can_do(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
