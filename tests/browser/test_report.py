@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from pypdf import PageObject, PdfReader
 
 from runbook_lib.evidence.reports.report import history_report, run_report
+from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
 from tests.practised import Practised, practised
 from tests.unit.evidence.reports.runs_told import EVERY_OUTCOME, attachment, record, step
@@ -141,6 +142,8 @@ def test_everybody_can_read_it(reader: Make, axe: str, name: str, scheme: str, w
     """No serious violation and nothing beyond the side, folded or not, whoever wrote into it."""
     size = {"width": width, "height": 900}
     page = reader(viewport=size, color_scheme=scheme).open(name)
+    if name == "review-pending":
+        keep_picture(page, f"report-{scheme}-{width}")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     unfold(page)
