@@ -1,0 +1,234 @@
+"""
+The archive: sealed bundles, and the public keys, copied to where nobody writes over them.
+
+Laid out as the evidence folder is, so `verify_tree` reads it the same way,
+but without the tenants' journals: those grow, and an archive only takes what
+never changes again. Of what a journal alone shows, that the last bundles of
+a chain were removed, an archive says nothing; retention is what prevents it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runbook_lib.errors import ContentError, SettingsError
+from runbook_lib.evidence.attestation import digest
+from runbook_lib.evidence.chain import STATEMENT_NAME
+from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
+from runbook_lib.evidence.refusals import archive_error
+from runbook_lib.evidence.stores import Folder, Store, open_store
+from runbook_lib.journal import utc_now
+from runbook_lib.workspace import KEYS_FOLDER
+
+__all__ = ["Archived", "archive_bundle", "bundles_below", "fetched", "retention_days"]
+
+_PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
+_COMPARE = (
+    "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "
+    "machine is as it was."
+)
+_LARGEST = 256 * 1024 * 1024
+_LONGEST_NAME = 255
+# NOTE: what is retained stays until its date, whoever regrets it; a slip of the hand costs ten
+# years at most.
+_LONGEST_RETENTION = 3653
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """
+    A bundle in an archive, whole and read back: its address there.
+
+    `copied` objects are new, keys included; `present` ones were there with
+    the same content. `retained_until` (RFC 3339) is empty where nothing was
+    asked for.
+    """
+
+    address: str
+    copied: int
+    present: int
+    retained_until: str
+
+
+def retention_days(text: str) -> int:
+    """Return a number of days; raises `ValueError` in the operator's words."""
+    typed = text.strip()
+    days = int(typed) if typed.isascii() and typed.isdigit() else -1
+    if not 0 <= days <= _LONGEST_RETENTION:
+        raise ValueError(f"retention is a number of days, at most {_LONGEST_RETENTION}")
+    return days
+
+
+def bundles_below(path: Path) -> list[Path]:
+    """
+    Return the sealed bundle at `path`, or those of the tenant or the evidence folder there.
+
+    Raises `SettingsError` where there is none.
+    """
+    patterns = (STATEMENT_NAME, f"*/{STATEMENT_NAME}", f"*/*/{STATEMENT_NAME}")
+    found = (statement.parent for pattern in patterns for statement in path.resolve().glob(pattern))
+    bundles = sorted(folder for folder in found if not folder.name.startswith("."))
+    if not bundles:
+        msg = f"There is no sealed bundle in {path}."
+        raise SettingsError(msg)
+    return bundles
+
+
+def archive_bundle(
+    bundle: Path,
+    url: str,
+    *,
+    retention_days: int = 0,
+    clock: Callable[[], datetime] = utc_now,
+) -> Archived:
+    """
+    Copy the sealed `bundle` to `url`/<tenant>/<name>/, and the public keys to `url`/keys/.
+
+    What is there with the same content is left, so an interrupted copy goes
+    on; nothing is written over. The statement comes last, so half a copy is
+    none. Everything is read back. With `retention_days` nobody can delete
+    it for so long from now. Raises `ArchiveError` where the store refuses or
+    holds something else, `SettingsError` where an argument is unusable.
+    """
+    store = open_store(url)
+    until = _until(store, retention_days, clock)
+    folder = bundle.resolve()
+    place = f"{folder.parent.name}/{folder.name}"
+    files = {**_keys(folder.parent.parent / KEYS_FOLDER), **_files(folder, place)}
+    present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
+    for name in present:
+        if name.startswith(f"{place}/") and name not in files:
+            raise archive_error("The archive has it, the bundle has not.", _COMPARE, file=name)
+    copied = sum(_copy(store, name, path, present, until) for name, path in files.items())
+    said = until.isoformat().replace("+00:00", "Z") if until else ""
+    return Archived(f"{store.address}/{place}", copied, len(files) - copied, said)
+
+
+@contextmanager
+def fetched(url: str) -> Iterator[Path]:
+    """
+    Give the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
+
+    An object store's is a temporary copy, with the keys that lie beside the
+    tenants; a folder is given as it is. Raises `ArchiveError` where the
+    store refuses or holds too much, `ContentError` where an object has no
+    business in evidence, `SettingsError` where there is nothing.
+    """
+    store = open_store(url)
+    if isinstance(store, Folder):
+        yield store.path
+        return
+    with tempfile.TemporaryDirectory(prefix="runbook-archive-") as temporary:
+        yield _fetch(store, Path(temporary).resolve())
+
+
+def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:
+    try:
+        retention_days(str(days))
+    except ValueError as error:
+        msg = f"This is no retention: {error}."
+        raise SettingsError(msg) from None
+    if not days:
+        return None
+    if not store.retains:
+        said = f"The archive {store.address} cannot retain objects: only S3 with Object Lock can."
+        advice = "Archive without retention, and protect the store by a policy of its own."
+        raise archive_error(said, advice)
+    return clock().replace(microsecond=0) + timedelta(days=days)
+
+
+def _keys(folder: Path) -> dict[str, Path]:
+    """Return what a verifier needs beside the bundles; never a file of another name."""
+    files = (path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}"))
+    return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(files)}
+
+
+def _files(folder: Path, place: str) -> dict[str, Path]:
+    """Return the files of a bundle by their names in the archive, its statement last."""
+    if not (folder / STATEMENT_NAME).is_file():
+        msg = f"{folder} is no sealed bundle."
+        raise SettingsError(msg)
+    paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    paths.sort(key=lambda path: path == folder / STATEMENT_NAME)
+    return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}
+
+
+def _copy(
+    store: Store, name: str, path: Path, present: Mapping[str, int], until: datetime | None
+) -> bool:
+    """Copy one file, read it back, and tell whether it is new in the archive."""
+    content = _content(name, path)
+    size = present.get(name, -1)
+    is_new = size < 0 and store.make(name, content, until=until)
+    is_same = size in (-1, len(content)) and digest(store.read(name)) == digest(content)
+    if not is_same and is_new:
+        said = "The archive gives back something else than it was given."
+        raise archive_error(said, _COMPARE, file=name)
+    if not is_same:
+        said = "The archive has it with another content; nothing was written over."
+        raise archive_error(said, _COMPARE, file=name)
+    if until is not None:
+        store.keep(name, until)
+    return is_new
+
+
+def _content(name: str, path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        raise ContentError("It is no plain file but a link or a device.", file=name)
+    if path.stat().st_size > _LARGEST:
+        raise ContentError(f"It is larger than an archive takes ({_LARGEST:,} bytes).", file=name)
+    return path.read_bytes()
+
+
+def _fetch(store: Store, folder: Path) -> Path:
+    """Copy all of `store` below `folder`, laid out as evidence is; return where it lies."""
+    parts = store.address.partition("://")[2].split("/")
+    sizes = store.sizes()
+    if not sizes:
+        msg = f"There is nothing at {store.address}."
+        raise SettingsError(msg)
+    place = folder.joinpath(*parts[-3:])
+    _fetch_files(store, sizes, place)
+    above = _folders_above(sizes)
+    if 0 < above < len(parts):
+        beside = open_store(store.address.rsplit("/", above)[0])
+        _fetch_files(beside, beside.sizes(KEYS_FOLDER), place.parents[above - 1])
+    return place
+
+
+def _folders_above(sizes: Mapping[str, int]) -> int:
+    """Return how many folders above its own the keys lie: 2 for a bundle, 1 for a tenant, or 0."""
+    if STATEMENT_NAME in sizes:
+        return 2
+    return int(any(name.split("/")[1:] == [STATEMENT_NAME] for name in sizes))
+
+
+def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
+    files = {name: folder / _checked(name, size) for name, size in sizes.items()}
+    for path in {path.parent for path in files.values()}:
+        path.mkdir(parents=True, exist_ok=True)
+    if sum(sizes.values()) > shutil.disk_usage(folder).free:
+        said = f"{store.address} holds {sum(sizes.values()):,} bytes, more than is free here."
+        raise archive_error(said, "Free space, or name a part of it: one tenant, one bundle.")
+    store.fetch(files)
+    for name, path in files.items():
+        if not path.is_file() or path.stat().st_size != sizes[name]:
+            said = f"It did not arrive as it was listed ({sizes[name]:,} bytes)."
+            raise archive_error(said, "Try again, when nobody writes there.", file=name)
+
+
+def _checked(name: str, size: int) -> str:
+    """Return an object's name, if it can be a file's below a folder, and is not too large."""
+    for part in name.split("/"):
+        is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
+        if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
+            raise ContentError("An object of this name is no file of evidence.", file=repr(name))
+    if size > _LARGEST:
+        raise ContentError(f"It has {size:,} bytes; evidence has {_LARGEST:,} at most.", file=name)
+    return name

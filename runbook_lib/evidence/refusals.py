@@ -1,0 +1,107 @@
+"""
+Refusals: what a store, or the driver before it, means when it fails, in the operator's words.
+
+Drivers are told apart by the names that they give to failures, so none of
+them is imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runbook_lib.errors import ArchiveError
+
+__all__ = ["archive_error", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What it means and what to do, where one of `names` tells the error's kind or its code."""
+
+    said: str
+    next_step: str
+    names: str
+
+
+# The first that fits counts: stores refuse with 403 for several reasons.
+_MEANINGS = (
+    _Meaning(
+        "no credentials were found, or they are not accepted",
+        "Give them in the store's own environment: {credentials}.",
+        "NoCredentialsError PartialCredentialsError CredentialRetrievalError ProfileNotFound "
+        "TokenRetrievalError SSOTokenLoadError DefaultCredentialsError RefreshError "
+        "ClientAuthenticationError AuthenticationFailed InvalidAccessKeyId SignatureDoesNotMatch "
+        "ExpiredToken InvalidToken 401",
+    ),
+    _Meaning(
+        "this machine's clock differs from the store's",
+        "Set the clock, then try again.",
+        "RequestTimeTooSkewed",
+    ),
+    _Meaning(
+        "the bucket lies in another region",
+        "Name its region (AWS_DEFAULT_REGION), then try again.",
+        "PermanentRedirect AuthorizationHeaderMalformed 301",
+    ),
+    _Meaning(
+        "there is no such bucket or container",
+        "Correct the address, or make what it names, then try again.",
+        "NoSuchBucket ContainerNotFound ResourceNotFoundError FileNotFoundError "
+        "ParamValidationError 404",
+    ),
+    _Meaning(
+        "it refuses access",
+        "Permit these credentials to list, read and create objects there (with retention: to set "
+        "and read that too), then try again.",
+        "AccessDenied AuthorizationFailure AuthorizationPermissionMismatch PermissionError 403",
+    ),
+    _Meaning(
+        "it cannot be reached",
+        "Check the network, a proxy and the store's address, then try again.",
+        "ConnectionError HTTPClientError ClientConnectionError ServiceRequestError TimeoutError",
+    ),
+)
+_NO_LOCK = re.compile(r"object ?lock", re.IGNORECASE)
+
+
+def archive_error(message: str, next_step: str, *, file: str = "") -> ArchiveError:
+    """Return the error, with what to do next in this case."""
+    error = ArchiveError(message, file=file)
+    error.next_step = next_step
+    return error
+
+
+def refusal(error: Exception, address: str, *, credentials: str, file: str) -> ArchiveError:
+    """
+    Return what `error`, raised by a driver, says of the archive at `address`.
+
+    `credentials` tells where they come from. An error's text may quote what
+    was sent and signed, so only the names of its kind are read and told.
+    """
+    names = _names(error)
+    for meaning in _MEANINGS:
+        if not names.isdisjoint(meaning.names.split()):
+            text = f"The archive {address}: {meaning.said}."
+            return archive_error(text, meaning.next_step.format(credentials=credentials))
+    if _NO_LOCK.search(str(error)):
+        text = f"The archive {address}: its bucket has no Object Lock, so it retains nothing."
+        advice = "Name a bucket that was made with Object Lock, or archive without retention."
+        return archive_error(text, advice)
+    text = f"The archive {address} failed ({type(error).__name__})."
+    return archive_error(text, ArchiveError.next_step, file=file)
+
+
+def _names(error: Exception) -> set[str]:
+    """Return every name that `error`, and the one it was made from, has for what happened."""
+    names: set[str] = set()
+    for each in (error, error.__cause__):
+        if each is None:
+            continue
+        names |= {kind.__name__ for kind in type(each).__mro__}
+        names |= {str(getattr(each, name, "")) for name in ("code", "status_code", "error_code")}
+        response = getattr(each, "response", None)
+        if isinstance(response, Mapping):
+            names.add(str(response.get("Error", {}).get("Code", "")))
+    return names
