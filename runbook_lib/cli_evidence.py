@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON
-from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.errors import EvidenceError, ExitCode, SettingsError
 
 __all__ = ["EVIDENCE_COMMANDS"]
 
@@ -35,7 +38,8 @@ def verify(
     tsa_certificate: str,
     as_json: bool,
 ) -> None:
-    """Verify evidence offline: a bundle, a tenant, or a whole tree of them."""
+    """Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address."""
+    from runbook_lib.evidence.archive import fetched  # noqa: PLC0415
     from runbook_lib.evidence.keys import read_public_keys  # noqa: PLC0415
     from runbook_lib.evidence.timestamps import read_certificates  # noqa: PLC0415
     from runbook_lib.evidence.verify import Trust  # noqa: PLC0415
@@ -50,13 +54,75 @@ def verify(
     trust = Trust(read_public_keys(named), authorities)
     is_refused = False
     for path in paths:
-        for verdict in verify_tree(Path(path), trust):
-            is_refused = is_refused or verdict.error is not None
-            if as_json:
-                click.echo(json.dumps(verdict.document(), ensure_ascii=False))
-            else:
-                show_verdict(verdict)
+        is_archive = "://" in path
+        with fetched(path) if is_archive else nullcontext(Path(path)) as folder:
+            for verdict in verify_tree(folder, trust):
+                is_refused = is_refused or verdict.error is not None
+                if not as_json:
+                    show_verdict(verdict)
+                    continue
+                document = verdict.document()
+                if is_archive:
+                    below = verdict.path.relative_to(folder.resolve())
+                    document["path"] = "/".join([path.rstrip("/"), *below.parts])
+                click.echo(json.dumps(document, ensure_ascii=False))
     sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--to",
+    "url",
+    envvar="RUNBOOK_ARCHIVE",
+    default="",
+    metavar="URL",
+    help="s3://…, gs://…, az://… or a folder; the setting if left out.",
+)
+@click.option(
+    "--retention-days",
+    "days",
+    envvar="RUNBOOK_ARCHIVE_RETENTION_DAYS",
+    type=int,
+    metavar="N",
+    help="Let nobody delete it for so long (S3 Object Lock). There is no way back.",
+)
+@ENV_FILE
+@JSON
+def archive(
+    *, paths: tuple[str, ...], url: str, days: int | None, env_file: str, as_json: bool
+) -> None:
+    """Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's."""
+    from runbook_lib.evidence.archive import archive_bundle, bundles_below  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.settings import load  # noqa: PLC0415
+
+    values = load(PROCEDURE.inputs, given={}, env_file=env_file).values
+    url = url or str(values.get("archive", ""))
+    days = int(str(values.get("archive_retention_days", 0))) if days is None else days
+    if not url:
+        msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
+        raise SettingsError(msg)
+    code, said_last, advice = ExitCode.COMPLETE, "", ""
+    for bundle in [bundle for path in paths for bundle in bundles_below(Path(path))]:
+        document: dict[str, Any] = {"path": str(bundle)}
+        try:
+            archived = archive_bundle(bundle, url, retention_days=days)
+        except EvidenceError as error:
+            document |= {"archived": False, "file": error.file, "reason": str(error)}
+            said = f"✘ {bundle.name}: {error}"
+            code, advice = max(code, error.exit_code), error.diagnostics()
+        else:
+            document |= {"archived": True, **asdict(archived)}
+            said = f"✔ {archived.address}: {archived.copied} new, {archived.present} were there"
+        click.echo(json.dumps(document, ensure_ascii=False) if as_json else said)
+        # What is refused twice in the same words is no matter of one bundle.
+        if not document["archived"] and document["reason"] == said_last:
+            break
+        said_last = document.get("reason", "")
+    if advice:
+        click.echo(f"Next: {advice}", err=True)
+    sys.exit(code)
 
 
 @click.command()
@@ -90,4 +156,4 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
         click.echo(f"Public half, for whoever verifies: {public}")
 
 
-EVIDENCE_COMMANDS = (verify, key)
+EVIDENCE_COMMANDS = (verify, archive, key)
