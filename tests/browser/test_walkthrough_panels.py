@@ -44,7 +44,11 @@ def test_a_field_tells_what_is_wrong_while_it_is_typed(lab: Lab, page: Page) -> 
 
 
 def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_path: Path) -> None:
-    """Ctrl+V in the form attaches the picture; the journal names it, and it lies beside it."""
+    """
+    Ctrl+V in the form attaches the picture; the journal names it, and it lies beside it.
+
+    Then the person is still in the panel, and a key there is no shortcut of JupyterLab's.
+    """
 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     walk = Walk(page, lab)
@@ -62,6 +66,10 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     expect(form.get_by_text("Attached: image.png")).to_be_visible()
     with walk.work("fb-01-log-in"):
         form.get_by_role("button", name="Confirm").click()
+    button = panel.locator('button[data-action="attest"]')
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(panel).to_be_focused()
+    page.keyboard.type("dd")  # deletes the cell where it is a shortcut
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"attested by {OPERATOR} [image.png]")
 

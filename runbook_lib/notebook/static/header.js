@@ -36,7 +36,7 @@ function render({ model, el }) {
           ? element("a", { href: `#runbook-${view.next.id}`, "data-next": view.next.id,
               onclick: (event) => { event.preventDefault(); jump(view.next.id); } }, view.next.title)
           : element("span", {}, `${view.next.title} (in another notebook: ${view.next.id})`),
-        ` ${view.next.advice}`)
+        `. ${view.next.advice}`)
       : element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
     root.replaceChildren(
       element("div", { class: "rb-row" },

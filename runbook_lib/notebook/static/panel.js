@@ -27,8 +27,9 @@ class Panel {
     this.key = `rb-${view.id}`; // each panel's script is loaded anew: a counter would start anew too
     this.files = [];
     this.fields = new Map();
+    // A key that is pressed in here is no shortcut of JupyterLab's: two d's would delete the cell.
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
-      "aria-label": view.title });
+      "aria-label": view.title, "data-lm-suppress-shortcuts": "true" });
     this.status = element("div", { class: "rb-reason" });
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.tables = element("div", {});
@@ -116,18 +117,13 @@ class Panel {
       onclick: () => this.send({ action: "check", inputs: this.take() }) },
     view.can_check ? "Check" : "Save");
     this.check.hidden = !view.can_check && view.inputs.length === 0;
-    const open = (form) => (event) => {
-      const isOpen = form.hidden;
-      this.attestForm.hidden = true;
-      this.skipForm.hidden = true;
-      form.hidden = !isOpen;
-      event.currentTarget.setAttribute("aria-expanded", String(isOpen));
-      if (isOpen) {
-        const name = form.querySelector('[data-name="by"]');
-        // Where another person must confirm, the name of the one before is not offered.
-        name.value = this.model.get("view").needs_another ? "" : name.value || remembered();
-        name.focus();
-      }
+    const open = (form) => () => {
+      this.showForm(form.hidden ? form : null);
+      if (form.hidden) return;
+      const name = form.querySelector('[data-name="by"]');
+      // Where another person must confirm, the name of the one before is not offered.
+      name.value = this.model.get("view").needs_another ? "" : name.value || remembered();
+      name.focus();
     };
     this.attestButton = element("button", { type: "button", "data-action": "attest",
       "aria-expanded": "false", onclick: open(this.attestForm) },
@@ -136,6 +132,19 @@ class Panel {
       "aria-expanded": "false", onclick: open(this.skipForm) }, "Skip");
     this.actions.append(this.check, this.attestButton, this.skipButton);
     if (view.needs_consent) this.buildConsent();
+  }
+
+  showForm(form) {
+    for (const [one, button] of [[this.attestForm, this.attestButton], [this.skipForm, this.skipButton]]) {
+      one.hidden = one !== form;
+      button.setAttribute("aria-expanded", String(one === form));
+    }
+  }
+
+  // Whoever works by keyboard or screen reader stays in this panel, where the answer is told.
+  closeForms() {
+    this.showForm(null);
+    this.root.focus({ preventScroll: true });
   }
 
   attestLabel(view) {
@@ -200,7 +209,7 @@ class Panel {
           onclick: () => {
             const by = this.nameOf(form);
             this.send({ action: "skip", by, reason: this.valueOf(form, "reason") });
-            if (by) form.hidden = true;
+            if (by) this.closeForms();
           } }, "Confirm")));
     return form;
   }
@@ -229,7 +238,7 @@ class Panel {
       files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers);
     if (by) {
       this.setFiles([]);
-      form.hidden = true;
+      this.closeForms();
     }
   }
 
