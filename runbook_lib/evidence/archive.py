@@ -26,7 +26,14 @@ from runbook_lib.evidence.stores import Folder, Store, open_store
 from runbook_lib.journal import utc_now
 from runbook_lib.workspace import KEYS_FOLDER
 
-__all__ = ["Archived", "archive_bundle", "bundles_below", "fetched", "retention_days"]
+__all__ = [
+    "Archived",
+    "archive_bundle",
+    "bundles_below",
+    "check_archive",
+    "fetched",
+    "retention_days",
+]
 
 _PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
 _COMPARE = (
@@ -78,6 +85,11 @@ def bundles_below(path: Path) -> list[Path]:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
     return bundles
+
+
+def check_archive(url: str, *, retention_days: int = 0) -> None:
+    """Raise what `archive_bundle` would, as far as it shows without asking the store."""
+    _until(open_store(url), retention_days, utc_now)
 
 
 def archive_bundle(

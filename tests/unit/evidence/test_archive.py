@@ -12,7 +12,13 @@ import pytest
 
 from runbook_lib.errors import ArchiveError, ContentError, ExitCode, SettingsError
 from runbook_lib.evidence import archive, stores
-from runbook_lib.evidence.archive import archive_bundle, bundles_below, fetched, retention_days
+from runbook_lib.evidence.archive import (
+    archive_bundle,
+    bundles_below,
+    check_archive,
+    fetched,
+    retention_days,
+)
 from runbook_lib.evidence.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.stores import Folder
 from runbook_lib.evidence.succession import hand_over
@@ -231,10 +237,24 @@ def test_what_the_store_gives_back_is_compared(
 def test_a_folder_retains_nothing_and_says_so(bundle: Path, target: Path) -> None:
     """What was asked for and cannot be had is refused before anything is copied."""
 
-    with pytest.raises(ArchiveError, match="cannot retain"):
-        archive_bundle(bundle, str(target), retention_days=1)
+    for attempt in (archive_bundle, lambda _bundle, *args, **days: check_archive(*args, **days)):
+        with pytest.raises(ArchiveError, match="cannot retain"):
+            attempt(bundle, str(target), retention_days=1)
 
     assert not target.exists()
+
+
+def test_an_archive_is_looked_at_before_a_run_without_being_asked(target: Path) -> None:
+    """What cannot serve costs no run; what can leaves no trace."""
+
+    check_archive(str(target))
+    check_archive("s3://nobody-asks-for-this-bucket/evidence", retention_days=30)
+    assert not target.exists()
+
+    with pytest.raises(SettingsError, match="This is no archive"):
+        check_archive("ftp://host")
+    with pytest.raises(SettingsError, match="at most 3653"):
+        check_archive("s3://bucket", retention_days=9999)
 
 
 @pytest.mark.parametrize("days", [-1, 3654, 10**9])
