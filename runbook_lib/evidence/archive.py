@@ -22,18 +22,11 @@ from runbook_lib.evidence.attestation import digest
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.refusals import archive_error
-from runbook_lib.evidence.stores import Folder, Store, open_store
+from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
 from runbook_lib.journal import utc_now
 from runbook_lib.workspace import KEYS_FOLDER
 
-__all__ = [
-    "Archived",
-    "archive_bundle",
-    "bundles_below",
-    "check_archive",
-    "fetched",
-    "retention_days",
-]
+__all__ = ["Archived", "archive_bundle", "bundles_below", "check_archive", "fetched"]
 
 _PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
 _COMPARE = (
@@ -42,9 +35,6 @@ _COMPARE = (
 )
 _LARGEST = 256 * 1024 * 1024
 _LONGEST_NAME = 255
-# NOTE: what is retained stays until its date, whoever regrets it; a slip of the hand costs ten
-# years at most.
-_LONGEST_RETENTION = 3653
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +51,6 @@ class Archived:
     copied: int
     present: int
     retained_until: str
-
-
-def retention_days(text: str) -> int:
-    """Return a number of days; raises `ValueError` in the operator's words."""
-    typed = text.strip()
-    days = int(typed) if typed.isascii() and typed.isdigit() else -1
-    if not 0 <= days <= _LONGEST_RETENTION:
-        raise ValueError(f"retention is a number of days, at most {_LONGEST_RETENTION}")
-    return days
 
 
 def bundles_below(path: Path) -> list[Path]:

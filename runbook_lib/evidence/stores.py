@@ -20,13 +20,15 @@ from runbook_lib.errors import ArchiveError, SettingsError
 from runbook_lib.evidence.refusals import archive_error, refusal
 from runbook_lib.journal import sync_folder
 
-__all__ = ["Folder", "Store", "archive_address", "open_store"]
+__all__ = ["Folder", "Store", "archive_address", "open_store", "retention_days"]
 
 _MOST_OBJECTS = 100_000
 # NOTE: under GOVERNANCE whoever runs the account may permit himself to delete, and he is the one
 # from whom evidence is to be kept; under COMPLIANCE nobody deletes before the date
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html).
 _LOCK_MODE = "COMPLIANCE"
+# NOTE: nobody takes a retention back; a slip of the hand costs ten years at most.
+_LONGEST_RETENTION = 3653
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,6 +67,15 @@ def archive_address(text: str) -> str:
     if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
         raise ValueError(f"an archive's address looks like {scheme}://bucket/evidence")
     return typed.rstrip("/")
+
+
+def retention_days(text: str) -> int:
+    """Return a number of days; raises `ValueError` in the operator's words."""
+    typed = text.strip()
+    days = int(typed) if typed.isascii() and typed.isdigit() else -1
+    if not 0 <= days <= _LONGEST_RETENTION:
+        raise ValueError(f"retention is a number of days, at most {_LONGEST_RETENTION}")
+    return days
 
 
 def open_store(url: str) -> Store:

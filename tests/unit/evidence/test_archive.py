@@ -17,7 +17,6 @@ from runbook_lib.evidence.archive import (
     bundles_below,
     check_archive,
     fetched,
-    retention_days,
 )
 from runbook_lib.evidence.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.stores import Folder
@@ -263,20 +262,6 @@ def test_a_retention_that_must_be_a_slip_is_refused(days: int, bundle: Path, tar
 
     with pytest.raises(SettingsError, match="at most 3653"):
         archive_bundle(bundle, str(target), retention_days=days)
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "3654", "³"])
-def test_what_is_no_number_of_days_is_refused(text: str) -> None:
-    """In the operator's words, which settings quote."""
-
-    with pytest.raises(ValueError, match="a number of days, at most 3653"):
-        retention_days(text)
-
-
-def test_a_number_of_days_is_read() -> None:
-    """With blanks around it, and up to ten years."""
-
-    assert (retention_days(" 365 "), retention_days("0"), retention_days("3653")) == (365, 0, 3653)
 
 
 def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from runbook_lib.errors import ArchiveError, SettingsError
 from runbook_lib.evidence import stores
-from runbook_lib.evidence.stores import Folder, Store, archive_address, open_store
+from runbook_lib.evidence.stores import Folder, Store, archive_address, open_store, retention_days
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,6 +71,20 @@ def test_what_is_no_address_is_refused_without_being_quoted(text: str) -> None:
 
     assert "secret" not in str(caught.value)
     assert "AKIA" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "3654", "³"])
+def test_what_is_no_number_of_days_is_refused(text: str) -> None:
+    """In the operator's words, which settings quote."""
+
+    with pytest.raises(ValueError, match="a number of days, at most 3653"):
+        retention_days(text)
+
+
+def test_a_number_of_days_is_read() -> None:
+    """With blanks around it, and up to ten years."""
+
+    assert (retention_days(" 365 "), retention_days("0"), retention_days("3653")) == (365, 0, 3653)
 
 
 def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
