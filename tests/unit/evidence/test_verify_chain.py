@@ -16,6 +16,7 @@ from runbook_lib.evidence.succession import hand_over
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import Verdict, verify_tree
 from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.test_verify import STATEMENT, payload, sign_again
 
 IDS = ("00000001", "00000002", "00000003")
 
@@ -101,6 +102,23 @@ def test_a_run_that_was_replaced_by_another_of_the_same_key_shows(
     shutil.copytree(other, tenant / other.name)
 
     assert "does not follow the statement before it" in reason(tenant, trust)
+
+
+def test_a_first_run_that_names_one_before_it_shows(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A chain does not begin in the middle under the number one."""
+
+    first = seal_run(ended_run(tmp_path, IDS[0]), key).folder
+    (tmp_path / "acme" / "journal.jsonl").unlink()
+    statement = payload(first / STATEMENT)
+    statement["predicate"]["runbook_chain"]["previous"] = {
+        "name": "20261101T000000Z-ffffffff",
+        "digest": {"sha256": "0" * 64},
+    }
+    sign_again(first, key, statement)
+
+    assert "does not follow the statement before it" in reason(tmp_path, trust)
 
 
 def test_another_run_under_the_same_number_shows(
