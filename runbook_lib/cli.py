@@ -20,7 +20,7 @@ import click
 
 from runbook_lib.cli_evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON, TENANT
-from runbook_lib.errors import ExitCode, RunbookError, SettingsError
+from runbook_lib.errors import EvidenceError, ExitCode, RunbookError, SettingsError
 
 if TYPE_CHECKING:
     from runbook_lib.evidence.keys import SigningKey
@@ -92,6 +92,7 @@ for each in EVIDENCE_COMMANDS:
 @_SANDBOX
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
 @click.option("--tsa", default="", metavar="URL", help="Have the evidence time-stamped (RFC 3161).")
+@click.option("--archive", default="", metavar="URL", help="Copy the sealed evidence there.")
 @TENANT
 @ENV_FILE
 @_SET
@@ -102,6 +103,7 @@ def run(
     scenario: str,
     attestations: str,
     tsa: str,
+    archive: str,
     tenant: str,
     env_file: str,
     given: tuple[str, ...],
@@ -109,7 +111,8 @@ def run(
     as_json: bool,
 ) -> None:
     """Run the procedure headless and seal the evidence."""
-    assigned = {**_assignments(given), **({"tsa": tsa} if tsa else {})}
+    named = {"tsa": tsa, "archive": archive}
+    assigned = {**_assignments(given), **{name: url for name, url in named.items() if url}}
     options = _RunOptions(assigned, tenant, env_file, evidence, attestations, as_json)
     if not scenario:
         sys.exit(_run(options))
@@ -287,12 +290,43 @@ def _run(options: _RunOptions) -> int:
         click.echo(f"Read {sealed.folder / 'report.html'}; signed by the key {key.key_id[:16]}.")
     if sealed.unstamped:
         click.echo(f"No time-stamp: {sealed.unstamped}", err=True)
-    return _EXIT_CODES[result.state.outcome]
+    is_archived = _archive(options, opened, sealed.folder)
+    code = _EXIT_CODES[result.state.outcome]
+    return code if is_archived or code != ExitCode.COMPLETE else ExitCode.INCOMPLETE
+
+
+def _archive(options: _RunOptions, opened: Run, bundle: Path) -> bool:
+    """Copy the bundle to the archive, if one is named; tell whether nothing is left to be done."""
+    from runbook_lib.evidence.archive import archive_bundle  # noqa: PLC0415
+
+    url, days = _archive_settings(options, opened)
+    if not url:
+        return True
+    try:
+        archived = archive_bundle(bundle, url, retention_days=days)
+    except EvidenceError as error:
+        click.echo(f"Not archived: {error}", err=True)
+        click.echo(f"Next: {error.diagnostics()}", err=True)
+        click.echo(f"      runbook archive {bundle} --to {url}", err=True)
+        return False
+    if not options.as_json:
+        click.echo(f"Archived: {archived.address}")
+    return True
+
+
+def _archive_settings(options: _RunOptions, opened: Run) -> tuple[str, int]:
+    """Return address and days of retention; practice is archived only where this run says so."""
+    # NOTE: not `opened.values`: what an earlier run was given must not lock this one's evidence.
+    values = opened.settings.values
+    if opened.is_sandbox and "archive" not in options.given:
+        return "", 0
+    return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))
 
 
 def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     """Return the run, and the key, once everything that was given is known to be usable."""
     from runbook_lib.attestations import read_attestations  # noqa: PLC0415
+    from runbook_lib.evidence.archive import check_archive  # noqa: PLC0415
     from runbook_lib.evidence.keys import key_from_settings  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
@@ -307,6 +341,9 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     )
     opened.require_inputs()
     key = key_from_settings(opened.settings, is_sandbox=opened.is_sandbox)
+    url, days = _archive_settings(options, opened)
+    if url:
+        check_archive(url, retention_days=days)
     said = Path(options.attestations) if options.attestations else None
     words, skips = read_attestations(said, PROCEDURE, now=opened.clock()) if said else ([], [])
     opened.start()

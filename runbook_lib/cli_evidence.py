@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON
+from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON, TENANT
 from runbook_lib.errors import EvidenceError, ExitCode, SettingsError
 
 __all__ = ["EVIDENCE_COMMANDS"]
@@ -156,4 +156,38 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
         click.echo(f"Public half, for whoever verifies: {public}")
 
 
-EVIDENCE_COMMANDS = (verify, archive, key)
+@click.command()
+@click.argument("bundle", default="", metavar="[BUNDLE]")
+@click.option("--output", default="", metavar="FILE", help="Where to write it.")
+@TENANT
+@ENV_FILE
+@EVIDENCE
+def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: str) -> None:
+    """Build the history of a tenant as HTML; of BUNDLE, the report of that run anew."""
+    from runbook_lib.evidence.record import read_record  # noqa: PLC0415
+    from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
+    from runbook_lib.journal import Journal  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.run import Mode, open_run  # noqa: PLC0415
+
+    if bundle:
+        folder = Path(bundle)
+        entries = Journal(folder / "journal.jsonl").entries()
+        page = run_report(read_record(folder), entries, attachments=folder / "attachments")
+        path = Path(output or f"{folder.resolve().name}.html")
+    else:
+        opened = open_run(
+            PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
+        )
+        folder = opened.journal.path.parent
+        records = [read_record(path.parent) for path in sorted(folder.glob("2*/record.json"))]
+        if not records:
+            msg = f"There is no sealed run of {opened.tenant} in {folder}."
+            raise SettingsError(msg)
+        page = history_report(opened.tenant, records)
+        path = Path(output) if output else folder / "history.html"
+    path.write_text(page, encoding="utf-8")
+    click.echo(f"Read {path}")
+
+
+EVIDENCE_COMMANDS = (verify, report, archive, key)

@@ -8,6 +8,7 @@ case is the environment variable.
 from __future__ import annotations
 
 from runbook_lib.checks import formats
+from runbook_lib.evidence.stores import archive_address, retention_days
 from runbook_lib.procedure import Input
 from runbook_lib.remote.graph import DEFAULT_VERSION
 
@@ -185,9 +186,30 @@ TSA = Input(
     parse=formats.timestamp_authority,
     example="http://timestamp.digicert.com",
 )
+ARCHIVE = Input(
+    name="archive",
+    label="Archive",
+    help="Where sealed evidence is copied to: s3://…, gs://…, az://… or a folder.",
+    parse=archive_address,
+    example="s3://bucket/evidence",
+)
+ARCHIVE_RETENTION_DAYS = Input(
+    name="archive_retention_days",
+    label="Retention in the archive",
+    help="For so many days nobody can delete it there (S3 Object Lock). There is no way back.",
+    parse=retention_days,
+    default=0,
+)
 
-# What evidence is signed with: no step asks for it.
-EVIDENCE = (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE, TSA)
+# What evidence is signed with and where it is kept: no step asks for it.
+EVIDENCE = (
+    SIGNING_KEY,
+    SIGNING_PUBLIC_KEY,
+    SIGNING_PASSPHRASE,
+    TSA,
+    ARCHIVE,
+    ARCHIVE_RETENTION_DAYS,
+)
 
 ALL = (
     SERVICE_DOMAIN,

@@ -264,6 +264,64 @@ def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Pa
     assert run.journal.entries()[-1].type == EventType.RUN_FINISHED
 
 
+def test_a_run_is_archived_and_verified_from_there(start: Start, tmp_path: Path) -> None:
+    """With --archive the bundle is copied once it is sealed, with the key to verify it."""
+
+    archive = tmp_path / "archive"
+    code, output, errors = start("--archive", str(archive)).finish()
+
+    assert code == 0, errors
+    assert "Archived: " in output
+    result = runbook("verify", "--trusted-keys", str(archive / "keys"), str(archive))
+    assert result.returncode == 0, result.stdout
+    assert bundles(archive)[0].name in result.stdout
+
+
+def test_an_archive_that_refuses_costs_no_evidence(start: Start, tmp_path: Path) -> None:
+    """Exit 3 with the command that goes on; the sealed bundle stays where it is."""
+
+    (tmp_path / "taken").write_text("a file, not a folder")
+    code, _, errors = start("--archive", str(tmp_path / "taken")).finish()
+
+    assert code == 3
+    assert "Not archived: " in errors
+    assert "runbook archive " in errors
+    assert verified(tmp_path / "evidence").returncode == 0
+
+
+def test_a_report_can_be_built_anew(evidence: Path, tmp_path: Path) -> None:
+    """Of a run it is the same to the byte; of a tenant it tells of every run."""
+
+    bundle = bundles(evidence)[1]
+    result = runbook("report", str(bundle), "--output", str(tmp_path / "again.html"))
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "again.html").read_bytes() == (bundle / "report.html").read_bytes()
+
+    result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
+    assert result.returncode == 0, result.stderr
+    history = (evidence / "acme" / "history.html").read_text(encoding="utf-8")
+    assert all(each.name.rpartition("-")[2] in history for each in bundles(evidence))
+    assert verified(evidence).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--tenant", "nobody"), 2, "There is no sealed run of nobody"),
+        (("nowhere",), 4, "record.json"),
+    ],
+)
+def test_a_report_of_nothing_is_a_mistake(
+    arguments: tuple[str, ...], code: int, said: str, evidence: Path
+) -> None:
+    """A message, not an empty page."""
+
+    result = runbook("report", *arguments, "--evidence", str(evidence))
+
+    assert (result.returncode, result.stdout) == (code, "")
+    assert said in result.stderr
+
+
 def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
     start: Start, tmp_path: Path
 ) -> None:
