@@ -224,8 +224,8 @@ class ChainError(EvidenceError):
     """The journal's hash chain is broken: a line was altered, removed or moved."""
 
     next_step = (
-        "Keep the file as it is for whoever investigates. Restore the journal from a sealed "
-        "bundle, or move it away to begin a new one."
+        "Keep the file as it is for whoever investigates. Restore the journal from the newest "
+        "sealed bundle, or move the tenant's folder away to begin anew."
     )
 
 

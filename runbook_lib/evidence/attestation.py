@@ -33,6 +33,7 @@ __all__ = [
     "digest",
     "open_envelope",
     "provenance_predicate",
+    "read_link",
     "result_predicate",
     "sign_statement",
     "sigstore_bundle",
@@ -205,6 +206,16 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
         raise SignatureError(msg) from None
     statement = _statement(envelope.payload, predicate_type)
     return Signed(key_id, statement["predicate"], _subjects(statement))
+
+
+def read_link(signed: Signed) -> Link:
+    """Return the place in the chain that is claimed; raises `EnvelopeError` where there is none."""
+    try:
+        chain = signed.predicate["runbook_chain"]
+        before = chain["previous"] or {"name": "", "digest": {"sha256": ""}}
+        return Link(int(chain["sequence"]), str(before["name"]), str(before["digest"]["sha256"]))
+    except (KeyError, TypeError, ValueError):
+        raise EnvelopeError("It claims no place in a chain.") from None
 
 
 def sigstore_bundle(envelope: bytes) -> bytes:

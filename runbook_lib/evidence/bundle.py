@@ -148,7 +148,7 @@ def seal(
     content = _files(folder)
     refuse_leaks(content, redactor)
     export_public_key(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
-    with chain_end(journal) as link:
+    with chain_end(journal, seal_with.key) as link:
         _write_statement(folder, record, seal_with, link)
         unstamped = _stamp(folder, seal_with)
         refuse_leaks(set(_files(folder)) - set(content), redactor)

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.errors import JournalError
-from runbook_lib.evidence.attestation import Link, digest
+from runbook_lib.errors import EvidenceError, JournalError
+from runbook_lib.evidence.attestation import TEST_RESULT, Link, digest, open_envelope, read_link
+from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.journal import EventType, Journal, sync_folder
 
 __all__ = ["STATEMENT_NAME", "SealedBundle", "announce", "chain_end", "sealed_bundles"]
@@ -39,6 +41,10 @@ class SealedBundle:
     sequence: int
     statement: str
 
+    def data(self) -> dict[str, Any]:
+        """Return what the journal's line holds of it."""
+        return {"bundle": self.bundle, "sequence": self.sequence, "statement": self.statement}
+
 
 def draft_folder(tenant_folder: Path, run_id: str) -> Path:
     """Return where the files of a run are gathered before they are sealed."""
@@ -46,12 +52,13 @@ def draft_folder(tenant_folder: Path, run_id: str) -> Path:
 
 
 @contextmanager
-def chain_end(journal: Journal) -> Iterator[Link]:
+def chain_end(journal: Journal, key: SigningKey) -> Iterator[Link]:
     """
     Give the link of the next bundle; nobody else seals for this tenant meanwhile.
 
-    What an interrupted sealing left is first brought to its end. Raises
-    `JournalError` where another process holds on for two minutes.
+    What an interrupted sealing left is first brought to its end, and what a
+    restored journal has forgotten is announced again, if `key` signed it.
+    Raises `JournalError` where another process holds on for two minutes.
     """
     folder = journal.path.parent
     lock = FileLock(folder / "sealing.lock", timeout=_LOCK_SECONDS)
@@ -61,9 +68,11 @@ def chain_end(journal: Journal) -> Iterator[Link]:
         msg = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
         raise JournalError(msg) from error
     try:
-        sealed = sealed_bundles(journal)
-        _finish_interrupted(folder, sealed)
-        last = sealed[-1] if sealed else SealedBundle("", "", 0, "")
+        _finish_interrupted(folder, sealed_bundles(journal))
+        last = _last(journal)
+        while forgotten := _follower(folder, last, key):
+            journal.append(EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id)
+            last = _last(journal)
         yield Link(last.sequence + 1, last.bundle, last.statement)
     finally:
         lock.release()
@@ -82,9 +91,9 @@ def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link:
     drafted.rename(complete)
     sync_folder(folder)
     statement = digest((complete / STATEMENT_NAME).read_bytes())
-    data = {"bundle": bundle, "sequence": link.sequence, "statement": statement}
+    sealed = SealedBundle(run_id, bundle, link.sequence, statement)
     try:
-        journal.append(EventType.BUNDLE_SEALED, data, run_id=run_id)
+        journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=run_id)
     except BaseException:
         if not any(each.run_id == run_id for each in sealed_bundles(journal)):
             shutil.rmtree(complete, ignore_errors=True)
@@ -101,6 +110,25 @@ def sealed_bundles(journal: Journal) -> list[SealedBundle]:
         for entry in journal.entries()
         if entry.type == EventType.BUNDLE_SEALED
     ]
+
+
+def _last(journal: Journal) -> SealedBundle:
+    return next(reversed(sealed_bundles(journal)), SealedBundle("", "", 0, ""))
+
+
+def _follower(folder: Path, last: SealedBundle, key: SigningKey) -> SealedBundle | None:
+    """Return the bundle in `folder` that says it comes after `last`, and that `key` signed."""
+    for path in sorted(folder.glob(f"[0-9]*/{STATEMENT_NAME}")):
+        content = path.read_bytes()
+        try:
+            signed = open_envelope(content, {key.key_id: key.public}, TEST_RESULT)
+        except EvidenceError:
+            continue
+        link = read_link(signed)
+        if (link.sequence, link.sha256) == (last.sequence + 1, last.statement):
+            run_id = str(signed.predicate["runbook_run"]["run_id"])
+            return SealedBundle(run_id, path.parent.name, link.sequence, digest(content))
+    return None
 
 
 def _finish_interrupted(folder: Path, sealed: list[SealedBundle]) -> None:

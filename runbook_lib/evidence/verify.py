@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from runbook_lib.errors import ChainError, ContentError, EnvelopeError, EvidenceError
+from runbook_lib.errors import ContentError, EvidenceError
 from runbook_lib.evidence.attestation import (
     LARGEST_ENVELOPE,
     PROVENANCE,
@@ -29,6 +29,7 @@ from runbook_lib.evidence.attestation import (
     digest,
     open_envelope,
     provenance_predicate,
+    read_link,
     result_predicate,
     sigstore_bundle,
 )
@@ -59,6 +60,8 @@ _MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
 _AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
 # Claims of which the record says nothing.
 _BESIDE_RECORD = ("configuration", "runbook_chain")
+
+_Seen = TypeVar("_Seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     record = _document(RECORD_NAME, contents[RECORD_NAME])
     _check_claims(record, signed, made)
     _check_journal(present[JOURNAL_NAME], record["journal"])
-    link, authority = _link(signed)
+    link = _named(STATEMENT_NAME, lambda: read_link(signed))
+    authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
     return Verified(
         run=signed.predicate["runbook_run"],
@@ -169,11 +173,16 @@ def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
     return _read(present[name], LARGEST_ENVELOPE)
 
 
-def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) -> Signed:
+def _named(file: str, look: Callable[[], _Seen]) -> _Seen:
+    """Return what `look` does; what it raises is said of `file`."""
     try:
-        return open_envelope(content, keys, kind)
+        return look()
     except EvidenceError as error:
-        raise type(error)(str(error), file=name) from None
+        raise type(error)(str(error), file=file) from None
+
+
+def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) -> Signed:
+    return _named(name, lambda: open_envelope(content, keys, kind))
 
 
 def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict[str, bytes]:
@@ -233,17 +242,6 @@ def _document(name: str, content: bytes) -> dict[str, Any]:
     return document
 
 
-def _link(signed: Signed) -> tuple[Link, str]:
-    """Return the place in the chain that is claimed, and the time-stamp authority asked."""
-    try:
-        chain = signed.predicate["runbook_chain"]
-        before = chain["previous"] or {"name": "", "digest": {"sha256": ""}}
-        link = Link(int(chain["sequence"]), str(before["name"]), str(before["digest"]["sha256"]))
-        return link, str(chain["timestamp_authority"])
-    except (KeyError, TypeError, ValueError):
-        raise EnvelopeError("It claims no place in a chain.", file=STATEMENT_NAME) from None
-
-
 def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> None:
     """Raise where the statements claim something else than the record."""
     try:
@@ -264,10 +262,7 @@ def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> No
 
 def _check_journal(path: Path, claimed: Mapping[str, Any]) -> None:
     journal = Journal(path)
-    try:
-        lines = len(journal.entries())
-    except ChainError as error:
-        raise ChainError(str(error), file=JOURNAL_NAME) from None
+    lines = len(_named(JOURNAL_NAME, journal.entries))
     if (lines, journal.head) != (claimed["lines"], claimed["head"]):
         raise ContentError("It does not end where the record says.", file=JOURNAL_NAME)
 
@@ -282,12 +277,10 @@ def _timestamp(
     if not authority:
         raise ContentError("It was added: no time-stamp was asked for.", file=TIMESTAMP_NAME)
     token = _unsigned(present, TIMESTAMP_NAME)
-    try:
-        if trust.authorities:
-            return timestamp(stamped_at(token, envelope, trust.authorities)), ""
-        check_imprint(token, envelope)
-    except EvidenceError as error:
-        raise type(error)(str(error), file=TIMESTAMP_NAME) from None
+    if trust.authorities:
+        stamped = _named(TIMESTAMP_NAME, lambda: stamped_at(token, envelope, trust.authorities))
+        return timestamp(stamped), ""
+    _named(TIMESTAMP_NAME, lambda: check_imprint(token, envelope))
     return "", f"The time-stamp of {authority} was not checked: no authority is named."
 
 

@@ -145,6 +145,50 @@ def test_old_drafts_are_cleared_away_and_new_ones_are_not(tmp_path: Path, key: S
     assert new.is_dir()
 
 
+def test_a_journal_that_was_restored_from_the_newest_bundle_goes_on(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """What it has forgotten is announced again; the chain has no fork and no hole."""
+
+    sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
+    journal = tmp_path / "acme" / "journal.jsonl"
+    journal.write_bytes((sealed[2].folder / "journal.jsonl").read_bytes())
+    assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2]
+
+    assert seal_run(ended_run(tmp_path, "00000004"), key).sequence == 4
+    assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2, 3, 4]
+    assert is_in_order(tmp_path, trust)
+
+
+def test_a_journal_that_was_restored_from_an_older_bundle_makes_no_fork(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """The chain goes on after the last bundle; that lines are lost is told by verifying."""
+
+    sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
+    journal = tmp_path / "acme" / "journal.jsonl"
+    journal.write_bytes((sealed[0].folder / "journal.jsonl").read_bytes())
+
+    assert seal_run(ended_run(tmp_path, "00000004"), key).sequence == 4
+    assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2, 3, 4]
+    verdict = list(verify_tree(tmp_path, trust))[-1]
+    assert "is not the one that Number 2" in str(verdict.error)
+
+
+def test_a_bundle_that_another_key_signed_is_not_taken_up(
+    tmp_path: Path, key: SigningKey, other_key: SigningKey
+) -> None:
+    """Nobody lengthens the chain by putting a folder there."""
+
+    planted = seal_run(ended_run(tmp_path / "elsewhere", "00000001"), other_key).folder
+    run = ended_run(tmp_path, "00000002")
+    planted.rename(tmp_path / "acme" / planted.name)
+    (tmp_path / "acme" / "20261101T000000Z-ffffffff").mkdir()
+    (tmp_path / "acme" / "20261101T000000Z-ffffffff" / "statement.dsse.json").write_text("{}")
+
+    assert seal_run(run, key).sequence == 1
+
+
 def test_two_sealings_at_once_follow_each_other(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
@@ -162,7 +206,7 @@ def test_two_sealings_at_once_follow_each_other(
 
 
 def test_a_sealing_that_hangs_is_not_waited_for_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waits is told for what."""
 
@@ -170,9 +214,9 @@ def test_a_sealing_that_hangs_is_not_waited_for_without_end(
     monkeypatch.setattr(chain, "_LOCK_SECONDS", 0)
 
     with (
-        chain_end(journal),
+        chain_end(journal, key),
         pytest.raises(JournalError, match="Another process has been sealing"),
-        chain_end(Journal(journal.path)),
+        chain_end(Journal(journal.path), key),
     ):
         pass
 
