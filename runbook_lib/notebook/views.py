@@ -8,11 +8,13 @@ notebook, so a credential's value never is: only that it is known.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runbook_lib.evidence.reports.wording import when
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.outcomes import ICONS
@@ -27,6 +29,7 @@ _SAID = {
     EventType.CHANGE_INTENDED: "about to change",
 }
 _LONGEST_DETAIL = 4_000
+_TIME = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
 
 # Whose turn it is, in the order in which a person looks for something to do.
 _ADVICE = {
@@ -76,7 +79,7 @@ def step_view(
         "title": step.title,
         "outcome": state.conclusion.outcome,
         "icon": ICONS[state.conclusion.outcome],
-        "reason": state.conclusion.reason,
+        "reason": _TIME.sub(lambda found: when(found.group()), state.conclusion.reason),
         "checked_on": state.checked_on,
         "warnings": _gathered(state, "warnings"),
         "limits": _gathered(state, "limits"),
@@ -235,7 +238,8 @@ def _exchange_view(exchange: Exchange) -> dict[str, Any]:
 def _step_history(step: Step, entries: Sequence[Entry]) -> list[dict[str, str]]:
     mine = [entry for entry in entries if entry.step == step.id and entry.type in _SAID]
     return [
-        {"at": entry.at, "what": f"{_SAID[entry.type]}{_what(entry)}"} for entry in reversed(mine)
+        {"at": when(entry.at), "what": f"{_SAID[entry.type]}{_what(entry)}"}
+        for entry in reversed(mine)
     ]
 
 

@@ -275,8 +275,9 @@ class Walkthrough:
     def _check(self, step: Step, given: dict[str, Any]) -> str:
         self._take(step, given)
         state = self.run.perform(step.id)
-        outcome = state.conclusion.outcome.replace("_", " ")
-        return f"Checked: {outcome}. {what_to_do(state.conclusion)}".strip()
+        conclusion = state.conclusion
+        advice = "" if conclusion.outcome is Outcome.WAITING else what_to_do(conclusion)
+        return f"Checked: {conclusion.outcome.replace('_', ' ')}. {advice}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
         """Take over what was typed; a secret stays in memory, anything else is remembered."""

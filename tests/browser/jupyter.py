@@ -192,6 +192,12 @@ class Walk:
         found.scroll_into_view_if_needed()
         return found
 
+    def look_at(self, step: str) -> None:
+        """Scroll to a step as the header's link does, its prose first."""
+        self.panel(step).evaluate(
+            "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
+        )
+
     def fill(self, step: str, **values: str) -> None:
         """Type into a step's inputs."""
         for name, value in values.items():

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox.server import Sandbox
-from tests.browser.jupyter import TENANT, Lab, Walk
+from tests.browser.jupyter import TENANT, Lab, Walk, keep_picture
 from tests.browser.test_practice import NAME, Person, png
 from tests.runs.conftest import outcomes, records, runbook, settings_of
 
@@ -120,6 +120,8 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         walk.reads("fb-13-app-id-and-secret", "App Secret is remembered in the .env.")
         assert walk.check("fb-12-submit-review") == "waiting"
         walk.reads("fb-12-submit-review", "Watched")
+        walk.look_at("fb-12-submit-review")
+        keep_picture(walk.page, "walkthrough-waiting")
 
         # Days pass: JupyterLab is closed, the review ends, the person comes back.
         lab.stop()
@@ -176,3 +178,11 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         assert set(outcomes(record).values()) == {"verified", "attested"}
         attachments = [each for step in record["steps"] for each in step["attachments"]]
         assert [attachment["name"] for attachment in attachments] == ["screen.png"]
+
+        said, link = walk.seal()
+        assert "The run is complete." in said
+        sealed = records(lab.evidence)[-1]
+        assert link.endswith(sealed["run_id"])
+        assert outcomes(sealed) == outcomes(record)
+        walk.look_at("cy-03-client-secret")
+        keep_picture(walk.page, "walkthrough-sealed")

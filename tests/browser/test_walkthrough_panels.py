@@ -13,7 +13,15 @@ from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.journal import EventType, Journal
 from runbook_lib.sandbox.facebook_world import AppMode
-from tests.browser.jupyter import OPERATOR, TENANT, TOKEN_STEP, Lab, Walk, serious_violations
+from tests.browser.jupyter import (
+    OPERATOR,
+    TENANT,
+    TOKEN_STEP,
+    Lab,
+    Walk,
+    keep_picture,
+    serious_violations,
+)
 from tests.browser.test_practice import png
 from tests.runs.conftest import settings_of
 
@@ -140,6 +148,11 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
     walk.open("03_connection_test")
     step = walk.panel(TOKEN_STEP)
 
+    with walk.work(TOKEN_STEP):
+        step.get_by_role("button", name="Sign in with Facebook").click()
+    step.evaluate("panel => panel.scrollIntoView()")
+    keep_picture(page, "walkthrough-consent")
+
     dialog = walk.sign_in(sandbox.description)
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Cancel").click()
@@ -161,6 +174,8 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
     expect(step).to_have_attribute("data-outcome", "verified")
     read = walk.panel("test-05-marketing-data")
     expect(read).to_have_attribute("data-outcome", "verified")
+    walk.look_at("test-05-marketing-data")
+    keep_picture(page, "walkthrough-marketing-data")
     for name, headings, key in (
         ("Ad accounts", ["ID", "Name", "Status", "Currency", "Time zone"], "ad_account_id"),
         ("Pages", ["ID", "Name", "Category", "Tasks"], "page_id"),

@@ -15,6 +15,9 @@ from runbook_lib.sandbox.server import Sandbox
 from tests.browser.jupyter import TENANT, Lab, Walk, free_port, keep_picture, serious_violations
 from tests.runs.conftest import settings_of
 
+_IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
+    >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
+
 # In each scenario: the notebook, the steps to check in turn, and what stands at the last of them.
 EXPLAINED = {
     "wrong-secret": ("01_partner_app", ("fb-13-app-id-and-secret",), "Copy it again from"),
@@ -194,7 +197,11 @@ def test_no_secret_rests_where_jupyterlab_saves(page: Page, tmp_path: Path) -> N
 def test_the_panels_can_be_used_by_everybody(
     theme: str, sandbox: Any, page: Page, axe: str, tmp_path: Path
 ) -> None:
-    """Nothing serious is found by axe in the panels, in either theme, wide or narrow."""
+    """
+    Nothing serious is found by axe in the panels, in either theme, wide or narrow.
+
+    The header's link leads to the step from its heading on, and the focus into its panel.
+    """
 
     project = tmp_path / "project"
     project.mkdir()
@@ -213,9 +220,13 @@ def test_the_panels_can_be_used_by_everybody(
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
         assert serious_violations(page, axe) == []
-        walk.panel("fb-08-redirect-uri")
-        mode = theme.rpartition(" ")[2].lower()
-        keep_picture(page, f"walkthrough-{mode}-{width}")
+        if (theme, width) in (("JupyterLab Light", 1280), ("JupyterLab Dark", 800)):
+            walk.look_at("fb-08-redirect-uri")
+            keep_picture(page, f"walkthrough-{theme.rpartition(' ')[2].lower()}-{width}")
+        page.locator(".rb-header a[data-next]").click()
+        expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
+        heading = page.get_by_role("heading", name="Log in to Facebook")
+        assert heading.evaluate(_IS_BELOW_HEADER), width
     served.stop()
 
 

@@ -1,4 +1,4 @@
-// What every panel's script begins with (panels.py puts it before each): how an element is made.
+// What every panel's script begins with (panels.py puts it before each).
 function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -9,4 +9,13 @@ function element(tag, properties = {}, ...children) {
   }
   node.append(...children.filter((child) => child != null && child !== ""));
   return node;
+}
+
+// Shows a step from its prose on, and puts the focus into its panel.
+function jump(id) {
+  const panel = document.getElementById(`runbook-${id}`);
+  if (!panel) return;
+  const prose = panel.closest(".jp-Cell")?.previousElementSibling;
+  (prose || panel).scrollIntoView({ block: "start" });
+  panel.focus({ preventScroll: true });
 }

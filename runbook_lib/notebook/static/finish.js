@@ -37,7 +37,7 @@ function render({ model, el }) {
       element("ul", { class: "rb-notes", hidden: view.open.length === 0 }, ...view.open.map((step) =>
         element("li", {}, element("a", { href: `#runbook-${step.id}`, onclick: (event) => {
           event.preventDefault();
-          document.getElementById(`runbook-${step.id}`)?.scrollIntoView({ block: "start" });
+          jump(step.id);
         } }, step.title), ` ${step.icon} ${step.outcome.replace("_", " ")}`))),
       element("div", { class: "rb-row" },
         element("button", { type: "button", class: "rb-main", "data-action": "seal", disabled: isBusy,

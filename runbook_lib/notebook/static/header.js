@@ -1,15 +1,16 @@
 // The header: whose run this is, how far it is, what comes next. It stays in reach while scrolling.
 
-function jump(id) {
-  const panel = document.getElementById(`runbook-${id}`);
-  if (!panel) return;
-  panel.scrollIntoView({ block: "start", behavior: "auto" });
-  panel.focus({ preventScroll: true });
+function stick(root) {
+  root.closest(".jp-Cell")?.classList.add("rb-sticky");
 }
 
-function stick(root) {
-  const cell = root.closest(".jp-Cell");
-  if (cell) cell.classList.add("rb-sticky");
+// What is jumped to must not come to lie below the header, which grows where the page is narrow.
+function measure(root) {
+  const resized = new ResizeObserver(() => {
+    document.documentElement.style.setProperty("--rb-header-height", `${root.offsetHeight}px`);
+  });
+  resized.observe(root);
+  return () => resized.disconnect();
 }
 
 function render({ model, el }) {
@@ -54,7 +55,11 @@ function render({ model, el }) {
   draw();
   model.on("change:view", draw);
   requestAnimationFrame(() => stick(root));
-  return () => model.off("change:view", draw);
+  const forget = measure(root);
+  return () => {
+    forget();
+    model.off("change:view", draw);
+  };
 }
 
 export default { render };

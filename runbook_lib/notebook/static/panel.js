@@ -40,7 +40,7 @@ class Panel {
     this.attestForm = this.buildAttestForm();
     this.skipForm = this.buildSkipForm();
     this.details = element("div", {});
-    this.root.append(this.status, this.live, this.tables, this.aids, this.inputs, this.consent, this.actions,
+    this.root.append(this.status, this.live, this.tables, this.aids, this.inputs, this.actions, this.consent,
       this.attestForm, this.skipForm, this.details);
     el.append(this.root);
     this.buildInputs(view);
@@ -247,7 +247,7 @@ class Panel {
       onclick: () => this.send({ action: "consent" }) }, "Sign in with Facebook"));
     const id = `${this.key}-redirect`;
     const field = element("input", { id, type: "text", autocomplete: "off", "data-name": "redirect" });
-    this.consentLink = element("a", { target: "_blank", rel: "noopener", "data-consent": true },
+    this.consentLink = element("a", { class: "rb-main", target: "_blank", rel: "noopener", "data-consent": true },
       "Open the consent page ↗");
     this.consentPasteLink = element("a", { target: "_blank", rel: "noopener", "data-consent-paste": true },
       "open it this way");

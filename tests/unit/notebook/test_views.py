@@ -102,6 +102,17 @@ def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
     assert shown["checked_on"] == AT
 
 
+def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
+    """The record is exact to the millisecond; the panel is for people."""
+
+    said = f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."
+    shown = view(StepState(make_step("a"), Conclusion(outcome=Outcome.ATTESTED, reason=said)))
+
+    assert shown["reason"] == (
+        "Operator on 24 Nov 2026, 12:00 UTC: done; submitted on 24 Nov 2026, 09:05 UTC."
+    )
+
+
 def test_what_findings_say_is_gathered() -> None:
     """Warnings, limits and changes of every check are shown, in order."""
 
@@ -299,7 +310,7 @@ def test_history_is_told_in_words(given: Entry, said: str) -> None:
 
     shown = view(state(make_step("a")), history=(given,))
 
-    assert shown["history"] == [{"at": AT, "what": said}]
+    assert shown["history"] == [{"at": "24 Nov 2026, 12:00 UTC", "what": said}]
 
 
 def test_history_is_this_steps_newest_first() -> None:
