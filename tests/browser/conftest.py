@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.jupyter import Lab
+from tests.browser.jupyter import Lab, Serve
 from tests.contract.npm import installed
 from tests.runs.conftest import settings_of
 
@@ -87,11 +87,24 @@ def axe() -> str:
 
 
 @pytest.fixture
-def lab(sandbox: Any, tmp_path: Path) -> Iterator[Lab]:
-    """Give a JupyterLab with the walkthrough, against a sandbox in which all is approved."""
-    project = tmp_path / "project"
-    project.mkdir()
-    served = Lab(project, settings_of(sandbox, tmp_path / "settings"))
-    served.start()
-    yield served
-    served.stop()
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Give a function that serves the walkthrough against a sandbox, until the test has ended."""
+    served: list[Lab] = []
+
+    def begin(sandbox: Any, *arguments: str, base: str = "", **variables: str) -> Lab:
+        project = tmp_path / "project"
+        project.mkdir(exist_ok=True)
+        settings = settings_of(sandbox, tmp_path / f"settings-{len(served)}")
+        served.append(Lab(project, settings, arguments, variables, base))
+        served[-1].start()
+        return served[-1]
+
+    yield begin
+    for lab in served:
+        lab.stop()
+
+
+@pytest.fixture
+def lab(sandbox: Any, serve: Serve) -> Lab:
+    """Return a JupyterLab with the walkthrough, against a sandbox in which all is approved."""
+    return serve(sandbox)

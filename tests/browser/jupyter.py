@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +112,12 @@ class Lab:
             )
         self._wait(f"{self.url}/" if is_app else f"{self.url}/api")
 
+    def leave_out(self, *variables: str) -> None:
+        """Take variables out of the settings file."""
+        lines = self.env_file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.partition("=")[0] not in variables]
+        self.env_file.write_text("".join(kept), encoding="utf-8")
+
     def stop(self) -> None:
         """Stop the server and its kernels."""
         if self.process is not None and self.process.poll() is None:
@@ -128,6 +134,9 @@ class Lab:
                 time.sleep(0.1)
         msg = f"JupyterLab never answered: {self.log.read_text(encoding='utf-8')[-2000:]}"
         raise AssertionError(msg)
+
+
+Serve = Callable[..., Lab]
 
 
 @dataclass

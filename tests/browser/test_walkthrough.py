@@ -10,30 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox.server import Sandbox
-from tests.browser.jupyter import TENANT, Lab, Walk, keep_picture
+from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
 from tests.browser.test_practice import NAME, Person, png
-from tests.runs.conftest import outcomes, records, runbook, settings_of
-
-Serve = Callable[..., Lab]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Give a function that serves the walkthrough against a sandbox."""
-    served: list[Lab] = []
-
-    def begin(sandbox: Any, *arguments: str, **variables: str) -> Lab:
-        project = tmp_path / "project"
-        project.mkdir(exist_ok=True)
-        settings = settings_of(sandbox, tmp_path / f"settings-{len(served)}")
-        lab = Lab(project, settings, arguments, variables)
-        lab.start()
-        served.append(lab)
-        return lab
-
-    yield begin
-    for lab in served:
-        lab.stop()
+from tests.runs.conftest import outcomes, records, runbook
 
 
 @pytest.fixture

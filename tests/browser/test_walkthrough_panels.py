@@ -18,12 +18,12 @@ from tests.browser.jupyter import (
     TENANT,
     TOKEN_STEP,
     Lab,
+    Serve,
     Walk,
     keep_picture,
     serious_violations,
 )
 from tests.browser.test_practice import png
-from tests.runs.conftest import settings_of
 
 _COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem(
     {"image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"})})])"""
@@ -90,18 +90,12 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]
 
 
-def test_a_second_person_confirms(
-    sandbox: Any, browser: Browser, page: Page, tmp_path: Path
-) -> None:
+def test_a_second_person_confirms(sandbox: Any, serve: Serve, browser: Browser, page: Page) -> None:
     """Where four eyes are demanded one person's word waits, in both browsers, for the other's."""
 
     step = "fb-01-log-in"
-    project = tmp_path / "project"
-    project.mkdir()
-    variables = {"RUNBOOK_FOUR_EYES": step}
-    served = Lab(project, settings_of(sandbox, tmp_path / "settings"), variables=variables)
-    served.start()
-    notebooks = project / "notebooks"
+    served = serve(sandbox, RUNBOOK_FOUR_EYES=step)
+    notebooks = served.project / "notebooks"
     shutil.copy(notebooks / "01_partner_app.ipynb", notebooks / "colleague.ipynb")
     first, second = Walk(page, served), Walk(browser.new_context().new_page(), served)
     first.open("01_partner_app")
@@ -125,14 +119,6 @@ def test_a_second_person_confirms(
         expect(panel.get_by_text("attested by Second operator")).to_be_visible()
         expect(panel.get_by_text("attested by First operator").last).to_be_visible()
     second.page.context.close()
-    served.stop()
-
-
-def _leave_out(env_file: Path, variable: str) -> None:
-    """Take a variable out of a settings file."""
-    lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith(f"{variable}=")]
-    env_file.write_text("".join(kept), encoding="utf-8")
 
 
 def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: str) -> None:
@@ -141,7 +127,7 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
     What the token reads is then shown without anybody asking, as tables that everybody can use.
     """
 
-    _leave_out(lab.env_file, "RUNBOOK_USER_ACCESS_TOKEN")
+    lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
     app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
     app.mode = AppMode.DEVELOPMENT
     walk = Walk(page, lab)
@@ -196,7 +182,7 @@ def test_an_answer_that_is_too_late_or_was_used_is_explained(
     """An expired code, one that somebody else redeemed, an old address: what it was, what next."""
 
     given = sandbox.description
-    _leave_out(lab.env_file, "RUNBOOK_USER_ACCESS_TOKEN")
+    lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, lab)
     walk.open("03_connection_test")
 

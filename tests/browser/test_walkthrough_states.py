@@ -12,7 +12,15 @@ from playwright.sync_api import Page, expect
 
 from runbook_lib.sandbox.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
-from tests.browser.jupyter import TENANT, Lab, Walk, free_port, keep_picture, serious_violations
+from tests.browser.jupyter import (
+    TENANT,
+    Lab,
+    Serve,
+    Walk,
+    free_port,
+    keep_picture,
+    serious_violations,
+)
 from tests.runs.conftest import settings_of
 
 _IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
@@ -77,15 +85,11 @@ def test_each_failure_is_explained_where_it_shows(lab: Lab, page: Page, tmp_path
 
 
 @pytest.mark.timeout(120)
-def test_a_flaky_network_is_not_taken_for_a_failed_step(page: Page, tmp_path: Path) -> None:
+def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page) -> None:
     """What went wrong on the way is told as that, each attempt is shown, and asking again helps."""
 
-    project = tmp_path / "project"
-    project.mkdir()
     with Sandbox("flaky", seed=7) as flaky:
-        served = Lab(project, settings_of(flaky, tmp_path / "settings"))
-        served.start()
-        walk = Walk(page, served)
+        walk = Walk(page, serve(flaky))
         walk.open("01_partner_app")
         # Beside the scenario's own faults: the first three attempts to read fail in any case.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
@@ -103,7 +107,6 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(page: Page, tmp_path: Pa
                     break
                 assert outcome == "inconclusive", step
             assert outcome == "verified", step
-        served.stop()
 
 
 def test_several_people_see_each_other(lab: Lab, page: Page) -> None:
@@ -121,16 +124,12 @@ def test_several_people_see_each_other(lab: Lab, page: Page) -> None:
     expect(other.locator(".rb-header")).to_contain_text("3 of 21 done", timeout=20_000)
 
 
-def test_a_slow_or_vanished_remote_system_stops_nobody(page: Page, tmp_path: Path) -> None:
+def test_a_slow_or_vanished_remote_system_stops_nobody(serve: Serve, page: Page) -> None:
     """An answer of five seconds holds up nothing else; a vanished system is named, then found."""
 
     port = free_port()
-    project = tmp_path / "project"
-    project.mkdir()
     with Sandbox("approved", port=port, seed=7) as first:
-        served = Lab(project, settings_of(first, tmp_path / "settings"))
-        served.start()
-        walk = Walk(page, served)
+        walk = Walk(page, serve(first))
         walk.open("01_partner_app")
         first.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5.0))
         slow = walk.panel("fb-05-confirm-creation")
@@ -148,54 +147,54 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(page: Page, tmp_path: Pat
         walk.restart_kernel()
         assert walk.panel("fb-01-log-in").get_attribute("data-outcome") == "attested"
         assert walk.check("fb-10-public-profile") == "verified"
-    served.stop()
 
 
-def test_no_secret_rests_where_jupyterlab_saves(page: Page, tmp_path: Path) -> None:
+def test_no_secret_rests_where_jupyterlab_saves(
+    sandbox: Any, serve: Serve, page: Page, tmp_path: Path
+) -> None:
     """With widget state saved after every step, no credential is in any file or browser storage."""
 
-    project = tmp_path / "project"
-    project.mkdir()
     manager = tmp_path / "lab" / "@jupyter-widgets" / "jupyterlab-manager"
     manager.mkdir(parents=True)
     (manager / "plugin.jupyterlab-settings").write_text('{"saveState": true}', encoding="utf-8")
-    with Sandbox("approved") as sandbox:
-        secrets = {n: str(sandbox.description[n]) for n in ("app_secret", "user_access_token")}
-        settings = settings_of(sandbox, tmp_path / "settings")
-        lines = settings.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if not any(secret in line for secret in secrets.values())]
-        settings.write_text("".join(kept), encoding="utf-8")
-        served = Lab(
-            project, settings, variables={"JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "lab")}
-        )
-        served.start()
-        walk = Walk(page, served)
-        walk.open("01_partner_app")
-        walk.fill("fb-13-app-id-and-secret", app_secret=secrets["app_secret"])
-        walk.save()
-        assert walk.check("fb-13-app-id-and-secret") == "verified"
-        walk.save()
-        storage = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
-        walk.open("03_connection_test")
-        walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])
-        walk.check("test-04-user-token")
-        walk.save()
-        time.sleep(1)
-        storage += page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
-        served.stop()
-    saved = json.loads((project / "notebooks" / "01_partner_app.ipynb").read_text("utf-8"))
-    assert saved["metadata"]["widgets"], "the widget state was not saved: this test proves nothing"
-    files = [path for path in project.rglob("*") if path.is_file()]
-    assert any(".ipynb_checkpoints" in path.parts for path in files)
+    names = ("app_secret", "user_access_token", "page_access_token")
+    secrets = {name: str(sandbox.description[name]) for name in names}
+    served = serve(sandbox, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "lab"))
+    served.leave_out("RUNBOOK_APP_SECRET", "RUNBOOK_USER_ACCESS_TOKEN")
+    walk = Walk(page, served)
+    walk.open("01_partner_app")
+    walk.fill("fb-13-app-id-and-secret", app_secret=secrets["app_secret"])
+    walk.save()
+    assert walk.check("fb-13-app-id-and-secret") == "verified"
+    asked = walk.panel("fb-13-app-id-and-secret")
+    asked.get_by_role("button", name="in .env: App Secret").click()
+    walk.reads("fb-13-app-id-and-secret", "is remembered in the .env")
+    walk.save()
+    storage = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    walk.open("03_connection_test")
+    walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])
+    walk.check("test-04-user-token")
+    assert walk.check("test-05-marketing-data") == "verified"
+    walk.save()
+    time.sleep(1)
+    storage += page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    served.stop()
+    texts = {
+        path: path.read_text(encoding="utf-8", errors="replace")
+        for path in served.project.rglob("*")
+        if path.is_file()
+    }
+    saved = texts[served.project / "notebooks" / "03_connection_test.ipynb"]
+    assert "Lead forms of" in saved, "the widget state was not saved: this test proves nothing"
+    assert any(".ipynb_checkpoints" in path.parts for path in texts)
     for name, secret in secrets.items():
         assert secret not in storage, name
-        for path in files:
-            assert secret not in path.read_text(encoding="utf-8", errors="replace"), (name, path)
+        assert [path for path, text in texts.items() if secret in text] == [], name
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_the_panels_can_be_used_by_everybody(
-    theme: str, sandbox: Any, page: Page, axe: str, tmp_path: Path
+    theme: str, sandbox: Any, serve: Serve, page: Page, axe: str, tmp_path: Path
 ) -> None:
     """
     Nothing serious is found by axe in the panels, in either theme, wide or narrow.
@@ -203,15 +202,10 @@ def test_the_panels_can_be_used_by_everybody(
     The header's link leads to the step from its heading on, and the focus into its panel.
     """
 
-    project = tmp_path / "project"
-    project.mkdir()
     chosen = tmp_path / "lab" / "@jupyterlab" / "apputils-extension"
     chosen.mkdir(parents=True)
     (chosen / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}), "utf-8")
-    variables = {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "lab")}
-    served = Lab(project, settings_of(sandbox, tmp_path / "settings"), variables=variables)
-    served.start()
-    walk = Walk(page, served)
+    walk = Walk(page, serve(sandbox, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "lab")))
     walk.open("01_partner_app")
     walk.check("fb-08-redirect-uri")
     walk.check("fb-13-app-id-and-secret")
@@ -227,34 +221,23 @@ def test_the_panels_can_be_used_by_everybody(
         expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
         heading = page.get_by_role("heading", name="Log in to Facebook")
         assert heading.evaluate(_IS_BELOW_HEADER), width
-    served.stop()
 
 
-def test_the_walkthrough_works_below_a_prefix(sandbox: Any, page: Page, tmp_path: Path) -> None:
+def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: Page) -> None:
     """As in JupyterHub: another base address, and the sealed bundle's link leads there too."""
 
-    project = tmp_path / "project"
-    project.mkdir()
-    served = Lab(project, settings_of(sandbox, tmp_path / "settings"), base="/user/somebody")
-    served.start()
-    walk = Walk(page, served)
+    walk = Walk(page, serve(sandbox, base="/user/somebody"))
     walk.open("02_cyclr_connector")
     assert walk.check("cy-01-connector-setup") == "verified"
     said, link = walk.seal()
-    served.stop()
     assert "The run is incomplete." in said
     assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/")
 
 
-def test_people_who_do_not_know_jupyter_see_no_code(
-    sandbox: Any, page: Page, tmp_path: Path
-) -> None:
+def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, page: Page) -> None:
     """`runbook lab --app` shows the same panels without cells, and they work."""
 
-    project = tmp_path / "project"
-    project.mkdir()
-    served = Lab(project, settings_of(sandbox, tmp_path / "settings"), ("--app",))
-    served.start()
+    served = serve(sandbox, "--app")
     page.goto(f"{served.url}/voila/render/01_partner_app.ipynb", timeout=60_000)
     walk = Walk(page, served)
     walk.ready()
@@ -263,4 +246,3 @@ def test_people_who_do_not_know_jupyter_see_no_code(
     assert walk.check("fb-05-confirm-creation") == "verified"
     journal = (served.evidence / TENANT / "journal.jsonl").read_text(encoding="utf-8")
     assert '"origin":"walkthrough"' in journal
-    served.stop()
