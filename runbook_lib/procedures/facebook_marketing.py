@@ -360,9 +360,10 @@ _CONNECTION_TEST = Section(
             kind=StepKind.ASK,
             source=Source(2),
             prose=(
-                "Where you have a user access token that was issued for this app, Facebook says "
-                "whose it is, what it grants and how long. Without one, attest that the test in "
-                "Cyclr was enough, or skip with a reason."
+                "Press **Sign in with Facebook** and consent as one of your users would, or give a "
+                "user access token that was issued for this app: Facebook says whose it is, what "
+                "it grants and how long. Without one, attest that the test in Cyclr was enough, or "
+                "skip with a reason."
             ),
             links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
             inputs=(inputs.USER_ACCESS_TOKEN, inputs.PERMISSIONS),
