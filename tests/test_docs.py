@@ -78,7 +78,8 @@ def test_the_version_is_the_changelogs() -> None:
 
 
 def test_every_tracked_picture_is_shown() -> None:
-    """A picture in the README exists."""
+    """A picture in the README exists, the walkthrough's are all in it, and none is slow to load."""
 
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).is_file(), path
+    shown = {ROOT / path for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)}
+    assert set((ROOT / "tests/browser/screenshots").glob("walkthrough-*.png")) <= shown
+    assert max(path.stat().st_size for path in shown) < 200_000
