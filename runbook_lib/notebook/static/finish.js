@@ -14,7 +14,7 @@ function labAddress(path) {
 
 function render({ model, el }) {
   const root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
-    "aria-label": "The end of this notebook" });
+    "aria-label": "The end of this notebook", "data-lm-suppress-shortcuts": "true" });
   el.append(root);
 
   function sealed(view) {
