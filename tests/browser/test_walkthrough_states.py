@@ -235,6 +235,10 @@ def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: 
     said, link = walk.seal()
     assert "The run is incomplete." in said
     assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/")
+    with page.context.expect_page() as opened:
+        end.get_by_role("link", name="Read the report").click()
+    expect(opened.value.get_by_role("heading", level=1)).to_contain_text(TENANT)
+    expect(opened.value.get_by_text("SANDBOX").first).to_be_visible()
 
 
 def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, page: Page) -> None:

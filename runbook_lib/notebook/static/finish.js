@@ -1,12 +1,12 @@
 // The end of a notebook: what is done, what is open, and the evidence.
 
-// Where JupyterLab shows the folder at `path`, if it lies under the folder that the server shows.
-function labAddress(path) {
+// Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it lies under the server's folder.
+function labAddress(view, path) {
   try {
     const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
     const root = config.serverRoot.replace(/\/$/, "");
     const inside = path.startsWith(`${root}/`) ? path.slice(root.length + 1) : null;
-    return inside && `${config.baseUrl}lab/tree/${inside.split("/").map(encodeURIComponent).join("/")}`;
+    return inside && `${config.baseUrl}${view}/${inside.split("/").map(encodeURIComponent).join("/")}`;
   } catch {
     return null;
   }
@@ -19,10 +19,12 @@ function render({ model, el }) {
 
   function sealed(view) {
     if (!view.bundle) return null;
-    const address = labAddress(view.bundle);
+    const folder = labAddress("lab/tree", view.bundle);
+    if (!folder) return element("div", {}, "Sealed: ", element("code", {}, view.bundle));
+    const report = labAddress("files", `${view.bundle}/report.html`);
     return element("div", {}, "Sealed: ",
-      address ? element("a", { href: address, target: "_blank", "data-bundle": true }, view.bundle_name)
-        : element("code", {}, view.bundle));
+      element("a", { href: folder, target: "_blank", "data-bundle": true }, view.bundle_name),
+      " · ", element("a", { href: report, target: "_blank" }, "Read the report"));
   }
 
   function draw() {
