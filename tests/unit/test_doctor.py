@@ -10,6 +10,7 @@ import pytest
 from runbook_lib import doctor
 from runbook_lib.doctor import Examination, Symptom, examine
 from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.keys import create_key, default_key_path
 from runbook_lib.notebook.builder import build
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.remote.transport import Transport
@@ -170,3 +171,22 @@ def test_a_missing_kernel_is_told(
     monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", fail)
 
     assert found(examine("", ""))["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
+
+
+def test_a_signing_key_that_cannot_be_used_is_said(
+    remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a run is refused for it; a first key is not made by looking."""
+
+    remote.on("/", says(""))
+    symptom = found(examine(str(env), "evidence"))["Signing key"]
+    assert symptom.is_well
+    assert "at the first run" in symptom.said
+    assert not default_key_path(is_sandbox=False).exists()
+
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "none.pem"))
+    symptom = found(examine(str(env), "evidence"))["Signing key"]
+    assert (symptom.exit_code, "none.pem" in symptom.said) == (ExitCode.USAGE, True)
+
+    create_key(folder / "none.pem")
+    assert "can be used" in found(examine(str(env), "evidence"))["Signing key"].said

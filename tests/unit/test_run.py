@@ -620,6 +620,13 @@ def test_what_leaves_the_evidence_folder_is_no_tenant(name: str) -> None:
         tenant_name(name)
 
 
+def test_the_folder_of_the_keys_is_no_tenant() -> None:
+    """A tenant of that name would lie among the public keys."""
+
+    with pytest.raises(SettingsError, match="holds the public keys"):
+        tenant_name("keys")
+
+
 def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nearest folder upwards with notebooks/ is the project; evidence lies beside them."""
 

@@ -298,3 +298,21 @@ def test_a_path_that_cannot_be_is_refused(text: str) -> None:
 
     with pytest.raises(ValueError, match="PEM file of certificates"):
         formats.certificate_file(text)
+
+
+def test_a_time_stamp_authority_may_answer_over_http() -> None:
+    """Its answers are signed; what is no web address is refused all the same."""
+
+    address = " http://timestamp.example/tsa/ "
+    assert formats.timestamp_authority(address) == "http://timestamp.example/tsa/"
+    for wrong in ("ftp://timestamp.example", "timestamp.example", "http://a:b@timestamp.example"):
+        with pytest.raises(ValueError, match=r".+"):
+            formats.timestamp_authority(wrong)
+
+
+def test_a_passphrase_may_hold_blanks() -> None:
+    """But is not made of them."""
+
+    assert formats.passphrase(" correct horse ") == "correct horse"
+    with pytest.raises(ValueError, match="not empty"):
+        formats.passphrase("   ")

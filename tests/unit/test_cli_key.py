@@ -1,0 +1,55 @@
+"""`runbook key`: the key that signs, shown, rotated, or handed over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.keys import create_key, export_public_key, open_key
+from tests.unit.test_cli import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+
+
+def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
+    """Its id, and the file for whoever verifies."""
+
+    first, second = (runbook("key", "--evidence", "evidence") for _ in range(2))
+
+    assert first.exit_code == ExitCode.COMPLETE
+    assert first.output == second.output
+    (public,) = (folder / "evidence" / "keys").iterdir()
+    assert public.name.removesuffix(".pub.pem") in first.output
+    assert public.name in first.output.replace("\n", "")
+
+
+def test_a_key_hands_over_to_another(folder: Path) -> None:
+    """To the public key of a service, say; the statement lies beside the evidence."""
+
+    create_key(folder / "other.pem")
+    other = export_public_key(open_key(str(folder / "other.pem"), is_sandbox=False), folder)
+
+    result = runbook("key", "--successor", str(other), "--evidence", "evidence")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert "now set RUNBOOK_SIGNING_KEY" in result.output
+    name = other.name.replace(".pub.pem", ".succession.dsse.json")
+    assert (folder / "evidence" / "keys" / name).is_file()
+
+
+def test_a_rotation_is_said_to_programs_too(folder: Path) -> None:
+    """Another id than before."""
+
+    before = json.loads(runbook("key", "--json", "--evidence", "evidence").output)
+    after = json.loads(runbook("key", "--rotate", "--json", "--evidence", "evidence").output)
+
+    assert before["key_id"] != after["key_id"]
+
+
+def test_a_successor_that_cannot_be_read_is_a_mistake(folder: Path) -> None:
+    """And nothing is handed over."""
+
+    result = runbook("key", "--successor", "none.pem", "--evidence", "evidence")
+
+    assert result.exit_code == ExitCode.USAGE
+    assert "none.pem" in result.output
+    assert not list(folder.glob("evidence/keys/*.succession.*"))
