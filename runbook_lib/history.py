@@ -58,12 +58,18 @@ class RunOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """A step, what was seen and said of it, and what follows."""
+    """
+    A step, what was seen and said of it, and what follows.
+
+    `others` are the attestations that the newest one confirms, where one
+    person's word is not enough.
+    """
 
     step: Step
     conclusion: Conclusion
     findings: tuple[Finding, ...] = ()
     attestation: Attestation | None = None
+    others: tuple[Attestation, ...] = ()
     skip: Skip | None = None
     checked_on: str = ""
 
@@ -141,18 +147,18 @@ class History:
         newest = {word.step: word for word in self.words}
         return {step: word for step, word in newest.items() if isinstance(word, Skip)}
 
-    def others(self, attestation: Attestation) -> tuple[str, ...]:
-        """Return who else attested the step since it was last skipped, in that order."""
-        names: dict[str, str] = {}
+    def others(self, attestation: Attestation) -> tuple[Attestation, ...]:
+        """Return the newest word of everybody else who attested the step since its last skip."""
+        newest: dict[str, Attestation] = {}
         for word in self.words:
             if word.step != attestation.step:
                 continue
             if isinstance(word, Skip):
-                names.clear()
+                newest.clear()
             else:
-                names.setdefault(word.by.casefold(), word.by)
-        names.pop(attestation.by.casefold(), None)
-        return tuple(names.values())
+                newest[word.by.casefold()] = word
+        newest.pop(attestation.by.casefold(), None)
+        return tuple(newest.values())
 
     @property
     def inputs(self) -> dict[str, Value]:
@@ -200,7 +206,8 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
         entry = checked.get(step.id)
         findings = _findings(entry)
         attestation, skip = attestations.get(step.id), skips.get(step.id)
-        is_shared = _demands(demanding, step)
+        is_shared = attestation is not None and _demands(demanding, step)
+        others = history.others(attestation) if attestation and is_shared else ()
         states[step.id] = StepState(
             step=step,
             conclusion=conclude(
@@ -208,11 +215,12 @@ def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState
                 attestation=attestation,
                 skip=skip,
                 obstacle=obstacle(step, states),
-                others=history.others(attestation) if attestation and is_shared else None,
+                others=tuple(each.by for each in others) if is_shared else None,
                 unchecked=_why_unchecked(entry, step, is_begun=step.id in begun, run_id=run_id),
             ),
             findings=findings,
             attestation=attestation,
+            others=others,
             skip=skip,
             checked_on=entry.at if entry else "",
         )

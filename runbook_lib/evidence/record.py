@@ -95,7 +95,9 @@ def attachments(state: RunState) -> list[Attachment]:
 
 
 def _attachments(state: StepState) -> tuple[Attachment, ...]:
-    return state.attestation.attachments if state.attestation else ()
+    words = (*state.others, *((state.attestation,) if state.attestation else ()))
+    given = [attachment for word in words for attachment in word.attachments]
+    return tuple({attachment.sha256: attachment for attachment in given}.values())
 
 
 def _step_record(state: StepState) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def _step_record(state: StepState) -> dict[str, Any]:
         "checked_on": state.checked_on or None,
         "attested_by": state.attestation.by if state.attestation else None,
         "attestation": asdict(state.attestation) if state.attestation else None,
+        "confirms": [asdict(each) for each in state.others],
         "skip": asdict(state.skip) if state.skip else None,
         "checks": findings,
         "exchanges": exchanges,

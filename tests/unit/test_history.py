@@ -341,14 +341,15 @@ def test_where_four_eyes_are_demanded_one_person_is_not_enough(demanded: list[st
     alone = lines.fold("r1").steps["a"].conclusion
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="v")
 
-    confirmed = lines.fold("r1").steps["a"].conclusion
+    state = lines.fold("r1").steps["a"]
+    confirmed = state.conclusion
 
     assert (alone.outcome, alone.needs_another) == (Outcome.WAITING, True)
     assert "another person must confirm it" in alone.reason
     assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
     assert confirmed.reason.startswith("Second on ")
-    assert ", confirming First" in confirmed.reason
-    assert "FIRST" not in confirmed.reason
+    assert ", confirming FIRST" in confirmed.reason
+    assert [(each.by, each.at) for each in state.others] == [("FIRST", "u")]
 
 
 def test_elsewhere_one_person_is_enough() -> None:
@@ -365,4 +366,5 @@ def test_elsewhere_one_person_is_enough() -> None:
     steps = lines.fold("r1").steps
     assert steps["a"].conclusion.outcome is Outcome.ATTESTED
     assert "confirming" not in steps["a"].conclusion.reason
+    assert steps["a"].others == ()
     assert steps["b"].conclusion.outcome is Outcome.WAITING

@@ -116,12 +116,12 @@ def seal_run(run: Run, key: SigningKey, **options: Any) -> Sealed:
         return seal(folder, record, run.journal, run.redactor, Seal(key, MATERIALS, **options))
 
 
-def ended_run(evidence: Path, run_id: str = "0a1b2c3d") -> Run:
+def ended_run(evidence: Path, run_id: str = "0a1b2c3d", *, four_eyes: tuple[str, ...] = ()) -> Run:
     """Return a run for the tenant acme that has ended, with one step of each outcome."""
     section = Section(id="01", title="One", intro="", steps=STEPS)
     run = Run(
         Procedure(id="p", version="1", title="P", sections=(section,), inputs=()),
-        Settings({}, {"app_secret": Secret(CANARY)}),
+        Settings({"four_eyes": four_eyes} if four_eyes else {}, {"app_secret": Secret(CANARY)}),
         Journal(evidence / "acme" / "journal.jsonl", clock=lambda: NOON),
         "acme",
         "headless",

@@ -295,6 +295,25 @@ def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attachment.sha256
 
 
+def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
+    """Where a second person confirms, the first one's word and file stay in the evidence."""
+
+    run = ended_run(tmp_path / "evidence", four_eyes=("all",))
+    kept = run.journal.path.parent / "attachments"
+    for name, content in (("First", b"one"), ("Second", b"two")):
+        attachment = store_attachment(
+            kept, name="a.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\n" + content
+        )
+        word = Attestation(step="fb-08-not-run", by=name, at=AT, attachments=(attachment,))
+        run.attest([word])
+
+    record = write_record(tmp_path, run.state, run.journal)
+
+    step = record["steps"][7]
+    assert (step["attested_by"], [each["by"] for each in step["confirms"]]) == ("Second", ["First"])
+    assert len(step["attachments"]) == len(list((tmp_path / "attachments").iterdir())) == 2
+
+
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\nothers", None], ids=["replaced", "gone"])
 def test_a_file_that_is_not_what_was_attached_is_refused(
     content: bytes | None, run: Run, tmp_path: Path

@@ -84,6 +84,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "checked_on": CHECKED,
         "attested_by": "Operator" if outcome == "attested" else None,
         "attestation": words(identifier) if outcome == "attested" else None,
+        "confirms": [],
         "skip": None,
         "checks": [check()] if is_seen else [],
         "exchanges": [exchange()] if is_seen else [],
