@@ -70,9 +70,9 @@ def chain_end(journal: Journal, key: SigningKey) -> Iterator[Link]:
     try:
         _finish_interrupted(folder, sealed_bundles(journal))
         last = _last(journal)
-        while forgotten := _follower(folder, last, key):
+        while forgotten := _forgotten(journal, last, key):
             journal.append(EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id)
-            last = _last(journal)
+            last = forgotten
         yield Link(last.sequence + 1, last.bundle, last.statement)
     finally:
         lock.release()
@@ -116,15 +116,18 @@ def _last(journal: Journal) -> SealedBundle:
     return next(reversed(sealed_bundles(journal)), SealedBundle("", "", 0, ""))
 
 
-def _follower(folder: Path, last: SealedBundle, key: SigningKey) -> SealedBundle | None:
-    """Return the bundle in `folder` that says it comes after `last`, and that `key` signed."""
-    for path in sorted(folder.glob(f"[0-9]*/{STATEMENT_NAME}")):
+def _forgotten(journal: Journal, last: SealedBundle, key: SigningKey) -> SealedBundle | None:
+    """Return the bundle after `last` that `key` signed and `journal` does not announce, if any."""
+    announced = {each.bundle for each in sealed_bundles(journal)}
+    for path in sorted(journal.path.parent.glob(f"[0-9]*/{STATEMENT_NAME}")):
+        if path.parent.name in announced:
+            continue
         content = path.read_bytes()
         try:
             signed = open_envelope(content, {key.key_id: key.public}, TEST_RESULT)
+            link = read_link(signed)
         except EvidenceError:
             continue
-        link = read_link(signed)
         if (link.sequence, link.sha256) == (last.sequence + 1, last.statement):
             run_id = str(signed.predicate["runbook_run"]["run_id"])
             return SealedBundle(run_id, path.parent.name, link.sequence, digest(content))

@@ -83,10 +83,12 @@ class Trust:
         is_growing = bool(waiting)
         while is_growing:
             found = [handed for each in waiting if (handed := _successor(each, keys))]
-            news = {str(new.keyid): (old, new) for old, new in found}
-            is_growing = not news.keys() <= keys.keys()
-            for key_id in news.keys() - keys.keys():
-                predecessors[key_id], keys[key_id] = news[key_id]
+            is_growing = False
+            for old, new in found:
+                if str(new.keyid) not in predecessors:
+                    predecessors[str(new.keyid)] = old
+                    keys.setdefault(str(new.keyid), new)
+                    is_growing = True
         return Trust(keys, self.authorities, predecessors)
 
 

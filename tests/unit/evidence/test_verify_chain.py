@@ -312,6 +312,31 @@ def test_a_key_that_was_succeeded_signs_nothing_more(
     assert "signed by a key that had been succeeded" in reason(tmp_path / "evidence", trust)
 
 
+def test_a_key_that_was_succeeded_is_refused_though_both_are_named(
+    sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey
+) -> None:
+    """Whoever trusts a whole folder of keys trusts none of them beyond its time."""
+
+    hand_over(key, other_key.public, tmp_path / "evidence" / "keys")
+    for signer, run_id in zip((key, other_key, key), IDS, strict=True):
+        sealer(signer, run_id)
+
+    both = Trust({each.key_id: each.public for each in (key, other_key)})
+    assert "signed by a key that had been succeeded" in reason(tmp_path / "evidence", both)
+
+
+def test_keys_that_succeed_each_other_keep_nobody_busy(
+    sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """A circle of successions ends."""
+
+    hand_over(key, other_key.public, tmp_path / "evidence" / "keys")
+    hand_over(other_key, key.public, tmp_path / "evidence" / "keys")
+    sealer(key, IDS[0])
+
+    assert len(list(verify_tree(tmp_path / "evidence", trust))) == 2
+
+
 def test_a_succession_that_no_trusted_key_signed_counts_for_nothing(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
