@@ -113,7 +113,7 @@ def test_a_second_person_confirms(sandbox: Any, serve: Serve, browser: Browser, 
         panel = walk.panel(step)
         expect(panel).to_have_attribute("data-outcome", "attested", timeout=20_000)
         expect(panel).to_contain_text("Second operator on")
-        expect(panel).to_contain_text("confirming First operator")
+        expect(panel).to_contain_text("confirming first Operator")
         expect(panel.get_by_text("I have done this")).to_be_visible()
         panel.get_by_text("History").click()
         expect(panel.get_by_text("attested by Second operator")).to_be_visible()

@@ -178,6 +178,7 @@ def test_a_signing_key_that_cannot_be_used_is_said(
 ) -> None:
     """Before a run is refused for it; a first key is not made by looking."""
 
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     remote.on("/", says(""))
     symptom = found(examine(str(env), "evidence"))["Signing key"]
     assert symptom.is_well
