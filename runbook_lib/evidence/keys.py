@@ -51,6 +51,8 @@ SUCCESSION_SUFFIX = ".succession.dsse.json"
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
 _LARGEST_KEY = 65_536
+_NO_KEY = "it is no P-256 key in PEM"
+_NOT_DECRYPTED = "the passphrase is wrong, or the file is damaged"
 _Key = TypeVar("_Key")
 
 
@@ -208,7 +210,12 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
     word = passphrase.reveal().encode() if passphrase else None
 
     def load(content: bytes) -> SigningKey:
-        private = load_pem_private_key(content, word if b"ENCRYPTED" in content else None)
+        is_encrypted = b"ENCRYPTED" in content
+        try:
+            private = load_pem_private_key(content, word if is_encrypted else None)
+        except ValueError:
+            # NOTE: one wrong passphrase in 256 decrypts to something, which then is no key.
+            raise ValueError(_NOT_DECRYPTED if is_encrypted else _NO_KEY) from None
         public = _p256(private.public_key())
         return SigningKey(public, CryptoSigner(private, public))
 
@@ -246,8 +253,7 @@ def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
     except TypeError:
         msg = f"The {what} {path} is encrypted: give RUNBOOK_SIGNING_PASSPHRASE."
     except ValueError as error:
-        is_passphrase = "password" in str(error).lower() or "decrypt" in str(error).lower()
-        reason = "the passphrase is wrong" if is_passphrase else "it is no P-256 key in PEM"
+        reason = _NOT_DECRYPTED if str(error) == _NOT_DECRYPTED else _NO_KEY
         msg = f"The {what} {path} cannot be used: {reason}."
     raise SettingsError(msg)
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Signer
 
 from runbook_lib.errors import ExitCode, SettingsError, SigningError
@@ -108,6 +114,24 @@ def test_a_passphrase_protects_the_key_file(tmp_path: Path) -> None:
             open_key(str(path), passphrase=wrong, is_sandbox=False)
         assert "horse" not in str(caught.value)
         assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_every_wrong_passphrase_is_told_as_that(tmp_path: Path) -> None:
+    """Also the one in 256 that decrypts to something (RFC 8018 §6.2: the padding may fit)."""
+
+    path = tmp_path / "key.pem"
+    create_key(path, passphrase=PASSPHRASE)
+    pem = path.read_bytes()
+    wrong = next(f"{n}" for n in itertools.count() if decrypts_to_something(pem, f"{n}"))
+
+    with pytest.raises(SettingsError, match="the passphrase is wrong"):
+        open_key(str(path), passphrase=Secret(wrong), is_sandbox=False)
+
+
+def decrypts_to_something(pem: bytes, passphrase: str) -> bool:
+    with pytest.raises(ValueError, match=r"decrypt|deserialize") as caught:
+        load_pem_private_key(pem, passphrase.encode())
+    return "password" not in str(caught.value)
 
 
 def test_a_passphrase_does_no_harm_to_a_key_without_one(tmp_path: Path) -> None:
