@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib import journal as journal_module
@@ -174,7 +174,6 @@ def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes
     assert "Line " in str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataObject) -> None:
     """No single bit of a line with a successor can change unnoticed."""
@@ -190,9 +189,7 @@ def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataOb
         Journal(path).entries()
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
-)
+@settings(max_examples=40)
 @given(documents=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4))
 def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[str, Any]]) -> None:
     """Whatever a check saw, the journal gives it back, one line for each."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
 
@@ -88,7 +88,6 @@ def test_an_envelope_of_another_type_is_refused(key: SigningKey) -> None:
         open_envelope(envelope, {key.key_id: key.public}, TEST_RESULT)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300))
 def test_no_bytes_break_the_reader(key: SigningKey, content: bytes) -> None:
     """Anything at all is refused with an error of ours."""
@@ -104,7 +103,6 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     document=st.fixed_dictionaries(
         {}, optional={"payload": JSON, "payloadType": JSON, "signatures": JSON}

@@ -253,7 +253,7 @@ def check(site: str, path: str, answer: Answer) -> None:
 
 
 @pytest.mark.parametrize(("site", "method", "template"), ROUTES)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), scenario=st.sampled_from(SCENARIOS))
 def test_a_route_never_fails(
     site: str, method: str, template: str, data: st.DataObject, scenario: str

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.sandbox.asgi import SiteApplication
@@ -128,7 +128,7 @@ def paths(draw: st.DrawFn, templates: list[str]) -> str:
     return template
 
 
-THOROUGHLY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGHLY = settings(max_examples=200)
 
 GRAPH_PATHS = [
     *("/v26.0/{x}", "/v26.0/{x}/{y}", "/{x}", "/v25.0/me/adaccounts", "/v99.0/{x}", "/", "//"),
