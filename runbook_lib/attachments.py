@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 from pathlib import Path
 
-from runbook_lib.errors import ChainError, SettingsError
+from runbook_lib.errors import ContentError, SettingsError
+from runbook_lib.journal import sync_folder
 from runbook_lib.procedure import Attachment
 
 __all__ = ["SUFFIXES", "attachment_path", "copy_attachment", "store_attachment"]
@@ -55,10 +57,18 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = attachment_path(folder, attachment)
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    # NOTE: written beside its name first: what was given earlier under the same digest must
+    # outlive a full disk and a killed process.
+    drafted = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        with drafted.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        drafted.replace(path)
+    finally:
+        drafted.unlink(missing_ok=True)
+    sync_folder(folder)
     return attachment
 
 
@@ -66,13 +76,17 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
     """
     Copy an attachment from the folder `kept` into `target`.
 
-    Raises `ChainError` where the file is gone or is not what was attached.
+    Raises `ContentError` where the file is gone or is not what was attached.
     """
     source = attachment_path(kept, attachment)
     content = source.read_bytes() if source.is_file() else b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
         msg = f"The attachment {attachment.name} is gone, or is not what was attached."
-        raise ChainError(msg)
+        advice = (
+            f"Put it back as {source} (a sealed bundle may have a copy), or say again, without it, "
+            "that the step is done; then run again."
+        )
+        raise ContentError(msg, next_step=advice)
     target.mkdir(parents=True, exist_ok=True)
     attachment_path(target, attachment).write_bytes(content)
 

@@ -11,6 +11,7 @@ diagnostics never hold a secret.
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     ThrottledError, UnexpectedAnswerError
   x StepError       UnknownStepError, StepFailedError
+  x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
                     TimestampError, SigningError, ArchiveError
 """
@@ -34,6 +35,7 @@ __all__ = [
     "OAuthError",
     "RemoteError",
     "RunbookError",
+    "SealingError",
     "SettingsError",
     "SignatureError",
     "SigningError",
@@ -201,13 +203,19 @@ class StepFailedError(StepError):
     next_step = "Do what the failed step's reason says, then run again."
 
 
+class SealingError(RunbookError):
+    """The headless run that seals a walkthrough left no bundle; what was said and seen is kept."""
+
+    next_step = "Seal again; if it stays, run `runbook run` in a terminal to see more."
+
+
 class EvidenceError(RunbookError):
     """Evidence cannot be trusted or may not leave; `file` says which part of it, if one does."""
 
     exit_code = ExitCode.REFUSED
 
-    def __init__(self, message: str, *, file: str = "") -> None:
-        super().__init__(f"{file}: {message}" if file else message)
+    def __init__(self, message: str, *, file: str = "", next_step: str | None = None) -> None:
+        super().__init__(f"{file}: {message}" if file else message, next_step=next_step)
         self.file = file
 
 

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from runbook_lib.errors import ContentError, SettingsError
+from runbook_lib.errors import ArchiveError, ContentError, SettingsError
 from runbook_lib.evidence.attestation import digest
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
-from runbook_lib.evidence.refusals import archive_error
 from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
 from runbook_lib.journal import utc_now
 from runbook_lib.workspace import KEYS_FOLDER
@@ -97,7 +96,9 @@ def archive_bundle(
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
-            raise archive_error("The archive has it, the bundle has not.", _COMPARE, file=name)
+            raise ArchiveError(
+                "The archive has it, the bundle has not.", next_step=_COMPARE, file=name
+            )
     copied = sum(_copy(store, name, path, present, until) for name, path in files.items())
     said = until.isoformat().replace("+00:00", "Z") if until else ""
     return Archived(f"{store.address}/{place}", copied, len(files) - copied, said)
@@ -132,7 +133,7 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
     if not store.retains:
         said = f"The archive {store.address} cannot retain objects: only S3 with Object Lock can."
         advice = "Archive without retention, and protect the store by a policy of its own."
-        raise archive_error(said, advice)
+        raise ArchiveError(said, next_step=advice)
     return clock().replace(microsecond=0) + timedelta(days=days)
 
 
@@ -162,10 +163,10 @@ def _copy(
     is_same = size in (-1, len(content)) and digest(store.read(name)) == digest(content)
     if not is_same and is_new:
         said = "The archive gives back something else than it was given."
-        raise archive_error(said, _COMPARE, file=name)
+        raise ArchiveError(said, next_step=_COMPARE, file=name)
     if not is_same:
         said = "The archive has it with another content; nothing was written over."
-        raise archive_error(said, _COMPARE, file=name)
+        raise ArchiveError(said, next_step=_COMPARE, file=name)
     if until is not None:
         store.keep(name, until)
     return is_new
@@ -208,12 +209,14 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     if sum(sizes.values()) > shutil.disk_usage(folder).free:
         said = f"{store.address} holds {sum(sizes.values()):,} bytes, more than is free here."
-        raise archive_error(said, "Free space, or name a part of it: one tenant, one bundle.")
+        raise ArchiveError(
+            said, next_step="Free space, or name a part of it: one tenant, one bundle."
+        )
     store.fetch(files)
     for name, path in files.items():
         if not path.is_file() or path.stat().st_size != sizes[name]:
             said = f"It did not arrive as it was listed ({sizes[name]:,} bytes)."
-            raise archive_error(said, "Try again, when nobody writes there.", file=name)
+            raise ArchiveError(said, next_step="Try again, when nobody writes there.", file=name)
 
 
 def _checked(name: str, size: int) -> str:

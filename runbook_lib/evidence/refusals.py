@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from runbook_lib.errors import ArchiveError
 
-__all__ = ["archive_error", "refusal"]
+__all__ = ["refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,6 @@ _MEANINGS = (
 _NO_LOCK = re.compile(r"object ?lock", re.IGNORECASE)
 
 
-def archive_error(message: str, next_step: str, *, file: str = "") -> ArchiveError:
-    """Return the error, with what to do next in this case."""
-    error = ArchiveError(message, file=file)
-    error.next_step = next_step
-    return error
-
-
 def refusal(error: Exception, address: str, *, credentials: str, file: str) -> ArchiveError:
     """
     Return what `error`, raised by a driver, says of the archive at `address`.
@@ -84,13 +77,13 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
     for meaning in _MEANINGS:
         if not names.isdisjoint(meaning.names.split()):
             text = f"The archive {address}: {meaning.said}."
-            return archive_error(text, meaning.next_step.format(credentials=credentials))
+            return ArchiveError(text, next_step=meaning.next_step.format(credentials=credentials))
     if _NO_LOCK.search(str(error)):
         text = f"The archive {address}: its bucket has no Object Lock, so it retains nothing."
         advice = "Name a bucket that was made with Object Lock, or archive without retention."
-        return archive_error(text, advice)
+        return ArchiveError(text, next_step=advice)
     text = f"The archive {address} failed ({type(error).__name__})."
-    return archive_error(text, ArchiveError.next_step, file=file)
+    return ArchiveError(text, file=file)
 
 
 def _names(error: Exception) -> set[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ArchiveError, SettingsError
-from runbook_lib.evidence.refusals import archive_error, refusal
+from runbook_lib.evidence.refusals import refusal
 from runbook_lib.journal import sync_folder
 
 __all__ = ["Folder", "Store", "archive_address", "open_store", "retention_days"]
@@ -176,7 +176,7 @@ class Folder(Store):
             reason = error.strerror or type(error).__name__
             said = f"The archive {self.address} cannot be used: {reason}."
             advice = "Free space or permit writing there, then try again."
-            raise archive_error(said, advice, file=name) from None
+            raise ArchiveError(said, next_step=advice, file=name) from None
 
 
 def _named(drafted: Path, path: Path) -> bool:
@@ -210,7 +210,7 @@ class _Objects(Store):
             except ValueError:
                 said = f"The driver for {address} lacks what it needs to begin."
                 advice = f"Give it in the store's own environment: {self._kind.credentials}."
-                raise archive_error(said, advice) from None
+                raise ArchiveError(said, next_step=advice) from None
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return the objects' sizes by name; see `Store`."""
@@ -264,7 +264,7 @@ class _Objects(Store):
                 sizes[name] = size
             if len(sizes) > _MOST_OBJECTS:
                 said = f"{self.address} holds more than {_MOST_OBJECTS:,} objects."
-                raise archive_error(said, "Name a part of it: one tenant, or one bundle.")
+                raise ArchiveError(said, next_step="Name a part of it: one tenant, or one bundle.")
         return sizes
 
     @contextmanager
@@ -277,7 +277,7 @@ class _Objects(Store):
         except ImportError:
             said = f"The driver for {self.address} is not installed."
             advice = f"In the runbook's folder: pip install -e '.[{self._kind.extra}]'."
-            raise archive_error(said, advice) from None
+            raise ArchiveError(said, next_step=advice) from None
         except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
             hint = self._kind.credentials
             raise refusal(error, self.address, credentials=hint, file=name) from None
@@ -306,7 +306,7 @@ class _Bucket(_Objects):
         if mode != _LOCK_MODE or date < until:
             said = f"The archive {self.address} does not show that it is retained."
             advice = "Permit s3:PutObjectRetention and s3:GetObjectRetention, then try again."
-            raise archive_error(said, advice, file=name)
+            raise ArchiveError(said, next_step=advice, file=name)
 
     def _retention(self, name: str) -> tuple[str, datetime]:
         """Return under which mode an object is retained, and until when; long ago if it is not."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from runbook_lib.attachments import attachment_path, store_attachment
-from runbook_lib.errors import SettingsError
+from runbook_lib.attachments import attachment_path, copy_attachment, store_attachment
+from runbook_lib.errors import ContentError, SettingsError
 from runbook_lib.procedure import Attachment
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -95,3 +97,35 @@ def test_the_same_file_twice_is_kept_once(tmp_path: Path) -> None:
 
     assert store(tmp_path, name="a.png").sha256 == store(tmp_path, name="b.png").sha256
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_was_given_earlier_outlives_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same picture given again, when nothing more can be written, does not undo the first."""
+
+    path = attachment_path(tmp_path, store(tmp_path))
+    before = path.read_bytes()
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        store(tmp_path)
+
+    assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
+
+
+def test_a_lost_attachment_is_said_with_what_to_do(tmp_path: Path) -> None:
+    """It is named, with where it must lie and what else helps: sealing is not over for ever."""
+
+    attachment = store(tmp_path / "kept")
+    path = attachment_path(tmp_path / "kept", attachment)
+    path.unlink()
+
+    with pytest.raises(ContentError, match=r"shot\.png is gone, or is not") as caught:
+        copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
+
+    assert f"Put it back as {path} " in caught.value.diagnostics()
+    assert "say again, without it" in caught.value.diagnostics()

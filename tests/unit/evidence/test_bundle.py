@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.attachments import attachment_path, store_attachment
-from runbook_lib.errors import ChainError, ExitCode, LeakError, SigningError, TimestampError
+from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
 from runbook_lib.evidence.attestation import Link, provenance_predicate, result_predicate
 from runbook_lib.evidence.bundle import bundle_name, draft, write_record
@@ -328,7 +328,7 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     path = attachment_path(folder, attachment)
     path.unlink() if content is None else path.write_bytes(content)
 
-    with pytest.raises(ChainError, match="not what was attached"):
+    with pytest.raises(ContentError, match="not what was attached"):
         write_record(tmp_path, run.state, run.journal)
 
 
