@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib.errors import JournalError
+from runbook_lib.errors import SealingError
 from runbook_lib.run import Run
 
 __all__ = ["Sealed", "seal_evidence"]
@@ -34,7 +34,7 @@ def seal_evidence(run: Run) -> Sealed:
     """
     Run the whole procedure headless for this tenant and return what it came to.
 
-    Raises `JournalError` with the run's own words where it left no bundle.
+    Raises `SealingError` with the run's own words where it left no bundle.
     """
     folder = run.journal.path.parent
     given = [f"{name}={_text(value)}" for name, value in run.settings.values.items()]
@@ -55,9 +55,15 @@ def seal_evidence(run: Run) -> Sealed:
         record = json.loads(done.stdout)
         bundle = next(folder.glob(f"*-{record['run_id']}"))
     except (ValueError, StopIteration):
-        msg = run.redactor.redact(done.stderr.strip()) or "The headless run ended without a word."
-        raise JournalError(msg) from None
+        raise _refusal(run.redactor.redact(done.stderr)) from None
     return Sealed(record["outcome"], bundle.absolute())
+
+
+def _refusal(said: str) -> SealingError:
+    """Return the error that a run's last words, `runbook: …` and `Next: …`, tell of."""
+    message, _, advice = said.strip().partition("\nNext: ")
+    message = message.removeprefix("runbook: ") or "The headless run ended without a word."
+    return SealingError(message, next_step=advice.strip() or None)
 
 
 def _text(value: object) -> str:

@@ -118,14 +118,14 @@ def header_view(
     tenant: str,
     operator: str,
     is_sandbox: bool,
-    here: Sequence[str],
     section: str,
+    notebook_of: Mapping[str, str],
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `here` are the ids of the steps of this notebook; a next step elsewhere
-    is named with its notebook.
+    `section` is this notebook's title; `notebook_of` maps the id of each step
+    of another notebook to that one's path.
     """
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
     settled = sum(step.is_settled for step in state.steps.values())
@@ -146,7 +146,7 @@ def header_view(
             "id": following[0].step.id,
             "title": following[0].step.title,
             "advice": following[1],
-            "is_here": following[0].step.id in here,
+            "notebook": notebook_of.get(following[0].step.id, ""),
         }
         if following
         else None,

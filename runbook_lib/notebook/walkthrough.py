@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.attachments import store_attachment
 from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore
-from runbook_lib.errors import RunbookError, SettingsError
+from runbook_lib.errors import JournalError, RunbookError, SettingsError
 from runbook_lib.history import RunState
 from runbook_lib.journal import timestamp
 from runbook_lib.notebook.consenting import Consent
@@ -114,10 +115,8 @@ class Walkthrough:
         with self._drawing:
             try:
                 self._draw(only)
-            except RunbookError as error:
-                self._draw_again(str(error), error.diagnostics())
             except Exception as error:  # noqa: BLE001  (a panel must say so, not stand still)
-                self._draw_again(f"The runbook broke ({type(error).__name__}).", "Run again.")
+                self._draw_again(*_told(error))
 
     def _draw(self, only: tuple[str, ...]) -> None:
         state, history = self.run.state, self.run.history
@@ -197,11 +196,9 @@ class Walkthrough:
             sealed = seal_evidence(self.run)
             self._bundle = str(sealed.bundle)
             self._sealing = Moment(message=f"The run is {sealed.outcome}.")
-        except RunbookError as error:
-            self._sealing = Moment(message=str(error), is_error=True)
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
-            said = f"The runbook itself broke ({type(error).__name__})."
-            self._sealing = Moment(message=said, is_error=True)
+            message, advice = _told(error)
+            self._sealing = Moment(message=message, advice=advice, is_error=True)
         self.draw()
 
     def problem(self, step: Step, name: str, text: str) -> str:
@@ -320,11 +317,9 @@ class Walkthrough:
     def _finish(self, step: Step, action: Callable[[], str]) -> None:
         try:
             said, advice, is_error = action(), "", False
-        except RunbookError as error:
-            said, advice, is_error = str(error), error.diagnostics(), True
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
-            said = f"The runbook itself broke ({type(error).__name__})."
-            advice, is_error = "Report it as a defect.", True
+            said, advice = _told(error)
+            is_error = True
         with self._changing:
             before = self._moment(step.id)
             self._moments[step.id] = replace(
@@ -394,9 +389,24 @@ class Walkthrough:
             tenant=self.run.tenant,
             operator=self.operator,
             is_sandbox=self.run.is_sandbox,
-            here=[step.id for step in self.section.steps],
             section=self.section.title,
+            notebook_of={
+                step.id: str(Path.cwd() / f"{section.id}.ipynb")
+                for section in self.run.procedure.sections
+                for step in section.steps
+                if section != self.section
+            },
         )
+
+
+def _told(error: Exception) -> tuple[str, str]:
+    """Return what went wrong, and what the person does next."""
+    if isinstance(error, RunbookError):
+        return str(error), error.diagnostics()
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return f"The disk refused: {reason}.", JournalError.next_step
+    return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."
 
 
 def _credential(step: Step, name: str) -> Input:

@@ -47,6 +47,7 @@ def test_tree_in_the_docstring_names_every_error() -> None:
         (errors.UnknownStepError, 2),
         (errors.StepFailedError, 1),
         (errors.JournalError, 3),
+        (errors.SealingError, 3),
         (errors.UnreachableError, 3),
         (errors.ThrottledError, 3),
         (errors.LeakError, 4),

@@ -1,17 +1,5 @@
 // The end of a notebook: what is done, what is open, and the evidence.
 
-// Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it lies under the server's folder.
-function labAddress(view, path) {
-  try {
-    const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
-    const root = config.serverRoot.replace(/\/$/, "");
-    const inside = path.startsWith(`${root}/`) ? path.slice(root.length + 1) : null;
-    return inside && `${config.baseUrl}${view}/${inside.split("/").map(encodeURIComponent).join("/")}`;
-  } catch {
-    return null;
-  }
-}
-
 function render({ model, el }) {
   const root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
     "aria-label": "The end of this notebook", "data-lm-suppress-shortcuts": "true" });
@@ -48,7 +36,7 @@ function render({ model, el }) {
           "Checks every step again, headless, and leaves a bundle that tells what was seen.")),
       element("div", { role: "status", "aria-live": "polite" },
         isBusy ? element("div", { class: "rb-message" }, element("span", { class: "rb-spin" }), "Checking every step again…")
-          : view.message ? element("div", { class: "rb-message", "data-error": String(view.is_error) }, view.message) : "",
+          : view.message ? told(view) : "",
         sealed(view) ?? ""),
     );
   }

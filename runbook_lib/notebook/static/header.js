@@ -13,6 +13,19 @@ function measure(root) {
   return () => resized.disconnect();
 }
 
+// The next step's name: a link to it, or to the notebook where it is.
+function drawNext(next) {
+  if (!next.notebook) {
+    return [element("a", { href: `#runbook-${next.id}`, "data-next": next.id,
+      onclick: (event) => { event.preventDefault(); jump(next.id); } }, next.title)];
+  }
+  const address = notebookAddress(next.notebook);
+  const name = next.notebook.split("/").pop();
+  return [next.title, " (in ", address
+    ? element("a", { href: address, target: "_blank", "data-next": next.id }, `${name} ↗`)
+    : element("code", {}, name), ")"];
+}
+
 function render({ model, el }) {
   const root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" });
   el.append(root);
@@ -31,13 +44,9 @@ function render({ model, el }) {
     const counts = element("span", { class: "rb-label" },
       [`${view.settled} of ${view.total} done`,
         ...view.counts.map(({ icon, outcome, count }) => `${icon} ${count} ${outcome.replace("_", " ")}`)].join(" · "));
+    const operator = view.operator || remembered();
     const next = view.next
-      ? element("span", {}, element("strong", {}, "Next: "),
-        view.next.is_here
-          ? element("a", { href: `#runbook-${view.next.id}`, "data-next": view.next.id,
-              onclick: (event) => { event.preventDefault(); jump(view.next.id); } }, view.next.title)
-          : element("span", {}, `${view.next.title} (in another notebook: ${view.next.id})`),
-        `. ${view.next.advice}`)
+      ? element("span", {}, element("strong", {}, "Next: "), ...drawNext(view.next), `. ${view.next.advice}`)
       : element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
     root.replaceChildren(
       element("div", { class: "rb-row" },
@@ -45,7 +54,7 @@ function render({ model, el }) {
           view.sandbox ? "SANDBOX" : "PRODUCTION"),
         element("strong", {}, view.section),
         element("span", { class: "rb-label" }, `tenant ${view.tenant}`),
-        view.operator ? element("span", { class: "rb-label" }, `operator ${view.operator}`) : null),
+        element("span", { class: "rb-label" }, operator ? `operator ${operator}` : "operator not named yet")),
       bar,
       element("div", { class: "rb-row" }, counts),
       element("div", { "aria-live": "polite" }, next),

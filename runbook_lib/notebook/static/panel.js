@@ -1,12 +1,6 @@
 // One step's panel. It draws `view` and sends what a person asks for; it decides nothing.
 // What is typed into a password field leaves in a message and is wiped from the page at once.
 
-const NAME_KEY = "runbook.operator";
-
-function remembered() {
-  try { return localStorage.getItem(NAME_KEY) || ""; } catch { return ""; }
-}
-
 async function copy(text, button, label) {
   try {
     await navigator.clipboard.writeText(text);
@@ -218,7 +212,7 @@ class Panel {
 
   nameOf(form) {
     const by = this.valueOf(form, "by").trim();
-    try { if (by) localStorage.setItem(NAME_KEY, by); } catch { /* no storage: ask again next time */ }
+    remember(by);
     return by;
   }
 
@@ -396,8 +390,7 @@ class Panel {
     if (said === this.said) return;
     this.said = said;
     this.live.replaceChildren(
-      view.message ? element("div", { class: "rb-message", "data-error": String(view.is_error) },
-        view.message, view.advice ? element("div", {}, element("strong", {}, "Next: "), view.advice) : null) : "",
+      view.message ? told(view) : "",
       watched ? element("div", { class: "rb-message" }, watched) : "");
   }
 

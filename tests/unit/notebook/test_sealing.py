@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import JournalError
+from runbook_lib.errors import SealingError
 from runbook_lib.notebook.sealing import Sealed, seal_evidence
 from runbook_lib.redaction import MASK
 from runbook_lib.run import Run
@@ -137,14 +137,16 @@ def test_the_environment_is_inherited_but_for_jupyters_session(
 def test_a_run_that_leaves_nothing_is_told_in_its_own_words(
     process: Process, sealed: Callable[..., Run]
 ) -> None:
-    """Redacted, since another program's words are anything."""
+    """With what to do next; redacted, since another program's words are anything."""
 
-    process.stdout, process.stderr = "", f"runbook: {APP_SECRET} is refused.\n"
+    process.stdout = ""
+    process.stderr = f"runbook: {APP_SECRET} is refused.\nNext: Give another one.\n"
 
-    with pytest.raises(JournalError) as caught:
+    with pytest.raises(SealingError) as caught:
         seal_evidence(sealed())
 
-    assert str(caught.value) == f"runbook: {MASK} is refused."
+    assert str(caught.value) == f"{MASK} is refused."
+    assert caught.value.diagnostics() == "Give another one."
 
 
 def test_a_run_that_says_nothing_is_told_too(process: Process, sealed: Callable[..., Run]) -> None:
@@ -152,5 +154,7 @@ def test_a_run_that_says_nothing_is_told_too(process: Process, sealed: Callable[
 
     process.stdout = process.stderr = ""
 
-    with pytest.raises(JournalError, match="ended without a word"):
+    with pytest.raises(SealingError, match="ended without a word") as caught:
         seal_evidence(sealed())
+
+    assert "Seal again" in caught.value.diagnostics()

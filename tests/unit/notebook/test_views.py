@@ -72,10 +72,9 @@ def run_state(*states: StepState) -> RunState:
     return RunState("0a1b2c3d", {each.step.id: each for each in states})
 
 
-def header(*states: StepState, here: tuple[str, ...] = ()) -> dict[str, Any]:
-    return header_view(
-        run_state(*states), tenant="acme", operator="", is_sandbox=False, here=here, section="One"
-    )
+def header(*states: StepState, **notebook_of: str) -> dict[str, Any]:
+    known: dict[str, Any] = {"tenant": "acme", "operator": "", "section": "One"}
+    return header_view(run_state(*states), is_sandbox=False, notebook_of=notebook_of, **known)
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -384,11 +383,12 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
     found = next_step(run_state(*states))
 
     assert (found[0].step.id if found else None) == following
-    shown = header(*states, here=("a",))["next"]
+    shown = header(*states, b="/somewhere/02.ipynb")["next"]
     assert (shown and shown["id"]) == following
     if shown:
         assert found is not None
-        assert (shown["advice"], shown["is_here"]) == (found[1], following == "a")
+        where = {"a": "", "b": "/somewhere/02.ipynb"}[shown["id"]]
+        assert (shown["advice"], shown["notebook"]) == (found[1], where)
 
 
 def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:

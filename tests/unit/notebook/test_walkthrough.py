@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import threading
@@ -19,7 +20,13 @@ import pytest
 
 from runbook_lib.checks.context import CheckContext
 from runbook_lib.credentials import EnvFileStore
-from runbook_lib.errors import JournalError, SettingsError, StateMismatchError, UnreachableError
+from runbook_lib.errors import (
+    JournalError,
+    SealingError,
+    SettingsError,
+    StateMismatchError,
+    UnreachableError,
+)
 from runbook_lib.notebook import walkthrough as module
 from runbook_lib.notebook.sealing import Sealed
 from runbook_lib.notebook.walkthrough import Walkthrough
@@ -205,6 +212,23 @@ def test_a_defect_is_told_without_its_details(scene: Make, monkeypatch: pytest.M
     assert view["advice"] == "Report it as a defect."
     assert view["is_error"]
     assert APP_SECRET not in json.dumps(play.screens["app"].views)
+
+
+def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the operator's to mend, and no defect."""
+
+    play = scene(app_step())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "store_attachment", refuse)
+    play.walkthrough.attest(play.step("app"), {"by": "Somebody"}, [{"name": "a.png"}])
+
+    view = settled(play.screens["app"])
+    assert view["message"] == "The disk refused: No space left on device."
+    assert view["advice"].startswith("Free space")
+    assert view["is_error"]
 
 
 def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
@@ -876,14 +900,17 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (JournalError("No space."), "No space."),
-        (ValueError(APP_SECRET), "The runbook itself broke (ValueError)."),
+        (SealingError("A key is missing.", next_step="Find it."), "A key is missing. Find it."),
+        (
+            ValueError(APP_SECRET),
+            "The runbook itself broke (ValueError). Report it as a defect.",
+        ),
     ],
 )
 def test_a_run_that_was_not_sealed_says_why(
     scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    """The button comes back, whatever broke."""
+    """With what to do next; and the button comes back, whatever broke."""
 
     def refuse(run: Run) -> Sealed:
         raise error
@@ -893,7 +920,7 @@ def test_a_run_that_was_not_sealed_says_why(
     play.walkthrough.seal()
 
     view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
-    assert (view["message"], view["is_error"]) == (said, True)
+    assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
     assert view["bundle"] == ""
 
 
