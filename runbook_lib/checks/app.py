@@ -75,7 +75,8 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     if any(words in message for words in _NO_SUCH_ID):
         return Finding(
             outcome=Outcome.FAILED,
-            reason=f"Facebook does not take {context.text('app_id')} as an App ID ({refusal}).",
+            reason=f"Facebook does not take {context.text('app_id')} as an App ID ({refusal}). "
+            "Copy it again from Settings > Basic.",
         )
     control = _refusal(context, Secret(randomness.token_hex(16)))
     if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
@@ -83,7 +84,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
             outcome=Outcome.INCONCLUSIVE,
             reason=f"Facebook gives one answer to this App Secret and to a made-up one "
             f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
-            "app's, or Facebook has a fault.",
+            "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic.",
         )
     return Finding(
         outcome=Outcome.INCONCLUSIVE,

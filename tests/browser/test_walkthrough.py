@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox.server import Sandbox
-from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
+from tests.browser.jupyter import OPERATOR, TENANT, Serve, Walk, keep_picture
 from tests.browser.test_practice import NAME, Person, png
 from tests.runs.conftest import outcomes, records, runbook
 
@@ -44,6 +44,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         walk.open("01_partner_app")
         expect(walk.page.locator(".rb-header")).to_contain_text("SANDBOX")
         expect(walk.page.locator(".rb-header")).to_contain_text("Next: Log in to Facebook")
+        expect(walk.page.locator(".rb-header")).to_contain_text("operator not named yet")
 
         person.log_in()
         for step in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
@@ -58,6 +59,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         app_page = person.page.url
         walk.attest("fb-04-create-app", files=str(png(tmp_path / "screen.png", 64)))
         walk.restart_kernel()
+        expect(walk.page.locator(".rb-header")).to_contain_text(f"operator {OPERATOR}")
         expect(
             walk.panel("fb-04-create-app").locator('input[data-name="app_display_name"]')
         ).to_have_value(NAME)

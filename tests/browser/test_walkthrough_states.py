@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -26,31 +27,83 @@ from tests.runs.conftest import settings_of
 _IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
     >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
 
-# In each scenario: the notebook, the steps to check in turn, and what stands at the last of them.
+
+class Explained(NamedTuple):
+    """The steps of a notebook to check in turn; what the last says is wrong, and to do next."""
+
+    notebook: str
+    steps: tuple[str, ...]
+    wrong: str
+    following: str
+
+
 EXPLAINED = {
-    "wrong-secret": ("01_partner_app", ("fb-13-app-id-and-secret",), "Copy it again from"),
-    "unknown-app": ("01_partner_app", ("fb-13-app-id-and-secret",), "and to a made-up one"),
-    "redirect-missing": ("01_partner_app", ("fb-08-redirect-uri",), "Enter it under Valid OAuth"),
-    "review-pending": ("01_partner_app", ("fb-12-submit-review",), "not live yet"),
-    "review-declined": ("01_partner_app", ("fb-12-submit-review",), "pending or was declined"),
-    "permission-missing": (
+    "wrong-secret": Explained(
+        "01_partner_app",
+        ("fb-13-app-id-and-secret",),
+        "refuses this App Secret",
+        "Copy it again from Settings > Basic",
+    ),
+    "unknown-app": Explained(
+        "01_partner_app",
+        ("fb-13-app-id-and-secret",),
+        "and to a made-up one",
+        "Compare the App ID with the one in Settings > Basic",
+    ),
+    "redirect-missing": Explained(
+        "01_partner_app",
+        ("fb-08-redirect-uri",),
+        "Facebook does not accept https://",
+        "Enter it under Valid OAuth Redirect URIs",
+    ),
+    "review-pending": Explained(
+        "01_partner_app",
+        ("fb-12-submit-review",),
+        "not live yet",
+        "Watched: this page looks again every minute",
+    ),
+    "review-declined": Explained(
+        "01_partner_app",
+        ("fb-12-submit-review",),
+        "pending or was declined",
+        "App Review > Requests does",
+    ),
+    "permission-missing": Explained(
         "01_partner_app",
         ("fb-11-permissions",),
         "does not list leads_retrieval",
+        "see that Advanced Access is requested for each",
     ),
-    "cyclr-mismatch": (
+    "cyclr-mismatch": Explained(
         "02_cyclr_connector",
         ("cy-02-client-id",),
-        "Correct it in Connector Library",
+        "signs users in with Client ID",
+        "Correct it in Connector Library > Setup",
     ),
-    "cyclr-ip-blocked": (
+    "cyclr-ip-blocked": Explained(
         "03_connection_test",
         ("test-01-install", "test-02-authenticate", "test-03-permissions"),
         "cannot be tested from here",
+        "Ask Cyclr to allow it",
     ),
-    "rate-limited": ("01_partner_app", ("fb-05-confirm-creation",), "wait about 60 min"),
-    "version-expired": ("01_partner_app", ("fb-13-app-id-and-secret",), "that version has ended"),
-    "token-expired": ("03_connection_test", ("test-04-user-token",), "Session has expired"),
+    "rate-limited": Explained(
+        "01_partner_app",
+        ("fb-05-confirm-creation",),
+        "x-app-usage as used up",
+        "wait about 60 min",
+    ),
+    "version-expired": Explained(
+        "01_partner_app",
+        ("fb-13-app-id-and-secret",),
+        "that version has ended",
+        "Set graph_version to a current one",
+    ),
+    "token-expired": Explained(
+        "03_connection_test",
+        ("test-04-user-token",),
+        "Session has expired",
+        "Sign in anew for a fresh one",
+    ),
 }
 
 
@@ -62,25 +115,32 @@ def _point_at(notebook: Path, target: Path, **parameters: str) -> None:
     target.write_text(json.dumps(document), encoding="utf-8")
 
 
+def _browser_storage(page: Page) -> str:
+    """Return all that the browser keeps: cookies, IndexedDB, and both kinds of web storage."""
+    kept = page.context.storage_state(indexed_db=True)
+    return json.dumps(kept) + str(page.evaluate("JSON.stringify({...sessionStorage})"))
+
+
 @pytest.mark.timeout(600)
 def test_each_failure_is_explained_where_it_shows(lab: Lab, page: Page, tmp_path: Path) -> None:
     """In each failing scenario the right step says what is wrong and what to do next."""
 
     walk = Walk(page, lab)
     page.set_default_timeout(20_000)
-    for scenario, (notebook, steps, words) in EXPLAINED.items():
+    for scenario, explained in EXPLAINED.items():
         with Sandbox(scenario) as failing:
             settings = settings_of(failing, tmp_path / scenario)
             _point_at(
-                lab.project / "notebooks" / f"{notebook}.ipynb",
+                lab.project / "notebooks" / f"{explained.notebook}.ipynb",
                 lab.project / "notebooks" / f"{scenario}.ipynb",
                 env_file=str(settings),
                 tenant=scenario,
             )
             walk.open(scenario)
-            for step in steps:
+            for step in explained.steps:
                 walk.check(step)
-            walk.reads(steps[-1], words)
+            walk.reads(explained.steps[-1], explained.wrong)
+            walk.reads(explained.steps[-1], explained.following)
             page.evaluate("window.onbeforeunload = null")
 
 
@@ -154,12 +214,20 @@ def test_no_secret_rests_where_jupyterlab_saves(
 ) -> None:
     """With widget state saved after every step, no credential is in any file or browser storage."""
 
-    manager = tmp_path / "lab" / "@jupyter-widgets" / "jupyterlab-manager"
+    own = tmp_path / "own"
+    manager = own / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
     manager.mkdir(parents=True)
     (manager / "plugin.jupyterlab-settings").write_text('{"saveState": true}', encoding="utf-8")
     names = ("app_secret", "user_access_token", "page_access_token")
     secrets = {name: str(sandbox.description[name]) for name in names}
-    served = serve(sandbox, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "lab"))
+    served = serve(
+        sandbox,
+        JUPYTERLAB_SETTINGS_DIR=str(own / "settings"),
+        JUPYTERLAB_WORKSPACES_DIR=str(own / "workspaces"),
+        JUPYTER_DATA_DIR=str(own / "data"),
+        JUPYTER_RUNTIME_DIR=str(own / "runtime"),
+        IPYTHONDIR=str(own / "ipython"),
+    )
     served.leave_out("RUNBOOK_APP_SECRET", "RUNBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, served)
     walk.open("01_partner_app")
@@ -170,23 +238,26 @@ def test_no_secret_rests_where_jupyterlab_saves(
     asked.get_by_role("button", name="in .env: App Secret").click()
     walk.reads("fb-13-app-id-and-secret", "is remembered in the .env")
     walk.save()
-    storage = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    storage = _browser_storage(page)
     walk.open("03_connection_test")
     walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])
     walk.check("test-04-user-token")
     assert walk.check("test-05-marketing-data") == "verified"
     walk.save()
     time.sleep(1)
-    storage += page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    storage += _browser_storage(page)
     served.stop()
     texts = {
         path: path.read_text(encoding="utf-8", errors="replace")
-        for path in served.project.rglob("*")
+        for folder in (served.project, own)
+        for path in folder.rglob("*")
         if path.is_file()
     }
     saved = texts[served.project / "notebooks" / "03_connection_test.ipynb"]
     assert "Lead forms of" in saved, "the widget state was not saved: this test proves nothing"
     assert any(".ipynb_checkpoints" in path.parts for path in texts)
+    assert any("workspaces" in path.parts for path in texts)
+    assert "jupyterlab" in storage
     for name, secret in secrets.items():
         assert secret not in storage, name
         assert [path for path, text in texts.items() if secret in text] == [], name
@@ -232,6 +303,15 @@ def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: 
     end = page.locator("#runbook-finish")
     end.focus()
     page.keyboard.type("dd")  # deletes the cell where it is a shortcut
+    with page.context.expect_page() as first:
+        page.locator(".rb-header").get_by_role("link", name="01_partner_app.ipynb").click()
+    assert (
+        urlsplit(first.value.url).path == "/user/somebody/lab/tree/notebooks/01_partner_app.ipynb"
+    )
+    expect(first.value.get_by_role("heading", name="Log in to Facebook")).to_be_visible(
+        timeout=60_000
+    )
+    first.value.close()
     said, link = walk.seal()
     assert "The run is incomplete." in said
     assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/")
@@ -253,3 +333,9 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     assert walk.check("fb-05-confirm-creation") == "verified"
     journal = (served.evidence / TENANT / "journal.jsonl").read_text(encoding="utf-8")
     assert '"origin":"walkthrough"' in journal
+    page.goto(f"{served.url}/voila/render/02_cyclr_connector.ipynb", timeout=60_000)
+    walk.ready()
+    with page.context.expect_page() as opened:
+        page.locator(".rb-header").get_by_role("link", name="01_partner_app.ipynb").click()
+    header = opened.value.locator(".rb-header")
+    expect(header).to_contain_text("Setting up your Partner App", timeout=60_000)
