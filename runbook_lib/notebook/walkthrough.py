@@ -209,7 +209,7 @@ class Walkthrough:
         try:
             item.parse(text)
         except ValueError as error:
-            said = str(error)
+            said = f"{str(error)[:1].upper()}{str(error)[1:]}"
             return said if item.example in said else f"{said}; for example {item.example}"
         return ""
 

@@ -302,8 +302,8 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("app_id", "x", "an App ID is a number of 15 or 16 digits"),
-        ("app_secret", "halfasecret", "an App Secret has 32 characters"),
+        ("app_id", "x", "An App ID is a number of 15 or 16 digits"),
+        ("app_secret", "halfasecret", "An App Secret has 32 characters"),
         ("permissions", "Leads", "'Leads' is not a permission; one looks like leads_retrieval"),
         ("app_id", APP_ID, ""),
         ("app_id", "  ", ""),
