@@ -130,10 +130,7 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
         raise SettingsError(msg) from None
     if not days:
         return None
-    if not store.retains:
-        said = f"The archive {store.address} cannot retain objects: only S3 with Object Lock can."
-        advice = "Archive without retention, and protect the store by a policy of its own."
-        raise ArchiveError(said, next_step=advice)
+    store.check_retention()
     return clock().replace(microsecond=0) + timedelta(days=days)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,34 +97,38 @@ def open_store(url: str) -> Store:
     return _Bucket(address) if scheme == "s3" else _Objects(address)
 
 
-class Store:
+class Store(ABC):
     """Objects by name (`/` between its parts) below `address`, which ends without a slash."""
-
-    # Whether objects can be kept from being deleted until a date.
-    retains = False
 
     def __init__(self, address: str) -> None:
         self.address = address
 
+    @abstractmethod
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return each object in the folder `below` by its name in the store: its size in bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make(self, name: str, content: bytes, *, until: datetime | None = None) -> bool:
         """Make an object and return True; leave one that is there as it is, and return False."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """Return an object's content."""
-        raise NotImplementedError
-
-    def keep(self, name: str, until: datetime) -> None:
-        """See that nobody can delete an object before `until`, in a store that `retains`."""
-        raise NotImplementedError
 
     def fetch(self, files: Mapping[str, Path]) -> None:
         """Copy objects by name into files, whose folders are there."""
-        raise NotImplementedError
+        for name, path in files.items():
+            path.write_bytes(self.read(name))
+
+    def check_retention(self) -> None:
+        """Raise `ArchiveError` where objects cannot be kept from being deleted until a date."""
+        said = f"The archive {self.address} cannot retain objects: only S3 with Object Lock can."
+        advice = "Archive without retention, and protect the store by a policy of its own."
+        raise ArchiveError(said, next_step=advice)
+
+    def keep(self, name: str, until: datetime) -> None:  # noqa: ARG002  (nothing to keep here)
+        """See that nobody can delete an object before `until`, where that can be done."""
+        self.check_retention()
 
 
 class Folder(Store):
@@ -286,11 +291,12 @@ class _Objects(Store):
 class _Bucket(_Objects):
     """Amazon S3, or what speaks its language."""
 
-    retains = True
-
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return the objects' sizes by name, as far as `Store` permits; page by page."""
         return self._listed(self._objects(below))
+
+    def check_retention(self) -> None:
+        """Pass: S3 has Object Lock; whether this bucket has it, the first object tells."""
 
     def keep(self, name: str, until: datetime) -> None:
         """Retain what is there without, or for a shorter time; see `Store`."""

@@ -244,18 +244,23 @@ def test_the_first_failure_is_the_one_that_is_told(
         store_with(monkeypatch, driver).make("a", b"x")
 
 
-@pytest.mark.parametrize("call", ["sizes", "make", "read", "keep", "fetch"])
-def test_a_store_promises_nothing_by_itself(call: str) -> None:
-    """Each kind keeps every promise, or says that it cannot."""
+def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
+    """Also where it is asked for one object, whoever forgot to ask before."""
 
-    arguments = {
-        "make": ("a", b""),
-        "read": ("a",),
-        "keep": ("a", datetime(2027, 1, 1, tzinfo=UTC)),
-        "fetch": ({},),
-    }
-    with pytest.raises(NotImplementedError):
-        getattr(Store("nowhere"), call)(*arguments.get(call, ()))
+    with pytest.raises(ArchiveError, match="cannot retain objects") as caught:
+        open_store(str(tmp_path)).keep("a", datetime(2027, 1, 1, tzinfo=UTC))
+
+    assert "without retention" in caught.value.diagnostics()
+
+
+def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
+    """Each into the file that it shall be."""
+
+    store = open_store(str(tmp_path / "store"))
+    store.make("a/b", b"x")
+    store.fetch({"a/b": tmp_path / "c"})
+
+    assert (tmp_path / "c").read_bytes() == b"x"
 
 
 def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
