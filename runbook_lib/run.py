@@ -10,16 +10,16 @@ from __future__ import annotations
 import platform
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.checking import perform_checks
 from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.credentials import CredentialStore, recall
-from runbook_lib.errors import JournalError, RunbookError, SettingsError, UnknownStepError
+from runbook_lib.errors import SettingsError, UnknownStepError
 from runbook_lib.history import (
     EVERY_STEP,
     FOUR_EYES,
@@ -37,7 +37,6 @@ from runbook_lib.procedure import (
     Conclusion,
     Finding,
     Input,
-    Outcome,
     Procedure,
     Skip,
     Step,
@@ -303,69 +302,25 @@ class Run:
             transport.close()
 
     def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
-        values = self.values
-        if not step.checks:
-            return (), ""
-        lacking = [self._lacking(check, values) for check in step.checks]
-        if all(lacking):
-            return (), f"Not checked: {self._named(lacking)} not given."
-        sessions = [self._open_session(values) for _ in step.checks]
-        with ThreadPoolExecutor(max_workers=len(step.checks)) as pool:
-            tasks = [
-                pool.submit(self._perform, check, self._context(step, values, session))
-                if not names
-                else pool.submit(self._not_checked, check, names)
-                for check, names, session in zip(step.checks, lacking, sessions, strict=True)
-            ]
-            found = [task.result() for task in tasks]
-        findings = tuple(finding for finding in found if finding is not None)
-        return findings, "" if findings else "Nothing of this applies to the chosen permissions."
-
-    def _context(self, step: Step, values: Mapping[str, Value], session: Session) -> CheckContext:
-        return CheckContext(
-            values=values,
-            secrets=self.settings.secrets,
-            session=session,
-            now=self.clock(),
-            tokens=self._tokens,
-            attestation=self.history.attestations.get(step.id),
-            announce_change=lambda text: self._announce(step, text),
-        )
-
-    def _not_checked(self, check: Check, lacking: tuple[str, ...]) -> Finding:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
-            reason=f"Not checked further: {self._named([lacking])} not given.",
-            check=check.name,
-        )
-
-    def _perform(self, check: Check, context: CheckContext) -> Finding | None:
-        try:
-            finding = check.run(context)
-        except JournalError:
-            raise
-        except RunbookError as error:
-            finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
-        except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
-            finding = Finding(
-                outcome=Outcome.INCONCLUSIVE,
-                reason=f"The check itself broke ({type(error).__name__}): a defect of the runbook.",
-            )
-        if finding is None:
-            return None
-        return replace(finding, check=check.name, exchanges=context.session.exchanges())
-
-    def _lacking(self, check: Check, values: Mapping[str, Value]) -> tuple[str, ...]:
-        return tuple(
-            name
-            for name in check.needs
-            if not values.get(name) and name not in self.settings.secrets
-        )
-
-    def _named(self, lacking: Iterable[tuple[str, ...]]) -> str:
-        names = dict.fromkeys(name for group in lacking for name in group)
+        values, secrets = self.values, self.settings.secrets
         labels = {item.name: item.label for item in self.procedure.inputs}
-        return ", ".join(labels[name] for name in names)
+
+        def open_context() -> CheckContext:
+            return CheckContext(
+                values=values,
+                secrets=secrets,
+                session=self._open_session(values),
+                now=self.clock(),
+                tokens=self._tokens,
+                attestation=self.history.attestations.get(step.id),
+                announce_change=lambda text: self._announce(step, text),
+            )
+
+        def lacking(check: Check) -> list[str]:
+            absent = [name for name in check.needs if not (values.get(name) or name in secrets)]
+            return [labels[name] for name in absent]
+
+        return perform_checks(step.checks, open_context, lacking=lacking)
 
     def open_session(self) -> Session:
         """Return a recording session towards the world as the known values describe it."""

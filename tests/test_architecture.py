@@ -36,6 +36,7 @@ FLOORS = {
     "checks": 4,
     "evidence": 4,
     "procedures": 5,
+    "checking": 5,
     "run": 6,
     "notebook": 7,
     "terminal": 8,
