@@ -11,16 +11,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from runbook_lib.evidence.reports.wording import when
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
+from runbook_lib.notebook.moments import Moment
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Conclusion, Exchange, Input, Outcome, Step, StepKind, Value
 
-__all__ = ["Moment", "finish_view", "header_view", "next_step", "step_view", "what_to_do"]
+__all__ = ["finish_view", "header_view", "next_step", "step_view", "what_to_do"]
 
 _SAID = {
     EventType.STEP_CHECKED: "checked",
@@ -38,25 +39,6 @@ _ADVICE = {
     Outcome.INCONCLUSIVE: "Look for yourself, then say that it is done; or check again.",
     Outcome.WAITING: "Nothing to do but wait: it is watched.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """
-    What a panel knows beside the journal: is it at work, since when (epoch), what to tell.
-
-    `busy` counts what is under way, `finished` what is done, so that two equal
-    answers are told apart.
-    """
-
-    busy: int = 0
-    busy_since: float = 0.0
-    finished: int = 0
-    message: str = ""
-    advice: str = ""
-    is_error: bool = False
-    consent_url: str = ""
-    consent_paste_url: str = ""
 
 
 def step_view(

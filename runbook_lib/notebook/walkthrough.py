@@ -18,12 +18,13 @@ from typing import Any, Protocol
 
 from runbook_lib.attachments import store_attachment
 from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore
-from runbook_lib.errors import JournalError, RunbookError, SettingsError
+from runbook_lib.errors import SettingsError
 from runbook_lib.history import RunState
 from runbook_lib.journal import timestamp
 from runbook_lib.notebook.consenting import Consent
+from runbook_lib.notebook.moments import Moment, Moments, what_went_wrong
 from runbook_lib.notebook.sealing import seal_evidence
-from runbook_lib.notebook.views import Moment, finish_view, header_view, step_view, what_to_do
+from runbook_lib.notebook.views import finish_view, header_view, step_view, what_to_do
 from runbook_lib.procedure import Attestation, Input, Outcome, Section, Skip, Step
 from runbook_lib.run import Run
 from runbook_lib.settings import typed
@@ -69,11 +70,10 @@ class Walkthrough:
         self._finish_panel: Shows | None = None
         self._sealing = Moment()
         self._bundle = ""
-        self._moments: dict[str, Moment] = {}
+        self._moments = Moments()
         self._consent = Consent(run, self._on_redirect)
         self._consent_step: Step | None = None
         self._views: dict[str, dict[str, Any]] = {}
-        self._changing = threading.Lock()
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._drawing = threading.Lock()
         self._stopped = threading.Event()
@@ -116,7 +116,7 @@ class Walkthrough:
             try:
                 self._draw(only)
             except Exception as error:  # noqa: BLE001  (a panel must say so, not stand still)
-                self._draw_again(*_told(error))
+                self._draw_again(*what_went_wrong(error))
 
     def _draw(self, only: tuple[str, ...]) -> None:
         state, history = self.run.state, self.run.history
@@ -128,7 +128,7 @@ class Walkthrough:
                     values=values,
                     credentials=credentials,
                     history=history.entries,
-                    moment=self._moment(step_id),
+                    moment=self._moments.of(step_id),
                 )
                 self._views[step_id] = self.run.redactor.redact_document(view)
                 self._panels[step_id].show(self._views[step_id])
@@ -139,7 +139,7 @@ class Walkthrough:
 
     def _draw_again(self, message: str, advice: str) -> None:
         for step_id, view in self._views.items():
-            told = replace(self._moment(step_id), message=message, advice=advice, is_error=True)
+            told = replace(self._moments.of(step_id), message=message, advice=advice, is_error=True)
             self._panels[step_id].show({**view, **asdict(told)})
 
     def perform(self, step: Step, given: dict[str, Any]) -> None:
@@ -197,7 +197,7 @@ class Walkthrough:
             self._bundle = str(sealed.bundle)
             self._sealing = Moment(message=f"The run is {sealed.outcome}.")
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
-            message, advice = _told(error)
+            message, advice = what_went_wrong(error)
             self._sealing = Moment(message=message, advice=advice, is_error=True)
         self.draw()
 
@@ -301,16 +301,7 @@ class Walkthrough:
 
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it works, and what came of it."""
-        with self._changing:
-            before = self._moment(step.id)
-            self._moments[step.id] = replace(
-                before,
-                busy=before.busy + 1,
-                busy_since=before.busy_since or time.time(),
-                message="",
-                advice="",
-                is_error=False,
-            )
+        self._moments.begin(step.id)
         self.draw(step.id)
         self._workers.submit(self._finish, step, action)
 
@@ -318,27 +309,13 @@ class Walkthrough:
         try:
             said, advice, is_error = action(), "", False
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
-            said, advice = _told(error)
+            said, advice = what_went_wrong(error)
             is_error = True
-        with self._changing:
-            before = self._moment(step.id)
-            self._moments[step.id] = replace(
-                before,
-                busy=before.busy - 1,
-                busy_since=before.busy_since if before.busy > 1 else 0.0,
-                finished=before.finished + 1,
-                message=said,
-                advice=advice,
-                is_error=is_error,
-            )
+        self._moments.end(step.id, said, advice, is_error=is_error)
         self.draw()
 
-    def _moment(self, step_id: str) -> Moment:
-        return self._moments.get(step_id, Moment())
-
     def _update(self, step: Step, **changes: Any) -> None:
-        with self._changing:
-            self._moments[step.id] = replace(self._moment(step.id), **changes)
+        self._moments.update(step.id, **changes)
         self.draw(step.id)
 
     def _follow(self) -> None:
@@ -359,7 +336,7 @@ class Walkthrough:
         """Look again at each step of this notebook that waits; write only what has changed."""
         for step_id, state in self.run.state.steps.items():
             is_waiting = state.conclusion.outcome is Outcome.WAITING and state.step.checks
-            if step_id in self._panels and is_waiting and not self._moment(step_id).busy:
+            if step_id in self._panels and is_waiting and not self._moments.of(step_id).busy:
                 seen = self.run.look(step_id)
                 if seen is not None and seen.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
@@ -397,16 +374,6 @@ class Walkthrough:
                 if section != self.section
             },
         )
-
-
-def _told(error: Exception) -> tuple[str, str]:
-    """Return what went wrong, and what the person does next."""
-    if isinstance(error, RunbookError):
-        return str(error), error.diagnostics()
-    if isinstance(error, OSError):
-        reason = error.strerror or type(error).__name__
-        return f"The disk refused: {reason}.", JournalError.next_step
-    return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."
 
 
 def _credential(step: Step, name: str) -> Input:

@@ -11,7 +11,8 @@ import pytest
 
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
-from runbook_lib.notebook.views import Moment, finish_view, header_view, next_step, step_view
+from runbook_lib.notebook.moments import Moment
+from runbook_lib.notebook.views import finish_view, header_view, next_step, step_view
 from runbook_lib.notebook.walkthrough import Walkthrough
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import (
