@@ -180,11 +180,21 @@ class History:
         return {name: reference for name, reference in references.items() if reference}
 
     @property
+    def started(self) -> list[Entry]:
+        """Return the line with which each run began, oldest first."""
+        return [entry for entry in self.entries if entry.type == EventType.RUN_STARTED]
+
+    @property
     def last_run(self) -> str:
         """Return the id of the newest run, empty where there was none."""
-        return next(
-            (e.run_id for e in reversed(self.entries) if e.type == EventType.RUN_STARTED), ""
-        )
+        return self.started[-1].run_id if self.started else ""
+
+    @property
+    def unfinished_run(self) -> str:
+        """Return the id of the newest run if it never came to its end."""
+        last = self.last_run
+        ended = (e.run_id for e in self.entries if e.type == EventType.RUN_FINISHED)
+        return "" if last in ended else last
 
 
 def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState:

@@ -179,8 +179,14 @@ class Run:
                 raise SettingsError(msg)
 
     def start(self) -> None:
-        """Write the beginning of this run, unless another process did."""
+        """
+        Write the beginning of this run, unless another process did.
+
+        Raises `SettingsError` where the tenant's earlier runs were practice
+        and this one is not, or the other way about.
+        """
         history = self.history
+        _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
         if any(entry.run_id == self.run_id for entry in history.entries):
             return
         values = self.values
@@ -195,7 +201,7 @@ class Run:
             "sandbox": is_sandbox(values),
             "parameters": values,
             "credentials": sorted(self.settings.secrets),
-            "resumes": _unfinished_run(history),
+            "resumes": history.unfinished_run,
             "environment": _environment(),
         }
         self._write(EventType.RUN_STARTED, document)
@@ -346,10 +352,11 @@ class Run:
                 self.remember(name, value)
 
     def _say(self, event: str, words: Iterable[Attestation | Skip]) -> None:
-        # NOTE: a file of words is read again at every run, and must not overturn what came since.
-        known = set(self.history.words)
+        # NOTE: a file of words is read again at every run, and must not overturn what came since;
+        # nor is it another word where it stands in another file.
+        known = {replace(word, origin="") for word in self.history.words}
         for word in words:
-            if word not in known:
+            if replace(word, origin="") not in known:
                 document = asdict(word)
                 step = document.pop("step")
                 self._write(event, document, step=step)
@@ -357,6 +364,17 @@ class Run:
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = self.redactor.redact_document(document)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
+    """Raise `SettingsError` where what was seen and said so far belongs to the other world."""
+    # NOTE: words hold across runs, and checks in a walkthrough; practice proves nothing real.
+    if all(bool(entry.data["sandbox"]) is is_practice for entry in history.started):
+        return
+    before, now = ("real", "practice") if is_practice else ("practice", "real")
+    msg = f"The runs of the tenant {tenant} so far were {before}, and this one would be {now}."
+    advice = "Give this one a tenant of its own: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
+    raise SettingsError(msg, next_step=advice)
 
 
 def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
@@ -371,23 +389,9 @@ def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
 
 def _open_walkthrough(history: History) -> str:
     """Return the id of the walkthrough that is under way, so that every notebook joins it."""
-    last = _unfinished_run(history)
-    is_walkthrough = any(
-        entry.run_id == last
-        and entry.type == EventType.RUN_STARTED
-        and entry.data["mode"] == Mode.INTERACTIVE
-        for entry in history.entries
-    )
-    return last if is_walkthrough else ""
-
-
-def _unfinished_run(history: History) -> str:
-    """Return the id of the newest run if it never came to its end."""
-    last = history.last_run
-    ended = any(
-        entry.run_id == last and entry.type == EventType.RUN_FINISHED for entry in history.entries
-    )
-    return "" if ended else last
+    last = history.unfinished_run
+    modes = [entry.data["mode"] for entry in history.started if entry.run_id == last]
+    return last if Mode.INTERACTIVE in modes else ""
 
 
 def _environment() -> dict[str, str]:

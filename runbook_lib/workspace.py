@@ -66,6 +66,8 @@ def is_sandbox(values: Mapping[str, Value]) -> bool:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        # NOTE: whatever is below `localhost` is this machine too (RFC 6761 §6.3).
+        return host.rstrip(".").rpartition(".")[2] == "localhost"
+    return address.is_loopback or address.is_unspecified

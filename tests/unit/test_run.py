@@ -55,6 +55,8 @@ APP_SECRET = Input(name="app_secret", label="App Secret", help="Hush.", secret=T
 INPUTS = (DOMAIN, APP_ID, REGION, API, APP_SECRET)
 
 OLD = "2026-11-20T09:00:00Z"
+REAL: dict[str, str] = {}
+PRACTICE = {"graph_url": "http://127.0.0.1:8000"}
 NEW = "2026-11-24T09:00:00Z"
 
 
@@ -426,16 +428,39 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
 def test_words_are_written_once(make_run: MakeRun, journal: Journal) -> None:
     """The same file can be read at every run."""
 
-    words = [Attestation(step="a", by="Operator", at=OLD, note="n", origin="said.toml")]
-    skips = [Skip(step="b", by="Operator", at=OLD, reason="r", origin="said.toml")]
-    for _ in range(2):
+    word = Attestation(step="a", by="Operator", at=OLD, note="n", origin="said.toml")
+    skip = Skip(step="b", by="Operator", at=OLD, reason="r", origin="said.toml")
+    for origin in ("said.toml", "said.toml", "a-copy.toml"):
         run = make_run(step("a"), step("b"))
-        run.attest(words)
-        run.skip(skips)
+        run.attest([replace(word, origin=origin)])
+        run.skip([replace(skip, origin=origin)])
 
     assert types(journal) == ["step.attested", "step.skipped"]
-    assert run.state.steps["a"].attestation == words[0]
-    assert run.state.steps["b"].skip == skips[0]
+    assert run.state.steps["a"].attestation == word
+    assert run.state.steps["b"].skip == skip
+
+
+@pytest.mark.parametrize("first", [REAL, PRACTICE])
+@pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.INTERACTIVE])
+def test_practice_and_the_real_thing_have_tenants_of_their_own(
+    make_run: MakeRun, journal: Journal, first: dict[str, str], mode: str
+) -> None:
+    """No word and no check of practice ever counts as evidence of the real thing."""
+
+    second = PRACTICE if first is REAL else REAL
+    make_run(step("a"), **first).start()
+    make_run(step("a"), run_id="ffffffff", mode=mode, **first).start()
+    before = types(journal)
+
+    with pytest.raises(
+        SettingsError, match=f"would be {'real' if first else 'practice'}"
+    ) as caught:
+        make_run(step("a"), run_id="eeeeeeee", mode=mode, **second).start()
+    with pytest.raises(SettingsError):  # also in a kernel that joins the run
+        make_run(step("a"), run_id="ffffffff", mode=mode, **second).start()
+
+    assert "--tenant" in caught.value.diagnostics()
+    assert types(journal) == before
 
 
 def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journal) -> None:
@@ -589,6 +614,9 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
         ("http://127.0.0.1:8000", True),
         ("http://localhost:8000", True),
         ("http://[::1]:8000", True),
+        ("http://0.0.0.0:8000", True),
+        ("http://localhost.:8000", True),
+        ("http://graph.localhost:8000", True),
         ("https://graph.facebook.com", False),
         ("https://localhost.example", False),
         ("https://127.0.0.1.example", False),
