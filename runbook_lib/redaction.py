@@ -17,19 +17,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
-__all__ = ["MASK", "RedactingFilter", "Redactor", "Secret", "encoded_forms"]
+__all__ = ["MASK", "TOKEN_SHAPES", "RedactingFilter", "Redactor", "Secret", "encoded_forms"]
 
 MASK = "**********"
 
 # NOTE: a form shorter than this would match by accident and eat innocent text.
 SHORTEST_FORM = 5
 
+# A word begins behind what is no letter or digit, or behind an escape that ends with one.
+_BEGINS = r"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrtbf]))"
+# NOTE: base64 of a picture holds such words too, behind a `/`, a `+` or a line break.
+_NOT_IN_BASE64 = "".join(rf"(?<![0-9A-Za-z+/]{{32}}{between})" for between in ("", "\n", r"\\n"))
 # User, page and system-user tokens, and app tokens (`APPID|…`): Graph's access-token guide.
-# An App Secret is 32 hexadecimal digits (Settings > Basic); standing alone, nothing else here is.
 TOKEN_SHAPES = re.compile(
-    r"(?<![0-9A-Za-z+/])EAA[0-9A-Za-z]{30,}|\b[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}"
-    r"|(?<![0-9A-Za-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{32}(?![0-9A-Za-z])"
+    rf"{_BEGINS}{_NOT_IN_BASE64}EAA[0-9A-Za-z]{{30,}}"
+    r"|(?<![0-9])[0-9]{8,20}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}"
 )
+# An App Secret (Settings > Basic); standing alone, nothing else here is of this shape.
+_SECRET_SHAPE = re.compile(rf"{_BEGINS}(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{{32}}(?![0-9A-Za-z])")
 
 _SENSITIVE_KEY = re.compile(
     r"access_?token|client_?secret|app_?secret|auth_?value|password|refresh_?token|appsecret_proof"
@@ -71,8 +76,8 @@ class Redactor:
     Removes every known secret, in every known encoding, from text.
 
     It learns tokens as they are issued (`learn`), and masks what merely
-    looks like a Facebook token or App Secret, unless it is known to be none
-    (`allow`). Safe to use from several threads.
+    looks like a Facebook token, or like an App Secret, unless it is known to
+    be none (`allow`). Safe to use from several threads.
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
@@ -89,13 +94,13 @@ class Redactor:
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def allow(self, values: Iterable[object]) -> None:
-        """Let pass what only looks like a credential: values that are meant to be seen."""
+        """Let pass what only looks like an App Secret: values that are meant to be seen."""
         with self._lock:
             self._allowed |= {value for value in values if isinstance(value, str)}
 
     def redact(self, text: str) -> str:
         """Return `text` with each secret, and each token-shaped word, replaced by the mask."""
-        spans = [*self._spans(text), *self._shapes(text)]
+        spans = [*self._forms_in(text), *self._shapes(text)]
         if not spans:
             return text
         pieces: list[str] = []
@@ -128,21 +133,27 @@ class Redactor:
         """Tell whether `text` still holds a known secret or a token-shaped word."""
         return self.find_secret(text) >= 0
 
-    def find_secret(self, text: str) -> int:
-        """Return where a known secret or a token-shaped word begins in `text`; -1 if nowhere."""
+    def find_secret(self, text: str, *, bare_hex: bool = True) -> int:
+        """
+        Return where a known secret, or a word of such a shape, begins in `text`; -1 if nowhere.
+
+        Without `bare_hex` a word that only looks like an App Secret is none.
+        """
         known = next((text.find(form) for form in self._forms if form in text), -1)
-        return known if known >= 0 else next(self._shapes(text), (-1, -1))[0]
+        shapes = self._shapes(text) if bare_hex else _spans(TOKEN_SHAPES, text)
+        return known if known >= 0 else next(shapes, (-1, -1))[0]
 
     def holds_known_secret(self, text: str) -> bool:
         """Tell whether `text` holds a secret that this redactor was told, in any of its forms."""
         return any(form in text for form in self._forms)
 
     def _shapes(self, text: str) -> Iterator[tuple[int, int]]:
-        for match in TOKEN_SHAPES.finditer(text):
-            if match.group() not in self._allowed:
-                yield match.span()
+        yield from _spans(TOKEN_SHAPES, text)
+        for start, end in _spans(_SECRET_SHAPE, text):
+            if text[start:end] not in self._allowed:
+                yield start, end
 
-    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+    def _forms_in(self, text: str) -> Iterator[tuple[int, int]]:
         for form in self._forms:
             start = text.find(form)
             while start >= 0:
@@ -184,6 +195,10 @@ def encoded_forms(secret: Secret) -> set[str]:
     forms |= {raw.hex(), raw.hex().upper()}
     forms |= set(_url_forms(raw)) | set(_json_forms(value)) | set(_base64_forms(raw))
     return {form for form in forms if len(form) >= SHORTEST_FORM}
+
+
+def _spans(shape: re.Pattern[str], text: str) -> Iterator[tuple[int, int]]:
+    return (match.span() for match in shape.finditer(text))
 
 
 def _url_forms(raw: bytes) -> Iterator[str]:

@@ -18,7 +18,7 @@ import dotenv.parser
 
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input, Value
-from runbook_lib.redaction import Secret
+from runbook_lib.redaction import TOKEN_SHAPES, Secret
 
 __all__ = ["Settings", "find_env_file", "load", "read_env_file", "resolve", "typed"]
 
@@ -96,6 +96,12 @@ def typed(item: Input, value: object) -> Value:
         value = ",".join(str(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
+        raise SettingsError(msg)
+    if TOKEN_SHAPES.search(str(value)):
+        msg = (
+            f"{item.name} ({item.label}) holds what looks like a Facebook token. It is no secret "
+            "there: put a credential into .env, under its own name."
+        )
         raise SettingsError(msg)
     try:
         return item.parse(str(value))

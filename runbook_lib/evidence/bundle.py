@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.attachments import copy_attachment
+from runbook_lib.attachments import attachment_path, copy_attachment
 from runbook_lib.errors import RemoteError, TimestampError
 from runbook_lib.evidence.attestation import (
     PROVENANCE,
@@ -46,6 +46,7 @@ from runbook_lib.evidence.record import (
 from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, sync_folder
+from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
 from runbook_lib.workspace import KEYS_FOLDER
 
@@ -146,7 +147,7 @@ def seal(
     """
     tenant_folder = journal.path.parent
     content = _files(folder)
-    refuse_leaks(content, redactor)
+    refuse_leaks(content, redactor, _attached(record))
     export_public_key(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
     with chain_end(journal, seal_with.key) as link:
         _write_statement(folder, record, seal_with, link)
@@ -168,6 +169,17 @@ def resource(path: Path, name: str) -> Resource:
 def sums(resources: Iterable[Resource]) -> str:
     """Return the text of `SHA256SUMS`, as `sha256sum --check` reads it."""
     return "".join(f"{each.sha256}  {each.name}\n" for each in resources)
+
+
+def _attached(record: dict[str, Any]) -> dict[str, str]:
+    """Return what people call the files that they gave, by the names that these have here."""
+    return {
+        attachment_path(
+            Path(), Attachment(**each)
+        ).name: f"{each['name']}, attached to {step['id']}"
+        for step in record["steps"]
+        for each in step["attachments"]
+    }
 
 
 def _write_statement(folder: Path, record: dict[str, Any], seal_with: Seal, link: Link) -> None:

@@ -198,6 +198,17 @@ def test_what_looks_like_an_app_secret_is_masked_unless_it_is_known_to_be_none()
     assert redactor.find_secret(text) == -1
 
 
+@pytest.mark.parametrize("token", [USER_TOKEN, APP_TOKEN])
+def test_nothing_allows_a_token(token: str) -> None:
+    """It is never meant to be seen, whatever a setting says."""
+
+    redactor = Redactor()
+    redactor.allow([token])
+
+    assert redactor.redact(token) == MASK
+    assert redactor.find_secret(token) == 0
+
+
 def test_a_secret_that_is_known_stays_one_whatever_is_allowed() -> None:
     """Allowing what looks like a secret never uncovers one."""
 

@@ -14,6 +14,7 @@ from runbook_lib.checks import formats
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input
 from runbook_lib.settings import load, read_env_file, resolve, typed
+from tests.unit.bodies import USER_TOKEN
 
 DOMAIN = Input(name="service_domain", label="Domain", help="", parse=formats.domain_name)
 NAMES = Input(
@@ -172,6 +173,19 @@ def test_a_secret_is_never_taken_from_a_parameter(value: object) -> None:
     assert "app_secret (App Secret) is a secret" in str(caught.value)
     assert "RUNBOOK_APP_SECRET" in str(caught.value)
     assert str(value) not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", [USER_TOKEN, f"1234567890123456|{'a1B' * 9}"])
+@pytest.mark.parametrize("source", ["given", "environ", "env_file"])
+def test_a_token_in_an_ordinary_setting_is_refused(token: str, source: str) -> None:
+    """Pasted into the wrong line it would stand in every notebook; it is not quoted either."""
+
+    user = Input(name="cyclr_username", label="User", help="")
+    name = user.name if source == "given" else user.variable
+    with pytest.raises(SettingsError, match="looks like a Facebook token") as caught:
+        resolve([user], **{"environ": {}, source: {name: f"me {token}"}})
+
+    assert token not in str(caught.value) + caught.value.diagnostics()
 
 
 class FakeKeyring(keyring.backend.KeyringBackend):

@@ -332,6 +332,22 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
         write_record(tmp_path, run.state, run.journal)
 
 
+def test_a_secret_in_what_a_person_gave_is_told_to_that_person(run: Run, key: SigningKey) -> None:
+    """By the file's own name and its step; nothing is sealed."""
+
+    folder = run.journal.path.parent
+    content = b"\x89PNG\r\n\x1a\n" + CANARY.encode()
+    given = store_attachment(
+        folder / "attachments", name="shot.png", media_type="image/png", content=content
+    )
+    run.attest([Attestation(step="fb-08-not-run", by="Operator", at=AT, attachments=(given,))])
+
+    with pytest.raises(LeakError, match=r"stands in shot\.png, attached to fb-08-not-run\."):
+        seal_run(run, key)
+
+    assert not list(folder.glob("2*"))
+
+
 def test_lines_that_another_process_adds_meanwhile_are_not_copied(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,101 @@ def test_what_only_looks_like_a_credential_is_refused_too(
 
     error = refusal(path, Redactor())
     assert shape not in str(error)
+
+
+ESCAPED: dict[str, Callable[[str], str]] = {
+    "after a line break in JSON": lambda text: json.dumps({"text": f"name\n{text}"}),
+    "after a tab in JSON": lambda text: json.dumps({"text": f"name\t{text}"}),
+    "after a colour in JSON": lambda text: json.dumps({"text": f"name\x1b[31m{text}\x1b[0m"}),
+    "after an escape in a URL": lambda text: f"https://x.test/?next=access_token%3D{text}",
+    "in the path of a URL": lambda text: f"https://graph.x.test/v26.0/{text}",
+    "in a URL in a URL": lambda text: quote(f"?next={quote(f'a?t={text}', safe='')}", safe=""),
+    "as JSON may write letters": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
+    "as a URL may write letters": lambda text: "".join(f"%{ord(one):02X}" for one in text),
+    "as HTML may write letters": lambda text: "".join(f"&#{ord(one)};" for one in text),
+    "as Python writes bytes": lambda text: "b'" + "".join(f"\\x{ord(one):02x}" for one in text),
+    "in JSON in JSON": lambda text: json.dumps(json.dumps(json.dumps({"a": f"b\n{text}"}))),
+    "in base64 in a URL": lambda text: quote(base64.b64encode(b"\xff\xfe>?" + text.encode())),
+    "in base64 with line breaks of MIME": lambda text: (
+        base64.encodebytes(b"." * 50 + text.encode()).decode().replace("\n", "\r\n")
+    ),
+}
+
+
+@pytest.mark.parametrize("wrap", ESCAPED.values(), ids=ESCAPED)
+@pytest.mark.parametrize("shape", [USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"])
+def test_no_escape_hides_a_credential(
+    shape: str, wrap: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Whoever undoes the escapes reads it, so the gate does too; nobody registered it."""
+
+    path = tmp_path / "01.ipynb"
+    path.write_bytes(f"something {wrap(shape)} else".encode())
+
+    refusal(path, Redactor())
+
+
+@pytest.mark.parametrize("wrap", ESCAPED.values(), ids=ESCAPED)
+def test_no_escape_hides_a_secret(
+    wrap: Callable[[str], str], tmp_path: Path, redactor: Redactor
+) -> None:
+    """Nor one that was registered, whatever it looks like."""
+
+    path = tmp_path / "01.ipynb"
+    path.write_bytes(f"something {wrap(CANARY)} else".encode())
+
+    refusal(path, redactor)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_a_secret_in_wide_characters_is_found(
+    encoding: str, tmp_path: Path, redactor: Redactor
+) -> None:
+    """As some programs write text, and PDFs their strings."""
+
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-1.7 \xff\xd8" + f"some {CANARY} text".encode(encoding))
+
+    refusal(path, redactor)
+
+
+def test_a_file_that_a_person_gave_is_called_by_its_name(
+    tmp_path: Path, redactor: Redactor
+) -> None:
+    """A digest says nothing to who must give another file instead."""
+
+    path = tmp_path / f"{'ab' * 32}.png"
+    path.write_bytes(PNG + CANARY.encode())
+
+    with pytest.raises(LeakError) as caught:
+        refuse_leaks([path], redactor, {path.name: "shot.png, attached to fb-04-create-app"})
+
+    assert str(caught.value) == "A secret stands in shot.png, attached to fb-04-create-app."
+    assert "Say again that the step is done" in caught.value.diagnostics()
+
+
+def test_a_pdf_may_name_itself_as_pdfs_do(tmp_path: Path) -> None:
+    """By 32 hexadecimal digits (ISO 32000-1 §14.4); a token in it is a token all the same."""
+
+    path = tmp_path / "a.pdf"
+    content = f"%PDF-1.7\ntrailer << /ID [<{APP_SECRET}> <{APP_SECRET}>] >>\n".encode()
+    path.write_bytes(content)
+    given = {path.name: "letter.pdf, attached to fb-12-submit-review"}
+    refuse_leaks([path], Redactor(), given)
+
+    path.write_bytes(content + USER_TOKEN.encode())
+    with pytest.raises(LeakError):
+        refuse_leaks([path], Redactor(), given)
+
+
+def test_base64_of_a_picture_is_not_taken_for_a_token(tmp_path: Path) -> None:
+    """The letters EAA come up in any long base64, also behind `/`, `+` and a line break."""
+
+    path = tmp_path / "01.ipynb"
+    for between in ("/", "+", "\n"):
+        picture = f"iVBORw0KGgo{'Qk3+/x' * 20}{between}EAA{'bCd5' * 20}/"
+        path.write_text(json.dumps({"image/png": picture}))
+        refuse_leaks([path], Redactor())
 
 
 def test_what_is_meant_to_be_seen_may_look_like_one(tmp_path: Path) -> None:
