@@ -14,16 +14,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.errors import EvidenceError, JournalError
+from runbook_lib.errors import ChainError, EvidenceError, JournalError
 from runbook_lib.evidence.attestation import TEST_RESULT, Link, digest, open_envelope, read_link
-from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.keys import SigningKey, exported_keys
 from runbook_lib.journal import EventType, Journal, sync_folder
+from runbook_lib.workspace import KEYS_FOLDER
 
-__all__ = ["STATEMENT_NAME", "SealedBundle", "announce", "chain_end", "sealed_bundles"]
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+__all__ = [
+    "STATEMENT_NAME",
+    "SealedBundle",
+    "announce",
+    "chain_end",
+    "check_restored",
+    "sealed_bundles",
+]
 
 STATEMENT_NAME = "statement.dsse.json"
 
@@ -46,6 +57,16 @@ class SealedBundle:
         return {"bundle": self.bundle, "sequence": self.sequence, "statement": self.statement}
 
 
+@dataclass(frozen=True, slots=True)
+class _Unannounced:
+    """A bundle of which the journal has no line; `lines` and `head` are the journal it copied."""
+
+    sealed: SealedBundle
+    previous: str
+    lines: int
+    head: str
+
+
 def draft_folder(tenant_folder: Path, run_id: str) -> Path:
     """Return where the files of a run are gathered before they are sealed."""
     return tenant_folder / f"{_DRAFT}{run_id}"
@@ -57,25 +78,28 @@ def chain_end(journal: Journal, key: SigningKey) -> Iterator[Link]:
     Give the link of the next bundle; nobody else seals for this tenant meanwhile.
 
     What an interrupted sealing left is first brought to its end, and what a
-    restored journal has forgotten is announced again, if `key` signed it.
-    Raises `JournalError` where another process holds on for two minutes.
+    restored journal has forgotten is announced again. Raises `ChainError`
+    where it lacks lines of a bundle (see `check_restored`), `JournalError`
+    where another process holds on for two minutes.
     """
     folder = journal.path.parent
-    lock = FileLock(folder / "sealing.lock", timeout=_LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        msg = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
-        raise JournalError(msg) from error
-    try:
+    with _sealing(folder):
         _finish_interrupted(folder, sealed_bundles(journal))
-        last = _last(journal)
-        while forgotten := _forgotten(journal, last, key):
+        for forgotten in _forgotten(journal, key):
             journal.append(EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id)
-            last = forgotten
+        last = _last(sealed_bundles(journal))
         yield Link(last.sequence + 1, last.bundle, last.statement)
-    finally:
-        lock.release()
+
+
+def check_restored(journal: Journal, key: SigningKey) -> None:
+    """
+    Raise `ChainError` where nothing could be sealed after the bundles that lie beside `journal`.
+
+    That is so where an older `journal` was put back: lines that a bundle
+    copied are gone, and the chain could not be verified any more. No
+    signature is looked at where the journal announces every bundle.
+    """
+    _forgotten(journal, key)
 
 
 def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link: Link) -> Path:
@@ -112,26 +136,108 @@ def sealed_bundles(journal: Journal) -> list[SealedBundle]:
     ]
 
 
-def _last(journal: Journal) -> SealedBundle:
-    return next(reversed(sealed_bundles(journal)), SealedBundle("", "", 0, ""))
+@contextmanager
+def _sealing(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / "sealing.lock", timeout=_LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        msg = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
+        raise JournalError(msg) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _forgotten(journal: Journal, last: SealedBundle, key: SigningKey) -> SealedBundle | None:
-    """Return the bundle after `last` that `key` signed and `journal` does not announce, if any."""
-    announced = {each.bundle for each in sealed_bundles(journal)}
-    for path in sorted(journal.path.parent.glob(f"[0-9]*/{STATEMENT_NAME}")):
-        if path.parent.name in announced:
-            continue
-        content = path.read_bytes()
-        try:
-            signed = open_envelope(content, {key.key_id: key.public}, TEST_RESULT)
-            link = read_link(signed)
-        except EvidenceError:
-            continue
-        if (link.sequence, link.sha256) == (last.sequence + 1, last.statement):
-            run_id = str(signed.predicate["runbook_run"]["run_id"])
-            return SealedBundle(run_id, path.parent.name, link.sequence, digest(content))
-    return None
+def _last(sealed: list[SealedBundle]) -> SealedBundle:
+    return next(reversed(sealed), SealedBundle("", "", 0, ""))
+
+
+def _forgotten(journal: Journal, key: SigningKey) -> list[SealedBundle]:
+    """
+    Return the bundles that `journal` has to announce again, oldest first.
+
+    Raises `ChainError` where one is left over that does not follow, or whose
+    lines `journal` lacks.
+    """
+    # NOTE: a bundle is announced before it has its name, so names are read before the journal.
+    statements = sorted(journal.path.parent.glob(f"[0-9]*/{STATEMENT_NAME}"))
+    announced = sealed_bundles(journal)
+    left = _unannounced(statements, announced, key)
+    heads = _heads(journal.path, {each.lines for each in left})
+    forgotten: list[SealedBundle] = []
+    last = _last(announced)
+    while following := next((each for each in left if _follows(each, last, heads)), None):
+        left.remove(following)
+        last = following.sealed
+        forgotten.append(last)
+    if left:
+        _refuse(max(left, key=lambda each: each.sealed.sequence).sealed, last, journal.path)
+    return forgotten
+
+
+def _unannounced(
+    statements: list[Path], announced: list[SealedBundle], key: SigningKey
+) -> list[_Unannounced]:
+    """Return the bundles of `statements` that are this tenant's own and not yet announced."""
+    names = {each.bundle for each in announced}
+    beside = [path for path in statements if path.parent.name not in names]
+    if not beside:
+        return []
+    folder = beside[0].parent.parent
+    # NOTE: whether they are to be trusted is for a verifier to say; here they only show that a
+    # statement is as it was signed, and so that nobody made it up to stop this tenant's runs.
+    keys = {**exported_keys(folder.parent / KEYS_FOLDER), key.key_id: key.public}
+    known = {each.statement for each in announced}
+    read = (_read_unannounced(path, keys, folder.name) for path in beside)
+    return [each for each in read if each and each.sealed.statement not in known]
+
+
+def _read_unannounced(path: Path, keys: dict[str, SSlibKey], tenant: str) -> _Unannounced | None:
+    if path.parent.is_symlink():
+        return None
+    content = path.read_bytes()
+    try:
+        signed = open_envelope(content, keys, TEST_RESULT)
+        link = read_link(signed)
+        run = signed.predicate["runbook_run"]
+        lines, head = int(run["journal"]["lines"]), str(run["journal"]["head"])
+        run_id, owner = str(run["run_id"]), run["tenant"]
+    except (EvidenceError, KeyError, TypeError, ValueError):
+        return None
+    sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content))
+    return _Unannounced(sealed, link.sha256, lines, head) if owner == tenant else None
+
+
+def _heads(journal: Path, numbers: set[int]) -> dict[int, str]:
+    """Return the SHA-256 of the journal's lines that have these numbers."""
+    if not numbers or not journal.is_file():
+        return {}
+    with journal.open("rb") as file:
+        return {number: digest(line) for number, line in enumerate(file, 1) if number in numbers}
+
+
+def _follows(each: _Unannounced, last: SealedBundle, heads: dict[int, str]) -> bool:
+    is_next = (each.sealed.sequence, each.previous) == (last.sequence + 1, last.statement)
+    return is_next and heads.get(each.lines) == each.head
+
+
+def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
+    called = f"number {left.sequence} of the chain ({left.bundle})"
+    if left.sequence <= last.sequence:
+        msg = f"It does not announce {called}: another bundle has that number."
+        advice = (
+            f"Stop. Keep the folder {journal.parent / left.bundle} in another place than here, "
+            "and run again; `runbook verify` tells more."
+        )
+    else:
+        msg = f"It lacks lines that {called} copied from it: an older one was put in its place."
+        advice = (
+            f"Stop. Keep the present {journal} aside, copy "
+            f"{journal.parent / left.bundle / journal.name} to {journal}, and run again."
+        )
+    raise ChainError(msg, file=journal.name, next_step=advice)
 
 
 def _finish_interrupted(folder: Path, sealed: list[SealedBundle]) -> None:

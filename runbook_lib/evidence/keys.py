@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -37,6 +38,7 @@ __all__ = [
     "create_key",
     "default_key_path",
     "export_public_key",
+    "exported_keys",
     "is_uri",
     "key_from_settings",
     "key_id",
@@ -190,6 +192,16 @@ def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
     """
     found = (read_public_key(file) for path in paths for file in _key_files(path))
     return {str(key.keyid): key for key in found}
+
+
+def exported_keys(folder: Path) -> dict[str, SSlibKey]:
+    """Return the public keys in `folder` by their key ids; what is none there is left out."""
+    found: dict[str, SSlibKey] = {}
+    for path in sorted(folder.glob(f"*{PUBLIC_SUFFIX}")):
+        with suppress(SettingsError):
+            key = read_public_key(path)
+            found[str(key.keyid)] = key
+    return found
 
 
 def _key_files(path: Path) -> Iterator[Path]:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from runbook_lib.errors import JournalError
+from runbook_lib.errors import ChainError, JournalError
 from runbook_lib.evidence import chain
-from runbook_lib.evidence.chain import chain_end, draft_folder, sealed_bundles
+from runbook_lib.evidence.attestation import TEST_RESULT, Resource, sign_statement
+from runbook_lib.evidence.chain import (
+    chain_end,
+    check_restored,
+    draft_folder,
+    sealed_bundles,
+)
 from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.succession import hand_over
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import verify_tree
 from runbook_lib.journal import EventType, Journal
+from runbook_lib.run import Run
 from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.test_verify import payload, sign_again
 
 
 class CutOff(BaseException):
@@ -31,12 +41,8 @@ def is_in_order(evidence: Path, trust: Trust) -> bool:
     return all(verdict.error is None for verdict in verify_tree(evidence, trust))
 
 
-def test_what_was_announced_gets_its_name_by_the_next_sealing(
-    tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
-    """Killed between announcement and name, the bundle is complete and is not lost."""
-
-    first = ended_run(tmp_path, "00000001")
+def cut_off_before_its_name(run: Run, key: SigningKey) -> None:
+    """Seal `run`, but be killed between the announcement and the name."""
     with pytest.MonkeyPatch.context() as patched:
         rename = Path.rename
 
@@ -47,7 +53,15 @@ def test_what_was_announced_gets_its_name_by_the_next_sealing(
 
         patched.setattr(Path, "rename", cut_off)
         with pytest.raises(CutOff):
-            seal_run(first, key)
+            seal_run(run, key)
+
+
+def test_what_was_announced_gets_its_name_by_the_next_sealing(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Killed between announcement and name, the bundle is complete and is not lost."""
+
+    cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     assert folders(tmp_path / "acme") == {".sealed-00000001"}
 
     second = seal_run(ended_run(tmp_path, "00000002"), key)
@@ -160,19 +174,118 @@ def test_a_journal_that_was_restored_from_the_newest_bundle_goes_on(
     assert is_in_order(tmp_path, trust)
 
 
-def test_a_journal_that_was_restored_from_an_older_bundle_makes_no_fork(
-    tmp_path: Path, key: SigningKey, trust: Trust
+@pytest.mark.parametrize("older", [0, 1, None])
+def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
+    older: int | None, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """The chain goes on after the last bundle; that lines are lost is told by verifying."""
+    """Put back to an older state, or gone: the error names the copy that has all, which works."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
     journal = tmp_path / "acme" / "journal.jsonl"
-    journal.write_bytes((sealed[0].folder / "journal.jsonl").read_bytes())
+    restore(journal, sealed[older].folder if older is not None else None)
+    with pytest.raises(ChainError) as early:
+        check_restored(Journal(journal), key)
+    run = ended_run(tmp_path, "00000004")
+    before = journal.read_bytes()
 
-    assert seal_run(ended_run(tmp_path, "00000004"), key).sequence == 4
-    assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2, 3, 4]
-    verdict = list(verify_tree(tmp_path, trust))[-1]
-    assert "is not the one that Number 2" in str(verdict.error)
+    with pytest.raises(ChainError, match=r"^journal\.jsonl: It lacks lines that number 3") as late:
+        seal_run(run, key)
+
+    assert str(early.value) == str(late.value)
+    assert sealed[2].folder.name in str(late.value)
+    advice = late.value.diagnostics()
+    assert f"copy {sealed[2].folder / 'journal.jsonl'} to {journal}, and run again" in advice
+    assert journal.read_bytes() == before
+    restore(journal, sealed[2].folder)
+    check_restored(Journal(journal), key)
+    assert seal_run(ended_run(tmp_path, "00000005"), key).sequence == 4
+    assert is_in_order(tmp_path, trust)
+
+
+def restore(journal: Path, bundle: Path | None) -> None:
+    journal.unlink()
+    if bundle is not None:
+        journal.write_bytes((bundle / "journal.jsonl").read_bytes())
+
+
+def test_what_the_key_before_signed_is_announced_again_too(
+    tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """A restored journal goes on after a rotation as well: no two bundles have one number."""
+
+    sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
+    hand_over(key, other_key.public, tmp_path / "keys")
+    journal = tmp_path / "acme" / "journal.jsonl"
+    restore(journal, sealed[1].folder)
+    (tmp_path / "keys" / "0.pub.pem").write_text("no key")
+
+    assert seal_run(ended_run(tmp_path, "00000003"), other_key).sequence == 3
+    assert is_in_order(tmp_path, trust)
+
+
+def test_lines_that_the_key_before_signed_are_missed_too(
+    tmp_path: Path, key: SigningKey, other_key: SigningKey
+) -> None:
+    """Nobody seals a second number 2 because the first was signed by another key."""
+
+    sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
+    restore(tmp_path / "acme" / "journal.jsonl", sealed[0].folder)
+
+    with pytest.raises(ChainError, match="It lacks lines that number 2"):
+        seal_run(ended_run(tmp_path, "00000003"), other_key)
+
+
+def test_a_second_bundle_of_one_number_is_told_before_sealing(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    """It was sealed elsewhere with the same key: the advice is to take it away, and that works."""
+
+    seal_run(ended_run(tmp_path, "00000001"), key)
+    other = seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key).folder
+    planted = other.rename(tmp_path / "acme" / other.name)
+
+    with pytest.raises(ChainError, match="another bundle has that number") as caught:
+        seal_run(ended_run(tmp_path, "00000002"), key)
+
+    assert str(planted) in caught.value.diagnostics()
+    planted.rename(tmp_path / planted.name)
+    assert seal_run(ended_run(tmp_path, "00000003"), key).sequence == 2
+
+
+def test_what_is_no_bundle_of_this_chain_stops_no_sealing(tmp_path: Path, key: SigningKey) -> None:
+    """A copy of a bundle, one of another tenant, a link to one, and what claims nothing."""
+
+    first = seal_run(ended_run(tmp_path, "00000001"), key).folder
+    shutil.copytree(first, first.with_name(f"{first.name} copy"))
+    other = ended_run(tmp_path / "elsewhere", "0000000a")
+    folder = seal_run(other, key).folder
+    (tmp_path / "acme" / "20260101-link").symlink_to(folder)
+    odd = tmp_path / "acme" / "20260101-odd"
+    odd.mkdir()
+    (odd / "statement.dsse.json").write_bytes(
+        sign_statement(key, [Resource("a", "00" * 32, 1)], TEST_RESULT, {})
+    )
+    foreign = tmp_path / "acme" / "20260101-foreign"
+    shutil.copytree(folder, foreign)
+    statement = payload(foreign / "statement.dsse.json")
+    statement["predicate"]["runbook_run"]["tenant"] = "globex"
+    sign_again(foreign, key, statement)
+
+    check_restored(Journal(tmp_path / "acme" / "journal.jsonl"), key)
+    assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
+
+
+def test_where_every_bundle_is_announced_no_statement_is_read(
+    tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of a tenant with a long chain begins at once."""
+
+    journal = ended_run(tmp_path, "00000001").journal
+    seal_run(ended_run(tmp_path, "00000002"), key)
+    monkeypatch.setattr(chain, "open_envelope", lambda *_: pytest.fail("a statement was opened"))
+    monkeypatch.setattr(chain, "exported_keys", lambda *_: pytest.fail("keys were read"))
+
+    check_restored(journal, key)
 
 
 def test_a_bundle_that_another_key_signed_is_not_taken_up(
