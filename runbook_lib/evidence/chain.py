@@ -22,7 +22,7 @@ from runbook_lib.errors import ChainError, EvidenceError, JournalError
 from runbook_lib.evidence.attestation import TEST_RESULT, Link, digest, open_envelope, read_link
 from runbook_lib.evidence.keys import SigningKey, exported_keys
 from runbook_lib.journal import EventType, Journal, sync_folder
-from runbook_lib.workspace import KEYS_FOLDER
+from runbook_lib.workspace import KEYS_FOLDER, journal_path
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -33,6 +33,7 @@ __all__ = [
     "announce",
     "chain_end",
     "check_restored",
+    "finish_interrupted",
     "sealed_bundles",
 ]
 
@@ -100,6 +101,19 @@ def check_restored(journal: Journal, key: SigningKey) -> None:
     signature is looked at where the journal announces every bundle.
     """
     _forgotten(journal, key)
+
+
+def finish_interrupted(tenant_folder: Path) -> None:
+    """
+    Bring to its end what an interrupted sealing left in `tenant_folder`, if anything.
+
+    Raises `JournalError` where another process seals there for two minutes.
+    """
+    if not any(tenant_folder.glob(f"{_SEALED}*")):
+        return
+    journal = Journal(journal_path(tenant_folder.parent, tenant_folder.name))
+    with _sealing(tenant_folder):
+        _finish_interrupted(tenant_folder, sealed_bundles(journal))
 
 
 def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link: Link) -> Path:
@@ -245,12 +259,18 @@ def _finish_interrupted(folder: Path, sealed: list[SealedBundle]) -> None:
     announced = {each.run_id: each for each in sealed}
     for left in folder.glob(f"{_SEALED}*"):
         known = announced.get(left.name.removeprefix(_SEALED))
-        if known is None:
+        if known is None or _has_its_name(folder, known):
             shutil.rmtree(left, ignore_errors=True)
-        else:
+        elif not (folder / known.bundle).exists():
             left.rename(folder / known.bundle)
     for left in folder.glob(f"{_DRAFT}*"):
         if time.time() - left.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     if os.name == "posix":
         sync_folder(folder)
+
+
+def _has_its_name(folder: Path, known: SealedBundle) -> bool:
+    """Tell whether the bundle is complete under its name: what is left beside it is a copy."""
+    statement = folder / known.bundle / STATEMENT_NAME
+    return statement.is_file() and digest(statement.read_bytes()) == known.statement

@@ -17,6 +17,7 @@ from runbook_lib.evidence.chain import (
     chain_end,
     check_restored,
     draft_folder,
+    finish_interrupted,
     sealed_bundles,
 )
 from runbook_lib.evidence.keys import SigningKey
@@ -69,6 +70,49 @@ def test_what_was_announced_gets_its_name_by_the_next_sealing(
     assert second.sequence == 2
     assert folders(tmp_path / "acme") == {f"20261124T120000Z-0000000{n}" for n in (1, 2)}
     assert is_in_order(tmp_path, trust)
+
+
+def test_what_was_announced_gets_its_name_without_a_sealing_too(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Whoever copies bundles has it finished first; where nothing is left, no lock is taken."""
+
+    run = ended_run(tmp_path, "00000001")
+    finish_interrupted(tmp_path / "acme")
+    assert not (tmp_path / "acme" / "sealing.lock").exists()
+    cut_off_before_its_name(run, key)
+
+    finish_interrupted(tmp_path / "acme")
+
+    assert folders(tmp_path / "acme") == {"20261124T120000Z-00000001"}
+    assert is_in_order(tmp_path, trust)
+
+
+def test_a_copy_beside_the_final_name_stops_no_sealing(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Found under both names, as a backup may put it back, the bundle is kept under its own."""
+
+    cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
+    left, final = (tmp_path / "acme" / n for n in (".sealed-00000001", "20261124T120000Z-00000001"))
+    shutil.copytree(left, final)
+
+    assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
+    assert not left.exists()
+    assert is_in_order(tmp_path, trust)
+
+
+def test_the_only_whole_bundle_is_never_removed(tmp_path: Path, key: SigningKey) -> None:
+    """Where something else has the final name, both stay; the next sealing is not stopped."""
+
+    cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
+    final = tmp_path / "acme" / "20261124T120000Z-00000001"
+    final.mkdir()
+    (final / "notes.txt").write_text("mine")
+
+    assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
+    assert (tmp_path / "acme" / ".sealed-00000001" / "statement.dsse.json").is_file()
+    assert (final / "notes.txt").is_file()
 
 
 def test_what_was_not_announced_leaves_no_trace(
