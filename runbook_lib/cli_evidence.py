@@ -146,9 +146,11 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
         present = succession.rotate(settings, present, folder)
         said = "It signs from now on; the key before it says so."
     elif successor:
-        succession.hand_over(present, keys.read_public_key(Path(successor)), folder)
+        other = keys.read_public_key(Path(successor))
+        succession.hand_over(present, other, folder, kept=keys.successions_folder())
         said = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
     public = keys.export_public_key(present, folder)
+    succession.export_successions(present, folder)
     if as_json:
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:

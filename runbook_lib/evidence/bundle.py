@@ -44,6 +44,7 @@ from runbook_lib.evidence.record import (
     validate_record,
 )
 from runbook_lib.evidence.reports.report import run_report
+from runbook_lib.evidence.succession import export_successions
 from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, sync_folder
 from runbook_lib.procedure import Attachment
@@ -149,6 +150,7 @@ def seal(
     content = _files(folder)
     refuse_leaks(content, redactor, _attached(record))
     export_public_key(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
+    export_successions(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
     with chain_end(journal, seal_with.key) as link:
         _write_statement(folder, record, seal_with, link)
         unstamped = _stamp(folder, seal_with)

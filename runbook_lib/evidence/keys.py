@@ -46,6 +46,8 @@ __all__ = [
     "parse_public_key",
     "read_public_key",
     "read_public_keys",
+    "successions_folder",
+    "write_public",
 ]
 
 PUBLIC_SUFFIX = ".pub.pem"
@@ -89,6 +91,16 @@ def default_key_path(*, is_sandbox: bool) -> Path:
     """Return where this person's key lies; practice has a key of its own."""
     name = "sandbox-key.pem" if is_sandbox else "signing-key.pem"
     return Path(user_data_path("facebook-marketing-runbook")) / name
+
+
+def successions_folder() -> Path:
+    """
+    Return where this person's successions, and the public keys they speak of, are kept.
+
+    The key of practice lies apart: no command makes another succeed it.
+    """
+    path = default_key_path(is_sandbox=False)
+    return path.with_name(f"{path.stem}-successions")
 
 
 def open_key(
@@ -162,14 +174,19 @@ def key_id(public: PublicKeyTypes) -> str:
 
 def export_public_key(key: SigningKey, folder: Path) -> Path:
     """Write the public half to `folder`/<key id>.pub.pem, if it is not there, and return where."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key.key_id}{PUBLIC_SUFFIX}"
-    content = str(key.public.keyval["public"])
-    if not path.is_file() or path.read_text(encoding="ascii", errors="replace") != content:
-        drafted = folder / f".{path.name}.{secrets.token_hex(4)}"
-        drafted.write_text(content, encoding="ascii")
-        drafted.replace(path)
+    content = str(key.public.keyval["public"]).encode("ascii")
+    if not path.is_file() or path.read_bytes() != content:
+        write_public(path, content)
     return path
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Write what everybody may read to `path`, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drafted = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    drafted.write_bytes(content)
+    drafted.replace(path)
 
 
 def read_public_key(path: Path) -> SSlibKey:

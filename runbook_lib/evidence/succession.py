@@ -2,16 +2,26 @@
 Succession: one signing key hands over to the next, in a statement that the old one signs.
 
 A verifier who trusts the old key then trusts the new one too, and refuses
-what the old one signs afterwards.
+what the old one signs afterwards. A key belongs to a person, not to a folder
+of evidence: successions are kept beside the person's keys too, and go from
+there to wherever the newest key seals.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.attestation import SUCCESSION, Resource, digest, sign_statement
+from runbook_lib.errors import EvidenceError, SettingsError
+from runbook_lib.evidence.attestation import (
+    SUCCESSION,
+    Resource,
+    digest,
+    open_envelope,
+    sign_statement,
+)
 from runbook_lib.evidence.keys import (
     PUBLIC_SUFFIX,
     SUCCESSION_SUFFIX,
@@ -19,8 +29,12 @@ from runbook_lib.evidence.keys import (
     create_key,
     default_key_path,
     export_public_key,
+    exported_keys,
     is_uri,
     open_key,
+    parse_public_key,
+    successions_folder,
+    write_public,
 )
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.settings import Settings
@@ -28,14 +42,15 @@ from runbook_lib.settings import Settings
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-__all__ = ["hand_over", "rotate"]
+__all__ = ["export_successions", "hand_over", "rotate"]
 
 
-def hand_over(old: SigningKey, new: SSlibKey, folder: Path) -> Path:
+def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None = None) -> Path:
     """
     Write into `folder` that `new` signs after `old`, signed by `old`; return the file.
 
-    Raises `SettingsError` where both are one, `SigningError` where `old` refuses.
+    With both public keys also into `kept`, where that is named. Raises
+    `SettingsError` where both are one, `SigningError` where `old` refuses.
     """
     if str(new.keyid) == old.key_id:
         msg = "A key does not succeed itself: name another public key."
@@ -45,10 +60,73 @@ def hand_over(old: SigningKey, new: SSlibKey, folder: Path) -> Path:
     subject = Resource(f"{new.keyid}{PUBLIC_SUFFIX}", digest(content), len(content))
     claim = {"from": old.key_id, "to": str(new.keyid), "at": timestamp(utc_now())}
     envelope = sign_statement(old, [subject], SUCCESSION, {**claim, "public_key": public})
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{new.keyid}{SUCCESSION_SUFFIX}"
-    path.write_bytes(envelope)
-    return path
+    handed = _Succession(old.public, new, envelope)
+    if kept is not None:
+        # NOTE: where a service holds this person's keys, no first key has made the folder yet.
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _publish(handed, kept)
+    return _write(handed, folder)
+
+
+def export_successions(key: SigningKey, folder: Path) -> None:
+    """
+    Copy into `folder` each kept succession that leads to `key`, and the public keys it speaks of.
+
+    So whoever trusts an earlier key can verify there, wherever it was
+    succeeded. What is there already is never written over.
+    """
+    kept = _kept(successions_folder())
+    leading = [key.key_id]
+    for new in leading:
+        for handed in kept:
+            if str(handed.new.keyid) == new:
+                _publish(handed, folder)
+                old = str(handed.old.keyid)
+                leading += [old] if old not in leading else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Succession:
+    """The statement `envelope`, which `old` signed: from now on `new` signs."""
+
+    old: SSlibKey
+    new: SSlibKey
+    envelope: bytes
+
+
+def _kept(folder: Path) -> list[_Succession]:
+    """Return the successions in `folder` that a public key there is seen to have signed."""
+    keys = exported_keys(folder)
+    found: list[_Succession] = []
+    for path in sorted(folder.glob(f"*{SUCCESSION_SUFFIX}")):
+        with suppress(OSError, EvidenceError, KeyError, ValueError):
+            content = path.read_bytes()
+            signed = open_envelope(content, keys, SUCCESSION)
+            new = parse_public_key(str(signed.predicate["public_key"]).encode())
+            found.append(_Succession(keys[signed.key_id], new, content))
+    return found
+
+
+def _publish(handed: _Succession, folder: Path) -> None:
+    """Write a succession, and the public keys that it speaks of, into `folder`."""
+    for key in (handed.old, handed.new):
+        path = folder / f"{key.keyid}{PUBLIC_SUFFIX}"
+        if not path.exists():
+            write_public(path, str(key.keyval["public"]).encode("ascii"))
+    _write(handed, folder)
+
+
+def _write(handed: _Succession, folder: Path) -> Path:
+    """Write a succession into `folder`, under a name that is free, and return where."""
+    # NOTE: two keys may name one successor, say when two people begin to use one key service.
+    names = (str(handed.new.keyid), f"{handed.new.keyid}-{str(handed.old.keyid)[:16]}")
+    paths = [folder / f"{name}{SUCCESSION_SUFFIX}" for name in names]
+    for path in paths:
+        if not path.exists():
+            write_public(path, handed.envelope)
+        if path.read_bytes() == handed.envelope:
+            return path
+    return paths[-1]
 
 
 def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
@@ -70,7 +148,7 @@ def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
     new = open_key(str(drafted), passphrase=passphrase, is_sandbox=False)
     export_public_key(old, folder)
     export_public_key(new, folder)
-    hand_over(old, new.public, folder)
+    hand_over(old, new.public, folder, kept=successions_folder())
     # NOTE: killed between these two, the old key goes on signing, which nothing forbids yet.
     kept = path.with_name(f"{path.stem}-{old.key_id[:16]}.pem")
     kept.unlink(missing_ok=True)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.keys import create_key, export_public_key, open_key
 from tests.unit.test_cli import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+
+
+@pytest.fixture
+def _own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without any key."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
 
 
 def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
@@ -53,3 +61,34 @@ def test_a_successor_that_cannot_be_read_is_a_mistake(folder: Path) -> None:
     assert result.exit_code == ExitCode.USAGE
     assert "none.pem" in result.output
     assert not list(folder.glob("evidence/keys/*.succession.*"))
+
+
+@pytest.mark.usefixtures("_own_home")
+def test_a_rotation_reaches_another_folder_of_evidence(folder: Path) -> None:
+    """The key is the person's: the statement goes wherever it is shown or seals."""
+
+    runbook("key", "--rotate", "--evidence", "one")
+
+    runbook("key", "--evidence", "two")
+
+    one, two = (
+        {path.name for path in (folder / each / "keys").iterdir()} for each in ("one", "two")
+    )
+    assert len(one) == 3
+    assert one == two
+
+
+@pytest.mark.usefixtures("_own_home")
+def test_a_successor_is_known_in_another_folder_of_evidence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is named by setting."""
+
+    create_key(folder / "other.pem")
+    other = export_public_key(open_key(str(folder / "other.pem"), is_sandbox=False), folder)
+    runbook("key", "--successor", str(other), "--evidence", "one")
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "other.pem"))
+
+    assert runbook("key", "--evidence", "two").exit_code == ExitCode.COMPLETE
+    assert len(list((folder / "two" / "keys").glob("*.succession.dsse.json"))) == 1
+    assert len(list((folder / "two" / "keys").glob("*.pub.pem"))) == 2

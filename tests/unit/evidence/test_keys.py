@@ -349,7 +349,9 @@ def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> N
     assert open_key("", is_sandbox=False).key_id == new.key_id != old.key_id
     kept = path.with_name(f"signing-key-{old.key_id[:16]}.pem")
     assert open_key(str(kept), is_sandbox=False).key_id == old.key_id
-    assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o600}
+    private = [each for each in path.parent.iterdir() if each.suffix == ".pem"]
+    assert {each.stat().st_mode & 0o777 for each in private} == {0o600}
+    assert len(private) == 2
     assert {each.name for each in (tmp_path / "keys").iterdir()} == {
         f"{old.key_id}.pub.pem",
         f"{new.key_id}.pub.pem",
