@@ -151,6 +151,8 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
         said = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
     public = keys.export_public_key(present, folder)
     succession.export_successions(present, folder)
+    if keys.is_unencrypted(settings):
+        click.echo(f"{keys.UNENCRYPTED}: --rotate makes one that is.", err=True)
     if as_json:
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ExitCode, RunbookError
-from runbook_lib.evidence.keys import default_key_path, key_from_settings
+from runbook_lib.evidence.keys import (
+    UNENCRYPTED,
+    default_key_path,
+    is_unencrypted,
+    key_from_settings,
+)
 from runbook_lib.history import History
 from runbook_lib.notebook.builder import stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
@@ -124,6 +129,9 @@ def _signing_key(settings: Settings) -> Symptom:
         key = key_from_settings(settings, is_sandbox=False)
     except RunbookError as error:
         return Symptom("Signing key", str(error), error.exit_code)
+    if is_unencrypted(settings):
+        said = f"{UNENCRYPTED}: `runbook key --rotate` makes one that is"
+        return Symptom("Signing key", said, ExitCode.INCOMPLETE)
     return Symptom("Signing key", f"{key.key_id[:16]} can be used")
 
 

@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 __all__ = [
     "PUBLIC_SUFFIX",
     "SUCCESSION_SUFFIX",
+    "UNENCRYPTED",
     "SigningKey",
     "create_key",
     "default_key_path",
     "export_public_key",
     "exported_keys",
+    "is_unencrypted",
     "is_uri",
     "key_from_settings",
     "key_id",
@@ -52,6 +54,7 @@ __all__ = [
 
 PUBLIC_SUFFIX = ".pub.pem"
 SUCCESSION_SUFFIX = ".succession.dsse.json"
+UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set"
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
 _LARGEST_KEY = 65_536
@@ -129,6 +132,15 @@ def key_from_settings(settings: Settings, *, is_sandbox: bool) -> SigningKey:
         public_key=str(settings.values.get("signing_public_key", "")),
         is_sandbox=is_sandbox,
     )
+
+
+def is_unencrypted(settings: Settings) -> bool:
+    """Tell whether the settings name a passphrase, and the key file there is needs none."""
+    reference = str(settings.values.get("signing_key", ""))
+    if is_uri(reference) or "signing_passphrase" not in settings.secrets:
+        return False
+    path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
+    return path.is_file() and not _is_encrypted(path.read_bytes())
 
 
 def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
@@ -239,7 +251,7 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
     word = passphrase.reveal().encode() if passphrase else None
 
     def load(content: bytes) -> SigningKey:
-        is_encrypted = b"ENCRYPTED" in content
+        is_encrypted = _is_encrypted(content)
         try:
             private = load_pem_private_key(content, word if is_encrypted else None)
         except ValueError:
@@ -252,6 +264,10 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
         msg = f"The signing key {path} can be read by others: run `chmod 600` on it."
         raise SettingsError(msg)
     return _loaded(path, "signing key", load)
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    return b"ENCRYPTED" in pem
 
 
 def _referenced(reference: str, public_key: str, passphrase: Secret | None) -> SigningKey:

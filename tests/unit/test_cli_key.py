@@ -92,3 +92,23 @@ def test_a_successor_is_known_in_another_folder_of_evidence(
     assert runbook("key", "--evidence", "two").exit_code == ExitCode.COMPLETE
     assert len(list((folder / "two" / "keys").glob("*.succession.dsse.json"))) == 1
     assert len(list((folder / "two" / "keys").glob("*.pub.pem"))) == 2
+
+
+@pytest.mark.usefixtures("_own_home")
+def test_a_passphrase_that_protects_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To people and beside what programs read, until a rotation makes it protect the key."""
+
+    assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
+    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
+
+    said = runbook("key", "--evidence", "evidence")
+    told = runbook("key", "--evidence", "evidence", "--json")
+
+    assert said.exit_code == ExitCode.COMPLETE
+    assert "is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in said.stderr
+    assert "is not encrypted" in told.stderr
+    assert json.loads(told.stdout)["key_id"] in said.stdout
+    for more in ("--rotate", "--json"):
+        result = runbook("key", more, "--evidence", "evidence")
+        assert result.exit_code == ExitCode.COMPLETE
+        assert "not encrypted" not in result.output

@@ -13,6 +13,7 @@ from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.keys import create_key, default_key_path
 from runbook_lib.notebook.builder import build
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.redaction import Secret
 from runbook_lib.remote.transport import Transport
 from tests.unit.fake_remote import FakeRemote, breaks, says
 
@@ -191,3 +192,23 @@ def test_a_signing_key_that_cannot_be_used_is_said(
 
     create_key(folder / "none.pem")
     assert "can be used" in found(examine(str(env), "evidence"))["Signing key"].said
+
+
+def test_a_key_that_a_passphrase_does_not_protect_is_told(
+    remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The passphrase was set after the key was made: it signs, but not as its owner thinks."""
+
+    remote.on("/", says(""))
+    create_key(folder / "bare.pem")
+    create_key(folder / "encrypted.pem", passphrase=Secret("correct horse"))
+    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
+
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
+    symptom = found(examine(str(env), "evidence"))["Signing key"]
+    assert symptom.exit_code is ExitCode.INCOMPLETE
+    assert "not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in symptom.said
+    assert "runbook key --rotate" in symptom.said
+
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
+    assert found(examine(str(env), "evidence"))["Signing key"].is_well
