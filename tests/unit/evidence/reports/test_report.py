@@ -383,6 +383,18 @@ def test_a_run_without_an_end_says_so() -> None:
     assert "This run has no end" not in told().text
 
 
+def test_a_time_stamp_that_was_asked_for_is_told() -> None:
+    """Where it is, and what it means that it is not there; nothing where nobody asked."""
+
+    part = told(parameters={"tsa": "http://tsa.example/<b>"}).section("verify")
+
+    assert (
+        "statement.tsrthe time-stamp of the statement that was asked of http://tsa.example/<b>; "
+        "where this file is missing, the authority refused or did not answer" in part
+    )
+    assert "statement.tsr" not in told().section("verify")
+
+
 def test_how_to_verify_is_told() -> None:
     """The command, the instructions, and what lies beside the report."""
 
