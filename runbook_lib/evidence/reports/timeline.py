@@ -7,6 +7,7 @@ that a person named may lie long before the line that holds it: both are kept.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ class _Sighting:
 def said(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Word]]:
     """Return what people said of each step, oldest first; the last word is the one that counts."""
     words: dict[str, list[Word]] = {}
-    for entry in entries:
+    for entry in _said_once(entries):
         if entry.type in (EventType.STEP_ATTESTED, EventType.STEP_SKIPPED):
             words.setdefault(entry.step, []).append(_word(entry))
     for step in run["steps"]:
@@ -115,7 +116,7 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
     steps = {step["id"] for step in run["steps"]}
     found: list[Event] = []
     latest: dict[str, int] = {}
-    for entry in entries:
+    for entry in _said_once(entries):
         is_mine = entry.run_id == run["run_id"]
         if entry.type == EventType.STEP_CHECKED:
             outcome = _seen(entry)
@@ -207,6 +208,23 @@ def _concluded(step: Mapping[str, Any], run: Mapping[str, Any]) -> _Sighting:
     if words and outcome is Outcome.WAITING:
         return _Sighting(step["id"], at, outcome, words["by"], words["at"])
     return _Sighting(step["id"], at, outcome)
+
+
+def _said_once(entries: Iterable[Entry]) -> list[Entry]:
+    """
+    Return `entries` with what a person said again in another file left out.
+
+    The word stands where it was written last, since the last one counts, and
+    as it was written first.
+    """
+    once: dict[object, Entry] = {}
+    for number, entry in enumerate(entries):
+        key: object = number
+        if entry.type in (EventType.STEP_ATTESTED, EventType.STEP_SKIPPED):
+            said = {name: value for name, value in entry.data.items() if name != "origin"}
+            key = (entry.type, entry.step, json.dumps(said, sort_keys=True))
+        once[key] = once.pop(key, entry)
+    return list(once.values())
 
 
 def _word(entry: Entry) -> Word:

@@ -31,9 +31,11 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
     }
 
 
-def skip(step: str, reason: str = "Not needed.", by: str = "Operator", at: str = SAID) -> Document:
+def skip(
+    step: str, reason: str = "Not needed.", by: str = "Operator", at: str = SAID, **more: Any
+) -> Document:
     """Return what a person left out."""
-    return {"step": step, "by": by, "at": at, "reason": reason, "origin": ""}
+    return {"step": step, "by": by, "at": at, "reason": reason, "origin": "", **more}
 
 
 def exchange(**more: Any) -> Document:

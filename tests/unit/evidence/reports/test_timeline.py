@@ -72,6 +72,31 @@ def test_words_are_kept_in_the_order_in_which_they_were_written() -> None:
     ]
 
 
+def test_what_was_given_again_in_another_file_is_told_once() -> None:
+    """As it was written first; the word of another person, time or note is another one."""
+
+    first = attested(REVIEW, origin="one.toml", written_on=STARTED)
+    lines = [
+        first,
+        left_out("fb-01-log-in", origin="one.toml", written_on=STARTED),
+        attested(REVIEW, by="Boss", origin="one.toml", written_on=STARTED),
+        attested(REVIEW, note="Done.", origin="one.toml", written_on=STARTED),
+        left_out("fb-01-log-in", origin="two.toml", written_on=CHECKED),
+        attested(REVIEW, origin="two.toml", written_on=CHECKED),
+    ]
+    run = of(step("fb-01-log-in", "skipped"), step(REVIEW, "attested"))
+
+    told = said(lines, run)
+    assert [(w.origin, w.written_on) for w in told["fb-01-log-in"]] == [("one.toml", STARTED)]
+    assert [(w.by, w.text) for w in told[REVIEW]] == [
+        ("Boss", ""),
+        ("Operator", "Done."),
+        ("Operator", ""),
+    ]
+    assert (told[REVIEW][-1].origin, told[REVIEW][-1].written_on) == ("one.toml", STARTED)
+    assert len(events(lines, run)) == 4
+
+
 def test_without_a_journal_the_records_own_words_stand() -> None:
     """A record alone can be told too."""
 
