@@ -168,8 +168,10 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
 @EVIDENCE
 def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: str) -> None:
     """Build the history of a tenant as HTML; of BUNDLE, the report of that run anew."""
+    from runbook_lib.evidence.chain import finish_interrupted  # noqa: PLC0415
     from runbook_lib.evidence.record import read_record  # noqa: PLC0415
     from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
+    from runbook_lib.evidence.reports.runs import sealed_runs  # noqa: PLC0415
     from runbook_lib.journal import Journal  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
@@ -184,11 +186,12 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
             PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
         )
         folder = opened.journal.path.parent
-        records = [read_record(path.parent) for path in sorted(folder.glob("2*/record.json"))]
-        if not records:
+        finish_interrupted(folder)
+        runs = sealed_runs(opened.journal)
+        if not runs:
             msg = f"There is no sealed run of {opened.tenant} in {folder}."
             raise SettingsError(msg)
-        page = history_report(opened.tenant, records)
+        page = history_report(opened.tenant, runs)
         path = Path(output) if output else folder / "history.html"
     path.write_text(page, encoding="utf-8")
     click.echo(f"Read {path}")

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,24 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from pypdf import PageObject, PdfReader
 
 from runbook_lib.evidence.reports.report import history_report, run_report
+from runbook_lib.evidence.reports.runs import Fault, SealedRun
 from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
 from tests.practised import Practised, practised
-from tests.unit.evidence.reports.runs_told import EVERY_OUTCOME, attachment, record, step
-from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, lines_with
+from tests.unit.evidence.reports.runs_told import (
+    EVERY_OUTCOME,
+    attachment,
+    on,
+    record,
+    sealed,
+    step,
+)
+from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, faulty, lines_with
 
 # What a report of a whole approved run may weigh.
 LARGEST = 150_000
 SCENARIOS = ("approved", "review-pending", "wrong-secret")
-REPORTS = (*SCENARIOS, "production", "hostile", "history", "hostile-history")
+REPORTS = (*SCENARIOS, "production", "hostile", "history", "faulty-history", "hostile-history")
 PRACTICE = (*SCENARIOS, "history")
 
 every_report = pytest.mark.parametrize("name", REPORTS)
@@ -70,14 +78,27 @@ def reports(
             attachments=kept,
         ),
         "hostile": run_report(hostile, lines_with(" ".join(HOSTILE.values())), attachments=kept),
-        "history": history_report("acme", [run.record for run in runs.values()]),
+        "history": history_report("acme", sealed(*(run.record for run in runs.values()))),
+        "faulty-history": history_report("acme", _faulty_history()),
         "hostile-history": history_report(
-            HOSTILE["long word"], [hostile, everywhere(HOSTILE["markup"])] * 8
+            HOSTILE["long word"],
+            [*sealed(*[hostile, everywhere(HOSTILE["markup"])] * 8), *faulty(HOSTILE["long word"])],
         ),
     }
     for name, text in texts.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
+
+
+def _faulty_history() -> list[SealedRun]:
+    """Return runs of which one is gone and the newest one was altered."""
+    first, second, third = sealed(on(1, *EVERY_OUTCOME), on(2), on(3))
+    return [
+        first,
+        replace(second, record={**on(2), "steps": []}, fault=Fault.MISSING),
+        SealedRun(on(4), 3, "20261204T080000Z-00000004"),
+        replace(third, number=4, fault=Fault.ALTERED),
+    ]
 
 
 @dataclass

@@ -304,6 +304,28 @@ def test_a_report_can_be_built_anew(evidence: Path, tmp_path: Path) -> None:
     assert verified(evidence).returncode == 0
 
 
+def test_a_history_believes_no_record_that_was_altered(evidence: Path) -> None:
+    """Nor does it keep quiet of a run that is gone, or of one that was cut off while sealed."""
+
+    first, second = bundles(evidence)
+    second.rename(evidence / "acme" / f".sealed-{second.name.rpartition('-')[2]}")
+    record = (first / "record.json").read_text(encoding="utf-8")
+    (first / "record.json").write_text(record.replace('"incomplete"', '"complete"'), "utf-8")
+
+    result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
+    assert result.returncode == 0, result.stderr
+    history = (evidence / "acme" / "history.html").read_text(encoding="utf-8")
+    assert "Of 2 runs, 1 is not as sealed." in history
+    assert "altered since it was sealed" in history
+    assert second.is_dir()
+
+    shutil.rmtree(second)
+    runbook("report", "--tenant", "acme", "--evidence", str(evidence))
+    history = (evidence / "acme" / "history.html").read_text(encoding="utf-8")
+    assert ">MISSING</span>" in history
+    assert ">COMPLETE</span>" not in history
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runbook_lib.attachments import SUFFIXES, attachment_path
 from runbook_lib.evidence.reports import reading, timeline, wording
 from runbook_lib.evidence.reports.comparison import Differences, compare
+from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Event, Word
 from runbook_lib.evidence.reports.wording import counted, day, listed
 from runbook_lib.history import RunOutcome
@@ -121,34 +122,41 @@ def run_report(
     )
 
 
-def history_report(tenant: str, records: Sequence[Mapping[str, Any]]) -> str:
+def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     """
     Return the history of a tenant: its runs, and what changed from each to the next.
 
-    `records` are what the `record.json` of each run holds, in any order.
+    `sealed` are all of its runs in the order in which they were sealed. What
+    one with a fault came to is not told.
     """
-    whole = sorted(
-        (reading.whole_record(record) for record in records),
-        key=lambda run: (run["started_on"], run["run_id"]),
-    )
-    runs = whole[-_MOST_RUNS:]
+    every = [_whole(run) for run in sealed]
+    runs = every[-_MOST_RUNS:]
+    told = [run for run in runs if not run["fault"]]
     return _render(
         "history.html",
         tenant=tenant,
-        sandbox=any(run["sandbox"] for run in whole),
-        practice_runs=sum(bool(run["sandbox"]) for run in whole),
-        number=len(whole),
+        sandbox=any(run["sandbox"] for run in every),
+        practice_runs=sum(bool(run["sandbox"]) for run in every),
+        number=len(every),
         runs=runs,
+        told=told,
+        faulty=[run for run in every if run["fault"]],
         verdict=_verdict(runs[-1]) if runs else "",
         columns=[
             (run, {step["id"]: step["outcome"] for step in run["steps"]})
-            for run in runs[-_MOST_COLUMNS:]
+            for run in told[-_MOST_COLUMNS:]
         ],
-        steps={step["id"]: step["title"] for run in runs for step in run["steps"]},
-        changes=_changes(runs),
-        waits=timeline.waits_across_runs(whole),
-        until=(runs[-1]["finished_on"] or runs[-1]["started_on"]) if runs else "",
+        steps={step["id"]: step["title"] for run in told for step in run["steps"]},
+        changes=_changes(told),
+        waits=timeline.waits_across_runs([run for run in every if not run["fault"]]),
+        until=(told[-1]["finished_on"] or told[-1]["started_on"]) if told else "",
     )
+
+
+def _whole(run: SealedRun) -> dict[str, Any]:
+    """Return the record of a run with its place in the chain, and what is wrong with it."""
+    place = {"number": run.number, "bundle": run.bundle, "fault": run.fault}
+    return {**reading.whole_record(run.record), **place}
 
 
 def _verdict(run: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.evidence.reports.report import history_report, run_report
-from tests.unit.evidence.reports.runs_told import Document, record
+from tests.unit.evidence.reports.runs_told import Document, record, sealed
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -108,4 +108,4 @@ def told(
 
 def history(*records: Document) -> ReportPage:
     """Return the history of the tenant acme."""
-    return ReportPage(history_report("acme", records))
+    return ReportPage(history_report("acme", sealed(*records)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.journal import Entry
 from runbook_lib.procedure import Outcome
 
@@ -148,6 +149,14 @@ def on(day: int, *steps: Document, **more: Any) -> Document:
     """Return the record of a run on a day of December."""
     at = f"2026-12-{day:02}T08:00:00.000Z"
     return record(*steps, **{"started_on": at, "finished_on": at, "run_id": f"{day:08x}", **more})
+
+
+def sealed(*records: Document) -> list[SealedRun]:
+    """Return runs as they were sealed one after the other, none of them with a fault."""
+    return [
+        SealedRun(record, number, f"20261201T080000Z-{number:08x}")
+        for number, record in enumerate(records, start=1)
+    ]
 
 
 EVERY_OUTCOME = tuple(

@@ -2,34 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runbook_lib.evidence.reports import report
-from tests.unit.evidence.reports.report_page import history
-from tests.unit.evidence.reports.runs_told import SHA, on, step, words
+from runbook_lib.evidence.reports.report import history_report
+from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from tests.unit.evidence.reports.report_page import ReportPage, history
+from tests.unit.evidence.reports.runs_told import SHA, on, sealed, step, words
 
 REVIEW = "fb-12-submit-review"
 
 
-def test_a_history_tells_the_runs_from_the_oldest_to_the_newest() -> None:
-    """In whichever order they were found; the newest one's outcome stands at the top."""
+def test_a_history_tells_the_runs_in_the_order_in_which_they_were_sealed() -> None:
+    """A clock that was set back changes nothing; the newest one's outcome stands at the top."""
 
     page = history(
-        on(3, step(), outcome="complete"),
-        on(1, step(outcome="failed"), outcome="failed"),
-        on(2, step(outcome="waiting"), outcome="incomplete", finished_on=None),
+        on(3, step(outcome="failed"), outcome="failed"),
+        on(4, step(outcome="waiting"), outcome="incomplete", finished_on=None),
+        on(2, step(), outcome="complete"),
     )
 
     assert page.one("title").text == "History of acme"
     assert page.one("h1").text == "acme COMPLETE"
     assert "3 runs" in page.text
-    assert "The newest run, of 3 Dec 2026, 08:00 UTC: All 1 step are settled" in page.text
-    rows = [row.text for row in page.within(page.all("table")[0], "tr")[1:]]
+    assert "The newest run, of 2 Dec 2026, 08:00 UTC: All 1 step are settled" in page.text
+    table = page.all("table")[0]
+    assert page.within(table, "caption")[0].text == (
+        "Every sealed run, in the order in which the journal announces them."
+    )
+    rows = [row.text for row in page.within(table, "tr")[1:]]
     assert rows == [
-        "1 Dec 2026, 08:00 UTC 00000001 headless, 0.0 seconds failed 1 failed",
-        "2 Dec 2026, 08:00 UTC 00000002 headless, without an end incomplete 1 waiting",
-        "3 Dec 2026, 08:00 UTC 00000003 headless, 0.0 seconds complete 1 verified",
+        "3 Dec 2026, 08:00 UTC number 1 · 00000003 headless, 0.0 seconds failed 1 failed",
+        "4 Dec 2026, 08:00 UTC number 2 · 00000004 headless, without an end incomplete 1 waiting",
+        "2 Dec 2026, 08:00 UTC number 3 · 00000002 headless, 0.0 seconds complete 1 verified",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault.MISSING, "missing. The journal announces it, but its folder is not there."),
+        (Fault.ALTERED, "altered since it was sealed. Its record.json is not the one"),
+    ],
+)
+def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str) -> None:
+    """By number and name, in the table too; nothing else is told of it, and that is said."""
+
+    first, second, third = sealed(on(1), on(2, step("fb-66-forged", "waiting")), on(3))
+    spoilt = replace(second, fault=fault)
+    page = ReportPage(history_report("acme", [first, spoilt, third]))
+
+    assert page.one("h1").text == "acme COMPLETE"
+    bad, good = page.all("div", class_="verdict")
+    assert bad.text.startswith("Of 3 runs, 1 is not as sealed. Number 2, 20261201T080000Z-00000002")
+    assert said in bad.text
+    assert good.text.startswith("The newest run, of 3 Dec 2026")
+    row = page.within(page.all("table")[0], "tr")[2].text
+    assert row.startswith("2 Dec 2026, 08:00 UTC number 2 · 00000002 headless")
+    assert f"{fault} " in row
+    assert "complete" not in row
+    assert "waiting" not in row
+    assert "fb-66-forged" not in page.text
+    assert "2 Dec 2026" not in page.one("table", class_="grid").text
+    assert "in each run that is as it was sealed" in page.section("steps")
+    for part in ("steps", "waiting", "changes"):
+        assert "altered since they were sealed, are left out here." in page.section(part)
+    assert "run 00000003 compared with run 00000001" in page.section("changes")
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_of_a_newest_run_that_is_not_as_sealed_no_outcome_is_claimed(fault: Fault) -> None:
+    """Neither in the headline nor in a verdict, whatever the runs before it came to."""
+
+    first, second = sealed(on(1), on(2))
+    page = ReportPage(history_report("acme", [first, replace(second, fault=fault)]))
+
+    assert page.one("h1").text == f"acme {fault.upper()}"
+    verdict = page.one("div", class_="verdict").text
+    is_so = {Fault.MISSING: "is missing", Fault.ALTERED: "was altered since it was sealed"}[fault]
+    assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00 UTC, {is_so}: what it came")
+    assert "without checking a signature" in verdict
+    assert "settled" not in page.text
+    only = ReportPage(history_report("acme", [replace(first, fault=fault)]))
+    assert [each.attributes["id"] for each in only.all("h2")] == ["runs"]
+    assert {each.attributes["href"] for each in only.all("a")} == {"#runs"}
+
+
+def test_a_history_of_many_that_are_not_as_sealed_stays_readable() -> None:
+    """The newest of them are named, the others counted."""
+
+    gone = [replace(each, fault=Fault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
+    top = ReportPage(history_report("acme", gone)).one("div", class_="verdict").text
+
+    assert "5 earlier ones are in the same state." in top
+    assert top.count("The journal announces it") == 20
+
+
+def test_a_run_that_the_journal_does_not_announce_stands_last() -> None:
+    """Without a number, and the caption says why."""
+
+    loose = SealedRun(on(1), 0, "20261201T080000Z-00000001")
+    page = ReportPage(history_report("acme", [*sealed(on(2)), loose]))
+
+    table = page.all("table")[0]
+    assert page.within(table, "caption")[0].text.endswith(
+        "those that it does not announce stand last."
+    )
+    assert page.within(table, "tr")[2].text == (
+        "1 Dec 2026, 08:00 UTC not announced · 00000001 headless, 0.0 seconds complete 1 verified"
+    )
+
+
+def test_a_history_says_that_it_is_no_verification() -> None:
+    """A digest that fits proves nothing of who signed it."""
+
+    assert "That is no verification: no signature was checked." in history(on(1)).one("footer").text
 
 
 def test_a_history_tells_each_step_over_time() -> None:
@@ -116,7 +205,8 @@ def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -
 
     assert "7 runs" in page.text
     assert "The newest 4; 3 older ones are not shown." in page.section("runs")
-    assert "the newest 2 runs, the oldest first" in page.section("steps")
+    assert "The newest 4 of 7 sealed runs, in the order" in page.section("runs")
+    assert "the newest 2 runs, in the same order" in page.section("steps")
     assert "3 Dec 2026" not in page.section("runs")
     assert "4 Dec 2026" in page.section("runs")
     assert len(page.within(page.one("table", class_="grid"), "th")) == 1 + 2 + 1

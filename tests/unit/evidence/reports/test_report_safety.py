@@ -18,7 +18,8 @@ import pytest
 
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report, run_report
-from tests.unit.evidence.reports.report_page import ReportPage, told
+from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from tests.unit.evidence.reports.report_page import ReportPage, history, told
 from tests.unit.evidence.reports.runs_told import (
     EVERY_OUTCOME,
     SAID,
@@ -33,6 +34,7 @@ from tests.unit.evidence.reports.runs_told import (
     left_out,
     on,
     record,
+    sealed,
     skip,
     step,
     words,
@@ -234,16 +236,23 @@ def lines_with(text: str) -> list[Any]:
     ]
 
 
+def faulty(text: str) -> list[SealedRun]:
+    """Return runs of which nothing is told, each in a folder with this name, then a good one."""
+    told = {"run_id": text, "started_on": text, "mode": text, "sandbox": False}
+    gone = [SealedRun(told, 2, text, fault) for fault in Fault]
+    return [*gone, SealedRun(everywhere(text + "2"), 0, text)]
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_other_peoples_text_is_only_text(kind: str) -> None:
     """Nothing that stands in a record adds an element, an attribute or a link, or hides."""
 
     text = HOSTILE[kind]
-    plain = (run_report(record(run_id=""), []), history_report("acme", [record()]))
+    plain = (run_report(record(run_id=""), []), history_report("acme", sealed(record())))
     plain_styles = ["".join(ReportPage(each).one("style").pieces) for each in plain]
     for page_text in (
         run_report(everywhere(text), lines_with(text)),
-        history_report(text, [everywhere(text), everywhere(text + "2")]),
+        history_report(text, [*sealed(everywhere(text)), *faulty(text)]),
     ):
         page = ReportPage(page_text)
         page_text.encode("utf-8")
@@ -304,7 +313,7 @@ def full() -> str:
 def both() -> str:
     """Return a history in which something changed and something did not."""
     return history_report(
-        "acme", [on(1), on(2), on(3, step(outcome="failed")), on(4, step(REVIEW))]
+        "acme", sealed(on(1), on(2), on(3, step(outcome="failed")), on(4, step(REVIEW)))
     )
 
 
@@ -383,7 +392,7 @@ def test_nothing_given_is_changed() -> None:
     given = record(*EVERY_OUTCOME)
     before = json.dumps(given)
     run_report(given, [])
-    history_report("acme", [given])
+    history_report("acme", sealed(given))
 
     assert json.dumps(given) == before
 
@@ -404,4 +413,4 @@ def test_what_a_record_lacks_is_no_reason_to_fail(least: Document) -> None:
 
     page = ReportPage(run_report(least, []))
     assert "INCOMPLETE" in page.one("h1").text
-    assert ReportPage(history_report("acme", [least, least])).one("h1").text == "acme INCOMPLETE"
+    assert history(least, least).one("h1").text == "acme INCOMPLETE"

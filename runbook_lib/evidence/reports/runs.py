@@ -1,0 +1,102 @@
+"""
+The runs of a tenant, as its journal and its folder tell of them, in the order of sealing.
+
+Tells which are gone and which are not as they were sealed, by digests alone:
+no signature is checked, so this is no verification. That lives in `verify`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.evidence.attestation import digest
+from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
+from runbook_lib.evidence.record import RECORD_NAME, read_record
+from runbook_lib.journal import EventType, Journal
+
+__all__ = ["Fault", "SealedRun", "sealed_runs"]
+
+
+class Fault(StrEnum):
+    """Why nothing is told of what a run came to."""
+
+    MISSING = "missing"
+    ALTERED = "altered"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRun:
+    """
+    A run that was sealed: `number` in the chain (0 where the journal does not announce it).
+
+    `record` is what its `record.json` holds; with a `fault`, only what the
+    journal tells of how it began.
+    """
+
+    record: Mapping[str, Any]
+    number: int = 0
+    bundle: str = ""
+    fault: Fault | None = None
+
+
+def sealed_runs(journal: Journal) -> list[SealedRun]:
+    """
+    Return each run that `journal` announces, in that order, then the others that lie beside it.
+
+    No clock is asked for the order: one may have been set back meanwhile.
+    """
+    folder = journal.path.parent
+    # NOTE: a bundle is announced before it has its name, so names are read before the journal.
+    names = sorted(path.parent.name for path in folder.glob(f"[0-9]*/{STATEMENT_NAME}"))
+    announced = sealed_bundles(journal)
+    known = {each.bundle for each in announced}
+    beside = [
+        SealedBundle(name.rpartition("-")[2], name, 0, "") for name in names if name not in known
+    ]
+    begun = {
+        entry.run_id: {**entry.data, "started_on": entry.at}
+        for entry in journal.entries()
+        if entry.type == EventType.RUN_STARTED
+    }
+    return [_run(folder, each, begun.get(each.run_id, {})) for each in (*announced, *beside)]
+
+
+def _run(folder: Path, sealed: SealedBundle, begun: Mapping[str, Any]) -> SealedRun:
+    bundle = folder / sealed.bundle
+    fault = _fault(bundle, sealed.statement)
+    if fault is None:
+        return SealedRun(read_record(bundle), sealed.sequence, sealed.bundle)
+    told = {name: begun[name] for name in ("mode", "sandbox") if name in begun}
+    started_on = begun.get("started_on") or sealed.bundle.partition("-")[0]
+    record = {**told, "run_id": sealed.run_id, "started_on": started_on}
+    return SealedRun(record, sealed.sequence, sealed.bundle, fault)
+
+
+def _fault(bundle: Path, announced: str) -> Fault | None:
+    """Return what is wrong with a bundle whose statement has the SHA-256 `announced`, if known."""
+    if not bundle.is_dir():
+        return Fault.MISSING
+    try:
+        statement = (bundle / STATEMENT_NAME).read_bytes()
+        record = (bundle / RECORD_NAME).read_bytes()
+    except OSError:
+        return Fault.ALTERED
+    is_announced = digest(statement) == announced or not announced
+    is_sealed = is_announced and _named_digest(statement) == digest(record)
+    return None if is_sealed else Fault.ALTERED
+
+
+def _named_digest(statement: bytes) -> str:
+    """Return the SHA-256 by which a statement names the record, whoever signed it."""
+    try:
+        payload = json.loads(base64.b64decode(json.loads(statement)["payload"]))
+        named = {each["name"]: str(each["digest"]["sha256"]) for each in payload["subject"]}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return named.get(RECORD_NAME, "")

@@ -1,0 +1,126 @@
+"""Which runs a tenant has, in which order, and which of them are not as they were sealed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import ChainError
+from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.reports.runs import Fault, sealed_runs
+from runbook_lib.journal import Journal
+from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.test_verify import payload, sign_again
+
+# Against the alphabet: runs that began at the same moment are called by their ids.
+IDS = ("00000003", "00000001", "00000002")
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, key: SigningKey) -> Path:
+    """Return a tenant's folder with three sealed runs."""
+    for run_id in IDS:
+        seal_run(ended_run(tmp_path, run_id), key)
+    return tmp_path / "acme"
+
+
+def listed(tenant: Path) -> list[tuple[int, str, Fault | None]]:
+    runs = sealed_runs(Journal(tenant / "journal.jsonl"))
+    return [(run.number, run.record["run_id"], run.fault) for run in runs]
+
+
+def bundle(tenant: Path, run_id: str) -> Path:
+    (found,) = tenant.glob(f"2*-{run_id}")
+    return found
+
+
+def test_runs_stand_in_the_order_of_sealing(tenant: Path) -> None:
+    """As the journal announces them, not as their folders are called."""
+
+    assert listed(tenant) == [(number, run_id, None) for number, run_id in enumerate(IDS, start=1)]
+
+
+def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
+    """Also the last; what the journal tells of its beginning is told."""
+
+    shutil.rmtree(bundle(tenant, IDS[2]))
+
+    run = sealed_runs(Journal(tenant / "journal.jsonl"))[2]
+    assert (run.number, run.bundle, run.fault) == (3, f"20261124T120000Z-{IDS[2]}", Fault.MISSING)
+    assert run.record == {
+        "run_id": IDS[2],
+        "started_on": "2026-11-24T12:00:00.000Z",
+        "mode": "headless",
+        "sandbox": False,
+    }
+
+
+def edit_record(folder: Path) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps({**record, "outcome": "complete"}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        edit_record,
+        lambda folder: (folder / "record.json").unlink(),
+        lambda folder: (folder / "statement.dsse.json").unlink(),
+        lambda folder: (folder / "statement.dsse.json").write_text("{}"),
+        lambda folder: (folder / "statement.dsse.json").write_text('{"payload": "W10="}'),
+    ],
+)
+def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
+    spoil: Callable[[Path], Any], tenant: Path
+) -> None:
+    """Nothing of it is believed, whatever it says now."""
+
+    spoil(bundle(tenant, IDS[1]))
+
+    assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
+    assert "steps" not in sealed_runs(Journal(tenant / "journal.jsonl"))[1].record
+
+
+def test_a_statement_that_was_signed_anew_is_not_the_announced_one(
+    tenant: Path, key: SigningKey
+) -> None:
+    """The journal names the statement by its digest: an altered record does not hide behind it."""
+
+    folder = bundle(tenant, IDS[1])
+    statement = payload(folder / "statement.dsse.json")
+    sign_again(folder, key, {**statement, "predicate": {**statement["predicate"], "x": 1}})
+
+    assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
+
+
+def test_what_the_journal_does_not_announce_stands_last(tenant: Path) -> None:
+    """A journal that was put back hides no run; of an altered one its name tells when it began."""
+
+    journal = tenant / "journal.jsonl"
+    journal.write_bytes((bundle(tenant, IDS[1]) / "journal.jsonl").read_bytes())
+    edit_record(bundle(tenant, IDS[2]))
+    (tenant / "2026-no-bundle").mkdir()
+
+    assert listed(tenant) == [(1, IDS[0], None), (0, IDS[1], None), (0, IDS[2], Fault.ALTERED)]
+    assert sealed_runs(Journal(journal))[2].record["started_on"] == "20261124T120000Z"
+
+
+def test_a_tenant_without_a_sealed_run_has_none(tmp_path: Path) -> None:
+    """A run that was never sealed is no evidence."""
+
+    assert sealed_runs(ended_run(tmp_path).journal) == []
+
+
+def test_a_journal_that_was_altered_is_told(tenant: Path) -> None:
+    """There is no order to go by."""
+
+    journal = tenant / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
+
+    with pytest.raises(ChainError):
+        listed(tenant)
