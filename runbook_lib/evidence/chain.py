@@ -7,7 +7,6 @@ announced there is complete on disk, if not yet under its final name.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -85,9 +84,10 @@ def chain_end(journal: Journal, key: SigningKey) -> Iterator[Link]:
     """
     folder = journal.path.parent
     with _sealing(folder):
-        _finish_interrupted(folder, sealed_bundles(journal))
+        _name_announced(folder, sealed_bundles(journal))
         for forgotten in _forgotten(journal, key):
             journal.append(EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id)
+        _clear_away(folder, sealed_bundles(journal))
         last = _last(sealed_bundles(journal))
         yield Link(last.sequence + 1, last.bundle, last.statement)
 
@@ -105,15 +105,16 @@ def check_restored(journal: Journal, key: SigningKey) -> None:
 
 def finish_interrupted(tenant_folder: Path) -> None:
     """
-    Bring to its end what an interrupted sealing left in `tenant_folder`, if anything.
+    Give a bundle in `tenant_folder` its name, if its sealing was interrupted before that.
 
-    Raises `JournalError` where another process seals there for two minutes.
+    What was never announced stays for the next sealing to remove. Raises
+    `JournalError` where another process seals there for two minutes.
     """
     if not any(tenant_folder.glob(f"{_SEALED}*")):
         return
     journal = Journal(journal_path(tenant_folder.parent, tenant_folder.name))
     with _sealing(tenant_folder):
-        _finish_interrupted(tenant_folder, sealed_bundles(journal))
+        _name_announced(tenant_folder, sealed_bundles(journal))
 
 
 def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link: Link) -> Path:
@@ -254,20 +255,29 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
     raise ChainError(msg, file=journal.name, next_step=advice)
 
 
-def _finish_interrupted(folder: Path, sealed: list[SealedBundle]) -> None:
-    """Give announced bundles their name; remove what was never announced, and old drafts."""
-    announced = {each.run_id: each for each in sealed}
-    for left in folder.glob(f"{_SEALED}*"):
-        known = announced.get(left.name.removeprefix(_SEALED))
-        if known is None or _has_its_name(folder, known):
+def _name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
+    """Give announced bundles their name; where one has it already, remove the copy beside it."""
+    for known in sealed:
+        left = folder / f"{_SEALED}{known.run_id}"
+        if not left.is_dir():
+            continue
+        if _has_its_name(folder, known):
             shutil.rmtree(left, ignore_errors=True)
         elif not (folder / known.bundle).exists():
             left.rename(folder / known.bundle)
+    sync_folder(folder)
+
+
+def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
+    """Remove what was never announced, and old drafts."""
+    announced = {each.run_id for each in sealed}
+    for left in folder.glob(f"{_SEALED}*"):
+        if left.name.removeprefix(_SEALED) not in announced:
+            shutil.rmtree(left, ignore_errors=True)
     for left in folder.glob(f"{_DRAFT}*"):
         if time.time() - left.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
-    if os.name == "posix":
-        sync_folder(folder)
+    sync_folder(folder)
 
 
 def _has_its_name(folder: Path, known: SealedBundle) -> bool:

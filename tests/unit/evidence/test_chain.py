@@ -88,6 +88,24 @@ def test_what_was_announced_gets_its_name_without_a_sealing_too(
     assert is_in_order(tmp_path, trust)
 
 
+def test_a_journal_that_was_put_back_costs_no_bundle_that_lacks_its_name(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    """Its announcement is among the lines that are gone: it waits until they are back."""
+
+    first = seal_run(ended_run(tmp_path, "00000001"), key).folder
+    seal_run(ended_run(tmp_path, "00000002"), key)
+    cut_off_before_its_name(ended_run(tmp_path, "00000003"), key)
+    journal = tmp_path / "acme" / "journal.jsonl"
+    restore(journal, first)
+
+    finish_interrupted(tmp_path / "acme")
+    with pytest.raises(ChainError, match="It lacks lines"):
+        seal_run(ended_run(tmp_path, "00000004"), key)
+
+    assert (tmp_path / "acme" / ".sealed-00000003" / "statement.dsse.json").is_file()
+
+
 def test_a_copy_beside_the_final_name_stops_no_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
