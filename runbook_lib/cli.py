@@ -327,6 +327,7 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     """Return the run, and the key, once everything that was given is known to be usable."""
     from runbook_lib.attestations import read_attestations  # noqa: PLC0415
     from runbook_lib.evidence.archive import check_archive  # noqa: PLC0415
+    from runbook_lib.evidence.chain import check_restored  # noqa: PLC0415
     from runbook_lib.evidence.keys import key_from_settings  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
@@ -346,6 +347,8 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
         check_archive(url, retention_days=days)
     said = Path(options.attestations) if options.attestations else None
     words, skips = read_attestations(said, PROCEDURE, now=opened.clock()) if said else ([], [])
+    # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
+    check_restored(opened.journal, key)
     opened.start()
     opened.attest(words)
     opened.skip(skips)
