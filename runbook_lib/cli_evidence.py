@@ -169,9 +169,8 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
 def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: str) -> None:
     """Build the history of a tenant as HTML; of BUNDLE, the report of that run anew."""
     from runbook_lib.evidence.chain import finish_interrupted  # noqa: PLC0415
-    from runbook_lib.evidence.record import read_record  # noqa: PLC0415
     from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
-    from runbook_lib.evidence.reports.runs import sealed_runs  # noqa: PLC0415
+    from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs  # noqa: PLC0415
     from runbook_lib.journal import Journal  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
@@ -179,7 +178,7 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
     if bundle:
         folder = Path(bundle)
         entries = Journal(folder / "journal.jsonl").entries()
-        page = run_report(read_record(folder), entries, attachments=folder / "attachments")
+        page = run_report(sealed_record(folder), entries, attachments=folder / "attachments")
         path = Path(output or f"{folder.resolve().name}.html")
     else:
         opened = open_run(

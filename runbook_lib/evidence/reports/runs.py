@@ -15,12 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.errors import ContentError
 from runbook_lib.evidence.attestation import digest
 from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
 from runbook_lib.evidence.record import RECORD_NAME, read_record
 from runbook_lib.journal import EventType, Journal
 
-__all__ = ["Fault", "SealedRun", "sealed_runs"]
+__all__ = ["Fault", "SealedRun", "sealed_record", "sealed_runs"]
 
 
 class Fault(StrEnum):
@@ -65,6 +66,14 @@ def sealed_runs(journal: Journal) -> list[SealedRun]:
         if entry.type == EventType.RUN_STARTED
     }
     return [_run(folder, each, begun.get(each.run_id, {})) for each in (*announced, *beside)]
+
+
+def sealed_record(bundle: Path) -> dict[str, Any]:
+    """Return the record in `bundle`; raises `ContentError` where it is not the one sealed there."""
+    record = read_record(bundle)
+    if _fault(bundle, "") is not None:
+        raise ContentError("It is not the one that was sealed.", file=RECORD_NAME)
+    return record
 
 
 def _run(folder: Path, sealed: SealedBundle, begun: Mapping[str, Any]) -> SealedRun:

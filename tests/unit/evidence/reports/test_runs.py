@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import ChainError
+from runbook_lib.errors import ChainError, ContentError
 from runbook_lib.evidence.keys import SigningKey
-from runbook_lib.evidence.reports.runs import Fault, sealed_runs
+from runbook_lib.evidence.reports.runs import Fault, sealed_record, sealed_runs
 from runbook_lib.journal import Journal
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import payload, sign_again
@@ -84,6 +84,18 @@ def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
 
     assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
     assert "steps" not in sealed_runs(Journal(tenant / "journal.jsonl"))[1].record
+
+
+def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
+    """One that looks like the run's own would tell what never was."""
+
+    folder = bundle(tenant, IDS[0])
+    assert sealed_record(folder)["run_id"] == IDS[0]
+    path = folder / "record.json"
+    path.write_text(path.read_text().replace('"outcome": "failed"', '"outcome": "complete"'))
+
+    with pytest.raises(ContentError, match=r"record\.json: It is not the one that was sealed"):
+        sealed_record(folder)
 
 
 def test_a_statement_that_was_signed_anew_is_not_the_announced_one(
