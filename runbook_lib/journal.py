@@ -13,23 +13,36 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from runbook_lib.errors import ChainError, JournalError
 
-__all__ = ["GENESIS", "Entry", "EventType", "Journal", "sync_folder", "timestamp", "utc_now"]
+__all__ = [
+    "GENESIS",
+    "Entry",
+    "EventType",
+    "Journal",
+    "Line",
+    "read_lines",
+    "sync_folder",
+    "timestamp",
+    "utc_now",
+]
 
 # What the first line names as its predecessor.
 GENESIS = "0" * 64
 
+# NOTE: a line holds the checks of one step, each exchange of them cut at 8 KiB; hundreds fit. A
+# longer one is not the runbook's, and JSON takes thirty times its size in memory.
+_LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
 _LOCK_SECONDS = 30
 
@@ -64,6 +77,17 @@ class Entry:
     data: Mapping[str, Any]
 
 
+class Line(NamedTuple):
+    """A line whose link was checked: what it says, its SHA-256, at which byte the next begins."""
+
+    entry: Entry
+    digest: str
+    end: int
+
+
+_BEFORE_THE_FIRST = Line(Entry(0, "", "", "", "", {}), GENESIS, 0)
+
+
 def utc_now() -> datetime:
     """Return the present time in UTC; the one clock that others replace in tests."""
     return datetime.now(UTC)
@@ -88,25 +112,23 @@ class Journal:
         self._reading = threading.Lock()
         self._lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
         self._entries: list[Entry] = []
-        self._offset = 0
-        self._head = GENESIS
+        self._last = _BEFORE_THE_FIRST
 
     @property
     def head(self) -> str:
         """Return the SHA-256 of the last line read: what a statement signs."""
-        return self._head
+        return self._last.digest
 
     def entries(self) -> list[Entry]:
         """
         Return every whole line, oldest first.
 
-        Raises `ChainError` where a link is broken. A last line without its
-        line feed was never acknowledged and is not returned.
+        Raises what `read_lines` does.
         """
         with self._reading:
-            *lines, _torn = self._unread().split(b"\n")
-            for line in lines:
-                self._take(line + b"\n")
+            for line in read_lines(self.path, after=self._last):
+                self._entries.append(line.entry)
+                self._last = line
             return list(self._entries)
 
     def append(
@@ -131,24 +153,14 @@ class Journal:
             msg = f"The journal {self.path} cannot be written: {error.strerror}."
             raise JournalError(msg) from error
 
-    def _unread(self) -> bytes:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                return file.read()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            msg = f"The journal {self.path} cannot be read: {error.strerror}."
-            raise JournalError(msg) from error
-
     def _append_locked(self, event: str, data: Mapping[str, Any], run_id: str, step: str) -> Entry:
         is_new = not self.path.exists()
         # NOTE: unbuffered, so that a line reaches the kernel whole and a failure is seen here.
         with self.path.open("a+b", buffering=0) as file:
             torn = _cut_torn_tail(file)
             if torn:
-                mend = {"bytes": len(torn), "text": torn.decode(errors="replace")}
+                begin = torn[:_TAIL_CHUNK].decode(errors="replace")
+                mend = {"bytes": len(torn), "text": begin}
                 self._write(file, EventType.JOURNAL_MENDED, mend, "", "")
             entry = self._write(file, event, data, run_id, step)
         if is_new:
@@ -176,23 +188,59 @@ class Journal:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
         # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
         line = text.encode("utf-8", "backslashreplace")
+        if len(line) > _LONGEST_LINE:
+            msg = f"A line of {len(line):,} bytes is longer than {self.path} takes."
+            raise JournalError(
+                msg, next_step="Report this as a defect, with the step it came from."
+            )
         _write_whole(file, line)
         return _entry(json.loads(line))
 
-    def _take(self, line: bytes) -> None:
-        number = len(self._entries) + 1
-        try:
-            fields = json.loads(line.decode("utf-8", "surrogatepass"))
-            entry, prev = _entry(fields), fields["prev"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            msg = f"Line {number} of {self.path} is not a journal line."
-            raise ChainError(msg) from error
-        if prev != self._head or entry.seq != number:
-            msg = f"Line {number} of {self.path} does not follow the line before it."
-            raise ChainError(msg)
-        self._entries.append(entry)
-        self._head = hashlib.sha256(line).hexdigest()
-        self._offset += len(line)
+
+def read_lines(path: Path, *, after: Line = _BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
+    """
+    Yield each whole line of the journal at `path`, up to the byte `end` if one is given.
+
+    The links are checked on the way, from the line `after` on, and no more than
+    a line is held. A last line without its line feed was never acknowledged
+    and is not returned; of a file that is not there, nothing is.
+    Raises `ChainError` where a link is broken or a line is longer than any that
+    the runbook writes, and `JournalError` where the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            # NOTE: what others write meanwhile is left for the next reading, for they may be
+            # mending the torn line that is read here.
+            left = (os.fstat(file.fileno()).st_size if end < 0 else end) - after.end
+            file.seek(after.end)
+            while left > 0 and (text := file.readline(min(left, _LONGEST_LINE + 1))):
+                left -= len(text)
+                if len(text) > _LONGEST_LINE:
+                    msg = f"Line {after.entry.seq + 1} of {path} is over 4 MiB long."
+                    raise ChainError(msg)
+                if text.endswith(b"\n"):
+                    after = _checked(text, after, path)
+                    yield after
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        msg = f"The journal {path} cannot be read: {error.strerror}."
+        raise JournalError(msg) from error
+
+
+def _checked(text: bytes, before: Line, path: Path) -> Line:
+    """Return the line whose bytes are `text`; raises where it does not follow the one before it."""
+    number = before.entry.seq + 1
+    try:
+        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+        entry, prev = _entry(fields), fields["prev"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        msg = f"Line {number} of {path} is not a journal line."
+        raise ChainError(msg) from error
+    if prev != before.digest or entry.seq != number:
+        msg = f"Line {number} of {path} does not follow the line before it."
+        raise ChainError(msg)
+    return Line(entry, hashlib.sha256(text).hexdigest(), before.end + len(text))
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:

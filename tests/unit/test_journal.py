@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import FileIO
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from runbook_lib import journal as journal_module
 from runbook_lib.errors import ChainError, JournalError
-from runbook_lib.journal import GENESIS, Entry, EventType, Journal, timestamp
+from runbook_lib.journal import GENESIS, Entry, EventType, Journal, read_lines, timestamp
 from tests.conftest import NOON
 
 JSON = st.recursive(
@@ -251,6 +252,87 @@ def test_a_long_line_is_found_again(path: Path) -> None:
     journal.append("step.checked", {})
 
     assert len(Journal(path).entries()) == 3
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_longer_than_any_is_refused_unparsed(path: Path, end: bytes) -> None:
+    """Whoever can write into a journal cannot fill the memory of who reads it."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + b"[" * 32 * 2**20 + end)
+    tracemalloc.start()
+
+    with pytest.raises(ChainError, match=r"Line 6 of .* is over 4 MiB long"):
+        Journal(path).entries()
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 16 * 2**20
+
+
+def test_a_line_that_could_not_be_read_again_is_not_written(path: Path) -> None:
+    """The bound that holds for reading holds for writing; what was there stays."""
+
+    before = b"".join(written(path))
+
+    with pytest.raises(JournalError, match="longer than"):
+        Journal(path).append("step.checked", {"body": "x" * 4 * 2**20})
+
+    assert path.read_bytes() == before
+    assert len(Journal(path).entries()) == 5
+
+
+def test_a_huge_torn_tail_is_mended_with_its_beginning(path: Path) -> None:
+    """The line that tells of it is short enough to be read."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + b"\0" * 2**20)
+
+    Journal(path).append("run.started", {})
+
+    mended = Journal(path).entries()[5]
+    assert (mended.data["bytes"], len(mended.data["text"])) == (2**20, 65_536)
+
+
+def test_lines_are_read_one_after_the_other(path: Path) -> None:
+    """Whoever only looks at each holds one, however long the journal is."""
+
+    journal = Journal(path)
+    for _ in range(64):
+        journal.append("step.checked", {"body": "x" * 250_000})
+    digests = [hashlib.sha256(line).hexdigest() for line in path.read_bytes().splitlines(True)]
+    tracemalloc.start()
+
+    lines = ((line.entry.seq, line.digest) for line in read_lines(path))
+    assert all(seen == known for seen, known in zip(lines, enumerate(digests, 1), strict=True))
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * 2**20
+
+
+def test_reading_stops_where_it_is_told_to(path: Path) -> None:
+    """What was written after a moment can be left out, a line that was half there too."""
+
+    lines = written(path)
+    end = sum(map(len, lines[:3]))
+
+    assert [line.entry.seq for line in read_lines(path, end=end)] == [1, 2, 3]
+    assert [line.entry.seq for line in read_lines(path, end=end + 7)] == [1, 2, 3]
+
+
+def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Path) -> None:
+    """A torn tail that another process mends meanwhile is not read half old, half new."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + b'{"seq":6')
+    reading = read_lines(path)
+    next(reading)
+
+    Journal(path).append("run.started", {})
+
+    assert len(list(reading)) == 4
+    assert len(Journal(path).entries()) == 7
 
 
 def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> None:
