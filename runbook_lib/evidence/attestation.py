@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.errors import EnvelopeError, SignatureError
+from runbook_lib.errors import EnvelopeError, SignatureError, SigningError
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.procedure import Outcome
 
@@ -31,6 +32,7 @@ __all__ = [
     "Resource",
     "Signed",
     "digest",
+    "named_signer",
     "open_envelope",
     "provenance_predicate",
     "read_link",
@@ -49,6 +51,9 @@ _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v1"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LARGEST_ENVELOPE = 4 * 1024 * 1024
+_NAMED_SIGNER = re.compile(rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"[^"]*"\}\]\}\n\Z')
+# The order n of P-256 (NIST SP 800-186 §3.2.1.3).
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,7 @@ def sign_statement(
     }
     envelope = Envelope(_canonical(statement), PAYLOAD_TYPE, {})
     key.sign(envelope)
+    _lower(envelope)
     return _canonical(envelope.to_dict()) + b"\n"
 
 
@@ -206,6 +212,12 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
         raise SignatureError(msg) from None
     statement = _statement(envelope.payload, predicate_type)
     return Signed(key_id, statement["predicate"], _subjects(statement))
+
+
+def named_signer(content: bytes) -> str:
+    """Return the id of the key that an envelope says signed it, empty where none does; no proof."""
+    found = _NAMED_SIGNER.search(content)
+    return found[1].decode("ascii") if found else ""
 
 
 def read_link(signed: Signed) -> Link:
@@ -251,6 +263,33 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
     )
 
 
+def _low(signature: bytes) -> bytes:
+    """
+    Return the one of the two spellings of a signature that the runbook writes.
+
+    Raises `ValueError` where it is none of ECDSA in DER (RFC 3279 §2.2.3).
+    """
+    from cryptography.hazmat.primitives.asymmetric.utils import (  # noqa: PLC0415  (slow to import)
+        decode_dss_signature,
+        encode_dss_signature,
+    )
+
+    # NOTE: where (r, s) is a signature, (r, n - s) is one too, so anybody could write the second
+    # one without the key; as in Bitcoin's BIP 146, only the lower s counts.
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, _P256_ORDER - s))
+
+
+def _lower(envelope: Envelope) -> None:
+    """Give the signature of `envelope` its lower s; raises `SigningError` where it has none."""
+    for signature in envelope.signatures.values():
+        try:
+            signature.signature = _low(bytes.fromhex(signature.signature)).hex()
+        except ValueError:
+            msg = "The signing key gave back something else than an ECDSA signature."
+            raise SigningError(msg) from None
+
+
 def _envelope(content: bytes) -> Envelope:
     """Return an envelope with one signature that is, to the byte, as `sign_statement` writes it."""
     from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
@@ -262,9 +301,9 @@ def _envelope(content: bytes) -> Envelope:
         envelope = Envelope.from_dict(json.loads(content))
         # NOTE: JSON and base64 have many spellings of one thing; one that differs was altered.
         is_ours = content == _canonical(envelope.to_dict()) + b"\n"
+        is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_ours = False
-    is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
     if not is_ours:
         msg = "It is no DSSE envelope with one signature, as the runbook writes it."
         raise EnvelopeError(msg)
@@ -272,8 +311,12 @@ def _envelope(content: bytes) -> Envelope:
 
 
 def _is_one_signature(envelope: Envelope) -> bool:
-    fields = [signature.unrecognized_fields for signature in envelope.signatures.values()]
-    return fields == [{}]
+    """Tell whether one key has signed, in the one spelling, and nothing stands beside it."""
+    if len(envelope.signatures) != 1:
+        return False
+    (signature,) = envelope.signatures.values()
+    written = bytes.fromhex(signature.signature)
+    return not signature.unrecognized_fields and written == _low(written)
 
 
 def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:

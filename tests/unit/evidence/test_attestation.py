@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
+from securesystemslib.signer import Signature
 
-from runbook_lib.errors import EnvelopeError, EvidenceError
+from runbook_lib.errors import EnvelopeError, EvidenceError, SigningError
+from runbook_lib.evidence import attestation
 from runbook_lib.evidence.attestation import (
     TEST_RESULT,
     Resource,
+    named_signer,
     open_envelope,
     sign_statement,
     sigstore_bundle,
@@ -28,6 +38,7 @@ def signed_as_it_is(key: SigningKey, payload: bytes, kind: str = KINDS) -> bytes
     """Return an envelope around any bytes, signed."""
     envelope = Envelope(payload, kind, {})
     key.sign(envelope)
+    attestation._lower(envelope)
     return json.dumps(envelope.to_dict(), separators=(",", ":")).encode() + b"\n"
 
 
@@ -86,6 +97,79 @@ def test_an_envelope_of_another_type_is_refused(key: SigningKey) -> None:
 
     with pytest.raises(EnvelopeError):
         open_envelope(envelope, {key.key_id: key.public}, TEST_RESULT)
+
+
+def with_signature(envelope: bytes, signature: bytes) -> bytes:
+    """Return the same envelope under another signature."""
+    document = json.loads(envelope)
+    document["signatures"][0]["sig"] = base64.b64encode(signature).decode()
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def order_of_the_curve() -> int:
+    """Return the order that the code names, once it is seen to be that of P-256."""
+    order = attestation._P256_ORDER
+    # The private key n - 1 has the public point -G: the x of G, and the other y.
+    below, one = (
+        ec.derive_private_key(number, ec.SECP256R1()).public_key().public_numbers()
+        for number in (order - 1, 1)
+    )
+    assert below.x == one.x
+    assert below.y != one.y
+    return order
+
+
+def signature_of(envelope: bytes) -> tuple[int, int]:
+    return decode_dss_signature(base64.b64decode(json.loads(envelope)["signatures"][0]["sig"]))
+
+
+def test_of_the_two_signatures_that_fit_one_is_written_and_accepted(key: SigningKey) -> None:
+    """Where (r, s) fits, (r, n - s) does: who has no key cannot make another envelope of it."""
+
+    order = order_of_the_curve()
+    for number in range(16):  # half of what a key signs is high
+        envelope = sign_statement(key, [FILE], TEST_RESULT, {"number": number})
+        r, s = signature_of(envelope)
+        assert s <= order // 2
+        open_envelope(envelope, {key.key_id: key.public}, TEST_RESULT)
+        twin = with_signature(envelope, encode_dss_signature(r, order - s))
+        Envelope.from_dict(json.loads(twin)).verify([key.public], 1)
+        with pytest.raises(EnvelopeError, match="as the runbook writes it"):
+            open_envelope(twin, {key.key_id: key.public}, TEST_RESULT)
+
+
+@dataclass
+class Service:
+    """A key service that gives back whatever it likes."""
+
+    key: SigningKey
+    signature: str
+
+    def sign(self, _payload: bytes) -> Signature:
+        """Give it back."""
+        return Signature(self.key.key_id, self.signature)
+
+
+@pytest.mark.parametrize("signature", ["", "00", "ff" * 64, "no hexadecimal"])
+def test_a_key_service_that_gives_back_no_signature_is_refused(
+    key: SigningKey, signature: str
+) -> None:
+    """Nothing is sealed with it, and the operator is told."""
+
+    odd = SigningKey(key.public, Service(key, signature))  # type: ignore[arg-type]
+
+    with pytest.raises(SigningError, match="something else than an ECDSA signature"):
+        sign_statement(odd, [FILE], TEST_RESULT, {})
+
+
+def test_the_signer_that_is_named_is_read_without_a_key(key: SigningKey) -> None:
+    """From an envelope as it is written; from anything else none."""
+
+    envelope = sign_statement(key, [FILE], TEST_RESULT, {"text": '"signatures":[{"keyid":"'})
+
+    assert named_signer(envelope) == key.key_id
+    assert named_signer(envelope + b" ") == ""
+    assert named_signer(b'"signatures":[{"keyid":"' * 1000) == ""
 
 
 @given(content=st.binary(max_size=300))
