@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
+# Of a hundred steps, each with all it saw, a record has some MiB.
+_LARGEST = 64 * 1024 * 1024
 _SCHEMA_ID = "facebook-marketing-runbook/record/v1"
 
 
@@ -62,12 +64,17 @@ def read_record(bundle: Path) -> dict[str, Any]:
     """
     Return the record in the folder `bundle`, as it lies there: nothing is verified.
 
-    Raises `ContentError` where there is none.
+    Raises `ContentError` where there is none, or it is larger than any.
     """
     try:
-        record = json.loads((bundle / RECORD_NAME).read_bytes())
+        with (bundle / RECORD_NAME).open("rb") as file:
+            content = file.read(_LARGEST + 1)
     except OSError as error:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
+    if len(content) > _LARGEST:
+        raise ContentError(f"It is over {_LARGEST // 2**20} MiB large.", file=RECORD_NAME)
+    try:
+        record = json.loads(content)
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):

@@ -5,13 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from runbook_lib.evidence.record import build_record, record_schema, validate_record
+from runbook_lib.errors import ContentError
+from runbook_lib.evidence.record import (
+    build_record,
+    read_record,
+    record_schema,
+    validate_record,
+)
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Run
 from tests.unit.evidence.conftest import AT, STEPS
@@ -246,3 +254,36 @@ def test_the_schema_itself_is_valid() -> None:
     pattern = schema["$defs"]["step"]["properties"]["id"]
     for step in PROCEDURE.steps:
         jsonschema.validate(step.id, pattern)
+
+
+def test_a_record_is_read_as_it_lies_there(tmp_path: Path, record: Record) -> None:
+    """Nothing is verified; a report can be built of it."""
+
+    (tmp_path / "record.json").write_text(json.dumps(record))
+
+    assert read_record(tmp_path) == record
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"\xff", b"[" * 100_000])
+def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
+    """With its name, and no trace of a programming error."""
+
+    (tmp_path / "record.json").write_bytes(content)
+
+    with pytest.raises(ContentError, match=r"record\.json: It is no JSON object"):
+        read_record(tmp_path)
+
+
+def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
+    """A gigabyte of nothing does not fill the memory of who wants a report."""
+
+    with (tmp_path / "record.json").open("wb") as file:
+        file.truncate(2**30)
+    tracemalloc.start()
+
+    with pytest.raises(ContentError, match="over 64 MiB"):
+        read_record(tmp_path)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 160 * 2**20
