@@ -45,11 +45,14 @@ openssl pkey -pubin -in "$key" -outform DER | sha256sum | grep -F {key_id}
 
 ## 2. The files are the ones that were listed, and no others
 
+The first command counts links, devices, and names with unusual characters: there are none.
+
 ```sh
+LC_ALL=C find . ! -type d ! -type f -o -name '*[!A-Za-z0-9._-]*' | grep -c '' | grep -x 0
 sha256sum --check --strict --quiet SHA256SUMS
 cut -c67- SHA256SUMS | LC_ALL=C sort > "$work/listed"
 find . ! -type d | cut -c3- | LC_ALL=C sort |
-    grep -vxE 'SHA256SUMS|statement[.](dsse[.]json|sigstore[.]json|tsr)' > "$work/found"
+    grep -vxE 'SHA256SUMS|statement[.]({unlisted})' > "$work/found"
 diff "$work/listed" "$work/found"
 ```
 
@@ -102,7 +105,10 @@ sha256sum ../{bundle}/statement.dsse.json |
 ```
 
 Go on with that folder's own VERIFY.md, back to number 1."""
-_NOT_STAMPED = "None was asked for: the times in here are those of the machine that ran it."
+_UNLISTED = "dsse[.]json|sigstore[.]json"
+_NOT_STAMPED = """\
+None was asked for, so there is no `statement.tsr`: it would show up in number 2 as added. The times
+in here are those of the machine that ran it."""
 _STAMPED = """\
 One was asked of {authority}. Where `statement.tsr` is missing, the authority refused or did not
 answer, or the file was removed. With the authority's certificate in `tsa.pem`:
@@ -130,6 +136,7 @@ def verify_instructions(
         suffix=PUBLIC_SUFFIX,
         length=len(PAYLOAD_TYPE),
         kind=PAYLOAD_TYPE,
+        unlisted=f"{_UNLISTED}|tsr" if timestamp_authority else _UNLISTED,
         chain=_LATER.format(bundle=link.bundle, before=link.sha256) if link.bundle else _FIRST,
         timestamp=_STAMPED.format(authority=timestamp_authority)
         if timestamp_authority

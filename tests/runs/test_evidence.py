@@ -112,7 +112,18 @@ def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
             id="another-statement",
         ),
         pytest.param(
-            lambda bundle: shutil.rmtree(bundles(bundle.parents[1])[0]), id="run-before-removed"
+            lambda bundle: (bundle / "statement.tsr").write_text("x"), id="time-stamp-added"
+        ),
+        pytest.param(
+            lambda bundle: _linked(bundle / "report.html", bundle.parent), id="replaced-by-a-link"
+        ),
+        pytest.param(
+            lambda bundle: _linked(bundle / "statement.dsse.json", bundle.parent),
+            id="statement-replaced-by-a-link",
+        ),
+        pytest.param(
+            lambda bundle: (bundle / "SHA256SUMS\n..SHA256SUMS").write_text("x"),
+            id="a-name-of-two-lines",
         ),
     ],
 )
@@ -126,6 +137,23 @@ def test_the_auditors_commands_fail_where_something_is_wrong(
 
     assert by_hand(bundle).returncode != 0
     assert verified(evidence).returncode == 4
+
+
+def _linked(path: Path, elsewhere: Path) -> None:
+    """Put a link to the very same content in the place of a file."""
+    path.rename(elsewhere / path.name)
+    path.symlink_to(elsewhere / path.name)
+
+
+def test_an_auditor_accepts_the_time_stamp_that_was_asked_for(start: Start, tmp_path: Path) -> None:
+    """Where the run asked an authority, a file of its own is no stranger."""
+
+    code, _, errors = start("--tsa", "http://127.0.0.1:9/tsa").finish()
+    assert code == 0, errors
+    (bundle,) = bundles(tmp_path / "evidence")
+    (bundle / "statement.tsr").write_text("what openssl ts looks at")
+
+    assert by_hand(bundle).returncode == 0
 
 
 def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
@@ -151,13 +179,11 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
     assert result.returncode == 4
     assert "✘ acme/" in result.stdout
     assert "journal.jsonl: It has " in result.stdout
-    assert result.stdout.count("✔") == 2
-    (refused,) = (
-        answer
-        for line in verified(evidence, "--json").stdout.splitlines()
-        if not (answer := json.loads(line))["accepted"]
-    )
+    assert result.stdout.count("✔") == 1
+    assert "0 in a chain from the first" in result.stdout
+    refused, accepted, chain = map(json.loads, verified(evidence, "--json").stdout.splitlines())
     assert (refused["refused"], refused["file"]) == ("content", "journal.jsonl")
+    assert (accepted["accepted"], chain["refused"]) == (True, "chain")
 
 
 @pytest.mark.parametrize(
