@@ -9,13 +9,15 @@ together is the business of `verify_chain`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from runbook_lib.errors import ContentError, EvidenceError
 from runbook_lib.evidence.attestation import (
@@ -27,6 +29,7 @@ from runbook_lib.evidence.attestation import (
     Resource,
     Signed,
     digest,
+    named_signer,
     open_envelope,
     provenance_predicate,
     read_link,
@@ -47,7 +50,7 @@ from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.keys import SUCCESSION_SUFFIX, parse_public_key
 from runbook_lib.evidence.record import RECORD_NAME
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
-from runbook_lib.journal import Journal, timestamp
+from runbook_lib.journal import GENESIS, read_lines, timestamp
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -56,6 +59,11 @@ if TYPE_CHECKING:
 __all__ = ["Trust", "Verified", "verify_bundle"]
 
 _MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
+# A public key and two key ids, signed: some 2 KiB.
+_LARGEST_SUCCESSION = 64 * 1024
+_BLOCK = 1024 * 1024
+# Of the other files only the digest counts.
+_LOOKED_INTO = (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME)
 # Made after the provenance, so not among its subjects.
 _AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
 # Claims of which the record says nothing.
@@ -77,18 +85,23 @@ class Trust:
     predecessors: Mapping[str, str] = field(default_factory=dict)
 
     def with_successors(self, folder: Path) -> Trust:
-        """Return this, and the keys to which trusted ones handed over by statements in `folder`."""
+        """
+        Return this, and the keys to which trusted ones handed over by statements in `folder`.
+
+        Raises `ContentError` where there are too many, `OSError` where one cannot be read.
+        """
         keys, predecessors = dict(self.keys), dict(self.predecessors)
-        waiting = [_read(path, LARGEST_ENVELOPE) for path in _successions(folder)]
-        is_growing = bool(waiting)
-        while is_growing:
-            found = [handed for each in waiting if (handed := _successor(each, keys))]
-            is_growing = False
-            for old, new in found:
-                if str(new.keyid) not in predecessors:
-                    predecessors[str(new.keyid)] = old
-                    keys.setdefault(str(new.keyid), new)
-                    is_growing = True
+        by_signer, waiting = _successions(folder), list(keys)
+        while waiting:
+            old = waiting.pop()
+            for content in by_signer.pop(old, ()):
+                new = _successor(content, keys[old])
+                if new is None or str(new.keyid) in predecessors:
+                    continue
+                predecessors[str(new.keyid)] = old
+                if str(new.keyid) not in keys:
+                    keys[str(new.keyid)] = new
+                    waiting.append(str(new.keyid))
         return Trust(keys, self.authorities, predecessors)
 
 
@@ -164,9 +177,24 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _read(path: Path, most: int) -> bytes:
     """Return at most `most` bytes of a plain file, and one more if there are more."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with _open(path) as file:
         return file.read(most + 1)
+
+
+def _digest(path: Path, most: int) -> str:
+    """Return the SHA-256 of what `_read` would, without holding it."""
+    checksum, left = hashlib.sha256(), most + 1
+    with _open(path) as file:
+        while block := file.read(min(left, _BLOCK)):
+            checksum.update(block)
+            left -= len(block)
+    return checksum.hexdigest()
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a plain file, and neither follow a link nor wait for a pipe that took its place."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return os.fdopen(os.open(path, flags), "rb")
 
 
 def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
@@ -188,7 +216,11 @@ def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) 
 
 
 def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict[str, bytes]:
-    """Return the files that the statement names, each seen to be what was signed."""
+    """
+    See that the files are those that the statement names, each as it was signed.
+
+    Return the contents of those that are looked into.
+    """
     names = {each.name for each in subjects}
     for name in (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME, JOURNAL_NAME, INSTRUCTIONS_NAME):
         if name not in names:
@@ -196,10 +228,19 @@ def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict
     for name in present:
         if name not in names and name not in UNSIGNED:
             raise ContentError("It was added: the statement does not name it.", file=name)
-    return {each.name: _content(present, each) for each in subjects}
+    contents: dict[str, bytes] = {}
+    for each in subjects:
+        _check_size(present, each)
+        path = present[each.name]
+        if each.name in _LOOKED_INTO:
+            contents[each.name] = _read(path, each.size)
+            _check_digest(each, digest(contents[each.name]))
+        else:
+            _check_digest(each, _digest(path, each.size))
+    return contents
 
 
-def _content(present: Mapping[str, Path], subject: Resource) -> bytes:
+def _check_size(present: Mapping[str, Path], subject: Resource) -> None:
     parts = PurePosixPath(subject.name).parts
     if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
         msg = f"It names {subject.name!r}, a path that leads out of the bundle."
@@ -210,10 +251,11 @@ def _content(present: Mapping[str, Path], subject: Resource) -> bytes:
     if size != subject.size:
         msg = f"It has {size:,} bytes; {subject.size:,} were signed."
         raise ContentError(msg, file=subject.name)
-    content = _read(present[subject.name], subject.size)
-    if digest(content) != subject.sha256:
+
+
+def _check_digest(subject: Resource, found: str) -> None:
+    if found != subject.sha256:
         raise ContentError("It was altered: its SHA-256 is not the signed one.", file=subject.name)
-    return content
 
 
 def _check_listing(
@@ -263,10 +305,17 @@ def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> No
 
 
 def _check_journal(path: Path, claimed: Mapping[str, Any]) -> None:
-    journal = Journal(path)
-    lines = len(_named(JOURNAL_NAME, journal.entries))
-    if (lines, journal.head) != (claimed["lines"], claimed["head"]):
+    lines, head = _named(JOURNAL_NAME, lambda: _end(path))
+    if (lines, head) != (claimed["lines"], claimed["head"]):
         raise ContentError("It does not end where the record says.", file=JOURNAL_NAME)
+
+
+def _end(journal: Path) -> tuple[int, str]:
+    """Return how many lines a journal has, and the SHA-256 of the last."""
+    lines, head = 0, GENESIS
+    for line in read_lines(journal):
+        lines, head = line.entry.seq, line.digest
+    return lines, head
 
 
 def _timestamp(
@@ -286,17 +335,29 @@ def _timestamp(
     return "", f"The time-stamp of {authority} was not checked: no authority is named."
 
 
-def _successions(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.glob(f"*{SUCCESSION_SUFFIX}") if path.is_file())
-    if len(found) > _MOST_SUCCESSIONS:
+def _successions(folder: Path) -> dict[str, list[bytes]]:
+    """Return the statements of succession by the key that is said to have signed them."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        entries = []
+    named = [entry for entry in entries if entry.name.endswith(SUCCESSION_SUFFIX)]
+    # NOTE: a link or a device proves nothing, and what is behind it is not looked at.
+    paths = [Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False)]
+    if len(paths) > _MOST_SUCCESSIONS:
         raise ContentError(f"It holds more than {_MOST_SUCCESSIONS} successions.", file=folder.name)
+    found: dict[str, list[bytes]] = defaultdict(list)
+    for path in paths:
+        content = _read(path, _LARGEST_SUCCESSION)
+        if len(content) <= _LARGEST_SUCCESSION:
+            found[named_signer(content)].append(content)
     return found
 
 
-def _successor(content: bytes, keys: Mapping[str, SSlibKey]) -> tuple[str, SSlibKey] | None:
-    """Return old key id and new key; what no trusted key signed says nothing, for or against."""
+def _successor(content: bytes, old: SSlibKey) -> SSlibKey | None:
+    """Return the new key that `old` names; what it did not sign says nothing, for or against."""
     try:
-        signed = open_envelope(content, keys, SUCCESSION)
-        return signed.key_id, parse_public_key(str(signed.predicate["public_key"]).encode())
+        signed = open_envelope(content, {str(old.keyid): old}, SUCCESSION)
+        return parse_public_key(str(signed.predicate["public_key"]).encode())
     except (EvidenceError, ValueError, KeyError):
         return None

@@ -504,6 +504,31 @@ def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
     sign_again(bundle, key, {**statement, "subject": subjects})
 
 
+def test_large_attachments_are_not_held(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """Of what is not looked into, the digest is made block by block."""
+
+    statement, made = payload(bundle / STATEMENT), payload(bundle / PROVENANCE_FILE)
+    for number in range(4):
+        name = f"attachments/{number}.pdf"
+        (bundle / name).parent.mkdir(exist_ok=True)
+        (bundle / name).write_bytes(bytes([number]) * 10 * 2**20)
+        for each in (statement, made):
+            each["subject"].append(resource(bundle / name, name).descriptor())
+    subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
+    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    resign_everything(bundle, key, statement)
+    tracemalloc.start()
+
+    verify_bundle(bundle, trust)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * 2**20
+    (bundle / "attachments" / "3.pdf").write_bytes(b"\3" * (10 * 2**20 - 1) + b"x")
+    assert refused(bundle, trust, ContentError).file == "attachments/3.pdf"
+
+
 def test_a_list_that_says_something_else_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
