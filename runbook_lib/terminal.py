@@ -7,6 +7,7 @@ Text only goes out here; what it says is decided on lower floors.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from runbook_lib.evidence.verify import Verified
     from runbook_lib.evidence.verify_chain import Verdict
 
-__all__ = ["ProgressDisplay", "progress", "show_steps", "show_table", "show_verdict"]
+__all__ = [
+    "ProgressDisplay",
+    "one_line",
+    "progress",
+    "show_steps",
+    "show_table",
+    "show_verdict",
+]
 
 _STYLES = {
     Outcome.VERIFIED: "green",
@@ -44,6 +52,16 @@ _OUTCOME_STYLES = {
 }
 
 
+def one_line(text: str) -> str:
+    """
+    Return `text` as one line of printable characters; any other is shown as `[U+001B]`.
+
+    What a file or a remote system calls itself must not move the cursor, end
+    the line to begin one of its own, or turn the direction of writing.
+    """
+    return "".join(each if _is_printable(each) else f"[U+{ord(each):04X}]" for each in text)
+
+
 class ProgressDisplay:
     """A bar that moves as steps are settled, with a line for each of them above it."""
 
@@ -60,7 +78,7 @@ class ProgressDisplay:
                 self._bar.console.print(_line(step), highlight=False)
         waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
         self._bar.update(
-            self._task, completed=len(self._shown), description=escape(next(waiting, "sealing"))
+            self._task, completed=len(self._shown), description=_text(next(waiting, "sealing"))
         )
 
 
@@ -83,10 +101,10 @@ def show_steps(state: RunState, *, title: str = "") -> None:
     """Print the table of steps, and what they say together."""
     rows = [
         (
-            escape(step.step.id),
+            _text(step.step.id),
             f"[{_STYLES[step.conclusion.outcome]}]{_marked(step.conclusion.outcome)}[/]",
-            escape(step.conclusion.reason)
-            + "".join(f"\n[yellow]! {escape(text)}[/]" for text in _warnings(step)),
+            _text(step.conclusion.reason)
+            + "".join(f"\n[yellow]! {_text(text)}[/]" for text in _warnings(step)),
         )
         for step in state.steps.values()
     ]
@@ -111,14 +129,18 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
 def show_verdict(verdict: Verdict) -> None:
     """Print what was found of a bundle, or of a tenant's chain, in a line; notes below it."""
     is_chain = verdict.verified is None and verdict.error is None
-    name = escape("/".join(verdict.path.parts[-1 if is_chain else -2 :]))
+    name = _text("/".join(verdict.path.parts[-1 if is_chain else -2 :]))
+    notes = verdict.notes
     if verdict.error is not None:
-        lines = [f"[red]✘[/] {name}: {escape(str(verdict.error))}"]
-    elif verdict.verified is None:
-        lines = [f"[green]✔[/] {name}: {verdict.length} in a chain, none missing"]
+        said = f"[red]✘[/] {name}: {_text(str(verdict.error))}"
+    elif verdict.verified is not None:
+        said = f"[green]✔[/] {name}: {_proven(verdict.verified)}"
+        notes = verdict.verified.notes
+    elif verdict.is_unsealed:
+        said, notes = f"- {name}: nothing sealed yet", ()
     else:
-        lines = [f"[green]✔[/] {name}: {_proven(verdict.verified)}"]
-        lines += [f"  [yellow]! {escape(note)}[/]" for note in verdict.verified.notes]
+        said = f"[green]✔[/] {name}: {verdict.length} in a chain{', none missing' * (not notes)}"
+    lines = [said, *(f"  [yellow]! {_text(note)}[/]" for note in notes)]
     _console().print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
@@ -136,6 +158,16 @@ def _proven(verified: Verified) -> str:
     return " · ".join(words)
 
 
+def _text(text: str) -> str:
+    """Return what a file or a remote system says, to stand among markup."""
+    return escape(one_line(text))
+
+
+def _is_printable(character: str) -> bool:
+    # NOTE: to Python a no-break space is not printable; in a sentence it is one.
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
 def _console() -> Console:
     """Return the terminal; where there is none (a log, CI), lines may be wider."""
     console = Console()
@@ -146,7 +178,7 @@ def _console() -> Console:
 
 def _line(step: StepState) -> str:
     outcome = step.conclusion.outcome
-    return f"[{_STYLES[outcome]}]{_marked(outcome):14}[/] {escape(step.step.title)}"
+    return f"[{_STYLES[outcome]}]{_marked(outcome):14}[/] {_text(step.step.title)}"
 
 
 def _marked(outcome: Outcome) -> str:

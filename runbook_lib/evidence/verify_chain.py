@@ -8,27 +8,40 @@ stop the others.
 
 from __future__ import annotations
 
-import hashlib
-import re
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.errors import ChainError, ContentError, EvidenceError, SettingsError
+from runbook_lib.errors import (
+    ChainError,
+    ContentError,
+    EvidenceError,
+    JournalError,
+    SettingsError,
+)
 from runbook_lib.evidence.bundle import bundle_name
-from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
+from runbook_lib.evidence.chain import SealedBundle
+from runbook_lib.evidence.places import (
+    JOURNAL_NAME,
+    bundles_in,
+    has_bundle_name,
+    is_bundle,
+    is_there,
+    tenants_below,
+    unfinished_in,
+)
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
-from runbook_lib.journal import Journal
+from runbook_lib.journal import EventType, Line, read_lines
 from runbook_lib.workspace import KEYS_FOLDER
 
 __all__ = ["Verdict", "verify_tree"]
 
-_BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-_JOURNAL = "journal.jsonl"
-_DEEPEST = 4
 _LARGEST_JOURNAL = 256 * 1024 * 1024
+_NO_JOURNAL = "The tenant's journal is not here: it alone shows whether later runs were removed."
+_UNSEALED = "Nothing is sealed yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +49,19 @@ class Verdict:
     """
     What was found of one bundle (`verified`), or of a tenant's whole chain (its `length`).
 
-    With an `error`, of whichever is refused.
+    With an `error`, of whichever is refused. `notes` say what of a chain is not shown.
     """
 
     path: Path
     verified: Verified | None = None
     error: EvidenceError | None = None
     length: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_unsealed(self) -> bool:
+        """Tell whether this is of a tenant of whom nothing was sealed yet."""
+        return self.verified is None and self.error is None and not self.length
 
     def document(self) -> dict[str, Any]:
         """Return this as the JSON object that `runbook verify --json` prints."""
@@ -51,8 +70,16 @@ class Verdict:
             kind = type(self.error).__name__.removesuffix("Error").lower()
             return {**document, "refused": kind, "file": self.error.file, "reason": str(self.error)}
         if self.verified is None:
-            return {**document, "chain": self.length}
+            return {**document, "chain": self.length, "notes": self.notes}
         return {**document, **asdict(self.verified)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a tenant's journal tells: the bundles by their number, the SHA-256 of some lines."""
+
+    announced: Mapping[int, SealedBundle]
+    heads: Mapping[int, str]
 
 
 def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
@@ -62,87 +89,169 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
     Raises `SettingsError` where there is no evidence at all.
     """
     path = path.resolve()
-    if _is_bundle(path):
-        yield _verdict(path, trust.with_successors(path.parent.parent / KEYS_FOLDER))
+    if is_bundle(path):
+        trust, refusals = _trusting(trust, path.parent.parent / KEYS_FOLDER)
+        yield from refusals
+        yield _verdict(path, trust, path.name)
         return
-    tenants = list(_tenants(path, _DEEPEST))
-    if not tenants:
-        msg = f"There is no evidence in {path}: no bundle, and no tenant's folder."
+    is_sealed, trusts = False, dict[Path, Trust]()
+    for tenant in tenants_below(path) if is_there(path) and not path.is_file() else ():
+        keys = tenant.parent / KEYS_FOLDER
+        if keys not in trusts:
+            trusts[keys], refusals = _trusting(trust, keys)
+            yield from refusals
+        for verdict in _verify_tenant(tenant, trusts[keys]):
+            is_sealed = is_sealed or not verdict.is_unsealed
+            yield verdict
+    if not is_sealed:
+        msg = f"There is no evidence in {path}: nothing is sealed there."
         raise SettingsError(msg)
-    for tenant in tenants:
-        yield from _verify_tenant(tenant, trust.with_successors(tenant.parent / KEYS_FOLDER))
 
 
-def _is_bundle(path: Path) -> bool:
-    return bool(_BUNDLE.fullmatch(path.name)) or (path / STATEMENT_NAME).is_file()
-
-
-def _tenants(path: Path, depth: int) -> Iterator[Path]:
-    """Yield the folders at or below `path` that hold bundles or a journal."""
-    if not path.is_dir():
-        return
-    below = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink())
-    if (path / _JOURNAL).is_file() or any(_is_bundle(folder) for folder in below):
-        yield path
-    elif depth:
-        for folder in below:
-            yield from _tenants(folder, depth - 1)
+def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
+    """Return the trust with the successors in `keys`; where those are refused, that is told."""
+    try:
+        return trust.with_successors(keys), []
+    except (EvidenceError, OSError) as error:
+        return trust, [_refusal(keys, error)]
 
 
 def _verify_tenant(tenant: Path, trust: Trust) -> Iterator[Verdict]:
-    folders = sorted(path for path in tenant.iterdir() if path.is_dir() and _is_bundle(path))
-    verified: dict[str, Verified] = {}
-    for folder in folders:
-        verdict = _verdict(folder, trust)
-        if verdict.verified is not None:
-            verified[folder.name] = verdict.verified
-        yield verdict
-    refused = {folder.name for folder in folders} - set(verified)
+    # NOTE: the end of the journal is noted before the folders are: of what is sealed meanwhile,
+    # nothing is missed.
+    end = _journal_end(tenant)
     try:
-        _check_chain(tenant, verified, refused, trust)
-    except EvidenceError as error:
-        yield Verdict(tenant, error=error)
-    else:
-        yield Verdict(tenant, length=len(verified))
+        folders = _bundles(tenant)
+    except (EvidenceError, OSError) as error:
+        yield _refusal(tenant, error)
+        return
+    found: dict[str, Verified | None] = {}
+    for folder in folders:
+        verdict = _verdict(folder, trust, folder.name)
+        found[folder.name] = verdict.verified
+        yield verdict
+    try:
+        told = _journal(tenant, end, found)
+        unfinished = unfinished_in(tenant, told.announced.values()) if told else {}
+        for folder, announced in unfinished.items():
+            verdict = _verdict(folder, trust, announced.bundle)
+            found[announced.bundle] = verdict.verified
+            yield verdict
+        yield _chain(tenant, found, _journal(tenant, end, found) if unfinished else told, trust)
+    except (EvidenceError, JournalError, OSError) as error:
+        yield _refusal(tenant, error)
 
 
-def _verdict(folder: Path, trust: Trust) -> Verdict:
+def _bundles(tenant: Path) -> list[Path]:
+    if tenant.is_symlink():
+        raise ContentError("It is a link: only what lies here itself is verified.")
+    return bundles_in(tenant)
+
+
+def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
+    """Return what is found of the bundle in `folder`, which is to be called `name`."""
     try:
         verified = verify_bundle(folder, trust)
-        _check_name(folder, verified)
-    except EvidenceError as error:
-        return Verdict(folder, error=error)
-    except OSError as error:
-        reason = f"It cannot be read: {error.strerror or type(error).__name__}."
-        return Verdict(folder, error=ContentError(reason, file=Path(error.filename or "").name))
+        _check_name(name, verified)
+    except (EvidenceError, JournalError, OSError) as error:
+        return _refusal(folder, error)
     return Verdict(folder, verified=verified)
 
 
-def _check_name(folder: Path, verified: Verified) -> None:
+def _refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:
+    """Return the verdict on what is not in order, or cannot be read to tell."""
+    if isinstance(error, EvidenceError):
+        return Verdict(path, error=error)
+    if isinstance(error, JournalError):
+        return Verdict(path, error=ContentError(str(error), file=JOURNAL_NAME))
+    reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+    return Verdict(path, error=ContentError(reason, file=Path(error.filename or "").name))
+
+
+def _check_name(name: str, verified: Verified) -> None:
     """Raise where a bundle lies under the name of another run."""
-    name = bundle_name(verified.run["started_on"], verified.run["run_id"])
-    if _BUNDLE.fullmatch(folder.name) and folder.name != name:
-        raise ContentError(f"It is the bundle {name}, under the name of another.")
+    own = bundle_name(verified.run["started_on"], verified.run["run_id"])
+    if has_bundle_name(Path(name)) and name != own:
+        raise ContentError(f"It is the bundle {own}, under the name of another.")
+
+
+def _journal_end(tenant: Path) -> int:
+    """Return how many bytes a tenant's journal has at this moment."""
+    try:
+        return (tenant / JOURNAL_NAME).lstat().st_size
+    except OSError:
+        return 0
+
+
+def _journal(tenant: Path, end: int, found: Mapping[str, Verified | None]) -> _Told | None:
+    """
+    Return what the tenant's journal tells up to the byte `end`, if there is one, in one pass.
+
+    Of its lines, the digests of those are kept that the bundles in `found` name.
+    """
+    path = tenant / JOURNAL_NAME
+    if not is_there(path):
+        return None
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ContentError("It is no plain file but a link or a device.", file=JOURNAL_NAME)
+    if end > _LARGEST_JOURNAL:
+        raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
+    wanted = {each.run["journal"]["lines"] for each in found.values() if each}
+    announced, heads = dict[int, SealedBundle](), dict[int, str]()
+    for line in read_lines(path, end=end):
+        if line.entry.type == EventType.BUNDLE_SEALED:
+            sealed = _announced(line)
+            announced[sealed.sequence] = sealed
+        if line.entry.seq in wanted:
+            heads[line.entry.seq] = line.digest
+    return _Told(announced, heads)
+
+
+def _announced(line: Line) -> SealedBundle:
+    try:
+        sealed = SealedBundle(line.entry.run_id, **line.entry.data)
+    except TypeError:
+        sealed = SealedBundle("", "", 0, "")
+    words = (sealed.run_id, sealed.bundle, sealed.statement)
+    if not isinstance(sealed.sequence, int) or not all(isinstance(each, str) for each in words):
+        sealed = SealedBundle("", "", 0, "")
+    if not sealed.sequence:
+        raise ChainError(f"Line {line.entry.seq} announces no bundle.", file=JOURNAL_NAME)
+    return sealed
+
+
+def _chain(
+    tenant: Path, found: Mapping[str, Verified | None], told: _Told | None, trust: Trust
+) -> Verdict:
+    """Return the verdict on what a tenant's bundles say together; raises where it is a refusal."""
+    verified = {name: each for name, each in found.items() if each is not None}
+    refused = set(found) - set(verified)
+    chain = sorted(verified.values(), key=lambda each: each.link.sequence)
+    _check_chain(tenant, chain, refused, told, trust)
+    if refused:
+        numbers = [each.link.sequence for each in chain]
+        proven = sum(here == number for number, here in enumerate(numbers, 1))
+        raise ChainError(
+            f"{proven} in a chain from the first; whether it is whole is not proven, because "
+            f"{len(refused)} of {len(found)} {'is' if len(refused) == 1 else 'are'} refused."
+        )
+    notes = [*([] if told else [_NO_JOURNAL]), *([] if found else [_UNSEALED])]
+    return Verdict(tenant, length=len(found), notes=tuple(notes))
 
 
 def _check_chain(
-    tenant: Path, verified: Mapping[str, Verified], refused: set[str], trust: Trust
+    tenant: Path, chain: Sequence[Verified], refused: set[str], told: _Told | None, trust: Trust
 ) -> None:
     """Raise where the bundles in order do not make one whole chain, the tenant's own."""
-    chain = sorted(verified.values(), key=lambda each: each.link.sequence)
     for each in chain:
         if each.run["tenant"] != tenant.name:
             owner = each.run["tenant"]
             raise ChainError(f"{_called(each)} belongs to the tenant {owner}.")
-    journal = Journal(tenant / _JOURNAL)
-    if journal.path.is_file() and journal.path.stat().st_size > _LARGEST_JOURNAL:
-        raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=_JOURNAL)
-    announced = {each.sequence: each for each in sealed_bundles(journal)}
-    _check_complete(chain, announced, refused)
+    _check_complete(chain, told.announced if told else {}, refused)
     _check_links(chain)
     _check_keys(chain, trust.predecessors)
-    if journal.path.is_file():
-        _check_journal(chain, announced, journal.path)
+    if told:
+        _check_journal(chain, told)
 
 
 def _check_complete(
@@ -180,23 +289,15 @@ def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> N
             retired.add(key)
 
 
-def _check_journal(
-    chain: Sequence[Verified], announced: Mapping[int, SealedBundle], journal: Path
-) -> None:
+def _check_journal(chain: Sequence[Verified], told: _Told) -> None:
     """Raise where the tenant's journal tells another story than its bundles."""
-    heads = [hashlib.sha256(line).hexdigest() for line in _lines(journal)]
     for each in chain:
-        known = announced.get(each.link.sequence)
+        known = told.announced.get(each.link.sequence)
         if known is None or known.statement != each.statement:
             raise ChainError(f"The tenant's journal did not announce {_called(each)}.")
         claimed = each.run["journal"]
-        if claimed["head"] not in heads[claimed["lines"] - 1 : claimed["lines"]]:
+        if told.heads.get(claimed["lines"]) != claimed["head"]:
             raise ChainError(f"The tenant's journal is not the one that {_called(each)} copied.")
-
-
-def _lines(journal: Path) -> Iterator[bytes]:
-    with journal.open("rb") as file:
-        yield from file
 
 
 def _called(each: Verified) -> str:

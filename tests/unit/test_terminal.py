@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from runbook_lib.errors import ChainError
+from runbook_lib.evidence.verify_chain import Verdict
 from runbook_lib.history import RunState, StepState
 from runbook_lib.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
-from runbook_lib.terminal import progress, show_steps, show_table
+from runbook_lib.terminal import one_line, progress, show_steps, show_table, show_verdict
 
 Capture = pytest.CaptureFixture[str]
 
@@ -67,6 +70,60 @@ def test_text_from_outside_is_not_taken_for_markup(capsys: Capture) -> None:
     text = capsys.readouterr().out
     assert "[bold]x[/] [/]" in text
     assert "! [link=x]soon[/link]" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Zoë's page, 5\u00a0s 🎉", "Zoë's page, 5\u00a0s 🎉"),
+        ("a\nb\r\tc", "a[U+000A]b[U+000D][U+0009]c"),
+        ("\x1b[2K\x9b1A\x7f", "[U+001B][2K[U+009B]1A[U+007F]"),
+        ("\u2028\u202e\u200b\udcff", "[U+2028][U+202E][U+200B][U+DCFF]"),
+    ],
+)
+def test_text_is_one_line_of_printable_characters(text: str, shown: str) -> None:
+    """What moves the cursor, ends the line or turns the writing is shown instead of obeyed."""
+
+    assert one_line(text) == shown
+
+
+def test_text_from_outside_moves_no_cursor(capsys: Capture) -> None:
+    """Neither a reason nor a warning nor a title reaches the terminal raw."""
+
+    odd = "\x1b[2J\nforged"
+    warning = Finding(outcome=Outcome.FAILED, reason="", warnings=(odd,))
+    told = state("a", Outcome.FAILED, odd, findings=(warning,), checked_on="t")
+    told = replace(told, step=replace(told.step, title=odd))
+
+    show_steps(run(told))
+    with progress(1, is_quiet=False) as display:
+        display.update(run(told))
+
+    text = capsys.readouterr().out
+    assert "\x1b[2J" not in text
+    assert not any(line.strip() == "forged" for line in text.splitlines())
+    assert text.count("[U+001B][2J[U+000A]forged") == 3
+
+
+def test_each_verdict_is_a_line(capsys: Capture) -> None:
+    """A chain is called whole only where nothing is left open; notes and reasons are one line."""
+
+    where = Path("/evidence/acme")
+    for verdict in (
+        Verdict(where, length=2),
+        Verdict(where, length=2, notes=("Not\nshown.",)),
+        Verdict(where, notes=("Nothing is sealed yet.",)),
+        Verdict(where, error=ChainError("No\nchain.")),
+    ):
+        show_verdict(verdict)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "✔ acme: 2 in a chain, none missing",
+        "✔ acme: 2 in a chain",
+        "  ! Not[U+000A]shown.",
+        "- acme: nothing sealed yet",
+        "✘ evidence/acme: No[U+000A]chain.",
+    ]
 
 
 def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook_lib.errors import ChainError, ContentError, SettingsError, SignatureError
+from runbook_lib.evidence import verify
 from runbook_lib.evidence.keys import SigningKey, export_public_key
 from runbook_lib.evidence.succession import hand_over
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import Verdict, verify_tree
+from runbook_lib.journal import Journal
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import STATEMENT, payload, sign_again
 
@@ -182,6 +186,54 @@ def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
     assert most < 32 * 2**20
 
 
+def test_a_huge_journal_line_is_not_parsed(tenant: Path, trust: Trust) -> None:
+    """What no runbook wrote is refused by its length, whatever it would cost to read."""
+
+    with (tenant / "journal.jsonl").open("ab") as file:
+        file.write(b"[" * 63 * 2**20 + b"\n")
+    tracemalloc.start()
+
+    said = reason(tenant, trust)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "is over 4 MiB long" in said
+    assert most < 32 * 2**20
+
+
+def test_a_long_journal_is_not_held(tenant: Path, trust: Trust) -> None:
+    """Verifying takes the memory of one line, however many there are."""
+
+    journal = Journal(tenant / "journal.jsonl")
+    for _ in range(40):
+        journal.append("step.checked", {"body": "x" * 2**20})
+    tracemalloc.start()
+
+    assert chain_of(tenant, trust).error is None
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 24 * 2**20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        [],
+        {"bundle": "x", "sequence": [], "statement": ""},
+        {"bundle": 1, "sequence": 4, "statement": ""},
+        {"bundle": "x", "sequence": 4, "statement": "", "run_id": "x"},
+    ],
+)
+def test_an_announcement_of_nothing_shows(data: Any, tenant: Path, trust: Trust) -> None:
+    """A line of another form is refused by its number."""
+
+    entry = Journal(tenant / "journal.jsonl").append("bundle.sealed", data)
+
+    assert f"Line {entry.seq} announces no bundle" in reason(tenant, trust)
+
+
 def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trust) -> None:
     """Rubbish beside the evidence must not keep a verifier busy without end."""
 
@@ -189,8 +241,72 @@ def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trus
     for number in range(201):
         (keys / f"{number}.succession.dsse.json").write_text("{}")
 
-    with pytest.raises(ContentError, match="more than 200 successions"):
-        list(verify_tree(tenant, trust))
+    first, *others = verify_tree(tenant, trust)
+    assert "more than 200 successions" in str(first.error)
+    assert first.path == keys
+    assert [verdict.error for verdict in others] == [None] * 4
+
+
+def test_a_succession_is_looked_at_once_and_only_if_it_can_be_one(
+    tenant: Path,
+    tmp_path: Path,
+    key: SigningKey,
+    other_key: SigningKey,
+    trust: Trust,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not what is too large, a link, or a pipe; and none that names a signer nobody trusts."""
+
+    keys = tenant.parent / "keys"
+    known = hand_over(key, other_key.public, keys)
+    stranger = {"signatures": [{"keyid": "0" * 64, "sig": ""}]}
+    name = "{}.succession.dsse.json"
+    for number in range(40):
+        with (keys / name.format(f"huge-{number}")).open("wb") as file:
+            file.truncate(4 * 2**20)
+        (keys / name.format(f"stranger-{number}")).write_text(json.dumps(stranger))
+    (keys / name.format("a-link")).symlink_to(known)
+    (keys / name.format("a-link-nowhere")).symlink_to(tmp_path / "nowhere")
+    os.mkfifo(keys / name.format("a-pipe"))
+    opened: list[bytes] = []
+    look = verify.open_envelope
+
+    def note(content: bytes, *rest: Any) -> Any:
+        opened.append(content)
+        return look(content, *rest)
+
+    monkeypatch.setattr(verify, "open_envelope", note)
+    tracemalloc.start()
+
+    trusted = trust.with_successors(keys)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert trusted.predecessors == {other_key.key_id: key.key_id}
+    assert opened == [known.read_bytes()]
+    assert most < 4 * 2**20
+
+
+def test_a_succession_that_cannot_be_read_is_a_verdict(
+    tenant: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """It could have said that a key is no longer to be relied on; the bundles are verified."""
+
+    path = hand_over(key, other_key.public, tenant.parent / "keys")
+    with pytest.MonkeyPatch.context() as patched:
+        look = verify._open
+
+        def denied(opened: Path) -> Any:
+            if opened == path:
+                raise PermissionError(13, "Permission denied", str(opened))
+            return look(opened)
+
+        patched.setattr(verify, "_open", denied)
+        first, *others = verify_tree(tenant.parent, trust)
+
+    assert isinstance(first.error, ContentError)
+    assert (first.error.file, "Permission denied" in str(first.error)) == (path.name, True)
+    assert [verdict.error for verdict in others] == [None] * 4
 
 
 def test_a_foreign_tenants_run_shows(
@@ -204,14 +320,232 @@ def test_a_foreign_tenants_run_shows(
 
 
 def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
-    """Each gets its verdict; the chain is not blamed for a file."""
+    """Each gets its verdict; of the chain is told how far it is proven."""
 
     (bundles(tenant)[1] / "report.html").write_text("x")
 
     verdicts = list(verify_tree(tenant, trust))
-    assert [v.error is None for v in verdicts] == [True, False, True, True]
+    assert [v.error is None for v in verdicts] == [True, False, True, False]
     assert verdicts[1].document()["refused"] == "content"
     assert verdicts[1].document()["file"] == "report.html"
+    document = verdicts[3].document()
+    assert (document["accepted"], document["refused"]) == (False, "chain")
+    assert document["reason"] == (
+        "1 in a chain from the first; whether it is whole is not proven, because 1 of 3 is refused."
+    )
+
+
+@pytest.mark.parametrize(("number", "proven"), [(0, 0), (2, 2)])
+def test_how_far_a_chain_is_proven_is_told(
+    number: int, proven: int, tenant: Path, trust: Trust
+) -> None:
+    """Up to the first that is refused."""
+
+    (bundles(tenant)[number] / "report.html").write_text("x")
+
+    assert reason(tenant, trust).startswith(f"{proven} in a chain from the first")
+
+
+def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> None:
+    """That no later run was removed is not claimed where nothing shows it."""
+
+    assert chain_of(tenant, trust).notes == ()
+
+    shutil.rmtree(bundles(tenant)[2])
+    (tenant / "journal.jsonl").unlink()
+
+    document = chain_of(tenant, trust).document()
+    assert (document["accepted"], document["chain"]) == (True, 2)
+    (note,) = document["notes"]
+    assert "later runs were removed" in note
+
+
+def test_a_tenant_of_whom_nothing_is_sealed_is_told(tenant: Path, trust: Trust) -> None:
+    """It is no chain in order, and no mistake beside tenants that have one."""
+
+    journal = Journal(tenant.parent / "globex" / "journal.jsonl")
+    journal.append("run.started", {})
+
+    last = chain_of(tenant.parent, trust)
+    assert last.is_unsealed
+    assert last.document()["notes"] == ("Nothing is sealed yet.",)
+
+    with pytest.raises(SettingsError, match="There is no evidence"):
+        list(verify_tree(journal.path.parent, trust))
+
+
+def test_where_all_bundles_were_removed_the_journal_shows_it(tenant: Path, trust: Trust) -> None:
+    """A tenant without a bundle is not taken for one that has none yet."""
+
+    for bundle in bundles(tenant):
+        shutil.rmtree(bundle)
+
+    assert "Number 1 of the chain is missing" in reason(tenant, trust)
+
+
+def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust) -> None:
+    """Whatever lies above them, tenants are found."""
+
+    (tenant.parent / "journal.jsonl").touch()
+    shutil.rmtree(bundles(tenant)[2])
+
+    assert "Number 3 of the chain is missing" in reason(tenant.parent, trust)
+
+
+@pytest.mark.parametrize("leads", ["acme", "nowhere", "."])
+def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trust) -> None:
+    """What it leads to may be somebody else's by tomorrow; it is not passed over."""
+
+    (tenant.parent / "globex").symlink_to(leads)
+    (tenant.parent / "zero.txt").symlink_to(tenant / "journal.jsonl")  # no folder
+
+    *others, last = verify_tree(tenant.parent, trust)
+    assert (last.path.name, last.document()["refused"]) == ("globex", "content")
+    assert "It is a link" in str(last.error)
+    assert [verdict.error for verdict in others] == [None] * 4
+
+
+def test_the_keys_may_lie_behind_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+    """That folder is no tenant's, and nothing in it is trusted by itself."""
+
+    (tenant.parent / "keys").rename(tmp_path / "shared")
+    (tenant.parent / "keys").symlink_to(tmp_path / "shared")
+
+    assert [verdict.error for verdict in verify_tree(tenant.parent, trust)] == [None] * 4
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_what_is_no_file_in_the_journals_place_is_refused(
+    kind: str, tenant: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """It is named, not followed and not waited for; the bundles are verified."""
+
+    path = tenant / "journal.jsonl"
+    path.rename(tmp_path / "elsewhere")
+    if kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+
+    *others, last = verify_tree(tenant, trust)
+    assert last.document()["file"] == "journal.jsonl"
+    assert "no plain file" in str(last.error)
+    assert [verdict.error for verdict in others] == [None] * 3
+
+
+def test_a_journal_that_cannot_be_read_is_a_verdict(
+    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused by name, and the bundles are verified."""
+
+    read = Path.open
+
+    def denied(self: Path, *args: Any, **options: Any) -> Any:
+        if self == tenant / "journal.jsonl":
+            raise PermissionError(13, "Permission denied", str(self))
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", denied)
+
+    *others, last = verify_tree(tenant, trust)
+    assert last.document()["refused"] == "content"
+    assert "journal.jsonl cannot be read: Permission denied" in str(last.error)
+    assert [verdict.error for verdict in others] == [None] * 3
+
+
+def test_a_tenants_folder_that_cannot_be_read_is_a_verdict(
+    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused by name, and the other tenants are verified."""
+
+    (tenant.parent / "aaa").mkdir()
+    scan = os.scandir
+
+    def denied(path: Any) -> Any:
+        if Path(path).name == "aaa":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+
+    first, *others = verify_tree(tenant.parent, trust)
+    assert (first.path.name, first.document()["file"]) == ("aaa", "aaa")
+    assert "cannot be read: Permission denied" in str(first.error)
+    assert [verdict.error for verdict in others] == [None] * 4
+
+
+def cut_off(tenant: Path, key: SigningKey, run_id: str = "00000004") -> Path:
+    """Leave a bundle as a run does that is killed after its announcement."""
+    rename = Path.rename
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.name.startswith(".sealed-"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            seal_run(ended_run(tenant.parent, run_id), key)
+    return tenant / f".sealed-{run_id}"
+
+
+def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust) -> None:
+    """Whatever its draft already holds, the tenant is in order meanwhile."""
+
+    shutil.copytree(bundles(tenant)[0], tenant / ".sealed-00000005")  # not announced
+    shutil.copytree(bundles(tenant)[1], tenant / ".draft-00000004")
+    (tenant / ".draft-00000004" / "report.html").write_text("half")
+
+    verdicts = list(verify_tree(tenant.parent, trust))
+    assert [verdict.error for verdict in verdicts] == [None] * 4
+    assert verdicts[-1].length == 3
+
+
+def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A run that was killed at the very end leaves a tenant in order."""
+
+    left = cut_off(tenant, key)
+
+    verdicts = list(verify_tree(tenant, trust))
+    assert [verdict.error for verdict in verdicts] == [None] * 5
+    assert (verdicts[3].path, verdicts[4].length) == (left, 4)
+
+    (left / "report.html").write_text("x")
+    errors = [verdict.error for verdict in verify_tree(tenant, trust)]
+    assert [type(each) for each in errors[3:]] == [ContentError, ChainError]
+
+    shutil.rmtree(left)
+    assert "Number 4 of the chain is missing" in reason(tenant, trust)
+
+
+def test_another_bundle_in_the_place_of_an_announced_one_shows(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """It is held to the name that it would have been given."""
+
+    left = cut_off(tenant, key)
+    shutil.rmtree(left)
+    shutil.copytree(tenant / "20261124T120000Z-00000001", left)
+
+    errors = [verdict.error for verdict in verify_tree(tenant, trust)]
+    assert "under the name of another" in str(errors[3])
+
+
+def test_an_announcement_leads_nowhere_else(tenant: Path, trust: Trust) -> None:
+    """Nothing outside of the tenant's folder is looked at, whatever name a journal holds."""
+
+    bundles(tenant)[2].rename(tenant.parent.parent / "outside")
+    (tenant / ".sealed-x").mkdir()
+    data = {"bundle": "20261124T120000Z-ffffffff", "sequence": 4, "statement": ""}
+    run_id = "x/../../../outside"
+    Journal(tenant / "journal.jsonl").append("bundle.sealed", data, run_id=run_id)
+
+    assert len(list(verify_tree(tenant, trust))) == 3
 
 
 def test_a_bundle_whose_statement_is_gone_is_still_seen(tenant: Path, trust: Trust) -> None:
