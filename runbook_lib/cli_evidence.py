@@ -8,6 +8,7 @@ they returned.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -63,9 +64,11 @@ def verify(
                     continue
                 document = verdict.document()
                 if is_archive:
-                    below = verdict.path.relative_to(folder.resolve())
-                    document["path"] = "/".join([path.rstrip("/"), *below.parts])
-                click.echo(json.dumps(document, ensure_ascii=False))
+                    # NOTE: the keys lie beside a tenant, not below it.
+                    below = os.path.relpath(verdict.path, folder.resolve())
+                    document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
+                # NOTE: in ASCII, for what a file is called may hold what moves a cursor.
+                click.echo(json.dumps(document))
     sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
 
 
@@ -96,6 +99,7 @@ def archive(
     from runbook_lib.evidence.archive import archive_bundle, bundles_below  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.settings import load  # noqa: PLC0415
+    from runbook_lib.terminal import one_line  # noqa: PLC0415
 
     values = load(PROCEDURE.inputs, given={}, env_file=env_file).values
     url = url or str(values.get("archive", ""))
@@ -115,13 +119,13 @@ def archive(
         else:
             document |= {"archived": True, **asdict(archived)}
             said = f"✔ {archived.address}: {archived.copied} new, {archived.present} were there"
-        click.echo(json.dumps(document, ensure_ascii=False) if as_json else said)
+        click.echo(json.dumps(document) if as_json else one_line(said))
         # What is refused twice in the same words is no matter of one bundle.
         if not document["archived"] and document["reason"] == said_last:
             break
         said_last = document.get("reason", "")
     if advice:
-        click.echo(f"Next: {advice}", err=True)
+        click.echo(one_line(f"Next: {advice}"), err=True)
     sys.exit(code)
 
 

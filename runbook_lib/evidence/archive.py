@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runbook_lib.errors import ArchiveError, ContentError, SettingsError
+from runbook_lib.errors import ArchiveError, ContentError, SettingsError, SignatureError
 from runbook_lib.evidence.attestation import digest
-from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
+from runbook_lib.evidence.chain import STATEMENT_NAME, sealed_bundles
+from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX, read_public_key
+from runbook_lib.evidence.places import JOURNAL_NAME, is_there, unfinished_in
 from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
-from runbook_lib.journal import utc_now
+from runbook_lib.evidence.verify import Trust, verify_bundle
+from runbook_lib.journal import Journal, utc_now
 from runbook_lib.workspace import KEYS_FOLDER
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
 
 __all__ = ["Archived", "archive_bundle", "bundles_below", "check_archive", "fetched"]
 
@@ -56,15 +62,23 @@ def bundles_below(path: Path) -> list[Path]:
     """
     Return the sealed bundle at `path`, or those of the tenant or the evidence folder there.
 
-    Raises `SettingsError` where there is none.
+    Those that were announced but not finished are among them, for
+    `archive_bundle` to refuse. Raises `SettingsError` where there is none.
     """
     patterns = (STATEMENT_NAME, f"*/{STATEMENT_NAME}", f"*/*/{STATEMENT_NAME}")
-    found = (statement.parent for pattern in patterns for statement in path.resolve().glob(pattern))
-    bundles = sorted(folder for folder in found if not folder.name.startswith("."))
+    found = [statement.parent for pattern in patterns for statement in path.resolve().glob(pattern)]
+    hidden = {folder for folder in found if folder.name.startswith(".")}
+    unfinished = {each for tenant in {folder.parent for folder in hidden} for each in _left(tenant)}
+    bundles = sorted(set(found) - hidden | hidden & unfinished)
     if not bundles:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
     return bundles
+
+
+def _left(tenant: Path) -> Iterable[Path]:
+    """Return the bundles to which a run that was cut off did not give their name."""
+    return unfinished_in(tenant, sealed_bundles(Journal(tenant / JOURNAL_NAME)))
 
 
 def check_archive(url: str, *, retention_days: int = 0) -> None:
@@ -86,12 +100,17 @@ def archive_bundle(
     on; nothing is written over. The statement comes last, so half a copy is
     none. Everything is read back. With `retention_days` nobody can delete
     it for so long from now. Raises `ArchiveError` where the store refuses or
-    holds something else, `SettingsError` where an argument is unusable.
+    holds something else, or the bundle is not finished, `SettingsError` where
+    an argument is unusable, and, before anything is copied, `ContentError`
+    and its like where the bundle is not what its own key signed.
     """
     store = open_store(url)
     until = _until(store, retention_days, clock)
     folder = bundle.resolve()
     place = f"{folder.parent.name}/{folder.name}"
+    _check_whole(folder, place)
+    if isinstance(store, Folder):
+        _check_apart(store.path.resolve(), folder)
     files = {**_keys(folder.parent.parent / KEYS_FOLDER), **_files(folder, place)}
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
@@ -122,6 +141,50 @@ def fetched(url: str) -> Iterator[Path]:
         yield _fetch(store, Path(temporary).resolve())
 
 
+def _check_apart(target: Path, bundle: Path) -> None:
+    """Raise `SettingsError` where an archive in the folder `target` would be evidence itself."""
+    inside = (
+        each / name for each in (target, *target.parents) for name in (STATEMENT_NAME, JOURNAL_NAME)
+    )
+    evidence = bundle.parent.parent
+    taken = (bundle.parent, evidence / KEYS_FOLDER)
+    if (
+        target == evidence
+        or any(target.is_relative_to(each) for each in taken)
+        or any(is_there(each) for each in inside)
+    ):
+        msg = f"{target} is where the evidence itself lies: name a folder apart from it."
+        raise SettingsError(msg)
+
+
+def _check_whole(bundle: Path, place: str) -> None:
+    """
+    Raise where `bundle` is none, is not finished, or is not what was sealed.
+
+    The key beside it says that nothing was altered, not that anybody trusts it.
+    """
+    if not (bundle / STATEMENT_NAME).is_file():
+        msg = f"{bundle} is no sealed bundle."
+        raise SettingsError(msg)
+    if bundle.name.startswith("."):
+        said = "It is not finished: a run was cut off before its last step."
+        advice = "The tenant's next run finishes it; then archive again."
+        raise ArchiveError(said, next_step=advice, file=place)
+    try:
+        verify_bundle(bundle, Trust(dict(_signers(bundle.parent.parent / KEYS_FOLDER))))
+    except SignatureError:
+        said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed it, as it is now."
+        raise ContentError(said, file=STATEMENT_NAME) from None
+
+
+def _signers(folder: Path) -> Iterator[tuple[str, SSlibKey]]:
+    """Yield the public keys in `folder` by their ids; what is none is passed over."""
+    for path in folder.glob(f"*{PUBLIC_SUFFIX}"):
+        with suppress(SettingsError):
+            key = read_public_key(path)
+            yield str(key.keyid), key
+
+
 def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:
     try:
         retention_days(str(days))
@@ -142,9 +205,6 @@ def _keys(folder: Path) -> dict[str, Path]:
 
 def _files(folder: Path, place: str) -> dict[str, Path]:
     """Return the files of a bundle by their names in the archive, its statement last."""
-    if not (folder / STATEMENT_NAME).is_file():
-        msg = f"{folder} is no sealed bundle."
-        raise SettingsError(msg)
     paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     paths.sort(key=lambda path: path == folder / STATEMENT_NAME)
     return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}

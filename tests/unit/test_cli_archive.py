@@ -176,6 +176,83 @@ def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Pat
     assert "nothing was written over" in result.stdout
 
 
+def test_a_bundle_that_is_not_finished_is_told(tenant: Path, folder: Path) -> None:
+    """Exit code 3, in a line; the others are archived."""
+
+    last = bundles_below(tenant)[2]
+    last.rename(tenant / ".sealed-00000003")
+
+    result = runbook("archive", str(tenant), "--to", "archive")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert [line[0] for line in result.stdout.splitlines()] == ["✘", "✔", "✔"]
+    assert "acme/.sealed-00000003: It is not finished" in result.stdout
+    assert "next run finishes it" in result.stderr
+
+
+def test_the_evidence_folder_is_no_archive_of_itself(tenant: Path) -> None:
+    """Exit code 2, and nothing that looks like a copy."""
+
+    result = runbook("archive", str(tenant), "--to", str(tenant.parent))
+
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    assert "where the evidence itself lies" in result.stderr
+
+
+def test_what_was_altered_after_sealing_is_refused(tenant: Path, folder: Path) -> None:
+    """Exit code 4; of that bundle nothing is copied, the others are."""
+
+    first, *_ = bundles_below(tenant)
+    (first / "report.html").write_text("<p>All is well.</p>")
+
+    result = runbook("archive", str(tenant), "--to", "archive")
+
+    assert result.exit_code == ExitCode.REFUSED
+    assert result.stdout.startswith(f"✘ {first.name}: report.html: ")
+    assert not (folder / "archive" / "acme" / first.name).exists()
+    assert len(bundles_below(folder / "archive")) == 2
+
+
+FORGED = "zz: fine\n✔ acme: 3 in a chain, none missing\x1b[2K\x1b[1A\u202e\udcff"
+
+
+def test_a_name_does_not_forge_lines(tenant: Path, keys: tuple[str, str]) -> None:
+    """A file may be called anything; a verdict stays one line of printable characters."""
+
+    first, *_ = bundles_below(tenant)
+    (first / FORGED).write_text("x")
+    shown = "zz: fine[U+000A]✔ acme: 3 in a chain, none missing[U+001B][2K[U+001B][1A[U+202E]"
+
+    for words in (("verify", *keys), ("archive", "--to", "archive")):
+        result = runbook(words[0], str(tenant), *words[1:])
+        assert result.exit_code == ExitCode.REFUSED
+        assert shown + "[U+DCFF]: It was added" in result.stdout
+        assert result.stdout.replace("\n", "").isprintable()
+        assert not any(line.startswith("✔ acme: 3") for line in result.stdout.splitlines())
+
+        result = runbook(words[0], str(tenant), *words[1:], "--json")
+        documents = [json.loads(line) for line in result.stdout.splitlines()]
+        assert documents[0]["file"] == FORGED
+        assert result.stdout.isascii()
+
+
+def test_too_many_successions_in_an_archive_are_a_verdict(
+    tenant: Path, folder: Path, keys: tuple[str, str]
+) -> None:
+    """Programs read where they lie, which is beside the tenant."""
+
+    runbook("archive", str(tenant), "--to", "archive")
+    for number in range(201):
+        (folder / "archive" / "keys" / f"{number}.succession.dsse.json").write_text("{}")
+
+    result = runbook("verify", f"file://{folder}/archive/acme", *keys, "--json")
+
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == ExitCode.REFUSED
+    assert documents[0]["path"] == f"file://{folder}/archive/acme/../keys"
+    assert [each["accepted"] for each in documents] == [False, True, True, True, True]
+
+
 @pytest.mark.parametrize("address", ["file://{folder}/archive", "memory://bucket"])
 def test_an_archive_is_verified_by_its_address(
     address: str, tenant: Path, folder: Path, memory: str, keys: tuple[str, str]

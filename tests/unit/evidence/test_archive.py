@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import ArchiveError, ContentError, ExitCode, SettingsError
+from runbook_lib.errors import (
+    ArchiveError,
+    ContentError,
+    EvidenceError,
+    ExitCode,
+    SettingsError,
+)
 from runbook_lib.evidence import archive, stores
 from runbook_lib.evidence.archive import (
     archive_bundle,
@@ -330,6 +336,77 @@ def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> 
     assert bundles_below(bundle) == [bundle]
     assert bundles_below(evidence / "acme") == [bundle, second]
     assert bundles_below(evidence) == [bundle, second]
+
+
+def test_a_bundle_that_is_not_finished_is_told(bundle: Path, target: Path) -> None:
+    """What a run that was cut off left is not passed over; the next run gives it its name."""
+
+    unfinished = bundle.rename(bundle.with_name(".sealed-00000001"))
+
+    assert unfinished in bundles_below(bundle.parents[1])
+    with pytest.raises(ArchiveError, match="not finished") as caught:
+        archive_bundle(unfinished, str(target))
+    assert "next run finishes it" in caught.value.diagnostics()
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "acme", "acme/more", "keys", "keys/more", "{bundle}", "{bundle}/more", "globex/more"],
+)
+def test_an_archive_lies_apart_from_the_evidence(
+    place: str, evidence: Path, bundle: Path, tmp_path: Path
+) -> None:
+    """A copy onto itself, or into what is sealed, is none; nothing is written."""
+
+    shutil.copytree(evidence / "acme", evidence / "globex")
+    before = contents(evidence)
+    (tmp_path / "link").symlink_to(evidence)
+    name = place.format(bundle=f"acme/{bundle.name}")
+
+    for target in (evidence / name, tmp_path / "link" / name):
+        with pytest.raises(SettingsError, match="where the evidence itself lies"):
+            archive_bundle(bundle, str(target))
+
+    assert contents(evidence) == before
+
+
+def test_an_archive_may_lie_beside_the_tenants(evidence: Path, bundle: Path) -> None:
+    """Only what would be mixed up with evidence is refused."""
+
+    assert archive_bundle(bundle, str(evidence.parent / "archive")).present == 0
+    assert archive_bundle(bundle, str(evidence / "copies")).present == 0
+
+
+@pytest.mark.parametrize("name", ["report.html", "journal.jsonl", "statement.dsse.json", "new.txt"])
+def test_what_was_altered_after_sealing_is_not_archived(
+    name: str, bundle: Path, target: Path
+) -> None:
+    """The archive would keep it for ever; it is refused before anything is copied."""
+
+    content = (bundle / name).read_bytes() if (bundle / name).exists() else b"x"
+    (bundle / name).write_bytes(content.replace(b"a", b"b", 1))
+
+    with pytest.raises(EvidenceError) as caught:
+        archive_bundle(bundle, str(target))
+
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert caught.value.file == name
+    assert not target.exists()
+
+
+def test_what_no_key_beside_it_has_signed_is_not_archived(bundle: Path, target: Path) -> None:
+    """Without the key nobody could verify it there; other files among the keys do not matter."""
+
+    (key,) = (bundle.parents[1] / "keys").iterdir()
+    (key.parent / "noise.pub.pem").write_text("no key")
+    archive_bundle(bundle, str(target.parent / "before"))
+    key.unlink()
+
+    with pytest.raises(ContentError, match="No key in the folder keys"):
+        archive_bundle(bundle, str(target))
+
+    assert not target.exists()
 
 
 def test_where_there_is_no_bundle_that_is_said(tmp_path: Path, target: Path) -> None:
