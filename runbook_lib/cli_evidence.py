@@ -178,10 +178,11 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
     from runbook_lib.journal import Journal  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
+    from runbook_lib.workspace import JOURNAL_NAME  # noqa: PLC0415
 
     if bundle:
         folder = Path(bundle)
-        entries = Journal(folder / "journal.jsonl").entries()
+        entries = Journal(folder / JOURNAL_NAME).entries()
         page = run_report(sealed_record(folder), entries, attachments=folder / "attachments")
         path = Path(output or f"{folder.resolve().name}.html")
     else:

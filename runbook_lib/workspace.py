@@ -17,6 +17,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Value
 
 __all__ = [
+    "JOURNAL_NAME",
     "KEYS_FOLDER",
     "default_evidence",
     "is_sandbox",
@@ -27,6 +28,7 @@ __all__ = [
 
 # Below the evidence folder: public keys, and the statements by which one succeeds another.
 KEYS_FOLDER = "keys"
+JOURNAL_NAME = "journal.jsonl"
 
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
@@ -55,7 +57,7 @@ def default_evidence() -> str:
 
 def journal_path(evidence: Path, tenant: str) -> Path:
     """Return where the journal of `tenant` lies."""
-    return evidence / tenant / "journal.jsonl"
+    return evidence / tenant / JOURNAL_NAME
 
 
 def is_sandbox(values: Mapping[str, Value]) -> bool:

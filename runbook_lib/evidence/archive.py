@@ -12,24 +12,20 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runbook_lib.errors import ArchiveError, ContentError, SettingsError, SignatureError
 from runbook_lib.evidence.attestation import digest
 from runbook_lib.evidence.chain import STATEMENT_NAME, sealed_bundles
-from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX, read_public_key
-from runbook_lib.evidence.places import JOURNAL_NAME, is_there, unfinished_in
+from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX, exported_keys
+from runbook_lib.evidence.places import is_there, unfinished_in
 from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
 from runbook_lib.evidence.verify import Trust, verify_bundle
 from runbook_lib.journal import Journal, utc_now
-from runbook_lib.workspace import KEYS_FOLDER
-
-if TYPE_CHECKING:
-    from securesystemslib.signer import SSlibKey
+from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 
 __all__ = ["Archived", "archive_bundle", "bundles_below", "check_archive", "fetched"]
 
@@ -171,18 +167,10 @@ def _check_whole(bundle: Path, place: str) -> None:
         advice = "The tenant's next run finishes it; then archive again."
         raise ArchiveError(said, next_step=advice, file=place)
     try:
-        verify_bundle(bundle, Trust(dict(_signers(bundle.parent.parent / KEYS_FOLDER))))
+        verify_bundle(bundle, Trust(exported_keys(bundle.parent.parent / KEYS_FOLDER)))
     except SignatureError:
         said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed it, as it is now."
         raise ContentError(said, file=STATEMENT_NAME) from None
-
-
-def _signers(folder: Path) -> Iterator[tuple[str, SSlibKey]]:
-    """Yield the public keys in `folder` by their ids; what is none is passed over."""
-    for path in folder.glob(f"*{PUBLIC_SUFFIX}"):
-        with suppress(SettingsError):
-            key = read_public_key(path)
-            yield str(key.keyid), key
 
 
 def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:

@@ -49,7 +49,7 @@ from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, sync_folder
 from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
-from runbook_lib.workspace import KEYS_FOLDER
+from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 
 __all__ = [
     "PROVENANCE_NAME",
@@ -67,7 +67,7 @@ __all__ = [
     "write_record",
 ]
 
-JOURNAL_NAME, REPORT_NAME = "journal.jsonl", "report.html"
+REPORT_NAME = "report.html"
 PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
 SIGSTORE_NAME, TIMESTAMP_NAME = "statement.sigstore.json", "statement.tsr"
 # What is made of the statement, and so cannot be among its subjects.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 __all__ = [
+    "SEALED_PREFIX",
     "STATEMENT_NAME",
     "SealedBundle",
     "announce",
@@ -39,7 +40,9 @@ __all__ = [
 STATEMENT_NAME = "statement.dsse.json"
 
 _LOCK_SECONDS = 120
-_DRAFT, _SEALED = ".draft-", ".sealed-"
+_DRAFT = ".draft-"
+# What a bundle is called from before its announcement until it has its final name.
+SEALED_PREFIX = ".sealed-"
 _STALE_SECONDS = 24 * 3600
 
 
@@ -110,7 +113,7 @@ def finish_interrupted(tenant_folder: Path) -> None:
     What was never announced stays for the next sealing to remove. Raises
     `JournalError` where another process seals there for two minutes.
     """
-    if not any(tenant_folder.glob(f"{_SEALED}*")):
+    if not any(tenant_folder.glob(f"{SEALED_PREFIX}*")):
         return
     journal = Journal(journal_path(tenant_folder.parent, tenant_folder.name))
     with _sealing(tenant_folder):
@@ -125,7 +128,7 @@ def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link:
     either no trace of a bundle, or one that the next sealing finishes.
     """
     folder = journal.path.parent
-    complete = folder / f"{_SEALED}{run_id}"
+    complete = folder / f"{SEALED_PREFIX}{run_id}"
     shutil.rmtree(complete, ignore_errors=True)
     drafted.rename(complete)
     sync_folder(folder)
@@ -258,7 +261,7 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
 def _name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
     """Give announced bundles their name; where one has it already, remove the copy beside it."""
     for known in sealed:
-        left = folder / f"{_SEALED}{known.run_id}"
+        left = folder / f"{SEALED_PREFIX}{known.run_id}"
         if not left.is_dir():
             continue
         if _has_its_name(folder, known):
@@ -271,8 +274,8 @@ def _name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
 def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
     """Remove what was never announced, and old drafts."""
     announced = {each.run_id for each in sealed}
-    for left in folder.glob(f"{_SEALED}*"):
-        if left.name.removeprefix(_SEALED) not in announced:
+    for left in folder.glob(f"{SEALED_PREFIX}*"):
+        if left.name.removeprefix(SEALED_PREFIX) not in announced:
             shutil.rmtree(left, ignore_errors=True)
     for left in folder.glob(f"{_DRAFT}*"):
         if time.time() - left.stat().st_mtime > _STALE_SECONDS:

@@ -14,11 +14,10 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle
-from runbook_lib.workspace import KEYS_FOLDER
+from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
+from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 
 __all__ = [
-    "JOURNAL_NAME",
     "bundles_in",
     "has_bundle_name",
     "is_bundle",
@@ -27,11 +26,7 @@ __all__ = [
     "unfinished_in",
 ]
 
-JOURNAL_NAME = "journal.jsonl"
-
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-# What `chain` calls a bundle between its announcement and its final name.
-_SEALED = ".sealed-"
 _DEEPEST = 4
 
 
@@ -68,7 +63,7 @@ def unfinished_in(tenant: Path, announced: Iterable[SealedBundle]) -> dict[Path,
     """
     found: dict[Path, SealedBundle] = {}
     for each in announced:
-        folder = tenant / f"{_SEALED}{each.run_id}"
+        folder = tenant / f"{SEALED_PREFIX}{each.run_id}"
         # NOTE: who wrote the journal is not known yet, and a name may lead elsewhere.
         is_name = _BUNDLE.fullmatch(each.bundle) and each.bundle.endswith(f"-{each.run_id}")
         if is_name and is_there(folder) and not is_there(tenant / each.bundle):

@@ -38,7 +38,6 @@ from runbook_lib.evidence.attestation import (
 )
 from runbook_lib.evidence.bundle import (
     INSTRUCTIONS_NAME,
-    JOURNAL_NAME,
     PROVENANCE_NAME,
     SIGSTORE_NAME,
     SUMS_NAME,
@@ -51,6 +50,7 @@ from runbook_lib.evidence.keys import SUCCESSION_SUFFIX, parse_public_key
 from runbook_lib.evidence.record import RECORD_NAME
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
 from runbook_lib.journal import GENESIS, read_lines, timestamp
+from runbook_lib.workspace import JOURNAL_NAME
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -25,7 +25,6 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SealedBundle
 from runbook_lib.evidence.places import (
-    JOURNAL_NAME,
     bundles_in,
     has_bundle_name,
     is_bundle,
@@ -35,7 +34,7 @@ from runbook_lib.evidence.places import (
 )
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
 from runbook_lib.journal import EventType, Line, read_lines
-from runbook_lib.workspace import KEYS_FOLDER
+from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 
 __all__ = ["Verdict", "verify_tree"]
 
