@@ -344,7 +344,7 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     key = key_from_settings(opened.settings, is_sandbox=opened.is_sandbox)
     url, days = _archive_settings(options, opened)
     if url:
-        check_archive(url, retention_days=days)
+        check_archive(url, opened.journal.path.parent, retention_days=days)
     said = Path(options.attestations) if options.attestations else None
     words, skips = read_attestations(said, PROCEDURE, now=opened.clock()) if said else ([], [])
     # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
@@ -376,6 +376,8 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _fail(message: str, advice: str, code: ExitCode) -> NoReturn:
-    click.echo(f"runbook: {message}", err=True)
-    click.echo(f"Next: {advice}", err=True)
+    from runbook_lib.terminal import one_line  # noqa: PLC0415
+
+    click.echo(one_line(f"runbook: {message}"), err=True)
+    click.echo(one_line(f"Next: {advice}"), err=True)
     sys.exit(code)

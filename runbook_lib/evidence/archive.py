@@ -11,15 +11,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from runbook_lib.errors import ArchiveError, ContentError, SettingsError, SignatureError
+from runbook_lib.errors import (
+    ArchiveError,
+    ContentError,
+    JournalError,
+    SettingsError,
+    SignatureError,
+)
 from runbook_lib.evidence.attestation import digest
-from runbook_lib.evidence.chain import STATEMENT_NAME, sealed_bundles
+from runbook_lib.evidence.chain import STATEMENT_NAME, finish_interrupted, sealed_bundles
 from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX, exported_keys
 from runbook_lib.evidence.places import is_there, unfinished_in
 from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
@@ -58,28 +64,33 @@ def bundles_below(path: Path) -> list[Path]:
     """
     Return the sealed bundle at `path`, or those of the tenant or the evidence folder there.
 
-    Those that were announced but not finished are among them, for
-    `archive_bundle` to refuse. Raises `SettingsError` where there is none.
+    What a run that was cut off left unfinished is finished first; where that
+    cannot be, it is among them, for `archive_bundle` to refuse. Raises
+    `SettingsError` where there is none.
     """
-    patterns = (STATEMENT_NAME, f"*/{STATEMENT_NAME}", f"*/*/{STATEMENT_NAME}")
-    found = [statement.parent for pattern in patterns for statement in path.resolve().glob(pattern)]
-    hidden = {folder for folder in found if folder.name.startswith(".")}
-    unfinished = {each for tenant in {folder.parent for folder in hidden} for each in _left(tenant)}
-    bundles = sorted(set(found) - hidden | hidden & unfinished)
+    hidden = {folder for folder in _with_statement(path) if folder.name.startswith(".")}
+    unfinished: set[Path] = set()
+    for tenant in {folder.parent for folder in hidden}:
+        with suppress(OSError, JournalError):
+            finish_interrupted(tenant)
+        unfinished |= set(unfinished_in(tenant, sealed_bundles(Journal(tenant / JOURNAL_NAME))))
+    bundles = sorted(set(_with_statement(path)) - hidden | unfinished)
     if not bundles:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
     return bundles
 
 
-def _left(tenant: Path) -> Iterable[Path]:
-    """Return the bundles to which a run that was cut off did not give their name."""
-    return unfinished_in(tenant, sealed_bundles(Journal(tenant / JOURNAL_NAME)))
+def _with_statement(path: Path) -> list[Path]:
+    patterns = (STATEMENT_NAME, f"*/{STATEMENT_NAME}", f"*/*/{STATEMENT_NAME}")
+    return [found.parent for pattern in patterns for found in path.resolve().glob(pattern)]
 
 
-def check_archive(url: str, *, retention_days: int = 0) -> None:
-    """Raise what `archive_bundle` would, as far as it shows without asking the store."""
-    _until(open_store(url), retention_days, utc_now)
+def check_archive(url: str, tenant: Path, *, retention_days: int = 0) -> None:
+    """Raise what `archive_bundle` would of a bundle in `tenant`, without asking the store."""
+    store = open_store(url)
+    _until(store, retention_days, utc_now)
+    _check_apart(store, tenant.resolve())
 
 
 def archive_bundle(
@@ -105,8 +116,7 @@ def archive_bundle(
     folder = bundle.resolve()
     place = f"{folder.parent.name}/{folder.name}"
     _check_whole(folder, place)
-    if isinstance(store, Folder):
-        _check_apart(store.path.resolve(), folder)
+    _check_apart(store, folder.parent)
     files = {**_keys(folder.parent.parent / KEYS_FOLDER), **_files(folder, place)}
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
@@ -137,15 +147,17 @@ def fetched(url: str) -> Iterator[Path]:
         yield _fetch(store, Path(temporary).resolve())
 
 
-def _check_apart(target: Path, bundle: Path) -> None:
-    """Raise `SettingsError` where an archive in the folder `target` would be evidence itself."""
+def _check_apart(store: Store, tenant: Path) -> None:
+    """Raise `SettingsError` where an archive in a folder would be `tenant`'s evidence itself."""
+    if not isinstance(store, Folder):
+        return
+    target = store.path.resolve()
     inside = (
         each / name for each in (target, *target.parents) for name in (STATEMENT_NAME, JOURNAL_NAME)
     )
-    evidence = bundle.parent.parent
-    taken = (bundle.parent, evidence / KEYS_FOLDER)
+    taken = (tenant, tenant.parent / KEYS_FOLDER)
     if (
-        target == evidence
+        target == tenant.parent
         or any(target.is_relative_to(each) for each in taken)
         or any(is_there(each) for each in inside)
     ):

@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 from runbook_lib.errors import ChainError, EvidenceError, JournalError
 from runbook_lib.evidence.attestation import TEST_RESULT, Link, digest, open_envelope, read_link
 from runbook_lib.evidence.keys import SigningKey, exported_keys
-from runbook_lib.journal import EventType, Journal, sync_folder
-from runbook_lib.workspace import KEYS_FOLDER, journal_path
+from runbook_lib.journal import Entry, EventType, Journal, sync_folder
+from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER, journal_path
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -31,6 +31,7 @@ __all__ = [
     "STATEMENT_NAME",
     "SealedBundle",
     "announce",
+    "announcement",
     "chain_end",
     "check_restored",
     "finish_interrupted",
@@ -146,12 +147,22 @@ def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link:
 
 
 def sealed_bundles(journal: Journal) -> list[SealedBundle]:
-    """Return every bundle that the journal announces, oldest first."""
-    return [
-        SealedBundle(entry.run_id, **entry.data)
-        for entry in journal.entries()
-        if entry.type == EventType.BUNDLE_SEALED
-    ]
+    """Return every bundle that the journal announces, oldest first; raises `ChainError`."""
+    lines = journal.entries()
+    return [announcement(line) for line in lines if line.type == EventType.BUNDLE_SEALED]
+
+
+def announcement(line: Entry) -> SealedBundle:
+    """Return the bundle that a journal line announces; raises `ChainError` where it names none."""
+    try:
+        sealed = SealedBundle(line.run_id, **line.data)
+        words = (sealed.run_id, sealed.bundle, sealed.statement)
+        is_one = isinstance(sealed.sequence, int) and all(isinstance(each, str) for each in words)
+    except TypeError:
+        is_one = False
+    if not is_one or not sealed.sequence:
+        raise ChainError(f"Line {line.seq} announces no bundle.", file=JOURNAL_NAME)
+    return sealed
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from runbook_lib.errors import (
     SettingsError,
 )
 from runbook_lib.evidence.bundle import bundle_name
-from runbook_lib.evidence.chain import SealedBundle
+from runbook_lib.evidence.chain import SealedBundle, announcement
 from runbook_lib.evidence.places import (
     bundles_in,
     has_bundle_name,
@@ -33,7 +33,7 @@ from runbook_lib.evidence.places import (
     unfinished_in,
 )
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
-from runbook_lib.journal import EventType, Line, read_lines
+from runbook_lib.journal import EventType, read_lines
 from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 
 __all__ = ["Verdict", "verify_tree"]
@@ -196,27 +196,14 @@ def _journal(tenant: Path, end: int, found: Mapping[str, Verified | None]) -> _T
     if end > _LARGEST_JOURNAL:
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     wanted = {each.run["journal"]["lines"] for each in found.values() if each}
-    announced, heads = dict[int, SealedBundle](), dict[int, str]()
+    bundles, heads = dict[int, SealedBundle](), dict[int, str]()
     for line in read_lines(path, end=end):
         if line.entry.type == EventType.BUNDLE_SEALED:
-            sealed = _announced(line)
-            announced[sealed.sequence] = sealed
+            sealed = announcement(line.entry)
+            bundles[sealed.sequence] = sealed
         if line.entry.seq in wanted:
             heads[line.entry.seq] = line.digest
-    return _Told(announced, heads)
-
-
-def _announced(line: Line) -> SealedBundle:
-    try:
-        sealed = SealedBundle(line.entry.run_id, **line.entry.data)
-    except TypeError:
-        sealed = SealedBundle("", "", 0, "")
-    words = (sealed.run_id, sealed.bundle, sealed.statement)
-    if not isinstance(sealed.sequence, int) or not all(isinstance(each, str) for each in words):
-        sealed = SealedBundle("", "", 0, "")
-    if not sealed.sequence:
-        raise ChainError(f"Line {line.entry.seq} announces no bundle.", file=JOURNAL_NAME)
-    return sealed
+    return _Told(bundles, heads)
 
 
 def _chain(

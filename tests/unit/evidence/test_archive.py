@@ -242,24 +242,31 @@ def test_what_the_store_gives_back_is_compared(
 def test_a_folder_retains_nothing_and_says_so(bundle: Path, target: Path) -> None:
     """What was asked for and cannot be had is refused before anything is copied."""
 
-    for attempt in (archive_bundle, lambda _bundle, *args, **days: check_archive(*args, **days)):
-        with pytest.raises(ArchiveError, match="cannot retain"):
-            attempt(bundle, str(target), retention_days=1)
+    with pytest.raises(ArchiveError, match="cannot retain"):
+        archive_bundle(bundle, str(target), retention_days=1)
+    with pytest.raises(ArchiveError, match="cannot retain"):
+        check_archive(str(target), bundle.parent, retention_days=1)
 
     assert not target.exists()
 
 
-def test_an_archive_is_looked_at_before_a_run_without_being_asked(target: Path) -> None:
+def test_an_archive_is_looked_at_before_a_run_without_being_asked(
+    target: Path, tmp_path: Path
+) -> None:
     """What cannot serve costs no run; what can leaves no trace."""
 
-    check_archive(str(target))
-    check_archive("s3://nobody-asks-for-this-bucket/evidence", retention_days=30)
+    tenant = tmp_path / "somewhere" / "acme"
+    check_archive(str(target), tenant)
+    check_archive("s3://nobody-asks-for-this-bucket/evidence", tenant, retention_days=30)
     assert not target.exists()
 
     with pytest.raises(SettingsError, match="This is no archive"):
-        check_archive("ftp://host")
+        check_archive("ftp://host", tenant)
     with pytest.raises(SettingsError, match="at most 3653"):
-        check_archive("s3://bucket", retention_days=9999)
+        check_archive("s3://bucket", tenant, retention_days=9999)
+    for evidence in (tenant, tenant.parent, tenant.parent / "keys"):
+        with pytest.raises(SettingsError, match="where the evidence itself lies"):
+            check_archive(str(evidence), tenant)
 
 
 @pytest.mark.parametrize("days", [-1, 3654, 10**9])
@@ -338,11 +345,26 @@ def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> 
     assert bundles_below(evidence) == [bundle, second]
 
 
-def test_a_bundle_that_is_not_finished_is_told(bundle: Path, target: Path) -> None:
-    """What a run that was cut off left is not passed over; the next run gives it its name."""
+def test_a_bundle_that_is_not_finished_is_finished_first(bundle: Path) -> None:
+    """What a run that was cut off left gets its name, and is archived like any."""
+
+    bundle.rename(bundle.with_name(".sealed-00000001"))
+
+    assert bundle in bundles_below(bundle.parents[1])
+    assert bundle.is_dir()
+
+
+def test_a_bundle_that_cannot_be_finished_is_told(
+    bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not passed over; the next run gives it its name."""
 
     unfinished = bundle.rename(bundle.with_name(".sealed-00000001"))
 
+    def refuse(_tenant: Path) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(archive, "finish_interrupted", refuse)
     assert unfinished in bundles_below(bundle.parents[1])
     with pytest.raises(ArchiveError, match="not finished") as caught:
         archive_bundle(unfinished, str(target))
