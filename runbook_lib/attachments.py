@@ -16,7 +16,7 @@ from runbook_lib.errors import ContentError, SettingsError
 from runbook_lib.journal import sync_folder
 from runbook_lib.procedure import Attachment
 
-__all__ = ["SUFFIXES", "attachment_path", "copy_attachment", "store_attachment"]
+__all__ = ["LARGEST", "SUFFIXES", "attachment_path", "copy_attachment", "store_attachment"]
 
 # What a screen or a letter comes as; nothing that a browser would run.
 SUFFIXES = {
@@ -33,22 +33,25 @@ _STARTS = {
     "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "application/pdf": re.compile(rb"%PDF-"),
 }
-_LARGEST = 10 * 1024 * 1024
+# NOTE: all files of an attestation come in one message, and Jupyter's server cuts the connection
+# over one of 10 MiB (tornado, websocket_max_message_size); the rest is for its headers.
+LARGEST = 9 * 1024 * 1024
+_ADVICE = "Attach another file, or confirm without it; nothing was written down."
 
 
 def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes) -> Attachment:
     """
     Write `content` into `folder` under its SHA-256 and return what the journal holds of it.
 
-    Raises `SettingsError` for what is no picture or PDF, or is over 10 MiB.
+    Raises `SettingsError` for what is no picture or PDF, or is over 9 MiB.
     """
     start = _STARTS.get(media_type)
     if start is None or not start.match(content):
         msg = f"{name} is no picture and no PDF; attach a screenshot."
-        raise SettingsError(msg)
-    if len(content) > _LARGEST:
-        msg = f"{name} has {len(content) / 2**20:.0f} MiB; 10 MiB is the most."
-        raise SettingsError(msg)
+        raise SettingsError(msg, next_step=_ADVICE)
+    if len(content) > LARGEST:
+        msg = f"{name} has {len(content) / 2**20:.1f} MiB; {LARGEST // 2**20} MiB is the most."
+        raise SettingsError(msg, next_step=_ADVICE)
     attachment = Attachment(
         name=Path(name).name[:120],
         sha256=hashlib.sha256(content).hexdigest(),

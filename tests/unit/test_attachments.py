@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
+import tornado.websocket
 
-from runbook_lib.attachments import attachment_path, copy_attachment, store_attachment
+from runbook_lib.attachments import LARGEST, attachment_path, copy_attachment, store_attachment
 from runbook_lib.errors import ContentError, SettingsError
 from runbook_lib.procedure import Attachment
 
 PNG = b"\x89PNG\r\n\x1a\n"
-LARGEST = 10 * 1024 * 1024
 
 
 def store(folder: Path, **changes: object) -> Attachment:
@@ -65,17 +65,20 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
 def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
     """What a browser would run, or what is not what it says, never becomes evidence."""
 
-    with pytest.raises(SettingsError, match=r"shot\.png is no picture and no PDF"):
+    with pytest.raises(SettingsError, match=r"shot\.png is no picture and no PDF") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
 
+    assert caught.value.diagnostics().startswith("Attach another file, or confirm without it")
     assert not (tmp_path / "new").exists()
 
 
-def test_ten_mebibytes_are_the_most(tmp_path: Path) -> None:
-    """A bundle stays small enough to be sent."""
+def test_what_one_message_carries_is_the_most(tmp_path: Path) -> None:
+    """A file that is kept is one that could have been sent, with room for what is said of it."""
+
+    assert tornado.websocket._default_max_message_size - 2**19 >= LARGEST
 
     assert store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG))).size == LARGEST
-    with pytest.raises(SettingsError, match="10 MiB is the most"):
+    with pytest.raises(SettingsError, match=r"has 9\.0 MiB; 9 MiB is the most"):
         store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG) + 1))
 
 
