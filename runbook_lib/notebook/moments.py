@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runbook_lib.errors import JournalError, RunbookError
@@ -22,12 +23,16 @@ class Moment:
     One panel's: is it at work, since when (epoch), what to tell.
 
     `busy` counts what is under way, `finished` what is done, so that two equal
-    answers are told apart.
+    answers are told apart. `taken` counts how often something typed was taken
+    over, with `refused` the reasons by name; `written` a person's words.
     """
 
     busy: int = 0
     busy_since: float = 0.0
     finished: int = 0
+    taken: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    written: int = 0
     message: str = ""
     advice: str = ""
     is_error: bool = False
@@ -50,6 +55,13 @@ class Moments:
         """Change some of it."""
         with self._lock:
             self._moments[step_id] = replace(self.of(step_id), **changes)
+
+    def count(self, step_id: str, name: str, **changes: Any) -> None:
+        """Note that what `name` counts happened once more, with some of the rest."""
+        with self._lock:
+            before = self.of(step_id)
+            changes[name] = getattr(before, name) + 1
+            self._moments[step_id] = replace(before, **changes)
 
     def begin(self, step_id: str) -> None:
         """Note that one thing more is under way."""

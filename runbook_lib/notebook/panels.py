@@ -23,9 +23,13 @@ __all__ = ["FinishPanel", "HeaderPanel", "StepPanel"]
 _STATIC = Path(__file__).parent / "static"
 
 
-def _script(name: str) -> str:
+# What a notebook that was saved shows in a panel's place, until its cells run again.
+_TEXT = "Choose Run > Run All Cells to see this {}."
+
+
+def _script(*names: str) -> str:
     """Return a panel's script, behind what all of them share."""
-    return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", name))
+    return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
 
 
 class HeaderPanel(anywidget.AnyWidget):
@@ -38,6 +42,9 @@ class HeaderPanel(anywidget.AnyWidget):
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__()
         walkthrough.add_header(self)
+
+    def __repr__(self) -> str:
+        return _TEXT.format("header")
 
     def show(self, view: dict[str, Any]) -> None:
         """Draw `view`."""
@@ -57,6 +64,9 @@ class FinishPanel(anywidget.AnyWidget):
         self.on_msg(self._on_message)
         walkthrough.add_finish(self)
 
+    def __repr__(self) -> str:
+        return _TEXT.format("notebook's end")
+
     def show(self, view: dict[str, Any]) -> None:
         """Draw `view`."""
         self.view = view
@@ -69,7 +79,7 @@ class FinishPanel(anywidget.AnyWidget):
 class StepPanel(anywidget.AnyWidget):
     """One step: what is known of it, and all that a person can do about it."""
 
-    _esm = _script("panel.js")
+    _esm = _script("forms.js", "panel.js")
     _css = _STATIC / "walkthrough.css"
     view = traitlets.Dict().tag(sync=True)
 
@@ -79,6 +89,9 @@ class StepPanel(anywidget.AnyWidget):
         self._step = step
         self.on_msg(self._on_message)
         walkthrough.add_panel(step.id, self)
+
+    def __repr__(self) -> str:
+        return _TEXT.format("step")
 
     def show(self, view: dict[str, Any]) -> None:
         """Draw `view`."""
@@ -108,7 +121,8 @@ class StepPanel(anywidget.AnyWidget):
         self.send({"kind": "problem", "name": name, "problem": problem})
 
     def _keep(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.keep(self._step, str(asked["name"]), str(asked["where"]))
+        given = dict(asked.get("inputs", {}))
+        self._walkthrough.keep(self._step, str(asked["name"]), str(asked["where"]), given)
 
     def _hand_over(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
         self.send({"kind": "hand_over", "value": self._walkthrough.hand_over(self._step)})

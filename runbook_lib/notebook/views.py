@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from runbook_lib.attachments import LARGEST
 from runbook_lib.evidence.reports.wording import when
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
@@ -31,6 +32,11 @@ _SAID = {
 }
 _LONGEST_DETAIL = 4_000
 _TIME = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
+# NOTE: each notebook has a process of its own, which knows what was typed there or remembered.
+_UNKNOWN = (
+    "Not known here yet: give it in step 13 (Settings > Basic), and remember it there. "
+    "One that is not remembered stays in the notebook where it was typed."
+)
 
 # Whose turn it is, in the order in which a person looks for something to do.
 _ADVICE = {
@@ -86,6 +92,7 @@ def step_view(
         "can_check": bool(step.checks),
         "can_wait": step.kind is StepKind.WAIT,
         "needs_consent": step.needs_consent,
+        "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(e) for finding in state.findings for e in finding.exchanges],
@@ -194,10 +201,12 @@ def _input_view(
 
 
 def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
-    """Return which known credential this step hands over to another console, if any."""
-    if step.hands_over and step.hands_over.name in credentials:
-        return {"name": step.hands_over.name, "label": step.hands_over.label}
-    return None
+    """Return which credential this step hands over to another console; what to do where unknown."""
+    item = step.hands_over
+    if item is None:
+        return None
+    unknown = "" if item.name in credentials else _UNKNOWN
+    return {"name": item.name, "label": item.label, "unknown": unknown}
 
 
 def _exchange_view(exchange: Exchange) -> dict[str, Any]:

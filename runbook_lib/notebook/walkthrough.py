@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.attachments import store_attachment
-from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore
 from runbook_lib.errors import SettingsError
 from runbook_lib.history import RunState
 from runbook_lib.journal import timestamp
 from runbook_lib.notebook.consenting import Consent
 from runbook_lib.notebook.moments import Moment, Moments, what_went_wrong
+from runbook_lib.notebook.remembering import Remembered
 from runbook_lib.notebook.sealing import seal_evidence
+from runbook_lib.notebook.taking import credential, problem, sentence, take
 from runbook_lib.notebook.views import finish_view, header_view, step_view, what_to_do
-from runbook_lib.procedure import Attestation, Input, Outcome, Section, Skip, Step
+from runbook_lib.procedure import Attestation, Outcome, Section, Skip, Step
 from runbook_lib.run import Run
-from runbook_lib.settings import typed
 
 __all__ = ["Shows", "Walkthrough"]
 
@@ -60,11 +60,7 @@ class Walkthrough:
         self.section = section
         self.operator = ""
         self._watch_seconds = watch_seconds
-        self._env_file = EnvFileStore(run.env_file)
-        self._stores: dict[str, CredentialStore] = {
-            "keyring": KeyringStore(),
-            ".env": self._env_file,
-        }
+        self._remembered = Remembered(run)
         self._panels: dict[str, Shows] = {}
         self._header: Shows | None = None
         self._finish_panel: Shows | None = None
@@ -120,7 +116,7 @@ class Walkthrough:
 
     def _draw(self, only: tuple[str, ...]) -> None:
         state, history = self.run.state, self.run.history
-        values, credentials = self.run.values, self._credentials()
+        values, credentials = self.run.values, self._remembered.places()
         for step_id in only or tuple(self._panels):
             if step_id in self._panels:
                 view = step_view(
@@ -130,17 +126,25 @@ class Walkthrough:
                     history=history.entries,
                     moment=self._moments.of(step_id),
                 )
-                self._views[step_id] = self.run.redactor.redact_document(view)
-                self._panels[step_id].show(self._views[step_id])
+                redacted = self.run.redactor.redact_document(view)
+                self._show(step_id, self._panels[step_id], redacted)
         if self._header is not None and not only:
-            self._header.show(self._header_view(state))
+            self._show("header", self._header, self._header_view(state))
         if self._finish_panel is not None and not only:
-            self._finish_panel.show(self._finish_view(state))
+            self._show("finish", self._finish_panel, self._finish_view(state))
+
+    def _show(self, name: str, shown: Shows, view: dict[str, Any]) -> None:
+        self._views[name] = view
+        shown.show(view)
 
     def _draw_again(self, message: str, advice: str) -> None:
-        for step_id, view in self._views.items():
+        for step_id, panel in self._panels.items():
             told = replace(self._moments.of(step_id), message=message, advice=advice, is_error=True)
-            self._panels[step_id].show({**view, **asdict(told)})
+            panel.show({**self._views.get(step_id, {}), **asdict(told)})
+        told = replace(self._sealing, message=message, advice=advice, is_error=True)
+        for name, shown in (("header", self._header), ("finish", self._finish_panel)):
+            if shown is not None:
+                shown.show({**self._views.get(name, {}), **asdict(told)})
 
     def perform(self, step: Step, given: dict[str, Any]) -> None:
         """Take the inputs over and check the step, off this thread."""
@@ -167,7 +171,7 @@ class Walkthrough:
                     )
                 ]
             )
-            return "Written down."
+            return self._written(step)
 
         self._begin(step, say)
 
@@ -181,7 +185,7 @@ class Walkthrough:
                 raise SettingsError(msg, next_step="The record keeps the reason.")
             at = timestamp(self.run.clock())
             self.run.skip([Skip(step=step.id, by=by, at=at, reason=reason, origin=_ORIGIN)])
-            return "Written down."
+            return self._written(step)
 
         self._begin(step, say)
 
@@ -203,27 +207,19 @@ class Walkthrough:
 
     def problem(self, step: Step, name: str, text: str) -> str:
         """Return what is wrong with an input's text, with an example; empty where nothing is."""
-        item = next(item for item in step.inputs if item.name == name)
-        if not text.strip():
-            return ""
-        try:
-            item.parse(text)
-        except ValueError as error:
-            said = f"{str(error)[:1].upper()}{str(error)[1:]}"
-            return said if item.example in said else f"{said}; for example {item.example}"
-        return ""
+        return problem(step, name, text)
 
-    def keep(self, step: Step, name: str, where: str) -> None:
-        """Remember a credential in `keyring` or `.env`, or forget it everywhere."""
-        item = _credential(step, name)
-        stores = self._stores
+    def keep(self, step: Step, name: str, where: str, given: dict[str, Any]) -> None:
+        """
+        Remember a credential in `keyring` or `.env`, or forget it everywhere.
+
+        What was typed is taken over first: the newest is what is remembered.
+        """
+        item = credential(step, name)
 
         def move() -> str:
-            if where == "forget":
-                self.run.forget_secret(item, stores.values())
-                return f"{item.label} is forgotten."
-            self.run.remember_secret(item, stores[where])
-            return f"{item.label} is remembered in the {where}."
+            self._take(step, given)
+            return self._remembered.keep(item, where)
 
         self._begin(step, move)
 
@@ -251,7 +247,7 @@ class Walkthrough:
             request, code = self._consent.accept(url)
             self._update(step, consent_url="", consent_paste_url="")
             token = self._consent.redeem(request, code)
-            self.run.take_secret(_credential(step, "user_access_token"), token.reveal())
+            self.run.take_secret(credential(step, "user_access_token"), token.reveal())
             return self._check(step, {}) + self._go_on(step)
 
         self._begin(step, redeem)
@@ -277,19 +273,20 @@ class Walkthrough:
         return f"Checked: {conclusion.outcome.replace('_', ' ')}. {advice}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
-        """Take over what was typed; a secret stays in memory, anything else is remembered."""
-        for item in step.inputs:
-            value = given.get(item.name)
-            if value in (None, ""):
-                continue
-            if item.secret:
-                try:
-                    self.run.take_secret(item, str(value))
-                except ValueError as error:
-                    msg = f"{item.label}: {error}."
-                    raise SettingsError(msg, next_step="Correct it and check again.") from None
-            else:
-                self.run.give(item.name, typed(item, value))
+        """Take over what was typed; raises `SettingsError` where some of it is not in order."""
+        if not given:
+            return
+        refused = take(self.run, step, given)
+        shown = {name: sentence(reason) for name, reason in refused.items()}
+        self._moments.count(step.id, "taken", refused=shown)
+        if refused:
+            labels = {item.name: item.label for item in step.inputs}
+            msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
+            raise SettingsError(msg, next_step="Correct it, then press the button again.")
+
+    def _written(self, step: Step) -> str:
+        self._moments.count(step.id, "written")
+        return "Written down."
 
     def _named(self, words: dict[str, Any]) -> str:
         by = str(words.get("by", "")).strip()
@@ -323,7 +320,7 @@ class Walkthrough:
         while not self._stopped.wait(_FOLLOW_SECONDS):
             try:
                 lines = len(self.run.journal.entries())
-                if lines != seen:
+                if self._remembered.follow() or lines != seen:
                     self.draw()
                     seen = lines
                 if time.monotonic() - watched_at >= self._watch_seconds:
@@ -340,21 +337,6 @@ class Walkthrough:
                 seen = self.run.look(step_id)
                 if seen is not None and seen.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
-
-    def _credentials(self) -> dict[str, str]:
-        """Return the known credentials, each with where it rests."""
-        remembered = self.run.history.credentials
-        known = [
-            item for item in self.run.procedure.inputs if item.name in self.run.settings.secrets
-        ]
-        return {
-            item.name: "keyring"
-            if item.name in remembered
-            else ".env"
-            if self._env_file.holds(item)
-            else "this session"
-            for item in known
-        }
 
     def _finish_view(self, state: RunState) -> dict[str, Any]:
         here = [step.id for step in self.section.steps]
@@ -374,11 +356,3 @@ class Walkthrough:
                 if section != self.section
             },
         )
-
-
-def _credential(step: Step, name: str) -> Input:
-    for item in step.inputs:
-        if item.name == name and item.secret:
-            return item
-    msg = f"This step has no credential called {name}."
-    raise SettingsError(msg)

@@ -1,49 +1,91 @@
 // The end of a notebook: what is done, what is open, and the evidence.
 
-function render({ model, el }) {
-  const root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
-    "aria-label": "The end of this notebook", "data-lm-suppress-shortcuts": "true" });
-  el.append(root);
+class Finish {
+  constructor(model, el) {
+    this.model = model;
+    this.title = element("strong", {});
+    this.open = element("ul", { class: "rb-notes" });
+    this.seal = element("button", { type: "button", class: "rb-main", "data-action": "seal",
+      onclick: () => { if (this.isLost || !ask(model, { action: "seal" })) this.lose(); } }, "Seal the evidence");
+    this.actions = element("div", { class: "rb-row" }, this.seal,
+      element("span", { class: "rb-field-note" },
+        "Checks every step again, headless, and leaves a bundle that tells what was seen."));
+    this.live = element("div", { role: "status", "aria-live": "polite" });
+    this.root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
+      "aria-label": "The end of this notebook", "data-lm-suppress-shortcuts": "true" },
+    element("div", {}, this.title), this.open, this.actions, this.live);
+    ignoreClicksWhileHeld(this.root);
+    el.append(this.root);
+    this.timer = setInterval(() => tellSeconds(this.live, model.get("view").busy_since), 250);
+  }
 
-  function sealed(view) {
-    if (!view.bundle) return null;
-    const folder = labAddress("lab/tree", view.bundle);
-    if (!folder) return element("div", {}, "Sealed: ", element("code", {}, view.bundle));
-    const report = labAddress("files", `${view.bundle}/report.html`);
+  draw() {
+    const view = this.model.get("view");
+    const isKnown = Boolean(view.open);
+    const isBusy = Boolean(view.busy_since) && !this.isLost;
+    this.root.setAttribute("aria-busy", String(isBusy));
+    this.open.hidden = !isKnown || view.open.length === 0;
+    this.actions.hidden = !isKnown;
+    holdButtons(this.root, isBusy);
+    if (isKnown) this.drawKnown(view);
+    const said = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
+    redraw(this.live, [isBusy, said.message, said.advice, view.bundle], () => [
+      isBusy ? atWork("Checking every step again…") : said.message ? told(said) : "",
+      view.bundle ? this.sealed(view) : "",
+    ]);
+  }
+
+  drawKnown(view) {
+    this.root.dataset.outcome = view.open.length ? "waiting" : "verified";
+    setText(this.title, view.open.length
+      ? `${view.done} of ${view.total} steps of this notebook are done. Open:`
+      : `All ${view.total} steps of this notebook are done.`);
+    redraw(this.open, view.open, () => view.open.map((step) =>
+      element("li", {}, element("a", { href: `#runbook-${step.id}`, "data-key": step.id,
+        onclick: (event) => this.follow(event, step) }, step.title), ` ${step.icon} ${step.outcome.replace("_", " ")}`)));
+  }
+
+  follow(event, { id, title }) {
+    event.preventDefault();
+    const message = jump(id, title);
+    this.news = message ? { message, advice: "", is_error: true } : null;
+    this.draw();
+  }
+
+  // JupyterLab shows what lies in its folder; elsewhere the person opens it on this machine.
+  sealed({ bundle, bundle_name: name }) {
+    const folder = labAddress("lab/tree", bundle);
+    if (!folder) {
+      return element("div", {}, "Sealed in the folder ", element("code", {}, bundle),
+        ". The page to open there is ", element("code", {}, "report.html"), ".");
+    }
     return element("div", {}, "Sealed: ",
-      element("a", { href: folder, target: "_blank", "data-bundle": true }, view.bundle_name),
-      " · ", element("a", { href: report, target: "_blank" }, "Read the report"));
+      element("a", { href: folder, target: "_blank", "data-bundle": true }, name),
+      " · ", element("a", { href: labAddress("files", `${bundle}/report.html`), target: "_blank" }, "Read the report"));
   }
 
-  function draw() {
-    const view = model.get("view");
-    const isBusy = Boolean(view.busy_since);
-    root.setAttribute("aria-busy", String(isBusy));
-    root.dataset.outcome = view.open.length ? "waiting" : "verified";
-    root.replaceChildren(
-      element("div", {}, element("strong", {}, view.open.length
-        ? `${view.done} of ${view.total} steps of this notebook are done. Open:`
-        : `All ${view.total} steps of this notebook are done.`)),
-      element("ul", { class: "rb-notes", hidden: view.open.length === 0 }, ...view.open.map((step) =>
-        element("li", {}, element("a", { href: `#runbook-${step.id}`, onclick: (event) => {
-          event.preventDefault();
-          jump(step.id);
-        } }, step.title), ` ${step.icon} ${step.outcome.replace("_", " ")}`))),
-      element("div", { class: "rb-row" },
-        element("button", { type: "button", class: "rb-main", "data-action": "seal", disabled: isBusy,
-          onclick: () => model.send({ action: "seal" }) }, "Seal the evidence"),
-        element("span", { class: "rb-field-note" },
-          "Checks every step again, headless, and leaves a bundle that tells what was seen.")),
-      element("div", { role: "status", "aria-live": "polite" },
-        isBusy ? element("div", { class: "rb-message" }, element("span", { class: "rb-spin" }), "Checking every step again…")
-          : view.message ? told(view) : "",
-        sealed(view) ?? ""),
-    );
+  lose() {
+    this.isLost = true;
+    this.draw();
   }
 
-  draw();
+  stop() { clearInterval(this.timer); }
+}
+
+function render({ model, el }) {
+  const finish = new Finish(model, el);
+  const draw = () => {
+    finish.news = null;
+    finish.draw();
+  };
+  const forgetKernel = watchKernel(model, () => finish.lose());
   model.on("change:view", draw);
-  return () => model.off("change:view", draw);
+  draw();
+  return () => {
+    finish.stop();
+    forgetKernel();
+    model.off("change:view", draw);
+  };
 }
 
 export default { render };

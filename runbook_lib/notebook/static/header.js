@@ -1,7 +1,8 @@
 // The header: whose run this is, how far it is, what comes next. It stays in reach while scrolling.
+// Its nodes stay, too, and only their texts change: whoever has the focus in here keeps it.
 
 function stick(root) {
-  root.closest(".jp-Cell")?.classList.add("rb-sticky");
+  cellOf(root)?.classList.add("rb-sticky");
 }
 
 // What is jumped to must not come to lie below the header, which grows where the page is narrow.
@@ -13,60 +14,109 @@ function measure(root) {
   return () => resized.disconnect();
 }
 
-// The next step's name: a link to it, or to the notebook where it is.
-function drawNext(next) {
-  if (!next.notebook) {
-    return [element("a", { href: `#runbook-${next.id}`, "data-next": next.id,
-      onclick: (event) => { event.preventDefault(); jump(next.id); } }, next.title)];
+class Header {
+  constructor(model, el) {
+    this.model = model;
+    this.world = element("span", { class: "rb-badge" });
+    this.section = element("strong", {});
+    this.tenant = element("bdi", { class: "rb-label rb-name" });
+    this.operator = element("bdi", {});
+    this.operatorLabel = element("span", {});
+    this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 });
+    this.counts = element("span", { class: "rb-label" });
+    this.before = element("span", {});
+    this.link = element("a", { onclick: (event) => this.follow(event) });
+    this.file = element("code", {});
+    this.after = element("span", {});
+    this.next = element("div", {}, element("strong", {}, "Next: "), this.before, this.link, this.file, this.after);
+    this.done = element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
+    this.said = element("div", {});
+    this.known = element("div", { class: "rb-known" },
+      element("div", { class: "rb-row" }, this.world, this.section, this.tenant,
+        element("span", { class: "rb-label rb-name" }, this.operatorLabel, this.operator)),
+      this.bar,
+      element("div", { class: "rb-row" }, this.counts));
+    this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
+      element("div", { "aria-live": "polite" }, this.next, this.done, this.said));
+    el.append(this.root);
   }
-  const address = notebookAddress(next.notebook);
-  const name = next.notebook.split("/").pop();
-  return [next.title, " (in ", address
-    ? element("a", { href: address, target: "_blank", "data-next": next.id }, `${name} ↗`)
-    : element("code", {}, name), ")"];
+
+  draw() {
+    const view = this.model.get("view");
+    const isKnown = Boolean(view.section);
+    this.known.hidden = !isKnown;
+    this.next.hidden = !view.next;
+    this.done.hidden = !isKnown || Boolean(view.next);
+    if (isKnown) this.drawKnown(view);
+    if (view.next) this.drawNext(view.next);
+    this.say(this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : view);
+  }
+
+  drawKnown(view) {
+    this.world.classList.toggle("rb-sandbox", view.sandbox);
+    setText(this.world, view.sandbox ? "SANDBOX" : "PRODUCTION");
+    setText(this.section, view.section);
+    setText(this.tenant, `tenant ${view.tenant}`);
+    const operator = view.operator || remembered();
+    setText(this.operatorLabel, operator ? "operator " : "operator not named yet");
+    setText(this.operator, operator);
+    this.operator.title = operator;
+    this.bar.setAttribute("aria-valuemax", view.total);
+    this.bar.setAttribute("aria-valuenow", view.settled);
+    this.bar.setAttribute("aria-valuetext", `${view.settled} of ${view.total} steps done`);
+    this.bar.replaceChildren(...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ outcome, count }) => {
+      const part = element("span", { "data-outcome": outcome });
+      part.style.width = `${(100 * count) / view.total}%`;
+      return part;
+    }));
+    setText(this.counts, [`${view.settled} of ${view.total} done`,
+      ...view.counts.map(({ icon, outcome, count }) => `${icon} ${count} ${outcome.replace("_", " ")}`)].join(" · "));
+  }
+
+  // The next step's name: a link to it, or to the notebook where it is.
+  drawNext({ id, title, advice, notebook }) {
+    const address = notebook ? notebookAddress(notebook) : `#runbook-${id}`;
+    const name = notebook.split("/").pop();
+    setText(this.before, notebook ? `${title} (in ` : "");
+    this.link.hidden = !address;
+    this.link.dataset.next = id;
+    if (address) this.link.href = address;
+    if (notebook) this.link.target = "_blank";
+    else this.link.removeAttribute("target");
+    setText(this.link, notebook ? `${name} ↗` : title);
+    this.file.hidden = Boolean(address);
+    setText(this.file, name);
+    setText(this.after, `${notebook ? ")" : ""}. ${advice}`);
+  }
+
+  follow(event) {
+    const { id, title, notebook } = this.model.get("view").next;
+    if (notebook) return;
+    event.preventDefault();
+    this.say({ message: jump(id, title), advice: "", is_error: true });
+  }
+
+  say(view) {
+    redraw(this.said, [view.message, view.advice], () => (view.message ? [told(view)] : []));
+  }
+
+  lose() {
+    this.isLost = true;
+    this.draw();
+  }
 }
 
 function render({ model, el }) {
-  const root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" });
-  el.append(root);
-
-  function draw() {
-    const view = model.get("view");
-    const bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done",
-      "aria-valuemin": 0, "aria-valuemax": view.total, "aria-valuenow": view.settled,
-      "aria-valuetext": `${view.settled} of ${view.total} steps done` });
-    for (const { outcome, count } of view.counts) {
-      if (outcome === "not_run") continue;
-      const part = element("span", { "data-outcome": outcome });
-      part.style.width = `${(100 * count) / view.total}%`;
-      bar.append(part);
-    }
-    const counts = element("span", { class: "rb-label" },
-      [`${view.settled} of ${view.total} done`,
-        ...view.counts.map(({ icon, outcome, count }) => `${icon} ${count} ${outcome.replace("_", " ")}`)].join(" · "));
-    const operator = view.operator || remembered();
-    const next = view.next
-      ? element("span", {}, element("strong", {}, "Next: "), ...drawNext(view.next), `. ${view.next.advice}`)
-      : element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
-    root.replaceChildren(
-      element("div", { class: "rb-row" },
-        element("span", { class: view.sandbox ? "rb-badge rb-sandbox" : "rb-badge" },
-          view.sandbox ? "SANDBOX" : "PRODUCTION"),
-        element("strong", {}, view.section),
-        element("span", { class: "rb-label" }, `tenant ${view.tenant}`),
-        element("span", { class: "rb-label" }, operator ? `operator ${operator}` : "operator not named yet")),
-      bar,
-      element("div", { class: "rb-row" }, counts),
-      element("div", { "aria-live": "polite" }, next),
-    );
-  }
-
-  draw();
+  const header = new Header(model, el);
+  const draw = () => header.draw();
+  const forgetKernel = watchKernel(model, () => header.lose());
   model.on("change:view", draw);
-  requestAnimationFrame(() => stick(root));
-  const forget = measure(root);
+  draw();
+  requestAnimationFrame(() => stick(header.root));
+  const forgetSize = measure(header.root);
   return () => {
-    forget();
+    forgetSize();
+    forgetKernel();
     model.off("change:view", draw);
   };
 }

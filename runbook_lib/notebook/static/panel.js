@@ -1,5 +1,5 @@
 // One step's panel. It draws `view` and sends what a person asks for; it decides nothing.
-// What is typed into a password field leaves in a message and is wiped from the page at once.
+// What is typed into a password field leaves in a message and is wiped from the page once it is taken.
 
 async function copy(text, button, label) {
   try {
@@ -19,31 +19,38 @@ class Panel {
     this.model = model;
     const view = model.get("view");
     this.key = `rb-${view.id}`; // each panel's script is loaded anew: a counter would start anew too
-    this.files = [];
     this.fields = new Map();
+    this.opened = {};
+    this.typed = null; // what was sent last, until the kernel has taken it over
     // A key that is pressed in here is no shortcut of JupyterLab's: two d's would delete the cell.
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
       "aria-label": view.title, "data-lm-suppress-shortcuts": "true" });
     this.status = element("div", { class: "rb-reason" });
+    this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true }, RUN_AGAIN);
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.tables = element("div", {});
     this.aids = element("div", {});
     this.inputs = element("div", { class: "rb-fields" });
     this.actions = element("div", { class: "rb-row" });
     this.consent = element("div", {});
-    this.attestForm = this.buildAttestForm();
-    this.skipForm = this.buildSkipForm();
+    this.forms = [new AttestForm(this), new SkipForm(this)];
     this.details = element("div", {});
-    this.root.append(this.status, this.live, this.tables, this.aids, this.inputs, this.actions, this.consent,
-      this.attestForm, this.skipForm, this.details);
+    this.root.append(this.status, this.gone, this.live, this.tables, this.aids, this.inputs, this.actions, this.consent,
+      ...this.forms.map((form) => form.root), this.details);
+    ignoreClicksWhileHeld(this.root);
     el.append(this.root);
     this.buildInputs(view);
     this.buildActions(view);
     this.draw();
-    this.timer = setInterval(() => this.tick(), 250);
+    this.timer = setInterval(() => tellSeconds(this.live, this.model.get("view").busy_since), 250);
   }
 
-  send(content, buffers) { this.model.send(content, undefined, buffers); }
+  // Asks the kernel for something; where there is none any more, says so and returns false.
+  send(content, buffers) {
+    const isSent = !this.isLost && ask(this.model, content, buffers);
+    if (!isSent) this.lose({ isAsked: true });
+    return isSent;
+  }
 
   // --- what is typed ---------------------------------------------------------
   buildInputs(view) {
@@ -70,9 +77,13 @@ class Panel {
   }
 
   buildKeep(input) {
-    const ask = (where) => () => { this.take(); this.send({ action: "keep", name: input.name, where }); };
-    const button = (text, where) => element("button", { type: "button", class: "rb-small",
-      "data-keep": where, onclick: ask(where), "aria-label": `${text}: ${input.label}` }, text);
+    const keep = (where) => this.sendTyped({ action: "keep", name: input.name, where });
+    const forget = () => {
+      this.fields.get(input.name).field.value = "";
+      this.send({ action: "keep", name: input.name, where: "forget" });
+    };
+    const button = (text, where) => element("button", { type: "button", class: "rb-small", "data-keep": where,
+      onclick: () => (where === "forget" ? forget() : keep(where)), "aria-label": `${text}: ${input.label}` }, text);
     return element("div", { class: "rb-row rb-keep", hidden: true },
       element("span", { class: "rb-field-note" }, "Remember on this machine:"),
       button("in the keyring", "keyring"), button("in .env", ".env"), button("forget", "forget"));
@@ -90,8 +101,8 @@ class Panel {
     field.setAttribute("aria-invalid", problem ? "true" : "false");
   }
 
-  // Returns what was typed, and wipes every password field.
-  take() {
+  // Sends what was typed along; it stays in its fields until the kernel has taken it over.
+  sendTyped(content) {
     const inputs = {};
     for (const [name, { input, field }] of this.fields) {
       if (input.kind === "checkbox") {
@@ -99,141 +110,67 @@ class Panel {
       } else if (field.value && (input.kind === "password" || field.dataset.touched)) {
         inputs[name] = field.value;
       }
-      if (input.kind === "password") field.value = "";
-      delete field.dataset.touched;
     }
-    return inputs;
+    this.typed = { inputs, taken: this.model.get("view").taken };
+    if (!this.send({ ...content, inputs })) this.typed = null;
+  }
+
+  // What was taken over leaves its field (a password is wiped); what was refused stays, with the reason.
+  hearTaken(view) {
+    if (!this.typed || view.taken === this.typed.taken) return;
+    for (const [name, sent] of Object.entries(this.typed.inputs)) {
+      const { input, field } = this.fields.get(name);
+      if (view.refused[name]) {
+        this.onProblem({ name, problem: view.refused[name] });
+      } else if (input.kind === "checkbox" ? field.checked === sent : field.value === sent) {
+        if (input.kind === "password") field.value = "";
+        delete field.dataset.touched;
+        this.onProblem({ name, problem: "" });
+      }
+    }
+    this.typed = null;
   }
 
   // --- what can be done ------------------------------------------------------
   buildActions(view) {
     this.check = element("button", { type: "button", class: "rb-main", "data-action": "check",
-      onclick: () => this.send({ action: "check", inputs: this.take() }) },
-    view.can_check ? "Check" : "Save");
+      onclick: () => this.sendTyped({ action: "check" }) }, view.can_check ? "Check" : "Save");
     this.check.hidden = !view.can_check && view.inputs.length === 0;
-    const open = (form) => () => {
-      this.showForm(form.hidden ? form : null);
-      if (form.hidden) return;
-      const name = form.querySelector('[data-name="by"]');
-      // Where another person must confirm, the name of the one before is not offered.
-      name.value = this.model.get("view").needs_another ? "" : name.value || remembered();
-      name.focus();
-    };
-    this.attestButton = element("button", { type: "button", "data-action": "attest",
-      "aria-expanded": "false", onclick: open(this.attestForm) },
-    this.attestLabel(view));
-    this.skipButton = element("button", { type: "button", "data-action": "skip",
-      "aria-expanded": "false", onclick: open(this.skipForm) }, "Skip");
-    this.actions.append(this.check, this.attestButton, this.skipButton);
+    this.actions.append(this.check);
+    for (const form of this.forms) {
+      form.button = element("button", { type: "button", "data-action": form.name, "aria-expanded": "false",
+        onclick: () => this.openForm(form) }, form.name === "skip" ? "Skip" : this.attestLabel(view));
+      this.actions.append(form.button);
+    }
     if (view.needs_consent) this.buildConsent();
   }
 
+  openForm(form) {
+    this.showForm(form.root.hidden ? form : null);
+    if (form.root.hidden) return;
+    const name = form.field("by");
+    // Where another person must confirm, the name of the one before is not offered.
+    name.value = this.model.get("view").needs_another ? "" : name.value || remembered();
+    name.focus();
+  }
+
   showForm(form) {
-    for (const [one, button] of [[this.attestForm, this.attestButton], [this.skipForm, this.skipButton]]) {
-      one.hidden = one !== form;
-      button.setAttribute("aria-expanded", String(one === form));
+    for (const one of this.forms) {
+      one.root.hidden = one !== form;
+      one.button.setAttribute("aria-expanded", String(one === form));
     }
   }
 
   // Whoever works by keyboard or screen reader stays in this panel, where the answer is told.
-  closeForms() {
+  closeForm(form) {
+    const isThere = form.root.contains(document.activeElement) || document.activeElement === document.body;
     this.showForm(null);
-    this.root.focus({ preventScroll: true });
+    if (isThere) this.root.focus({ preventScroll: true });
   }
 
   attestLabel(view) {
     if (view.needs_another) return "I confirm it";
     return view.can_wait ? "I have submitted it" : "I have done this";
-  }
-
-  nameField(form) {
-    const id = `${this.key}-${form}-name`;
-    const field = element("input", { id, type: "text", "data-name": "by", autocomplete: "name",
-      value: remembered() });
-    return [element("label", { for: id }, "Your name"), element("div", {}, field)];
-  }
-
-  textField(form, name, label, note) {
-    const id = `${this.key}-${form}-${name}`;
-    return [element("label", { for: id }, label),
-      element("div", {}, element("input", { id, type: "text", "data-name": name }),
-        note ? element("div", { class: "rb-field-note" }, note) : null)];
-  }
-
-  buildAttestForm() {
-    const view = this.model.get("view");
-    const fileId = `${this.key}-file`;
-    this.fileNames = element("span", { class: "rb-field-note", "aria-live": "polite" });
-    this.removeFiles = element("button", { type: "button", class: "rb-small", "data-action": "remove-files",
-      hidden: true, onclick: () => this.setFiles([]) }, "Remove");
-    const picker = element("input", { id: fileId, type: "file", multiple: true,
-      accept: "image/png,image/jpeg,image/gif,image/webp,application/pdf",
-      onchange: (event) => { this.setFiles([...this.files, ...event.target.files]); event.target.value = ""; } });
-    const waiting = view.can_wait
-      ? [element("label", { for: `${this.key}-approved` }, "Facebook has approved it"),
-        element("div", {}, element("input", { id: `${this.key}-approved`, type: "checkbox", "data-name": "approved" }),
-          element("div", { class: "rb-field-note" }, "Leave empty while the review is under way: the runbook watches it."))]
-      : [];
-    const form = element("div", { class: "rb-form", hidden: true, role: "group",
-      "aria-label": "Say that it is done" },
-    element("div", { class: "rb-fields" },
-      ...this.nameField("attest"),
-      ...this.textField("attest", "note", "Note", "Optional: what the record should keep."),
-      ...this.textField("attest", "seen", "What you saw", "Optional: where the screen looked otherwise than described."),
-      ...waiting,
-      element("label", { for: fileId }, "Screenshot"),
-      element("div", {}, picker, element("div", { class: "rb-field-note" }, "Choose a file, or paste a picture anywhere in this form."),
-        element("div", { class: "rb-row" }, this.fileNames, this.removeFiles))),
-    element("div", { class: "rb-row" },
-      element("button", { type: "button", class: "rb-main", "data-action": "confirm-attest",
-        onclick: () => this.attest(form) }, "Confirm")));
-    form.addEventListener("paste", (event) => {
-      const pasted = [...event.clipboardData.files];
-      if (pasted.length) { event.preventDefault(); this.setFiles([...this.files, ...pasted]); }
-    });
-    return form;
-  }
-
-  buildSkipForm() {
-    const form = element("div", { class: "rb-form", hidden: true, role: "group", "aria-label": "Leave it out" },
-      element("div", { class: "rb-fields" }, ...this.nameField("skip"),
-        ...this.textField("skip", "reason", "Reason", "The record keeps it.")),
-      element("div", { class: "rb-row" },
-        element("button", { type: "button", class: "rb-main", "data-action": "confirm-skip",
-          onclick: () => {
-            const by = this.nameOf(form);
-            this.send({ action: "skip", by, reason: this.valueOf(form, "reason") });
-            if (by) this.closeForms();
-          } }, "Confirm")));
-    return form;
-  }
-
-  valueOf(form, name) { return form.querySelector(`[data-name="${name}"]`).value; }
-
-  nameOf(form) {
-    const by = this.valueOf(form, "by").trim();
-    remember(by);
-    return by;
-  }
-
-  setFiles(files) {
-    this.files = files;
-    const names = files.map((file) => file.name || "pasted picture").join(", ");
-    this.fileNames.textContent = names && `Attached: ${names}`;
-    this.removeFiles.hidden = !names;
-  }
-
-  async attest(form) {
-    const approved = form.querySelector('[data-name="approved"]');
-    const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
-    const by = this.nameOf(form);
-    this.send({ action: "attest", by, note: this.valueOf(form, "note"), seen: this.valueOf(form, "seen"),
-      waiting: Boolean(approved) && !approved.checked,
-      files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers);
-    if (by) {
-      this.setFiles([]);
-      this.closeForms();
-    }
   }
 
   buildConsent() {
@@ -267,10 +204,12 @@ class Panel {
     const view = this.model.get("view");
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.finished = view.finished;
-    this.status.replaceChildren(
+    redraw(this.status, [view.outcome, view.reason, view.warnings, view.changes, view.limits], () => [
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.outcome.replace("_", " ")}`),
-      ` ${view.reason}`, this.drawNotes(view));
-    this.attestButton.textContent = this.attestLabel(view);
+      " ", element("span", { dir: "auto" }, view.reason), this.drawNotes(view)]);
+    this.hearTaken(view);
+    for (const form of this.forms) form.hear(view);
+    setText(this.forms[0].button, this.attestLabel(view));
     this.drawTables(view);
     this.drawAids(view);
     this.drawInputs(view);
@@ -282,7 +221,7 @@ class Panel {
         this.consentPasteLink.href = view.consent_paste_url;
       }
     }
-    this.tick();
+    this.tell(view);
   }
 
   drawNotes(view) {
@@ -298,8 +237,8 @@ class Panel {
     const row = ([first, ...others]) => element("tr", {}, element("th", { scope: "row" }, first),
       ...others.map((text) => element("td", {}, text)));
     // A narrow page scrolls the table, so it must be reached by keyboard.
-    this.tables.replaceChildren(...view.tables.map(({ caption, columns, rows }) =>
-      element("div", { class: "rb-table", tabindex: 0, role: "group", "aria-label": caption },
+    redraw(this.tables, view.tables, () => view.tables.map(({ caption, columns, rows }) =>
+      element("div", { class: "rb-table", tabindex: 0, role: "group", "aria-label": caption, "data-key": caption },
         element("table", {}, element("caption", {}, caption),
           element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
           element("tbody", {}, ...rows.map(row))))));
@@ -307,30 +246,32 @@ class Panel {
   }
 
   drawAids(view) {
-    const links = view.links.map(({ label, url }) =>
-      element("a", { href: url, target: "_blank", rel: "noopener" }, `${label} ↗`));
-    const rows = [];
-    if (links.length) rows.push(element("div", { class: "rb-row" }, ...links));
-    for (const { label, value } of view.pastes) {
-      const button = element("button", { type: "button", class: "rb-small", "data-copy": label,
-        "aria-label": `Copy ${label}` }, "Copy");
-      button.addEventListener("click", () => copy(value, button, "Copy"));
-      rows.push(element("div", { class: "rb-row" }, element("span", { class: "rb-label" }, label),
-        element("code", {}, value), button));
-    }
-    if (view.hand_over) {
-      const label = `Copy the ${view.hand_over.label}`;
-      this.handOverButton = element("button", { type: "button", "data-action": "hand-over", "data-label": label,
-        onclick: () => this.send({ action: "hand_over" }) }, label);
-      rows.push(element("div", { class: "rb-row" }, this.handOverButton,
-        element("span", { class: "rb-field-note" }, "It goes to the clipboard only.")));
-    }
-    const signature = JSON.stringify([view.links, view.pastes, view.hand_over]);
-    if (signature !== this.aidsSignature) {
-      this.aidsSignature = signature;
-      this.aids.replaceChildren(...rows);
-    }
-    this.aids.hidden = rows.length === 0;
+    redraw(this.aids, [view.links, view.pastes, view.hand_over], () => {
+      const links = view.links.map(({ label, url }) =>
+        element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`));
+      const rows = view.pastes.map((paste) => this.drawPaste(paste));
+      if (links.length) rows.unshift(element("div", { class: "rb-row" }, ...links));
+      if (view.hand_over) rows.push(this.drawHandOver(view.hand_over));
+      return rows;
+    });
+    this.aids.hidden = !this.aids.firstChild;
+  }
+
+  drawPaste({ label, value }) {
+    const button = element("button", { type: "button", class: "rb-small", "data-copy": label,
+      "data-key": `copy-${label}`, "aria-label": `Copy ${label}` }, "Copy");
+    button.addEventListener("click", () => copy(value, button, "Copy"));
+    return element("div", { class: "rb-row" }, element("span", { class: "rb-label" }, label),
+      element("code", {}, value), button);
+  }
+
+  drawHandOver({ label, unknown }) {
+    if (unknown) return element("div", { class: "rb-field-note" }, `${label}: ${unknown}`);
+    const text = `Copy the ${label}`;
+    this.handOverButton = element("button", { type: "button", "data-action": "hand-over", "data-label": text,
+      "data-key": "hand-over", onclick: () => this.send({ action: "hand_over" }) }, text);
+    return element("div", { class: "rb-row" }, this.handOverButton,
+      element("span", { class: "rb-field-note" }, "It goes to the clipboard only."));
   }
 
   drawInputs(view) {
@@ -339,75 +280,102 @@ class Panel {
       const isFree = document.activeElement !== field && !field.dataset.touched;
       if (isFree && input.kind === "checkbox") field.checked = Boolean(input.value);
       else if (isFree && input.kind === "text") field.value = input.value;
-      note.textContent = input.rests ? `Known (${input.rests}). Leave empty to keep it.` : input.help;
+      setText(note, input.rests ? `Known (${input.rests}). Leave empty to keep it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
       if (keep) keep.hidden = !input.rests;
     }
   }
 
   drawDetails(view) {
-    const asked = view.exchanges.map((one) => element("details", {},
-      element("summary", {}, `${one.line} → ${one.status}, ${one.milliseconds} ms`,
-        one.trace ? `, trace ${one.trace}` : "", `, ${one.sent_on}`),
-      element("pre", { tabindex: 0 }, one.detail)));
-    const parts = [];
-    if (asked.length) parts.push(this.fold("asked", "What was asked, and answered", asked));
-    if (view.history.length) {
-      parts.push(this.fold("history", "History", [element("ul", { class: "rb-notes" },
-        ...view.history.map(({ at, what }) => element("li", {}, `${at} ${what}`)))]));
-    }
-    this.details.replaceChildren(...parts);
-    this.details.hidden = parts.length === 0;
+    redraw(this.details, [view.exchanges, view.history], () => {
+      const parts = [];
+      if (view.exchanges.length) {
+        parts.push(this.fold("asked", "What was asked, and answered", view.exchanges.map((one, number) => this.fold(
+          `asked-${number}`, `${one.line} → ${one.status}, ${one.milliseconds} ms`
+            + `${one.trace ? `, trace ${one.trace}` : ""}, ${one.sent_on}`, [element("pre", { tabindex: 0 }, one.detail)]))));
+      }
+      if (view.history.length) {
+        parts.push(this.fold("history", "History", [element("ul", { class: "rb-notes" },
+          ...view.history.map(({ at, what }) => element("li", { dir: "auto" }, `${at} ${what}`)))]));
+      }
+      return parts;
+    });
+    this.details.hidden = !this.details.firstChild;
   }
 
+  // What can be unfolded; drawn anew it is as the person left it.
   fold(name, title, children) {
-    this.opened ||= {};
     const node = element("details", { "data-fold": name, open: Boolean(this.opened[name]) },
-      element("summary", {}, title), ...children);
+      element("summary", { "data-key": name }, title), ...children);
     node.addEventListener("toggle", () => { this.opened[name] = node.open; });
     return node;
   }
 
   // --- what is going on ------------------------------------------------------
-  tick() {
-    const view = this.model.get("view");
-    const isBusy = Boolean(view.busy_since);
-    for (const button of this.root.querySelectorAll("button")) button.disabled = isBusy;
+  tell(view) {
+    const isBusy = Boolean(view.busy_since) && !this.isLost;
+    holdButtons(this.root, isBusy);
     this.root.setAttribute("aria-busy", String(isBusy));
-    if (isBusy) {
-      const seconds = Math.max(0, Date.now() / 1000 - view.busy_since);
-      if (this.saidBusy && seconds < 1) return;
-      this.saidBusy = true;
-      this.live.replaceChildren(element("div", { class: "rb-message", "data-busy": true },
-        element("span", { class: "rb-spin", "aria-hidden": "true" }), "At work",
-        element("span", { "aria-hidden": "true" }, ` for ${seconds.toFixed(0)} s`), "…"));
-      this.said = null;
-      return;
+    const said = this.whatIsNew(view, isBusy);
+    const watched = view.is_watched && !this.isLost
+      ? "Watched: this page looks again every minute and tells when it changes. You may close everything and come back." : "";
+    redraw(this.live, [isBusy, said.message, said.advice, watched], () => (isBusy
+      ? [atWork("At work…")]
+      : [said.message ? told(said) : "", watched ? element("div", { class: "rb-message" }, watched) : ""]));
+  }
+
+  // What came of the last action; or how the outcome changed since, without anybody here having acted.
+  whatIsNew(view, isBusy) {
+    if (this.isLost) return { message: this.isAskedInVain ? RUN_AGAIN : "", advice: "", is_error: true };
+    const before = this.seen || view;
+    this.seen = { outcome: view.outcome, finished: view.finished };
+    if (before.outcome !== view.outcome && before.finished === view.finished && !isBusy) {
+      this.news = { text: `Now ${view.outcome.replace("_", " ")}.`, after: view.message, finished: view.finished };
     }
-    this.saidBusy = false;
-    const watched = view.is_watched ? "Watched: this page looks again every minute and tells when it changes. You may close everything and come back." : "";
-    const said = JSON.stringify([view.message, view.advice, watched]);
-    if (said === this.said) return;
-    this.said = said;
-    this.live.replaceChildren(
-      view.message ? told(view) : "",
-      watched ? element("div", { class: "rb-message" }, watched) : "");
+    const isNewest = this.news && this.news.after === view.message && this.news.finished === view.finished;
+    return isNewest ? { message: this.news.text, advice: "", is_error: false } : view;
+  }
+
+  // The kernel is gone: nothing is under way any more. The header tells it aloud; this panel only once it is asked.
+  lose({ isAsked = false } = {}) {
+    this.isLost = true;
+    this.isAskedInVain ||= isAsked;
+    this.typed = null;
+    for (const form of this.forms) form.asked = null;
+    this.gone.hidden = this.isAskedInVain;
+    this.tell(this.model.get("view"));
   }
 
   stop() { clearInterval(this.timer); }
 }
 
 function render({ model, el }) {
-  const panel = new Panel(model, el);
-  const draw = () => panel.draw();
+  let panel = null;
+  // Where the journal cannot be read when a cell runs, that is all there is to see at first.
+  const bare = element("div", { class: "rb rb-panel", role: "status" });
+  const draw = () => {
+    const view = model.get("view");
+    if (panel) {
+      panel.draw();
+    } else if (view.id) {
+      bare.remove();
+      panel = new Panel(model, el);
+    } else if (view.message) {
+      el.append(bare);
+      redraw(bare, [view.message, view.advice], () => [told(view)]);
+    }
+  };
   const hear = (message) => {
-    if (message.kind === "problem") panel.onProblem(message);
-    if (message.kind === "hand_over") panel.onHandOver(message);
+    if (message.kind === "problem") panel?.onProblem(message);
+    if (message.kind === "hand_over") panel?.onHandOver(message);
   };
   model.on("change:view", draw);
   model.on("msg:custom", hear);
+  const forgetKernel = watchKernel(model, () => panel?.lose());
+  draw();
   return () => {
-    panel.stop();
+    panel?.stop();
+    forgetKernel();
     model.off("change:view", draw);
     model.off("msg:custom", hear);
   };

@@ -101,8 +101,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             ("skip", STEP, {"action": "skip", "by": "Operator", "reason": "r"}),
         ),
         (
-            {"action": "keep", "name": "app_secret", "where": ".env"},
-            ("keep", STEP, "app_secret", ".env"),
+            {"action": "keep", "name": "app_secret", "where": ".env", "inputs": {"app_id": "1"}},
+            ("keep", STEP, "app_secret", ".env", {"app_id": "1"}),
         ),
         ({"action": "consent"}, ("ask_consent", STEP)),
         (
@@ -301,3 +301,12 @@ def test_what_all_panels_share_is_written_once(panel: Any) -> None:
 
     assert str(panel._esm).count("function element(") == 1
     assert "export default" in str(panel._esm)
+
+
+@pytest.mark.parametrize("panel", [step_panel, HeaderPanel, FinishPanel])
+def test_a_notebook_that_was_saved_says_how_to_see_its_panels(panel: Callable[[Any], Any]) -> None:
+    """Opened again without being run it shows text: what to do, and no Python."""
+
+    (bundle, _) = panel(FakeWalkthrough())._repr_mimebundle_()
+
+    assert bundle["text/plain"].startswith("Choose Run > Run All Cells to see this ")

@@ -189,19 +189,16 @@ def test_of_a_credential_only_its_place_is_shown() -> None:
     assert APP_SECRET not in json.dumps(shown)
 
 
-@pytest.mark.parametrize(
-    ("step", "known", "shown"),
-    [
-        (HAND_STEP, {"app_secret": "this session"}, {"name": "app_secret", "label": "App Secret"}),
-        (HAND_STEP, {}, None),
-        (HAND_STEP, {"user_access_token": ".env"}, None),
-        (app_step(), {"app_secret": "this session"}, None),
-    ],
-)
-def test_only_a_known_credential_is_handed_over(step: Step, known: Any, shown: Any) -> None:
-    """The step that hands one over names it, once it is known."""
+def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
+    """No other step has it; where it is not known yet the panel says where to give it."""
 
-    assert view(state(step), credentials=known)["hand_over"] == shown
+    known = view(state(HAND_STEP), credentials={"app_secret": "this session"})["hand_over"]
+    assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
+    for credentials in ({}, {"user_access_token": ".env"}):
+        unknown = view(state(HAND_STEP), credentials=credentials)["hand_over"]["unknown"]
+        assert unknown.startswith("Not known here yet: give it in step 13 (Settings > Basic)")
+        assert "stays in the notebook where it was typed" in unknown
+    assert view(state(app_step()), credentials={"app_secret": ".env"})["hand_over"] is None
 
 
 def test_a_step_says_what_can_be_done_with_it() -> None:
@@ -457,4 +454,4 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
     text = json.dumps([screen.views for screen in screens.values()])
     assert not [name for name, value in CANARIES.items() if value in text]
     assert MASK in text
-    assert screens["hand"].view["hand_over"] == {"name": "app_secret", "label": "App Secret"}
+    assert screens["hand"].view["hand_over"]["name"] == "app_secret"

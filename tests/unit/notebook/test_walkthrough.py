@@ -53,6 +53,7 @@ from tests.unit.notebook.stage import (
     waits,
 )
 
+OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 TOKEN_PATH = "/v26.0/oauth/access_token"
 KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
@@ -293,10 +294,50 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
     view = settled(play.screens["app"])
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
-    assert (view["advice"], view["is_error"]) == ("Correct it and check again.", True)
+    assert (view["advice"], view["is_error"]) == ("Correct it, then press the button again.", True)
     assert "halfasecret" not in json.dumps(play.screens["app"].views)
     assert "app_secret" not in play.run.settings.secrets
     assert play.types == []
+
+
+def test_what_is_in_order_is_taken_though_something_is_not(scene: Make) -> None:
+    """Nothing is typed twice: the rest is known, and the field that was refused says why."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"app_id": "x", "app_secret": APP_SECRET})
+    view = settled(play.screens["app"])
+
+    assert view["message"].startswith("App ID: an App ID is a number of 15 or 16 digits")
+    assert view["taken"] == 1
+    assert view["refused"]["app_id"].startswith("An App ID is a number of 15 or 16 digits")
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    assert play.types == []
+
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    view = settled(play.screens["app"], 2)
+    assert (view["taken"], view["refused"], view["outcome"]) == (2, {}, "verified")
+
+
+def test_a_value_of_the_wrong_kind_is_told_by_its_label(scene: Make) -> None:
+    """A person knows the field's label, not what the program calls it."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
+
+    message = settled(play.screens["app"])["message"]
+    assert message.startswith(f"{inputs.INSTALL_CONNECTOR.label}: takes true or false")
+
+
+def test_a_persons_words_are_counted_once_they_are_written(scene: Make) -> None:
+    """A form stays as it is until then: what was refused is not typed again."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": ""})
+    assert settled(play.screens["a"])["written"] == 0
+    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": "No leads."})
+    assert settled(play.screens["a"], 2)["written"] == 1
+    play.walkthrough.attest(play.step("a"), {"by": "Operator"}, [])
+    assert settled(play.screens["a"], 3)["written"] == 2
 
 
 @pytest.mark.parametrize(
@@ -451,7 +492,7 @@ def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -
     """The file is the owner's alone, the journal does not hold it, the panel says where it is."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", ".env")
+    play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
     view = settled(play.screens["app"])
 
     assert view["message"] == "App Secret is remembered in the .env."
@@ -467,7 +508,7 @@ def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKe
     """The journal holds where it lies, and no file what it is."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", "keyring")
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {})
     view = settled(play.screens["app"])
 
     assert rests(view) == "keyring"
@@ -477,12 +518,85 @@ def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKe
     assert APP_SECRET not in play.written
 
 
+def test_the_newest_credential_is_the_one_that_is_remembered(
+    scene: Make, memory: MemoryKeyring
+) -> None:
+    """What was typed beside a credential that is known already takes its place, then rests."""
+
+    play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": APP_SECRET})
+
+    assert settled(play.screens["app"])["message"] == "App Secret is remembered in the keyring."
+    assert list(memory.stored.values()) == [APP_SECRET]
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+
+
+def test_a_credential_that_is_none_is_not_remembered(scene: Make, memory: MemoryKeyring) -> None:
+    """Nor is the one before it, which the person meant to replace."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": "half"})
+
+    view = settled(play.screens["app"])
+    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    assert memory.stored == {}
+
+
+@pytest.mark.parametrize("where", ["keyring", ".env"])
+def test_a_credential_that_another_notebook_remembers_is_known_here(
+    scene: Make, memory: MemoryKeyring, tmp_path: Path, where: str
+) -> None:
+    """Given, replaced and forgotten there, it is here too; what was only typed here stays."""
+
+    play = scene(app_step(), HAND_STEP)
+    play.run.take_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
+    play.walkthrough.start()
+    assert "give it in step 13" in play.screens["hand"].view["hand_over"]["unknown"]
+    other = Scene(make_run(tmp_path, app_step(), HAND_STEP))
+    known = play.run.settings
+    with stopped(other.walkthrough):
+        for number, secret in enumerate((OTHER_SECRET, APP_SECRET), 1):
+            given = {"app_secret": secret}
+            other.walkthrough.keep(other.step("app"), "app_secret", where, given)
+            settled(other.screens["app"], number)
+            eventually(lambda secret=secret: play.walkthrough.hand_over(HAND_STEP) == secret)
+        eventually(lambda: play.screens["hand"].view["hand_over"]["unknown"] == "")
+        other.walkthrough.keep(other.step("app"), "app_secret", "forget", {})
+        settled(other.screens["app"], 3)
+        eventually(lambda: play.walkthrough.hand_over(HAND_STEP) == "")
+
+    assert play.run.settings.secrets == known.secrets
+    assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
+
+
+def test_a_settings_file_that_is_unusable_for_a_moment_forgets_nothing(scene: Make) -> None:
+    """Half-edited, it leaves what was known from it; mended, it is read again."""
+
+    play = scene(app_step())
+
+    def save(text: str) -> None:
+        saved = play.run.env_file.with_name("saved")
+        saved.write_text(text, encoding="utf-8")
+        saved.replace(play.run.env_file)
+
+    def known() -> str:
+        assert play.walkthrough._remembered.follow()
+        return play.run.settings.secrets["app_secret"].reveal()
+
+    save(f"RUNBOOK_APP_SECRET={APP_SECRET}\n")
+    assert known() == APP_SECRET
+    save("what is this\n")
+    assert known() == APP_SECRET
+    save(f"RUNBOOK_APP_SECRET={OTHER_SECRET}\n")
+    assert known() == OTHER_SECRET
+
+
 def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring) -> None:
     """Session, keyring and .env: one word forgets it in all of them."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     for number, where in enumerate(("keyring", ".env", "forget"), 1):
-        play.walkthrough.keep(play.step("app"), "app_secret", where)
+        play.walkthrough.keep(play.step("app"), "app_secret", where, {})
         view = settled(play.screens["app"], number)
 
     assert view["message"] == "App Secret is forgotten."
@@ -500,7 +614,7 @@ def test_only_a_credential_of_the_step_is_kept(scene: Make, name: str) -> None:
     play = scene(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
 
     with pytest.raises(SettingsError, match="no credential called"):
-        play.walkthrough.keep(play.step("app"), name, ".env")
+        play.walkthrough.keep(play.step("app"), name, ".env", {})
 
     assert not play.run.env_file.exists()
 
@@ -509,7 +623,7 @@ def test_an_unknown_place_keeps_nothing(scene: Make) -> None:
     """Whatever a message asks for, a credential goes to the keyring, to .env, or nowhere."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere")
+    play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere", {})
 
     assert settled(play.screens["app"])["is_error"]
     assert play.types == []
@@ -1091,3 +1205,36 @@ def test_a_credential_that_stands_in_another_setting_is_masked(scene: Make) -> N
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
 
     assert APP_SECRET not in json.dumps(play.screens["app"].view)
+
+
+def test_a_cell_that_runs_over_a_broken_journal_says_so(scene: Make) -> None:
+    """Header, end and a step's panel that are drawn for the first time then are not left blank."""
+
+    play = scene(app_step())
+    play.run.perform("app")
+    play.walkthrough.draw()
+    damage(play)
+    fresh = (Screen(), Screen(), Screen())
+    play.walkthrough.add_panel("app", fresh[0])
+    play.walkthrough.add_header(fresh[1])
+    play.walkthrough.add_finish(fresh[2])
+
+    for screen in fresh:
+        assert "is not a journal line" in screen.view["message"]
+        assert "Restore the journal" in screen.view["advice"]
+        assert screen.view["is_error"]
+    assert fresh[1].view["settled"] == 1
+
+
+def test_a_panel_without_a_view_says_why(scene: Make) -> None:
+    """Where nothing could be drawn before, the error and its advice are all there is."""
+
+    play = scene(app_step())
+    play.run.perform("app")
+    damage(play)
+    late = Screen()
+    play.walkthrough._views.clear()
+    play.walkthrough.add_panel("app", late)
+
+    assert "id" not in late.view
+    assert "is not a journal line" in late.view["message"]
