@@ -1,7 +1,7 @@
 """
 Opening the walkthrough: JupyterLab, or voila for people who do not know Jupyter.
 
-Builds the notebooks where they are stale or absent, and hands everything
+Builds the notebooks that are absent or of another procedure, and hands everything
 else to the program that serves them. What is shown is `notebook`'s business.
 """
 
@@ -13,7 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from runbook_lib.notebook.builder import build, stale
+import click
+
+from runbook_lib.journal import utc_now
+from runbook_lib.notebook.builder import build, outdated
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.workspace import project_folder
 
@@ -34,8 +37,7 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
     `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
     """
     folder = project_folder() / "notebooks"
-    if stale(PROCEDURE, folder):
-        build(PROCEDURE, folder)
+    _build(folder)
     environ = {**os.environ, **variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
@@ -48,6 +50,22 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
             server.terminate()
             server.wait()
             raise
+
+
+def _build(folder: Path) -> None:
+    """Build what is absent or of another procedure; what a person had in its place is kept."""
+    paths = outdated(PROCEDURE, folder)
+    for path in paths:
+        if path.exists():
+            kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
+            path.replace(kept)
+            click.echo(
+                f"{path.name} was of another procedure and is built anew; yours is kept as "
+                f"{kept.name}.",
+                err=True,
+            )
+    if paths:
+        build(PROCEDURE, folder, only=paths)
 
 
 def _lab(folder: Path) -> list[str]:

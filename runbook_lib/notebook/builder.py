@@ -8,13 +8,14 @@ Notebooks are built, never edited. What a step shows when it runs is
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from runbook_lib.notebook.session import RESERVED
 from runbook_lib.procedure import Procedure, Section, Step
 
-__all__ = ["build", "notebook_text", "stale"]
+__all__ = ["build", "notebook_text", "outdated", "stale"]
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _RESERVED_HELP = {
@@ -26,12 +27,14 @@ _RESERVED_HELP = {
 }
 
 
-def build(procedure: Procedure, folder: Path) -> list[Path]:
-    """Write every notebook of `procedure` into `folder` and return their paths."""
+def build(procedure: Procedure, folder: Path, only: Container[Path] | None = None) -> list[Path]:
+    """Write every notebook of `procedure`, or `only` these, into `folder`; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for section in procedure.sections:
         path = folder / f"{section.id}.ipynb"
+        if only is not None and path not in only:
+            continue
         path.write_bytes(notebook_text(procedure, section).encode())
         paths.append(path)
     return paths
@@ -45,6 +48,24 @@ def stale(procedure: Procedure, folder: Path) -> list[Path]:
         for section, path in paths.items()
         if not path.is_file() or path.read_bytes() != notebook_text(procedure, section).encode()
     ]
+
+
+def outdated(procedure: Procedure, folder: Path) -> list[Path]:
+    """
+    Return the notebooks in `folder` that are absent, or were built from another procedure.
+
+    One that a person ran, filled in and saved is neither.
+    """
+    paths = [folder / f"{section.id}.ipynb" for section in procedure.sections]
+    return [path for path in paths if _digest(path) != procedure.digest]
+
+
+def _digest(path: Path) -> object:
+    """Return what names the procedure that a notebook was built from; `None` where nothing does."""
+    try:
+        return json.loads(path.read_bytes())["metadata"]["runbook"]["digest"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def notebook_text(procedure: Procedure, section: Section) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -125,14 +126,44 @@ def test_the_persons_own_jupyter_paths_are_kept(
     assert server.env[name].split(os.pathsep) == [alone, "/theirs", "/also/theirs"]
 
 
-def test_stale_notebooks_are_rebuilt(server: Server, folder: Path) -> None:
-    """Nobody walks through a procedure that has changed since."""
+@pytest.mark.parametrize("left", ["{}", "half a note", None])
+def test_a_notebook_of_another_procedure_is_built_anew_and_kept(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], left: str | None
+) -> None:
+    """Nobody walks through a procedure that has changed since, nor loses what was noted there."""
 
-    path = build(PROCEDURE, folder / "notebooks")[1]
-    path.write_text("{}", encoding="utf-8")
+    first, path, _ = build(PROCEDURE, folder / "notebooks")
+    mine = first.read_text(encoding="utf-8") + "\n"
+    first.write_text(mine, encoding="utf-8")
+    text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
+    path.write_text(text, encoding="utf-8")
     opened()
 
-    assert stale(PROCEDURE, folder / "notebooks") == []
+    (kept,) = (folder / "notebooks").glob("*.bak.ipynb")
+    assert kept.name.startswith(f"{path.stem}.")
+    assert kept.read_text(encoding="utf-8") == text
+    assert stale(PROCEDURE, folder / "notebooks") == [first]
+    assert first.read_text(encoding="utf-8") == mine
+    said = capsys.readouterr().err
+    assert said.startswith(f"{path.name} was of another procedure")
+    assert kept.name in said
+    assert said.count("\n") == 1
+
+
+def test_a_notebook_that_a_person_saved_is_left_alone(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With outputs, parameters and notes of theirs it is of this procedure still."""
+
+    path = build(PROCEDURE, folder / "notebooks")[0]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "My notes."})
+    saved = json.dumps(document, indent=2)
+    path.write_text(saved, encoding="utf-8")
+    opened()
+
+    assert path.read_text(encoding="utf-8") == saved
+    assert capsys.readouterr().err == ""
 
 
 def test_fresh_notebooks_are_left_alone(
