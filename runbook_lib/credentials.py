@@ -7,7 +7,7 @@ Nowhere else. The journal holds where a credential lies, never what it is.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -66,19 +66,17 @@ class EnvFileStore:
 
     def remember(self, tenant: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
         """Write the variable; the file is found again by itself, so no reference is needed."""
-        try:
+        with self._writing("Permit writing it, or remember the credential in the keyring."):
             self.path.touch(mode=0o600)
             self.path.chmod(0o600)
-            dotenv.set_key(self.path, item.variable, secret.reveal())
-        except OSError as error:
-            msg = f"{self.path} cannot be written: {error.strerror}."
-            raise SettingsError(msg) from None
+            dotenv.set_key(self.path, item.variable, secret.reveal(), follow_symlinks=True)
         return ""
 
     def forget(self, tenant: str, item: Input) -> None:  # noqa: ARG002
-        """Remove the variable."""
-        if self.holds(item):
-            dotenv.unset_key(self.path, item.variable)
+        """Remove the variable; raises `SettingsError` where the file cannot be written."""
+        with self._writing(f"Permit writing it, or remove {item.variable} from it yourself."):
+            if self.holds(item):
+                dotenv.unset_key(self.path, item.variable, follow_symlinks=True)
 
     def holds(self, item: Input) -> bool:
         """Tell whether the file has a value for `item`; it is read again once it has changed."""
@@ -90,6 +88,14 @@ class EnvFileStore:
             values = dotenv.dotenv_values(self.path, interpolate=False)
             self._given = frozenset(name for name, value in values.items() if value)
         return item.variable in self._given
+
+    @contextlib.contextmanager
+    def _writing(self, advice: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            msg = f"{self.path} cannot be written: {error.strerror}."
+            raise SettingsError(msg, next_step=advice) from None
 
 
 def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]) -> Settings:

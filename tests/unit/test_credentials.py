@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import dotenv
 import keyring
 import keyring.backend
 import keyring.errors
@@ -173,3 +174,41 @@ def test_an_env_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         EnvFileStore(tmp_path / "file" / ".env").remember("acme", APP_SECRET, SECRET)
 
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("does", ["remember", "forget"])
+def test_a_refusal_of_the_disk_names_the_file_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    """Nobody is sent to the evidence folder for what lies elsewhere."""
+
+    store = EnvFileStore(tmp_path / ".env")
+    store.remember("acme", APP_SECRET, SECRET)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(dotenv, "set_key", refuse)
+    monkeypatch.setattr(dotenv, "unset_key", refuse)
+    given = (SECRET,) if does == "remember" else ()
+    with pytest.raises(SettingsError, match=r"\.env cannot be written: Permission") as caught:
+        getattr(store, does)("acme", APP_SECRET, *given)
+
+    assert caught.value.diagnostics().startswith("Permit writing it, or ")
+
+
+def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
+    """What is remembered and forgotten is written where the link leads."""
+
+    path, target = tmp_path / ".env", tmp_path / "shared.env"
+    target.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
+    path.symlink_to(target)
+    store = EnvFileStore(path)
+    store.remember("acme", APP_SECRET, SECRET)
+
+    assert path.is_symlink()
+    assert read_env_file(target)["RUNBOOK_APP_SECRET"] == SECRET.reveal()
+    store.forget("acme", APP_SECRET)
+    assert path.is_symlink()
+    assert "RUNBOOK_APP_SECRET" not in read_env_file(target)
+    assert target.stat().st_mode & 0o777 == 0o600
