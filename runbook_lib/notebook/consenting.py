@@ -14,7 +14,12 @@ from runbook_lib.checks.review import with_dependencies
 from runbook_lib.checks.service_domain import redirect_uri
 from runbook_lib.errors import AuthorizationError, SettingsError, TokenRequestError
 from runbook_lib.redaction import Secret
-from runbook_lib.remote.consent import PendingAuthorization, RedirectListener, read_redirect
+from runbook_lib.remote.consent import (
+    PendingAuthorization,
+    RedirectListener,
+    answers,
+    read_redirect,
+)
 from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.run import Run
@@ -26,7 +31,7 @@ class Consent:
     """
     The consent that one walkthrough asks for; the newest request counts.
 
-    `on_redirect` is called with the address of each redirect that arrives.
+    `on_redirect` is called with the address of each redirect that is awaited.
     """
 
     def __init__(self, run: Run, on_redirect: Callable[[str], None]) -> None:
@@ -47,9 +52,12 @@ class Consent:
         values = self._run.values
         if not values.get("app_id") or "app_secret" not in self._run.settings.secrets:
             msg = "App ID and App Secret are not known yet."
-            raise SettingsError(msg, next_step="Give them in step 13 of the first notebook.")
+            advice = (
+                "Give them in step 13 of the first notebook, and remember the App Secret there."
+            )
+            raise SettingsError(msg, next_step=advice)
         if self._listener is None:
-            self._listener = RedirectListener(self._on_redirect)
+            self._listener = RedirectListener(self._hear)
         asked = [self._request(self._listener.redirect_uri)]
         if values.get("service_domain"):
             asked.append(self._request(redirect_uri(str(values["service_domain"]))))
@@ -64,6 +72,14 @@ class Consent:
             self._pending = {}
         self._run.redactor.learn(code)
         return request, code
+
+    def _hear(self, url: str) -> bool:
+        """Pass a redirect on that is awaited, and tell whether it is."""
+        with self._lock:
+            is_awaited = answers(self._pending, url)
+        if is_awaited:
+            self._on_redirect(url)
+        return is_awaited
 
     def redeem(self, request: PendingAuthorization, code: Secret) -> Secret:
         """Return the token for the code; raises `AuthorizationError` where Facebook refuses it."""

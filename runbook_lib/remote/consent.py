@@ -8,6 +8,7 @@ browser is on another machine. Redeeming the code is `oauth`'s business.
 from __future__ import annotations
 
 import http.server
+import re
 import secrets as randomness
 import threading
 from collections.abc import Callable, Mapping
@@ -17,14 +18,18 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from runbook_lib.errors import AuthorizationError, StateMismatchError
 from runbook_lib.redaction import Secret
 
-__all__ = ["PendingAuthorization", "RedirectListener", "read_redirect"]
+__all__ = ["PendingAuthorization", "RedirectListener", "answers", "read_redirect"]
 
 _PATH = "/consent"
 _PAGE = (
     "<!doctype html><html lang='en'><meta charset='utf-8'><title>Facebook Marketing runbook"
     "</title><body style='font:16px system-ui;margin:4em'><h1>Back to the runbook</h1>"
-    "<p>The answer has arrived there. You may close this tab.</p></body></html>"
+    "<p>{said} You may close this tab.</p></body></html>"
 )
+_TAKEN = "The answer has arrived there."
+_NOT_AWAITED = "Nothing was done: it has this answer already, or did not ask for it."
+_PASTE = "Paste the whole address from the address bar of the tab in which the consent ended."
+_ADDRESS = re.compile(r"(https?://[^/?#]+)?/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,16 @@ def read_redirect(
     Return which request a redirect answers, and its authorization code (RFC 6749 §4.1.2).
 
     `pending` are the requests by their `state`. Raises `StateMismatchError`
-    where the redirect answers none of them, `AuthorizationError` where the
-    person or Facebook refused.
+    where the redirect answers none of them, `AuthorizationError` where it is
+    no answer at all, or the person or Facebook refused.
     """
-    query = url.strip().partition("?")[2].partition("#")[0]
-    fields = {name: values[0] for name, values in parse_qs(query).items()}
+    if not _ADDRESS.match(url.strip()):
+        msg = "This is no address." if url.strip() else "No address was pasted."
+        raise AuthorizationError(msg, next_step=_PASTE)
+    fields = _fields(url)
+    if not fields:
+        msg = "There is no answer in this address."
+        raise AuthorizationError(msg, next_step=_PASTE)
     request = pending.get(fields.get("state", ""))
     if request is None:
         msg = (
@@ -85,15 +95,28 @@ def read_redirect(
     return request, Secret(fields["code"])
 
 
+def answers(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
+    """Tell whether a redirect answers one of the requests, whatever the answer is."""
+    return _fields(url).get("state", "") in pending
+
+
+def _fields(url: str) -> dict[str, str]:
+    query = url.strip().partition("?")[2].partition("#")[0]
+    return {name: values[0] for name, values in parse_qs(query).items()}
+
+
 class RedirectListener:
     """
     A listener on loopback that hands each redirect's address to `on_redirect`.
+
+    That tells whether the redirect was awaited: a tab that is loaded again,
+    or a stranger's request, is not, and changes nothing.
 
     Facebook lets an app in development mode redirect to `http://localhost`
     without registration; others register it like any redirect URI.
     """
 
-    def __init__(self, on_redirect: Callable[[str], None]) -> None:
+    def __init__(self, on_redirect: Callable[[str], bool]) -> None:
         class Handler(http.server.BaseHTTPRequestHandler):
             """Answers the browser, whatever it brings, with one page."""
 
@@ -101,14 +124,14 @@ class RedirectListener:
                 if urlsplit(self.path).path != _PATH:
                     self.send_error(404)
                     return
-                content = _PAGE.encode()
+                said = _TAKEN if on_redirect(self.path) else _NOT_AWAITED
+                content = _PAGE.format(said=said).encode()
                 self.send_response(200)
                 self.send_header("content-type", "text/html; charset=utf-8")
                 self.send_header("content-length", str(len(content)))
                 self.send_header("referrer-policy", "no-referrer")
                 self.end_headers()
                 self.wfile.write(content)
-                on_redirect(self.path)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Log nothing: the path holds the code."""

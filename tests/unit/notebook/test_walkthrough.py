@@ -887,6 +887,25 @@ def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote)
     assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
 
 
+@pytest.mark.parametrize("state", ["the-same", "forged", ""])
+def test_a_redirect_that_is_not_awaited_changes_nothing(
+    consent: Scene, remote: FakeRemote, state: str
+) -> None:
+    """The tab is loaded again, or a stranger asks: a step that is verified says nothing of it."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    httpx.get(uri, params={"code": "AQDcode-1", "state": asked["state"]})
+    settled(consent.screens["consent"], 2)
+    again = asked["state"] if state == "the-same" else state
+    page = httpx.get(uri, params={"code": "AQDcode-1", "state": again})
+
+    assert "Nothing was done" in page.text
+    view = settled(consent.screens["consent"], 2)
+    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
+
+
 def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
     """A code that nobody here asked for is never redeemed (RFC 6749 §10.12)."""
 

@@ -11,7 +11,12 @@ import httpx
 import pytest
 
 from runbook_lib.errors import AuthorizationError, StateMismatchError
-from runbook_lib.remote.consent import PendingAuthorization, RedirectListener, read_redirect
+from runbook_lib.remote.consent import (
+    PendingAuthorization,
+    RedirectListener,
+    answers,
+    read_redirect,
+)
 
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
@@ -68,13 +73,32 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "http://[x", "/consent?code=AQDcode", "/consent?code=AQDcode&state=other"]
+    "url", ["http://[x/?a=1", "/consent?code=AQDcode", "/consent?code=AQDcode&state=other"]
 )
 def test_another_answer_is_refused(url: str) -> None:
     """A redirect that this program did not ask for brings no code in."""
 
     with pytest.raises(StateMismatchError):
         read_redirect(PENDING, url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "No address was pasted"),
+        (" \n", "No address was pasted"),
+        ("AQDcode", "This is no address"),
+        ("what is this?", "This is no address"),
+        ("https://acme-h.cyclr.com/connector/callback", "no answer in this address"),
+    ],
+)
+def test_what_is_no_answer_is_told_as_that(url: str, said: str) -> None:
+    """A slip in copying is not taken for somebody else's answer."""
+
+    with pytest.raises(AuthorizationError, match=said) as caught:
+        read_redirect(PENDING, url)
+
+    assert caught.value.diagnostics().startswith("Paste the whole address")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +132,11 @@ def arrived() -> queue.Queue[str]:
 
 @pytest.fixture
 def listener(arrived: queue.Queue[str]) -> Iterator[RedirectListener]:
-    running = RedirectListener(arrived.put)
+    def take(url: str) -> bool:
+        arrived.put(url)
+        return answers(PENDING, url)
+
+    running = RedirectListener(take)
     yield running
     running.close()
 
@@ -118,13 +146,23 @@ def test_the_listener_hands_the_redirect_over(
 ) -> None:
     """The browser sees one page that runs nothing; the address arrives whole."""
 
-    answer = httpx.get(f"{listener.redirect_uri}?code=AQDcode&state=s", trust_env=False)
+    answer = httpx.get(f"{listener.redirect_uri}?code=AQDcode&state=state-1", trust_env=False)
 
-    assert arrived.get(timeout=5) == "/consent?code=AQDcode&state=s"
+    assert arrived.get(timeout=5) == "/consent?code=AQDcode&state=state-1"
+    assert "The answer has arrived there" in answer.text
     assert answer.status_code == 200
     assert "AQDcode" not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert not re.search(r"<script|src=|href=", answer.text)
+
+
+def test_a_redirect_that_nobody_awaits_is_told_so(listener: RedirectListener) -> None:
+    """A tab that is loaded again does not say that its answer arrived."""
+
+    answer = httpx.get(f"{listener.redirect_uri}?code=AQDcode&state=old", trust_env=False)
+
+    assert answer.status_code == 200
+    assert "Nothing was done" in answer.text
 
 
 def test_the_listener_answers_nothing_else(
@@ -142,7 +180,7 @@ def test_the_listener_answers_nothing_else(
 def test_the_listener_is_on_loopback_until_it_is_closed(arrived: queue.Queue[str]) -> None:
     """Nobody else on the network can answer, and nobody at all once it is closed."""
 
-    listener = RedirectListener(arrived.put)
+    listener = RedirectListener(lambda url: bool(arrived.put(url)))
     assert listener._server.server_address[0] == "127.0.0.1"
     assert listener.redirect_uri.startswith("http://localhost:")
     listener.close()
