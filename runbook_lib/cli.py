@@ -157,12 +157,19 @@ def lab(
         variables["RUNBOOK_ENV_FILE"] = str(Path(env_file).absolute())
     if not scenario:
         sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
+    from runbook_lib.lab import words_for_practice  # noqa: PLC0415
     from runbook_lib.practice import practice  # noqa: PLC0415
+    from runbook_lib.workspace import journal_path  # noqa: PLC0415
 
     with practice(scenario) as sandbox:
-        variables["RUNBOOK_TENANT"] = tenant or f"sandbox-{scenario}"
+        name = tenant or f"sandbox-{scenario}"
+        variables["RUNBOOK_TENANT"] = name
         variables["RUNBOOK_ENV_FILE"] = sandbox.env_file
-        click.echo(f"SANDBOX {scenario}: log in there as {sandbox.login}.", err=True)
+        is_known = journal_path(Path(folder), name).exists()
+        said = words_for_practice(
+            scenario, sandbox.login, is_app=is_app, tenant=name if is_known else ""
+        )
+        click.echo("\n".join(said), err=True)
         sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
 
 

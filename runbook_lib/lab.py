@@ -20,7 +20,7 @@ from runbook_lib.notebook.builder import build, outdated
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.workspace import project_folder
 
-__all__ = ["open_lab"]
+__all__ = ["open_lab", "words_for_practice"]
 
 # JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
 # without what it would load from elsewhere.
@@ -50,6 +50,27 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
             server.terminate()
             server.wait()
             raise
+
+
+def words_for_practice(scenario: str, login: str, *, is_app: bool, tenant: str) -> list[str]:
+    """Return what a person reads before the server's own lines; `tenant` if it was used before."""
+    opens = (
+        "The walkthrough opens in your browser, without code."
+        if is_app
+        else "JupyterLab opens at the first notebook: choose Run > Run All Cells there."
+    )
+    before = (
+        f"What was done before as {tenant} still counts, though this sandbox is new; "
+        "to begin afresh: --tenant NAME."
+    )
+    return [
+        f"SANDBOX {scenario}: Facebook and Cyclr on this machine, for practice; nothing is real.",
+        opens,
+        f"Where a page of theirs asks, log in as {login}.",
+        *([before] if tenant else []),
+        "Ctrl+C in this window stops it; what you did is kept.",
+        "",
+    ]
 
 
 def _build(folder: Path) -> None:

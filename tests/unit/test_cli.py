@@ -342,7 +342,29 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practised: list[str]) ->
     assert practised[0] == "fresh"
     assert lab.variables["RUNBOOK_TENANT"] == "sandbox-fresh"
     assert lab.variables["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
-    assert "SANDBOX fresh: log in there as operator / pass." in result.stderr
+    said = result.stderr.splitlines()
+    assert said[0].startswith("SANDBOX fresh: Facebook and Cyclr on this machine")
+    assert said[1].endswith("choose Run > Run All Cells there.")
+    assert said[2].endswith("log in as operator / pass.")
+    assert said[3].startswith("Ctrl+C in this window stops it")
+
+
+def test_lab_for_practice_says_what_still_counts(
+    lab: Lab, practised: list[str], folder: Path
+) -> None:
+    """A second practice goes on with the first one's journal: that, and how to begin afresh."""
+
+    journal = folder / "evidence" / "sandbox-fresh" / "journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    journal.touch()
+    words = ("lab", "--sandbox", "fresh", "--app", "--evidence", "evidence")
+
+    said = runbook(*words).stderr
+    assert "opens in your browser" in said
+    assert "Run All Cells" not in said
+    assert "What was done before as sandbox-fresh still counts" in said
+    assert "--tenant NAME" in said
+    assert "still counts" not in runbook(*words, "--tenant", "new").stderr
 
 
 def begun(**given: str) -> Run:
