@@ -322,8 +322,13 @@ def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: 
 
 
 def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, page: Page) -> None:
-    """`runbook lab --app` shows the same panels without cells, and they work."""
+    """
+    `runbook lab --app` shows the same panels without cells, and they work.
 
+    The header stays in reach, and where the system is dark the page is, too.
+    """
+
+    page.emulate_media(color_scheme="dark")
     served = serve(sandbox, "--app")
     page.goto(f"{served.url}/voila/render/01_partner_app.ipynb", timeout=60_000)
     walk = Walk(page, served)
@@ -331,10 +336,22 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
     assert walk.attest("fb-01-log-in") == "attested"
     assert walk.check("fb-05-confirm-creation") == "verified"
+    expect(page.locator(".rb-header")).to_be_in_viewport()
+    heading = page.get_by_role("heading", name="Log in to Facebook")
+    expect(heading).not_to_be_in_viewport()
+    for shown, colour in (("body", "rgb(17, 17, 17)"), (".rb-panel", "rgb(33, 33, 33)")):
+        expect(page.locator(shown).first).to_have_css("background-color", colour)
+    keep_picture(page, "app-dark")
     journal = (served.evidence / TENANT / "journal.jsonl").read_text(encoding="utf-8")
     assert '"origin":"walkthrough"' in journal
     page.goto(f"{served.url}/voila/render/02_cyclr_connector.ipynb", timeout=60_000)
     walk.ready()
+    end = page.locator("#runbook-finish")
+    end.get_by_role("button", name="Seal the evidence").click()
+    expect(end.get_by_text("Sealed in the folder")).to_be_visible(timeout=60_000)
+    (bundle,) = (path.parent for path in served.evidence.rglob("report.html"))
+    expect(end.get_by_text(str(bundle))).to_be_visible()
+    expect(end.get_by_text("The page to open there is report.html")).to_be_visible()
     with page.context.expect_page() as opened:
         page.locator(".rb-header").get_by_role("link", name="01_partner_app.ipynb").click()
     header = opened.value.locator(".rb-header")

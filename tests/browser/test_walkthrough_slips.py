@@ -1,0 +1,162 @@
+"""The walkthrough when a person slips, goes by keyboard, or loses the kernel: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from runbook_lib.attachments import LARGEST
+from runbook_lib.journal import EventType, Journal
+from runbook_lib.procedure import Attestation
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.run import Mode, open_run
+from runbook_lib.settings import read_env_file
+from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_APP_STEP = "fb-13-app-id-and-secret"
+
+
+def _picture(folder: Path, name: str, size: int) -> str:
+    """Write a file that begins as a picture does, of this size, and return its path."""
+    path = folder / name
+    path.write_bytes(_PNG + b"x" * (size - len(_PNG)))
+    return str(path)
+
+
+def _form(panel: Locator, button: str, name: str) -> Locator:
+    """Open a form of a panel by its button, and return it."""
+    panel.locator(f'button[data-action="{button}"]').click()
+    return panel.get_by_role("group", name=name)
+
+
+@pytest.mark.timeout(180)
+def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path: Path) -> None:
+    """
+    A refused field, file or reason stays with what is wrong; what is in order is taken.
+
+    What is remembered is what was typed last, and the next person begins with an empty form.
+    """
+
+    lab.leave_out("RUNBOOK_APP_SECRET")
+    walk = Walk(page, lab)
+    walk.open("01_partner_app")
+    panel = walk.panel(_APP_STEP)
+    app_id, secret = (panel.locator(f'input[data-name="{n}"]') for n in ("app_id", "app_secret"))
+    walk.fill(_APP_STEP, app_id="29445", app_secret="a" * 31 + "1")
+    with walk.work(_APP_STEP):
+        panel.locator('button[data-action="check"]').press("Enter")
+    walk.reads(_APP_STEP, "App ID: an App ID is a number of 15 or 16 digits")
+    expect(panel.locator('button[data-action="check"]')).to_be_focused()
+    expect(app_id).to_have_value("29445")
+    expect(app_id).to_have_attribute("aria-invalid", "true")
+    expect(secret).to_have_value("")
+    walk.reads(_APP_STEP, "Known (this session)")
+    walk.fill(_APP_STEP, app_id="", app_secret="b" * 31 + "2")
+    with walk.work(_APP_STEP):
+        panel.get_by_role("button", name="in .env: App Secret").click()
+    walk.reads(_APP_STEP, "App Secret is remembered in the .env.")
+    assert read_env_file(lab.env_file)["RUNBOOK_APP_SECRET"] == "b" * 31 + "2"
+
+    panel = walk.panel("fb-01-log-in")
+    form = _form(panel, "attest", "Say that it is done")
+    form.get_by_label("Your name").fill(OPERATOR)
+    form.get_by_label("Note").fill("With a large screen.")
+    files = form.get_by_label("Screenshot")
+    files.set_input_files(_picture(tmp_path, "large.png", LARGEST + 1))
+    expect(form.get_by_text("Not attached: large.png (9.0 MiB)")).to_be_visible()
+    files.set_input_files(_picture(tmp_path, "page.gif", 64))
+    with walk.work("fb-01-log-in"):
+        form.get_by_role("button", name="Confirm").click()
+    walk.reads("fb-01-log-in", "page.gif is no picture and no PDF")
+    expect(form.get_by_label("Note")).to_have_value("With a large screen.")
+    form.get_by_role("button", name="Remove").click()
+    files.set_input_files(_picture(tmp_path, "most.png", LARGEST))
+    files.set_input_files(_picture(tmp_path, "more.png", 64))
+    expect(form.get_by_text("Attached: most.png")).to_be_visible()
+    expect(form.get_by_text("Not attached: more.png")).to_be_visible()
+    with walk.work("fb-01-log-in"):
+        form.get_by_label("Note").press("Enter")
+    walk.reads("fb-01-log-in", "Written down.")
+    expect(form).to_be_hidden()
+    expect(panel).to_be_focused()
+    form = _form(panel, "attest", "Say that it is done")
+    expect(form.get_by_label("Note")).to_have_value("")
+    expect(form.get_by_text("Attached")).to_have_count(0)
+    journal = Journal(lab.evidence / TENANT / "journal.jsonl")
+    (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
+    assert [(each["name"], each["size"]) for each in said.data["attachments"]] == [
+        ("most.png", LARGEST)
+    ]
+    form.get_by_label("Note").press("Escape")
+    expect(form).to_be_hidden()
+    expect(panel.locator('button[data-action="attest"]')).to_be_focused()
+
+    panel = walk.panel("fb-02-developer-account")
+    form = _form(panel, "skip", "Leave it out")
+    with walk.work("fb-02-developer-account"):
+        form.get_by_role("button", name="Confirm").click()
+    walk.reads("fb-02-developer-account", "Say why this step is left out.")
+    expect(form).to_be_visible()
+
+
+@pytest.mark.timeout(180)
+def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) -> None:
+    """
+    Whoever reads by ear or goes by keyboard hears of both, and keeps the focus.
+
+    Before cells run, a link says what to do first, and a saved notebook what to do to see it.
+    """
+
+    walk = Walk(page, lab)
+    walk.open("01_partner_app")
+    link = page.locator(".rb-header a[data-next]")
+    link.focus()
+    run = open_run(
+        *(PROCEDURE, {}),
+        mode=Mode.INTERACTIVE,
+        tenant=TENANT,
+        evidence=str(lab.evidence),
+        env_file=str(lab.env_file),
+    )
+    word = {"by": "A colleague " + "of a very long name " * 5, "at": "2026-11-24T12:00:00Z"}
+    run.attest([Attestation(step="fb-01-log-in", **word)])
+    live = walk.panel("fb-01-log-in").locator("[role=status]")
+    expect(live).to_have_text("Now attested.", timeout=20_000)
+    expect(link).to_have_attribute("data-next", "fb-02-developer-account")
+    expect(link).to_be_focused()
+
+    end = page.locator("#runbook-finish")
+    page.evaluate("document.getElementById('runbook-fb-03-my-apps').remove()")
+    end.get_by_role("link", name="Open My Apps").click()
+    expect(end.get_by_text("Choose Run > Run All Cells first.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Open My Apps")).to_be_in_viewport()
+
+    panel = walk.panel(_APP_STEP)
+    walk.fill(_APP_STEP, app_id="123456789012345")
+    walk.save()
+    walk.menu("Kernel", "Restart Kernel…")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    told = "The kernel was restarted: choose Run > Run All Cells."
+    expect(page.locator(".rb-header [aria-live]")).to_contain_text(told)
+    expect(panel.get_by_text(told)).to_be_visible()
+    panel.locator('button[data-action="check"]').click()
+    expect(panel.locator("[role=status]")).to_have_text(told)
+    expect(panel).to_have_attribute("aria-busy", "false")
+    expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
+
+    saved = json.loads((lab.project / "notebooks" / "01_partner_app.ipynb").read_text("utf-8"))
+    texts = [
+        output["data"]["text/plain"]
+        for cell in saved["cells"]
+        for output in cell.get("outputs", ())
+    ]
+    assert len(texts) == len(PROCEDURE.sections[0].steps) + 2
+    assert all("Choose Run > Run All Cells to see this" in "".join(text) for text in texts)
+
+    walk.menu("Run", "Run All Cells")
+    expect(page.locator(".rb-header [aria-live]")).to_contain_text("Next:", timeout=20_000)
+    expect(page.locator(".rb").get_by_text(told).filter(visible=True)).to_have_count(0)
