@@ -122,8 +122,8 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) 
         evidence=str(lab.evidence),
         env_file=str(lab.env_file),
     )
-    word = {"by": "A colleague " + "of a very long name " * 5, "at": "2026-11-24T12:00:00Z"}
-    run.attest([Attestation(step="fb-01-log-in", **word)])
+    word = Attestation(step="fb-01-log-in", by="A colleague", at="2026-11-24T12:00:00Z")
+    run.attest([word])
     live = walk.panel("fb-01-log-in").locator("[role=status]")
     expect(live).to_have_text("Now attested.", timeout=20_000)
     expect(link).to_have_attribute("data-next", "fb-02-developer-account")
