@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,14 +24,15 @@ class Moment:
 
     `busy` counts what is under way, `finished` what is done, so that two equal
     answers are told apart. `taken` counts how often something typed was taken
-    over, with `refused` the reasons by name; `written` a person's words.
+    over, with `refused` the name and reason of each that was not; `written` a
+    person's words.
     """
 
     busy: int = 0
     busy_since: float = 0.0
     finished: int = 0
     taken: int = 0
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Sequence[Mapping[str, str]] = field(default_factory=list)
     written: int = 0
     message: str = ""
     advice: str = ""

@@ -277,7 +277,8 @@ class Walkthrough:
         if not given:
             return
         refused = take(self.run, step, given)
-        shown = {name: sentence(reason) for name, reason in refused.items()}
+        # NOTE: what stands under a credential's name is masked, even the reason.
+        shown = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
         self._moments.count(step.id, "taken", refused=shown)
         if refused:
             labels = {item.name: item.label for item in step.inputs}

@@ -118,10 +118,11 @@ class Panel {
   // What was taken over leaves its field (a password is wiped); what was refused stays, with the reason.
   hearTaken(view) {
     if (!this.typed || view.taken === this.typed.taken) return;
+    const refused = new Map(view.refused.map((one) => [one.input, one.problem]));
     for (const [name, sent] of Object.entries(this.typed.inputs)) {
       const { input, field } = this.fields.get(name);
-      if (view.refused[name]) {
-        this.onProblem({ name, problem: view.refused[name] });
+      if (refused.has(name)) {
+        this.onProblem({ name, problem: refused.get(name) });
       } else if (input.kind === "checkbox" ? field.checked === sent : field.value === sent) {
         if (input.kind === "password") field.value = "";
         delete field.dataset.touched;

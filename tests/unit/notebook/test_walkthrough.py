@@ -295,6 +295,8 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert (view["advice"], view["is_error"]) == ("Correct it, then press the button again.", True)
+    (refused,) = view["refused"]
+    assert refused["problem"].startswith("An App Secret has 32 characters")
     assert "halfasecret" not in json.dumps(play.screens["app"].views)
     assert "app_secret" not in play.run.settings.secrets
     assert play.types == []
@@ -309,13 +311,15 @@ def test_what_is_in_order_is_taken_though_something_is_not(scene: Make) -> None:
 
     assert view["message"].startswith("App ID: an App ID is a number of 15 or 16 digits")
     assert view["taken"] == 1
-    assert view["refused"]["app_id"].startswith("An App ID is a number of 15 or 16 digits")
+    (refused,) = view["refused"]
+    assert refused["input"] == "app_id"
+    assert refused["problem"].startswith("An App ID is a number of 15 or 16 digits")
     assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
     assert play.types == []
 
     play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
     view = settled(play.screens["app"], 2)
-    assert (view["taken"], view["refused"], view["outcome"]) == (2, {}, "verified")
+    assert (view["taken"], view["refused"], view["outcome"]) == (2, [], "verified")
 
 
 def test_a_value_of_the_wrong_kind_is_told_by_its_label(scene: Make) -> None:
