@@ -403,3 +403,25 @@ def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
 
     assert any(entry.type == EventType.RUN_FINISHED for entry in journal.entries())
     assert sealed_bundles(journal) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"bundle": "b", "sequence": 1},
+        {"bundle": "b", "sequence": "1", "statement": "s"},
+        {"bundle": None, "sequence": 1, "statement": "s"},
+        {"bundle": "b", "sequence": 0, "statement": "s"},
+        {"bundle": "b", "sequence": 1, "statement": "s", "more": 1},
+    ],
+)
+def test_a_line_that_announces_no_bundle_is_told(data: dict[str, object], tmp_path: Path) -> None:
+    """Whoever wrote it: it is named, and no traceback is shown."""
+
+    journal = Journal(tmp_path / "acme" / "journal.jsonl")
+    journal.append(EventType.BUNDLE_SEALED, data, run_id="00000001")
+
+    with pytest.raises(ChainError, match="Line 1 announces no bundle") as caught:
+        sealed_bundles(journal)
+    assert caught.value.file == "journal.jsonl"
