@@ -180,12 +180,13 @@ def lab(
 @JSON
 def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
+    from runbook_lib.evidence.reports.wording import with_times  # noqa: PLC0415
     from runbook_lib.history import fold  # noqa: PLC0415
     from runbook_lib.notebook.rendering import step_document  # noqa: PLC0415
     from runbook_lib.notebook.views import next_step  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.terminal import show_steps  # noqa: PLC0415
+    from runbook_lib.terminal import one_line, show_steps  # noqa: PLC0415
 
     opened = open_run(
         PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
@@ -206,7 +207,7 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
         if following:
             step, advice = following
             click.echo(f"\nNext: {step.step.title} ({step.step.id}). {advice}")
-            click.echo(f"      {step.conclusion.reason}")
+            click.echo(one_line(f"      {with_times(step.conclusion.reason)}"))
             for link in step.step.links:
                 click.echo(f"      {link.label}: {link.url(opened.values)}")
     sys.exit(_EXIT_CODES[state.outcome])

@@ -25,6 +25,7 @@ __all__ = ["open_lab", "words_for_practice"]
 # JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
 # without what it would load from elsewhere.
 _CONFIG = Path(__file__).parent / "notebook" / "lab"
+_ENDING_SECONDS = 20
 _FIRST = f"{PROCEDURE.sections[0].id}.ipynb"
 
 
@@ -46,9 +47,12 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
         try:
             return server.wait()
         except KeyboardInterrupt:
-            # The server ends its kernels when it is asked to, and leaves them when it is killed.
+            # The server ends its kernels when it is asked to; when it is killed, they find out.
             server.terminate()
-            server.wait()
+            try:
+                server.wait(timeout=_ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
             raise
 
 

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.history import RunOutcome, RunState, StepState
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import Outcome
@@ -103,7 +104,7 @@ def show_steps(state: RunState, *, title: str = "") -> None:
         (
             _text(step.step.id),
             f"[{_STYLES[step.conclusion.outcome]}]{_marked(step.conclusion.outcome)}[/]",
-            _text(step.conclusion.reason)
+            _text(with_times(step.conclusion.reason))
             + "".join(f"\n[yellow]! {_text(text)}[/]" for text in _warnings(step)),
         )
         for step in state.steps.values()

@@ -104,7 +104,9 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
             yield verdict
     if not is_sealed:
         msg = f"There is no evidence in {path}: nothing is sealed there."
-        raise SettingsError(msg)
+        raise SettingsError(
+            msg, next_step="Name a bundle, a tenant's folder, or the folder of all."
+        )
 
 
 def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:

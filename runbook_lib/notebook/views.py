@@ -8,14 +8,13 @@ notebook, so a credential's value never is: only that it is known.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from runbook_lib.attachments import LARGEST
-from runbook_lib.evidence.reports.wording import when
+from runbook_lib.evidence.reports.wording import when, with_times
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.notebook.moments import Moment
@@ -31,7 +30,6 @@ _SAID = {
     EventType.CHANGE_INTENDED: "about to change",
 }
 _LONGEST_DETAIL = 4_000
-_TIME = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
 # NOTE: each notebook has a process of its own, which knows what was typed there or remembered.
 _UNKNOWN = (
     "Not known here yet: give it in step 13 (Settings > Basic), and remember it there. "
@@ -67,7 +65,7 @@ def step_view(
         "title": step.title,
         "outcome": state.conclusion.outcome,
         "icon": ICONS[state.conclusion.outcome],
-        "reason": _TIME.sub(lambda found: when(found.group()), state.conclusion.reason),
+        "reason": with_times(state.conclusion.reason),
         "checked_on": state.checked_on,
         "warnings": _gathered(state, "warnings"),
         "limits": _gathered(state, "limits"),

@@ -23,8 +23,9 @@ class Server:
     def __init__(self) -> None:
         self.command: list[str] = []
         self.env: dict[str, str] = {}
-        self.ends: list[int | type[BaseException]] = [0]
+        self.ends: list[int | BaseException | type[BaseException]] = [0]
         self.is_told_to_end = False
+        self.is_killed = False
 
     def __call__(self, command: list[str], *, env: dict[str, str]) -> Self:
         """Start."""
@@ -37,7 +38,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.ends.clear()
 
-    def wait(self) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """End as told."""
         end = self.ends.pop(0)
         if isinstance(end, int):
@@ -47,6 +48,10 @@ class Server:
     def terminate(self) -> None:
         """Be told to end."""
         self.is_told_to_end = True
+
+    def kill(self) -> None:
+        """Be ended."""
+        self.is_killed = True
 
 
 @pytest.fixture
@@ -191,6 +196,19 @@ def test_an_interrupted_server_is_told_to_end(server: Server) -> None:
 
     assert server.is_told_to_end
     assert server.ends == []
+    assert not server.is_killed
+
+
+def test_a_server_that_does_not_end_is_killed(server: Server) -> None:
+    """Nobody has to press Ctrl+C twice, or to look for a process that is left."""
+
+    server.ends = [KeyboardInterrupt, subprocess.TimeoutExpired("jupyterlab", 20)]
+
+    with pytest.raises(KeyboardInterrupt):
+        opened()
+
+    assert server.is_told_to_end
+    assert server.is_killed
 
 
 def test_a_server_that_ends_by_itself_is_not_told(server: Server) -> None:

@@ -60,6 +60,14 @@ def test_the_last_line_says_what_the_run_came_to(
     assert capsys.readouterr().out.splitlines()[-1] == said
 
 
+def test_a_time_in_a_reason_is_told_as_people_tell_it(capsys: Capture) -> None:
+    """As in the panels and the report; the record is exact to the millisecond."""
+
+    show_steps(run(state("a", Outcome.ATTESTED, "Operator on 2026-11-24T12:00:00.000Z: done.")))
+
+    assert "Operator on 24 Nov 2026, 12:00 UTC: done." in capsys.readouterr().out
+
+
 def test_text_from_outside_is_not_taken_for_markup(capsys: Capture) -> None:
     """Brackets in a remote system's words are shown, not obeyed."""
 

@@ -26,6 +26,7 @@ __all__ = [
     "readable",
     "size",
     "when",
+    "with_times",
 ]
 
 # What no single text in a report exceeds; the record has all of it.
@@ -37,6 +38,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
+_TIME = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
 _NO_LINK = re.compile(r"[\s<>\"'`\\^{|}]")
 
 
@@ -65,6 +67,11 @@ def when(text: str) -> str:
     """Return day and minute: `5 Jan 2026, 09:40 UTC`."""
     moment = parse_time(text)
     return f"{day(text)}, {moment:%H:%M} UTC" if moment else text
+
+
+def with_times(text: str) -> str:
+    """Return `text` with each time in it (RFC 3339, UTC) as `when` tells it."""
+    return _TIME.sub(lambda found: when(found.group()), text)
 
 
 def lasting(since: str, until: str) -> str:
