@@ -161,8 +161,8 @@ def _check_apart(store: Store, tenant: Path) -> None:
         or any(target.is_relative_to(each) for each in taken)
         or any(is_there(each) for each in inside)
     ):
-        msg = f"{target} is where the evidence itself lies: name a folder apart from it."
-        raise SettingsError(msg)
+        msg = f"{target} is where the evidence itself lies."
+        raise SettingsError(msg, next_step="Name a folder apart from it, or an object store.")
 
 
 def _check_whole(bundle: Path, place: str) -> None:
