@@ -295,6 +295,7 @@ def _environment() -> Environment:
         cut=lambda text, limit: wording.bounded(wording.readable(str(text)), limit),
         json=wording.as_json,
         when=wording.when,
+        timed=lambda text: wording.with_times(str(text)),
         day=wording.day,
         clock=wording.clock,
         size=wording.size,

@@ -46,6 +46,16 @@ def test_what_is_told_here_could_be_true() -> None:
     )
 
 
+def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
+    """The record has it to the millisecond; this page is for reading."""
+
+    waits = step(REVIEW, "waiting", reason="Not live yet; submitted on 2026-01-05T09:40:00Z.")
+    page = told(waits, outcome="incomplete")
+
+    assert "submitted on 5 Jan 2026, 09:40 UTC" in page.text
+    assert "2026-01-05T09:40:00Z" not in page.text
+
+
 @pytest.mark.parametrize(
     ("outcome", "steps", "words"),
     [
