@@ -330,7 +330,8 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
 
     page.emulate_media(color_scheme="dark")
     served = serve(sandbox, "--app")
-    page.goto(f"{served.url}/voila/render/01_partner_app.ipynb", timeout=60_000)
+    page.goto(f"{served.url}/", timeout=60_000)
+    page.wait_for_url("**/voila/render/01_partner_app.ipynb", timeout=60_000)
     walk = Walk(page, served)
     walk.ready()
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
