@@ -106,7 +106,10 @@ class Lab:
                     *("--evidence", str(self.evidence), *self.arguments, *own),
                 ],
                 cwd=self.project,
-                env=environment(**self.variables),
+                # The settings of JupyterLab are the test's own, not those of whoever runs it.
+                env=environment(
+                    **{"JUPYTER_CONFIG_DIR": str(self.project.parent / "jupyter"), **self.variables}
+                ),
                 stdout=log,
                 stderr=log,
             )
@@ -203,9 +206,12 @@ class Walk:
 
     def look_at(self, step: str) -> None:
         """Scroll to a step as the header's link does, its prose first."""
-        self.panel(step).evaluate(
-            "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
-        )
+        # NOTE: JupyterLab measures what comes into view only then, and what is above moves it.
+        for _ in range(_TRIES):
+            self.panel(step).evaluate(
+                "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
+            )
+            self.page.wait_for_timeout(200)
 
     def fill(self, step: str, **values: str) -> None:
         """Type into a step's inputs."""
