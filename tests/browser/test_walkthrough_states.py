@@ -338,6 +338,7 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     assert walk.attest("fb-01-log-in") == "attested"
     assert walk.check("fb-05-confirm-creation") == "verified"
     expect(page.locator(".rb-header")).to_be_in_viewport()
+    assert page.locator(".rb-sticky").evaluate("cell => cell.getBoundingClientRect().top") == 0
     heading = page.get_by_role("heading", name="Log in to Facebook")
     expect(heading).not_to_be_in_viewport()
     for shown, colour in (("body", "rgb(17, 17, 17)"), (".rb-panel", "rgb(33, 33, 33)")):
