@@ -252,7 +252,7 @@ def _check_complete(
         expected = announced.get(number)
         name = expected.bundle if expected else ""
         # NOTE: without a journal nobody knows which number a refused bundle had.
-        is_refused = name in refused if expected else bool(refused)
+        is_refused = name in refused if announced else bool(refused)
         if not numbers[number] and not is_refused:
             raise ChainError(f"Number {number} of the chain is missing{f': {name}' * bool(name)}.")
 

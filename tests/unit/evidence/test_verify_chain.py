@@ -335,6 +335,18 @@ def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -
     )
 
 
+def test_a_refused_bundle_excuses_no_number_that_the_journal_skips(
+    tenant: Path, trust: Trust
+) -> None:
+    """Whoever writes a huge number into the journal keeps no verifier busy counting up to it."""
+
+    (bundles(tenant)[1] / "report.html").write_text("x")
+    far = {"bundle": "20270101T000000Z-00000009", "sequence": 10**6, "statement": "0" * 64}
+    Journal(tenant / "journal.jsonl").append("bundle.sealed", far, run_id="00000009")
+
+    assert reason(tenant, trust) == "Number 4 of the chain is missing."
+
+
 @pytest.mark.parametrize(("number", "proven"), [(0, 0), (2, 2)])
 def test_how_far_a_chain_is_proven_is_told(
     number: int, proven: int, tenant: Path, trust: Trust
