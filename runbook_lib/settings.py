@@ -18,7 +18,7 @@ import dotenv.parser
 
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input, Value
-from runbook_lib.redaction import TOKEN_SHAPES, Secret
+from runbook_lib.redaction import Secret, holds_token
 
 __all__ = ["Settings", "find_env_file", "load", "read_env_file", "resolve", "typed"]
 
@@ -97,7 +97,7 @@ def typed(item: Input, value: object) -> Value:
     if isinstance(value, bool) or not isinstance(value, str | int):
         msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
         raise SettingsError(msg)
-    if TOKEN_SHAPES.search(str(value)):
+    if holds_token(str(value)):
         msg = (
             f"{item.name} ({item.label}) holds what looks like a Facebook token. It is no secret "
             "there: put a credential into .env, under its own name."
