@@ -1,24 +1,26 @@
 """
-The file in which people say what they did: attestations and skips, in TOML.
+The file in which people say what they did: attestations and what else they say, in TOML.
 
     [[attestation]]
     step = "fb-01-log-in"
     by = "the person's name"
     at = 2026-11-24T09:30:00Z
     note = "optional"
-    waiting = true   # only where the world must act now: submitted, not yet approved
+    subject = {app_id = "123456789012345"}   # optional: what it was said of
 
-    [[skip]]
-    step = "test-04-user-token"
-    by = "the person's name"
-    at = 2026-11-24T09:30:00Z
-    reason = "why"
+    [[submitted]]     # sent to Facebook's review; `note` is optional
+    [[declined]]      # Facebook declined it; `note` is what the reviewer named
+    [[skip]]          # the step is left out; `reason` says why
+    [[withdrawal]]    # what was said of the step no longer holds; `reason` says why
 
-Whose word counts for what is decided in `procedure.conclude`.
+An entry that names no subject is bound to the values that are known when a
+tenant's journal first reads it. Whose word counts is decided in `words`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -26,87 +28,93 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import SettingsError
-from runbook_lib.procedure import Attestation, Procedure, Skip, StepKind
+from runbook_lib.procedure import Binding, Procedure, Step, StepKind, Value, Word, WordKind
+from runbook_lib.settings import typed
 
-__all__ = ["read_attestations"]
+__all__ = ["read_words"]
 
-_ATTESTATION = ("step", "by", "at", "note", "waiting")
-_SKIP = ("step", "by", "at", "reason")
+_KINDS = {
+    "attestation": WordKind.ATTESTED,
+    "submitted": WordKind.SUBMITTED,
+    "declined": WordKind.DECLINED,
+    "skip": WordKind.SKIPPED,
+    "withdrawal": WordKind.WITHDRAWN,
+}
+# These need a reason; the others may have a note.
+_WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
+# Only a step that waits for an outside party can be submitted to it, or declined by it.
+_OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
 
 
-def read_attestations(
-    path: Path, procedure: Procedure, *, now: datetime
-) -> tuple[list[Attestation], list[Skip]]:
+def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]:
     """
-    Return what people say in the file at `path`.
+    Return what people say in the file at `path`, in the order of the times that they give.
 
-    Raises `SettingsError` for a file that cannot be read, an unknown step or
-    key, a nameless person, or a time that has not come yet.
+    A word's `binding` holds the subject that its entry names, and nothing else
+    yet. Raises `SettingsError` for a file that cannot be read, an unknown step,
+    key or subject, a nameless person, or a time that has not come yet.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         msg = f"The attestations file {path} cannot be read: {error.strerror}."
         raise SettingsError(msg) from None
-    except ValueError as error:
-        msg = f"The attestations file {path} is not TOML: {error}."
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it is nested too deep"
+        msg = f"The attestations file {path} is not TOML: {reason}."
         raise SettingsError(msg) from None
-    _refuse_other_keys(document, ("attestation", "skip"), f"{path}")
-    reader = _Reader(path, {step.id: step.kind for step in procedure.steps}, now)
-    attestations = [reader.attestation(table) for table in _tables(document, "attestation", path)]
-    skips = [
-        Skip(**reader.entry(table, _SKIP), origin=path.name)
-        for table in _tables(document, "skip", path)
+    _refuse_other_keys(document, tuple(_KINDS), f"{path}")
+    reader = _Reader(path, procedure, now)
+    words = [
+        reader.word(kind, table)
+        for name, kind in _KINDS.items()
+        for table in _tables(document, name, path)
     ]
-    return attestations, skips
+    return sorted(words, key=lambda word: word.at)
 
 
 class _Reader:
     """Checks one table after another against the procedure and the clock."""
 
-    def __init__(self, path: Path, kinds: Mapping[str, StepKind], now: datetime) -> None:
+    def __init__(self, path: Path, procedure: Procedure, now: datetime) -> None:
         self._path = path
-        self._kinds = kinds
+        self._steps = {step.id: step for step in procedure.steps}
+        self._inputs = {item.name: item for item in procedure.inputs}
         self._now = now
 
-    def attestation(self, table: Mapping[str, Any]) -> Attestation:
-        """Return the attestation that the table holds."""
-        entry = self.entry(table, _ATTESTATION)
-        return Attestation(
-            step=entry["step"],
-            by=entry["by"],
-            at=entry["at"],
-            note=entry.get("note", ""),
-            waiting=self.is_waiting(table),
-            origin=self._path.name,
-        )
-
-    def entry(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
-        """Return the table's fields as text; `at` in UTC."""
-        step = str(table.get("step", ""))
-        where = f"{self._path}, step {step or '(none)'}"
-        _refuse_other_keys(table, keys, where)
-        if step not in self._kinds:
+    def word(self, kind: WordKind, table: Mapping[str, Any]) -> Word:
+        """Return the word of this kind that the table holds."""
+        name = str(table.get("step", ""))
+        where = f"{self._path}, step {name or '(none)'}"
+        note = "reason" if kind in _WITH_REASON else "note"
+        _refuse_other_keys(table, ("step", "by", "at", note, "subject"), where)
+        if name not in self._steps:
             msg = f"{where}: there is no such step. `runbook status` lists them."
             raise SettingsError(msg)
-        for key in keys:
-            if key in ("by", "reason") and not str(table.get(key, "")).strip():
-                msg = f"{where}: {key} is missing."
-                raise SettingsError(msg)
-        entry = {key: str(table[key]).strip() for key in keys if key in table and key != "waiting"}
-        entry["at"] = self._moment(table.get("at"), where)
-        return entry
+        step = self._steps[name]
+        if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
+            msg = f"{where}: nothing is submitted here, so it cannot be {kind}."
+            raise SettingsError(msg)
+        subject = self._subject(step, table.get("subject", {}), where)
+        said: dict[str, Any] = {
+            "kind": kind,
+            "step": name,
+            "by": _text(table, "by", where, is_needed=True),
+            "at": self._moment(table.get("at"), where),
+            "note": _text(table, note, where, is_needed=kind in _WITH_REASON),
+        }
+        entry = hashlib.sha256(json.dumps([said, subject], sort_keys=True).encode()).hexdigest()
+        binding = Binding(subject=subject)
+        return Word(**said, origin=self._path.name, entry=entry, binding=binding)
 
-    def is_waiting(self, table: Mapping[str, Any]) -> bool:
-        """Tell whether the person says that the step waits for the world now."""
-        value = table.get("waiting", False)
-        if value is True and self._kinds[str(table["step"])] is not StepKind.WAIT:
-            msg = f"{self._path}, step {table['step']}: this step does not wait for anybody."
+    def _subject(self, step: Step, table: object, where: str) -> dict[str, Value]:
+        """Return the values that an entry names as its subject, typed as inputs are."""
+        if not isinstance(table, dict):
+            msg = f'{where}: subject takes a table, such as {{app_id = "123456789012345"}}.'
             raise SettingsError(msg)
-        if not isinstance(value, bool):
-            msg = f"{self._path}, step {table['step']}: waiting takes true or false."
-            raise SettingsError(msg)
-        return value
+        allowed = tuple(name for name in step.subject if not self._inputs[name].secret)
+        _refuse_other_keys(table, allowed, f"{where}, subject")
+        return {name: typed(self._inputs[name], value) for name, value in table.items()}
 
     def _moment(self, value: object, where: str) -> str:
         if not isinstance(value, datetime):
@@ -121,6 +129,14 @@ class _Reader:
             msg = f"{where}: {value} has not come yet."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _text(table: Mapping[str, Any], key: str, where: str, *, is_needed: bool) -> str:
+    text = str(table.get(key, "")).strip()
+    if is_needed and not text:
+        msg = f"{where}: {key} is missing."
+        raise SettingsError(msg)
+    return text
 
 
 def _tables(document: Mapping[str, Any], name: str, path: Path) -> list[Mapping[str, Any]]:

@@ -46,7 +46,7 @@ def perform_checks(
 def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Finding | None:
     if context is None:
         reason = f"Not checked further: {_listed([absent])} not given."
-        return Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.name)
+        return Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id)
     try:
         finding = check.run(context)
     except JournalError:
@@ -60,7 +60,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
         )
     if finding is None:
         return None
-    return replace(finding, check=check.name, exchanges=context.session.exchanges())
+    return replace(finding, check=check.id, exchanges=context.session.exchanges())
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

@@ -24,6 +24,7 @@ from runbook_lib.errors import EvidenceError, ExitCode, RunbookError, SettingsEr
 
 if TYPE_CHECKING:
     from runbook_lib.evidence.keys import SigningKey
+    from runbook_lib.fingerprints import FingerprintKey
     from runbook_lib.run import Run
 
 __all__ = ["main"]
@@ -56,6 +57,7 @@ class _RunOptions:
     evidence: str
     attestations: str
     as_json: bool
+    key: FingerprintKey | None = None
 
 
 class _Commands(click.Group):
@@ -121,10 +123,13 @@ def run(
         raise SettingsError(msg)
     from runbook_lib.practice import practice  # noqa: PLC0415
 
-    with practice(scenario) as sandbox:
+    name = tenant or f"sandbox-{scenario}"
+    key = _sandbox_key(evidence, name)
+    with practice(scenario, key) as sandbox:
         practised = replace(
             options,
-            tenant=tenant or f"sandbox-{scenario}",
+            tenant=name,
+            key=key,
             env_file=sandbox.env_file,
             attestations=attestations or sandbox.attestations,
         )
@@ -157,12 +162,14 @@ def lab(
         variables["RUNBOOK_ENV_FILE"] = str(Path(env_file).absolute())
     if not scenario:
         sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
+    from runbook_lib.fingerprints import keep_key  # noqa: PLC0415
     from runbook_lib.lab import words_for_practice  # noqa: PLC0415
     from runbook_lib.practice import practice  # noqa: PLC0415
     from runbook_lib.workspace import journal_path  # noqa: PLC0415
 
-    with practice(scenario) as sandbox:
-        name = tenant or f"sandbox-{scenario}"
+    name = tenant or f"sandbox-{scenario}"
+    key = keep_key(journal_path(Path(folder), name).parent, _sandbox_key(folder, name))
+    with practice(scenario, key) as sandbox:
         variables["RUNBOOK_TENANT"] = name
         variables["RUNBOOK_ENV_FILE"] = sandbox.env_file
         is_known = journal_path(Path(folder), name).exists()
@@ -181,7 +188,6 @@ def lab(
 def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
     from runbook_lib.evidence.reports.wording import with_times  # noqa: PLC0415
-    from runbook_lib.history import fold  # noqa: PLC0415
     from runbook_lib.notebook.rendering import step_document  # noqa: PLC0415
     from runbook_lib.notebook.views import next_step  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
@@ -191,7 +197,7 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     opened = open_run(
         PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
     )
-    state = fold(opened.history, PROCEDURE, None)
+    state = opened.whole_state
     following = next_step(state)
     if as_json:
         document = {
@@ -333,7 +339,7 @@ def _archive_settings(options: _RunOptions, opened: Run) -> tuple[str, int]:
 
 def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     """Return the run, and the key, once everything that was given is known to be usable."""
-    from runbook_lib.attestations import read_attestations  # noqa: PLC0415
+    from runbook_lib.attestations import read_words  # noqa: PLC0415
     from runbook_lib.evidence.archive import check_archive  # noqa: PLC0415
     from runbook_lib.evidence.chain import check_restored  # noqa: PLC0415
     from runbook_lib.evidence.keys import key_from_settings  # noqa: PLC0415
@@ -347,6 +353,7 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
         tenant=options.tenant,
         evidence=options.evidence,
         env_file=options.env_file,
+        key=options.key,
     )
     opened.require_inputs()
     key = key_from_settings(opened.settings, is_sandbox=opened.is_sandbox)
@@ -354,13 +361,21 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     if url:
         check_archive(url, opened.journal.path.parent, retention_days=days)
     said = Path(options.attestations) if options.attestations else None
-    words, skips = read_attestations(said, PROCEDURE, now=opened.clock()) if said else ([], [])
+    words = read_words(said, PROCEDURE, now=opened.clock()) if said else []
     # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
     check_restored(opened.journal, key)
     opened.start()
-    opened.attest(words)
-    opened.skip(skips)
+    opened.say(words)
     return opened, key
+
+
+def _sandbox_key(evidence: str, tenant: str) -> FingerprintKey:
+    """Return the key of a practising tenant; a new one is kept once its first run begins."""
+    from runbook_lib.fingerprints import FingerprintKey, read_key  # noqa: PLC0415
+    from runbook_lib.workspace import default_evidence, journal_path, tenant_name  # noqa: PLC0415
+
+    journal = journal_path(Path(evidence or default_evidence()), tenant_name(tenant))
+    return read_key(journal.parent) or FingerprintKey()
 
 
 def _banner(opened: Run) -> str:

@@ -21,7 +21,6 @@ from runbook_lib.evidence.keys import (
     is_unencrypted,
     key_from_settings,
 )
-from runbook_lib.history import History
 from runbook_lib.notebook.builder import stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
@@ -65,7 +64,7 @@ def examine(env_file: str, evidence: str) -> Examination:
     symptoms = [_python(), _kernel(), _notebooks(), _evidence_folder(evidence)]
     settings, said = _settings(env_file)
     symptoms.append(said)
-    values = known_values(PROCEDURE, History(()), settings)
+    values = known_values(PROCEDURE, {}, settings)
     symptoms.append(_signing_key(settings))
     symptoms += [_reachable(str(values[name])) for name in ("graph_url", "cyclr_api_url")]
     return Examination(tuple(symptoms))

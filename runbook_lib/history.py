@@ -1,51 +1,68 @@
 """
 History: journal lines folded to what can be said of a tenant and of one run.
 
-Pure: lines and a procedure in, a state out. Nothing here reads a file or
-asks a remote system, and nothing is stored that can be derived.
+The journal is read onward from where the index ends; a word or a finding that
+counts is read back from its own line. Nothing here asks a remote system, and
+nothing is stored that cannot be derived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from runbook_lib.journal import Entry, EventType
+from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.fingerprints import FingerprintKey
+from runbook_lib.index import Index, RunIndex, WordIndex, dump_index, load_index
+from runbook_lib.journal import Entry, Journal, Ref, read_lines
 from runbook_lib.procedure import (
     Attachment,
-    Attestation,
+    Binding,
     Conclusion,
     Exchange,
     Finding,
     Outcome,
-    Procedure,
-    Skip,
     Step,
     Table,
     Value,
+    Word,
+    WordKind,
     conclude,
 )
+from runbook_lib.words import Lapsed, Subject, misfit, weigh
 
 __all__ = [
     "EVERY_STEP",
     "FOUR_EYES",
+    "STATE_NAME",
     "History",
+    "HistoryReader",
     "RunOutcome",
     "RunState",
     "StepState",
     "finding_from_document",
     "finding_to_document",
     "fold",
+    "rests_on",
 ]
 
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"
 EVERY_STEP = "all"
+# Where the index is saved, beside the journal.
+STATE_NAME = "state.json"
 
 # A run is complete when every step is one of these, or skipped by a person.
 _SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
+# What is read back from the journal is kept for the next look, up to so many lines.
+_MOST_KEPT = 256
+# An index that was folded over more lines than this is saved at once.
+_MANY_LINES = 1_000
 
 
 class RunOutcome(StrEnum):
@@ -61,33 +78,51 @@ class StepState:
     """
     A step, what was seen and said of it, and what follows.
 
-    `others` are the attestations that the newest one confirms, where one
-    person's word is not enough.
+    `word` is the person's word that counts, `others` are those that it
+    confirms where one person's word is not enough, `lapsed` those that no
+    longer count. `lines` are the journal lines of the words that count.
     """
 
     step: Step
     conclusion: Conclusion
     findings: tuple[Finding, ...] = ()
-    attestation: Attestation | None = None
-    others: tuple[Attestation, ...] = ()
-    skip: Skip | None = None
+    word: Word | None = None
+    others: tuple[Word, ...] = ()
+    lapsed: tuple[Lapsed, ...] = ()
     checked_on: str = ""
+    lines: tuple[Ref, ...] = ()
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether nothing more is to be done."""
+        """Return whether nothing more is to be done."""
         return self.conclusion.outcome in _SETTLED or self.is_skipped_by_person
 
     @property
     def is_skipped_by_person(self) -> bool:
-        """Tell whether a named person left the step out."""
+        """Return whether a named person left the step out."""
         return self.conclusion.outcome is Outcome.SKIPPED and self.conclusion.by_person
 
     @property
     def is_impossible(self) -> bool:
-        """Tell whether steps that require this one cannot be done."""
+        """Return whether steps that require this one cannot be done."""
         skipped = self.conclusion.outcome is Outcome.SKIPPED and not self.conclusion.by_person
         return skipped or self.conclusion.outcome is Outcome.FAILED
+
+    @property
+    def attested_by(self) -> str | None:
+        """Return who attested this step, if a person's attestation counts for it."""
+        is_attested = self.word is not None and self.word.kind is WordKind.ATTESTED
+        return self.word.by if self.word and is_attested else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a reader must know of people's words beside the reason."""
+        said = tuple(each.sentence for each in self.lapsed)
+        remarks = tuple(text for text in said if text not in self.conclusion.reason)
+        if self.word and self.word.binding.text != self.step.text_digest:
+            changed = f"The text of this step was changed since {self.word.by} spoke."
+            return (*remarks, changed)
+        return remarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,133 +155,170 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A tenant's journal, sorted by what it tells; people's words hold across runs."""
+    """A tenant's journal as it was at one moment; people's words hold across runs."""
 
-    entries: Sequence[Entry]
+    index: Index
+    read: Callable[[Ref], Entry]
 
-    @property
-    def words(self) -> list[Attestation | Skip]:
-        """Return all that people said of steps, oldest first."""
-        said: list[Attestation | Skip] = []
-        for entry in self.entries:
-            if entry.type == EventType.STEP_ATTESTED:
-                said.append(_attestation(entry))
-            elif entry.type == EventType.STEP_SKIPPED:
-                said.append(Skip(step=entry.step, **entry.data))
-        return said
+    def words(self, step_id: str) -> list[tuple[Word, Ref]]:
+        """Return all that people said of a step, oldest first, each with its line."""
+        return [
+            (_word(self.read(each.ref), each), each.ref)
+            for each in self.index.words.get(step_id, ())
+        ]
 
-    @property
-    def attestations(self) -> dict[str, Attestation]:
-        """Return the attestation of each step of which nothing else was said later."""
-        newest = {word.step: word for word in self.words}
-        return {step: word for step, word in newest.items() if isinstance(word, Attestation)}
+    def recent(self, step_id: str) -> list[Entry]:
+        """Return the newest lines about a step, oldest first."""
+        return [self.read(ref) for ref in self.index.recent.get(step_id, ())]
 
-    @property
-    def skips(self) -> dict[str, Skip]:
-        """Return the skip of each step of which nothing else was said later."""
-        newest = {word.step: word for word in self.words}
-        return {step: word for step, word in newest.items() if isinstance(word, Skip)}
-
-    def others(self, attestation: Attestation) -> tuple[Attestation, ...]:
-        """Return the newest word of everybody else who attested the step since its last skip."""
-        newest: dict[str, Attestation] = {}
-        for word in self.words:
-            if word.step != attestation.step:
-                continue
-            if isinstance(word, Skip):
-                newest.clear()
-            else:
-                newest[word.by.casefold()] = word
-        newest.pop(attestation.by.casefold(), None)
-        return tuple(newest.values())
-
-    @property
-    def inputs(self) -> dict[str, Value]:
-        """Return the values that people gave earlier, newest last; never a secret."""
-        return {
-            entry.data["name"]: _value(entry.data["value"])
-            for entry in self.entries
-            if entry.type == EventType.INPUT_GIVEN
-        }
-
-    @property
-    def credentials(self) -> dict[str, str]:
-        """Return the references of credentials that a person had remembered (`keyring:…`)."""
-        references = {
-            entry.data["name"]: str(entry.data["reference"])
-            for entry in self.entries
-            if entry.type == EventType.CREDENTIAL_REMEMBERED
-        }
-        return {name: reference for name, reference in references.items() if reference}
-
-    @property
-    def started(self) -> list[Entry]:
-        """Return the line with which each run began, oldest first."""
-        return [entry for entry in self.entries if entry.type == EventType.RUN_STARTED]
+    def run(self, run_id: str) -> RunIndex | None:
+        """Return where the run's lines lie, or `None` where it never began or is long over."""
+        return self.index.runs.get(run_id)
 
     @property
     def last_run(self) -> str:
         """Return the id of the newest run, empty where there was none."""
-        return self.started[-1].run_id if self.started else ""
+        return next(reversed([*self.index.runs]), "")
 
     @property
     def unfinished_run(self) -> str:
         """Return the id of the newest run if it never came to its end."""
         last = self.last_run
-        ended = (e.run_id for e in self.entries if e.type == EventType.RUN_FINISHED)
-        return "" if last in ended else last
+        return "" if not last or self.index.runs[last].finished_on else last
 
 
-def fold(history: History, procedure: Procedure, run_id: str | None) -> RunState:
+class HistoryReader:
+    """
+    Reads a journal onward, however often it is asked; safe to use from several threads.
+
+    `key` authenticates the saved index; without one nothing is saved or loaded.
+    """
+
+    def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._kept: dict[int, Entry] = {}
+        self._index = _loaded(journal, key) if key else Index()
+
+    def read(self) -> History:
+        """Return the history by now; raises what `read_lines` does."""
+        with self._lock:
+            index = self._index
+            for line in read_lines(self._journal.path, after=index.last):
+                index = index.fold(line)
+            self._index = index
+        return History(index, self._entry)
+
+    def save(self, key: FingerprintKey) -> None:
+        """Save the index for whoever opens this journal next; a full disk is no reason to fail."""
+        path = self._journal.path.with_name(STATE_NAME)
+        draft = path.with_name(f".{STATE_NAME}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            try:
+                draft.write_bytes(dump_index(self._index, key))
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    def _entry(self, ref: Ref) -> Entry:
+        kept = self._kept.get(ref.seq)
+        if kept is None:
+            kept = self._journal.read(ref)
+            with self._lock:
+                self._kept[ref.seq] = kept
+                while len(self._kept) > _MOST_KEPT:
+                    del self._kept[next(iter(self._kept))]
+        return kept
+
+
+def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
     """
     Return the state of the run `run_id`; of all runs together where it is `None`.
 
     Only findings of that run count (of all runs, the newest of each step);
-    what people said counts whenever they said it. A step whose check never
-    returned is `not_run`, whatever the notebook's own record claims.
+    what people said counts whenever they said it. Both count only for the
+    present `subject`. A step whose check never returned is `not_run`,
+    whatever the notebook's own record claims.
     """
-    mine = [entry for entry in history.entries if run_id in (None, entry.run_id)]
-    checked = {entry.step: entry for entry in mine if entry.type == EventType.STEP_CHECKED}
-    begun = {entry.step for entry in mine if entry.type == EventType.STEP_STARTED}
-    attestations, skips = history.attestations, history.skips
-    started = [entry for entry in mine if entry.type == EventType.RUN_STARTED]
-    demanding = started[-1].data.get("parameters", {}).get(FOUR_EYES, ()) if started else ()
+    name = history.last_run if run_id is None else run_id
+    mine = history.run(name)
+    started = history.read(mine.started) if mine else None
+    looker = _Looker(history, subject, run_id, started)
     states: dict[str, StepState] = {}
-    for step in procedure.steps:
-        entry = checked.get(step.id)
-        findings = _findings(entry)
-        attestation, skip = attestations.get(step.id), skips.get(step.id)
-        is_shared = attestation is not None and _demands(demanding, step)
-        others = history.others(attestation) if attestation and is_shared else ()
-        states[step.id] = StepState(
-            step=step,
-            conclusion=conclude(
-                findings,
-                attestation=attestation,
-                skip=skip,
-                obstacle=obstacle(step, states),
-                others=tuple(each.by for each in others) if is_shared else None,
-                unchecked=_why_unchecked(entry, step, is_begun=step.id in begun, run_id=run_id),
-            ),
-            findings=findings,
-            attestation=attestation,
-            others=others,
-            skip=skip,
-            checked_on=entry.at if entry else "",
-        )
-    first = started[-1] if started else None
+    for step in subject.procedure.steps:
+        states[step.id] = looker.look(step, states)
     return RunState(
-        run_id=run_id or history.last_run,
+        run_id=name,
         steps=states,
-        started=first.data if first else {},
-        started_on=first.at if first else "",
-        finished_on=_when(mine, EventType.RUN_FINISHED),
-        interrupted=_reason(mine, EventType.RUN_INTERRUPTED),
+        started=started.data if started else {},
+        started_on=started.at if started else "",
+        finished_on=mine.finished_on if mine else "",
+        interrupted=mine.interrupted if mine else "",
     )
 
 
-def _demands(demanding: Iterable[str], step: Step) -> bool:
-    return any(name in (step.id, EVERY_STEP) for name in demanding)
+def rests_on(state: RunState) -> tuple[Ref, ...]:
+    """Return the journal lines of the words on which outcomes of `state` rest, oldest first."""
+    return tuple(sorted({ref for step in state.steps.values() for ref in step.lines}))
+
+
+class _Looker:
+    """Looks at one step after another for one run, or (`run_id` is `None`) for all of them."""
+
+    def __init__(
+        self, history: History, subject: Subject, run_id: str | None, started: Entry | None
+    ) -> None:
+        run = history.run(run_id) if run_id is not None else None
+        self._history = history
+        self._subject = subject
+        self._run_id = run_id
+        self._begun = run.begun if run else frozenset[str]()
+        self._checked = run.checked if run else dict[str, Ref]()
+        if run_id is None:
+            self._begun, self._checked = history.index.begun, history.index.checked
+        parameters = started.data.get("parameters", {}) if started else {}
+        self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
+
+    def look(self, step: Step, before: Mapping[str, StepState]) -> StepState:
+        """Return what was seen and said of `step`, and what follows."""
+        entry, unfit = self._newest_check(step)
+        findings = () if entry is None or unfit else _findings(entry)
+        words = self._history.words(step.id)
+        word, others, lapsed = weigh([each for each, _ in words], step, self._subject)
+        needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
+        others = others if needs_two else ()
+        counting = [each for each in (*others, word) if each is not None]
+        unchecked = unfit or _why_unchecked(
+            entry, step, is_begun=step.id in self._begun, run_id=self._run_id
+        )
+        return StepState(
+            step=step,
+            conclusion=conclude(
+                findings,
+                word=word,
+                obstacle=obstacle(step, before),
+                others=tuple(each.by for each in others) if needs_two else None,
+                unchecked=" ".join(filter(None, (*(each.sentence for each in lapsed), unchecked))),
+            ),
+            findings=findings,
+            word=word,
+            others=others,
+            lapsed=lapsed,
+            checked_on=entry.at if entry and not unfit else "",
+            lines=tuple(ref for each, ref in words if any(each is one for one in counting)),
+        )
+
+    def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
+        """Return the newest check of `step`, and why it does not count for the present subject."""
+        ref = self._checked.get(step.id)
+        if ref is None:
+            return None, ""
+        entry = self._history.read(ref)
+        why = misfit(_binding(entry.data.get("binding", {})), step, self._subject)
+        return entry, f"Checked on {entry.at} {why}: check it again." if why else ""
+
+    def _demands(self, step: Step) -> bool:
+        return any(name in (step.id, EVERY_STEP) for name in self._four_eyes)
 
 
 def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
@@ -254,7 +326,7 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
     for required in step.requires:
         state = states.get(required)
         if state is not None and state.is_impossible:
-            return f"Impossible until {required} ({state.step.title}) is mended."
+            return f"Blocked: complete {required} ({state.step.title}) first."
     return ""
 
 
@@ -275,9 +347,19 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     return Finding(**fields)
 
 
-def _findings(entry: Entry | None) -> tuple[Finding, ...]:
-    if entry is None:
-        return ()
+def _loaded(journal: Journal, key: FingerprintKey) -> Index:
+    """Return the saved index, if it belongs to this journal; else an empty one."""
+    try:
+        content = journal.path.with_name(STATE_NAME).read_bytes()
+        index = load_index(content, key)
+        if index is not None and index.last.seq:
+            journal.read(index.last)
+    except (OSError, JournalError, ChainError):
+        return Index()
+    return index or Index()
+
+
+def _findings(entry: Entry) -> tuple[Finding, ...]:
     return tuple(finding_from_document(document) for document in entry.data["findings"])
 
 
@@ -291,18 +373,18 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
     return "Not checked yet." if step.checks else ""
 
 
-def _attestation(entry: Entry) -> Attestation:
-    fields = dict(entry.data)
-    attachments = tuple(Attachment(**each) for each in fields.pop("attachments", ()))
-    return Attestation(step=entry.step, attachments=attachments, **fields)
+def _word(entry: Entry, index: WordIndex) -> Word:
+    fields = {name: value for name, value in entry.data.items() if name in Word.__slots__}
+    attachments = tuple(Attachment(**each) for each in entry.data.get("attachments", ()))
+    binding = _binding({**entry.data.get("binding", {}), "subject": index.subject})
+    kind = WordKind(entry.type.removeprefix("step."))
+    known = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
+    return Word(**{**fields, **known})
 
 
-def _when(entries: Iterable[Entry], event: str) -> str:
-    return next((entry.at for entry in entries if entry.type == event), "")
-
-
-def _reason(entries: Iterable[Entry], event: str) -> str:
-    return next((str(entry.data["reason"]) for entry in entries if entry.type == event), "")
+def _binding(document: Mapping[str, Any]) -> Binding:
+    subject = {name: _value(value) for name, value in document.get("subject", {}).items()}
+    return Binding(**{**document, "subject": subject})
 
 
 def _table(document: Mapping[str, Any]) -> Table:

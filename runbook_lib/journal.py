@@ -3,8 +3,8 @@ The journal: one append-only JSON Lines file a tenant, the one source of truth.
 
 Each line carries the SHA-256 of the line before it, byte for byte, so a line
 that was altered, removed or moved shows. A line is on disk before `append`
-returns. Folding lines into a run's state lives in `history`; what a step
-means lives in `procedure`.
+returns. Which lines still matter is kept in `index`, what they come to is
+decided in `history`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,11 +25,13 @@ from filelock import FileLock, Timeout
 from runbook_lib.errors import ChainError, JournalError
 
 __all__ = [
+    "BEFORE_THE_FIRST",
     "GENESIS",
     "Entry",
     "EventType",
     "Journal",
     "Line",
+    "Ref",
     "read_lines",
     "sync_folder",
     "timestamp",
@@ -57,8 +58,12 @@ class EventType:
     STEP_STARTED = "step.started"
     STEP_CHECKED = "step.checked"
     STEP_ATTESTED = "step.attested"
+    STEP_SUBMITTED = "step.submitted"
+    STEP_DECLINED = "step.declined"
     STEP_SKIPPED = "step.skipped"
+    STEP_WITHDRAWN = "step.withdrawn"
     INPUT_GIVEN = "input.given"
+    CREDENTIAL_GIVEN = "credential.given"
     CREDENTIAL_REMEMBERED = "credential.remembered"
     CHANGE_INTENDED = "change.intended"
     JOURNAL_MENDED = "journal.mended"
@@ -77,15 +82,23 @@ class Entry:
     data: Mapping[str, Any]
 
 
-class Line(NamedTuple):
-    """A line whose link was checked: what it says, its SHA-256, at which byte the next begins."""
+class Ref(NamedTuple):
+    """Where a line lies: its number, its SHA-256, its first byte and the one after its last."""
 
-    entry: Entry
+    seq: int
     digest: str
+    start: int
     end: int
 
 
-_BEFORE_THE_FIRST = Line(Entry(0, "", "", "", "", {}), GENESIS, 0)
+class Line(NamedTuple):
+    """A line whose link was checked: what it says, and where it lies."""
+
+    entry: Entry
+    ref: Ref
+
+
+BEFORE_THE_FIRST = Ref(0, GENESIS, 0, 0)
 
 
 def utc_now() -> datetime:
@@ -102,34 +115,36 @@ class Journal:
     """
     The journal of one tenant, at `path`; created by the first `append`.
 
-    Several processes and threads may append and read at once. Reading is incremental:
-    each line's link is checked once, when this object first sees it.
+    Several processes and threads may append and read at once.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
         self._clock = clock
-        self._reading = threading.Lock()
         self._lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
-        self._entries: list[Entry] = []
-        self._last = _BEFORE_THE_FIRST
-
-    @property
-    def head(self) -> str:
-        """Return the SHA-256 of the last line read: what a statement signs."""
-        return self._last.digest
 
     def entries(self) -> list[Entry]:
-        """
-        Return every whole line, oldest first.
+        """Return every whole line, oldest first; raises what `read_lines` does."""
+        return [line.entry for line in read_lines(self.path)]
 
-        Raises what `read_lines` does.
+    def read(self, ref: Ref) -> Entry:
         """
-        with self._reading:
-            for line in read_lines(self.path, after=self._last):
-                self._entries.append(line.entry)
-                self._last = line
-            return list(self._entries)
+        Return the line at `ref`, read again.
+
+        Raises `ChainError` where it is not the line with that SHA-256,
+        `JournalError` where the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(ref.start)
+                text = file.read(ref.end - ref.start)
+        except OSError as error:
+            msg = f"The journal {self.path} cannot be read: {error.strerror}."
+            raise JournalError(msg) from error
+        if hashlib.sha256(text).hexdigest() != ref.digest:
+            msg = f"Line {ref.seq} of {self.path} is not what it was."
+            raise ChainError(msg)
+        return _entry(json.loads(text.decode("utf-8", "surrogatepass")))
 
     def append(
         self, event: str, data: Mapping[str, Any], *, run_id: str = "", step: str = ""
@@ -197,7 +212,7 @@ class Journal:
         return _entry(json.loads(line))
 
 
-def read_lines(path: Path, *, after: Line = _BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
+def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
     """
     Yield each whole line of the journal at `path`, up to the byte `end` if one is given.
 
@@ -210,17 +225,18 @@ def read_lines(path: Path, *, after: Line = _BEFORE_THE_FIRST, end: int = -1) ->
     try:
         with path.open("rb") as file:
             # NOTE: what others write meanwhile is left for the next reading, for they may be
-            # mending the torn line that is read here.
+            # replacing the torn line that is read here.
             left = (os.fstat(file.fileno()).st_size if end < 0 else end) - after.end
             file.seek(after.end)
             while left > 0 and (text := file.readline(min(left, _LONGEST_LINE + 1))):
                 left -= len(text)
                 if len(text) > _LONGEST_LINE:
-                    msg = f"Line {after.entry.seq + 1} of {path} is over 4 MiB long."
+                    msg = f"Line {after.seq + 1} of {path} is over 4 MiB long."
                     raise ChainError(msg)
                 if text.endswith(b"\n"):
-                    after = _checked(text, after, path)
-                    yield after
+                    line = _checked(text, after, path)
+                    after = line.ref
+                    yield line
     except FileNotFoundError:
         return
     except OSError as error:
@@ -228,9 +244,9 @@ def read_lines(path: Path, *, after: Line = _BEFORE_THE_FIRST, end: int = -1) ->
         raise JournalError(msg) from error
 
 
-def _checked(text: bytes, before: Line, path: Path) -> Line:
+def _checked(text: bytes, before: Ref, path: Path) -> Line:
     """Return the line whose bytes are `text`; raises where it does not follow the one before it."""
-    number = before.entry.seq + 1
+    number = before.seq + 1
     try:
         fields = json.loads(text.decode("utf-8", "surrogatepass"))
         entry, prev = _entry(fields), fields["prev"]
@@ -240,7 +256,8 @@ def _checked(text: bytes, before: Line, path: Path) -> Line:
     if prev != before.digest or entry.seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
-    return Line(entry, hashlib.sha256(text).hexdigest(), before.end + len(text))
+    digest = hashlib.sha256(text).hexdigest()
+    return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:

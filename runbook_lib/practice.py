@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from runbook_lib.errors import SettingsError
+from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 
 __all__ = ["Practice", "practice"]
@@ -40,10 +41,11 @@ class Practice:
 
 
 @contextmanager
-def practice(scenario: str) -> Iterator[Practice]:
+def practice(scenario: str, key: FingerprintKey) -> Iterator[Practice]:
     """
     Serve the sandbox in `scenario` for as long as the context lasts.
 
+    A tenant's `key` is its sandbox's seed: it meets the same app each time.
     The environment's own settings are put aside meanwhile: a real
     credential must not be sent to a practice server. Raises `SettingsError`
     for an unknown scenario.
@@ -56,7 +58,7 @@ def practice(scenario: str) -> Iterator[Practice]:
     words = resources.files("runbook_lib.procedures").joinpath("practice")
     name = _WORDS.get(scenario, _ALL_WORDS)
     with (
-        Sandbox(scenario) as sandbox,
+        Sandbox(scenario, seed=key.seed) as sandbox,
         tempfile.TemporaryDirectory(prefix="runbook-sandbox-") as folder,
         _without_own_settings(),
         resources.as_file(words) as words_folder,

@@ -2,21 +2,22 @@
 What a procedure is made of, and what can be said of a step: frozen, pure.
 
 Entities know structure only. How a step is shown (notebook), performed (run)
-or remembered (journal) lives on higher floors.
+or remembered (journal) lives on higher floors; whether a person's word still
+counts is decided in `words`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = [
     "Attachment",
-    "Attestation",
+    "Binding",
     "Check",
     "Conclusion",
     "Exchange",
@@ -27,12 +28,13 @@ __all__ = [
     "Paste",
     "Procedure",
     "Section",
-    "Skip",
     "Source",
     "Step",
     "StepKind",
     "Table",
     "Value",
+    "Word",
+    "WordKind",
     "combine",
     "conclude",
 ]
@@ -121,35 +123,55 @@ class Attachment:
     media_type: str
 
 
+class WordKind(StrEnum):
+    """What a person can say of a step; the last part of the journal's event name."""
+
+    ATTESTED = "attested"
+    SUBMITTED = "submitted"
+    DECLINED = "declined"
+    SKIPPED = "skipped"
+    WITHDRAWN = "withdrawn"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attestation:
+class Binding:
     """
-    A named person's word that a step is done.
+    What a word, or a check, was about: it counts for nothing else.
 
-    `waiting` says only that the person's part is done and that the world
-    must act now (a review was submitted). `seen` names the variant of the
-    screens that the person met, `at` is RFC 3339, `origin` where it was said.
+    `connector` is the procedure's id, `confirms` the SHA-256 of the sentence
+    that was confirmed with the ids of the step's checks, `subject` the value
+    of each name in `Step.subject` (of a secret its fingerprint), `None` where
+    nobody knew it yet. `text` is the SHA-256 of all that the step says: a
+    change of it is shown, and voids nothing.
     """
 
+    connector: str = ""
+    confirms: str = ""
+    text: str = ""
+    subject: Mapping[str, Value | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """
+    What a named person said of a step: that it is done, left out, submitted, declined, withdrawn.
+
+    `note` is a reason where the step is left out or a word withdrawn. `seen`
+    names the variant of the screens that the person met, `at` is RFC 3339,
+    `origin` where it was said; `entry` is the SHA-256 of a file's entry, by
+    which it is recognised when the file is read again.
+    """
+
+    kind: WordKind
     step: str
     by: str
     at: str
     note: str = ""
-    waiting: bool = False
     seen: str = ""
     attachments: tuple[Attachment, ...] = ()
     origin: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skip:
-    """A named person's reason for leaving a step out."""
-
-    step: str
-    by: str
-    at: str
-    reason: str
-    origin: str = ""
+    entry: str = ""
+    binding: Binding = field(default_factory=Binding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,17 +193,14 @@ class Check:
     """
     A function that asks the remote system, and the inputs that it cannot do without.
 
+    `id` is the check's name in the record, whatever the function is called.
     `run` takes a context and returns a `Finding`, or `None` where it does not
     apply; it may raise a `RunbookError`, which is then an inconclusive finding.
     """
 
+    id: str
     run: Callable[[Any], Finding | None]
     needs: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Return the name under which the record speaks of this check."""
-        return self.run.__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,9 +273,11 @@ class Step:
 
     `id` is also the notebook cell's id. `prose` says what the procedure
     says; `today` what a person finds where the screens have moved since.
-    `requires` names steps whose failure makes this one impossible,
-    `hands_over` the credential that a person carries to another console,
-    `needs_consent` a step whose token comes from a person's consent.
+    `confirms` is the sentence that a person confirms, `subject` the names of
+    the inputs that it is said of. `requires` names steps whose failure makes
+    this one impossible, `hands_over` the credential that a person carries to
+    another console, `needs_consent` a step whose token comes from a person's
+    consent.
     """
 
     id: str
@@ -264,6 +285,8 @@ class Step:
     kind: StepKind
     source: Source
     prose: str
+    confirms: str
+    subject: tuple[str, ...]
     today: str = ""
     links: tuple[Link, ...] = ()
     pastes: tuple[Paste, ...] = ()
@@ -272,6 +295,16 @@ class Step:
     requires: tuple[str, ...] = ()
     hands_over: Input | None = None
     needs_consent: bool = False
+
+    @property
+    def text_digest(self) -> str:
+        """Return the SHA-256 of all that this step says and checks."""
+        return _digest(_document(self))
+
+    @property
+    def confirms_digest(self) -> str:
+        """Return the SHA-256 of the sentence that is confirmed, with the ids of the checks."""
+        return _digest([self.confirms, sorted(check.id for check in self.checks)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,8 +335,7 @@ class Procedure:
     @property
     def digest(self) -> str:
         """Return the SHA-256 of all that an operator reads and that is checked."""
-        text = json.dumps(list(_outline(self)), ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _digest(_document(self))
 
 
 # Of a step's several findings the worst speaks for the step.
@@ -328,8 +360,7 @@ def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
 def conclude(
     findings: tuple[Finding, ...],
     *,
-    attestation: Attestation | None = None,
-    skip: Skip | None = None,
+    word: Word | None = None,
     obstacle: str = "",
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
@@ -338,30 +369,50 @@ def conclude(
     Weigh what a machine saw against what people said.
 
     A check that contradicts beats everybody; a check that proves needs
-    nobody; where none can tell, a named person's word counts. `obstacle`
+    nobody; where none can tell, a named person's `word` counts. `obstacle`
     names an earlier failure that makes the step impossible, `unchecked`
     says why a check that the step has did not run, `others` who else attested
     it where one person's word is not enough.
     """
     seen = combine(findings)
-    if seen is not None and attestation is not None and seen.outcome is Outcome.NOT_RUN:
-        contradiction = f"{attestation.by} attested this on {attestation.at}, but: {seen.reason}"
-        seen = replace(seen, outcome=Outcome.FAILED, reason=contradiction)
+    if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
+        seen = replace(seen, outcome=Outcome.FAILED, reason=_contradiction(word, seen.reason))
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
         return seen
-    if skip is not None:
-        return Conclusion(
-            outcome=Outcome.SKIPPED, reason=f"{skip.by}: {skip.reason}", by_person=True
-        )
+    if word is not None and not _says_done(word):
+        return _left_or_declined(word)
     if obstacle:
         return Conclusion(outcome=Outcome.SKIPPED, reason=obstacle)
-    if seen is not None and (seen.outcome is Outcome.WAITING or attestation is None):
+    if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
         return seen
-    if attestation is not None:
-        said = _attested(attestation, seen, unchecked, others or ())
+    if word is not None:
+        said = _attested(word, seen, unchecked, others or ())
         return _half_said(said) if others == () else said
-    reason = unchecked or "No API shows this: a person must do it and say so."
+    reason = unchecked or "Only a person can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
+
+
+def _says_done(word: Word | None) -> TypeGuard[Word]:
+    return word is not None and word.kind in (WordKind.ATTESTED, WordKind.SUBMITTED)
+
+
+def _contradiction(word: Word, seen: str) -> str:
+    return f"{word.by} said on {word.at} that this was {word.kind}, but: {seen}"
+
+
+def _left_or_declined(word: Word) -> Conclusion:
+    if word.kind is WordKind.SKIPPED:
+        reason = f"{word.by}: {word.note}"
+        return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
+    return Conclusion(outcome=Outcome.FAILED, reason=_declined(word), by_person=True)
+
+
+def _declined(word: Word) -> str:
+    said = f": {word.note}" if word.note else ""
+    return (
+        f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names in App "
+        "Review, submit it again, then confirm that it was submitted."
+    )
 
 
 def _half_said(said: Conclusion) -> Conclusion:
@@ -370,29 +421,32 @@ def _half_said(said: Conclusion) -> Conclusion:
 
 
 def _attested(
-    attestation: Attestation, seen: Conclusion | None, unchecked: str, others: tuple[str, ...]
+    word: Word, seen: Conclusion | None, unchecked: str, others: tuple[str, ...]
 ) -> Conclusion:
-    reason = f"{attestation.by} on {attestation.at}"
+    is_submitted = word.kind is WordKind.SUBMITTED
+    reason = f"{'Submitted, says ' if is_submitted else ''}{word.by} on {word.at}"
     if others:
         reason += f", confirming {', '.join(others)}"
-    if attestation.note:
-        reason += f": {attestation.note}"
+    if word.note:
+        reason += f": {word.note}"
     if seen is not None:
         reason += f" (a check ran and could not tell: {seen.reason})"
     elif unchecked:
         reason += f" ({unchecked})"
-    outcome = Outcome.WAITING if attestation.waiting else Outcome.ATTESTED
+    outcome = Outcome.WAITING if is_submitted else Outcome.ATTESTED
     return Conclusion(outcome=outcome, reason=reason, by_person=True)
 
 
-def _outline(procedure: Procedure) -> Iterator[object]:
-    yield [procedure.id, procedure.version, procedure.title]
-    for section in procedure.sections:
-        yield [section.id, section.title, section.intro]
-        for step in section.steps:
-            yield [step.id, step.title, step.kind, step.prose, step.today]
-            yield [[link.label, link.template] for link in step.links]
-            yield [[paste.label, paste.template] for paste in step.pastes]
-            yield [item.name for item in step.inputs]
-            yield [[check.name, *check.needs] for check in step.checks]
-            yield list(step.requires)
+def _document(value: object) -> object:
+    """Return a part of a procedure as a JSON document: every field but functions."""
+    if is_dataclass(value):
+        named = ((each.name, getattr(value, each.name)) for each in fields(value))
+        return {name: _document(part) for name, part in named if not callable(part)}
+    if isinstance(value, tuple):
+        return [_document(part) for part in value]
+    return value
+
+
+def _digest(document: object) -> str:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

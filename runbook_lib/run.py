@@ -20,10 +20,12 @@ from runbook_lib.checking import perform_checks
 from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.credentials import CredentialStore, recall
 from runbook_lib.errors import SettingsError, UnknownStepError
+from runbook_lib.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.history import (
     EVERY_STEP,
     FOUR_EYES,
     History,
+    HistoryReader,
     RunState,
     StepState,
     finding_to_document,
@@ -32,20 +34,20 @@ from runbook_lib.history import (
 )
 from runbook_lib.journal import EventType, Journal, utc_now
 from runbook_lib.procedure import (
-    Attestation,
     Check,
     Conclusion,
     Finding,
     Input,
     Procedure,
-    Skip,
     Step,
     Value,
+    Word,
     combine,
 )
 from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.settings import Settings, find_env_file, load
+from runbook_lib.words import Subject, bind
 from runbook_lib.workspace import (
     default_evidence,
     is_sandbox,
@@ -86,31 +88,46 @@ def open_run(
     evidence: str = "",
     env_file: str = "",
     run_id: str = "",
+    key: FingerprintKey | None = None,
 ) -> Run:
     """
     Return a run that has not started yet: nothing is written, nobody is asked.
 
-    `tenant` is the Service Domain where none is named. Raises
-    `SettingsError` for unusable parameters, environment or `.env`.
+    `tenant` is the Service Domain where none is named, `key` the fingerprint
+    key of a tenant that has none yet. Raises `SettingsError` for unusable
+    parameters, environment or `.env`.
     """
     settings = load(procedure.inputs, given=given, env_file=env_file)
     _refuse_unknown_steps(procedure, settings)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     journal = Journal(journal_path(Path(evidence or default_evidence()), name))
-    history = History(journal.entries())
-    settings = recall(procedure.inputs, settings, history.credentials)
+    kept = read_key(journal.path.parent)
+    reader = HistoryReader(journal, kept)
+    history = reader.read()
+    settings = recall(procedure.inputs, settings, history.index.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
         run_id = _open_walkthrough(history)
-    found = Path(env_file or find_env_file() or project_folder() / ".env")
-    return Run(procedure, settings, journal, name, mode, run_id or new_run_id(), env_file=found)
+    return Run(
+        procedure,
+        settings,
+        journal,
+        name,
+        mode,
+        run_id or new_run_id(),
+        key=kept or key or FingerprintKey(),
+        reader=reader,
+        env_file=Path(env_file or find_env_file() or project_folder() / ".env"),
+    )
 
 
-def known_values(procedure: Procedure, history: History, settings: Settings) -> dict[str, Value]:
-    """Return every known value: given now, else given earlier, else the default."""
+def known_values(
+    procedure: Procedure, earlier: Mapping[str, Value], settings: Settings
+) -> dict[str, Value]:
+    """Return every known value: given now, else given `earlier`, else the default."""
     defaults = {item.name: item.default for item in procedure.inputs if item.default is not None}
     remembered = {
         name: value
-        for name, value in history.inputs.items()
+        for name, value in earlier.items()
         if any(item.name == name and not item.secret for item in procedure.inputs)
     }
     return {**defaults, **remembered, **settings.values}
@@ -122,8 +139,9 @@ class Run:
     One run of a procedure for one tenant.
 
     `run_id` joins a run that another process began, where the journal
-    knows it. `env_file` is the settings file in use, or that would be. Every
-    method that writes raises `JournalError` where the disk refuses.
+    knows it. `key` makes the fingerprints of secrets. `env_file` is the
+    settings file in use, or that would be. Every method that writes raises
+    `JournalError` where the journal cannot be written.
     """
 
     procedure: Procedure
@@ -132,6 +150,8 @@ class Run:
     tenant: str
     mode: str
     run_id: str
+    key: FingerprintKey
+    reader: HistoryReader
     env_file: Path = Path(".env")
     clock: Callable[[], datetime] = utc_now
 
@@ -143,8 +163,8 @@ class Run:
 
     @property
     def history(self) -> History:
-        """Return all that the journal tells by now."""
-        return History(self.journal.entries())
+        """Return all that the journal holds by now."""
+        return self.reader.read()
 
     @property
     def state(self) -> RunState:
@@ -154,13 +174,42 @@ class Run:
         A headless run counts only what it saw itself; in the walkthrough
         everything counts that was seen before, by whomever.
         """
-        only = None if self.mode == Mode.INTERACTIVE else self.run_id
-        return fold(self.history, self.procedure, only)
+        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id)
+
+    @property
+    def whole_state(self) -> RunState:
+        """Return what all runs of this tenant together come to by now."""
+        return self._state(None)
+
+    def _state(self, run_id: str | None) -> RunState:
+        history = self.history
+        return fold(history, self._subject(history), run_id)
+
+    def _subject(self, history: History) -> Subject:
+        """Return what people's words and checks are compared with."""
+        recorded = history.index.recorded
+        values = known_values(self.procedure, history.index.given, self.settings)
+        if history.run(self.run_id) is None:
+            # NOTE: who only looks (`status`) may be given less than the last run was.
+            known = {**values, **recorded, **self.settings.values}
+        else:
+            known = {**recorded, **values}
+        return Subject(self.procedure, {**known, **self._fingerprints()})
+
+    def _fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint of each present secret that a step is about, by name."""
+        named = {name for step in self.procedure.steps for name in step.subject}
+        return {
+            name: self.key.of_secret(name, secret)
+            for name, secret in self.settings.secrets.items()
+            if name in named
+        }
 
     @property
     def values(self) -> dict[str, Value]:
         """Return every known value, with what the checks of this run found out."""
-        return {**known_values(self.procedure, self.history, self.settings), **self.state.facts}
+        given = self.history.index.given
+        return {**known_values(self.procedure, given, self.settings), **self.state.facts}
 
     @property
     def is_sandbox(self) -> bool:
@@ -187,8 +236,9 @@ class Run:
         """
         history = self.history
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
-        if any(entry.run_id == self.run_id for entry in history.entries):
+        if history.run(self.run_id) is not None:
             return
+        self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
         document = {
             "tenant": self.tenant,
@@ -201,6 +251,7 @@ class Run:
             "sandbox": is_sandbox(values),
             "parameters": values,
             "credentials": sorted(self.settings.secrets),
+            "fingerprints": self._fingerprints(),
             "resumes": history.unfinished_run,
             "environment": _environment(),
         }
@@ -225,12 +276,14 @@ class Run:
         self._write(EventType.STEP_STARTED, {}, step=step.id)
         is_possible = not obstacle(step, self.state.steps)
         findings, unchecked = self._check(step) if is_possible else ((), "")
-        for finding in findings:
-            self.redactor.allow(finding.facts.values())
-        documents = [finding_to_document(finding) for finding in findings]
-        self._write(
-            EventType.STEP_CHECKED, {"findings": documents, "unchecked": unchecked}, step=step.id
-        )
+        facts = {name: value for finding in findings for name, value in finding.facts.items()}
+        self.redactor.allow(facts.values())
+        document = {
+            "findings": [finding_to_document(finding) for finding in findings],
+            "unchecked": unchecked,
+            "binding": asdict(bind(step, self._subject(self.history), facts)),
+        }
+        self._write(EventType.STEP_CHECKED, document, step=step.id)
         for finding in findings:
             self._remember_facts(finding)
         return self.state.steps[step.id]
@@ -239,18 +292,27 @@ class Run:
         """Check the step without writing anything; `None` where nothing could be checked."""
         return combine(self._check(self.step(step_id))[0])
 
-    def attest(self, attestations: Iterable[Attestation]) -> None:
-        """Write people's words; what was said once is not said anew."""
-        self._say(EventType.STEP_ATTESTED, attestations)
+    def say(self, words: Iterable[Word]) -> None:
+        """
+        Record people's words, each bound to what is known now.
 
-    def skip(self, skips: Iterable[Skip]) -> None:
-        """Write which steps people leave out; what was said once is not said anew."""
-        self._say(EventType.STEP_SKIPPED, skips)
+        A file is read again at every run: an entry that this journal has
+        already is neither recorded nor bound again.
+        """
+        history = self.history
+        subject = self._subject(history)
+        for word in words:
+            if word.entry and word.entry in history.index.entries:
+                continue
+            binding = bind(self.step(word.step), subject, word.binding.subject)
+            document = asdict(replace(word, binding=binding))
+            step, kind = document.pop("step"), document.pop("kind")
+            self._write(f"step.{kind}", document, step=step)
 
     def remember(self, name: str, value: Value) -> None:
         """Write a value that a person gave, so that every notebook knows it from now on."""
         self.redactor.allow([value])
-        if self.history.inputs.get(name) != value:
+        if self.history.index.given.get(name) != value:
             self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
 
     def give(self, name: str, value: Value) -> None:
@@ -261,7 +323,7 @@ class Run:
 
     def take_secret(self, item: Input, text: str) -> None:
         """
-        Use `text` as the credential `item` from now on, in memory only.
+        Use `text` as the credential `item` from now on: in memory, the journal has a fingerprint.
 
         Raises `ValueError` where its form is wrong.
         """
@@ -269,6 +331,10 @@ class Run:
         secret = Secret(text.strip())
         self.redactor.learn(secret)
         self._use_secrets({**self.settings.secrets, item.name: secret})
+        fingerprint = self._fingerprints().get(item.name)
+        if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
+            document = {"name": item.name, "fingerprint": fingerprint}
+            self._write(EventType.CREDENTIAL_GIVEN, document)
 
     def remember_secret(self, item: Input, store: CredentialStore) -> None:
         """Put the credential into `store`, and where it lies (not what it is) into the journal."""
@@ -280,7 +346,7 @@ class Run:
         """Forget the credential: here, and wherever it was remembered."""
         for store in stores:
             store.forget(self.tenant, item)
-        if item.name in self.history.credentials:
+        if item.name in self.history.index.credentials:
             self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
         kept = {name: value for name, value in self.settings.secrets.items() if name != item.name}
         self._use_secrets(kept)
@@ -302,6 +368,11 @@ class Run:
         self._write(EventType.RUN_FINISHED, {"outcome": self.state.outcome})
         return self.state
 
+    def save_index(self) -> None:
+        """Save where the journal's lines lie, so that the next reader need not read them all."""
+        self.reader.read()
+        self.reader.save(self.key)
+
     def close(self) -> None:
         """Close every connection."""
         for transport in self._transports.values():
@@ -318,7 +389,6 @@ class Run:
                 session=self._open_session(values),
                 now=self.clock(),
                 tokens=self._tokens,
-                attestation=self.history.attestations.get(step.id),
                 announce_change=lambda text: self._announce(step, text),
             )
 
@@ -351,16 +421,6 @@ class Run:
             if name in inputs and name not in self.settings.values and value:
                 self.remember(name, value)
 
-    def _say(self, event: str, words: Iterable[Attestation | Skip]) -> None:
-        # NOTE: a file of words is read again at every run, and must not overturn what came since;
-        # nor is it another word where it stands in another file.
-        known = {replace(word, origin="") for word in self.history.words}
-        for word in words:
-            if replace(word, origin="") not in known:
-                document = asdict(word)
-                step = document.pop("step")
-                self._write(event, document, step=step)
-
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = self.redactor.redact_document(document)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
@@ -369,7 +429,7 @@ class Run:
 def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     """Raise `SettingsError` where what was seen and said so far belongs to the other world."""
     # NOTE: words hold across runs, and checks in a walkthrough; practice proves nothing real.
-    if all(bool(entry.data["sandbox"]) is is_practice for entry in history.started):
+    if history.index.practice <= {is_practice}:
         return
     before, now = ("real", "practice") if is_practice else ("practice", "real")
     msg = f"The runs of the tenant {tenant} so far were {before}, and this one would be {now}."
@@ -389,9 +449,8 @@ def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
 
 def _open_walkthrough(history: History) -> str:
     """Return the id of the walkthrough that is under way, so that every notebook joins it."""
-    last = history.unfinished_run
-    modes = [entry.data["mode"] for entry in history.started if entry.run_id == last]
-    return last if Mode.INTERACTIVE in modes else ""
+    run = history.run(history.unfinished_run)
+    return history.unfinished_run if run and run.mode == Mode.INTERACTIVE else ""
 
 
 def _environment() -> dict[str, str]:

@@ -187,4 +187,4 @@ def _marked(outcome: Outcome) -> str:
 
 
 def _warnings(step: StepState) -> list[str]:
-    return [text for finding in step.findings for text in finding.warnings]
+    return [*step.remarks, *(text for finding in step.findings for text in finding.warnings)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from runbook_lib.errors import OAuthError, TokenRequestError
-from runbook_lib.procedure import Attestation, Value
+from runbook_lib.procedure import Value
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.graph import Graph
@@ -47,9 +47,8 @@ class CheckContext:
     """
     What one check may use.
 
-    `now` is the run's clock reading; `attestation` what a person said of
-    this step; `announce_change` writes to the journal before a remote
-    system is altered.
+    `now` is the run's clock reading; `announce_change` writes to the journal
+    before a remote system is altered.
     """
 
     values: Mapping[str, Value]
@@ -57,7 +56,6 @@ class CheckContext:
     session: Session
     now: datetime
     tokens: TokenShelf = field(default_factory=TokenShelf)
-    attestation: Attestation | None = None
     announce_change: Callable[[str], None] = lambda _: None
 
     def text(self, name: str) -> str:

@@ -104,7 +104,7 @@ def review_is_approved(context: CheckContext) -> Finding:
     if pending:
         return Finding(
             outcome=Outcome.WAITING,
-            reason=f"{', '.join(pending)} not live yet; {_since(context)}",
+            reason=f"{', '.join(pending)} not live yet.",
             limits=(_NO_REASON,),
         )
     if absent:
@@ -117,15 +117,6 @@ def review_is_approved(context: CheckContext) -> Finding:
         outcome=Outcome.VERIFIED,
         reason=f"All {len(wanted)} permissions are live.",
         limits=(_NO_ACCESS_LEVEL,),
-    )
-
-
-def _since(context: CheckContext) -> str:
-    if context.attestation is None:
-        return "nobody has said when the review was submitted."
-    return (
-        f"submitted on {context.attestation.at}, says {context.attestation.by}. "
-        "Facebook takes about five days."
     )
 
 

@@ -46,7 +46,7 @@ from runbook_lib.evidence.record import (
 from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.succession import export_successions
 from runbook_lib.history import RunState
-from runbook_lib.journal import Journal, sync_folder
+from runbook_lib.journal import Journal, read_lines, sync_folder
 from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
 from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
@@ -121,8 +121,11 @@ def write_record(folder: Path, state: RunState, journal: Journal) -> dict[str, A
 
     That is `record.json`, its schema, `report.html`, the attachments, and the journal so far.
     """
-    entries = journal.entries()
-    built = build_record(state, journal_head=journal.head, journal_lines=len(entries))
+    lines = list(read_lines(journal.path))
+    entries = [line.entry for line in lines]
+    built = build_record(
+        state, journal_head=lines[-1].ref.digest, journal_lines=lines[-1].entry.seq
+    )
     record: dict[str, Any] = json.loads(json.dumps(built))
     validate_record(record)
     for name, document in ((RECORD_NAME, record), (SCHEMA_NAME, record_schema())):

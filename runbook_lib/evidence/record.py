@@ -102,7 +102,7 @@ def attachments(state: RunState) -> list[Attachment]:
 
 
 def _attachments(state: StepState) -> tuple[Attachment, ...]:
-    words = (*state.others, *((state.attestation,) if state.attestation else ()))
+    words = (*state.others, *((state.word,) if state.word else ()))
     given = [attachment for word in words for attachment in word.attachments]
     return tuple({attachment.sha256: attachment for attachment in given}.values())
 
@@ -117,10 +117,10 @@ def _step_record(state: StepState) -> dict[str, Any]:
         "outcome": state.conclusion.outcome,
         "reason": state.conclusion.reason,
         "checked_on": state.checked_on or None,
-        "attested_by": state.attestation.by if state.attestation else None,
-        "attestation": asdict(state.attestation) if state.attestation else None,
+        "attested_by": state.attested_by,
+        "word": asdict(state.word) if state.word else None,
         "confirms": [asdict(each) for each in state.others],
-        "skip": asdict(state.skip) if state.skip else None,
+        "lapsed": [{"word": asdict(each.word), "why": each.why} for each in state.lapsed],
         "checks": findings,
         "exchanges": exchanges,
         "attachments": [asdict(each) for each in _attachments(state)],

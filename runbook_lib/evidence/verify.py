@@ -314,7 +314,7 @@ def _end(journal: Path) -> tuple[int, str]:
     """Return how many lines a journal has, and the SHA-256 of the last."""
     lines, head = 0, GENESIS
     for line in read_lines(journal):
-        lines, head = line.entry.seq, line.digest
+        lines, head = line.entry.seq, line.ref.digest
     return lines, head
 
 

@@ -204,7 +204,7 @@ def _journal(tenant: Path, end: int, found: Mapping[str, Verified | None]) -> _T
             sealed = announcement(line.entry)
             bundles[sealed.sequence] = sealed
         if line.entry.seq in wanted:
-            heads[line.entry.seq] = line.digest
+            heads[line.entry.seq] = line.ref.digest
     return _Told(bundles, heads)
 
 

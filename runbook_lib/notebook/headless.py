@@ -19,7 +19,6 @@ from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal, wri
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.timestamps import request_timestamp
 from runbook_lib.history import RunState
-from runbook_lib.journal import EventType
 from runbook_lib.notebook.builder import build
 from runbook_lib.notebook.execution import execute_notebook
 from runbook_lib.procedure import Procedure
@@ -96,9 +95,9 @@ def _execute_all(
 
     def on_tick() -> None:
         nonlocal seen
-        entries = run.journal.entries()
-        if len(entries) > seen:
-            seen = len(entries)
+        last = run.history.index.last.seq
+        if last > seen:
+            seen = last
             on_progress(run.state)
 
     broken: dict[str, str] = {}
@@ -116,12 +115,8 @@ def _execute_all(
 
 def _reached_its_end(run: Run, notebook: str) -> bool:
     """Tell whether the last cell ran: `sys.exit(0)` in one before it looks like success."""
-    return any(
-        entry.type == EventType.NOTEBOOK_FINISHED
-        and entry.run_id == run.run_id
-        and entry.data["notebook"] == notebook
-        for entry in run.journal.entries()
-    )
+    here = run.history.run(run.run_id)
+    return here is not None and notebook in here.notebooks
 
 
 @contextmanager

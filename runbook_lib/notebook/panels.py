@@ -15,6 +15,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from runbook_lib.notebook.views import WORDS
 from runbook_lib.notebook.walkthrough import Walkthrough
 from runbook_lib.procedure import Step
 
@@ -105,15 +106,12 @@ class StepPanel(anywidget.AnyWidget):
     def _check(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.perform(self._step, dict(asked.get("inputs", {})))
 
-    def _attest(self, asked: dict[str, Any], buffers: list[Any]) -> None:
+    def _say(self, asked: dict[str, Any], buffers: list[Any]) -> None:
         files = [
             {"name": file["name"], "media_type": file["type"], "content": bytes(buffer)}
             for file, buffer in zip(asked.get("files", ()), buffers, strict=True)
         ]
-        self._walkthrough.attest(self._step, asked, files)
-
-    def _skip(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.skip(self._step, asked)
+        self._walkthrough.say(self._step, WORDS[asked["action"]], asked, files)
 
     def _validate(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(asked["name"])
@@ -135,8 +133,7 @@ class StepPanel(anywidget.AnyWidget):
 
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
-        "attest": _attest,
-        "skip": _skip,
+        **dict.fromkeys(WORDS, _say),
         "validate": _validate,
         "keep": _keep,
         "hand_over": _hand_over,

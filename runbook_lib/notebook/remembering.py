@@ -14,7 +14,6 @@ from pathlib import Path
 
 from runbook_lib.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
 from runbook_lib.errors import SettingsError
-from runbook_lib.journal import EventType
 from runbook_lib.procedure import Input
 from runbook_lib.redaction import Secret
 from runbook_lib.run import Run
@@ -73,7 +72,7 @@ class Remembered:
 
     def places(self) -> dict[str, str]:
         """Return the known credentials by name, each with where it rests."""
-        references = self._run.history.credentials
+        references = self._run.history.index.credentials
         known = [item for item in self._items if item.name in self._run.settings.secrets]
         return {
             item.name: "keyring"
@@ -86,8 +85,7 @@ class Remembered:
 
     def _signs(self) -> tuple[int, int, int]:
         """Return what changes when a credential was remembered or forgotten, by whomever."""
-        said = self._run.history.entries
-        lines = sum(entry.type == EventType.CREDENTIAL_REMEMBERED for entry in said)
+        lines = self._run.history.index.remembered
         try:
             state = self._run.env_file.stat()
         except OSError:
@@ -96,7 +94,7 @@ class Remembered:
 
     def _read(self, before: Mapping[str, Secret]) -> Mapping[str, Secret]:
         """Return what rests in environment, `.env` and keyring; `before` where that is unusable."""
-        path, references = self._run.env_file, self._run.history.credentials
+        path, references = self._run.env_file, self._run.history.index.credentials
         try:
             variables = read_env_file(path) if _says_something(path) else {}
             known = {item.variable: variables.get(item.variable, "") for item in self._items}

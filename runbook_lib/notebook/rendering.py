@@ -60,7 +60,7 @@ def step_document(state: StepState) -> dict[str, Any]:
         "outcome": state.conclusion.outcome,
         "reason": state.conclusion.reason,
         "checked_on": state.checked_on or None,
-        "attested_by": state.attestation.by if state.attestation else None,
+        "attested_by": state.attested_by,
         "checks": [
             {"check": finding.check, "outcome": finding.outcome, "reason": finding.reason}
             for finding in state.findings
@@ -68,6 +68,7 @@ def step_document(state: StepState) -> dict[str, Any]:
         "limits": _gathered(state, "limits"),
         "warnings": _gathered(state, "warnings"),
         "changes": _gathered(state, "changes"),
+        "remarks": list(state.remarks),
     }
 
 
@@ -131,6 +132,7 @@ def _step_text(state: StepState, *, is_sandbox: bool) -> str:
     lines = [
         f"{'SANDBOX ' if is_sandbox else ''}{ICONS[outcome]} {outcome}: {state.conclusion.reason}"
     ]
+    lines += [f"  note: {text}" for text in state.remarks]
     lines += [f"  warning: {text}" for text in _gathered(state, "warnings")]
     lines += [f"  changed: {text}" for text in _gathered(state, "changes")]
     lines += [f"  not proven: {text}" for text in _gathered(state, "limits")]
@@ -155,6 +157,7 @@ def _step_html(state: StepState, values: Mapping[str, Value], *, is_sandbox: boo
 
 def _notes_html(state: StepState) -> str:
     notes = [
+        *(("Note", text) for text in state.remarks),
         *(("Warning", text) for text in _gathered(state, "warnings")),
         *(("Changed", text) for text in _gathered(state, "changes")),
         *(("Not proven", text) for text in _gathered(state, "limits")),

@@ -19,15 +19,36 @@ from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.notebook.moments import Moment
 from runbook_lib.outcomes import ICONS
-from runbook_lib.procedure import Conclusion, Exchange, Input, Outcome, Step, StepKind, Value
+from runbook_lib.procedure import (
+    Conclusion,
+    Exchange,
+    Input,
+    Outcome,
+    Step,
+    StepKind,
+    Value,
+    WordKind,
+)
 
-__all__ = ["finish_view", "header_view", "next_step", "step_view", "what_to_do"]
+__all__ = ["WORDS", "finish_view", "header_view", "next_step", "step_view", "what_to_do"]
 
 _SAID = {
     EventType.STEP_CHECKED: "checked",
-    EventType.STEP_ATTESTED: "attested",
+    EventType.STEP_ATTESTED: "confirmed",
+    EventType.STEP_SUBMITTED: "submitted",
+    EventType.STEP_DECLINED: "declined",
     EventType.STEP_SKIPPED: "skipped",
+    EventType.STEP_WITHDRAWN: "withdrawn",
     EventType.CHANGE_INTENDED: "about to change",
+}
+
+# What a panel's forms send, and what that says.
+WORDS = {
+    "submit": WordKind.SUBMITTED,
+    "attest": WordKind.ATTESTED,
+    "decline": WordKind.DECLINED,
+    "skip": WordKind.SKIPPED,
+    "withdraw": WordKind.WITHDRAWN,
 }
 _LONGEST_DETAIL = 4_000
 # NOTE: each notebook has a process of its own, which knows what was typed there or remembered.
@@ -50,14 +71,15 @@ def step_view(
     *,
     values: Mapping[str, Value],
     credentials: Mapping[str, str],
-    history: Sequence[Entry],
+    recent: Sequence[Entry],
     moment: Moment,
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows.
 
     `credentials` maps the name of each known credential to where it rests
-    ("this session", "keyring", ".env"); `history` is the tenant's journal.
+    ("this session", "keyring", ".env"); `recent` are the newest journal lines
+    about the step, oldest first.
     """
     step = state.step
     return {
@@ -67,6 +89,7 @@ def step_view(
         "icon": ICONS[state.conclusion.outcome],
         "reason": with_times(state.conclusion.reason),
         "checked_on": state.checked_on,
+        "remarks": [with_times(text) for text in state.remarks],
         "warnings": _gathered(state, "warnings"),
         "limits": _gathered(state, "limits"),
         "changes": _gathered(state, "changes"),
@@ -88,13 +111,14 @@ def step_view(
         "inputs": [_input_view(item, values, credentials) for item in step.inputs],
         "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
         "can_check": bool(step.checks),
-        "can_wait": step.kind is StepKind.WAIT,
+        "forms": _forms(step),
+        "can_withdraw": state.word is not None,
         "needs_consent": step.needs_consent,
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(e) for finding in state.findings for e in finding.exchanges],
-        "history": _step_history(step, history),
+        "history": _step_history(recent),
         **asdict(moment),
     }
 
@@ -180,6 +204,41 @@ def what_to_do(conclusion: Conclusion) -> str:
     return _ADVICE.get(conclusion.outcome, "")
 
 
+def _forms(step: Step) -> list[dict[str, Any]]:
+    """Return the forms in which a person can say something of `step`."""
+    is_wait = step.kind is StepKind.WAIT
+    done = "Facebook approved it" if is_wait else "I have done this"
+    optional = "Optional: what the record should keep."
+    submitted = [
+        _form("submit", "I have submitted it", "Everything is submitted for review.", optional),
+    ]
+    declined = [
+        _form(
+            "decline", "Facebook declined it", "Facebook declined it.", "What the reviewer named."
+        ),
+    ]
+    return [
+        *(submitted if is_wait else ()),
+        _form("attest", done, step.confirms, optional),
+        *(declined if is_wait else ()),
+        _form("skip", "Skip", "This step is left out.", ""),
+        _form("withdraw", "Withdraw", "What was said of this step no longer holds.", ""),
+    ]
+
+
+def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any]:
+    """Return a form's texts; one without a help for its note asks for a reason."""
+    return {
+        "name": name,
+        "label": label,
+        "sentence": sentence,
+        "note_name": "note" if note_help else "reason",
+        "note_label": "Note" if note_help else "Reason",
+        "note_help": note_help or "The record keeps it.",
+        "has_files": bool(note_help),
+    }
+
+
 def _input_view(
     item: Input, values: Mapping[str, Value], credentials: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -224,11 +283,10 @@ def _exchange_view(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def _step_history(step: Step, entries: Sequence[Entry]) -> list[dict[str, str]]:
-    mine = [entry for entry in entries if entry.step == step.id and entry.type in _SAID]
+def _step_history(recent: Sequence[Entry]) -> list[dict[str, str]]:
     return [
         {"at": when(entry.at), "what": f"{_SAID[entry.type]}{_what(entry)}"}
-        for entry in reversed(mine)
+        for entry in reversed(recent)
     ]
 
 
@@ -239,7 +297,7 @@ def _what(entry: Entry) -> str:
         return f" ({said or data.get('unchecked') or 'nothing to check'})"
     if entry.type == EventType.CHANGE_INTENDED:
         return f": {data['change']}"
-    words = data.get("note") or data.get("reason")
+    words = data.get("note")
     files = "".join(f" [{file['name']}]" for file in data.get("attachments", ()))
     return f" by {data['by']}" + (f": {words}" if words else "") + files
 

@@ -26,7 +26,7 @@ from runbook_lib.notebook.remembering import Remembered
 from runbook_lib.notebook.sealing import seal_evidence
 from runbook_lib.notebook.taking import credential, problem, sentence, take
 from runbook_lib.notebook.views import finish_view, header_view, step_view, what_to_do
-from runbook_lib.procedure import Attestation, Outcome, Section, Skip, Step
+from runbook_lib.procedure import Outcome, Section, Step, Word, WordKind
 from runbook_lib.run import Run
 
 __all__ = ["Shows", "Walkthrough"]
@@ -123,7 +123,7 @@ class Walkthrough:
                     state.steps[step_id],
                     values=values,
                     credentials=credentials,
-                    history=history.entries,
+                    recent=history.recent(step_id),
                     moment=self._moments.of(step_id),
                 )
                 redacted = self.run.redactor.redact_document(view)
@@ -150,44 +150,32 @@ class Walkthrough:
         """Take the inputs over and check the step, off this thread."""
         self._begin(step, lambda: self._check(step, given))
 
-    def attest(self, step: Step, words: dict[str, Any], files: list[dict[str, Any]]) -> None:
-        """Write down that a named person says the step is done, with the files that show it."""
+    def say(
+        self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
+    ) -> None:
+        """Record what a named person says of the step, with the files that show it."""
 
-        def say() -> str:
-            by = self._named(words)
+        def record() -> str:
+            by, note = self._named(words), str(words.get("note", "")).strip()
+            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not note:
+                msg = "Give a reason."
+                raise SettingsError(msg, next_step="The record keeps it.")
             folder = self.run.journal.path.parent / "attachments"
-            attachments = tuple(store_attachment(folder, **file) for file in files)
-            self.run.attest(
-                [
-                    Attestation(
-                        step=step.id,
-                        by=by,
-                        at=timestamp(self.run.clock()),
-                        note=str(words.get("note", "")).strip(),
-                        waiting=bool(words.get("waiting")),
-                        seen=str(words.get("seen", "")).strip(),
-                        attachments=attachments,
-                        origin=_ORIGIN,
-                    )
-                ]
+            word = Word(
+                kind=kind,
+                step=step.id,
+                by=by,
+                at=timestamp(self.run.clock()),
+                note=note,
+                seen=str(words.get("seen", "")).strip(),
+                attachments=tuple(store_attachment(folder, **file) for file in files),
+                origin=_ORIGIN,
             )
-            return self._written(step)
+            self.run.say([word])
+            self._moments.count(step.id, "written")
+            return "Recorded."
 
-        self._begin(step, say)
-
-    def skip(self, step: Step, words: dict[str, Any]) -> None:
-        """Write down that a named person leaves the step out, and why."""
-
-        def say() -> str:
-            by, reason = self._named(words), str(words.get("reason", "")).strip()
-            if not reason:
-                msg = "Say why this step is left out."
-                raise SettingsError(msg, next_step="The record keeps the reason.")
-            at = timestamp(self.run.clock())
-            self.run.skip([Skip(step=step.id, by=by, at=at, reason=reason, origin=_ORIGIN)])
-            return self._written(step)
-
-        self._begin(step, say)
+        self._begin(step, record)
 
     def seal(self) -> None:
         """Run the whole procedure headless, and show the bundle that it leaves."""
@@ -285,10 +273,6 @@ class Walkthrough:
             msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
             raise SettingsError(msg, next_step="Correct it, then press the button again.")
 
-    def _written(self, step: Step) -> str:
-        self._moments.count(step.id, "written")
-        return "Written down."
-
     def _named(self, words: dict[str, Any]) -> str:
         by = str(words.get("by", "")).strip()
         if not by:
@@ -320,7 +304,7 @@ class Walkthrough:
         seen, watched_at = -1, time.monotonic()
         while not self._stopped.wait(_FOLLOW_SECONDS):
             try:
-                lines = len(self.run.journal.entries())
+                lines = self.run.history.index.last.seq
                 if self._remembered.follow() or lines != seen:
                     self.draw()
                     seen = lines

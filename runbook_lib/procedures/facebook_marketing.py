@@ -19,6 +19,12 @@ _APP = ("app_id", "app_secret")
 _CYCLR = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 _TOKEN = (*_APP, "user_access_token")
 
+# What a person's word, or a check, is about: said of another app, console or account, it is void.
+_THIS_APP = ("app_id",)
+_ITS_PERMISSIONS = ("app_id", "permissions")
+_OUR_CYCLR = ("service_domain", "cyclr_client_id", "connector_name")
+_OUR_ACCOUNT = (*_OUR_CYCLR, "account_api_id")
+
 _APPS = "{dashboard_url}/apps"
 _APP_PAGE = _APPS + "/{app_id}"
 
@@ -41,6 +47,8 @@ _PARTNER_APP = Section(
             title="Log in to Facebook",
             kind=StepKind.MANUAL,
             source=Source(1, 1),
+            confirms="I am logged in with the Facebook account that owns the app.",
+            subject=_THIS_APP,
             prose=(
                 "Log in with the Facebook account that shall own the app. Prefer one that belongs "
                 "to your company's business portfolio: the app outlives the person."
@@ -52,6 +60,8 @@ _PARTNER_APP = Section(
             title="Have a Facebook developer account",
             kind=StepKind.MANUAL,
             source=Source(1, 2),
+            confirms="This account is registered as a Facebook developer account.",
+            subject=_THIS_APP,
             prose=(
                 "If this account is no developer account yet, register it: press **Get Started**, "
                 "accept the terms, confirm phone number and email address."
@@ -63,6 +73,8 @@ _PARTNER_APP = Section(
             title="Open My Apps",
             kind=StepKind.MANUAL,
             source=Source(1, 3),
+            confirms="My Apps opens, and lists the apps in which I have a role.",
+            subject=_THIS_APP,
             prose="Open **My Apps**. It lists the apps in which you have a role.",
             links=(Link("My Apps", _APPS),),
         ),
@@ -71,6 +83,11 @@ _PARTNER_APP = Section(
             title="Create App: Business type, name and purpose",
             kind=StepKind.ASK,
             source=Source(1, 4),
+            confirms=(
+                "The app is of type Business, its purpose is Clients, and its display name is "
+                "as shown here."
+            ),
+            subject=("app_id", "app_display_name"),
             prose=(
                 "Press **Create App** and choose **Business** as the app type. Fill in the "
                 "**App Display Name**, which your users see when they consent, and set "
@@ -85,22 +102,26 @@ _PARTNER_APP = Section(
             links=(Link("Create App", _APPS + "/creation/"),),
             pastes=(Paste("App Display Name", "{app_display_name}"),),
             inputs=(inputs.APP_DISPLAY_NAME,),
-            checks=(Check(app.app_name_matches, (*_APP, "app_display_name")),),
+            checks=(Check("app-name-matches", app.app_name_matches, (*_APP, "app_display_name")),),
         ),
         Step(
             id="fb-05-confirm-creation",
             title="Create the app and confirm with your password",
             kind=StepKind.MANUAL,
             source=Source(1, 5),
+            confirms="The app was created, and I confirmed it with my password.",
+            subject=_THIS_APP,
             prose="Press **Create App** once more. Facebook asks for your password again.",
             links=(Link("My Apps", _APPS),),
-            checks=(Check(app.app_is_registered, _APP),),
+            checks=(Check("app-is-registered", app.app_is_registered, _APP),),
         ),
         Step(
             id="fb-06-facebook-login",
             title="Set up Facebook Login",
             kind=StepKind.MANUAL,
             source=Source(1, 6),
+            confirms="Facebook Login is set up for this app.",
+            subject=_THIS_APP,
             prose=(
                 "On **Add Products to Your App**, press **Set Up** under **Facebook Login**. "
                 "No API shows which products an app has: a person says so."
@@ -117,6 +138,8 @@ _PARTNER_APP = Section(
             title="Open Facebook Login > Settings",
             kind=StepKind.MANUAL,
             source=Source(1, 7),
+            confirms="Facebook Login > Settings opens for this app.",
+            subject=_THIS_APP,
             prose="It now stands in the menu on the left: open **Facebook Login > Settings**.",
             today="In use-case apps: **Use cases > Customize > Settings**.",
             links=(_dashboard("Facebook Login > Settings", "fb-login/settings/"),),
@@ -126,6 +149,11 @@ _PARTNER_APP = Section(
             title="Set the Valid OAuth Redirect URI",
             kind=StepKind.ASK,
             source=Source(1, 8),
+            confirms=(
+                "The address shown here stands under Valid OAuth Redirect URIs, character by "
+                "character, and is saved."
+            ),
+            subject=("app_id", "service_domain"),
             prose=(
                 "Under **Valid OAuth Redirect URIs** enter the address below and press "
                 "**Save Changes**. Your Service Domain stands in your Cyclr console under "
@@ -145,8 +173,16 @@ _PARTNER_APP = Section(
             ),
             inputs=(inputs.SERVICE_DOMAIN,),
             checks=(
-                Check(service_domain.service_domain_answers, ("service_domain",)),
-                Check(app.redirect_uri_is_accepted, (*_APP, "service_domain")),
+                Check(
+                    "service-domain-answers",
+                    service_domain.service_domain_answers,
+                    ("service_domain",),
+                ),
+                Check(
+                    "redirect-uri-is-accepted",
+                    app.redirect_uri_is_accepted,
+                    (*_APP, "service_domain"),
+                ),
             ),
         ),
         Step(
@@ -154,6 +190,8 @@ _PARTNER_APP = Section(
             title="Open App Review > Permissions and Features, and choose",
             kind=StepKind.ASK,
             source=Source(1, 9),
+            confirms="I chose exactly the permissions shown here, as our use case needs them.",
+            subject=_ITS_PERMISSIONS,
             prose=(
                 "Under **App Review**, open **Permissions and Features**. The permissions that "
                 "you set here are what users are asked for at consent. Which ones depends on "
@@ -169,19 +207,26 @@ _PARTNER_APP = Section(
             title="Get Advanced Access to public_profile",
             kind=StepKind.MANUAL,
             source=Source(1, 10),
+            confirms="public_profile shows Advanced Access.",
+            subject=_THIS_APP,
             prose=(
                 "Search for **public_profile**, press **Get Advanced Access** and complete the "
                 "confirmation. Facebook grants this one at once; the others need a review."
             ),
             today="Since 2023 Advanced Access may ask for Business Verification first.",
             links=(_dashboard("Permissions and Features", "app-review/permissions/"),),
-            checks=(Check(review.public_profile_is_live, _APP),),
+            checks=(Check("public-profile-is-live", review.public_profile_is_live, _APP),),
         ),
         Step(
             id="fb-11-permissions",
             title="Request leads_retrieval and what it depends on",
             kind=StepKind.MANUAL,
             source=Source(1, 11),
+            confirms=(
+                "Advanced Access is requested for every permission shown here and all that it "
+                "depends on."
+            ),
+            subject=_ITS_PERMISSIONS,
             prose=(
                 "Request Advanced Access for each permission of your use case. The documented "
                 "example is **leads_retrieval**, needed for form submissions. It depends on "
@@ -195,13 +240,15 @@ _PARTNER_APP = Section(
             ),
             links=(_dashboard("Permissions and Features", "app-review/permissions/"),),
             inputs=(inputs.PERMISSIONS,),
-            checks=(Check(review.permissions_are_requested, _APP),),
+            checks=(Check("permissions-are-requested", review.permissions_are_requested, _APP),),
         ),
         Step(
             id="fb-12-submit-review",
             title="Submit for review, and wait",
             kind=StepKind.WAIT,
             source=Source(1, 12),
+            confirms="Facebook approved every permission shown here.",
+            subject=_ITS_PERMISSIONS,
             prose=(
                 "Press **Edit App Review Request**, complete every required section (how each "
                 "permission is used, a screencast, instructions for the reviewer) and "
@@ -209,13 +256,18 @@ _PARTNER_APP = Section(
             ),
             links=(_dashboard("App Review > Requests", "app-review/submissions/"),),
             inputs=(inputs.PERMISSIONS,),
-            checks=(Check(review.review_is_approved, _APP),),
+            checks=(Check("review-is-approved", review.review_is_approved, _APP),),
         ),
         Step(
             id="fb-13-app-id-and-secret",
             title="Complete Settings > Basic; take App ID and App Secret",
             kind=StepKind.ASK,
             source=Source(1, 13),
+            confirms=(
+                "Settings > Basic has no missing section, and App ID and App Secret were "
+                "copied from there."
+            ),
+            subject=("app_id", "app_secret"),
             prose=(
                 "Under **Settings > Basic** complete what is missing (privacy policy, terms, "
                 "category, icon, contact) and copy **App ID** and **App Secret**. Keep the secret "
@@ -225,8 +277,8 @@ _PARTNER_APP = Section(
             links=(_dashboard("Settings > Basic", "settings/basic/"),),
             inputs=(inputs.APP_ID, inputs.APP_SECRET, inputs.GRAPH_VERSION),
             checks=(
-                Check(app.app_credentials_are_accepted, _APP),
-                Check(app.missing_sections_are_filled, _APP),
+                Check("app-credentials-are-accepted", app.app_credentials_are_accepted, _APP),
+                Check("missing-sections-are-filled", app.missing_sections_are_filled, _APP),
             ),
         ),
     ),
@@ -246,6 +298,8 @@ _CYCLR_CONNECTOR = Section(
             title="Open the connector's Setup in the Cyclr console",
             kind=StepKind.MANUAL,
             source=Source(2),
+            confirms="The connector's Setup is open in our Cyclr console.",
+            subject=_OUR_CYCLR,
             prose=(
                 "In your Cyclr console go to **Connectors > Connector Library > Facebook "
                 "Marketing API > Setup**."
@@ -262,19 +316,22 @@ _CYCLR_CONNECTOR = Section(
                 inputs.ACCOUNT_API_ID,
                 inputs.CONNECTOR_NAME,
             ),
-            checks=(Check(connector.connector_is_in_library, _CYCLR),),
+            checks=(Check("connector-is-in-library", connector.connector_is_in_library, _CYCLR),),
         ),
         Step(
             id="cy-02-client-id",
             title="Client ID: the App ID",
             kind=StepKind.MANUAL,
             source=Source(2),
+            confirms="Client ID in the connector's Setup is the App ID, and it is saved.",
+            subject=("app_id", *_OUR_CYCLR),
             prose="Enter the App ID of your Facebook app as **Client ID**.",
             links=(Link("Cyclr console", "{cyclr_console_url}/"),),
             pastes=(Paste("Client ID", "{app_id}"),),
             inputs=(inputs.CYCLR_USERNAME,),
             checks=(
                 Check(
+                    "console-holds-app-id",
                     connector.console_holds_app_id,
                     (*_CYCLR, "app_id", "service_domain", "cyclr_username"),
                 ),
@@ -286,6 +343,11 @@ _CYCLR_CONNECTOR = Section(
             title="Client Secret: the App Secret",
             kind=StepKind.MANUAL,
             source=Source(2),
+            confirms=(
+                "Client Secret in the connector's Setup is the App Secret, it is saved, and "
+                "the padlock is closed."
+            ),
+            subject=("app_id", "app_secret", *_OUR_CYCLR),
             prose=(
                 "Enter the App Secret as **Client Secret** and press **Save Changes**. The "
                 "padlock beside the connector closes once both fields are filled. No API shows "
@@ -311,6 +373,8 @@ _CONNECTION_TEST = Section(
             title="Install the connector in one user account",
             kind=StepKind.CALL,
             source=Source(2),
+            confirms="The connector is installed in this user account.",
+            subject=_OUR_ACCOUNT,
             prose=(
                 "Install the Facebook Marketing API connector in one of your user accounts, in "
                 "the console, or let the runbook do it: `install_connector` permits it, "
@@ -324,7 +388,11 @@ _CONNECTION_TEST = Section(
                 inputs.CREATE_TEST_ACCOUNT,
             ),
             checks=(
-                Check(connector.connector_is_installed, ("cyclr_client_id", "cyclr_client_secret")),
+                Check(
+                    "connector-is-installed",
+                    connector.connector_is_installed,
+                    ("cyclr_client_id", "cyclr_client_secret"),
+                ),
             ),
             requires=("cy-01-connector-setup",),
         ),
@@ -333,12 +401,19 @@ _CONNECTION_TEST = Section(
             title="Authenticate it as a user would",
             kind=StepKind.MANUAL,
             source=Source(2),
+            confirms=(
+                "I signed in through Cyclr with Facebook in this account and granted every "
+                "permission that was asked for."
+            ),
+            subject=("app_id", "permissions", *_OUR_ACCOUNT),
             prose=(
                 "In that account open the connector, press **Authenticate**, sign in with "
                 "Facebook and grant every permission that is asked for."
             ),
             links=(Link("Cyclr console", "{cyclr_console_url}/"),),
-            checks=(Check(connector.connector_is_authenticated, _CYCLR),),
+            checks=(
+                Check("connector-is-authenticated", connector.connector_is_authenticated, _CYCLR),
+            ),
             requires=("cy-02-client-id", "test-01-install"),
         ),
         Step(
@@ -346,12 +421,20 @@ _CONNECTION_TEST = Section(
             title="See the granted permissions through Cyclr",
             kind=StepKind.CALL,
             source=Source(2),
+            confirms="Cyclr's List My Permissions shows every permission shown here as granted.",
+            subject=("app_id", "permissions", *_OUR_ACCOUNT),
             prose=(
                 "Run the connector's method **List My Permissions** and compare what Facebook "
                 "grants with what your use case needs. Cyclr lets only known addresses do this."
             ),
             inputs=(inputs.PERMISSIONS,),
-            checks=(Check(connector.permissions_are_seen_through_cyclr, _CYCLR),),
+            checks=(
+                Check(
+                    "permissions-are-seen-through-cyclr",
+                    connector.permissions_are_seen_through_cyclr,
+                    _CYCLR,
+                ),
+            ),
             requires=("test-02-authenticate",),
         ),
         Step(
@@ -359,6 +442,11 @@ _CONNECTION_TEST = Section(
             title="Inspect a user's token of this app",
             kind=StepKind.ASK,
             source=Source(2),
+            confirms=(
+                "A user of this app granted every permission shown here, and the connector "
+                "works for that user in Cyclr."
+            ),
+            subject=("app_id", "permissions", *_OUR_ACCOUNT),
             prose=(
                 "Press **Sign in with Facebook** and consent as one of your users would, or give a "
                 "user access token that was issued for this app: Facebook says whose it is, what "
@@ -367,7 +455,7 @@ _CONNECTION_TEST = Section(
             ),
             links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
             inputs=(inputs.USER_ACCESS_TOKEN, inputs.PERMISSIONS),
-            checks=(Check(connection.user_token_is_valid, _TOKEN),),
+            checks=(Check("user-token-is-valid", connection.user_token_is_valid, _TOKEN),),
             needs_consent=True,
             requires=("fb-13-app-id-and-secret",),
         ),
@@ -376,14 +464,16 @@ _CONNECTION_TEST = Section(
             title="Read marketing data with that token",
             kind=StepKind.CALL,
             source=Source(2),
+            confirms="The connector read this user's ad accounts, pages and lead forms in Cyclr.",
+            subject=("app_id", "permissions", *_OUR_ACCOUNT),
             prose=(
                 "Read ad accounts, pages, lead forms and one lead, as the connector will. Of the "
                 "lead only its id and time are read."
             ),
             inputs=(inputs.PERMISSIONS,),
             checks=(
-                Check(connection.marketing_data_is_readable, _TOKEN),
-                Check(connection.lead_data_is_readable, _TOKEN),
+                Check("marketing-data-is-readable", connection.marketing_data_is_readable, _TOKEN),
+                Check("lead-data-is-readable", connection.lead_data_is_readable, _TOKEN),
             ),
             requires=("test-04-user-token",),
         ),

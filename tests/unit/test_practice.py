@@ -18,7 +18,7 @@ def test_practice_is_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
     """A real credential is never sent to a practice server, and is back afterwards."""
 
     monkeypatch.setenv("RUNBOOK_APP_SECRET", "real-secret")
-    with practice("approved") as running:
+    with practice("approved", FingerprintKey()) as running:
         assert "RUNBOOK_APP_SECRET" not in os.environ
         path = Path(running.env_file)
         assert path.stat().st_mode & 0o777 == 0o600

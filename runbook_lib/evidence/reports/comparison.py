@@ -43,7 +43,7 @@ class StepChange:
 
 @dataclass(frozen=True, slots=True)
 class WordChange:
-    """An attestation or a skip that was given, given anew or withdrawn (`what`)."""
+    """A word (its `kind`) that was given, given again, withdrawn, or lapsed (`what`)."""
 
     id: str
     title: str
@@ -97,19 +97,22 @@ def _state(step: Step) -> tuple[str, str]:
 
 def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
     some = new or old or {}
-    for kind in ("attestation", "skip"):
-        before, after = (step[kind] if step else None for step in (old, new))
-        word = after or before
-        if word is None or _words(before) == _words(after):
-            continue
-        what = "withdrawn" if not after else "given anew" if before else "given"
-        text = word.get("reason") or word.get("note") or ""
-        yield WordChange(some["id"], some["title"], kind, what, word["by"], word["at"], text)
+    before, after = (step["word"] if step else None for step in (old, new))
+    word = after or before
+    if word is None or _said(before) == _said(after):
+        return
+    if after:
+        what = "given again" if before else "given"
+    else:
+        what = "no longer counts" if new and new["lapsed"] else "withdrawn"
+    said = (word["kind"], what, word["by"], word["at"], word["note"])
+    yield WordChange(some["id"], some["title"], *said)
 
 
-def _words(document: Mapping[str, Any] | None) -> dict[str, Any]:
+def _said(word: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what a person said; that it was read from another file is nothing new."""
-    return {name: value for name, value in (document or {}).items() if name != "origin"}
+    left_out = ("origin", "entry")
+    return {name: value for name, value in (word or {}).items() if name not in left_out}
 
 
 def _values_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Changed, ...]:

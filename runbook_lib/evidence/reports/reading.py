@@ -36,8 +36,8 @@ _STEP: Mapping[str, Any] = {
     "outcome": "not_run",
     "reason": "",
     "checked_on": "",
-    "attestation": None,
-    "skip": None,
+    "word": None,
+    "lapsed": (),
     "checks": (),
     "exchanges": (),
     "attachments": (),
@@ -63,7 +63,7 @@ _EXCHANGE: Mapping[str, Any] = {
     "response": None,
     "error": "",
 }
-_WORDS: Mapping[str, Any] = {"by": "", "at": "", "note": "", "waiting": False, "reason": ""}
+_WORD: Mapping[str, Any] = {"kind": "attested", "by": "", "at": "", "note": ""}
 _ATTACHMENT: Mapping[str, Any] = {"name": "", "sha256": "", "size": 0, "media_type": ""}
 
 _ID = re.compile(r"[a-z0-9-]{1,80}")
@@ -113,7 +113,9 @@ def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
     whole = _filled(step, _STEP)
     whole["checks"] = [_filled(check, _CHECK) for check in whole["checks"]]
     whole["exchanges"] = [_filled(exchange, _EXCHANGE) for exchange in whole["exchanges"]]
-    for name in ("attestation", "skip"):
-        whole[name] = _filled(whole[name], _WORDS) if whole[name] else None
+    whole["word"] = _filled(whole["word"], _WORD) if whole["word"] else None
+    whole["lapsed"] = [
+        {**each, "word": _filled(each.get("word") or {}, _WORD)} for each in whole["lapsed"]
+    ]
     whole["attachments"] = [_filled(each, _ATTACHMENT) for each in whole["attachments"]]
     return whole

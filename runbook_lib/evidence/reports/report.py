@@ -27,7 +27,7 @@ from runbook_lib.evidence.reports.wording import counted, day, listed
 from runbook_lib.history import RunOutcome
 from runbook_lib.journal import Entry
 from runbook_lib.outcomes import ICONS, MEANINGS
-from runbook_lib.procedure import Attachment, Outcome
+from runbook_lib.procedure import Attachment, Outcome, WordKind
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -184,7 +184,7 @@ def _told(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> str:
 def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what somebody must still do something about, failures first."""
     steps: list[dict[str, Any]] = run["steps"]
-    impossible = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["skip"]]
+    impossible = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["word"]]
     open_steps = [step for outcome in _OPEN for step in steps if step["outcome"] == outcome]
     return [*open_steps, *impossible]
 
@@ -200,9 +200,8 @@ def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
 
 
 def _told_by(words: Sequence[Word]) -> str:
-    count = Counter(word.outcome for word in words)
-    said = (Outcome.ATTESTED, Outcome.WAITING, Outcome.SKIPPED)
-    return listed([f"{count[outcome]} {outcome}" for outcome in said if count[outcome]])
+    count = Counter(word.kind for word in words)
+    return listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]])
 
 
 def _by_day(happened: Sequence[Event]) -> list[tuple[str, list[Event]]]:
@@ -321,12 +320,10 @@ def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
 
 def _is_said_below(step: Mapping[str, Any]) -> bool:
     """Tell whether the reason of a step only repeats what its checks, or a person, say below."""
-    words, skip = step["attestation"], step["skip"]
+    word = step["word"]
     seen = [check["reason"] for check in step["checks"] if check["outcome"] == step["outcome"]]
     said = [" ".join(dict.fromkeys(seen))]
-    if words:
-        spoken = f"{words['by']} on {words['at']}"
-        said += [spoken, f"{spoken}: {words.get('note')}"]
-    if skip:
-        said.append(f"{skip['by']}: {skip['reason']}")
+    if word:
+        spoken = f"{word['by']} on {word['at']}"
+        said += [spoken, f"{spoken}: {word['note']}", f"{word['by']}: {word['note']}"]
     return step["reason"] in said

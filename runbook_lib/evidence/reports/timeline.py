@@ -16,7 +16,7 @@ from typing import Any
 from runbook_lib.evidence.reports.wording import parse_time
 from runbook_lib.history import finding_from_document
 from runbook_lib.journal import Entry, EventType
-from runbook_lib.procedure import Outcome, combine
+from runbook_lib.procedure import Outcome, WordKind, combine
 
 __all__ = [
     "Event",
@@ -30,21 +30,34 @@ __all__ = [
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # What ends a wait; a check that cannot tell does not.
-_ENDS = (Outcome.VERIFIED, Outcome.ATTESTED, Outcome.FAILED, Outcome.SKIPPED)
+_ENDS = (Outcome.VERIFIED, Outcome.ATTESTED, Outcome.FAILED, Outcome.SKIPPED, Outcome.NOT_RUN)
+_OUTCOMES: Mapping[WordKind, Outcome] = {
+    WordKind.ATTESTED: Outcome.ATTESTED,
+    WordKind.SUBMITTED: Outcome.WAITING,
+    WordKind.DECLINED: Outcome.FAILED,
+    WordKind.SKIPPED: Outcome.SKIPPED,
+    WordKind.WITHDRAWN: Outcome.NOT_RUN,
+}
+_WORDS: Mapping[str, WordKind] = {f"step.{kind}": kind for kind in WordKind}
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a person said of a step: when they say it was, and when it was written down."""
+    """What a person said of a step: when they say it was, and when it was recorded."""
 
     step: str
     by: str
     at: str
-    outcome: Outcome
+    kind: WordKind
     text: str = ""
     seen: str = ""
     origin: str = ""
     written_on: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return what the step came to by this word alone."""
+        return _OUTCOMES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +107,12 @@ def said(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Wor
     """Return what people said of each step, oldest first; the last word is the one that counts."""
     words: dict[str, list[Word]] = {}
     for entry in _said_once(entries):
-        if entry.type in (EventType.STEP_ATTESTED, EventType.STEP_SKIPPED):
+        if entry.type in _WORDS:
             words.setdefault(entry.step, []).append(_word(entry))
     for step in run["steps"]:
-        if step["id"] not in words:
-            words[step["id"]] = [
-                _spoken(step["id"], step[name], is_skip=name == "skip")
-                for name in ("attestation", "skip")
-                if step[name]
-            ]
+        if step["id"] not in words and step["word"]:
+            kind = WordKind(step["word"]["kind"])
+            words[step["id"]] = [_spoken(step["id"], kind, step["word"])]
     return words
 
 
@@ -196,7 +206,7 @@ def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
             outcome = _seen(entry)
             if outcome is not None:
                 yield _Sighting(entry.step, entry.at, outcome)
-        elif entry.type in (EventType.STEP_ATTESTED, EventType.STEP_SKIPPED):
+        elif entry.type in _WORDS:
             word = _word(entry)
             yield _Sighting(entry.step, word.at, word.outcome, word.by)
 
@@ -204,9 +214,9 @@ def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
 def _concluded(step: Mapping[str, Any], run: Mapping[str, Any]) -> _Sighting:
     """Return what a record says of a step, with the person's word where it waits."""
     at, outcome = step["checked_on"] or run["started_on"], Outcome(step["outcome"])
-    words = step["attestation"]
-    if words and outcome is Outcome.WAITING:
-        return _Sighting(step["id"], at, outcome, words["by"], words["at"])
+    word = step["word"]
+    if word and outcome is Outcome.WAITING:
+        return _Sighting(step["id"], at, outcome, word["by"], word["at"])
     return _Sighting(step["id"], at, outcome)
 
 
@@ -220,7 +230,7 @@ def _said_once(entries: Iterable[Entry]) -> list[Entry]:
     once: dict[object, Entry] = {}
     for number, entry in enumerate(entries):
         key: object = number
-        if entry.type in (EventType.STEP_ATTESTED, EventType.STEP_SKIPPED):
+        if entry.type in _WORDS:
             said = {name: value for name, value in entry.data.items() if name != "origin"}
             key = (entry.type, entry.step, json.dumps(said, sort_keys=True))
         once[key] = once.pop(key, entry)
@@ -228,18 +238,18 @@ def _said_once(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _word(entry: Entry) -> Word:
-    is_skip = entry.type == EventType.STEP_SKIPPED
-    return _spoken(entry.step, entry.data, is_skip=is_skip, written_on=entry.at)
+    return _spoken(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
 
 
-def _spoken(step: str, document: Mapping[str, Any], *, is_skip: bool, written_on: str = "") -> Word:
-    waits = Outcome.WAITING if document.get("waiting") else Outcome.ATTESTED
+def _spoken(
+    step: str, kind: WordKind, document: Mapping[str, Any], *, written_on: str = ""
+) -> Word:
     return Word(
         step,
         document["by"],
         document["at"],
-        Outcome.SKIPPED if is_skip else waits,
-        document.get("reason" if is_skip else "note") or "",
+        kind,
+        document.get("note") or "",
         document.get("seen") or "",
         document.get("origin") or "",
         written_on,
@@ -255,7 +265,7 @@ def _seen(entry: Entry) -> Outcome | None:
 def _told(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
     """Yield what a line other than a check's tells a reader of the run."""
     data = entry.data
-    if entry.type in (EventType.STEP_ATTESTED, EventType.STEP_SKIPPED):
+    if entry.type in _WORDS:
         word = _word(entry)
         yield Event(word.at, word.text, word.by, entry.step, word.outcome)
     elif entry.type == EventType.CHANGE_INTENDED and is_mine:

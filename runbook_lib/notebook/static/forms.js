@@ -1,20 +1,30 @@
-// What a person says of a step, under a name: that it is done, or that it is left out.
-// A form stays as it was filled in until the kernel has told that its words are written down.
+// What a person says of a step, under a name: that it is done, submitted, declined, left out, or withdrawn.
+// A form stays as it was filled in until the kernel says that its words are recorded.
 
 function megabytes(size) { return `${(size / 2 ** 20).toFixed(1)} MiB`; }
 
-class Form {
-  constructor(panel, name, label) {
+class WordForm {
+  // `form` is one of the view's `forms`: its name, texts, and whether files go along.
+  constructor(panel, form) {
     this.panel = panel;
-    this.name = name;
+    this.name = form.name;
+    this.label = form.label;
+    this.noteName = form.note_name;
     this.asked = null; // what was written and finished when this form was confirmed
+    this.files = [];
+    this.largest = panel.model.get("view").largest;
     this.fields = element("div", { class: "rb-fields" });
-    this.root = element("div", { class: "rb-form", hidden: true, role: "group", "aria-label": label, dir: "auto" },
+    this.problem = element("div", { class: "rb-problem", role: "alert", hidden: true });
+    this.root = element("div", { class: "rb-form", hidden: true, role: "group", "aria-label": form.label, dir: "auto" },
+      element("div", { class: "rb-confirms" }, form.sentence),
       this.fields,
       element("div", { class: "rb-row" }, element("button", { type: "button", class: "rb-main",
-        "data-action": `confirm-${name}`, onclick: () => this.confirm() }, "Confirm")));
+        "data-action": `confirm-${form.name}`, onclick: () => this.confirm() }, "Confirm")),
+      this.problem);
     this.root.addEventListener("keydown", (event) => this.press(event));
     this.addText("by", "Your name", "", { autocomplete: "name", value: remembered() });
+    this.addText(form.note_name, form.note_label, form.note_help);
+    if (form.has_files) this.addFiles();
   }
 
   press(event) {
@@ -40,7 +50,12 @@ class Form {
   field(name) { return this.root.querySelector(`[data-name="${name}"]`); }
 
   // Returns what is said, and with it the bytes that go along.
-  async said() { return [{}, []]; }
+  async said() {
+    const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
+    const seen = this.field("seen");
+    return [{ note: this.field(this.noteName).value, seen: seen ? seen.value : "",
+      files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers];
+  }
 
   async confirm() {
     const { written, finished } = this.panel.model.get("view");
@@ -70,48 +85,18 @@ class Form {
   }
 
   clear() {
-    for (const field of this.root.querySelectorAll("input[data-name]")) {
-      if (field.type === "checkbox") field.checked = false;
-      else field.value = "";
-    }
-  }
-}
-
-class SkipForm extends Form {
-  constructor(panel) {
-    super(panel, "skip", "Leave it out");
-    this.addText("reason", "Reason", "The record keeps it.");
+    for (const field of this.root.querySelectorAll("input[data-name]")) field.value = "";
+    if (this.fileNames) this.setFiles([]);
   }
 
-  async said() { return [{ reason: this.field("reason").value }, []]; }
-}
-
-class AttestForm extends Form {
-  constructor(panel) {
-    super(panel, "attest", "Say that it is done");
-    this.files = [];
-    const { can_wait: canWait, largest } = panel.model.get("view");
-    this.largest = largest;
-    this.addText("note", "Note", "Optional: what the record should keep.");
+  addFiles() {
     this.addText("seen", "What you saw", "Optional: where the screen looked otherwise than described.");
-    if (canWait) this.addApproved();
-    this.addFiles();
     this.root.addEventListener("paste", (event) => {
       const pasted = [...event.clipboardData.files];
       if (pasted.length) { event.preventDefault(); this.attach(pasted); }
     });
-  }
-
-  addApproved() {
-    const id = `${this.panel.key}-approved`;
-    this.add(id, "Facebook has approved it", element("input", { id, type: "checkbox", "data-name": "approved" }),
-      element("div", { class: "rb-field-note" }, "Leave empty while the review is under way: the runbook watches it."));
-  }
-
-  addFiles() {
     const id = `${this.panel.key}-file`;
     this.fileNames = element("span", { class: "rb-field-note", "aria-live": "polite" });
-    this.problem = element("div", { class: "rb-problem", role: "alert", hidden: true });
     this.removeFiles = element("button", { type: "button", class: "rb-small", "data-action": "remove-files",
       hidden: true, onclick: () => this.setFiles([]) }, "Remove");
     this.add(id, "Screenshot",
@@ -120,7 +105,7 @@ class AttestForm extends Form {
         onchange: (event) => { this.attach(event.target.files); event.target.value = ""; } }),
       element("div", { class: "rb-field-note", id: `${id}-note` },
         `Choose files, or paste a picture anywhere in this form; ${megabytes(this.largest)} are the most.`),
-      element("div", { class: "rb-row" }, this.fileNames, this.removeFiles), this.problem);
+      element("div", { class: "rb-row" }, this.fileNames, this.removeFiles));
   }
 
   // NOTE: one message carries them all, and Jupyter's server cuts the connection over a larger one.
@@ -150,18 +135,5 @@ class AttestForm extends Form {
   refuse(text) {
     setText(this.problem, text);
     this.problem.hidden = !text;
-  }
-
-  async said() {
-    const approved = this.field("approved");
-    const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
-    return [{ note: this.field("note").value, seen: this.field("seen").value,
-      waiting: Boolean(approved) && !approved.checked,
-      files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers];
-  }
-
-  clear() {
-    super.clear();
-    this.setFiles([]);
   }
 }

@@ -33,7 +33,7 @@ class Panel {
     this.inputs = element("div", { class: "rb-fields" });
     this.actions = element("div", { class: "rb-row" });
     this.consent = element("div", {});
-    this.forms = [new AttestForm(this), new SkipForm(this)];
+    this.forms = view.forms.map((form) => new WordForm(this, form));
     this.details = element("div", {});
     this.root.append(this.status, this.gone, this.live, this.tables, this.aids, this.inputs, this.actions, this.consent,
       ...this.forms.map((form) => form.root), this.details);
@@ -140,7 +140,7 @@ class Panel {
     this.actions.append(this.check);
     for (const form of this.forms) {
       form.button = element("button", { type: "button", "data-action": form.name, "aria-expanded": "false",
-        onclick: () => this.openForm(form) }, form.name === "skip" ? "Skip" : this.attestLabel(view));
+        onclick: () => this.openForm(form) }, form.label);
       this.actions.append(form.button);
     }
     if (view.needs_consent) this.buildConsent();
@@ -169,9 +169,13 @@ class Panel {
     if (isThere) this.root.focus({ preventScroll: true });
   }
 
-  attestLabel(view) {
-    if (view.needs_another) return "I confirm it";
-    return view.can_wait ? "I have submitted it" : "I have done this";
+  // A second person confirms; a word that counts can be withdrawn.
+  drawForms(view) {
+    for (const form of this.forms) {
+      form.hear(view);
+      if (form.name === "attest") setText(form.button, view.needs_another ? "I confirm it" : form.label);
+      if (form.name === "withdraw") form.button.hidden = !view.can_withdraw;
+    }
   }
 
   buildConsent() {
@@ -205,12 +209,11 @@ class Panel {
     const view = this.model.get("view");
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.finished = view.finished;
-    redraw(this.status, [view.outcome, view.reason, view.warnings, view.changes, view.limits], () => [
+    redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits], () => [
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.outcome.replace("_", " ")}`),
       " ", element("span", { dir: "auto" }, view.reason), this.drawNotes(view)]);
     this.hearTaken(view);
-    for (const form of this.forms) form.hear(view);
-    setText(this.forms[0].button, this.attestLabel(view));
+    this.drawForms(view);
     this.drawTables(view);
     this.drawAids(view);
     this.drawInputs(view);
@@ -226,7 +229,8 @@ class Panel {
   }
 
   drawNotes(view) {
-    const notes = [...view.warnings.map((text) => ["Warning", text]),
+    const notes = [...view.remarks.map((text) => ["Note", text]),
+      ...view.warnings.map((text) => ["Warning", text]),
       ...view.changes.map((text) => ["Changed", text]),
       ...view.limits.map((text) => ["Not proven", text])];
     if (!notes.length) return "";
