@@ -114,7 +114,11 @@ class _Reader:
             raise SettingsError(msg)
         allowed = tuple(name for name in step.subject if not self._inputs[name].secret)
         _refuse_other_keys(table, allowed, f"{where}, subject")
-        return {name: typed(self._inputs[name], value) for name, value in table.items()}
+        try:
+            return {name: typed(self._inputs[name], value) for name, value in table.items()}
+        except SettingsError as error:
+            msg = f"{where}, subject: {error}"
+            raise SettingsError(msg) from None
 
     def _moment(self, value: object, where: str) -> str:
         if not isinstance(value, datetime):

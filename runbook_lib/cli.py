@@ -168,8 +168,9 @@ def lab(
     from runbook_lib.workspace import journal_path  # noqa: PLC0415
 
     name = tenant or f"sandbox-{scenario}"
-    key = keep_key(journal_path(Path(folder), name).parent, _sandbox_key(folder, name))
+    key = _sandbox_key(folder, name)
     with practice(scenario, key) as sandbox:
+        keep_key(journal_path(Path(folder), name).parent, key)
         variables["RUNBOOK_TENANT"] = name
         variables["RUNBOOK_ENV_FILE"] = sandbox.env_file
         is_known = journal_path(Path(folder), name).exists()

@@ -178,7 +178,8 @@ class History:
     @property
     def last_run(self) -> str:
         """Return the id of the newest run, empty where there was none."""
-        return next(reversed([*self.index.runs]), "")
+        started = [name for name, run in self.index.runs.items() if run.started]
+        return started[-1] if started else ""
 
     @property
     def unfinished_run(self) -> str:
@@ -242,7 +243,7 @@ def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
     """
     name = history.last_run if run_id is None else run_id
     mine = history.run(name)
-    started = history.read(mine.started) if mine else None
+    started = history.read(mine.started) if mine and mine.started else None
     looker = _Looker(history, subject, run_id, started)
     states: dict[str, StepState] = {}
     for step in subject.procedure.steps:
@@ -342,7 +343,7 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     for name in ("limits", "warnings", "changes"):
         fields[name] = tuple(fields[name])
     fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
-    fields["tables"] = tuple(_table(table) for table in fields.get("tables", ()))
+    fields["tables"] = tuple(_table(table) for table in fields["tables"])
     fields["exchanges"] = tuple(Exchange(**exchange) for exchange in fields["exchanges"])
     return Finding(**fields)
 

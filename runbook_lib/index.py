@@ -52,8 +52,8 @@ class WordIndex:
 class RunIndex:
     """One run: where it began, what it checked (by step), whether and how it ended."""
 
-    started: Ref
-    mode: str
+    started: Ref | None = None
+    mode: str = ""
     begun: frozenset[str] = frozenset()
     checked: Mapping[str, Ref] = field(default_factory=dict)
     finished_on: str = ""
@@ -143,7 +143,8 @@ def _index(document: Mapping[str, Any]) -> Index:
 
 def _run(document: Mapping[str, Any]) -> RunIndex:
     sets = {name: frozenset(document[name]) for name in ("begun", "notebooks")}
-    started, checked = Ref(*document["started"]), _refs(document["checked"])
+    started = Ref(*document["started"]) if document["started"] else None
+    checked = _refs(document["checked"])
     return RunIndex(**{**document, **sets, "started": started, "checked": checked})
 
 
@@ -165,19 +166,19 @@ def _value(value: Any) -> Any:
 
 def _run_started(index: Index, line: Line) -> Index:
     data = line.entry.data
-    others = list(index.runs.items())[1 - _MOST_RUNS :]
-    run = RunIndex(line.ref, data["mode"])
-    index = _recorded(index, {**_values(data["parameters"]), **data.get("fingerprints", {})})
-    practice = index.practice | {bool(data["sandbox"])}
-    return replace(index, runs={**dict(others), line.entry.run_id: run}, practice=practice)
+    index = _recorded(index, {**_values(data["parameters"]), **data["fingerprints"]})
+    index = replace(index, practice=index.practice | {bool(data["sandbox"])})
+    return _run_changed(lambda run, _: replace(run, started=line.ref, mode=data["mode"]))(
+        index, line
+    )
 
 
 def _run_changed(change: Callable[[RunIndex, Line], RunIndex]) -> Callable[[Index, Line], Index]:
     def changed(index: Index, line: Line) -> Index:
-        run = index.runs.get(line.entry.run_id)
-        if run is None:
-            return index
-        return replace(index, runs={**index.runs, line.entry.run_id: change(run, line)})
+        name = line.entry.run_id
+        others = [*index.runs.items()][1 - _MOST_RUNS :] if name not in index.runs else index.runs
+        run = change(index.runs.get(name, RunIndex()), line)
+        return replace(index, runs={**dict(others), name: run})
 
     return changed
 

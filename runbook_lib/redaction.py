@@ -134,6 +134,21 @@ class Redactor:
             return [self.redact_document(item) for item in document]
         return document
 
+    def redact_values(self, document: Any) -> Any:
+        """
+        Return a JSON document of the runbook's own with secrets masked by value.
+
+        The names of its fields are the runbook's: they are never masked, and
+        none of them gives a value away.
+        """
+        if isinstance(document, str):
+            return self.redact(_whole_characters(document))
+        if isinstance(document, Mapping):
+            return {key: self.redact_values(value) for key, value in document.items()}
+        if isinstance(document, list | tuple):
+            return [self.redact_values(item) for item in document]
+        return document
+
     def holds_secret(self, text: str) -> bool:
         """Tell whether `text` still holds a known secret or a token-shaped word."""
         return self.find_secret(text) >= 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -150,12 +150,13 @@ class Run:
     tenant: str
     mode: str
     run_id: str
-    key: FingerprintKey
-    reader: HistoryReader
+    key: FingerprintKey = field(default_factory=FingerprintKey)
+    reader: HistoryReader | None = None
     env_file: Path = Path(".env")
     clock: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
+        self._reader = self.reader or HistoryReader(self.journal)
         self.redactor = Redactor(self.settings.secrets.values())
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
@@ -164,7 +165,7 @@ class Run:
     @property
     def history(self) -> History:
         """Return all that the journal holds by now."""
-        return self.reader.read()
+        return self._reader.read()
 
     @property
     def state(self) -> RunState:
@@ -236,7 +237,8 @@ class Run:
         """
         history = self.history
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
-        if history.run(self.run_id) is not None:
+        known = history.run(self.run_id)
+        if known is not None and known.started:
             return
         self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
@@ -370,8 +372,8 @@ class Run:
 
     def save_index(self) -> None:
         """Save where the journal's lines lie, so that the next reader need not read them all."""
-        self.reader.read()
-        self.reader.save(self.key)
+        self._reader.read()
+        self._reader.save(self.key)
 
     def close(self) -> None:
         """Close every connection."""
@@ -422,7 +424,7 @@ class Run:
                 self.remember(name, value)
 
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
-        redacted = self.redactor.redact_document(document)
+        redacted = self.redactor.redact_values(document)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
 
 

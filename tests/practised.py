@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.attestations import read_attestations
+from runbook_lib.attestations import read_words
 from runbook_lib.evidence.record import build_record
-from runbook_lib.journal import Entry, utc_now
+from runbook_lib.fingerprints import FingerprintKey
+from runbook_lib.journal import Entry, read_lines, utc_now
 from runbook_lib.practice import practice
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, open_run
@@ -25,7 +26,7 @@ class Practised:
 
 def practised(scenario: str, evidence: Path) -> Practised:
     """Check every step against the sandbox in `scenario`, without notebooks and kernels."""
-    with practice(scenario) as given:
+    with practice(scenario, FingerprintKey()) as given:
         run = open_run(
             PROCEDURE,
             {},
@@ -35,13 +36,12 @@ def practised(scenario: str, evidence: Path) -> Practised:
             env_file=given.env_file,
         )
         run.start()
-        words, skips = read_attestations(Path(given.attestations), PROCEDURE, now=utc_now())
-        run.attest(words)
-        run.skip(skips)
+        run.say(read_words(Path(given.attestations), PROCEDURE, now=utc_now()))
         for step in PROCEDURE.steps:
             run.perform(step.id)
         state = run.finish()
         run.close()
-    entries = run.journal.entries()
-    record = build_record(state, journal_head=run.journal.head, journal_lines=len(entries))
+    lines = list(read_lines(run.journal.path))
+    entries = [line.entry for line in lines]
+    record = build_record(state, journal_head=lines[-1].ref.digest, journal_lines=len(entries))
     return Practised(json.loads(json.dumps(record)), entries)

@@ -6,21 +6,47 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.attestations import read_attestations
+from runbook_lib.attestations import read_words
 from runbook_lib.errors import SettingsError
-from runbook_lib.procedure import Attestation, Procedure, Section, Skip, Source, Step, StepKind
+from runbook_lib.procedure import (
+    Binding,
+    Input,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+    Word,
+    WordKind,
+)
 from tests.conftest import NOON
 
 
+def digits(text: str) -> str:
+    if not text.isdigit():
+        raise ValueError("an App ID has digits only")
+    return text
+
+
 def step(name: str, kind: StepKind) -> Step:
-    return Step(id=name, title=name, kind=kind, source=Source(1), prose="")
+    return Step(
+        id=name,
+        title=name,
+        kind=kind,
+        source=Source(1),
+        prose="",
+        confirms="Done.",
+        subject=("app_id", "app_secret"),
+    )
 
 
+APP_ID = Input(name="app_id", label="App ID", help="Which.", parse=digits)
+APP_SECRET = Input(name="app_secret", label="App Secret", help="Hush.", secret=True)
 PROCEDURE = Procedure(
     id="p",
     version="1",
     title="P",
-    inputs=(),
+    inputs=(APP_ID, APP_SECRET),
     sections=(
         Section(
             id="01",
@@ -32,10 +58,10 @@ PROCEDURE = Procedure(
 )
 
 
-def read(folder: Path, text: str | bytes) -> tuple[list[Attestation], list[Skip]]:
+def read(folder: Path, text: str | bytes) -> list[Word]:
     path = folder / "said.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_attestations(path, PROCEDURE, now=NOON)
+    return read_words(path, PROCEDURE, now=NOON)
 
 
 def attestation(**fields: str) -> str:
@@ -48,50 +74,78 @@ def skip(**fields: str) -> str:
     return attestation(**{"reason": '"no forms"', **fields}).replace("attestation", "skip")
 
 
-def test_words_and_skips_are_read(tmp_path: Path) -> None:
-    """A file may hold several of both, and each keeps whose it is, when, and where it was said."""
+def entry(table: str, **fields: str) -> str:
+    return attestation(**fields).replace("attestation", table)
+
+
+def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
+    """A file may hold several of each, and each keeps whose it is, when, and where it was said."""
 
     text = "\n".join(
         [
-            attestation(note='" Business. "'),
-            attestation(step='"fb-12-review"', waiting="true"),
-            skip(),
+            attestation(note='" Business. "', at="2026-11-24T09:34:00Z"),
+            entry("submitted", step='"fb-12-review"', at="2026-11-24T09:31:00Z"),
+            entry("declined", step='"fb-12-review"', at="2026-11-24T09:32:00Z", note='"why"'),
+            skip(at="2026-11-24T09:33:00Z"),
+            entry("withdrawal", at="2026-11-24T09:35:00Z", reason='"a mistake"'),
         ]
     )
 
-    assert read(tmp_path, text) == (
-        [
-            Attestation(
-                step="fb-01-log-in",
-                by="Operator",
-                at="2026-11-24T09:30:00Z",
-                note="Business.",
-                origin="said.toml",
-            ),
-            Attestation(
-                step="fb-12-review",
-                by="Operator",
-                at="2026-11-24T09:30:00Z",
-                waiting=True,
-                origin="said.toml",
-            ),
-        ],
-        [
-            Skip(
-                step="fb-01-log-in",
-                by="Operator",
-                at="2026-11-24T09:30:00Z",
-                reason="no forms",
-                origin="said.toml",
-            )
-        ],
-    )
+    words = read(tmp_path, text)
+
+    assert [(word.kind, word.step, word.note) for word in words] == [
+        (WordKind.SUBMITTED, "fb-12-review", ""),
+        (WordKind.DECLINED, "fb-12-review", "why"),
+        (WordKind.SKIPPED, "fb-01-log-in", "no forms"),
+        (WordKind.ATTESTED, "fb-01-log-in", "Business."),
+        (WordKind.WITHDRAWN, "fb-01-log-in", "a mistake"),
+    ]
+    assert {(word.by, word.origin) for word in words} == {("Operator", "said.toml")}
+    assert words[3].at == "2026-11-24T09:34:00Z"
+    assert {word.binding for word in words if word.binding != Binding()} == set()
+
+
+def test_the_order_is_that_of_the_times(tmp_path: Path) -> None:
+    """A skip that came after an attestation counts, wherever the file has it."""
+
+    words = read(tmp_path, "\n".join([skip(at="2026-11-24T09:31:00Z"), attestation()]))
+
+    assert [word.kind for word in words] == [WordKind.ATTESTED, WordKind.SKIPPED]
+
+
+def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
+    """Its subject is typed as the setting is; one without a subject names nothing yet."""
+
+    (word,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
+
+    assert word.binding == Binding(subject={"app_id": "123"})
+
+
+def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
+    """The same entry in another file is the same; any other word of it makes another."""
+
+    same = [read(tmp_path, attestation())[0].entry for _ in range(2)]
+    others = [
+        read(tmp_path, text)[0].entry
+        for text in (
+            attestation(by='"Another"'),
+            attestation(note='"x"'),
+            attestation(at="2026-11-24T09:30:01Z"),
+            attestation(step='"fb-12-review"'),
+            attestation(subject='{app_id = "1"}'),
+            skip(),
+        )
+    ]
+
+    assert len(set(same)) == 1
+    assert len({*same, *others}) == 1 + len(others)
+    assert all(len(each) == 64 for each in (*same, *others))
 
 
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     """Nobody has to say anything."""
 
-    assert read(tmp_path, "# nothing yet\n") == ([], [])
+    assert read(tmp_path, "# nothing yet\n") == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +160,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
 def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
     """Whatever the offset, the journal shows UTC; a time without one is taken as UTC."""
 
-    assert read(tmp_path, attestation(at=at))[0][0].at == utc
+    assert read(tmp_path, attestation(at=at))[0].at == utc
 
 
 @pytest.mark.parametrize(
@@ -139,9 +193,17 @@ def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
         (attestation(at="09:30:00"), "at takes a time"),
         (attestation(at="0001-01-01T00:00:00+01:00"), "at takes a time"),
         (attestation(reason='"x"'), "there is no key called reason"),
-        (attestation(waiting="true"), "does not wait for anybody"),
-        (attestation(step='"fb-12-review"', waiting='"yes"'), "waiting takes true or false"),
-        (attestation(step='"fb-12-review"', waiting="1"), "waiting takes true or false"),
+        (attestation(waiting="true"), "there is no key called waiting"),
+        (entry("submitted"), "nothing is submitted here"),
+        (entry("declined"), "nothing is submitted here"),
+        (entry("withdrawal"), "reason is missing"),
+        (attestation(subject='"app 1"'), "subject takes a table"),
+        (attestation(subject="{app_id = 'x'}"), "an App ID has digits only"),
+        (attestation(subject="{app_id = true}"), "takes text, not bool"),
+        (attestation(subject="{app_id = {}}"), "takes text, not dict"),
+        (attestation(subject="{app_secret = 'x'}"), "there is no key called app_secret"),
+        (attestation(subject="{region = 'eu'}"), "there is no key called region; known are app_id"),
+        ("a = " + "[" * 20_000, "is not TOML"),
         (skip(reason=""), "reason is missing"),
         (skip(note='"x"'), "there is no key called note"),
         (skip(waiting="true"), "there is no key called waiting"),
@@ -160,4 +222,4 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A mistyped file name is no empty file."""
 
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        read_attestations(tmp_path / "none.toml", PROCEDURE, now=NOON)
+        read_words(tmp_path / "none.toml", PROCEDURE, now=NOON)

@@ -23,12 +23,13 @@ from runbook_lib.cli import main
 from runbook_lib.doctor import Examination, Symptom
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from runbook_lib.evidence.bundle import Sealed
+from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.notebook.builder import build
 from runbook_lib.notebook.headless import HeadlessResult
 from runbook_lib.practice import Practice
-from runbook_lib.procedure import Attestation
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, Run, open_run
+from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 
 DOMAIN = "acme-h.cyclr.com"
@@ -92,7 +93,7 @@ def practised(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
     scenarios: list[str] = []
 
     @contextmanager
-    def fake(scenario: str) -> Iterator[Practice]:
+    def fake(scenario: str, _key: FingerprintKey) -> Iterator[Practice]:
         scenarios.append(scenario)
         env_file, said = folder / "sandbox.env", folder / "said.toml"
         text = f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_GRAPH_URL=http://127.0.0.1:9\n"
@@ -170,8 +171,8 @@ def test_peoples_words_are_written_before_the_run(headless: Headless, folder: Pa
     said.write_text(WORDS.format(step=PROCEDURE.steps[0].id), encoding="utf-8")
     runbook("run", "--set", f"service_domain={DOMAIN}", "--attestations", str(said))
 
-    attestation = headless.runs[0].history.attestations[PROCEDURE.steps[0].id]
-    assert attestation.by == "Operator"
+    ((word, _),) = headless.runs[0].history.words(PROCEDURE.steps[0].id)
+    assert word.by == "Operator"
 
 
 def test_practice_has_its_own_settings_tenant_and_words(
@@ -186,7 +187,7 @@ def test_practice_has_its_own_settings_tenant_and_words(
     (run,) = headless.runs
     assert run.tenant == "sandbox-review-pending"
     assert headless.parameters["env_file"].endswith("sandbox.env")
-    assert list(run.history.attestations) == [PROCEDURE.steps[0].id]
+    assert list(run.history.index.words) == [PROCEDURE.steps[0].id]
 
 
 def test_practice_without_a_word_is_the_approved_one(
@@ -412,9 +413,7 @@ def test_status_for_programs() -> None:
 def test_status_of_what_is_complete_names_nothing_next(more: tuple[str, ...]) -> None:
     """Exit code 0 once every step is settled."""
 
-    begun().attest(
-        [Attestation(step=s.id, by="Operator", at="2026-11-24T09:00:00Z") for s in PROCEDURE.steps]
-    )
+    begun().say(attested(step.id) for step in PROCEDURE.steps)
     result = runbook("status", "--tenant", DOMAIN, *more)
 
     assert result.exit_code == ExitCode.COMPLETE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from runbook_lib.history import (
     fold,
     obstacle,
 )
-from runbook_lib.journal import Entry, EventType
+from runbook_lib.index import Index
+from runbook_lib.journal import Entry, EventType, Line, Ref
 from runbook_lib.procedure import (
     Exchange,
     Finding,
@@ -28,6 +30,7 @@ from runbook_lib.procedure import (
     StepKind,
     Table,
 )
+from runbook_lib.words import Subject, bind
 
 AT = "2026-11-24T09:30:00Z"
 
@@ -39,6 +42,8 @@ def step(name: str, *requires: str) -> Step:
         kind=StepKind.MANUAL,
         source=Source(1),
         prose="",
+        confirms=f"I did {name}.",
+        subject=(),
         requires=requires,
     )
 
@@ -55,6 +60,16 @@ PROCEDURE = Procedure(
 )
 
 
+SUBJECT = Subject(PROCEDURE, {})
+RUN = {"tenant": "x", "mode": "headless", "sandbox": False, "parameters": {}, "fingerprints": {}}
+
+
+def binding(name: str) -> dict[str, Any]:
+    """Return what is bound to the step of this name, as the journal holds it."""
+    found = next(one for one in PROCEDURE.steps if one.id == name)
+    return asdict(bind(found, SUBJECT))
+
+
 class Lines:
     """Journal lines, numbered as they come; the clock shows the number."""
 
@@ -64,8 +79,19 @@ class Lines:
     def add(self, event: str, step: str = "", *, run: str = "r1", **data: Any) -> Lines:
         """Add a line."""
         seq = len(self.entries) + 1
+        if step:
+            data = {"binding": binding(step), **data}
+        if event == EventType.RUN_STARTED:
+            data = {**RUN, **data}
         self.entries.append(Entry(seq, f"t{seq}", event, run, step, data))
         return self
+
+    def history(self) -> History:
+        """Return these lines as a history."""
+        index = Index()
+        for entry in self.entries:
+            index = index.fold(Line(entry, Ref(entry.seq, "", 0, 0)))
+        return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
         """Add what checks saw."""
@@ -81,13 +107,13 @@ class Lines:
         """Add a person's word."""
         return self.add(EventType.STEP_ATTESTED, step, by=by, at=AT, **data)
 
-    def skipped(self, step: str, reason: str = "not needed") -> Lines:
+    def skipped(self, step: str, note: str = "not needed") -> Lines:
         """Add a person's skip."""
-        return self.add(EventType.STEP_SKIPPED, step, by="Operator", at=AT, reason=reason)
+        return self.add(EventType.STEP_SKIPPED, step, by="Operator", at=AT, note=note)
 
     def fold(self, run: str | None = "r1") -> RunState:
         """Return what the lines come to."""
-        return fold(History(self.entries), PROCEDURE, run)
+        return fold(self.history(), SUBJECT, run)
 
 
 def outcomes(state: RunState) -> str:
@@ -145,9 +171,9 @@ def test_people_s_words_hold_across_runs() -> None:
     state = lines.fold("r2")
 
     assert outcomes(state) == "attested not_run not_run skipped"
-    assert state.steps["a"].attestation is not None
-    assert state.steps["a"].attestation.note == "new"
-    assert state.steps["d"].skip is not None
+    assert state.steps["a"].word is not None
+    assert state.steps["a"].word.note == "new"
+    assert state.steps["d"].word is not None
 
 
 def test_an_attestation_overtakes_an_earlier_skip() -> None:
@@ -173,8 +199,8 @@ def test_a_failure_makes_what_requires_it_impossible_all_the_way() -> None:
 
     assert outcomes(state) == "failed skipped skipped verified"
     assert not state.steps["b"].is_skipped_by_person
-    assert state.steps["b"].conclusion.reason == "Impossible until a (Do a) is mended."
-    assert state.steps["c"].conclusion.reason == "Impossible until b (Do b) is mended."
+    assert state.steps["b"].conclusion.reason == "Blocked: complete a (Do a) first."
+    assert state.steps["c"].conclusion.reason == "Blocked: complete b (Do b) first."
     assert state.outcome is RunOutcome.FAILED
 
 
@@ -252,8 +278,8 @@ def test_a_runs_beginning_end_and_interruption_are_read() -> None:
     assert state.interrupted == "by a signal"
     assert lines.fold("r0").finished_on == "t2"
     assert lines.fold("r0").interrupted == ""
-    assert History(lines.entries).last_run == "r1"
-    assert History(()).last_run == ""
+    assert lines.history().last_run == "r1"
+    assert Lines().history().last_run == ""
 
 
 def test_facts_of_later_findings_win() -> None:
@@ -275,7 +301,7 @@ def test_inputs_are_remembered_newest_last() -> None:
     lines.add(EventType.INPUT_GIVEN, name="app_id", value="2")
     lines.add(EventType.INPUT_GIVEN, name="permissions", value=["a", "b"])
 
-    assert History(lines.entries).inputs == {"app_id": "2", "permissions": ("a", "b")}
+    assert lines.history().index.given == {"app_id": "2", "permissions": ("a", "b")}
 
 
 def test_remembered_credentials_are_references_until_forgotten() -> None:
@@ -286,7 +312,7 @@ def test_remembered_credentials_are_references_until_forgotten() -> None:
         lines.add(EventType.CREDENTIAL_REMEMBERED, name=name, reference=reference)
     lines.add(EventType.INPUT_GIVEN, name="c", value="x")
 
-    assert History(lines.entries).credentials == {"a": "keyring:s/a"}
+    assert lines.history().index.credentials == {"a": "keyring:s/a"}
 
 
 def test_a_finding_comes_back_from_its_document() -> None:
@@ -321,15 +347,6 @@ def test_a_finding_comes_back_from_its_document() -> None:
     )
 
 
-def test_a_finding_of_before_there_were_tables_is_read() -> None:
-    """A journal lives for years: what an older version wrote is understood."""
-
-    document = finding_to_document(Finding(outcome=Outcome.VERIFIED, reason="ok"))
-    del document["tables"]
-
-    assert finding_from_document(document).tables == ()
-
-
 @pytest.mark.parametrize("demanded", [["a"], ["all"]])
 def test_where_four_eyes_are_demanded_one_person_is_not_enough(demanded: list[str]) -> None:
     """An attestation waits for another person; the same one twice is still one."""
@@ -360,7 +377,7 @@ def test_elsewhere_one_person_is_enough() -> None:
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t")
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="t")
     lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="First", at="t")
-    lines.add(EventType.STEP_SKIPPED, "b", run="r1", by="First", at="u", reason="not now")
+    lines.add(EventType.STEP_SKIPPED, "b", run="r1", by="First", at="u", note="not now")
     lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="Second", at="v")
 
     steps = lines.fold("r1").steps

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import SettingsError
+from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.practice import practice
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import is_sandbox
@@ -42,7 +43,7 @@ def test_practice_is_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_people_have_said_what_fits_the_scenario(scenario: str, words: str) -> None:
     """Before anything was done nobody attests; before the review nobody speaks of after it."""
 
-    with practice(scenario) as running:
+    with practice(scenario, FingerprintKey()) as running:
         assert Path(running.attestations).name == words
 
 
@@ -51,6 +52,6 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
 
     with (
         pytest.raises(SettingsError, match=r"no scenario called aproved; known are .*approved"),
-        practice("aproved"),
+        practice("aproved", FingerprintKey()),
     ):
         pass

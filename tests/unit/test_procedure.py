@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.procedure import (
-    Attestation,
     Check,
     Conclusion,
     Finding,
@@ -18,18 +17,19 @@ from runbook_lib.procedure import (
     Paste,
     Procedure,
     Section,
-    Skip,
     Source,
     Step,
     StepKind,
+    Word,
     combine,
     conclude,
 )
+from tests.support.words import AT, attested, declined, skipped, submitted
 
-AT = "2026-11-24T09:30:00Z"
-WORD = Attestation(step="fb-01-a", by="Operator", at=AT)
-SUBMITTED = replace(WORD, waiting=True)
-SKIP = Skip(step="fb-01-a", by="Operator", at=AT, reason="no lead forms here")
+WORD = attested("fb-01-a")
+SUBMITTED = submitted("fb-01-a")
+DECLINED = declined("fb-01-a")
+SKIP = skipped("fb-01-a", note="no lead forms here")
 CHECKED = (
     Outcome.FAILED,
     Outcome.NOT_RUN,
@@ -86,26 +86,25 @@ def test_equal_findings_give_all_their_reasons() -> None:
     assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, reason="One. Two.")
 
 
-@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
-@pytest.mark.parametrize("skip", [None, SKIP])
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
 @pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
 def test_what_a_check_proves_or_contradicts_stands(
-    outcome: Outcome, attestation: Attestation | None, skip: Skip | None, obstacle: str
+    outcome: Outcome, word: Word | None, obstacle: str
 ) -> None:
     """`failed` and `verified` beat every word of a person: a check that can tell, tells."""
 
-    said = conclude((finding(outcome),), attestation=attestation, skip=skip, obstacle=obstacle)
+    said = conclude((finding(outcome),), word=word, obstacle=obstacle)
 
     assert said == Conclusion(outcome=outcome, reason=finding(outcome).reason)
     assert not said.by_person
 
 
-@pytest.mark.parametrize("attestation", [WORD, SUBMITTED])
-def test_an_attestation_that_a_check_contradicts_fails(attestation: Attestation) -> None:
+@pytest.mark.parametrize("word", [WORD, SUBMITTED])
+def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
     """Who attests what a check then finds undone, is told so, with name and time."""
 
-    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), attestation=attestation)
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), word=word)
 
     assert said.outcome is Outcome.FAILED
     assert "Operator" in said.reason
@@ -127,7 +126,7 @@ def test_not_run_without_an_attestation_is_no_failure() -> None:
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
     """A skip is a person's, carries the reason, and goes before an obstacle."""
 
-    said = conclude((finding(outcome),), skip=SKIP, obstacle=obstacle)
+    said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
 
     assert said.outcome is Outcome.SKIPPED
     assert said.by_person
@@ -137,23 +136,34 @@ def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str
 def test_a_skip_needs_no_check() -> None:
     """A step without any check can be skipped by a person."""
 
-    assert conclude((), skip=SKIP).by_person
+    assert conclude((), word=SKIP).by_person
 
 
-@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
-def test_an_obstacle_skips_the_step_without_a_person(attestation: Attestation | None) -> None:
+def test_what_was_declined_has_failed_and_says_what_to_do() -> None:
+    """A decline that no check contradicts fails the step, whatever a check cannot tell."""
+
+    for findings in ((), (finding(Outcome.INCONCLUSIVE, "Hidden."),)):
+        said = conclude(findings, word=replace(DECLINED, note="No screencast."))
+
+        assert said.outcome is Outcome.FAILED
+        assert said.reason.startswith(f"Declined, says Operator on {AT}: No screencast.")
+        assert "submit it again" in said.reason
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
+def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
     """A step that an earlier failure makes impossible is skipped, by nobody."""
 
-    said = conclude((), attestation=attestation, obstacle="Impossible until fb-13 is mended.")
+    said = conclude((), word=word, obstacle="Impossible until fb-13 is mended.")
 
     assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Impossible until fb-13 is mended.")
 
 
-@pytest.mark.parametrize("attestation", [None, WORD, SUBMITTED])
-def test_what_waits_for_the_world_waits(attestation: Attestation | None) -> None:
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
+def test_what_waits_for_the_world_waits(word: Word | None) -> None:
     """No word of a person ends a wait that a check sees."""
 
-    said = conclude((finding(Outcome.WAITING),), attestation=attestation)
+    said = conclude((finding(Outcome.WAITING),), word=word)
 
     assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
 
@@ -167,15 +177,15 @@ def test_inconclusive_stays_where_nobody_attests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("attestation", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
+    ("word", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
 )
 @pytest.mark.parametrize("findings", [(), (finding(Outcome.INCONCLUSIVE, "Hidden."),)])
 def test_a_persons_word_counts_where_no_check_can_tell(
-    findings: tuple[Finding, ...], attestation: Attestation, outcome: Outcome
+    findings: tuple[Finding, ...], word: Word, outcome: Outcome
 ) -> None:
-    """An attestation settles the step; one that says `waiting` only makes it wait."""
+    """An attestation settles the step; that it was submitted only makes it wait."""
 
-    said = conclude(findings, attestation=replace(attestation, note="As agreed."))
+    said = conclude(findings, word=replace(word, note="As agreed."))
 
     assert said.outcome is outcome
     assert said.by_person
@@ -188,7 +198,7 @@ def test_a_persons_word_counts_where_no_check_can_tell(
 def test_an_attestation_never_reads_as_verified() -> None:
     """A person's word shows as a person's word, with or without a note."""
 
-    said = conclude((), attestation=WORD)
+    said = conclude((), word=WORD)
 
     assert said.outcome is Outcome.ATTESTED
     assert said.reason == f"Operator on {AT}"
@@ -200,7 +210,7 @@ def test_an_unchecked_step_says_why_no_check_ran() -> None:
     why = "Not checked: App ID not given."
 
     assert conclude((), unchecked=why) == Conclusion(outcome=Outcome.NOT_RUN, reason=why)
-    assert why in conclude((), attestation=WORD, unchecked=why).reason
+    assert why in conclude((), word=WORD, unchecked=why).reason
 
 
 def test_a_step_that_nobody_did_is_not_run() -> None:
@@ -232,14 +242,14 @@ def test_paste_is_empty_while_a_value_is_unknown() -> None:
     )
 
 
-def test_an_inputs_variable_and_a_checks_name_follow_from_their_names() -> None:
-    """The environment variable and the record's name need no second list."""
+def test_an_inputs_variable_follows_from_its_name_and_a_checks_id_does_not() -> None:
+    """The variable needs no second list; a check is called by its id in the record."""
 
     def app_is_there(context: object) -> None:
         """Do nothing."""
 
     assert Input(name="app_id", label="App ID", help="").variable == "RUNBOOK_APP_ID"
-    assert Check(app_is_there).name == "app_is_there"
+    assert Check("app-is-there", app_is_there).id == "app-is-there"
 
 
 def test_what_is_known_cannot_be_altered() -> None:
@@ -257,17 +267,20 @@ def seen_otherwise(context: object) -> None:
     """Do nothing."""
 
 
+ASKED = Input(name="a", label="A", help="Help.", default="x", example="y")
 STEP = Step(
     id="fb-01-a",
     title="Title",
     kind=StepKind.MANUAL,
     source=Source(1, 1),
     prose="Prose.",
+    confirms="I did it.",
+    subject=("a",),
     today="Today.",
     links=(Link("L", "https://l"),),
     pastes=(Paste("P", "p"),),
-    inputs=(Input(name="a", label="A", help=""),),
-    checks=(Check(seen, ("a",)),),
+    inputs=(ASKED,),
+    checks=(Check("seen", seen, ("a",)),),
     requires=("fb-00",),
 )
 
@@ -278,17 +291,30 @@ def procedure(step: Step = STEP, **more: object) -> Procedure:
     return Procedure(**{**fields, **more})  # type: ignore[arg-type]
 
 
-CHANGES: dict[str, object] = {
-    "id": "fb-01-b",
-    "title": "Other",
-    "kind": StepKind.CALL,
-    "prose": "Prose!",
-    "today": "",
-    "links": (Link("L", "https://m"),),
-    "pastes": (Paste("P", "q"),),
-    "inputs": (),
-    "checks": (Check(seen_otherwise, ("a",)),),
-    "requires": (),
+CHANGES: dict[str, dict[str, object]] = {
+    "id": {"id": "fb-01-b"},
+    "title": {"title": "Other"},
+    "kind": {"kind": StepKind.CALL},
+    "source": {"source": Source(1, 2)},
+    "prose": {"prose": "Prose!"},
+    "confirms": {"confirms": "I did it all."},
+    "subject": {"subject": ()},
+    "today": {"today": ""},
+    "link": {"links": (Link("L", "https://m"),)},
+    "link's fallback": {"links": (Link("L", "https://l", "https://m"),)},
+    "paste": {"pastes": (Paste("P", "q"),)},
+    "input": {"inputs": ()},
+    "input's label": {"inputs": (replace(ASKED, label="B"),)},
+    "input's help": {"inputs": (replace(ASKED, help="Other."),)},
+    "input's default": {"inputs": (replace(ASKED, default="z"),)},
+    "input's example": {"inputs": (replace(ASKED, example="z"),)},
+    "input's secrecy": {"inputs": (replace(ASKED, secret=True),)},
+    "input's need": {"inputs": (replace(ASKED, required=True),)},
+    "check's id": {"checks": (Check("seen-otherwise", seen, ("a",)),)},
+    "check's needs": {"checks": (Check("seen", seen),)},
+    "requires": {"requires": ()},
+    "hands over": {"hands_over": ASKED},
+    "consent": {"needs_consent": True},
 }
 
 
@@ -296,9 +322,38 @@ CHANGES: dict[str, object] = {
 def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
     """A record's digest tells which text was read: any change of a step's changes it."""
 
-    altered = replace(STEP, **{name: CHANGES[name]})  # type: ignore[arg-type]
+    altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
     assert procedure(altered).digest != procedure().digest
+
+
+def test_every_field_of_a_step_is_changed_above() -> None:
+    """A field that is added must be in the digest too."""
+
+    changed = {name for change in CHANGES.values() for name in change}
+
+    assert changed == {each.name for each in dataclasses.fields(Step)}
+
+
+def test_a_renamed_function_changes_no_digest() -> None:
+    """Evidence names checks by their ids; how a function is called is nobody's business."""
+
+    renamed = replace(STEP, checks=(Check("seen", seen_otherwise, ("a",)),))
+
+    assert procedure(renamed).digest == procedure().digest
+    assert renamed.confirms_digest == STEP.confirms_digest
+    assert renamed.text_digest == STEP.text_digest
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_word_is_bound_to_the_sentence_and_the_checks_alone(name: str) -> None:
+    """A corrected typo elsewhere changes the text, not what was confirmed."""
+
+    altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
+
+    is_bound = name in ("confirms", "check's id")
+    assert (altered.confirms_digest != STEP.confirms_digest) is is_bound
+    assert altered.text_digest != STEP.text_digest
 
 
 @pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])

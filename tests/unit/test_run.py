@@ -18,10 +18,9 @@ from runbook_lib.errors import (
     UnknownStepError,
     UnreachableError,
 )
-from runbook_lib.history import History, RunOutcome
+from runbook_lib.history import HistoryReader, RunOutcome
 from runbook_lib.journal import Journal
 from runbook_lib.procedure import (
-    Attestation,
     Check,
     Exchange,
     Finding,
@@ -29,7 +28,6 @@ from runbook_lib.procedure import (
     Outcome,
     Procedure,
     Section,
-    Skip,
     Source,
     Step,
     StepKind,
@@ -45,6 +43,7 @@ from runbook_lib.workspace import (
     tenant_name,
 )
 from tests.conftest import NOON
+from tests.support.words import attested, skipped
 
 CANARY = "canary-secret-1"
 DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
@@ -88,6 +87,8 @@ def step(name: str, *checks: Check, requires: tuple[str, ...] = ()) -> Step:
         kind=StepKind.CALL,
         source=Source(1),
         prose="",
+        confirms=f"I did {name}.",
+        subject=(),
         checks=checks,
         requires=requires,
     )
@@ -134,7 +135,7 @@ def test_a_step_is_begun_checked_and_on_disk_before_it_returns(
 ) -> None:
     """The journal tells the beginning, then what was seen; a reader sees it at once."""
 
-    run = make_run(step("a", Check(verified)), run_id="0a1b2c3d")
+    run = make_run(step("a", Check("verified", verified)), run_id="0a1b2c3d")
     run.start()
 
     state = run.perform("a")
@@ -220,7 +221,7 @@ def test_the_checks_of_one_step_overlap(make_run: MakeRun) -> None:
         gate.wait()
         return verified(context)
 
-    run = make_run(step("a", Check(one), Check(other)))
+    run = make_run(step("a", Check("one", one), Check("other", other)))
 
     state = run.perform("a")
 
@@ -240,7 +241,9 @@ def test_an_earlier_failure_keeps_the_check_from_running(
         asked.append(context)
         return verified(context)
 
-    run = make_run(step("a", Check(failed)), step("b", Check(ask), requires=("a",)))
+    run = make_run(
+        step("a", Check("failed", failed)), step("b", Check("ask", ask), requires=("a",))
+    )
     run.perform("a")
 
     state = run.perform("b")
@@ -254,7 +257,9 @@ def test_an_earlier_failure_keeps_the_check_from_running(
 def test_without_its_inputs_a_check_does_not_run(make_run: MakeRun) -> None:
     """The reason names what was not given, by the label that the operator knows."""
 
-    run = make_run(step("a", Check(verified, ("app_id", "service_domain", "app_secret"))))
+    run = make_run(
+        step("a", Check("verified", verified, ("app_id", "service_domain", "app_secret")))
+    )
 
     state = run.perform("a")
 
@@ -267,7 +272,12 @@ def test_a_check_with_its_inputs_runs_beside_one_without(make_run: MakeRun) -> N
     """What can be checked is checked; the step is not verified by it alone."""
 
     run = make_run(
-        step("a", Check(verified, ("region",)), Check(undecided, ("app_id",))), app_id=""
+        step(
+            "a",
+            Check("verified", verified, ("region",)),
+            Check("undecided", undecided, ("app_id",)),
+        ),
+        app_id="",
     )
 
     state = run.perform("a")
@@ -281,7 +291,8 @@ def test_a_check_that_does_not_apply_says_nothing(make_run: MakeRun) -> None:
     """Beside another check it is silent; alone it leaves the step to a person."""
 
     run = make_run(
-        step("a", Check(not_applicable), Check(verified)), step("b", Check(not_applicable))
+        step("a", Check("not_applicable", not_applicable), Check("verified", verified)),
+        step("b", Check("not_applicable", not_applicable)),
     )
 
     assert run.perform("a").conclusion.outcome is Outcome.VERIFIED
@@ -306,7 +317,7 @@ def test_a_check_that_cannot_ask_is_inconclusive(make_run: MakeRun, error: Runbo
         verified(context)
         raise error
 
-    state = make_run(step("a", Check(ask))).perform("a")
+    state = make_run(step("a", Check("ask", ask))).perform("a")
 
     assert state.conclusion.outcome is Outcome.INCONCLUSIVE
     assert state.conclusion.reason == str(error)
@@ -321,7 +332,7 @@ def test_a_check_that_breaks_is_inconclusive_and_says_so(
     def ask(context: CheckContext) -> Finding:
         raise KeyError("something-private")
 
-    state = make_run(step("a", Check(ask))).perform("a")
+    state = make_run(step("a", Check("ask", ask))).perform("a")
 
     assert state.conclusion.outcome is Outcome.INCONCLUSIVE
     assert "KeyError" in state.conclusion.reason
@@ -335,7 +346,7 @@ def test_a_full_disk_is_not_taken_for_a_result(make_run: MakeRun) -> None:
         raise JournalError("full")
 
     with pytest.raises(JournalError):
-        make_run(step("a", Check(ask))).perform("a")
+        make_run(step("a", Check("ask", ask))).perform("a")
 
 
 def test_a_change_is_announced_before_it_is_made(make_run: MakeRun, journal: Journal) -> None:
@@ -346,7 +357,7 @@ def test_a_change_is_announced_before_it_is_made(make_run: MakeRun, journal: Jou
         assert Journal(journal.path).entries()[-1].data == {"change": "Install it."}
         return replace(verified(context), changes=("Installed it.",))
 
-    state = make_run(step("a", Check(install))).perform("a")
+    state = make_run(step("a", Check("install", install))).perform("a")
 
     assert state.findings[0].changes == ("Installed it.",)
     assert types(journal) == ["step.started", "change.intended", "step.checked"]
@@ -360,17 +371,17 @@ def test_what_a_check_found_out_is_known_to_later_runs(make_run: MakeRun, journa
         facts = {"app_id": "77", "region": "us", "other": 1}
         return replace(verified(context), facts=facts)
 
-    run = make_run(step("a", Check(ask)), region="uk")
+    run = make_run(step("a", Check("ask", ask)), region="uk")
     run.perform("a")
 
     assert run.values["other"] == 1
-    assert History(journal.entries()).inputs == {"app_id": "77"}
+    assert HistoryReader(journal).read().index.given == {"app_id": "77"}
     assert make_run(step("a")).values["app_id"] == "77"
     assert "other" not in make_run(step("a")).values
 
 
-def test_a_check_is_given_values_secrets_clock_and_word(make_run: MakeRun) -> None:
-    """A check sees what is known, the run's clock, and what a person said of this step."""
+def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> None:
+    """A check sees what is known, and the run's clock."""
 
     seen: list[CheckContext] = []
 
@@ -378,16 +389,14 @@ def test_a_check_is_given_values_secrets_clock_and_word(make_run: MakeRun) -> No
         seen.append(context)
         return undecided(context)
 
-    word = Attestation(step="a", by="Operator", at=OLD)
-    run = make_run(step("a", Check(ask)), service_domain="acme-h.cyclr.com")
-    run.attest([word, replace(word, step="b")])
+    run = make_run(step("a", Check("ask", ask)), service_domain="acme-h.cyclr.com")
     run.perform("a")
 
     (context,) = seen
     assert context.text("service_domain") == "acme-h.cyclr.com"
     assert context.text("region") == "eu"
     assert context.secrets["app_secret"].reveal() == CANARY
-    assert (context.now, context.attestation) == (NOON, word)
+    assert context.now == NOON
 
 
 def test_tokens_are_shared_by_the_checks_of_a_run(make_run: MakeRun) -> None:
@@ -399,7 +408,7 @@ def test_tokens_are_shared_by_the_checks_of_a_run(make_run: MakeRun) -> None:
         issued.append(context.tokens.get("app", lambda: Secret("app-token-1")))
         return verified(context)
 
-    run = make_run(step("a", Check(ask)), step("b", Check(ask)))
+    run = make_run(step("a", Check("ask", ask)), step("b", Check("ask", ask)))
     run.perform("a")
     run.perform("b")
 
@@ -413,10 +422,10 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
         context.announce_change(f"Send {CANARY}.")
         return Finding(outcome=Outcome.FAILED, reason=f"It refused {CANARY}.", facts={"x": CANARY})
 
-    run = make_run(step("a", Check(ask)), region=f"x{CANARY}")
+    run = make_run(step("a", Check("ask", ask)), region=f"x{CANARY}")
     run.start()
     run.perform("a")
-    run.attest([Attestation(step="a", by="Operator", at=OLD, note=f"typed {CANARY}")])
+    run.say([attested("a", note=f"typed {CANARY}")])
     run.remember("app_id", CANARY)
     run.interrupt(f"at {CANARY}")
 
@@ -428,16 +437,16 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
 def test_words_are_written_once(make_run: MakeRun, journal: Journal) -> None:
     """The same file can be read at every run."""
 
-    word = Attestation(step="a", by="Operator", at=OLD, note="n", origin="said.toml")
-    skip = Skip(step="b", by="Operator", at=OLD, reason="r", origin="said.toml")
+    word, skip = attested("a", note="n", entry="1" * 64), skipped("b", entry="2" * 64)
     for origin in ("said.toml", "said.toml", "a-copy.toml"):
         run = make_run(step("a"), step("b"))
-        run.attest([replace(word, origin=origin)])
-        run.skip([replace(skip, origin=origin)])
+        run.say([replace(word, origin=origin), replace(skip, origin=origin)])
 
     assert types(journal) == ["step.attested", "step.skipped"]
-    assert run.state.steps["a"].attestation == word
-    assert run.state.steps["b"].skip == skip
+    for name, said in (("a", word), ("b", skip)):
+        found = run.state.steps[name].word
+        assert found is not None
+        assert replace(found, binding=said.binding) == replace(said, origin="said.toml")
 
 
 @pytest.mark.parametrize("first", [REAL, PRACTICE])
@@ -486,7 +495,7 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
         issued.append(context.tokens.get("app", lambda: context.secrets["app_secret"]).reveal())
         return Finding(outcome=Outcome.FAILED, reason=f"Refused {issued[-1]}.")
 
-    run = make_run(step("a", Check(ask)))
+    run = make_run(step("a", Check("ask", ask)))
     run.perform("a")
     run.take_secret(APP_SECRET, " typed-secret-2\n")
     run.perform("a")
@@ -516,16 +525,16 @@ def test_a_credential_is_remembered_by_reference_and_forgotten(
 ) -> None:
     """The journal holds where it rests; once forgotten it is gone everywhere."""
 
-    shelf, run = Shelf(), make_run(step("a", Check(verified, ("app_secret",))))
+    shelf, run = Shelf(), make_run(step("a", Check("verified", verified, ("app_secret",))))
     run.remember_secret(APP_SECRET, shelf)
 
     assert shelf.kept == {("acme", "app_secret"): CANARY}
-    assert run.history.credentials == {"app_secret": "keyring:acme/app_secret"}
+    assert run.history.index.credentials == {"app_secret": "keyring:acme/app_secret"}
     assert CANARY not in journal.path.read_text()
 
     run.forget_secret(APP_SECRET, [shelf])
 
-    assert (shelf.kept, run.history.credentials) == ({}, {})
+    assert (shelf.kept, run.history.index.credentials) == ({}, {})
     assert run.perform("a").conclusion.outcome is Outcome.NOT_RUN
 
 
@@ -542,7 +551,7 @@ def test_forgetting_what_was_never_remembered_leaves_no_line(
 def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) -> None:
     """The end is written with the outcome, and the notebooks that came to theirs before it."""
 
-    run = make_run(step("a", Check(verified)))
+    run = make_run(step("a", Check("verified", verified)))
     run.start()
     run.perform("a")
     run.finish_notebook("01")
@@ -569,11 +578,11 @@ def test_an_interruption_is_written(make_run: MakeRun) -> None:
 def test_a_headless_run_counts_only_what_it_saw_itself(make_run: MakeRun) -> None:
     """Evidence of an earlier run is not evidence of this one; in the walkthrough it shows."""
 
-    make_run(step("a", Check(verified)), run_id="00000001").perform("a")
+    make_run(step("a", Check("verified", verified)), run_id="00000001").perform("a")
 
-    headless = make_run(step("a", Check(verified)))
+    headless = make_run(step("a", Check("verified", verified)))
     assert headless.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
-    walkthrough = make_run(step("a", Check(verified)), mode=Mode.INTERACTIVE)
+    walkthrough = make_run(step("a", Check("verified", verified)), mode=Mode.INTERACTIVE)
     assert walkthrough.state.steps["a"].conclusion.outcome is Outcome.VERIFIED
 
 
@@ -603,7 +612,7 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
     for name, value in (("region", "uk"), ("app_id", "1"), ("app_secret", "x"), ("gone", "x")):
         run.remember(name, value)
 
-    values = known_values(run.procedure, run.history, Settings({"app_id": "2"}))
+    values = known_values(run.procedure, run.history.index.given, Settings({"app_id": "2"}))
 
     assert values == {"region": "uk", "app_id": "2", "api_url": "https://api.example"}
 
@@ -723,7 +732,7 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
         sessions.append(context.session)
         return verified(context)
 
-    run = make_run(step("a", Check(ask)))
+    run = make_run(step("a", Check("ask", ask)))
     run.close()
     run.perform("a")
     run.close()
@@ -734,27 +743,27 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
 def test_an_old_word_does_not_overtake_a_newer_one(make_run: MakeRun) -> None:
     """A file that was read before is not news when it is read again."""
 
-    old = Attestation(step="a", by="Operator", at=OLD, note="old")
+    old = attested("a", at=OLD, note="old", entry="1" * 64)
     run = make_run(step("a"))
-    run.attest([old])
-    run.attest([replace(old, at=NEW, note="new")])
+    run.say([old])
+    run.say([replace(old, at=NEW, note="new", entry="2" * 64)])
 
-    make_run(step("a")).attest([old])
+    make_run(step("a")).say([old])
 
-    attestation = run.state.steps["a"].attestation
-    assert attestation is not None
-    assert attestation.note == "new"
+    word = run.state.steps["a"].word
+    assert word is not None
+    assert word.note == "new"
 
 
 def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) -> None:
     """Who did after all what was to be skipped has done it, though the old file still says skip."""
 
-    skip = Skip(step="a", by="Operator", at=OLD, reason="later")
+    skip = skipped("a", at=OLD, entry="1" * 64)
     run = make_run(step("a"))
-    run.skip([skip])
-    run.attest([Attestation(step="a", by="Operator", at=NEW)])
+    run.say([skip])
+    run.say([attested("a", at=NEW)])
 
-    make_run(step("a")).skip([skip])
+    make_run(step("a")).say([skip])
 
     assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED
 
@@ -762,7 +771,7 @@ def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) ->
 def test_looking_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
     """What is watched is asked again and again without filling the journal."""
 
-    run = make_run(step("a", Check(undecided)), step("b"))
+    run = make_run(step("a", Check("undecided", undecided)), step("b"))
 
     seen = run.look("a")
 

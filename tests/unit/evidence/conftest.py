@@ -16,14 +16,12 @@ from runbook_lib.evidence.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.journal import Journal
 from runbook_lib.procedure import (
-    Attestation,
     Check,
     Exchange,
     Finding,
     Outcome,
     Procedure,
     Section,
-    Skip,
     Source,
     Step,
     StepKind,
@@ -33,6 +31,7 @@ from runbook_lib.redaction import Secret
 from runbook_lib.run import Run
 from runbook_lib.settings import Settings
 from tests.conftest import NOON
+from tests.support.words import attested, skipped
 
 CANARY = "canary/secret+1"
 AT = "2026-11-20T09:00:00Z"
@@ -69,7 +68,9 @@ def _step(name: str, *checks: Callable[[CheckContext], Finding], requires: str =
         kind=StepKind.CALL if checks else StepKind.MANUAL,
         source=Source(1),
         prose="",
-        checks=tuple(Check(check) for check in checks),
+        confirms=f"I did {name}.",
+        subject=(),
+        checks=tuple(Check(check.__name__, check) for check in checks),
         requires=(requires,) if requires else (),
     )
 
@@ -129,8 +130,8 @@ def ended_run(evidence: Path, run_id: str = "0a1b2c3d", *, four_eyes: tuple[str,
         clock=lambda: NOON,
     )
     run.start()
-    run.attest([Attestation(step="fb-02-attested", by="Operator", at=AT, note="Done.")])
-    run.skip([Skip(step="fb-07-skipped", by="Operator", at=AT, reason="Not needed.")])
+    run.say([attested("fb-02-attested", at=AT, note="Done.")])
+    run.say([skipped("fb-07-skipped", at=AT, note="Not needed.")])
     for step in STEPS[:-1]:
         run.perform(step.id)
     run.finish()

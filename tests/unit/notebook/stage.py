@@ -44,8 +44,18 @@ def waits(context: CheckContext) -> Finding:
 
 def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: Any) -> Step:
     """Return a step with these checks."""
-    given = {"kind": StepKind.CALL, "source": Source(1), "prose": "", "title": f"Do {name}", **more}
-    return Step(id=name, checks=tuple(Check(each, tuple(needs)) for each in checks), **given)
+    given = {
+        "kind": StepKind.CALL,
+        "source": Source(1),
+        "prose": "",
+        "title": f"Do {name}",
+        "confirms": f"I did {name}.",
+        "subject": (),
+        **more,
+    }
+    return Step(
+        id=name, checks=tuple(Check(each.__name__, each, tuple(needs)) for each in checks), **given
+    )
 
 
 def app_step(*checks: Callable[..., Any], **more: Any) -> Step:

@@ -11,6 +11,7 @@ import pytest
 
 from runbook_lib.notebook import panels
 from runbook_lib.notebook.panels import FinishPanel, HeaderPanel, StepPanel
+from runbook_lib.notebook.views import WORDS
 from runbook_lib.notebook.walkthrough import Walkthrough
 from tests.unit.bodies import APP_SECRET
 from tests.unit.notebook.stage import (
@@ -56,8 +57,7 @@ class FakeWalkthrough:
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in (
             "perform",
-            "attest",
-            "skip",
+            "say",
             "keep",
             "ask_consent",
             "answer_consent",
@@ -92,13 +92,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             ("perform", STEP, {"app_id": "1"}),
         ),
         ({"action": "check"}, ("perform", STEP, {})),
-        (
-            {"action": "attest", "by": "Operator", "note": "n"},
-            ("attest", STEP, {"action": "attest", "by": "Operator", "note": "n"}, []),
-        ),
-        (
-            {"action": "skip", "by": "Operator", "reason": "r"},
-            ("skip", STEP, {"action": "skip", "by": "Operator", "reason": "r"}),
+        *(
+            (
+                {"action": action, "by": "Operator", "note": "n"},
+                ("say", STEP, kind, {"action": action, "by": "Operator", "note": "n"}, []),
+            )
+            for action, kind in WORDS.items()
         ),
         (
             {"action": "keep", "name": "app_secret", "where": ".env", "inputs": {"app_id": "1"}},
@@ -128,6 +127,7 @@ def test_every_action_is_tested() -> None:
 
     mark = test_each_message_asks_for_one_thing.pytestmark[0]  # type: ignore[attr-defined]
     assert {message["action"] for message, _ in mark.args[1]} == set(StepPanel._actions)
+    assert set(WORDS) <= set(StepPanel._actions)
 
 
 def test_files_travel_as_buffers() -> None:
@@ -142,7 +142,7 @@ def test_files_travel_as_buffers() -> None:
         memoryview(b"letter"),
     )
 
-    assert walkthrough.asked[0][3] == [
+    assert walkthrough.asked[0][4] == [
         {"name": "a.png", "media_type": "image/png", "content": b"picture"},
         {"name": "b.pdf", "media_type": "application/pdf", "content": b"letter"},
     ]
@@ -215,7 +215,7 @@ def test_a_message_that_is_none_does_no_harm(message: Any, buffers: Any, sent: l
         {"action": "redirect", "url": "nonsense"},
         {"action": "check", "inputs": {"app_id": {"a": [1]}, "install_connector": [0]}},
         {"action": "check", "inputs": {"nonsense": "x"}},
-        {"action": "attest", "by": ["x"], "note": {"a": 1}, "waiting": "perhaps"},
+        {"action": "attest", "by": ["x"], "note": {"a": 1}},
     ],
     ids=str,
 )

@@ -14,7 +14,6 @@ from runbook_lib.history import RunState, StepState
 from runbook_lib.notebook import rendering
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import (
-    Attestation,
     Conclusion,
     Exchange,
     Finding,
@@ -26,6 +25,7 @@ from runbook_lib.procedure import (
     StepKind,
     Table,
 )
+from tests.support.words import attested
 
 HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"
 
@@ -35,6 +35,8 @@ STEP = Step(
     kind=StepKind.ASK,
     source=Source(1, 8),
     prose="",
+    confirms="It stands there.",
+    subject=("app_id",),
     links=(Link("Login settings", "https://d.example/apps/{app_id}/", "https://d.example/apps"),),
     pastes=(Paste("Redirect URI", "https://{service_domain}/cb"), Paste("Other", "{unknown}")),
 )
@@ -143,14 +145,15 @@ def test_the_machines_rendering_is_json() -> None:
         "limits": ["The exact path."],
         "warnings": ["It ends soon."],
         "changes": ["Installed it."],
+        "remarks": [],
     }
 
 
 def test_whose_word_it_is_is_in_the_document() -> None:
     """An attestation shows its person."""
 
-    word = Attestation(step=STEP.id, by="Operator", at="2026-11-24T09:00:00Z")
-    state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), attestation=word)
+    word = attested(STEP.id)
+    state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), word=word)
 
     document = rendering.step_document(state)
 

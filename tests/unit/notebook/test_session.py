@@ -18,6 +18,7 @@ from runbook_lib.notebook.panels import FinishPanel, HeaderPanel, StepPanel
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
 from runbook_lib.notebook.session import InteractiveRun, detected_mode
 from runbook_lib.notebook.walkthrough import Walkthrough
+from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.practice import practice
 from runbook_lib.procedure import Outcome
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
@@ -34,7 +35,8 @@ EMPTY = {
 @pytest.fixture(scope="module")
 def sandbox_env() -> Iterator[Mapping[str, str]]:
     """Give the settings files of three sandboxes, which run as long as this module."""
-    with practice("approved") as approved, practice("wrong-secret") as wrong_secret:
+    key = FingerprintKey()
+    with practice("approved", key) as approved, practice("wrong-secret", key) as wrong_secret:
         yield {"approved": approved.env_file, "wrong-secret": wrong_secret.env_file}
 
 

@@ -12,12 +12,11 @@ import pytest
 from runbook_lib.history import RunState, StepState
 from runbook_lib.journal import Entry, EventType
 from runbook_lib.notebook.moments import Moment
-from runbook_lib.notebook.views import finish_view, header_view, next_step, step_view
+from runbook_lib.notebook.views import WORDS, finish_view, header_view, next_step, step_view
 from runbook_lib.notebook.walkthrough import Walkthrough
 from runbook_lib.outcomes import ICONS
 from runbook_lib.procedure import (
     Attachment,
-    Attestation,
     Conclusion,
     Exchange,
     Finding,
@@ -30,6 +29,8 @@ from runbook_lib.procedure import (
 )
 from runbook_lib.procedures import inputs
 from runbook_lib.redaction import MASK
+from runbook_lib.words import Lapsed
+from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 from tests.unit.notebook.stage import (
     CANARIES,
@@ -65,7 +66,7 @@ def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepSt
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"values": {}, "credentials": {}, "history": (), "moment": Moment()}
+    known: dict[str, Any] = {"values": {}, "credentials": {}, "recent": (), "moment": Moment()}
     return step_view(given, **{**known, **more})
 
 
@@ -202,17 +203,17 @@ def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
 
 
 def test_a_step_says_what_can_be_done_with_it() -> None:
-    """Checking, waiting and consent are offered where they make sense."""
+    """Checking and consent are offered where they make sense."""
 
-    names = ("can_check", "can_wait", "needs_consent")
+    names = ("can_check", "needs_consent")
 
     def offered(step: Step) -> list[bool]:
         shown = view(state(step))
         return [shown[name] for name in names]
 
-    assert offered(make_step("a")) == [False, False, False]
-    assert offered(waiting_step()) == [True, True, False]
-    assert offered(consent_step()) == [True, False, True]
+    assert offered(make_step("a")) == [False, False]
+    assert offered(waiting_step()) == [True, False]
+    assert offered(consent_step()) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -285,15 +286,21 @@ def test_an_exchange_shows_what_there_is_and_not_too_much() -> None:
             entry(EventType.STEP_CHECKED, findings=[], unchecked=""),
             "checked (nothing to check)",
         ),
-        (entry(EventType.STEP_ATTESTED, by="Operator", note=""), "attested by Operator"),
+        (entry(EventType.STEP_ATTESTED, by="Operator", note=""), "confirmed by Operator"),
         (
             entry(
                 EventType.STEP_ATTESTED, by="Operator", note="Seen", attachments=[{"name": "a.png"}]
             ),
-            "attested by Operator: Seen [a.png]",
+            "confirmed by Operator: Seen [a.png]",
+        ),
+        (entry(EventType.STEP_SUBMITTED, by="Operator", note=""), "submitted by Operator"),
+        (entry(EventType.STEP_DECLINED, by="Operator", note="Why"), "declined by Operator: Why"),
+        (
+            entry(EventType.STEP_WITHDRAWN, by="Operator", note="A mistake"),
+            "withdrawn by Operator: A mistake",
         ),
         (
-            entry(EventType.STEP_SKIPPED, by="Operator", reason="Not now"),
+            entry(EventType.STEP_SKIPPED, by="Operator", note="Not now"),
             "skipped by Operator: Not now",
         ),
         (
@@ -305,29 +312,62 @@ def test_an_exchange_shows_what_there_is_and_not_too_much() -> None:
 def test_history_is_told_in_words(given: Entry, said: str) -> None:
     """Each kind of line that concerns a person becomes one sentence."""
 
-    shown = view(state(make_step("a")), history=(given,))
+    shown = view(state(make_step("a")), recent=(given,))
 
     assert shown["history"] == [{"at": "24 Nov 2026, 12:00 UTC", "what": said}]
 
 
-def test_history_is_this_steps_newest_first() -> None:
-    """Other steps' lines, and the machinery's, are not told here."""
+def test_history_is_newest_first() -> None:
+    """What happened last stands on top."""
 
     first = entry(EventType.STEP_ATTESTED, by="Operator", note="first")
-    shown = view(
-        state(make_step("a")),
-        history=(
-            first,
-            entry(EventType.STEP_ATTESTED, "b", by="Operator"),
-            entry(EventType.STEP_STARTED),
-            entry(EventType.RUN_STARTED, ""),
-            replace(first, data={"by": "Operator", "note": "second"}),
-        ),
-    )
+    second = replace(first, data={"by": "Operator", "note": "second"})
+    shown = view(state(make_step("a")), recent=(first, second))
 
     assert [each["what"] for each in shown["history"]] == [
-        "attested by Operator: second",
-        "attested by Operator: first",
+        "confirmed by Operator: second",
+        "confirmed by Operator: first",
+    ]
+
+
+def test_a_step_offers_the_words_that_can_be_said_of_it() -> None:
+    """Its own sentence is what is confirmed; only what waits can be submitted or declined."""
+
+    plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
+
+    assert [form["name"] for form in plain["forms"]] == ["attest", "skip", "withdraw"]
+    assert [form["name"] for form in waits["forms"]] == [
+        "submit",
+        "attest",
+        "decline",
+        "skip",
+        "withdraw",
+    ]
+    assert set(WORDS) == {form["name"] for form in waits["forms"]}
+    assert plain["forms"][0]["sentence"] == "I did a."
+    notes = {form["name"]: (form["note_name"], form["has_files"]) for form in waits["forms"]}
+    assert notes["attest"] == ("note", True)
+    assert notes["skip"] == notes["withdraw"] == ("reason", False)
+
+
+def test_only_a_word_that_counts_can_be_withdrawn() -> None:
+    """Where nothing was said, or it lapsed, there is nothing to withdraw."""
+
+    lapsed = (Lapsed(attested("a"), "for App ID 1, not 2"),)
+
+    assert not view(state(make_step("a")))["can_withdraw"]
+    assert not view(state(make_step("a"), lapsed=lapsed))["can_withdraw"]
+    assert view(state(make_step("a"), word=attested("a")))["can_withdraw"]
+
+
+def test_a_word_that_lapsed_is_shown_with_the_reason() -> None:
+    """Who said it, when, of what, and that it must be said again."""
+
+    lapsed = (Lapsed(attested("a", at=AT), "for App ID 1, not 2"),)
+
+    assert view(state(make_step("a"), lapsed=lapsed))["remarks"] == [
+        "Operator confirmed this on 24 Nov 2026, 12:00 UTC for App ID 1, not 2, so it no longer "
+        "counts: confirm it again."
     ]
 
 
@@ -434,15 +474,14 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
     steps = (app_step(tells), consent_step(verified), HAND_STEP)
     run = make_run(tmp_path, *steps, secrets=CANARIES)
     run.start()
-    word = Attestation(
-        step="hand",
-        by="Operator",
+    word = attested(
+        "hand",
         at=AT,
         note=f"typed {APP_SECRET}",
         attachments=(Attachment(name=APP_SECRET, sha256="0", size=1, media_type="image/png"),),
     )
     run.perform("app")
-    run.attest([word])
+    run.say([word])
     screens = {name: Screen() for name in ("app", "consent", "hand", "header", "finish")}
 
     with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,10 +31,11 @@ from runbook_lib.errors import (
 from runbook_lib.notebook import walkthrough as module
 from runbook_lib.notebook.sealing import Sealed
 from runbook_lib.notebook.walkthrough import Walkthrough
-from runbook_lib.procedure import Attestation, Finding, Input, Outcome, Step
+from runbook_lib.procedure import Binding, Finding, Input, Outcome, Step, Word, WordKind
 from runbook_lib.procedures import inputs
 from runbook_lib.run import Run
 from runbook_lib.settings import read_env_file
+from tests.support.words import submitted
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
 from tests.unit.notebook.stage import (
@@ -56,7 +58,13 @@ from tests.unit.notebook.stage import (
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 TOKEN_PATH = "/v26.0/oauth/access_token"
+DONE, LEFT_OUT = WordKind.ATTESTED, WordKind.SKIPPED
 KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
+
+
+def verified_by_nobody(context: CheckContext) -> Finding:
+    """Find nothing that tells."""
+    return Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
 
 
 class Scene:
@@ -224,7 +232,7 @@ def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "store_attachment", refuse)
-    play.walkthrough.attest(play.step("app"), {"by": "Somebody"}, [{"name": "a.png"}])
+    play.walkthrough.say(play.step("app"), DONE, {"by": "Somebody"}, [{"name": "a.png"}])
 
     view = settled(play.screens["app"])
     assert view["message"] == "The disk refused: No space left on device."
@@ -256,7 +264,7 @@ def test_what_was_typed_is_remembered(scene: Make) -> None:
     play.walkthrough.perform(play.step("app"), {**given, "app_secret": "", "unknown": "x"})
     settled(play.screens["app"])
 
-    assert play.run.history.inputs == {
+    assert play.run.history.index.given == {
         "app_id": APP_ID,
         "permissions": ("public_profile", "ads_read"),
         "install_connector": False,
@@ -336,11 +344,11 @@ def test_a_persons_words_are_counted_once_they_are_written(scene: Make) -> None:
     """A form stays as it is until then: what was refused is not typed again."""
 
     play = scene(make_step("a"))
-    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": ""})
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": ""}, [])
     assert settled(play.screens["a"])["written"] == 0
-    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": "No leads."})
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
     assert settled(play.screens["a"], 2)["written"] == 1
-    play.walkthrough.attest(play.step("a"), {"by": "Operator"}, [])
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [])
     assert settled(play.screens["a"], 3)["written"] == 2
 
 
@@ -382,17 +390,18 @@ def test_a_persons_word_is_written(scene: Make) -> None:
     """Who, what they saw and added; the name stays filled in."""
 
     play = scene(make_step("a"))
-    words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen ", "waiting": True}
-    play.walkthrough.attest(play.step("a"), words, [])
+    words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen "}
+    play.walkthrough.say(play.step("a"), WordKind.SUBMITTED, words, [])
     view = settled(play.screens["a"])
 
-    assert (view["message"], view["outcome"]) == ("Written down.", "waiting")
-    assert play.run.history.attestations["a"] == Attestation(
+    assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
+    ((word, _),) = play.run.history.words("a")
+    assert replace(word, binding=Binding()) == Word(
+        kind=WordKind.SUBMITTED,
         step="a",
         by="Operator",
         at="2026-11-24T12:00:00.000Z",
         note="Seen.",
-        waiting=True,
         seen="new screen",
         origin="walkthrough",
     )
@@ -404,13 +413,14 @@ def test_a_screenshot_lies_under_its_digest(scene: Make) -> None:
 
     play = scene(make_step("a"))
     file = {"name": "screen.png", "media_type": "image/png", "content": PNG}
-    play.walkthrough.attest(play.step("a"), {"by": "Operator"}, [file])
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
     settled(play.screens["a"])
 
     digest = hashlib.sha256(PNG).hexdigest()
     kept = play.run.journal.path.parent / "attachments" / f"{digest}.png"
     assert kept.read_bytes() == PNG
-    (attachment,) = play.run.history.attestations["a"].attachments
+    ((word, _),) = play.run.history.words("a")
+    (attachment,) = word.attachments
     assert (attachment.name, attachment.sha256) == ("screen.png", digest)
     assert "[screen.png]" in play.screens["a"].view["history"][0]["what"]
 
@@ -420,22 +430,19 @@ def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
 
     play = scene(make_step("a"))
     file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
-    play.walkthrough.attest(play.step("a"), {"by": "Operator"}, [file])
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
 
     assert "x.png is no picture" in settled(play.screens["a"])["message"]
     assert play.types == []
 
 
-@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x", "reason": "x"}])
-@pytest.mark.parametrize("said", ["attest", "skip"])
-def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: str) -> None:
+@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x", "note": "x"}])
+@pytest.mark.parametrize("said", WordKind)
+def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: WordKind) -> None:
     """The record says who said so, or nothing is written."""
 
     play = scene(make_step("a"))
-    if said == "attest":
-        play.walkthrough.attest(play.step("a"), words, [])
-    else:
-        play.walkthrough.skip(play.step("a"), words)
+    play.walkthrough.say(play.step("a"), said, words, [])
     view = settled(play.screens["a"])
 
     assert view["message"].startswith("Write your name")
@@ -447,14 +454,48 @@ def test_leaving_a_step_out_needs_a_reason(scene: Make) -> None:
     """Without one nothing is written; with one it is, and the step is settled."""
 
     play = scene(make_step("a"))
-    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": " "})
-    assert settled(play.screens["a"])["message"] == "Say why this step is left out."
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": " "}, [])
+    assert settled(play.screens["a"])["message"] == "Give a reason."
     assert play.types == []
 
-    play.walkthrough.skip(play.step("a"), {"by": "Operator", "reason": "No leads."})
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
     view = settled(play.screens["a"], 2)
     assert (view["outcome"], view["reason"]) == ("skipped", "Operator: No leads.")
-    assert play.run.history.skips["a"].origin == "walkthrough"
+    assert play.run.history.words("a")[0][0].origin == "walkthrough"
+
+
+def test_a_word_is_withdrawn_with_a_reason(scene: Make) -> None:
+    """What was said no longer counts, and the history keeps both words."""
+
+    play = scene(make_step("a"))
+    step, screen = play.step("a"), play.screens["a"]
+    play.walkthrough.say(step, DONE, {"by": "Operator"}, [])
+    settled(screen)
+    play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": ""}, [])
+    assert settled(screen, 2)["outcome"] == "attested"
+    play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": "A mistake."}, [])
+    view = settled(screen, 3)
+
+    assert (view["outcome"], view["can_withdraw"]) == ("not_run", False)
+    assert [each["what"] for each in view["history"]] == [
+        "withdrawn by Operator: A mistake.",
+        "confirmed by Operator",
+    ]
+
+
+def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
+    """A decline fails the step; the newest word counts."""
+
+    play = scene(waiting_step(verified_by_nobody))
+    step, screen = play.step("wait"), play.screens["wait"]
+    found = []
+    for number, kind in enumerate(
+        (WordKind.SUBMITTED, WordKind.DECLINED, WordKind.SUBMITTED), start=1
+    ):
+        play.walkthrough.say(step, kind, {"by": "Operator", "note": "n"}, [])
+        found.append(settled(screen, number)["outcome"])
+
+    assert found == ["waiting", "failed", "waiting"]
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):
@@ -518,7 +559,7 @@ def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKe
     assert rests(view) == "keyring"
     assert list(memory.stored.values()) == [APP_SECRET]
     assert not play.run.env_file.exists()
-    assert play.run.history.credentials["app_secret"].startswith("keyring:")
+    assert play.run.history.index.credentials["app_secret"].startswith("keyring:")
     assert APP_SECRET not in play.written
 
 
@@ -607,7 +648,7 @@ def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring
     assert rests(view) == ""
     assert memory.stored == {}
     assert APP_SECRET not in play.run.env_file.read_text(encoding="utf-8")
-    assert play.run.history.credentials == {}
+    assert play.run.history.index.credentials == {}
     assert "app_secret" not in play.run.settings.secrets
 
 
@@ -746,9 +787,7 @@ def test_only_this_notebooks_waiting_steps_are_watched(scene: Make) -> None:
     )
     play.run.perform("other")
     play.run.perform("wait")
-    play.run.attest(
-        [Attestation(step="word", by="Operator", at="2026-11-24T09:00:00Z", waiting=True)]
-    )
+    play.run.say([submitted("word")])
     looked.clear()
     play.walkthrough.start()
     eventually(lambda: len(ticks) >= 5)
@@ -1214,7 +1253,7 @@ def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
 
     play = scene(app_step(slow))
     play.walkthrough.perform(play.step("app"), {})
-    play.walkthrough.skip(play.step("app"), {"by": "Operator", "reason": "x"})
+    play.walkthrough.say(play.step("app"), LEFT_OUT, {"by": "Operator", "note": "x"}, [])
     eventually(lambda: play.screens["app"].view["finished"] == 1)
     is_busy = play.screens["app"].view["busy_since"]
     released.set()

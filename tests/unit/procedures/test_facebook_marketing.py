@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.attestations import read_attestations
-from runbook_lib.procedure import Input, Procedure, Step, StepKind
+from runbook_lib.attestations import read_words
+from runbook_lib.procedure import Input, Procedure, Step, StepKind, WordKind
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.procedures.inputs import EVIDENCE
 from tests.unit.bodies import APP_ID
@@ -236,13 +236,10 @@ def words(name: str) -> Path:
 def test_the_practice_files_are_words_of_this_procedure(name: str) -> None:
     """What the sandbox's operator says names real steps and says SANDBOX."""
 
-    attestations, skips = read_attestations(
-        words(name), PROCEDURE, now=datetime(2026, 2, 1, tzinfo=UTC)
-    )
+    said = read_words(words(name), PROCEDURE, now=datetime(2026, 2, 1, tzinfo=UTC))
 
-    assert attestations
-    assert skips == []
-    assert {attestation.by for attestation in attestations} == {"Sandbox operator"}
+    assert {word.kind for word in said} == {WordKind.ATTESTED, WordKind.SUBMITTED}
+    assert {word.by for word in said} == {"Sandbox operator"}
     assert "SANDBOX" in words(name).read_text(encoding="utf-8")
 
 

@@ -1,0 +1,1 @@
+"""Fakes and sample data that several tests share."""
