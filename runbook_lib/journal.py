@@ -137,7 +137,7 @@ class Journal:
         try:
             with self.path.open("rb") as file:
                 file.seek(ref.start)
-                text = file.read(ref.end - ref.start)
+                text = file.read(max(0, ref.end - ref.start))
         except OSError as error:
             msg = f"The journal {self.path} cannot be read: {error.strerror}."
             raise JournalError(msg) from error

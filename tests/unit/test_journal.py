@@ -68,9 +68,7 @@ def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
     expected = [GENESIS, *(hashlib.sha256(line).hexdigest() for line in lines)]
     assert [json.loads(line)["prev"] for line in lines] == expected[:-1]
     assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3, 4, 5]
-    journal = Journal(path)
-    assert len(journal.entries()) == 5
-    assert journal.head == expected[-1]
+    assert [line.ref.digest for line in read_lines(path)] == expected[1:]
 
 
 def test_an_absent_journal_is_empty(path: Path) -> None:
@@ -79,7 +77,6 @@ def test_an_absent_journal_is_empty(path: Path) -> None:
     journal = Journal(path)
 
     assert journal.entries() == []
-    assert journal.head == GENESIS
     assert not path.parent.exists()
 
 
@@ -303,7 +300,7 @@ def test_lines_are_read_one_after_the_other(path: Path) -> None:
     digests = [hashlib.sha256(line).hexdigest() for line in path.read_bytes().splitlines(True)]
     tracemalloc.start()
 
-    lines = ((line.entry.seq, line.digest) for line in read_lines(path))
+    lines = ((line.entry.seq, line.ref.digest) for line in read_lines(path))
     assert all(seen == known for seen, known in zip(lines, enumerate(digests, 1), strict=True))
 
     most = tracemalloc.get_traced_memory()[1]
@@ -485,12 +482,11 @@ def test_two_processes_at_once_write_one_chain(path: Path) -> None:
         assert mine == list(range(100))
 
 
-def test_reading_is_incremental(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that was read is not parsed again; only what is new is."""
 
     written(path)
-    journal = Journal(path)
-    first = journal.entries()
+    *_, last = read_lines(path)
     Journal(path).append("run.started", {})
     parsed: list[bytes] = []
     loads = json.loads
@@ -498,9 +494,44 @@ def test_reading_is_incremental(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         journal_module.json, "loads", lambda line: (parsed.append(line), loads(line))[1]
     )
 
-    assert journal.entries()[:5] == first
-    assert journal.entries()[5].type == "run.started"
+    (line,) = read_lines(path, after=last.ref)
+
+    assert (line.entry.seq, line.entry.type) == (6, "run.started")
     assert len(parsed) == 1
+
+
+def test_a_line_is_read_again_where_it_lies(path: Path) -> None:
+    """Its place and its SHA-256 are enough."""
+
+    written(path)
+    journal = Journal(path)
+
+    for line in read_lines(path):
+        assert journal.read(line.ref) == line.entry
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "0" * 64}, {"start": 1}, {"end": 20}, {"start": 9**9}]
+)
+def test_what_is_not_the_line_is_refused(path: Path, change: dict[str, Any]) -> None:
+    """Other bytes than those that had the SHA-256 are never taken for the line."""
+
+    written(path)
+    *_, last = read_lines(path)
+
+    with pytest.raises(ChainError, match="Line 5 of .* is not what it was"):
+        Journal(path).read(last.ref._replace(**change))
+
+
+def test_a_line_of_a_journal_that_is_gone_cannot_be_read(path: Path) -> None:
+    """The message names the file."""
+
+    written(path)
+    *_, last = read_lines(path)
+    path.unlink()
+
+    with pytest.raises(JournalError, match="cannot be read: No such file"):
+        Journal(path).read(last.ref)
 
 
 def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:

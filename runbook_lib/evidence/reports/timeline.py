@@ -30,7 +30,7 @@ __all__ = [
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # What ends a wait; a check that cannot tell does not.
-_ENDS = (Outcome.VERIFIED, Outcome.ATTESTED, Outcome.FAILED, Outcome.SKIPPED, Outcome.NOT_RUN)
+_ENDS = (Outcome.VERIFIED, Outcome.ATTESTED, Outcome.FAILED, Outcome.SKIPPED)
 _OUTCOMES: Mapping[WordKind, Outcome] = {
     WordKind.ATTESTED: Outcome.ATTESTED,
     WordKind.SUBMITTED: Outcome.WAITING,
@@ -110,9 +110,9 @@ def said(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Wor
         if entry.type in _WORDS:
             words.setdefault(entry.step, []).append(_word(entry))
     for step in run["steps"]:
-        if step["id"] not in words and step["word"]:
-            kind = WordKind(step["word"]["kind"])
-            words[step["id"]] = [_spoken(step["id"], kind, step["word"])]
+        if step["id"] not in words:
+            word = step["word"]
+            words[step["id"]] = [_spoken(step["id"], WordKind(word["kind"]), word)] if word else []
     return words
 
 
@@ -197,7 +197,8 @@ def _begun(seen: _Sighting, last_end: datetime) -> Wait | None:
 def _is_end(seen: _Sighting, machine: Outcome | None) -> bool:
     """Tell whether a wait is over: not by a person's word against the machine's."""
     is_against = seen.outcome is Outcome.ATTESTED and seen.by and machine is Outcome.WAITING
-    return seen.outcome in _ENDS and not is_against
+    is_withdrawn = seen.outcome is Outcome.NOT_RUN and bool(seen.by)
+    return is_withdrawn or (seen.outcome in _ENDS and not is_against)
 
 
 def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:

@@ -21,8 +21,9 @@ from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.record import validate_record
 from runbook_lib.journal import EventType, Journal
-from runbook_lib.procedure import Attestation
 from runbook_lib.run import Run
+from tests.support.journals import head_of
+from tests.support.words import attested
 from tests.unit.evidence import conftest
 from tests.unit.evidence.conftest import AT, CANARY, MATERIALS, ended_run, seal_run
 
@@ -268,7 +269,7 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
     assert json.loads((tmp_path / "record.schema.json").read_text())["$id"].startswith("urn:")
     copied = Journal(tmp_path / "journal.jsonl")
     assert len(copied.entries()) == record["journal"]["lines"]
-    assert copied.head == record["journal"]["head"]
+    assert head_of(copied) == record["journal"]["head"]
     assert (tmp_path / "journal.jsonl").read_bytes() == run.journal.path.read_bytes()
 
 
@@ -281,10 +282,10 @@ def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None
         media_type="image/png",
         content=b"\x89PNG\r\n\x1a\npixels",
     )
-    word = Attestation(
-        step="fb-08-not-run", by="Operator", at=AT, note="See there.", attachments=(attachment,)
+    word = attested(
+        "fb-08-not-run", by="Operator", at=AT, note="See there.", attachments=(attachment,)
     )
-    run.attest([word])
+    run.say([word])
 
     write_record(tmp_path, run.state, run.journal)
 
@@ -304,8 +305,8 @@ def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
         attachment = store_attachment(
             kept, name="a.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\n" + content
         )
-        word = Attestation(step="fb-08-not-run", by=name, at=AT, attachments=(attachment,))
-        run.attest([word])
+        word = attested("fb-08-not-run", by=name, at=AT, attachments=(attachment,))
+        run.say([word])
 
     record = write_record(tmp_path, run.state, run.journal)
 
@@ -324,7 +325,7 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     attachment = store_attachment(
         folder, name="shot.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\npixels"
     )
-    run.attest([Attestation(step="fb-08-not-run", by="Operator", at=AT, attachments=(attachment,))])
+    run.say([attested("fb-08-not-run", by="Operator", at=AT, attachments=(attachment,))])
     path = attachment_path(folder, attachment)
     path.unlink() if content is None else path.write_bytes(content)
 
@@ -340,7 +341,7 @@ def test_a_secret_in_what_a_person_gave_is_told_to_that_person(run: Run, key: Si
     given = store_attachment(
         folder / "attachments", name="shot.png", media_type="image/png", content=content
     )
-    run.attest([Attestation(step="fb-08-not-run", by="Operator", at=AT, attachments=(given,))])
+    run.say([attested("fb-08-not-run", by="Operator", at=AT, attachments=(given,))])
 
     with pytest.raises(LeakError, match=r"stands in shot\.png, attached to fb-08-not-run\."):
         seal_run(run, key)

@@ -22,6 +22,7 @@ from runbook_lib.evidence.record import (
 )
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Run
+from tests.support.journals import head_of
 from tests.unit.evidence.conftest import AT, STEPS
 
 Record = dict[str, Any]
@@ -30,7 +31,7 @@ Record = dict[str, Any]
 @pytest.fixture
 def record(run: Run) -> Record:
     lines = len(run.journal.entries())
-    built = build_record(run.state, journal_head=run.journal.head, journal_lines=lines)
+    built = build_record(run.state, journal_head=head_of(run.journal), journal_lines=lines)
     document: Record = json.loads(json.dumps(built))
     return document
 
@@ -108,7 +109,7 @@ def test_a_run_under_way_has_no_end(run: Run) -> None:
 
     entries = [entry for entry in run.history.entries if entry.type != "run.finished"]
     run.journal._entries = entries
-    record = build_record(run.state, journal_head=run.journal.head, journal_lines=len(entries))
+    record = build_record(run.state, journal_head=head_of(run.journal), journal_lines=len(entries))
 
     assert record["finished_on"] is None
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
+from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.history import RunOutcome
 from runbook_lib.journal import Journal
 from runbook_lib.notebook import open_run
@@ -18,7 +19,6 @@ from runbook_lib.notebook.panels import FinishPanel, HeaderPanel, StepPanel
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
 from runbook_lib.notebook.session import InteractiveRun, detected_mode
 from runbook_lib.notebook.walkthrough import Walkthrough
-from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.practice import practice
 from runbook_lib.procedure import Outcome
 from runbook_lib.procedures.facebook_marketing import PROCEDURE

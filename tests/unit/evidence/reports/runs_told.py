@@ -20,23 +20,23 @@ SAID = "2026-11-20T09:00:00Z"
 def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Document:
     """Return what a person attested."""
     return {
+        "kind": "attested",
         "step": step,
         "by": by,
         "at": at,
         "note": "",
-        "waiting": False,
         "seen": "",
         "attachments": [],
         "origin": "",
+        "entry": "",
+        "binding": {"connector": "p", "confirms": SHA, "text": SHA, "subject": {}},
         **more,
     }
 
 
-def skip(
-    step: str, reason: str = "Not needed.", by: str = "Operator", at: str = SAID, **more: Any
-) -> Document:
+def skip(step: str, note: str = "Not needed.", **more: Any) -> Document:
     """Return what a person left out."""
-    return {"step": step, "by": by, "at": at, "reason": reason, "origin": "", **more}
+    return words(step, **{"kind": "skipped", "note": note, **more})
 
 
 def exchange(**more: Any) -> Document:
@@ -86,9 +86,9 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "reason": "Seen." if is_seen else f"It is {outcome}.",
         "checked_on": CHECKED,
         "attested_by": "Operator" if outcome == "attested" else None,
-        "attestation": words(identifier) if outcome == "attested" else None,
+        "word": words(identifier) if outcome == "attested" else None,
         "confirms": [],
-        "skip": None,
+        "lapsed": [],
         "checks": [check()] if is_seen else [],
         "exchanges": [exchange()] if is_seen else [],
         "attachments": [],
@@ -129,14 +129,14 @@ def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any
     """Return the line that holds a person's attestation."""
     data = words(step, **said)
     del data["step"]
-    return entry("step.attested", data, at=written_on, step=step, run=run)
+    return entry(f"step.{data.pop('kind')}", data, at=written_on, step=step, run=run)
 
 
 def left_out(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
     """Return the line that holds a person's skip."""
-    data = skip(step, **said)
-    del data["step"]
-    return entry("step.skipped", data, at=written_on, step=step)
+    said = skip(step, **said)
+    del said["step"]
+    return attested(step, written_on=written_on, **said)
 
 
 def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Entry:
@@ -163,7 +163,7 @@ EVERY_OUTCOME = tuple(
     step(
         f"fb-{number:02}-step",
         outcome,
-        skip=skip("x", reason="Not here.") if outcome is Outcome.SKIPPED else None,
+        **({"word": skip("x", "Not here.")} if outcome is Outcome.SKIPPED else {}),
     )
     for number, outcome in enumerate(Outcome)
 )

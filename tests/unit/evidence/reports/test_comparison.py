@@ -59,33 +59,36 @@ def test_words_are_given_given_anew_and_withdrawn() -> None:
     """Attestations and skips, with whose they are."""
 
     nothing = step(ONE, "not_run")
-    said = step(ONE, "not_run", attestation=words(ONE, note="Done."))
-    again = step(ONE, "not_run", attestation=words(ONE, by="Other"))
-    out = step(ONE, "not_run", skip=skip(ONE, reason="Why."))
+    said = step(ONE, "not_run", word=words(ONE, note="Done."))
+    again = step(ONE, "not_run", word=words(ONE, by="Other"))
+    out = step(ONE, "not_run", word=skip(ONE, note="Why."))
 
     def told(before: dict[str, Any], after: dict[str, Any]) -> tuple[WordChange, ...]:
         return compare(of(before), of(after)).words
 
     title = f"Do {ONE}"
-    given = WordChange(ONE, title, "attestation", "given", "Operator", SAID, "Done.")
-    withdrawn = WordChange(ONE, title, "attestation", "withdrawn", "Operator", SAID, "Done.")
+    given = WordChange(ONE, title, "attested", "given", "Operator", SAID, "Done.")
+    withdrawn = WordChange(ONE, title, "attested", "withdrawn", "Operator", SAID, "Done.")
     assert told(nothing, said) == (given,)
     assert told(said, nothing) == (withdrawn,)
     assert told(said, again) == (
-        WordChange(ONE, title, "attestation", "given anew", "Other", SAID, ""),
+        WordChange(ONE, title, "attested", "given again", "Other", SAID, ""),
     )
     assert told(said, out) == (
-        withdrawn,
-        WordChange(ONE, title, "skip", "given", "Operator", SAID, "Why."),
+        WordChange(ONE, title, "skipped", "given again", "Operator", SAID, "Why."),
+    )
+    lapsed = step(ONE, "not_run", lapsed=[{"word": words(ONE), "why": "for App ID 1, not 2"}])
+    assert told(said, lapsed) == (
+        WordChange(ONE, title, "attested", "no longer counts", "Operator", SAID, "Done."),
     )
 
 
 def test_the_same_words_from_another_file_are_no_change() -> None:
     """Where they were read from is not what was said."""
 
-    before = of(step(ONE, attestation=words(ONE, origin="a.toml")))
+    before = of(step(ONE, word=words(ONE, origin="a.toml")))
 
-    assert not compare(before, of(step(ONE, attestation=words(ONE, origin="b.toml"))))
+    assert not compare(before, of(step(ONE, word=words(ONE, origin="b.toml"))))
 
 
 def test_parameters_and_circumstances_are_told() -> None:

@@ -12,6 +12,7 @@ from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.outcomes import ICONS, MEANINGS
 from runbook_lib.procedure import Outcome
 from runbook_lib.run import Run
+from tests.support.journals import head_of
 from tests.unit.evidence.reports.report_page import ReportPage, told
 from tests.unit.evidence.reports.runs_told import (
     EVERY_OUTCOME,
@@ -66,7 +67,7 @@ def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
         ),
         (
             "complete",
-            (step("fb-02-out", "skipped", skip=skip("x")),),
+            (step("fb-02-out", "skipped", word=skip("x")),),
             "All 1 step are settled: 1 left out for a reason that a person gave.",
         ),
         (
@@ -115,7 +116,7 @@ def test_a_real_run_is_told_step_by_step(run: Run) -> None:
     """What the journal of a run gives is what the report is made of."""
 
     entries = run.journal.entries()
-    built = build_record(run.state, journal_head=run.journal.head, journal_lines=len(entries))
+    built = build_record(run.state, journal_head=head_of(run.journal), journal_lines=len(entries))
     page = ReportPage(run_report(json.loads(json.dumps(built)), entries))
 
     for state in run.state.steps.values():
@@ -123,7 +124,7 @@ def test_a_real_run_is_told_step_by_step(run: Run) -> None:
         assert part.attributes["data-outcome"] == state.conclusion.outcome
         assert state.step.title in part.text
     assert "This run ended: failed." in page.section("timeline")
-    assert run.journal.head in page.section("verify")
+    assert head_of(run.journal) in page.section("verify")
 
 
 def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
@@ -135,7 +136,7 @@ def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
         step("fb-02-slow", "waiting"),
         step("fb-03-wrong", "failed", reason="Another Client ID."),
         step("fb-04-said", "attested"),
-        step("fb-05-out", "skipped", skip=skip("x")),
+        step("fb-05-out", "skipped", word=skip("x")),
         step("fb-06-seen"),
         outcome="failed",
     )
@@ -151,7 +152,7 @@ def test_what_was_not_proven_is_told_with_the_reason() -> None:
 
     page = told(
         step("fb-01-said", "attested"),
-        step("fb-02-out", "skipped", skip=skip("x", reason="The test is enough.", by="Boss")),
+        step("fb-02-out", "skipped", word=skip("x", note="The test is enough.", by="Boss")),
         step("fb-03-seen", checks=[check(limits=["The access level.", "The exact path."])]),
         step("fb-04-seen", checks=[check(limits=["The access level."])] * 2),
     )
@@ -216,10 +217,10 @@ def test_the_reason_of_a_step_is_told_where_nothing_else_tells_it() -> None:
             "fb-03-said",
             "attested",
             reason=f"Operator on {SAID}: Done.",
-            attestation=words("x", note="Done."),
+            word=words("x", note="Done."),
         ),
-        step("fb-04-half", "attested", reason=unchecked, attestation=words("x", note="Done.")),
-        step("fb-05-out", "skipped", reason="Operator: No.", skip=skip("x", reason="No.")),
+        step("fb-04-half", "attested", reason=unchecked, word=words("x", note="Done.")),
+        step("fb-05-out", "skipped", reason="Operator: No.", word=skip("x", note="No.")),
         step("fb-06-bare", "attested", reason=f"Operator on {SAID}"),
     )
 
@@ -304,18 +305,18 @@ def test_who_said_what_is_summed_up() -> None:
         step("fb-01-said", "attested"),
         step("fb-02-said", "attested"),
         step(REVIEW, "waiting"),
-        step("fb-04-out", "skipped", skip=skip("x")),
+        step("fb-04-out", "skipped", word=skip("x")),
         lines=[
             attested("fb-02-said", by="Second", at="2026-11-22T09:00:00Z"),
             attested("fb-01-said", by="First", at="2026-11-20T09:00:00Z"),
-            attested(REVIEW, by="First", at="2026-11-21T09:00:00Z", waiting=True),
+            attested(REVIEW, by="First", at="2026-11-21T09:00:00Z", kind="submitted"),
             left_out("fb-04-out", by="First", at="2026-11-23T09:00:00Z"),
         ],
     )
 
     table = next(each for each in page.all("table") if "What rests on people" in each.text)
     assert [row.text for row in page.within(table, "tr")[1:]] == [
-        "First1 attested, 1 waiting and 1 skipped20 Nov 2026, 09:00 UTC23 Nov 2026, 09:00 UTC",
+        "First1 attested, 1 submitted and 1 skipped20 Nov 2026, 09:00 UTC23 Nov 2026, 09:00 UTC",
         "Second1 attested22 Nov 2026, 09:00 UTC22 Nov 2026, 09:00 UTC",
     ]
 
@@ -358,7 +359,7 @@ def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) 
 def test_a_wait_is_told_with_since_when_and_how_long() -> None:
     """Open or over, with whose word it is."""
 
-    waiting = attested(REVIEW, waiting=True)
+    waiting = attested(REVIEW, kind="submitted")
     open_wait = told(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
     assert open_wait.text == (
         f"Do {REVIEW} {ICONS[Outcome.WAITING]} waiting Waiting since 20 Nov 2026, 09:00 UTC (says "

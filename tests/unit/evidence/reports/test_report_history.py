@@ -141,7 +141,7 @@ def test_a_history_tells_what_changed_between_two_runs() -> None:
         on(1, step("fb-01-a", "failed"), step("fb-02-b"), parameters={"app_id": "1"}),
         on(
             2,
-            step("fb-01-a", attestation=words("x", by="Boss", note="Mended.")),
+            step("fb-01-a", word=words("x", by="Boss", note="Mended.")),
             step("fb-02-b", reason="Seen again."),
             parameters={"app_id": "2", "page": "https://a.example/"},
             procedure={"id": "facebook-marketing", "version": "2", "digest": SHA},
@@ -152,7 +152,7 @@ def test_a_history_tells_what_changed_between_two_runs() -> None:
     for words_ in (
         "2 Dec 2026, 08:00 UTC run 00000002 compared with run 00000001 of 1 Dec 2026, 08:00 UTC",
         "Do fb-01-a: ✘ failed → ✔ verified Seen.",
-        "Do fb-01-a: attestation of Boss on 20 Nov 2026, 09:00 UTC given Mended.",
+        "Do fb-01-a: “attested” by Boss on 20 Nov 2026, 09:00 UTC given Mended.",
         "procedure version: 1 → 2",
         "parameter app_id: 1 → 2",
         "parameter page: nothing → https://a.example/",
@@ -183,8 +183,8 @@ def test_a_history_tells_that_nothing_changed_once() -> None:
 def test_a_history_tells_the_waits() -> None:
     """Since when, until when and how long, across runs; and where there was none."""
 
-    said = words(REVIEW, waiting=True, at="2026-11-30T08:00:00Z")
-    waiting = step(REVIEW, "waiting", attestation=said, checked_on=None)
+    said = words(REVIEW, kind="submitted", at="2026-11-30T08:00:00Z")
+    waiting = step(REVIEW, "waiting", word=said, checked_on=None)
     page = history(on(1, waiting), on(2, waiting), on(5, step(REVIEW, checked_on=None)))
 
     assert (

@@ -211,11 +211,11 @@ def everywhere(text: str) -> Document:
             "attested",
             title=text,
             reason=text,
-            attestation=said,
+            word=said,
             attachments=[attachment(name=text, media_type=text)],
         ),
-        step("fb-03-x", "skipped", title=text, skip=skip(text, reason=text, by=text)),
-        step(text, "waiting", title=text, reason=text, attestation=said),
+        step("fb-03-x", "skipped", title=text, word=skip(text, note=text, by=text)),
+        step(text, "waiting", title=text, reason=text, word=said),
         tenant=text,
         run_id=text,
         resumes=text,
@@ -281,7 +281,7 @@ def test_right_to_left_text_keeps_to_its_place() -> None:
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
     """Ten thousand characters do not drown the report."""
 
-    page = told(step("fb-01-said", "attested", attestation=words("x", note="n" * 10_000)))
+    page = told(step("fb-01-said", "attested", word=words("x", note="n" * 10_000)))
 
     note = page.one("blockquote").text
     assert note.endswith("… (6,000 more characters)")
@@ -304,7 +304,7 @@ def test_only_a_secure_address_becomes_a_link() -> None:
 
 def full() -> str:
     """Return the report of a run in which everything occurs."""
-    lines = [entry("run.started"), attested(REVIEW, waiting=True), checked(REVIEW, "waiting")]
+    lines = [entry("run.started"), attested(REVIEW, kind="submitted"), checked(REVIEW, "waiting")]
     return run_report(
         record(*EVERY_OUTCOME, step(REVIEW, "waiting"), everywhere("some text")["steps"][0]), lines
     )
@@ -404,7 +404,7 @@ def test_nothing_given_is_changed() -> None:
         {"steps": []},
         {"steps": [{}]},
         {"steps": [{"checks": [{}], "exchanges": [{}], "attachments": [{}], "skip": {}}]},
-        {"steps": [{"outcome": "attested", "attestation": {"by": "A", "at": SAID}}]},
+        {"steps": [{"outcome": "attested", "word": {"by": "A", "at": SAID}}]},
         dict.fromkeys(record()),
     ],
 )

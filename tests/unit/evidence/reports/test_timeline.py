@@ -17,7 +17,7 @@ from runbook_lib.evidence.reports.timeline import (
     waits_of_run,
 )
 from runbook_lib.journal import Entry
-from runbook_lib.procedure import Outcome
+from runbook_lib.procedure import Outcome, WordKind
 from tests.unit.evidence.reports.runs_told import (
     CHECKED,
     SAID,
@@ -41,7 +41,7 @@ def of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def waiting(by: str = "Operator", at: str = SAID, **more: Any) -> Entry:
-    return attested(REVIEW, by=by, at=at, waiting=True, **more)
+    return attested(REVIEW, by=by, at=at, kind="submitted", **more)
 
 
 def seen(outcome: str, day: int) -> Entry:
@@ -53,7 +53,7 @@ def test_words_are_kept_in_the_order_in_which_they_were_written() -> None:
 
     lines = [
         attested("fb-01-log-in", note="Done.", seen="new", origin="words.toml", written_on=STARTED),
-        left_out("fb-01-log-in", reason="No.", written_on=CHECKED),
+        left_out("fb-01-log-in", note="No.", written_on=CHECKED),
         entry("step.started", step="fb-01-log-in"),
     ]
 
@@ -62,13 +62,13 @@ def test_words_are_kept_in_the_order_in_which_they_were_written() -> None:
             "fb-01-log-in",
             "Operator",
             SAID,
-            Outcome.ATTESTED,
+            WordKind.ATTESTED,
             "Done.",
             "new",
             "words.toml",
             STARTED,
         ),
-        Word("fb-01-log-in", "Operator", SAID, Outcome.SKIPPED, "No.", written_on=CHECKED),
+        Word("fb-01-log-in", "Operator", SAID, WordKind.SKIPPED, "No.", written_on=CHECKED),
     ]
 
 
@@ -101,9 +101,9 @@ def test_without_a_journal_the_records_own_words_stand() -> None:
     """A record alone can be told too."""
 
     run = of(
-        step("fb-01-log-in", "attested", attestation={"step": "x", "by": "A", "at": SAID}),
-        step("fb-02-app", "skipped", skip=skip("fb-02-app", reason="Why.")),
-        step(REVIEW, "waiting", attestation=words(REVIEW, waiting=True)),
+        step("fb-01-log-in", "attested", word={"step": "x", "by": "A", "at": SAID}),
+        step("fb-02-app", "skipped", word=skip("fb-02-app", note="Why.")),
+        step(REVIEW, "waiting", word=words(REVIEW, kind="submitted")),
         step("fb-04-seen"),
     )
 
@@ -231,6 +231,21 @@ SPANS = {
         [waiting(), left_out(REVIEW, at=DAY.format(22))],
         [Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.SKIPPED)],
     ),
+    "what was said is withdrawn": (
+        [waiting(), attested(REVIEW, kind="withdrawn", at=DAY.format(22))],
+        [Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.NOT_RUN)],
+    ),
+    "it is declined, and submitted again": (
+        [
+            waiting(),
+            attested(REVIEW, kind="declined", at=DAY.format(22)),
+            waiting("Other", DAY.format(23)),
+        ],
+        [
+            Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.FAILED),
+            Wait(REVIEW, DAY.format(23), "Other"),
+        ],
+    ),
     "what is over is told again from a file": (
         [waiting(), seen("verified", 25), waiting(written_on=DAY.format(26))],
         [Wait(REVIEW, SAID, "Operator", DAY.format(25), Outcome.VERIFIED)],
@@ -262,7 +277,7 @@ def test_a_wait_is_told_with_its_ends(story: str) -> None:
 def test_a_step_that_waits_is_never_left_out() -> None:
     """Where no line opens the wait (a second person must confirm), the record does."""
 
-    half = step("fb-02-app", "waiting", attestation=words("fb-02-app", by="First"))
+    half = step("fb-02-app", "waiting", word=words("fb-02-app", by="First"))
     alone = step("fb-03-other", "waiting")
     unchecked = step("fb-04-third", "waiting", checked_on=None)
     run = of(half, alone, unchecked, step(REVIEW, "waiting"))
@@ -280,13 +295,13 @@ def told_on(day: int, outcome: str, **more: Any) -> dict[str, Any]:
     return of(step(REVIEW, outcome, checked_on=at, **more), started_on=at)
 
 
-SUBMITTED = words(REVIEW, waiting=True)
+SUBMITTED = words(REVIEW, kind="submitted")
 RUNS = {
     "one wait over three runs": (
         [
-            told_on(21, "waiting", attestation=SUBMITTED),
-            told_on(22, "waiting", attestation=SUBMITTED),
-            told_on(23, "verified", attestation=SUBMITTED),
+            told_on(21, "waiting", word=SUBMITTED),
+            told_on(22, "waiting", word=SUBMITTED),
+            told_on(23, "verified", word=SUBMITTED),
         ],
         [Wait(REVIEW, SAID, "Operator", DAY.format(23), Outcome.VERIFIED)],
     ),
@@ -301,9 +316,9 @@ RUNS = {
     ),
     "it waits anew under an old word": (
         [
-            told_on(21, "waiting", attestation=SUBMITTED),
-            told_on(22, "verified", attestation=SUBMITTED),
-            told_on(23, "waiting", attestation=SUBMITTED),
+            told_on(21, "waiting", word=SUBMITTED),
+            told_on(22, "verified", word=SUBMITTED),
+            told_on(23, "waiting", word=SUBMITTED),
         ],
         [
             Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.VERIFIED),
@@ -312,13 +327,13 @@ RUNS = {
     ),
     "attested at last": (
         [
-            told_on(21, "waiting", attestation=SUBMITTED),
-            told_on(22, "attested", attestation=words(REVIEW)),
+            told_on(21, "waiting", word=SUBMITTED),
+            told_on(22, "attested", word=words(REVIEW)),
         ],
         [Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.ATTESTED)],
     ),
     "attested after a machine saw it waiting": (
-        [told_on(21, "waiting"), told_on(22, "attested", attestation=words(REVIEW))],
+        [told_on(21, "waiting"), told_on(22, "attested", word=words(REVIEW))],
         [Wait(REVIEW, DAY.format(21), "", DAY.format(22), Outcome.ATTESTED)],
     ),
     "no check at all": (
