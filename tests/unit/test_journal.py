@@ -519,7 +519,7 @@ def test_what_is_not_the_line_is_refused(path: Path, change: dict[str, Any]) -> 
     written(path)
     *_, last = read_lines(path)
 
-    with pytest.raises(ChainError, match="Line 5 of .* is not what it was"):
+    with pytest.raises(ChainError, match="is not what it was"):
         Journal(path).read(last.ref._replace(**change))
 
 

@@ -82,7 +82,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def _is_of_the_tenant(name: str) -> bool:
-    return name.count("/") == 1 and name.endswith((".lock", "journal.jsonl"))
+    return name.count("/") == 1 and name.endswith((".lock", "journal.jsonl", "fingerprint.key"))
 
 
 def archive_all(evidence: Path, url: str) -> None:
@@ -100,6 +100,7 @@ def test_bundles_and_public_keys_lie_in_the_archive_as_in_the_evidence(
 
     assert contents(target) == before
     assert not list(target.glob("*/journal.jsonl"))
+    assert not list(target.rglob("fingerprint.key"))
     assert contents(evidence) == before
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,16 @@ def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
     step = record["steps"][1]
 
     assert step["attested_by"] == "Operator"
-    assert (step["attestation"]["at"], step["attestation"]["note"]) == (AT, "Done.")
+    assert (step["word"]["at"], step["word"]["note"]) == (AT, "Done.")
     assert (step["checks"], step["exchanges"]) == ([], [])
-    assert record["steps"][6]["skip"]["reason"] == "Not needed."
+    assert record["steps"][6]["word"]["note"] == "Not needed."
 
 
 def test_a_run_under_way_has_no_end(run: Run) -> None:
     """An unfinished run is recorded as unfinished."""
 
-    entries = [entry for entry in run.history.entries if entry.type != "run.finished"]
-    run.journal._entries = entries
-    record = build_record(run.state, journal_head=head_of(run.journal), journal_lines=len(entries))
+    under_way = replace(run.state, finished_on="")
+    record = build_record(under_way, journal_head=head_of(run.journal), journal_lines=1)
 
     assert record["finished_on"] is None
 
@@ -131,11 +131,11 @@ def attested_by_nobody(record: Record) -> None:
 
 
 def attested_without_words(record: Record) -> None:
-    record["steps"][1]["attestation"] = None
+    record["steps"][1]["word"] = None
 
 
 def nameless(record: Record) -> None:
-    record["steps"][1]["attestation"]["by"] = ""
+    record["steps"][1]["word"]["by"] = ""
 
 
 def table_without_caption(record: Record) -> None:

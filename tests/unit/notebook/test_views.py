@@ -366,8 +366,10 @@ def test_a_word_that_lapsed_is_shown_with_the_reason() -> None:
     lapsed = (Lapsed(attested("a", at=AT), "for App ID 1, not 2"),)
 
     assert view(state(make_step("a"), lapsed=lapsed))["remarks"] == [
-        "Operator confirmed this on 24 Nov 2026, 12:00 UTC for App ID 1, not 2, so it no longer "
-        "counts: confirm it again."
+        (
+            "Operator confirmed this on 24 Nov 2026, 12:00 UTC for App ID 1, not 2, so it no "
+            "longer counts: confirm it again."
+        )
     ]
 
 

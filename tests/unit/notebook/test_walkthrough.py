@@ -436,7 +436,7 @@ def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
     assert play.types == []
 
 
-@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x", "note": "x"}])
+@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
 @pytest.mark.parametrize("said", WordKind)
 def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: WordKind) -> None:
     """The record says who said so, or nothing is written."""
