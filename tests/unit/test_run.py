@@ -18,9 +18,11 @@ from runbook_lib.errors import (
     UnknownStepError,
     UnreachableError,
 )
-from runbook_lib.history import HistoryReader, RunOutcome
+from runbook_lib.fingerprints import KEY_NAME, FingerprintKey, read_key
+from runbook_lib.history import STATE_NAME, HistoryReader, RunOutcome
 from runbook_lib.journal import Journal
 from runbook_lib.procedure import (
+    Binding,
     Check,
     Exchange,
     Finding,
@@ -43,7 +45,7 @@ from runbook_lib.workspace import (
     tenant_name,
 )
 from tests.conftest import NOON
-from tests.support.words import attested, skipped
+from tests.support.words import attested, skipped, withdrawn
 
 CANARY = "canary-secret-1"
 DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
@@ -120,6 +122,7 @@ def make_run(journal: Journal) -> MakeRun:
             "acme",
             mode,
             run_id or new_run_id(),
+            key=read_key(journal.path.parent) or FingerprintKey(),
             clock=lambda: NOON,
         )
 
@@ -779,3 +782,176 @@ def test_looking_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
     assert seen.outcome is Outcome.INCONCLUSIVE
     assert run.look("b") is None
     assert journal.entries() == []
+
+
+BOUND = ("app_id", "app_secret", "region")
+
+
+def bound_step(name: str, *checks: Check) -> Step:
+    """Return a step about an app, its secret and a region."""
+    return replace(step(name, *checks), subject=BOUND)
+
+
+def test_a_word_counts_for_the_app_it_was_said_of_and_no_other(make_run: MakeRun) -> None:
+    """Another App ID, another region: the word is shown, named, and not counted."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a", by="Ann")])
+    run.finish()
+    again = make_run(bound_step("a"), app_id="111")
+    again.start()
+    other = make_run(bound_step("a"), app_id="222", region="us")
+    other.start()
+
+    assert again.finish().outcome is RunOutcome.COMPLETE
+    state = other.finish()
+    assert state.outcome is RunOutcome.INCOMPLETE
+    reason = state.steps["a"].conclusion.reason
+    assert "Ann confirmed this on" in reason
+    assert "for App ID 111, not 222 and for Region eu, not us" in reason
+
+
+def test_a_rotated_secret_voids_the_words_about_it(make_run: MakeRun, journal: Journal) -> None:
+    """Neither the old nor the new secret is in the journal; putting the old one back is enough."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+    assert run.state.outcome is RunOutcome.COMPLETE
+
+    run.take_secret(APP_SECRET, "rotated-secret-1")
+    assert "for another App Secret" in run.state.steps["a"].conclusion.reason
+    run.take_secret(APP_SECRET, CANARY)
+    assert run.state.outcome is RunOutcome.COMPLETE
+    assert "rotated-secret-1" not in journal.path.read_text()
+    assert CANARY not in journal.path.read_text()
+
+
+def test_a_secret_that_is_absent_now_is_compared_by_its_last_fingerprint(
+    make_run: MakeRun,
+) -> None:
+    """Who only looks, without the secret, sees what the last run saw."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+
+    def look() -> RunOutcome:
+        looking = make_run(bound_step("a"))
+        looking.settings = Settings()
+        return looking.whole_state.outcome
+
+    assert look() is RunOutcome.COMPLETE
+    run.take_secret(APP_SECRET, "rotated-secret-1")
+    assert look() is RunOutcome.INCOMPLETE
+
+
+def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: Journal) -> None:
+    """The words about it must be said again, and that is what people read."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+    (journal.path.parent / KEY_NAME).unlink()
+
+    later = make_run(bound_step("a"), app_id="111")
+    later.start()
+    reason = later.state.steps["a"].conclusion.reason
+
+    assert later.state.outcome is RunOutcome.INCOMPLETE
+    assert "which a new fingerprint.key cannot recognise" in reason
+
+
+def test_what_a_check_saw_counts_for_what_it_looked_at(make_run: MakeRun) -> None:
+    """In the walkthrough, and in a status, an old result of another app is no result."""
+
+    seen = bound_step("a", Check("verified", verified))
+    run = make_run(seen, app_id="111")
+    run.start()
+    run.perform("a")
+
+    assert make_run(seen, app_id="111").whole_state.outcome is RunOutcome.COMPLETE
+    state = make_run(seen, app_id="222").whole_state.steps["a"]
+    assert state.conclusion.outcome is Outcome.NOT_RUN
+    assert state.conclusion.reason.endswith("for App ID 111, not 222: check it again.")
+    assert (state.findings, state.checked_on) == ((), "")
+
+
+def test_a_check_of_a_changed_step_is_no_longer_its_check(make_run: MakeRun) -> None:
+    """Another sentence or another check: it must be checked again."""
+
+    seen = bound_step("a", Check("verified", verified))
+    run = make_run(seen)
+    run.start()
+    run.perform("a")
+    changed = replace(seen, checks=(Check("verified-otherwise", verified),))
+
+    assert make_run(seen).whole_state.outcome is RunOutcome.COMPLETE
+    assert make_run(changed).whole_state.outcome is RunOutcome.INCOMPLETE
+
+
+def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
+    """A corrected typo is told beside the word that still counts."""
+
+    run = make_run(bound_step("a"))
+    run.start()
+    run.say([attested("a", by="Ann")])
+    corrected = make_run(replace(bound_step("a"), prose="Corrected."))
+
+    state = corrected.whole_state.steps["a"]
+    assert state.conclusion.outcome is Outcome.ATTESTED
+    assert state.remarks == ("The text of this step was changed since Ann spoke.",)
+    assert make_run(bound_step("a")).whole_state.steps["a"].remarks == ()
+
+
+def test_a_file_binds_when_it_is_first_read_and_never_again(make_run: MakeRun) -> None:
+    """The same file, given with another App ID, counts for nothing there."""
+
+    word = attested("a", entry="1" * 64)
+    first = make_run(bound_step("a"), app_id="111")
+    first.start()
+    first.say([word])
+    second = make_run(bound_step("a"), app_id="222")
+    second.start()
+    second.say([word])
+
+    assert first.state.outcome is RunOutcome.COMPLETE
+    assert second.state.outcome is RunOutcome.INCOMPLETE
+
+
+def test_a_file_that_names_its_subject_counts_for_that(make_run: MakeRun) -> None:
+    """Read with another app it does not count; with the one it names it does."""
+
+    word = attested("a", entry="1" * 64, binding=Binding(subject={"app_id": "111"}))
+    run = make_run(bound_step("a"), app_id="222")
+    run.start()
+    run.say([word])
+
+    assert run.state.outcome is RunOutcome.INCOMPLETE
+    assert make_run(bound_step("a"), app_id="111").whole_state.outcome is RunOutcome.COMPLETE
+
+
+def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) -> None:
+    """The file is read at every run; the withdrawal in between stands."""
+
+    word = attested("a", entry="1" * 64)
+    run = make_run(step("a"))
+    run.start()
+    run.say([word])
+    run.say([withdrawn("a")])
+    run.say([word])
+
+    assert run.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
+    assert [entry.data["note"] for entry in run.history.recent("a")] == ["", "a mistake"]
+
+
+def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journal) -> None:
+    """Whoever opens the journal next goes on from there."""
+
+    run = make_run(step("a"))
+    run.start()
+    run.save_index()
+
+    assert (journal.path.parent / STATE_NAME).is_file()
+    assert HistoryReader(journal, run.key)._index == run.history.index
