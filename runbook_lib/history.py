@@ -192,13 +192,15 @@ class HistoryReader:
     """
     Reads a journal onward, however often it is asked; safe to use from several threads.
 
-    `key` authenticates the saved index; without one nothing is saved or loaded.
+    `key` authenticates the saved index; without one none is used. A reader
+    that had to fold many lines saves its own.
     """
 
     def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
         self._journal = journal
         self._lock = threading.Lock()
         self._kept: dict[int, Entry] = {}
+        self._key = key
         self._index = _loaded(journal, key) if key else Index()
 
     def read(self) -> History:
@@ -207,7 +209,10 @@ class HistoryReader:
             index = self._index
             for line in read_lines(self._journal.path, after=index.last):
                 index = index.fold(line)
+            folded = index.last.seq - self._index.last.seq
             self._index = index
+        if self._key and folded > _MANY_LINES:
+            self.save(self._key)
         return History(index, self._entry)
 
     def save(self, key: FingerprintKey) -> None:

@@ -63,6 +63,7 @@ def run_headless(
             record = write_record(folder, state, run.journal)
             run.redactor.allow([*run.values.values(), *state.facts.values()])
             sealed = seal(folder, record, run.journal, run.redactor, _seal(run, key, materials))
+            run.save_index()
     except KeyboardInterrupt:
         run.interrupt("The run was interrupted by a signal.")
         raise

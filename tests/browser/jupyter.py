@@ -236,27 +236,26 @@ class Walk:
 
     def attest(self, step: str, note: str = "", files: Any = None, by: str = OPERATOR) -> str:
         """Say that a step is done."""
+        return self.say(step, "attest", note, files, by)
+
+    def skip(self, step: str, reason: str) -> str:
+        """Leave a step out."""
+        return self.say(step, "skip", reason)
+
+    def say(
+        self, step: str, action: str, note: str = "", files: Any = None, by: str = OPERATOR
+    ) -> str:
+        """Fill in one of the forms of a step's panel, and return the outcome."""
         panel = self.panel(step)
-        panel.locator('button[data-action="attest"]').click()
-        form = panel.get_by_role("group", name="Say that it is done")
+        panel.locator(f'button[data-action="{action}"]').click()
+        form = panel.locator(f'.rb-form:has(button[data-action="confirm-{action}"])')
         form.get_by_label("Your name").fill(by)
-        form.get_by_label("Note").fill(note)
+        form.get_by_label(re.compile("^(Note|Reason)$")).fill(note)
         if files:
             form.get_by_label("Screenshot").set_input_files(files)
         with self.work(step):
             form.get_by_role("button", name="Confirm").click()
-        self.reads(step, "Written down.")
-        return str(panel.get_attribute("data-outcome"))
-
-    def skip(self, step: str, reason: str) -> str:
-        """Leave a step out."""
-        panel = self.panel(step)
-        panel.locator('button[data-action="skip"]').click()
-        form = panel.get_by_role("group", name="Leave it out")
-        form.get_by_label("Your name").fill(OPERATOR)
-        form.get_by_label("Reason").fill(reason)
-        with self.work(step):
-            form.get_by_role("button", name="Confirm").click()
+        self.reads(step, "Recorded.")
         return str(panel.get_attribute("data-outcome"))
 
     def sign_in(self, given: Mapping[str, Any], way: str = "consent") -> Page:

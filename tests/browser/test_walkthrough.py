@@ -88,7 +88,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         person.press("Submit for Review")
         person.reads("The review is pending.")
         requests_page = person.page.url
-        assert walk.attest("fb-12-submit-review", note="with a screencast") == "waiting"
+        assert walk.say("fb-12-submit-review", "submit", "with a screencast") == "waiting"
 
         app_id, app_secret = person.complete_settings(png(tmp_path / "icon.png"))
         walk.fill("fb-13-app-id-and-secret", app_id=app_id, app_secret=app_secret)

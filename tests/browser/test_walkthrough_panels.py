@@ -63,7 +63,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     walk.open("01_partner_app")
     panel = walk.panel("fb-01-log-in")
     panel.locator('button[data-action="attest"]').click()
-    form = panel.get_by_role("group", name="Say that it is done")
+    form = panel.get_by_role("group", name="I have done this")
     form.get_by_label("Your name").fill(OPERATOR)
     page.evaluate(_COPY_PICTURE, list(png(tmp_path / "screen.png", 64).read_bytes()))
     form.get_by_label("Note").press("Control+V")
@@ -79,7 +79,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     expect(panel).to_be_focused()
     page.keyboard.type("dd")  # deletes the cell where it is a shortcut
     panel.get_by_text("History").click()
-    expect(panel).to_contain_text(f"attested by {OPERATOR} [image.png]")
+    expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 
     journal = Journal(lab.evidence / TENANT / "journal.jsonl")
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
@@ -116,8 +116,8 @@ def test_a_second_person_confirms(sandbox: Any, serve: Serve, browser: Browser, 
         expect(panel).to_contain_text("confirming first Operator")
         expect(panel.get_by_text("I have done this")).to_be_visible()
         panel.get_by_text("History").click()
-        expect(panel.get_by_text("attested by Second operator")).to_be_visible()
-        expect(panel.get_by_text("attested by First operator").last).to_be_visible()
+        expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
+        expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
     second.page.context.close()
 
 

@@ -10,11 +10,11 @@ from playwright.sync_api import Locator, Page, expect
 
 from runbook_lib.attachments import LARGEST
 from runbook_lib.journal import EventType, Journal
-from runbook_lib.procedure import Attestation
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, open_run
 from runbook_lib.settings import read_env_file
 from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
+from tests.support.words import attested
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _APP_STEP = "fb-13-app-id-and-secret"
@@ -62,7 +62,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     assert read_env_file(lab.env_file)["RUNBOOK_APP_SECRET"] == "b" * 31 + "2"
 
     panel = walk.panel("fb-01-log-in")
-    form = _form(panel, "attest", "Say that it is done")
+    form = _form(panel, "attest", "I have done this")
     form.get_by_label("Your name").fill(OPERATOR)
     form.get_by_label("Note").fill("With a large screen.")
     files = form.get_by_label("Screenshot")
@@ -80,10 +80,10 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     expect(form.get_by_text("Not attached: more.png")).to_be_visible()
     with walk.work("fb-01-log-in"):
         form.get_by_label("Note").press("Enter")
-    walk.reads("fb-01-log-in", "Written down.")
+    walk.reads("fb-01-log-in", "Recorded.")
     expect(form).to_be_hidden()
     expect(panel).to_be_focused()
-    form = _form(panel, "attest", "Say that it is done")
+    form = _form(panel, "attest", "I have done this")
     expect(form.get_by_label("Note")).to_have_value("")
     expect(form.get_by_text("Attached")).to_have_count(0)
     journal = Journal(lab.evidence / TENANT / "journal.jsonl")
@@ -96,7 +96,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     expect(panel.locator('button[data-action="attest"]')).to_be_focused()
 
     panel = walk.panel("fb-02-developer-account")
-    form = _form(panel, "skip", "Leave it out")
+    form = _form(panel, "skip", "Skip")
     with walk.work("fb-02-developer-account"):
         form.get_by_role("button", name="Confirm").click()
     walk.reads("fb-02-developer-account", "Say why this step is left out.")
@@ -122,8 +122,7 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) 
         evidence=str(lab.evidence),
         env_file=str(lab.env_file),
     )
-    word = Attestation(step="fb-01-log-in", by="A colleague", at="2026-11-24T12:00:00Z")
-    run.attest([word])
+    run.say([attested("fb-01-log-in", by="A colleague")])
     live = walk.panel("fb-01-log-in").locator("[role=status]")
     expect(live).to_have_text("Now attested.", timeout=20_000)
     expect(link).to_have_attribute("data-next", "fb-02-developer-account")

@@ -1,0 +1,1 @@
+"""Long histories, measured: bounded, beside the tests, not instead of them (`make soak`)."""

@@ -1,0 +1,58 @@
+"""
+Journals of many thousand lines: made of one practised run, again and again, with new ids.
+
+The lines are generic: whatever form the runbook under test writes, a longer
+journal of the same form comes out, with its chain intact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+GENESIS = "0" * 64
+
+
+def lengthen(journal: Path, lines: int) -> int:
+    """Write the runs of `journal` again behind it until it has `lines` lines; return how many."""
+    pattern = [json.loads(line) for line in journal.read_bytes().splitlines()]
+    # NOTE: the first run carries people's words, which are said once; the last one repeats.
+    begins = [number for number, line in enumerate(pattern) if line["type"] == "run.started"]
+    repeated = pattern[begins[-1] :]
+    content = journal.read_bytes()
+    prev = hashlib.sha256(content.splitlines(keepends=True)[-1]).hexdigest()
+    number, end = len(pattern), len(content)
+    with journal.open("ab") as file:
+        for fields in _repeat(repeated, lines - number):
+            number += 1
+            data = _moved(fields, number, prev, end)
+            line = {**fields, "seq": number, "prev": prev, "data": data}
+            text = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            file.write(text)
+            prev, end = hashlib.sha256(text).hexdigest(), end + len(text)
+    return number
+
+
+def _repeat(lines: list[dict[str, Any]], most: int) -> Iterator[dict[str, Any]]:
+    sequence, written = 2, 0
+    while written + len(lines) <= most:
+        run_id, sequence = uuid.uuid4().hex[:8], sequence + 1
+        for line in lines:
+            written += 1
+            data = line["data"]
+            if line["type"] == "bundle.sealed":
+                name = f"{data['bundle'].rpartition('-')[0]}-{run_id}"
+                data = {**data, "bundle": name, "sequence": sequence}
+            yield {**line, "run_id": run_id if line["run_id"] else "", "data": data}
+
+
+def _moved(fields: Mapping[str, Any], number: int, prev: str, end: int) -> Any:
+    """Return a line's data, where it names the end of a bundle's part with that of this copy."""
+    data = fields["data"]
+    if fields["type"] != "bundle.sealed" or "head" not in data:
+        return data
+    return {**data, "lines": number - 1, "head": prev, "end": end}
