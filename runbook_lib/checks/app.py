@@ -31,6 +31,7 @@ _DUMMY_CODE = "runbook-probe"
 _BAD_SECRET = "error validating client secret"  # noqa: S105  (Facebook's words, not a secret)
 _NO_SUCH_ID = ("invalid client id", "missing client_id")
 _BAD_CODE = "invalid verification code format"
+_SECRET_REFUSED = 1
 _CODE_REFUSED = 100
 _REDIRECT_REFUSED = 191
 _OLD_REDIRECT_REFUSED = "invalid redirect_uri"
@@ -214,7 +215,7 @@ def _control_refusal(context: CheckContext) -> TokenRequestError | None:
 
 def _compare_with_control(context: CheckContext) -> Finding:
     app_id, control = context.text("app_id"), _control_refusal(context)
-    if control is None or not (_BAD_SECRET in str(control).lower() and _is_refusal(control)):
+    if control is None or not _is_secret_refused(control):
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
@@ -261,6 +262,11 @@ def _is_path_compared(context: CheckContext, host: str) -> bool:
 def _is_refusal(error: TokenRequestError) -> bool:
     """Return whether the endpoint itself refused; any other status is somebody else's answer."""
     return 400 <= error.status < 500
+
+
+def _is_secret_refused(error: TokenRequestError) -> bool:
+    is_named = error.code == _SECRET_REFUSED and _BAD_SECRET in str(error).lower()
+    return is_named and _is_refusal(error)
 
 
 def _is_redirect_refused(error: TokenRequestError) -> bool:

@@ -174,7 +174,7 @@ def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
     rows = [
         row
         for row in cyclr.account_connectors()
-        if row.get("Connector") is not None and row.document("Connector").text("Name") == name
+        if row.get("Connector", row) is not None and row.document("Connector").text("Name") == name
     ]
     if not rows:
         return None
