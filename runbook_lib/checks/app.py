@@ -6,18 +6,17 @@ App Review is asked in `review`; what a user's token can do in `connection`.
 
 from __future__ import annotations
 
-import secrets as randomness
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from runbook_lib.checks.context import CheckContext
 from runbook_lib.checks.service_domain import redirect_uri
-from runbook_lib.errors import TokenRequestError
+from runbook_lib.errors import RemoteError, TokenRequestError
 from runbook_lib.procedure import Finding, Outcome
 from runbook_lib.redaction import Secret
+from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.graph import VERSION_ENDS, Graph
-from runbook_lib.remote.oauth import request_token_by_client_credentials, request_token_by_code
+from runbook_lib.remote.oauth import request_token_by_code
 
 __all__ = [
     "app_credentials_are_accepted",
@@ -27,13 +26,13 @@ __all__ = [
     "redirect_uri_is_accepted",
 ]
 
-# An address that no app can have registered (RFC 6761 §6.4 keeps `.invalid` unused).
-CONTROL_REDIRECT_URI = "https://unregistered.invalid/connector/callback"
 _DUMMY_CODE = "runbook-probe"
 
 _BAD_SECRET = "error validating client secret"  # noqa: S105  (Facebook's words, not a secret)
 _NO_SUCH_ID = ("invalid client id", "missing client_id")
 _BAD_CODE = "invalid verification code format"
+_SECRET_REFUSED = 1
+_CODE_REFUSED = 100
 _REDIRECT_REFUSED = 191
 _OLD_REDIRECT_REFUSED = "invalid redirect_uri"
 
@@ -48,6 +47,7 @@ _PATH_UNPROVEN = (
     "The exact path: this probe proves the domain. Strict Mode compares every character when a "
     "person signs in; the Redirect URI Validator in Facebook Login > Settings shows it beforehand."
 )
+_LONGEST_NAME = 100
 _VERSION_ENDS_SOON = timedelta(days=90)
 
 
@@ -55,30 +55,28 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     """
     Have Facebook issue an app token for the App ID and App Secret.
 
-    A refusal counts against the pair only where its message names the
-    secret or the id. Code 101 does not discriminate, so a made-up secret
-    is tried too: the same answer to both tells nothing.
+    The token names the app; a made-up secret, which must be refused, shows
+    that the secret counts. A refusal counts against the pair only where its
+    message names the secret or the id. Code 101 does not discriminate, so the
+    made-up secret is tried there too: the same answer to both tells nothing.
     """
-    refusal = _refusal(context, context.secrets["app_secret"])
+    app_id, refusal = context.text("app_id"), _refusal(context)
     if refusal is None:
-        return Finding(
-            outcome=Outcome.VERIFIED,
-            reason=f"Facebook issued an app token for App ID {context.text('app_id')}.",
-        )
+        return _compare_with_control(context)
     message = str(refusal).lower()
     if _BAD_SECRET in message:
         return Finding(
             outcome=Outcome.FAILED,
-            reason=f"Facebook knows App ID {context.text('app_id')} but refuses this App Secret "
+            reason=f"Facebook knows App ID {app_id} but refuses this App Secret "
             f"({refusal}). Copy it again from Settings > Basic.",
         )
     if any(words in message for words in _NO_SUCH_ID):
         return Finding(
             outcome=Outcome.FAILED,
-            reason=f"Facebook does not take {context.text('app_id')} as an App ID ({refusal}). "
+            reason=f"Facebook does not take {app_id} as an App ID ({refusal}). "
             "Copy it again from Settings > Basic.",
         )
-    control = _refusal(context, Secret(randomness.token_hex(16)))
+    control = _control_refusal(context)
     if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
@@ -95,10 +93,10 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
-    node = _application(context, "id,name,link")
+    node = _application(context, "id,name")
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"The app exists: {node.get('name', 'no name')} ({node.get('id')}).",
+        reason=f"The app exists: {shorten(node.text('name'))} ({context.text('app_id')}).",
         limits=("Who created it, and that the password was asked: no API shows it.",),
     )
 
@@ -106,11 +104,12 @@ def app_is_registered(context: CheckContext) -> Finding:
 def app_name_matches(context: CheckContext) -> Finding:
     """Compare the app's name with the App Display Name that was meant."""
     meant = context.text("app_display_name")
-    name = str(_application(context, "id,name").get("name", ""))
+    name = _application(context, "id,name").text("name")
     if name != meant:
         return Finding(
             outcome=Outcome.FAILED,
-            reason=f"The app is called {name!r}, not {meant!r}; users see this name at consent.",
+            reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
+            "name at consent.",
         )
     return Finding(
         outcome=Outcome.VERIFIED,
@@ -131,7 +130,8 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     graph = context.app_graph()
     fields = ",".join(["id", *_SECTIONS, "app_domains", "user_support_email"])
     node = graph.get(context.text("app_id"), context.app_token(), fields=fields)
-    gaps = [label for field, label in _SECTIONS.items() if not node.get(field)]
+    node.expect("id", context.text("app_id"))
+    gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
     warnings = (*_domain_warnings(context, node), *_version_warnings(context, graph))
     limits = ("Data deletion address and business verification: no API shows them.",)
     if gaps:
@@ -152,13 +152,15 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
 
 def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     """
-    Offer a made-up code with the redirect URI, and with one that nobody registered.
+    Offer a made-up code with the redirect URI, and with others that nobody registered.
 
     The token endpoint looks at client, secret, redirect URI and code in this
     order: a complaint about the code means that the redirect URI passed. The
-    control shows that the endpoint looks at it at all.
+    first control differs in its host alone and shows that hosts are compared:
+    it decides. The second differs in its path alone and only sets the limit.
     """
-    uri = redirect_uri(context.text("service_domain"))
+    host = context.text("service_domain")
+    uri = redirect_uri(host)
     context.app_token()
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):
@@ -167,17 +169,23 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             reason=f"Facebook does not accept {uri} ({answer}). Enter it under Valid OAuth "
             "Redirect URIs and press Save Changes.",
         )
-    if _BAD_CODE not in str(answer).lower():
+    if not _is_code_refused(answer):
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
             reason=f"Facebook answered with something else ({answer}, code {answer.code}).",
         )
-    control = _redeem(context, CONTROL_REDIRECT_URI)
+    control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
     if not _is_redirect_refused(control):
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
-            reason=f"Facebook did not refuse an address that nobody registered either ({control}), "
+            reason=f"Facebook did not refuse a host that nobody registered either ({control}), "
             "so what it says of yours proves nothing.",
+        )
+    if _is_path_compared(context, host):
+        return Finding(
+            outcome=Outcome.VERIFIED,
+            reason=f"Facebook accepts {uri}; it refuses another path on that host, and a host "
+            "that is not registered.",
         )
     return Finding(
         outcome=Outcome.VERIFIED,
@@ -186,24 +194,45 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     )
 
 
-def _refusal(context: CheckContext, app_secret: Secret) -> TokenRequestError | None:
-    """Return how Facebook refuses this secret, or `None` where it issues a token."""
+def _refusal(context: CheckContext) -> TokenRequestError | None:
+    """Return how Facebook refuses the pair; where it issues a token, keep that for others."""
     try:
-        token = request_token_by_client_credentials(
-            context.session,
-            context.app_graph().token_endpoint,
-            client_id=context.text("app_id"),
-            client_secret=app_secret,
-        )
+        token = context.request_app_token(context.secrets["app_secret"])
     except TokenRequestError as error:
         return error
-    context.tokens.get(context.app_token_name, lambda: token.value)
+    context.tokens.get(context.app_token_name, lambda: token)
     return None
 
 
-def _application(context: CheckContext, fields: str) -> dict[str, Any]:
-    token = context.app_token()
-    return context.app_graph().get(context.text("app_id"), token, fields=fields)
+def _control_refusal(context: CheckContext) -> TokenRequestError | None:
+    """Return how Facebook refuses a made-up secret, or `None` where it issues a token."""
+    try:
+        context.request_app_token(Secret(context.random_hex(16)))
+    except TokenRequestError as error:
+        return error
+    return None
+
+
+def _compare_with_control(context: CheckContext) -> Finding:
+    app_id, control = context.text("app_id"), _control_refusal(context)
+    if control is None or not _is_secret_refused(control):
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
+            f"made-up App Secret for what it is ({control or 'it issued a token'}), so nothing "
+            "shows that the secret counts. Run again.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
+    )
+
+
+def _application(context: CheckContext, fields: str) -> Document:
+    app_id, token = context.text("app_id"), context.app_token()
+    node = context.app_graph().get(app_id, token, fields=fields)
+    node.expect("id", app_id)
+    return node
 
 
 def _redeem(context: CheckContext, uri: str) -> TokenRequestError:
@@ -222,13 +251,37 @@ def _redeem(context: CheckContext, uri: str) -> TokenRequestError:
     return TokenRequestError("a token was issued for a made-up code", status=200, code=None)
 
 
+def _is_path_compared(context: CheckContext, host: str) -> bool:
+    try:
+        return _is_redirect_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
+    except RemoteError:
+        # It only sets the limit, and stands in the record: what the host control decided holds.
+        return False
+
+
+def _is_refusal(error: TokenRequestError) -> bool:
+    """Return whether the endpoint itself refused; any other status is somebody else's answer."""
+    return 400 <= error.status < 500
+
+
+def _is_secret_refused(error: TokenRequestError) -> bool:
+    is_named = error.code == _SECRET_REFUSED and _BAD_SECRET in str(error).lower()
+    return is_named and _is_refusal(error)
+
+
 def _is_redirect_refused(error: TokenRequestError) -> bool:
-    return error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
+    is_named = error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
+    return is_named and _is_refusal(error)
 
 
-def _domain_warnings(context: CheckContext, node: Mapping[str, Any]) -> list[str]:
+def _is_code_refused(error: TokenRequestError) -> bool:
+    is_named = error.code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
+    return is_named and _is_refusal(error)
+
+
+def _domain_warnings(context: CheckContext, node: Document) -> list[str]:
     host = context.text("service_domain")
-    domains = [str(domain).lower() for domain in node.get("app_domains") or ()]
+    domains = [domain.lower() for domain in node.texts("app_domains")]
     if not host or any(host == domain or host.endswith(f".{domain}") for domain in domains):
         return []
     warning = f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."

@@ -1,27 +1,32 @@
 """
 The connection as a user's token has it: validity, grants, and data that can be read.
 
-Every call is signed with `appsecret_proof`. Of a lead only its id and time
-are read: what a customer wrote is nobody's evidence.
+Every call is signed with `appsecret_proof`. Of a lead only its id, its time
+and its form's id are read: what a customer wrote is nobody's evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from runbook_lib.checks.context import CheckContext
+from runbook_lib.checks.permissions import statuses
 from runbook_lib.procedure import Finding, Outcome, Table
 from runbook_lib.redaction import Secret
+from runbook_lib.remote.documents import Document, unexpected
 from runbook_lib.remote.graph import Graph
 
 __all__ = ["lead_data_is_readable", "marketing_data_is_readable", "user_token_is_valid"]
 
+_DEBUG = "debug_token"
+_GRANTS = "me/permissions"
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"
 _MOST_ROWS = 25
+_LONGEST_CELL = 200
 
 # What is asked of each node and shown under which heading; of an answer nothing else is shown.
 _AD_ACCOUNT = {
@@ -48,23 +53,23 @@ _ACCOUNT_STATUS = {
 
 def user_token_is_valid(context: CheckContext) -> Finding:
     """
-    Have Facebook inspect the token: its app, validity, scopes and ends (Graph: debug_token).
+    Have Facebook inspect the token: its app, kind, person, validity, scopes and end.
 
-    The grants are read a second time from `/me/permissions`, which knows
-    of those that the person declined.
+    (Graph: debug_token.) The grants are read a second time from
+    `/me/permissions`, which knows of those that the person declined.
     """
     token = context.secrets["user_access_token"]
     graph = context.app_graph()
-    inspected = graph.get("debug_token", context.app_token(), input_token=token.reveal())
-    data = inspected.get("data") or {}
+    data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
     problem = _token_problem(context, data)
     if problem:
         return Finding(outcome=Outcome.FAILED, reason=problem)
-    rows = context.user_graph().rows("me/permissions", token)
-    granted = {str(row["permission"]) for row in rows if row.get("status") == "granted"}
-    lacking = [name for name in context.names("permissions") if name not in granted]
+    end = _end(context, data)
+    scopes, wanted = data.texts("scopes"), context.permissions
+    grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+    lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
     if lacking:
-        declined = [str(row["permission"]) for row in rows if row.get("status") == "declined"]
+        declined = [name for name, status in grants.items() if status == "declined"]
         return Finding(
             outcome=Outcome.FAILED,
             reason=f"The token lacks {', '.join(lacking)}"
@@ -72,8 +77,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         )
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"The token is this app's, valid {_until(data.get('expires_at'))}, and grants "
-        f"{', '.join(context.names('permissions'))}.",
+        reason=f"The token is this app's, valid {_until(end)}, and grants {', '.join(wanted)}.",
         warnings=tuple(_end_warnings(context, data)),
         limits=tuple(_narrowed(data)),
     )
@@ -83,6 +87,9 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     """Read the person's ad accounts and pages; of a page not its token."""
     graph, token = context.user_graph(), context.secrets["user_access_token"]
     accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
+    for account in accounts:
+        if not account.identifier("id").startswith("act_"):
+            raise unexpected("Facebook (/me/adaccounts)", "a row is no ad account: no act_ id")
     pages = _read(graph, "me/accounts", token, _PAGE)
     seen = f"{len(accounts)} ad account(s) and {len(pages)} page(s)"
     if not accounts and not pages:
@@ -105,21 +112,27 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     """
     Read a page's lead forms, one lead, and Lead Access Manager's view of this person.
 
-    Returns `None` where `leads_retrieval` is not among the permissions. A
-    page token is taken from `/me/accounts` and forgotten.
+    Of several pages and forms the one with the lowest id is taken. Returns
+    `None` where `leads_retrieval` is not among the permissions. A page token
+    is taken from `/me/accounts` and forgotten.
     """
-    if _LEADS not in context.names("permissions"):
+    if _LEADS not in context.permissions:
         return None
     graph, token = context.user_graph(), context.secrets["user_access_token"]
     pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit=str(_MOST_ROWS))
-    for page in pages:
-        page_token = Secret(str(page.get("access_token", "")))
+    for page in sorted(pages, key=_identifier):
+        # NOTE: Facebook leaves a page's token out where the person has no task there.
+        if "access_token" not in page:
+            continue
+        page_token = page.token("access_token")
         context.session.redactor.learn(page_token)
-        page_id = str(page["id"])
-        forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
+        page_id = page.identifier("id")
+        forms = _read(
+            graph, f"{page_id}/leadgen_forms", page_token, {**_LEAD_FORM, "leads_count": "Leads"}
+        )
         if forms:
-            finding = _read_lead(context, graph, page_id, page_token, str(forms[0]["id"]))
-            caption = f"Lead forms of {page.get('name') or 'page'} ({page_id})"
+            finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
+            caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
             return replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
     return Finding(
         outcome=Outcome.INCONCLUSIVE,
@@ -127,10 +140,15 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     )
 
 
-def _read(
-    graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    return graph.rows(edge, token, fields=",".join(columns), limit=str(_MOST_ROWS))
+def _identifier(row: Document) -> str:
+    return row.identifier("id")
+
+
+def _read(graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]) -> list[Document]:
+    rows = graph.rows(edge, token, fields=",".join(columns), limit=str(_MOST_ROWS))
+    for row in rows:
+        row.identifier("id")
+    return rows
 
 
 def _table(caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -145,8 +163,8 @@ def _table(caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str,
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(_text(item) for item in value)
-    return str(value) if isinstance(value, str | int | float) else ""
+        return ", ".join(_text(item) for item in value)[:_LONGEST_CELL]
+    return str(value)[:_LONGEST_CELL] if isinstance(value, str | int | float) else ""
 
 
 def _with_status(account: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,68 +172,109 @@ def _with_status(account: Mapping[str, Any]) -> dict[str, Any]:
     return {**account, "account_status": _ACCOUNT_STATUS.get(status, status)}
 
 
-def _read_lead(
-    context: CheckContext, graph: Graph, page_id: str, page_token: Secret, form_id: str
-) -> Finding:
-    access = _lead_access(context, graph, page_id, page_token)
-    if access.get("can_access_lead") is False:
-        return Finding(
-            outcome=Outcome.FAILED,
-            reason=f"Lead Access Manager of page {page_id} denies this person leads: "
-            f"{access.get('failure_reason') or 'no reason given'} "
-            f"{access.get('failure_resolution') or ''}".strip(),
-        )
-    leads = graph.rows(f"{form_id}/leads", page_token, fields="id,created_time", limit="1")
-    if not leads:
+def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:
+    graph, form_id = context.user_graph(), form.identifier("id")
+    denial = _lead_denial(context, page_id, page_token)
+    if denial:
+        return Finding(outcome=Outcome.FAILED, reason=denial)
+    fields = "id,created_time,form_id"
+    leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
+    if leads:
+        leads[0].identifier("id")
+        leads[0].expect("form_id", form_id)
         return Finding(
             outcome=Outcome.VERIFIED,
-            reason=f"Form {form_id} of page {page_id} may be read; it holds no lead yet.",
+            reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not "
+            "asked.",
+        )
+    if form.number("leads_count", -1) != 0:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook gives no lead of form {form_id} (page {page_id}) and does not say "
+            "that it has none; leads older than 90 days are gone. Create a test lead with the "
+            "Lead Ads Testing Tool, then check again.",
         )
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not asked.",
+        reason=f"Lead Access Manager lets this person and this app read the leads of page "
+        f"{page_id}; form {form_id} holds no lead yet.",
+        limits=(f"Reading a lead: form {form_id} holds none yet.",),
     )
 
 
-def _lead_access(
-    context: CheckContext, graph: Graph, page_id: str, page_token: Secret
-) -> dict[str, Any]:
-    user = graph.get("me", context.secrets["user_access_token"], fields="id")
-    fields = f"has_lead_access.user_id({user['id']})"
-    access = graph.get(page_id, page_token, fields=fields).get("has_lead_access")
-    return access if isinstance(access, dict) else {}
+def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str:
+    """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
+    graph = context.user_graph()
+    user_id = graph.get("me", context.secrets["user_access_token"], fields="id").identifier("id")
+    fields = f"has_lead_access.user_id({user_id})"
+    page = graph.get(page_id, page_token, fields=fields)
+    access = page.document("has_lead_access")
+    access.expect("page_id", page_id)
+    access.expect("user_id", user_id)
+    whom = [
+        who
+        for field, who in (("can_access_lead", "person"), ("app_has_leads_permission", "app"))
+        if not access.flag(field)
+    ]
+    if not whom:
+        return ""
+    return (
+        f"Lead Access Manager of page {page_id} denies this {whom[0]} leads: "
+        f"{access.words('failure_reason') or 'no reason given'} "
+        f"{access.words('failure_resolution')}"
+    ).strip()
 
 
-def _token_problem(context: CheckContext, data: dict[str, Any]) -> str:
-    error = data.get("error") or {}
-    if str(data.get("app_id", "")) not in ("", context.text("app_id")):
-        return f"The token belongs to app {data['app_id']}, not to {context.text('app_id')}."
-    if data.get("is_valid") is not True:
-        code = "/".join(str(error[key]) for key in ("code", "subcode") if key in error)
-        said = f" ({error.get('message', 'no reason given')}, {code})" if error else ""
-        return f"The token is not valid{said}. Sign in anew for a fresh one."
+def _token_problem(context: CheckContext, data: Document) -> str:
+    """Return what contradicts that this is a valid user token of the app."""
+    app_id = context.text("app_id")
+    # NOTE: an input token that Facebook cannot read has no app.
+    owner = data.identifier("app_id", "")
+    if owner not in ("", app_id):
+        return f"The token belongs to app {owner}, not to {app_id}."
+    if not data.flag("is_valid"):
+        return f"The token is not valid{_said(data)}. Sign in anew for a fresh one."
+    data.expect("app_id", app_id)
+    kind = data.identifier("type")
+    if kind != "USER":
+        return f"This is a token of type {kind}, not a user's. Sign in for a user access token."
+    data.identifier("user_id")
     return ""
 
 
-def _until(expires_at: Any) -> str:
-    if not expires_at:
-        return "without an end"
-    return f"until {datetime.fromtimestamp(int(expires_at), UTC):%Y-%m-%d %H:%M} UTC"
+def _said(data: Document) -> str:
+    if "error" not in data:
+        return ""
+    error = data.document("error")
+    code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
+    return f" ({error.words('message') or 'no reason given'}, {code})"
 
 
-def _end_warnings(context: CheckContext, data: dict[str, Any]) -> list[str]:
+def _end(context: CheckContext, data: Document) -> datetime | None:
+    end = data.moment("expires_at")
+    if end is not None and end <= context.now:
+        what = f"the token is called valid, but ended on {end:%Y-%m-%d %H:%M} UTC"
+        raise unexpected(f"Facebook (/{_DEBUG})", what)
+    return end
+
+
+def _until(end: datetime | None) -> str:
+    return "without an end" if end is None else f"until {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _end_warnings(context: CheckContext, data: Document) -> list[str]:
     warnings = []
     for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
-        end = data.get(field)
-        if end and datetime.fromtimestamp(int(end), UTC) - context.now < _ENDS_SOON:
+        end = data.moment(field, 0)
+        if end is not None and end - context.now < _ENDS_SOON:
             warnings.append(f"{what} ends soon: {_until(end)}. The person must consent again.")
     return warnings
 
 
-def _narrowed(data: dict[str, Any]) -> list[str]:
+def _narrowed(data: Document) -> list[str]:
     """Say where a scope holds for some targets only (`granular_scopes`)."""
     return [
-        f"{scope.get('scope')} beyond its {len(scope['target_ids'])} chosen target(s)."
-        for scope in data.get("granular_scopes") or ()
-        if isinstance(scope, dict) and scope.get("target_ids")
+        f"{scope.identifier('scope')} beyond its {len(scope.texts('target_ids'))} chosen target(s)."
+        for scope in data.documents("granular_scopes", ())
+        if scope.texts("target_ids")
     ]

@@ -8,17 +8,18 @@ in the journal first, and stands in the finding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from runbook_lib.checks.context import CheckContext
+from runbook_lib.checks.permissions import statuses
 from runbook_lib.checks.service_domain import redirect_uri
-from runbook_lib.errors import CyclrAPIError
+from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.procedure import Finding, Outcome
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
-from runbook_lib.remote.domain import follow_to_host
+from runbook_lib.remote.documents import Document, documents, shorten, unexpected
+from runbook_lib.remote.domain import follow_to_dialog
 
 __all__ = [
     "connector_is_authenticated",
@@ -30,6 +31,9 @@ __all__ = [
 
 _LIST_PERMISSIONS = "List My Permissions"
 _FORBIDDEN = 403
+# How Cyclr may refuse an account that it does not know: no page says which of them it is.
+_REFUSED = (400, 401, 403, 404)
+_DRAFT = "Draft"
 
 
 def connector_is_in_library(context: CheckContext) -> Finding:
@@ -41,11 +45,11 @@ def connector_is_in_library(context: CheckContext) -> Finding:
             outcome=Outcome.FAILED,
             reason=f"Cyclr's library has no connector called {name!r} for this account.",
         )
-    connector = found[0]
+    connector = _preferred(found)
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"Cyclr's library has {name!r} (id {connector.get('Id')}, "
-        f"{connector.get('Status')}).",
+        reason=f"Cyclr's library has {name!r} (id {connector.number('Id')}, "
+        f"{shorten(connector.text('Status'))}).",
         limits=("Whether Setup holds a Client ID and Client Secret: no API shows it.",),
     )
 
@@ -65,17 +69,18 @@ def console_holds_app_id(context: CheckContext) -> Finding:
             "in this account yet.",
         )
     token = cyclr.sign_in_token(context.text("account_api_id"), context.text("cyclr_username"))
-    host = context.text("service_domain")
-    link = sign_in_url(host, int(connector["Id"]), token, context.text("cyclr_console_url"))
-    dialog_host = urlsplit(context.text("dialog_url")).netloc
-    url, last = follow_to_host(context.session, link, dialog_host)
+    host, number = context.text("service_domain"), connector.number("Id")
+    link = sign_in_url(host, number, token, context.text("cyclr_console_url"))
+    url, last = follow_to_dialog(context.session, link, context.text("dialog_url"))
     if not url:
+        target = urlsplit(last.headers.get("location", ""))
+        where = f" and leads to {shorten(target.netloc + target.path)}" if target.netloc else ""
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
-            reason=f"Cyclr's sign-in link does not lead to Facebook; it ends with {last.status}. "
-            "The connector's Setup may be empty.",
+            reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "
+            f"{last.status}{where}. The connector's Setup may be empty.",
         )
-    return _compare(context, dict(parse_qsl(urlsplit(url).query)))
+    return _compare(context, url)
 
 
 def connector_is_installed(context: CheckContext) -> Finding:
@@ -84,7 +89,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
 
     `create_test_account` makes an account first, where none is named.
     """
-    changes: tuple[str, ...] = ()
+    changes: list[str] = []
     if not context.text("account_api_id"):
         if context.values.get("create_test_account") is not True:
             return Finding(
@@ -92,28 +97,16 @@ def connector_is_installed(context: CheckContext) -> Finding:
                 reason="No Cyclr account is named. Give account_api_id, or let "
                 "create_test_account make one.",
             )
-        context, change = _with_new_account(context)
-        changes += (change,)
-    cyclr = context.cyclr()
-    connector = _installed(context, cyclr)
-    if connector is None and context.values.get("install_connector") is True:
-        connector, change = _install(context, cyclr)
-        changes += (change,)
+        context = _with_new_account(context, changes)
+    try:
+        finding = _find_or_install(context, changes)
+    except RemoteError as error:
+        if not changes:
+            raise
+        # What was changed must be known, or the next run changes it again.
+        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
     facts = {"account_api_id": context.text("account_api_id")}
-    if connector is None:
-        return Finding(
-            outcome=Outcome.NOT_RUN,
-            reason="The connector is not installed in this account. Install it there, or let "
-            "install_connector do it.",
-            changes=changes,
-            facts=facts,
-        )
-    return Finding(
-        outcome=Outcome.VERIFIED,
-        reason=f"Installed as {connector.get('Name')!r} (account connector {connector['Id']}).",
-        changes=changes,
-        facts=facts,
-    )
+    return replace(finding, changes=tuple(changes), facts=facts)
 
 
 def connector_is_authenticated(context: CheckContext) -> Finding:
@@ -121,14 +114,17 @@ def connector_is_authenticated(context: CheckContext) -> Finding:
     connector = _installed(context, context.cyclr())
     if connector is None:
         return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
-    if connector.get("Authenticated") is not True:
+    number = connector.number("Id")
+    if not connector.flag("Authenticated"):
         return Finding(
             outcome=Outcome.NOT_RUN,
             reason="Installed, but nobody has signed in with Facebook and consented yet.",
         )
+    if not _is_of_account(context, number):
+        return _of_any_account(context, number)
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"Cyclr says that account connector {connector['Id']} is authenticated.",
+        reason=f"Cyclr says that account connector {number} is authenticated.",
         limits=(
             "That it was by consent in a browser: a token set through Cyclr's API looks the same.",
         ),
@@ -146,15 +142,16 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     connector = _installed(context, cyclr)
     if connector is None:
         return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
-    methods = cyclr.methods(int(connector["Connector"]["Id"]))
-    method = next((m for m in methods if m.get("Name") == _LIST_PERMISSIONS), None)
+    methods = cyclr.methods(connector.document("Connector").number("Id"))
+    method = next((one for one in methods if one.text("Name") == _LIST_PERMISSIONS), None)
     if method is None:
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
             reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
         )
     try:
-        answer = cyclr.run_method(int(connector["Id"]), str(method["MethodUniqueIdentifier"]))
+        unique_id = method.identifier("MethodUniqueIdentifier")
+        answer = cyclr.run_method(connector.number("Id"), unique_id)
     except CyclrAPIError as error:
         if error.status != _FORBIDDEN:
             raise
@@ -166,57 +163,133 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     return _compare_grants(context, answer)
 
 
-def _installed(context: CheckContext, cyclr: Cyclr) -> dict[str, Any] | None:
+def _preferred(rows: list[Document]) -> Document:
+    """Return the row to look at, whatever their order: no draft, then the lowest id."""
+    return min(rows, key=lambda row: (row.words("Status") == _DRAFT, row.number("Id")))
+
+
+def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
+    """Return the account's connector; of several one that is authenticated, or the first made."""
     name = context.text("connector_name")
-    rows = cyclr.account_connectors()
-    return next((row for row in rows if (row.get("Connector") or {}).get("Name") == name), None)
+    rows = [
+        row
+        for row in cyclr.account_connectors()
+        if row.get("Connector", row) is not None and row.document("Connector").text("Name") == name
+    ]
+    if not rows:
+        return None
+    return min(rows, key=lambda row: (row.get("Authenticated") is not True, row.number("Id")))
 
 
-def _install(context: CheckContext, cyclr: Cyclr) -> tuple[dict[str, Any], str]:
+def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
+    cyclr = context.cyclr()
+    connector = _installed(context, cyclr)
+    if connector is None and context.values.get("install_connector") is True:
+        connector = _install(context, cyclr, changes)
+    if connector is None:
+        return Finding(
+            outcome=Outcome.NOT_RUN,
+            reason="The connector is not installed in this account. Install it there, or let "
+            "install_connector do it.",
+        )
+    number = connector.number("Id")
+    if not _is_of_account(context, number):
+        return _of_any_account(context, number)
+    name = connector.words("Name") or context.text("connector_name")
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Installed as {name!r} (account connector {number}).",
+    )
+
+
+def _install(context: CheckContext, cyclr: Cyclr, changes: list[str]) -> Document:
     name, account = context.text("connector_name"), context.text("account_api_id")
     found = cyclr.find_connectors(name)
     if not found:
         msg = f"Cyclr's library has no connector called {name!r}."
         raise CyclrAPIError(msg, status=404)
+    identifier = _preferred(found).number("Id")
     context.announce_change(f"Install {name} in Cyclr account {account}.")
-    connector = cyclr.install(int(found[0]["Id"]), name)
-    return connector, f"Installed {name} in Cyclr account {account}: {connector.get('Id')}."
+    connector = cyclr.install(identifier, name)
+    changes.append(
+        f"Installed {name} in Cyclr account {account}: {shorten(str(connector.get('Id')))}."
+    )
+    connector.document("Connector").expect("Name", name)
+    return connector
 
 
-def _with_new_account(context: CheckContext) -> tuple[CheckContext, str]:
+def _with_new_account(context: CheckContext, changes: list[str]) -> CheckContext:
     name = f"Runbook test {context.text('service_domain')}"
     context.announce_change(f"Create Cyclr account {name!r}.")
-    account = str(context.cyclr().create_account(name)["Id"])
-    values = {**context.values, "account_api_id": account}
-    return replace(context, values=values), f"Created Cyclr account {name!r}: {account}."
+    account = context.cyclr().create_account(name).text("Id")
+    changes.append(f"Created Cyclr account {name!r}: {shorten(account)}.")
+    return replace(context, values={**context.values, "account_api_id": account})
 
 
-def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
+def _is_of_account(context: CheckContext, number: int) -> bool:
+    """
+    Return whether Cyclr lists an account connector for this account only.
+
+    A row does not name its account, so a made-up account is the control: it
+    is refused, or lists something else.
+    """
+    try:
+        rows = context.cyclr(context.random_hex(16)).account_connectors()
+    except CyclrAPIError as error:
+        if error.status not in _REFUSED:
+            raise
+        return True
+    return number not in [row.number("Id") for row in rows]
+
+
+def _of_any_account(context: CheckContext, number: int) -> Finding:
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"Cyclr lists account connector {number} for a made-up account too, so nothing "
+        f"shows that it is in account {context.text('account_api_id')}. Look at that account's "
+        "connectors in the Cyclr console.",
+    )
+
+
+def _compare(context: CheckContext, url: str) -> Finding:
+    """Compare what Cyclr sends to Facebook's dialog with the App ID and the redirect URI."""
+    sent = _sent(url)
     app_id, uri = context.text("app_id"), redirect_uri(context.text("service_domain"))
-    if sent.get("client_id") != app_id:
+    if sent["client_id"] != app_id:
         return Finding(
             outcome=Outcome.FAILED,
-            reason=f"Cyclr signs users in with Client ID {sent.get('client_id')}, not with App ID "
-            f"{app_id}. Correct it in Connector Library > Setup.",
+            reason=f"Cyclr signs users in with Client ID {shorten(sent['client_id']) or '(none)'}, "
+            f"not with App ID {app_id}. Correct it in Connector Library > Setup.",
         )
-    if sent.get("redirect_uri") != uri:
+    if sent["redirect_uri"] != uri:
         return Finding(
             outcome=Outcome.FAILED,
-            reason=f"Cyclr sends users back to {sent.get('redirect_uri')}, but step 8 registers "
-            f"{uri}. Register the one that Cyclr sends.",
+            reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but step 8 "
+            f"registers {uri}. Register the one that Cyclr sends.",
         )
     scope = ", ".join(sent.get("scope", "").replace(",", " ").split())
     return Finding(
         outcome=Outcome.VERIFIED,
         reason=f"Cyclr signs users in with Client ID {app_id}, sends them back to {uri} and asks "
-        f"for {scope or 'no scope'}.",
+        f"for {shorten(scope) or 'no scope'}.",
         warnings=_scope_warnings(context, scope),
     )
 
 
+def _sent(url: str) -> dict[str, str]:
+    """Return the fields of an authorization request (RFC 6749 §4.1.1: none may come twice)."""
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    for name in ("client_id", "redirect_uri"):
+        if names.count(name) != 1:
+            what = f"its address of Facebook's dialog has {name} {names.count(name)} times"
+            raise unexpected("Cyclr's sign-in link", what)
+    return dict(pairs)
+
+
 def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
     asked = scope.split(", ")
-    lacking = [name for name in context.names("permissions") if name not in asked]
+    lacking = [name for name in context.permissions if name not in asked]
     # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
     lacking = [name for name in lacking if name != "public_profile"]
     if not lacking:
@@ -225,18 +298,9 @@ def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
 
 
 def _compare_grants(context: CheckContext, answer: Any) -> Finding:
-    rows = answer.get("data") if isinstance(answer, dict) else answer
-    if not isinstance(rows, list):
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
-            reason=f"{_LIST_PERMISSIONS} answered with something that is not a list.",
-        )
-    granted = {
-        str(row.get("permission"))
-        for row in rows
-        if isinstance(row, dict) and row.get("status") == "granted"
-    }
-    lacking = [name for name in context.names("permissions") if name not in granted]
+    content = answer.get("data") if isinstance(answer, dict) else answer
+    grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
+    lacking = [name for name in context.permissions if grants.get(name) != "granted"]
     if lacking:
         return Finding(
             outcome=Outcome.FAILED,
@@ -245,5 +309,6 @@ def _compare_grants(context: CheckContext, answer: Any) -> Finding:
         )
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"Through Cyclr, Facebook grants {', '.join(context.names('permissions'))}.",
+        reason=f"Through Cyclr, Facebook grants {', '.join(context.permissions)}.",
+        limits=("For which app and which person: the method's answer names neither.",),
     )

@@ -6,6 +6,7 @@ How the run gathers these is its own business; a check sees nothing else.
 
 from __future__ import annotations
 
+import secrets as randomness
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from runbook_lib.errors import OAuthError, TokenRequestError
 from runbook_lib.procedure import Value
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
+from runbook_lib.remote.documents import unexpected
 from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.transport import Session
@@ -48,7 +50,8 @@ class CheckContext:
     What one check may use.
 
     `now` is the run's clock reading; `announce_change` writes to the journal
-    before a remote system is altered.
+    before a remote system is altered. `random_hex` takes a number of bytes:
+    what a control asks about must be nobody's.
     """
 
     values: Mapping[str, Value]
@@ -57,6 +60,7 @@ class CheckContext:
     now: datetime
     tokens: TokenShelf = field(default_factory=TokenShelf)
     announce_change: Callable[[str], None] = lambda _: None
+    random_hex: Callable[[int], str] = randomness.token_hex
 
     def text(self, name: str) -> str:
         """Return the value of a text input, empty where it is not known."""
@@ -66,6 +70,11 @@ class CheckContext:
         """Return the value of an input that is a list of names."""
         value = self.values.get(name, ())
         return value if isinstance(value, tuple) else ()
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """Return the permissions of the use case; `public_profile` is always the first."""
+        return tuple(dict.fromkeys(("public_profile", *self.names("permissions"))))
 
     def app_graph(self) -> Graph:
         """Return the Graph client for calls with the app's own token."""
@@ -98,21 +107,36 @@ class CheckContext:
 
         def issue() -> Secret:
             try:
-                return request_token_by_client_credentials(
-                    self.session,
-                    self.app_graph().token_endpoint,
-                    client_id=self.text("app_id"),
-                    client_secret=self.secrets["app_secret"],
-                ).value
+                return self.request_app_token(self.secrets["app_secret"])
             except TokenRequestError as error:
                 msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
                 raise OAuthError(msg, next_step=error.diagnostics()) from error
 
         return self.tokens.get(self.app_token_name, issue)
 
-    def cyclr(self) -> Cyclr:
+    def request_app_token(self, app_secret: Secret) -> Secret:
         """
-        Return the Cyclr client of the account.
+        Return an app access token that Facebook issues for the App ID and `app_secret`.
+
+        Raises `TokenRequestError` where Facebook refuses, and
+        `UnexpectedAnswerError` for a token that does not name the app.
+        """
+        app_id = self.text("app_id")
+        token = request_token_by_client_credentials(
+            self.session,
+            self.app_graph().token_endpoint,
+            client_id=app_id,
+            client_secret=app_secret,
+        ).value
+        # NOTE: an app token is `APPID|…` (Graph: Access Tokens, App Access Tokens).
+        owner, separator, rest = token.reveal().partition("|")
+        if (owner, separator) != (app_id, "|") or not rest:
+            raise unexpected("The token endpoint", f"the token does not name app {app_id}")
+        return token
+
+    def cyclr(self, account: str = "") -> Cyclr:
+        """
+        Return the Cyclr client of `account`, or else of the account that is tested in.
 
         Raises `CyclrAPIError` where Cyclr refuses its API credentials.
         """
@@ -129,5 +153,5 @@ class CheckContext:
             self.session,
             base_url=self.text("cyclr_api_url"),
             token=token,
-            account=self.text("account_api_id"),
+            account=account or self.text("account_api_id"),
         )

@@ -1,8 +1,9 @@
 """
-App Review: which permissions Facebook lists for the app, and which are live.
+App Review: which permissions of the app Facebook lists as live.
 
-`live` is positive evidence; absence proves nothing, and no field tells a
-pending review from a declined one (Graph: Application Permission).
+The edge lists approved permissions only, so `live` is positive evidence. One
+that was never requested, waits or was declined has no row: who says which is
+a person, and what follows from it is the procedure's business.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runbook_lib.checks.context import CheckContext
+from runbook_lib.checks.permissions import statuses
 from runbook_lib.procedure import Finding, Outcome
 
 __all__ = [
@@ -35,9 +37,10 @@ PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
 _LIVE = "live"
 _NO_ACCESS_LEVEL = "Standard or Advanced Access: Facebook shows the access level to no API."
 _NO_REASON = (
-    "Whether a review is pending or was declined: no API tells them apart; "
-    "App Review > Requests does."
+    "Whether a permission that is not listed was never requested, waits or was declined: "
+    "Facebook lists approved ones only; App Review > Requests shows the rest."
 )
+_NO_TIER = "Marketing API Access Tier: another axis, which this answer does not show."
 
 
 def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,66 +54,60 @@ def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def public_profile_is_live(context: CheckContext) -> Finding:
-    """Look for `public_profile` among the app's permissions; it needs no review."""
-    status = _statuses(context).get("public_profile")
-    if status == _LIVE:
-        return Finding(
-            outcome=Outcome.VERIFIED,
-            reason="Facebook lists public_profile as live.",
-            limits=(_NO_ACCESS_LEVEL,),
-        )
-    if status is None:
+    """
+    Look for `public_profile` among the app's permissions.
+
+    It needs no review, but is listed only once some permission was reviewed.
+    """
+    missing = _not_live(context, ("public_profile",))
+    if missing:
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
-            reason="Facebook does not list public_profile, which it grants without review; its "
-            "absence proves nothing. See the dashboard for Advanced Access.",
-        )
-    return Finding(
-        outcome=Outcome.NOT_RUN,
-        reason=f"Facebook lists public_profile as {status}: Get Advanced Access for it.",
-    )
-
-
-def permissions_are_requested(context: CheckContext) -> Finding:
-    """Look for each wanted permission, and all that it depends on, among the app's permissions."""
-    wanted = with_dependencies(context.names("permissions"))[1:]
-    statuses = _statuses(context)
-    absent = [name for name in wanted if name not in statuses]
-    if absent:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
-            reason=f"Facebook does not list {', '.join(absent)}. Absence proves nothing, but see "
-            "that Advanced Access is requested for each.",
+            reason=f"{missing} It is listed only after a first review, so its absence proves "
+            "nothing: see its Advanced Access under App Review > Permissions and Features.",
             limits=(_NO_ACCESS_LEVEL,),
         )
     return Finding(
         outcome=Outcome.VERIFIED,
-        reason=f"Facebook lists {', '.join(wanted) or 'all that is wanted'} for this app.",
-        limits=(_NO_ACCESS_LEVEL, "Marketing API Access Tier: another axis, shown to no API."),
+        reason="Facebook lists public_profile as live.",
+        limits=(_NO_ACCESS_LEVEL,),
+    )
+
+
+def permissions_are_requested(context: CheckContext) -> Finding | None:
+    """
+    Look for each wanted permission, and all that it depends on, among the live ones.
+
+    A request itself leaves no trace that the API shows; that it was approved
+    proves that it was made. Returns `None` where nothing but
+    `public_profile` is wanted.
+    """
+    wanted = with_dependencies(context.permissions)[1:]
+    if not wanted:
+        return None
+    missing = _not_live(context, wanted)
+    if missing:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"{missing} A request shows only once it is approved: see under App Review > "
+            "Permissions and Features that Advanced Access is requested for each.",
+            limits=(_NO_ACCESS_LEVEL, _NO_TIER),
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Facebook lists {', '.join(wanted)} as live.",
+        limits=(_NO_ACCESS_LEVEL, _NO_TIER),
     )
 
 
 def review_is_approved(context: CheckContext) -> Finding:
-    """
-    Tell whether every wanted permission is live.
-
-    What is listed but not live waits for Facebook; what is not listed
-    cannot be told.
-    """
-    wanted = with_dependencies(context.names("permissions"))
-    statuses = _statuses(context)
-    pending = [name for name in wanted if statuses.get(name, _LIVE) != _LIVE]
-    absent = [name for name in wanted if name not in statuses]
-    if pending:
-        return Finding(
-            outcome=Outcome.WAITING,
-            reason=f"{', '.join(pending)} not live yet.",
-            limits=(_NO_REASON,),
-        )
-    if absent:
+    """Return whether every wanted permission is live; what is not cannot be judged from here."""
+    wanted = with_dependencies(context.permissions)
+    missing = _not_live(context, wanted)
+    if missing:
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
-            reason=f"Facebook does not list {', '.join(absent)}, so their review cannot be seen.",
+            reason=f"{missing} App Review > Requests shows what became of each.",
             limits=(_NO_REASON,),
         )
     return Finding(
@@ -120,6 +117,19 @@ def review_is_approved(context: CheckContext) -> Finding:
     )
 
 
-def _statuses(context: CheckContext) -> dict[str, str]:
-    rows = context.app_graph().rows(f"{context.text('app_id')}/permissions", context.app_token())
-    return {str(row.get("permission")): str(row.get("status")) for row in rows}
+def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
+    """Say which wanted permissions are not live, and which are; nothing where all are."""
+    edge = f"{context.text('app_id')}/permissions"
+    listed = statuses(context.app_graph().rows(edge, context.app_token()), f"Facebook (/{edge})")
+    absent = [name for name in wanted if name not in listed]
+    live = [name for name in wanted if listed.get(name) == _LIVE]
+    said = [
+        f"Facebook lists {name} as {listed[name]}, not as live."
+        for name in wanted
+        if listed.get(name, _LIVE) != _LIVE
+    ]
+    if absent:
+        said.append(f"Facebook does not list {', '.join(absent)}.")
+    if said and live:
+        said.append(f"Live: {', '.join(live)}.")
+    return " ".join(said)

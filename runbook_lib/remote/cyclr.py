@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
 from runbook_lib.redaction import Secret
+from runbook_lib.remote.documents import Document, documents
 from runbook_lib.remote.transport import Answer, Request, Session
 
 __all__ = ["Cyclr", "request_api_token", "sign_in_url"]
@@ -35,12 +36,7 @@ def request_api_token(
     }
     request = Request(method="POST", url=f"{base_url.rstrip('/')}/oauth/token", form=form)
     answer = session.send(request, is_repeatable=True)
-    document = _checked(answer)
-    value = document.get("access_token") if isinstance(document, dict) else None
-    if not isinstance(value, str) or not value:
-        msg = "Cyclr's token endpoint answered without an access_token."
-        raise UnexpectedAnswerError(msg)
-    token = Secret(value)
+    token = Document(_checked(answer), "Cyclr's token endpoint").token("access_token")
     session.redactor.learn(token)
     return token
 
@@ -61,26 +57,25 @@ class Cyclr:
             # NOTE: Cyclr answers 401 to an empty header.
             self._headers["x-cyclr-account"] = account
 
-    def find_connectors(self, name: str) -> list[dict[str, Any]]:
+    def find_connectors(self, name: str) -> list[Document]:
         """Return the library's connectors called exactly `name`; ids differ between instances."""
-        rows = self._rows("connectors", query=name)
-        return [row for row in rows if row.get("Name") == name]
+        return [row for row in self._rows("connectors", query=name) if row.text("Name") == name]
 
-    def account_connectors(self) -> list[dict[str, Any]]:
+    def account_connectors(self) -> list[Document]:
         """Return the connectors that are installed in the account."""
         return self._rows("account/connectors")
 
-    def account_connector(self, identifier: int) -> dict[str, Any]:
+    def account_connector(self, identifier: int) -> Document:
         """Return one installed connector."""
-        return self._object(self._call("GET", f"account/connectors/{identifier}"))
+        return self._document("GET", f"account/connectors/{identifier}")
 
-    def install(self, connector: int, name: str) -> dict[str, Any]:
+    def install(self, connector: int, name: str) -> Document:
         """Install the library connector `connector` and return the account connector."""
-        return self._object(self._call("POST", f"connectors/{connector}/install", {"Name": name}))
+        return self._document("POST", f"connectors/{connector}/install", {"Name": name})
 
-    def create_account(self, name: str) -> dict[str, Any]:
+    def create_account(self, name: str) -> Document:
         """Create an account called `name` and return it."""
-        return self._object(self._call("POST", "accounts", {"Name": name}))
+        return self._document("POST", "accounts", {"Name": name})
 
     def sign_in_token(self, account: str, username: str) -> Secret:
         """
@@ -88,14 +83,12 @@ class Cyclr:
 
         NOTE: Cyclr creates the user where `username` is unknown.
         """
-        document = self._call(
-            "POST", f"accounts/{quote(account)}/signintoken", {"Username": username}
-        )
-        token = Secret(str(self._object(document).get("Token", "")))
+        path = f"accounts/{quote(account)}/signintoken"
+        token = self._document("POST", path, {"Username": username}).token("Token")
         self._session.redactor.learn(token)
         return token
 
-    def methods(self, connector: int) -> list[dict[str, Any]]:
+    def methods(self, connector: int) -> list[Document]:
         """Return the methods of a library connector."""
         return self._rows(f"connectors/{connector}/methods")
 
@@ -103,19 +96,14 @@ class Cyclr:
         """Run a method by its `MethodUniqueIdentifier`; return what the provider answered."""
         return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
 
-    def _rows(self, path: str, **params: str) -> list[dict[str, Any]]:
+    def _rows(self, path: str, **params: str) -> list[Document]:
         query = urlencode({**params, "pageSize": _PAGE_SIZE})
-        document = self._call("GET", f"{path}?{query}")
-        if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
-            msg = f"Cyclr answered /{path} without a list of objects."
-            raise UnexpectedAnswerError(msg)
-        return document
+        return documents(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _object(self, document: Any) -> dict[str, Any]:
-        if not isinstance(document, dict):
-            msg = "Cyclr answered without a JSON object."
-            raise UnexpectedAnswerError(msg)
-        return document
+    def _document(
+        self, method: str, path: str, document: Mapping[str, Any] | None = None
+    ) -> Document:
+        return Document(self._call(method, path, document), f"Cyclr (/{path})")
 
     def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
         request = Request(
@@ -151,7 +139,6 @@ def _checked(answer: Answer) -> Any:
         document = answer.document()
     except UnexpectedAnswerError:
         document = {}
-    message = ""
-    if isinstance(document, dict):
-        message = str(document.get("Message") or document.get("error_description") or "")
+    said = Document(document if isinstance(document, dict) else {}, "Cyclr")
+    message = said.words("Message") or said.words("error_description")
     raise CyclrAPIError(message or f"Cyclr answered {answer.status}.", status=answer.status)

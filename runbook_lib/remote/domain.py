@@ -6,13 +6,15 @@ Nothing here knows what Cyclr serves there; `checks` does.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.cookies import SimpleCookie
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urljoin
 
@@ -23,12 +25,14 @@ from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
 from runbook_lib.remote.transport import Answer, Request, Session
 
-__all__ = ["Certificate", "fetch_page", "follow_to_host", "read_certificate", "resolve_name"]
+__all__ = ["Certificate", "fetch_page", "follow_to_dialog", "read_certificate", "resolve_name"]
 
 _HTTPS = 443
 _PORTS = {"http": 80, "https": _HTTPS}
 _SECONDS = 5.0
 _MOST_HOPS = 6
+# With or without the Graph version (Facebook Login: manual flow).
+_DIALOG_PATH = re.compile(r"(/v[0-9]+\.[0-9]+)?/dialog/oauth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,43 +116,67 @@ def fetch_page(session: Session, url: str) -> Answer:
     return session.send(Request(method="GET", url=url))
 
 
-def follow_to_host(session: Session, url: str, host: str) -> tuple[str, Answer]:
+def follow_to_dialog(session: Session, url: str, dialog: str) -> tuple[str, Answer]:
     """
-    Follow redirects from `url` until one leads to `host` (`name[:port]`), which is not asked.
+    Follow redirects from `url` until one leads to the OAuth dialog, which is not asked.
 
-    Returns that address, or an empty one with the answer at which the
-    trail ended. Each host gets its own cookies back and no other's. Nothing
-    is repeated: the first address may hold a single-use token. Raises
-    `UnexpectedAnswerError` for a redirect to what is no web address.
+    An address is the dialog's where scheme, host and port are those of
+    `dialog` and the path is `/dialog/oauth`, in any Graph version. Returns it,
+    or an empty one with the answer at which the trail ended; a redirect to
+    another page of the dialog's host ends it too. Each host gets its own
+    cookies back and no other's. Nothing is repeated: the first address may
+    hold a single-use token. Raises `UnexpectedAnswerError` for a redirect to
+    what is no web address.
     """
+    wanted = _web_address(dialog)
     cookies: dict[str, SimpleCookie] = {}
     for _ in range(_MOST_HOPS):
-        jar = cookies.setdefault(_place(url), SimpleCookie())
-        pairs = "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
+        jar = cookies.setdefault(_web_address(url).netloc.decode(), SimpleCookie())
+        pairs = "; ".join(f"{name}={morsel.coded_value}" for name, morsel in jar.items())
         headers = {"cookie": pairs} if pairs else {}
         request = Request(method="GET", url=url, headers=headers)
         answer = session.send(request, is_repeatable=False)
-        for cookie in answer.headers.get_list("set-cookie"):
-            jar.load(cookie)
+        _keep_cookies(jar, answer)
         location = answer.headers.get("location", "")
         if not location:
             return "", answer
-        url = urljoin(url, location)
-        if _place(url) == _place(f"https://{host}"):
+        target = _web_address(location, url)
+        url = str(target)
+        if _is_dialog(target, wanted):
             return url, answer
+        if target.host == wanted.host and _reaches(target, wanted):
+            return "", answer
     return "", answer
 
 
-def _place(url: str) -> str:
-    """Return host and port in one spelling."""
+def _keep_cookies(jar: SimpleCookie, answer: Answer) -> None:
+    for cookie in answer.headers.get_list("set-cookie"):
+        # NOTE: a browser drops a cookie that it cannot read, and goes on (RFC 6265 §5.2).
+        with contextlib.suppress(CookieError):
+            jar.load(cookie)
+
+
+def _web_address(url: str, base: str = "") -> httpx.URL:
+    """Return an absolute web address; httpx spells host and port in one way."""
     try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        parts = httpx.URL("")
-    if parts.scheme not in _PORTS or not parts.host:
+        address = httpx.URL(urljoin(base, url))
+    except (httpx.InvalidURL, ValueError):
+        address = httpx.URL("")
+    if address.scheme not in _PORTS or not address.host:
         msg = "A redirect leads to something that is no web address."
         raise UnexpectedAnswerError(msg)
-    return f"{parts.host}:{parts.port or _PORTS[parts.scheme]}"
+    return address
+
+
+def _is_dialog(target: httpx.URL, wanted: httpx.URL) -> bool:
+    origin = (wanted.scheme, wanted.host, wanted.port)
+    is_same = (target.scheme, target.host, target.port) == origin and not target.userinfo
+    return is_same and _DIALOG_PATH.fullmatch(target.path) is not None
+
+
+def _reaches(target: httpx.URL, wanted: httpx.URL) -> bool:
+    """Return whether a request there would ask the dialog's own server."""
+    return target.port == wanted.port or target.scheme != wanted.scheme
 
 
 def _certificate(peer: Mapping[str, Any]) -> Certificate:

@@ -10,11 +10,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
 from urllib.parse import urlencode
 
-from runbook_lib.errors import GraphAPIError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.errors import GraphAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
 from runbook_lib.redaction import Secret
+from runbook_lib.remote.documents import Document, shorten, unexpected
 from runbook_lib.remote.transport import Answer, Request, Session
 
 __all__ = ["DEFAULT_VERSION", "VERSION_ENDS", "Graph", "appsecret_proof"]
@@ -60,7 +60,7 @@ class Graph:
         """Return the address of the token endpoint in this version."""
         return f"{self._base_url}/{self.version}/oauth/access_token"
 
-    def get(self, path: str, token: Secret, **params: str) -> dict[str, Any]:
+    def get(self, path: str, token: Secret, **params: str) -> Document:
         """
         Return the document at `path` (`me/accounts`, say), asked with `token`.
 
@@ -77,17 +77,13 @@ class Graph:
         headers = {"authorization": f"Bearer {token.reveal()}"}
         request = Request(method="GET", url=url, headers=headers)
         answer = self._session.send(request, is_transient=_is_transient)
-        self.served_version = answer.headers.get("facebook-api-version", "")
-        self.upgrade_warning = answer.headers.get("x-ad-api-version-warning", "")
-        return _node(answer)
+        self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
+        self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
+        return _node(answer, f"Facebook (/{path.strip('/')})")
 
-    def rows(self, path: str, token: Secret, **params: str) -> list[dict[str, Any]]:
+    def rows(self, path: str, token: Secret, **params: str) -> list[Document]:
         """Return the first page of the edge at `path`; see `get` for what it raises."""
-        data = self.get(path, token, **params).get("data")
-        if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-            msg = f"Graph answered /{path} without a list of rows."
-            raise UnexpectedAnswerError(msg)
-        return data
+        return self.get(path, token, **params).documents("data")
 
 
 def appsecret_proof(app_secret: Secret, token: Secret) -> str:
@@ -97,27 +93,26 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
     ).hexdigest()
 
 
-def _node(answer: Answer) -> dict[str, Any]:
-    document = answer.document()
-    if not isinstance(document, dict):
-        msg = f"Graph answered {answer.status} without a JSON object."
-        raise UnexpectedAnswerError(msg)
-    error = document.get("error")
-    if not isinstance(error, dict):
-        if answer.status != 200:
-            msg = f"Graph answered {answer.status} without an error object."
-            raise UnexpectedAnswerError(msg)
-        return document
-    message, code = str(error.get("message", "")), error.get("code")
+def _node(answer: Answer, source: str) -> Document:
+    document = Document(answer.document(), source)
+    if "error" in document:
+        raise _refusal(answer, document.document("error"))
+    if answer.status != 200:
+        raise unexpected(source, f"status {answer.status} without an error object")
+    return document
+
+
+def _refusal(answer: Answer, error: Document) -> RemoteError:
+    code = error.code("code")
+    message = error.words("message") or f"status {answer.status}, code {code}, no message"
     if code in _THROTTLED:
-        msg = f"Facebook limits the number of calls ({message})"
-        raise ThrottledError(msg)
-    raise GraphAPIError(
+        return ThrottledError(f"Facebook limits the number of calls ({message})")
+    return GraphAPIError(
         message,
         status=answer.status,
         code=code,
-        error_subcode=error.get("error_subcode"),
-        trace_id=str(error.get("fbtrace_id", "")),
+        error_subcode=error.code("error_subcode"),
+        trace_id=error.words("fbtrace_id"),
     )
 
 

@@ -9,13 +9,15 @@ The endpoint answers errors with Graph's error object, not with RFC 6749
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError
+from runbook_lib.errors import TokenRequestError
 from runbook_lib.redaction import Secret
+from runbook_lib.remote.documents import Document
 from runbook_lib.remote.transport import Answer, Request, Session
 
 __all__ = ["AccessToken", "request_token_by_client_credentials", "request_token_by_code"]
+
+_SOURCE = "The token endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +76,29 @@ def _request_token(
     request = Request(method="POST", url=endpoint, form=form)
     answer = session.send(request, is_repeatable=is_repeatable)
     document = answer.document()
-    if answer.status != 200 or not isinstance(document, dict) or "error" in document:
+    if answer.status != 200 or (isinstance(document, dict) and "error" in document):
         raise _refusal(answer, document)
-    value = document.get("access_token")
-    if not isinstance(value, str) or not value:
-        msg = f"The token endpoint answered {answer.status} without an access_token."
-        raise UnexpectedAnswerError(msg)
-    token = Secret(value)
+    issued = Document(document, _SOURCE)
+    token = issued.token("access_token")
     session.redactor.learn(token)
-    expires_in = document.get("expires_in")
     return AccessToken(
         value=token,
-        token_type=str(document.get("token_type", "")),
-        expires_in=expires_in if isinstance(expires_in, int) else None,
+        token_type=issued.words("token_type"),
+        expires_in=issued.code("expires_in"),
     )
 
 
-def _refusal(answer: Answer, document: Any) -> TokenRequestError:
-    error = document.get("error") if isinstance(document, dict) else None
-    if isinstance(error, dict):
-        return TokenRequestError(
-            str(error.get("message", "")),
-            status=answer.status,
-            code=error.get("code"),
-            trace_id=str(error.get("fbtrace_id", "")),
-        )
-    described = document.get("error_description") if isinstance(document, dict) else None
-    message = str(described or error or f"The token endpoint answered {answer.status}.")
-    return TokenRequestError(message, status=answer.status, code=None)
+def _refusal(answer: Answer, content: object) -> TokenRequestError:
+    document = Document(content if isinstance(content, dict) else {}, _SOURCE)
+    error = document.get("error")
+    if not isinstance(error, dict):
+        said = document.words("error_description") or document.words("error")
+        message = said or f"The token endpoint answered {answer.status}."
+        return TokenRequestError(message, status=answer.status, code=None)
+    refusal = document.document("error")
+    return TokenRequestError(
+        refusal.words("message"),
+        status=answer.status,
+        code=refusal.code("code"),
+        trace_id=refusal.words("fbtrace_id"),
+    )

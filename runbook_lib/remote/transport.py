@@ -31,6 +31,7 @@ from runbook_lib.errors import (
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
 from runbook_lib.redaction import RedactingFilter, Redactor
+from runbook_lib.remote.documents import parse_json
 from runbook_lib.remote.usage import usage_pause
 
 __all__ = ["Answer", "Request", "Session", "Transport"]
@@ -75,10 +76,11 @@ class Answer:
         """
         Return the body as a JSON document.
 
-        Raises `UnexpectedAnswerError` where it is not JSON.
+        Raises `UnexpectedAnswerError` where it is not JSON (RFC 8259, which
+        has no NaN).
         """
         try:
-            return json.loads(self.text)
+            return parse_json(self.text)
         except (ValueError, RecursionError) as error:
             host = httpx.URL(self.url).host
             msg = f"{host} answered {self.status} with something that is not JSON."
@@ -191,9 +193,10 @@ class Transport:
             msg = f"{request.host} redirects to something that is no web address."
             raise UnexpectedAnswerError(msg) from error
         self._heed_usage(request.host, response.headers)
-        return Answer(
-            request.url, response.status_code, response.headers, response.text, response.content
-        )
+        # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may name a codec of
+        # Python's that decodes no text.
+        text = response.content.decode("utf-8", "replace")
+        return Answer(request.url, response.status_code, response.headers, text, response.content)
 
     def refuse_silenced(self, host: str) -> None:
         """Raise what `silence` was told for `host`, while it holds."""
@@ -351,7 +354,7 @@ def _kept_headers(answer: Answer, redactor: Redactor) -> dict[str, str]:
 def _recorded_body(text: str, redactor: Redactor) -> Any:
     text = _EMBEDDED_FILE.sub(r"\1…", text)
     try:
-        body = redactor.redact_document(json.loads(text))
+        body = redactor.redact_document(parse_json(text))
     except (ValueError, RecursionError):
         body = redactor.redact(text)
     shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)

@@ -6,14 +6,17 @@ Obeying is `transport`'s business.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from runbook_lib.remote.documents import parse_json
 
 __all__ = ["usage_pause"]
 
 # Airbyte's connector pauses above this share of a Graph limit, in percent.
 _USAGE_LIMIT = 95
+# A higher number, whatever its unit, is a fault: no limit lasts that long (Graph: Rate Limits).
+_HIGHEST = 86_400
 _SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 
 
@@ -36,13 +39,13 @@ def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
 
 def _number(usage: Mapping[str, Any], name: str) -> float:
     value = usage.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _HIGHEST else 0.0
 
 
 def _usages(header: str) -> list[dict[str, Any]]:
     try:
-        document = json.loads(header) if header else {}
-    except ValueError:
+        document = parse_json(header) if header else {}
+    except (ValueError, RecursionError):
         return []
     if not isinstance(document, dict):
         return []

@@ -108,10 +108,12 @@ class App:
     """
     A registered app.
 
-    `permissions` maps a requested permission to `live` or `unapproved`; one
-    that was never requested has no entry. `token_tail` follows `APPID|` in the
-    app token. `profile` holds the further fields of the Application node,
-    `unexposed` what the dashboard holds and no Graph field shows.
+    `permissions` maps a requested permission to `live` or `unapproved`, as the
+    dashboard shows it; one that was never requested has no entry. Graph lists
+    the live ones, and `public_profile` once the app `was_reviewed`.
+    `token_tail` follows `APPID|` in the app token. `profile` holds the further
+    fields of the Application node, `unexposed` what the dashboard holds and no
+    Graph field shows.
     """
 
     id: str
@@ -129,6 +131,7 @@ class App:
     redirect_uris: list[str] = field(default_factory=list)
     permissions: dict[str, str] = field(default_factory=dict)
     review: Review = field(default_factory=Review)
+    was_reviewed: bool = False
     roles: set[str] = field(default_factory=set)
     products: set[str] = field(default_factory=set)
     profile: dict[str, object] = field(default_factory=dict)

@@ -88,8 +88,18 @@ def _settings(app: App) -> dict[str, object]:
 
 
 @verbatim("graph §4", "/{app-id}/permissions: rows of permission and status, app token", "docs")
+@verbatim(
+    "graph §4",
+    "it lists approved permissions only, each live: no row while a review is under way, declined "
+    "or was never asked for",
+    "third-party readings, 2026",
+)
 @inferred("graph §4", "its paging object is empty; its example row follows the node's fields")
-@inferred("graph §4", "a permission that was never requested has no row")
+@inferred("graph §4", "the status filter takes unapproved too, and then finds nothing")
+@verbatim(
+    "graph §4", "public_profile has its row only once something was reviewed", "third-party, 2026"
+)
+@unknown("graph §4", "whether a review that declined everything gives it that row: it does here")
 def _permissions(call: Call, app: App) -> dict[str, object]:
     call.require_app(app.id)
     statuses = list_of(call.params.get("status", ""), "status", _STATUSES)
@@ -97,7 +107,10 @@ def _permissions(call: Call, app: App) -> dict[str, object]:
     rows = [
         {"permission": permission, "status": status}
         for permission, status in app.permissions.items()
-        if (not statuses or status in statuses) and (not named or permission in named)
+        if status == "live"
+        and (permission != "public_profile" or app.was_reviewed)
+        and (not statuses or status in statuses)
+        and (not named or permission in named)
     ]
     return {"data": rows, "paging": {}}
 

@@ -1,7 +1,8 @@
 """
 App Review: what a request needs, and what a decision changes (graph §4, §9).
 
-The state is kept in the world alone: no Graph field shows it.
+The state is kept in the world alone: Graph lists what was approved, the
+dashboard's pages show the rest.
 """
 
 from runbook_lib.sandbox.facebook_world import App, Review, ReviewState
@@ -35,7 +36,7 @@ SECTIONS = {
 
 @verbatim("graph §9", "public_profile is granted automatically, others by App Review", "procedure")
 @inferred("graph §7", "asking for leads_retrieval asks for what it depends on too")
-@inferred("graph §4", "a requested permission has status unapproved until it is approved")
+@unknown("graph §9", "what the dashboard calls a requested permission until then: unapproved")
 def request_access(app: App, permission: str) -> None:
     """Ask for Advanced Access to a permission."""
     if permission == "public_profile":
@@ -69,6 +70,7 @@ def decide(app: App, outcome: ReviewState, reason: str = "") -> None:
         raise ValueError("outcome must be approved or declined")
     status = "live" if outcome is ReviewState.APPROVED else "unapproved"
     app.permissions |= dict.fromkeys(app.review.permissions, status)
+    app.was_reviewed = True
     app.review = Review(
         outcome,
         reason if outcome is ReviewState.DECLINED else "",

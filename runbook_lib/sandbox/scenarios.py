@@ -188,6 +188,7 @@ def _register_app(world: World) -> None:
     app.app_domains = [SERVICE_DOMAIN]
     app.redirect_uris = [world.cyclr.redirect_uri]
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
+    app.was_reviewed = True
     app.configurations = {world.dice.digits(16): PERMISSIONS}
     app.review = Review(
         ReviewState.APPROVED,
@@ -289,6 +290,7 @@ def _unapprove(world: World, review: Review) -> None:
 
 def _review_pending(world: World) -> None:
     _unapprove(world, Review(ReviewState.PENDING, submitted_on=world.now() - 2 * _DAY))
+    the_app(world).was_reviewed = False
 
 
 def _review_declined(world: World) -> None:

@@ -119,7 +119,7 @@ LEAD_ACCESS: dict[str, Any] = {
     "user_has_leads_permission": True,
     "user_id": "873",
 }
-LEAD = {"created_time": "2018-02-28T08:49:14+0000", "id": "lead-1"}
+LEAD = {"created_time": "2018-02-28T08:49:14+0000", "id": "lead-1", "form_id": "form-1"}
 
 # Cyclr.
 CYCLR_TOKEN = "cyclr-api-token-0123456789"

@@ -34,6 +34,14 @@ SECRETS = {
     "user_access_token": Secret(USER_TOKEN),
 }
 
+MADE_UP = "c0"
+
+
+def made_up(size: int) -> str:
+    """Return what stands for randomness in tests: as long, and the same each time."""
+    return MADE_UP * size
+
+
 MakeContext = Callable[..., CheckContext]
 
 
@@ -51,6 +59,7 @@ def make_context(remote: FakeRemote) -> MakeContext:
         values = {**VALUES, **{name: changes.pop(name) for name in [*changes] if name in VALUES}}
         session = open_session(remote, Redactor(SECRETS.values()))
         known = {"values": values, "secrets": SECRETS, "session": session, "now": NOON}
+        known["random_hex"] = made_up
         return CheckContext(**{**known, **changes})
 
     return make

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from runbook_lib.checks.app import (
-    CONTROL_REDIRECT_URI,
     app_credentials_are_accepted,
     app_is_registered,
     app_name_matches,
@@ -26,16 +25,21 @@ from runbook_lib.errors import (
 from runbook_lib.procedure import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.checks.conftest import MakeContext, shows_no_secret
+from tests.unit.checks.conftest import MADE_UP, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 TOKEN_PATH = "/v26.0/oauth/access_token"
 NODE = f"/v26.0/{APP_ID}"
 URI = "https://acme-h.cyclr.com/connector/callback"
+OTHER_HOST = f"https://{MADE_UP * 8}.example.com/connector/callback"
+OTHER_PATH = f"https://acme-h.cyclr.com/{MADE_UP * 8}"
 
 
 def refuses(body: dict[str, Any]) -> Responder:
     return says(body, 400)
+
+
+BAD_CODE_REFUSED = refuses(bodies.BAD_CODE)
 
 
 @pytest.fixture
@@ -48,24 +52,77 @@ def token_issued(remote: FakeRemote) -> None:
     )
 
 
+def with_redirect(uri: str) -> Callable[..., bool]:
+    """Return a condition on what is asked: with this redirect URI."""
+    return lambda redirect_uri="", **_: redirect_uri == uri
+
+
+def with_secret(secret: str) -> Callable[..., bool]:
+    """Return a condition on what is asked: with this App Secret."""
+    return lambda client_secret="", **_: client_secret == secret
+
+
+def answers_secrets(remote: FakeRemote, real: Responder, control: Responder) -> None:
+    """Tell what the App Secret is answered, and what a made-up one."""
+    remote.on(TOKEN_PATH, real, when=with_secret(APP_SECRET))
+    remote.on(TOKEN_PATH, control, when=with_secret(MADE_UP * 16))
+
+
 class TestCredentials:
     """`app_credentials_are_accepted`."""
 
     def test_an_issued_token_proves_the_pair(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """An app token is issued only to who knows the secret; it is kept for later checks."""
+        """The token names the app, a made-up secret is refused; the token serves later checks."""
 
-        remote.on(TOKEN_PATH, says(bodies.APP_TOKEN_ISSUED))
+        answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), refuses(bodies.BAD_SECRET))
 
         finding = app_credentials_are_accepted(context)
 
         assert finding.outcome is Outcome.VERIFIED
-        assert APP_ID in finding.reason
-        assert len(remote.requests) == 1
+        assert f"an app token for App ID {APP_ID} and refused a made-up secret" in finding.reason
+        assert len(remote.requests) == 2
         assert context.app_token().reveal() == bodies.APP_TOKEN
-        assert len(remote.requests) == 1
+        assert len(remote.requests) == 2
         assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("control", "said"),
+        [
+            (says(bodies.APP_TOKEN_ISSUED), "it issued a token"),
+            (refuses(bodies.UNKNOWN_APP), "Cannot get application info"),
+            (says(bodies.BAD_SECRET, 500), "Error validating client secret."),
+            (refuses({}), "answered 400"),
+        ],
+    )
+    def test_a_secret_that_does_not_count_proves_nothing(
+        self, remote: FakeRemote, context: CheckContext, control: Responder, said: str
+    ) -> None:
+        """Where a made-up secret is not refused as a wrong secret, nothing is proven of ours."""
+
+        answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), control)
+
+        finding = app_credentials_are_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert said in finding.reason
+        assert "nothing shows that the secret counts" in finding.reason
+
+    @pytest.mark.parametrize("token", ["opaque", f"{'9' * 16}|tail", f"{APP_ID}|", f"x{APP_ID}|y"])
+    def test_a_token_that_does_not_name_the_app_proves_nothing(
+        self, remote: FakeRemote, context: CheckContext, token: str
+    ) -> None:
+        """An app token begins with its App ID; another app's is not shown, not kept, no proof."""
+
+        remote.on(TOKEN_PATH, says({"access_token": token}))
+
+        with pytest.raises(UnexpectedAnswerError, match=f"does not name app {APP_ID}") as caught:
+            app_credentials_are_accepted(context)
+
+        assert token not in str(caught.value)
+        with pytest.raises(UnexpectedAnswerError):
+            context.app_token()
 
     def test_a_wrong_secret_fails(self, remote: FakeRemote, context: CheckContext) -> None:
         """Facebook names the secret: the pair is wrong, and the reason quotes Facebook."""
@@ -180,19 +237,49 @@ class TestNode:
         assert "'Acme Lead Sync'" in finding.reason
         assert "App Purpose" in finding.limits[0]
 
-    @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync ", "", None])
-    def test_another_name_fails(
-        self, remote: FakeRemote, context: CheckContext, name: str | None
-    ) -> None:
+    @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync "])
+    def test_another_name_fails(self, remote: FakeRemote, context: CheckContext, name: str) -> None:
         """Every character counts; the reason shows both names."""
 
-        node = {**bodies.APPLICATION, "name": name}
-        remote.on(NODE, says({key: value for key, value in node.items() if value is not None}))
+        remote.on(NODE, says({**bodies.APPLICATION, "name": name}))
 
         finding = app_name_matches(context)
 
         assert finding.outcome is Outcome.FAILED
-        assert f"called {name or ''!r}, not 'Acme Lead Sync'" in finding.reason
+        assert f"called {name!r}, not 'Acme Lead Sync'" in finding.reason
+
+    @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
+    @pytest.mark.parametrize("name", ["", None, 7, ["Acme Lead Sync"]])
+    def test_a_node_without_a_name_decides_nothing(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        check: Callable[[CheckContext], Finding],
+        name: object,
+    ) -> None:
+        """An app has a name: an answer without one is not about an app, for or against."""
+
+        node = {**bodies.APPLICATION, "name": name}
+        remote.on(NODE, says({key: value for key, value in node.items() if value is not None}))
+
+        with pytest.raises(UnexpectedAnswerError, match="name is"):
+            check(context)
+
+    @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
+    @pytest.mark.parametrize("identifier", ["9" * 16, int(APP_ID), None, ""])
+    def test_another_apps_node_decides_nothing(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        check: Callable[[CheckContext], Finding],
+        identifier: object,
+    ) -> None:
+        """The answer must name the app that was asked about, as Graph writes ids: in a text."""
+
+        remote.on(NODE, says({**bodies.APPLICATION, "id": identifier}))
+
+        with pytest.raises(UnexpectedAnswerError, match=f"id is .*, not {APP_ID}"):
+            check(context)
 
     @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
     def test_an_error_of_graph_is_raised(
@@ -351,15 +438,11 @@ class TestRedirectUri:
 
     @pytest.fixture
     def answers(self, remote: FakeRemote) -> Callable[..., None]:
-        """Tell what the dummy code is answered with either address."""
+        """Tell what the dummy code is answered with each address."""
 
-        def tell(real: Responder, control: Responder) -> None:
-            remote.on(TOKEN_PATH, real, when=lambda redirect_uri="", **_: redirect_uri == URI)
-            remote.on(
-                TOKEN_PATH,
-                control,
-                when=lambda redirect_uri="", **_: redirect_uri == CONTROL_REDIRECT_URI,
-            )
+        def tell(real: Responder, control: Responder, path: Responder = BAD_CODE_REFUSED) -> None:
+            for uri, answer in ((URI, real), (OTHER_HOST, control), (OTHER_PATH, path)):
+                remote.on(TOKEN_PATH, answer, when=with_redirect(uri))
 
         return tell
 
@@ -381,12 +464,47 @@ class TestRedirectUri:
         assert f"accepts the domain of {URI}" in finding.reason
         assert "Strict Mode" in finding.limits[0]
         assert "proves the domain" in finding.limits[0]
-        assert CONTROL_REDIRECT_URI.startswith("https://unregistered.invalid/")
         for request in remote.requests[1:]:
             assert fields(request)["client_id"] == APP_ID
             assert fields(request)["client_secret"] == APP_SECRET
-        assert len(remote.requests) == 3
+        assert len(remote.requests) == 4
         assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
+    def test_a_path_that_counts_is_proven_too(
+        self, context: CheckContext, answers: Callable[..., None], refusal: dict[str, Any]
+    ) -> None:
+        """Another path on the same host is refused: the whole address is proven, without limit."""
+
+        answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=refuses(refusal))
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert f"accepts {URI}; it refuses another path on that host" in finding.reason
+        assert finding.limits == ()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            breaks(),
+            says("<html>"),
+            says(bodies.REDIRECT_REFUSED, 200),
+            says(bodies.APP_TOKEN_ISSUED),
+            refuses(bodies.APP_LIMIT),
+        ],
+    )
+    def test_the_path_control_only_sets_the_limit(
+        self, context: CheckContext, answers: Callable[..., None], path: Responder
+    ) -> None:
+        """Whatever it is answered, the host is proven, and the path is not unless refused."""
+
+        answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=path)
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "proves the domain" in finding.limits[0]
 
     @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
     def test_an_unregistered_address_fails(
@@ -413,6 +531,7 @@ class TestRedirectUri:
             (refuses(bodies.BAD_CODE), "Invalid verification code format."),
             (says(bodies.APP_TOKEN_ISSUED), "a token was issued"),
             (refuses(bodies.TRANSIENT), "Service temporarily unavailable"),
+            (says(bodies.REDIRECT_REFUSED, 200), "Can't Load URL"),
         ],
     )
     def test_without_a_control_that_fails_nothing_is_proven(
@@ -435,6 +554,9 @@ class TestRedirectUri:
             refuses(bodies.EXPIRED_CODE),
             refuses(bodies.BAD_SECRET),
             says(bodies.APP_TOKEN_ISSUED),
+            says(bodies.BAD_CODE, 200),
+            says(bodies.REDIRECT_REFUSED, 500),
+            refuses(bodies.graph_error("Invalid verification code format.", 191_000)),
         ],
     )
     def test_any_other_answer_is_inconclusive(

@@ -96,23 +96,62 @@ class TestToken:
         assert "190/460" in finding.reason
         assert len(remote.requests) == 2
 
-    @pytest.mark.parametrize("is_valid", [False, None, "true", 1])
-    def test_only_true_is_valid(self, inspect: Callable[..., Finding], is_valid: object) -> None:
-        """Anything but a plain `true` is no validity."""
+    def test_a_token_that_is_not_valid_fails(self, inspect: Callable[..., Finding]) -> None:
+        """Facebook need not say why."""
 
-        finding = inspect(is_valid=is_valid)
+        finding = inspect(is_valid=False)
 
         assert finding.outcome is Outcome.FAILED
         assert finding.reason.startswith("The token is not valid. ")
 
-    def test_an_empty_inspection_is_no_validity(
-        self, remote: FakeRemote, context: CheckContext
+    @pytest.mark.parametrize("is_valid", [None, "true", 1, "false", 0])
+    def test_neither_true_nor_false_decides_nothing(
+        self, inspect: Callable[..., Finding], is_valid: object
     ) -> None:
-        """Where Facebook says nothing of the token, it is not valid."""
+        """Anything but a plain `true` or `false` is neither validity nor its absence."""
 
-        remote.on("/v26.0/debug_token", says({}))
+        with pytest.raises(UnexpectedAnswerError, match=r"is_valid is .*, not true or false"):
+            inspect(is_valid=is_valid)
 
-        assert user_token_is_valid(context).outcome is Outcome.FAILED
+    @pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": []}])
+    def test_an_empty_inspection_decides_nothing(
+        self, remote: FakeRemote, context: CheckContext, body: Any
+    ) -> None:
+        """Where Facebook says nothing of the token, it is neither valid nor invalid."""
+
+        remote.on("/v26.0/debug_token", says(body))
+
+        with pytest.raises(UnexpectedAnswerError):
+            user_token_is_valid(context)
+
+    @pytest.mark.parametrize("kind", ["PAGE", "APP", "SYSTEM_USER"])
+    def test_a_token_of_another_kind_fails(
+        self, inspect: Callable[..., Finding], kind: str
+    ) -> None:
+        """A page's or an app's token is not what a user's sign-in gives."""
+
+        finding = inspect(type=kind)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"of type {kind}, not a user's" in finding.reason
+
+    def test_a_permission_outside_the_tokens_scopes_fails(
+        self, inspect: Callable[..., Finding]
+    ) -> None:
+        """What the person granted the app is not what this token carries."""
+
+        finding = inspect(scopes=["public_profile"])
+
+        assert finding.outcome is Outcome.FAILED
+        assert finding.reason == "The token lacks leads_retrieval."
+
+    def test_a_valid_token_that_ended_decides_nothing(
+        self, inspect: Callable[..., Finding]
+    ) -> None:
+        """An answer that contradicts itself, or a wrong clock, proves nothing."""
+
+        with pytest.raises(UnexpectedAnswerError, match="called valid, but ended on 2026-11-24"):
+            inspect(expires_at=epoch(NOON - timedelta(minutes=1)))
 
     def test_a_declined_permission_fails(self, inspect: Callable[..., Finding]) -> None:
         """What the person declined is told apart from what was never asked."""
@@ -286,7 +325,9 @@ class TestLeads:
     def page(self, remote: FakeRemote) -> Callable[..., None]:
         """Tell what a page with a lead form answers."""
 
-        def tell(*, access: Any = None, leads: tuple[Any, ...] = (bodies.LEAD,)) -> None:
+        def tell(
+            *, access: Any = None, leads: tuple[Any, ...] = (bodies.LEAD,), count: Any = 1
+        ) -> None:
             pages = [
                 {"id": "page-0", "access_token": "EAAemptyPageToken"},
                 {"id": "page-1", "name": "Acme Page", "access_token": PAGE_TOKEN},
@@ -294,6 +335,7 @@ class TestLeads:
             remote.on("/v26.0/me/accounts", says(rows(*pages)))
             remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
             form = {"id": "form-1", "name": "F", "status": "ACTIVE", "locale": "en_US"}
+            form["leads_count"] = count
             remote.on("/v26.0/page-1/leadgen_forms", says(rows(form)))
             remote.on("/v26.0/me", says({"id": "873"}))
             said = {**bodies.LEAD_ACCESS, **(access or {})}
@@ -316,7 +358,7 @@ class TestLeads:
         assert "A lead of form form-1 (page page-1) was read" in finding.reason
         assert fields(remote.requests[0])["fields"].split(",") == ["id", "name", "access_token"]
         asked = fields(remote.requests[-1])
-        assert asked["fields"] == "id,created_time"
+        assert asked["fields"] == "id,created_time,form_id"
         assert asked["appsecret_proof"] == proof(PAGE_TOKEN)
         assert fields(remote.requests[-2])["fields"] == "has_lead_access.user_id(873)"
         assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
@@ -342,18 +384,100 @@ class TestLeads:
         )
         assert shows_no_secret(finding, context)
 
-    def test_a_form_without_a_lead_may_still_be_read(
+    def test_a_form_that_says_it_is_empty_may_be_read(
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
-        """An empty answer is an answer: the permission holds."""
+        """Lead Access Manager names page and person, the form its count: nothing is left to read,
+        and that no lead was read is a limit.
+        """
 
-        page(leads=())
+        page(leads=(), count=0)
 
         finding = lead_data_is_readable(context)
 
         assert finding is not None
         assert finding.outcome is Outcome.VERIFIED
-        assert "no lead yet" in finding.reason
+        assert "form form-1 holds no lead yet" in finding.reason
+        assert finding.limits == ("Reading a lead: form form-1 holds none yet.",)
+
+    @pytest.mark.parametrize("count", [1, -1])
+    def test_an_empty_list_alone_proves_nothing(
+        self, context: CheckContext, page: Callable[..., None], count: int
+    ) -> None:
+        """Leads that are not shown are not read: what to do then is said."""
+
+        page(leads=(), count=count)
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "Lead Ads Testing Tool" in finding.reason
+
+    def test_a_lead_of_another_form_proves_nothing(
+        self, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """The lead names the form that was asked."""
+
+        page(leads=({**bodies.LEAD, "form_id": "form-9"},))
+
+        with pytest.raises(UnexpectedAnswerError, match="form_id is 'form-9', not form-1"):
+            lead_data_is_readable(context)
+
+    @pytest.mark.parametrize(
+        "access", [{"page_id": "page-9"}, {"user_id": "874"}, {"can_access_lead": "true"}]
+    )
+    def test_access_of_another_page_or_person_proves_nothing(
+        self, context: CheckContext, page: Callable[..., None], access: Any
+    ) -> None:
+        """Lead Access Manager must name the page and the person that were asked about."""
+
+        page(access=access)
+
+        with pytest.raises(UnexpectedAnswerError, match="has_lead_access"):
+            lead_data_is_readable(context)
+
+    def test_an_app_may_be_denied(self, context: CheckContext, page: Callable[..., None]) -> None:
+        """The person may read leads, the app may not (Leads access > CRMs)."""
+
+        page(access={"app_has_leads_permission": False})
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.FAILED
+        assert "page-1 denies this app leads" in finding.reason
+
+    def test_the_order_of_pages_and_forms_does_not_count(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """The lowest ids are taken, whatever comes first."""
+
+        pages = [{"id": name, "access_token": PAGE_TOKEN} for name in ("page-2", "page-1")]
+        remote.on("/v26.0/me/accounts", says(rows(*pages)))
+        forms = [{"id": name, "leads_count": 0} for name in ("form-2", "form-1")]
+        remote.on("/v26.0/page-1/leadgen_forms", says(rows(*forms)))
+        remote.on("/v26.0/me", says({"id": "873"}))
+        remote.on("/v26.0/page-1", says({"has_lead_access": bodies.LEAD_ACCESS}))
+        remote.on("/v26.0/form-1/leads", says(rows(bodies.LEAD)))
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert "A lead of form form-1 (page page-1)" in finding.reason
+
+    def test_a_page_without_a_token_is_passed_over(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """Facebook gives no token of a page on which the person has no task."""
+
+        remote.on("/v26.0/me/accounts", says(rows({"id": "page-1"})))
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert remote.paths == ["/v26.0/me/accounts"]
 
     def test_lead_access_manager_may_deny(
         self, remote: FakeRemote, context: CheckContext, page: Callable[..., None]

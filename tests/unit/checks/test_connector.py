@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+import httpx
 import pytest
 
 from runbook_lib.checks.connector import (
@@ -22,8 +23,8 @@ from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError, Unreachable
 from runbook_lib.procedure import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN
-from tests.unit.checks.conftest import MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, breaks, fields, says
+from tests.unit.checks.conftest import MADE_UP, MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 LIBRARY = "/v1.0/connectors"
 INSTALLED = "/v1.0/account/connectors"
@@ -32,9 +33,21 @@ METHODS = "/v1.0/connectors/17208/methods"
 RUN = f"/v1.0/account/connectors/54321/methods/{METHOD['MethodUniqueIdentifier']}"
 LINK = "/connectorauth/updateaccountconnectoroauth"
 URI = "https://acme-h.cyclr.com/connector/callback"
+DENIED = {"Message": "Authorization has been denied for this request."}
 OTHER = {**ACCOUNT_CONNECTOR, "Id": 1, "Connector": {**CONNECTOR, "Name": "Slack"}}
 
 Check = Callable[[CheckContext], Finding]
+
+
+def lists(*rows: dict[str, Any]) -> Responder:
+    """List these connectors as installed; a made-up account is refused."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.headers["x-cyclr-account"] == MADE_UP * 16:
+            return says(DENIED, 401)(request)
+        return says([*rows])(request)
+
+    return respond
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +100,7 @@ class TestInstalled:
     ) -> None:
         """It is told apart from others in the account; nothing is changed."""
 
-        remote.on(INSTALLED, says([OTHER, ACCOUNT_CONNECTOR]))
+        remote.on(INSTALLED, lists(OTHER, ACCOUNT_CONNECTOR))
 
         finding = connector_is_installed(context)
 
@@ -95,7 +108,39 @@ class TestInstalled:
         assert "account connector 54321" in finding.reason
         assert finding.changes == ()
         assert finding.facts == {"account_api_id": "acct-1"}
-        assert remote.paths == ["/oauth/token", INSTALLED]
+        assert remote.paths == ["/oauth/token", INSTALLED, INSTALLED]
+
+    def test_a_connector_that_every_account_lists_is_in_none(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """A row does not name its account: a made-up account must be answered otherwise."""
+
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+
+        for check in (connector_is_installed, connector_is_authenticated):
+            finding = check(context)
+            assert finding.outcome is Outcome.INCONCLUSIVE
+            assert "54321 for a made-up account too" in finding.reason
+
+    @pytest.mark.parametrize("control", [says([OTHER]), says([]), says(DENIED, 404)])
+    def test_a_made_up_account_that_lists_something_else_is_a_control(
+        self, remote: FakeRemote, context: CheckContext, control: Responder
+    ) -> None:
+        """How Cyclr answers for an unknown account is not documented; that it differs counts."""
+
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), control)
+
+        assert connector_is_installed(context).outcome is Outcome.VERIFIED
+
+    def test_a_control_that_fails_decides_nothing(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """A server error is no refusal of the account."""
+
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says({"Message": "Busy."}, 500))
+
+        with pytest.raises(CyclrAPIError, match=r"Busy\."):
+            connector_is_installed(context)
 
     @pytest.mark.parametrize("listed", [[], [OTHER], [{**OTHER, "Connector": None}]])
     def test_without_permission_nothing_is_installed(
@@ -103,7 +148,7 @@ class TestInstalled:
     ) -> None:
         """Reading is all that happens until a parameter says otherwise."""
 
-        remote.on(INSTALLED, says(listed))
+        remote.on(INSTALLED, lists(*listed))
 
         finding = connector_is_installed(make_context(announce_change=announced.append))
 
@@ -121,7 +166,7 @@ class TestInstalled:
             assert announced, "the journal hears of it first"
             return says(ACCOUNT_CONNECTOR)(request)
 
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
         remote.on(INSTALL, install)
 
@@ -140,7 +185,7 @@ class TestInstalled:
     ) -> None:
         """A run that is repeated does not pile up connectors."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+        remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 
         finding = connector_is_installed(
             make_context(install_connector=True, announce_change=announced.append)
@@ -154,7 +199,7 @@ class TestInstalled:
     ) -> None:
         """Nothing is announced that cannot be tried."""
 
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([]))
 
         with pytest.raises(CyclrAPIError, match="no connector called"):
@@ -169,7 +214,7 @@ class TestInstalled:
     ) -> None:
         """Whether it happened is not known: it is told, not tried again."""
 
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
         remote.on(INSTALL, breaks())
 
@@ -200,7 +245,7 @@ class TestInstalled:
             return says({"Id": "acct-9", "Name": "x"})(request)
 
         remote.on("/v1.0/accounts", create)
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
         remote.on(INSTALL, says(ACCOUNT_CONNECTOR))
 
@@ -217,9 +262,30 @@ class TestInstalled:
         assert finding.facts == {"account_api_id": "acct-9"}
         assert "acct-9" in finding.changes[0]
         assert "acct-9" in finding.changes[1]
-        assert remote.requests[-1].headers["x-cyclr-account"] == "acct-9"
+        *_, installing, control = remote.requests
+        assert installing.headers["x-cyclr-account"] == "acct-9"
+        assert control.headers["x-cyclr-account"] == MADE_UP * 16
         name = json.loads(remote.requests[1].content)["Name"]
         assert name == "Runbook test acme-h.cyclr.com"
+
+    def test_what_was_changed_is_known_though_the_check_broke_off(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """An account that was made and an installation are told whatever Cyclr says next."""
+
+        remote.on("/v1.0/accounts", says({"Id": "acct-9"}))
+        remote.on(INSTALLED, lists())
+        remote.on(LIBRARY, says([CONNECTOR]))
+        remote.on(INSTALL, says({"Id": 7, "Connector": {"Name": "Slack"}}))
+
+        finding = connector_is_installed(
+            make_context(account_api_id="", create_test_account=True, install_connector=True)
+        )
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "Connector.Name is 'Slack', not Facebook Marketing API" in finding.reason
+        assert [text.partition(" ")[0] for text in finding.changes] == ["Created", "Installed"]
+        assert finding.facts == {"account_api_id": "acct-9"}
 
     def test_a_made_account_is_known_though_nothing_was_installed(
         self, remote: FakeRemote, make_context: MakeContext
@@ -227,7 +293,7 @@ class TestInstalled:
         """What was changed is told even where the step is not done: it is not done twice."""
 
         remote.on("/v1.0/accounts", says({"Id": "acct-9", "Name": "x"}))
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
 
         finding = connector_is_installed(make_context(account_api_id="", create_test_account=True))
 
@@ -244,32 +310,56 @@ class TestAuthenticated:
     ) -> None:
         """Authenticated is what Cyclr says; that it was in a browser is not claimed."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+        remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 
         finding = connector_is_authenticated(context)
 
         assert finding.outcome is Outcome.VERIFIED
         assert "consent in a browser" in finding.limits[0]
 
-    @pytest.mark.parametrize("said", [False, None, "true"])
-    def test_anything_else_is_not_done(
-        self, remote: FakeRemote, context: CheckContext, said: object
+    def test_without_a_sign_in_it_is_not_done(
+        self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Only a plain `true` is an authentication."""
+        """Cyclr says that it is not authenticated."""
 
-        remote.on(INSTALLED, says([{**ACCOUNT_CONNECTOR, "Authenticated": said}]))
+        remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Authenticated": False}))
 
         finding = connector_is_authenticated(context)
 
         assert finding.outcome is Outcome.NOT_RUN
         assert "nobody has signed in" in finding.reason
 
+    @pytest.mark.parametrize("said", [None, "true", 1])
+    def test_neither_true_nor_false_decides_nothing(
+        self, remote: FakeRemote, context: CheckContext, said: object
+    ) -> None:
+        """Only a plain `true` is an authentication, and only a plain `false` is none."""
+
+        remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Authenticated": said}))
+
+        with pytest.raises(UnexpectedAnswerError, match="Authenticated is"):
+            connector_is_authenticated(context)
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_of_several_the_authenticated_one_counts(
+        self, remote: FakeRemote, context: CheckContext, order: int
+    ) -> None:
+        """Whichever comes first: a user has signed in with one of them."""
+
+        older = {**ACCOUNT_CONNECTOR, "Id": 7, "Authenticated": False}
+        remote.on(INSTALLED, lists(*[older, ACCOUNT_CONNECTOR][::order]))
+
+        finding = connector_is_authenticated(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "account connector 54321" in finding.reason
+
     def test_what_is_not_installed_is_not_done(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """Without a connector there is nothing to authenticate."""
 
-        remote.on(INSTALLED, says([OTHER]))
+        remote.on(INSTALLED, lists(OTHER))
 
         assert connector_is_authenticated(context).outcome is Outcome.NOT_RUN
 
@@ -283,12 +373,12 @@ class TestAuthenticated:
             "AuthValue": "canary-auth-value",
             "Properties": [{"Name": "ClientSecret", "Value": "canary-client-secret", "Id": 1}],
         }
-        remote.on(INSTALLED, says([shown]))
+        remote.on(INSTALLED, lists(shown))
 
         connector_is_authenticated(context)
 
         assert "canary" not in repr(context.session.exchanges())
-        assert len(context.session.exchanges()) == 2
+        assert len(context.session.exchanges()) == 3
 
 
 class TestConsole:
@@ -306,7 +396,7 @@ class TestConsole:
                 "state": "s",
             }
             dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{urlencode({**known, **query})}"
-            remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+            remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
             remote.on("/v1.0/accounts/acct-1/signintoken", says(bodies.SIGN_IN_TOKEN_ISSUED))
             remote.on(LINK, says("", 302, {"location": dialog}))
 
@@ -361,6 +451,54 @@ class TestConsole:
         assert f"back to {URI}/, but step 8 registers {URI}." in finding.reason
 
     @pytest.mark.parametrize(
+        "query",
+        [
+            f"client_id={APP_ID}&client_id=999999999999999&redirect_uri={quote(URI)}",
+            f"client_id=999999999999999&client_id={APP_ID}&redirect_uri={quote(URI)}",
+            f"client_id={APP_ID}&redirect_uri={quote(URI)}&redirect_uri=https://evil.example",
+            f"client_id={APP_ID}",
+            f"redirect_uri={quote(URI)}",
+            "",
+        ],
+    )
+    def test_a_field_that_is_missing_or_doubled_decides_nothing(
+        self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None], query: str
+    ) -> None:
+        """Which of two values Facebook takes is not known, nor what it does without one."""
+
+        remote.on(
+            LINK, says("", 302, {"location": f"https://www.facebook.com/dialog/oauth?{query}"})
+        )
+        sends()
+
+        with pytest.raises(UnexpectedAnswerError, match="its address of Facebook's dialog has"):
+            console_holds_app_id(context)
+
+    def test_an_empty_setup_fails(self, context: CheckContext, sends: Callable[..., None]) -> None:
+        """A redirect with an empty client_id says that the console holds no App ID."""
+
+        sends(client_id="")
+
+        finding = console_holds_app_id(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"Client ID (none), not with App ID {APP_ID}" in finding.reason
+
+    def test_another_page_of_facebook_is_not_its_dialog(
+        self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None]
+    ) -> None:
+        """What Cyclr sends is read at the dialog only; where the link leads instead is said."""
+
+        elsewhere = f"https://www.facebook.com/login.php?client_id={APP_ID}"
+        remote.on(LINK, says("", 302, {"location": elsewhere}))
+        sends()
+
+        finding = console_holds_app_id(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "ends with 302 and leads to www.facebook.com/login.php." in finding.reason
+
+    @pytest.mark.parametrize(
         ("scope", "warned"),
         [
             ("leads_retrieval", False),
@@ -389,7 +527,7 @@ class TestConsole:
     ) -> None:
         """An empty Setup or a used token ends at Cyclr: nothing can be compared."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+        remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on("/v1.0/accounts/acct-1/signintoken", says(bodies.SIGN_IN_TOKEN_ISSUED))
         remote.on(LINK, says("403 – Forbidden: Access is denied.", 403))
 
@@ -404,7 +542,7 @@ class TestConsole:
     ) -> None:
         """No single-use token is asked for in vain."""
 
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
 
         finding = console_holds_app_id(context)
 
@@ -421,7 +559,7 @@ class TestMethod:
         """Tell what the connector's method answers."""
 
         def tell(body: Any, status: int = 200) -> None:
-            remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+            remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
             remote.on(METHODS, says([{**METHOD, "Name": "List My Pages"}, METHOD]))
             remote.on(RUN, says(body, status))
 
@@ -481,24 +619,22 @@ class TestMethod:
             permissions_are_seen_through_cyclr(context)
 
     @pytest.mark.parametrize("body", [{}, {"data": {}}, "null"])
-    def test_an_answer_of_another_shape_is_inconclusive(
+    def test_an_answer_of_another_shape_decides_nothing(
         self, context: CheckContext, answers: Callable[..., None], body: Any
     ) -> None:
         """What is no list of permissions lists none and lacks none."""
 
         answers(body)
 
-        finding = permissions_are_seen_through_cyclr(context)
-
-        assert finding.outcome is Outcome.INCONCLUSIVE
-        assert "not a list" in finding.reason
+        with pytest.raises(UnexpectedAnswerError, match="not a list"):
+            permissions_are_seen_through_cyclr(context)
 
     def test_a_connector_without_the_method_is_inconclusive(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """Another version of the connector may not have it."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+        remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on(METHODS, says([]))
 
         finding = permissions_are_seen_through_cyclr(context)
@@ -511,7 +647,7 @@ class TestMethod:
     ) -> None:
         """Without a connector there is no method."""
 
-        remote.on(INSTALLED, says([]))
+        remote.on(INSTALLED, lists())
 
         assert permissions_are_seen_through_cyclr(context).outcome is Outcome.NOT_RUN
 
@@ -554,7 +690,7 @@ def test_one_cyclr_token_serves_every_check_of_a_run(
 ) -> None:
     """A token is issued once a run."""
 
-    remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+    remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 
     connector_is_authenticated(context)
     connector_is_installed(context)

@@ -73,16 +73,15 @@ def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeCon
     shelf = TokenShelf()
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
-    remote.on(
-        "/v26.0/oauth/access_token", says({"access_token": "other-token"}), when=of_app("2" * 16)
-    )
+    other = f"{'2' * 16}|other-token"
+    remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
 
     with pytest.raises(OAuthError):
         make_context(tokens=shelf, app_id="1" * 16).app_token()
     first = make_context(tokens=shelf, app_id=APP_ID).app_token()
     second = make_context(tokens=shelf, app_id="2" * 16).app_token()
 
-    assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, "other-token")
+    assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, other)
 
 
 def of_app(app_id: str) -> Callable[..., bool]:

@@ -1,4 +1,4 @@
-"""App Review: `live` proves, absence does not, and what is listed but not live waits."""
+"""App Review: `live` proves, and nothing else does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook_lib.checks.review import (
     with_dependencies,
 )
 from runbook_lib.errors import GraphAPIError, OAuthError, UnexpectedAnswerError
-from runbook_lib.procedure import Attestation, Finding, Outcome
+from runbook_lib.procedure import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.checks.conftest import MakeContext, shows_no_secret
@@ -24,11 +24,7 @@ from tests.unit.fake_remote import FakeRemote, says
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
 ALL_LIVE = dict.fromkeys(WANTED, "live")
-SUBMITTED = Attestation(
-    step="fb-12-submit-review", by="Operator", at="2026-11-20T09:00:00Z", waiting=True
-)
-
-Check = Callable[[CheckContext], Finding]
+Check = Callable[[CheckContext], Finding | None]
 
 
 @pytest.fixture(autouse=True)
@@ -82,32 +78,19 @@ def test_an_absent_public_profile_is_inconclusive(
     finding = public_profile_is_live(context)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "does not list public_profile." in finding.reason
     assert "absence proves nothing" in finding.reason
+    assert "App Review > Permissions and Features" in finding.reason
 
 
-def test_a_public_profile_that_is_not_live_is_not_done(
-    remote: FakeRemote, context: CheckContext
-) -> None:
-    """Listed and not live: somebody has to press the button."""
+def test_live_permissions_were_requested(remote: FakeRemote, context: CheckContext) -> None:
+    """What is approved was asked for; tier and level are not claimed."""
 
-    remote.on(EDGE, says(statuses(public_profile="unapproved")))
-
-    finding = public_profile_is_live(context)
-
-    assert finding.outcome is Outcome.NOT_RUN
-    assert "as unapproved" in finding.reason
-
-
-@pytest.mark.parametrize("status", ["live", "unapproved"])
-def test_listed_permissions_are_requested(
-    remote: FakeRemote, context: CheckContext, status: str
-) -> None:
-    """Listed counts as requested, whatever became of it; tier and level are not claimed."""
-
-    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED[1:], status))))
+    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED[1:], "live"))))
 
     finding = permissions_are_requested(context)
 
+    assert finding is not None
     assert finding.outcome is Outcome.VERIFIED
     assert all(name in finding.reason for name in WANTED[1:])
     assert len(finding.limits) == 2
@@ -124,8 +107,21 @@ def test_an_unlisted_permission_is_inconclusive(
 
     finding = permissions_are_requested(context)
 
+    assert finding is not None
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert f"does not list {absent}." in finding.reason
+    assert "Live: " in finding.reason
+
+
+def test_without_a_permission_to_request_the_check_does_not_apply(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """An answer that lists nothing proves nothing of a use case that wants nothing."""
+
+    remote.on(EDGE, says(statuses()))
+
+    assert permissions_are_requested(make_context(permissions=("public_profile",))) is None
+    assert remote.requests == []
 
 
 def test_every_wanted_permission_live_is_approved(
@@ -142,27 +138,6 @@ def test_every_wanted_permission_live_is_approved(
     assert "access level" in finding.limits[0]
 
 
-def test_a_permission_that_is_not_live_waits(remote: FakeRemote, make_context: MakeContext) -> None:
-    """Who submitted it and when is told beside it; pending or declined is not claimed."""
-
-    remote.on(EDGE, says(statuses(**{**ALL_LIVE, "leads_retrieval": "unapproved"})))
-
-    finding = review_is_approved(make_context(attestation=SUBMITTED))
-
-    assert finding.outcome is Outcome.WAITING
-    assert finding.reason.startswith("leads_retrieval not live yet")
-    assert "submitted on 2026-11-20T09:00:00Z, says Operator" in finding.reason
-    assert "pending or was declined" in finding.limits[0]
-
-
-def test_a_wait_without_a_word_says_so(remote: FakeRemote, context: CheckContext) -> None:
-    """Where nobody said when it was submitted, no date is made up."""
-
-    remote.on(EDGE, says(statuses(**{**ALL_LIVE, "ads_read": "unapproved"})))
-
-    assert "nobody has said when" in review_is_approved(context).reason
-
-
 def test_an_unlisted_permission_cannot_be_told(remote: FakeRemote, context: CheckContext) -> None:
     """Absence is neither approval nor refusal."""
 
@@ -172,17 +147,21 @@ def test_an_unlisted_permission_cannot_be_told(remote: FakeRemote, context: Chec
     finding = review_is_approved(context)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "does not list leads_retrieval" in finding.reason
+    assert "does not list leads_retrieval. Live: public_profile, " in finding.reason
+    assert "App Review > Requests" in finding.reason
+    assert "never requested, waits or was declined" in finding.limits[0]
 
 
-def test_what_waits_goes_before_what_cannot_be_told(
-    remote: FakeRemote, context: CheckContext
-) -> None:
-    """One known wait is news; the rest is asked again with it."""
+def test_where_nothing_is_listed_nothing_is_live(remote: FakeRemote, context: CheckContext) -> None:
+    """Before the first review the list is empty: each is named, and none is called live."""
 
-    remote.on(EDGE, says(statuses(leads_retrieval="unapproved")))
+    remote.on(EDGE, says(statuses()))
 
-    assert review_is_approved(context).outcome is Outcome.WAITING
+    finding = review_is_approved(context)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"does not list {', '.join(WANTED)}." in finding.reason
+    assert "Live:" not in finding.reason
 
 
 def test_another_use_case_has_other_permissions(
@@ -193,13 +172,44 @@ def test_another_use_case_has_other_permissions(
     remote.on(EDGE, says(statuses(public_profile="live", ads_read="live")))
     context = make_context(permissions=("public_profile", "ads_read"))
 
-    assert review_is_approved(context).outcome is Outcome.VERIFIED
-    assert permissions_are_requested(context).outcome is Outcome.VERIFIED
+    for check in (review_is_approved, permissions_are_requested):
+        finding = check(context)
+        assert finding is not None
+        assert finding.outcome is Outcome.VERIFIED
 
 
 every_check = pytest.mark.parametrize(
     "check", [public_profile_is_live, permissions_are_requested, review_is_approved]
 )
+
+
+@every_check
+@pytest.mark.parametrize("status", ["unapproved", "Live", "granted", "pending"])
+def test_any_other_status_is_named_and_decides_nothing(
+    remote: FakeRemote, context: CheckContext, check: Check, status: str
+) -> None:
+    """Exactly `live` is approved; what another word means is for a person to look up."""
+
+    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED, status))))
+
+    finding = check(context)
+
+    assert finding is not None
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f" as {status}, not as live." in finding.reason
+
+
+@every_check
+def test_a_permission_with_two_statuses_decides_nothing(
+    remote: FakeRemote, context: CheckContext, check: Check
+) -> None:
+    """An answer that contradicts itself is not read as the better half of it."""
+
+    doubled = statuses(**dict.fromkeys(WANTED, "unapproved"))
+    remote.on(EDGE, says({"data": [*doubled["data"], *statuses(**ALL_LIVE)["data"]]}))
+
+    with pytest.raises(UnexpectedAnswerError, match="is listed as live and unapproved"):
+        check(context)
 
 
 @every_check

@@ -17,38 +17,74 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.procedure import Finding, Outcome
 from runbook_lib.remote.domain import Certificate
 from tests.conftest import NOON
-from tests.unit.checks.conftest import MakeContext
+from tests.unit.checks.conftest import MADE_UP, MakeContext
 from tests.unit.fake_remote import FakeRemote, breaks, says
 
 Check = Callable[..., Finding]
+MADE_UP_PAGE = f"/connector/callback-{MADE_UP * 8}"
 
 
 @pytest.fixture
 def check(remote: FakeRemote, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Return the check, with name resolution and TLS as a test wants them."""
 
-    def run(*, days: int = 60, status: int = 404, domain: str = "acme-h.cyclr.com") -> Finding:
+    def run(
+        *, days: int = 60, status: int = 400, control: int = 404, domain: str = "acme-h.cyclr.com"
+    ) -> Finding:
         certificate = Certificate("Let's Encrypt", NOON + timedelta(days=days, hours=1))
         monkeypatch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
         monkeypatch.setattr(service_domain, "read_certificate", lambda *_: certificate)
         remote.on("/connector/callback", says("page", status))
+        remote.on(MADE_UP_PAGE, says("page", control))
         return service_domain_answers(make_context(service_domain=domain))
 
     return run
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 404, 405])
-def test_a_domain_that_answers_is_verified(check: Check, remote: FakeRemote, status: int) -> None:
-    """Whatever the callback says to a bare visit, that it answers counts, and no more."""
+@pytest.mark.parametrize("status", [200, 302, 400, 405])
+def test_a_callback_that_a_made_up_page_differs_from_is_verified(
+    check: Check, remote: FakeRemote, status: int
+) -> None:
+    """What the callback says to a bare visit is not documented; that it is there shows beside
+    a page that is not.
+    """
 
     finding = check(status=status)
 
     assert finding.outcome is Outcome.VERIFIED
     assert "Let's Encrypt is valid for 60 days" in finding.reason
-    assert f"the callback page answers ({status})" in finding.reason
+    assert f"the callback page answers ({status}) and a made-up page otherwise (404)" in (
+        finding.reason
+    )
     assert finding.warnings == ()
     assert "belongs to your Cyclr console" in finding.limits[0]
-    assert str(remote.requests[0].url) == "https://acme-h.cyclr.com/connector/callback"
+    assert [str(request.url) for request in remote.requests] == [
+        "https://acme-h.cyclr.com/connector/callback",
+        f"https://acme-h.cyclr.com{MADE_UP_PAGE}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "control"),
+    [(404, 404), (404, 200), (410, 302), (200, 200), (302, 302), (403, 403), (400, 400)],
+)
+def test_a_host_without_a_callback_is_inconclusive(check: Check, status: int, control: int) -> None:
+    """A good certificate and a page are anybody's: no page, or one for every path, is no proof."""
+
+    finding = check(status=status, control=control)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"the page answers {status}, a made-up one {control}" in finding.reason
+    assert "General Settings > Service Domain" in finding.reason
+
+
+def test_a_control_in_trouble_is_inconclusive(check: Check) -> None:
+    """A server error for the made-up page is no difference that counts."""
+
+    finding = check(status=400, control=503)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "a made-up page answers 503" in finding.reason
 
 
 @pytest.mark.parametrize("status", [500, 503])

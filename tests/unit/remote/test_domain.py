@@ -16,12 +16,13 @@ import trustme
 
 from runbook_lib.errors import RemoteError, UnreachableError
 from runbook_lib.redaction import MASK, Redactor
-from runbook_lib.remote.domain import fetch_page, follow_to_host, read_certificate, resolve_name
+from runbook_lib.remote.domain import fetch_page, follow_to_dialog, read_certificate, resolve_name
 from runbook_lib.remote.transport import Session, Transport
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"
 URL = f"https://{HOST}/connector/callback"
+DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
 Server = Callable[..., AbstractContextManager[Session]]
 
@@ -225,7 +226,7 @@ def test_redirects_are_followed_up_to_the_host_that_is_not_asked(remote: FakeRem
     remote.on("/next", says("", 303, {"location": dialog}))
     session = open_session(remote)
 
-    url, answer = follow_to_host(session, f"https://{HOST}/start", "www.facebook.com")
+    url, answer = follow_to_dialog(session, f"https://{HOST}/start", DIALOG)
 
     assert (url, answer.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
@@ -241,8 +242,8 @@ def test_cookies_are_carried_along_the_trail(remote: FakeRemote) -> None:
     remote.on("/next", says("done"))
     session = open_session(remote)
 
-    follow_to_host(session, f"https://{HOST}/start", "www.facebook.com")
-    follow_to_host(session, f"https://{HOST}/next", "www.facebook.com")
+    follow_to_dialog(session, f"https://{HOST}/start", DIALOG)
+    follow_to_dialog(session, f"https://{HOST}/next", DIALOG)
 
     assert "cookie" not in remote.requests[0].headers
     assert remote.requests[1].headers["cookie"] == "sid=1; lang=en"
@@ -255,7 +256,7 @@ def test_a_trail_that_ends_elsewhere_returns_where_it_ended(remote: FakeRemote) 
 
     remote.on("/start", says("403 – Forbidden: Access is denied.", 403))
 
-    url, answer = follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
+    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
 
     assert (url, answer.status) == ("", 403)
 
@@ -265,7 +266,7 @@ def test_a_trail_in_a_circle_ends(remote: FakeRemote) -> None:
 
     remote.on("/start", says("", 302, {"location": "/start"}))
 
-    url, answer = follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
+    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
 
     assert (url, answer.status) == ("", 302)
     assert len(remote.requests) == 6
@@ -277,7 +278,7 @@ def test_a_single_use_address_is_asked_once(remote: FakeRemote, fault: object) -
 
     remote.on("/start", fault)  # type: ignore[arg-type]
     with suppress(UnreachableError):
-        follow_to_host(open_session(remote), f"https://{HOST}/start", "x.example")
+        follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
 
     assert len(remote.requests) == 1
 
@@ -294,11 +295,73 @@ def test_the_host_is_known_however_it_is_spelled(remote: FakeRemote, location: s
 
     remote.on("/start", says("", 302, {"location": location}))
 
-    url, _ = follow_to_host(
-        open_session(remote), "https://acme-h.cyclr.com/start", "www.facebook.com"
-    )
+    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
 
     assert url.endswith("/v26.0/dialog/oauth")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://www.facebook.com/v26.0/dialog/oauth?client_id=1",
+        "https://www.facebook.com:8443/v26.0/dialog/oauth?client_id=1",
+        "https://www.facebook.com/login.php?next=%2Fdialog%2Foauth",
+        "https://www.facebook.com/v26.0/dialog/oauth/x?client_id=1",
+        "https://www.facebook.com/x/dialog/oauth?client_id=1",
+        "https://www.facebook.com/v26/dialog/oauth?client_id=1",
+        "https://user@www.facebook.com/v26.0/dialog/oauth?client_id=1",
+        "https://www.facebook.com.evil.example/v26.0/dialog/oauth?client_id=1",
+        "https://www.facebook.com@evil.example/v26.0/dialog/oauth?client_id=1",
+        "https://evil.example/v26.0/dialog/oauth?client_id=1",
+    ],
+)
+def test_what_only_looks_like_the_dialog_is_not_it(remote: FakeRemote, location: str) -> None:
+    """Scheme, host, port and path must all be the dialog's; Facebook itself is never asked."""
+
+    remote.on("/start", says("", 302, {"location": location}))
+    for path in ("/x/dialog/oauth", "/v26.0/dialog/oauth"):
+        remote.on(path, says("a page"))
+
+    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
+
+    assert url == ""
+    asked = [request for request in remote.requests if request.url.host == "www.facebook.com"]
+    assert all(request.url.port == 8443 for request in asked)
+
+
+@pytest.mark.parametrize("path", ["/dialog/oauth", "/v3.3/dialog/oauth", "/v26.0/dialog/oauth"])
+def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> None:
+    """Which Graph version Cyclr pins is its own affair."""
+
+    remote.on("/start", says("", 302, {"location": f"https://www.facebook.com{path}?a=1"}))
+
+    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
+
+    assert url == f"https://www.facebook.com{path}?a=1"
+
+
+def test_a_dialog_on_a_port_of_its_own_is_told_from_its_neighbours(remote: FakeRemote) -> None:
+    """Where all systems share one host, as on loopback, the port tells them apart."""
+
+    dialog = "http://127.0.0.1:8001/v26.0/dialog/oauth"
+    remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
+    remote.on("/next", says("", 302, {"location": f"{dialog}?client_id=1"}))
+
+    url, _ = follow_to_dialog(open_session(remote), "http://127.0.0.1:8003/start", dialog)
+
+    assert url == f"{dialog}?client_id=1"
+
+
+@pytest.mark.parametrize("cookie", ["a@b=1", 'x="\\012"', "=", "sid=1; Path", 'y="\\377"'])
+def test_a_cookie_that_cannot_be_read_is_dropped(remote: FakeRemote, cookie: str) -> None:
+    """Whatever a page sets, the trail goes on."""
+
+    remote.on("/start", says("", 302, {"location": "/next", "set-cookie": cookie}))
+    remote.on("/next", says("done"))
+
+    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
+
+    assert answer.text == "done"
 
 
 def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
@@ -310,7 +373,7 @@ def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
     )
     remote.on("/next", says("", 200))
 
-    follow_to_host(open_session(remote), "https://acme-h.cyclr.com/start", "www.facebook.com")
+    follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
 
     assert "cookie" not in remote.requests[1].headers
 
@@ -323,6 +386,6 @@ def test_a_redirect_to_no_web_address_ends_the_trail(remote: FakeRemote, locatio
     session = open_session(remote)
 
     with pytest.raises(RemoteError, match="no web address"):
-        follow_to_host(session, "https://acme-h.cyclr.com/start", "www.facebook.com")
+        follow_to_dialog(session, "https://acme-h.cyclr.com/start", DIALOG)
 
     assert len(session.exchanges()) == 1

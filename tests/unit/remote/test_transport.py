@@ -68,7 +68,7 @@ def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: 
     assert len(remote.requests) == 1
 
 
-@pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000])
+@pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000, "NaN", '{"a":Infinity}'])
 def test_what_is_not_json_is_an_error_in_words(text: str) -> None:
     """A proxy's page or a truncated body is not taken for an answer."""
 
@@ -76,6 +76,29 @@ def test_what_is_not_json_is_an_error_in_words(text: str) -> None:
 
     with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
         answer.document()
+
+
+@pytest.mark.parametrize("charset", ["base64", "utf-16", "latin-1", "idna", "no-such-charset"])
+def test_json_is_utf_8_whatever_the_header_says(
+    remote: FakeRemote, session: Session, charset: str
+) -> None:
+    """RFC 8259 §8.1; a header may name what decodes no text at all, and nothing breaks."""
+
+    content = '{"name":"Zoë"}'.encode()
+    headers = {"content-type": f"application/json; charset={charset}"}
+    remote.on(PATH, lambda _: httpx.Response(200, content=content, headers=headers))
+
+    assert session.send(GET).document() == {"name": "Zoë"}
+
+
+def test_nan_stands_in_the_record_as_it_came(remote: FakeRemote, session: Session) -> None:
+    """The record is JSON: what is none is kept as a text."""
+
+    remote.on(PATH, says('{"a":NaN}'))
+
+    session.send(GET)
+
+    assert session.exchanges()[0].response == '{"a":NaN}'
 
 
 @pytest.mark.parametrize(
@@ -368,6 +391,28 @@ def test_a_limit_with_room_left_stops_nothing(
     session.send(GET)
 
     assert len(remote.requests) == 2
+
+
+USAGE_OF_NO_USE = {
+    "NaN": '{"call_count":NaN}',
+    "a huge number": f'{{"call_count":{10**400}}}',
+    "longer than any limit": '{"1":[{"estimated_time_to_regain_access":1e300}]}',
+    "less than nothing": '{"call_count":-100}',
+    "too deep": "[" * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", USAGE_OF_NO_USE)
+def test_a_usage_that_makes_no_sense_stops_nothing(
+    remote: FakeRemote, session: Session, name: str
+) -> None:
+    """A header is no better than the answer that it comes with: nothing breaks, nobody waits."""
+
+    headers = {"x-app-usage": USAGE_OF_NO_USE[name]}
+    remote.on(PATH, says({"id": "1"}, headers=headers), says({"id": "2"}))
+
+    assert session.send(GET).document() == {"id": "1"}
+    assert session.send(GET).document() == {"id": "2"}
 
 
 def test_a_throttled_host_is_not_asked_again_by_a_retry(

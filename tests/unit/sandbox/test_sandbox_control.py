@@ -125,14 +125,16 @@ def test_time_can_be_moved(own: Graph) -> None:
 
 
 def test_review_can_be_decided(start: Start, graph_of: Open) -> None:
-    """An approved review makes every requested permission live."""
+    """An approved review makes every requested permission live, and lists public_profile."""
     graph = graph_of(start("review-pending"))
     path = f"{graph.given['app_id']}/permissions"
+    assert graph.get(path, "app").json()["data"] == []
     assert control(graph, "review", {"outcome": "pending"}).status_code == 400
     decided = control(graph, "review", {"outcome": "approved"}).json()["decided"]
     assert decided == [graph.given["app_id"]]
     rows = graph.get(path, "app").json()["data"]
     assert {row["status"] for row in rows} == {"live"}
+    assert {"public_profile", "leads_retrieval"} <= {row["permission"] for row in rows}
 
 
 def test_state_is_json(own: Graph) -> None:

@@ -271,16 +271,20 @@ def test_revoking_permissions(
     assert error_of(graph.get("me"))["error_subcode"] == 458
 
 
-@pytest.mark.parametrize("scenario", ["review-pending", "review-declined"])
-def test_unapproved_permissions(
-    scenario: str, start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
+@pytest.mark.parametrize(
+    ("scenario", "listed"),
+    [("review-pending", []), ("review-declined", ["public_profile"])],
+)
+def test_only_approved_permissions_have_a_row(
+    scenario: str, listed: list[str], start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
 ) -> None:
-    """Before approval only public_profile is live, and the admin's own token works."""
+    """What waits or was declined has no row, public_profile none before the first decision; the
+    admin's own token works all the same.
+    """
     graph = graph_of(start(scenario))
-    rows: list[dict[str, Any]] = graph.get(f"{graph.given['app_id']}/permissions", "app").json()[
-        "data"
-    ]
-    live = [row["permission"] for row in rows if row["status"] == "live"]
-    assert live == ["public_profile"]
-    assert {row["status"] for row in rows} == {"live", "unapproved"}
+    path = f"{graph.given['app_id']}/permissions"
+    rows: list[dict[str, Any]] = graph.get(path, "app").json()["data"]
+    assert rows == [{"permission": name, "status": "live"} for name in listed]
+    assert graph.get(path, "app", status='["unapproved"]').json()["data"] == []
+    assert graph.get(path, "app", permission="leads_retrieval").json()["data"] == []
     assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 200

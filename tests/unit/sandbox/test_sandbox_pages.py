@@ -197,7 +197,7 @@ def test_a_declined_review_can_be_sent_again(
     assert "Reason: No screencast." in browser.page.text
     graph = graph_of(sandbox)
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
-    assert {"permission": "leads_retrieval", "status": "unapproved"} in rows
+    assert rows == [{"permission": "public_profile", "status": "live"}]
     browser.open(f"{at}{base}/app-review/request/")
     sections = ("verification", "usage", "data_handling", "screencast")
     browser.submit(f"{base}/app-review/request/", **dict.fromkeys(sections, "better"))

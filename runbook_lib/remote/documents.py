@@ -1,0 +1,196 @@
+"""
+What a remote system sent, read field by field: the documented type, or a plain error.
+
+A field of another type, or a name that is not the one asked about, raises
+`UnexpectedAnswerError` in words that a person understands. What a value means
+is decided in `checks`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.redaction import Secret
+
+__all__ = ["Document", "documents", "parse_json", "shorten", "unexpected"]
+
+_LONGEST = 300
+_LONGEST_VALUE = 60
+# Identifiers become part of an address, so nothing else may stand in one.
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
+# What a header can carry (RFC 9110 §5.5), without blanks.
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_ABSENT = object()
+
+
+def parse_json(text: str) -> Any:
+    """
+    Return the JSON document that `text` is.
+
+    Raises `ValueError` for anything else, NaN and Infinity included (RFC 8259
+    §6), and `RecursionError` for one that is nested too deep.
+    """
+    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+
+
+def shorten(text: str) -> str:
+    """Return `text` as it fits into a sentence: on one line, and cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def unexpected(source: str, what: str) -> UnexpectedAnswerError:
+    """Return the error for an answer of `source` that is not what its API documents."""
+    return UnexpectedAnswerError(f"{source} answered with something unexpected: {what}.")
+
+
+class Document(Mapping[str, Any]):
+    """
+    A JSON object of an answer, with readers that insist on a field's type.
+
+    `source` says in messages who answered; `path` where in the answer the
+    object stands. Where a reader has a `default`, an absent field is that.
+    """
+
+    def __init__(self, content: object, source: str, path: str = "") -> None:
+        if not isinstance(content, dict):
+            raise unexpected(source, f"{path or 'the answer'} is {_shown(content)}, not an object")
+        self._content: dict[str, Any] = content
+        self._source = source
+        self._path = path
+
+    def __getitem__(self, name: str) -> Any:
+        return self._content[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def text(self, name: str) -> str:
+        """Return a text that is not empty."""
+        value = self.get(name, _ABSENT)
+        if not isinstance(value, str) or not value.strip():
+            self._refuse(name, "a text")
+        return value
+
+    def words(self, name: str) -> str:
+        """Return what a person may read in the field: its text, or nothing; cut where long."""
+        value = self.get(name)
+        if value is not None and not isinstance(value, str):
+            self._refuse(name, "a text")
+        return shorten(value or "")
+
+    def identifier(self, name: str, default: str | None = None) -> str:
+        """Return the id in the field, a text that can stand in an address."""
+        value = self.get(name, _ABSENT if default is None else default)
+        if value == default and default is not None:
+            return default
+        if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+            self._refuse(name, "an id")
+        return value
+
+    def token(self, name: str) -> Secret:
+        """Return the credential in the field; no message shows what stands there instead."""
+        value = self.get(name)
+        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+            raise unexpected(self._source, f"{self._place(name)} is not a token")
+        return Secret(value)
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """Return a whole number."""
+        value = self.get(name, _ABSENT if default is None else default)
+        if isinstance(value, bool) or not isinstance(value, int):
+            self._refuse(name, "a whole number")
+        return value
+
+    def code(self, name: str) -> int | None:
+        """Return the number of an error, or nothing where it has none."""
+        return self.number(name) if self.get(name) is not None else None
+
+    def flag(self, name: str) -> bool:
+        """Return `true` or `false`; nothing else is either."""
+        value = self.get(name, _ABSENT)
+        if not isinstance(value, bool):
+            self._refuse(name, "true or false")
+        return value
+
+    def moment(self, name: str, default: int | None = None) -> datetime | None:
+        """Return the time in the field, in seconds since 1970; `None` for 0, which is never."""
+        seconds = self.number(name, default)
+        try:
+            return datetime.fromtimestamp(seconds, UTC) if seconds else None
+        except (ValueError, OverflowError, OSError):
+            self._refuse(name, "a time")
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; none where the field is absent."""
+        value = self.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self._refuse(name, "a list of texts")
+        return tuple(value)
+
+    def document(self, name: str) -> Document:
+        """Return the object in the field."""
+        return Document(self.get(name, _ABSENT), self._source, self._place(name))
+
+    def documents(self, name: str, default: Sequence[object] | None = None) -> list[Document]:
+        """Return the objects of the list in the field."""
+        value = self.get(name, _ABSENT if default is None else list(default))
+        return documents(value, self._source, self._place(name))
+
+    def expect(self, name: str, wanted: str) -> None:
+        """Raise where the field does not name `wanted`, the very thing that was asked about."""
+        if self.get(name, _ABSENT) != wanted:
+            self._refuse(name, wanted)
+
+    def _place(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+    def _refuse(self, name: str, wanted: str) -> NoReturn:
+        shown = _shown(self.get(name, _ABSENT))
+        raise unexpected(self._source, f"{self._place(name)} is {shown}, not {wanted}")
+
+
+def documents(content: object, source: str, path: str = "") -> list[Document]:
+    """Return the objects of a list; raises `UnexpectedAnswerError` where it is none."""
+    if not isinstance(content, list):
+        what = f"{path or 'the answer'} is {_shown(content)}, not a list of objects"
+        raise unexpected(source, what)
+    return [Document(item, source, f"{path}[{place}]") for place, item in enumerate(content)]
+
+
+def _shown(value: object) -> str:
+    """Say what stands in a field, without quoting more than a few characters of it."""
+    if value is _ABSENT:
+        return "missing"
+    if isinstance(value, str):
+        short = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
+        return repr(short)
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else "a long number"
+
+
+def _refuse_number(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _refuse_number(text)
+    return number
