@@ -110,11 +110,11 @@ def holds_nothing(finding: Finding | None) -> bool:
     return finding.outcome is not Outcome.VERIFIED
 
 
-every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 
 # Each exchange whose answer counts, of each check.
 EXCHANGES = [
-    pytest.param(check, least, index, id=f"{check.name}-{number}-{index}")
+    pytest.param(check, least, index, id=f"{check.id}-{number}-{index}")
     for check in CHECKS
     for number, least in enumerate(LEAST[check.run])
     for index, said in enumerate(least.said)

@@ -17,7 +17,7 @@ Place = tuple[str | int, ...]
 Case = tuple[Any, Least, int, Place]
 
 BY_NAME = [
-    pytest.param(check, least, id=f"{check.name}-{number}")
+    pytest.param(check, least, id=f"{check.id}-{number}")
     for check in CHECKS
     for number, least in enumerate(LEAST[check.run])
 ]
@@ -46,7 +46,7 @@ def cases(*, free: bool = True) -> list[Any]:
                 for place in places(said.body):
                     dotted = ".".join(map(str, place))
                     if free or not (said.is_free or dotted in said.free):
-                        name = f"{check.name}-{number}-{index}-{dotted}"
+                        name = f"{check.id}-{number}-{index}-{dotted}"
                         found.append(pytest.param(check, least, index, place, id=name))
     return found
 
@@ -178,7 +178,7 @@ def test_the_table_is_not_empty() -> None:
     """The tests above have something to take away, of every check but the one that reads pages."""
 
     bare = {
-        check.name
+        check.id
         for check in CHECKS
         for least in LEAST[check.run]
         if not any(isinstance(one.body, dict | list) for one in least.said)
