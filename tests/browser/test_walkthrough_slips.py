@@ -99,7 +99,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     form = _form(panel, "skip", "Skip")
     with walk.work("fb-02-developer-account"):
         form.get_by_role("button", name="Confirm").click()
-    walk.reads("fb-02-developer-account", "Say why this step is left out.")
+    walk.reads("fb-02-developer-account", "Give a reason.")
     expect(form).to_be_visible()
 
 
