@@ -59,20 +59,20 @@ EXPLAINED = {
     "review-pending": Explained(
         "01_partner_app",
         ("fb-12-submit-review",),
-        "not live yet",
-        "Watched: this page looks again every minute",
+        "does not list public_profile, leads_retrieval",
+        "App Review > Requests shows what became of each",
     ),
     "review-declined": Explained(
         "01_partner_app",
         ("fb-12-submit-review",),
-        "pending or was declined",
-        "App Review > Requests does",
+        "waits or was declined",
+        "App Review > Requests shows what became of each",
     ),
     "permission-missing": Explained(
         "01_partner_app",
         ("fb-11-permissions",),
         "does not list leads_retrieval",
-        "see that Advanced Access is requested for each",
+        "that Advanced Access is requested for each",
     ),
     "cyclr-mismatch": Explained(
         "02_cyclr_connector",

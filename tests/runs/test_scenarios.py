@@ -28,8 +28,8 @@ EXPECTED = {
     "wrong-secret": (1, [A, A, A, A, I, A, A, I, A, I, I, W, F, V, S, S, V, S, S, S, S]),
     "unknown-app": (1, [A, A, A, A, I, A, A, I, A, I, I, W, I, V, F, A, V, S, S, I, V]),
     "redirect-missing": (1, [A, A, A, V, V, A, A, F, A, V, V, V, V, V, V, A, V, V, V, V, V]),
-    "review-pending": (3, [A, A, A, V, V, A, A, V, A, V, V, W, V, V, I, N, N, N, N, V, V]),
-    "review-declined": (3, [A, A, A, V, V, A, A, V, A, V, V, W, V, V, I, N, N, N, N, V, V]),
+    "review-pending": (3, [A, A, A, V, V, A, A, V, A, I, I, W, V, V, I, N, N, N, N, V, V]),
+    "review-declined": (3, [A, A, A, V, V, A, A, V, A, V, I, W, V, V, I, N, N, N, N, V, V]),
     "permission-missing": (1, [A, A, A, V, V, A, A, V, A, V, I, W, V, V, V, A, V, V, F, F, S]),
     "cyclr-mismatch": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, F, A, V, S, S, V, V]),
     "cyclr-ip-blocked": (3, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, I, V, V]),
@@ -44,8 +44,8 @@ SAID = {
     "wrong-secret": ("fb-13-app-id-and-secret", "refuses this App Secret"),
     "unknown-app": ("fb-13-app-id-and-secret", "one answer to this App Secret and to a made-up"),
     "redirect-missing": ("fb-08-redirect-uri", "Enter it under Valid OAuth Redirect URIs"),
-    "review-pending": ("fb-12-submit-review", "not live yet; submitted on"),
-    "review-declined": ("fb-12-submit-review", "not live yet; submitted on"),
+    "review-pending": ("fb-12-submit-review", "does not list public_profile, leads_retrieval"),
+    "review-declined": ("fb-12-submit-review", "Live: public_profile. App Review > Requests"),
     "permission-missing": ("test-04-user-token", "lacks leads_retrieval"),
     "cyclr-mismatch": ("cy-02-client-id", "Correct it in Connector Library > Setup"),
     "cyclr-ip-blocked": ("test-03-permissions", "cannot be tested from here"),
@@ -78,7 +78,7 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(tmp_pa
 
     result = runbook("run", "--sandbox", "review-declined", "--json", "--evidence", str(tmp_path))
     check = step_of(json.loads(result.stdout), "fb-12-submit-review")["checks"][0]
-    assert any("pending or was declined" in limit for limit in check["limits"])
+    assert any("waits or was declined" in limit for limit in check["limits"])
 
 
 def test_a_replaced_graph_version_is_a_warning(tmp_path: Path) -> None:
