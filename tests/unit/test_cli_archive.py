@@ -32,13 +32,13 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 @pytest.fixture
 def tenant(sealed: Path, folder: Path) -> Path:
     """Return such a tenant's folder, below the working directory."""
-    return Path(shutil.copytree(sealed, folder / "evidence")) / "acme"
+    return Path(shutil.copytree(sealed, folder / "evidence")) / "acme" / "p"
 
 
 @pytest.fixture
 def keys(tenant: Path) -> tuple[str, str]:
     """Return the words that name the key to trust."""
-    return ("--trusted-keys", str(tenant.parent / "keys"))
+    return ("--trusted-keys", str(tenant.parents[1] / "keys"))
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
     """Exit code 3, which one and why, and what to do next."""
 
     first, *_ = bundles_below(tenant)
-    (folder / "archive" / "acme" / first.name).mkdir(parents=True)
-    (folder / "archive" / "acme" / first.name / "record.json").write_text("{}")
+    (folder / "archive" / "acme" / "p" / first.name).mkdir(parents=True)
+    (folder / "archive" / "acme" / "p" / first.name / "record.json").write_text("{}")
 
     result = runbook("archive", str(tenant), "--to", "archive")
 
@@ -166,8 +166,8 @@ def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Pat
 
     first, second, _ = bundles_below(tenant)
     (first / "link.txt").symlink_to(second)
-    (folder / "archive" / "acme" / second.name).mkdir(parents=True)
-    (folder / "archive" / "acme" / second.name / "record.json").write_text("{}")
+    (folder / "archive" / "acme" / "p" / second.name).mkdir(parents=True)
+    (folder / "archive" / "acme" / "p" / second.name / "record.json").write_text("{}")
 
     result = runbook("archive", str(tenant), "--to", "archive")
 
@@ -208,7 +208,7 @@ def test_what_was_altered_after_sealing_is_refused(tenant: Path, folder: Path) -
 
     assert result.exit_code == ExitCode.REFUSED
     assert result.stdout.startswith(f"✘ {first.name}: report.html: ")
-    assert not (folder / "archive" / "acme" / first.name).exists()
+    assert not (folder / "archive" / "acme" / "p" / first.name).exists()
     assert len(bundles_below(folder / "archive")) == 2
 
 

@@ -30,7 +30,7 @@ def tenant(tmp_path: Path, key: SigningKey) -> Path:
     """Return a tenant's folder with three sealed runs."""
     for run_id in IDS:
         seal_run(ended_run(tmp_path / "evidence", run_id), key)
-    return tmp_path / "evidence" / "acme"
+    return tmp_path / "evidence" / "acme" / "p"
 
 
 def bundles(tenant: Path) -> list[Path]:
@@ -114,7 +114,7 @@ def test_a_first_run_that_names_one_before_it_shows(
     """A chain does not begin in the middle under the number one."""
 
     first = seal_run(ended_run(tmp_path, IDS[0]), key).folder
-    (tmp_path / "acme" / "journal.jsonl").unlink()
+    (tmp_path / "acme" / "p" / "journal.jsonl").unlink()
     statement = payload(first / STATEMENT)
     statement["predicate"]["runbook_chain"]["previous"] = {
         "name": "20261101T000000Z-ffffffff",
@@ -237,7 +237,7 @@ def test_an_announcement_of_nothing_shows(data: Any, tenant: Path, trust: Trust)
 def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trust) -> None:
     """Rubbish beside the evidence must not keep a verifier busy without end."""
 
-    keys = tenant.parent / "keys"
+    keys = tenant.parents[1] / "keys"
     for number in range(201):
         (keys / f"{number}.succession.dsse.json").write_text("{}")
 
@@ -257,7 +257,7 @@ def test_a_succession_is_looked_at_once_and_only_if_it_can_be_one(
 ) -> None:
     """Not what is too large, a link, or a pipe; and none that names a signer nobody trusts."""
 
-    keys = tenant.parent / "keys"
+    keys = tenant.parents[1] / "keys"
     known = hand_over(key, other_key.public, keys)
     stranger = {"signatures": [{"keyid": "0" * 64, "sig": ""}]}
     name = "{}.succession.dsse.json"
@@ -292,7 +292,7 @@ def test_a_succession_that_cannot_be_read_is_a_verdict(
 ) -> None:
     """It could have said that a key is no longer to be relied on; the bundles are verified."""
 
-    path = hand_over(key, other_key.public, tenant.parent / "keys")
+    path = hand_over(key, other_key.public, tenant.parents[1] / "keys")
     with pytest.MonkeyPatch.context() as patched:
         look = verify._open
 
@@ -420,8 +420,8 @@ def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trus
 def test_the_keys_may_lie_behind_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """That folder is no tenant's, and nothing in it is trusted by itself."""
 
-    (tenant.parent / "keys").rename(tmp_path / "shared")
-    (tenant.parent / "keys").symlink_to(tmp_path / "shared")
+    (tenant.parents[1] / "keys").rename(tmp_path / "shared")
+    (tenant.parents[1] / "keys").symlink_to(tmp_path / "shared")
 
     assert [verdict.error for verdict in verify_tree(tenant.parent, trust)] == [None] * 4
 
@@ -579,7 +579,7 @@ def test_a_single_bundle_and_a_whole_tree_can_be_named(
     alone = list(verify_tree(bundles(tenant)[1], trust))
     assert [v.verified.link.sequence for v in alone if v.verified] == [2]
 
-    shutil.copytree(tenant, tmp_path / "more" / "region" / "acme")
+    shutil.copytree(tenant, tmp_path / "more" / "region" / "acme" / "p")
     everywhere = list(verify_tree(tmp_path, trust))
     assert len(everywhere) == 8
     assert all(verdict.error is None for verdict in everywhere)
