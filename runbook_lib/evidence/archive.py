@@ -101,7 +101,7 @@ def archive_bundle(
     clock: Callable[[], datetime] = utc_now,
 ) -> Archived:
     """
-    Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, and the public keys to `url`/keys/.
+    Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
     What is there with the same content is left, so an interrupted copy goes
     on; nothing is written over. The statement comes last, so half a copy is

@@ -20,9 +20,9 @@ from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 __all__ = [
     "bundles_in",
     "has_bundle_name",
+    "homes_below",
     "is_bundle",
     "is_there",
-    "homes_below",
     "unfinished_in",
 ]
 

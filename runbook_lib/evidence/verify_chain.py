@@ -27,9 +27,9 @@ from runbook_lib.evidence.chain import SealedBundle, announcement
 from runbook_lib.evidence.places import (
     bundles_in,
     has_bundle_name,
+    homes_below,
     is_bundle,
     is_there,
-    homes_below,
     unfinished_in,
 )
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle

@@ -82,7 +82,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def _is_of_the_tenant(name: str) -> bool:
-    return name.count("/") == 1 and name.endswith((".lock", "journal.jsonl", "fingerprint.key"))
+    return name.count("/") == 2 and name.endswith((".lock", "journal.jsonl", "fingerprint.key"))
 
 
 def archive_all(evidence: Path, url: str) -> None:
@@ -99,7 +99,7 @@ def test_bundles_and_public_keys_lie_in_the_archive_as_in_the_evidence(
     archive_all(evidence, str(target))
 
     assert contents(target) == before
-    assert not list(target.glob("*/journal.jsonl"))
+    assert not list(target.glob("*/*/journal.jsonl"))
     assert not list(target.rglob("fingerprint.key"))
     assert contents(evidence) == before
 
@@ -112,8 +112,8 @@ def test_it_says_what_it_did(bundle: Path, target: Path) -> None:
     first = archive_bundle(bundle, f"file://{target}/")
     again = archive_bundle(bundle, str(target))
 
-    assert astuple(first) == (f"{target}/acme/{bundle.name}", count, 0, "")
-    assert astuple(again) == (f"{target}/acme/{bundle.name}", 0, count, "")
+    assert astuple(first) == (f"{target}/acme/p/{bundle.name}", count, 0, "")
+    assert astuple(again) == (f"{target}/acme/p/{bundle.name}", 0, count, "")
 
 
 def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, trust: Trust) -> None:
@@ -171,7 +171,7 @@ def test_an_interrupted_copy_goes_on_and_is_none_before(
     archived = archive_bundle(bundle, str(target))
 
     assert (archived.copied, archived.present) == (1, count - 1)
-    assert made == [f"acme/{bundle.name}/statement.dsse.json"]
+    assert made == [f"acme/p/{bundle.name}/statement.dsse.json"]
 
 
 @pytest.mark.parametrize("content", [b"{}", b"as long as it was"], ids=["longer", "as long"])
@@ -187,7 +187,7 @@ def test_nothing_is_written_over(name: str, content: bytes, bundle: Path, target
     with pytest.raises(ArchiveError, match="nothing was written over") as caught:
         archive_bundle(bundle, str(target))
 
-    assert caught.value.file == f"acme/{bundle.name}/{name}"
+    assert caught.value.file == f"acme/p/{bundle.name}/{name}"
     assert caught.value.exit_code == ExitCode.INCOMPLETE
     assert there.read_bytes() == before
     assert contents(bundle) == local
@@ -265,7 +265,7 @@ def test_an_archive_is_looked_at_before_a_run_without_being_asked(
         check_archive("ftp://host", tenant)
     with pytest.raises(SettingsError, match="at most 3653"):
         check_archive("s3://bucket", tenant, retention_days=9999)
-    for evidence in (tenant, tenant.parent, tenant.parents[2] / "keys"):
+    for evidence in (tenant, *tenant.parents[:2], tenant.parents[1] / "keys"):
         with pytest.raises(SettingsError, match="where the evidence itself lies"):
             check_archive(str(evidence), tenant)
 
@@ -375,17 +375,20 @@ def test_a_bundle_that_cannot_be_finished_is_told(
 
 @pytest.mark.parametrize(
     "place",
-    ["", "acme", "acme/more", "keys", "keys/more", "{bundle}", "{bundle}/more", "globex/more"],
+    [
+        *("", "acme", "acme/more", "acme/p", "acme/p/more", "keys", "keys/more"),
+        *("{bundle}", "{bundle}/more", "globex", "globex/more", "globex/p/more"),
+    ],
 )
 def test_an_archive_lies_apart_from_the_evidence(
     place: str, evidence: Path, bundle: Path, tmp_path: Path
 ) -> None:
     """A copy onto itself, or into what is sealed, is none; nothing is written."""
 
-    shutil.copytree(evidence / "acme" / "p", evidence / "globex")
+    shutil.copytree(evidence / "acme", evidence / "globex")
     before = contents(evidence)
     (tmp_path / "link").symlink_to(evidence)
-    name = place.format(bundle=f"acme/{bundle.name}")
+    name = place.format(bundle=f"acme/p/{bundle.name}")
 
     for target in (evidence / name, tmp_path / "link" / name):
         with pytest.raises(SettingsError, match="where the evidence itself lies"):
@@ -441,7 +444,7 @@ def test_where_there_is_no_bundle_that_is_said(tmp_path: Path, target: Path) -> 
         archive_bundle(tmp_path, str(target))
 
 
-@pytest.mark.parametrize("place", ["", "/acme", "/acme/{bundle}"])
+@pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
 def test_an_object_store_is_verified_wherever_one_begins(
     place: str, evidence: Path, bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
@@ -456,7 +459,7 @@ def test_an_object_store_is_verified_wherever_one_begins(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("place", ["", "/acme", "/acme/{bundle}"])
+@pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
 def test_a_succession_is_found_from_wherever_one_begins(
     place: str,
     tmp_path: Path,
@@ -506,7 +509,7 @@ def test_an_altered_object_is_refused(
     """Whoever can write to the archive cannot make it say something else."""
 
     archive_all(evidence, "memory://bucket")
-    memory_file(f"/bucket/acme/{bundle.name}/report.html", b"<p>All is well.</p>")
+    memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
 
     with fetched("memory://bucket") as folder:
         first, second, chain = verify_tree(folder, trust)

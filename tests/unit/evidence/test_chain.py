@@ -112,7 +112,9 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
     """Found under both names, as a backup may put it back, the bundle is kept under its own."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
-    left, final = (tmp_path / "acme" / "p" / n for n in (".sealed-00000001", "20261124T120000Z-00000001"))
+    left, final = (
+        tmp_path / "acme" / "p" / n for n in (".sealed-00000001", "20261124T120000Z-00000001")
+    )
     shutil.copytree(left, final)
 
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2

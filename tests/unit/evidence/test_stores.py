@@ -92,7 +92,7 @@ def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
 ) -> None:
     """A power cut leaves the name free, or the whole file."""
 
-    final = tmp_path / "archive" / "acme" / "p" / "x" / "record.json"
+    final = tmp_path / "archive" / "acme" / "x" / "record.json"
     flushed: list[tuple[Path, bytes, bool]] = []
     fsync = os.fsync
 
