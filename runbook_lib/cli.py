@@ -165,15 +165,17 @@ def lab(
     from runbook_lib.fingerprints import keep_key  # noqa: PLC0415
     from runbook_lib.lab import words_for_practice  # noqa: PLC0415
     from runbook_lib.practice import practice  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.workspace import journal_path  # noqa: PLC0415
 
     name = tenant or f"sandbox-{scenario}"
     key = _sandbox_key(folder, name)
     with practice(scenario, key) as sandbox:
-        keep_key(journal_path(Path(folder), name).parent, key)
+        journal = journal_path(Path(folder), name, PROCEDURE.id)
+        keep_key(journal.parent, key)
         variables["RUNBOOK_TENANT"] = name
         variables["RUNBOOK_ENV_FILE"] = sandbox.env_file
-        is_known = journal_path(Path(folder), name).exists()
+        is_known = journal.exists()
         said = words_for_practice(
             scenario, sandbox.login, is_app=is_app, tenant=name if is_known else ""
         )
@@ -286,7 +288,7 @@ def _run(options: _RunOptions) -> int:
     parameters = {
         **options.given,
         "env_file": options.env_file,
-        "evidence": str(opened.journal.path.parent.parent),
+        "evidence": str(opened.evidence),
     }
     banner = _banner(opened)
     if not options.as_json:
@@ -373,9 +375,11 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
 def _sandbox_key(evidence: str, tenant: str) -> FingerprintKey:
     """Return the key of a practising tenant; a new one is kept once its first run begins."""
     from runbook_lib.fingerprints import FingerprintKey, read_key  # noqa: PLC0415
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.workspace import default_evidence, journal_path, tenant_name  # noqa: PLC0415
 
-    journal = journal_path(Path(evidence or default_evidence()), tenant_name(tenant))
+    folder = Path(evidence or default_evidence())
+    journal = journal_path(folder, tenant_name(tenant), PROCEDURE.id)
     return read_key(journal.parent) or FingerprintKey()
 
 

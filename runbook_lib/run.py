@@ -100,7 +100,7 @@ def open_run(
     settings = load(procedure.inputs, given=given, env_file=env_file)
     _refuse_unknown_steps(procedure, settings)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
-    journal = Journal(journal_path(Path(evidence or default_evidence()), name))
+    journal = Journal(journal_path(Path(evidence or default_evidence()), name, procedure.id))
     kept = read_key(journal.path.parent)
     reader = HistoryReader(journal, kept)
     history = reader.read()
@@ -161,6 +161,11 @@ class Run:
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
         self._transports: dict[tuple[str, str, str], Transport] = {}
+
+    @property
+    def evidence(self) -> Path:
+        """Return the folder in which the evidence of every tenant lies."""
+        return self.journal.path.parents[2]
 
     @property
     def history(self) -> History:

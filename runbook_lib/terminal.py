@@ -130,7 +130,7 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
 def show_verdict(verdict: Verdict) -> None:
     """Print what was found of a bundle, or of a tenant's chain, in a line; notes below it."""
     is_chain = verdict.verified is None and verdict.error is None
-    name = _text("/".join(verdict.path.parts[-1 if is_chain else -2 :]))
+    name = _text("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
     notes = verdict.notes
     if verdict.error is not None:
         said = f"[red]✘[/] {name}: {_text(str(verdict.error))}"

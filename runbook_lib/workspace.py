@@ -22,6 +22,7 @@ __all__ = [
     "default_evidence",
     "is_sandbox",
     "journal_path",
+    "keys_beside",
     "project_folder",
     "tenant_name",
 ]
@@ -55,9 +56,14 @@ def default_evidence() -> str:
     return os.path.relpath(project_folder() / "evidence")
 
 
-def journal_path(evidence: Path, tenant: str) -> Path:
-    """Return where the journal of `tenant` lies."""
-    return evidence / tenant / JOURNAL_NAME
+def journal_path(evidence: Path, tenant: str, connector: str) -> Path:
+    """Return where the journal of one connector of `tenant` lies; its bundles lie beside it."""
+    return evidence / tenant / connector / JOURNAL_NAME
+
+
+def keys_beside(folder: Path) -> Path:
+    """Return where the public keys for `folder` lie, which holds a journal and its bundles."""
+    return folder.parent.parent / KEYS_FOLDER
 
 
 def is_sandbox(values: Mapping[str, Value]) -> bool:

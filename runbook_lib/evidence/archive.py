@@ -2,7 +2,7 @@
 The archive: sealed bundles, and the public keys, copied to where nobody writes over them.
 
 Laid out as the evidence folder is, so `verify_tree` reads it the same way,
-but without the tenants' journals: those grow, and an archive only takes what
+but without the journals: those grow, and an archive only takes what
 never changes again. Of what a journal alone shows, that the last bundles of
 a chain were removed, an archive says nothing; retention is what prevents it.
 """
@@ -31,7 +31,7 @@ from runbook_lib.evidence.places import is_there, unfinished_in
 from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
 from runbook_lib.evidence.verify import Trust, verify_bundle
 from runbook_lib.journal import Journal, utc_now
-from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
+from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER, keys_beside
 
 __all__ = ["Archived", "archive_bundle", "bundles_below", "check_archive", "fetched"]
 
@@ -62,7 +62,7 @@ class Archived:
 
 def bundles_below(path: Path) -> list[Path]:
     """
-    Return the sealed bundle at `path`, or those of the tenant or the evidence folder there.
+    Return the sealed bundle at `path`, or those of the connector, tenant or evidence folder there.
 
     What a run that was cut off left unfinished is finished first; where that
     cannot be, it is among them, for `archive_bundle` to refuse. Raises
@@ -70,10 +70,10 @@ def bundles_below(path: Path) -> list[Path]:
     """
     hidden = {folder for folder in _with_statement(path) if folder.name.startswith(".")}
     unfinished: set[Path] = set()
-    for tenant in {folder.parent for folder in hidden}:
+    for home in {folder.parent for folder in hidden}:
         with suppress(OSError, JournalError):
-            finish_interrupted(tenant)
-        unfinished |= set(unfinished_in(tenant, sealed_bundles(Journal(tenant / JOURNAL_NAME))))
+            finish_interrupted(home)
+        unfinished |= set(unfinished_in(home, sealed_bundles(Journal(home / JOURNAL_NAME))))
     bundles = sorted(set(_with_statement(path)) - hidden | unfinished)
     if not bundles:
         msg = f"There is no sealed bundle in {path}."
@@ -82,15 +82,15 @@ def bundles_below(path: Path) -> list[Path]:
 
 
 def _with_statement(path: Path) -> list[Path]:
-    patterns = (STATEMENT_NAME, f"*/{STATEMENT_NAME}", f"*/*/{STATEMENT_NAME}")
+    patterns = ("*/" * depth + STATEMENT_NAME for depth in range(4))
     return [found.parent for pattern in patterns for found in path.resolve().glob(pattern)]
 
 
-def check_archive(url: str, tenant: Path, *, retention_days: int = 0) -> None:
-    """Raise what `archive_bundle` would of a bundle in `tenant`, without asking the store."""
+def check_archive(url: str, home: Path, *, retention_days: int = 0) -> None:
+    """Raise what `archive_bundle` would of a bundle in `home`, without asking the store."""
     store = open_store(url)
     _until(store, retention_days, utc_now)
-    _check_apart(store, tenant.resolve())
+    _check_apart(store, home.resolve())
 
 
 def archive_bundle(
@@ -101,7 +101,7 @@ def archive_bundle(
     clock: Callable[[], datetime] = utc_now,
 ) -> Archived:
     """
-    Copy the sealed `bundle` to `url`/<tenant>/<name>/, and the public keys to `url`/keys/.
+    Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
     What is there with the same content is left, so an interrupted copy goes
     on; nothing is written over. The statement comes last, so half a copy is
@@ -114,10 +114,10 @@ def archive_bundle(
     store = open_store(url)
     until = _until(store, retention_days, clock)
     folder = bundle.resolve()
-    place = f"{folder.parent.name}/{folder.name}"
+    place = "/".join(folder.parts[-3:])
     _check_whole(folder, place)
     _check_apart(store, folder.parent)
-    files = {**_keys(folder.parent.parent / KEYS_FOLDER), **_files(folder, place)}
+    files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
@@ -147,22 +147,29 @@ def fetched(url: str) -> Iterator[Path]:
         yield _fetch(store, Path(temporary).resolve())
 
 
-def _check_apart(store: Store, tenant: Path) -> None:
-    """Raise `SettingsError` where an archive in a folder would be `tenant`'s evidence itself."""
+def _check_apart(store: Store, home: Path) -> None:
+    """
+    Raise `SettingsError` where an archive in a folder would be the evidence itself.
+
+    `home` holds a journal and its bundles, so all evidence lies two folders above.
+    """
     if not isinstance(store, Folder):
         return
     target = store.path.resolve()
     inside = (
         each / name for each in (target, *target.parents) for name in (STATEMENT_NAME, JOURNAL_NAME)
     )
-    taken = (tenant, tenant.parent / KEYS_FOLDER)
-    if (
-        target == tenant.parent
-        or any(target.is_relative_to(each) for each in taken)
-        or any(is_there(each) for each in inside)
-    ):
+    evidence = home.parent.parent
+    is_taken = target == evidence or any(is_there(each) for each in inside)
+    if is_taken or (target.is_relative_to(evidence) and _is_taken(evidence, home, target)):
         msg = f"{target} is where the evidence itself lies."
         raise SettingsError(msg, next_step="Name a folder apart from it, or an object store.")
+
+
+def _is_taken(evidence: Path, home: Path, target: Path) -> bool:
+    """Return whether `target` lies where keys or a tenant's folders are."""
+    top = evidence / target.relative_to(evidence).parts[0]
+    return top in (home.parent, evidence / KEYS_FOLDER) or any(top.glob(f"*/{JOURNAL_NAME}"))
 
 
 def _check_whole(bundle: Path, place: str) -> None:
@@ -179,7 +186,7 @@ def _check_whole(bundle: Path, place: str) -> None:
         advice = "The tenant's next run finishes it; then archive again."
         raise ArchiveError(said, next_step=advice, file=place)
     try:
-        verify_bundle(bundle, Trust(exported_keys(bundle.parent.parent / KEYS_FOLDER)))
+        verify_bundle(bundle, Trust(exported_keys(keys_beside(bundle.parent))))
     except SignatureError:
         said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed it, as it is now."
         raise ContentError(said, file=STATEMENT_NAME) from None
@@ -244,7 +251,7 @@ def _fetch(store: Store, folder: Path) -> Path:
     if not sizes:
         msg = f"There is nothing at {store.address}."
         raise SettingsError(msg)
-    place = folder.joinpath(*parts[-3:])
+    place = folder.joinpath(*parts[-4:])
     _fetch_files(store, sizes, place)
     above = _folders_above(sizes)
     if 0 < above < len(parts):
@@ -254,10 +261,13 @@ def _fetch(store: Store, folder: Path) -> Path:
 
 
 def _folders_above(sizes: Mapping[str, int]) -> int:
-    """Return how many folders above its own the keys lie: 2 for a bundle, 1 for a tenant, or 0."""
-    if STATEMENT_NAME in sizes:
-        return 2
-    return int(any(name.split("/")[1:] == [STATEMENT_NAME] for name in sizes))
+    """
+    Return how many folders above its own the keys lie.
+
+    That is 3 for a bundle, 2 for a connector, 1 for a tenant, and 0 for the whole tree.
+    """
+    depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
+    return max(0, 3 - min(depths, default=3))
 
 
 def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:

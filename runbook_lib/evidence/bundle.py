@@ -49,7 +49,7 @@ from runbook_lib.history import RunState
 from runbook_lib.journal import Journal, read_lines, sync_folder
 from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
-from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
+from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 __all__ = [
     "PROVENANCE_NAME",
@@ -104,9 +104,9 @@ def bundle_name(started_on: str, run_id: str) -> str:
 
 
 @contextmanager
-def draft(tenant_folder: Path, run_id: str) -> Iterator[Path]:
-    """Give an empty hidden folder for a run's files; what is not sealed is removed."""
-    folder = draft_folder(tenant_folder, run_id)
+def draft(beside: Path, run_id: str) -> Iterator[Path]:
+    """Give an empty hidden folder in `beside` for a run's files; what is not sealed is removed."""
+    folder = draft_folder(beside, run_id)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -149,11 +149,11 @@ def seal(
     key refuses, `OSError` or `JournalError` where the disk does; there is no
     bundle then. A time-stamp authority that refuses is no reason to fail.
     """
-    tenant_folder = journal.path.parent
+    keys = keys_beside(journal.path.parent)
     content = _files(folder)
     refuse_leaks(content, redactor, _attached(record))
-    export_public_key(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
-    export_successions(seal_with.key, tenant_folder.parent / KEYS_FOLDER)
+    export_public_key(seal_with.key, keys)
+    export_successions(seal_with.key, keys)
     with chain_end(journal, seal_with.key) as link:
         _write_statement(folder, record, seal_with, link)
         unstamped = _stamp(folder, seal_with)

@@ -21,7 +21,7 @@ from runbook_lib.errors import ChainError, EvidenceError, JournalError
 from runbook_lib.evidence.attestation import TEST_RESULT, Link, digest, open_envelope, read_link
 from runbook_lib.evidence.keys import SigningKey, exported_keys
 from runbook_lib.journal import Entry, EventType, Journal, sync_folder
-from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER, journal_path
+from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -71,9 +71,9 @@ class _Unannounced:
     head: str
 
 
-def draft_folder(tenant_folder: Path, run_id: str) -> Path:
-    """Return where the files of a run are gathered before they are sealed."""
-    return tenant_folder / f"{_DRAFT}{run_id}"
+def draft_folder(folder: Path, run_id: str) -> Path:
+    """Return where, in `folder`, the files of a run are gathered before they are sealed."""
+    return folder / f"{_DRAFT}{run_id}"
 
 
 @contextmanager
@@ -107,18 +107,18 @@ def check_restored(journal: Journal, key: SigningKey) -> None:
     _forgotten(journal, key)
 
 
-def finish_interrupted(tenant_folder: Path) -> None:
+def finish_interrupted(folder: Path) -> None:
     """
-    Give a bundle in `tenant_folder` its name, if its sealing was interrupted before that.
+    Give a bundle in `folder` its name, if its sealing was interrupted before that.
 
     What was never announced stays for the next sealing to remove. Raises
     `JournalError` where another process seals there for two minutes.
     """
-    if not any(tenant_folder.glob(f"{SEALED_PREFIX}*")):
+    if not any(folder.glob(f"{SEALED_PREFIX}*")):
         return
-    journal = Journal(journal_path(tenant_folder.parent, tenant_folder.name))
-    with _sealing(tenant_folder):
-        _name_announced(tenant_folder, sealed_bundles(journal))
+    journal = Journal(folder / JOURNAL_NAME)
+    with _sealing(folder):
+        _name_announced(folder, sealed_bundles(journal))
 
 
 def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link: Link) -> Path:
@@ -217,13 +217,13 @@ def _unannounced(
     folder = beside[0].parent.parent
     # NOTE: whether they are to be trusted is for a verifier to say; here they only show that a
     # statement is as it was signed, and so that nobody made it up to stop this tenant's runs.
-    keys = {**exported_keys(folder.parent / KEYS_FOLDER), key.key_id: key.public}
+    keys = {**exported_keys(keys_beside(folder)), key.key_id: key.public}
     known = {each.statement for each in announced}
-    read = (_read_unannounced(path, keys, folder.name) for path in beside)
+    read = (_read_unannounced(path, keys, folder) for path in beside)
     return [each for each in read if each and each.sealed.statement not in known]
 
 
-def _read_unannounced(path: Path, keys: dict[str, SSlibKey], tenant: str) -> _Unannounced | None:
+def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Unannounced | None:
     if path.parent.is_symlink():
         return None
     content = path.read_bytes()
@@ -232,11 +232,12 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], tenant: str) -> _Un
         link = read_link(signed)
         run = signed.predicate["runbook_run"]
         lines, head = int(run["journal"]["lines"]), str(run["journal"]["head"])
-        run_id, owner = str(run["run_id"]), run["tenant"]
+        run_id = str(run["run_id"])
+        owner = (run["tenant"], run["procedure"]["id"])
     except (EvidenceError, KeyError, TypeError, ValueError):
         return None
     sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content))
-    return _Unannounced(sealed, link.sha256, lines, head) if owner == tenant else None
+    return _Unannounced(sealed, link.sha256, lines, head) if owner == home.parts[-2:] else None
 
 
 def _heads(journal: Path, numbers: set[int]) -> dict[int, str]:

@@ -38,7 +38,7 @@ Take the public key from whoever you trust, not from here. The copy beside the e
 convenience; it is worth something once its fingerprint is the one that you were told.
 
 ```sh
-key=${{KEY:-../../{keys}/{key_id}{suffix}}}
+key=${{KEY:-../../../{keys}/{key_id}{suffix}}}
 work=$(mktemp -d)
 openssl pkey -pubin -in "$key" -outform DER | sha256sum | grep -F {key_id}
 ```

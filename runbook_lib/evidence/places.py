@@ -20,14 +20,14 @@ from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 __all__ = [
     "bundles_in",
     "has_bundle_name",
+    "homes_below",
     "is_bundle",
     "is_there",
-    "tenants_below",
     "unfinished_in",
 ]
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-_DEEPEST = 4
+_DEEPEST = 5
 
 
 def has_bundle_name(path: Path) -> bool:
@@ -49,29 +49,29 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def bundles_in(tenant: Path) -> list[Path]:
-    """Return the bundles of a tenant, the oldest first."""
-    return [folder for folder in _folders(tenant) if is_bundle(folder)]
+def bundles_in(home: Path) -> list[Path]:
+    """Return the bundles that lie beside a journal, the oldest first."""
+    return [folder for folder in _folders(home) if is_bundle(folder)]
 
 
-def unfinished_in(tenant: Path, announced: Iterable[SealedBundle]) -> dict[Path, SealedBundle]:
+def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, SealedBundle]:
     """
     Return the bundles that are announced, but do not have their final name yet.
 
     They are complete: a run was cut off before its last step, which the
-    tenant's next run does.
+    next run does.
     """
     found: dict[Path, SealedBundle] = {}
     for each in announced:
-        folder = tenant / f"{SEALED_PREFIX}{each.run_id}"
+        folder = home / f"{SEALED_PREFIX}{each.run_id}"
         # NOTE: who wrote the journal is not known yet, and a name may lead elsewhere.
         is_name = _BUNDLE.fullmatch(each.bundle) and each.bundle.endswith(f"-{each.run_id}")
-        if is_name and is_there(folder) and not is_there(tenant / each.bundle):
+        if is_name and is_there(folder) and not is_there(home / each.bundle):
             found[folder] = each
     return found
 
 
-def tenants_below(path: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+def homes_below(path: Path, depth: int = _DEEPEST) -> Iterator[Path]:
     """
     Yield the folders at or below `path` that hold bundles or a journal.
 
@@ -87,7 +87,7 @@ def tenants_below(path: Path, depth: int = _DEEPEST) -> Iterator[Path]:
         yield path
     for folder in below:
         if depth and not is_bundle(folder) and folder.name != KEYS_FOLDER:
-            yield from tenants_below(folder, depth - 1)
+            yield from homes_below(folder, depth - 1)
 
 
 def _folders(path: Path) -> list[Path]:

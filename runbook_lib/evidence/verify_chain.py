@@ -27,14 +27,14 @@ from runbook_lib.evidence.chain import SealedBundle, announcement
 from runbook_lib.evidence.places import (
     bundles_in,
     has_bundle_name,
+    homes_below,
     is_bundle,
     is_there,
-    tenants_below,
     unfinished_in,
 )
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
 from runbook_lib.journal import EventType, read_lines
-from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
+from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 __all__ = ["Verdict", "verify_tree"]
 
@@ -89,17 +89,17 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
     """
     path = path.resolve()
     if is_bundle(path):
-        trust, refusals = _trusting(trust, path.parent.parent / KEYS_FOLDER)
+        trust, refusals = _trusting(trust, keys_beside(path.parent))
         yield from refusals
         yield _verdict(path, trust, path.name)
         return
     is_sealed, trusts = False, dict[Path, Trust]()
-    for tenant in tenants_below(path) if is_there(path) and not path.is_file() else ():
-        keys = tenant.parent / KEYS_FOLDER
+    for home in homes_below(path) if is_there(path) and not path.is_file() else ():
+        keys = keys_beside(home)
         if keys not in trusts:
             trusts[keys], refusals = _trusting(trust, keys)
             yield from refusals
-        for verdict in _verify_tenant(tenant, trusts[keys]):
+        for verdict in _verify_home(home, trusts[keys]):
             is_sealed = is_sealed or not verdict.is_unsealed
             yield verdict
     if not is_sealed:
@@ -117,14 +117,14 @@ def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
         return trust, [_refusal(keys, error)]
 
 
-def _verify_tenant(tenant: Path, trust: Trust) -> Iterator[Verdict]:
+def _verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     # NOTE: the end of the journal is noted before the folders are: of what is sealed meanwhile,
     # nothing is missed.
-    end = _journal_end(tenant)
+    end = _journal_end(home)
     try:
-        folders = _bundles(tenant)
+        folders = _bundles(home)
     except (EvidenceError, OSError) as error:
-        yield _refusal(tenant, error)
+        yield _refusal(home, error)
         return
     found: dict[str, Verified | None] = {}
     for folder in folders:
@@ -132,21 +132,21 @@ def _verify_tenant(tenant: Path, trust: Trust) -> Iterator[Verdict]:
         found[folder.name] = verdict.verified
         yield verdict
     try:
-        told = _journal(tenant, end, found)
-        unfinished = unfinished_in(tenant, told.announced.values()) if told else {}
+        told = _journal(home, end, found)
+        unfinished = unfinished_in(home, told.announced.values()) if told else {}
         for folder, announced in unfinished.items():
             verdict = _verdict(folder, trust, announced.bundle)
             found[announced.bundle] = verdict.verified
             yield verdict
-        yield _chain(tenant, found, _journal(tenant, end, found) if unfinished else told, trust)
+        yield _chain(home, found, _journal(home, end, found) if unfinished else told, trust)
     except (EvidenceError, JournalError, OSError) as error:
-        yield _refusal(tenant, error)
+        yield _refusal(home, error)
 
 
-def _bundles(tenant: Path) -> list[Path]:
-    if tenant.is_symlink():
+def _bundles(home: Path) -> list[Path]:
+    if home.is_symlink():
         raise ContentError("It is a link: only what lies here itself is verified.")
-    return bundles_in(tenant)
+    return bundles_in(home)
 
 
 def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
@@ -176,21 +176,21 @@ def _check_name(name: str, verified: Verified) -> None:
         raise ContentError(f"It is the bundle {own}, under the name of another.")
 
 
-def _journal_end(tenant: Path) -> int:
+def _journal_end(home: Path) -> int:
     """Return how many bytes a tenant's journal has at this moment."""
     try:
-        return (tenant / JOURNAL_NAME).lstat().st_size
+        return (home / JOURNAL_NAME).lstat().st_size
     except OSError:
         return 0
 
 
-def _journal(tenant: Path, end: int, found: Mapping[str, Verified | None]) -> _Told | None:
+def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Told | None:
     """
     Return what the tenant's journal tells up to the byte `end`, if there is one, in one pass.
 
     Of its lines, the digests of those are kept that the bundles in `found` name.
     """
-    path = tenant / JOURNAL_NAME
+    path = home / JOURNAL_NAME
     if not is_there(path):
         return None
     if not stat.S_ISREG(path.lstat().st_mode):
@@ -209,13 +209,13 @@ def _journal(tenant: Path, end: int, found: Mapping[str, Verified | None]) -> _T
 
 
 def _chain(
-    tenant: Path, found: Mapping[str, Verified | None], told: _Told | None, trust: Trust
+    home: Path, found: Mapping[str, Verified | None], told: _Told | None, trust: Trust
 ) -> Verdict:
     """Return the verdict on what a tenant's bundles say together; raises where it is a refusal."""
     verified = {name: each for name, each in found.items() if each is not None}
     refused = set(found) - set(verified)
     chain = sorted(verified.values(), key=lambda each: each.link.sequence)
-    _check_chain(tenant, chain, refused, told, trust)
+    _check_chain(home, chain, refused, told, trust)
     if refused:
         numbers = [each.link.sequence for each in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
@@ -224,17 +224,19 @@ def _chain(
             f"{len(refused)} of {len(found)} {'is' if len(refused) == 1 else 'are'} refused."
         )
     notes = [*([] if told else [_NO_JOURNAL]), *([] if found else [_UNSEALED])]
-    return Verdict(tenant, length=len(found), notes=tuple(notes))
+    return Verdict(home, length=len(found), notes=tuple(notes))
 
 
 def _check_chain(
-    tenant: Path, chain: Sequence[Verified], refused: set[str], told: _Told | None, trust: Trust
+    home: Path, chain: Sequence[Verified], refused: set[str], told: _Told | None, trust: Trust
 ) -> None:
     """Raise where the bundles in order do not make one whole chain, the tenant's own."""
     for each in chain:
-        if each.run["tenant"] != tenant.name:
-            owner = each.run["tenant"]
+        owner, connector = each.run["tenant"], each.run["procedure"]["id"]
+        if owner != home.parent.name:
             raise ChainError(f"{_called(each)} belongs to the tenant {owner}.")
+        if connector != home.name:
+            raise ChainError(f"{_called(each)} is of the connector {connector}.")
     _check_complete(chain, told.announced if told else {}, refused)
     _check_links(chain)
     _check_keys(chain, trust.predecessors)

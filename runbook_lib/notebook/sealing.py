@@ -42,7 +42,7 @@ def seal_evidence(run: Run) -> Sealed:
     given = [text for text in given if not run.redactor.holds_secret(text)]
     command = [
         *(sys.executable, "-m", "runbook_lib", "run", "--json"),
-        *("--tenant", run.tenant, "--evidence", str(folder.parent.absolute())),
+        *("--tenant", run.tenant, "--evidence", str(run.evidence.absolute())),
         *(("--env-file", str(run.env_file)) if run.env_file.is_file() else ()),
         *(word for text in given for word in ("--set", text)),
     ]

@@ -481,7 +481,7 @@ _CONNECTION_TEST = Section(
 )
 
 PROCEDURE = Procedure(
-    id="facebook-marketing",
+    id="facebook_marketing",
     version="1",
     title="Facebook Marketing API connector",
     sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),

@@ -36,6 +36,7 @@ from runbook_lib.journal import Entry, EventType, Journal
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
 from runbook_lib.run import Mode, open_run
+from runbook_lib.workspace import journal_path
 
 RUNS = 5
 TENANTS, RUNS_EACH, TREES = 10, 10, 10
@@ -46,7 +47,7 @@ _MEBIBYTE = 1024 * 1024
 _BY_HAND = """\
 set -e
 work=$(mktemp -d)
-for bundle in "$2"/*/*/2*; do
+for bundle in "$2"/*/*/*/2*; do
     cd "$bundle"
     sed 's/.*"payload":"\\([^"]*\\)".*/\\1/' statement.dsse.json |
         openssl base64 -d -A > "$work/payload"
@@ -80,10 +81,10 @@ def _measure_runs(evidence: Path) -> tuple[Table, Path]:
         began = time.perf_counter()
         subprocess.run([*command, "--evidence", str(evidence)], check=True, capture_output=True)
         wholes.append(time.perf_counter() - began)
-        *_, ended, sealed = Journal(next(evidence.glob("*/journal.jsonl"))).entries()
+        *_, ended, sealed = Journal(next(evidence.glob("*/*/journal.jsonl"))).entries()
         assert (ended.type, sealed.type) == (EventType.RUN_FINISHED, EventType.BUNDLE_SEALED)
         seals.append((_moment(sealed) - _moment(ended)).total_seconds())
-    bundle = max(evidence.glob("*/2*"))
+    bundle = max(evidence.glob("*/*/2*"))
     whole, sealing = statistics.median(wholes), statistics.median(seals)
     table = Table(title=f"A run with its evidence, `run --sandbox approved`, median of {RUNS}")
     for column in ("whole run s", "of it record, report, sealing s", "share", "bundle KiB"):
@@ -140,7 +141,7 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each
     last = entries[-1].run_id
     mine = [entry for entry in entries if entry.run_id == last]
     for tenant in range(tenants):
-        journal = Journal(evidence / f"t{tenant}" / "journal.jsonl")
+        journal = Journal(journal_path(evidence, f"t{tenant}", PROCEDURE.id))
         for number in range(each):
             run_id = f"{tenant * each + number:08x}"
             _replay(mine, journal, run_id)
@@ -156,7 +157,7 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each
 def _replay(entries: list[Entry], journal: Journal, run_id: str) -> None:
     """Write the lines of one run as those of another, of the journal's own tenant."""
     for entry in entries:
-        named = {"tenant": journal.path.parent.name} if "tenant" in entry.data else {}
+        named = {"tenant": journal.path.parents[1].name} if "tenant" in entry.data else {}
         journal.append(entry.type, {**entry.data, **named}, run_id=run_id, step=entry.step)
 
 
@@ -187,7 +188,7 @@ def _timed(command: list[str]) -> tuple[float, float]:
 def _measure_journal(bundle: Path, folder: Path) -> Table:
     """Return how long a run with many lines takes to open, against reading the same file."""
     entries = Journal(bundle / "journal.jsonl").entries()
-    journal = Journal(folder / "acme" / "journal.jsonl")
+    journal = Journal(journal_path(folder, "acme", PROCEDURE.id))
     with _without_flushing():
         for number in range(LINES):
             entry = entries[number % len(entries)]

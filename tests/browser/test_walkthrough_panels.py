@@ -12,7 +12,9 @@ import httpx
 from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.journal import EventType, Journal
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.sandbox.facebook_world import AppMode
+from runbook_lib.workspace import journal_path
 from tests.browser.jupyter import (
     OPERATOR,
     TENANT,
@@ -81,7 +83,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 
-    journal = Journal(lab.evidence / TENANT / "journal.jsonl")
+    journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
     (attached,) = said.data["attachments"]
     (kept,) = (lab.evidence / TENANT / "attachments").iterdir()

@@ -13,6 +13,7 @@ from runbook_lib.journal import EventType, Journal
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, open_run
 from runbook_lib.settings import read_env_file
+from runbook_lib.workspace import journal_path
 from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
 from tests.support.words import attested
 
@@ -86,7 +87,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     form = _form(panel, "attest", "I have done this")
     expect(form.get_by_label("Note")).to_have_value("")
     expect(form.get_by_text("Attached")).to_have_count(0)
-    journal = Journal(lab.evidence / TENANT / "journal.jsonl")
+    journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
     assert [(each["name"], each["size"]) for each in said.data["attachments"]] == [
         ("most.png", LARGEST)

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.sandbox.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.workspace import journal_path
 from tests.browser.jupyter import (
     TENANT,
     Lab,
@@ -314,7 +316,7 @@ def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: 
     first.value.close()
     said, link = walk.seal()
     assert "The run is incomplete." in said
-    assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/")
+    assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/{PROCEDURE.id}/")
     with page.context.expect_page() as opened:
         end.get_by_role("link", name="Read the report").click()
     expect(opened.value.get_by_role("heading", level=1)).to_contain_text(TENANT)
@@ -344,7 +346,7 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     for shown, colour in (("body", "rgb(17, 17, 17)"), (".rb-panel", "rgb(33, 33, 33)")):
         expect(page.locator(shown).first).to_have_css("background-color", colour)
     keep_picture(page, "app-dark")
-    journal = (served.evidence / TENANT / "journal.jsonl").read_text(encoding="utf-8")
+    journal = journal_path(served.evidence, TENANT, PROCEDURE.id).read_text(encoding="utf-8")
     assert '"origin":"walkthrough"' in journal
     page.goto(f"{served.url}/voila/render/02_cyclr_connector.ipynb", timeout=60_000)
     walk.ready()

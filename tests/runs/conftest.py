@@ -17,6 +17,7 @@ import pytest
 
 from runbook_lib.journal import Entry, Journal
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.workspace import journal_path
 
 ROOT = Path(__file__).parents[2]
 WORDS = ROOT / "runbook_lib" / "procedures" / "practice" / "connected.toml"
@@ -94,7 +95,7 @@ def step_of(record: Mapping[str, Any], step_id: str) -> dict[str, Any]:
 
 def records(evidence: Path) -> list[dict[str, Any]]:
     """Return every sealed record below `evidence`, oldest first."""
-    paths = sorted(evidence.glob("*/2*/record.json"))
+    paths = sorted(evidence.glob("*/*/2*/record.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -139,7 +140,7 @@ def start(env_file: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
             **options,
         )
         started.append(popen)
-        return Process(popen, Journal(evidence / "acme" / "journal.jsonl"))
+        return Process(popen, Journal(journal_path(evidence, "acme", PROCEDURE.id)))
 
     yield begin
     for popen in started:

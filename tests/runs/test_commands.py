@@ -37,7 +37,7 @@ def test_a_practice_run_shows_every_step_and_where_the_evidence_lies(
         assert step.id in result.stdout
     assert "COMPLETE" in result.stdout
     assert "SANDBOX" in result.stdout
-    (bundle,) = evidence.glob("sandbox-approved/2*")
+    (bundle,) = evidence.glob("sandbox-approved/*/2*")
     assert bundle.name in result.stdout
 
 
@@ -46,7 +46,7 @@ def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
 ) -> None:
     """What an auditor needs lies in one folder, and nothing half finished beside it."""
 
-    (bundle,) = approved[0].glob("sandbox-approved/*/")
+    (bundle,) = approved[0].glob("sandbox-approved/*/*/")
     names = {path.name for path in bundle.iterdir()}
     notebooks = {f"{section.id}.ipynb" for section in PROCEDURE.sections}
     told = {"record.json", "record.schema.json", "journal.jsonl", "report.html", "VERIFY.md"}
@@ -58,7 +58,7 @@ def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
 def test_each_step_cell_leaves_three_renderings(section: Any, approved: tuple[Path, Any]) -> None:
     """An executed notebook has HTML for people, text, and JSON for machines at every step."""
 
-    (path,) = approved[0].glob(f"sandbox-approved/2*/{section.id}.ipynb")
+    (path,) = approved[0].glob(f"sandbox-approved/*/2*/{section.id}.ipynb")
     notebook = nbformat.read(path, as_version=4)
     (record,) = records(approved[0])
     cells = {cell["id"]: cell for cell in notebook.cells}
@@ -168,7 +168,7 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
         )
 
     assert papermill("-p", "tenant", "acme").returncode == 0
-    assert (tmp_path / "evidence" / "acme" / "journal.jsonl").is_file()
+    assert (tmp_path / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl").is_file()
     failed = papermill("-p", "app_display_name", "Another name")
     assert failed.returncode == 1
     assert "fb-04-create-app" in failed.stderr
@@ -182,7 +182,7 @@ def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
 
     result = runbook("run", "--sandbox", "fresh", cwd=folder)
     assert result.returncode == 3
-    assert len(list((folder / "evidence").glob("sandbox-fresh/2*/*.ipynb"))) == 3
+    assert len(list((folder / "evidence").glob("sandbox-fresh/*/2*/*.ipynb"))) == 3
 
 
 def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:

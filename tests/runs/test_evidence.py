@@ -17,6 +17,7 @@ import pytest
 
 from runbook_lib.evidence.keys import create_key, export_public_key, open_key
 from runbook_lib.journal import EventType
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from tests.runs.conftest import WORDS, Process, runbook
 from tests.runs.test_truth import _project
 
@@ -50,7 +51,7 @@ def evidence(practised: Path, tmp_path: Path) -> Path:
 
 
 def bundles(evidence: Path) -> list[Path]:
-    return sorted(evidence.glob("acme/2*"))
+    return sorted(evidence.glob("acme/*/2*"))
 
 
 def verified(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -285,8 +286,8 @@ def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Pa
     assert code == 4
     assert "02_cyclr_connector.ipynb, cy-02-client-id" in errors
     assert "RUNBOOK_APP_SECRET" not in output + errors
-    assert not list((tmp_path / "evidence").glob("acme/2*"))
-    assert not list((tmp_path / "evidence").glob("acme/.*"))
+    assert not list((tmp_path / "evidence").glob("acme/*/2*"))
+    assert not list((tmp_path / "evidence").glob("acme/*/.*"))
     assert run.journal.entries()[-1].type == EventType.RUN_FINISHED
 
 
@@ -325,7 +326,7 @@ def test_a_report_can_be_built_anew(evidence: Path, tmp_path: Path) -> None:
 
     result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
     assert result.returncode == 0, result.stderr
-    history = (evidence / "acme" / "history.html").read_text(encoding="utf-8")
+    history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
     assert all(each.name.rpartition("-")[2] in history for each in bundles(evidence))
     assert verified(evidence).returncode == 0
 
@@ -334,20 +335,20 @@ def test_a_history_believes_no_record_that_was_altered(evidence: Path) -> None:
     """Nor does it keep quiet of a run that is gone, or of one that was cut off while sealed."""
 
     first, second = bundles(evidence)
-    second.rename(evidence / "acme" / f".sealed-{second.name.rpartition('-')[2]}")
+    second.rename(evidence / "acme" / PROCEDURE.id / f".sealed-{second.name.rpartition('-')[2]}")
     record = (first / "record.json").read_text(encoding="utf-8")
     (first / "record.json").write_text(record.replace('"incomplete"', '"complete"'), "utf-8")
 
     result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
     assert result.returncode == 0, result.stderr
-    history = (evidence / "acme" / "history.html").read_text(encoding="utf-8")
+    history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
     assert "Of 2 runs, 1 is not as sealed." in history
     assert "altered since it was sealed" in history
     assert second.is_dir()
 
     shutil.rmtree(second)
     runbook("report", "--tenant", "acme", "--evidence", str(evidence))
-    history = (evidence / "acme" / "history.html").read_text(encoding="utf-8")
+    history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
     assert ">MISSING</span>" in history
     assert ">COMPLETE</span>" not in history
 
@@ -394,7 +395,7 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
     assert code == 0, errors
     result = verified(evidence)
     assert result.returncode == 0, result.stdout
-    assert not list(evidence.glob("acme/.sealed-*"))
+    assert not list(evidence.glob("acme/*/.sealed-*"))
 
 
 def test_attestations_from_a_file_stand_in_the_evidence(evidence: Path) -> None:

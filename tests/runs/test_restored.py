@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.workspace import journal_path
 from tests.runs.conftest import runbook
 
 TENANT = "acme"
@@ -16,7 +18,7 @@ def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(tmp_path: P
     """Nothing runs on top of it; what the message says to do brings the tenant in order again."""
 
     evidence = tmp_path / "evidence"
-    journal = evidence / TENANT / "journal.jsonl"
+    journal = journal_path(evidence, TENANT, PROCEDURE.id)
     run = (*SANDBOX, "--evidence", str(evidence))
     verify = ("verify", str(evidence), "--trusted-keys", str(evidence / "keys"))
     assert runbook(*run).returncode == 3

@@ -19,6 +19,7 @@ from runbook_lib.journal import EventType, Journal
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.sandbox.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.workspace import journal_path
 from tests.runs.conftest import (
     ROOT,
     WORDS,
@@ -217,7 +218,7 @@ def test_a_full_disk_loses_nothing(
     assert "Free space" in errors
     assert "Traceback" not in errors
     evidence = tmp_path / "evidence"
-    journal = Journal(evidence / "acme" / "journal.jsonl")
+    journal = Journal(journal_path(evidence, "acme", PROCEDURE.id))
     journal.entries()
     assert journal.path.read_bytes().endswith(b"\n")
     assert records(evidence) == []

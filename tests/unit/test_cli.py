@@ -355,7 +355,7 @@ def test_lab_for_practice_says_what_still_counts(
 ) -> None:
     """A second practice goes on with the first one's journal: that, and how to begin afresh."""
 
-    journal = folder / "evidence" / "sandbox-fresh" / "journal.jsonl"
+    journal = folder / "evidence" / "sandbox-fresh" / "facebook_marketing" / "journal.jsonl"
     journal.parent.mkdir(parents=True)
     journal.touch()
     words = ("lab", "--sandbox", "fresh", "--app", "--evidence", "evidence")

@@ -32,13 +32,13 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 @pytest.fixture
 def tenant(sealed: Path, folder: Path) -> Path:
     """Return such a tenant's folder, below the working directory."""
-    return Path(shutil.copytree(sealed, folder / "evidence")) / "acme"
+    return Path(shutil.copytree(sealed, folder / "evidence")) / "acme" / "p"
 
 
 @pytest.fixture
 def keys(tenant: Path) -> tuple[str, str]:
     """Return the words that name the key to trust."""
-    return ("--trusted-keys", str(tenant.parent / "keys"))
+    return ("--trusted-keys", str(tenant.parents[1] / "keys"))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_tenant_is_archived_and_that_is_said(tenant: Path, folder: Path) -> No
     assert result.exit_code == ExitCode.COMPLETE
     lines = result.stdout.splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith(f"✔ {folder}/archive/acme/")
+    assert lines[0].startswith(f"✔ {folder}/archive/acme/p/")
     assert [line.rpartition(": ")[2] for line in lines] == [
         "11 new, 0 were there",
         "10 new, 1 were there",
@@ -80,7 +80,7 @@ def test_programs_read_it_as_json(tenant: Path, folder: Path) -> None:
     assert documents[0] == {
         "path": str(second),
         "archived": True,
-        "address": f"{folder}/archive/acme/{second.name}",
+        "address": f"{folder}/archive/acme/p/{second.name}",
         "copied": 11,
         "present": 0,
         "retained_until": "",
@@ -126,14 +126,14 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
     """Exit code 3, which one and why, and what to do next."""
 
     first, *_ = bundles_below(tenant)
-    (folder / "archive" / "acme" / first.name).mkdir(parents=True)
-    (folder / "archive" / "acme" / first.name / "record.json").write_text("{}")
+    (folder / "archive" / "acme" / "p" / first.name).mkdir(parents=True)
+    (folder / "archive" / "acme" / "p" / first.name / "record.json").write_text("{}")
 
     result = runbook("archive", str(tenant), "--to", "archive")
 
     assert result.exit_code == ExitCode.INCOMPLETE
     assert result.stdout.splitlines()[0].startswith(
-        f"✘ {first.name}: acme/{first.name}/record.json: The archive has it with another content"
+        f"✘ {first.name}: acme/p/{first.name}/record.json: The archive has it with another content"
     )
     assert [line[0] for line in result.stdout.splitlines()] == ["✘", "✔", "✔"]
     assert "Next: Find out who wrote there" in result.stderr
@@ -141,7 +141,7 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
     again = runbook("archive", str(tenant), "--to", "archive", "--json")
     document = json.loads(again.stdout.splitlines()[0])
     assert document["archived"] is False
-    assert document["file"] == f"acme/{first.name}/record.json"
+    assert document["file"] == f"acme/p/{first.name}/record.json"
     assert "nothing was written over" in document["reason"]
 
 
@@ -166,8 +166,8 @@ def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Pat
 
     first, second, _ = bundles_below(tenant)
     (first / "link.txt").symlink_to(second)
-    (folder / "archive" / "acme" / second.name).mkdir(parents=True)
-    (folder / "archive" / "acme" / second.name / "record.json").write_text("{}")
+    (folder / "archive" / "acme" / "p" / second.name).mkdir(parents=True)
+    (folder / "archive" / "acme" / "p" / second.name / "record.json").write_text("{}")
 
     result = runbook("archive", str(tenant), "--to", "archive")
 
@@ -208,7 +208,7 @@ def test_what_was_altered_after_sealing_is_refused(tenant: Path, folder: Path) -
 
     assert result.exit_code == ExitCode.REFUSED
     assert result.stdout.startswith(f"✘ {first.name}: report.html: ")
-    assert not (folder / "archive" / "acme" / first.name).exists()
+    assert not (folder / "archive" / "acme" / "p" / first.name).exists()
     assert len(bundles_below(folder / "archive")) == 2
 
 
@@ -264,7 +264,7 @@ def test_an_archive_is_verified_by_its_address(
     result = runbook("verify", url, *keys)
 
     assert result.exit_code == ExitCode.COMPLETE
-    assert "acme: 3 in a chain\n" in result.stdout
+    assert "acme/p: 3 in a chain\n" in result.stdout
     assert "whether later runs were removed" in result.stdout.splitlines()[-1]
 
 
@@ -279,8 +279,8 @@ def test_programs_read_where_in_the_archive_it_lies(
     result = runbook("verify", f"{memory}/", f"{memory}/acme", *keys, "--json")
 
     paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
-    assert paths[0] == paths[4] == f"memory://bucket/acme/{first.name}"
-    assert paths[3] == paths[7] == "memory://bucket/acme"
+    assert paths[0] == paths[4] == f"memory://bucket/acme/p/{first.name}"
+    assert paths[3] == paths[7] == "memory://bucket/acme/p"
 
 
 def test_what_was_altered_in_the_archive_is_refused(

@@ -103,7 +103,7 @@ def procedure(*steps: Step) -> Procedure:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "acme" / "journal.jsonl", clock=lambda: NOON)
+    return Journal(tmp_path / "acme" / "p" / "journal.jsonl", clock=lambda: NOON)
 
 
 MakeRun = Callable[..., Run]
@@ -676,7 +676,7 @@ def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.Monk
 
     assert project_folder() == folder
     assert Path(default_evidence()).resolve() == folder / "evidence"
-    assert journal_path(Path("evidence"), "acme") == Path("evidence/acme/journal.jsonl")
+    assert journal_path(Path("evidence"), "acme", "p") == Path("evidence/acme/p/journal.jsonl")
 
 
 def test_without_a_project_the_working_directory_counts(folder: Path) -> None:
@@ -692,7 +692,7 @@ def test_opening_a_run_writes_nothing(folder: Path) -> None:
     run = open_run(procedure(step("a")), {"service_domain": "acme-h.cyclr.com"}, mode="headless")
 
     assert run.tenant == "acme-h.cyclr.com"
-    assert run.journal.path == Path("evidence/acme-h.cyclr.com/journal.jsonl")
+    assert run.journal.path == Path("evidence/acme-h.cyclr.com/p/journal.jsonl")
     assert len(run.run_id) == 8
     assert list(folder.iterdir()) == []
 
@@ -705,7 +705,7 @@ def test_a_run_is_opened_as_it_is_told(folder: Path) -> None:
     )
 
     assert (told.tenant, told.run_id) == ("acme", "0a1b2c3d")
-    assert told.journal.path == Path("e/acme/journal.jsonl")
+    assert told.journal.path == Path("e/acme/p/journal.jsonl")
     assert open_run(procedure(step("a")), {}, mode="headless").tenant == "default"
 
 

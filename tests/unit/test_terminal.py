@@ -116,7 +116,7 @@ def test_text_from_outside_moves_no_cursor(capsys: Capture) -> None:
 def test_each_verdict_is_a_line(capsys: Capture) -> None:
     """A chain is called whole only where nothing is left open; notes and reasons are one line."""
 
-    where = Path("/evidence/acme")
+    where = Path("/evidence/acme/p")
     for verdict in (
         Verdict(where, length=2),
         Verdict(where, length=2, notes=("Not\nshown.",)),
@@ -126,11 +126,11 @@ def test_each_verdict_is_a_line(capsys: Capture) -> None:
         show_verdict(verdict)
 
     assert capsys.readouterr().out.splitlines() == [
-        "✔ acme: 2 in a chain, none missing",
-        "✔ acme: 2 in a chain",
+        "✔ acme/p: 2 in a chain, none missing",
+        "✔ acme/p: 2 in a chain",
         "  ! Not[U+000A]shown.",
-        "- acme: nothing sealed yet",
-        "✘ evidence/acme: No[U+000A]chain.",
+        "- acme/p: nothing sealed yet",
+        "✘ evidence/acme/p: No[U+000A]chain.",
     ]
 
 

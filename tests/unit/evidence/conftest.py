@@ -123,7 +123,7 @@ def ended_run(evidence: Path, run_id: str = "0a1b2c3d", *, four_eyes: tuple[str,
     run = Run(
         Procedure(id="p", version="1", title="P", sections=(section,), inputs=()),
         Settings({"four_eyes": four_eyes} if four_eyes else {}, {"app_secret": Secret(CANARY)}),
-        Journal(evidence / "acme" / "journal.jsonl", clock=lambda: NOON),
+        Journal(evidence / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
         "acme",
         "headless",
         run_id,

@@ -82,7 +82,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def _is_of_the_tenant(name: str) -> bool:
-    return name.count("/") == 1 and name.endswith((".lock", "journal.jsonl", "fingerprint.key"))
+    return name.count("/") == 2 and name.endswith((".lock", "journal.jsonl", "fingerprint.key"))
 
 
 def archive_all(evidence: Path, url: str) -> None:
@@ -99,7 +99,7 @@ def test_bundles_and_public_keys_lie_in_the_archive_as_in_the_evidence(
     archive_all(evidence, str(target))
 
     assert contents(target) == before
-    assert not list(target.glob("*/journal.jsonl"))
+    assert not list(target.glob("*/*/journal.jsonl"))
     assert not list(target.rglob("fingerprint.key"))
     assert contents(evidence) == before
 
@@ -112,8 +112,8 @@ def test_it_says_what_it_did(bundle: Path, target: Path) -> None:
     first = archive_bundle(bundle, f"file://{target}/")
     again = archive_bundle(bundle, str(target))
 
-    assert astuple(first) == (f"{target}/acme/{bundle.name}", count, 0, "")
-    assert astuple(again) == (f"{target}/acme/{bundle.name}", 0, count, "")
+    assert astuple(first) == (f"{target}/acme/p/{bundle.name}", count, 0, "")
+    assert astuple(again) == (f"{target}/acme/p/{bundle.name}", 0, count, "")
 
 
 def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, trust: Trust) -> None:
@@ -121,7 +121,7 @@ def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, tru
 
     archive_all(evidence, str(target))
 
-    with fetched(str(target / "acme")) as folder:
+    with fetched(str(target / "acme" / "p")) as folder:
         verdicts = list(verify_tree(folder, trust))
     assert [verdict.error for verdict in verdicts] == [None] * 3
     assert verdicts[-1].length == 2
@@ -171,7 +171,7 @@ def test_an_interrupted_copy_goes_on_and_is_none_before(
     archived = archive_bundle(bundle, str(target))
 
     assert (archived.copied, archived.present) == (1, count - 1)
-    assert made == [f"acme/{bundle.name}/statement.dsse.json"]
+    assert made == [f"acme/p/{bundle.name}/statement.dsse.json"]
 
 
 @pytest.mark.parametrize("content", [b"{}", b"as long as it was"], ids=["longer", "as long"])
@@ -179,7 +179,7 @@ def test_an_interrupted_copy_goes_on_and_is_none_before(
 def test_nothing_is_written_over(name: str, content: bytes, bundle: Path, target: Path) -> None:
     """Another content under the name is refused, by name, and stays."""
 
-    there = target / "acme" / bundle.name / name
+    there = target / "acme" / "p" / bundle.name / name
     there.parent.mkdir(parents=True)
     there.write_bytes(content.ljust((bundle / name).stat().st_size) if len(content) > 2 else b"{}")
     before, local = there.read_bytes(), contents(bundle)
@@ -187,7 +187,7 @@ def test_nothing_is_written_over(name: str, content: bytes, bundle: Path, target
     with pytest.raises(ArchiveError, match="nothing was written over") as caught:
         archive_bundle(bundle, str(target))
 
-    assert caught.value.file == f"acme/{bundle.name}/{name}"
+    assert caught.value.file == f"acme/p/{bundle.name}/{name}"
     assert caught.value.exit_code == ExitCode.INCOMPLETE
     assert there.read_bytes() == before
     assert contents(bundle) == local
@@ -196,7 +196,7 @@ def test_nothing_is_written_over(name: str, content: bytes, bundle: Path, target
 def test_another_key_under_the_name_is_refused_too(bundle: Path, target: Path) -> None:
     """The archive's keys are what the chain of trust hangs on."""
 
-    (key,) = (bundle.parents[1] / "keys").iterdir()
+    (key,) = (bundle.parents[2] / "keys").iterdir()
     (target / "keys").mkdir(parents=True)
     (target / "keys" / key.name).write_text("other")
 
@@ -208,7 +208,7 @@ def test_what_was_slipped_into_the_archive_is_seen(bundle: Path, target: Path) -
     """An object that the bundle has not would make the archived one fail for ever."""
 
     archive_bundle(bundle, str(target))
-    (target / "acme" / bundle.name / "more.txt").write_text("x")
+    (target / "acme" / "p" / bundle.name / "more.txt").write_text("x")
 
     with pytest.raises(ArchiveError, match=r"more\.txt: The archive has it"):
         archive_bundle(bundle, str(target))
@@ -224,7 +224,7 @@ def test_a_copy_that_another_process_makes_meanwhile_is_as_good(
 
     assert archive_bundle(bundle, str(target)).copied == 0
 
-    (target / "acme" / bundle.name / "record.json").write_text("other")
+    (target / "acme" / "p" / bundle.name / "record.json").write_text("other")
     with pytest.raises(ArchiveError, match=r"record\.json: .*nothing was written over"):
         archive_bundle(bundle, str(target))
 
@@ -256,7 +256,7 @@ def test_an_archive_is_looked_at_before_a_run_without_being_asked(
 ) -> None:
     """What cannot serve costs no run; what can leaves no trace."""
 
-    tenant = tmp_path / "somewhere" / "acme"
+    tenant = tmp_path / "somewhere" / "acme" / "p"
     check_archive(str(target), tenant)
     check_archive("s3://nobody-asks-for-this-bucket/evidence", tenant, retention_days=30)
     assert not target.exists()
@@ -265,7 +265,7 @@ def test_an_archive_is_looked_at_before_a_run_without_being_asked(
         check_archive("ftp://host", tenant)
     with pytest.raises(SettingsError, match="at most 3653"):
         check_archive("s3://bucket", tenant, retention_days=9999)
-    for evidence in (tenant, tenant.parent, tenant.parent / "keys"):
+    for evidence in (tenant, *tenant.parents[:2], tenant.parents[1] / "keys"):
         with pytest.raises(SettingsError, match="where the evidence itself lies"):
             check_archive(str(evidence), tenant)
 
@@ -308,7 +308,7 @@ def test_what_has_another_size_is_not_even_read(
     """Whatever somebody put there, it does not fill the memory."""
 
     archive_bundle(bundle, str(target))
-    (target / "acme" / bundle.name / "record.json").write_text("other")
+    (target / "acme" / "p" / bundle.name / "record.json").write_text("other")
     read, names = Folder.read, []
 
     def note(self: Folder, name: str) -> bytes:
@@ -342,7 +342,7 @@ def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> 
     (bundle.parent / "20261124T120000Z-00000004").mkdir()
 
     assert bundles_below(bundle) == [bundle]
-    assert bundles_below(evidence / "acme") == [bundle, second]
+    assert bundles_below(evidence / "acme" / "p") == [bundle, second]
     assert bundles_below(evidence) == [bundle, second]
 
 
@@ -375,7 +375,10 @@ def test_a_bundle_that_cannot_be_finished_is_told(
 
 @pytest.mark.parametrize(
     "place",
-    ["", "acme", "acme/more", "keys", "keys/more", "{bundle}", "{bundle}/more", "globex/more"],
+    [
+        *("", "acme", "acme/more", "acme/p", "acme/p/more", "keys", "keys/more"),
+        *("{bundle}", "{bundle}/more", "globex", "globex/more", "globex/p/more"),
+    ],
 )
 def test_an_archive_lies_apart_from_the_evidence(
     place: str, evidence: Path, bundle: Path, tmp_path: Path
@@ -385,7 +388,7 @@ def test_an_archive_lies_apart_from_the_evidence(
     shutil.copytree(evidence / "acme", evidence / "globex")
     before = contents(evidence)
     (tmp_path / "link").symlink_to(evidence)
-    name = place.format(bundle=f"acme/{bundle.name}")
+    name = place.format(bundle=f"acme/p/{bundle.name}")
 
     for target in (evidence / name, tmp_path / "link" / name):
         with pytest.raises(SettingsError, match="where the evidence itself lies"):
@@ -421,7 +424,7 @@ def test_what_was_altered_after_sealing_is_not_archived(
 def test_what_no_key_beside_it_has_signed_is_not_archived(bundle: Path, target: Path) -> None:
     """Without the key nobody could verify it there; other files among the keys do not matter."""
 
-    (key,) = (bundle.parents[1] / "keys").iterdir()
+    (key,) = (bundle.parents[2] / "keys").iterdir()
     (key.parent / "noise.pub.pem").write_text("no key")
     archive_bundle(bundle, str(target.parent / "before"))
     key.unlink()
@@ -441,7 +444,7 @@ def test_where_there_is_no_bundle_that_is_said(tmp_path: Path, target: Path) -> 
         archive_bundle(tmp_path, str(target))
 
 
-@pytest.mark.parametrize("place", ["", "/acme", "/acme/{bundle}"])
+@pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
 def test_an_object_store_is_verified_wherever_one_begins(
     place: str, evidence: Path, bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
@@ -456,7 +459,7 @@ def test_an_object_store_is_verified_wherever_one_begins(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("place", ["", "/acme", "/acme/{bundle}"])
+@pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
 def test_a_succession_is_found_from_wherever_one_begins(
     place: str,
     tmp_path: Path,
@@ -506,7 +509,7 @@ def test_an_altered_object_is_refused(
     """Whoever can write to the archive cannot make it say something else."""
 
     archive_all(evidence, "memory://bucket")
-    memory_file(f"/bucket/acme/{bundle.name}/report.html", b"<p>All is well.</p>")
+    memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
 
     with fetched("memory://bucket") as folder:
         first, second, chain = verify_tree(folder, trust)
@@ -620,7 +623,7 @@ def test_a_folder_is_given_as_it_is(bundle: Path, target: Path, trust: Trust) ->
     """A copy would hide that a file is a link, which a bundle may not hold."""
 
     archive_bundle(bundle, str(target))
-    place = target / "acme" / bundle.name
+    place = target / "acme" / "p" / bundle.name
     (place / "report.html").replace(target / "report.html")
     (place / "report.html").symlink_to(target / "report.html")
 

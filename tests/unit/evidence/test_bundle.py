@@ -77,7 +77,7 @@ def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey
 
     seal_run(run, key)
 
-    (path,) = (run.journal.path.parents[1] / "keys").iterdir()
+    (path,) = (run.journal.path.parents[2] / "keys").iterdir()
     assert path.name == f"{key.key_id}.pub.pem"
     assert path.read_text().startswith("-----BEGIN PUBLIC KEY-----")
 

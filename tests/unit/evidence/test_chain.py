@@ -63,12 +63,12 @@ def test_what_was_announced_gets_its_name_by_the_next_sealing(
     """Killed between announcement and name, the bundle is complete and is not lost."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
-    assert folders(tmp_path / "acme") == {".sealed-00000001"}
+    assert folders(tmp_path / "acme" / "p") == {".sealed-00000001"}
 
     second = seal_run(ended_run(tmp_path, "00000002"), key)
 
     assert second.sequence == 2
-    assert folders(tmp_path / "acme") == {f"20261124T120000Z-0000000{n}" for n in (1, 2)}
+    assert folders(tmp_path / "acme" / "p") == {f"20261124T120000Z-0000000{n}" for n in (1, 2)}
     assert is_in_order(tmp_path, trust)
 
 
@@ -78,13 +78,13 @@ def test_what_was_announced_gets_its_name_without_a_sealing_too(
     """Whoever copies bundles has it finished first; where nothing is left, no lock is taken."""
 
     run = ended_run(tmp_path, "00000001")
-    finish_interrupted(tmp_path / "acme")
-    assert not (tmp_path / "acme" / "sealing.lock").exists()
+    finish_interrupted(tmp_path / "acme" / "p")
+    assert not (tmp_path / "acme" / "p" / "sealing.lock").exists()
     cut_off_before_its_name(run, key)
 
-    finish_interrupted(tmp_path / "acme")
+    finish_interrupted(tmp_path / "acme" / "p")
 
-    assert folders(tmp_path / "acme") == {"20261124T120000Z-00000001"}
+    assert folders(tmp_path / "acme" / "p") == {"20261124T120000Z-00000001"}
     assert is_in_order(tmp_path, trust)
 
 
@@ -96,14 +96,14 @@ def test_a_journal_that_was_put_back_costs_no_bundle_that_lacks_its_name(
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     seal_run(ended_run(tmp_path, "00000002"), key)
     cut_off_before_its_name(ended_run(tmp_path, "00000003"), key)
-    journal = tmp_path / "acme" / "journal.jsonl"
+    journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, first)
 
-    finish_interrupted(tmp_path / "acme")
+    finish_interrupted(tmp_path / "acme" / "p")
     with pytest.raises(ChainError, match="It lacks lines"):
         seal_run(ended_run(tmp_path, "00000004"), key)
 
-    assert (tmp_path / "acme" / ".sealed-00000003" / "statement.dsse.json").is_file()
+    assert (tmp_path / "acme" / "p" / ".sealed-00000003" / "statement.dsse.json").is_file()
 
 
 def test_a_copy_beside_the_final_name_stops_no_sealing(
@@ -112,7 +112,9 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
     """Found under both names, as a backup may put it back, the bundle is kept under its own."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
-    left, final = (tmp_path / "acme" / n for n in (".sealed-00000001", "20261124T120000Z-00000001"))
+    left, final = (
+        tmp_path / "acme" / "p" / n for n in (".sealed-00000001", "20261124T120000Z-00000001")
+    )
     shutil.copytree(left, final)
 
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
@@ -124,12 +126,12 @@ def test_the_only_whole_bundle_is_never_removed(tmp_path: Path, key: SigningKey)
     """Where something else has the final name, both stay; the next sealing is not stopped."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
-    final = tmp_path / "acme" / "20261124T120000Z-00000001"
+    final = tmp_path / "acme" / "p" / "20261124T120000Z-00000001"
     final.mkdir()
     (final / "notes.txt").write_text("mine")
 
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
-    assert (tmp_path / "acme" / ".sealed-00000001" / "statement.dsse.json").is_file()
+    assert (tmp_path / "acme" / "p" / ".sealed-00000001" / "statement.dsse.json").is_file()
     assert (final / "notes.txt").is_file()
 
 
@@ -148,12 +150,12 @@ def test_what_was_not_announced_leaves_no_trace(
         patched.setattr(chain.shutil, "rmtree", lambda *_args, **_options: None)
         with pytest.raises(CutOff):
             seal_run(run, key)
-    assert ".sealed-00000001" in folders(tmp_path / "acme")
+    assert ".sealed-00000001" in folders(tmp_path / "acme" / "p")
 
     sealed = seal_run(ended_run(tmp_path, "00000002"), key)
 
     assert sealed.sequence == 1
-    assert folders(tmp_path / "acme") == {sealed.folder.name}
+    assert folders(tmp_path / "acme" / "p") == {sealed.folder.name}
     assert is_in_order(tmp_path, trust)
 
 
@@ -171,7 +173,7 @@ def test_a_journal_that_cannot_be_written_leaves_no_bundle(
     with pytest.raises(JournalError, match="No space left"):
         seal_run(run, key)
 
-    assert folders(tmp_path / "acme") == set()
+    assert folders(tmp_path / "acme" / "p") == set()
 
 
 @pytest.mark.parametrize("number", range(1, 20))
@@ -193,7 +195,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
         try:
             seal_run(run, key)
         except (OSError, JournalError):
-            named = [name for name in folders(tmp_path / "acme") if not name.startswith(".")]
+            named = [name for name in folders(tmp_path / "acme" / "p") if not name.startswith(".")]
             announced = [each.bundle for each in sealed_bundles(run.journal)]
             assert set(named) <= set(announced)
         else:
@@ -201,7 +203,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
 
     assert run.journal.path.read_bytes().startswith(before)
     seal_run(ended_run(tmp_path, "00000002"), key)
-    assert not [name for name in folders(tmp_path / "acme") if name.startswith(".")]
+    assert not [name for name in folders(tmp_path / "acme" / "p") if name.startswith(".")]
     assert is_in_order(tmp_path, trust)
 
 
@@ -227,7 +229,7 @@ def test_a_journal_that_was_restored_from_the_newest_bundle_goes_on(
     """What it has forgotten is announced again; the chain has no fork and no hole."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
-    journal = tmp_path / "acme" / "journal.jsonl"
+    journal = tmp_path / "acme" / "p" / "journal.jsonl"
     journal.write_bytes((sealed[2].folder / "journal.jsonl").read_bytes())
     assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2]
 
@@ -243,7 +245,7 @@ def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
     """Put back to an older state, or gone: the error names the copy that has all, which works."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
-    journal = tmp_path / "acme" / "journal.jsonl"
+    journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, sealed[older].folder if older is not None else None)
     with pytest.raises(ChainError) as early:
         check_restored(Journal(journal), key)
@@ -277,7 +279,7 @@ def test_what_the_key_before_signed_is_announced_again_too(
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
     hand_over(key, other_key.public, tmp_path / "keys")
-    journal = tmp_path / "acme" / "journal.jsonl"
+    journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, sealed[1].folder)
     (tmp_path / "keys" / "0.pub.pem").write_text("no key")
 
@@ -291,7 +293,7 @@ def test_lines_that_the_key_before_signed_are_missed_too(
     """Nobody seals a second number 2 because the first was signed by another key."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
-    restore(tmp_path / "acme" / "journal.jsonl", sealed[0].folder)
+    restore(tmp_path / "acme" / "p" / "journal.jsonl", sealed[0].folder)
 
     with pytest.raises(ChainError, match="It lacks lines that number 2"):
         seal_run(ended_run(tmp_path, "00000003"), other_key)
@@ -304,7 +306,7 @@ def test_a_second_bundle_of_one_number_is_told_before_sealing(
 
     seal_run(ended_run(tmp_path, "00000001"), key)
     other = seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key).folder
-    planted = other.rename(tmp_path / "acme" / other.name)
+    planted = other.rename(tmp_path / "acme" / "p" / other.name)
 
     with pytest.raises(ChainError, match="another bundle has that number") as caught:
         seal_run(ended_run(tmp_path, "00000002"), key)
@@ -321,19 +323,19 @@ def test_what_is_no_bundle_of_this_chain_stops_no_sealing(tmp_path: Path, key: S
     shutil.copytree(first, first.with_name(f"{first.name} copy"))
     other = ended_run(tmp_path / "elsewhere", "0000000a")
     folder = seal_run(other, key).folder
-    (tmp_path / "acme" / "20260101-link").symlink_to(folder)
-    odd = tmp_path / "acme" / "20260101-odd"
+    (tmp_path / "acme" / "p" / "20260101-link").symlink_to(folder)
+    odd = tmp_path / "acme" / "p" / "20260101-odd"
     odd.mkdir()
     (odd / "statement.dsse.json").write_bytes(
         sign_statement(key, [Resource("a", "00" * 32, 1)], TEST_RESULT, {})
     )
-    foreign = tmp_path / "acme" / "20260101-foreign"
+    foreign = tmp_path / "acme" / "p" / "20260101-foreign"
     shutil.copytree(folder, foreign)
     statement = payload(foreign / "statement.dsse.json")
     statement["predicate"]["runbook_run"]["tenant"] = "globex"
     sign_again(foreign, key, statement)
 
-    check_restored(Journal(tmp_path / "acme" / "journal.jsonl"), key)
+    check_restored(Journal(tmp_path / "acme" / "p" / "journal.jsonl"), key)
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
 
 
@@ -357,9 +359,9 @@ def test_a_bundle_that_another_key_signed_is_not_taken_up(
 
     planted = seal_run(ended_run(tmp_path / "elsewhere", "00000001"), other_key).folder
     run = ended_run(tmp_path, "00000002")
-    planted.rename(tmp_path / "acme" / planted.name)
-    (tmp_path / "acme" / "20261101T000000Z-ffffffff").mkdir()
-    (tmp_path / "acme" / "20261101T000000Z-ffffffff" / "statement.dsse.json").write_text("{}")
+    planted.rename(tmp_path / "acme" / "p" / planted.name)
+    (tmp_path / "acme" / "p" / "20261101T000000Z-ffffffff").mkdir()
+    (tmp_path / "acme" / "p" / "20261101T000000Z-ffffffff" / "statement.dsse.json").write_text("{}")
 
     assert seal_run(run, key).sequence == 1
 
@@ -419,7 +421,7 @@ def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
 def test_a_line_that_announces_no_bundle_is_told(data: dict[str, object], tmp_path: Path) -> None:
     """Whoever wrote it: it is named, and no traceback is shown."""
 
-    journal = Journal(tmp_path / "acme" / "journal.jsonl")
+    journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
     journal.append(EventType.BUNDLE_SEALED, data, run_id="00000001")
 
     with pytest.raises(ChainError, match="Line 1 announces no bundle") as caught:

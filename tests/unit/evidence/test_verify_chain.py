@@ -30,7 +30,7 @@ def tenant(tmp_path: Path, key: SigningKey) -> Path:
     """Return a tenant's folder with three sealed runs."""
     for run_id in IDS:
         seal_run(ended_run(tmp_path / "evidence", run_id), key)
-    return tmp_path / "evidence" / "acme"
+    return tmp_path / "evidence" / "acme" / "p"
 
 
 def bundles(tenant: Path) -> list[Path]:
@@ -114,7 +114,7 @@ def test_a_first_run_that_names_one_before_it_shows(
     """A chain does not begin in the middle under the number one."""
 
     first = seal_run(ended_run(tmp_path, IDS[0]), key).folder
-    (tmp_path / "acme" / "journal.jsonl").unlink()
+    (tmp_path / "acme" / "p" / "journal.jsonl").unlink()
     statement = payload(first / STATEMENT)
     statement["predicate"]["runbook_chain"]["previous"] = {
         "name": "20261101T000000Z-ffffffff",
@@ -237,7 +237,7 @@ def test_an_announcement_of_nothing_shows(data: Any, tenant: Path, trust: Trust)
 def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trust) -> None:
     """Rubbish beside the evidence must not keep a verifier busy without end."""
 
-    keys = tenant.parent / "keys"
+    keys = tenant.parents[1] / "keys"
     for number in range(201):
         (keys / f"{number}.succession.dsse.json").write_text("{}")
 
@@ -257,7 +257,7 @@ def test_a_succession_is_looked_at_once_and_only_if_it_can_be_one(
 ) -> None:
     """Not what is too large, a link, or a pipe; and none that names a signer nobody trusts."""
 
-    keys = tenant.parent / "keys"
+    keys = tenant.parents[1] / "keys"
     known = hand_over(key, other_key.public, keys)
     stranger = {"signatures": [{"keyid": "0" * 64, "sig": ""}]}
     name = "{}.succession.dsse.json"
@@ -292,7 +292,7 @@ def test_a_succession_that_cannot_be_read_is_a_verdict(
 ) -> None:
     """It could have said that a key is no longer to be relied on; the bundles are verified."""
 
-    path = hand_over(key, other_key.public, tenant.parent / "keys")
+    path = hand_over(key, other_key.public, tenant.parents[1] / "keys")
     with pytest.MonkeyPatch.context() as patched:
         look = verify._open
 
@@ -302,7 +302,7 @@ def test_a_succession_that_cannot_be_read_is_a_verdict(
             return look(opened)
 
         patched.setattr(verify, "_open", denied)
-        first, *others = verify_tree(tenant.parent, trust)
+        first, *others = verify_tree(tenant.parents[1], trust)
 
     assert isinstance(first.error, ContentError)
     assert (first.error.file, "Permission denied" in str(first.error)) == (path.name, True)
@@ -314,9 +314,17 @@ def test_a_foreign_tenants_run_shows(
 ) -> None:
     """A whole folder under another tenant's name proves nothing of that one."""
 
-    tenant.rename(tenant.parent / "globex")
+    tenant.parent.rename(tenant.parents[1] / "globex")
 
-    assert "belongs to the tenant acme" in reason(tenant.parent / "globex", trust)
+    assert "belongs to the tenant acme" in reason(tenant.parents[1] / "globex", trust)
+
+
+def test_a_foreign_connectors_run_shows(tenant: Path, trust: Trust) -> None:
+    """What was done for one connector proves nothing of another."""
+
+    tenant.rename(tenant.parent / "other")
+
+    assert "is of the connector p" in reason(tenant.parent / "other", trust)
 
 
 def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
@@ -375,10 +383,10 @@ def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> No
 def test_a_tenant_of_whom_nothing_is_sealed_is_told(tenant: Path, trust: Trust) -> None:
     """It is no chain in order, and no mistake beside tenants that have one."""
 
-    journal = Journal(tenant.parent / "globex" / "journal.jsonl")
+    journal = Journal(tenant.parents[1] / "globex" / "p" / "journal.jsonl")
     journal.append("run.started", {})
 
-    last = chain_of(tenant.parent, trust)
+    last = chain_of(tenant.parents[1], trust)
     assert last.is_unsealed
     assert last.document()["notes"] == ("Nothing is sealed yet.",)
 
@@ -398,20 +406,20 @@ def test_where_all_bundles_were_removed_the_journal_shows_it(tenant: Path, trust
 def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust) -> None:
     """Whatever lies above them, tenants are found."""
 
-    (tenant.parent / "journal.jsonl").touch()
+    (tenant.parents[1] / "journal.jsonl").touch()
     shutil.rmtree(bundles(tenant)[2])
 
-    assert "Number 3 of the chain is missing" in reason(tenant.parent, trust)
+    assert "Number 3 of the chain is missing" in reason(tenant.parents[1], trust)
 
 
 @pytest.mark.parametrize("leads", ["acme", "nowhere", "."])
 def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trust) -> None:
     """What it leads to may be somebody else's by tomorrow; it is not passed over."""
 
-    (tenant.parent / "globex").symlink_to(leads)
-    (tenant.parent / "zero.txt").symlink_to(tenant / "journal.jsonl")  # no folder
+    (tenant.parents[1] / "globex").symlink_to(leads)
+    (tenant.parents[1] / "zero.txt").symlink_to(tenant / "journal.jsonl")  # no folder
 
-    *others, last = verify_tree(tenant.parent, trust)
+    *others, last = verify_tree(tenant.parents[1], trust)
     assert (last.path.name, last.document()["refused"]) == ("globex", "content")
     assert "It is a link" in str(last.error)
     assert [verdict.error for verdict in others] == [None] * 4
@@ -420,10 +428,10 @@ def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trus
 def test_the_keys_may_lie_behind_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """That folder is no tenant's, and nothing in it is trusted by itself."""
 
-    (tenant.parent / "keys").rename(tmp_path / "shared")
-    (tenant.parent / "keys").symlink_to(tmp_path / "shared")
+    (tenant.parents[1] / "keys").rename(tmp_path / "shared")
+    (tenant.parents[1] / "keys").symlink_to(tmp_path / "shared")
 
-    assert [verdict.error for verdict in verify_tree(tenant.parent, trust)] == [None] * 4
+    assert [verdict.error for verdict in verify_tree(tenant.parents[1], trust)] == [None] * 4
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
@@ -472,7 +480,7 @@ def test_a_tenants_folder_that_cannot_be_read_is_a_verdict(
 ) -> None:
     """It is refused by name, and the other tenants are verified."""
 
-    (tenant.parent / "aaa").mkdir()
+    (tenant.parents[1] / "aaa").mkdir()
     scan = os.scandir
 
     def denied(path: Any) -> Any:
@@ -482,7 +490,7 @@ def test_a_tenants_folder_that_cannot_be_read_is_a_verdict(
 
     monkeypatch.setattr(os, "scandir", denied)
 
-    first, *others = verify_tree(tenant.parent, trust)
+    first, *others = verify_tree(tenant.parents[1], trust)
     assert (first.path.name, first.document()["file"]) == ("aaa", "aaa")
     assert "cannot be read: Permission denied" in str(first.error)
     assert [verdict.error for verdict in others] == [None] * 4
@@ -500,7 +508,7 @@ def cut_off(tenant: Path, key: SigningKey, run_id: str = "00000004") -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Path, "rename", killed)
         with pytest.raises(KeyboardInterrupt):
-            seal_run(ended_run(tenant.parent, run_id), key)
+            seal_run(ended_run(tenant.parents[1], run_id), key)
     return tenant / f".sealed-{run_id}"
 
 
@@ -511,7 +519,7 @@ def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust)
     shutil.copytree(bundles(tenant)[1], tenant / ".draft-00000004")
     (tenant / ".draft-00000004" / "report.html").write_text("half")
 
-    verdicts = list(verify_tree(tenant.parent, trust))
+    verdicts = list(verify_tree(tenant.parents[1], trust))
     assert [verdict.error for verdict in verdicts] == [None] * 4
     assert verdicts[-1].length == 3
 
@@ -551,7 +559,7 @@ def test_another_bundle_in_the_place_of_an_announced_one_shows(
 def test_an_announcement_leads_nowhere_else(tenant: Path, trust: Trust) -> None:
     """Nothing outside of the tenant's folder is looked at, whatever name a journal holds."""
 
-    bundles(tenant)[2].rename(tenant.parent.parent / "outside")
+    bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
     data = {"bundle": "20261124T120000Z-ffffffff", "sequence": 4, "statement": ""}
     run_id = "x/../../../outside"
@@ -579,7 +587,7 @@ def test_a_single_bundle_and_a_whole_tree_can_be_named(
     alone = list(verify_tree(bundles(tenant)[1], trust))
     assert [v.verified.link.sequence for v in alone if v.verified] == [2]
 
-    shutil.copytree(tenant, tmp_path / "more" / "region" / "acme")
+    shutil.copytree(tenant, tmp_path / "more" / "region" / "acme" / "p")
     everywhere = list(verify_tree(tmp_path, trust))
     assert len(everywhere) == 8
     assert all(verdict.error is None for verdict in everywhere)

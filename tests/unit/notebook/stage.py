@@ -103,7 +103,7 @@ def make_run(
     return Run(
         Procedure(id="p", version="1", title="P", sections=sections, inputs=inputs.ALL),
         Settings(values, {name: Secret(text) for name, text in (secrets or {}).items()}),
-        Journal(folder / "evidence" / "acme" / "journal.jsonl", clock=lambda: NOON),
+        Journal(folder / "evidence" / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
         "acme",
         mode,
         run_id,

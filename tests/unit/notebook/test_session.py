@@ -85,7 +85,7 @@ def namespace(folder: Path, sandbox_env: Mapping[str, str]) -> Namespace:
 
 
 def journal(folder: Path) -> Journal:
-    return Journal(folder / "evidence" / "acme" / "journal.jsonl")
+    return Journal(folder / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl")
 
 
 def types(folder: Path) -> list[str]:
@@ -222,7 +222,7 @@ def test_a_run_that_asks_nobody_needs_the_service_domain(folder: Path) -> None:
 
     assert not (folder / "evidence").exists()
     open_run({**EMPTY, "mode": "interactive"}, notebook="01_partner_app")
-    assert (folder / "evidence" / "default" / "journal.jsonl").is_file()
+    assert (folder / "evidence" / "default" / PROCEDURE.id / "journal.jsonl").is_file()
 
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:
@@ -400,4 +400,4 @@ def test_parameters_of_the_run_come_from_the_environment_too(
 
     assert opened(namespace, tenant="").run.tenant == "other"
     assert opened(namespace).run.tenant == "acme"
-    assert (folder / "elsewhere" / "other" / "journal.jsonl").is_file()
+    assert (folder / "elsewhere" / "other" / PROCEDURE.id / "journal.jsonl").is_file()

@@ -247,4 +247,4 @@ def test_a_procedure_is_data() -> None:
     """A second connector needs another `Procedure`, nothing else."""
 
     assert isinstance(PROCEDURE, Procedure)
-    assert PROCEDURE.id == "facebook-marketing"
+    assert PROCEDURE.id == "facebook_marketing"

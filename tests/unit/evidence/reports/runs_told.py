@@ -102,7 +102,7 @@ def record(*steps: Document, **more: Any) -> Document:
         "schema": "facebook-marketing-runbook/record/v1",
         "run_id": "0a1b2c3d",
         "tenant": "acme",
-        "procedure": {"id": "facebook-marketing", "version": "1", "digest": SHA},
+        "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA},
         "mode": "headless",
         "sandbox": False,
         "started_on": STARTED,

@@ -97,7 +97,7 @@ def test_parameters_and_circumstances_are_told() -> None:
     before = of(parameters={"a": "1", "gone": True, "same": [1]}, sandbox=True)
     after = of(
         parameters={"a": "2", "new": ["x", "y"], "same": [1]},
-        procedure={"id": "facebook-marketing", "version": "2", "digest": "cd" * 32},
+        procedure={"id": "facebook_marketing", "version": "2", "digest": "cd" * 32},
         credentials=["app_secret", "user_access_token"],
         environment={"python": "3.12.1"},
         mode="interactive",

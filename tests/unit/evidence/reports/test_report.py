@@ -431,7 +431,7 @@ def test_what_the_run_was_made_with_is_told() -> None:
 
     for words_ in (
         "by people in the walkthrough (interactive)",
-        "facebook-marketing, version 1",
+        "facebook_marketing, version 1",
         "app_secret (their values are never recorded)",
         "python3.11.7",
         "4 parameters",

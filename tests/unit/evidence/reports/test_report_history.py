@@ -144,7 +144,7 @@ def test_a_history_tells_what_changed_between_two_runs() -> None:
             step("fb-01-a", word=words("x", by="Boss", note="Mended.")),
             step("fb-02-b", reason="Seen again."),
             parameters={"app_id": "2", "page": "https://a.example/"},
-            procedure={"id": "facebook-marketing", "version": "2", "digest": SHA},
+            procedure={"id": "facebook_marketing", "version": "2", "digest": SHA},
         ),
     )
 

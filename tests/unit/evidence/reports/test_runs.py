@@ -26,7 +26,7 @@ def tenant(tmp_path: Path, key: SigningKey) -> Path:
     """Return a tenant's folder with three sealed runs."""
     for run_id in IDS:
         seal_run(ended_run(tmp_path, run_id), key)
-    return tmp_path / "acme"
+    return tmp_path / "acme" / "p"
 
 
 def listed(tenant: Path) -> list[tuple[int, str, Fault | None]]:
