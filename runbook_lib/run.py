@@ -20,6 +20,7 @@ from runbook_lib.checking import perform_checks
 from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.credentials import CredentialStore, recall
 from runbook_lib.errors import SettingsError, UnknownStepError
+from runbook_lib.events import redact_event
 from runbook_lib.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.history import (
     EVERY_STEP,
@@ -424,7 +425,7 @@ class Run:
                 self.remember(name, value)
 
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
-        redacted = self.redactor.redact_values(document)
+        redacted = redact_event(event, document, self.redactor)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
 
 
