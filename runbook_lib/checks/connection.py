@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runbook_lib.checks.context import CheckContext
+from runbook_lib.credential_form import is_facebook_token
 from runbook_lib.procedure import Finding, Outcome, Table
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.graph import Graph
@@ -113,9 +114,10 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     graph, token = context.user_graph(), context.secrets["user_access_token"]
     pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit=str(_MOST_ROWS))
     for page in pages:
-        page_token = Secret(str(page.get("access_token", "")))
-        context.session.redactor.learn(page_token)
         page_id = str(page["id"])
+        page_token = context.session.take_token(
+            page.get("access_token"), endpoint="Graph /me/accounts", is_token=is_facebook_token
+        )
         forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
         if forms:
             finding = _read_lead(context, graph, page_id, page_token, str(forms[0]["id"]))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from runbook_lib.credential_form import is_issued_token
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.transport import Answer, Request, Session
@@ -33,16 +34,11 @@ def request_api_token(
         "client_id": client_id,
         "client_secret": client_secret.reveal(),
     }
-    request = Request(method="POST", url=f"{base_url.rstrip('/')}/oauth/token", form=form)
-    answer = session.send(request, is_repeatable=True)
+    url = f"{base_url.rstrip('/')}/oauth/token"
+    answer = session.send(Request(method="POST", url=url, form=form), is_repeatable=True)
     document = _checked(answer)
     value = document.get("access_token") if isinstance(document, dict) else None
-    if not isinstance(value, str) or not value:
-        msg = "Cyclr's token endpoint answered without an access_token."
-        raise UnexpectedAnswerError(msg)
-    token = Secret(value)
-    session.redactor.learn(token)
-    return token
+    return session.take_token(value, endpoint=url, is_token=is_issued_token)
 
 
 class Cyclr:
@@ -88,12 +84,11 @@ class Cyclr:
 
         NOTE: Cyclr creates the user where `username` is unknown.
         """
-        document = self._call(
-            "POST", f"accounts/{quote(account)}/signintoken", {"Username": username}
+        path = f"accounts/{quote(account)}/signintoken"
+        value = self._object(self._call("POST", path, {"Username": username})).get("Token")
+        return self._session.take_token(
+            value, endpoint=f"{self._base_url}/{path}", is_token=is_issued_token
         )
-        token = Secret(str(self._object(document).get("Token", "")))
-        self._session.redactor.learn(token)
-        return token
 
     def methods(self, connector: int) -> list[dict[str, Any]]:
         """Return the methods of a library connector."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError
+from runbook_lib.credential_form import is_facebook_token
+from runbook_lib.errors import TokenRequestError
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.transport import Answer, Request, Session
 
@@ -76,15 +77,11 @@ def _request_token(
     document = answer.document()
     if answer.status != 200 or not isinstance(document, dict) or "error" in document:
         raise _refusal(answer, document)
-    value = document.get("access_token")
-    if not isinstance(value, str) or not value:
-        msg = f"The token endpoint answered {answer.status} without an access_token."
-        raise UnexpectedAnswerError(msg)
-    token = Secret(value)
-    session.redactor.learn(token)
     expires_in = document.get("expires_in")
     return AccessToken(
-        value=token,
+        value=session.take_token(
+            document.get("access_token"), endpoint=endpoint, is_token=is_facebook_token
+        ),
         token_type=str(document.get("token_type", "")),
         expires_in=expires_in if isinstance(expires_in, int) else None,
     )
