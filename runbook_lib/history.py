@@ -13,8 +13,9 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from runbook_lib.errors import ChainError, JournalError
 from runbook_lib.fingerprints import FingerprintKey
@@ -63,6 +64,9 @@ _SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
 _MOST_KEPT = 256
 # An index that was folded over more lines than this is saved at once.
 _MANY_LINES = 1_000
+
+
+_Made = TypeVar("_Made", Attachment, Binding, Exchange, Finding)
 
 
 class RunOutcome(StrEnum):
@@ -349,8 +353,8 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
         fields[name] = tuple(fields[name])
     fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
     fields["tables"] = tuple(_table(table) for table in fields["tables"])
-    fields["exchanges"] = tuple(Exchange(**exchange) for exchange in fields["exchanges"])
-    return Finding(**fields)
+    fields["exchanges"] = tuple(_made(Exchange, each) for each in fields["exchanges"])
+    return _made(Finding, fields)
 
 
 def _loaded(journal: Journal, key: FingerprintKey) -> Index:
@@ -381,7 +385,7 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
 
 def _word(entry: Entry, index: WordIndex) -> Word:
     fields = {name: value for name, value in entry.data.items() if name in Word.__slots__}
-    attachments = tuple(Attachment(**each) for each in entry.data.get("attachments", ()))
+    attachments = tuple(_made(Attachment, each) for each in entry.data.get("attachments", ()))
     binding = _binding({**entry.data.get("binding", {}), "subject": index.subject})
     kind = WordKind(entry.type.removeprefix("step."))
     known = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
@@ -390,7 +394,13 @@ def _word(entry: Entry, index: WordIndex) -> Word:
 
 def _binding(document: Mapping[str, Any]) -> Binding:
     subject = {name: _value(value) for name, value in document.get("subject", {}).items()}
-    return Binding(**{**document, "subject": subject})
+    return _made(Binding, {**document, "subject": subject})
+
+
+def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
+    """Return what a line holds as an entity; a field that a later version added is left out."""
+    known = {each.name for each in fields_of(kind)}
+    return kind(**{name: value for name, value in document.items() if name in known})
 
 
 def _table(document: Mapping[str, Any]) -> Table:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.events import EventType, check_event, check_line
 
 __all__ = [
     "BEFORE_THE_FIRST",
@@ -46,28 +47,11 @@ GENESIS = "0" * 64
 _LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
 _LOCK_SECONDS = 30
-
-
-class EventType:
-    """The kinds of journal lines, `type` in the file."""
-
-    RUN_STARTED = "run.started"
-    RUN_FINISHED = "run.finished"
-    RUN_INTERRUPTED = "run.interrupted"
-    NOTEBOOK_FINISHED = "notebook.finished"
-    STEP_STARTED = "step.started"
-    STEP_CHECKED = "step.checked"
-    STEP_ATTESTED = "step.attested"
-    STEP_SUBMITTED = "step.submitted"
-    STEP_DECLINED = "step.declined"
-    STEP_SKIPPED = "step.skipped"
-    STEP_WITHDRAWN = "step.withdrawn"
-    INPUT_GIVEN = "input.given"
-    CREDENTIAL_GIVEN = "credential.given"
-    CREDENTIAL_REMEMBERED = "credential.remembered"
-    CHANGE_INTENDED = "change.intended"
-    JOURNAL_MENDED = "journal.mended"
-    BUNDLE_SEALED = "bundle.sealed"
+_NOT_UNDERSTOOD = (
+    "Nothing was changed. Keep the file as it is: that line is damaged, or of another version of "
+    "the runbook. Restore the journal from the newest sealed bundle without that line, or move "
+    "the tenant's folder away to start over."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +128,7 @@ class Journal:
         if hashlib.sha256(text).hexdigest() != ref.digest:
             msg = f"Line {ref.seq} of {self.path} is not what it was."
             raise ChainError(msg)
-        return _entry(json.loads(text.decode("utf-8", "surrogatepass")))
+        return _understood(json.loads(text.decode("utf-8", "surrogatepass")), ref.seq, self.path)
 
     def append(
         self, event: str, data: Mapping[str, Any], *, run_id: str = "", step: str = ""
@@ -152,9 +136,14 @@ class Journal:
         """
         Add one line and return it once it is on disk.
 
-        Raises `JournalError` where the disk refuses; the file then ends
-        where it ended before.
+        Raises `JournalError` where the disk refuses, or where nobody could
+        understand the line; the file then ends where it ended before.
         """
+        try:
+            check_event(event, data)
+        except ValueError as error:
+            msg = f"A line of the type {event} was not written to {self.path}: {error}."
+            raise JournalError(msg, next_step="Report this as a defect.") from None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._lock:
@@ -219,8 +208,9 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
     The links are checked on the way, from the line `after` on, and no more than
     a line is held. A last line without its line feed was never acknowledged
     and is not returned; of a file that is not there, nothing is.
-    Raises `ChainError` where a link is broken or a line is longer than any that
-    the runbook writes, and `JournalError` where the file cannot be read.
+    Raises `ChainError` where a link is broken, a line is longer than any that
+    the runbook writes or cannot be understood, and `JournalError` where the
+    file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -256,8 +246,24 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
     if prev != before.digest or entry.seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
+    _understood(fields, number, path)
     digest = hashlib.sha256(text).hexdigest()
     return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
+
+
+def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
+    """
+    Return the line that says `fields`, the only place where a line's meaning is checked.
+
+    Raises `ChainError`, with the line's number, where its readers could not rely on it.
+    """
+    entry = _entry(fields)
+    try:
+        check_line(fields)
+    except ValueError as error:
+        msg = f"Line {number} of {path} cannot be understood: {error}."
+        raise ChainError(msg, next_step=_NOT_UNDERSTOOD) from None
+    return entry
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:

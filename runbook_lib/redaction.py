@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -103,6 +103,10 @@ class Redactor:
         with self._lock:
             self._allowed |= {value for value in values if isinstance(value, str)}
 
+    def is_shown(self, value: str) -> bool:
+        """Return whether `value` was allowed: it is meant to be seen."""
+        return value in self._allowed
+
     def redact(self, text: str) -> str:
         """Return `text` with each secret, and each token-shaped word, replaced by the mask."""
         spans = [*self._forms_in(text), *self._shapes(text)]
@@ -134,19 +138,25 @@ class Redactor:
             return [self.redact_document(item) for item in document]
         return document
 
-    def redact_values(self, document: Any) -> Any:
+    def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:
         """
         Return a JSON document of the runbook's own with secrets masked by value.
 
         The names of its fields are the runbook's: they are never masked, and
-        none of them gives a value away.
+        none of them gives a value away. Texts of the fields called `structure`
+        (ids, outcomes) are left as they are.
         """
         if isinstance(document, str):
             return self.redact(_whole_characters(document))
         if isinstance(document, Mapping):
-            return {key: self.redact_values(value) for key, value in document.items()}
+            return {
+                key: value
+                if key in structure and isinstance(value, str)
+                else self.redact_values(value, structure=structure)
+                for key, value in document.items()
+            }
         if isinstance(document, list | tuple):
-            return [self.redact_values(item) for item in document]
+            return [self.redact_values(item, structure=structure) for item in document]
         return document
 
     def holds_secret(self, text: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import secrets as randomness
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from runbook_lib.checking import perform_checks
 from runbook_lib.checks.context import CheckContext, TokenShelf
 from runbook_lib.credentials import CredentialStore, recall
 from runbook_lib.errors import SettingsError, UnknownStepError
+from runbook_lib.events import redact_event
 from runbook_lib.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.history import (
     EVERY_STEP,
@@ -46,7 +47,7 @@ from runbook_lib.procedure import (
 )
 from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.remote.transport import Session, Transport
-from runbook_lib.settings import Settings, find_env_file, load
+from runbook_lib.settings import Settings, find_env_file, load, secret_of
 from runbook_lib.words import Subject, bind
 from runbook_lib.workspace import (
     default_evidence,
@@ -89,15 +90,17 @@ def open_run(
     env_file: str = "",
     run_id: str = "",
     key: FingerprintKey | None = None,
+    withheld: Collection[str] = (),
 ) -> Run:
     """
     Return a run that has not started yet: nothing is written, nobody is asked.
 
     `tenant` is the Service Domain where none is named, `key` the fingerprint
-    key of a tenant that has none yet. Raises `SettingsError` for unusable
-    parameters, environment or `.env`.
+    key of a tenant that has none yet, `withheld` the credentials that this
+    process does not need. Raises `SettingsError` for unusable parameters,
+    environment or `.env`.
     """
-    settings = load(procedure.inputs, given=given, env_file=env_file)
+    settings = load(procedure.inputs, given=given, env_file=env_file, withheld=withheld)
     _refuse_unknown_steps(procedure, settings)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     journal = Journal(journal_path(Path(evidence or default_evidence()), name, procedure.id))
@@ -332,10 +335,9 @@ class Run:
         """
         Use `text` as the credential `item` from now on: in memory, the journal has a fingerprint.
 
-        Raises `ValueError` where its form is wrong.
+        Raises `ValueError` where it cannot be one (`secret_of`).
         """
-        item.parse(text)
-        secret = Secret(text.strip())
+        secret = secret_of(item, text, self.values)
         self.redactor.learn(secret)
         self._use_secrets({**self.settings.secrets, item.name: secret})
         fingerprint = self._fingerprints().get(item.name)
@@ -429,7 +431,7 @@ class Run:
                 self.remember(name, value)
 
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
-        redacted = self.redactor.redact_values(document)
+        redacted = redact_event(event, document, self.redactor)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dotenv
 import dotenv.parser
 
+from runbook_lib.credential_form import implausible
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input, Value
 from runbook_lib.redaction import Secret, holds_token
 
-__all__ = ["Settings", "find_env_file", "load", "read_env_file", "resolve", "typed"]
+__all__ = ["Settings", "find_env_file", "load", "read_env_file", "resolve", "secret_of", "typed"]
 
 _PREFIX = "RUNBOOK_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -40,14 +41,16 @@ def resolve(
     given: Mapping[str, object] | None = None,
     env_file: Mapping[str, str] | None = None,
     environ: Mapping[str, str] = os.environ,
+    withheld: Collection[str] = (),
 ) -> Settings:
     """
     Return the values of `inputs`: what was given wins over the environment, that over `.env`.
 
     A secret among `given` must be a reference (`env:NAME`, `file:PATH`,
     `keyring:SERVICE/USER`), since parameters and arguments are seen by
-    others. Raises `SettingsError` for an unknown name, a value of the wrong
-    type, or a reference that leads nowhere.
+    others. The secrets called `withheld` are not read at all. Raises
+    `SettingsError` for an unknown name, a value of the wrong type, a reference
+    that leads nowhere, or a credential that cannot be told from a word.
     """
     known = {item.name: item for item in inputs}
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
@@ -55,19 +58,29 @@ def resolve(
     file_values = env_file or {}
     _refuse_unknown_variables(file_values, known)
     values: dict[str, Value] = {}
+    raw = {
+        name: environ.get(item.variable) or file_values.get(item.variable, "")
+        for name, item in known.items()
+    }
+    for name, item in known.items():
+        if not item.secret and (name in given or raw[name]):
+            values[name] = typed(item, given.get(name, raw[name]))
     secrets: dict[str, Secret] = {}
-    for item in known.values():
-        raw = environ.get(item.variable) or file_values.get(item.variable, "")
-        if item.secret:
-            secret = _secret(item, given.get(item.name), raw, environ)
-            if secret is not None:
-                secrets[item.name] = secret
-        elif item.name in given or raw:
-            values[item.name] = typed(item, given.get(item.name, raw))
+    for name, item in known.items():
+        if item.secret and name not in withheld:
+            text = _secret_text(item, given.get(name), raw[name], environ)
+            if text:
+                secrets[name] = _secret(item, text, values)
     return Settings(values, secrets)
 
 
-def load(inputs: Iterable[Input], *, given: Mapping[str, object], env_file: str = "") -> Settings:
+def load(
+    inputs: Iterable[Input],
+    *,
+    given: Mapping[str, object],
+    env_file: str = "",
+    withheld: Collection[str] = (),
+) -> Settings:
     """
     Return the settings of this process: see `resolve` for what wins and what is raised.
 
@@ -75,7 +88,8 @@ def load(inputs: Iterable[Input], *, given: Mapping[str, object], env_file: str 
     finds counts, if there is one.
     """
     path = env_file or find_env_file()
-    return resolve(inputs, given=given, env_file=read_env_file(Path(path)) if path else {})
+    file_values = read_env_file(Path(path)) if path else {}
+    return resolve(inputs, given=given, env_file=file_values, withheld=withheld)
 
 
 def find_env_file() -> str:
@@ -108,6 +122,25 @@ def typed(item: Input, value: object) -> Value:
     except ValueError as error:
         msg = f"{item.name} ({item.label}): {error}"
         raise SettingsError(msg) from None
+
+
+def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
+    """
+    Return `text` as the credential `item`.
+
+    Raises `ValueError` in the operator's words where its form is wrong, where it
+    cannot be told from an ordinary word, or from one of the `values` that are
+    shown; it is never quoted.
+    """
+    value = str(item.parse(text))
+    reason = implausible(value)
+    if reason:
+        raise ValueError(reason)
+    for name, shown in values.items():
+        if any(value in str(each) for each in (shown if isinstance(shown, tuple) else (shown,))):
+            msg = f"this cannot be told from an ordinary word: it stands in {name} as well"
+            raise ValueError(msg)
+    return Secret(value)
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -176,7 +209,16 @@ def _words(kind: type) -> str:
     return {tuple: "names separated by commas", int: "a whole number"}.get(kind, "text")
 
 
-def _secret(item: Input, given: object, raw: str, environ: Mapping[str, str]) -> Secret | None:
+def _secret(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
+    try:
+        return secret_of(item, text, values)
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}"
+        raise SettingsError(msg) from None
+
+
+def _secret_text(item: Input, given: object, raw: str, environ: Mapping[str, str]) -> str:
+    """Return the text of a credential, where its reference leads; empty where none was given."""
     text = raw
     if given is not None:
         if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):
@@ -187,15 +229,7 @@ def _secret(item: Input, given: object, raw: str, environ: Mapping[str, str]) ->
             )
             raise SettingsError(msg)
         text = given
-    if not text:
-        return None
-    value = _dereference(item, text, environ)
-    try:
-        item.parse(value)
-    except ValueError as error:
-        msg = f"{item.name} ({item.label}): {error}"
-        raise SettingsError(msg) from None
-    return Secret(value)
+    return _dereference(item, text, environ) if text else ""
 
 
 def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from runbook_lib.checks.context import CheckContext
 from runbook_lib.checks.permissions import statuses
+from runbook_lib.credential_form import is_facebook_token
 from runbook_lib.procedure import Finding, Outcome, Table
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
@@ -124,8 +125,9 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
         # NOTE: Facebook leaves a page's token out where the person has no task there.
         if "access_token" not in page:
             continue
-        page_token = page.token("access_token")
-        context.session.redactor.learn(page_token)
+        page_token = context.session.take_token(
+            page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
+        )
         page_id = page.identifier("id")
         forms = _read(
             graph, f"{page_id}/leadgen_forms", page_token, {**_LEAD_FORM, "leads_count": "Leads"}

@@ -27,17 +27,18 @@ def execute_notebook(
     output: Path,
     parameters: Mapping[str, Any],
     *,
+    environment: Mapping[str, str],
     on_tick: Callable[[], None],
 ) -> str:
     """
     Have papermill execute `source` into `output`, and return why it broke off.
 
-    Returns an empty text where every cell had its turn. Calls `on_tick`
-    about twenty times a second meanwhile, from the caller's thread. When
-    that raises, or a signal does, the kernel is killed before the exception
-    goes on.
+    Returns an empty text where every cell had its turn. The kernel gets
+    `environment`, and nothing else of this process's. Calls `on_tick` about
+    twenty times a second meanwhile, from the caller's thread. When that
+    raises, or a signal does, the kernel is killed before the exception goes on.
     """
-    worker = _Worker(source, output, parameters)
+    worker = _Worker(source, output, parameters, environment)
     worker.start()
     try:
         while worker.is_alive():
@@ -58,8 +59,15 @@ class _Worker(threading.Thread):
     runs, and then loses the signal; off the main thread it leaves them alone.
     """
 
-    def __init__(self, source: Path, output: Path, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        source: Path,
+        output: Path,
+        parameters: Mapping[str, Any],
+        environment: Mapping[str, str],
+    ) -> None:
         super().__init__(name=f"papermill {source.name}", daemon=True)
+        self._environment = dict(environment)
         self._arguments = (str(source), str(output), dict(parameters))
         self._managers: list[Any] = []
         self.error = ""
@@ -99,7 +107,7 @@ class _Worker(threading.Thread):
     def _manager_class(self) -> type:
         from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415
 
-        managers = self._managers
+        managers, environment = self._managers, self._environment
 
         class RosteredKernelManager(AsyncKernelManager):
             """A kernel manager that this worker can find again."""
@@ -110,5 +118,9 @@ class _Worker(threading.Thread):
                     # NOTE: sockets in the file system, where nobody else on the machine listens in.
                     self.transport = "ipc"
                 managers.append(self)
+
+            def start_kernel(self, **kw: Any) -> Any:
+                """Start it in the environment that was given, not in this process's."""
+                return super().start_kernel(**{**kw, "env": environment})
 
         return RosteredKernelManager

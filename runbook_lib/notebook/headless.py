@@ -21,6 +21,7 @@ from runbook_lib.evidence.timestamps import request_timestamp
 from runbook_lib.history import RunState
 from runbook_lib.notebook.builder import build
 from runbook_lib.notebook.execution import execute_notebook
+from runbook_lib.notebook.kernel_environment import kernel_environment
 from runbook_lib.procedure import Procedure
 from runbook_lib.run import Mode, Run
 from runbook_lib.workspace import project_folder
@@ -102,10 +103,13 @@ def _execute_all(
             on_progress(run.state)
 
     broken: dict[str, str] = {}
+    environment = kernel_environment(run.procedure.inputs, parameters)
     joined = {**parameters, "run_id": run.run_id, "tenant": run.tenant, "mode": Mode.HEADLESS}
     for section in run.procedure.sections:
         name = f"{section.id}.ipynb"
-        error = execute_notebook(sources / name, folder / name, joined, on_tick=on_tick)
+        error = execute_notebook(
+            sources / name, folder / name, joined, environment=environment, on_tick=on_tick
+        )
         on_tick()
         if not error and not _reached_its_end(run, section.id):
             error = "it ended before its last cell"

@@ -14,6 +14,7 @@ from typing import Any
 
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
+from runbook_lib.notebook.kernel_environment import WITHHELD
 from runbook_lib.procedure import Outcome, Procedure, Section
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, Run
@@ -135,6 +136,7 @@ def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | He
         evidence=own["evidence"],
         env_file=own["env_file"],
         run_id=own["run_id"],
+        withheld=WITHHELD,
     )
     if mode == Mode.INTERACTIVE:
         run.start()

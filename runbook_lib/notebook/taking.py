@@ -12,7 +12,7 @@ from typing import Any
 from runbook_lib.errors import SettingsError
 from runbook_lib.procedure import Input, Step, Value
 from runbook_lib.run import Run
-from runbook_lib.settings import typed
+from runbook_lib.settings import secret_of, typed
 
 __all__ = ["credential", "problem", "sentence", "take"]
 
@@ -23,7 +23,10 @@ def problem(step: Step, name: str, text: str) -> str:
     if not text.strip():
         return ""
     try:
-        item.parse(text)
+        if item.secret:
+            secret_of(item, text, {})
+        else:
+            item.parse(text)
     except ValueError as error:
         said = sentence(str(error))
         return said if item.example in said else f"{said}; for example {item.example}"

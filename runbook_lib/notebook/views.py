@@ -30,7 +30,15 @@ from runbook_lib.procedure import (
     WordKind,
 )
 
-__all__ = ["WORDS", "finish_view", "header_view", "next_step", "step_view", "what_to_do"]
+__all__ = [
+    "STRUCTURE",
+    "WORDS",
+    "finish_view",
+    "header_view",
+    "next_step",
+    "step_view",
+    "what_to_do",
+]
 
 _SAID = {
     EventType.STEP_CHECKED: "checked",
@@ -50,6 +58,10 @@ WORDS = {
     "skip": WordKind.SKIPPED,
     "withdraw": WordKind.WITHDRAWN,
 }
+# What of a view is structure: the panels could not be drawn, nor forms sent, without it.
+STRUCTURE = frozenset(
+    {"id", "outcome", "icon", "checked_on", "sent_on", "at", "name", "note_name", "input", "kind"}
+)
 _LONGEST_DETAIL = 4_000
 # NOTE: each notebook has a process of its own, which knows what was typed there or remembered.
 _UNKNOWN = (

@@ -25,7 +25,7 @@ from runbook_lib.notebook.moments import Moment, Moments, what_went_wrong
 from runbook_lib.notebook.remembering import Remembered
 from runbook_lib.notebook.sealing import seal_evidence
 from runbook_lib.notebook.taking import credential, problem, sentence, take
-from runbook_lib.notebook.views import finish_view, header_view, step_view, what_to_do
+from runbook_lib.notebook.views import STRUCTURE, finish_view, header_view, step_view, what_to_do
 from runbook_lib.procedure import Outcome, Section, Step, Word, WordKind
 from runbook_lib.run import Run
 
@@ -126,7 +126,7 @@ class Walkthrough:
                     recent=history.recent(step_id),
                     moment=self._moments.of(step_id),
                 )
-                redacted = self.run.redactor.redact_document(view)
+                redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
                 self._show(step_id, self._panels[step_id], redacted)
         if self._header is not None and not only:
             self._show("header", self._header, self._header_view(state))
@@ -265,7 +265,6 @@ class Walkthrough:
         if not given:
             return
         refused = take(self.run, step, given)
-        # NOTE: what stands under a credential's name is masked, even the reason.
         shown = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
         self._moments.count(step.id, "taken", refused=shown)
         if refused:

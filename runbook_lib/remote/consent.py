@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from runbook_lib.credential_form import is_issued_token
 from runbook_lib.errors import AuthorizationError, StateMismatchError
 from runbook_lib.redaction import Secret
 
@@ -89,7 +90,7 @@ def read_redirect(
     if said:
         msg = f"Facebook refused: {said}."
         raise AuthorizationError(msg)
-    if not fields.get("code"):
+    if not is_issued_token(fields.get("code", "")):
         msg = "There is no code in this address; copy it whole, from the browser's address bar."
         raise AuthorizationError(msg)
     return request, Secret(fields["code"])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from runbook_lib.credential_form import is_issued_token
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import Document, documents
@@ -34,11 +35,10 @@ def request_api_token(
         "client_id": client_id,
         "client_secret": client_secret.reveal(),
     }
-    request = Request(method="POST", url=f"{base_url.rstrip('/')}/oauth/token", form=form)
-    answer = session.send(request, is_repeatable=True)
-    token = Document(_checked(answer), "Cyclr's token endpoint").token("access_token")
-    session.redactor.learn(token)
-    return token
+    url = f"{base_url.rstrip('/')}/oauth/token"
+    answer = session.send(Request(method="POST", url=url, form=form), is_repeatable=True)
+    issued = Document(_checked(answer), "Cyclr's token endpoint")
+    return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
 
 class Cyclr:
@@ -84,9 +84,10 @@ class Cyclr:
         NOTE: Cyclr creates the user where `username` is unknown.
         """
         path = f"accounts/{quote(account)}/signintoken"
-        token = self._document("POST", path, {"Username": username}).token("Token")
-        self._session.redactor.learn(token)
-        return token
+        issued = self._document("POST", path, {"Username": username})
+        return self._session.take_token(
+            issued.get("Token"), endpoint=f"{self._base_url}/{path}", is_token=is_issued_token
+        )
 
     def methods(self, connector: int) -> list[Document]:
         """Return the methods of a library connector."""

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.redaction import Secret
 
 __all__ = ["Document", "documents", "parse_json", "shorten", "unexpected"]
 
@@ -24,8 +23,6 @@ _LONGEST = 300
 _LONGEST_VALUE = 60
 # Identifiers become part of an address, so nothing else may stand in one.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
-# What a header can carry (RFC 9110 §5.5), without blanks.
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 _ABSENT = object()
 
 
@@ -96,13 +93,6 @@ class Document(Mapping[str, Any]):
         if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
             self._refuse(name, "an id")
         return value
-
-    def token(self, name: str) -> Secret:
-        """Return the credential in the field; no message shows what stands there instead."""
-        value = self.get(name)
-        if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-            raise unexpected(self._source, f"{self._place(name)} is not a token")
-        return Secret(value)
 
     def number(self, name: str, default: int | None = None) -> int:
         """Return a whole number."""

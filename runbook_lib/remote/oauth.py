@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runbook_lib.credential_form import is_facebook_token
 from runbook_lib.errors import TokenRequestError
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import Document
@@ -79,10 +80,10 @@ def _request_token(
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):
         raise _refusal(answer, document)
     issued = Document(document, _SOURCE)
-    token = issued.token("access_token")
-    session.redactor.learn(token)
     return AccessToken(
-        value=token,
+        value=session.take_token(
+            issued.get("access_token"), endpoint=endpoint, is_token=is_facebook_token
+        ),
         token_type=issued.words("token_type"),
         expires_in=issued.code("expires_in"),
     )

@@ -30,7 +30,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
-from runbook_lib.redaction import RedactingFilter, Redactor
+from runbook_lib.redaction import RedactingFilter, Redactor, Secret
 from runbook_lib.remote.documents import parse_json
 from runbook_lib.remote.usage import usage_pause
 
@@ -282,6 +282,22 @@ class Session:
         except UnreachableError as error:
             self.transport.give_up(request.host, error)
             raise
+
+    def take_token(
+        self, value: object, *, endpoint: str, is_token: Callable[[str], bool]
+    ) -> Secret:
+        """
+        Return a token that `endpoint` issued; from now on it is masked wherever it stands.
+
+        Raises `UnexpectedAnswerError` where `value` has no token's form: masking a
+        word that a remote system chose would spoil the record, and using it proves nothing.
+        """
+        if not isinstance(value, str) or not is_token(value) or self.redactor.is_shown(value):
+            msg = f"{endpoint} answered without a token: what it calls one has not the form of one."
+            raise UnexpectedAnswerError(msg)
+        token = Secret(value)
+        self.redactor.learn(token)
+        return token
 
     def note(self, exchange: Exchange) -> None:
         """Add what was learned below HTTP (name resolution, TLS) to the record."""

@@ -42,7 +42,7 @@ def written(path: Path, count: int = 5) -> list[bytes]:
     """Write `count` lines and return them as they stand in the file."""
     journal = Journal(path, clock=lambda: NOON)
     for number in range(count):
-        journal.append("step.checked", {"n": number}, run_id="0a1b2c3d", step=f"fb-0{number}-x")
+        journal.append("step.started", {"n": number}, run_id="0a1b2c3d", step=f"fb-0{number}-x")
     return path.read_bytes().splitlines(keepends=True)
 
 
@@ -50,11 +50,11 @@ def test_a_line_is_appended_read_and_returned(path: Path) -> None:
     """What `append` returns is what another process reads."""
 
     entry = Journal(path, clock=lambda: NOON).append(
-        "step.checked", {"ä": ["\n", 1]}, run_id="0a1b2c3d", step="fb-01-log-in"
+        "step.started", {"ä": ["\n", 1]}, run_id="0a1b2c3d", step="fb-01-log-in"
     )
 
     assert entry == Entry(
-        1, "2026-11-24T12:00:00.000Z", "step.checked", "0a1b2c3d", "fb-01-log-in", {"ä": ["\n", 1]}
+        1, "2026-11-24T12:00:00.000Z", "step.started", "0a1b2c3d", "fb-01-log-in", {"ä": ["\n", 1]}
     )
     assert Journal(path).entries() == [entry]
     assert path.read_bytes().count(b"\n") == 1
@@ -195,7 +195,7 @@ def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[
     path.unlink(missing_ok=True)
     journal = Journal(path)
     for document in documents:
-        journal.append("step.checked", document)
+        journal.append("step.started", document)
 
     assert [entry.data for entry in Journal(path).entries()] == documents
     assert path.read_bytes().count(b"\n") == len(documents)
@@ -219,14 +219,14 @@ def test_a_torn_tail_is_mended_and_nothing_acknowledged_is_lost(path: Path, torn
     assert len(reader.entries()) == 5
     path.write_bytes(b"".join(lines) + torn)
 
-    Journal(path).append("run.started", {"a": 1})
+    Journal(path).append("step.started", {"a": 1})
 
     assert path.read_bytes().startswith(b"".join(lines))
     for journal in (reader, Journal(path)):
         mended, appended = journal.entries()[5:]
         assert mended.type == EventType.JOURNAL_MENDED
         assert mended.data["bytes"] == len(torn)
-        assert (appended.type, appended.data) == ("run.started", {"a": 1})
+        assert (appended.type, appended.data) == ("step.started", {"a": 1})
 
 
 def test_a_torn_first_line_is_mended(path: Path) -> None:
@@ -235,18 +235,18 @@ def test_a_torn_first_line_is_mended(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b'{"seq":1')
 
-    Journal(path).append("run.started", {})
+    Journal(path).append("step.started", {})
 
-    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "run.started"]
+    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "step.started"]
 
 
 def test_a_long_line_is_found_again(path: Path) -> None:
     """A line longer than what is read back at once still chains to its successor."""
 
     journal = Journal(path)
-    journal.append("step.checked", {"body": "x" * 200_000})
-    journal.append("step.checked", {"body": "y" * 65_536})
-    journal.append("step.checked", {})
+    journal.append("step.started", {"body": "x" * 200_000})
+    journal.append("step.started", {"body": "y" * 65_536})
+    journal.append("step.started", {})
 
     assert len(Journal(path).entries()) == 3
 
@@ -273,7 +273,7 @@ def test_a_line_that_could_not_be_read_again_is_not_written(path: Path) -> None:
     before = b"".join(written(path))
 
     with pytest.raises(JournalError, match="longer than"):
-        Journal(path).append("step.checked", {"body": "x" * 4 * 2**20})
+        Journal(path).append("step.started", {"body": "x" * 4 * 2**20})
 
     assert path.read_bytes() == before
     assert len(Journal(path).entries()) == 5
@@ -285,7 +285,7 @@ def test_a_huge_torn_tail_is_mended_with_its_beginning(path: Path) -> None:
     lines = written(path)
     path.write_bytes(b"".join(lines) + b"\0" * 2**20)
 
-    Journal(path).append("run.started", {})
+    Journal(path).append("step.started", {})
 
     mended = Journal(path).entries()[5]
     assert (mended.data["bytes"], len(mended.data["text"])) == (2**20, 65_536)
@@ -296,7 +296,7 @@ def test_lines_are_read_one_after_the_other(path: Path) -> None:
 
     journal = Journal(path)
     for _ in range(64):
-        journal.append("step.checked", {"body": "x" * 250_000})
+        journal.append("step.started", {"body": "x" * 250_000})
     digests = [hashlib.sha256(line).hexdigest() for line in path.read_bytes().splitlines(True)]
     tracemalloc.start()
 
@@ -326,7 +326,7 @@ def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Pa
     reading = read_lines(path)
     next(reading)
 
-    Journal(path).append("run.started", {})
+    Journal(path).append("step.started", {})
 
     assert len(list(reading)) == 4
     assert len(Journal(path).entries()) == 7
@@ -339,7 +339,7 @@ def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> N
     path.write_bytes(b"hello\n")
 
     with pytest.raises(ChainError):
-        Journal(path).append("run.started", {})
+        Journal(path).append("step.started", {})
 
     assert path.read_bytes() == b"hello\n"
 
@@ -373,11 +373,11 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", lambda self, mode, **_: RefusingFile(self, mode))
         with pytest.raises(JournalError) as caught:
-            Journal(path).append("step.checked", {"body": "x" * 500})
+            Journal(path).append("step.started", {"body": "x" * 500})
 
     assert os.strerror(refusal) in str(caught.value)
     assert path.read_bytes() == before
-    Journal(path).append("step.checked", {})
+    Journal(path).append("step.started", {})
     assert len(Journal(path).entries()) == 6
 
 
@@ -394,7 +394,7 @@ def test_a_line_that_is_not_on_disk_is_not_acknowledged(
     with monkeypatch.context() as patch:
         patch.setattr(journal_module.os, "fsync", refuse)
         with pytest.raises(JournalError):
-            Journal(path).append("step.checked", {})
+            Journal(path).append("step.started", {})
 
     assert path.read_bytes() == before
 
@@ -418,7 +418,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
     (tmp_path / "tenant").write_text("a file")
 
     with pytest.raises(JournalError, match=r"journal\.jsonl cannot be written"):
-        Journal(tmp_path / "tenant" / "journal.jsonl").append("run.started", {})
+        Journal(tmp_path / "tenant" / "journal.jsonl").append("step.started", {})
 
 
 def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None:
@@ -429,7 +429,7 @@ def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None
     with pytest.raises(JournalError):
         Journal(path).entries()
     with pytest.raises(JournalError):
-        Journal(path).append("run.started", {})
+        Journal(path).append("step.started", {})
 
 
 def test_a_lock_that_is_never_released_is_an_error_in_words(
@@ -441,7 +441,7 @@ def test_a_lock_that_is_never_released_is_an_error_in_words(
     monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
 
     with FileLock(path.with_suffix(".lock")), pytest.raises(JournalError, match="locked"):
-        Journal(path).append("run.started", {})
+        Journal(path).append("step.started", {})
 
     assert len(Journal(path).entries()) == 1
 
@@ -452,7 +452,7 @@ from runbook_lib.journal import Journal
 journal = Journal(pathlib.Path(sys.argv[1]))
 sys.stdin.readline()
 for number in range(100):
-    journal.append("step.checked", {"by": sys.argv[2], "n": number})
+    journal.append("step.started", {"by": sys.argv[2], "n": number})
 """
 
 
@@ -487,7 +487,7 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
 
     written(path)
     *_, last = read_lines(path)
-    Journal(path).append("run.started", {})
+    Journal(path).append("step.started", {})
     parsed: list[bytes] = []
     loads = json.loads
     monkeypatch.setattr(
@@ -496,7 +496,7 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
 
     (line,) = read_lines(path, after=last.ref)
 
-    assert (line.entry.seq, line.entry.type) == (6, "run.started")
+    assert (line.entry.seq, line.entry.type) == (6, "step.started")
     assert len(parsed) == 1
 
 
@@ -583,7 +583,7 @@ def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
 
     cut = json.loads('"\\ud83d"')
 
-    Journal(path).append("step.checked", {"name": cut})
+    Journal(path).append("step.started", {"name": cut})
 
     assert len(Journal(path).entries()) == 1
 

@@ -1,0 +1,88 @@
+"""
+The form of credentials: what can be told from an ordinary word, and what can be a token.
+
+A credential is looked for in all that is written and shown, so one that is
+also a word of the runbook's own could be neither masked nor found. What each
+setting looks like beyond that is decided in `checks.formats`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+__all__ = ["implausible", "is_facebook_token", "is_issued_token"]
+
+_SHORTEST = 8
+_FEWEST_CHARACTERS = 5
+_SHORTEST_TOKEN = 20
+# Files that say what the runbook writes; the sandbox stands apart.
+_SOURCES = (".css", ".html", ".j2", ".js", ".json", ".py", ".toml")
+_APART = ("sandbox", "__pycache__")
+# What Jupyter and papermill write into each notebook (nbformat 4.5).
+_OF_NOTEBOOKS = (
+    "application/vnd.jupyter.widget-view+json codemirror_mode display_data environment_variables "
+    "execute_result execution_count file_extension input_path language_info nbconvert_exporter "
+    "nbformat_minor output_path outputs parameters pygments_lexer text/x-python version_minor"
+)
+
+# User, page and system-user tokens (Graph: Access Token Guide).
+_USER_TOKEN = re.compile(r"EAA[0-9A-Za-z]{17,}")
+# App tokens (the same guide).
+_APP_TOKEN = re.compile(r"[0-9]{8,20}\|[0-9A-Za-z_-]{16,}")
+# RFC 6750 §2.1, which Facebook's codes and Cyclr's tokens keep to as well.
+_BEARER = re.compile(r"[0-9A-Za-z._~+/-]+=*")
+_CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
+# A SHA-256, or a GUID: the record holds these of things that are meant to be seen.
+_IDENTIFIER = re.compile(
+    r"[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+)
+
+
+def implausible(text: str) -> str:
+    """Return why `text` cannot be a credential, without quoting it; empty where it can."""
+    if len(text) < _SHORTEST:
+        why = f"it has under {_SHORTEST} characters"
+    elif len(set(text)) < _FEWEST_CHARACTERS:
+        why = f"it has under {_FEWEST_CHARACTERS} different characters"
+    elif text.casefold() in _own_text():
+        why = "the runbook itself writes it"
+    else:
+        return ""
+    return f"this cannot be told from an ordinary word: {why}"
+
+
+def is_facebook_token(text: str) -> bool:
+    """Return whether `text` has the form of an access token of Facebook's, a user's or an app's."""
+    is_one = _USER_TOKEN.fullmatch(text) or _APP_TOKEN.fullmatch(text)
+    return bool(is_one) and not implausible(text)
+
+
+def is_issued_token(text: str) -> bool:
+    """Return whether `text` has the form of what servers issue: a token of Cyclr's, or a code."""
+    if len(text) < _SHORTEST_TOKEN or not _BEARER.fullmatch(text) or _IDENTIFIER.fullmatch(text):
+        return False
+    return sum(bool(each.search(text)) for each in _CLASSES) > 1 and not implausible(text)
+
+
+@lru_cache(maxsize=1)
+def _own_text() -> str:
+    """
+    Return all that the runbook can write by itself, in lower case.
+
+    NOTE: that is its own files: each name of a field, step or setting, each
+    outcome and address stands there, so nothing has to be listed a second time.
+    """
+    return "\n".join([_OF_NOTEBOOKS, *_texts(resources.files("runbook_lib"))]).casefold()
+
+
+def _texts(folder: Traversable) -> list[str]:
+    found: list[str] = []
+    for each in folder.iterdir():
+        if each.is_dir():
+            found += _texts(each) if each.name not in _APART else []
+        elif each.name.endswith(_SOURCES):
+            found.append(each.read_text(encoding="utf-8"))
+    return found
