@@ -195,7 +195,7 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     from runbook_lib.notebook.views import next_step  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.terminal import one_line, show_steps  # noqa: PLC0415
+    from runbook_lib.terminal import one_line, show_again, show_steps  # noqa: PLC0415
 
     opened = open_run(
         PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
@@ -208,11 +208,17 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
             "outcome": state.outcome,
             "steps": [step_document(step) for step in state.steps.values()],
             "next": {"step": following[0].step.id, "do": following[1]} if following else None,
+            "again": [
+                {"step": step.step.id, "why": step.again}
+                for step in state.steps.values()
+                if step.again
+            ],
         }
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         mark = "SANDBOX " if state.started.get("sandbox") else ""
         show_steps(state, title=f"{mark}{opened.tenant}")
+        show_again(state)
         if following:
             step, advice = following
             click.echo(f"\nNext: {step.step.title} ({step.step.id}). {advice}")

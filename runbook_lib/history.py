@@ -84,7 +84,8 @@ class StepState:
 
     `word` is the person's word that counts, `others` are those that it
     confirms where one person's word is not enough, `lapsed` those that no
-    longer count. `lines` are the journal lines of the words that count.
+    longer count. `outdated` says why the newest check does not count either.
+    `lines` are the journal lines of the words and the check that count.
     """
 
     step: Step
@@ -93,6 +94,7 @@ class StepState:
     word: Word | None = None
     others: tuple[Word, ...] = ()
     lapsed: tuple[Lapsed, ...] = ()
+    outdated: str = ""
     checked_on: str = ""
     lines: tuple[Ref, ...] = ()
 
@@ -100,6 +102,12 @@ class StepState:
     def is_settled(self) -> bool:
         """Return whether nothing more is to be done."""
         return self.conclusion.outcome in _SETTLED or self.is_skipped_by_person
+
+    @property
+    def again(self) -> str:
+        """Return why what was done before must be done again; empty where nothing must."""
+        reasons = [*(each.sentence for each in self.lapsed), self.outdated]
+        return "" if self.is_settled else " ".join(filter(None, reasons))
 
     @property
     def is_skipped_by_person(self) -> bool:
@@ -268,7 +276,7 @@ def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
 
 
 def rests_on(state: RunState) -> tuple[Ref, ...]:
-    """Return the journal lines of the words on which outcomes of `state` rest, oldest first."""
+    """Return the journal lines on which outcomes of `state` rest, oldest first."""
     return tuple(sorted({ref for step in state.steps.values() for ref in step.lines}))
 
 
@@ -314,9 +322,22 @@ class _Looker:
             word=word,
             others=others,
             lapsed=lapsed,
+            outdated=unfit,
             checked_on=entry.at if entry and not unfit else "",
-            lines=tuple(ref for each, ref in words if any(each is one for one in counting)),
+            lines=self._lines(step, words, counting, is_checked=bool(findings)),
         )
+
+    def _lines(
+        self,
+        step: Step,
+        words: Iterable[tuple[Word, Ref]],
+        counting: Iterable[Word],
+        *,
+        is_checked: bool,
+    ) -> tuple[Ref, ...]:
+        """Return the journal lines of the words that count, and of the check that does."""
+        said = [ref for word, ref in words if any(word is each for each in counting)]
+        return (*said, *([self._checked[step.id]] if is_checked else ()))
 
     def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
         """Return the newest check of `step`, and why it does not count for the present subject."""

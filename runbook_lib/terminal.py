@@ -31,6 +31,7 @@ __all__ = [
     "ProgressDisplay",
     "one_line",
     "progress",
+    "show_again",
     "show_steps",
     "show_table",
     "show_verdict",
@@ -113,6 +114,14 @@ def show_steps(state: RunState, *, title: str = "") -> None:
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
     said = " · ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
     _console().print(f"[{_OUTCOME_STYLES[state.outcome]}]{state.outcome.upper()}[/] {said}")
+
+
+def show_again(state: RunState) -> None:
+    """Print which steps must be done again because something that they are about has changed."""
+    steps = [step for step in state.steps.values() if step.again]
+    if steps:
+        numbered = (f"{_text(step.step.title)} ({_text(step.step.id)})" for step in steps)
+        _console().print("\n".join(["", "To do again:", *(f"- {each}" for each in numbered)]))
 
 
 def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:

@@ -528,3 +528,21 @@ def test_words_that_are_none_are_refused(words: tuple[str, ...]) -> None:
     """An unknown command or option is a mistake of usage, exit code 2."""
 
     assert runbook(*words).exit_code == ExitCode.USAGE
+
+
+def test_status_lists_what_must_be_done_again() -> None:
+    """After a changed value each step whose word lapsed is named, with what it was said of."""
+
+    run = begun(app_id="111111111111111")
+    run.say([attested("fb-01-log-in", by="Ann"), attested("fb-06-facebook-login", by="Ann")])
+    before = runbook("status", "--tenant", DOMAIN)
+    begun(app_id="222222222222222")
+
+    after = runbook("status", "--tenant", DOMAIN)
+    document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
+
+    assert "To do again:" not in before.stdout
+    assert "To do again:\n- Log in to Facebook (fb-01-log-in)\n- Set up" in after.stdout
+    assert [each["step"] for each in document["again"]] == ["fb-01-log-in", "fb-06-facebook-login"]
+    assert "Ann confirmed this" in document["again"][0]["why"]
+    assert "for App ID 111111111111111, not 222222222222222" in document["again"][0]["why"]
