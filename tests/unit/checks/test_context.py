@@ -70,19 +70,17 @@ def test_who_was_refused_may_ask_again(error: Exception) -> None:
 def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
     """Who corrects the App ID is not checked with the token of the app before."""
 
-    shelf = TokenShelf()
+    shelf, other = TokenShelf(), f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
-    remote.on(
-        "/v26.0/oauth/access_token", says({"access_token": "other-token"}), when=of_app("2" * 16)
-    )
+    remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
 
     with pytest.raises(OAuthError):
         make_context(tokens=shelf, app_id="1" * 16).app_token()
     first = make_context(tokens=shelf, app_id=APP_ID).app_token()
     second = make_context(tokens=shelf, app_id="2" * 16).app_token()
 
-    assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, "other-token")
+    assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, other)
 
 
 def of_app(app_id: str) -> Callable[..., bool]:
