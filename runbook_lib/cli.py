@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -161,6 +162,7 @@ def lab(
     if env_file:
         variables["RUNBOOK_ENV_FILE"] = str(Path(env_file).absolute())
     if not scenario:
+        _refuse_unreadable(tenant, folder, env_file)
         sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
     from runbook_lib.fingerprints import keep_key  # noqa: PLC0415
     from runbook_lib.lab import words_for_practice  # noqa: PLC0415
@@ -171,6 +173,7 @@ def lab(
     name = tenant or f"sandbox-{scenario}"
     key = _sandbox_key(folder, name)
     with practice(scenario, key) as sandbox:
+        _refuse_unreadable(name, folder, sandbox.env_file)
         journal = journal_path(Path(folder), name, PROCEDURE.id)
         keep_key(journal.parent, key)
         variables["RUNBOOK_TENANT"] = name
@@ -387,6 +390,23 @@ def _sandbox_key(evidence: str, tenant: str) -> FingerprintKey:
     folder = Path(evidence or default_evidence())
     journal = journal_path(folder, tenant_name(tenant), PROCEDURE.id)
     return read_key(journal.parent) or FingerprintKey()
+
+
+def _refuse_unreadable(tenant: str, evidence: str, env_file: str) -> None:
+    """Raise what is wrong with the tenant's journal before a browser opens on it."""
+    from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.run import Mode, open_run  # noqa: PLC0415
+
+    # NOTE: settings that cannot be used are shown, and corrected, in the walkthrough itself.
+    with suppress(SettingsError):
+        open_run(
+            PROCEDURE,
+            {},
+            mode=Mode.INTERACTIVE,
+            tenant=tenant,
+            evidence=evidence,
+            env_file=env_file,
+        )
 
 
 def _banner(opened: Run) -> str:

@@ -24,6 +24,7 @@ class EventType:
     """The kinds of journal lines, `type` in the file."""
 
     RUN_STARTED = "run.started"
+    RUN_JOINED = "run.joined"
     RUN_FINISHED = "run.finished"
     RUN_INTERRUPTED = "run.interrupted"
     NOTEBOOK_FINISHED = "notebook.finished"
@@ -310,6 +311,7 @@ _LINE = _Object({"at": _TIME, "type": _NAME, "run_id": _NAME, "step": _NAME})
 # What the `data` of each kind of line holds.
 FORMS: Mapping[str, _Object] = {
     EventType.RUN_STARTED: _RUN,
+    EventType.RUN_JOINED: _Object({"parameters": _Map(_VALUE), "fingerprints": _Map(_NAME)}),
     EventType.RUN_FINISHED: _Object(
         {"outcome": _one_of(("complete", "failed", "incomplete"), "an outcome of a run")}
     ),

@@ -173,6 +173,12 @@ def _run_started(index: Index, line: Line) -> Index:
     )
 
 
+def _run_joined(index: Index, line: Line) -> Index:
+    return _recorded(
+        index, {**_values(line.entry.data["parameters"]), **line.entry.data["fingerprints"]}
+    )
+
+
 def _run_changed(change: Callable[[RunIndex, Line], RunIndex]) -> Callable[[Index, Line], Index]:
     def changed(index: Index, line: Line) -> Index:
         name = line.entry.run_id
@@ -244,6 +250,7 @@ def _filled(word: WordIndex, known: Mapping[str, Value]) -> WordIndex:
 _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
     **dict.fromkeys(_WORDS, _word_said),
     EventType.RUN_STARTED: _run_started,
+    EventType.RUN_JOINED: _run_joined,
     EventType.RUN_FINISHED: _run_changed(
         lambda run, line: replace(run, finished_on=run.finished_on or line.entry.at)
     ),

@@ -247,6 +247,7 @@ class Run:
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
         known = history.run(self.run_id)
         if known is not None and known.started:
+            self._join(history)
             return
         self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
@@ -267,6 +268,23 @@ class Run:
         }
         self._write(EventType.RUN_STARTED, document)
 
+    def _join(self, history: History) -> None:
+        """Write what is given now and differs from what is on record: words are bound to it."""
+        about = {name for step in self.procedure.steps for name in step.subject}
+        given = {name: self.settings.values.get(name) for name in sorted(about)}
+        found = {name: value for name, value in given.items() if value}
+        parameters, fingerprints = (
+            {
+                name: value
+                for name, value in each.items()
+                if history.index.recorded.get(name) != value
+            }
+            for each in (found, self._fingerprints())
+        )
+        if parameters or fingerprints:
+            document = {"parameters": parameters, "fingerprints": fingerprints}
+            self._write(EventType.RUN_JOINED, document)
+
     def step(self, step_id: str) -> Step:
         """Return the step called `step_id`; raises `UnknownStepError`."""
         for step in self.procedure.steps:
@@ -284,6 +302,7 @@ class Run:
         """
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, {}, step=step.id)
+        subject = self._subject(self.history)
         is_possible = not obstacle(step, self.state.steps)
         findings, unchecked = self._check(step) if is_possible else ((), "")
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
@@ -291,7 +310,7 @@ class Run:
         document = {
             "findings": [finding_to_document(finding) for finding in findings],
             "unchecked": unchecked,
-            "binding": asdict(bind(step, self._subject(self.history), facts)),
+            "binding": asdict(bind(step, subject, facts)),
         }
         self._write(EventType.STEP_CHECKED, document, step=step.id)
         for finding in findings:

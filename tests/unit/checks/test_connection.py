@@ -329,7 +329,7 @@ class TestLeads:
             *, access: Any = None, leads: tuple[Any, ...] = (bodies.LEAD,), count: Any = 1
         ) -> None:
             pages = [
-                {"id": "page-0", "access_token": "EAAemptyPageToken"},
+                {"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN},
                 {"id": "page-1", "name": "Acme Page", "access_token": PAGE_TOKEN},
             ]
             remote.on("/v26.0/me/accounts", says(rows(*pages)))
@@ -513,7 +513,7 @@ class TestLeads:
         assert finding.reason.endswith("no reason given")
 
     @pytest.mark.parametrize(
-        "pages", [(), ({"id": "page-0", "access_token": "EAAemptyPageToken"},)]
+        "pages", [(), ({"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN},)]
     )
     def test_without_a_form_nothing_can_be_told(
         self, remote: FakeRemote, context: CheckContext, pages: tuple[Any, ...]

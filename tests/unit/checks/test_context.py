@@ -70,10 +70,9 @@ def test_who_was_refused_may_ask_again(error: Exception) -> None:
 def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
     """Who corrects the App ID is not checked with the token of the app before."""
 
-    shelf = TokenShelf()
+    shelf, other = TokenShelf(), f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
-    other = f"{'2' * 16}|other-token"
     remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
 
     with pytest.raises(OAuthError):

@@ -359,7 +359,7 @@ def test_lines_that_another_process_adds_meanwhile_are_not_copied(
 
     def append_meanwhile(record: dict[str, object]) -> None:
         validate(record)
-        Journal(run.journal.path).append("run.started", {}, run_id="ffffffff")
+        Journal(run.journal.path).append("step.started", {}, run_id="ffffffff")
 
     monkeypatch.setattr(bundle, "validate_record", append_meanwhile)
     write_record(tmp_path, run.state, run.journal)

@@ -410,10 +410,6 @@ def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        {},
-        {"bundle": "b", "sequence": 1},
-        {"bundle": "b", "sequence": "1", "statement": "s"},
-        {"bundle": None, "sequence": 1, "statement": "s"},
         {"bundle": "b", "sequence": 0, "statement": "s"},
         {"bundle": "b", "sequence": 1, "statement": "s", "more": 1},
     ],

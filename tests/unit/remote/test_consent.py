@@ -58,9 +58,9 @@ def test_a_state_cannot_be_guessed() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://localhost:1/consent?code=AQDcode&state=state-2#_=_",
-        "/consent?state=state-2&code=AQDcode",
-        "  http://localhost:1/consent?code=AQDcode&state=state-2\n",
+        "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4&state=state-2#_=_",
+        "/consent?state=state-2&code=AQDcode0aB1cD2eF3gH4",
+        "  http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4&state=state-2\n",
     ],
 )
 def test_a_redirect_answers_its_own_request(url: str) -> None:
@@ -69,11 +69,16 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
     request, code = read_redirect(PENDING, url)
 
     assert request is PENDING["state-2"]
-    assert code.reveal() == "AQDcode"
+    assert code.reveal() == "AQDcode0aB1cD2eF3gH4"
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[x/?a=1", "/consent?code=AQDcode", "/consent?code=AQDcode&state=other"]
+    "url",
+    [
+        "http://[x/?a=1",
+        "/consent?code=AQDcode0aB1cD2eF3gH4",
+        "/consent?code=AQDcode0aB1cD2eF3gH4&state=other",
+    ],
 )
 def test_another_answer_is_refused(url: str) -> None:
     """A redirect that this program did not ask for brings no code in."""
@@ -87,7 +92,7 @@ def test_another_answer_is_refused(url: str) -> None:
     [
         ("", "No address was pasted"),
         (" \n", "No address was pasted"),
-        ("AQDcode", "This is no address"),
+        ("AQDcode0aB1cD2eF3gH4", "This is no address"),
         ("what is this?", "This is no address"),
         ("https://acme-h.cyclr.com/connector/callback", "no answer in this address"),
     ],
@@ -146,12 +151,14 @@ def test_the_listener_hands_the_redirect_over(
 ) -> None:
     """The browser sees one page that runs nothing; the address arrives whole."""
 
-    answer = httpx.get(f"{listener.redirect_uri}?code=AQDcode&state=state-1", trust_env=False)
+    answer = httpx.get(
+        f"{listener.redirect_uri}?code=AQDcode0aB1cD2eF3gH4&state=state-1", trust_env=False
+    )
 
-    assert arrived.get(timeout=5) == "/consent?code=AQDcode&state=state-1"
+    assert arrived.get(timeout=5) == "/consent?code=AQDcode0aB1cD2eF3gH4&state=state-1"
     assert "The answer has arrived there" in answer.text
     assert answer.status_code == 200
-    assert "AQDcode" not in answer.text
+    assert "AQDcode0aB1cD2eF3gH4" not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert not re.search(r"<script|src=|href=", answer.text)
 
@@ -159,7 +166,9 @@ def test_the_listener_hands_the_redirect_over(
 def test_a_redirect_that_nobody_awaits_is_told_so(listener: RedirectListener) -> None:
     """A tab that is loaded again does not say that its answer arrived."""
 
-    answer = httpx.get(f"{listener.redirect_uri}?code=AQDcode&state=old", trust_env=False)
+    answer = httpx.get(
+        f"{listener.redirect_uri}?code=AQDcode0aB1cD2eF3gH4&state=old", trust_env=False
+    )
 
     assert answer.status_code == 200
     assert "Nothing was done" in answer.text
@@ -172,9 +181,9 @@ def test_the_listener_answers_nothing_else(
 
     uri = listener.redirect_uri.replace("/consent", "/favicon.ico")
 
-    assert httpx.get(f"{uri}?code=AQDcode", trust_env=False).status_code == 404
+    assert httpx.get(f"{uri}?code=AQDcode0aB1cD2eF3gH4", trust_env=False).status_code == 404
     assert arrived.empty()
-    assert "AQDcode" not in "".join(capfd.readouterr())
+    assert "AQDcode0aB1cD2eF3gH4" not in "".join(capfd.readouterr())
 
 
 def test_the_listener_is_on_loopback_until_it_is_closed(arrived: queue.Queue[str]) -> None:

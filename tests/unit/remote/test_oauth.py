@@ -26,6 +26,7 @@ from tests.unit.bodies import (
     OTHER_REDIRECT,
     REDIRECT_REFUSED,
     UNKNOWN_APP,
+    USER_TOKEN,
 )
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
 
@@ -70,14 +71,14 @@ def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
 ) -> None:
     """The token is returned, and no record or log shows it."""
 
-    remote.on(PATH, says({"access_token": "opaque-user-token", "token_type": "bearer"}))
+    remote.on(PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
 
     token = request_token(session)
 
-    assert token.value.reveal() == "opaque-user-token"
+    assert token.value.reveal() == USER_TOKEN
     assert (token.token_type, token.expires_in) == ("bearer", None)
-    assert session.redactor.redact("x opaque-user-token") == f"x {MASK}"
-    assert "opaque-user-token" not in repr(session.exchanges())
+    assert session.redactor.redact(f"x {USER_TOKEN}") == f"x {MASK}"
+    assert USER_TOKEN not in repr(session.exchanges())
 
 
 def test_how_long_a_token_lives_is_kept_where_it_is_told(
@@ -85,7 +86,7 @@ def test_how_long_a_token_lives_is_kept_where_it_is_told(
 ) -> None:
     """`expires_in` is in seconds, and sometimes absent."""
 
-    remote.on(PATH, says({"access_token": "t" * 9, "token_type": "bearer", "expires_in": 5107587}))
+    remote.on(PATH, says({**APP_TOKEN_ISSUED, "expires_in": 5107587}))
 
     assert by_code(session).expires_in == 5107587
 
