@@ -68,7 +68,7 @@ WORD = {
 }
 RUN = {
     "tenant": "acme",
-    "procedure": {"id": "facebook-marketing", "version": "1", "digest": DIGEST},
+    "procedure": {"id": "facebook_marketing", "version": "1", "digest": DIGEST},
     "mode": "headless",
     "sandbox": False,
     "parameters": {"permissions": ["public_profile"], "graph_version": "v26.0"},
@@ -80,6 +80,10 @@ RUN = {
 # A line of each kind, whole.
 WHOLE: dict[str, dict[str, Any]] = {
     EventType.RUN_STARTED: RUN,
+    EventType.RUN_JOINED: {
+        "parameters": {"app_id": "1"},
+        "fingerprints": {"app_secret": FINGERPRINT},
+    },
     EventType.RUN_FINISHED: {"outcome": "complete"},
     EventType.RUN_INTERRUPTED: {"reason": "cut off"},
     EventType.NOTEBOOK_FINISHED: {"notebook": "01"},
@@ -349,9 +353,9 @@ COMMANDS = {
     "status of a machine": ("status", *STATE, "--json"),
     "run": ("run", *STATE),
     "report": ("report", *STATE),
-    "report of a bundle": ("report", "evidence/acme"),
+    "report of a bundle": ("report", "evidence/acme/facebook_marketing"),
     "verify": ("verify", "evidence", "--key", "key.pub.pem"),
-    "archive": ("archive", "evidence/acme", "--to", "archive"),
+    "archive": ("archive", "evidence/acme/facebook_marketing", "--to", "archive"),
     "lab": ("lab", *STATE),
 }
 ONE_OF_EACH = list({kind: (kind, data) for kind, data, _ in SPOILT}.values())
@@ -368,7 +372,7 @@ def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     create_key(folder / "key.pem")
     key = open_key(str(folder / "key.pem"), is_sandbox=False)
     export_public_key(key, folder / "keys").rename(folder / "key.pub.pem")
-    waiting = folder / "evidence" / "acme" / ".sealed-00000001"
+    waiting = folder / "evidence" / "acme" / "facebook_marketing" / ".sealed-00000001"
     waiting.mkdir()
     (waiting / "statement.dsse.json").write_text("{}")
     before = signal.getsignal(signal.SIGTERM)

@@ -31,7 +31,7 @@ from runbook_lib.run import Mode, Run
 from runbook_lib.settings import Settings
 from runbook_lib.words import Subject
 from tests.conftest import NOON
-from tests.support.words import attested, declined, skipped, submitted, withdrawn
+from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 
@@ -317,7 +317,7 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
     run.start()
     for number in range(200):
         kind = dice.choice(list(WordKind))
-        word = Word(kind=kind, step=dice.choice("abc"), by=dice.choice("AB"), at="t", note="n")
+        word = Word(kind=kind, step=dice.choice("abc"), by=dice.choice("AB"), at=AT, note="n")
         act = dice.randrange(4)
         if act == 0:
             run.remember("app_id", str(dice.randrange(3)))

@@ -955,3 +955,41 @@ def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journa
 
     assert (journal.path.parent / STATE_NAME).is_file()
     assert HistoryReader(journal, run.key)._index == run.history.index
+
+
+def test_a_kernel_that_joins_a_run_puts_on_record_what_it_is_given(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """Words that waited for a value are bound to it; the same values are not written twice."""
+
+    def join(**values: Any) -> Run:
+        run = make_run(bound_step("a"), mode=Mode.INTERACTIVE, run_id="0a1b2c3d", **values)
+        run.start()
+        return run
+
+    first = join()
+    first.say([attested("a")])
+    join(app_id="111")
+    join(app_id="111")
+
+    assert types(journal) == ["run.started", "step.attested", "run.joined"]
+    assert journal.entries()[-1].data == {"parameters": {"app_id": "111"}, "fingerprints": {}}
+    assert join(app_id="111").state.outcome is RunOutcome.COMPLETE
+    other = join(app_id="222")
+    assert "for App ID 111, not 222" in other.state.steps["a"].conclusion.reason
+
+
+def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> None:
+    """A value that is given meanwhile was not looked at."""
+
+    def meanwhile(context: CheckContext) -> Finding:
+        make_run(step("b"), mode=Mode.INTERACTIVE).remember("app_id", "222")
+        return verified(context)
+
+    run = make_run(bound_step("a", Check("meanwhile", meanwhile)), mode=Mode.INTERACTIVE)
+    run.remember("app_id", "111")
+
+    state = run.perform("a")
+
+    assert state.conclusion.outcome is Outcome.NOT_RUN
+    assert "for App ID 111, not 222" in state.conclusion.reason

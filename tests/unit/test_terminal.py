@@ -17,7 +17,15 @@ Capture = pytest.CaptureFixture[str]
 
 
 def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> StepState:
-    step = Step(id=name, title=f"Do {name}", kind=StepKind.MANUAL, source=Source(1), prose="")
+    step = Step(
+        id=name,
+        title=f"Do {name}",
+        kind=StepKind.MANUAL,
+        source=Source(1),
+        prose="",
+        confirms=f"I did {name}.",
+        subject=(),
+    )
     conclusion = Conclusion(outcome=outcome, reason=reason or f"Because {name}.")
     return StepState(step=step, conclusion=conclusion, **more)  # type: ignore[arg-type]
 

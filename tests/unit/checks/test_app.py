@@ -109,7 +109,14 @@ class TestCredentials:
         assert said in finding.reason
         assert "nothing shows that the secret counts" in finding.reason
 
-    @pytest.mark.parametrize("token", ["opaque", f"{'9' * 16}|tail", f"{APP_ID}|", f"x{APP_ID}|y"])
+    @pytest.mark.parametrize(
+        "token",
+        [
+            *("opaque", f"{'9' * 16}|tail", f"{APP_ID}|", f"x{APP_ID}|y"),
+            f"{'9' * 16}|A6BCDEFiGASDFdB1_Zviht7lzxc",
+            bodies.USER_TOKEN,
+        ],
+    )
     def test_a_token_that_does_not_name_the_app_proves_nothing(
         self, remote: FakeRemote, context: CheckContext, token: str
     ) -> None:
@@ -117,7 +124,8 @@ class TestCredentials:
 
         remote.on(TOKEN_PATH, says({"access_token": token}))
 
-        with pytest.raises(UnexpectedAnswerError, match=f"does not name app {APP_ID}") as caught:
+        said = f"does not name app {APP_ID}|without a token"
+        with pytest.raises(UnexpectedAnswerError, match=said) as caught:
             app_credentials_are_accepted(context)
 
         assert token not in str(caught.value)
