@@ -105,7 +105,6 @@ def test_a_part_of_what_the_runbook_writes_is_refused_too() -> None:
     """The search of a finished bundle would find it in each of them, for ever."""
 
     assert implausible("marketin")
-    assert implausible("is a word of the runbook") == ""
 
 
 @pytest.mark.parametrize("text", ["correct horse", "kT9-xx_q", "canary-1-x", bodies.APP_SECRET])
