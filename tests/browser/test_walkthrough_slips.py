@@ -47,7 +47,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     walk.open("01_partner_app")
     panel = walk.panel(_APP_STEP)
     app_id, secret = (panel.locator(f'input[data-name="{n}"]') for n in ("app_id", "app_secret"))
-    walk.fill(_APP_STEP, app_id="29445", app_secret="a" * 31 + "1")
+    walk.fill(_APP_STEP, app_id="29445", app_secret="0a1b2c3d4e5f6071" * 2)
     with walk.work(_APP_STEP):
         panel.locator('button[data-action="check"]').press("Enter")
     walk.reads(_APP_STEP, "App ID: an App ID is a number of 15 or 16 digits")
@@ -56,11 +56,11 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     expect(app_id).to_have_attribute("aria-invalid", "true")
     expect(secret).to_have_value("")
     walk.reads(_APP_STEP, "Known (this session)")
-    walk.fill(_APP_STEP, app_id="", app_secret="b" * 31 + "2")
+    walk.fill(_APP_STEP, app_id="", app_secret="f0e1d2c3b4a59687" * 2)
     with walk.work(_APP_STEP):
         panel.get_by_role("button", name="in .env: App Secret").click()
     walk.reads(_APP_STEP, "App Secret is remembered in the .env.")
-    assert read_env_file(lab.env_file)["RUNBOOK_APP_SECRET"] == "b" * 31 + "2"
+    assert read_env_file(lab.env_file)["RUNBOOK_APP_SECRET"] == "f0e1d2c3b4a59687" * 2
 
     panel = walk.panel("fb-01-log-in")
     form = _form(panel, "attest", "I have done this")

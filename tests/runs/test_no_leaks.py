@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from runbook_lib.sandbox.server import Sandbox
-from tests.runs.conftest import Process, settings_of
+from tests.runs.conftest import Process, environment, settings_of
 
 SECRETS = ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token")
 
@@ -117,6 +117,22 @@ def test_no_token_that_was_issued_on_the_way_is_left(
     assert urllib.parse.quote(f"{app_id}|", safe="") not in text
     assert re.search(r"\bEAA[0-9A-Za-z]{20}", text) is None
     assert "Bearer" not in text
+
+
+@pytest.mark.parametrize("name", ["RUNBOOK_SIGNING_PASSPHRASE", "AWS_SECRET_ACCESS_KEY"])
+def test_no_kernel_is_given_what_its_steps_do_not_need(
+    name: str, start: Callable[..., Process]
+) -> None:
+    """While a run is under way its kernels' environment lacks what only sealing needs."""
+
+    run = start(env=environment(**{name: "canary horse battery", "GITHUB_TOKEN": "canary-2"}))
+    run.wait_for("step.started", "fb-01-log-in")
+
+    held = run.kernel().environ()
+
+    assert held["PATH"]
+    assert [each for each in held if "canary" in held[each]] == []
+    assert run.finish()[0] == 0
 
 
 def test_the_canary_would_sing(tmp_path: Path) -> None:

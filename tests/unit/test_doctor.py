@@ -31,7 +31,7 @@ def env(folder: Path) -> Path:
     """Return a settings file that only its owner can read."""
     path = folder / ".env"
     path.touch(mode=0o600)
-    path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_SECRET=" + "0a" * 16)
+    path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_SECRET=" + "0a1b2c3d" * 4)
     return path
 
 

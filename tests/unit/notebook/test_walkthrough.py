@@ -894,7 +894,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent, name)
-    url = f"{asked['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={asked['state']}#_=_"
+    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}#_=_"
 
     view = answer(consent, url)
 
@@ -905,12 +905,12 @@ def test_a_code_is_redeemed_once_and_its_token_used(
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
         "redirect_uri": asked["redirect_uri"],
-        "code": "AQDcode-0aB1cD2eF3gH4iJ5",
+        "code": "AQDcode0aB1cD2eF3gH4-1",
     }
     assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
     shown = json.dumps(consent.screens["consent"].views) + consent.written
     assert USER_TOKEN not in shown
-    assert "AQDcode-0aB1cD2eF3gH4iJ5" not in shown
+    assert "AQDcode0aB1cD2eF3gH4-1" not in shown
 
     again = answer(consent, url, 3)
     assert again["is_error"]
@@ -923,7 +923,7 @@ def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote)
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
-    query = {"code": "AQDcode-0aB1cD2eF3gH4iJ5", "state": asked["state"]}
+    query = {"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]}
     page = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"), params=query)
 
     assert page.status_code == 200
@@ -939,10 +939,10 @@ def test_a_redirect_that_is_not_awaited_changes_nothing(
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
-    httpx.get(uri, params={"code": "AQDcode-0aB1cD2eF3gH4iJ5", "state": asked["state"]})
+    httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]})
     settled(consent.screens["consent"], 2)
     again = asked["state"] if state == "the-same" else state
-    page = httpx.get(uri, params={"code": "AQDcode-0aB1cD2eF3gH4iJ5", "state": again})
+    page = httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": again})
 
     assert "Nothing was done" in page.text
     view = settled(consent.screens["consent"], 2)
@@ -952,7 +952,7 @@ def test_a_redirect_that_is_not_awaited_changes_nothing(
 def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
     """A code that nobody here asked for is never redeemed (RFC 6749 §10.12)."""
 
-    view = answer(consent, "http://localhost:1/consent?code=AQDcode-0aB1cD2eF3gH4iJ5&state=forged")
+    view = answer(consent, "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4-1&state=forged")
 
     assert "its state differs" in view["message"]
     assert view["advice"] == StateMismatchError.next_step
@@ -991,11 +991,13 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
 
     remote.on(TOKEN_PATH, response)
     asked = dialog(consent)
-    view = answer(consent, f"{asked['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={asked['state']}")
+    view = answer(
+        consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    )
 
     assert view["is_error"]
     assert view["message"]
-    assert "AQDcode-0aB1cD2eF3gH4iJ5" not in view["message"] + view["advice"]
+    assert "AQDcode0aB1cD2eF3gH4-1" not in view["message"] + view["advice"]
     assert len(remote.requests) == 1
     assert "user_access_token" not in consent.run.settings.secrets
 
@@ -1007,7 +1009,7 @@ def test_what_the_token_makes_possible_is_checked_at_once(
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
-    answer(consent, f"{asked['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={asked['state']}")
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
 
     assert settled(consent.screens["after"])["outcome"] == "verified"
     assert consent.screens["other"].view["outcome"] == "not_run"
@@ -1029,7 +1031,9 @@ def test_a_token_that_is_not_good_reads_nothing(
     settled(play.screens["consent"])
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(play)
-    view = answer(play, f"{asked['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={asked['state']}")
+    view = answer(
+        play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    )
     session.transport.close()
 
     assert view["message"] == "Checked: failed. Mend what its reason says, then check again."
@@ -1044,7 +1048,9 @@ def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRe
     settled(consent.screens["consent"], 2)
 
     assert dialog(consent)["redirect_uri"] == old["redirect_uri"]
-    view = answer(consent, f"{old['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={old['state']}", 3)
+    view = answer(
+        consent, f"{old['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={old['state']}", 3
+    )
     assert "its state differs" in view["message"]
     assert remote.requests == []
 
@@ -1210,7 +1216,7 @@ def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: Fake
 
     remote.on(TOKEN_PATH, says(BAD_CODE, 400))
     asked = dialog(consent)
-    answer(consent, f"{asked['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={asked['state']}")
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
     view = consent.screens["consent"].view
 
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
@@ -1224,7 +1230,7 @@ def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
     asked = dialog(consent)
-    url = f"{asked['redirect_uri']}?code=AQDcode-0aB1cD2eF3gH4iJ5&state={asked['state']}"
+    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
     for _ in range(2):
         consent.walkthrough.answer_consent(consent.step("consent"), url)
     settled(consent.screens["consent"])
