@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 .PHONY: run lab test check lint types lock notebooks bench clean
@@ -14,7 +15,7 @@ lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 
 test: $(VENV)/.installed-tests  ## every test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 __all__ = ["NODE_IS_UNWANTED", "installed"]
 
@@ -31,8 +32,15 @@ def installed(folder: Path) -> Path:
                 "to leave out the tests that need it.",
                 pytrace=False,
             )
-    modules = folder / "node_modules"
-    if not _is_fresh(modules, folder / "package-lock.json"):
+    # NOTE: the processes that share the tests ask for the same packages at the same time.
+    with FileLock(folder / ".npm.lock"):
+        _install(folder)
+    return folder / "node_modules"
+
+
+def _install(folder: Path) -> None:
+    """Run `npm ci` where what stands in `node_modules` is stale."""
+    if not _is_fresh(folder / "node_modules", folder / "package-lock.json"):
         done = subprocess.run(
             ["npm", "ci", "--no-audit", "--no-fund"],
             cwd=folder,
@@ -43,7 +51,6 @@ def installed(folder: Path) -> Path:
         )
         if done.returncode != 0:
             pytest.fail(f"npm ci in {folder} failed:\n{done.stderr}", pytrace=False)
-    return modules
 
 
 def _is_fresh(modules: Path, lock: Path) -> bool:
