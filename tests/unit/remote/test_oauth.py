@@ -48,7 +48,7 @@ def by_code(session: Session) -> AccessToken:
         client_id=APP_ID,
         client_secret=Secret(APP_SECRET),
         redirect_uri=REDIRECT_URI,
-        code="AQDcode-0aB1cD2eF3gH4iJ5",
+        code="AQDcode-0aB1cD2eF3gH4",
     )
 
 
@@ -119,7 +119,7 @@ def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: S
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
         "redirect_uri": REDIRECT_URI,
-        "code": "AQDcode-0aB1cD2eF3gH4iJ5",
+        "code": "AQDcode-0aB1cD2eF3gH4",
     }
     assert session.exchanges()[0].request["code"] == MASK
 
