@@ -346,7 +346,8 @@ class _Looker:
             return None, ""
         entry = self._history.read(ref)
         why = misfit(_binding(entry.data.get("binding", {})), step, self._subject)
-        return entry, f"Checked on {entry.at} {why}: check it again." if why else ""
+        is_outdated = why and entry.data["findings"]
+        return entry, f"Checked on {entry.at} {why}: check it again." if is_outdated else ""
 
     def _demands(self, step: Step) -> bool:
         return any(name in (step.id, EVERY_STEP) for name in self._four_eyes)

@@ -52,7 +52,8 @@ class Lapsed:
     def sentence(self) -> str:
         """Return who said what, when, and what must be done again."""
         said = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
-        return f"{said} {self.why}, so it no longer counts: confirm it again."
+        again = "confirm it" if self.word.kind is WordKind.ATTESTED else "say it"
+        return f"{said} {self.why}, so it no longer counts: {again} again."
 
 
 def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None = None) -> Binding:

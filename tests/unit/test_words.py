@@ -174,9 +174,8 @@ def test_every_kind_of_word_lapses(kind: WordKind) -> None:
     assert (counting, others) == (None, ())
     assert lapsed.word == word
     assert lapsed.sentence.startswith("Operator ")
-    assert lapsed.sentence.endswith(
-        "for App ID 111, not 222, so it no longer counts: confirm it again."
-    )
+    again = "confirm it again." if kind is WordKind.ATTESTED else "say it again."
+    assert lapsed.sentence.endswith(f"for App ID 111, not 222, so it no longer counts: {again}")
 
 
 def test_the_newest_word_that_fits_counts() -> None:
