@@ -17,7 +17,7 @@ from runbook_lib.cli import main
 from runbook_lib.errors import ChainError, ExitCode, JournalError
 from runbook_lib.events import FORMS, EventType, check_event, redact_event
 from runbook_lib.evidence.keys import create_key, export_public_key, open_key
-from runbook_lib.history import RunOutcome
+from runbook_lib.history import HistoryReader, RunOutcome, finding_from_document
 from runbook_lib.journal import Journal, read_lines
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import MASK, Redactor, Secret
@@ -44,7 +44,7 @@ FINDING = {
     "tables": [{"caption": "d", "columns": ["e"], "rows": [["f"]]}],
     "exchanges": [
         {
-            "method": "GET",
+            "method": "DELETE",
             "url": "https://graph.example/me",
             "sent_on": AT,
             "elapsed": 0.1,
@@ -220,6 +220,22 @@ def test_a_whole_line_is_read_with_what_was_added_to_it(
     (read,) = read_lines(path)
 
     assert read.entry.data["added_later"] == 1
+
+
+def test_what_a_later_version_added_is_left_out_of_what_lines_come_to(tmp_path: Path) -> None:
+    """A finding, its exchanges, a word, its attachments and its binding are made without it."""
+
+    added = {"added_later": 1}
+    exchange = {**FINDING["exchanges"][0], **added}  # type: ignore[index]
+    finding = {**FINDING, "exchanges": [exchange], **added}
+    attachment = {**WORD["attachments"][0], **added}  # type: ignore[index]
+    word = {**WORD, "attachments": [attachment], "binding": {**BINDING, **added}, **added}
+    path = write(tmp_path / "j.jsonl", line(EventType.STEP_ATTESTED, word, step="fb-01-log-in"))
+
+    ((said, _),) = HistoryReader(Journal(path)).read().words("fb-01-log-in")
+
+    assert (said.by, said.attachments[0].size, said.binding.text) == ("Operator", 3, DIGEST)
+    assert finding_from_document(finding).exchanges[0].status == 200
 
 
 @pytest.mark.parametrize(("kind", "data", "why"), SPOILT)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
-import nbformat
-import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from runbook_lib.errors import SettingsError
 from runbook_lib.notebook import session
-from runbook_lib.notebook.execution import execute_notebook
 from runbook_lib.notebook.kernel_environment import WITHHELD, kernel_environment
 from runbook_lib.procedures import inputs
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
@@ -103,41 +97,3 @@ def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
 
     assert isinstance(opened, session.HeadlessRun)
     assert set(opened.run.settings.secrets) == {"cyclr_client_secret"}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_living_kernel_holds_no_strangers_credential(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`/proc/<pid>/environ` of a kernel at work, and what its own code sees."""
-
-    for name in STRANGERS:
-        monkeypatch.setenv(name, CANARY)
-    monkeypatch.setenv("RUNBOOK_APP_ID", "1234567891011121")
-    code = f"import os, time; time.sleep(1); assert {CANARY!r} not in os.environ.values()"
-    source, output = folder / "in.ipynb", folder / "out.ipynb"
-    notebook = new_notebook(cells=[new_code_cell(code)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
-    nbformat.write(notebook, source)
-    seen: set[str] = set()
-
-    def look() -> None:
-        for child in psutil.Process().children(recursive=True):
-            try:
-                if "ipykernel_launcher" in child.cmdline():
-                    text = Path(f"/proc/{child.pid}/environ").read_text(encoding="utf-8")
-                    seen.update(text.split("\0"))
-            except (psutil.Error, OSError):
-                continue
-
-    error = execute_notebook(
-        source,
-        output,
-        {},
-        environment=kernel_environment(PROCEDURE.inputs, {}, os.environ),
-        on_tick=look,
-    )
-
-    assert error == ""
-    assert "RUNBOOK_APP_ID=1234567891011121" in seen
-    assert [text for text in seen if CANARY in text] == []

@@ -533,6 +533,20 @@ def rests(view: dict[str, Any]) -> str:
     return next(str(each["rests"]) for each in view["inputs"] if each["name"] == "app_secret")
 
 
+@pytest.mark.parametrize("word", ["outcome", "verified", "app_id", "refused", "message"])
+def test_a_credential_that_is_a_word_leaves_a_panel_whole(scene: Make, word: str) -> None:
+    """The view's names, the step's id and its outcome are structure, whatever a secret is."""
+
+    plain = set(scene(app_step(), secrets={"app_secret": APP_SECRET}).screens["app"].view)
+    play = scene(app_step(), secrets={"app_secret": word})
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    view = settled(play.screens["app"])
+
+    assert set(view) == plain
+    assert (view["id"], view["outcome"]) == ("app", "verified")
+    assert view["inputs"][0]["name"] == "app_id"
+
+
 def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -> None:
     """The file is the owner's alone, the journal does not hold it, the panel says where it is."""
 

@@ -121,6 +121,7 @@ def test_what_is_no_answer_is_told_as_that(url: str, said: str) -> None:
         ("error=server_error", "Facebook refused: server_error"),
         ("", "no code in this address"),
         ("code=", "no code in this address"),
+        ("code=outcome", "no code in this address"),
     ],
 )
 def test_a_refusal_is_told_in_words(query: str, said: str) -> None:
