@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,17 @@ def _own_signing_key(monkeypatch: pytest.MonkeyPatch, keys_home: Path) -> None:
 def keys_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which this session's signing keys are made."""
     return tmp_path_factory.mktemp("keys-home")
+
+
+@pytest.fixture(scope="session")
+def practice_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Give a function that returns the one practice run of a scenario, as a `PracticeRun`."""
+    from tests.support.practice_runs import practise  # noqa: PLC0415
+
+    base = tmp_path_factory.getbasetemp()
+    # NOTE: pytest-xdist puts the folder of each of its processes into one that they share.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return lambda scenario: practise(scenario, shared / "practice" / scenario)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from runbook_lib.evidence.reports.report import history_report, run_report
 from runbook_lib.evidence.reports.runs import Fault, SealedRun
 from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
-from tests.practised import Practised, practised
+from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.unit.evidence.reports.runs_told import (
     EVERY_OUTCOME,
     attachment,
@@ -41,10 +41,9 @@ widths = pytest.mark.parametrize("width", [1280, 400])
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Practised]:
+def runs(practice_run: PractiseOnce) -> dict[str, PracticeRun]:
     """Return a real run in each of the scenarios."""
-    evidence = tmp_path_factory.mktemp("practised")
-    return {scenario: practised(scenario, evidence) for scenario in SCENARIOS}
+    return {scenario: practice_run(scenario) for scenario in SCENARIOS}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def picture(browser: Browser) -> bytes:
 
 @pytest.fixture(scope="module")
 def reports(
-    runs: dict[str, Practised], picture: bytes, tmp_path_factory: pytest.TempPathFactory
+    runs: dict[str, PracticeRun], picture: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return a folder with every report, as it lies in a bundle."""
     folder = tmp_path_factory.mktemp("reports")
@@ -300,7 +299,7 @@ def test_a_table_breaks_no_word(reader: Make) -> None:
     assert max(page.locator(".data thead th").evaluate_all(heights)) < 45
 
 
-def test_a_whole_run_stays_small(runs: dict[str, Practised], reports: Path) -> None:
+def test_a_whole_run_stays_small(runs: dict[str, PracticeRun], reports: Path) -> None:
     """A report can be sent by mail; a hundred times the journal does not make it endless."""
     assert (reports / "approved.html").stat().st_size < LARGEST
     run = runs["approved"]

@@ -17,37 +17,36 @@ import pytest
 from runbook_lib.notebook.rendering import STEP_MIME
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
+from tests.support.practice_runs import PracticeRun, PractiseOnce
 
 
-@pytest.fixture(scope="module")
-def approved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """Return the evidence folder of one complete practice run, and what it printed."""
-    evidence = tmp_path_factory.mktemp("approved")
-    return evidence, runbook("run", "--sandbox", "approved", "--evidence", str(evidence))
+@pytest.fixture
+def approved(practice_run: PractiseOnce) -> PracticeRun:
+    """Return the complete practice run."""
+    return practice_run("approved")
 
 
 def test_a_practice_run_shows_every_step_and_where_the_evidence_lies(
-    approved: tuple[Path, Any],
+    approved: PracticeRun,
 ) -> None:
     """The table names each step with outcome and reason, and the folder that can be opened."""
 
-    evidence, result = approved
-    assert result.returncode == 0
+    assert approved.returncode == 0
     for step in PROCEDURE.steps:
-        assert step.id in result.stdout
-    assert "COMPLETE" in result.stdout
-    assert "SANDBOX" in result.stdout
-    (bundle,) = evidence.glob("sandbox-approved/*/2*")
-    assert bundle.name in result.stdout
+        assert step.id in approved.stdout
+    assert "COMPLETE" in approved.stdout
+    assert "SANDBOX" in approved.stdout
+    assert approved.bundle.name in approved.stdout
+    assert "sandbox-approved" in approved.bundle.relative_to(approved.evidence).parts
 
 
 def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
-    approved: tuple[Path, Any],
+    approved: PracticeRun,
 ) -> None:
     """What an auditor needs lies in one folder, and nothing half finished beside it."""
 
-    (bundle,) = approved[0].glob("sandbox-approved/*/*/")
-    names = {path.name for path in bundle.iterdir()}
+    assert [path for path in approved.bundle.parent.iterdir() if path.is_dir()] == [approved.bundle]
+    names = {path.name for path in approved.bundle.iterdir()}
     notebooks = {f"{section.id}.ipynb" for section in PROCEDURE.sections}
     told = {"record.json", "record.schema.json", "journal.jsonl", "report.html", "VERIFY.md"}
     signed = {"SHA256SUMS", "provenance.dsse.json", "statement.dsse.json"}
@@ -55,12 +54,11 @@ def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
 
 
 @pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda section: section.id)
-def test_each_step_cell_leaves_three_renderings(section: Any, approved: tuple[Path, Any]) -> None:
+def test_each_step_cell_leaves_three_renderings(section: Any, approved: PracticeRun) -> None:
     """An executed notebook has HTML for people, text, and JSON for machines at every step."""
 
-    (path,) = approved[0].glob(f"sandbox-approved/*/2*/{section.id}.ipynb")
-    notebook = nbformat.read(path, as_version=4)
-    (record,) = records(approved[0])
+    notebook = nbformat.read(approved.bundle / f"{section.id}.ipynb", as_version=4)
+    record = approved.record
     cells = {cell["id"]: cell for cell in notebook.cells}
     assert "widgets" not in notebook.metadata
     for step in section.steps:
@@ -71,11 +69,10 @@ def test_each_step_cell_leaves_three_renderings(section: Any, approved: tuple[Pa
         assert "SANDBOX" in output["data"]["text/plain"]
 
 
-def test_status_says_what_a_person_does_next(tmp_path: Path) -> None:
+def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_path: Path) -> None:
     """After a run, status names the next step, why, and where."""
 
-    evidence = str(tmp_path)
-    runbook("run", "--sandbox", "review-pending", "--evidence", evidence)
+    evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 3
     assert "Next: Client Secret: the App Secret (cy-03-client-secret)" in result.stdout
@@ -192,21 +189,26 @@ def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
     result = runbook("run", "--sandbox", "approved", "--json", cwd=folder, env=mine)
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
+    assert [record] == records(folder / "evidence")
     assert record["parameters"]["service_domain"] == "connect.partner.test"
     assert os.environ.get("RUNBOOK_APP_SECRET") is None
 
 
 def test_installing_the_connector_needs_a_word_and_stands_in_the_record(
-    folder: Path, tmp_path: Path
+    practice_run: PractiseOnce, folder: Path
 ) -> None:
     """Cyclr is changed only where a parameter says so, and the record says what was changed."""
 
-    def install(*more: str) -> dict[str, Any]:
-        arguments = ("run", "--sandbox", "review-pending", "--json", "--evidence", str(tmp_path))
-        return json.loads(runbook(*arguments, *more, cwd=folder).stdout)
-
-    without, given = install(), install("--set", "install_connector=yes")
-    assert outcomes(without)["test-01-install"] == "not_run"
+    without = practice_run("review-pending")
+    evidence = str(without.copy_evidence(folder / "evidence"))
+    result = runbook(
+        *("run", "--sandbox", "review-pending", "--json", "--evidence", evidence),
+        *("--set", "install_connector=yes"),
+        cwd=folder,
+        env=without.environment,
+    )
+    given = json.loads(result.stdout)
+    assert outcomes(without.record)["test-01-install"] == "not_run"
     assert outcomes(given)["test-01-install"] == "verified"
     step = next(step for step in given["steps"] if step["id"] == "test-01-install")
     assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.workspace import journal_path
 from tests.runs.conftest import runbook
+from tests.support.practice_runs import PractiseOnce
 
-TENANT = "acme"
-SANDBOX = ("run", "--sandbox", "review-pending", "--tenant", TENANT)
+SCENARIO = "review-pending"
+TENANT = f"sandbox-{SCENARIO}"
 
 
-def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(tmp_path: Path) -> None:
+def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(
+    practice_run: PractiseOnce, tmp_path: Path
+) -> None:
     """Nothing runs on top of it; what the message says to do brings the tenant in order again."""
 
-    evidence = tmp_path / "evidence"
+    first = practice_run(SCENARIO)
+    evidence = first.copy_evidence(tmp_path / "evidence")
     journal = journal_path(evidence, TENANT, PROCEDURE.id)
-    run = (*SANDBOX, "--evidence", str(evidence))
     verify = ("verify", str(evidence), "--trusted-keys", str(evidence / "keys"))
-    assert runbook(*run).returncode == 3
+
+    def run() -> subprocess.CompletedProcess[str]:
+        arguments = ("--sandbox", SCENARIO, "--evidence", str(evidence))
+        return runbook("run", *arguments, env=first.environment)
+
     backup = journal.read_bytes()
-    assert runbook(*run).returncode == 3
+    assert run().returncode == 3
     journal.write_bytes(backup)
 
-    refused = runbook(*run)
+    refused = run()
     assert refused.returncode == 4, refused.stderr
     assert "an older one was put in its place" in refused.stderr
     assert journal.read_bytes() == backup
@@ -34,17 +42,18 @@ def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(tmp_path: P
 
     source, target = re.findall(r"copy (\S+) to (\S+),", refused.stderr)[0]
     shutil.copy(source, target)
-    assert runbook(*run).returncode == 3
+    assert run().returncode == 3
     verified = runbook(*verify)
     assert verified.returncode == 0, verified.stdout
     assert len(list(journal.parent.glob("2*"))) == 3
 
 
-def test_practice_never_becomes_evidence_of_the_real_thing(tmp_path: Path) -> None:
+def test_practice_never_becomes_evidence_of_the_real_thing(
+    practice_run: PractiseOnce, tmp_path: Path
+) -> None:
     """A tenant that was practised takes no real run, and says what to do; nothing is written."""
 
-    evidence = tmp_path / "evidence"
-    assert runbook(*SANDBOX, "--evidence", str(evidence)).returncode == 3
+    evidence = practice_run(SCENARIO).copy_evidence(tmp_path / "evidence")
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
 
     real = ("run", "--set", "service_domain=acme-h.cyclr.com", "--tenant", TENANT)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from runbook_lib.evidence.record import validate_record
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from tests.runs.conftest import outcomes, runbook, step_of
+from tests.runs.conftest import outcomes, step_of
+from tests.support.practice_runs import PractiseOnce
 
 A, V, W, I, F, S, N = (  # noqa: E741  (one letter a step keeps the tables readable)
     "attested",
@@ -55,12 +53,12 @@ SAID = {
 
 
 @pytest.mark.parametrize("scenario", EXPECTED)
-def test_each_scenario_has_its_outcomes(scenario: str, tmp_path: Path) -> None:
+def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnce) -> None:
     """A run says of every step exactly what the world of the scenario makes true."""
 
-    result = runbook("run", "--sandbox", scenario, "--json", "--evidence", str(tmp_path))
+    result = practice_run(scenario)
     assert result.stdout, result.stderr
-    record = json.loads(result.stdout)
+    record = result.record
     exit_code, expected = EXPECTED[scenario]
     ids = [step.id for step in PROCEDURE.steps]
     assert outcomes(record) == dict(zip(ids, expected, strict=True))
@@ -73,27 +71,29 @@ def test_each_scenario_has_its_outcomes(scenario: str, tmp_path: Path) -> None:
         assert words in step_of(record, step)["reason"]
 
 
-def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(tmp_path: Path) -> None:
+def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
+    practice_run: PractiseOnce,
+) -> None:
     """What no API shows is named as not proven, not guessed."""
 
-    result = runbook("run", "--sandbox", "review-declined", "--json", "--evidence", str(tmp_path))
-    check = step_of(json.loads(result.stdout), "fb-12-submit-review")["checks"][0]
+    record = practice_run("review-declined").record
+    check = step_of(record, "fb-12-submit-review")["checks"][0]
     assert any("waits or was declined" in limit for limit in check["limits"])
 
 
-def test_a_replaced_graph_version_is_a_warning(tmp_path: Path) -> None:
+def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> None:
     """Facebook serves another version in silence; the run says so where the app is checked."""
 
-    result = runbook("run", "--sandbox", "version-expired", "--json", "--evidence", str(tmp_path))
-    checks = step_of(json.loads(result.stdout), "fb-13-app-id-and-secret")["checks"]
+    record = practice_run("version-expired").record
+    checks = step_of(record, "fb-13-app-id-and-secret")["checks"]
     warnings = [warning for check in checks for warning in check["warnings"]]
     assert any("instead of v26.0: that version has ended" in warning for warning in warnings)
 
 
-def test_the_redirect_check_says_that_only_the_domain_is_proven(tmp_path: Path) -> None:
+def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: PractiseOnce) -> None:
     """A passed redirect probe names the exact path as not proven."""
 
-    result = runbook("run", "--sandbox", "approved", "--json", "--evidence", str(tmp_path))
-    checks = step_of(json.loads(result.stdout), "fb-08-redirect-uri")["checks"]
+    record = practice_run("approved").record
+    checks = step_of(record, "fb-08-redirect-uri")["checks"]
     limits = [limit for check in checks for limit in check["limits"]]
     assert any("Strict Mode" in limit for limit in limits)

@@ -1,0 +1,79 @@
+"""One `runbook run --sandbox` per scenario, for all the tests that look at what it left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from runbook_lib.journal import Entry, Journal
+from tests.runs.conftest import runbook
+
+__all__ = ["PracticeRun", "PractiseOnce", "practise"]
+
+
+@dataclass(frozen=True)
+class PracticeRun:
+    """What a practice run printed, and what it left: to be read; who changes it takes a copy."""
+
+    folder: Path
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def evidence(self) -> Path:
+        """Return the folder of journals and evidence."""
+        return self.folder / "evidence"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return what a later run needs to sign with the same key."""
+        return {"XDG_DATA_HOME": str(self.folder / "home")}
+
+    @cached_property
+    def bundle(self) -> Path:
+        """Return the folder that the run sealed."""
+        (record,) = self.evidence.rglob("record.json")
+        return record.parent
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return the sealed record."""
+        record: dict[str, Any] = json.loads((self.bundle / "record.json").read_bytes())
+        return record
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Return the journal's lines, as they were sealed."""
+        return Journal(self.bundle / "journal.jsonl").entries()
+
+    def copy_evidence(self, target: Path) -> Path:
+        """Copy the evidence folder to `target`, for one test to go on from."""
+        return shutil.copytree(self.evidence, target)
+
+
+PractiseOnce = Callable[[str], PracticeRun]
+
+
+def practise(scenario: str, folder: Path) -> PracticeRun:
+    """Return the run of `scenario` in `folder`, made by whoever asks first, in any process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    printed = folder / "printed.json"
+    with FileLock(folder / "lock"):
+        if not printed.exists():
+            printed.write_text(json.dumps(_run(scenario, folder)), encoding="utf-8")
+    return PracticeRun(folder, *json.loads(printed.read_bytes()))
+
+
+def _run(scenario: str, folder: Path) -> tuple[int, str, str]:
+    run = PracticeRun(folder, 0, "", "")
+    arguments = ("--sandbox", scenario, "--evidence", str(run.evidence))
+    done = runbook("run", *arguments, env=run.environment)
+    return done.returncode, done.stdout, done.stderr
