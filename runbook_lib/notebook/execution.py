@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,6 +78,7 @@ class _Worker(threading.Thread):
         from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
 
         source, output, parameters = self._arguments
+        folder = tempfile.TemporaryDirectory(prefix="runbook-kernel-", ignore_cleanup_errors=True)
         try:
             papermill.execute_notebook(
                 source,
@@ -89,7 +91,7 @@ class _Worker(threading.Thread):
                 # NOTE: a graceful shutdown now and then waits three seconds for a kernel that has
                 # nothing left to save: the journal is on disk.
                 shutdown_kernel="immediate",
-                kernel_manager_class=self._manager_class(),
+                kernel_manager_class=self._manager_class(Path(folder.name)),
             )
         except papermill.PapermillExecutionError as error:
             self.error = f"a cell raised {error.ename}: {error.evalue}"
@@ -97,6 +99,8 @@ class _Worker(threading.Thread):
             self.error = "the kernel died"
         except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
             self.error = f"papermill broke off ({type(error).__name__}: {error})"
+        finally:
+            folder.cleanup()
 
     def kill_kernel(self) -> None:
         """Kill the kernel at once; papermill then finds it dead and ends."""
@@ -104,19 +108,22 @@ class _Worker(threading.Thread):
             with contextlib.suppress(AttributeError, ProcessLookupError):
                 manager.provisioner.process.kill()
 
-    def _manager_class(self) -> type:
+    def _manager_class(self, folder: Path) -> type:
         from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415
 
         managers, environment = self._managers, self._environment
 
         class RosteredKernelManager(AsyncKernelManager):
-            """A kernel manager that this worker can find again."""
+            """A kernel manager that this worker can find again; its files lie in `folder`."""
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
+                self.connection_file = str(folder / "kernel.json")
                 if os.name == "posix":
-                    # NOTE: sockets in the file system, where nobody else on the machine listens in.
+                    # NOTE: sockets in a folder of mode 0700, where nobody else listens in; by
+                    # default they lie in the working directory, where the next run has its own.
                     self.transport = "ipc"
+                    self.ip = str(folder / "socket")
                 managers.append(self)
 
             def start_kernel(self, **kw: Any) -> Any:

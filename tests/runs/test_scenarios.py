@@ -23,16 +23,16 @@ A, V, W, I, F, S, N = (  # noqa: E741  (one letter a step keeps the tables reada
 EXPECTED = {
     "approved": (0, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, V, V]),
     "fresh": (3, [N, N, N, N, N, N, N, I, N, N, N, N, N, V, N, N, N, N, N, N, N]),
-    "wrong-secret": (1, [A, A, A, A, I, A, A, I, A, I, I, W, F, V, S, S, V, S, S, S, S]),
-    "unknown-app": (1, [A, A, A, A, I, A, A, I, A, I, I, W, I, V, F, A, V, S, S, I, V]),
+    "wrong-secret": (1, [A, A, A, A, I, A, A, I, A, A, A, W, F, V, S, S, V, S, S, S, S]),
+    "unknown-app": (1, [A, A, A, A, I, A, A, I, A, A, A, W, I, V, F, A, V, S, S, I, V]),
     "redirect-missing": (1, [A, A, A, V, V, A, A, F, A, V, V, V, V, V, V, A, V, V, V, V, V]),
-    "review-pending": (3, [A, A, A, V, V, A, A, V, A, I, I, W, V, V, I, N, N, N, N, V, V]),
-    "review-declined": (3, [A, A, A, V, V, A, A, V, A, V, I, W, V, V, I, N, N, N, N, V, V]),
-    "permission-missing": (1, [A, A, A, V, V, A, A, V, A, V, I, W, V, V, V, A, V, V, F, F, S]),
+    "review-pending": (3, [A, A, A, V, V, A, A, V, A, A, A, W, V, V, I, N, N, N, N, V, V]),
+    "review-declined": (3, [A, A, A, V, V, A, A, V, A, V, A, W, V, V, I, N, N, N, N, V, V]),
+    "permission-missing": (1, [A, A, A, V, V, A, A, V, A, V, A, W, V, V, V, A, V, V, F, F, S]),
     "cyclr-mismatch": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, F, A, V, S, S, V, V]),
     "cyclr-ip-blocked": (3, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, I, V, V]),
     "token-expired": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, F, S]),
-    "rate-limited": (3, [A, A, A, A, I, A, A, I, A, I, I, W, I, V, V, A, V, V, I, I, I]),
+    "rate-limited": (3, [A, A, A, A, I, A, A, I, A, A, A, W, I, V, V, A, V, V, I, I, I]),
     "version-expired": (0, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, V, V]),
 }
 
