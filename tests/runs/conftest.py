@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -123,7 +124,17 @@ def env_file(sandbox: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(env_file: Path, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+def hears_interrupts() -> Iterator[None]:
+    """Let SIGINT reach what this process starts, even where a shell has it ignored, as with `&`."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def start(
+    env_file: Path, tmp_path: Path, hears_interrupts: None
+) -> Iterator[Callable[..., Process]]:
     """Give a function that starts `runbook run` against the running sandbox."""
     started: list[subprocess.Popen[str]] = []
 
