@@ -212,3 +212,23 @@ def test_installing_the_connector_needs_a_word_and_stands_in_the_record(
     assert outcomes(given)["test-01-install"] == "verified"
     step = next(step for step in given["steps"] if step["id"] == "test-01-install")
     assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
+
+
+def test_runs_beside_each_other_in_one_folder_do_not_meet(tmp_path: Path) -> None:
+    """Each kernel's sockets lie in a folder of its own: both runs end, and nothing is left."""
+
+    started = [
+        subprocess.Popen(
+            command("run", "--sandbox", "approved", "--tenant", name, "--evidence", "evidence"),
+            cwd=tmp_path,
+            env=environment(TMPDIR=str(tmp_path)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name in ("first", "second")
+    ]
+    said = [each.communicate(timeout=180)[0] for each in started]
+
+    assert [each.returncode for each in started] == [0, 0], said
+    assert not list(tmp_path.glob("*kernel*"))
