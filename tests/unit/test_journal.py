@@ -219,14 +219,14 @@ def test_a_torn_tail_is_mended_and_nothing_acknowledged_is_lost(path: Path, torn
     assert len(reader.entries()) == 5
     path.write_bytes(b"".join(lines) + torn)
 
-    Journal(path).append("run.started", {"a": 1})
+    Journal(path).append("run.finished", {"a": 1})
 
     assert path.read_bytes().startswith(b"".join(lines))
     for journal in (reader, Journal(path)):
         mended, appended = journal.entries()[5:]
         assert mended.type == EventType.JOURNAL_MENDED
         assert mended.data["bytes"] == len(torn)
-        assert (appended.type, appended.data) == ("run.started", {"a": 1})
+        assert (appended.type, appended.data) == ("run.finished", {"a": 1})
 
 
 def test_a_torn_first_line_is_mended(path: Path) -> None:
@@ -235,9 +235,9 @@ def test_a_torn_first_line_is_mended(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b'{"seq":1')
 
-    Journal(path).append("run.started", {})
+    Journal(path).append("run.finished", {})
 
-    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "run.started"]
+    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "run.finished"]
 
 
 def test_a_long_line_is_found_again(path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_huge_torn_tail_is_mended_with_its_beginning(path: Path) -> None:
     lines = written(path)
     path.write_bytes(b"".join(lines) + b"\0" * 2**20)
 
-    Journal(path).append("run.started", {})
+    Journal(path).append("run.finished", {})
 
     mended = Journal(path).entries()[5]
     assert (mended.data["bytes"], len(mended.data["text"])) == (2**20, 65_536)
@@ -326,7 +326,7 @@ def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Pa
     reading = read_lines(path)
     next(reading)
 
-    Journal(path).append("run.started", {})
+    Journal(path).append("run.finished", {})
 
     assert len(list(reading)) == 4
     assert len(Journal(path).entries()) == 7
@@ -339,7 +339,7 @@ def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> N
     path.write_bytes(b"hello\n")
 
     with pytest.raises(ChainError):
-        Journal(path).append("run.started", {})
+        Journal(path).append("run.finished", {})
 
     assert path.read_bytes() == b"hello\n"
 
@@ -418,7 +418,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
     (tmp_path / "tenant").write_text("a file")
 
     with pytest.raises(JournalError, match=r"journal\.jsonl cannot be written"):
-        Journal(tmp_path / "tenant" / "journal.jsonl").append("run.started", {})
+        Journal(tmp_path / "tenant" / "journal.jsonl").append("run.finished", {})
 
 
 def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None:
@@ -429,7 +429,7 @@ def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None
     with pytest.raises(JournalError):
         Journal(path).entries()
     with pytest.raises(JournalError):
-        Journal(path).append("run.started", {})
+        Journal(path).append("run.finished", {})
 
 
 def test_a_lock_that_is_never_released_is_an_error_in_words(
@@ -441,7 +441,7 @@ def test_a_lock_that_is_never_released_is_an_error_in_words(
     monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
 
     with FileLock(path.with_suffix(".lock")), pytest.raises(JournalError, match="locked"):
-        Journal(path).append("run.started", {})
+        Journal(path).append("run.finished", {})
 
     assert len(Journal(path).entries()) == 1
 
@@ -487,7 +487,7 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
 
     written(path)
     *_, last = read_lines(path)
-    Journal(path).append("run.started", {})
+    Journal(path).append("run.finished", {})
     parsed: list[bytes] = []
     loads = json.loads
     monkeypatch.setattr(
@@ -496,7 +496,7 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
 
     (line,) = read_lines(path, after=last.ref)
 
-    assert (line.entry.seq, line.entry.type) == (6, "run.started")
+    assert (line.entry.seq, line.entry.type) == (6, "run.finished")
     assert len(parsed) == 1
 
 
@@ -550,7 +550,6 @@ def test_the_kinds_of_lines_have_their_documented_names() -> None:
     names = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
     assert names >= {
-        "run.started",
         "run.finished",
         "run.interrupted",
         "notebook.finished",

@@ -18,7 +18,7 @@ from runbook_lib.evidence.keys import SigningKey, export_public_key
 from runbook_lib.evidence.succession import hand_over
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import Verdict, verify_tree
-from runbook_lib.journal import Journal
+from runbook_lib.journal import FORM, Journal
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import STATEMENT, payload, sign_again
 
@@ -384,7 +384,7 @@ def test_a_tenant_of_whom_nothing_is_sealed_is_told(tenant: Path, trust: Trust) 
     """It is no chain in order, and no mistake beside tenants that have one."""
 
     journal = Journal(tenant.parents[1] / "globex" / "p" / "journal.jsonl")
-    journal.append("run.started", {})
+    journal.append("run.started", {"form": FORM})
 
     last = chain_of(tenant.parents[1], trust)
     assert last.is_unsealed
