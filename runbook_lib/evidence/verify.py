@@ -332,7 +332,8 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str,
     """Raise where the journal lines are not those that the record names, or lack what it says."""
     part, carried = part_of(record), carried_of(record)
     if bool(carried) != (CARRIED_NAME in present):
-        raise ContentError(f"It lists {len(carried)} lines.", file=CARRIED_NAME)
+        said = "It is missing." if carried else "It was added: the record lists no older lines."
+        raise ContentError(said, file=CARRIED_NAME)
     lines = chain(
         _said_of(CARRIED_NAME, carried_lines(folder, carried)),
         _said_of(JOURNAL_NAME, part_lines(folder, part)),
@@ -340,9 +341,8 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str,
     try:
         check_words(record, lines)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ContentError(
-            f"It does not say what people said ({error}).", file=RECORD_NAME
-        ) from None
+        said = f"It does not say who said what ({error})."
+        raise ContentError(said, file=RECORD_NAME) from None
 
 
 def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:

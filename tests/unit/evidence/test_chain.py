@@ -31,6 +31,8 @@ from tests.support.journals import announced, copied
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import payload, sign_again
 
+LAST = {"lines": 1, "head": "0" * 64, "end": 1}
+
 
 class CutOff(BaseException):
     """Stands for a process that is killed: nothing of it runs any more."""
@@ -415,11 +417,17 @@ def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
     "data",
     [
         {},
-        {"bundle": "b", "sequence": 1},
-        {"bundle": "b", "sequence": "1", "statement": "s"},
-        {"bundle": None, "sequence": 1, "statement": "s"},
-        {"bundle": "b", "sequence": 0, "statement": "s"},
-        {"bundle": "b", "sequence": 1, "statement": "s", "more": 1},
+        {"bundle": "b", "sequence": 1, "journal": LAST},
+        {"bundle": "b", "sequence": "1", "statement": "s", "journal": LAST},
+        {"bundle": None, "sequence": 1, "statement": "s", "journal": LAST},
+        {"bundle": "b", "sequence": 0, "statement": "s", "journal": LAST},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": LAST, "more": 1},
+        {"bundle": "b", "sequence": 1, "statement": "s"},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": []},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "lines": "1"}},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "head": 1}},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "end": -1}},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "more": 1}},
     ],
 )
 def test_a_line_that_announces_no_bundle_is_told(data: dict[str, object], tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> 
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
 
     assert record["journal"] == {
+        "first": 1,
+        "previous": "0" * 64,
         "lines": len(lines),
         "head": hashlib.sha256(lines[-1]).hexdigest(),
     }
