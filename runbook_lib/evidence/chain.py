@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from filelock import FileLock, Timeout
@@ -312,8 +313,8 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
         tenant, connector = journal.parent.parts[-2:]
         advice = (
             f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
-            f"--connector {connector} --evidence {journal.parents[2]} "
-            f"--trusted-keys {keys_beside(journal.parent)}`; then run again."
+            f"--connector {connector} --evidence {quote(str(journal.parents[2]))} "
+            f"--trusted-keys {quote(str(keys_beside(journal.parent)))}`; then run again."
         )
     raise ChainError(msg, file=journal.name, next_step=advice)
 

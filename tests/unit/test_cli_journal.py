@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli import main
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.journal import Journal
 from tests.unit.evidence.conftest import ended_run, key, seal_run
 
 __all__ = ["key"]
@@ -86,3 +88,28 @@ def test_what_cannot_be_meant_is_a_usage_error(
     assert result.exit_code == ExitCode.USAGE
     assert said in result.stderr
     assert not (evidence / "globex").exists()
+
+
+def test_another_form_is_named_by_every_command(evidence: Path) -> None:
+    """`verify` refuses it, and what would write beside it is not done."""
+
+    Journal(evidence / "acme" / "p" / "journal.jsonl").append("run.started", {"form": 7})
+    known = ("--trusted-keys", str(evidence / "keys"))
+    before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
+
+    verified = CliRunner().invoke(main, ["verify", str(evidence), *known])
+    completed = journal(evidence, *known)
+
+    assert verified.exit_code == ExitCode.REFUSED
+    assert "is of form 7; this runbook reads form 2" in verified.stdout
+    assert completed.exit_code == ExitCode.USAGE
+    assert "is of form 7; this runbook reads form 2" in completed.stderr
+    shutil.move(evidence / "acme" / "p", evidence / "acme" / "facebook_marketing")
+    arguments = ("--tenant", "acme", "--evidence", str(evidence))
+    for command in ("status", "run", "report"):
+        result = CliRunner().invoke(main, [command, *arguments])
+        assert result.exit_code == ExitCode.USAGE, command
+        assert "is of form 7; this runbook reads form 2" in result.stderr
+    shutil.move(evidence / "acme" / "facebook_marketing", evidence / "acme" / "p")
+    after = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
+    assert {path.name for path in after if before.get(path) != after[path]} <= {"journal.lock"}
