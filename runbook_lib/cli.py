@@ -375,7 +375,7 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
     said = Path(options.attestations) if options.attestations else None
     words = read_words(said, PROCEDURE, now=opened.clock()) if said else []
     # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
-    check_restored(opened.journal, key)
+    check_restored(opened.history_reader, key)
     opened.start()
     opened.say(words)
     return opened, key

@@ -13,20 +13,29 @@ import sys
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.cli_options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
 from runbook_lib.errors import EvidenceError, ExitCode, SettingsError
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
 
 __all__ = ["EVIDENCE_COMMANDS"]
 
 
+_KEY = click.option("--key", "keys", multiple=True, metavar="FILE", help="A public key to trust.")
+_TRUSTED_KEYS = click.option(
+    "--trusted-keys", default="", metavar="DIR", help="A folder of keys to trust."
+)
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--key", "keys", multiple=True, metavar="FILE", help="A public key to trust.")
-@click.option("--trusted-keys", default="", metavar="DIR", help="A folder of keys to trust.")
+@_KEY
+@_TRUSTED_KEYS
 @click.option(
     "--tsa-certificate", default="", metavar="FILE", help="Time-stamp authorities to trust."
 )
@@ -41,18 +50,13 @@ def verify(
 ) -> None:
     """Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address."""
     from runbook_lib.evidence.archive import fetched  # noqa: PLC0415
-    from runbook_lib.evidence.keys import read_public_keys  # noqa: PLC0415
     from runbook_lib.evidence.timestamps import read_certificates  # noqa: PLC0415
     from runbook_lib.evidence.verify import Trust  # noqa: PLC0415
     from runbook_lib.evidence.verify_chain import verify_tree  # noqa: PLC0415
     from runbook_lib.terminal import show_verdict  # noqa: PLC0415
 
-    named = [Path(text) for text in (*keys, trusted_keys) if text]
-    if not named:
-        msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
-        raise SettingsError(msg)
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate else []
-    trust = Trust(read_public_keys(named), authorities)
+    trust = Trust(_trusted(keys, trusted_keys), authorities)
     is_refused = False
     for path in paths:
         is_archive = "://" in path
@@ -173,17 +177,17 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
 def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: str) -> None:
     """Build the history of a tenant as HTML; of BUNDLE, the report of that run anew."""
     from runbook_lib.evidence.chain import finish_interrupted  # noqa: PLC0415
+    from runbook_lib.evidence.parts import report_entries  # noqa: PLC0415
     from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
     from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs  # noqa: PLC0415
-    from runbook_lib.journal import Journal  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.workspace import JOURNAL_NAME  # noqa: PLC0415
 
     if bundle:
         folder = Path(bundle)
-        entries = Journal(folder / JOURNAL_NAME).entries()
-        page = run_report(sealed_record(folder), entries, attachments=folder / "attachments")
+        record = sealed_record(folder)
+        entries = report_entries(folder, record)
+        page = run_report(record, entries, attachments=folder / "attachments")
         path = Path(output or f"{folder.resolve().name}.html")
     else:
         opened = open_run(
@@ -191,7 +195,7 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
         )
         folder = opened.journal.path.parent
         finish_interrupted(folder)
-        runs = sealed_runs(opened.journal)
+        runs = sealed_runs(opened.history_reader)
         if not runs:
             msg = f"There is no sealed run of {opened.tenant} in {folder}."
             raise SettingsError(msg)
@@ -201,4 +205,59 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
     click.echo(f"Read {path}")
 
 
-EVIDENCE_COMMANDS = (verify, report, archive, key)
+@click.command()
+@_KEY
+@_TRUSTED_KEYS
+@TENANT
+@CONNECTOR
+@EVIDENCE
+@JSON
+def journal(
+    *,
+    keys: tuple[str, ...],
+    trusted_keys: str,
+    tenant: str,
+    connector: str,
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """Put a lost journal together from the sealed bundles, or complete one that is behind."""
+    from runbook_lib.evidence.rebuild import rebuild_journal  # noqa: PLC0415
+    from runbook_lib.evidence.verify import Trust  # noqa: PLC0415
+    from runbook_lib.terminal import one_line  # noqa: PLC0415
+    from runbook_lib.workspace import (  # noqa: PLC0415
+        connector_name,
+        default_evidence,
+        journal_path,
+        tenant_name,
+    )
+
+    trust = Trust(_trusted(keys, trusted_keys))
+    folder = Path(evidence or default_evidence())
+    path = journal_path(folder, tenant_name(tenant), connector_name(connector)).absolute()
+    rebuilt = rebuild_journal(path.parent, trust)
+    if as_json:
+        click.echo(json.dumps({"path": str(path), **asdict(rebuilt)}))
+    elif rebuilt.added:
+        click.echo(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all.")
+        click.echo(f"It holds what was done until {rebuilt.until}; what came after that is lost,")
+        click.echo("because no bundle that verifies has copied it. Now run again.")
+    else:
+        click.echo(f"{path} has every line that the bundles copied; none was added.")
+    for name, why in rebuilt.unused.items():
+        click.echo(one_line(f"✘ {name}: {why}"), err=True)
+    sys.exit(ExitCode.REFUSED if rebuilt.unused else ExitCode.COMPLETE)
+
+
+def _trusted(keys: tuple[str, ...], trusted_keys: str) -> dict[str, SSlibKey]:
+    """Return the public keys that were named; raises `SettingsError` where none was."""
+    from runbook_lib.evidence.keys import read_public_keys  # noqa: PLC0415
+
+    named = [Path(text) for text in (*keys, trusted_keys) if text]
+    if not named:
+        msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
+        raise SettingsError(msg)
+    return read_public_keys(named)
+
+
+EVIDENCE_COMMANDS = (verify, report, archive, key, journal)

@@ -13,12 +13,13 @@ diagnostics never hold a secret.
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
-                    TimestampError, SigningError, ArchiveError
+                    TimestampError, SigningError, ArchiveError, FormError
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Self
 
 __all__ = [
     "ArchiveError",
@@ -29,6 +30,7 @@ __all__ = [
     "EnvelopeError",
     "EvidenceError",
     "ExitCode",
+    "FormError",
     "GraphAPIError",
     "JournalError",
     "LeakError",
@@ -218,6 +220,11 @@ class EvidenceError(RunbookError):
         super().__init__(f"{file}: {message}" if file else message, next_step=next_step)
         self.file = file
 
+    def of(self, file: str) -> Self:
+        """Return this error, said of `file`."""
+        self.args, self.file = (f"{file}: {self}",), file
+        return self
+
 
 class LeakError(EvidenceError):
     """A secret was found in a file that was about to become evidence."""
@@ -232,9 +239,20 @@ class ChainError(EvidenceError):
     """The journal's hash chain is broken: a line was altered, removed or moved."""
 
     next_step = (
-        "Keep the file as it is for whoever investigates. Restore the journal from the newest "
-        "sealed bundle, or move the tenant's folder away to begin anew."
+        "Keep the file as it is for whoever investigates: move it aside, then put the journal "
+        "together from the sealed bundles with `runbook journal`."
     )
+
+
+class FormError(EvidenceError):
+    """A journal, record or statement is of another form than this runbook reads and writes."""
+
+    exit_code = ExitCode.USAGE
+    next_step = "Use the version of the runbook that wrote it; nothing was done."
+
+    def __init__(self, what: str, found: object, known: object, *, file: str = "") -> None:
+        said = f"is of form {found}" if found is not None else "names no form"
+        super().__init__(f"{what} {said}; this runbook reads form {known}.", file=file)
 
 
 class EnvelopeError(EvidenceError):

@@ -293,6 +293,7 @@ _FINDING = _Object(
 )
 _RUN = _Object(
     {
+        "form": _COUNT,
         "tenant": _NAME,
         "procedure": _Object({"id": _NAME, "version": _NAME, "digest": _NAME}),
         "mode": _one_of(("interactive", "headless"), "a mode"),
@@ -331,5 +332,12 @@ FORMS: Mapping[str, _Object] = {
     EventType.CREDENTIAL_REMEMBERED: _Object({"name": _NAME, "reference": _NAME}),
     EventType.CHANGE_INTENDED: _Object({"change": _TEXT}),
     EventType.JOURNAL_MENDED: _Object({"bytes": _COUNT, "text": _TEXT}),
-    EventType.BUNDLE_SEALED: _Object({"bundle": _NAME, "sequence": _COUNT, "statement": _NAME}),
+    EventType.BUNDLE_SEALED: _Object(
+        {
+            "bundle": _NAME,
+            "sequence": _COUNT,
+            "statement": _NAME,
+            "journal": _Object({"lines": _COUNT, "head": _NAME, "end": _COUNT}),
+        }
+    ),
 }

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 from runbook_lib.errors import ChainError, JournalError
-from runbook_lib.fingerprints import FingerprintKey
+from runbook_lib.fingerprints import FingerprintKey, read_key
 from runbook_lib.index import Index, RunIndex, WordIndex, dump_index, load_index
 from runbook_lib.journal import Entry, Journal, Ref, read_lines
 from runbook_lib.procedure import (
@@ -36,6 +37,7 @@ from runbook_lib.procedure import (
     conclude,
 )
 from runbook_lib.words import Lapsed, Subject, misfit, weigh
+from runbook_lib.workspace import JOURNAL_NAME
 
 __all__ = [
     "EVERY_STEP",
@@ -49,6 +51,7 @@ __all__ = [
     "finding_from_document",
     "finding_to_document",
     "fold",
+    "open_history",
     "rests_on",
 ]
 
@@ -209,7 +212,7 @@ class HistoryReader:
     """
 
     def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
-        self._journal = journal
+        self.journal = journal
         self._lock = threading.Lock()
         self._kept: dict[int, Entry] = {}
         self._key = key
@@ -219,7 +222,7 @@ class HistoryReader:
         """Return the history by now; raises what `read_lines` does."""
         with self._lock:
             index = self._index
-            for line in read_lines(self._journal.path, after=index.last):
+            for line in read_lines(self.journal.path, after=index.last):
                 index = index.fold(line)
             folded = index.last.seq - self._index.last.seq
             self._index = index
@@ -229,7 +232,7 @@ class HistoryReader:
 
     def save(self, key: FingerprintKey) -> None:
         """Save the index for whoever opens this journal next; a full disk is no reason to fail."""
-        path = self._journal.path.with_name(STATE_NAME)
+        path = self.journal.path.with_name(STATE_NAME)
         draft = path.with_name(f".{STATE_NAME}.{os.getpid()}")
         with contextlib.suppress(OSError):
             try:
@@ -241,12 +244,17 @@ class HistoryReader:
     def _entry(self, ref: Ref) -> Entry:
         kept = self._kept.get(ref.seq)
         if kept is None:
-            kept = self._journal.read(ref)
+            kept = self.journal.read(ref)
             with self._lock:
                 self._kept[ref.seq] = kept
                 while len(self._kept) > _MOST_KEPT:
                     del self._kept[next(iter(self._kept))]
         return kept
+
+
+def open_history(folder: Path) -> HistoryReader:
+    """Return a reader of the journal in `folder`, whose lines are read from where it was saved."""
+    return HistoryReader(Journal(folder / JOURNAL_NAME), read_key(folder))
 
 
 def fold(history: History, subject: Subject, run_id: str | None) -> RunState:

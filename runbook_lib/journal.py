@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
@@ -22,35 +22,40 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.errors import ChainError, FormError, JournalError
 from runbook_lib.events import EventType, check_event, check_line
 
 __all__ = [
     "BEFORE_THE_FIRST",
+    "FORM",
     "GENESIS",
+    "LONGEST_LINE",
     "Entry",
     "EventType",
     "Journal",
     "Line",
     "Ref",
+    "parse_line",
     "read_lines",
     "sync_folder",
     "timestamp",
     "utc_now",
 ]
 
+# The form of a journal's lines, which every run names as it begins; no other is read.
+FORM = 2
 # What the first line names as its predecessor.
 GENESIS = "0" * 64
 
 # NOTE: a line holds the checks of one step, each exchange of them cut at 8 KiB; hundreds fit. A
 # longer one is not the runbook's, and JSON takes thirty times its size in memory.
-_LONGEST_LINE = 4 * 1024 * 1024
+LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
 _LOCK_SECONDS = 30
 _NOT_UNDERSTOOD = (
-    "Nothing was changed. Keep the file as it is: that line is damaged, or of another version of "
-    "the runbook. Restore the journal from the newest sealed bundle without that line, or move "
-    "the tenant's folder away to start over."
+    "Nothing was changed. That line is damaged, or of another version of the runbook. Move the "
+    "file aside and keep it, then put the journal together from the sealed bundles with "
+    "`runbook journal`; without bundles, move the tenant's folder away to start over."
 )
 
 
@@ -112,8 +117,13 @@ class Journal:
         return [line.entry for line in read_lines(self.path)]
 
     def read(self, ref: Ref) -> Entry:
+        """Return the line at `ref`, read again; raises what `line` does."""
+        fields = json.loads(self.line(ref).decode("utf-8", "surrogatepass"))
+        return _understood(fields, ref.seq, self.path)
+
+    def line(self, ref: Ref) -> bytes:
         """
-        Return the line at `ref`, read again.
+        Return the bytes of the line at `ref`, read again.
 
         Raises `ChainError` where it is not the line with that SHA-256,
         `JournalError` where the file cannot be read.
@@ -128,7 +138,7 @@ class Journal:
         if hashlib.sha256(text).hexdigest() != ref.digest:
             msg = f"Line {ref.seq} of {self.path} is not what it was."
             raise ChainError(msg)
-        return _understood(json.loads(text.decode("utf-8", "surrogatepass")), ref.seq, self.path)
+        return text
 
     def append(
         self, event: str, data: Mapping[str, Any], *, run_id: str = "", step: str = ""
@@ -144,10 +154,21 @@ class Journal:
         except ValueError as error:
             msg = f"A line of the type {event} was not written to {self.path}: {error}."
             raise JournalError(msg, next_step="Report this as a defect.") from None
+        with self.held():
+            return self._append_locked(event, data, run_id, step)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """
+        Let nobody else append meanwhile.
+
+        Raises `JournalError` where another process does not let go, or where
+        writing fails.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._lock:
-                return self._append_locked(event, data, run_id, step)
+                yield
         except Timeout as error:
             msg = (
                 f"The journal {self.path} is locked by another process for over {_LOCK_SECONDS} s."
@@ -192,7 +213,7 @@ class Journal:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
         # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
         line = text.encode("utf-8", "backslashreplace")
-        if len(line) > _LONGEST_LINE:
+        if len(line) > LONGEST_LINE:
             msg = f"A line of {len(line):,} bytes is longer than {self.path} takes."
             raise JournalError(
                 msg, next_step="Report this as a defect, with the step it came from."
@@ -209,8 +230,8 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
     a line is held. A last line without its line feed was never acknowledged
     and is not returned; of a file that is not there, nothing is.
     Raises `ChainError` where a link is broken, a line is longer than any that
-    the runbook writes or cannot be understood, and `JournalError` where the
-    file cannot be read.
+    the runbook writes or cannot be understood, `FormError` where a run began
+    under another form, and `JournalError` where the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -218,9 +239,9 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
             # replacing the torn line that is read here.
             left = (os.fstat(file.fileno()).st_size if end < 0 else end) - after.end
             file.seek(after.end)
-            while left > 0 and (text := file.readline(min(left, _LONGEST_LINE + 1))):
+            while left > 0 and (text := file.readline(min(left, LONGEST_LINE + 1))):
                 left -= len(text)
-                if len(text) > _LONGEST_LINE:
+                if len(text) > LONGEST_LINE:
                     msg = f"Line {after.seq + 1} of {path} is over 4 MiB long."
                     raise ChainError(msg)
                 if text.endswith(b"\n"):
@@ -234,18 +255,29 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
         raise JournalError(msg) from error
 
 
+def parse_line(text: bytes) -> Entry | None:
+    """Return what a line says, whatever stands before it; `None` where it is no journal line."""
+    try:
+        return _entry(json.loads(text.decode("utf-8", "surrogatepass")))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _checked(text: bytes, before: Ref, path: Path) -> Line:
     """Return the line whose bytes are `text`; raises where it does not follow the one before it."""
     number = before.seq + 1
     try:
         fields = json.loads(text.decode("utf-8", "surrogatepass"))
         entry, prev = _entry(fields), fields["prev"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        form = entry.data.get("form") if entry.type == EventType.RUN_STARTED else FORM
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         msg = f"Line {number} of {path} is not a journal line."
         raise ChainError(msg) from error
     if prev != before.digest or entry.seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
+    if form != FORM:
+        raise FormError(f"The run that begins in line {number} of {path}", form, FORM)
     _understood(fields, number, path)
     digest = hashlib.sha256(text).hexdigest()
     return Line(entry, Ref(number, digest, before.end, before.end + len(text)))

@@ -33,7 +33,7 @@ from runbook_lib.history import (
     fold,
     obstacle,
 )
-from runbook_lib.journal import EventType, Journal, utc_now
+from runbook_lib.journal import FORM, EventType, Journal, utc_now
 from runbook_lib.procedure import (
     Check,
     Conclusion,
@@ -166,6 +166,11 @@ class Run:
         self._transports: dict[tuple[str, str, str], Transport] = {}
 
     @property
+    def history_reader(self) -> HistoryReader:
+        """Return what reads the journal onward."""
+        return self._reader
+
+    @property
     def evidence(self) -> Path:
         """Return the folder in which the evidence of every tenant lies."""
         return self.journal.path.parents[2]
@@ -252,6 +257,7 @@ class Run:
         self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
         document = {
+            "form": FORM,
             "tenant": self.tenant,
             "procedure": {
                 "id": self.procedure.id,

@@ -19,6 +19,7 @@ from runbook_lib.procedure import Value
 __all__ = [
     "JOURNAL_NAME",
     "KEYS_FOLDER",
+    "connector_name",
     "default_evidence",
     "is_sandbox",
     "journal_path",
@@ -31,6 +32,7 @@ __all__ = [
 KEYS_FOLDER = "keys"
 JOURNAL_NAME = "journal.jsonl"
 
+_CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -41,6 +43,14 @@ def tenant_name(text: str) -> str:
         raise SettingsError(msg)
     if not _TENANT.fullmatch(text):
         msg = f"{text!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
+        raise SettingsError(msg)
+    return text
+
+
+def connector_name(text: str) -> str:
+    """Return `text` as a connector's name, which is also a folder's; raises `SettingsError`."""
+    if not _CONNECTOR.fullmatch(text):
+        msg = f"{text!r} is no connector name: small letters, digits, underscores, at most 63."
         raise SettingsError(msg)
     return text
 

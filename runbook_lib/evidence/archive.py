@@ -30,7 +30,8 @@ from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX, exported
 from runbook_lib.evidence.places import is_there, unfinished_in
 from runbook_lib.evidence.stores import Folder, Store, open_store, retention_days
 from runbook_lib.evidence.verify import Trust, verify_bundle
-from runbook_lib.journal import Journal, utc_now
+from runbook_lib.history import open_history
+from runbook_lib.journal import utc_now
 from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER, keys_beside
 
 __all__ = ["Archived", "archive_bundle", "bundles_below", "check_archive", "fetched"]
@@ -73,7 +74,7 @@ def bundles_below(path: Path) -> list[Path]:
     for home in {folder.parent for folder in hidden}:
         with suppress(OSError, JournalError):
             finish_interrupted(home)
-        unfinished |= set(unfinished_in(home, sealed_bundles(Journal(home / JOURNAL_NAME))))
+        unfinished |= set(unfinished_in(home, sealed_bundles(open_history(home).read().index)))
     bundles = sorted(set(_with_statement(path)) - hidden | unfinished)
     if not bundles:
         msg = f"There is no sealed bundle in {path}."

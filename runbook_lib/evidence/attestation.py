@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.errors import EnvelopeError, SignatureError, SigningError
+from runbook_lib.errors import EnvelopeError, FormError, SignatureError, SigningError
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.procedure import Outcome
 
@@ -31,6 +31,8 @@ __all__ = [
     "Link",
     "Resource",
     "Signed",
+    "check_build_form",
+    "check_run_form",
     "digest",
     "named_signer",
     "open_envelope",
@@ -47,7 +49,9 @@ TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
 
-_BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v1"
+# The form of what a run's two statements claim; no other is read.
+_FORM = 2
+_BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LARGEST_ENVELOPE = 4 * 1024 * 1024
@@ -125,6 +129,7 @@ def result_predicate(
         "warnedTests": outcomes[Outcome.ATTESTED],
         "failedTests": outcomes[Outcome.FAILED],
         "runbook_run": {
+            "form": _FORM,
             **{name: record[name] for name in ("run_id", "tenant", "sandbox", "mode", "outcome")},
             **{name: record[name] for name in ("started_on", "finished_on", "procedure")},
             "outcomes": outcomes,
@@ -140,6 +145,23 @@ def result_predicate(
     }
 
 
+def check_run_form(signed: Signed) -> None:
+    """Raise `FormError` where what is claimed of a run has another form than `result_predicate`."""
+    run = signed.predicate.get("runbook_run")
+    found = run.get("form") if isinstance(run, Mapping) else None
+    if found != _FORM:
+        raise FormError("It", found, _FORM)
+
+
+def check_build_form(signed: Signed) -> None:
+    """Raise `FormError` where a provenance has another form than `provenance_predicate`."""
+    definition = signed.predicate.get("buildDefinition")
+    found = definition.get("buildType") if isinstance(definition, Mapping) else None
+    if found != f"{_BUILD_TYPE}{_FORM}":
+        form = found.removeprefix(_BUILD_TYPE) if isinstance(found, str) else None
+        raise FormError("It", form, _FORM)
+
+
 def provenance_predicate(
     record: Mapping[str, Any], *, materials: Iterable[Resource]
 ) -> dict[str, Any]:
@@ -153,7 +175,7 @@ def provenance_predicate(
     place = "sandbox" if record["sandbox"] else "production"
     return {
         "buildDefinition": {
-            "buildType": _BUILD_TYPE,
+            "buildType": f"{_BUILD_TYPE}{_FORM}",
             "externalParameters": {"tenant": record["tenant"], **record["parameters"]},
             "internalParameters": {
                 "mode": record["mode"],

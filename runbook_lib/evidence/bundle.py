@@ -26,15 +26,30 @@ from runbook_lib.evidence.attestation import (
     TEST_RESULT,
     Link,
     Resource,
+    digest,
     provenance_predicate,
     result_predicate,
     sign_statement,
     sigstore_bundle,
 )
-from runbook_lib.evidence.chain import STATEMENT_NAME, announce, chain_end, draft_folder
+from runbook_lib.evidence.chain import (
+    STATEMENT_NAME,
+    ChainEnd,
+    SealedBundle,
+    announce,
+    chain_end,
+    draft_folder,
+)
 from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.keys import SigningKey, export_public_key
 from runbook_lib.evidence.leaks import refuse_leaks
+from runbook_lib.evidence.parts import (
+    Part,
+    copy_carried,
+    copy_lines,
+    part_of,
+    report_entries,
+)
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
@@ -45,8 +60,8 @@ from runbook_lib.evidence.record import (
 )
 from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.succession import export_successions
-from runbook_lib.history import RunState
-from runbook_lib.journal import Journal, read_lines, sync_folder
+from runbook_lib.history import HistoryReader, RunState, rests_on
+from runbook_lib.journal import BEFORE_THE_FIRST, Journal, Ref, read_lines, sync_folder
 from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
 from runbook_lib.workspace import JOURNAL_NAME, keys_beside
@@ -115,17 +130,25 @@ def draft(beside: Path, run_id: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_record(folder: Path, state: RunState, journal: Journal) -> dict[str, Any]:
+def write_record(
+    folder: Path, state: RunState, journal: Journal, after: Ref = BEFORE_THE_FIRST
+) -> dict[str, Any]:
     """
     Write what `state` and `journal` tell of a run into `folder`, and return the record.
 
-    That is `record.json`, its schema, `report.html`, the attachments, and the journal so far.
+    That is `record.json`, its schema, `report.html`, the attachments, the
+    journal's lines `after` the bundle before, and older ones that still count.
     """
-    lines = list(read_lines(journal.path))
-    entries = [line.entry for line in lines]
-    built = build_record(
-        state, journal_head=lines[-1].ref.digest, journal_lines=lines[-1].entry.seq
+    last = after
+    for line in read_lines(journal.path, after=after):
+        last = line.ref
+    copy_lines(journal.path, after.end, last.end, folder / JOURNAL_NAME)
+    carried = copy_carried(
+        journal, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder
     )
+    part = Part(after.seq + 1, last.seq, after.digest, last.digest)
+    listed = [each._asdict() for each in carried]
+    built = build_record(state, journal=part.document(), carried=listed)
     record: dict[str, Any] = json.loads(json.dumps(built))
     validate_record(record)
     for name, document in ((RECORD_NAME, record), (SCHEMA_NAME, record_schema())):
@@ -133,35 +156,48 @@ def write_record(folder: Path, state: RunState, journal: Journal) -> dict[str, A
     kept = journal.path.parent / "attachments"
     for attachment in attachments(state):
         copy_attachment(kept, folder / "attachments", attachment)
-    copied = journal.path.read_bytes().split(b"\n")[: len(entries)]
-    (folder / JOURNAL_NAME).write_bytes(b"".join(line + b"\n" for line in copied))
+    entries = report_entries(folder, record)
     _write(folder / REPORT_NAME, run_report(record, entries, attachments=folder / "attachments"))
     return record
 
 
 def seal(
-    folder: Path, record: dict[str, Any], journal: Journal, redactor: Redactor, seal_with: Seal
+    folder: Path, state: RunState, reader: HistoryReader, redactor: Redactor, seal_with: Seal
 ) -> Sealed:
     """
-    Sign the files of `folder`, scan them for secrets, and make the folder the run's bundle.
+    Add the record of the run to the files of `folder`, sign them, and make it the run's bundle.
 
-    Raises `LeakError` where a file holds a secret, `SigningError` where the
-    key refuses, `OSError` or `JournalError` where the disk does; there is no
-    bundle then. A time-stamp authority that refuses is no reason to fail.
+    All are scanned for secrets first. Raises `LeakError` where a file holds
+    one, `SigningError` where the key refuses, `OSError` or `JournalError`
+    where writing fails; there is no bundle then. A time-stamp authority that
+    refuses is no reason to fail.
     """
-    keys = keys_beside(journal.path.parent)
-    content = _files(folder)
-    refuse_leaks(content, redactor, _attached(record))
-    export_public_key(seal_with.key, keys)
-    export_successions(seal_with.key, keys)
-    with chain_end(journal, seal_with.key) as link:
-        _write_statement(folder, record, seal_with, link)
+    keys = keys_beside(reader.journal.path.parent)
+    with chain_end(reader, seal_with.key) as end:
+        record = write_record(folder, state, reader.journal, end.after)
+        content = _files(folder)
+        refuse_leaks(content, redactor, _attached(record))
+        export_public_key(seal_with.key, keys)
+        export_successions(seal_with.key, keys)
+        _write_statement(folder, record, seal_with, end.link)
         unstamped = _stamp(folder, seal_with)
         refuse_leaks(set(_files(folder)) - set(content), redactor)
         _flush(folder)
-        name = bundle_name(record["started_on"], record["run_id"])
-        final = announce(journal, folder, name, run_id=record["run_id"], link=link)
-    return Sealed(final, link.sequence, unstamped)
+        final = announce(reader, folder, _sealed(folder, record, end))
+    return Sealed(final, end.link.sequence, unstamped)
+
+
+def _sealed(folder: Path, record: dict[str, Any], end: ChainEnd) -> SealedBundle:
+    """Return what the journal announces of the complete files in `folder`."""
+    part = part_of(record)
+    size = (folder / JOURNAL_NAME).stat().st_size
+    return SealedBundle(
+        run_id=record["run_id"],
+        bundle=bundle_name(record["started_on"], record["run_id"]),
+        sequence=end.link.sequence,
+        statement=digest((folder / STATEMENT_NAME).read_bytes()),
+        last=Ref(part.lines, part.head, 0, end.after.end + size),
+    )
 
 
 def resource(path: Path, name: str) -> Resource:

@@ -11,16 +11,27 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.errors import ChainError, EvidenceError, JournalError
-from runbook_lib.evidence.attestation import TEST_RESULT, Link, digest, open_envelope, read_link
+from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
+from runbook_lib.evidence.attestation import (
+    TEST_RESULT,
+    Link,
+    check_run_form,
+    digest,
+    open_envelope,
+    read_link,
+)
 from runbook_lib.evidence.keys import SigningKey, exported_keys
-from runbook_lib.journal import Entry, EventType, Journal, sync_folder
+from runbook_lib.evidence.parts import part_of
+from runbook_lib.history import HistoryReader, open_history
+from runbook_lib.index import Index
+from runbook_lib.journal import BEFORE_THE_FIRST, Entry, EventType, Ref, read_lines, sync_folder
 from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 if TYPE_CHECKING:
@@ -29,13 +40,16 @@ if TYPE_CHECKING:
 __all__ = [
     "SEALED_PREFIX",
     "STATEMENT_NAME",
+    "ChainEnd",
     "SealedBundle",
     "announce",
     "announcement",
     "chain_end",
     "check_restored",
     "finish_interrupted",
+    "name_announced",
     "sealed_bundles",
+    "sealing",
 ]
 
 STATEMENT_NAME = "statement.dsse.json"
@@ -49,26 +63,47 @@ _STALE_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class SealedBundle:
-    """A bundle as the journal announces it; `statement` is the SHA-256 of its envelope."""
+    """
+    A bundle as the journal announces it; `statement` is the SHA-256 of its envelope.
+
+    `last` is the last journal line that it copied: the next bundle begins after it.
+    """
 
     run_id: str
     bundle: str
     sequence: int
     statement: str
+    last: Ref = BEFORE_THE_FIRST
 
     def data(self) -> dict[str, Any]:
         """Return what the journal's line holds of it."""
-        return {"bundle": self.bundle, "sequence": self.sequence, "statement": self.statement}
+        last = {"lines": self.last.seq, "head": self.last.digest, "end": self.last.end}
+        return {
+            "bundle": self.bundle,
+            "sequence": self.sequence,
+            "statement": self.statement,
+            "journal": last,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """Where the next bundle belongs: its link, and the last line that the one before copied."""
+
+    link: Link
+    after: Ref
 
 
 @dataclass(frozen=True, slots=True)
 class _Unannounced:
-    """A bundle of which the journal has no line; `lines` and `head` are the journal it copied."""
+    """
+    A bundle of which the journal has no line; `previous` is the statement before its own.
+
+    Where in the journal its last line ends is not known yet.
+    """
 
     sealed: SealedBundle
     previous: str
-    lines: int
-    head: str
 
 
 def draft_folder(folder: Path, run_id: str) -> Path:
@@ -77,34 +112,37 @@ def draft_folder(folder: Path, run_id: str) -> Path:
 
 
 @contextmanager
-def chain_end(journal: Journal, key: SigningKey) -> Iterator[Link]:
+def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
     """
-    Give the link of the next bundle; nobody else seals for this tenant meanwhile.
+    Give the place of the next bundle; nobody else seals beside this journal meanwhile.
 
     What an interrupted sealing left is first brought to its end, and what a
     restored journal has forgotten is announced again. Raises `ChainError`
     where it lacks lines of a bundle (see `check_restored`), `JournalError`
     where another process holds on for two minutes.
     """
-    folder = journal.path.parent
-    with _sealing(folder):
-        _name_announced(folder, sealed_bundles(journal))
-        for forgotten in _forgotten(journal, key):
-            journal.append(EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id)
-        _clear_away(folder, sealed_bundles(journal))
-        last = _last(sealed_bundles(journal))
-        yield Link(last.sequence + 1, last.bundle, last.statement)
+    folder = reader.journal.path.parent
+    with sealing(folder):
+        name_announced(folder, sealed_bundles(reader.read().index))
+        for forgotten in _forgotten(reader, key):
+            reader.journal.append(
+                EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id
+            )
+        announced = sealed_bundles(reader.read().index)
+        _clear_away(folder, announced)
+        last = _last(announced)
+        yield ChainEnd(Link(last.sequence + 1, last.bundle, last.statement), last.last)
 
 
-def check_restored(journal: Journal, key: SigningKey) -> None:
+def check_restored(reader: HistoryReader, key: SigningKey) -> None:
     """
-    Raise `ChainError` where nothing could be sealed after the bundles that lie beside `journal`.
+    Raise `ChainError` where nothing could be sealed after the bundles that lie beside a journal.
 
-    That is so where an older `journal` was put back: lines that a bundle
+    That is so where an older journal was put back: lines that a bundle
     copied are gone, and the chain could not be verified any more. No
     signature is looked at where the journal announces every bundle.
     """
-    _forgotten(journal, key)
+    _forgotten(reader, key)
 
 
 def finish_interrupted(folder: Path) -> None:
@@ -116,57 +154,61 @@ def finish_interrupted(folder: Path) -> None:
     """
     if not any(folder.glob(f"{SEALED_PREFIX}*")):
         return
-    journal = Journal(folder / JOURNAL_NAME)
-    with _sealing(folder):
-        _name_announced(folder, sealed_bundles(journal))
+    reader = open_history(folder)
+    with sealing(folder):
+        name_announced(folder, sealed_bundles(reader.read().index))
 
 
-def announce(journal: Journal, drafted: Path, bundle: str, *, run_id: str, link: Link) -> Path:
+def announce(reader: HistoryReader, drafted: Path, sealed: SealedBundle) -> Path:
     """
-    Write into the journal that the complete folder `drafted` is sealed, and give it its name.
+    Write into the journal that the complete folder `drafted` is `sealed`, and give it its name.
 
     The caller holds the chain's end. Killed at any moment, this leaves
     either no trace of a bundle, or one that the next sealing finishes.
     """
-    folder = journal.path.parent
-    complete = folder / f"{SEALED_PREFIX}{run_id}"
+    folder = reader.journal.path.parent
+    complete = folder / f"{SEALED_PREFIX}{sealed.run_id}"
     shutil.rmtree(complete, ignore_errors=True)
     drafted.rename(complete)
     sync_folder(folder)
-    statement = digest((complete / STATEMENT_NAME).read_bytes())
-    sealed = SealedBundle(run_id, bundle, link.sequence, statement)
     try:
-        journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=run_id)
+        reader.journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=sealed.run_id)
     except BaseException:
-        if not any(each.run_id == run_id for each in sealed_bundles(journal)):
+        if sealed not in sealed_bundles(reader.read().index):
             shutil.rmtree(complete, ignore_errors=True)
         raise
-    complete.rename(folder / bundle)
+    complete.rename(folder / sealed.bundle)
     sync_folder(folder)
-    return folder / bundle
+    return folder / sealed.bundle
 
 
-def sealed_bundles(journal: Journal) -> list[SealedBundle]:
+def sealed_bundles(index: Index) -> list[SealedBundle]:
     """Return every bundle that the journal announces, oldest first; raises `ChainError`."""
-    lines = journal.entries()
-    return [announcement(line) for line in lines if line.type == EventType.BUNDLE_SEALED]
+    return [announcement(line) for line in index.sealed]
 
 
 def announcement(line: Entry) -> SealedBundle:
     """Return the bundle that a journal line announces; raises `ChainError` where it names none."""
     try:
-        sealed = SealedBundle(line.run_id, **line.data)
-        words = (sealed.run_id, sealed.bundle, sealed.statement)
-        is_one = isinstance(sealed.sequence, int) and all(isinstance(each, str) for each in words)
-    except TypeError:
+        last = line.data["journal"]
+        ref = Ref(last["lines"], last["head"], 0, last["end"])
+        known = {name: line.data[name] for name in ("bundle", "sequence", "statement")}
+        sealed = SealedBundle(line.run_id, **known, last=ref)
+        words = (sealed.run_id, sealed.bundle, sealed.statement, ref.digest)
+        numbers = (sealed.sequence, ref.seq, ref.end)
+        is_one = all(type(each) is int and each > 0 for each in numbers)
+        is_one = is_one and all(type(each) is str for each in words)
+        is_one = is_one and sealed.data() == line.data
+    except (TypeError, KeyError, AttributeError):
         is_one = False
-    if not is_one or not sealed.sequence:
+    if not is_one:
         raise ChainError(f"Line {line.seq} announces no bundle.", file=JOURNAL_NAME)
     return sealed
 
 
 @contextmanager
-def _sealing(folder: Path) -> Iterator[None]:
+def sealing(folder: Path) -> Iterator[None]:
+    """Let nobody else seal in `folder`; raises `JournalError` after two minutes of waiting."""
     lock = FileLock(folder / "sealing.lock", timeout=_LOCK_SECONDS)
     try:
         lock.acquire()
@@ -183,26 +225,27 @@ def _last(sealed: list[SealedBundle]) -> SealedBundle:
     return next(reversed(sealed), SealedBundle("", "", 0, ""))
 
 
-def _forgotten(journal: Journal, key: SigningKey) -> list[SealedBundle]:
+def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
     """
-    Return the bundles that `journal` has to announce again, oldest first.
+    Return the bundles that the journal has to announce again, oldest first.
 
     Raises `ChainError` where one is left over that does not follow, or whose
-    lines `journal` lacks.
+    lines the journal lacks.
     """
+    journal = reader.journal.path
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
-    statements = sorted(journal.path.parent.glob(f"[0-9]*/{STATEMENT_NAME}"))
-    announced = sealed_bundles(journal)
+    statements = sorted(journal.parent.glob(f"[0-9]*/{STATEMENT_NAME}"))
+    announced = sealed_bundles(reader.read().index)
     left = _unannounced(statements, announced, key)
-    heads = _heads(journal.path, {each.lines for each in left})
+    lines = _lines(journal, {each.sealed.last.seq for each in left})
     forgotten: list[SealedBundle] = []
     last = _last(announced)
-    while following := next((each for each in left if _follows(each, last, heads)), None):
+    while following := next((each for each in left if _follows(each, last, lines)), None):
         left.remove(following)
-        last = following.sealed
+        last = replace(following.sealed, last=lines[following.sealed.last.seq])
         forgotten.append(last)
     if left:
-        _refuse(max(left, key=lambda each: each.sealed.sequence).sealed, last, journal.path)
+        _refuse(max(left, key=lambda each: each.sealed.sequence).sealed, last, journal)
     return forgotten
 
 
@@ -230,27 +273,31 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
     try:
         signed = open_envelope(content, keys, TEST_RESULT)
         link = read_link(signed)
+        check_run_form(signed)
         run = signed.predicate["runbook_run"]
-        lines, head = int(run["journal"]["lines"]), str(run["journal"]["head"])
+        part = part_of(run)
         run_id = str(run["run_id"])
         owner = (run["tenant"], run["procedure"]["id"])
+    except FormError as error:
+        raise error.of(f"{path.parent.name}/{path.name}") from None
     except (EvidenceError, KeyError, TypeError, ValueError):
         return None
-    sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content))
-    return _Unannounced(sealed, link.sha256, lines, head) if owner == home.parts[-2:] else None
+    last = Ref(part.lines, part.head, 0, 0)
+    sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content), last)
+    return _Unannounced(sealed, link.sha256) if owner == home.parts[-2:] else None
 
 
-def _heads(journal: Path, numbers: set[int]) -> dict[int, str]:
-    """Return the SHA-256 of the journal's lines that have these numbers."""
-    if not numbers or not journal.is_file():
+def _lines(journal: Path, numbers: set[int]) -> dict[int, Ref]:
+    """Return where the journal's lines lie that have these numbers."""
+    if not numbers:
         return {}
-    with journal.open("rb") as file:
-        return {number: digest(line) for number, line in enumerate(file, 1) if number in numbers}
+    return {line.ref.seq: line.ref for line in read_lines(journal) if line.ref.seq in numbers}
 
 
-def _follows(each: _Unannounced, last: SealedBundle, heads: dict[int, str]) -> bool:
+def _follows(each: _Unannounced, last: SealedBundle, lines: dict[int, Ref]) -> bool:
     is_next = (each.sealed.sequence, each.previous) == (last.sequence + 1, last.statement)
-    return is_next and heads.get(each.lines) == each.head
+    copied = lines.get(each.sealed.last.seq)
+    return is_next and copied is not None and copied.digest == each.sealed.last.digest
 
 
 def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
@@ -263,14 +310,16 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
         )
     else:
         msg = f"It lacks lines that {called} copied from it: an older one was put in its place."
+        tenant, connector = journal.parent.parts[-2:]
         advice = (
-            f"Stop. Keep the present {journal} aside, copy "
-            f"{journal.parent / left.bundle / journal.name} to {journal}, and run again."
+            f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
+            f"--connector {connector} --evidence {quote(str(journal.parents[2]))} "
+            f"--trusted-keys {quote(str(keys_beside(journal.parent)))}`; then run again."
         )
     raise ChainError(msg, file=journal.name, next_step=advice)
 
 
-def _name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
+def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
     """Give announced bundles their name; where one has it already, remove the copy beside it."""
     for known in sealed:
         left = folder / f"{SEALED_PREFIX}{known.run_id}"

@@ -80,6 +80,14 @@ grep -cFf "$work/sums" "$work/payload"
 Read `$work/payload` for the claims: what was verified, attested and failed (`predicate`), each file
 by its SHA-256 (`subject`).
 
+`journal.jsonl` holds the lines {first} to {lines} of the journal, those since the bundle before
+this one; each names the SHA-256 of the line before it (`prev`).{carried}
+
+```sh
+head -n 1 journal.jsonl | grep -cF '"prev":"{previous}"}}'
+tail -n 1 journal.jsonl | sha256sum | grep -F {head}
+```
+
 ## 5. No run was removed before this one
 
 {chain}
@@ -94,6 +102,9 @@ That nothing was sealed after this run and then removed: the tenant's journal, o
 shows that. That what people attested is true: it shows who said it, and when.
 """
 
+_CARRIED = """ What people said earlier and counts here
+stands in `carried.jsonl`, line by line as it was written; `record.json` lists each by its number
+and SHA-256 (`carried`)."""
 _FIRST = "This is the first run of the chain: the statement says so (`runbook_chain`)."
 _LATER = """\
 The statement names the one before it by its SHA-256; that bundle is `{bundle}`.
@@ -131,6 +142,8 @@ def verify_instructions(
         tenant=record["tenant"],
         outcome=record["outcome"],
         sequence=link.sequence,
+        carried=_CARRIED if record["carried"] else "",
+        **record["journal"],
         key_id=key_id,
         keys=KEYS_FOLDER,
         suffix=PUBLIC_SUFFIX,

@@ -8,12 +8,13 @@ source. `record.schema.json` describes it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.errors import ContentError
+from runbook_lib.errors import ContentError, FormError
 from runbook_lib.history import RunState, StepState, finding_to_document
 from runbook_lib.procedure import Attachment
 
@@ -22,6 +23,7 @@ __all__ = [
     "SCHEMA_NAME",
     "attachments",
     "build_record",
+    "check_form",
     "read_record",
     "record_schema",
     "validate_record",
@@ -30,19 +32,23 @@ __all__ = [
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # Of a hundred steps, each with all it saw, a record has some MiB.
 _LARGEST = 64 * 1024 * 1024
-_SCHEMA_ID = "facebook-marketing-runbook/record/v1"
+# The form of a record; no other is read.
+_FORM = 2
+_SCHEMA = "facebook-marketing-runbook/record/v"
 
 
-def build_record(state: RunState, *, journal_head: str, journal_lines: int) -> dict[str, Any]:
+def build_record(
+    state: RunState, *, journal: Mapping[str, Any], carried: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """
     Return the record of a run.
 
-    `journal_head` is the SHA-256 of the newest journal line and
-    `journal_lines` their number: what the record was derived from.
+    `journal` says which journal lines lie beside the record, `carried` which
+    older ones its outcomes rest on, by number and SHA-256.
     """
     started = state.started
     return {
-        "schema": _SCHEMA_ID,
+        "schema": f"{_SCHEMA}{_FORM}",
         "run_id": state.run_id,
         "tenant": started["tenant"],
         "procedure": started["procedure"],
@@ -56,7 +62,8 @@ def build_record(state: RunState, *, journal_head: str, journal_lines: int) -> d
         "parameters": started["parameters"],
         "credentials": started["credentials"],
         "environment": started["environment"],
-        "journal": {"lines": journal_lines, "head": journal_head},
+        "journal": dict(journal),
+        "carried": [dict(each) for each in carried],
     }
 
 
@@ -79,7 +86,16 @@ def read_record(bundle: Path) -> dict[str, Any]:
         record = None
     if not isinstance(record, dict):
         raise ContentError("It is no JSON object.", file=RECORD_NAME)
+    check_form(record)
     return record
+
+
+def check_form(record: Mapping[str, Any]) -> None:
+    """Raise `FormError` where `record` is of another form than this one."""
+    schema = record.get("schema")
+    if schema != f"{_SCHEMA}{_FORM}":
+        found = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
+        raise FormError("It", found, _FORM, file=RECORD_NAME)
 
 
 def record_schema() -> dict[str, Any]:

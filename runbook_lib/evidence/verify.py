@@ -16,6 +16,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -28,6 +29,8 @@ from runbook_lib.evidence.attestation import (
     Link,
     Resource,
     Signed,
+    check_build_form,
+    check_run_form,
     digest,
     named_signer,
     open_envelope,
@@ -47,9 +50,19 @@ from runbook_lib.evidence.bundle import (
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.keys import SUCCESSION_SUFFIX, parse_public_key
-from runbook_lib.evidence.record import RECORD_NAME
+from runbook_lib.evidence.parts import (
+    CARRIED_NAME,
+    Carried,
+    Part,
+    carried_lines,
+    carried_of,
+    check_words,
+    part_lines,
+    part_of,
+)
+from runbook_lib.evidence.record import RECORD_NAME, check_form
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
-from runbook_lib.journal import GENESIS, read_lines, timestamp
+from runbook_lib.journal import Line, timestamp
 from runbook_lib.workspace import JOURNAL_NAME
 
 if TYPE_CHECKING:
@@ -113,6 +126,7 @@ class Verified:
     `run` are the claims of the statement's `runbook_run`, `statement` is the
     SHA-256 of its envelope; `stamped_on` the time that a named authority
     vouches for, empty where none does. `notes` say what was not checked.
+    `carried` are the older journal lines that it holds beside its part.
     """
 
     run: Mapping[str, Any]
@@ -121,6 +135,12 @@ class Verified:
     key_id: str
     stamped_on: str = ""
     notes: tuple[str, ...] = ()
+    carried: tuple[Carried, ...] = ()
+
+    @property
+    def part(self) -> Part:
+        """Return which journal lines it copied."""
+        return part_of(self.run)
 
 
 def verify_bundle(folder: Path, trust: Trust) -> Verified:
@@ -133,12 +153,15 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     present = _present(folder)
     envelope = _unsigned(present, STATEMENT_NAME)
     signed = _opened(STATEMENT_NAME, envelope, trust.keys, TEST_RESULT)
+    _named(STATEMENT_NAME, lambda: check_run_form(signed))
     contents = _contents(present, signed.subjects)
     made = _opened(PROVENANCE_NAME, contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
+    _named(PROVENANCE_NAME, lambda: check_build_form(made))
     _check_listing(present, contents, envelope, signed, made)
     record = _document(RECORD_NAME, contents[RECORD_NAME])
+    check_form(record)
     _check_claims(record, signed, made)
-    _check_journal(present[JOURNAL_NAME], record["journal"])
+    _check_lines(folder, present, record)
     link = _named(STATEMENT_NAME, lambda: read_link(signed))
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
@@ -149,6 +172,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         key_id=signed.key_id,
         stamped_on=stamped_on,
         notes=(note,) if note else (),
+        carried=carried_of(record),
     )
 
 
@@ -208,7 +232,7 @@ def _named(file: str, look: Callable[[], _Seen]) -> _Seen:
     try:
         return look()
     except EvidenceError as error:
-        raise type(error)(str(error), file=file) from None
+        raise error.of(file) from None
 
 
 def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) -> Signed:
@@ -304,18 +328,31 @@ def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> No
                 raise ContentError(f"Its {claim} is not what the record says.", file=name)
 
 
-def _check_journal(path: Path, claimed: Mapping[str, Any]) -> None:
-    lines, head = _named(JOURNAL_NAME, lambda: _end(path))
-    if (lines, head) != (claimed["lines"], claimed["head"]):
-        raise ContentError("It does not end where the record says.", file=JOURNAL_NAME)
+def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str, Any]) -> None:
+    """Raise where the journal lines are not those that the record names, or lack what it says."""
+    part, carried = part_of(record), carried_of(record)
+    if bool(carried) != (CARRIED_NAME in present):
+        said = "It is missing." if carried else "It was added: the record lists no older lines."
+        raise ContentError(said, file=CARRIED_NAME)
+    lines = chain(
+        _said_of(CARRIED_NAME, carried_lines(folder, carried)),
+        _said_of(JOURNAL_NAME, part_lines(folder, part)),
+    )
+    try:
+        check_words(record, lines)
+    except (KeyError, TypeError, AttributeError) as error:
+        said = f"It does not say who said what ({error})."
+        raise ContentError(said, file=RECORD_NAME) from None
 
 
-def _end(journal: Path) -> tuple[int, str]:
-    """Return how many lines a journal has, and the SHA-256 of the last."""
-    lines, head = 0, GENESIS
-    for line in read_lines(journal):
-        lines, head = line.entry.seq, line.ref.digest
-    return lines, head
+def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:
+    """Yield `lines`; an error is said of `file`."""
+    try:
+        yield from lines
+    except ContentError:
+        raise
+    except EvidenceError as error:
+        raise error.of(file) from None
 
 
 def _timestamp(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SealedBundle, announcement
+from runbook_lib.evidence.parts import part_lines
 from runbook_lib.evidence.places import (
     bundles_in,
     has_bundle_name,
@@ -33,7 +34,7 @@ from runbook_lib.evidence.places import (
     unfinished_in,
 )
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
-from runbook_lib.journal import EventType, read_lines
+from runbook_lib.journal import GENESIS, EventType, Ref, read_lines
 from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 __all__ = ["Verdict", "verify_tree"]
@@ -75,10 +76,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a tenant's journal tells: the bundles by their number, the SHA-256 of some lines."""
+    """What a tenant's journal tells: the bundles by their number, where some lines lie."""
 
     announced: Mapping[int, SealedBundle]
-    heads: Mapping[int, str]
+    lines: Mapping[int, Ref]
 
 
 def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
@@ -188,7 +189,7 @@ def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Tol
     """
     Return what the tenant's journal tells up to the byte `end`, if there is one, in one pass.
 
-    Of its lines, the digests of those are kept that the bundles in `found` name.
+    Of its lines, those are kept that the bundles in `found` name.
     """
     path = home / JOURNAL_NAME
     if not is_there(path):
@@ -197,15 +198,16 @@ def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Tol
         raise ContentError("It is no plain file but a link or a device.", file=JOURNAL_NAME)
     if end > _LARGEST_JOURNAL:
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
-    wanted = {each.run["journal"]["lines"] for each in found.values() if each}
-    bundles, heads = dict[int, SealedBundle](), dict[int, str]()
+    verified = [each for each in found.values() if each]
+    wanted = {each.part.lines for each in verified} | _carried(verified).keys()
+    bundles, refs = dict[int, SealedBundle](), dict[int, Ref]()
     for line in read_lines(path, end=end):
         if line.entry.type == EventType.BUNDLE_SEALED:
             sealed = announcement(line.entry)
             bundles[sealed.sequence] = sealed
         if line.entry.seq in wanted:
-            heads[line.entry.seq] = line.ref.digest
-    return _Told(bundles, heads)
+            refs[line.entry.seq] = line.ref
+    return _Told(bundles, refs)
 
 
 def _chain(
@@ -216,6 +218,11 @@ def _chain(
     refused = set(found) - set(verified)
     chain = sorted(verified.values(), key=lambda each: each.link.sequence)
     _check_chain(home, chain, refused, told, trust)
+    if told:
+        lines = {seq: ref.digest for seq, ref in told.lines.items()}
+    else:
+        lines = _copied({home / name: each for name, each in verified.items()})
+    _check_carried(chain, lines)
     if refused:
         numbers = [each.link.sequence for each in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
@@ -240,6 +247,7 @@ def _check_chain(
     _check_complete(chain, told.announced if told else {}, refused)
     _check_links(chain)
     _check_keys(chain, trust.predecessors)
+    _check_parts(chain)
     if told:
         _check_journal(chain, told)
 
@@ -267,6 +275,44 @@ def _check_links(chain: Sequence[Verified]) -> None:
             raise ChainError(f"{_called(each)} does not follow the statement before it.")
 
 
+def _check_parts(chain: Sequence[Verified]) -> None:
+    """Raise where the journal lines of one bundle do not begin where those before ended."""
+    by_number = {each.link.sequence: each for each in chain}
+    for number, each in by_number.items():
+        before = by_number.get(number - 1)
+        begins = (each.part.first - 1, each.part.previous)
+        ended = (before.part.lines, before.part.head) if before else (0, GENESIS)
+        if (before or number == 1) and begins != ended:
+            raise ChainError(
+                f"The journal lines of {_called(each)} do not begin where those before them ended."
+            )
+
+
+def _check_carried(chain: Sequence[Verified], lines: Mapping[int, str]) -> None:
+    """Raise where a bundle carries a line that is not the one with this number in `lines`."""
+    for each in chain:
+        for seq, sha256 in each.carried:
+            if lines.get(seq, sha256) != sha256:
+                raise ChainError(f"{_called(each)} carries a line {seq} that is not the journal's.")
+
+
+def _carried(chain: Iterable[Verified]) -> dict[int, str]:
+    """Return the numbers of the lines that bundles carry; of a number the last digest."""
+    return {seq: sha256 for each in chain for seq, sha256 in each.carried}
+
+
+def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
+    """Return the digest of each line that is carried by one bundle and was copied by another."""
+    wanted = _carried(bundles.values()).keys()
+    return {
+        line.ref.seq: line.ref.digest
+        for folder, each in bundles.items()
+        if any(each.part.first <= seq <= each.part.lines for seq in wanted)
+        for line in part_lines(folder, each.part)
+        if line.ref.seq in wanted
+    }
+
+
 def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> None:
     """Raise where a key signed although another had taken over from it."""
     retired: set[str] = set()
@@ -285,9 +331,11 @@ def _check_journal(chain: Sequence[Verified], told: _Told) -> None:
         known = told.announced.get(each.link.sequence)
         if known is None or known.statement != each.statement:
             raise ChainError(f"The tenant's journal did not announce {_called(each)}.")
-        claimed = each.run["journal"]
-        if told.heads.get(claimed["lines"]) != claimed["head"]:
+        here = told.lines.get(each.part.lines)
+        if here is None or here.digest != each.part.head:
             raise ChainError(f"The tenant's journal is not the one that {_called(each)} copied.")
+        if known.last != here._replace(start=0):
+            raise ChainError(f"The tenant's journal says that {_called(each)} copied other lines.")
 
 
 def _called(each: Verified) -> str:

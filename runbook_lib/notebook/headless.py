@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.evidence.attestation import Resource
-from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal, write_record
+from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.timestamps import request_timestamp
 from runbook_lib.history import RunState
@@ -61,9 +61,9 @@ def run_headless(
             materials = _materials(run.procedure, sources)
             broken = _execute_all(run, sources, folder, parameters, on_progress)
             state = run.finish()
-            record = write_record(folder, state, run.journal)
             run.redactor.allow([*run.values.values(), *state.facts.values()])
-            sealed = seal(folder, record, run.journal, run.redactor, _seal(run, key, materials))
+            seal_with = _seal(run, key, materials)
+            sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
             run.save_index()
     except KeyboardInterrupt:
         run.interrupt("The run was interrupted by a signal.")

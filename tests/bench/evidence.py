@@ -21,7 +21,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from runbook_lib.evidence.bundle import Seal, draft, seal, write_record
+from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.keys import (
     SigningKey,
     create_key,
@@ -31,11 +31,12 @@ from runbook_lib.evidence.keys import (
 )
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import verify_tree
-from runbook_lib.history import History, fold
+from runbook_lib.history import HistoryReader, fold
 from runbook_lib.journal import Entry, EventType, Journal
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
 from runbook_lib.run import Mode, open_run
+from runbook_lib.words import Subject
 from runbook_lib.workspace import journal_path
 
 RUNS = 5
@@ -145,12 +146,12 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each
         for number in range(each):
             run_id = f"{tenant * each + number:08x}"
             _replay(mine, journal, run_id)
-            state = fold(History(journal.entries()), PROCEDURE, run_id)
+            reader = HistoryReader(journal)
+            state = fold(reader.read(), Subject(PROCEDURE, {}), run_id)
             with draft(journal.path.parent, run_id) as folder:
                 for notebook in bundle.glob("*.ipynb"):
                     shutil.copy(notebook, folder)
-                record = write_record(folder, state, journal)
-                seal(folder, record, journal, Redactor(), Seal(key, ()))
+                seal(folder, state, reader, Redactor(), Seal(key, ()))
     return evidence
 
 

@@ -108,7 +108,7 @@ def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
         pytest.param(lambda bundle: (bundle / "statement.x").write_text("x"), id="added-beside"),
         pytest.param(
             lambda bundle: shutil.copy(
-                bundles(bundle.parents[1])[0] / "statement.dsse.json", bundle
+                bundles(bundle.parents[2])[0] / "statement.dsse.json", bundle
             ),
             id="another-statement",
         ),

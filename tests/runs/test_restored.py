@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -40,12 +40,20 @@ def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(
     assert journal.read_bytes() == backup
     assert len(list(journal.parent.glob("2*"))) == 2
 
-    source, target = re.findall(r"copy (\S+) to (\S+),", refused.stderr)[0]
-    shutil.copy(source, target)
+    (advised,) = re.findall(r"`runbook (journal [^`]+)`", refused.stderr)
+    completed = runbook(*shlex.split(advised))
+    assert completed.returncode == 0, completed.stderr
+    assert runbook(*verify).returncode == 0
     assert run().returncode == 3
     verified = runbook(*verify)
     assert verified.returncode == 0, verified.stdout
     assert len(list(journal.parent.glob("2*"))) == 3
+
+    journal.unlink()
+    assert runbook(*shlex.split(advised)).returncode == 0
+    assert run().returncode == 3
+    verified = runbook(*verify)
+    assert verified.returncode == 0, verified.stdout
 
 
 def test_practice_never_becomes_evidence_of_the_real_thing(

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.evidence.chain import SealedBundle, sealed_bundles
+from runbook_lib.history import open_history
 from runbook_lib.journal import GENESIS, Journal, read_lines
 
 
@@ -31,3 +33,19 @@ def chained(lines: list[dict[str, Any]]) -> bytes:
 def lines_of(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a journal, each as the JSON object that it is."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def announced(journal: Path) -> list[SealedBundle]:
+    """Return the bundles that the journal at this path announces."""
+    return sealed_bundles(open_history(journal.parent).read().index)
+
+
+def copied(*bundles: Path) -> bytes:
+    """Return the journal as it was when the last of these bundles, all of them, had been made."""
+    return b"".join((bundle / "journal.jsonl").read_bytes() for bundle in bundles)
+
+
+def described(journal: Journal) -> dict[str, Any]:
+    """Return what a record says of a journal that it was made of from the first line on."""
+    lines = len(journal.entries())
+    return {"first": 1, "lines": lines, "previous": GENESIS, "head": head_of(journal)}

@@ -550,7 +550,6 @@ def test_the_kinds_of_lines_have_their_documented_names() -> None:
     names = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
     assert names >= {
-        "run.started",
         "run.finished",
         "run.interrupted",
         "notebook.finished",

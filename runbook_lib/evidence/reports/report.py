@@ -94,12 +94,12 @@ def run_report(
     """
     Return the `report.html` of one run.
 
-    `record` is what `record.json` holds, `entries` the journal up to that
-    run's end. Pictures in the folder `attachments` are shown where they are
+    `record` is what `record.json` holds, `entries` the journal lines that lie
+    beside it. Pictures in the folder `attachments` are shown where they are
     what was given; each attachment is linked, relative to the bundle.
     """
     run = reading.whole_record(record)
-    told = entries[: run["journal"].get("lines")]
+    told = [entry for entry in entries if entry.seq <= run["journal"].get("lines", entry.seq)]
     words, happened = timeline.said(told, run), timeline.events(told, run)
     for number, step in enumerate(run["steps"], start=1):
         step["anchor"] = reading.anchor(step["id"], number)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from runbook_lib.errors import ContentError
 from runbook_lib.evidence.attestation import digest
 from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
 from runbook_lib.evidence.record import RECORD_NAME, read_record
-from runbook_lib.journal import EventType, Journal
+from runbook_lib.history import HistoryReader
+from runbook_lib.journal import Entry, EventType, read_lines
 
 __all__ = ["Fault", "SealedRun", "sealed_record", "sealed_runs"]
 
@@ -46,26 +47,34 @@ class SealedRun:
     fault: Fault | None = None
 
 
-def sealed_runs(journal: Journal) -> list[SealedRun]:
+def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
     """
-    Return each run that `journal` announces, in that order, then the others that lie beside it.
+    Return each run that the journal announces, in that order, then the others that lie beside it.
 
     No clock is asked for the order: one may have been set back meanwhile.
     """
-    folder = journal.path.parent
+    folder = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
     names = sorted(path.parent.name for path in folder.glob(f"[0-9]*/{STATEMENT_NAME}"))
-    announced = sealed_bundles(journal)
+    announced = sealed_bundles(reader.read().index)
     known = {each.bundle for each in announced}
     beside = [
         SealedBundle(name.rpartition("-")[2], name, 0, "") for name in names if name not in known
     ]
-    begun = {
-        entry.run_id: {**entry.data, "started_on": entry.at}
-        for entry in journal.entries()
-        if entry.type == EventType.RUN_STARTED
-    }
-    return [_run(folder, each, begun.get(each.run_id, {})) for each in (*announced, *beside)]
+    runs = [_run(folder, each) for each in (*announced, *beside)]
+    if any(run.fault for run in runs):
+        begun = {
+            entry.run_id: _begun(entry)
+            for entry, _ in read_lines(reader.journal.path)
+            if entry.type == EventType.RUN_STARTED
+        }
+        return [
+            replace(run, record={**run.record, **begun.get(run.record["run_id"], {})})
+            if run.fault
+            else run
+            for run in runs
+        ]
+    return runs
 
 
 def sealed_record(bundle: Path) -> dict[str, Any]:
@@ -76,14 +85,18 @@ def sealed_record(bundle: Path) -> dict[str, Any]:
     return record
 
 
-def _run(folder: Path, sealed: SealedBundle, begun: Mapping[str, Any]) -> SealedRun:
+def _begun(entry: Entry) -> dict[str, Any]:
+    """Return what a journal line tells of a run that began."""
+    told = {name: entry.data[name] for name in ("mode", "sandbox") if name in entry.data}
+    return {**told, "started_on": entry.at}
+
+
+def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
     bundle = folder / sealed.bundle
     fault = _fault(bundle, sealed.statement)
     if fault is None:
         return SealedRun(read_record(bundle), sealed.sequence, sealed.bundle)
-    told = {name: begun[name] for name in ("mode", "sandbox") if name in begun}
-    started_on = begun.get("started_on") or sealed.bundle.partition("-")[0]
-    record = {**told, "run_id": sealed.run_id, "started_on": started_on}
+    record = {"run_id": sealed.run_id, "started_on": sealed.bundle.partition("-")[0]}
     return SealedRun(record, sealed.sequence, sealed.bundle, fault)
 
 

@@ -20,7 +20,7 @@ from runbook_lib.evidence.bundle import bundle_name, draft, write_record
 from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.record import validate_record
-from runbook_lib.journal import EventType, Journal
+from runbook_lib.journal import EventType, Journal, read_lines
 from runbook_lib.run import Run
 from tests.support.journals import head_of
 from tests.support.words import attested
@@ -69,7 +69,13 @@ def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
     last = run.journal.entries()[-1]
     statement = hashlib.sha256((sealed.folder / "statement.dsse.json").read_bytes()).hexdigest()
     assert (last.type, last.run_id) == (EventType.BUNDLE_SEALED, run.run_id)
-    assert last.data == {"bundle": sealed.folder.name, "sequence": 1, "statement": statement}
+    copied = list(read_lines(sealed.folder / "journal.jsonl"))[-1].ref
+    assert last.data == {
+        "bundle": sealed.folder.name,
+        "sequence": 1,
+        "statement": statement,
+        "journal": {"lines": copied.seq, "head": copied.digest, "end": copied.end},
+    }
 
 
 def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey) -> None:

@@ -18,16 +18,20 @@ from runbook_lib.evidence.chain import (
     check_restored,
     draft_folder,
     finish_interrupted,
-    sealed_bundles,
 )
 from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.succession import hand_over
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import verify_tree
+from runbook_lib.history import open_history
 from runbook_lib.journal import EventType, Journal
 from runbook_lib.run import Run
+from tests.support.journals import announced, copied
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import payload, sign_again
+
+LAST = {"lines": 1, "head": "0" * 64, "end": 1}
 
 
 class CutOff(BaseException):
@@ -196,8 +200,8 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
             seal_run(run, key)
         except (OSError, JournalError):
             named = [name for name in folders(tmp_path / "acme" / "p") if not name.startswith(".")]
-            announced = [each.bundle for each in sealed_bundles(run.journal)]
-            assert set(named) <= set(announced)
+            known = [each.bundle for each in announced(run.journal.path)]
+            assert set(named) <= set(known)
         else:
             assert next(count) <= number  # there are no more flushes than this
 
@@ -230,11 +234,11 @@ def test_a_journal_that_was_restored_from_the_newest_bundle_goes_on(
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
-    journal.write_bytes((sealed[2].folder / "journal.jsonl").read_bytes())
-    assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2]
+    restore(journal, sealed[2].folder)
+    assert [each.sequence for each in announced(journal)] == [1, 2]
 
     assert seal_run(ended_run(tmp_path, "00000004"), key).sequence == 4
-    assert [each.sequence for each in sealed_bundles(Journal(journal))] == [1, 2, 3, 4]
+    assert [each.sequence for each in announced(journal)] == [1, 2, 3, 4]
     assert is_in_order(tmp_path, trust)
 
 
@@ -248,7 +252,7 @@ def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, sealed[older].folder if older is not None else None)
     with pytest.raises(ChainError) as early:
-        check_restored(Journal(journal), key)
+        check_restored(open_history(journal.parent), key)
     run = ended_run(tmp_path, "00000004")
     before = journal.read_bytes()
 
@@ -258,18 +262,20 @@ def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
     assert str(early.value) == str(late.value)
     assert sealed[2].folder.name in str(late.value)
     advice = late.value.diagnostics()
-    assert f"copy {sealed[2].folder / 'journal.jsonl'} to {journal}, and run again" in advice
+    assert "runbook journal --tenant acme --connector p" in advice
     assert journal.read_bytes() == before
-    restore(journal, sealed[2].folder)
-    check_restored(Journal(journal), key)
+    journal.rename(tmp_path / "aside")
+    rebuild_journal(journal.parent, trust)
+    check_restored(open_history(journal.parent), key)
     assert seal_run(ended_run(tmp_path, "00000005"), key).sequence == 4
     assert is_in_order(tmp_path, trust)
 
 
 def restore(journal: Path, bundle: Path | None) -> None:
+    before = sorted(bundle.parent.glob("2*")) if bundle is not None else []
     journal.unlink()
     if bundle is not None:
-        journal.write_bytes((bundle / "journal.jsonl").read_bytes())
+        journal.write_bytes(copied(*(each for each in before if each.name <= bundle.name)))
 
 
 def test_what_the_key_before_signed_is_announced_again_too(
@@ -335,7 +341,7 @@ def test_what_is_no_bundle_of_this_chain_stops_no_sealing(tmp_path: Path, key: S
     statement["predicate"]["runbook_run"]["tenant"] = "globex"
     sign_again(foreign, key, statement)
 
-    check_restored(Journal(tmp_path / "acme" / "p" / "journal.jsonl"), key)
+    check_restored(open_history(tmp_path / "acme" / "p"), key)
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
 
 
@@ -349,7 +355,7 @@ def test_where_every_bundle_is_announced_no_statement_is_read(
     monkeypatch.setattr(chain, "open_envelope", lambda *_: pytest.fail("a statement was opened"))
     monkeypatch.setattr(chain, "exported_keys", lambda *_: pytest.fail("keys were read"))
 
-    check_restored(journal, key)
+    check_restored(open_history(journal.path.parent), key)
 
 
 def test_a_bundle_that_another_key_signed_is_not_taken_up(
@@ -378,7 +384,7 @@ def test_two_sealings_at_once_follow_each_other(
     for thread in threads:
         thread.join()
 
-    assert [each.sequence for each in sealed_bundles(runs[0].journal)] == [1, 2, 3, 4, 5, 6]
+    assert [each.sequence for each in announced(runs[0].journal.path)] == [1, 2, 3, 4, 5, 6]
     assert is_in_order(tmp_path, trust)
 
 
@@ -391,9 +397,9 @@ def test_a_sealing_that_hangs_is_not_waited_for_without_end(
     monkeypatch.setattr(chain, "_LOCK_SECONDS", 0)
 
     with (
-        chain_end(journal, key),
+        chain_end(open_history(journal.path.parent), key),
         pytest.raises(JournalError, match="Another process has been sealing"),
-        chain_end(Journal(journal.path), key),
+        chain_end(open_history(journal.path.parent), key),
     ):
         pass
 
@@ -404,14 +410,16 @@ def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
     journal = ended_run(tmp_path, "00000001").journal
 
     assert any(entry.type == EventType.RUN_FINISHED for entry in journal.entries())
-    assert sealed_bundles(journal) == []
+    assert announced(journal.path) == []
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        {"bundle": "b", "sequence": 0, "statement": "s"},
-        {"bundle": "b", "sequence": 1, "statement": "s", "more": 1},
+        {"bundle": "b", "sequence": 0, "statement": "s", "journal": LAST},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": LAST, "more": 1},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "end": 0}},
+        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "more": 1}},
     ],
 )
 def test_a_line_that_announces_no_bundle_is_told(data: dict[str, object], tmp_path: Path) -> None:
@@ -421,5 +429,5 @@ def test_a_line_that_announces_no_bundle_is_told(data: dict[str, object], tmp_pa
     journal.append(EventType.BUNDLE_SEALED, data, run_id="00000001")
 
     with pytest.raises(ChainError, match="Line 1 announces no bundle") as caught:
-        sealed_bundles(journal)
+        announced(journal.path)
     assert caught.value.file == "journal.jsonl"

@@ -23,7 +23,7 @@ from runbook_lib.evidence.record import (
 )
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Run
-from tests.support.journals import head_of
+from tests.support.journals import described
 from tests.unit.evidence.conftest import AT, STEPS
 
 Record = dict[str, Any]
@@ -31,8 +31,7 @@ Record = dict[str, Any]
 
 @pytest.fixture
 def record(run: Run) -> Record:
-    lines = len(run.journal.entries())
-    built = build_record(run.state, journal_head=head_of(run.journal), journal_lines=lines)
+    built = build_record(run.state, journal=described(run.journal), carried=())
     document: Record = json.loads(json.dumps(built))
     return document
 
@@ -58,7 +57,7 @@ def test_a_record_of_every_outcome_is_what_its_schema_says(record: Record) -> No
 def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
     """Run, tenant, procedure, mode, times and outcome come from the journal's own lines."""
 
-    assert record["schema"] == "facebook-marketing-runbook/record/v1"
+    assert record["schema"] == "facebook-marketing-runbook/record/v2"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
     assert record["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
     assert (record["mode"], record["sandbox"], record["resumes"]) == ("headless", False, None)
@@ -73,6 +72,8 @@ def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> 
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
 
     assert record["journal"] == {
+        "first": 1,
+        "previous": "0" * 64,
         "lines": len(lines),
         "head": hashlib.sha256(lines[-1]).hexdigest(),
     }
@@ -109,7 +110,7 @@ def test_a_run_under_way_has_no_end(run: Run) -> None:
     """An unfinished run is recorded as unfinished."""
 
     under_way = replace(run.state, finished_on="")
-    record = build_record(under_way, journal_head=head_of(run.journal), journal_lines=1)
+    record = build_record(under_way, journal=described(run.journal), carried=())
 
     assert record["finished_on"] is None
 

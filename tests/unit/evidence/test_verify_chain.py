@@ -23,6 +23,7 @@ from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import STATEMENT, payload, sign_again
 
 IDS = ("00000001", "00000002", "00000003")
+LAST = {"lines": 1, "head": "0" * 64, "end": 1}
 
 
 @pytest.fixture
@@ -219,8 +220,9 @@ def test_a_long_journal_is_not_held(tenant: Path, trust: Trust) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        {"bundle": "x", "sequence": 0, "statement": ""},
-        {"bundle": "x", "sequence": 4, "statement": "", "run_id": "x"},
+        {"bundle": "x", "sequence": 0, "statement": "", "journal": LAST},
+        {"bundle": "x", "sequence": 4, "statement": "", "journal": LAST, "run_id": "x"},
+        {"bundle": "x", "sequence": 4, "statement": "", "journal": {**LAST, "end": 0}},
     ],
 )
 def test_an_announcement_of_nothing_shows(data: Any, tenant: Path, trust: Trust) -> None:
@@ -346,7 +348,12 @@ def test_a_refused_bundle_excuses_no_number_that_the_journal_skips(
     """Whoever writes a huge number into the journal keeps no verifier busy counting up to it."""
 
     (bundles(tenant)[1] / "report.html").write_text("x")
-    far = {"bundle": "20270101T000000Z-00000009", "sequence": 10**6, "statement": "0" * 64}
+    far = {
+        "bundle": "20270101T000000Z-00000009",
+        "sequence": 10**6,
+        "statement": "0" * 64,
+        "journal": LAST,
+    }
     Journal(tenant / "journal.jsonl").append("bundle.sealed", far, run_id="00000009")
 
     assert reason(tenant, trust) == "Number 4 of the chain is missing."
@@ -558,7 +565,7 @@ def test_an_announcement_leads_nowhere_else(tenant: Path, trust: Trust) -> None:
 
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
-    data = {"bundle": "20261124T120000Z-ffffffff", "sequence": 4, "statement": ""}
+    data = {"bundle": "20261124T120000Z-ffffffff", "sequence": 4, "statement": "", "journal": LAST}
     run_id = "x/../../../outside"
     Journal(tenant / "journal.jsonl").append("bundle.sealed", data, run_id=run_id)
 

@@ -99,7 +99,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
 def record(*steps: Document, **more: Any) -> Document:
     """Return the record of a production run with these steps."""
     return {
-        "schema": "facebook-marketing-runbook/record/v1",
+        "schema": "facebook-marketing-runbook/record/v2",
         "run_id": "0a1b2c3d",
         "tenant": "acme",
         "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA},
@@ -113,7 +113,8 @@ def record(*steps: Document, **more: Any) -> Document:
         "parameters": {"service_domain": "acme-h.cyclr.com"},
         "credentials": ["app_secret"],
         "environment": {"python": "3.11.7"},
-        "journal": {"lines": 1_000, "head": SHA},
+        "journal": {"first": 1, "lines": 1_000, "previous": "0" * 64, "head": SHA},
+        "carried": [],
         **more,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.outcomes import ICONS, MEANINGS
 from runbook_lib.procedure import Outcome
 from runbook_lib.run import Run
-from tests.support.journals import head_of
+from tests.support.journals import described, head_of
 from tests.unit.evidence.reports.report_page import ReportPage, told
 from tests.unit.evidence.reports.runs_told import (
     EVERY_OUTCOME,
@@ -116,7 +117,7 @@ def test_a_real_run_is_told_step_by_step(run: Run) -> None:
     """What the journal of a run gives is what the report is made of."""
 
     entries = run.journal.entries()
-    built = build_record(run.state, journal_head=head_of(run.journal), journal_lines=len(entries))
+    built = build_record(run.state, journal=described(run.journal), carried=())
     page = ReportPage(run_report(json.loads(json.dumps(built)), entries))
 
     for state in run.state.steps.values():
@@ -377,7 +378,8 @@ def test_a_wait_is_told_with_since_when_and_how_long() -> None:
 def test_lines_after_the_run_are_none_of_its_business() -> None:
     """The record says how many lines it was made of."""
 
-    lines = [entry("run.started"), attested("fb-01-log-in", by="Somebody Else")]
+    second = replace(attested("fb-01-log-in", by="Somebody Else"), seq=2)
+    lines = [entry("run.started"), second]
 
     assert "Somebody Else" in told(lines=lines, journal={"lines": 2}).text
     assert "Somebody Else" not in told(lines=lines, journal={"lines": 1}).text

@@ -13,7 +13,8 @@ import pytest
 from runbook_lib.errors import ChainError, ContentError
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.reports.runs import Fault, sealed_record, sealed_runs
-from runbook_lib.journal import Journal
+from runbook_lib.history import open_history
+from tests.support.journals import copied
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_verify import payload, sign_again
 
@@ -30,7 +31,7 @@ def tenant(tmp_path: Path, key: SigningKey) -> Path:
 
 
 def listed(tenant: Path) -> list[tuple[int, str, Fault | None]]:
-    runs = sealed_runs(Journal(tenant / "journal.jsonl"))
+    runs = sealed_runs(open_history(tenant))
     return [(run.number, run.record["run_id"], run.fault) for run in runs]
 
 
@@ -50,7 +51,7 @@ def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
 
     shutil.rmtree(bundle(tenant, IDS[2]))
 
-    run = sealed_runs(Journal(tenant / "journal.jsonl"))[2]
+    run = sealed_runs(open_history(tenant))[2]
     assert (run.number, run.bundle, run.fault) == (3, f"20261124T120000Z-{IDS[2]}", Fault.MISSING)
     assert run.record == {
         "run_id": IDS[2],
@@ -83,7 +84,7 @@ def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
     spoil(bundle(tenant, IDS[1]))
 
     assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
-    assert "steps" not in sealed_runs(Journal(tenant / "journal.jsonl"))[1].record
+    assert "steps" not in sealed_runs(open_history(tenant))[1].record
 
 
 def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
@@ -114,18 +115,18 @@ def test_what_the_journal_does_not_announce_stands_last(tenant: Path) -> None:
     """A journal that was put back hides no run; of an altered one its name tells when it began."""
 
     journal = tenant / "journal.jsonl"
-    journal.write_bytes((bundle(tenant, IDS[1]) / "journal.jsonl").read_bytes())
+    journal.write_bytes(copied(bundle(tenant, IDS[0]), bundle(tenant, IDS[1])))
     edit_record(bundle(tenant, IDS[2]))
     (tenant / "2026-no-bundle").mkdir()
 
     assert listed(tenant) == [(1, IDS[0], None), (0, IDS[1], None), (0, IDS[2], Fault.ALTERED)]
-    assert sealed_runs(Journal(journal))[2].record["started_on"] == "20261124T120000Z"
+    assert sealed_runs(open_history(journal.parent))[2].record["started_on"] == "20261124T120000Z"
 
 
 def test_a_tenant_without_a_sealed_run_has_none(tmp_path: Path) -> None:
     """A run that was never sealed is no evidence."""
 
-    assert sealed_runs(ended_run(tmp_path).journal) == []
+    assert sealed_runs(ended_run(tmp_path).history_reader) == []
 
 
 def test_a_journal_that_was_altered_is_told(tenant: Path) -> None:

@@ -1,0 +1,238 @@
+"""
+Parts: the journal lines that a bundle copied, and the older ones that its outcomes rest on.
+
+`journal.jsonl` holds the lines since the bundle before it ended,
+`carried.jsonl` each older line of a person's word that counts here. Read line
+by line, and compared with what the record says of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runbook_lib.errors import ContentError
+from runbook_lib.evidence.record import RECORD_NAME
+from runbook_lib.journal import (
+    LONGEST_LINE,
+    Entry,
+    EventType,
+    Journal,
+    Line,
+    Ref,
+    parse_line,
+    read_lines,
+)
+from runbook_lib.procedure import Outcome, WordKind
+from runbook_lib.workspace import JOURNAL_NAME
+
+__all__ = [
+    "CARRIED_NAME",
+    "Carried",
+    "Part",
+    "carried_lines",
+    "carried_of",
+    "check_words",
+    "copy_carried",
+    "copy_lines",
+    "part_lines",
+    "part_of",
+    "report_entries",
+]
+
+CARRIED_NAME = "carried.jsonl"
+
+_BLOCK = 1024 * 1024
+# What a report leaves out of a check, because the record holds it.
+_ONLY_IN_RECORD: Mapping[str, Any] = {"exchanges": (), "tables": (), "facts": {}}
+# What a word in the record and its line in the journal have in common.
+_SAID = ("by", "at", "note", "seen", "attachments", "origin", "entry")
+
+
+class Carried(NamedTuple):
+    """An older line that a bundle carries: its number and its SHA-256."""
+
+    seq: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    The lines that a bundle copied: the numbers of the `first` and the last (`lines`).
+
+    `previous` is the SHA-256 of the line before the first, `head` that of the last.
+    """
+
+    first: int
+    lines: int
+    previous: str
+    head: str
+
+    @property
+    def before(self) -> Ref:
+        """Return the line before the first, as `read_lines` takes it for a file of its own."""
+        return Ref(self.first - 1, self.previous, 0, 0)
+
+    def document(self) -> dict[str, Any]:
+        """Return what the record says of these lines."""
+        return asdict(self)
+
+
+def part_of(record: Mapping[str, Any]) -> Part:
+    """Return the part that `record` names; raises `ContentError` where it names none."""
+    try:
+        part = Part(**record["journal"])
+    except (KeyError, TypeError):
+        part = Part(0, 0, "", "")
+    numbers, digests = (part.first, part.lines), (part.previous, part.head)
+    is_one = all(type(each) is int for each in numbers) and all(type(d) is str for d in digests)
+    if not is_one or not 0 < part.first <= part.lines:
+        raise ContentError("It names no part of a journal.", file=RECORD_NAME)
+    return part
+
+
+def carried_of(record: Mapping[str, Any]) -> tuple[Carried, ...]:
+    """Return the older lines that `record` lists; raises `ContentError` where it lists others."""
+    first = part_of(record).first
+    try:
+        carried = tuple(Carried(**each) for each in record["carried"])
+        numbers = [each.seq for each in carried]
+        is_list = numbers == sorted(set(numbers)) and all(0 < each < first for each in numbers)
+        is_list = is_list and all(type(each.sha256) is str for each in carried)
+    except (KeyError, TypeError):
+        is_list = False
+    if not is_list:
+        said = "It does not list the carried lines by number and digest, each older than its own."
+        raise ContentError(said, file=RECORD_NAME)
+    return carried
+
+
+def part_lines(bundle: Path, part: Part) -> Iterator[Line]:
+    """
+    Yield each line that the bundle copied; `ref` says where in this file it lies.
+
+    Raises what `read_lines` does, and `ContentError` where they do not end as `part` says.
+    """
+    last = part.before
+    for line in read_lines(bundle / JOURNAL_NAME, after=last):
+        last = line.ref
+        yield line
+    if (last.seq, last.digest) != (part.lines, part.head):
+        raise ContentError("It does not end where the record says.", file=JOURNAL_NAME)
+
+
+def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
+    """Yield each older line; raises `ContentError` where they are not those that are listed."""
+    if not carried:
+        return
+    start = 0
+    with (bundle / CARRIED_NAME).open("rb") as file:
+        for each in carried:
+            text = file.readline(LONGEST_LINE + 1)
+            entry = parse_line(text)
+            digest = hashlib.sha256(text).hexdigest()
+            if entry is None or (entry.seq, digest) != each:
+                said = f"Line {each.seq} of the journal is not here as the record lists it."
+                raise ContentError(said, file=CARRIED_NAME)
+            yield Line(entry, Ref(each.seq, digest, start, start + len(text)))
+            start += len(text)
+        if file.read(1):
+            raise ContentError("It holds lines that the record does not list.", file=CARRIED_NAME)
+
+
+def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
+    """Add the bytes of `source` from `start` to `end` to the file `target`."""
+    with source.open("rb") as journal, target.open("ab") as file:
+        journal.seek(start)
+        while start < end:
+            block = journal.read(min(_BLOCK, end - start))
+            if not block:
+                raise OSError(0, "it became shorter while it was read", os.fspath(source))
+            file.write(block)
+            start += len(block)
+
+
+def copy_carried(journal: Journal, refs: Iterable[Ref], folder: Path) -> tuple[Carried, ...]:
+    """Write the lines at `refs`, byte for byte, into `folder`; no file where there is none."""
+    carried: list[Carried] = []
+    for ref in refs:
+        with (folder / CARRIED_NAME).open("ab") as file:
+            file.write(journal.line(ref))
+        carried.append(Carried(ref.seq, ref.digest))
+    return tuple(carried)
+
+
+def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
+    """
+    Raise `ContentError` where a step rests on a word that none of `lines` says.
+
+    A value that nobody knew when the word was said may stand in the record:
+    it was filled in later.
+    """
+    words: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for step_id, word in _words(record):
+        key = (f"step.{word['kind']}", step_id, str(word["by"]))
+        words.setdefault(key, []).append(word)
+    for line in lines:
+        entry = line.entry
+        known = words.get((str(entry.type), str(entry.step), str(_data(entry).get("by"))), [])
+        for word in [each for each in known if _says(entry, each)]:
+            known.remove(word)
+    for (_, step_id, by), left in words.items():
+        for word in left:
+            said = f"No line here says of {step_id} what {by} said on {word['at']}."
+            raise ContentError(said, file=RECORD_NAME)
+
+
+def report_entries(bundle: Path, record: Mapping[str, Any]) -> list[Entry]:
+    """Return what a report tells of the lines in `bundle`: the carried ones, then its part."""
+    lines = chain(carried_lines(bundle, carried_of(record)), part_lines(bundle, part_of(record)))
+    return [_for_report(line.entry) for line in lines]
+
+
+def _for_report(entry: Entry) -> Entry:
+    """Return `entry` without what only the record shows: a part may have many thousand lines."""
+    if entry.type != EventType.STEP_CHECKED:
+        return entry
+    findings = [{**finding, **_ONLY_IN_RECORD} for finding in entry.data["findings"]]
+    return replace(entry, data={"findings": findings})
+
+
+def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each word that counts in `record`, with its step; raises where one is missing."""
+    for step in record["steps"]:
+        word, outcome = step["word"], step["outcome"]
+        is_attested = word is not None and word["kind"] == WordKind.ATTESTED
+        if (outcome == Outcome.ATTESTED and not is_attested) or (
+            step["attested_by"] != (word["by"] if is_attested else None)
+        ):
+            said = f"It does not say by whose word {step['id']} is {outcome}."
+            raise ContentError(said, file=RECORD_NAME)
+        for each in (*step["confirms"], *([word] if word is not None else [])):
+            yield str(step["id"]), each
+
+
+def _says(entry: Entry, word: Mapping[str, Any]) -> bool:
+    """Return whether a journal line says what the record says of it."""
+    data = _data(entry)
+    if any((data.get(name) or None) != (word[name] or None) for name in _SAID):
+        return False
+    then, now = data.get("binding"), word["binding"]
+    if not isinstance(then, Mapping) or {**then, "subject": 0} != {**now, "subject": 0}:
+        return False
+    said, known = then.get("subject"), now["subject"]
+    return (
+        isinstance(said, Mapping)
+        and said.keys() == known.keys()
+        and all(value in (None, known[name]) for name, value in said.items())
+    )
+
+
+def _data(entry: Entry) -> Mapping[str, Any]:
+    return entry.data if isinstance(entry.data, Mapping) else {}

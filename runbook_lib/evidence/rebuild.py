@@ -1,0 +1,202 @@
+"""
+Rebuilding: a lost journal, put together from the lines that its bundles copied.
+
+Only bundles that verify with the trusted keys are used, and each part has to
+follow the lines before it. A journal that is there is completed, never
+replaced by another one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
+from runbook_lib.evidence.bundle import bundle_name
+from runbook_lib.evidence.chain import (
+    SEALED_PREFIX,
+    SealedBundle,
+    name_announced,
+    sealed_bundles,
+    sealing,
+)
+from runbook_lib.evidence.parts import copy_lines, part_lines
+from runbook_lib.evidence.places import bundles_in
+from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
+from runbook_lib.history import open_history
+from runbook_lib.journal import (
+    BEFORE_THE_FIRST,
+    EventType,
+    Journal,
+    Line,
+    Ref,
+    read_lines,
+    sync_folder,
+)
+from runbook_lib.workspace import JOURNAL_NAME, keys_beside
+
+__all__ = ["Rebuilt", "rebuild_journal"]
+
+_KEPT = (
+    "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
+    "journal` again. What only it says is then no part of the chain."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """
+    What the journal holds by now: so many `lines`, the last written at `until`; `added` are new.
+
+    `unused` says of each bundle that gave no lines why that is.
+    """
+
+    lines: int
+    until: str
+    added: int
+    unused: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Journal:
+    """
+    The journal while it grows: its last line, and where the lines lie that bundles name.
+
+    `pieces` are the files that follow it, each from which byte on.
+    """
+
+    wanted: frozenset[int]
+    last: Ref = BEFORE_THE_FIRST
+    until: str = ""
+    known: dict[int, Ref] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
+    pieces: list[tuple[Path, int]] = field(default_factory=list)
+
+    def follow(self, line: Line, shift: int) -> None:
+        """Take the next line; it lies `shift` bytes further on than in its own file."""
+        seq, digest, start, end = line.ref
+        self.last, self.until = Ref(seq, digest, start + shift, end + shift), line.entry.at
+        if seq in self.wanted:
+            self.known[seq] = self.last
+
+    def add(self, bundle: Path, verified: Verified) -> None:
+        """Add the lines of a bundle that are not there; raises `ChainError` where others are."""
+        part, before, start = verified.part, self.last, 0
+        self._compare(part.first - 1, part.previous, bundle)
+        for line in part_lines(bundle, part):
+            if line.ref.seq <= before.seq:
+                start = line.ref.end
+                self._compare(line.ref.seq, line.ref.digest, bundle)
+            else:
+                self.follow(line, before.end - start)
+        if self.last != before:
+            self.pieces.append((bundle / JOURNAL_NAME, start))
+
+    def _compare(self, seq: int, digest: str, bundle: Path) -> None:
+        here = self.last if seq == self.last.seq else self.known.get(seq)
+        if here is not None and here.digest != digest:
+            msg = f"Line {seq} is not the one that {bundle.name} copied."
+            raise ChainError(msg, file=JOURNAL_NAME, next_step=_KEPT)
+
+
+def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
+    """
+    Put the journal in `home` together from the bundles beside it, or complete it.
+
+    The bundles that it does not announce then are announced again. Raises
+    `ChainError` where the journal that is there is another one, or damaged,
+    `ContentError` where no bundle verifies, `SettingsError` where there is
+    none; nothing is written then.
+    """
+    if not home.is_dir():
+        raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
+    with sealing(home):
+        bundles, unused = _verified(home, trust.with_successors(keys_beside(home)))
+        numbers = {n for each in bundles.values() for n in (each.part.first - 1, each.part.lines)}
+        rebuilt = _Journal(frozenset(numbers))
+        journal = Journal(home / JOURNAL_NAME)
+        with journal.held():
+            for line in read_lines(journal.path):
+                rebuilt.follow(line, 0)
+            before = rebuilt.last
+            for folder, each in bundles.items():
+                if each.part.first > rebuilt.last.seq + 1:
+                    gap = f"{rebuilt.last.seq + 1} to {each.part.first - 1}"
+                    unused[folder.name] = f"Lines {gap}, which come before its own, are missing."
+                else:
+                    rebuilt.add(folder, each)
+            if rebuilt.pieces:
+                _place(journal.path, before, rebuilt)
+        used = [each for folder, each in bundles.items() if folder.name not in unused]
+        _announce(home, used, rebuilt)
+    return Rebuilt(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
+
+
+def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str, str]]:
+    """Return the bundles that verify, by their first lines, and why others do not."""
+    found: dict[Path, Verified] = {}
+    unused: dict[str, str] = {}
+    # NOTE: whether a bundle without its final name was announced, only the lost journal knew; it
+    # is complete, and the lines in it are those that were copied.
+    for folder in (*bundles_in(home), *sorted(home.glob(f"{SEALED_PREFIX}*"))):
+        try:
+            verified = verify_bundle(folder, trust)
+            _check_owner(home, verified)
+            found[folder] = verified
+        except (EvidenceError, JournalError) as error:
+            unused[folder.name] = str(error)
+    if not found:
+        if not unused:
+            msg = f"There is no bundle in {home}."
+            raise SettingsError(msg, next_step="Fetch the bundles from an archive or a backup.")
+        name, why = next(iter(unused.items()))
+        raise ContentError(f"No bundle here verifies with these keys: {why}", file=name)
+    in_order = sorted(found.items(), key=lambda each: (each[1].part.first, each[1].link.sequence))
+    return dict(in_order), unused
+
+
+def _check_owner(home: Path, verified: Verified) -> None:
+    owner = (verified.run["tenant"], verified.run["procedure"]["id"])
+    if owner != home.parts[-2:]:
+        raise ContentError(f"It belongs to the tenant {owner[0]} and the connector {owner[1]}.")
+
+
+def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
+    """Put the journal's own lines and the pieces that follow them into its place, all at once."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.unlink(missing_ok=True)
+        draft.touch()
+        if before.seq:
+            copy_lines(path, 0, before.end, draft)
+            shutil.copymode(path, draft)
+        for piece, start in rebuilt.pieces:
+            copy_lines(piece, start, piece.stat().st_size, draft)
+        last = BEFORE_THE_FIRST
+        for line in read_lines(draft):
+            last = line.ref
+        if last != rebuilt.last:
+            raise ChainError("A bundle was changed while it was read.", file=JOURNAL_NAME)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _Journal) -> None:
+    """Announce again what the journal does not; then each bundle gets its name."""
+    reader = open_history(home)
+    known = {each.statement for each in sealed_bundles(reader.read().index)}
+    for each in bundles:
+        if each.statement in known:
+            continue
+        run_id = str(each.run["run_id"])
+        name = bundle_name(str(each.run["started_on"]), run_id)
+        last = rebuilt.known[each.part.lines]._replace(start=0)
+        sealed = SealedBundle(run_id, name, each.link.sequence, each.statement, last)
+        reader.journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=run_id)
+    name_announced(home, sealed_bundles(reader.read().index))

@@ -1,0 +1,633 @@
+"""A bundle carries its own journal lines and the older ones that its outcomes rest on, no more."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tracemalloc
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.attachments import store_attachment
+from runbook_lib.errors import ChainError, EvidenceError, FormError
+from runbook_lib.evidence.bundle import write_record
+from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.parts import report_entries
+from runbook_lib.evidence.record import read_record
+from runbook_lib.evidence.verify import Trust, verify_bundle
+from runbook_lib.evidence.verify_chain import verify_tree
+from runbook_lib.history import open_history
+from runbook_lib.journal import Journal, read_lines
+from tests.support.journals import announced, copied
+from tests.support.words import attested, withdrawn
+from tests.unit.evidence.conftest import AT, ended_run, seal_run
+from tests.unit.evidence.test_verify import STATEMENT, payload, resign_everything
+
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, key: SigningKey) -> Path:
+    """Return a folder with three bundles; the second and third rest on words said in the first."""
+    seal_run(ended_run(tmp_path / "evidence", "00000001"), key)
+    for run_id in ("00000002", "00000003"):
+        seal_run(ended_run(tmp_path / "evidence", run_id, is_told=False), key)
+    return tmp_path / "evidence" / "acme" / "p"
+
+
+def bundle(tenant: Path, number: int) -> Path:
+    (found,) = tenant.glob(f"2*-0000000{number}")
+    return found
+
+
+def resign(folder: Path, key: SigningKey, change: Callable[[Document], Any] = bool) -> None:
+    """Change the record, and sign all of the bundle as only the holder of the key could."""
+    record = json.loads((folder / "record.json").read_text())
+    change(record)
+    (folder / "record.json").write_text(json.dumps(record))
+    statement = payload(folder / STATEMENT)
+    statement["predicate"]["runbook_run"]["journal"] = record["journal"]
+    resign_everything(folder, key, statement)
+
+
+def refusal(folder: Path, trust: Trust) -> EvidenceError:
+    with pytest.raises(EvidenceError) as caught:
+        verify_bundle(folder, trust)
+    return caught.value
+
+
+def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
+    """Together the parts are the journal; the announcement says where the next one begins."""
+
+    journal = tenant / "journal.jsonl"
+    bundles = [bundle(tenant, number) for number in (1, 2, 3)]
+    records = [read_record(folder)["journal"] for folder in bundles]
+
+    whole = copied(*bundles)
+    assert journal.read_bytes().startswith(whole)
+    assert (records[0]["first"], records[0]["previous"]) == (1, "0" * 64)
+    for before, after in pairwise(records):
+        assert (after["first"], after["previous"]) == (before["lines"] + 1, before["head"])
+    last = announced(journal)[-1].last
+    assert (last.seq, last.digest) == (records[-1]["lines"], records[-1]["head"])
+    assert last.end == len(whole)
+
+
+def test_words_that_were_said_earlier_are_carried(tenant: Path, trust: Trust) -> None:
+    """Byte for byte, with number and digest; a first bundle has none to carry."""
+
+    assert not (bundle(tenant, 1) / "carried.jsonl").exists()
+    lines = (tenant / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+    for number in (2, 3):
+        carried = (bundle(tenant, number) / "carried.jsonl").read_bytes().splitlines(keepends=True)
+        listed = read_record(bundle(tenant, number))["carried"]
+        assert [json.loads(line)["type"] for line in carried] == ["step.attested", "step.skipped"]
+        assert [each["sha256"] for each in listed] == [
+            hashlib.sha256(line).hexdigest() for line in carried
+        ]
+        assert carried == [lines[each["seq"] - 1] for each in listed]
+        assert verify_bundle(bundle(tenant, number), trust).carried == tuple(
+            (each["seq"], each["sha256"]) for each in listed
+        )
+
+
+def test_one_bundle_alone_shows_what_its_outcomes_rest_on(
+    tenant: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """Without the others and without the journal: verification and report need neither."""
+
+    alone = shutil.copytree(bundle(tenant, 3), tmp_path / "alone")
+    shutil.rmtree(tenant)
+
+    (verdict,) = verify_tree(alone, trust)
+    assert verdict.error is None
+    words = [entry for entry in report_entries(alone, read_record(alone)) if "note" in entry.data]
+    assert [entry.data["note"] for entry in words] == ["Done.", "Not needed."]
+    assert "Done." in (alone / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_withdrawn_word_is_carried_no_more(tmp_path: Path, key: SigningKey) -> None:
+    """Only what counts is carried."""
+
+    seal_run(ended_run(tmp_path, "00000001"), key)
+    run = ended_run(tmp_path, "00000002", is_told=False)
+    run.say([withdrawn("fb-02-attested", at=AT)])
+
+    folder = seal_run(run, key).folder
+
+    carried = (folder / "carried.jsonl").read_text().splitlines()
+    assert [json.loads(line)["type"] for line in carried] == ["step.skipped"]
+
+
+def test_a_run_reads_the_journal_from_the_last_bundle_on(
+    tenant: Path, tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle costs what was done since the one before, not what was ever done."""
+
+    run = ended_run(tmp_path / "evidence", "00000004", is_told=False)
+    run.history_reader.read()
+    begins: list[int] = []
+
+    def note(path: Path, **options: Any) -> Any:
+        if path == run.journal.path:
+            begins.append(options["after"].end)
+        return read_lines(path, **options)
+
+    monkeypatch.setattr("runbook_lib.evidence.bundle.read_lines", note)
+    monkeypatch.setattr("runbook_lib.history.read_lines", note)
+    monkeypatch.setattr(Journal, "entries", lambda _: pytest.fail("the whole journal was read"))
+    before = announced(run.journal.path)[-1].last.end
+    begins.clear()
+
+    seal_run(run, key)
+
+    assert begins
+    assert min(begins) >= before
+
+
+def test_the_size_of_bundles_does_not_grow(tmp_path: Path, key: SigningKey) -> None:
+    """The tenth bundle is as large as the second."""
+
+    seal_run(ended_run(tmp_path, "0000000f"), key)
+    sizes = []
+    for number in range(9):
+        folder = seal_run(ended_run(tmp_path, f"0000000{number}", is_told=False), key).folder
+        sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+
+    assert max(sizes) - min(sizes) < 600
+
+
+@pytest.mark.parametrize("name", ["first", "lines", "previous", "head"])
+def test_a_record_that_names_another_part_is_refused(
+    name: str, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Each of its four fields is compared with the lines."""
+
+    folder = bundle(tenant, 2)
+
+    def change(record: Document) -> None:
+        value = record["journal"][name]
+        record["journal"][name] = value - 1 if isinstance(value, int) else "0" * 64
+
+    resign(folder, key, change)
+
+    assert refusal(folder, trust).file == "journal.jsonl"
+
+
+@pytest.mark.parametrize("part", [None, {}, {"first": 1}, {"lines": 3}, "x", []])
+def test_a_record_that_names_no_part_is_refused(
+    part: Any, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """By its name, whatever stands there instead."""
+
+    folder = bundle(tenant, 2)
+    resign(folder, key, lambda record: record.update(journal=part))
+
+    assert "names no part" in str(refusal(folder, trust))
+
+
+@pytest.mark.parametrize("name", ["seq", "sha256"])
+def test_a_carried_line_is_the_one_that_is_listed(
+    name: str, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Its number and its digest."""
+
+    folder = bundle(tenant, 2)
+    other: Document = {"seq": 1, "sha256": "0" * 64}
+    resign(folder, key, lambda record: record["carried"][0].update({name: other[name]}))
+
+    error = refusal(folder, trust)
+    assert (error.file, "not here as the record lists it" in str(error)) == ("carried.jsonl", True)
+
+
+def test_a_carried_line_that_was_altered_is_refused(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Even where everything else is signed again: the record names its digest."""
+
+    path = bundle(tenant, 2) / "carried.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"Done.", b"Gone."))
+    resign(path.parent, key)
+
+    assert refusal(path.parent, trust).file == "carried.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (lambda text: text + text.splitlines(keepends=True)[0], "does not list"),
+        (lambda text: text.splitlines(keepends=True)[0], "not here as the record lists it"),
+        (lambda _: b"[]\n", "not here as the record lists it"),
+    ],
+    ids=["more", "fewer", "no-line"],
+)
+def test_carried_lines_are_all_that_are_listed(
+    alter: Callable[[bytes], bytes], said: str, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """No more, and no fewer."""
+
+    path = bundle(tenant, 2) / "carried.jsonl"
+    path.write_bytes(alter(path.read_bytes()))
+    resign(path.parent, key)
+
+    error = refusal(path.parent, trust)
+    assert (error.file, said in str(error)) == ("carried.jsonl", True)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        None,
+        [{"seq": 2}],
+        [{"seq": 2, "sha256": 1}],
+        [{"seq": 0, "sha256": "0" * 64}],
+        [{"seq": 10**6, "sha256": "0" * 64}],
+        [{"seq": 3, "sha256": "0" * 64}, {"seq": 2, "sha256": "0" * 64}],
+    ],
+)
+def test_a_list_of_other_than_older_lines_is_refused(
+    listed: Any, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A carried line is older than the bundle's own, and listed once."""
+
+    folder = bundle(tenant, 2)
+    resign(folder, key, lambda record: record.update(carried=listed))
+
+    assert "does not list the carried lines" in str(refusal(folder, trust))
+
+
+def words_of(record: Document) -> list[Document]:
+    return [step["word"] for step in record["steps"] if step["word"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("kind", "submitted"),
+        ("by", "Somebody Else"),
+        ("at", "2026-01-01T00:00:00Z"),
+        ("note", "Never said."),
+        ("seen", "another screen"),
+        ("origin", "a file"),
+        ("entry", "ab" * 32),
+        (
+            "attachments",
+            [{"name": "x", "sha256": "ab" * 32, "size": 1, "media_type": "a/b"}],
+        ),
+        ("binding", {"connector": "q", "confirms": "", "text": "", "subject": {}}),
+    ],
+)
+@pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
+def test_a_word_that_no_line_says_is_refused(
+    name: str, value: Any, number: int, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Whatever of it is changed; `attested_by` is changed with it, so nothing else is wrong."""
+
+    folder = bundle(tenant, number)
+
+    def change(record: Document) -> None:
+        words_of(record)[0][name] = value
+        for step in record["steps"]:
+            if step["attested_by"]:
+                step["attested_by"] = words_of(record)[0]["by"]
+
+    resign(folder, key, change)
+
+    assert refusal(folder, trust).file == "record.json"
+
+
+def test_each_word_needs_a_line_of_its_own_step(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A word about one step proves nothing of another."""
+
+    folder = bundle(tenant, 2)
+
+    def change(record: Document) -> None:
+        word = record["steps"][1]["word"]
+        record["steps"][7] |= {"word": word, "attested_by": word["by"]}
+
+    resign(folder, key, change)
+
+    assert "No line here says of fb-08-not-run" in str(refusal(folder, trust))
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
+def test_an_attested_step_needs_a_word(
+    number: int, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """No outcome that rests on a person stands without that person."""
+
+    folder = bundle(tenant, number)
+    resign(folder, key, lambda record: record["steps"][1].update(word=None, attested_by=None))
+
+    assert "does not say by whose word fb-02-attested is attested" in str(refusal(folder, trust))
+
+
+def test_the_name_beside_an_outcome_is_the_words(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """`attested_by` cannot name another person than the word does."""
+
+    folder = bundle(tenant, 2)
+    resign(folder, key, lambda record: record["steps"][1].update(attested_by="Somebody Else"))
+
+    assert "does not say by whose word" in str(refusal(folder, trust))
+
+
+def test_a_word_whose_line_is_not_carried_is_refused(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Not even where the list of carried lines is shortened with it."""
+
+    folder = bundle(tenant, 2)
+    path = folder / "carried.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[1])
+    resign(folder, key, lambda record: record["carried"].pop(0))
+
+    assert "No line here says of fb-02-attested" in str(refusal(folder, trust))
+
+
+@pytest.mark.parametrize("word", [3, [], {"kind": "attested"}, {"kind": []}])
+def test_a_word_of_another_kind_is_refused(
+    word: Any, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Never a traceback for what a record holds."""
+
+    folder = bundle(tenant, 2)
+    resign(folder, key, lambda record: record["steps"][6].update(word=word))
+
+    assert refusal(folder, trust).file == "record.json"
+
+
+def test_both_of_two_people_are_looked_for(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """Where a second person must confirm, the first one's line is carried and checked too."""
+
+    run = ended_run(tmp_path, "00000001", four_eyes=("all",))
+    kept = run.journal.path.parent / "attachments"
+    given = store_attachment(
+        kept, name="a.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\nx"
+    )
+    run.say([attested("fb-08-not-run", by=name, at=AT) for name in ("First", "Second")])
+    run.say([attested("fb-08-not-run", by="Second", at=AT, attachments=(given,))])
+    seal_run(run, key)
+    folder = seal_run(
+        ended_run(tmp_path, "00000002", four_eyes=("all",), is_told=False), key
+    ).folder
+    assert len(read_record(folder)["carried"]) == 4
+    verify_bundle(folder, trust)
+
+    resign(folder, key, lambda record: record["steps"][7]["confirms"][0].update(by="Nobody"))
+
+    assert "what Nobody said" in str(refusal(folder, trust))
+
+
+def test_a_value_that_was_filled_in_later_is_no_contradiction(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A word that was said before a value was known may name it in the record, but no other."""
+
+    folder = bundle(tenant, 2)
+    path = folder / "carried.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[0] = lines[0].replace(b'"subject":{}', b'"subject":{"app_id":null,"domain":"a"}')
+    path.write_bytes(b"".join(lines))
+
+    def say(subject: Document) -> None:
+        def change(record: Document) -> None:
+            record["carried"][0]["sha256"] = hashlib.sha256(lines[0]).hexdigest()
+            words_of(record)[0]["binding"]["subject"] = subject
+
+        resign(folder, key, change)
+
+    say({"app_id": "111", "domain": "a"})
+    verify_bundle(folder, trust)
+    for other in ({"app_id": "111", "domain": "b"}, {"app_id": "111"}):
+        say(other)
+        assert "No line here says of fb-02-attested" in str(refusal(folder, trust))
+
+
+def chain_error(tenant: Path, trust: Trust) -> str:
+    *others, last = verify_tree(tenant, trust)
+    assert [verdict.error for verdict in others] == [None] * len(others)
+    assert isinstance(last.error, ChainError)
+    return str(last.error)
+
+
+def replace_part(folder: Path, key: SigningKey, alter: Callable[[bytes], bytes]) -> None:
+    """Give a bundle other lines, whole in themselves, and sign it again."""
+    path = folder / "journal.jsonl"
+    record = json.loads((folder / "record.json").read_text())
+    lines, previous = [], record["journal"]["previous"]
+    for line in path.read_bytes().splitlines():
+        document = json.loads(alter(line))
+        lines.append(json.dumps({**document, "prev": previous}, separators=(",", ":")).encode())
+        previous = hashlib.sha256(lines[-1] + b"\n").hexdigest()
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    resign(folder, key, lambda changed: changed["journal"].update(head=previous))
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_parts_that_do_not_join_are_refused(
+    has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A part that was made up by a holder of the key does not fit between its neighbours."""
+
+    folder = bundle(tenant, 3)
+    record = json.loads((folder / "record.json").read_text())
+    record["journal"]["previous"] = "ab" * 32
+    (folder / "record.json").write_text(json.dumps(record))
+    replace_part(folder, key, lambda line: line)
+    if not has_journal:
+        (tenant / "journal.jsonl").unlink()
+
+    *_, last = verify_tree(tenant, trust)
+    assert "do not begin where those before them ended" in str(last.error)
+
+
+def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """Lines that were cut off before the first bundle show, without a journal too."""
+
+    folder = seal_run(ended_run(tmp_path, "00000001"), key).folder
+    (folder.parent / "journal.jsonl").unlink()
+    record = json.loads((folder / "record.json").read_text())
+    record["journal"]["previous"] = "ab" * 32
+    (folder / "record.json").write_text(json.dumps(record))
+    replace_part(folder, key, lambda line: line)
+
+    assert "do not begin where those before them ended" in chain_error(folder.parent, trust)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_a_carried_line_that_no_part_has_is_refused(
+    has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A word that was made up for one bundle is compared with where it is said to come from."""
+
+    folder = bundle(tenant, 3)
+    path = folder / "carried.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[0] = lines[0].replace(b"Done.", b"Fine.")
+    path.write_bytes(b"".join(lines))
+
+    def change(record: Document) -> None:
+        record["carried"][0]["sha256"] = hashlib.sha256(lines[0]).hexdigest()
+        words_of(record)[0]["note"] = "Fine."
+
+    resign(folder, key, change)
+    verify_bundle(folder, trust)
+    journal = tenant / "journal.jsonl"
+    if has_journal:
+        announce_again(journal, folder)
+    else:
+        journal.unlink()
+
+    assert "carries a line 2 that is not the journal's" in chain_error(tenant, trust)
+
+
+def announce_again(path: Path, folder: Path) -> None:
+    """Let the journal announce the statement that lies in `folder` now."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    document = json.loads(lines[-1])
+    statement = hashlib.sha256((folder / STATEMENT).read_bytes()).hexdigest()
+    document["data"]["statement"] = statement
+    lines[-1] = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    path.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize(("name", "value"), [("lines", 3), ("head", "ab" * 32), ("end", 7)])
+def test_an_announcement_of_other_lines_is_refused(
+    name: str, value: Any, tenant: Path, trust: Trust
+) -> None:
+    """The next bundle would begin elsewhere."""
+
+    path = tenant / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    document = json.loads(lines[-1])
+    document["data"]["journal"][name] = value
+    lines[-1] = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    path.write_bytes(b"".join(lines))
+
+    assert "says that Number 3 (00000003) copied other lines" in chain_error(tenant, trust)
+
+
+def test_what_lies_beside_the_journal_is_no_evidence(tenant: Path, trust: Trust) -> None:
+    """Index, fingerprint key and locks go into no bundle, and disturb no verification."""
+
+    for name in ("state.json", "fingerprint.key", "fingerprint.lock", "sealing.lock"):
+        (tenant / name).touch()
+
+    assert [verdict.error for verdict in verify_tree(tenant, trust)] == [None] * 4
+    names = {path.name for path in tenant.glob("2*/**/*")}
+    assert not {name for name in names if name.startswith(("state.json", "fingerprint"))}
+    assert not {name for name in names if name.endswith((".key", ".lock"))}
+
+
+def test_a_long_part_is_not_held(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """Sealing and verifying take the memory of one line, however many a part has."""
+
+    run = ended_run(tmp_path, "00000001")
+    finding = {"check": "c", "outcome": "waiting", "reason": "r", "limits": [], "warnings": []}
+    finding |= {"changes": [], "facts": {}, "tables": []}
+    exchange = {"method": "GET", "url": "u", "sent_on": AT, "elapsed": 0, "response": "x" * 2**20}
+    for _ in range(24):
+        document = {"findings": [{**finding, "exchanges": [exchange]}], "unchecked": ""}
+        run.journal.append("step.checked", document, run_id="ffffffff", step="fb-08-not-run")
+    state, folder = run.state, seal_run(run, key).folder
+    tracemalloc.start()
+
+    write_record(tmp_path, state, run.journal)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    verify_bundle(folder, trust)
+    verifying = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 14 * 2**20
+    assert verifying < 14 * 2**20
+
+
+@pytest.mark.parametrize("form", [1, 7, None, "2"])
+def test_a_journal_of_another_form_is_refused_by_name(
+    form: Any, tenant: Path, trust: Trust
+) -> None:
+    """By `verify`, and by whatever else reads it."""
+
+    journal = Journal(tenant / "journal.jsonl")
+    journal.append("run.started", {} if form is None else {"form": form})
+
+    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 2"
+    *_, last = verify_tree(tenant, trust)
+    assert isinstance(last.error, FormError)
+    assert said in str(last.error)
+    with pytest.raises(FormError, match="this runbook reads form 2") as caught:
+        open_history(tenant).read()
+    assert caught.value.exit_code == 2
+
+
+def test_a_record_of_another_form_is_refused_by_name(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Its schema names the form."""
+
+    folder = bundle(tenant, 2)
+    schema = "facebook-marketing-runbook/record/v7"
+    resign(folder, key, lambda record: record.update(schema=schema))
+
+    said = "record.json: It is of form 7; this runbook reads form 2."
+    assert str(refusal(folder, trust)) == said
+    with pytest.raises(FormError, match="of form 7"):
+        read_record(folder)
+
+
+def test_a_statement_of_another_form_is_refused_by_name(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """What it claims may mean something else there."""
+
+    folder = bundle(tenant, 2)
+    statement = payload(folder / STATEMENT)
+    statement["predicate"]["runbook_run"]["form"] = 7
+    resign_everything(folder, key, statement)
+
+    said = f"{STATEMENT}: It is of form 7; this runbook reads form 2."
+    assert str(refusal(folder, trust)) == said
+
+
+def test_a_provenance_of_another_form_is_refused_by_name(
+    tenant: Path, key: SigningKey, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its build type names the form."""
+
+    made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
+    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v2")
+    folder = bundle(tenant, 2)
+    monkeypatch.setattr("runbook_lib.evidence.attestation._FORM", 7)
+    statement = payload(folder / STATEMENT)
+    statement["predicate"]["runbook_run"]["form"] = 7
+    resign_everything(folder, key, statement)
+
+    said = "provenance.dsse.json: It is of form 2; this runbook reads form 7."
+    assert str(refusal(folder, trust)) == said
+
+
+def test_a_bundle_of_another_form_beside_the_journal_is_told_before_a_run(
+    tenant: Path, tmp_path: Path, key: SigningKey
+) -> None:
+    """A run does not seal after what it cannot read."""
+
+    folder = bundle(tenant, 3)
+    statement = payload(folder / STATEMENT)
+    statement["predicate"]["runbook_run"]["form"] = 7
+    resign_everything(folder, key, statement)
+    journal = tenant / "journal.jsonl"
+    journal.write_bytes(copied(bundle(tenant, 1), bundle(tenant, 2)))
+
+    with pytest.raises(FormError, match=r"00000003/statement\.dsse\.json: It is of form 7"):
+        seal_run(ended_run(tmp_path / "evidence", "00000004"), key)

@@ -1,0 +1,291 @@
+"""A lost journal is put together from bundles that verify, and one that is there is not lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.errors import ChainError, ContentError, SettingsError
+from runbook_lib.evidence import rebuild
+from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.evidence.rebuild import rebuild_journal
+from runbook_lib.evidence.succession import hand_over
+from runbook_lib.evidence.verify import Trust
+from runbook_lib.evidence.verify_chain import verify_tree
+from runbook_lib.fingerprints import read_key
+from runbook_lib.history import HistoryReader
+from runbook_lib.journal import Journal
+from tests.support.journals import announced, copied
+from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.test_chain import CutOff
+
+
+@pytest.fixture
+def home(tmp_path: Path, key: SigningKey) -> Path:
+    """Return a folder with three bundles and their journal."""
+    for number in (1, 2, 3):
+        seal_run(ended_run(tmp_path, f"0000000{number}", is_told=number == 1), key)
+    return tmp_path / "acme" / "p"
+
+
+def bundles(home: Path) -> list[Path]:
+    return sorted(home.glob("2*"))
+
+
+def is_in_order(home: Path, trust: Trust) -> bool:
+    return all(verdict.error is None for verdict in verify_tree(home, trust))
+
+
+def names(home: Path) -> set[str]:
+    return {path.name for path in home.iterdir()}
+
+
+def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> None:
+    """Up to the last bundle; the last announcement is written again, and `verify` is content."""
+
+    journal = home / "journal.jsonl"
+    lost = journal.read_bytes()
+    journal.unlink()
+
+    rebuilt = rebuild_journal(home, trust)
+
+    whole = copied(*bundles(home))
+    assert lost.startswith(whole)
+    assert journal.read_bytes().startswith(whole)
+    assert rebuilt.lines == rebuilt.added == whole.count(b"\n")
+    assert rebuilt.until == "2026-11-24T12:00:00.000Z"
+    assert rebuilt.unused == {}
+    assert [each.sequence for each in announced(journal)] == [1, 2, 3]
+    assert is_in_order(home, trust)
+    assert not {name for name in names(home) if name.startswith(".")}
+
+
+def test_the_next_run_goes_on_with_the_chain(
+    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Words that were said before the loss still count."""
+
+    (home / "journal.jsonl").unlink()
+    rebuild_journal(home, trust)
+
+    run = ended_run(tmp_path, "00000004", is_told=False)
+    assert run.state.steps["fb-02-attested"].attested_by == "Operator"
+    assert seal_run(run, key).sequence == 4
+    assert is_in_order(home, trust)
+
+
+def test_a_journal_that_is_behind_is_completed(home: Path, trust: Trust) -> None:
+    """One from a backup keeps its lines, and gets those that follow; a torn line does not count."""
+
+    journal = home / "journal.jsonl"
+    backup = copied(*bundles(home)[:1])
+    for lines in (backup, copied(*bundles(home)[:2]), b"".join(backup.splitlines(True)[:5])):
+        journal.write_bytes(lines + b'{"seq": 99')
+
+        rebuilt = rebuild_journal(home, trust)
+
+        assert rebuilt.added == copied(*bundles(home)).count(b"\n") - lines.count(b"\n")
+        assert journal.read_bytes().startswith(copied(*bundles(home)))
+        assert is_in_order(home, trust)
+
+
+def test_a_journal_that_has_more_is_left_alone(home: Path, tmp_path: Path, trust: Trust) -> None:
+    """Nothing is added and nothing lost, not even what no bundle has copied."""
+
+    ended_run(tmp_path, "00000004")
+    before = (home / "journal.jsonl").read_bytes()
+
+    rebuilt = rebuild_journal(home, trust)
+
+    assert (rebuilt.added, rebuilt.lines) == (0, before.count(b"\n"))
+    assert (home / "journal.jsonl").read_bytes() == before
+
+
+def test_a_journal_that_says_something_else_is_never_overwritten(
+    home: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """A run on top of an older copy wrote lines that no bundle has: what differs is named."""
+
+    journal = home / "journal.jsonl"
+    journal.write_bytes(copied(*bundles(home)[:1]))
+    ended_run(tmp_path, "00000004")
+    before = journal.read_bytes()
+
+    with pytest.raises(ChainError, match=r"Line \d+ is not the one that 2026\S+ copied") as caught:
+        rebuild_journal(home, trust)
+
+    assert journal.read_bytes() == before
+    assert "move it out of this folder" in caught.value.diagnostics()
+    assert not {name for name in names(home) if name.startswith(".")}
+    journal.rename(tmp_path / "aside")
+    rebuild_journal(home, trust)
+    assert is_in_order(home, trust)
+
+
+def test_a_short_journal_of_another_kind_is_never_overwritten(
+    home: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """Not even where it ends in the middle of what a bundle copied."""
+
+    other = ended_run(tmp_path / "elsewhere", "0000000a").journal
+    journal = home / "journal.jsonl"
+    journal.write_bytes(b"".join(other.path.read_bytes().splitlines(keepends=True)[:3]))
+    before = journal.read_bytes()
+
+    with pytest.raises(ChainError, match="Line 3 is not the one that"):
+        rebuild_journal(home, trust)
+
+    assert journal.read_bytes() == before
+
+
+def test_a_damaged_journal_is_kept(home: Path, trust: Trust) -> None:
+    """It is told at which line, and nothing is written."""
+
+    journal = home / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
+    before = journal.read_bytes()
+
+    with pytest.raises(ChainError, match=r"Line \d+ of .* does not follow") as caught:
+        rebuild_journal(home, trust)
+
+    assert journal.read_bytes() == before
+    assert "move it aside" in caught.value.diagnostics()
+
+
+def test_only_trusted_bundles_are_used(
+    home: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """What another key signed gives no line; what is left is used as far as it goes."""
+
+    (bundles(home)[1] / "report.html").write_text("x")
+    (home / "journal.jsonl").unlink()
+    with pytest.raises(ContentError, match="No bundle here verifies with these keys"):
+        rebuild_journal(home, Trust({other_key.key_id: other_key.public}))
+    assert not (home / "journal.jsonl").exists()
+
+    rebuilt = rebuild_journal(home, trust)
+
+    assert (home / "journal.jsonl").read_bytes().startswith(copied(bundles(home)[0]))
+    assert [each.sequence for each in announced(home / "journal.jsonl")] == [1]
+    refused, beyond = (rebuilt.unused[folder.name] for folder in bundles(home)[1:])
+    assert "report.html" in refused
+    assert "which come before its own, are missing" in beyond
+
+
+def test_a_bundle_of_another_tenant_is_not_used(
+    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Whoever signed it: its lines are another journal's."""
+
+    other = shutil.copytree(home, tmp_path / "globex" / "p")
+    (other / "journal.jsonl").unlink()
+
+    with pytest.raises(ContentError, match="It belongs to the tenant acme and the connector p"):
+        rebuild_journal(other, trust)
+
+
+def test_a_gap_that_the_journal_covers_is_none(home: Path, trust: Trust) -> None:
+    """A bundle in the middle may be gone where a backup of the journal has its lines."""
+
+    whole = copied(*bundles(home))
+    (home / "journal.jsonl").write_bytes(copied(*bundles(home)[:2]))
+    shutil.rmtree(bundles(home)[1])
+
+    rebuilt = rebuild_journal(home, trust)
+
+    assert (home / "journal.jsonl").read_bytes().startswith(whole)
+    assert rebuilt.unused == {}
+
+
+def test_keys_that_trusted_ones_named_are_trusted(
+    home: Path, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+) -> None:
+    """As `verify` does it."""
+
+    hand_over(key, other_key.public, tmp_path / "keys")
+    seal_run(ended_run(tmp_path, "00000004"), other_key)
+    (home / "journal.jsonl").unlink()
+
+    assert rebuild_journal(home, trust).unused == {}
+    assert len(announced(home / "journal.jsonl")) == 4
+
+
+def test_a_bundle_that_never_got_its_name_is_used_and_gets_it(
+    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Its announcement was among the lines that are lost."""
+
+    with pytest.MonkeyPatch.context() as patched:
+        rename = Path.rename
+
+        def cut_off(self: Path, target: Path) -> Path:
+            if self.name.startswith(".sealed-"):
+                raise CutOff
+            return rename(self, target)
+
+        patched.setattr(Path, "rename", cut_off)
+        with pytest.raises(CutOff):
+            seal_run(ended_run(tmp_path, "00000004"), key)
+    (home / "journal.jsonl").unlink()
+
+    rebuild_journal(home, trust)
+
+    assert (home / "20261124T120000Z-00000004").is_dir()
+    assert is_in_order(home, trust)
+    assert len(announced(home / "journal.jsonl")) == 4
+
+
+def test_an_index_of_the_lost_journal_does_no_harm(
+    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """What was saved beside the journal is compared with it, and made anew where it differs."""
+
+    run = ended_run(tmp_path, "00000004")
+    kept = read_key(home)
+    assert kept is not None
+    HistoryReader(run.journal, kept).save(kept)
+    reader = HistoryReader(run.journal, kept)
+    reader.read()
+    reader.save(kept)
+    assert (home / "state.json").is_file()
+    (home / "journal.jsonl").unlink()
+
+    rebuild_journal(home, trust)
+    again = ended_run(tmp_path, "00000005", is_told=False)
+
+    fresh = HistoryReader(Journal(home / "journal.jsonl"), kept).read().index
+    assert fresh == HistoryReader(Journal(home / "journal.jsonl")).read().index
+    assert seal_run(again, key).sequence == 4
+    assert is_in_order(home, trust)
+
+
+def test_a_bundle_that_changes_meanwhile_is_no_journal(
+    home: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was put together is read once more before it takes the journal's place."""
+
+    (home / "journal.jsonl").unlink()
+    copy = rebuild.copy_lines
+
+    def alter(source: Path, start: int, end: int, target: Path) -> None:
+        copy(source, start, end, target)
+        target.write_bytes(target.read_bytes().splitlines(keepends=True)[0])
+
+    monkeypatch.setattr(rebuild, "copy_lines", alter)
+
+    with pytest.raises(ChainError):
+        rebuild_journal(home, trust)
+
+    assert not {name for name in names(home) if name.startswith((".", "journal.jsonl"))}
+
+
+def test_where_there_is_nothing_it_is_said(tmp_path: Path, trust: Trust) -> None:
+    """No folder, or no bundle in it; nothing is written."""
+
+    with pytest.raises(SettingsError, match="There is no folder"):
+        rebuild_journal(tmp_path / "acme" / "p", trust)
+    home = ended_run(tmp_path, "00000001").journal.path.parent
+    with pytest.raises(SettingsError, match="There is no bundle"):
+        rebuild_journal(home, trust)
