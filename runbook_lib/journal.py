@@ -258,7 +258,9 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
 def parse_line(text: bytes) -> Entry | None:
     """Return what a line says, whatever stands before it; `None` where it is no journal line."""
     try:
-        return _entry(json.loads(text.decode("utf-8", "surrogatepass")))
+        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+        check_line(fields)
+        return _entry(fields)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -269,18 +271,24 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
     try:
         fields = json.loads(text.decode("utf-8", "surrogatepass"))
         entry, prev = _entry(fields), fields["prev"]
-        form = entry.data.get("form") if entry.type == EventType.RUN_STARTED else FORM
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"Line {number} of {path} is not a journal line."
         raise ChainError(msg) from error
     if prev != before.digest or entry.seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
-    if form != FORM:
-        raise FormError(f"The run that begins in line {number} of {path}", form, FORM)
+    _check_form(entry, path)
     _understood(fields, number, path)
     digest = hashlib.sha256(text).hexdigest()
     return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
+
+
+def _check_form(entry: Entry, path: Path) -> None:
+    """Raise `FormError` where a run began under another form of the journal."""
+    if entry.type == EventType.RUN_STARTED and isinstance(entry.data, Mapping):
+        form = entry.data.get("form")
+        if form != FORM and isinstance(form, str | int | None):
+            raise FormError(f"The run that begins in line {entry.seq} of {path}", form, FORM)
 
 
 def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:

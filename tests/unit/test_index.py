@@ -88,7 +88,12 @@ def busy(path: Path) -> None:
     journal.append(EventType.CHANGE_INTENDED, {"change": "Install it."}, step="a")
     journal.append(
         EventType.BUNDLE_SEALED,
-        {"bundle": "n", "sequence": 1, "statement": "ab"},
+        {
+            "bundle": "n",
+            "sequence": 1,
+            "statement": "ab",
+            "journal": {"lines": 1, "head": "ab", "end": 1},
+        },
         run_id="00000002",
     )
 

@@ -23,7 +23,7 @@ from runbook_lib.evidence.verify import Trust, verify_bundle
 from runbook_lib.evidence.verify_chain import verify_tree
 from runbook_lib.history import open_history
 from runbook_lib.journal import Journal, read_lines
-from tests.support.journals import announced, copied
+from tests.support.journals import announced, chained, copied, lines_of
 from tests.support.words import attested, withdrawn
 from tests.unit.evidence.conftest import AT, ended_run, seal_run
 from tests.unit.evidence.test_verify import STATEMENT, payload, resign_everything
@@ -559,8 +559,11 @@ def test_a_journal_of_another_form_is_refused_by_name(
 ) -> None:
     """By `verify`, and by whatever else reads it."""
 
-    journal = Journal(tenant / "journal.jsonl")
-    journal.append("run.started", {} if form is None else {"form": form})
+    path = tenant / "journal.jsonl"
+    lines = lines_of(path)
+    data = {name: value for name, value in lines[0]["data"].items() if name != "form"}
+    lines.append({**lines[0], "data": data if form is None else {**data, "form": form}})
+    path.write_bytes(chained(lines))
 
     said = "names no form" if form is None else f"is of form {form}; this runbook reads form 2"
     *_, last = verify_tree(tenant, trust)
