@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -206,16 +206,25 @@ def _for_report(entry: Entry) -> Entry:
 
 def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each word that counts in `record`, with its step; raises where one is missing."""
+    outcomes = {step["outcome"] for step in record["steps"]}
     for step in record["steps"]:
         word, outcome = step["word"], step["outcome"]
         is_attested = word is not None and word["kind"] == WordKind.ATTESTED
-        if (outcome == Outcome.ATTESTED and not is_attested) or (
-            step["attested_by"] != (word["by"] if is_attested else None)
-        ):
+        needs_word = word is None and not _rests_on_checks(step, outcomes)
+        if needs_word or step["attested_by"] != (word["by"] if is_attested else None):
             said = f"It does not say by whose word {step['id']} is {outcome}."
             raise ContentError(said, file=RECORD_NAME)
         for each in (*step["confirms"], *([word] if word is not None else [])):
             yield str(step["id"]), each
+
+
+def _rests_on_checks(step: Mapping[str, Any], outcomes: Container[str]) -> bool:
+    """Return whether checks bear out what a step came to, here or (a skip) at an earlier step."""
+    outcome = step["outcome"]
+    if outcome == Outcome.SKIPPED:
+        return Outcome.FAILED in outcomes
+    seen = {check["outcome"] for check in step["checks"]}
+    return outcome in seen or outcome == Outcome.NOT_RUN
 
 
 def _says(entry: Entry, word: Mapping[str, Any]) -> bool:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.attachments import store_attachment
-from runbook_lib.errors import ChainError, EvidenceError, FormError
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.keys import SigningKey
-from runbook_lib.evidence.parts import report_entries
+from runbook_lib.evidence.parts import check_words, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.verify import Trust, verify_bundle
 from runbook_lib.evidence.verify_chain import verify_tree
@@ -328,6 +328,29 @@ def test_an_attested_step_needs_a_word(
     resign(folder, key, lambda record: record["steps"][1].update(word=None, attested_by=None))
 
     assert "does not say by whose word fb-02-attested is attested" in str(refusal(folder, trust))
+
+
+@pytest.mark.parametrize("number", [2, 4], ids=["waiting", "failed"])
+def test_an_outcome_that_no_check_saw_needs_a_word(
+    number: int, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A review that waits or was declined is what a check saw, or what a person said."""
+
+    folder = bundle(tenant, 2)
+    resign(folder, key, lambda record: record["steps"][number].update(checks=[]))
+
+    assert "does not say by whose word" in str(refusal(folder, trust))
+
+
+def test_a_step_that_was_left_out_needs_a_word() -> None:
+    """Or an earlier step that failed."""
+
+    step = {"id": "a", "outcome": "skipped", "word": None, "attested_by": None}
+    step |= {"confirms": [], "checks": []}
+    with pytest.raises(ContentError, match="does not say by whose word a is skipped"):
+        check_words({"steps": [step]}, ())
+    failed = {**step, "outcome": "failed", "checks": [{"outcome": "failed"}]}
+    check_words({"steps": [failed, step]}, ())
 
 
 def test_the_name_beside_an_outcome_is_the_words(
