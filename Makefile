@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test check lint types lock notebooks bench soak clean
+.PHONY: run lab test faults check lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -36,6 +36,8 @@ bench: $(VENV)/.installed-tests  ## measure, and print the tables
 
 soak: $(VENV)/.installed-tests  ## long histories: what they cost, half an hour, beside the tests
 	$(BIN)/python -m tests.soak
+faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
+	$(BIN)/python -m tests.faults
 
 lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --output-file requirements.txt

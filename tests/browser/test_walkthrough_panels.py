@@ -86,7 +86,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
     (attached,) = said.data["attachments"]
-    (kept,) = (lab.evidence / TENANT / "attachments").iterdir()
+    (kept,) = (journal.path.parent / "attachments").iterdir()
     assert kept.name == f"{attached['sha256']}.png"
     assert (attached["name"], attached["media_type"]) == ("image.png", "image/png")
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]

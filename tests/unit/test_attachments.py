@@ -132,3 +132,16 @@ def test_a_lost_attachment_is_said_with_what_to_do(tmp_path: Path) -> None:
 
     assert f"Put it back as {path} " in caught.value.diagnostics()
     assert "say again, without it" in caught.value.diagnostics()
+
+
+def test_another_file_than_was_attached_is_said_too(tmp_path: Path) -> None:
+    """What lies under an attachment's name, and is not what was attached, goes into no bundle."""
+
+    attachment = store_attachment(
+        tmp_path / "kept", name="a.png", media_type="image/png", content=PNG
+    )
+    attachment_path(tmp_path / "kept", attachment).write_bytes(PNG + b"another")
+
+    with pytest.raises(ContentError, match=r"a\.png is gone, or is not what was attached"):
+        copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
+    assert not (tmp_path / "bundle").exists()

@@ -212,6 +212,17 @@ def test_a_pdf_may_name_itself_as_pdfs_do(tmp_path: Path) -> None:
         refuse_leaks([path], Redactor(), given)
 
 
+@pytest.mark.parametrize("before", ["x", "xy", "xyz"])
+def test_base64_is_opened_behind_other_letters(before: str, tmp_path: Path) -> None:
+    """A token that nobody named is found at each of the alignments that what precedes may give."""
+
+    path = tmp_path / "01.ipynb"
+    token = "EAAB" + "x1Zq" * 12
+    path.write_text(before + base64.b64encode(token.encode()).decode())
+
+    assert "01.ipynb" in str(refusal(path, Redactor()))
+
+
 def test_base64_of_a_picture_is_not_taken_for_a_token(tmp_path: Path) -> None:
     """The letters EAA come up in any long base64, also behind `/`, `+` and a line break."""
 

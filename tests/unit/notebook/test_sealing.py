@@ -109,6 +109,16 @@ def test_credentials_travel_in_the_environment_alone(
     assert not [word for word in process.command for value in CANARIES.values() if value in word]
 
 
+def test_a_value_that_holds_a_credential_stays_off_the_command_line(
+    process: Process, sealed: Callable[..., Run]
+) -> None:
+    """Somebody pasted it into the wrong field: the run then reads it from the settings file."""
+
+    seal_evidence(sealed(app_id="77", app_display_name=f"Acme {APP_SECRET}"))
+
+    assert process.option("--set") == ["app_id=77"]
+
+
 def test_a_forgotten_credential_is_not_passed_on(
     process: Process, sealed: Callable[..., Run]
 ) -> None:

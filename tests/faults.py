@@ -1,0 +1,365 @@
+"""
+Planted faults: does a test go red when the code is wrong?
+
+`python -m tests.faults` (or `make faults`) plants one fault at a time in a copy
+of the project and runs the tests that reach it against the copy. Words after
+the command choose the faults whose file holds one of them. Exit code 1 where
+a fault stays green, where its text is no longer in the file exactly once, or
+where the tests are red without any fault.
+
+To update: a row of `FAULTS` is a file, an exact text in it, what stands in its
+place, the tests that reach it, and what that breaks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+_NEEDED = ("runbook_lib", "tests", "notebooks")
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
+_PATIENCE_SECONDS = 180
+# What pytest's exit code says (pytest.ExitCode); the others mean that no test ran to its end.
+_GREEN, _RED = 0, 1
+
+
+class Fault(NamedTuple):
+    """One wrong line: `text` in `file` becomes `planted`; `tests` reach it."""
+
+    file: str
+    text: str
+    planted: str
+    tests: str
+    breaks: str
+
+
+FAULTS = (
+    # --- what counts -----------------------------------------------------------------------
+    Fault(
+        "procedure.py",
+        "seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):",
+        "seen.outcome is Outcome.VERIFIED:",
+        "test_procedure.py",
+        "a check that contradicts no longer beats a person's word",
+    ),
+    Fault(
+        "history.py",
+        "if any(state.conclusion.outcome is Outcome.FAILED for state in states):",
+        "if all(state.conclusion.outcome is Outcome.FAILED for state in states):",
+        "test_history.py",
+        "a run with one failed step is not failed",
+    ),
+    Fault(
+        "index.py",
+        'if code.decode("ascii", "replace") != key.of_bytes(saved):',
+        "if not code:",
+        "test_index.py",
+        "an index that somebody altered is believed",
+    ),
+    Fault(
+        "words.py",
+        "if not then or _same(then, now):",
+        "if not then or now:",
+        "test_words.py",
+        "a word counts for another app than the one it was said of",
+    ),
+    Fault(
+        "run.py",
+        "_refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
+        "pass",
+        "test_run.py",
+        "practice becomes evidence of the real thing",
+    ),
+    Fault(
+        "journal.py",
+        "if prev != before.digest or entry.seq != number:",
+        "if entry.seq != number:",
+        "test_journal.py",
+        "an altered line of the journal is read as if nothing had happened",
+    ),
+    Fault(
+        "journal.py",
+        "file.truncate(file.seek(0, os.SEEK_END) - len(torn))",
+        "file.seek(0, os.SEEK_END)",
+        "test_journal.py",
+        "a line is written behind half a line that a killed process left",
+    ),
+    # --- secrets ---------------------------------------------------------------------------
+    Fault(
+        "redaction.py",
+        "for offset, first in ((0, 0), (1, 2), (2, 3)):",
+        "for offset, first in ((0, 0),):",
+        "test_redaction.py",
+        "a secret in the middle of a base64 text is not masked",
+    ),
+    Fault(
+        "redaction.py",
+        "record.exc_text = self._redactor.redact(text)",
+        "record.exc_text = text",
+        "test_redaction.py",
+        "a logged traceback shows a secret",
+    ),
+    Fault(
+        "settings.py",
+        'if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):',
+        "if not isinstance(given, str):",
+        "test_settings.py",
+        "a credential may be given on the command line",
+    ),
+    Fault(
+        "credentials.py",
+        "self.path.chmod(0o600)",
+        "self.path.chmod(0o644)",
+        "test_credentials.py",
+        "others can read the credentials in .env",
+    ),
+    # --- remote systems --------------------------------------------------------------------
+    Fault(
+        "remote/transport.py",
+        'may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable',
+        "may_repeat = True",
+        "remote/test_transport.py",
+        "a request that changes something is sent again",
+    ),
+    Fault(
+        "remote/transport.py",
+        "DefaultCookiePolicy(allowed_domains=())",
+        "DefaultCookiePolicy()",
+        "remote/test_transport.py",
+        "one tenant's cookies go along with another's requests",
+    ),
+    Fault(
+        "remote/oauth.py",
+        "return _request_token(session, endpoint, form, is_repeatable=False)",
+        "return _request_token(session, endpoint, form, is_repeatable=True)",
+        "remote/test_oauth.py",
+        "a single-use authorization code is sent twice",
+    ),
+    Fault(
+        "remote/consent.py",
+        'request = pending.get(fields.get("state", ""))',
+        "request = next(iter(pending.values()), None)",
+        "remote/test_consent.py",
+        "a redirect that answers no request of ours is taken (RFC 6749 §10.12)",
+    ),
+    Fault(
+        "remote/domain.py",
+        "jar = cookies.setdefault(",
+        'jar = cookies.setdefault("") if cookies else cookies.setdefault(',
+        "remote/test_domain.py",
+        "one host gets another host's cookies",
+    ),
+    Fault(
+        "checks/app.py",
+        "if not _is_redirect_refused(control):",
+        "if control is None:",
+        "checks/test_app.py",
+        "the redirect URI is verified where Facebook accepts any host",
+    ),
+    # --- evidence --------------------------------------------------------------------------
+    Fault(
+        "evidence/verify.py",
+        "if found != subject.sha256:",
+        "if not found:",
+        "evidence/test_verify.py",
+        "an altered file of a bundle is accepted",
+    ),
+    Fault(
+        "evidence/verify.py",
+        "if name not in names and name not in UNSIGNED:",
+        "if not name:",
+        "evidence/test_verify.py",
+        "a file that was added to a bundle is accepted",
+    ),
+    Fault(
+        "evidence/verify_chain.py",
+        "(before and each.link.sha256 != before.statement)",
+        "(before and not each.link.sha256)",
+        "evidence/test_verify_chain.py",
+        "a run that was exchanged for another does not show in the chain",
+    ),
+    Fault(
+        "evidence/chain.py",
+        "return is_next and heads.get(each.lines) == each.head",
+        "return is_next",
+        "evidence/test_chain.py",
+        "a run is sealed on top of a journal that lacks lines",
+    ),
+    Fault(
+        "evidence/leaks.py",
+        "for start in range(4):",
+        "for start in range(1):",
+        "evidence/test_leaks.py",
+        "a secret in base64 behind other letters is sealed",
+    ),
+    Fault(
+        "evidence/bundle.py",
+        "refuse_leaks(content, redactor, _attached(record))",
+        "_attached(record)",
+        "evidence/test_bundle.py",
+        "a bundle is sealed with a secret in it",
+    ),
+    Fault(
+        "evidence/keys.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        "evidence/test_keys.py",
+        "others can read the signing key",
+    ),
+    Fault(
+        "evidence/attestation.py",
+        "return encode_dss_signature(r, min(s, _P256_ORDER - s))",
+        "return encode_dss_signature(r, s)",
+        "evidence/test_attestation.py",
+        "a signature has a second spelling that anybody can write",
+    ),
+    Fault(
+        "evidence/timestamps.py",
+        "if response.tst_info.nonce != asked.nonce:",
+        "if response.tst_info.nonce is None:",
+        "evidence/test_timestamps.py",
+        "the time-stamp of another request is taken",
+    ),
+    Fault(
+        "evidence/stores.py",
+        "path.hardlink_to(drafted)",
+        "drafted.replace(path)",
+        "evidence/test_stores.py",
+        "an archived file is written over",
+    ),
+    Fault(
+        "evidence/archive.py",
+        "paths.sort(key=lambda path: path == folder / STATEMENT_NAME)",
+        "paths.sort(key=lambda path: path != folder / STATEMENT_NAME)",
+        "evidence/test_archive.py",
+        "half an archived bundle looks like a whole one",
+    ),
+    Fault(
+        "attachments.py",
+        "if hashlib.sha256(content).hexdigest() != attachment.sha256:",
+        "if not content:",
+        "test_attachments.py",
+        "another file is sealed than the one that was attached",
+    ),
+    # --- sandbox ---------------------------------------------------------------------------
+    Fault(
+        "sandbox/graph_tokens.py",
+        "code.used = True",
+        "code.used = False",
+        "sandbox/test_sandbox_tokens.py",
+        "an authorization code can be redeemed twice",
+    ),
+    Fault(
+        "sandbox/graph_tokens.py",
+        "if not hmac.compare_digest(expected.encode(), proof.encode()):",
+        "if not proof:",
+        "sandbox/test_sandbox_tokens.py",
+        "a wrong appsecret_proof is accepted",
+    ),
+    Fault(
+        "sandbox/dialog.py",
+        "if redirect_uri in app.redirect_uris:",
+        "if any(map(redirect_uri.startswith, app.redirect_uris)):",
+        "sandbox/test_sandbox_dialog.py",
+        "a redirect URI passes that only begins as a registered one",
+    ),
+    # --- notebook, command line ------------------------------------------------------------
+    Fault(
+        "notebook/sealing.py",
+        "given = [text for text in given if not run.redactor.holds_secret(text)]",
+        "given = list(given)",
+        "notebook/test_sealing.py",
+        "a secret stands on a command line that others see",
+    ),
+    Fault(
+        "notebook/rendering.py",
+        "{_badge(outcome)} {escape(state.conclusion.reason)}",
+        "{_badge(outcome)} {state.conclusion.reason}",
+        "notebook/test_rendering.py",
+        "what a remote system says becomes HTML in the notebook",
+    ),
+    Fault(
+        "cli.py",
+        "sys.exit(_EXIT_CODES[state.outcome])",
+        "sys.exit(ExitCode.COMPLETE)",
+        "test_cli.py",
+        "the status of a tenant that is not done ends with 0",
+    ),
+)
+
+
+def main(words: Iterable[str]) -> int:
+    """Plant each chosen fault, print what became of it, and return the exit code."""
+    console = Console()
+    chosen = [each for each in FAULTS if not words or any(word in each.file for word in words)]
+    table = Table("file", "what it breaks", "", "s")
+    with tempfile.TemporaryDirectory(prefix="runbook-faults-") as name:
+        project = _copy(Path(name) / "project")
+        tests = sorted({each.tests for each in chosen})
+        unspoiled = _run(project, tests)
+        if unspoiled.returncode != _GREEN:
+            console.print(unspoiled.stdout, "These tests are red before anything is planted.")
+            return 1
+        is_well = True
+        for fault in chosen:
+            began = time.monotonic()
+            said = _plant(project, fault)
+            is_well = is_well and said == "red"
+            table.add_row(fault.file, fault.breaks, said, f"{time.monotonic() - began:.0f}")
+    console.print(table)
+    return 0 if is_well else 1
+
+
+def _copy(project: Path) -> Path:
+    """Copy what the tests need, and nothing that the checkout has grown, to `project`."""
+    for name in _NEEDED:
+        shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
+    shutil.copy(ROOT / "pyproject.toml", project)
+    return project
+
+
+def _plant(project: Path, fault: Fault) -> str:
+    """Run the tests of `fault` with it in the copy, and say what became of it."""
+    path = project / "runbook_lib" / fault.file
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if text.count(fault.text) != 1:
+        return f"found {text.count(fault.text)} times"
+    path.write_text(text.replace(fault.text, fault.planted), encoding="utf-8")
+    try:
+        code = _run(project, [fault.tests]).returncode
+    finally:
+        path.write_text(text, encoding="utf-8")
+    return {_RED: "red", _GREEN: "GREEN"}.get(code, f"no test ran (pytest: {code})")
+
+
+def _run(project: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
+    """Run these files of `tests/unit` up to the first failure."""
+    files = [f"tests/unit/{each}" for each in tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
+    # NOTE: bytecode is compared by size and whole seconds: a planted fault may be as long, as fast.
+    environ = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command,
+        cwd=project,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_PATIENCE_SECONDS * len(files),
+        check=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
