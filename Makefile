@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-tests  ## measure, and print the tables
 
 soak: $(VENV)/.installed-tests  ## long histories: what they cost, half an hour, beside the tests
 	$(BIN)/python -m tests.soak
+
 faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
 	$(BIN)/python -m tests.faults
 

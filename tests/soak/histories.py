@@ -53,6 +53,6 @@ def _repeat(lines: list[dict[str, Any]], most: int) -> Iterator[dict[str, Any]]:
 def _moved(fields: Mapping[str, Any], number: int, prev: str, end: int) -> Any:
     """Return a line's data, where it names the end of a bundle's part with that of this copy."""
     data = fields["data"]
-    if fields["type"] != "bundle.sealed" or "head" not in data:
+    if fields["type"] != "bundle.sealed" or "journal" not in data:
         return data
-    return {**data, "lines": number - 1, "head": prev, "end": end}
+    return {**data, "journal": {"lines": number - 1, "head": prev, "end": end}}
