@@ -108,3 +108,18 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def lab(sandbox: Any, serve: Serve) -> Lab:
     """Return a JupyterLab with the walkthrough, against a sandbox in which all is approved."""
     return serve(sandbox)
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """Give one such JupyterLab for the tests of a module that use different tenants or steps."""
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "project").mkdir()
+    with Sandbox("approved") as sandbox:
+        settings = settings_of(sandbox, folder / "settings")
+        lab = Lab(folder / "project", settings, variables={"XDG_DATA_HOME": str(keys_home)})
+        lab.start()
+        yield lab
+        lab.stop()

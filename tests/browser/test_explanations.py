@@ -1,0 +1,38 @@
+"""What the panels are given to show of each failure: seen without a browser, which adds nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.notebook.moments import Moment
+from runbook_lib.notebook.views import step_view
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.run import Mode, open_run
+from runbook_lib.sandbox.server import Sandbox
+from tests.browser.test_walkthrough_states import EXPLAINED
+from tests.runs.conftest import settings_of
+
+
+@pytest.mark.parametrize("scenario", EXPLAINED)
+def test_a_panel_is_given_what_is_wrong_and_what_to_do_next(scenario: str, tmp_path: Path) -> None:
+    """In each failing scenario the right step says both, among what its panel shows."""
+
+    explained = EXPLAINED[scenario]
+    with Sandbox(scenario) as failing:
+        run = open_run(
+            *(PROCEDURE, {}),
+            mode=Mode.INTERACTIVE,
+            tenant=scenario,
+            evidence=str(tmp_path / "evidence"),
+            env_file=str(settings_of(failing, tmp_path / "settings")),
+        )
+        run.start()
+        states = [run.perform(step) for step in explained.steps]
+        values = run.values
+        run.close()
+    given = step_view(states[-1], values=values, credentials={}, recent=(), moment=Moment())
+    shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
+    assert explained.wrong in shown
+    assert explained.following in shown
