@@ -10,10 +10,11 @@ from typing import Any
 from runbook_lib.attestations import read_words
 from runbook_lib.evidence.record import build_record
 from runbook_lib.fingerprints import FingerprintKey
-from runbook_lib.journal import Entry, read_lines, utc_now
+from runbook_lib.journal import Entry, utc_now
 from runbook_lib.practice import practice
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, open_run
+from tests.support.journals import described
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,5 @@ def practised(scenario: str, evidence: Path) -> Practised:
             run.perform(step.id)
         state = run.finish()
         run.close()
-    lines = list(read_lines(run.journal.path))
-    entries = [line.entry for line in lines]
-    record = build_record(state, journal_head=lines[-1].ref.digest, journal_lines=len(entries))
-    return Practised(json.loads(json.dumps(record)), entries)
+    record = build_record(state, journal=described(run.journal), carried=())
+    return Practised(json.loads(json.dumps(record)), run.journal.entries())
