@@ -163,7 +163,7 @@ def objects(prefix: str = "partner/") -> dict[str, bytes]:
 
 def archived_as(evidence: Path) -> dict[str, bytes]:
     """Return what an archive of `evidence` holds."""
-    places = [f"acme/{bundle.name}/" for bundle in bundles_below(evidence)]
+    places = [f"acme/p/{bundle.name}/" for bundle in bundles_below(evidence)]
     return {
         name: content
         for name, content in contents(evidence).items()
@@ -184,7 +184,7 @@ def test_a_tenant_is_archived_and_verified_from_there(
     done = [archive_bundle(bundle, URL) for bundle in bundles_below(evidence)]
 
     assert objects() == archived_as(evidence)
-    assert done[0].address == f"{URL}/acme/{bundles_below(evidence)[0].name}"
+    assert done[0].address == f"{URL}/acme/p/{bundles_below(evidence)[0].name}"
     assert [each.present for each in done] == [0, 1]  # the key
     for url, count in ((URL, 3), (f"{URL}/acme", 3), (done[1].address, 1), ("s3://evidence", 3)):
         assert [verdict.error for verdict in verdicts(url, trust)] == [None] * count
@@ -225,9 +225,9 @@ def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: Trust) -> None:
     """Nobody takes it for a whole one."""
 
     archive_bundle(bundle, URL)
-    s3.delete_object(Bucket="evidence", Key=f"partner/acme/{bundle.name}/statement.dsse.json")
+    s3.delete_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/statement.dsse.json")
 
-    (first, *_) = verdicts(f"{URL}/acme/{bundle.name}", trust)
+    (first, *_) = verdicts(f"{URL}/acme/p/{bundle.name}", trust)
     assert "statement.dsse.json: It is missing" in str(first.error)
 
 
@@ -264,7 +264,7 @@ def test_a_store_that_dies_midway_is_said_and_mended(
 def test_nothing_is_written_over(bundle: Path, s3: Any) -> None:
     """Another content under the name is refused, by name, and stays."""
 
-    name = f"acme/{bundle.name}/report.html"
+    name = f"acme/p/{bundle.name}/report.html"
     s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"other")
 
     with pytest.raises(ArchiveError, match="nothing was written over") as caught:
@@ -294,7 +294,7 @@ def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, tru
     for each in bundles_below(evidence):
         archive_bundle(each, URL)
     record = (bundle / "record.json").read_bytes().replace(b'"failed"', b'"passed"')
-    s3.put_object(Bucket="evidence", Key=f"partner/acme/{bundle.name}/record.json", Body=record)
+    s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/record.json", Body=record)
 
     first, second, chain = verdicts(URL, trust)
     assert "record.json: It was altered" in str(first.error)
@@ -306,7 +306,7 @@ def test_folders_that_consoles_draw_are_no_files(bundle: Path, s3: Any, trust: T
     """An empty object whose name ends with a slash holds nothing, and hinders nothing."""
 
     s3.put_object(Bucket="evidence", Key="partner/", Body=b"")
-    s3.put_object(Bucket="evidence", Key=f"partner/acme/{bundle.name}/", Body=b"")
+    s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/", Body=b"")
     archive_bundle(bundle, URL)
 
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
