@@ -64,8 +64,8 @@ def words_for_practice(scenario: str, login: str, *, is_app: bool, tenant: str) 
         else "JupyterLab opens at the first notebook: choose Run > Run All Cells there."
     )
     before = (
-        f"This is the sandbox of {tenant} again: what was done before as {tenant} still counts. "
-        "To begin with nothing: --tenant NAME."
+        f"What was done before as {tenant} still counts, and its sandbox has the same app; "
+        "to begin with nothing: --tenant NAME."
     )
     return [
         f"SANDBOX {scenario}: Facebook and Cyclr on this machine, for practice; nothing is real.",

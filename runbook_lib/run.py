@@ -335,9 +335,9 @@ class Run:
         already is neither recorded nor bound again.
         """
         history = self.history
-        subject = self._subject(history)
+        subject, known = self._subject(history), history.index.entries - {""}
         for word in words:
-            if word.entry and word.entry in history.index.entries:
+            if word.entry in known:
                 continue
             binding = bind(self.step(word.step), subject, word.binding.subject)
             document = asdict(replace(word, binding=binding))

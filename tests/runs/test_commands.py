@@ -232,3 +232,40 @@ def test_runs_beside_each_other_in_one_folder_do_not_meet(tmp_path: Path) -> Non
 
     assert [each.returncode for each in started] == [0, 0], said
     assert not list(tmp_path.glob("*kernel*"))
+
+
+def test_a_second_practice_meets_the_same_app(practice_run: PractiseOnce, tmp_path: Path) -> None:
+    """People's words count there still: the run ends complete, as the first one did."""
+
+    first = practice_run("approved")
+    evidence = first.copy_evidence(tmp_path / "evidence")
+    again = runbook(
+        *("run", "--sandbox", "approved", "--evidence", str(evidence), "--json"),
+        env=first.environment,
+    )
+
+    assert again.returncode == 0, again.stderr
+    found = json.loads(again.stdout)
+    assert found["parameters"]["app_id"] == first.record["parameters"]["app_id"]
+    assert outcomes(found) == outcomes(first.record)
+    assert found["carried"], "the words were said in the first run"
+
+
+def test_words_of_another_app_count_for_nothing(practice_run: PractiseOnce, tmp_path: Path) -> None:
+    """Without its key the sandbox has another app: the words are named, and not counted."""
+
+    first = practice_run("approved")
+    evidence = first.copy_evidence(tmp_path / "evidence")
+    for key in evidence.rglob("fingerprint.key"):
+        key.unlink()
+    again = runbook(
+        *("run", "--sandbox", "approved", "--evidence", str(evidence), "--json"),
+        env=first.environment,
+    )
+
+    assert again.returncode == 3, again.stderr
+    found = json.loads(again.stdout)
+    attested = [name for name, outcome in outcomes(first.record).items() if outcome == "attested"]
+    assert {outcomes(found)[name] for name in attested} == {"not_run"}
+    lapsed = next(step for step in found["steps"] if step["id"] == "cy-03-client-secret")["lapsed"]
+    assert "for App ID" in lapsed[0]["why"]

@@ -248,3 +248,32 @@ def test_a_procedure_is_data() -> None:
 
     assert isinstance(PROCEDURE, Procedure)
     assert PROCEDURE.id == "facebook_marketing"
+
+
+@pytest.mark.parametrize("step", PROCEDURE.steps, ids=lambda step: step.id)
+def test_each_step_says_what_is_confirmed_and_of_what(step: Step) -> None:
+    """One sentence beside the button, bound to the app or console that the step is about."""
+
+    inputs = {item.name for item in PROCEDURE.inputs}
+
+    assert step.confirms.endswith(".")
+    assert step.subject
+    assert set(step.subject) <= inputs
+    assert "app_id" in step.subject or "cyclr_client_id" in step.subject
+
+
+def test_each_sentence_and_each_check_is_its_own() -> None:
+    """Two steps never confirm the same, and a check's id is no other's."""
+
+    sentences = [step.confirms for step in PROCEDURE.steps]
+    checks = [check.id for step in PROCEDURE.steps for check in step.checks]
+
+    assert len(set(sentences)) == len(sentences)
+    assert len(set(checks)) == len(checks)
+
+
+@pytest.mark.parametrize("name", ["app_id", "app_secret", "service_domain", "account_api_id"])
+def test_what_is_handed_over_is_the_subject_of_a_step(name: str) -> None:
+    """Another value of one of these voids the words of at least one step."""
+
+    assert any(name in step.subject for step in PROCEDURE.steps)
