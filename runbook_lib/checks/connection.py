@@ -235,7 +235,7 @@ def _token_problem(context: CheckContext, data: Document) -> str:
     if owner not in ("", app_id):
         return f"The token belongs to app {owner}, not to {app_id}."
     if not data.flag("is_valid"):
-        return f"The token is not valid{_said(data)}. Sign in anew for a fresh one."
+        return f"The token is not valid{_said(data)}. Sign in again for a fresh one."
     data.expect("app_id", app_id)
     kind = data.identifier("type")
     if kind != "USER":

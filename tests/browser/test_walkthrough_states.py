@@ -104,7 +104,7 @@ EXPLAINED = {
         "03_connection_test",
         ("test-04-user-token",),
         "Session has expired",
-        "Sign in anew for a fresh one",
+        "Sign in again for a fresh one",
     ),
 }
 
