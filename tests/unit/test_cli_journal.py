@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli import main
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.keys import SigningKey
-from runbook_lib.journal import Journal
+from tests.support.journals import chained, lines_of
 from tests.unit.evidence.conftest import ended_run, key, seal_run
 
 __all__ = ["key"]
@@ -93,7 +93,10 @@ def test_what_cannot_be_meant_is_a_usage_error(
 def test_another_form_is_named_by_every_command(evidence: Path) -> None:
     """`verify` refuses it, and what would write beside it is not done."""
 
-    Journal(evidence / "acme" / "p" / "journal.jsonl").append("run.started", {"form": 7})
+    path = evidence / "acme" / "p" / "journal.jsonl"
+    first, *others = lines_of(path)
+    of_another_form = {**first, "data": {**first["data"], "form": 7}}
+    path.write_bytes(chained([first, *others, of_another_form]))
     known = ("--trusted-keys", str(evidence / "keys"))
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
 

@@ -50,6 +50,7 @@ from runbook_lib.run import Mode, Run
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.settings import Settings, resolve, secret_of
 from tests.conftest import NOON
+from tests.support.journals import described
 from tests.support.words import attested
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, says
@@ -318,7 +319,7 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
             "fb-01-log-in": Outcome.VERIFIED,
             "fb-02-other": Outcome.ATTESTED,
         }
-        record = build_record(run.state, journal_head="0" * 64, journal_lines=7)
+        record = build_record(run.state, journal=described(run.journal), carried=())
         validate_record(json.loads(json.dumps(record)))
         for name, state in run.state.steps.items():
             assert step_bundle(state, run.values, is_sandbox=False)["text/plain"]

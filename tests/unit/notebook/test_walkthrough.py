@@ -1303,7 +1303,7 @@ def test_a_cell_that_runs_over_a_broken_journal_says_so(scene: Make) -> None:
 
     for screen in fresh:
         assert "is not a journal line" in screen.view["message"]
-        assert "Restore the journal" in screen.view["advice"]
+        assert "`runbook journal`" in screen.view["advice"]
         assert screen.view["is_error"]
     assert fresh[1].view["settled"] == 1
 
