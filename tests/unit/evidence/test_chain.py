@@ -271,6 +271,22 @@ def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
     assert is_in_order(tmp_path, trust)
 
 
+def test_other_lines_in_the_place_of_lost_ones_are_not_taken_for_them(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    """Where a restored journal went on and is as long again, its lines are still others."""
+
+    sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
+    journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
+    lines = len(journal.entries())
+    restore(journal.path, sealed[0].folder)
+    while len(journal.entries()) < lines:
+        journal.append("step.started", {}, run_id="00000009", step="fb-01-verified")
+
+    with pytest.raises(ChainError, match="It lacks lines that number 2"):
+        check_restored(open_history(journal.path.parent), key)
+
+
 def restore(journal: Path, bundle: Path | None) -> None:
     before = sorted(bundle.parent.glob("2*")) if bundle is not None else []
     journal.unlink()
