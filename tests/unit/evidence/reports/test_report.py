@@ -470,3 +470,19 @@ def test_production_is_said_too() -> None:
     assert "SANDBOX" not in page.text
     assert "SANDBOX" not in page.one("title").text
     assert page.all("div", class_="watermark") == []
+
+
+def test_a_word_that_no_longer_counts_is_named_once() -> None:
+    """With whose it is and what it was said of; not again where the reason says so already."""
+
+    why = "for App ID 111, not 222"
+    lapsed = [{"word": words("x", by="Ann"), "why": why}]
+    page = told(
+        step("fb-01-said", "inconclusive", reason="Hidden.", lapsed=lapsed),
+        step("fb-02-named", "not_run", reason=f"Ann confirmed this {why}.", lapsed=lapsed),
+    )
+
+    assert f"No longer counts: attested by Ann on 20 Nov 2026, 09:00 UTC, {why}." in (
+        page.step("fb-01-said").text
+    )
+    assert page.step("fb-02-named").text.count(why) == 1
