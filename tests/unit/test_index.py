@@ -337,3 +337,19 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
             save(path)
             assert state_of(path) == state_of(path, None)
     assert index_of(path).last != BEFORE_THE_FIRST
+
+
+def test_an_empty_value_is_no_value(path: Path) -> None:
+    """It neither binds a word that waits for one, nor replaces what is on record."""
+
+    run = make_run(path)
+    run.start()
+    run.say([attested("a")])
+    run.remember("app_id", "")
+    assert index_of(path).words["a"][0].subject == {"app_id": None}
+
+    run.remember("app_id", "111")
+    run.remember("app_id", "")
+    index = index_of(path)
+    assert index.words["a"][0].subject == {"app_id": "111"}
+    assert index.recorded["app_id"] == "111"

@@ -993,3 +993,15 @@ def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> Non
 
     assert state.conclusion.outcome is Outcome.NOT_RUN
     assert "for App ID 111, not 222" in state.conclusion.reason
+
+
+def test_who_looks_with_another_secret_sees_that_it_is_another(make_run: MakeRun) -> None:
+    """What is given now is compared, not what was recorded last."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+    looking = make_run(bound_step("a"))
+    looking.settings = Settings({}, {"app_secret": Secret("rotated-secret-1")})
+
+    assert "for another App Secret" in looking.whole_state.steps["a"].conclusion.reason

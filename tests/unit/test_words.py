@@ -265,3 +265,16 @@ def test_no_word_ever_counts_for_another_subject(
         assert each.word.binding.subject["app_id"] != now
     mine = [kind for kind, _, app_id in words if app_id == now]
     assert (counting is None) is (not mine or mine[-1] is WordKind.WITHDRAWN)
+
+
+def test_another_kind_of_word_by_somebody_else_begins_a_new_count() -> None:
+    """Who attests after a skip confirms nobody: the attestation before it was replaced."""
+
+    words = [
+        said(attested("a", by="First")),
+        said(skipped("a", by="Second")),
+        said(attested("a", by="Third")),
+    ]
+
+    assert weigh(words, STEP, NOW) == (words[2], (), ())
+    assert weigh(words[:2], STEP, NOW) == (words[1], (), ())
