@@ -162,9 +162,9 @@ class Sandbox:
     async def _run(self, sockets: list[socket.socket]) -> None:
         pairs = zip(self._servers, sockets, strict=True)
         await asyncio.gather(*(server.serve(sockets=[one]) for server, one in pairs))
-        for server in self._servers:
-            for connection in list(server.server_state.connections):
-                connection.transport.abort()
+        # NOTE: one that is reset meanwhile may be in none of the servers' lists, but in the loop's.
+        for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+            transport.abort()
         # NOTE: a transport closes its socket in the loop's next turn, which there must be.
         for _ in range(_LAST_TURNS):
             await asyncio.sleep(0)
