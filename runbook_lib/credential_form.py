@@ -1,5 +1,5 @@
 """
-The form of credentials: what can be told from an ordinary word, and what can be a token.
+The form of credentials: what cannot be an ordinary word, and what can be a token.
 
 A credential is looked for in all that is written and shown, so one that is
 also a word of the runbook's own could be neither masked nor found. What each

@@ -191,7 +191,7 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
 
 
 def report_entries(bundle: Path, record: Mapping[str, Any]) -> list[Entry]:
-    """Return what a report tells of the lines in `bundle`: the carried ones, then its part."""
+    """Return the entries in `bundle` that a report shows: the carried ones, then its part."""
     lines = chain(carried_lines(bundle, carried_of(record)), part_lines(bundle, part_of(record)))
     return [_for_report(line.entry) for line in lines]
 

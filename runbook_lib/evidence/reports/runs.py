@@ -86,7 +86,7 @@ def sealed_record(bundle: Path) -> dict[str, Any]:
 
 
 def _begun(entry: Entry) -> dict[str, Any]:
-    """Return what a journal line tells of a run that began."""
+    """Return what a journal line holds of a run that began."""
     told = {name: entry.data[name] for name in ("mode", "sandbox") if name in entry.data}
     return {**told, "started_on": entry.at}
 
