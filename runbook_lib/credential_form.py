@@ -58,7 +58,7 @@ def implausible(text: str) -> str:
         why = "the runbook itself writes it"
     else:
         return ""
-    return f"this cannot be told from an ordinary word: {why}"
+    return f"this cannot be distinguished from an ordinary word: {why}"
 
 
 def is_facebook_token(text: str) -> bool:

@@ -50,7 +50,7 @@ def resolve(
     `keyring:SERVICE/USER`), since parameters and arguments are seen by
     others. The secrets called `withheld` are not read at all. Raises
     `SettingsError` for an unknown name, a value of the wrong type, a reference
-    that leads nowhere, or a credential that cannot be told from a word.
+    that leads nowhere, or a credential that is a plain word.
     """
     known = {item.name: item for item in inputs}
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
@@ -129,7 +129,7 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     Return `text` as the credential `item`.
 
     Raises `ValueError` in the operator's words where its form is wrong, where it
-    cannot be told from an ordinary word, or from one of the `values` that are
+    cannot be distinguished from an ordinary word, or from one of the `values` that are
     shown; it is never quoted.
     """
     value = str(item.parse(text))
@@ -138,7 +138,7 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
         raise ValueError(reason)
     for name, shown in values.items():
         if any(value in str(each) for each in (shown if isinstance(shown, tuple) else (shown,))):
-            msg = f"this cannot be told from an ordinary word: it stands in {name} as well"
+            msg = f"this cannot be distinguished from an ordinary word: it stands in {name} as well"
             raise ValueError(msg)
     return Secret(value)
 

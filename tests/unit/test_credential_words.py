@@ -98,7 +98,7 @@ def test_what_cannot_be_told_from_a_word_is_refused(text: str) -> None:
 
     for each in (text, text.upper(), text.title()):
         reason = implausible(each)
-        assert reason.startswith("this cannot be told from an ordinary word: ")
+        assert reason.startswith("this cannot be distinguished from an ordinary word: ")
         assert len(each) < 5 or each not in reason
 
 
@@ -159,7 +159,7 @@ def test_a_word_is_refused_wherever_it_comes_from(
         with pytest.raises(SettingsError) as caught:
             resolve(inputs.ALL, **{"environ": {}, **way})
         said = str(caught.value)
-        assert said.startswith(f"{item.name} ({item.label}): this cannot be told from")
+        assert said.startswith(f"{item.name} ({item.label}): this cannot be distinguished from")
         assert text not in said.removeprefix(f"{item.name} ({item.label})")
 
 
@@ -351,7 +351,7 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
 
     for text in ("verified", "short", "step.checked"):
         said = problem(run.procedure.steps[0], "user_access_token", text)
-        assert said.startswith("This cannot be told from an ordinary word")
+        assert said.startswith("This cannot be distinguished from an ordinary word")
         with pytest.raises(ValueError, match="ordinary word") as caught:
             run.take_secret(inputs.USER_ACCESS_TOKEN, text)
         assert text not in str(caught.value)
