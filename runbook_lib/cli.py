@@ -26,6 +26,8 @@ from runbook_lib.errors import EvidenceError, ExitCode, RunbookError, SettingsEr
 if TYPE_CHECKING:
     from runbook_lib.evidence.keys import SigningKey
     from runbook_lib.fingerprints import FingerprintKey
+    from runbook_lib.notebook.headless import HeadlessResult
+    from runbook_lib.procedure import Word
     from runbook_lib.run import Run
 
 __all__ = ["main"]
@@ -59,6 +61,10 @@ class _RunOptions:
     attestations: str
     as_json: bool
     key: FingerprintKey | None = None
+
+
+class _OtherAppError(Exception):
+    """The sandbox under way has another app than the one that the tenant practises with."""
 
 
 class _Commands(click.Group):
@@ -122,19 +128,7 @@ def run(
     if env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
-    from runbook_lib.practice import practice  # noqa: PLC0415
-
-    name = tenant or f"sandbox-{scenario}"
-    key = _sandbox_key(evidence, name)
-    with practice(scenario, key) as sandbox:
-        practised = replace(
-            options,
-            tenant=name,
-            key=key,
-            env_file=sandbox.env_file,
-            attestations=attestations or sandbox.attestations,
-        )
-        sys.exit(_run(practised))
+    sys.exit(_practise(scenario, replace(options, tenant=tenant or f"sandbox-{scenario}")))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -253,6 +247,7 @@ def notebooks(*, check: bool) -> None:
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     """Serve Facebook and Cyclr on loopback, for practice and tests."""
     from runbook_lib.sandbox.server import SCENARIOS, serve  # noqa: PLC0415
+    from runbook_lib.scratch import scratch_folder  # noqa: PLC0415
 
     def announce(description: Mapping[str, Any]) -> None:
         if as_json:
@@ -265,7 +260,8 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     if scenario not in SCENARIOS:
         msg = f"There is no scenario called {scenario}; known are {', '.join(SCENARIOS)}."
         raise SettingsError(msg)
-    serve(scenario, port=port, announce=announce)
+    with scratch_folder() as folder:
+        serve(scenario, port=port, announce=announce, folder=folder)
 
 
 @main.command()
@@ -289,23 +285,58 @@ def doctor(env_file: str, evidence: str, *, as_json: bool) -> None:
     sys.exit(examination.exit_code)
 
 
-def _run(options: _RunOptions) -> int:
-    from runbook_lib.notebook.headless import run_headless  # noqa: PLC0415
-    from runbook_lib.terminal import progress, show_steps  # noqa: PLC0415
+def _practise(scenario: str, options: _RunOptions) -> int:
+    """Run against a sandbox that has the tenant's app, and return the exit code."""
+    from runbook_lib.practice import practice  # noqa: PLC0415
 
-    opened, key = _started_run(options)
+    while True:
+        key = _sandbox_key(options.evidence, options.tenant)
+        with practice(scenario, key) as sandbox, suppress(_OtherAppError):
+            practised = replace(
+                options,
+                key=key,
+                env_file=sandbox.env_file,
+                attestations=options.attestations or sandbox.attestations,
+            )
+            return _run(practised)
+
+
+def _run(options: _RunOptions) -> int:
+    from runbook_lib.evidence.keys import key_from_settings  # noqa: PLC0415
+    from runbook_lib.run_lock import run_lock  # noqa: PLC0415
+
+    opened, words = _checked_run(options)
+    key = key_from_settings(opened.settings, is_sandbox=opened.is_sandbox)
+    home, seconds = opened.journal.path.parent, int(str(opened.values["queue_seconds"]))
+    with run_lock(home, seconds=seconds, on_wait=lambda said: click.echo(said, err=True)):
+        _start(opened, words, key, options)
+        result = _perform(opened, key, options)
+    _show_result(result, key, as_json=options.as_json)
+    is_archived = _archive(options, opened, result.sealed.folder)
+    code = _EXIT_CODES[result.state.outcome]
+    return code if is_archived or code != ExitCode.COMPLETE else ExitCode.INCOMPLETE
+
+
+def _perform(opened: Run, key: SigningKey, options: _RunOptions) -> HeadlessResult:
+    from runbook_lib.notebook.headless import run_headless  # noqa: PLC0415
+    from runbook_lib.terminal import progress  # noqa: PLC0415
+
     parameters = {
         **options.given,
         "env_file": options.env_file,
         "evidence": str(opened.evidence),
     }
-    banner = _banner(opened)
     if not options.as_json:
-        click.echo(banner)
+        click.echo(_banner(opened))
     with progress(len(opened.procedure.steps), is_quiet=options.as_json) as display:
-        result = run_headless(opened, parameters, key, on_progress=display.update)
+        return run_headless(opened, parameters, key, on_progress=display.update)
+
+
+def _show_result(result: HeadlessResult, key: SigningKey, *, as_json: bool) -> None:
+    from runbook_lib.terminal import show_steps  # noqa: PLC0415
+
     sealed = result.sealed
-    if options.as_json:
+    if as_json:
         click.echo((sealed.folder / "record.json").read_text(encoding="utf-8"), nl=False)
     else:
         click.echo()
@@ -316,9 +347,6 @@ def _run(options: _RunOptions) -> int:
         click.echo(f"Read {sealed.folder / 'report.html'}; signed by the key {key.key_id[:16]}.")
     if sealed.unstamped:
         click.echo(f"No time-stamp: {sealed.unstamped}", err=True)
-    is_archived = _archive(options, opened, sealed.folder)
-    code = _EXIT_CODES[result.state.outcome]
-    return code if is_archived or code != ExitCode.COMPLETE else ExitCode.INCOMPLETE
 
 
 def _archive(options: _RunOptions, opened: Run, bundle: Path) -> bool:
@@ -349,12 +377,10 @@ def _archive_settings(options: _RunOptions, opened: Run) -> tuple[str, int]:
     return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))
 
 
-def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
-    """Return the run, and the key, once everything that was given is known to be usable."""
+def _checked_run(options: _RunOptions) -> tuple[Run, list[Word]]:
+    """Return the run and people's words once all that was given is usable; nothing is written."""
     from runbook_lib.attestations import read_words  # noqa: PLC0415
     from runbook_lib.evidence.archive import check_archive  # noqa: PLC0415
-    from runbook_lib.evidence.chain import check_restored  # noqa: PLC0415
-    from runbook_lib.evidence.keys import key_from_settings  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
 
@@ -367,18 +393,31 @@ def _started_run(options: _RunOptions) -> tuple[Run, SigningKey]:
         env_file=options.env_file,
         key=options.key,
     )
-    opened.require_inputs()
-    key = key_from_settings(opened.settings, is_sandbox=opened.is_sandbox)
+    opened.require_startable()
     url, days = _archive_settings(options, opened)
     if url:
         check_archive(url, opened.journal.path.parent, retention_days=days)
     said = Path(options.attestations) if options.attestations else None
-    words = read_words(said, PROCEDURE, now=opened.clock()) if said else []
+    return opened, read_words(said, PROCEDURE, now=opened.clock()) if said else []
+
+
+def _start(opened: Run, words: list[Word], key: SigningKey, options: _RunOptions) -> None:
+    """
+    Write the beginning of the run, and people's words.
+
+    Raises `_OtherAppError` where the tenant's first run began meanwhile.
+    """
+    from runbook_lib.evidence.chain import check_restored, remove_drafts  # noqa: PLC0415
+    from runbook_lib.fingerprints import read_key  # noqa: PLC0415
+
+    remove_drafts(opened.journal.path.parent)
+    if options.key is not None and read_key(opened.journal.path.parent) not in (None, options.key):
+        raise _OtherAppError
+    opened.require_startable()
     # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
     check_restored(opened.history_reader, key)
     opened.start()
     opened.say(words)
-    return opened, key
 
 
 def _sandbox_key(evidence: str, tenant: str) -> FingerprintKey:

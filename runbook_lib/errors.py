@@ -7,6 +7,7 @@ diagnostics never hold a secret.
 * RunbookError
   x SettingsError
   x JournalError
+  x BusyError
   x OAuthError      AuthorizationError, StateMismatchError, TokenRequestError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     ThrottledError, UnexpectedAnswerError
@@ -24,6 +25,7 @@ from typing import Self
 __all__ = [
     "ArchiveError",
     "AuthorizationError",
+    "BusyError",
     "ChainError",
     "ContentError",
     "CyclrAPIError",
@@ -99,6 +101,15 @@ class JournalError(RunbookError):
     next_step = (
         "Free space or permit writing in the evidence folder, then run again: "
         "the journal still holds everything that was written before."
+    )
+
+
+class BusyError(RunbookError):
+    """Another headless run of the same tenant and connector did not end in time."""
+
+    next_step = (
+        "Run again when that one has ended; RUNBOOK_QUEUE_SECONDS says how long a run waits for "
+        "another. Nothing was done."
     )
 
 

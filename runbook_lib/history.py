@@ -197,6 +197,18 @@ class History:
         return started[-1] if started else ""
 
     @property
+    def cut_off_run(self) -> str:
+        """
+        Return the id of the newest headless run if it never came to its end, else nothing.
+
+        Who holds the lock of headless runs knows that nobody performs it any more.
+        """
+        headless = [
+            name for name, run in self.index.runs.items() if run.started and run.mode == "headless"
+        ]
+        return headless[-1] if headless and not self.index.runs[headless[-1]].finished_on else ""
+
+    @property
     def unfinished_run(self) -> str:
         """Return the id of the newest run if it never came to its end."""
         last = self.last_run

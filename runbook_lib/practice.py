@@ -8,7 +8,6 @@ a settings file of its own, and nothing of the operator's real settings is used.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from runbook_lib.errors import SettingsError
 from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.scratch import scratch_folder
 
 __all__ = ["Practice", "practice"]
 
@@ -58,12 +58,12 @@ def practice(scenario: str, key: FingerprintKey) -> Iterator[Practice]:
     words = resources.files("runbook_lib.procedures").joinpath("practice")
     name = _WORDS.get(scenario, _ALL_WORDS)
     with (
-        Sandbox(scenario, seed=key.seed) as sandbox,
-        tempfile.TemporaryDirectory(prefix="runbook-sandbox-") as folder,
+        scratch_folder() as folder,
+        Sandbox(scenario, seed=key.seed, folder=folder) as sandbox,
         _without_own_settings(),
         resources.as_file(words) as words_folder,
     ):
-        env_file = Path(folder) / "sandbox.env"
+        env_file = folder / "sandbox.env"
         _write_env_file(env_file, sandbox.description)
         who = sandbox.description
         yield Practice(

@@ -230,8 +230,13 @@ class Run:
         """Tell whether this is practice."""
         return is_sandbox(self.values)
 
-    def require_inputs(self) -> None:
-        """Raise `SettingsError` where a run that asks nobody lacks a required value."""
+    def require_startable(self) -> None:
+        """
+        Raise `SettingsError` where a run that asks nobody cannot begin.
+
+        It lacks a required value, or the tenant's earlier runs were practice and
+        this one is not, or the other way about.
+        """
         values = self.values
         for item in self.procedure.inputs:
             if item.required and not values.get(item.name):
@@ -240,6 +245,7 @@ class Run:
                     f"or as {item.variable} in .env."
                 )
                 raise SettingsError(msg)
+        _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
 
     def start(self) -> None:
         """
@@ -269,7 +275,8 @@ class Run:
             "parameters": values,
             "credentials": sorted(self.settings.secrets),
             "fingerprints": self._fingerprints(),
-            "resumes": history.unfinished_run,
+            # NOTE: it holds the lock, so that a run without an end was cut off.
+            "resumes": history.cut_off_run if self.mode == Mode.HEADLESS else "",
             "environment": _environment(),
         }
         self._write(EventType.RUN_STARTED, document)

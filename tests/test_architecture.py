@@ -22,6 +22,7 @@ FLOORS = {
     "errors": -1,
     "lean_imports": -1,  # below the package itself, which imports it first
     "files": 0,
+    "scratch": 1,
     "redaction": 0,
     "procedure": 0,
     "events": 1,
@@ -32,6 +33,7 @@ FLOORS = {
     "words": 2,
     "settings": 2,
     "workspace": 2,
+    "run_lock": 3,
     "index": 3,
     "history": 4,
     "attestations": 3,

@@ -27,11 +27,13 @@ __all__ = [
     "permission_names",
     "step_names",
     "timestamp_authority",
+    "waiting_seconds",
     "web_address",
 ]
 
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
+_LONGEST_WAIT = 86_400
 _WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
@@ -108,6 +110,16 @@ def permission_names(text: str) -> tuple[str, ...]:
 def step_names(text: str) -> tuple[str, ...]:
     """Return the ids of steps, each once; commas or blanks between them."""
     return tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
+
+
+def waiting_seconds(text: str) -> int:
+    """Return how many seconds to wait, a day at most; 0 is not at all."""
+    typed = text.strip()
+    is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(_LONGEST_WAIT))
+    if not is_number or int(typed) > _LONGEST_WAIT:
+        msg = f"this is a whole number of seconds, {_LONGEST_WAIT:,} (a day) at most"
+        raise ValueError(msg)
+    return int(typed)
 
 
 def graph_version(text: str) -> str:

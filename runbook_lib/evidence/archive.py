@@ -10,7 +10,6 @@ a chain were removed, an archive says nothing; retention is what prevents it.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from runbook_lib.evidence.stores import Folder, Store, open_store, retention_day
 from runbook_lib.evidence.verify import Trust, verify_bundle
 from runbook_lib.history import open_history
 from runbook_lib.journal import utc_now
+from runbook_lib.scratch import scratch_folder
 from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER, keys_beside
 
 __all__ = ["Archived", "archive_bundle", "bundles_below", "check_archive", "fetched"]
@@ -144,8 +144,8 @@ def fetched(url: str) -> Iterator[Path]:
     if isinstance(store, Folder):
         yield store.path
         return
-    with tempfile.TemporaryDirectory(prefix="runbook-archive-") as temporary:
-        yield _fetch(store, Path(temporary).resolve())
+    with scratch_folder() as temporary:
+        yield _fetch(store, temporary.resolve())
 
 
 def _check_apart(store: Store, home: Path) -> None:

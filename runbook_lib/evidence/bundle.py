@@ -64,6 +64,7 @@ from runbook_lib.history import HistoryReader, RunState, rests_on
 from runbook_lib.journal import BEFORE_THE_FIRST, Journal, Ref, read_lines, sync_folder
 from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
+from runbook_lib.scratch import scratch_folder
 from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 __all__ = [
@@ -122,12 +123,13 @@ def bundle_name(started_on: str, run_id: str) -> str:
 def draft(beside: Path, run_id: str) -> Iterator[Path]:
     """Give an empty hidden folder in `beside` for a run's files; what is not sealed is removed."""
     folder = draft_folder(beside, run_id)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
+    with scratch_folder(owns=folder):
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_record(

@@ -8,7 +8,6 @@ announced there is complete on disk, if not yet under its final name.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from runbook_lib.evidence.parts import part_of
 from runbook_lib.history import HistoryReader, open_history
 from runbook_lib.index import Index
 from runbook_lib.journal import BEFORE_THE_FIRST, Entry, EventType, Ref, read_lines, sync_folder
+from runbook_lib.scratch import DRAFT_PREFIX
 from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "check_restored",
     "finish_interrupted",
     "name_announced",
+    "remove_drafts",
     "sealed_bundles",
     "sealing",
 ]
@@ -55,10 +56,8 @@ __all__ = [
 STATEMENT_NAME = "statement.dsse.json"
 
 _LOCK_SECONDS = 120
-_DRAFT = ".draft-"
 # What a bundle is called from before its announcement until it has its final name.
 SEALED_PREFIX = ".sealed-"
-_STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class _Unannounced:
 
 def draft_folder(folder: Path, run_id: str) -> Path:
     """Return where, in `folder`, the files of a run are gathered before they are sealed."""
-    return folder / f"{_DRAFT}{run_id}"
+    return folder / f"{DRAFT_PREFIX}{run_id}"
 
 
 @contextmanager
@@ -143,6 +142,12 @@ def check_restored(reader: HistoryReader, key: SigningKey) -> None:
     signature is looked at where the journal announces every bundle.
     """
     _forgotten(reader, key)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts of runs that were killed; the caller holds the lock of headless runs."""
+    for left in folder.glob(f"{DRAFT_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def finish_interrupted(folder: Path) -> None:
@@ -333,13 +338,10 @@ def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
 
 
 def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
-    """Remove what was never announced, and old drafts."""
+    """Remove what was never announced."""
     announced = {each.run_id for each in sealed}
     for left in folder.glob(f"{SEALED_PREFIX}*"):
         if left.name.removeprefix(SEALED_PREFIX) not in announced:
-            shutil.rmtree(left, ignore_errors=True)
-    for left in folder.glob(f"{_DRAFT}*"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
     sync_folder(folder)
 

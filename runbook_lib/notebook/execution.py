@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from runbook_lib.scratch import scratch_folder
 
 __all__ = ["execute_notebook"]
 
 _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
 _JOIN_SECONDS = 10
+# How long a kernel may take to answer, and how many are started until one does.
+_ANSWER_SECONDS = 60
+_STARTS = 2
+# A socket's address is no longer (unix(7): sun_path has 108 bytes).
+_LONGEST_SOCKET = 100
 
 
 def execute_notebook(
@@ -74,33 +80,40 @@ class _Worker(threading.Thread):
         self.error = ""
 
     def run(self) -> None:
+        """Execute the notebook; a kernel that never answers is started once more."""
+        for _ in range(_STARTS):
+            self.error = self._execute()
+            if not self.error or any(manager.has_answered for manager in self._managers):
+                return
+
+    def _execute(self) -> str:
         import papermill  # noqa: PLC0415  (slow to import; a failed setting need not pay for it)
         from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
 
         source, output, parameters = self._arguments
-        folder = tempfile.TemporaryDirectory(prefix="runbook-kernel-", ignore_cleanup_errors=True)
         try:
-            papermill.execute_notebook(
-                source,
-                output,
-                parameters,
-                progress_bar=False,
-                log_output=False,
-                store_widget_state=False,
-                execution_timeout=_CELL_SECONDS,
-                # NOTE: a graceful shutdown now and then waits three seconds for a kernel that has
-                # nothing left to save: the journal is on disk.
-                shutdown_kernel="immediate",
-                kernel_manager_class=self._manager_class(Path(folder.name)),
-            )
+            with scratch_folder() as folder:
+                papermill.execute_notebook(
+                    source,
+                    output,
+                    parameters,
+                    progress_bar=False,
+                    log_output=False,
+                    store_widget_state=False,
+                    start_timeout=_ANSWER_SECONDS,
+                    execution_timeout=_CELL_SECONDS,
+                    # NOTE: a graceful shutdown now and then waits three seconds for a kernel that
+                    # has nothing left to save: the journal is on disk.
+                    shutdown_kernel="immediate",
+                    kernel_manager_class=self._manager_class(folder),
+                )
         except papermill.PapermillExecutionError as error:
-            self.error = f"a cell raised {error.ename}: {error.evalue}"
+            return f"a cell raised {error.ename}: {error.evalue}"
         except DeadKernelError:
-            self.error = "the kernel died"
+            return "the kernel died"
         except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
-            self.error = f"papermill broke off ({type(error).__name__}: {error})"
-        finally:
-            folder.cleanup()
+            return f"papermill broke off ({type(error).__name__}: {error})"
+        return ""
 
     def kill_kernel(self) -> None:
         """Kill the kernel at once; papermill then finds it dead and ends."""
@@ -109,21 +122,35 @@ class _Worker(threading.Thread):
                 manager.provisioner.process.kill()
 
     def _manager_class(self, folder: Path) -> type:
+        from jupyter_client.asynchronous.client import AsyncKernelClient  # noqa: PLC0415
         from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415
 
         managers, environment = self._managers, self._environment
 
+        class ListeningClient(AsyncKernelClient):
+            """A client that tells its manager when the kernel has answered."""
+
+            async def wait_for_ready(self, timeout: float | None = None) -> None:
+                """Wait for the kernel's first answer."""
+                await super().wait_for_ready(timeout=timeout)
+                manager: Any = self.parent
+                manager.has_answered = True
+
         class RosteredKernelManager(AsyncKernelManager):
             """A kernel manager that this worker can find again; its files lie in `folder`."""
+
+            has_answered = False
 
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
                 self.connection_file = str(folder / "kernel.json")
-                if os.name == "posix":
+                self.client_factory = ListeningClient
+                socket = str(folder / "socket")
+                if os.name == "posix" and len(os.fsencode(socket)) < _LONGEST_SOCKET:
                     # NOTE: sockets in a folder of mode 0700, where nobody else listens in; by
                     # default they lie in the working directory, where the next run has its own.
                     self.transport = "ipc"
-                    self.ip = str(folder / "socket")
+                    self.ip = socket
                 managers.append(self)
 
             def start_kernel(self, **kw: Any) -> Any:

@@ -7,7 +7,6 @@ is whatever the journal holds.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from runbook_lib.notebook.execution import execute_notebook
 from runbook_lib.notebook.kernel_environment import kernel_environment
 from runbook_lib.procedure import Procedure
 from runbook_lib.run import Mode, Run
+from runbook_lib.scratch import scratch_folder
 from runbook_lib.workspace import project_folder
 
 __all__ = ["HeadlessResult", "run_headless"]
@@ -131,6 +131,6 @@ def _notebooks(procedure: Procedure) -> Iterator[Path]:
     if all((folder / f"{section.id}.ipynb").is_file() for section in procedure.sections):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="runbook-") as built:
-        build(procedure, Path(built))
-        yield Path(built)
+    with scratch_folder() as built:
+        build(procedure, built)
+        yield built

@@ -11,11 +11,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.errors import SealingError
 from runbook_lib.run import Run
+from runbook_lib.run_lock import WAITING
 
 __all__ = ["Sealed", "seal_evidence"]
 
@@ -30,11 +33,12 @@ class Sealed:
     bundle: Path
 
 
-def seal_evidence(run: Run) -> Sealed:
+def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Sealed:
     """
     Run the whole procedure headless for this tenant and return what it came to.
 
-    Raises `SealingError` with the run's own words where it left no bundle.
+    Calls `on_wait` with what the run says while it waits for another one. Raises
+    `SealingError` with the run's own words where it left no bundle.
     """
     folder = run.journal.path.parent
     given = [f"{name}={_text(value)}" for name, value in run.settings.values.items()]
@@ -50,19 +54,41 @@ def seal_evidence(run: Run) -> Sealed:
     for item in run.procedure.inputs:
         if item.name in run.settings.secrets:
             environ[item.variable] = run.settings.secrets[item.name].reveal()
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+    output, errors = _outputs(
+        command, environ, lambda line: on_wait(line) if line.startswith(WAITING) else None
+    )
     try:
-        record = json.loads(done.stdout)
+        record = json.loads(output)
         bundle = next(folder.glob(f"*-{record['run_id']}"))
     except (ValueError, StopIteration):
-        raise _refusal(run.redactor.redact(done.stderr)) from None
+        raise _refusal(run.redactor.redact(errors)) from None
     return Sealed(record["outcome"], bundle.absolute())
 
 
+def _outputs(
+    command: Sequence[str], environ: Mapping[str, str], on_line: Callable[[str], None]
+) -> tuple[str, str]:
+    """Return what a program wrote to its two outputs; `on_line` hears the second as it comes."""
+    said: list[str] = []
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as output,
+        subprocess.Popen(  # noqa: S603
+            command, env=environ, stdout=output, stderr=subprocess.PIPE, encoding="utf-8"
+        ) as process,
+    ):
+        for line in process.stderr or ():
+            said.append(line)
+            on_line(line.strip())
+        process.wait()
+        output.seek(0)
+        return output.read(), "".join(said)
+
+
 def _refusal(said: str) -> SealingError:
-    """Return the error that a run's last words, `runbook: …` and `Next: …`, tell of."""
-    message, _, advice = said.strip().partition("\nNext: ")
-    message = message.removeprefix("runbook: ") or "The headless run ended without a word."
+    """Return the error that a run's last words, `runbook: …` and `Next: …`, describe."""
+    before, _, last = said.strip().rpartition("runbook: ")
+    message, _, advice = (last or before).partition("\nNext: ")
+    message = message.strip() or "The headless run ended without a word."
     return SealingError(message, next_step=advice.strip() or None)
 
 

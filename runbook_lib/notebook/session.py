@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import SettingsError, StepFailedError
@@ -19,6 +21,7 @@ from runbook_lib.procedure import Outcome, Procedure, Section
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, Run
 from runbook_lib.run import open_run as open_plain_run
+from runbook_lib.run_lock import run_lock
 
 __all__ = ["RESERVED", "HeadlessRun", "InteractiveRun", "Shown", "detected_mode", "open_run"]
 
@@ -30,6 +33,9 @@ _SESSION_VARIABLE = "JPY_SESSION_NAME"
 # voila puts it there, as a CGI server would (RFC 3875 §4.1.17).
 _SERVER_VARIABLE = "SERVER_SOFTWARE"
 _NOT_PARAMETERS = ("In", "Out")
+
+# What this kernel holds, by the folder of the journal.
+_locks: dict[Path, ExitStack] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +78,16 @@ class InteractiveRun:
 
 @dataclass(frozen=True, slots=True)
 class HeadlessRun:
-    """A run as one notebook under papermill sees it; `is_guest`: another process began it."""
+    """
+    A run as one notebook under papermill sees it.
+
+    `lock` is what keeps others waiting where the run began here; a guest in
+    another process's run has none.
+    """
 
     run: Run
     section: Section
-    is_guest: bool
+    lock: ExitStack | None = None
 
     def header(self) -> Shown:
         """Show whose run this is, and whether it is practice."""
@@ -106,8 +117,9 @@ class HeadlessRun:
         self.run.close()
         state = self.run.state
         steps = tuple(state.steps[step.id] for step in self.section.steps)
-        if not self.is_guest:
+        if self.lock is not None:
             self.run.finish()
+            self.lock.close()
             failed = [s.step.id for s in steps if s.conclusion.outcome is Outcome.FAILED]
             if failed:
                 msg = f"Failed: {', '.join(failed)}."
@@ -141,9 +153,20 @@ def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | He
     if mode == Mode.INTERACTIVE:
         run.start()
         return InteractiveRun(run, section)
-    run.require_inputs()
+    run.require_startable()
+    lock = None if own["run_id"] else _locked(run)
     run.start()
-    return HeadlessRun(run, section, is_guest=bool(own["run_id"]))
+    return HeadlessRun(run, section, lock)
+
+
+def _locked(run: Run) -> ExitStack:
+    """Wait until no other headless run of this tenant is under way, and keep others waiting."""
+    home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
+    # NOTE: where a person executes the cell again, this kernel must not wait for itself.
+    _locks.pop(home, ExitStack()).close()
+    lock = _locks[home] = ExitStack()
+    lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
+    return lock
 
 
 def detected_mode() -> str:

@@ -178,19 +178,25 @@ class Walkthrough:
         self._begin(step, record)
 
     def seal(self) -> None:
-        """Run the whole procedure headless, and show the bundle that it leaves."""
+        """Run the whole procedure headless, and show its bundle; once, however often it is said."""
+        if self._sealing.busy_since:
+            return
         self._sealing = Moment(busy_since=time.time())
         self.draw()
         self._workers.submit(self._seal)
 
     def _seal(self) -> None:
         try:
-            sealed = seal_evidence(self.run)
+            sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
             self._bundle = str(sealed.bundle)
             self._sealing = Moment(message=f"The run is {sealed.outcome}.")
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = what_went_wrong(error)
             self._sealing = Moment(message=message, advice=advice, is_error=True)
+        self.draw()
+
+    def _wait_to_seal(self, said: str) -> None:
+        self._sealing = replace(self._sealing, message=said)
         self.draw()
 
     def problem(self, step: Step, name: str, text: str) -> str:

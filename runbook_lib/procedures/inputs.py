@@ -201,6 +201,14 @@ ARCHIVE_RETENTION_DAYS = Input(
     default=0,
 )
 
+QUEUE_SECONDS = Input(
+    name="queue_seconds",
+    label="Queue",
+    help="How many seconds a headless run waits for another one of the same tenant to end.",
+    parse=formats.waiting_seconds,
+    default=900,
+)
+
 # What evidence is signed with and where it is kept: no step asks for it.
 EVIDENCE = (
     SIGNING_KEY,
@@ -210,6 +218,9 @@ EVIDENCE = (
     ARCHIVE,
     ARCHIVE_RETENTION_DAYS,
 )
+
+# How a run is performed: no step asks for it.
+RUNNER = (QUEUE_SECONDS,)
 
 ALL = (
     SERVICE_DOMAIN,
@@ -234,5 +245,6 @@ ALL = (
     CYCLR_CONSOLE_URL,
     SERVICE_DOMAIN_ADDRESS,
     CA_FILE,
+    *RUNNER,
     *EVIDENCE,
 )

@@ -46,8 +46,9 @@ class Sandbox:
     Both remote systems on loopback, for as long as the `with` block lasts.
 
     `port` is the first of six ports in a row; 0 takes free ones. `seed` makes
-    secrets, IDs and faults repeatable. Raises ValueError for an unknown
-    scenario and OSError when a port is taken.
+    secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
+    temporary one. Raises ValueError for an unknown scenario and OSError when a
+    port is taken.
     """
 
     def __init__(
@@ -56,13 +57,16 @@ class Sandbox:
         *,
         port: int = 0,
         seed: int | None = None,
+        folder: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.world: World = build_world(scenario, seed=seed, clock=clock)
+        self._needs_folder = folder is None
         self._port = port
         self._servers: list[uvicorn.Server] = []
         self._thread: threading.Thread | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = folder or Path()
 
     @property
     def description(self) -> Description:
@@ -86,7 +90,9 @@ class Sandbox:
     def __enter__(self) -> "Sandbox":
         sockets = _listen(self._port)
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="runbook-sandbox-")
+            if self._needs_folder:
+                self._temporary = tempfile.TemporaryDirectory(prefix="runbook-sandbox-")
+                self._folder = Path(self._temporary.name)
             self._start(sockets)
         except BaseException:
             for one in sockets:
@@ -109,7 +115,7 @@ class Sandbox:
 
     @property
     def _ca_file(self) -> Path:
-        return Path(self._folder.name if self._folder else "") / "ca.pem"
+        return self._folder / "ca.pem"
 
     def _start(self, sockets: list[socket.socket]) -> None:
         ports = dict(zip(_SITES, (one.getsockname()[1] for one in sockets), strict=True))
@@ -143,6 +149,8 @@ class Sandbox:
         )
         self._thread.start()
         self._wait_until_it_listens()
+        # NOTE: it was read when the server started; no private key stays on the disk.
+        certificate.unlink()
 
     def _certify(self) -> Path:
         """Make the throw-away authority and the service domain's certificate."""
@@ -184,8 +192,8 @@ class Sandbox:
                     _reset(connection.transport)
 
     def _remove_folder(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
 
 def _reset(transport: asyncio.Transport) -> None:
@@ -239,6 +247,7 @@ def serve(
     port: int = 0,
     announce: Callable[[Description], object],
     seed: int | None = None,
+    folder: Path | None = None,
 ) -> None:
     """
     Serve until SIGINT or SIGTERM; call `announce` with the description once it listens.
@@ -249,7 +258,7 @@ def serve(
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {one: signal.signal(one, lambda *_: stop.set()) for one in signals}
     try:
-        with Sandbox(scenario, port=port, seed=seed) as sandbox:
+        with Sandbox(scenario, port=port, seed=seed, folder=folder) as sandbox:
             announce(sandbox.description)
             stop.wait()
     finally:

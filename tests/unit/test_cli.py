@@ -487,7 +487,7 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
     asked: list[Any] = []
 
-    def serve(scenario: str, *, port: int, announce: Any) -> None:
+    def serve(scenario: str, *, port: int, announce: Any, folder: Path) -> None:
         asked.append((scenario, port))
         announce({"graph_url": "http://127.0.0.1:9"})
 

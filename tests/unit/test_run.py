@@ -593,11 +593,11 @@ def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
     """A run that asks nobody says what it lacks, and where to put it."""
 
     with pytest.raises(SettingsError) as caught:
-        make_run(step("a")).require_inputs()
+        make_run(step("a")).require_startable()
 
     assert "service_domain (Service Domain) is missing" in str(caught.value)
     assert "RUNBOOK_SERVICE_DOMAIN" in str(caught.value)
-    make_run(step("a"), service_domain="acme-h.cyclr.com").require_inputs()
+    make_run(step("a"), service_domain="acme-h.cyclr.com").require_startable()
 
 
 def test_a_value_of_an_earlier_run_is_enough(make_run: MakeRun) -> None:
@@ -605,7 +605,7 @@ def test_a_value_of_an_earlier_run_is_enough(make_run: MakeRun) -> None:
 
     make_run(step("a")).remember("service_domain", "acme-h.cyclr.com")
 
-    make_run(step("a")).require_inputs()
+    make_run(step("a")).require_startable()
 
 
 def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun) -> None:

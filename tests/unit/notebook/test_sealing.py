@@ -19,6 +19,7 @@ from tests.unit.bodies import APP_SECRET
 from tests.unit.notebook.stage import CANARIES, app_step, make_run, make_step
 
 RUN_ID = "0badcafe"
+start = subprocess.Popen
 
 
 class Process:
@@ -30,10 +31,11 @@ class Process:
         self.command: list[str] = []
         self.env: dict[str, str] = {}
 
-    def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Note how it was started; end at once."""
+    def __call__(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        """Note how it was started; start what says as much and ends at once."""
         self.command, self.env = command, options["env"]
-        return subprocess.CompletedProcess(command, 3, self.stdout, self.stderr)
+        words = f"import sys; sys.stdout.write({self.stdout!r}); sys.stderr.write({self.stderr!r})"
+        return start([sys.executable, "-c", words], **options)
 
     def option(self, name: str) -> list[str]:
         """Return what was given as `name`."""
@@ -44,7 +46,7 @@ class Process:
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     fake = Process()
-    monkeypatch.setattr(subprocess, "run", fake)
+    monkeypatch.setattr(subprocess, "Popen", fake)
     return fake
 
 
@@ -168,3 +170,32 @@ def test_a_run_that_says_nothing_is_told_too(process: Process, sealed: Callable[
         seal_evidence(sealed())
 
     assert "Seal again" in caught.value.diagnostics()
+
+
+def test_whom_the_run_waits_for_is_passed_on_as_it_comes(
+    process: Process, sealed: Callable[..., Run]
+) -> None:
+    """Nobody looks at a busy panel for minutes without knowing why."""
+
+    waits = "Waiting for another headless run of this tenant: process 7, since 2026-11-25."
+    process.stderr = f"{waits}\nNo time-stamp: refused\n"
+    heard: list[str] = []
+
+    seal_evidence(sealed(), on_wait=heard.append)
+
+    assert heard == [waits]
+
+
+def test_what_was_said_while_it_waited_is_not_taken_for_the_reason(
+    process: Process, sealed: Callable[..., Run]
+) -> None:
+    """The last words count, whatever came before them."""
+
+    process.stdout = ""
+    process.stderr = (
+        "Waiting for another headless run of this tenant: process 7, since 2026-11-25.\n"
+        "runbook: Another headless run of this tenant is under way.\nNext: Run again.\n"
+    )
+
+    with pytest.raises(SealingError, match=r"^Another headless run of this tenant is under way\.$"):
+        seal_evidence(sealed())

@@ -283,7 +283,7 @@ def test_a_guest_does_not_end_the_run(
 
     bundle = shown(run.finish())
 
-    assert run.is_guest
+    assert run.lock is None
     assert run.run.run_id == "0a1b2c3d"
     assert bundle[SUMMARY_MIME]["run_id"] == "0a1b2c3d"
     assert types(folder)[-1] == "notebook.finished"

@@ -1077,7 +1077,7 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
 
     released = threading.Event()
 
-    def sealing(run: Run) -> Sealed:
+    def sealing(run: Run, **_: Any) -> Sealed:
         released.wait(DEADLINE)
         return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
 
@@ -1108,7 +1108,7 @@ def test_a_run_that_was_not_sealed_says_why(
 ) -> None:
     """With what to do next; and the button comes back, whatever broke."""
 
-    def refuse(run: Run) -> Sealed:
+    def refuse(run: Run, **_: Any) -> Sealed:
         raise error
 
     monkeypatch.setattr(module, "seal_evidence", refuse)
@@ -1118,6 +1118,49 @@ def test_a_run_that_was_not_sealed_says_why(
     view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
     assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
     assert view["bundle"] == ""
+
+
+def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second click finds the run under way; once it has ended, the button works again."""
+
+    released, begun = threading.Event(), []
+
+    def sealing(run: Run, **_: Any) -> Sealed:
+        begun.append(run.run_id)
+        released.wait(DEADLINE)
+        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    for _ in range(3):
+        play.walkthrough.seal()
+    released.set()
+    eventually(lambda: not play.finish.view["busy_since"])
+    assert len(begun) == 1
+
+    play.walkthrough.seal()
+    eventually(lambda: len(begun) == 2)
+
+
+def test_a_panel_says_whom_the_sealing_run_waits_for(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays busy, and the reason stands beside it."""
+
+    released = threading.Event()
+
+    def sealing(run: Run, *, on_wait: Any) -> Sealed:
+        on_wait("Waiting for process 7.")
+        released.wait(DEADLINE)
+        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    play.walkthrough.seal()
+
+    eventually(lambda: play.finish.view["message"] == "Waiting for process 7.")
+    assert play.finish.view["busy_since"]
+    released.set()
 
 
 def test_stopping_ends_what_was_begun(scene: Make) -> None:

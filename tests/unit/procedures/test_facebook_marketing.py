@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.attestations import read_words
 from runbook_lib.procedure import Input, Procedure, Step, StepKind, WordKind
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.procedures.inputs import EVIDENCE
+from runbook_lib.procedures.inputs import EVIDENCE, RUNNER
 from tests.unit.bodies import APP_ID
 
 DEFAULTS = {item.name: item.default for item in PROCEDURE.inputs if item.default is not None}
@@ -115,7 +115,7 @@ def test_every_input_is_asked_for_somewhere_or_has_its_place_in_settings() -> No
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     elsewhere = {name for name in INPUTS if name.endswith(("_url", "_address", "_file"))}
 
-    elsewhere |= {item.name for item in EVIDENCE}
+    elsewhere |= {item.name for item in (*EVIDENCE, *RUNNER)}
 
     assert INPUTS - asked <= elsewhere | {"graph_version", "four_eyes"}
 

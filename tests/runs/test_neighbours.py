@@ -1,0 +1,143 @@
+"""Runs side by side, in one folder or for one tenant, never touch each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.journal import EventType, Journal
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.workspace import journal_path
+from tests.runs.conftest import command, environment, records, runbook
+
+EIGHT = 8
+_PATIENCE_SECONDS = 240
+
+
+def start_eight(folder: Path, tenants: list[str]) -> list[subprocess.Popen[str]]:
+    """Start a practice run for each of `tenants` at the same moment, in one folder."""
+    arguments = ("run", "--sandbox", "approved", "--evidence", "evidence", "--json")
+    return [
+        subprocess.Popen(
+            command(*arguments, "--tenant", tenant),
+            cwd=folder,
+            env=environment(TMPDIR=str(folder / "temporary")),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for tenant in tenants
+    ]
+
+
+@pytest.mark.parametrize("is_one_tenant", [False, True], ids=["eight tenants", "one tenant"])
+def test_eight_runs_at_once_all_come_to_their_end(tmp_path: Path, is_one_tenant: bool) -> None:
+    """Each ends with 0 and a whole bundle; no two runs of a tenant overlap; nothing is left."""
+
+    tenants = ["acme"] * EIGHT if is_one_tenant else [f"tenant-{n}" for n in range(EIGHT)]
+    (tmp_path / "temporary").mkdir()
+    processes = start_eight(tmp_path, tenants)
+    ended = [process.communicate(timeout=_PATIENCE_SECONDS) for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * EIGHT, ended
+    assert {json.loads(output)["outcome"] for output, _ in ended} == {"complete"}
+    sealed = records(tmp_path / "evidence")
+    assert len(sealed) == EIGHT
+    assert [record["resumes"] for record in sealed] == [None] * EIGHT
+    result = runbook(
+        "verify", "evidence", "--trusted-keys", "evidence/keys", "--json", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stdout
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not list((tmp_path / "evidence").rglob(".*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"temporary", "evidence"}
+    if is_one_tenant:
+        assert any("Waiting for another headless run" in errors for _, errors in ended)
+        journal = Journal(journal_path(tmp_path / "evidence", "acme", PROCEDURE.id))
+        bounds = [
+            entry.type
+            for entry in journal.entries()
+            if entry.type in (EventType.RUN_STARTED, EventType.BUNDLE_SEALED)
+        ]
+        assert bounds == [EventType.RUN_STARTED, EventType.BUNDLE_SEALED] * EIGHT
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
+def test_a_working_directory_that_nobody_can_write_to_will_do(tmp_path: Path) -> None:
+    """Kernels, notebooks and drafts have folders of their own."""
+
+    root = Path(__file__).parents[2]
+    result = runbook(
+        *("run", "--sandbox", "approved", "--evidence", str(tmp_path / "evidence")),
+        cwd=Path("/proc"),
+        env={"PYTHONPATH": str(root)},
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
+    """It names the holder, and has written nothing."""
+
+    home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
+    words = (
+        "import sys, time; from pathlib import Path; from runbook_lib.run_lock import run_lock\n"
+        "with run_lock(Path(sys.argv[1]), seconds=9, on_wait=print):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", words, str(home)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        before = {path.name for path in home.iterdir()}
+        result = runbook(
+            *("run", "--sandbox", "approved", "--tenant", "acme", "--evidence", "evidence"),
+            *("--set", "queue_seconds=1"),
+            cwd=tmp_path,
+        )
+        assert result.returncode == 3, result.stderr
+        assert f"process {holder.pid}, since 20" in result.stderr
+        assert {path.name for path in home.iterdir()} == before
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_plain_papermill_waits_too(tmp_path: Path) -> None:
+    """A notebook that papermill executes by itself is a headless run like any other."""
+
+    home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
+    code = (
+        "import os, subprocess, sys; from pathlib import Path\n"
+        "from runbook_lib.run_lock import run_lock\n"
+        "with run_lock(Path(sys.argv[1]), seconds=9, on_wait=print):\n"
+        "    sys.exit(subprocess.run(sys.argv[2:]).returncode)"
+    )
+    notebook = Path(__file__).parents[2] / "notebooks" / "01_partner_app.ipynb"
+    papermill = (
+        *(sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb")),
+        *("-p", "service_domain", "acme-h.cyclr.com", "-p", "tenant", "acme"),
+        *("-p", "evidence", str(tmp_path / "evidence"), "-p", "queue_seconds", "1"),
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(home), *papermill],
+        cwd=Path(__file__).parents[2],
+        env={**environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert "Another headless run of this tenant is under way" in result.stderr

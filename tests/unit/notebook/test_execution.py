@@ -1,0 +1,127 @@
+"""Executing a notebook: a kernel that never answers is started once more, and once only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+# Counts its starts in a file; the first ones go wrong in this way.
+LAUNCHER = """
+import os, sys, time
+from pathlib import Path
+count, bad, way = Path({count!r}), {bad}, {way!r}
+started = len(count.read_text()) if count.exists() else 0
+count.write_text("x" * (started + 1))
+if started < bad:
+    time.sleep(600) if way == "hangs" else sys.exit(1)
+os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *sys.argv[1:]])
+"""
+
+EXECUTE = """
+import os, sys
+from pathlib import Path
+from runbook_lib.notebook import execution
+notebook, folder, execution._ANSWER_SECONDS = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+said = execution.execute_notebook(
+    notebook, folder / "out.ipynb", {}, environment=dict(os.environ), on_tick=lambda: None
+)
+print(said, end="")
+"""
+
+Kernel = Callable[[int, str], Path]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """Give a maker of a kernel whose first starts go wrong; it returns the file that counts."""
+
+    def make(bad: int, way: str) -> Path:
+        count = tmp_path / "starts"
+        launcher = tmp_path / "launcher.py"
+        launcher.write_text(LAUNCHER.format(count=str(count), bad=bad, way=way))
+        spec = tmp_path / "share" / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        argv = [sys.executable, str(launcher), "-f", "{connection_file}"]
+        spec.write_text(json.dumps({"argv": argv, "display_name": "P", "language": "python"}))
+        monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+        return count
+
+    return make
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    """Return a notebook of one cell."""
+    path = tmp_path / "one.ipynb"
+    document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+    document.metadata["kernelspec"] = {"name": "python3", "display_name": "P", "language": "python"}
+    nbformat.write(document, path)
+    return path
+
+
+def execute(notebook: Path, tmp_path: Path, *, answer_seconds: int = 60) -> str:
+    """Execute it in a process of its own: what carries messages closes at its end, not before."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXECUTE, str(notebook), str(tmp_path), str(answer_seconds)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("way", ["dies", "hangs"])
+def test_a_kernel_that_does_not_answer_is_started_once_more(
+    kernel: Kernel, notebook: Path, tmp_path: Path, way: str
+) -> None:
+    """A busy machine, or a port that another took, does not end the run."""
+
+    count = kernel(1, way)
+
+    assert execute(notebook, tmp_path, answer_seconds=10) == ""
+    assert count.read_text() == "xx"
+
+
+def test_a_kernel_that_never_answers_is_given_up(
+    kernel: Kernel, notebook: Path, tmp_path: Path
+) -> None:
+    """Twice is enough; the run goes on without this notebook, and says why."""
+
+    count = kernel(9, "dies")
+
+    assert "papermill broke off" in execute(notebook, tmp_path)
+    assert count.read_text() == "xx"
+
+
+def test_a_notebook_that_broke_off_is_not_executed_again(
+    kernel: Kernel, notebook: Path, tmp_path: Path
+) -> None:
+    """A cell may have changed something: only a kernel that never answered is replaced."""
+
+    count = kernel(0, "dies")
+    document = nbformat.read(notebook, as_version=4)
+    document.cells[0].source = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    nbformat.write(document, notebook)
+
+    assert execute(notebook, tmp_path) == "the kernel died"
+    assert count.read_text() == "x"
+
+
+def test_a_long_temporary_folder_does_not_stop_a_kernel(
+    kernel: Kernel, notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address of a socket has at most 107 bytes; then the kernel is reached another way."""
+
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    kernel(0, "dies")
+
+    assert execute(notebook, tmp_path) == ""
