@@ -24,6 +24,7 @@ from runbook_lib.evidence.keys import (
 from runbook_lib.notebook.builder import stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
+from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Request, Transport
 from runbook_lib.run import known_values
 from runbook_lib.settings import Settings, find_env_file, load
@@ -66,7 +67,9 @@ def examine(env_file: str, evidence: str) -> Examination:
     symptoms.append(said)
     values = known_values(PROCEDURE, {}, settings)
     symptoms.append(_signing_key(settings))
-    symptoms += [_reachable(str(values[name])) for name in ("graph_url", "cyclr_api_url")]
+    symptoms += [
+        _reachable(str(values[name]), Limits.of(values)) for name in ("graph_url", "cyclr_api_url")
+    ]
     return Examination(tuple(symptoms))
 
 
@@ -134,8 +137,8 @@ def _signing_key(settings: Settings) -> Symptom:
     return Symptom("Signing key", f"{key.key_id[:16]} can be used")
 
 
-def _reachable(url: str) -> Symptom:
-    transport = Transport(Redactor())
+def _reachable(url: str, limits: Limits) -> Symptom:
+    transport = Transport(Redactor(), limits=limits)
     try:
         answer = transport.session().send(Request(method="GET", url=url), is_repeatable=False)
     except RunbookError as error:

@@ -10,7 +10,7 @@ diagnostics never hold a secret.
   x BusyError
   x OAuthError      AuthorizationError, StateMismatchError, TokenRequestError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
-                    ThrottledError, UnexpectedAnswerError
+                    SlowAnswerError, ThrottledError, UnexpectedAnswerError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 from typing import Self
+
+from runbook_lib.plain_text import one_line
 
 __all__ = [
     "ArchiveError",
@@ -43,6 +45,7 @@ __all__ = [
     "SettingsError",
     "SignatureError",
     "SigningError",
+    "SlowAnswerError",
     "StateMismatchError",
     "StepError",
     "StepFailedError",
@@ -83,7 +86,7 @@ class RunbookError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Show an operator in a notebook what to do, not where the code stood (IPython's hook)."""
-        return [f"{type(self).__name__}: {self}", f"Next: {self.diagnostics()}"]
+        return [one_line(f"{type(self).__name__}: {self}"), one_line(f"Next: {self.diagnostics()}")]
 
 
 class SettingsError(RunbookError):
@@ -183,6 +186,15 @@ class UnreachableError(RemoteError):
 
     next_step = (
         "Check the network, a proxy or a firewall between here and that host, then run again."
+    )
+
+
+class SlowAnswerError(UnreachableError):
+    """An answer did not arrive whole in time: whoever asks again waits as long again."""
+
+    next_step = (
+        "Run again later. Where the remote system is slow but sound, give it more time: "
+        "exchange_seconds, step_seconds."
     )
 
 

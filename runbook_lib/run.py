@@ -46,6 +46,7 @@ from runbook_lib.procedure import (
     combine,
 )
 from runbook_lib.redaction import Redactor, Secret
+from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.settings import Settings, find_env_file, load, secret_of
 from runbook_lib.words import Subject, bind
@@ -163,7 +164,7 @@ class Run:
         self.redactor = Redactor(self.settings.secrets.values())
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
-        self._transports: dict[tuple[str, str, str], Transport] = {}
+        self._transports: dict[tuple[object, ...], Transport] = {}
 
     @property
     def history_reader(self) -> HistoryReader:
@@ -418,6 +419,7 @@ class Run:
         """Close every connection."""
         for transport in self._transports.values():
             transport.close()
+        self._transports.clear()
 
     def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
         values, secrets = self.values, self.settings.secrets
@@ -446,11 +448,16 @@ class Run:
     def _open_session(self, values: Mapping[str, Value]) -> Session:
         names = ("service_domain", "service_domain_address", "ca_file")
         host, address, ca_file = (str(values.get(name, "")) for name in names)
-        key = (host, address, ca_file)
+        limits, private = Limits.of(values), values.get("redirect_hosts", ())
+        key = (host, address, ca_file, limits, private)
         if key not in self._transports:
-            connect_to = {f"{host}:443": address} if address else {}
-            transport = Transport(self.redactor, connect_to=connect_to, ca_file=ca_file)
-            self._transports[key] = transport
+            self._transports[key] = Transport(
+                self.redactor,
+                connect_to={f"{host}:443": address} if address else {},
+                ca_file=ca_file,
+                private_hosts=private if isinstance(private, tuple) else (),
+                limits=limits,
+            )
         return self._transports[key].session()
 
     def _announce(self, step: Step, text: str) -> None:

@@ -63,6 +63,14 @@ def _own_signing_key(monkeypatch: pytest.MonkeyPatch, keys_home: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(keys_home))
 
 
+@pytest.fixture(autouse=True)
+def _nobody_cools_down() -> None:
+    """Let no test wait for what a remote system of another test asked for."""
+    from runbook_lib.remote.rate_limits import SHARED  # noqa: PLC0415
+
+    SHARED.clear()
+
+
 @pytest.fixture(scope="session")
 def keys_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which this session's signing keys are made."""

@@ -19,10 +19,12 @@ PACKAGE = "runbook_lib"
 
 # By the first part of a module's name below the package; a folder is one room.
 FLOORS = {
+    "plain_text": -2,
     "errors": -1,
     "lean_imports": -1,  # below the package itself, which imports it first
     "files": 0,
     "scratch": 1,
+    "json_text": 0,
     "redaction": 0,
     "procedure": 0,
     "events": 1,

@@ -19,7 +19,7 @@ from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.procedure import Finding, Outcome
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
 from runbook_lib.remote.documents import Document, documents, shorten, unexpected
-from runbook_lib.remote.domain import follow_to_dialog
+from runbook_lib.remote.domain import follow_to_dialog, leads_to
 
 __all__ = [
     "connector_is_authenticated",
@@ -71,10 +71,10 @@ def console_holds_app_id(context: CheckContext) -> Finding:
     token = cyclr.sign_in_token(context.text("account_api_id"), context.text("cyclr_username"))
     host, number = context.text("service_domain"), connector.number("Id")
     link = sign_in_url(host, number, token, context.text("cyclr_console_url"))
-    url, last = follow_to_dialog(context.session, link, context.text("dialog_url"))
+    dialog = context.text("dialog_url")
+    url, last = follow_to_dialog(context.session, link, dialog, context.destinations)
     if not url:
-        target = urlsplit(last.headers.get("location", ""))
-        where = f" and leads to {shorten(target.netloc + target.path)}" if target.netloc else ""
+        where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
         return Finding(
             outcome=Outcome.INCONCLUSIVE,
             reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "

@@ -17,11 +17,14 @@ from runbook_lib.procedure import Value
 from runbook_lib.redaction import Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.documents import unexpected
+from runbook_lib.remote.domain import Destinations
 from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.transport import Session
 
 __all__ = ["CheckContext", "TokenShelf"]
+
+_ADDRESSES = ("cyclr_api_url", "cyclr_console_url", "dialog_url", "graph_url", "dashboard_url")
 
 
 class TokenShelf:
@@ -76,12 +79,22 @@ class CheckContext:
         """Return the permissions of the use case; `public_profile` is always the first."""
         return tuple(dict.fromkeys(("public_profile", *self.names("permissions"))))
 
+    @property
+    def destinations(self) -> Destinations:
+        """Return where a redirect may lead: wherever a setting says that the systems are."""
+        service_domain = self.text("service_domain")
+        addresses = [self.text(name) for name in _ADDRESSES]
+        if service_domain:
+            addresses.append(f"https://{service_domain}")
+        return Destinations(addresses, self.names("redirect_hosts"))
+
     def app_graph(self) -> Graph:
         """Return the Graph client for calls with the app's own token."""
         return Graph(
             self.session,
             base_url=self.text("graph_url"),
             version=self.text("graph_version"),
+            app_id=self.text("app_id"),
         )
 
     def user_graph(self) -> Graph:
@@ -90,6 +103,7 @@ class CheckContext:
             self.session,
             base_url=self.text("graph_url"),
             version=self.text("graph_version"),
+            app_id=self.text("app_id"),
             app_secret=self.secrets["app_secret"],
         )
 
@@ -153,5 +167,6 @@ class CheckContext:
             self.session,
             base_url=self.text("cyclr_api_url"),
             token=token,
+            client_id=self.text("cyclr_client_id"),
             account=account or self.text("account_api_id"),
         )

@@ -17,23 +17,27 @@ import idna
 
 __all__ = [
     "address",
+    "answer_limit",
     "app_id",
     "app_secret",
     "certificate_file",
     "domain_name",
+    "exchange_seconds",
     "graph_version",
+    "header_text",
+    "host_names",
     "opaque_secret",
     "passphrase",
     "permission_names",
+    "queue_seconds",
     "step_names",
+    "step_seconds",
     "timestamp_authority",
-    "waiting_seconds",
     "web_address",
 ]
 
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
-_LONGEST_WAIT = 86_400
 _WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
@@ -83,10 +87,22 @@ def app_secret(text: str) -> str:
 
 
 def opaque_secret(text: str) -> str:
-    """Return a credential of unknown form; only blanks within it are refused."""
+    """Return a credential of unknown form; blanks and characters that no header takes are not."""
     typed = text.strip()
     if not typed or len(typed.split()) > 1:
         raise ValueError("a credential holds no blanks; copy it again, whole")
+    if not (typed.isascii() and typed.isprintable()):
+        raise ValueError(
+            "a credential holds letters without accents, digits and signs only; copy it again"
+        )
+    return typed
+
+
+def header_text(text: str) -> str:
+    """Return what is sent as a header: characters that one takes (RFC 9110 §5.5), in ASCII."""
+    typed = text.strip()
+    if not (typed.isascii() and typed.isprintable()):
+        raise ValueError("this holds letters without accents, digits and signs only; copy it again")
     return typed
 
 
@@ -112,14 +128,29 @@ def step_names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
 
 
-def waiting_seconds(text: str) -> int:
-    """Return how many seconds to wait, a day at most; 0 is not at all."""
-    typed = text.strip()
-    is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(_LONGEST_WAIT))
-    if not is_number or int(typed) > _LONGEST_WAIT:
-        msg = f"this is a whole number of seconds, {_LONGEST_WAIT:,} (a day) at most"
-        raise ValueError(msg)
-    return int(typed)
+def host_names(text: str) -> tuple[str, ...]:
+    """Return host names, each once; commas or blanks between them."""
+    return tuple(dict.fromkeys(domain_name(name) for name in re.split(r"[,\s]+", text) if name))
+
+
+def answer_limit(text: str) -> int:
+    """Return the size of the largest answer, in KiB."""
+    return _whole_number(text, 64, 65_536, "KiB")
+
+
+def exchange_seconds(text: str) -> int:
+    """Return how long one exchange may take."""
+    return _whole_number(text, 1, 600, "seconds")
+
+
+def step_seconds(text: str) -> int:
+    """Return how long the checks of a step may take."""
+    return _whole_number(text, 1, 3600, "seconds")
+
+
+def queue_seconds(text: str) -> int:
+    """Return how long a run waits for another one."""
+    return _whole_number(text, 0, 86_400, "seconds")
 
 
 def graph_version(text: str) -> str:
@@ -167,6 +198,15 @@ def certificate_file(text: str) -> str:
     return str(path.absolute())
 
 
+def _whole_number(text: str, least: int, most: int, unit: str) -> int:
+    typed = text.strip()
+    is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(most))
+    if not is_number or not least <= int(typed) <= most:
+        msg = f"this is a whole number of {unit}, from {least} to {most}"
+        raise ValueError(msg)
+    return int(typed)
+
+
 def _web_parts(typed: str) -> SplitResult:
     try:
         parts = urlsplit(typed)
@@ -175,6 +215,8 @@ def _web_parts(typed: str) -> SplitResult:
         host, port = None, None
     if not host or parts.scheme not in ("http", "https") or port == 0:
         raise ValueError("this is not a web address; it begins with https://")
+    if not typed.isprintable() or len(typed.split()) > 1:
+        raise ValueError("an address holds no blanks; copy it again, whole")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a base address holds no user name, password, query or fragment")
     return parts

@@ -11,8 +11,11 @@ from runbook_lib.checks import formats
 from runbook_lib.evidence.stores import archive_address, retention_days
 from runbook_lib.procedure import Input
 from runbook_lib.remote.graph import DEFAULT_VERSION
+from runbook_lib.remote.limits import Limits
 
 __all__ = ["ALL"]
+
+_LIMITS = Limits()
 
 SERVICE_DOMAIN = Input(
     name="service_domain",
@@ -73,6 +76,7 @@ ACCOUNT_API_ID = Input(
     name="account_api_id",
     label="Account API ID",
     help="Cyclr console: Accounts > Account Management > Settings, of the account to test in.",
+    parse=formats.header_text,
 )
 CYCLR_USERNAME = Input(
     name="cyclr_username",
@@ -160,6 +164,36 @@ CA_FILE = Input(
     help="A PEM file with one more authority to trust; the sandbox sets it.",
     parse=formats.certificate_file,
 )
+REDIRECT_HOSTS = Input(
+    name="redirect_hosts",
+    label="Further hosts of Cyclr's",
+    help="Hosts that Cyclr's sign-in link may lead to beside those named elsewhere; commas between "
+    "them. They, and the Service Domain if it is here, may be on a private network.",
+    parse=formats.host_names,
+    default=(),
+    example="login.cyclr.example",
+)
+ANSWER_LIMIT_KIB = Input(
+    name="answer_limit_kib",
+    label="Largest answer",
+    help="In KiB, after decoding; a larger answer is not read to its end.",
+    parse=formats.answer_limit,
+    default=_LIMITS.answer_kib,
+)
+EXCHANGE_SECONDS = Input(
+    name="exchange_seconds",
+    label="Longest exchange",
+    help="How long one request may take, from the look-up of the name to the last byte.",
+    parse=formats.exchange_seconds,
+    default=_LIMITS.exchange_seconds,
+)
+STEP_SECONDS = Input(
+    name="step_seconds",
+    label="Longest step",
+    help="How long all checks of a step may take, with their retries and waits.",
+    parse=formats.step_seconds,
+    default=_LIMITS.step_seconds,
+)
 SIGNING_KEY = Input(
     name="signing_key",
     label="Signing key",
@@ -205,7 +239,7 @@ QUEUE_SECONDS = Input(
     name="queue_seconds",
     label="Queue",
     help="How many seconds a headless run waits for another one of the same tenant to end.",
-    parse=formats.waiting_seconds,
+    parse=formats.queue_seconds,
     default=900,
 )
 
@@ -220,7 +254,7 @@ EVIDENCE = (
 )
 
 # How a run is performed: no step asks for it.
-RUNNER = (QUEUE_SECONDS,)
+RUNNER = (ANSWER_LIMIT_KIB, EXCHANGE_SECONDS, STEP_SECONDS, QUEUE_SECONDS)
 
 ALL = (
     SERVICE_DOMAIN,
@@ -245,6 +279,7 @@ ALL = (
     CYCLR_CONSOLE_URL,
     SERVICE_DOMAIN_ADDRESS,
     CA_FILE,
+    REDIRECT_HOSTS,
     *RUNNER,
     *EVIDENCE,
 )

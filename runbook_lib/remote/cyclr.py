@@ -36,7 +36,9 @@ def request_api_token(
         "client_secret": client_secret.reveal(),
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
-    answer = session.send(Request(method="POST", url=url, form=form), is_repeatable=True)
+    answer = session.send(
+        Request(method="POST", url=url, form=form, app=client_id), is_repeatable=True
+    )
     issued = Document(_checked(answer), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
@@ -45,12 +47,16 @@ class Cyclr:
     """
     Cyclr's API at `base_url` for one account.
 
-    `account` is the Account API ID (Accounts > Account Management > Settings).
+    `account` is the Account API ID (Accounts > Account Management > Settings),
+    `client_id` whose limits the calls count towards.
     Every call raises `CyclrAPIError` with Cyclr's own message where it refuses.
     """
 
-    def __init__(self, session: Session, *, base_url: str, token: Secret, account: str) -> None:
+    def __init__(
+        self, session: Session, *, base_url: str, token: Secret, account: str, client_id: str = ""
+    ) -> None:
         self._session = session
+        self._client_id = client_id
         self._base_url = f"{base_url.rstrip('/')}/v1.0"
         self._headers = {"authorization": f"Bearer {token.reveal()}"}
         if account:
@@ -112,6 +118,7 @@ class Cyclr:
             url=f"{self._base_url}/{path}",
             headers=self._headers,
             document=document,
+            app=self._client_id,
         )
         return _checked(self._session.send(request, is_transient=_is_cut_off))
 

@@ -9,37 +9,53 @@ is decided in `checks`.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.json_text import parse_json
+from runbook_lib.plain_text import one_line
 
-__all__ = ["Document", "documents", "parse_json", "shorten", "unexpected"]
+__all__ = ["Document", "documents", "parse_answer", "shorten", "unexpected"]
 
 _LONGEST = 300
 _LONGEST_VALUE = 60
 # Identifiers become part of an address, so nothing else may stand in one.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ABSENT = object()
+# NOTE: a value of three characters takes up to a hundred bytes once it is parsed; no answer that a
+# check asks for has a tenth of these.
+_MOST_VALUES = 100_000
+_LARGEST_NUMBER = 2**63
 
 
-def parse_json(text: str) -> Any:
+def parse_answer(text: str) -> Any:
     """
-    Return the JSON document that `text` is.
+    Return the JSON document that an answer is.
 
-    Raises `ValueError` for anything else, NaN and Infinity included (RFC 8259
-    §6), and `RecursionError` for one that is nested too deep.
+    Raises `ValueError` for anything else (RFC 8259) and for one of more values
+    than any answer has, and `RecursionError` for one that is nested too deep.
     """
-    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
+        msg = f"it has over {_MOST_VALUES:,} values"
+        raise ValueError(msg)
+    return parse_json(text)
 
 
-def shorten(text: str) -> str:
-    """Return `text` as it fits into a sentence: on one line, and cut where it is long."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+def shorten(text: str, longest: int = _LONGEST) -> str:
+    """
+    Return `text` as it fits into a sentence: one printable line, cut between two words.
+
+    No word is cut in two: half a credential would not be recognised as one.
+    """
+    head = text[: longest * 4]
+    line = one_line(" ".join(head.split()))
+    if len(line) <= longest and len(head) == len(text):
+        return line
+    kept, blank, _ = line[: longest + 1].rpartition(" ")
+    return f"{kept}…" if blank else f"… ({len(text):,} characters without a blank)"
 
 
 def unexpected(source: str, what: str) -> UnexpectedAnswerError:
@@ -97,7 +113,7 @@ class Document(Mapping[str, Any]):
     def number(self, name: str, default: int | None = None) -> int:
         """Return a whole number."""
         value = self.get(name, _ABSENT if default is None else default)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST_NUMBER:
             self._refuse(name, "a whole number")
         return value
 
@@ -164,23 +180,10 @@ def _shown(value: object) -> str:
     if value is _ABSENT:
         return "missing"
     if isinstance(value, str):
-        short = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
-        return repr(short)
+        return repr(value if len(value) <= _LONGEST_VALUE else shorten(value, _LONGEST_VALUE))
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return "a list"
     text = json.dumps(value)
     return text if len(text) <= _LONGEST_VALUE else "a long number"
-
-
-def _refuse_number(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
-    raise ValueError(msg)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        _refuse_number(text)
-    return number

@@ -1,5 +1,5 @@
 """
-The service domain as the internet sees it: name, certificate, pages.
+The service domain as the internet sees it: name, certificate, pages, and where they redirect to.
 
 Nothing here knows what Cyclr serves there; `checks` does.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
@@ -23,14 +22,32 @@ import httpx
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
+from runbook_lib.remote.documents import shorten, unexpected
 from runbook_lib.remote.transport import Answer, Request, Session
+from runbook_lib.remote.wire import (
+    find_addresses,
+    host_of,
+    may_be_public,
+    open_connection,
+    require_public,
+)
 
-__all__ = ["Certificate", "fetch_page", "follow_to_dialog", "read_certificate", "resolve_name"]
+__all__ = [
+    "Certificate",
+    "Destinations",
+    "fetch_page",
+    "follow_to_dialog",
+    "leads_to",
+    "read_certificate",
+    "resolve_name",
+]
 
 _HTTPS = 443
 _PORTS = {"http": 80, "https": _HTTPS}
 _SECONDS = 5.0
 _MOST_HOPS = 6
+_LONGEST_COOKIES = 8_192
+_LONGEST_PLACE = 150
 # With or without the Graph version (Facebook Login: manual flow).
 _DIALOG_PATH = re.compile(r"(/v[0-9]+\.[0-9]+)?/dialog/oauth")
 
@@ -43,20 +60,51 @@ class Certificate:
     expires_on: datetime
 
 
+class Destinations:
+    """
+    Where a redirect may lead: to the addresses that settings name, and over https to their hosts.
+
+    `hosts` are further names. Whatever is not named there is not asked.
+    """
+
+    def __init__(self, addresses: Iterable[str], hosts: Iterable[str] = ()) -> None:
+        self._origins = {_origin(_web_address(address)) for address in addresses if address}
+        self._hosts = frozenset(hosts) | {host for _, host, _ in self._origins}
+
+    def refusal(self, target: httpx.URL, *, from_public: bool) -> str:
+        """Return why a redirect to `target` is not followed, empty where it is."""
+        if target.userinfo:
+            return "its address holds a user name"
+        if from_public and not may_be_public(host_of(target)):
+            return "it is on this machine or a private network"
+        if _origin(target) in self._origins:
+            return ""
+        if target.scheme != "https":
+            return "it is not https"
+        if host_of(target) not in self._hosts or _port(target) != _HTTPS:
+            return "no setting names that host and port"
+        return ""
+
+
 def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     """
     Return the addresses of `host`.
 
-    Raises `UnreachableError` where the name does not resolve.
+    Raises `UnreachableError` where the name does not resolve, and
+    `UnexpectedAnswerError` where it has no public one and no setting says where it is.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
-    try:
-        found = socket.getaddrinfo(host, _HTTPS, type=socket.SOCK_STREAM) if not override else []
-        addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found)) or (str(override),)
-        error = ""
-    except (OSError, UnicodeError) as failure:
-        addresses, error = (), f"{type(failure).__name__}: the name does not resolve"
+    addresses: tuple[str, ...] = (override or "",)
+    error = ""
+    if not override:
+        try:
+            addresses = tuple(find_addresses(host, _HTTPS, session.deadline()))
+        except OSError as failure:
+            # NOTE: a resolver that is silent knows nothing about the name.
+            is_silent = isinstance(failure, TimeoutError)
+            why = "no name server answered" if is_silent else "the name does not resolve"
+            addresses, error = (), f"{type(failure).__name__}: {why}"
     session.note(
         Exchange(
             method="DNS",
@@ -68,8 +116,11 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         )
     )
     if error:
-        msg = f"{host} does not resolve: no name server knows it."
+        why = "no name server knows it" if "does not" in error else "no name server answered"
+        msg = f"{host} does not resolve: {why}."
         raise UnreachableError(msg, next_step="Check the spelling of the Service Domain.")
+    if session.transport.is_public_only(host, _HTTPS):
+        require_public(host, list(addresses))
     return addresses
 
 
@@ -77,19 +128,15 @@ def read_certificate(session: Session, host: str) -> Certificate:
     """
     Return the certificate that `host` shows on port 443, verified for that name.
 
-    Raises `UnreachableError` where there is no connection or the
-    certificate is not trusted.
+    Raises `UnreachableError` where there is no connection or the certificate
+    is not trusted, and `UnexpectedAnswerError` where it has no end, or the
+    address is not a public one and no setting says where the host is.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
-    override = session.transport.connect_to.get(f"{host}:{_HTTPS}", f"{host}:{_HTTPS}")
-    name, _, port = override.rpartition(":")
+    override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
     certificate, error = None, ""
     try:
-        with (
-            socket.create_connection((name, int(port)), timeout=_SECONDS) as plain,
-            session.transport.tls_context().wrap_socket(plain, server_hostname=host) as secure,
-        ):
-            certificate = _certificate(secure.getpeercert() or {})
+        certificate = _handshake(session, host, override)
     except ssl.SSLCertVerificationError as failure:
         error = f"its TLS certificate is not trusted ({failure.verify_message})"
     except OSError as failure:
@@ -111,12 +158,27 @@ def read_certificate(session: Session, host: str) -> Certificate:
     return certificate
 
 
+def _handshake(session: Session, host: str, override: str | None) -> Certificate:
+    deadline = session.deadline().within(2 * _SECONDS)
+    name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
+    is_public_only = session.transport.is_public_only(host, _HTTPS)
+    addresses = find_addresses(name, int(port), deadline, is_public_only=is_public_only)
+    with open_connection(addresses, int(port), deadline) as plain:
+        # NOTE: in a handshake the time-out is that of the whole, not of each read (CPython: _ssl).
+        plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
+        with session.transport.tls_context().wrap_socket(plain, server_hostname=host) as secure:
+            return _certificate(secure.getpeercert() or {}, host)
+
+
 def fetch_page(session: Session, url: str) -> Answer:
     """Return what `url` answers to a plain GET, whatever its status."""
-    return session.send(Request(method="GET", url=url))
+    is_public_only = _is_public_only(session, _web_address(url))
+    return session.send(Request(method="GET", url=url, is_public_only=is_public_only))
 
 
-def follow_to_dialog(session: Session, url: str, dialog: str) -> tuple[str, Answer]:
+def follow_to_dialog(
+    session: Session, url: str, dialog: str, destinations: Destinations
+) -> tuple[str, Answer]:
     """
     Follow redirects from `url` until one leads to the OAuth dialog, which is not asked.
 
@@ -126,34 +188,84 @@ def follow_to_dialog(session: Session, url: str, dialog: str) -> tuple[str, Answ
     another page of the dialog's host ends it too. Each host gets its own
     cookies back and no other's. Nothing is repeated: the first address may
     hold a single-use token. Raises `UnexpectedAnswerError` for a redirect to
-    what is no web address.
+    what is no web address, or none of the `destinations`: it is not asked.
     """
-    wanted = _web_address(dialog)
+    wanted, here = _web_address(dialog), _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
     for _ in range(_MOST_HOPS):
-        jar = cookies.setdefault(_web_address(url).netloc.decode(), SimpleCookie())
-        pairs = "; ".join(f"{name}={morsel.coded_value}" for name, morsel in jar.items())
-        headers = {"cookie": pairs} if pairs else {}
-        request = Request(method="GET", url=url, headers=headers)
+        jar = cookies.setdefault(here.netloc.decode(), SimpleCookie())
+        pairs = _cookie_header(jar)
+        is_public_only = _is_public_only(session, here)
+        request = Request(
+            method="GET",
+            url=url,
+            headers={"cookie": pairs} if pairs else {},
+            is_public_only=is_public_only,
+        )
         answer = session.send(request, is_repeatable=False)
         _keep_cookies(jar, answer)
         location = answer.headers.get("location", "")
         if not location:
             return "", answer
         target = _web_address(location, url)
-        url = str(target)
         if _is_dialog(target, wanted):
-            return url, answer
-        if target.host == wanted.host and _reaches(target, wanted):
+            return str(target), answer
+        if host_of(target) == host_of(wanted) and _reaches(target, wanted):
             return "", answer
+        why = destinations.refusal(target, from_public=_is_public(session, here))
+        if why:
+            raise _refused(here, target, why)
+        url, here = str(target), target
     return "", answer
+
+
+def _is_public_only(session: Session, address: httpx.URL) -> bool:
+    """Return whether only a public address may be connected to; a literal one speaks for itself."""
+    host = host_of(address)
+    return may_be_public(host) and session.transport.is_public_only(host, _port(address))
+
+
+def _is_public(session: Session, address: httpx.URL) -> bool:
+    """Return whether an answer from there is one of the public internet's."""
+    override = session.transport.connect_to.get(f"{host_of(address)}:{_port(address)}")
+    if override is not None:
+        return may_be_public(override.rpartition(":")[0])
+    return _is_public_only(session, address)
+
+
+def leads_to(answer: Answer) -> str:
+    """Return host and path of the web address that `answer` redirects to, empty without one."""
+    try:
+        target = _web_address(answer.headers.get("location", ""), answer.url)
+    except UnexpectedAnswerError:
+        return ""
+    return shorten(target.netloc.decode() + target.path, _LONGEST_PLACE)
+
+
+def _refused(source: httpx.URL, target: httpx.URL, why: str) -> UnexpectedAnswerError:
+    place = f"{target.scheme}://{target.netloc.decode()}"
+    where = shorten(place + target.path, _LONGEST_PLACE)
+    msg = f"{host_of(source)} redirects to {where}, which was not asked: {why}."
+    advice = (
+        "Compare that address with your Cyclr console. Where it is a host of your Cyclr's, name it "
+        "in redirect_hosts."
+    )
+    return UnexpectedAnswerError(msg, next_step=advice)
+
+
+def _cookie_header(jar: SimpleCookie) -> str:
+    """Return the cookies of `jar` as they go back, as far as a header takes them."""
+    pairs = [f"{name}={morsel.coded_value}" for name, morsel in jar.items()]
+    kept = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
+    header = "; ".join(kept)
+    return header if len(header) <= _LONGEST_COOKIES else ""
 
 
 def _keep_cookies(jar: SimpleCookie, answer: Answer) -> None:
     for cookie in answer.headers.get_list("set-cookie"):
         # NOTE: a browser drops a cookie that it cannot read, and goes on (RFC 6265 §5.2).
         with contextlib.suppress(CookieError):
-            jar.load(cookie)
+            jar.load(cookie[:_LONGEST_COOKIES])
 
 
 def _web_address(url: str, base: str = "") -> httpx.URL:
@@ -162,15 +274,15 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
         address = httpx.URL(urljoin(base, url))
     except (httpx.InvalidURL, ValueError):
         address = httpx.URL("")
-    if address.scheme not in _PORTS or not address.host:
+    if address.scheme not in _PORTS or not host_of(address):
         msg = "A redirect leads to something that is no web address."
         raise UnexpectedAnswerError(msg)
     return address
 
 
 def _is_dialog(target: httpx.URL, wanted: httpx.URL) -> bool:
-    origin = (wanted.scheme, wanted.host, wanted.port)
-    is_same = (target.scheme, target.host, target.port) == origin and not target.userinfo
+    origin = (wanted.scheme, host_of(wanted), wanted.port)
+    is_same = (target.scheme, host_of(target), target.port) == origin and not target.userinfo
     return is_same and _DIALOG_PATH.fullmatch(target.path) is not None
 
 
@@ -179,10 +291,21 @@ def _reaches(target: httpx.URL, wanted: httpx.URL) -> bool:
     return target.port == wanted.port or target.scheme != wanted.scheme
 
 
-def _certificate(peer: Mapping[str, Any]) -> Certificate:
+def _port(address: httpx.URL) -> int:
+    return address.port or _PORTS[address.scheme]
+
+
+def _origin(address: httpx.URL) -> tuple[str, str, int]:
+    """Return scheme, host and port (RFC 6454 §4)."""
+    return address.scheme, host_of(address), _port(address)
+
+
+def _certificate(peer: Mapping[str, Any], host: str) -> Certificate:
     issuer = {key: value for part in peer.get("issuer", ()) for key, value in part}
-    expires = ssl.cert_time_to_seconds(str(peer["notAfter"]))
-    return Certificate(
-        issuer=str(issuer.get("organizationName") or issuer.get("commonName") or "unknown"),
-        expires_on=datetime.fromtimestamp(expires, UTC),
-    )
+    try:
+        expires = ssl.cert_time_to_seconds(str(peer.get("notAfter", "")))
+        ends = datetime.fromtimestamp(expires, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise unexpected(host, "the end of its TLS certificate is no time") from error
+    name = str(issuer.get("organizationName") or issuer.get("commonName") or "unknown")
+    return Certificate(issuer=shorten(name), expires_on=ends)

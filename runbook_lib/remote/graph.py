@@ -42,13 +42,21 @@ class Graph:
     """
     The Graph API at `base_url` in `version`, asked through `session`.
 
-    `app_secret` signs calls made with a user's token (`appsecret_proof`).
+    `app_id` is whose limits the calls count towards; `app_secret` signs those
+    made with a user's token (`appsecret_proof`).
     """
 
     def __init__(
-        self, session: Session, *, base_url: str, version: str, app_secret: Secret | None = None
+        self,
+        session: Session,
+        *,
+        base_url: str,
+        version: str,
+        app_id: str = "",
+        app_secret: Secret | None = None,
     ) -> None:
         self._session = session
+        self._app_id = app_id
         self._base_url = base_url.rstrip("/")
         self._app_secret = app_secret
         self.version = version
@@ -75,7 +83,7 @@ class Graph:
         query = f"?{urlencode(params, safe=',(){}')}" if params else ""
         url = f"{self._base_url}/{self.version}/{path.strip('/')}{query}"
         headers = {"authorization": f"Bearer {token.reveal()}"}
-        request = Request(method="GET", url=url, headers=headers)
+        request = Request(method="GET", url=url, headers=headers, app=self._app_id)
         answer = self._session.send(request, is_transient=_is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))

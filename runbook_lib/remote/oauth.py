@@ -74,7 +74,7 @@ def request_token_by_code(
 def _request_token(
     session: Session, endpoint: str, form: dict[str, str], *, is_repeatable: bool
 ) -> AccessToken:
-    request = Request(method="POST", url=endpoint, form=form)
+    request = Request(method="POST", url=endpoint, form=form, app=form["client_id"])
     answer = session.send(request, is_repeatable=is_repeatable)
     document = answer.document()
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):

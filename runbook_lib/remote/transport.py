@@ -1,13 +1,12 @@
 """
-The one maker of HTTP requests: time-outs, retries, usage limits, records, redaction.
+The one maker of HTTP requests: limits, retries, cool-downs, records, redaction.
 
-No other module opens a connection. What an answer means is decided by the
-clients above (`graph`, `oauth`, `cyclr`, `domain`).
+No other module sends one; connections are opened in `wire`. What an answer
+means is decided by the clients above (`graph`, `oauth`, `cyclr`, `domain`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import random
@@ -15,15 +14,16 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import httpx
 
 from runbook_lib.errors import (
     RemoteError,
+    SlowAnswerError,
     ThrottledError,
     UnexpectedAnswerError,
     UnreachableError,
@@ -31,18 +31,40 @@ from runbook_lib.errors import (
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
 from runbook_lib.redaction import RedactingFilter, Redactor, Secret
-from runbook_lib.remote.documents import parse_json
-from runbook_lib.remote.usage import usage_pause
+from runbook_lib.remote.documents import parse_answer, shorten, unexpected
+from runbook_lib.remote.limits import Deadline, Limits
+from runbook_lib.remote.rate_limits import (
+    SHARED,
+    CoolDown,
+    CoolDowns,
+    retry_after,
+    usage_pause,
+)
+from runbook_lib.remote.wire import (
+    OutOfTimeError,
+    RefusedAnswerError,
+    Wire,
+    host_of,
+    read_body,
+    within,
+)
 
 __all__ = ["Answer", "Request", "Session", "Transport"]
 
-_TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 _ATTEMPTS = 3
 _BACKOFF_SECONDS = 0.25
 # Once a host could not be reached, others need not wait for it again so soon.
 _DOWN_SECONDS = 30.0
 _SERVER_ERRORS = (500, 502, 503, 504)
+_TOO_MANY_REQUESTS = 429
+# For so long a check waits itself; a longer cool-down ends it.
+_LONGEST_WAIT = 10.0
+# What 429 means where it does not say how long (RFC 6585 §4).
+_UNSAID_WAIT = 60.0
 _LONGEST_BODY = 8_192
+# Of a longer body only the beginning is redacted, and of that the end is left out.
+_LONGEST_REDACTED = 8 * _LONGEST_BODY
+_LONGEST_HEADER = 1_024
 # Icons, say: nothing that a check looks at.
 _EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
 _KEPT_HEADERS = (
@@ -59,7 +81,14 @@ _KEPT_HEADERS = (
     "x-fb-trace-id",
     "x-fb-request-id",
 )
-_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+_SENT_HEADERS = {
+    "accept": "*/*",
+    # NOTE: no other encoding can be decoded up to a size and no further.
+    "accept-encoding": "gzip",
+    "connection": "keep-alive",
+    "user-agent": "facebook-marketing-runbook",
+}
+_LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +109,22 @@ class Answer:
         has no NaN).
         """
         try:
-            return parse_json(self.text)
+            return parse_answer(self.text)
         except (ValueError, RecursionError) as error:
-            host = httpx.URL(self.url).host
+            host = host_of(httpx.URL(self.url))
             msg = f"{host} answered {self.status} with something that is not JSON."
             raise UnexpectedAnswerError(msg) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to send: at most one of `form` (urlencoded), `document` (JSON) and raw `content`."""
+    """
+    What to send: at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
+
+    `app` is whose limits the request counts towards (an App ID, or Cyclr's
+    Client ID), where that is known. With `is_public_only` no address of this
+    machine or its networks is connected to.
+    """
 
     method: str
     url: str
@@ -97,11 +132,24 @@ class Request:
     form: Mapping[str, str] | None = None
     document: Any = None
     content: bytes | None = None
+    app: str = ""
+    is_public_only: bool = False
 
     @property
     def host(self) -> str:
-        """Return the host name that the URL names."""
-        return httpx.URL(self.url).host
+        """Return the host name that the URL names, empty where it is no web address."""
+        return host_of(self._address())
+
+    @property
+    def place(self) -> str:
+        """Return the host with its port, which is what cools down."""
+        return self._address().netloc.decode("ascii", "replace")
+
+    def _address(self) -> httpx.URL:
+        try:
+            return httpx.URL(self.url)
+        except (httpx.InvalidURL, ValueError):
+            return httpx.URL("")
 
 
 @dataclass(slots=True)
@@ -116,8 +164,8 @@ class _Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Silence:
-    """A host that is not asked again until `until` (monotonic seconds), and the error to raise."""
+class _Abandoned:
+    """A host that did not answer: not asked again until `until` (monotonic), but `error` raised."""
 
     until: float
     error: RemoteError
@@ -128,8 +176,9 @@ class Transport:
     A pool of connections for one run; `session()` gives each check its own record.
 
     `connect_to` maps `host:port` to another address, as curl's option does;
-    `ca_file` adds a certificate authority. `wire`, `sleep` and `clock` are
-    replaced in tests.
+    `ca_file` adds a certificate authority; `private_hosts` are those that may be
+    on a private network. `cool_downs` are those of the process. `wire`,
+    `sleep` and `clock` are replaced in tests.
     """
 
     def __init__(
@@ -138,6 +187,9 @@ class Transport:
         *,
         connect_to: Mapping[str, str] | None = None,
         ca_file: str = "",
+        private_hosts: Collection[str] = (),
+        limits: Limits | None = None,
+        cool_downs: CoolDowns = SHARED,
         wire: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -145,22 +197,18 @@ class Transport:
         self.redactor = redactor
         self.connect_to = dict(connect_to or {})
         self.ca_file = ca_file
+        self._private_hosts = frozenset(private_hosts)
+        self.limits = limits or Limits()
+        self.cool_downs = cool_downs
         self.sleep = sleep
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
-        self._silences: dict[str, _Silence] = {}
-        self._client = httpx.Client(
-            transport=wire,
-            verify=self.tls_context(),
-            timeout=_TIMEOUT,
-            follow_redirects=False,
-            # NOTE: a proxy from the environment must not be asked for loopback addresses.
-            mounts=None if wire else {"all://127.0.0.1": None, "all://localhost": None},
-            headers={"user-agent": "facebook-marketing-runbook"},
-        )
-        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(RedactingFilter(redactor))
+        self._abandoned: dict[str, _Abandoned] = {}
+        tls = self.tls_context()
+        self._wire = wire or Wire(tls)
+        self._public_wire = wire or Wire(tls, is_public_only=True)
+        # NOTE: a transport that nobody closes takes its filters along all the same.
+        self._release = weakref.finalize(self, _remove_filter, _add_filter(redactor))
 
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that verifies against the usual authorities and `ca_file`."""
@@ -169,60 +217,87 @@ class Transport:
             context.load_verify_locations(self.ca_file)
         return context
 
+    def is_public_only(self, host: str, port: int) -> bool:
+        """Return whether `host` counts at public addresses only: no setting places it elsewhere."""
+        return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
+
     def session(self) -> Session:
         """Return a session that records what is sent through it."""
         return Session(self)
 
     def close(self) -> None:
-        """Close every connection."""
-        self._client.close()
+        """Close every connection, and leave the loggers of the HTTP library as they were."""
+        self._wire.close()
+        self._public_wire.close()
+        self._release()
 
-    def exchange(self, request: Request) -> Answer:
+    def exchange(self, request: Request, deadline: Deadline) -> Answer:
         """
         Send `request` once and return the answer, whatever its status.
 
-        Raises `UnreachableError` where none came.
+        Raises `UnreachableError` where none came by `deadline`, and
+        `UnexpectedAnswerError` where it is larger than the limits let it be.
         """
+        wire = self._public_wire if request.is_public_only else self._wire
+        most = self.limits.answer_bytes
         try:
-            response = self._client.send(self._built(request))
+            built = self._built(request)
+            with within(deadline, most):
+                response = wire.handle_request(built)
+                try:
+                    content = read_body(response, most)
+                finally:
+                    response.close()
+        except RefusedAnswerError as error:
+            raise unexpected(request.host, str(error)) from error
+        except OutOfTimeError as error:
+            raise _too_slow(request, deadline) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
+            if deadline.left <= 0:
+                raise _too_slow(request, deadline) from error
             msg = f"{request.host} could not be reached: {_plainly(error)}."
             raise UnreachableError(msg) from error
-        except httpx.InvalidURL as error:
-            # NOTE: httpx looks at a redirect's address even where it is not to be followed.
-            msg = f"{request.host} redirects to something that is no web address."
-            raise UnexpectedAnswerError(msg) from error
-        self._heed_usage(request.host, response.headers)
+        except (httpx.InvalidURL, ValueError) as error:
+            what = f"{shorten(request.url)} is an address that cannot be asked"
+            raise unexpected(request.host or "A remote system", what) from error
+        self._heed_usage(request, response.headers)
         # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may name a codec of
         # Python's that decodes no text.
-        text = response.content.decode("utf-8", "replace")
-        return Answer(request.url, response.status_code, response.headers, text, response.content)
+        text = content.decode("utf-8", "replace")
+        return Answer(request.url, response.status_code, response.headers, text, content)
 
-    def refuse_silenced(self, host: str) -> None:
-        """Raise what `silence` was told for `host`, while it holds."""
-        silence = self._silences.get(host)
-        if silence is not None and self._clock() < silence.until:
-            raise silence.error
+    def refuse_abandoned(self, request: Request) -> None:
+        """Raise the stored error while the host is given up."""
+        abandoned = self._abandoned.get(request.place)
+        if abandoned is not None and self.clock() < abandoned.until:
+            raise abandoned.error
 
-    def silence(self, host: str, seconds: float, error: RemoteError) -> None:
-        """Raise `error` instead of asking `host` for the next `seconds`."""
-        with self._lock:
-            self._silences[host] = _Silence(self._clock() + seconds, error)
-
-    def give_up(self, host: str, error: RemoteError) -> None:
+    def abandon(self, request: Request, error: RemoteError) -> None:
         """Spare later checks the wait for a host that did not answer after all attempts."""
-        self.silence(host, _DOWN_SECONDS, error)
+        with self._lock:
+            self._abandoned[request.place] = _Abandoned(self.clock() + _DOWN_SECONDS, error)
+
+    def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
+        """Ask the host nothing for `app`, or for anybody where `app` is empty, for `seconds`."""
+        cool_down = CoolDown(self.clock() + seconds, reason)
+        self.cool_downs.begin(request.place, app, cool_down)
+        return cool_down
 
     def _built(self, request: Request) -> httpx.Request:
         url = httpx.URL(request.url)
-        headers, extensions = dict(request.headers), {}
-        address = self.connect_to.get(f"{url.host}:{url.port or 443}")
+        headers = {**_SENT_HEADERS, **request.headers}
+        extensions = {}
+        for name, value in request.headers.items():
+            if not (value.isascii() and value.isprintable()):
+                msg = f"{request.host} was not asked: {name} holds characters that no header takes."
+                raise RemoteError(msg, next_step="Correct the setting that it comes from.")
+        address = self.connect_to.get(f"{host_of(url)}:{url.port or 443}")
         if address is not None:
-            headers["host"] = url.host
-            extensions["sni_hostname"] = url.host
+            headers["host"] = host_of(url)
+            extensions["sni_hostname"] = host_of(url)
             host, _, port = address.rpartition(":")
             url = url.copy_with(host=host, port=int(port))
-        return self._client.build_request(
+        return httpx.Request(
             request.method,
             url,
             headers=headers,
@@ -232,12 +307,11 @@ class Transport:
             extensions=extensions,
         )
 
-    def _heed_usage(self, host: str, headers: httpx.Headers) -> None:
+    def _heed_usage(self, request: Request, headers: httpx.Headers) -> None:
         seconds, limit = usage_pause(headers)
         if seconds:
-            minutes = max(1, round(seconds / 60))
-            msg = f"{host} reports its {limit} as used up: wait about {minutes} min."
-            self.silence(host, seconds, ThrottledError(msg))
+            reason = f"{request.host} reports its {limit} as used up"
+            self.cool_down(request, seconds, reason, app=request.app)
 
 
 class Session:
@@ -247,11 +321,23 @@ class Session:
         self.transport = transport
         self._sent: list[_Sent] = []
         self._notes: list[Exchange] = []
+        self._end: Deadline | None = None
 
     @property
     def redactor(self) -> Redactor:
         """Return the redactor, for clients that learn a token."""
         return self.transport.redactor
+
+    def end_by(self, deadline: Deadline) -> None:
+        """Send nothing more after `deadline`, the end of the step."""
+        self._end = deadline
+
+    def deadline(self) -> Deadline:
+        """Return the deadline of an exchange that begins now."""
+        seconds = self.transport.limits.exchange_seconds
+        if self._end is None:
+            return Deadline(seconds, self.transport.clock)
+        return self._end.within(seconds)
 
     def send(
         self,
@@ -261,27 +347,46 @@ class Session:
         is_transient: Callable[[Answer], bool] = lambda _: False,
     ) -> Answer:
         """
-        Send `request` and return the answer, whatever its status.
+        Send `request` and return the answer, whatever its status but 429.
 
         What is safe to repeat (a GET, or what the caller says is) is sent up
         to three times when no answer, a server error or a transient error
-        comes back. Raises `UnreachableError` or `ThrottledError`.
+        comes back, while the step has time. What the remote system asks to wait is waited
+        where that is short. Raises `UnreachableError`, `ThrottledError` where it
+        is long, or `UnexpectedAnswerError`.
         """
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
-        last = _ATTEMPTS if may_repeat else 1
-        for attempt in range(1, last):
-            self._refuse_silenced(request)
-            with contextlib.suppress(UnreachableError):
+        attempts = _ATTEMPTS if may_repeat else 1
+        for attempt in range(1, attempts):
+            pause = _pause(attempt)
+            self._await_turn(request)
+            try:
                 answer = self._send_once(request)
-                if not (answer.status in _SERVER_ERRORS or is_transient(answer)):
+            except SlowAnswerError as error:
+                self.transport.abandon(request, error)
+                raise
+            except UnreachableError as error:
+                if not self._has_time(pause):
+                    self.transport.abandon(request, error)
+                    raise
+            else:
+                asked = self._heed_answer(request, answer)
+                is_passing = answer.status in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS)
+                if not (is_passing or is_transient(answer)):
                     return answer
-            self.transport.sleep(_pause(attempt))
-        self._refuse_silenced(request)
+                if not self._has_time(max(pause, asked)):
+                    return self._settled(request, answer)
+                pause = 0.0 if asked else pause
+            if pause:
+                self.transport.sleep(pause)
+        self._await_turn(request)
         try:
-            return self._send_once(request)
+            answer = self._send_once(request)
         except UnreachableError as error:
-            self.transport.give_up(request.host, error)
+            self.transport.abandon(request, error)
             raise
+        self._heed_answer(request, answer)
+        return self._settled(request, answer)
 
     def take_token(
         self, value: object, *, endpoint: str, is_token: Callable[[str], bool]
@@ -307,20 +412,69 @@ class Session:
         """Return all that was sent so far, redacted with all that is known by now."""
         return (*self._notes, *(self._record(sent) for sent in self._sent))
 
-    def _refuse_silenced(self, request: Request) -> None:
-        """Raise, and put on record, that the host is not asked for now."""
+    def _await_turn(self, request: Request) -> None:
+        """
+        Wait while the host or the app cools down, where that is short.
+
+        Raises, and puts on record, why the host is not asked now.
+        """
+        transport, now = self.transport, self.transport.clock()
+        cool_down = transport.cool_downs.find(request.place, request.app, now)
+        seconds = cool_down.seconds(now) if cool_down else 0.0
         try:
-            self.transport.refuse_silenced(request.host)
+            if self._end is not None and self._end.left <= 0:
+                raise _out_of_time(request, self._end)
+            transport.refuse_abandoned(request)
+            if cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
+                raise cool_down.error(now)
         except RemoteError as error:
             self._sent.append(_Sent(request, timestamp(utc_now()), error=f"not sent: {error}"))
             raise
+        if seconds:
+            transport.sleep(seconds)
+
+    def _has_time(self, seconds: float) -> bool:
+        """Return whether the step has time for a wait of `seconds` and something after it."""
+        return self._end is None or self._end.left > seconds
+
+    def _heed_answer(self, request: Request, answer: Answer) -> float:
+        """
+        Return how many seconds a refusal asks to wait; whoever shares the limit waits as well.
+
+        Raises `ThrottledError` where that is too long to wait for.
+        """
+        if answer.status not in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS):
+            return 0.0
+        is_limit = answer.status == _TOO_MANY_REQUESTS
+        asked = retry_after(answer.headers.get("retry-after", ""), utc_now())
+        seconds = asked if asked is not None else _UNSAID_WAIT * is_limit
+        if not seconds:
+            return 0.0
+        what = "limits the number of calls" if is_limit else "is not available"
+        reason = f"{request.host} {what} ({answer.status})"
+        # NOTE: a server that is out of order is so for everybody.
+        app = request.app if is_limit else ""
+        cool_down = self.transport.cool_down(request, seconds, reason, app=app)
+        if seconds > _LONGEST_WAIT:
+            raise cool_down.error(self.transport.clock())
+        return seconds
+
+    def _settled(self, request: Request, answer: Answer) -> Answer:
+        """Return the last answer; raises `ThrottledError` where it only asks to wait."""
+        if answer.status != _TOO_MANY_REQUESTS:
+            return answer
+        now = self.transport.clock()
+        cool_down = self.transport.cool_downs.find(request.place, request.app, now)
+        if cool_down is not None:
+            raise cool_down.error(now)
+        raise ThrottledError(f"{request.host} limits the number of calls (429).")
 
     def _send_once(self, request: Request) -> Answer:
         sent = _Sent(request, timestamp(utc_now()))
         self._sent.append(sent)
         began = time.perf_counter()
         try:
-            sent.answer = self.transport.exchange(request)
+            sent.answer = self.transport.exchange(request, self.deadline())
         except RemoteError as error:
             sent.error = str(error)
             raise
@@ -349,12 +503,34 @@ def _pause(attempt: int) -> float:
     return random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
 
 
+def _add_filter(redactor: Redactor) -> RedactingFilter:
+    redacting = RedactingFilter(redactor)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(redacting)
+    return redacting
+
+
+def _remove_filter(redacting: RedactingFilter) -> None:
+    for name in _LOGGERS:
+        logging.getLogger(name).removeFilter(redacting)
+
+
+def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
+    took = f"its answer was not complete after {deadline.seconds:.3g} s"
+    return SlowAnswerError(f"{request.host} could not be reached: {took}.")
+
+
+def _out_of_time(request: Request, end: Deadline) -> RemoteError:
+    msg = f"The checks of this step took over {end.seconds:g} s: {request.host} was not asked."
+    return RemoteError(msg, next_step="Run again later, or give a step more time: step_seconds.")
+
+
 def _redacted_url(url: str, redactor: Redactor) -> str:
     try:
         parts = httpx.URL(url)
         fields = redactor.redact_document(dict(parts.params))
         bare = str(parts.copy_with(query=None))
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):
         return redactor.redact(url)
     query = "&".join(f"{name}={value}" for name, value in fields.items())
     return redactor.redact(bare) + (f"?{query}" if query else "")
@@ -364,13 +540,19 @@ def _kept_headers(answer: Answer, redactor: Redactor) -> dict[str, str]:
     headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
     if "location" in headers:
         headers["location"] = _redacted_url(headers["location"], redactor)
-    return {name: redactor.redact(value) for name, value in headers.items()}
+    return {name: _cut(redactor.redact(value), _LONGEST_HEADER) for name, value in headers.items()}
+
+
+def _cut(redacted: str, longest: int) -> str:
+    return redacted if len(redacted) <= longest else f"{redacted[:longest]}…"
 
 
 def _recorded_body(text: str, redactor: Redactor) -> Any:
     text = _EMBEDDED_FILE.sub(r"\1…", text)
+    if len(text) > _LONGEST_REDACTED:
+        return f"{_beginning(text, redactor)[:_LONGEST_BODY]}… ({len(text)} characters in all)"
     try:
-        body = redactor.redact_document(parse_json(text))
+        body = redactor.redact_document(parse_answer(text))
     except (ValueError, RecursionError):
         body = redactor.redact(text)
     shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
@@ -379,15 +561,54 @@ def _recorded_body(text: str, redactor: Redactor) -> Any:
     return f"{shown[:_LONGEST_BODY]}… ({len(shown)} characters in all)"
 
 
+def _beginning(text: str, redactor: Redactor) -> str:
+    """Return how a long body begins, redacted; megabytes of it cost no more than its parsing."""
+    head = _Head(redactor)
+    try:
+        document = redactor.redact_document(head.of(parse_answer(text)))
+    except (ValueError, RecursionError):
+        return head.of_text(text)
+    return json.dumps(document, ensure_ascii=False)
+
+
+class _Head:
+    """The beginning of a document, up to a number of characters, with its structure."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._left = _LONGEST_REDACTED
+
+    def of(self, value: Any) -> Any:
+        """Return as much of `value` as there is room for."""
+        if isinstance(value, str):
+            return self.of_text(value)
+        if isinstance(value, dict):
+            # NOTE: the field called Name says whether another one holds a credential.
+            names = sorted(value, key=lambda name: name != "Name")
+            return {self.of_text(name): self.of(value[name]) for name in names if self._left > 0}
+        if isinstance(value, list):
+            return [self.of(each) for each in value if self._left > 0]
+        self._left -= 8
+        return value
+
+    def of_text(self, text: str) -> str:
+        """Return `text`, or how it begins; its end, where half a secret may stand, is left out."""
+        room = max(0, self._left)
+        self._left -= len(text) + 4
+        if len(text) <= room:
+            return text
+        return self._redactor.redact(text[:room])[:-_LONGEST_BODY] + "…"
+
+
 def _plainly(error: Exception) -> str:
     """Return why no answer came, in the operator's words."""
-    text = str(error)
+    text = shorten(str(error))
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"its TLS certificate is not trusted ({text.rpartition(': ')[2]})"
     if isinstance(error, httpx.ConnectTimeout):
-        return f"no connection within {_TIMEOUT.connect:.0f} s"
+        return "no connection within 5 s"
     if isinstance(error, httpx.TimeoutException):
-        return f"no answer within {_TIMEOUT.read:.0f} s"
+        return "no answer within 15 s"
     if isinstance(error, httpx.ConnectError):
         is_name = "Name or service not known" in text or "name resolution" in text
         return "its name does not resolve" if is_name else f"the connection failed ({text})"

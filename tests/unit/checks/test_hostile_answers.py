@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.procedure import Finding, Outcome
-from runbook_lib.remote.documents import parse_json
+from runbook_lib.remote.documents import parse_answer
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.checks.least import LEAST, Least, Script
 from tests.unit.checks.perform import CHECKS, perform
@@ -234,6 +234,6 @@ def test_no_answer_verifies_nothing(check: Any, least: Least, error: type[Except
 def is_like(text: str, body: Any) -> bool:
     """Return whether this is the very answer that is right."""
     try:
-        return bool(parse_json(text) == body)
+        return bool(parse_answer(text) == body)
     except (ValueError, RecursionError):
         return False

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import Document, documents, parse_json, shorten
+from runbook_lib.plain_text import one_line
+from runbook_lib.remote.documents import Document, documents, parse_answer, shorten
 
 Read = Callable[[Document], Any]
 
@@ -151,20 +154,40 @@ def test_what_rfc_8259_does_not_know_is_no_json(text: str) -> None:
     """Python would read some of these; JSON has no NaN, no Infinity and no byte order mark."""
 
     with pytest.raises(ValueError, match=r".+"):
-        parse_json(text)
+        parse_answer(text)
 
 
 def test_json_is_read() -> None:
     """Numbers keep their kind: a whole one stays whole."""
 
-    assert parse_json('{"a":[1,1.5,true,null,"\\ud83d\\ude00"]}') == {
+    assert parse_answer('{"a":[1,1.5,true,null,"\\ud83d\\ude00"]}') == {
         "a": [1, 1.5, True, None, "\U0001f600"]
     }
-    assert isinstance(parse_json("1"), int)
+    assert isinstance(parse_answer("1"), int)
 
 
 def test_words_for_a_sentence_are_short() -> None:
     """One line, and no more of it than a person reads."""
 
     assert shorten(" a\n b ") == "a b"
-    assert shorten("x" * 301) == "x" * 300 + "…"
+    assert shorten("word " * 100) == ("word " * 60).strip() + "…"
+    assert shorten("x" * 301) == "… (301 characters without a blank)"
+    assert len(shorten("a " * 5_000_000)) < 310
+    assert shorten("a\x1b[31mb\u202e") == "a[U+001B][31mb[U+202E]"
+
+
+@given(st.text(min_size=8, max_size=80).filter(lambda text: not any(map(str.isspace, text))))
+def test_no_word_is_cut_in_two(secret: str) -> None:
+    """Half a credential would be masked by nobody: it stands there whole, or not at all."""
+
+    for before in range(280, 300):
+        shown = shorten("." * before + " " + secret + " and more" * 100)
+        assert secret in shown or shown == "." * before + "…" or one_line(secret) in shown
+
+
+@pytest.mark.parametrize("text", ["[" + "{}," * 200_000 + "{}]", '{"a":' + "[0," * 90_000])
+def test_a_document_of_more_values_than_any_answer_has_is_none(text: str) -> None:
+    """Parsing it would take thirty times its size in memory."""
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        parse_answer(text)

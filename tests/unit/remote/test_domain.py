@@ -6,23 +6,34 @@ import http.server
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
-from runbook_lib.errors import RemoteError, UnreachableError
+from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.redaction import MASK, Redactor
-from runbook_lib.remote.domain import fetch_page, follow_to_dialog, read_certificate, resolve_name
-from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.remote.domain import (
+    Destinations,
+    fetch_page,
+    follow_to_dialog,
+    read_certificate,
+    resolve_name,
+)
+from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.transport import Request, Session, Transport
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"
 URL = f"https://{HOST}/connector/callback"
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
+
+NAMED = Destinations((f"https://{HOST}", DIALOG, "https://other.example"))
 
 Server = Callable[..., AbstractContextManager[Session]]
 
@@ -226,7 +237,7 @@ def test_redirects_are_followed_up_to_the_host_that_is_not_asked(remote: FakeRem
     remote.on("/next", says("", 303, {"location": dialog}))
     session = open_session(remote)
 
-    url, answer = follow_to_dialog(session, f"https://{HOST}/start", DIALOG)
+    url, answer = follow_to_dialog(session, f"https://{HOST}/start", DIALOG, NAMED)
 
     assert (url, answer.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
@@ -242,8 +253,8 @@ def test_cookies_are_carried_along_the_trail(remote: FakeRemote) -> None:
     remote.on("/next", says("done"))
     session = open_session(remote)
 
-    follow_to_dialog(session, f"https://{HOST}/start", DIALOG)
-    follow_to_dialog(session, f"https://{HOST}/next", DIALOG)
+    follow_to_dialog(session, f"https://{HOST}/start", DIALOG, NAMED)
+    follow_to_dialog(session, f"https://{HOST}/next", DIALOG, NAMED)
 
     assert "cookie" not in remote.requests[0].headers
     assert remote.requests[1].headers["cookie"] == "sid=1; lang=en"
@@ -256,7 +267,7 @@ def test_a_trail_that_ends_elsewhere_returns_where_it_ended(remote: FakeRemote) 
 
     remote.on("/start", says("403 – Forbidden: Access is denied.", 403))
 
-    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
+    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
 
     assert (url, answer.status) == ("", 403)
 
@@ -266,7 +277,7 @@ def test_a_trail_in_a_circle_ends(remote: FakeRemote) -> None:
 
     remote.on("/start", says("", 302, {"location": "/start"}))
 
-    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
+    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
 
     assert (url, answer.status) == ("", 302)
     assert len(remote.requests) == 6
@@ -278,7 +289,7 @@ def test_a_single_use_address_is_asked_once(remote: FakeRemote, fault: object) -
 
     remote.on("/start", fault)  # type: ignore[arg-type]
     with suppress(UnreachableError):
-        follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
+        follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
 
     assert len(remote.requests) == 1
 
@@ -295,7 +306,7 @@ def test_the_host_is_known_however_it_is_spelled(remote: FakeRemote, location: s
 
     remote.on("/start", says("", 302, {"location": location}))
 
-    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
+    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG, NAMED)
 
     assert url.endswith("/v26.0/dialog/oauth")
 
@@ -322,11 +333,12 @@ def test_what_only_looks_like_the_dialog_is_not_it(remote: FakeRemote, location:
     for path in ("/x/dialog/oauth", "/v26.0/dialog/oauth"):
         remote.on(path, says("a page"))
 
-    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
+    url = ""
+    with suppress(UnexpectedAnswerError):
+        url, _ = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
 
     assert url == ""
-    asked = [request for request in remote.requests if request.url.host == "www.facebook.com"]
-    assert all(request.url.port == 8443 for request in asked)
+    assert [request.url.host for request in remote.requests] == [HOST]
 
 
 @pytest.mark.parametrize("path", ["/dialog/oauth", "/v3.3/dialog/oauth", "/v26.0/dialog/oauth"])
@@ -335,7 +347,7 @@ def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> 
 
     remote.on("/start", says("", 302, {"location": f"https://www.facebook.com{path}?a=1"}))
 
-    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
+    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG, NAMED)
 
     assert url == f"https://www.facebook.com{path}?a=1"
 
@@ -347,7 +359,9 @@ def test_a_dialog_on_a_port_of_its_own_is_told_from_its_neighbours(remote: FakeR
     remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
     remote.on("/next", says("", 302, {"location": f"{dialog}?client_id=1"}))
 
-    url, _ = follow_to_dialog(open_session(remote), "http://127.0.0.1:8003/start", dialog)
+    named = Destinations((dialog, "http://127.0.0.1:8002", "http://127.0.0.1:8003"))
+
+    url, _ = follow_to_dialog(open_session(remote), "http://127.0.0.1:8003/start", dialog, named)
 
     assert url == f"{dialog}?client_id=1"
 
@@ -359,7 +373,7 @@ def test_a_cookie_that_cannot_be_read_is_dropped(remote: FakeRemote, cookie: str
     remote.on("/start", says("", 302, {"location": "/next", "set-cookie": cookie}))
     remote.on("/next", says("done"))
 
-    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG)
+    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
 
     assert answer.text == "done"
 
@@ -373,7 +387,7 @@ def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
     )
     remote.on("/next", says("", 200))
 
-    follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG)
+    follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG, NAMED)
 
     assert "cookie" not in remote.requests[1].headers
 
@@ -386,6 +400,200 @@ def test_a_redirect_to_no_web_address_ends_the_trail(remote: FakeRemote, locatio
     session = open_session(remote)
 
     with pytest.raises(RemoteError, match="no web address"):
-        follow_to_dialog(session, "https://acme-h.cyclr.com/start", DIALOG)
+        follow_to_dialog(session, "https://acme-h.cyclr.com/start", DIALOG, NAMED)
 
     assert len(session.exchanges()) == 1
+
+
+REFUSED = {
+    "another host": ("https://evil.example/x", "no setting names"),
+    "another port": (f"https://{HOST}:8443/x", "no setting names"),
+    "no TLS": (f"http://{HOST}/x", "not https"),
+    "a user name": (f"https://me@{HOST}/x", "user name"),
+    "loopback": ("http://127.0.0.2/x", "private network"),
+    "loopback, by TLS": ("https://127.0.0.2/x", "private network"),
+    "loopback, named": ("http://127.0.0.1:8002/x", "private network"),
+    "a name of this machine": ("https://localhost/x", "private network"),
+    "loopback, IPv6": ("https://[::1]/x", "private network"),
+    "loopback, mapped": ("https://[::ffff:127.0.0.1]/x", "private network"),
+    "a private network": ("https://10.1.2.3/x", "private network"),
+    "the link": ("http://169.254.169.254/latest/meta-data", "private network"),
+    "a public address": ("https://93.184.215.14/x", "no setting names"),
+    "a decimal address": ("https://2130706433/x", "no setting names"),
+    "a name that decodes to none": ("https://xn--zzzzzzzz99999/x", "no setting names"),
+    "a longer name": (f"https://{HOST}.evil.example/x", "no setting names"),
+    "a dot at its end": (f"https://{HOST}./x", "no setting names"),
+    "very long": ("https://evil.example/" + "x" * 60_000, "no setting names"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_redirect_to_what_no_setting_names_is_not_asked(remote: FakeRemote, name: str) -> None:
+    """The reason says where it led and why nobody went there; the record shows one request."""
+
+    location, why = REFUSED[name]
+    remote.on("/start", says("", 302, {"location": location}))
+    session = open_session(remote)
+    named = Destinations((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
+
+    with pytest.raises(UnexpectedAnswerError, match="redirects to") as caught:
+        follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
+
+    assert why in str(caught.value)
+    assert "redirect_hosts" in caught.value.diagnostics()
+    assert len(str(caught.value)) < 500
+    assert [request.url.path for request in remote.requests] == ["/start"]
+    assert len(session.exchanges()) == 1
+
+
+@pytest.mark.parametrize(
+    "location", ["https://login.cyclr.example/next", "https://other.example/next", "/next"]
+)
+def test_a_redirect_to_what_a_setting_names_is_followed(remote: FakeRemote, location: str) -> None:
+    """The hosts of the settings, those named for this, and the host itself are asked."""
+
+    remote.on("/start", says("", 302, {"location": location}))
+    remote.on("/next", says("done"))
+    named = Destinations((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
+
+    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, named)
+
+    assert answer.text == "done"
+
+
+def test_practice_leads_to_the_loopback_addresses_that_its_settings_name(
+    remote: FakeRemote,
+) -> None:
+    """A Service Domain whose address is given may lead to this machine, but only where named."""
+
+    remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
+    remote.on("/next", says("", 302, {"location": "http://127.0.0.1:8003/other"}))
+    named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
+    session = open_session(remote, connect_to={f"{HOST}:443": "127.0.0.1:8443"})
+
+    with pytest.raises(UnexpectedAnswerError, match="8003/other, which was not asked"):
+        follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
+
+    assert remote.paths == ["/start", "/next"]
+
+
+PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1"]
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_service_domain_on_a_private_network_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """What the name resolves to is looked at, by each of the three that look at the domain."""
+
+    found = [(2, 1, 6, "", (address, 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "create_connection", None)
+    transport = Transport(Redactor())
+    session = transport.session()
+    try:
+        for look in (resolve_name, read_certificate):
+            with pytest.raises(UnexpectedAnswerError, match="not an address of the public") as said:
+                look(session, HOST)
+            assert address in str(said.value)
+            assert "service_domain_address" in said.value.diagnostics()
+        with pytest.raises(UnexpectedAnswerError, match="not an address of the public"):
+            fetch_page(session, URL)
+    finally:
+        transport.close()
+
+
+def test_a_private_host_that_a_setting_names_is_asked(
+    serve: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the operator says that the host is on a private network, it is reached there."""
+
+    with serve() as session:
+        address = session.transport.connect_to[f"{HOST}:443"]
+        transport = Transport(Redactor(), ca_file=session.transport.ca_file, private_hosts=[HOST])
+        found = [(2, 1, 6, "", ("127.0.0.1", int(address.rpartition(":")[2])))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        try:
+            answer = fetch_page(transport.session(), URL)
+        finally:
+            transport.close()
+
+    assert answer.status == 200
+
+
+def test_the_address_that_was_looked_at_is_the_one_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name that resolves to another address a moment later (rebinding) leads nowhere else."""
+
+    answers = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
+    connected: list[object] = []
+
+    def refuse(address: object, *_: object, **__: object) -> None:
+        connected.append(address)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", (next(answers), 443))]
+    )
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    transport = Transport(Redactor(), sleep=lambda _: None)
+    try:
+        with pytest.raises(RemoteError):
+            fetch_page(transport.session(), URL)
+    finally:
+        transport.close()
+
+    assert connected == [("93.184.215.14", 443)]
+
+
+@pytest.mark.parametrize("location", ["https://localhost/x", "https://10.0.0.1/"])
+def test_a_proxy_is_not_asked_for_a_private_address(
+    monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    """A proxy looks names up itself; what is private by its spelling it is not asked for."""
+
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    transport = Transport(Redactor())
+    request = Request(method="GET", url=location, is_public_only=True)
+    try:
+        with pytest.raises(UnexpectedAnswerError, match="not an address of the public"):
+            transport.session().send(request)
+    finally:
+        transport.close()
+
+
+def test_a_resolver_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up ends with the time for an exchange, whatever the resolver does."""
+
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(60))
+    transport = Transport(Redactor(), limits=Limits(exchange_seconds=1), sleep=lambda _: None)
+    began = time.monotonic()
+    try:
+        for look in (resolve_name, read_certificate):
+            with pytest.raises(UnreachableError):
+                look(transport.session(), HOST)
+        with pytest.raises(UnreachableError):
+            fetch_page(transport.session(), URL)
+    finally:
+        release.set()
+        transport.close()
+
+    assert time.monotonic() - began < 30
+
+
+def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:
+    """What no header takes, and more than a browser keeps, is dropped; the trail goes on."""
+
+    cookies = [(b"set-cookie", each.encode()) for each in ("é=1", 'a="é"', "b=1")]
+    headers = [(b"location", b"/next"), *cookies]
+    remote.on("/start", lambda _: httpx.Response(302, headers=headers))
+    remote.on("/next", says("", 302, {"location": "/last", "set-cookie": "c=" + "x" * 9000}))
+    remote.on("/last", says("done"))
+
+    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+
+    assert answer.text == "done"
+    assert remote.requests[1].headers["cookie"] == "b=1"
+    assert len(remote.requests[2].headers.get("cookie", "")) < 9_000

@@ -1,0 +1,29 @@
+"""
+Text that is safe to show: what a file or a remote system says moves no cursor and turns no line.
+
+Used wherever text leaves for a terminal or a notebook's `text/plain`. How
+long it may be is for whoever shows it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["one_line"]
+
+
+def one_line(text: str) -> str:
+    """
+    Return `text` as one line of printable characters; any other is shown as `[U+001B]`.
+
+    What a file or a remote system calls itself must not move the cursor, end
+    the line to begin one of its own, or turn the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if _is_printable(each) else f"[U+{ord(each):04X}]" for each in text)
+
+
+def _is_printable(character: str) -> bool:
+    # NOTE: to Python a no-break space is not printable; in a sentence it is one.
+    return character.isprintable() or unicodedata.category(character) == "Zs"

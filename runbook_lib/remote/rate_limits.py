@@ -1,0 +1,139 @@
+"""
+How long a remote system asks to wait: Retry-After, Graph's usage headers, and who must wait.
+
+A cool-down is of a host, or of one app there: the limits of one App ID are no
+other's. All transports of a process share them. Who obeys is `transport`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from runbook_lib.errors import ThrottledError
+from runbook_lib.json_text import parse_json
+
+__all__ = ["SHARED", "CoolDown", "CoolDowns", "duration", "retry_after", "usage_pause"]
+
+# Airbyte's connector pauses above this share of a Graph limit, in percent.
+_USAGE_LIMIT = 95
+# Nobody waits for longer: no limit of Graph's lasts more than a day (Graph: Rate Limits).
+_LONGEST = 86_400
+_SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
+_SECONDS = re.compile(r"[0-9]{1,12}")
+
+
+@dataclass(frozen=True, slots=True)
+class CoolDown:
+    """A time in which a host, or one app there, is not asked; ends at `until` (monotonic)."""
+
+    until: float
+    reason: str
+
+    def seconds(self, now: float) -> float:
+        """Return how many seconds are left at `now`."""
+        return max(0.0, self.until - now)
+
+    def error(self, now: float) -> ThrottledError:
+        """Return the error for a request that is not sent."""
+        return ThrottledError(f"{self.reason}: wait about {duration(self.seconds(now))}.")
+
+
+class CoolDowns:
+    """The cool-downs in force, by host and app; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cooling: dict[tuple[str, str], CoolDown] = {}
+
+    def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
+        """Let `app` at `host` cool down, or all of the host where `app` is empty; never shorter."""
+        with self._lock:
+            known = self._cooling.get((host, app))
+            if known is None or known.until < cool_down.until:
+                self._cooling[host, app] = cool_down
+
+    def find(self, host: str, app: str, now: float) -> CoolDown | None:
+        """Return the longest cool-down that holds for a request of `app` to `host`."""
+        with self._lock:
+            ended = [key for key, each in self._cooling.items() if each.until <= now]
+            for key in ended:
+                del self._cooling[key]
+            keys = {(host, ""), (host, app)}
+            found = [self._cooling[key] for key in keys if key in self._cooling]
+        return max(found, key=lambda each: each.until, default=None)
+
+    def clear(self) -> None:
+        """Forget them all."""
+        with self._lock:
+            self._cooling.clear()
+
+
+# Those of this process.
+SHARED = CoolDowns()
+
+
+def retry_after(value: str, now: datetime) -> float | None:
+    """
+    Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3), a day at most.
+
+    `None` where it is neither a number of seconds nor a date.
+    """
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _LONGEST)
+    try:
+        moment = parsedate_to_datetime(text)
+        # NOTE: a date without a zone is in GMT (RFC 9110 §5.6.7).
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = (moment - now).total_seconds()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST)
+
+
+def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
+    """
+    Return how many seconds Graph's usage headers ask to wait, and which limit says so.
+
+    Values are percentages; `estimated_time_to_regain_access` is in minutes,
+    `reset_time_duration` in seconds (Graph API: Rate Limits).
+    """
+    for name in ("x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"):
+        for usage in _usages(headers.get(name, "")):
+            regain = _number(usage, "estimated_time_to_regain_access") * 60
+            share = max(_number(usage, key) for key in _SHARES)
+            if regain or share >= _USAGE_LIMIT:
+                # NOTE: app usage is counted over a rolling hour and names no end.
+                pause = regain or _number(usage, "reset_time_duration") or 3600.0
+                return min(pause, _LONGEST), name
+    return 0.0, ""
+
+
+def duration(seconds: float) -> str:
+    """Return how long `seconds` are, as a person says it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
+
+
+def _number(usage: Mapping[str, Any], name: str) -> float:
+    value = usage.get(name)
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _LONGEST else 0.0
+
+
+def _usages(header: str) -> list[dict[str, Any]]:
+    try:
+        document = parse_json(header) if header else {}
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(document, dict):
+        return []
+    nested = [usage for value in document.values() if isinstance(value, list) for usage in value]
+    return [usage for usage in (nested or [document]) if isinstance(usage, dict)]

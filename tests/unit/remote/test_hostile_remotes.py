@@ -1,0 +1,310 @@
+"""Every mode of a hostile remote, met by every client: in seconds, in a few MiB, in words."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import trustme
+
+from runbook_lib.errors import (
+    RunbookError,
+    SlowAnswerError,
+    ThrottledError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from runbook_lib.evidence.timestamps import request_timestamp
+from runbook_lib.redaction import Redactor, Secret
+from runbook_lib.remote.cyclr import Cyclr, request_api_token
+from runbook_lib.remote.domain import (
+    Destinations,
+    fetch_page,
+    follow_to_dialog,
+    read_certificate,
+)
+from runbook_lib.remote.graph import Graph
+from runbook_lib.remote.limits import Deadline, Limits
+from runbook_lib.remote.oauth import request_token_by_client_credentials
+from runbook_lib.remote.rate_limits import CoolDowns
+from runbook_lib.remote.transport import Request, Session, Transport
+from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, hostile_server, whole
+
+MIB = 1024 * 1024
+LIMITS = Limits(answer_kib=256, exchange_seconds=1, step_seconds=3)
+SECRET = Secret("a-secret-of-the-test-1")
+DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
+
+
+def transport_of(limits: Limits = LIMITS) -> Transport:
+    return Transport(
+        Redactor([SECRET]), limits=limits, cool_downs=CoolDowns(), sleep=lambda _: None
+    )
+
+
+CLIENTS: dict[str, Callable[[Session, str], object]] = {
+    "graph": lambda session, url: Graph(session, base_url=url, version="v26.0").get("me", SECRET),
+    "oauth": lambda session, url: request_token_by_client_credentials(
+        session, f"{url}/token", client_id="1", client_secret=SECRET
+    ),
+    "cyclr": lambda session, url: Cyclr(
+        session, base_url=url, token=SECRET, account="1"
+    ).account_connectors(),
+    "cyclr's tokens": lambda session, url: request_api_token(
+        session, url, client_id="1", client_secret=SECRET
+    ),
+    "pages": lambda session, url: fetch_page(session, f"{url}/connector/callback"),
+    "redirects": lambda session, url: follow_to_dialog(
+        session, f"{url}/start", DIALOG, Destinations([url, DIALOG])
+    ),
+    "time-stamps": lambda session, url: request_timestamp(session, url, b"content"),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
+    """Each mode ends soon, takes little memory, and is an answer or an error in words."""
+
+    transport = transport_of()
+    session = transport.session()
+    session.end_by(Deadline(LIMITS.step_seconds))
+    with hostile_server(mode) as url:
+        began = time.monotonic()
+        try:
+            CLIENTS[client](session, url)
+            said = ""
+        except RunbookError as error:
+            said = f"{error} {error.diagnostics()}"
+        finally:
+            took = time.monotonic() - began
+            transport.close()
+    recorded = json.dumps([asdict(each) for each in session.exchanges()], allow_nan=False)
+
+    assert took < 30
+    assert len(said) < 1_500
+    assert said.isprintable()
+    assert len(recorded) < 160 * 1024
+    assert SECRET.reveal() not in said + recorded
+
+
+def peak(limits: Limits, mode: str) -> int:
+    """Return how many bytes a GET of `mode`, and its record, take at most."""
+    transport = transport_of(limits)
+    session = transport.session()
+    with hostile_server(mode) as url:
+        tracemalloc.start()
+        try:
+            Graph(session, base_url=url, version="v26.0").get("me", SECRET)
+        except RunbookError:
+            pass
+        finally:
+            session.exchanges()
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            transport.close()
+    return most
+
+
+@pytest.mark.parametrize(
+    "mode", ["gzip bomb in gzip", "100 MiB of JSON", "100 MiB of numbers", "an endless body"]
+)
+def test_a_large_answer_takes_little_memory(mode: str) -> None:
+    """What lies beyond the limit is neither kept nor inflated."""
+
+    assert peak(Limits(answer_kib=1024, exchange_seconds=20), mode) < 16 * MIB
+
+
+def test_a_bomb_is_inflated_up_to_the_limit_only() -> None:
+    """500 KiB that come to 100 MiB: a little more than the limit is ever held."""
+
+    transport = transport_of(Limits(answer_kib=1024, exchange_seconds=20))
+    answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
+    with hostile_server(answer) as url:
+        tracemalloc.start()
+        with pytest.raises(UnexpectedAnswerError, match="a body of more than 1,024 KiB"):
+            transport.session().send(Request(method="GET", url=url))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        transport.close()
+
+    assert most < 8 * MIB
+
+
+REASONS = {
+    "gzip bomb in gzip": "encoded as gzip, gzip",
+    "100 MiB of JSON": "a body of more than 256 KiB",
+    "an endless body": "a body of more than 256 KiB",
+    "an error message of 5 MB": "a body of more than 256 KiB",
+    "one byte at a time": "not complete after 1 s",
+    "slow headers": "not complete after 1 s",
+    "100 Continue without end": "not complete after 1 s",
+    "an encoding of its own": "which was not asked for",
+    "NaN": "not JSON",
+}
+
+
+@pytest.mark.parametrize("mode", REASONS)
+def test_the_reason_says_what_was_the_matter(mode: str) -> None:
+    """The host, and what came instead of an answer."""
+
+    transport = transport_of()
+    with hostile_server(mode) as url, pytest.raises(RunbookError) as caught:
+        CLIENTS["graph"](transport.session(), url)
+    transport.close()
+
+    assert REASONS[mode] in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_a_slow_answer_is_not_asked_for_again() -> None:
+    """Whoever drips once drips again: one attempt, and the host is left alone for a while."""
+
+    transport = transport_of()
+    session = transport.session()
+    with hostile_server("one byte at a time") as url:
+        for _ in range(2):
+            with pytest.raises(SlowAnswerError):
+                session.send(Request(method="GET", url=url))
+    transport.close()
+
+    assert [exchange.error[:8] for exchange in session.exchanges()] == ["127.0.0.", "not sent"]
+
+
+def test_a_step_ends_with_its_time() -> None:
+    """A retry is not begun when the step's time is gone, and nothing is sent after it."""
+
+    transport = transport_of(Limits(exchange_seconds=1, step_seconds=1))
+    session = transport.session()
+    session.end_by(Deadline(1))
+    with hostile_server("silence") as url:
+        with pytest.raises(UnreachableError, match="not complete after"):
+            session.send(Request(method="GET", url=url))
+        time.sleep(0.1)
+        with pytest.raises(RunbookError, match=r"took over 1 s: 127\.0\.0\.1 was not asked"):
+            session.send(Request(method="GET", url=f"{url}/other"))
+    transport.close()
+
+    assert len(session.exchanges()) == 2
+
+
+def test_a_message_of_5_mb_is_cut_where_the_limit_lets_it_in() -> None:
+    """Even then a person reads a sentence, the record keeps a beginning, and both come soon."""
+
+    transport = transport_of(Limits(answer_kib=8192))
+    session = transport.session()
+    body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
+    answer = whole(body.encode(), status="400 Bad Request")
+    began = time.monotonic()
+    with hostile_server(answer) as url, pytest.raises(RunbookError) as caught:
+        CLIENTS["oauth"](session, url)
+    (exchange,) = session.exchanges()
+    transport.close()
+
+    assert time.monotonic() - began < 20
+    assert len(str(caught.value)) < 400
+    assert len(exchange.response) < 9_000
+    assert SECRET.reveal()[:12] not in exchange.response
+    assert f"({len(body)} characters in all)" in exchange.response
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+@pytest.mark.parametrize("before", range(65_500, 65_560, 7))
+def test_no_half_secret_survives_where_a_long_body_is_cut(before: int, is_json: bool) -> None:
+    """Only the beginning is redacted; a secret that lies across its end is left out."""
+
+    from runbook_lib.remote.transport import _recorded_body  # noqa: PLC0415
+
+    secret = Secret("Abcdefgh-1234567890-" * 3)
+    tokens = "EAA" + "x" * 190 + " "
+    text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
+    body = json.dumps({"a": text}) if is_json else text
+
+    assert "bcdefgh-1" not in _recorded_body(body, Redactor([secret]))
+
+
+def test_a_slow_handshake_ends(tmp_path: Path) -> None:
+    """A TLS handshake that drips is bounded, for a page and for the certificate."""
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with hostile_server("429", is_handshake_slow=True) as url:
+        port = url.rpartition(":")[2]
+        transport = Transport(
+            Redactor(),
+            connect_to={"acme-h.cyclr.com:443": f"127.0.0.1:{port}"},
+            ca_file=str(tmp_path / "ca.pem"),
+            limits=Limits(exchange_seconds=1),
+            sleep=lambda _: None,
+        )
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match="no TLS connection"):
+            read_certificate(transport.session(), "acme-h.cyclr.com")
+        with pytest.raises(UnreachableError):
+            fetch_page(transport.session(), "https://acme-h.cyclr.com/")
+        transport.close()
+
+    assert time.monotonic() - began < 30
+
+
+def test_what_one_byte_at_a_time_does_over_tls(tmp_path: Path) -> None:
+    """The deadline holds inside TLS as well."""
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    transport = Transport(
+        Redactor(), ca_file=str(tmp_path / "ca.pem"), limits=LIMITS, sleep=lambda _: None
+    )
+    with (
+        hostile_server("one byte at a time", tls=context) as url,
+        pytest.raises(SlowAnswerError, match="not complete after 1 s"),
+    ):
+        transport.session().send(Request(method="GET", url=url))
+    transport.close()
+
+
+def test_a_redirect_to_loopback_is_not_fetched() -> None:
+    """The neighbour at 127.0.0.2 hears nothing, though the Service Domain leads there."""
+
+    heard: list[object] = []
+
+    def hear(connection: socket.socket, _: threading.Event) -> None:
+        heard.append(connection)
+
+    transport = Transport(Redactor(), connect_to={}, sleep=lambda _: None)
+    with hostile_server(hear) as neighbour:
+        leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
+        with (
+            hostile_server(lambda connection, _: connection.sendall(leads)) as url,
+            pytest.raises(UnexpectedAnswerError, match="which was not asked"),
+        ):
+            follow_to_dialog(
+                transport.session(), f"{url}/start", DIALOG, Destinations([url, DIALOG])
+            )
+    transport.close()
+
+    assert heard == []
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode.startswith("429")])
+def test_a_limit_is_an_error_that_says_so(mode: str) -> None:
+    """Whatever Retry-After says or does not say, nobody asks without end, and a person reads it."""
+
+    transport = transport_of()
+    session = transport.session()
+    with hostile_server(mode) as url, pytest.raises(ThrottledError, match="429") as caught:
+        session.send(Request(method="GET", url=url))
+    transport.close()
+
+    assert "wait about" in str(caught.value) or "limits the number" in str(caught.value)
+    assert len(session.exchanges()) <= 3
