@@ -22,6 +22,7 @@ import click
 from runbook_lib.cli_evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON, TENANT
 from runbook_lib.errors import EvidenceError, ExitCode, RunbookError, SettingsError
+from runbook_lib.plain_text import escaped_json, one_line
 
 if TYPE_CHECKING:
     from runbook_lib.evidence.keys import SigningKey
@@ -192,7 +193,7 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
     from runbook_lib.notebook.views import next_step  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.terminal import one_line, show_again, show_steps  # noqa: PLC0415
+    from runbook_lib.terminal import say, show_again, show_steps  # noqa: PLC0415
 
     opened = open_run(
         PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
@@ -211,17 +212,18 @@ def status(tenant: str, env_file: str, evidence: str, *, as_json: bool) -> None:
                 if step.again
             ],
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
     else:
         mark = "SANDBOX " if state.started.get("sandbox") else ""
         show_steps(state, title=f"{mark}{opened.tenant}")
         show_again(state)
         if following:
             step, advice = following
-            click.echo(f"\nNext: {step.step.title} ({step.step.id}). {advice}")
-            click.echo(one_line(f"      {with_times(step.conclusion.reason)}"))
+            click.echo()
+            say(f"Next: {step.step.title} ({step.step.id}). {advice}")
+            say(f"      {with_times(step.conclusion.reason)}")
             for link in step.step.links:
-                click.echo(f"      {link.label}: {link.url(opened.values)}")
+                say(f"      {link.label}: {link.url(opened.values)}")
     sys.exit(_EXIT_CODES[state.outcome])
 
 
@@ -271,14 +273,17 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 def doctor(env_file: str, evidence: str, *, as_json: bool) -> None:
     """Tell whether this machine, its .env and its network are ready."""
     from runbook_lib.doctor import examine  # noqa: PLC0415
-    from runbook_lib.terminal import show_table  # noqa: PLC0415
+    from runbook_lib.terminal import plain_cell, show_table  # noqa: PLC0415
 
     examination = examine(env_file, evidence)
     if as_json:
         click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
     else:
         rows = [
-            ("[green]✔[/]" if symptom.is_well else "[red]✘[/]", symptom.subject, symptom.said)
+            (
+                "[green]✔[/]" if symptom.is_well else "[red]✘[/]",
+                *map(plain_cell, (symptom.subject, symptom.said)),
+            )
             for symptom in examination.symptoms
         ]
         show_table("Is this machine ready?", ("", "What", "Found"), rows)
@@ -333,25 +338,28 @@ def _perform(opened: Run, key: SigningKey, options: _RunOptions) -> HeadlessResu
 
 
 def _show_result(result: HeadlessResult, key: SigningKey, *, as_json: bool) -> None:
-    from runbook_lib.terminal import show_steps  # noqa: PLC0415
+    from runbook_lib.terminal import say, show_steps  # noqa: PLC0415
 
     sealed = result.sealed
     if as_json:
-        click.echo((sealed.folder / "record.json").read_text(encoding="utf-8"), nl=False)
+        record = (sealed.folder / "record.json").read_text(encoding="utf-8")
+        click.echo(escaped_json(record), nl=False)
     else:
         click.echo()
         show_steps(result.state)
         for notebook, error in result.broken.items():
-            click.echo(f"{notebook} broke off: {error}.", err=True)
-        click.echo(f"\nSealed as number {sealed.sequence} of its chain: {sealed.folder}")
-        click.echo(f"Read {sealed.folder / 'report.html'}; signed by the key {key.key_id[:16]}.")
+            say(f"{notebook} broke off: {error}.", is_error=True)
+        click.echo()
+        say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
+        say(f"Read {sealed.folder / 'report.html'}; signed by the key {key.key_id[:16]}.")
     if sealed.unstamped:
-        click.echo(f"No time-stamp: {sealed.unstamped}", err=True)
+        say(f"No time-stamp: {sealed.unstamped}", is_error=True)
 
 
 def _archive(options: _RunOptions, opened: Run, bundle: Path) -> bool:
     """Copy the bundle to the archive, if one is named; tell whether nothing is left to be done."""
     from runbook_lib.evidence.archive import archive_bundle  # noqa: PLC0415
+    from runbook_lib.terminal import say  # noqa: PLC0415
 
     url, days = _archive_settings(options, opened)
     if not url:
@@ -359,12 +367,12 @@ def _archive(options: _RunOptions, opened: Run, bundle: Path) -> bool:
     try:
         archived = archive_bundle(bundle, url, retention_days=days)
     except EvidenceError as error:
-        click.echo(f"Not archived: {error}", err=True)
-        click.echo(f"Next: {error.diagnostics()}", err=True)
-        click.echo(f"      runbook archive {bundle} --to {url}", err=True)
+        say(f"Not archived: {error}", is_error=True)
+        say(f"Next: {error.diagnostics()}", is_error=True)
+        say(f"      runbook archive {bundle} --to {url}", is_error=True)
         return False
     if not options.as_json:
-        click.echo(f"Archived: {archived.address}")
+        say(f"Archived: {archived.address}")
     return True
 
 
@@ -469,8 +477,6 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _fail(message: str, advice: str, code: ExitCode) -> NoReturn:
-    from runbook_lib.terminal import one_line  # noqa: PLC0415
-
     click.echo(one_line(f"runbook: {message}"), err=True)
     click.echo(one_line(f"Next: {advice}"), err=True)
     sys.exit(code)

@@ -19,6 +19,7 @@ import click
 
 from runbook_lib.cli_options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
 from runbook_lib.errors import EvidenceError, ExitCode, SettingsError
+from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -103,7 +104,6 @@ def archive(
     from runbook_lib.evidence.archive import archive_bundle, bundles_below  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.settings import load  # noqa: PLC0415
-    from runbook_lib.terminal import one_line  # noqa: PLC0415
 
     values = load(PROCEDURE.inputs, given={}, env_file=env_file).values
     url = url or str(values.get("archive", ""))
@@ -164,8 +164,8 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
     if as_json:
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:
-        click.echo(f"Key {present.key_id}\n{said}")
-        click.echo(f"Public half, for whoever verifies: {public}")
+        click.echo(f"Key {present.key_id}\n{one_line(said)}")
+        click.echo(one_line(f"Public half, for whoever verifies: {public}"))
 
 
 @click.command()
@@ -202,7 +202,7 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
         page = history_report(opened.tenant, runs)
         path = Path(output) if output else folder / "history.html"
     path.write_text(page, encoding="utf-8")
-    click.echo(f"Read {path}")
+    click.echo(one_line(f"Read {path}"))
 
 
 @click.command()
@@ -224,7 +224,6 @@ def journal(
     """Put a lost journal together from the sealed bundles, or complete one that is behind."""
     from runbook_lib.evidence.rebuild import rebuild_journal  # noqa: PLC0415
     from runbook_lib.evidence.verify import Trust  # noqa: PLC0415
-    from runbook_lib.terminal import one_line  # noqa: PLC0415
     from runbook_lib.workspace import (  # noqa: PLC0415
         connector_name,
         default_evidence,
@@ -239,11 +238,13 @@ def journal(
     if as_json:
         click.echo(json.dumps({"path": str(path), **asdict(rebuilt)}))
     elif rebuilt.added:
-        click.echo(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all.")
-        click.echo(f"It holds what was done until {rebuilt.until}; what came after that is lost,")
+        click.echo(one_line(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all."))
+        click.echo(
+            one_line(f"It holds what was done until {rebuilt.until}; what came after that is lost,")
+        )
         click.echo("because no bundle that verifies has copied it. Now run again.")
     else:
-        click.echo(f"{path} has every line that the bundles copied; none was added.")
+        click.echo(one_line(f"{path} has every line that the bundles copied; none was added."))
     for name, why in rebuilt.unused.items():
         click.echo(one_line(f"✘ {name}: {why}"), err=True)
     sys.exit(ExitCode.REFUSED if rebuilt.unused else ExitCode.COMPLETE)

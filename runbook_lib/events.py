@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn, Protocol
 
+from runbook_lib.json_text import is_json
 from runbook_lib.procedure import Outcome
 
 __all__ = ["FORMS", "EventType", "Masks", "check_event", "check_line", "redact_event"]
@@ -172,9 +173,12 @@ class _Object:
         for name in self.needed:
             if name not in value:
                 _refuse(f"{_below(where, name)} is missing")
-        for name, part in self._known.items():
-            if name in value:
-                part.check(value[name], _below(where, name))
+        known = self._known
+        for name, each in value.items():
+            if name in known:
+                known[name].check(each, _below(where, name))
+            elif not is_json(each):
+                _refuse(f"{_below(where, name)} is not JSON")
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         known = self._known
@@ -205,7 +209,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and is_json(value)
 
 
 def _is_value(value: Any) -> bool:
@@ -243,7 +247,7 @@ _TEXT = _Leaf("a text", _is_text, _mask_values)
 _VALUE = _Leaf("a value", _is_value, _mask_values)
 _SUBJECT_VALUE = _Leaf("a value", _is_value, _mask_unless_fingerprint)
 # Whatever a remote system was sent, or answered.
-_REMOTE = _Leaf("a document", lambda _: True, _mask_remote)
+_REMOTE = _Leaf("a document of JSON", is_json, _mask_remote)
 
 _SEEN = frozenset(Outcome) - {Outcome.ATTESTED, Outcome.SKIPPED}
 

@@ -10,7 +10,6 @@ decided in `history`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from runbook_lib.errors import ChainError, FormError, JournalError
 from runbook_lib.events import EventType, check_event, check_line
+from runbook_lib.json_text import parse_json, write_json
 
 __all__ = [
     "BEFORE_THE_FIRST",
@@ -118,7 +118,7 @@ class Journal:
 
     def read(self, ref: Ref) -> Entry:
         """Return the line at `ref`, read again; raises what `line` does."""
-        fields = json.loads(self.line(ref).decode("utf-8", "surrogatepass"))
+        fields = parse_json(self.line(ref).decode("utf-8", "surrogatepass"))
         return _understood(fields, ref.seq, self.path)
 
     def line(self, ref: Ref) -> bytes:
@@ -197,7 +197,7 @@ class Journal:
     ) -> Entry:
         last = _last_line(file)
         try:
-            seq = json.loads(last)["seq"] + 1 if last else 1
+            seq = parse_json(last)["seq"] + 1 if last else 1
         except (ValueError, KeyError, TypeError) as error:
             msg = f"The last line of {self.path} is not a journal line."
             raise ChainError(msg) from error
@@ -210,7 +210,7 @@ class Journal:
             "data": data,
             "prev": hashlib.sha256(last).hexdigest() if last else GENESIS,
         }
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
+        text = write_json(document) + "\n"
         # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
         line = text.encode("utf-8", "backslashreplace")
         if len(line) > LONGEST_LINE:
@@ -219,7 +219,7 @@ class Journal:
                 msg, next_step="Report this as a defect, with the step it came from."
             )
         _write_whole(file, line)
-        return _entry(json.loads(line))
+        return _entry(parse_json(line))
 
 
 def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
@@ -258,7 +258,7 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
 def parse_line(text: bytes) -> Entry | None:
     """Return what a line says, whatever stands before it; `None` where it is no journal line."""
     try:
-        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+        fields = parse_json(text.decode("utf-8", "surrogatepass"))
         check_line(fields)
         return _entry(fields)
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -269,7 +269,7 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
     """Return the line whose bytes are `text`; raises where it does not follow the one before it."""
     number = before.seq + 1
     try:
-        fields = json.loads(text.decode("utf-8", "surrogatepass"))
+        fields = parse_json(text.decode("utf-8", "surrogatepass"))
         entry, prev = _entry(fields), fields["prev"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"Line {number} of {path} is not a journal line."

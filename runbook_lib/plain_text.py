@@ -7,9 +7,10 @@ long it may be is for whoever shows it.
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
-__all__ = ["one_line"]
+__all__ = ["escaped_json", "one_line"]
 
 
 def one_line(text: str) -> str:
@@ -22,6 +23,20 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if _is_printable(each) else f"[U+{ord(each):04X}]" for each in text)
+
+
+def escaped_json(text: str) -> str:
+    """
+    Return the JSON document `text` with what a terminal might obey written as escapes.
+
+    It is the same document: outside its strings no such character stands (RFC 8259 §2).
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each in "\n\r\t" or _is_printable(each) else json.dumps(each)[1:-1]
+        for each in text.replace("\x7f", "\\u007f")
+    )
 
 
 def _is_printable(character: str) -> bool:

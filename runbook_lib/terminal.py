@@ -7,12 +7,12 @@ Text only goes out here; what it says is decided on lower floors.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,6 +21,7 @@ from rich.table import Table
 from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.history import RunOutcome, RunState, StepState
 from runbook_lib.outcomes import ICONS
+from runbook_lib.plain_text import one_line
 from runbook_lib.procedure import Outcome
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ProgressDisplay",
     "one_line",
+    "plain_cell",
     "progress",
+    "say",
     "show_again",
     "show_steps",
     "show_table",
@@ -54,16 +57,6 @@ _OUTCOME_STYLES = {
 }
 
 
-def one_line(text: str) -> str:
-    """
-    Return `text` as one line of printable characters; any other is shown as `[U+001B]`.
-
-    What a file or a remote system calls itself must not move the cursor, end
-    the line to begin one of its own, or turn the direction of writing.
-    """
-    return "".join(each if _is_printable(each) else f"[U+{ord(each):04X}]" for each in text)
-
-
 class ProgressDisplay:
     """A bar that moves as steps are settled, with a line for each of them above it."""
 
@@ -80,7 +73,7 @@ class ProgressDisplay:
                 self._bar.console.print(_line(step), highlight=False)
         waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
         self._bar.update(
-            self._task, completed=len(self._shown), description=_text(next(waiting, "sealing"))
+            self._task, completed=len(self._shown), description=plain_cell(next(waiting, "sealing"))
         )
 
 
@@ -103,10 +96,10 @@ def show_steps(state: RunState, *, title: str = "") -> None:
     """Print the table of steps, and what they say together."""
     rows = [
         (
-            _text(step.step.id),
+            plain_cell(step.step.id),
             f"[{_STYLES[step.conclusion.outcome]}]{_marked(step.conclusion.outcome)}[/]",
-            _text(with_times(step.conclusion.reason))
-            + "".join(f"\n[yellow]! {_text(text)}[/]" for text in _warnings(step)),
+            plain_cell(with_times(step.conclusion.reason))
+            + "".join(f"\n[yellow]! {plain_cell(text)}[/]" for text in _warnings(step)),
         )
         for step in state.steps.values()
     ]
@@ -120,13 +113,15 @@ def show_again(state: RunState) -> None:
     """Print which steps must be done again because something that they are about has changed."""
     steps = [step for step in state.steps.values() if step.again]
     if steps:
-        numbered = (f"{_text(step.step.title)} ({_text(step.step.id)})" for step in steps)
+        numbered = (f"{plain_cell(step.step.title)} ({plain_cell(step.step.id)})" for step in steps)
         _console().print("\n".join(["", "To do again:", *(f"- {each}" for each in numbered)]))
 
 
 def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     """Print a table whose last column wraps; cells are rich markup."""
-    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=plain_cell(title) or None, title_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
     names = list(head)
     for name in names:
         is_last = name == names[-1]
@@ -139,10 +134,10 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
 def show_verdict(verdict: Verdict) -> None:
     """Print what was found of a bundle, or of a tenant's chain, in a line; notes below it."""
     is_chain = verdict.verified is None and verdict.error is None
-    name = _text("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
+    name = plain_cell("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
     notes = verdict.notes
     if verdict.error is not None:
-        said = f"[red]✘[/] {name}: {_text(str(verdict.error))}"
+        said = f"[red]✘[/] {name}: {plain_cell(str(verdict.error))}"
     elif verdict.verified is not None:
         said = f"[green]✔[/] {name}: {_proven(verdict.verified)}"
         notes = verdict.verified.notes
@@ -150,7 +145,7 @@ def show_verdict(verdict: Verdict) -> None:
         said, notes = f"- {name}: nothing sealed yet", ()
     else:
         said = f"[green]✔[/] {name}: {verdict.length} in a chain{', none missing' * (not notes)}"
-    lines = [said, *(f"  [yellow]! {_text(note)}[/]" for note in notes)]
+    lines = [said, *(f"  [yellow]! {plain_cell(note)}[/]" for note in notes)]
     _console().print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
@@ -168,14 +163,14 @@ def _proven(verified: Verified) -> str:
     return " · ".join(words)
 
 
-def _text(text: str) -> str:
+def say(text: str, *, is_error: bool = False) -> None:
+    """Print one line, which may hold what a file or a remote system says."""
+    click.echo(one_line(text), err=is_error)
+
+
+def plain_cell(text: str) -> str:
     """Return what a file or a remote system says, to stand among markup."""
     return escape(one_line(text))
-
-
-def _is_printable(character: str) -> bool:
-    # NOTE: to Python a no-break space is not printable; in a sentence it is one.
-    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def _console() -> Console:
@@ -188,7 +183,7 @@ def _console() -> Console:
 
 def _line(step: StepState) -> str:
     outcome = step.conclusion.outcome
-    return f"[{_STYLES[outcome]}]{_marked(outcome):14}[/] {_text(step.step.title)}"
+    return f"[{_STYLES[outcome]}]{_marked(outcome):14}[/] {plain_cell(step.step.title)}"
 
 
 def _marked(outcome: Outcome) -> str:

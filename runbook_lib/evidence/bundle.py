@@ -9,7 +9,6 @@ is never written into again.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -62,6 +61,7 @@ from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.succession import export_successions
 from runbook_lib.history import HistoryReader, RunState, rests_on
 from runbook_lib.journal import BEFORE_THE_FIRST, Journal, Ref, read_lines, sync_folder
+from runbook_lib.json_text import parse_json, write_json
 from runbook_lib.procedure import Attachment
 from runbook_lib.redaction import Redactor
 from runbook_lib.scratch import scratch_folder
@@ -151,10 +151,10 @@ def write_record(
     part = Part(after.seq + 1, last.seq, after.digest, last.digest)
     listed = [each._asdict() for each in carried]
     built = build_record(state, journal=part.document(), carried=listed)
-    record: dict[str, Any] = json.loads(json.dumps(built))
+    record: dict[str, Any] = parse_json(write_json(built))
     validate_record(record)
     for name, document in ((RECORD_NAME, record), (SCHEMA_NAME, record_schema())):
-        _write(folder / name, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        _write(folder / name, write_json(document, indent=2) + "\n")
     kept = journal.path.parent / "attachments"
     for attachment in attachments(state):
         copy_attachment(kept, folder / "attachments", attachment)

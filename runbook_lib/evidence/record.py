@@ -16,6 +16,7 @@ from typing import Any
 
 from runbook_lib.errors import ContentError, FormError
 from runbook_lib.history import RunState, StepState, finding_to_document
+from runbook_lib.json_text import parse_json
 from runbook_lib.procedure import Attachment
 
 __all__ = [
@@ -81,7 +82,7 @@ def read_record(bundle: Path) -> dict[str, Any]:
     if len(content) > _LARGEST:
         raise ContentError(f"It is over {_LARGEST // 2**20} MiB large.", file=RECORD_NAME)
     try:
-        record = json.loads(content)
+        record = parse_json(content)
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):

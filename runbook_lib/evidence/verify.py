@@ -10,7 +10,6 @@ together is the business of `verify_chain`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections import defaultdict
@@ -63,6 +62,7 @@ from runbook_lib.evidence.parts import (
 from runbook_lib.evidence.record import RECORD_NAME, check_form
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
 from runbook_lib.journal import Line, timestamp
+from runbook_lib.json_text import parse_json
 from runbook_lib.workspace import JOURNAL_NAME
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _check_listing(
 
 def _document(name: str, content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -14,6 +14,7 @@ from typing import Any
 
 from runbook_lib.history import RunState, StepState
 from runbook_lib.outcomes import ICONS
+from runbook_lib.plain_text import one_line
 from runbook_lib.procedure import Exchange, Outcome, Table, Value
 
 __all__ = [
@@ -89,7 +90,8 @@ def header_bundle(
     """Return the renderings of a notebook's header."""
     where = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
     mark = "SANDBOX: " if is_sandbox else ""
-    text = f"{title}\n{mark}{where} · tenant {tenant} · run {run_id} · {mode}"
+    about = one_line(f"{mark}{where} · tenant {tenant} · run {run_id} · {mode}")
+    text = f"{one_line(title)}\n{about}"
     html = (
         f"<div style='padding:6px 0'><strong>{escape(title)}</strong><br>"
         f"{_SANDBOX if is_sandbox else ''}{escape(where)} · tenant <code>{escape(tenant)}</code> "
@@ -113,8 +115,10 @@ def summary_bundle(
         f"<th>Reason</th></tr></thead><tbody>{rows}</tbody></table>"
     )
     lines = [
-        f"{ICONS[step.conclusion.outcome]} {step.step.id:32} {step.conclusion.outcome:12} "
-        f"{step.conclusion.reason}"
+        one_line(
+            f"{ICONS[step.conclusion.outcome]} {step.step.id:32} {step.conclusion.outcome:12} "
+            f"{step.conclusion.reason}"
+        )
         for step in steps
     ]
     if is_sandbox:
@@ -138,7 +142,8 @@ def _step_text(state: StepState, *, is_sandbox: bool) -> str:
     lines += [f"  not proven: {text}" for text in _gathered(state, "limits")]
     for table in _tables(state):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
-    return "\n".join(lines)
+    # NOTE: a terminal, or a person's editor, shows this as it is.
+    return "\n".join(one_line(line) for line in lines)
 
 
 def _step_html(state: StepState, values: Mapping[str, Value], *, is_sandbox: bool) -> str:

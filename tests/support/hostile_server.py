@@ -139,7 +139,8 @@ MODES: Mapping[str, Mode] = {
     "bytes that are no text": whole(bytes(range(256)) * 100),
     "headers beyond ASCII": _raw(
         b"HTTP/1.1 200 \xff\xfe\r\ncontent-type: \xe9\r\nlocation: \xe9\xff\r\n"
-        b"set-cookie: \xe9=\xff\r\nfacebook-api-version: \xf0\x9f\x92\xa3\r\ncontent-length: 2\r\n\r\n{}"
+        b"set-cookie: \xe9=\xff\r\nfacebook-api-version: \xf0\x9f\x92\xa3\r\n"
+        b"content-length: 2\r\n\r\n{}"
     ),
     "headers that are none": _raw(b"HTTP/1.1 200 OK\r\n\x00\x01: \x1b[2J\r\n\r\n{}"),
     "no HTTP": _raw(b"\x1b[2J220 mail.example ESMTP\r\n"),

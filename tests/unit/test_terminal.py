@@ -10,8 +10,9 @@ import pytest
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify_chain import Verdict
 from runbook_lib.history import RunState, StepState
+from runbook_lib.plain_text import one_line
 from runbook_lib.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
-from runbook_lib.terminal import one_line, progress, show_steps, show_table, show_verdict
+from runbook_lib.terminal import progress, show_steps, show_table, show_verdict
 
 Capture = pytest.CaptureFixture[str]
 
