@@ -28,10 +28,14 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import SettingsError
+from runbook_lib.files import read_plain
 from runbook_lib.procedure import Binding, Procedure, Step, StepKind, Value, Word, WordKind
-from runbook_lib.settings import typed
+from runbook_lib.settings import typed, visible
 
 __all__ = ["read_words"]
+
+_LARGEST_FILE = 1024 * 1024
+_LONGEST_NAME = 200
 
 _KINDS = {
     "attestation": WordKind.ATTESTED,
@@ -55,7 +59,7 @@ def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]
     key or subject, a nameless person, or a time that has not come yet.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
     except OSError as error:
         msg = f"The attestations file {path} cannot be read: {error.strerror}."
         raise SettingsError(msg) from None
@@ -84,8 +88,8 @@ class _Reader:
 
     def word(self, kind: WordKind, table: Mapping[str, Any]) -> Word:
         """Return the word of this kind that the table holds."""
-        name = str(table.get("step", ""))
-        where = f"{self._path}, step {name or '(none)'}"
+        name = _text(table, "step", f"{self._path}", is_needed=True)
+        where = f"{self._path}, step {name[:60]}"
         note = "reason" if kind in _WITH_REASON else "note"
         _refuse_other_keys(table, ("step", "by", "at", note, "subject"), where)
         if name not in self._steps:
@@ -99,7 +103,7 @@ class _Reader:
         said: dict[str, Any] = {
             "kind": kind,
             "step": name,
-            "by": _text(table, "by", where, is_needed=True),
+            "by": _text(table, "by", where, is_needed=True, longest=_LONGEST_NAME),
             "at": self._moment(table.get("at"), where),
             "note": _text(table, note, where, is_needed=kind in _WITH_REASON),
         }
@@ -135,8 +139,18 @@ class _Reader:
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _text(table: Mapping[str, Any], key: str, where: str, *, is_needed: bool) -> str:
-    text = str(table.get(key, "")).strip()
+def _text(
+    table: Mapping[str, Any], key: str, where: str, *, is_needed: bool, longest: int = 2_000
+) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        msg = f"{where}: {key} takes a text in quotes."
+        raise SettingsError(msg)
+    try:
+        text = visible(value, longest=longest)
+    except ValueError as error:
+        msg = f"{where}: {key}: {error}."
+        raise SettingsError(msg) from None
     if is_needed and not text:
         msg = f"{where}: {key} is missing."
         raise SettingsError(msg)
@@ -154,5 +168,5 @@ def _tables(document: Mapping[str, Any], name: str, path: Path) -> list[Mapping[
 def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in keys:
-            msg = f"{where}: there is no key called {key}; known are {', '.join(keys)}."
+            msg = f"{where}: there is no key called {key[:60]}; known are {', '.join(keys)}."
             raise SettingsError(msg)

@@ -7,9 +7,11 @@ they returned.
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -44,6 +46,10 @@ _SANDBOX = click.option(
     metavar="[SCENARIO]",
     help="Practise against the embedded sandbox.",
 )
+# Ports that are taken, or not to be had.
+_NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+_ANOTHER_PORT = "Name another port, or leave it out."
+_HIGHEST_PORT = 65_530
 _EXIT_CODES = {
     "complete": ExitCode.COMPLETE,
     "failed": ExitCode.FAILED,
@@ -82,9 +88,18 @@ class _Commands(click.Group):
             _fail("Interrupted.", advice, ExitCode.INTERRUPTED)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
-            message = f"The disk refused: {error.strerror or type(error).__name__}{where}."
+            reason = f"{error.strerror or type(error).__name__}{where}"
+            if error.errno in _NETWORK:
+                _fail(f"The network does not permit it: {reason}.", _ANOTHER_PORT, ExitCode.USAGE)
+            message = f"Cannot write to disk: {reason}."
             advice = "Free space or permit writing, then run again: the journal is intact."
             _fail(message, advice, ExitCode.INCOMPLETE)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001  (nobody is left to handle it)
+            # NOTE: its text may hold what was given, a credential even.
+            message = f"The runbook itself broke ({type(error).__name__}, {_place(error)})."
+            _fail(message, "Report this as a defect, with this line.", ExitCode.INCOMPLETE)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -150,9 +165,9 @@ def lab(
 ) -> None:
     """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
     from runbook_lib.lab import open_lab  # noqa: PLC0415
-    from runbook_lib.workspace import default_evidence  # noqa: PLC0415
+    from runbook_lib.workspace import evidence_folder  # noqa: PLC0415
 
-    folder = str(Path(evidence or default_evidence()).absolute())
+    folder = str(evidence_folder(evidence).absolute())
     variables = {"RUNBOOK_TENANT": tenant, "RUNBOOK_EVIDENCE": folder}
     if env_file:
         variables["RUNBOOK_ENV_FILE"] = str(Path(env_file).absolute())
@@ -161,16 +176,16 @@ def lab(
         sys.exit(open_lab(variables, is_app=is_app, arguments=arguments))
     from runbook_lib.fingerprints import keep_key  # noqa: PLC0415
     from runbook_lib.lab import words_for_practice  # noqa: PLC0415
-    from runbook_lib.practice import practice  # noqa: PLC0415
+    from runbook_lib.practice import practice, require_scenario  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
-    from runbook_lib.workspace import journal_path  # noqa: PLC0415
+    from runbook_lib.workspace import journal_path, tenant_name  # noqa: PLC0415
 
-    name = tenant or f"sandbox-{scenario}"
-    key = _sandbox_key(folder, name)
+    require_scenario(scenario)
+    name = tenant_name(tenant or f"sandbox-{scenario}")
+    journal = journal_path(Path(folder), name, PROCEDURE.id)
+    key = keep_key(journal.parent, _sandbox_key(folder, name))
     with practice(scenario, key) as sandbox:
         _refuse_unreadable(name, folder, sandbox.env_file)
-        journal = journal_path(Path(folder), name, PROCEDURE.id)
-        keep_key(journal.parent, key)
         variables["RUNBOOK_TENANT"] = name
         variables["RUNBOOK_ENV_FILE"] = sandbox.env_file
         is_known = journal.exists()
@@ -244,11 +259,17 @@ def notebooks(*, check: bool) -> None:
 
 @main.command()
 @click.option("--scenario", default="approved", show_default=True, help="What has happened so far.")
-@click.option("--port", default=0, help="The first port; free ones if left out.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, _HIGHEST_PORT),
+    default=0,
+    help="The first port of six; free ones if left out.",
+)
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     """Serve Facebook and Cyclr on loopback, for practice and tests."""
-    from runbook_lib.sandbox.server import SCENARIOS, serve  # noqa: PLC0415
+    from runbook_lib.practice import require_scenario  # noqa: PLC0415
+    from runbook_lib.sandbox.server import serve  # noqa: PLC0415
     from runbook_lib.scratch import scratch_folder  # noqa: PLC0415
 
     def announce(description: Mapping[str, Any]) -> None:
@@ -259,9 +280,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
         for name, value in description.items():
             click.echo(f"  {name:24} {value}")
 
-    if scenario not in SCENARIOS:
-        msg = f"There is no scenario called {scenario}; known are {', '.join(SCENARIOS)}."
-        raise SettingsError(msg)
+    require_scenario(scenario)
     with scratch_folder() as folder:
         serve(scenario, port=port, announce=announce, folder=folder)
 
@@ -440,20 +459,13 @@ def _sandbox_key(evidence: str, tenant: str) -> FingerprintKey:
 
 
 def _refuse_unreadable(tenant: str, evidence: str, env_file: str) -> None:
-    """Raise what is wrong with the tenant's journal before a browser opens on it."""
+    """Raise what is wrong with the settings, or the tenant's journal, before a browser opens."""
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
 
-    # NOTE: settings that cannot be used are shown, and corrected, in the walkthrough itself.
-    with suppress(SettingsError):
-        open_run(
-            PROCEDURE,
-            {},
-            mode=Mode.INTERACTIVE,
-            tenant=tenant,
-            evidence=evidence,
-            env_file=env_file,
-        )
+    open_run(
+        PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant=tenant, evidence=evidence, env_file=env_file
+    )
 
 
 def _banner(opened: Run) -> str:
@@ -470,6 +482,12 @@ def _assignments(texts: Iterable[str]) -> dict[str, str]:
             raise SettingsError(msg)
         given[name.strip()] = value
     return given
+
+
+def _place(error: Exception) -> str:
+    """Return the module and line in which `error` was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}"
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

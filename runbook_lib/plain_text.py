@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import unicodedata
 
-__all__ = ["escaped_json", "one_line"]
+__all__ = ["escaped_json", "first_unseen", "one_line"]
+
+# They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
+_JOINERS = "\u200c\u200d"
 
 
 def one_line(text: str) -> str:
@@ -37,6 +40,19 @@ def escaped_json(text: str) -> str:
         each if each in "\n\r\t" or _is_printable(each) else json.dumps(each)[1:-1]
         for each in text.replace("\x7f", "\\u007f")
     )
+
+
+def first_unseen(text: str) -> str:
+    """
+    Return the first character of `text` that cannot be seen, as `U+200B`; empty without one.
+
+    A joiner between two characters that can be seen is part of them.
+    """
+    for place, each in enumerate(text):
+        is_joiner = each in _JOINERS and 0 < place < len(text) - 1
+        if not (_is_printable(each) or (is_joiner and _is_printable(text[place - 1]))):
+            return f"U+{ord(each):04X}"
+    return ""
 
 
 def _is_printable(character: str) -> bool:

@@ -19,7 +19,7 @@ from runbook_lib.fingerprints import FingerprintKey
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.scratch import scratch_folder
 
-__all__ = ["Practice", "practice"]
+__all__ = ["Practice", "practice", "require_scenario"]
 
 # What people have said by then: nothing, what goes before the review, or all of it.
 _WORDS = {"fresh": "", "review-pending": "submitted.toml", "review-declined": "submitted.toml"}
@@ -40,6 +40,15 @@ class Practice:
     login: str
 
 
+def require_scenario(name: str) -> None:
+    """Raise `SettingsError` where there is no scenario called `name`."""
+    from runbook_lib.sandbox.server import SCENARIOS  # noqa: PLC0415
+
+    if name not in SCENARIOS:
+        msg = f"There is no scenario called {name[:60]}; known are {', '.join(SCENARIOS)}."
+        raise SettingsError(msg)
+
+
 @contextmanager
 def practice(scenario: str, key: FingerprintKey) -> Iterator[Practice]:
     """
@@ -50,11 +59,9 @@ def practice(scenario: str, key: FingerprintKey) -> Iterator[Practice]:
     credential must not be sent to a practice server. Raises `SettingsError`
     for an unknown scenario.
     """
-    from runbook_lib.sandbox.server import SCENARIOS, Sandbox  # noqa: PLC0415
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
-    if scenario not in SCENARIOS:
-        msg = f"There is no scenario called {scenario}; known are {', '.join(SCENARIOS)}."
-        raise SettingsError(msg)
+    require_scenario(scenario)
     words = resources.files("runbook_lib.procedures").joinpath("practice")
     name = _WORDS.get(scenario, _ALL_WORDS)
     with (

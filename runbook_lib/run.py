@@ -51,10 +51,11 @@ from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.settings import Settings, find_env_file, load, secret_of
 from runbook_lib.words import Subject, bind
 from runbook_lib.workspace import (
-    default_evidence,
+    evidence_folder,
     is_sandbox,
     journal_path,
     project_folder,
+    refuse_twin,
     tenant_name,
 )
 
@@ -104,7 +105,9 @@ def open_run(
     settings = load(procedure.inputs, given=given, env_file=env_file, withheld=withheld)
     _refuse_unknown_steps(procedure, settings)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
-    journal = Journal(journal_path(Path(evidence or default_evidence()), name, procedure.id))
+    folder = evidence_folder(evidence)
+    refuse_twin(folder, name)
+    journal = Journal(journal_path(folder, name, procedure.id))
     kept = read_key(journal.path.parent)
     reader = HistoryReader(journal, kept)
     history = reader.read()

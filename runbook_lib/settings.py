@@ -18,12 +18,30 @@ import dotenv.parser
 
 from runbook_lib.credential_form import implausible
 from runbook_lib.errors import SettingsError
+from runbook_lib.files import read_plain
+from runbook_lib.plain_text import first_unseen
 from runbook_lib.procedure import Input, Value
 from runbook_lib.redaction import Secret, holds_token
 
-__all__ = ["Settings", "find_env_file", "load", "read_env_file", "resolve", "secret_of", "typed"]
+__all__ = [
+    "Settings",
+    "find_env_file",
+    "load",
+    "own_setting",
+    "read_env_file",
+    "resolve",
+    "secret_of",
+    "typed",
+    "visible",
+]
 
 _PREFIX = "RUNBOOK_"
+# Settings of a command itself, which are no parameters: environment and `.env` may hold them.
+_OWN = ("RUNBOOK_TENANT", "RUNBOOK_EVIDENCE")
+_ENV_FILE = "RUNBOOK_ENV_FILE"
+_LARGEST_FILE = 1024 * 1024
+_LARGEST_SECRET = 64 * 1024
+_LONGEST_TEXT = 2_000
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -56,7 +74,9 @@ def resolve(
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
     _refuse_unknown(given, known)
     file_values = env_file or {}
-    _refuse_unknown_variables(file_values, known)
+    _refuse_unknown_variables(file_values, known, "The settings file", _OWN)
+    referred = _referred((*given.values(), *environ.values(), *file_values.values()))
+    _refuse_unknown_variables(environ, known, "The environment", (*_OWN, _ENV_FILE, *referred))
     values: dict[str, Value] = {}
     raw = {
         name: environ.get(item.variable) or file_values.get(item.variable, "")
@@ -92,6 +112,17 @@ def load(
     return resolve(inputs, given=given, env_file=file_values, withheld=withheld)
 
 
+def own_setting(name: str, env_file: str = "") -> str:
+    """
+    Return what the `.env` file says of the command itself: of its `tenant` or `evidence` folder.
+
+    Empty where it says nothing, or there is none. Raises `SettingsError`
+    where it cannot be read.
+    """
+    path = env_file or find_env_file()
+    return read_env_file(Path(path)).get(f"{_PREFIX}{name.upper()}", "") if path else ""
+
+
 def find_env_file() -> str:
     """Return the nearest `.env` upwards from the working directory, empty where there is none."""
     return dotenv.find_dotenv(usecwd=True)
@@ -111,6 +142,8 @@ def typed(item: Input, value: object) -> Value:
     if isinstance(value, bool) or not isinstance(value, str | int):
         msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
         raise SettingsError(msg)
+    if expected is not tuple:
+        _refuse_unseen(item, str(value))
     if holds_token(str(value)):
         msg = (
             f"{item.name} ({item.label}) holds what looks like a Facebook token. It is no secret "
@@ -124,6 +157,25 @@ def typed(item: Input, value: object) -> Value:
         raise SettingsError(msg) from None
 
 
+def visible(text: str, *, longest: int = _LONGEST_TEXT) -> str:
+    """
+    Return `text` without the blanks around it.
+
+    Raises `ValueError` in the operator's words where it is longer, or holds a
+    character that nobody can see, such as one that turns the direction of
+    writing: what a record shows must be what it holds.
+    """
+    typed = text.strip()
+    unseen = first_unseen(" ".join(typed.split("\n")))
+    if unseen:
+        msg = f"it holds a character that cannot be seen ({unseen}); type it again"
+        raise ValueError(msg)
+    if len(typed) > longest:
+        msg = f"it has {len(typed):,} characters; {longest:,} are enough"
+        raise ValueError(msg)
+    return typed
+
+
 def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     """
     Return `text` as the credential `item`.
@@ -133,6 +185,8 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     shown; it is never quoted.
     """
     value = str(item.parse(text))
+    if first_unseen(value):
+        raise ValueError("it holds a character that cannot be seen; copy it again")
     reason = implausible(value)
     if reason:
         raise ValueError(reason)
@@ -151,11 +205,11 @@ def read_env_file(path: Path) -> dict[str, str]:
     a line that is not `NAME=value`; the line itself is not quoted.
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_plain(path, _LARGEST_FILE).decode("utf-8-sig")
     except OSError as error:
         msg = f"The settings file {path} cannot be read: {error.strerror}."
         raise SettingsError(msg) from None
-    except UnicodeDecodeError:
+    except ValueError:
         msg = f"The settings file {path} is not UTF-8 text."
         raise SettingsError(msg) from None
     variables: dict[str, str] = {}
@@ -180,12 +234,28 @@ def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> 
             raise SettingsError(msg)
 
 
-def _refuse_unknown_variables(variables: Mapping[str, str], known: Mapping[str, Input]) -> None:
-    names = {item.variable: item for item in known.values()}
+def _refuse_unknown_variables(
+    variables: Mapping[str, str], known: Mapping[str, Input], source: str, others: Iterable[str]
+) -> None:
+    names = {*others, *(item.variable for item in known.values())}
     for name in variables:
         if name.startswith(_PREFIX) and name not in names:
-            msg = f"The settings file names {name}, which is no setting.{_suggestion(name, names)}"
+            msg = f"{source} names {name}, which is no setting.{_suggestion(name, names)}"
             raise SettingsError(msg)
+
+
+def _referred(values: Iterable[object]) -> set[str]:
+    """Return the variables that references lead to: `env:NAME`."""
+    texts = (text for text in values if isinstance(text, str))
+    return {text.removeprefix("env:") for text in texts if text.startswith("env:")}
+
+
+def _refuse_unseen(item: Input, text: str) -> None:
+    try:
+        visible(text)
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}."
+        raise SettingsError(msg) from None
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
@@ -250,7 +320,7 @@ def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:
 
 def _from_file(item: Input, path: Path) -> str:
     try:
-        return path.expanduser().read_text(encoding="utf-8")
+        return read_plain(path.expanduser(), _LARGEST_SECRET).decode("utf-8")
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         msg = f"{item.name} ({item.label}): the file {path} cannot be read: {reason}."

@@ -1,7 +1,7 @@
 """
 Where things lie: the project, its evidence, a tenant's journal; and what practice is.
 
-Pure names and paths; nothing is read or written here.
+Names and paths; no file is read or written here.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ __all__ = [
     "KEYS_FOLDER",
     "connector_name",
     "default_evidence",
+    "evidence_folder",
     "is_sandbox",
     "journal_path",
     "keys_beside",
     "project_folder",
+    "refuse_twin",
     "tenant_name",
 ]
 
@@ -33,18 +35,67 @@ KEYS_FOLDER = "keys"
 JOURNAL_NAME = "journal.jsonl"
 
 _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
+# What Windows takes for a device, whatever follows a dot in the name.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
 def tenant_name(text: str) -> str:
     """Return `text` as a tenant's name, which is also a folder's; raises `SettingsError`."""
-    if text == KEYS_FOLDER:
+    if text.casefold() == KEYS_FOLDER:
         msg = f"A tenant cannot be called {text}: that folder holds the public keys."
         raise SettingsError(msg)
     if not _TENANT.fullmatch(text):
-        msg = f"{text!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
+        msg = f"{text[:80]!r} is no tenant name: letters, digits, dots, hyphens, at most 63."
+        raise SettingsError(msg)
+    if _DEVICE.fullmatch(text):
+        msg = f"A tenant cannot be called {text}: to Windows that is a device, not a folder."
         raise SettingsError(msg)
     return text
+
+
+def refuse_twin(evidence: Path, tenant: str) -> None:
+    """
+    Raise `SettingsError` where `evidence` holds a tenant whose name differs in case only.
+
+    To Windows and macOS both names are one folder.
+    """
+    if (evidence / tenant).is_dir() and tenant in _names(evidence):
+        return
+    for name in _names(evidence):
+        if name != tenant and name.casefold() == tenant.casefold():
+            msg = f"There is a tenant called {name}: the name {tenant} differs in case only."
+            raise SettingsError(msg, next_step="Use the name as it is there, or another one.")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def evidence_folder(text: str = "") -> Path:
+    """
+    Return the evidence folder that `text` names; that of the project where it is empty.
+
+    Raises `SettingsError` where it is something else than a folder, or lies in
+    something else.
+    """
+    folder = Path(text or default_evidence())
+    nearest = next((each for each in (folder, *folder.absolute().parents) if _is_there(each)), None)
+    if nearest is not None and not nearest.is_dir():
+        msg = f"The evidence folder {folder} cannot be used: {nearest} is not a folder."
+        raise SettingsError(msg, next_step="Name another folder with --evidence.")
+    return folder
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def connector_name(text: str) -> str:

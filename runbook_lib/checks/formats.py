@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
+from runbook_lib.files import read_plain
+
 __all__ = [
     "address",
     "answer_limit",
@@ -38,10 +40,13 @@ __all__ = [
 
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
+_LARGEST_FILE = 1024 * 1024
 _WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+# A name or an address, as a URL holds it (RFC 3986 §3.2.2).
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
 
 
@@ -181,8 +186,8 @@ def address(text: str) -> str:
     """Return `host:port`."""
     typed = text.strip()
     host, _, port = typed.rpartition(":")
-    is_port = port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT
-    if not host or not is_port or "/" in host:
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT
+    if not host or not is_port or not _HOST.fullmatch(host):
         raise ValueError("this is not an address; one looks like 127.0.0.1:8443")
     return typed
 
@@ -191,7 +196,8 @@ def certificate_file(text: str) -> str:
     """Return the absolute path of a PEM file that holds at least one certificate."""
     try:
         path = Path(text.strip()).expanduser()
-        ssl.create_default_context(cafile=path)
+        content = read_plain(path, _LARGEST_FILE).decode("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content)
     except (OSError, ValueError, RuntimeError):
         msg = f"{text.strip()!r} cannot be read as a PEM file of certificates"
         raise ValueError(msg) from None
@@ -215,8 +221,8 @@ def _web_parts(typed: str) -> SplitResult:
         host, port = None, None
     if not host or parts.scheme not in ("http", "https") or port == 0:
         raise ValueError("this is not a web address; it begins with https://")
-    if not typed.isprintable() or len(typed.split()) > 1:
-        raise ValueError("an address holds no blanks; copy it again, whole")
+    if not typed.isprintable() or len(typed.split()) > 1 or "\\" in typed:
+        raise ValueError("an address holds no blanks and no backslashes; copy it again, whole")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a base address holds no user name, password, query or fragment")
     return parts

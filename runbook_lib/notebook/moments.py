@@ -98,5 +98,5 @@ def what_went_wrong(error: Exception) -> tuple[str, str]:
         return str(error), error.diagnostics()
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
-        return f"The disk refused: {reason}.", JournalError.next_step
+        return f"Cannot write to disk: {reason}.", JournalError.next_step
     return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."

@@ -22,6 +22,7 @@ from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.run import Mode, Run
 from runbook_lib.run import open_run as open_plain_run
 from runbook_lib.run_lock import run_lock
+from runbook_lib.settings import own_setting
 
 __all__ = ["RESERVED", "HeadlessRun", "InteractiveRun", "Shown", "detected_mode", "open_run"]
 
@@ -135,6 +136,8 @@ def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | He
     """
     section = _section(PROCEDURE, notebook)
     own = {name: _own(namespace, name) for name in RESERVED}
+    for name in ("tenant", "evidence"):
+        own[name] = own[name] or own_setting(name, own["env_file"])
     mode = own["mode"] or detected_mode()
     if mode not in (Mode.INTERACTIVE, Mode.HEADLESS):
         msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {mode!r}."

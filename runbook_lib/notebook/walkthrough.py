@@ -28,6 +28,7 @@ from runbook_lib.notebook.taking import credential, problem, sentence, take
 from runbook_lib.notebook.views import STRUCTURE, finish_view, header_view, step_view, what_to_do
 from runbook_lib.procedure import Outcome, Section, Step, Word, WordKind
 from runbook_lib.run import Run
+from runbook_lib.settings import visible
 
 __all__ = ["Shows", "Walkthrough"]
 
@@ -35,6 +36,8 @@ _FOLLOW_SECONDS = 0.5
 # App Review takes days; asking once a minute costs Facebook nothing and the person no wait.
 _WATCH_SECONDS = 60.0
 _ORIGIN = "walkthrough"
+_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
+_FIELDS = {"by": "Your name", "note": "The note", "seen": "What you saw"}
 # Nothing new: still waiting, or a look that could not tell (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
@@ -156,7 +159,7 @@ class Walkthrough:
         """Record what a named person says of the step, with the files that show it."""
 
         def record() -> str:
-            by, note = self._named(words), str(words.get("note", "")).strip()
+            by, note = self._named(words), _typed(words, "note")
             if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not note:
                 msg = "Give a reason."
                 raise SettingsError(msg, next_step="The record keeps it.")
@@ -167,7 +170,7 @@ class Walkthrough:
                 by=by,
                 at=timestamp(self.run.clock()),
                 note=note,
-                seen=str(words.get("seen", "")).strip(),
+                seen=_typed(words, "seen"),
                 attachments=tuple(store_attachment(folder, **file) for file in files),
                 origin=_ORIGIN,
             )
@@ -279,7 +282,7 @@ class Walkthrough:
             raise SettingsError(msg, next_step="Correct it, then press the button again.")
 
     def _named(self, words: dict[str, Any]) -> str:
-        by = str(words.get("by", "")).strip()
+        by = _typed(words, "by", longest=_LONGEST_NAME)
         if not by:
             msg = "Write your name: the record says who said so."
             raise SettingsError(msg, next_step="Your name stays filled in from then on.")
@@ -346,3 +349,12 @@ class Walkthrough:
                 if section != self.section
             },
         )
+
+
+def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
+    """Return what a person typed; raises `SettingsError` where some of it cannot be seen."""
+    try:
+        return visible(str(words.get(name, "")), longest=longest)
+    except ValueError as error:
+        msg = f"{_FIELDS[name]}: {error}."
+        raise SettingsError(msg, next_step="Correct it, then press the button again.") from None

@@ -5,6 +5,7 @@ The sandbox as a server: one thread, one event loop, one loopback port for each 
 """
 
 import asyncio
+import errno
 import signal
 import socket
 import struct
@@ -212,13 +213,21 @@ def _listen(port: int) -> list[socket.socket]:
             one = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(one)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((_ADDRESS, port + offset if port else 0))
+            _bind(one, port + offset if port else 0)
             one.listen(256)
     except OSError:
         for one in sockets:
             one.close()
         raise
     return sockets
+
+
+def _bind(one: socket.socket, port: int) -> None:
+    try:
+        one.bind((_ADDRESS, port))
+    except OSError as error:
+        said = f"port {port} is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise OSError(error.errno, f"{_ADDRESS}: {said}") from error
 
 
 def _server(application: SiteApplication, certificate: Path | None) -> uvicorn.Server:

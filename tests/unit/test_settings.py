@@ -157,8 +157,26 @@ def test_an_unknown_setting_in_the_file_is_refused_with_a_suggestion() -> None:
     with pytest.raises(SettingsError, match=r"RUNBOOK_APP_SECRT.*Did you mean RUNBOOK_APP_SECRET"):
         resolve(INPUTS, env_file={"RUNBOOK_APP_SECRT": BAD_SECRET}, environ={})
 
-    settings = resolve(INPUTS, env_file={"DATABASE_URL": "x"}, environ={"RUNBOOK_OTHER": "x"})
+    settings = resolve(INPUTS, env_file={"DATABASE_URL": "x"}, environ={"OTHER_RUNBOOK": "x"})
     assert settings.values == {}
+
+
+def test_an_unknown_variable_is_refused_unless_a_reference_leads_to_it() -> None:
+    """One rule for the environment and the file; a credential may stand under any name."""
+
+    with pytest.raises(SettingsError, match=r"The environment names RUNBOOK_APP_SECRT"):
+        resolve(INPUTS, environ={"RUNBOOK_APP_SECRT": BAD_SECRET})
+
+    environ = {"RUNBOOK_APP_SECRET": "env:RUNBOOK_REAL_ONE", "RUNBOOK_REAL_ONE": GOOD_SECRET}
+    assert resolve(INPUTS, environ=environ).secrets["app_secret"].reveal() == GOOD_SECRET
+
+
+@pytest.mark.parametrize("source", ["environ", "env_file"])
+def test_settings_of_the_command_may_stand_in_both(source: str) -> None:
+    """Tenant and evidence folder are known in the environment and in the file alike."""
+
+    own = {"RUNBOOK_TENANT": "acme", "RUNBOOK_EVIDENCE": "evidence"}
+    assert resolve(INPUTS, **{"environ": {}, source: own}).values == {}
 
 
 @pytest.mark.parametrize(
@@ -263,7 +281,7 @@ def test_a_file_in_the_home_folder_is_found(
         ("keyring:cyclr/eu/nobody", "nothing is stored under keyring:cyclr/eu/nobody"),
         ("keyring:cyclr", "nothing is stored under keyring:cyclr"),
         ("file:{folder}/none", "cannot be read: No such file"),
-        ("file:{folder}", "cannot be read: Is a directory"),
+        ("file:{folder}", "it is a folder, not a regular file"),
         ("file:{folder}/empty", "nothing is stored under file:"),
         ("file:{folder}/binary", "it is not UTF-8 text"),
         ("file:{folder}/bad", "an App Secret has 32 characters"),

@@ -235,7 +235,7 @@ def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatc
     play.walkthrough.say(play.step("app"), DONE, {"by": "Somebody"}, [{"name": "a.png"}])
 
     view = settled(play.screens["app"])
-    assert view["message"] == "The disk refused: No space left on device."
+    assert view["message"] == "Cannot write to disk: No space left on device."
     assert view["advice"].startswith("Free space")
     assert view["is_error"]
 

@@ -117,7 +117,7 @@ def test_every_input_is_asked_for_somewhere_or_has_its_place_in_settings() -> No
 
     elsewhere |= {item.name for item in (*EVIDENCE, *RUNNER)}
 
-    assert INPUTS - asked <= elsewhere | {"graph_version", "four_eyes"}
+    assert INPUTS - asked <= elsewhere | {"graph_version", "four_eyes", "redirect_hosts"}
 
 
 def test_links_fill_in_the_app_id_once_it_is_known() -> None:
