@@ -23,14 +23,14 @@ from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.procedure import Exchange
 from runbook_lib.remote.documents import shorten, unexpected
-from runbook_lib.remote.transport import Answer, Request, Session
-from runbook_lib.remote.wire import (
+from runbook_lib.remote.network import (
     find_addresses,
     host_of,
     may_be_public,
     open_connection,
     require_public,
 )
+from runbook_lib.remote.transport import Answer, Request, Session
 
 __all__ = [
     "Certificate",

@@ -33,20 +33,19 @@ from runbook_lib.procedure import Exchange
 from runbook_lib.redaction import RedactingFilter, Redactor, Secret
 from runbook_lib.remote.documents import parse_answer, shorten, unexpected
 from runbook_lib.remote.limits import Deadline, Limits
+from runbook_lib.remote.network import (
+    OutOfTimeError,
+    RefusedAnswerError,
+    host_of,
+    read_body,
+    within,
+)
 from runbook_lib.remote.rate_limits import (
     SHARED,
     CoolDown,
     CoolDowns,
     retry_after,
     usage_pause,
-)
-from runbook_lib.remote.wire import (
-    OutOfTimeError,
-    RefusedAnswerError,
-    Wire,
-    host_of,
-    read_body,
-    within,
 )
 
 __all__ = ["Answer", "Request", "Session", "Transport"]
@@ -204,9 +203,7 @@ class Transport:
         self.clock = clock
         self._lock = threading.Lock()
         self._abandoned: dict[str, _Abandoned] = {}
-        tls = self.tls_context()
-        self._wire = wire or Wire(tls)
-        self._public_wire = wire or Wire(tls, is_public_only=True)
+        self._wire, self._public_wire = (wire, wire) if wire else self._wires()
         # NOTE: a transport that nobody closes takes its filters along all the same.
         self._release = weakref.finalize(self, _remove_filter, _add_filter(redactor))
 
@@ -230,6 +227,18 @@ class Transport:
         self._wire.close()
         self._public_wire.close()
         self._release()
+
+    def _wires(self) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
+        """Return what connects to any address, and what connects to public ones only."""
+        from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
+
+        tls = self.tls_context()
+        return Wire(tls), Wire(tls, is_public_only=True)
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether `close` was called."""
+        return not self._release.alive
 
     def exchange(self, request: Request, deadline: Deadline) -> Answer:
         """

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from runbook_lib.redaction import Redactor
+from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Session, Transport
 
 Responder = Callable[[httpx.Request], httpx.Response]
@@ -70,4 +71,5 @@ def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "
 def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
     """Return a session to `remote` that never sleeps."""
     options.setdefault("sleep", lambda _: None)
+    options.setdefault("cool_downs", CoolDowns())
     return Transport(redactor or Redactor(), wire=remote, **options).session()

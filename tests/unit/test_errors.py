@@ -108,3 +108,14 @@ def test_remote_errors_keep_the_remote_fields() -> None:
         "F0n",
     )
     assert "463" not in "".join(traceback.format_exception_only(error))
+
+
+def test_a_traceback_in_a_notebook_moves_no_cursor() -> None:
+    """IPython prints these lines as they are; a remote system may have written them."""
+
+    nasty = "a\x1b[2J\u202e\r\n"
+    error = RunbookError(nasty, next_step=nasty)
+
+    lines = error._render_traceback_()
+
+    assert all(line.isprintable() for line in lines)

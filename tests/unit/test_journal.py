@@ -23,11 +23,23 @@ from hypothesis import strategies as st
 
 from runbook_lib import journal as journal_module
 from runbook_lib.errors import ChainError, JournalError
-from runbook_lib.journal import GENESIS, Entry, EventType, Journal, read_lines, timestamp
+from runbook_lib.journal import (
+    GENESIS,
+    Entry,
+    EventType,
+    Journal,
+    parse_line,
+    read_lines,
+    timestamp,
+)
 from tests.conftest import NOON
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -199,6 +211,50 @@ def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[
 
     assert [entry.data for entry in Journal(path).entries()] == documents
     assert path.read_bytes().count(b"\n") == len(documents)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("place", ["response", "elapsed", "a field of its own"])
+def test_a_number_that_json_has_not_is_refused_by_its_place(
+    path: Path, number: float, place: str
+) -> None:
+    """RFC 8259 §6: NaN and Infinity enter no line, and the error says where one stood."""
+
+    exchange: dict[str, Any] = {
+        "method": "GET",
+        "url": "https://api.example",
+        "sent_on": "2026-11-24T09:00:00Z",
+        "elapsed": 0.1,
+    }
+    exchange[place] = {"data": [number]} if place == "response" else number
+    finding = {
+        "outcome": "failed",
+        "reason": "",
+        "check": "a",
+        "facts": {},
+        **{name: [] for name in ("limits", "warnings", "changes", "tables")},
+        "exchanges": [exchange],
+    }
+
+    with pytest.raises(JournalError, match=rf"exchanges\[0\]\.{place} is not"):
+        Journal(path).append("step.checked", {"findings": [finding]})
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_line_with_a_number_that_json_has_not_is_no_line(path: Path, number: str) -> None:
+    """Whoever wrote it: no reader takes it."""
+
+    Journal(path).append("step.started", {})
+    text = path.read_bytes().replace(b'"data":{}', b'"data":{"x":' + number.encode() + b"}")
+    path.write_bytes(text)
+
+    assert parse_line(text) is None
+    with pytest.raises(ChainError, match="not a journal line"):
+        Journal(path).entries()
+    with pytest.raises(ChainError, match="not a journal line"):
+        Journal(path).append("step.started", {})
 
 
 def test_a_torn_tail_is_not_returned(path: Path) -> None:
@@ -489,9 +545,9 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
     *_, last = read_lines(path)
     Journal(path).append("step.started", {})
     parsed: list[bytes] = []
-    loads = json.loads
+    parse = journal_module.parse_json
     monkeypatch.setattr(
-        journal_module.json, "loads", lambda line: (parsed.append(line), loads(line))[1]
+        journal_module, "parse_json", lambda line: (parsed.append(line), parse(line))[1]
     )
 
     (line,) = read_lines(path, after=last.ref)

@@ -740,7 +740,7 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
     run.perform("a")
     run.close()
 
-    assert sessions[0].transport._client.is_closed
+    assert sessions[0].transport.is_closed
 
 
 def test_an_old_word_does_not_overtake_a_newer_one(make_run: MakeRun) -> None:

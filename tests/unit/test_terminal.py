@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify_chain import Verdict
 from runbook_lib.history import RunState, StepState
-from runbook_lib.plain_text import one_line
+from runbook_lib.plain_text import escaped_json, one_line
 from runbook_lib.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
-from runbook_lib.terminal import progress, show_steps, show_table, show_verdict
+from runbook_lib.terminal import plain_cell, progress, say, show_steps, show_table, show_verdict
 
 Capture = pytest.CaptureFixture[str]
 
@@ -200,3 +201,48 @@ def test_a_quiet_progress_says_nothing(capsys: Capture) -> None:
         display.update(run(state("a", Outcome.VERIFIED, checked_on="t")))
 
     assert capsys.readouterr().out == ""
+
+
+# An escape sequence of old and of new, a bell, a title, what turns the line, what is not seen.
+NASTY = "a\x1b[2J\x9b31m\x07\x1b]0;t\x07\x7f\u202e\u2066\u200b\ufeff\r\n\u2028b\t\x00"
+
+
+def is_safe(text: str) -> bool:
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+def test_nothing_that_is_said_moves_the_cursor(capsys: Capture) -> None:
+    """A line stays a line, on either stream, and is still read."""
+
+    say(f"It answered {NASTY}.")
+    say(f"It answered {NASTY}.", is_error=True)
+
+    for text in capsys.readouterr():
+        assert is_safe(text)
+        assert text.count("\n") == 1
+        assert "[U+001B][2J" in text
+
+
+def test_nothing_in_a_table_moves_the_cursor(capsys: Capture) -> None:
+    """Titles, cells, reasons and warnings are text, neither escapes nor markup."""
+
+    finding = Finding(outcome=Outcome.FAILED, reason=NASTY, warnings=(NASTY,))
+    one = state("a", Outcome.FAILED, NASTY, findings=(finding,))
+
+    show_steps(run(one), title=NASTY)
+    show_table(NASTY, ("",), [(plain_cell(f"[bold]{NASTY}"),)])
+
+    text = capsys.readouterr().out
+    assert is_safe(text)
+    assert "[bold]a[U+001B]" in text
+
+
+def test_json_stays_json_and_moves_no_cursor() -> None:
+    """What a terminal might obey is an escape in the document, which is the same one."""
+
+    document = {"reason": NASTY + "Zoë \U000e0001\ud800", "list": [NASTY]}
+    for indent in (None, 2):
+        shown = escaped_json(json.dumps(document, ensure_ascii=False, indent=indent))
+        assert is_safe(shown)
+        assert "Zoë" in shown
+        assert json.loads(shown) == document

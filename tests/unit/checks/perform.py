@@ -15,6 +15,7 @@ from runbook_lib.procedure import Check, Finding
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.redaction import Redactor
 from runbook_lib.remote.domain import Certificate
+from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Transport
 from tests.conftest import NOON
 from tests.unit.checks.conftest import SECRETS, VALUES, made_up
@@ -30,7 +31,10 @@ def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None)
 
     def open_context() -> CheckContext:
         transport = Transport(
-            Redactor(SECRETS.values()), wire=wire or Script(least.said), sleep=lambda _: None
+            Redactor(SECRETS.values()),
+            wire=wire or Script(least.said),
+            sleep=lambda _: None,
+            cool_downs=CoolDowns(),
         )
         return CheckContext(
             values={**VALUES, **least.given},

@@ -316,3 +316,54 @@ def test_a_passphrase_may_hold_blanks() -> None:
     assert formats.passphrase(" correct horse ") == "correct horse"
     with pytest.raises(ValueError, match="not empty"):
         formats.passphrase("   ")
+
+
+@pytest.mark.parametrize(
+    "typed", ["tök-enabcdefgh", "abc\x1bdefghij", "abc\u200bdefghij", "a\ud800b"]
+)
+def test_a_credential_and_an_account_hold_what_a_header_takes(typed: str) -> None:
+    """What no request can carry is refused where it is given, unquoted."""
+
+    for parse in (formats.opaque_secret, formats.header_text):
+        with pytest.raises(ValueError, match="letters without accents") as caught:
+            parse(typed)
+        assert typed not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parse", "least", "most"),
+    [
+        (formats.answer_limit, 64, 65_536),
+        (formats.exchange_seconds, 1, 600),
+        (formats.step_seconds, 1, 3600),
+    ],
+)
+def test_a_limit_is_a_whole_number_within_bounds(
+    parse: Callable[[str], int], least: int, most: int
+) -> None:
+    """Neither nothing, nor without end, nor anything that is no number."""
+
+    assert (parse(f" {least} "), parse(str(most))) == (least, most)
+    for typed in ("", "0", "-1", str(least - 1), str(most + 1), "1.5", "1e3", "NaN", "٣", "9" * 99):
+        with pytest.raises(ValueError, match=f"from {least} to {most}"):
+            parse(typed)
+
+
+def test_redirect_hosts_are_names() -> None:
+    """Commas or blanks between them; each is a domain name, as the Service Domain is."""
+
+    assert formats.host_names("Login.Example.com, b.example.com") == (
+        "login.example.com",
+        "b.example.com",
+    )
+    for typed in ("127.0.0.1", "localhost", "http://x.example", "x.example:8443", "*.example"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            formats.host_names(typed)
+
+
+@pytest.mark.parametrize("typed", ["https://a b.example", "https://a.example/\x1b[2J"])
+def test_an_address_with_blanks_or_unseen_characters_is_none(typed: str) -> None:
+    """Nobody could ask it."""
+
+    with pytest.raises(ValueError, match=r"blanks|web address"):
+        formats.web_address(typed)

@@ -357,3 +357,31 @@ def test_a_badge_can_be_read(outcome: Outcome) -> None:
     (ground,) = re.findall(r"background:(#[0-9a-f]{6})", badge)
     assert "color:#fff" in badge
     assert contrast("#ffffff", ground) >= 4.5
+
+
+def test_no_plain_text_moves_a_cursor() -> None:
+    """`text/plain` goes to terminals and editors as it is: a remote's text is one safe line."""
+
+    nasty = "a\x1b[2J\x9b\u202e\x7f\r\nb"
+    finding = Finding(
+        outcome=Outcome.FAILED,
+        reason=nasty,
+        warnings=(nasty,),
+        limits=(nasty,),
+        changes=(nasty,),
+        tables=(Table(caption=nasty, columns=(nasty,), rows=((nasty,),)),),
+    )
+    state = StepState(
+        step=STEP,
+        conclusion=Conclusion(outcome=Outcome.FAILED, reason=nasty),
+        findings=(finding,),
+    )
+    bundles = (
+        rendering.step_bundle(state, {}, is_sandbox=True),
+        rendering.summary_bundle(RunState("0a1b2c3d", {STEP.id: state}), (state,), is_sandbox=True),
+        rendering.header_bundle(nasty, tenant=nasty, run_id=nasty, mode=nasty, is_sandbox=False),
+    )
+
+    for bundle in bundles:
+        assert all(line.isprintable() for line in bundle["text/plain"].split("\n"))
+        assert "[U+001B][2J" in bundle["text/plain"]

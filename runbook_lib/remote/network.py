@@ -1,0 +1,306 @@
+"""
+What bounds every read of the network: addresses, deadlines, sizes.
+
+Every name is looked up and every body read here. Who connects is `wire`, for
+HTTP, and `domain`, for the TLS handshake that it looks at.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+
+from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.limits import Deadline
+
+__all__ = [
+    "CONNECT_SECONDS",
+    "OutOfTimeError",
+    "RefusedAnswerError",
+    "count",
+    "deadline_now",
+    "find_addresses",
+    "host_of",
+    "is_public",
+    "is_this_machine",
+    "may_be_public",
+    "open_connection",
+    "read_body",
+    "require_public",
+    "seconds_now",
+    "within",
+]
+
+CONNECT_SECONDS = 5.0
+# Beside the body: headers, and what frames chunks.
+_FRAMING = 256 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+# RFC 6052 §2.1: a gateway may put an IPv4 address into an IPv6 one.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+# RFC 6890 and its registries: what is this machine's, a private network's, or nobody's.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"),
+        *("::/96", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8", "64:ff9b:1::/48"),
+    )
+)
+_PRIVATE = (
+    "Check the spelling of the name. Where this Cyclr is on a private network, say so: "
+    "service_domain_address for the Service Domain, redirect_hosts for other hosts."
+)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class OutOfTimeError(Exception):
+    """The time for one exchange is over; the message says what took it."""
+
+
+class RefusedAnswerError(Exception):
+    """An answer is not read to its end; the message says what is the matter with it."""
+
+
+class _Awaited:
+    """What is being read now: until when, and how many bytes at most."""
+
+    def __init__(self, deadline: Deadline, most: int) -> None:
+        self.deadline = deadline
+        self._left = most
+
+    def seconds(self, wanted: float | None) -> float:
+        """Return the time-out of the next call; raises `OutOfTimeError` where no time is left."""
+        left = self.deadline.left
+        if left <= 0:
+            raise OutOfTimeError
+        return left if wanted is None else min(wanted, left)
+
+    def count(self, size: int) -> None:
+        """Raise `RefusedAnswerError` where more arrives than an answer takes."""
+        self._left -= size
+        if self._left < 0:
+            raise RefusedAnswerError("more bytes than an answer may have")
+
+
+_AWAITED: ContextVar[_Awaited | None] = ContextVar("awaited", default=None)
+
+
+def seconds_now(wanted: float | None) -> float | None:
+    """Return the time-out of the next call; raises `OutOfTimeError` where no time is left."""
+    awaited = _AWAITED.get()
+    return awaited.seconds(wanted) if awaited else wanted
+
+
+def deadline_now() -> Deadline:
+    """Return the deadline of the exchange under way, or one for a connection."""
+    awaited = _AWAITED.get()
+    return awaited.deadline if awaited else Deadline(CONNECT_SECONDS)
+
+
+def count(data: bytes) -> bytes:
+    """Return `data`, which has arrived; raises `RefusedAnswerError` where that is too much."""
+    awaited = _AWAITED.get()
+    if awaited is not None:
+        awaited.count(len(data))
+    return data
+
+
+@contextmanager
+def within(deadline: Deadline, most: int) -> Iterator[None]:
+    """Bound all that this thread reads meanwhile: until `deadline`, `most` bytes of body."""
+    token = _AWAITED.set(_Awaited(deadline, most + _FRAMING))
+    try:
+        yield
+    finally:
+        _AWAITED.reset(token)
+
+
+def _lookup(host: str, port: int, seconds: float) -> list[str]:
+    """
+    Return the addresses of `host`, each once, in the resolver's order.
+
+    Raises `OSError` where the name does not resolve, or not within `seconds`:
+    the resolver itself cannot be stopped, so it is left behind.
+    """
+    literal = _address(host)
+    if literal is not None:
+        return [str(literal)]
+    found: Future[list[Any]] = Future()
+
+    def ask() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except BaseException as error:  # noqa: BLE001  (handed over to who waits)
+            found.set_exception(error)
+
+    threading.Thread(target=ask, name=f"lookup {host[:40]}", daemon=True).start()
+    try:
+        entries = found.result(timeout=seconds)
+    except FutureTimeoutError:
+        msg = f"no name server answered within {seconds:.0f} s"
+        raise TimeoutError(msg) from None
+    except UnicodeError as error:
+        # NOTE: Python encodes the name with IDNA, which refuses labels over 63 characters.
+        raise OSError(socket.EAI_NONAME, "Name or service not known") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is one of the internet's, not of this machine or a network."""
+    parsed = _address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = _embedded(parsed) or parsed
+    return parsed is not None and not any(parsed in network for network in _NOT_PUBLIC)
+
+
+def host_of(url: httpx.URL) -> str:
+    """Return the host as it is sent (RFC 5891); httpx's own `host` decodes it, and may fail."""
+    return url.raw_host.decode("ascii", "replace")
+
+
+def find_addresses(
+    host: str, port: int, deadline: Deadline, *, is_public_only: bool = False
+) -> list[str]:
+    """
+    Return the addresses at which `host` may be reached.
+
+    Raises `UnexpectedAnswerError` where only public ones are wanted and it
+    has none, `OSError` where the name does not resolve in time.
+    """
+    found = _lookup(host, port, min(CONNECT_SECONDS, deadline.left))
+    if not found:
+        raise OSError(socket.EAI_NONAME, "Name or service not known")
+    return require_public(host, found) if is_public_only else found
+
+
+def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> socket.socket:
+    """Return a TCP connection to the first of `addresses` that answers; raises `OSError`."""
+    failure: OSError = TimeoutError("timed out")
+    for address in addresses:
+        seconds = min(CONNECT_SECONDS, deadline.left)
+        if seconds <= 0:
+            break
+        try:
+            return socket.create_connection((address, port), seconds)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def require_public(host: str, addresses: list[str]) -> list[str]:
+    """Return those of `addresses` that are public; `UnexpectedAnswerError` where none is."""
+    found = [address for address in addresses if is_public(address)]
+    if not found:
+        at = f"its address {addresses[0]}" if addresses[0] != host else "it"
+        msg = f"{host} was not asked: {at} is not an address of the public internet."
+        raise UnexpectedAnswerError(msg, next_step=_PRIVATE)
+    return found
+
+
+def _address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 one stands for, where it does (RFC 4291, 3056, 6052)."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether `host`, by its spelling, is on this machine (RFC 6761 §6.3)."""
+    address = _address(host)
+    return address.is_loopback if address else host.rstrip(".").rpartition(".")[2] == "localhost"
+
+
+def may_be_public(host: str) -> bool:
+    """Return whether `host` may be at a public address: it is a name, or it is one itself."""
+    return is_public(host) if _address(host) else not is_this_machine(host)
+
+
+def read_body(response: httpx.Response, most: int) -> bytes:
+    """
+    Return the body of `response`, decoded; never more than `most` bytes are held of it.
+
+    Raises `RefusedAnswerError` for a larger one, and for an encoding that was
+    not asked for; `httpx.DecodingError` for gzip data that is broken.
+    """
+    stream = response.stream
+    if not isinstance(stream, httpx.SyncByteStream):
+        raise RefusedAnswerError("a body that cannot be read")
+    decoder = _decoder(response.headers, most)
+    pieces: list[bytes] = []
+    size = arrived = 0
+    for chunk in stream:
+        arrived += len(chunk)
+        piece = decoder.decode(chunk) if decoder else chunk
+        size += len(piece)
+        if max(size, arrived) > most:
+            raise RefusedAnswerError(f"a body of more than {most // 1024:,} KiB")
+        pieces.append(piece)
+    if decoder:
+        decoder.finish()
+    return b"".join(pieces)
+
+
+def _decoder(headers: httpx.Headers, most: int) -> _Gunzip | None:
+    named = [
+        name.strip().lower() for name in headers.get_list("content-encoding", split_commas=True)
+    ]
+    encodings = [name for name in named if name not in ("", "identity")]
+    if not encodings:
+        return None
+    if len(encodings) > 1 or encodings[0] not in ("gzip", "x-gzip"):
+        # NOTE: layers multiply: a body that is encoded twice may grow a million times.
+        what = f"a body encoded as {', '.join(encodings)[:60]}, which was not asked for"
+        raise RefusedAnswerError(what)
+    return _Gunzip(most)
+
+
+class _Gunzip:
+    """Decodes gzip (RFC 1952), in one or several members, to a little over `most` bytes at most."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most + 1
+        self._inflate = zlib.decompressobj(_GZIP)
+        self._has_begun = False
+
+    def decode(self, chunk: bytes) -> bytes:
+        """Return what `chunk` comes to, cut where the whole would be too long."""
+        pieces = []
+        while chunk and self._left > 0:
+            if self._inflate.eof:
+                if not chunk.startswith(b"\x1f"):
+                    # NOTE: what follows the last member is padding; every reader ignores it.
+                    break
+                self._inflate = zlib.decompressobj(_GZIP)
+            try:
+                piece = self._inflate.decompress(chunk, self._left)
+            except zlib.error as error:
+                raise httpx.DecodingError(str(error)) from error
+            self._has_begun = True
+            self._left -= len(piece)
+            pieces.append(piece)
+            chunk = self._inflate.unused_data
+        return b"".join(pieces)
+
+    def finish(self) -> None:
+        """Raise `httpx.DecodingError` where the data ended too early."""
+        if self._has_begun and not self._inflate.eof:
+            raise httpx.DecodingError("the gzip data is cut off")
