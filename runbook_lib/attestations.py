@@ -147,7 +147,7 @@ def _text(
         msg = f"{where}: {key} takes a text in quotes."
         raise SettingsError(msg)
     try:
-        text = visible(value, longest=longest)
+        text = visible(value, longest=longest, may_have_lines=key in ("note", "reason"))
     except ValueError as error:
         msg = f"{where}: {key}: {error}."
         raise SettingsError(msg) from None

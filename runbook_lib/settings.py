@@ -151,22 +151,24 @@ def typed(item: Input, value: object) -> Value:
         )
         raise SettingsError(msg)
     try:
-        return item.parse(str(value))
+        return item.parse(str(value).strip())
     except ValueError as error:
         msg = f"{item.name} ({item.label}): {error}"
         raise SettingsError(msg) from None
 
 
-def visible(text: str, *, longest: int = _LONGEST_TEXT) -> str:
+def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = False) -> str:
     """
-    Return `text` without the blanks around it.
+    Return `text` without the blanks around it; only a note may have several lines.
 
     Raises `ValueError` in the operator's words where it is longer, or holds a
     character that nobody can see, such as one that turns the direction of
     writing: what a record shows must be what it holds.
     """
     typed = text.strip()
-    unseen = first_unseen(" ".join(typed.split("\n")))
+    unseen = first_unseen(
+        typed.replace("\r\n", " ").replace("\n", " ") if may_have_lines else typed
+    )
     if unseen:
         msg = f"it holds a character that cannot be seen ({unseen}); type it again"
         raise ValueError(msg)

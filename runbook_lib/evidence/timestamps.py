@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import SettingsError, TimestampError
+from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.transport import Request, Session
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _decoded(token: bytes) -> TimeStampResponse:
     try:
         response = decode_timestamp_response(token)
         if response.status not in _GRANTED:
-            said = "; ".join(response.status_string) or f"status {response.status}"
+            said = shorten("; ".join(response.status_string)) or f"status {response.status}"
             msg = f"The time-stamp authority refused: {said}."
             raise TimestampError(msg)
         _ = response.tst_info  # decoded when it is first read

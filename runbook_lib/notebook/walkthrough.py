@@ -354,7 +354,8 @@ class Walkthrough:
 def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
     """Return what a person typed; raises `SettingsError` where some of it cannot be seen."""
     try:
-        return visible(str(words.get(name, "")), longest=longest)
+        text = str(words.get(name, ""))
+        return visible(text, longest=longest, may_have_lines=name != "by")
     except ValueError as error:
         msg = f"{_FIELDS[name]}: {error}."
         raise SettingsError(msg, next_step="Correct it, then press the button again.") from None

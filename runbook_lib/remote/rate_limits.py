@@ -117,7 +117,7 @@ def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
 
 def duration(seconds: float) -> str:
     """Return how long `seconds` are, as a person says it."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"

@@ -438,3 +438,18 @@ def test_load_without_any_file_takes_the_environment(
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "environ.cyclr.com")
 
     assert load(INPUTS, given={}).values == {"service_domain": "environ.cyclr.com"}
+
+
+@pytest.mark.parametrize(
+    "text", ["Acme\x1b[2J", "Acme\u202egpj", "Ac\u200bme", "Acme\ud800", "A\nB"]
+)
+def test_a_value_with_a_character_that_cannot_be_seen_is_refused(text: str) -> None:
+    """Nobody typed it on purpose, and no request, terminal or file takes it well."""
+
+    item = Input(name="app_display_name", label="App Display Name", help="")
+
+    with pytest.raises(SettingsError, match="cannot be seen") as caught:
+        typed(item, text)
+
+    assert text not in str(caught.value)
+    assert typed(item, "Zoë\u00a0 & Söhne 株式会社") == "Zoë\u00a0 & Söhne 株式会社"

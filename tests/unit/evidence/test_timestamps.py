@@ -14,6 +14,7 @@ from runbook_lib.errors import (
     ContentError,
     ExitCode,
     SettingsError,
+    ThrottledError,
     TimestampError,
     UnreachableError,
 )
@@ -124,13 +125,24 @@ def test_an_answer_that_is_no_time_stamp_is_said(
         request_timestamp(session, authority.url, CONTENT)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_a_refusal_over_http_is_said(status: int, authority: Authority, session: Session) -> None:
     """With its status."""
 
     authority.status = status
 
     with pytest.raises(TimestampError, match=f"answered {status}"):
+        request_timestamp(session, authority.url, CONTENT)
+
+
+def test_an_authority_that_limits_calls_is_not_asked_again(
+    authority: Authority, session: Session
+) -> None:
+    """The run is sealed without a time-stamp, and says why."""
+
+    authority.status = 429
+
+    with pytest.raises(ThrottledError, match="limits the number of calls"):
         request_timestamp(session, authority.url, CONTENT)
 
 
