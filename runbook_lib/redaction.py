@@ -13,7 +13,9 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -126,17 +128,7 @@ class Redactor:
         A remote system may echo a credential that this redactor never
         saw; the field's name gives it away.
         """
-        if isinstance(document, str):
-            return self.redact(_whole_characters(document))
-        if isinstance(document, Mapping):
-            masked = _masked_fields(document)
-            return {
-                self.redact_document(str(key)): self.redact_document(masked[key])
-                for key in document
-            }
-        if isinstance(document, list | tuple):
-            return [self.redact_document(item) for item in document]
-        return document
+        return _rebuilt(document, self._redacted_item)
 
     def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:
         """
@@ -146,18 +138,15 @@ class Redactor:
         none of them gives a value away. Texts of the fields called `structure`
         (ids, outcomes) are left as they are.
         """
-        if isinstance(document, str):
-            return self.redact(_whole_characters(document))
-        if isinstance(document, Mapping):
-            return {
-                key: value
-                if key in structure and isinstance(value, str)
-                else self.redact_values(value, structure=structure)
-                for key, value in document.items()
-            }
-        if isinstance(document, list | tuple):
-            return [self.redact_values(item, structure=structure) for item in document]
-        return document
+
+        def item(value: Any) -> Any:
+            if isinstance(value, str):
+                return self.redact(_whole_characters(value))
+            if isinstance(value, Mapping):
+                return {key: _field(key, each, structure) for key, each in value.items()}
+            return value
+
+        return _rebuilt(document, item)
 
     def holds_secret(self, text: str) -> bool:
         """Tell whether `text` still holds a known secret or a token-shaped word."""
@@ -177,6 +166,15 @@ class Redactor:
         """Tell whether `text` holds a secret that this redactor was told, in any of its forms."""
         return any(form in text for form in self._forms)
 
+    def _redacted_item(self, item: Any) -> Any:
+        """Return a text redacted, or an object with its keys redacted and its fields masked."""
+        if isinstance(item, str):
+            return self.redact(_whole_characters(item))
+        if isinstance(item, Mapping):
+            masked = _masked_fields(item)
+            return {self.redact(_whole_characters(str(key))): masked[key] for key in item}
+        return item
+
     def _shapes(self, text: str) -> Iterator[tuple[int, int]]:
         yield from _tokens(text)
         for match in _APP_SECRET.finditer(text):
@@ -186,10 +184,17 @@ class Redactor:
 
     def _forms_in(self, text: str) -> Iterator[tuple[int, int]]:
         for form in self._forms:
-            start = text.find(form)
-            while start >= 0:
-                yield start, start + len(form)
-                start = text.find(form, start + 1)
+            start = end = text.find(form)
+            found = start
+            while found >= 0:
+                # NOTE: of a form that overlaps itself a text may hold millions: they are one.
+                if found > end:
+                    yield start, end
+                    start = found
+                end = found + len(form)
+                found = text.find(form, found + 1)
+            if start >= 0:
+                yield start, end
 
 
 class RedactingFilter(logging.Filter):
@@ -268,6 +273,42 @@ def _whole_characters(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A value that is taken over as it is."""
+
+    value: Any
+
+
+def _field(key: Any, value: Any, structure: Collection[str]) -> Any:
+    return _Kept(value) if key in structure and isinstance(value, str) else value
+
+
+def _rebuilt(document: Any, item: Callable[[Any], Any]) -> Any:
+    """
+    Return a JSON document anew, each part of it (the outer ones first) as `item` gives it back.
+
+    However deep it is: what a remote system sends may be deeper than calls may be.
+    """
+    top: list[Any] = [document]
+    waiting: deque[tuple[Any, Any]] = deque([(top, 0)])
+    while waiting:
+        parent, place = waiting.popleft()
+        value = parent[place]
+        if isinstance(value, _Kept):
+            parent[place] = value.value
+            continue
+        if isinstance(value, list | tuple):
+            changed: Any = list(value)
+            places: Iterable[Any] = range(len(changed))
+        else:
+            changed = item(value)
+            places = changed if isinstance(changed, dict) else ()
+        parent[place] = changed
+        waiting.extend((changed, each) for each in places)
+    return top[0]
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

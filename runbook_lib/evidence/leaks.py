@@ -11,7 +11,9 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -29,7 +31,13 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 # How many times base64 may wrap base64, and escapes escapes.
 _DEEPEST = 3
 # As JSON, JavaScript and Python write them, however often the backslash itself was escaped.
-_ESCAPE = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([bfnrt\"'/]))")
+# NOTE: only the first backslash of a row begins a match: else a long row takes quadratic time.
+_ESCAPE = re.compile(r"(?<!\\)\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([bfnrt\"'/]))")
+# HTML's numbers of more digits than any character has; `&#0…065;` is one that does name one.
+_LONGEST_NUMBER = 8
+_LONG_NUMBER = re.compile(rf"&#([0-9]{{{_LONGEST_NUMBER},}})")
+# Ends whatever comes before it: a word, an escape, a base64 text; no secret holds it.
+_GAP = " \0 "
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 # What colours a terminal (ECMA-48 §5.4).
 _COLOUR = re.compile("\x1b\\[[0-9;]*[@-~]")
@@ -54,37 +62,90 @@ def refuse_leaks(
             continue
         if given is not None:
             raise LeakError(f"A secret stands in {given}.", next_step=_ANOTHER_FILE)
-        step = _STEP_ID.findall(before)
-        where = f"{path.name}, {step[-1]}" if step else path.name
+        step = deque(_STEP_ID.finditer(before), maxlen=1)
+        where = f"{path.name}, {step[0].group()}" if step else path.name
         msg = f"A secret stands in {where}."
         raise LeakError(msg)
 
 
 def _before_leak_in_file(content: bytes, redactor: Redactor, *, is_given: bool) -> str | None:
     """Return what stands before a secret (its last step id says where), or `None`."""
+    # NOTE: PDFs name themselves by 32 hexadecimal digits (ISO 32000-1 §14.4).
+    search = _Search(redactor, bare_hex=not is_given)
     in_utf_16 = [content.replace(b"\0", b"")] if b"\0" in content else []
-    for text in (content, *in_utf_16):
-        # NOTE: PDFs name themselves by 32 hexadecimal digits (ISO 32000-1 §14.4).
-        before = _before_leak(text, redactor, _DEEPEST, bare_hex=not is_given)
+    for each in (content, *in_utf_16):
+        before = search.before_leak(each)
         if before is not None:
             return before
     return _before_leak_across_strings(content, redactor)
 
 
-def _before_leak(content: bytes, redactor: Redactor, depth: int, *, bare_hex: bool) -> str | None:
-    for reading in _readings(content):
-        position = redactor.find_secret(reading, bare_hex=bare_hex)
-        if position >= 0:
-            return reading[:position]
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """
+    A search for what `redactor` knows, behind escapes and in base64, in linear time.
+
+    NOTE: a text may hold hundreds of thousands of base64 words, so what they decode to is searched
+    together; only once something is found is it asked in which of them.
+    """
+
+    redactor: Redactor
+    bare_hex: bool
+
+    def before_leak(self, content: bytes) -> str | None:
+        """Return what stands before a secret in `content`, or `None`."""
+        known: set[str] = set()
+        for reading in _readings(content):
+            position = self._find(reading)
+            if position >= 0:
+                return reading[:position]
+            whole = _FOLDED.sub("", reading)
+            found = list(_words(whole, known))
+            number = self._first_leak([word for _, word in found])
+            if number is not None:
+                return whole[: found[number][0]]
+        return None
+
+    def _find(self, text: str) -> int:
+        return self.redactor.find_secret(text, bare_hex=self.bare_hex)
+
+    def _first_leak(self, words: Sequence[str]) -> int | None:
+        """Return the number of the first base64 word that holds a secret, or `None`."""
+        if not self._is_leak(words, _DEEPEST):
+            return None
+        start, end = 0, len(words)
+        while end - start > 1:
+            middle = (start + end) // 2
+            if self._is_leak(words[start:middle], _DEEPEST):
+                end = middle
+            else:
+                start = middle
+        return start
+
+    def _is_leak(self, words: Sequence[str], depth: int) -> bool:
+        """Return whether one of the base64 words holds a secret, `depth` times wrapped at most."""
+        return any(
+            self._is_leak_in(reading, depth - 1, known)
+            for readings in _decoded(words)
+            for known in [set[str]()]
+            for reading in readings
+        )
+
+    def _is_leak_in(self, text: str, depth: int, known: set[str]) -> bool:
+        if self._find(text) >= 0:
+            return True
         if depth == 0:
-            continue
-        whole = _FOLDED.sub("", reading)
-        for match in _BASE64.finditer(whole):
-            for decoded in _decoded(match.group()):
-                inner = _before_leak(decoded, redactor, depth - 1, bare_hex=bare_hex)
-                if inner is not None:
-                    return whole[: match.start()]
-    return None
+            return False
+        return self._is_leak([word for _, word in _words(_FOLDED.sub("", text), known)], depth)
+
+
+def _words(text: str, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield where each base64 word begins, and the word, unless it is `known`; then it is."""
+    for match in _BASE64.finditer(text):
+        word = match.group()
+        if word not in known:
+            known.add(word)
+            yield match.start(), word
 
 
 def _readings(content: bytes) -> Iterator[str]:
@@ -95,9 +156,14 @@ def _readings(content: bytes) -> Iterator[str]:
         # NOTE: this keeps each byte, so that a secret in a picture is found as well.
         yield content.decode("latin-1")
         return
+    yield from _plainer(text)
+
+
+def _plainer(text: str) -> Iterator[str]:
+    """Yield `text`, then what is left of it when its escapes are undone once, twice, …"""
     yield text
     for _ in range(_DEEPEST):
-        plain = html.unescape(unquote(_ESCAPE.sub(_unescaped, text)))
+        plain = _without_entities(unquote(_ESCAPE.sub(_unescaped, text)))
         if plain == text:
             return
         text = plain
@@ -112,22 +178,54 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(int(unicode or byte, 16)) if unicode or byte else _CONTROLS.get(letter, letter)
 
 
-def _decoded(word: str) -> Iterator[bytes]:
-    word = word.rstrip("=").translate(_TO_STANDARD)
-    # NOTE: what stands before a base64 text may look like part of it, so each of the four
-    # alignments is tried.
+def _without_entities(text: str) -> str:
+    """Return `text` without HTML's references; `html` takes no number of thousands of digits."""
+    return html.unescape(_LONG_NUMBER.sub(_shortened, text)) if "&" in text else text
+
+
+def _shortened(match: re.Match[str]) -> str:
+    digits = match.group(1).lstrip("0") or "0"
+    # NOTE: a number that is too large for a character is one that HTML replaces, however large.
+    return f"&#{digits if len(digits) < _LONGEST_NUMBER else '9' * _LONGEST_NUMBER}"
+
+
+def _decoded(words: Sequence[str]) -> Iterator[Iterator[str]]:
+    """
+    Yield the readings of what all of `words` decode to, one after another with a gap between.
+
+    What stands before a base64 text may look like part of it, so each of the
+    four alignments is tried.
+    """
+    stripped = [word.rstrip("=").translate(_TO_STANDARD) for word in words]
     for start in range(4):
-        part = word[start:]
-        part = part[: len(part) - (len(part) % 4 == 1)]
-        yield base64.b64decode(part + "=" * (-len(part) % 4))
+        texts: list[str] = []
+        others: list[str] = []
+        for word in stripped:
+            part = word[start : len(word) - ((len(word) - start) % 4 == 1)]
+            content = base64.b64decode(part + "=" * (-len(part) % 4))
+            try:
+                texts.append(content.decode("utf-8"))
+            except UnicodeDecodeError:
+                others.append(content.decode("latin-1"))
+        if texts:
+            yield _plainer(_GAP.join(texts))
+        if others:
+            yield iter([_GAP.join(others)])
 
 
 def _before_leak_across_strings(content: bytes, redactor: Redactor) -> str | None:
     """Look for a known secret that is cut in pieces, each a string of the same JSON document."""
+    values: list[str] = []
+    keys: list[str] = []
     for document in _documents(content):
-        values, keys = list(_strings(document, of_keys=False)), list(_strings(document))
-        if any(redactor.holds_known_secret("".join(pieces)) for pieces in (values, keys)):
-            return "\n".join(keys)
+        values.append("".join(_strings(document, of_keys=False)))
+        keys.append("".join(_strings(document)))
+    # NOTE: a journal has many thousand lines; which of them it is, is asked once it is one.
+    if not any(redactor.holds_known_secret(_GAP.join(texts)) for texts in (values, keys)):
+        return None
+    for document, *texts in zip(_documents(content), values, keys, strict=True):
+        if any(redactor.holds_known_secret(text) for text in texts):
+            return "\n".join(_strings(document))
     return None
 
 
@@ -140,7 +238,8 @@ def _documents(content: bytes) -> Iterator[Any]:
         pass
     for line in content.splitlines():
         try:
-            yield json.loads(line)
+            if b'"' in line:
+                yield json.loads(line)
         except (ValueError, RecursionError):
             return
 

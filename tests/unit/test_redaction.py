@@ -9,6 +9,7 @@ import json
 import logging
 import pickle
 import re
+import tracemalloc
 from collections.abc import Callable
 from itertools import zip_longest
 from urllib.parse import quote, quote_plus
@@ -108,6 +109,65 @@ def test_a_text_without_any_form_is_unchanged(secret: str, text: str) -> None:
 
     assert redactor.redact(text) == text
     assert not redactor.holds_secret(text)
+
+
+@given(
+    unit=st.text("ab", min_size=1, max_size=4),
+    text=st.text("abc", max_size=60),
+)
+def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str) -> None:
+    """Each place where it begins counts, also inside another one."""
+
+    secret = (unit * 5)[:6]
+    if len(secret) < 5:
+        return
+    covered = {
+        place
+        for start in range(len(text))
+        if text.startswith(secret, start)
+        for place in range(start, start + len(secret))
+    }
+    expected = "".join("*" if at in covered else each for at, each in enumerate(text))
+
+    assert Redactor([Secret(secret)]).redact(text) == re.sub(r"\*+", MASK, expected)
+
+
+def test_a_long_row_of_a_secret_is_one_mask() -> None:
+    """Millions of places where it begins take no memory for each."""
+
+    text = "abab" * 500_000
+    tracemalloc.start()
+    try:
+        assert Redactor([Secret("abababab")]).redact(text) == MASK
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_a_document_may_be_deeper_than_calls_may_be(wrap: Callable[[object], object]) -> None:
+    """What a remote system sends is masked at any depth."""
+
+    document: object = "x hush-hush"
+    for _ in range(100_000):
+        document = wrap(document)
+    redactor = Redactor([Secret("hush-hush")])
+
+    for each in (redactor.redact_document(document), redactor.redact_values(document)):
+        masked = each
+        while not isinstance(masked, str):
+            (masked,) = masked.values() if isinstance(masked, dict) else masked
+        assert masked == f"x {MASK}"
+
+
+def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
+    """The order of the fields stays as it was."""
+
+    redactor = Redactor([Secret("hush-hush"), Secret("hush-hash")])
+
+    masked = redactor.redact_document({"hush-hush": [1], "b": {"c": 2}, "hush-hash": [3]})
+
+    assert list(masked.items()) == [(MASK, [3]), ("b", {"c": 2})]
 
 
 @given(first=LETTERS, second=LETTERS, overlap=st.integers(1, 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib.attachments import LARGEST
 from runbook_lib.errors import ExitCode, LeakError
-from runbook_lib.evidence.leaks import refuse_leaks
+from runbook_lib.evidence.leaks import _before_leak_across_strings, _Search, refuse_leaks
 from runbook_lib.redaction import Redactor, Secret, encoded_forms
+from tests.support.plain_gate import before_leak
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import CANARY
 
@@ -329,3 +332,147 @@ def test_any_secret_in_two_strings_is_found(
     path.write_text(json.dumps(document))
 
     refusal(path, Redactor([Secret(value)]))
+
+
+# Pieces from which a text is put together that hides a secret, or almost does.
+WRAPPINGS: tuple[Callable[[bytes], bytes], ...] = (
+    bytes,
+    base64.b64encode,
+    base64.urlsafe_b64encode,
+    base64.encodebytes,
+    lambda content: content.replace(b"/", b"\\/").replace(b"a", b"\\u0061"),
+    lambda content: json.dumps(content.decode("latin-1")).encode(),
+    lambda content: quote(content).encode(),
+    lambda content: content.replace(b"E", b"&#0000000069;").replace(b"&", b"&amp;"),
+    lambda content: b"\x1b[31m" + content[:7] + b"\x1b[0m" + content[7:],
+)
+KERNELS = st.one_of(
+    st.sampled_from([CANARY, USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"]),
+    st.sampled_from([CANARY[1:], USER_TOKEN[:20], APP_SECRET[1:], "nothing at all", ""]),
+).map(str.encode)
+AROUND = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from(
+        [
+            b"\\" * 9,
+            b"%25%25",
+            b"&amp;amp;",
+            b"&#",
+            b"A" * 40,
+            b"\n\n",
+            b"\x1b[1",
+            b"'",
+            b"12345678|",
+        ]
+    ),
+    st.binary(min_size=18, max_size=30).map(base64.b64encode),
+)
+
+
+@st.composite
+def hidings(draw: st.DrawFn) -> bytes:
+    """Draw a text that hides a secret, or what is almost one, several layers deep."""
+    content = draw(KERNELS)
+    for _ in range(draw(st.integers(0, 4))):
+        content = draw(AROUND) + draw(st.sampled_from(WRAPPINGS))(content) + draw(AROUND)
+    return content
+
+
+@given(content=hidings(), bare_hex=st.booleans())
+def test_the_gate_finds_what_a_plain_one_does_and_where(content: bytes, bare_hex: bool) -> None:
+    """Searching quickly overlooks nothing, and cries no wolf; the step is named as well."""
+
+    redactor = Redactor([Secret(CANARY)])
+
+    found = _Search(redactor, bare_hex=bare_hex).before_leak(content)
+
+    assert found == before_leak(content, redactor, bare_hex=bare_hex)
+
+
+def repeated(unit: bytes) -> Callable[[int], bytes]:
+    return lambda size: (unit * (size // len(unit) + 1))[:size]
+
+
+def wrapped(size: int) -> bytes:
+    content = bytes(number * 37 % 251 for number in range(size // 3))
+    for _ in range(3):
+        content = base64.b64encode(content)
+    return content[:size]
+
+
+HARD: dict[str, Callable[[int], bytes]] = {
+    "backslashes": repeated(b"\\"),
+    "backslashes in a PDF": lambda size: b"%PDF-1.7" + b"\\" * size,
+    "escaped backslashes": repeated(rb"\u005c"),
+    "escaped bytes": repeated(rb"\x5c"),
+    "escaped quotes": lambda size: b'"' + b'\\"' * (size // 2) + b'"',
+    "digits": repeated(b"1"),
+    "app ids": repeated(b"12345678|"),
+    "starts of tokens": repeated(b"EAA"),
+    "tokens one letter short": repeated(b" EAA" + b"a" * 29),
+    "hexadecimal": repeated(b"a1"),
+    "one letter": repeated(b"V"),
+    "words of base64": lambda size: b" ".join(
+        base64.b64encode(b"%018d" % number) for number in range(size // 25)
+    ),
+    "base64 in base64 in base64": wrapped,
+    "escapes of URLs": repeated(b"%25"),
+    "references": repeated(b"&amp;amp;"),
+    "ampersands": repeated(b"&"),
+    "a long reference": lambda size: b"&#" + b"9" * size,
+    "a long reference with zeroes": lambda size: b"&#" + b"0" * size + b"65;",
+    "a long hexadecimal reference": lambda size: b"&#x" + b"f" * size,
+    "line breaks": lambda size: b"A" + b"\n" * size,
+    "folded lines": repeated(b"A\r\n"),
+    "brackets": repeated(b"["),
+    "lines of JSON": repeated(b'["abcdef"]\n'),
+    "a colour without an end": lambda size: b"\x1b[" + b"1" * size,
+    "colours": repeated(b"\x1b[1"),
+    "zeroes": repeated(b"\0"),
+    "steps": repeated(b"fb-01-a"),
+}
+
+
+@pytest.mark.parametrize("make", HARD.values(), ids=HARD)
+def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], bytes]) -> None:
+    """Eight times as much takes not much more than eight times as long, whatever stands there."""
+
+    search = _Search(Redactor([Secret(CANARY)]), bare_hex=False)
+
+    def seconds(size: int) -> float:
+        content = make(size)
+        begun = time.process_time()
+        search.before_leak(content)
+        _before_leak_across_strings(content, search.redactor)
+        return time.process_time() - begun
+
+    small = max(seconds(65_536), seconds(65_536), 0.02)
+    # NOTE: quadratic work would take 64 times as long, and on most of these many minutes.
+    assert seconds(8 * 65_536) < 30 * small
+
+
+@pytest.mark.parametrize("name", ["backslashes in a PDF", "escapes of URLs", "words of base64"])
+def test_nine_mebibytes_pass_in_seconds(name: str, tmp_path: Path, redactor: Redactor) -> None:
+    """As much as an attachment may have."""
+
+    path = tmp_path / "letter.pdf"
+    path.write_bytes(HARD[name](LARGEST)[:LARGEST])
+
+    begun = time.process_time()
+    refuse_leaks([path], redactor, {path.name: "letter.pdf"})
+
+    assert time.process_time() - begun < 60
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "0" * 5_000 + "65", "x" + "f" * 5_000])
+def test_a_reference_of_thousands_of_digits_is_read(
+    number: str, tmp_path: Path, redactor: Redactor
+) -> None:
+    """Python converts no decimal number of over 4,300 digits; what stands behind it is found."""
+
+    path = tmp_path / "report.html"
+    path.write_text(f"<p>&#{number};</p>")
+    refuse_leaks([path], redactor)
+
+    path.write_text(f"<p>&#{number};</p>{CANARY.replace('c', '&#99;')}")
+    refusal(path, redactor)

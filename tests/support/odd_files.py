@@ -1,0 +1,164 @@
+"""
+Odd files: what a person, an attacker or a broken disk may leave where a plain file is expected.
+
+Each maker puts one such thing at a path whose folder is there. `FILES` take the
+place of a file, `FOLDERS` that of a folder; whoever reads them must end soon,
+with little memory, and name what is odd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+__all__ = ["FILES", "FOLDERS", "FORGED_NAME", "NAMES", "Maker", "remove"]
+
+Maker = Callable[[Path], None]
+
+# A name that would end a line, move the cursor, turn the direction of writing, and is no UTF-8.
+FORGED_NAME = "zz: fine\n✔ acme: 3 in a chain\x1b[2K\x1b[1A\u202e\udcff"
+NAMES = (FORGED_NAME, "tab\tand\rreturn", "\u200b", "a" * 255, "-rf", "\x07bell")
+
+_BRACKETS = 100_000
+_HUGE = 500 * 1024 * 1024
+_LEVELS = 1_500
+_MANY = 100_000
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    """Bind a socket there; by a short name, for an address has 107 bytes at most."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
+def _link(target: str) -> Maker:
+    return lambda path: path.symlink_to(target)
+
+
+def _link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _link_to_pipe(path: Path) -> None:
+    pipe = path.with_name(f".{path.name}.pipe")
+    os.mkfifo(pipe)
+    path.symlink_to(pipe.name)
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _content(content: bytes) -> Maker:
+    def make(path: Path) -> None:
+        path.write_bytes(content)
+
+    return make
+
+
+def _huge(path: Path) -> None:
+    """Make a file of 500 MB that takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(_HUGE)
+
+
+def _huge_json(path: Path) -> None:
+    """Make a JSON text that begins well, and whose end is 500 MB away."""
+    with path.open("wb") as file:
+        file.write(b'{"a": "')
+        file.truncate(_HUGE)
+
+
+def _nested(path: Path) -> None:
+    """Make folders in folders, deeper than any path may be long (PATH_MAX)."""
+    path.mkdir()
+    here = os.open(path, os.O_RDONLY)
+    try:
+        for _ in range(_LEVELS):
+            os.mkdir("deeper", dir_fd=here)
+            below = os.open("deeper", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        with os.fdopen(os.open("end.txt", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=here), "w") as f:
+            f.write("the end")
+    finally:
+        os.close(here)
+
+
+def _crowded(path: Path) -> None:
+    """Make a folder of 100,000 empty files: links to one, for that is quick."""
+    path.mkdir()
+    first = path / "0"
+    first.touch()
+    names, source = iter(range(1, _MANY)), first
+    for number in names:
+        try:
+            os.link(source, path / str(number))
+        except OSError:
+            # NOTE: a file may have only so many names (65,000 on ext4).
+            source = path / str(number)
+            source.touch()
+
+
+def _odd_names(path: Path) -> None:
+    path.mkdir()
+    for name in NAMES:
+        with contextlib.suppress(OSError):
+            (path / name).write_text("x")
+
+
+FILES: Mapping[str, Maker] = {
+    "named pipe": _pipe,
+    "socket": _socket,
+    "link to /dev/zero": _link("/dev/zero"),
+    "link to /dev/full": _link("/dev/full"),
+    "link to /dev/tty": _link("/dev/tty"),
+    "link to a pipe": _link_to_pipe,
+    "link to itself": _link_to_itself,
+    "link to nowhere": _link("nowhere"),
+    "link to a long name": _link("n" * 300),
+    "folder": _folder,
+    "empty": _content(b""),
+    "deep JSON": _content(b"[" * _BRACKETS),
+    "deep JSON that ends": _content(b"[" * _BRACKETS + b"]" * _BRACKETS),
+    "deep JSON objects": _content(b'{"a":' * _BRACKETS + b"1" + b"}" * _BRACKETS),
+    "long number": _content(b"9" * _BRACKETS),
+    "NaN": _content(b"NaN\n"),
+    "half a character": _content(b'{"a": "\\ud83d"}\n'),
+    "no UTF-8": _content(b"\xff\xfe\x00\x80\n"),
+    "zeroes": _content(bytes(_BRACKETS)),
+    "huge": _huge,
+    "huge JSON": _huge_json,
+    "another type": _content(b'[1, "two", null]\n'),
+}
+
+FOLDERS: Mapping[str, Maker] = {
+    "nested 1,500 deep": _nested,
+    "100,000 files": _crowded,
+    "odd names": _odd_names,
+    "empty folder": _folder,
+    "file": _content(b"x"),
+    "named pipe": _pipe,
+    "socket": _socket,
+    "link to itself": _link_to_itself,
+    "link to the root": _link("/"),
+    "link to nowhere": _link("nowhere"),
+    "link to /dev/zero": _link("/dev/zero"),
+}
+
+
+def remove(path: Path) -> None:
+    """Remove whatever a maker made, however deep it is: `shutil.rmtree` would give up."""
+    subprocess.run(["rm", "-rf", "--", str(path)], check=True)
