@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from runbook_lib.errors import ContentError, SettingsError
+from runbook_lib.files import read_plain
 from runbook_lib.journal import sync_folder
 from runbook_lib.procedure import Attachment
 
@@ -82,7 +83,10 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
     Raises `ContentError` where the file is gone or is not what was attached.
     """
     source = attachment_path(kept, attachment)
-    content = source.read_bytes() if source.is_file() else b""
+    try:
+        content = read_plain(source, LARGEST)
+    except OSError:
+        content = b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
         msg = f"The attachment {attachment.name} is gone, or is not what was attached."
         advice = (

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["kind_of", "open_plain", "read_plain"]
+__all__ = ["check_place", "kind_of", "open_plain", "read_plain"]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -61,6 +61,14 @@ def read_plain(path: Path, most: int, *, follows_links: bool = True) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return content
+
+
+def check_place(path: Path) -> None:
+    """Raise `OSError` where something else than a regular file has this name already."""
+    try:
+        _check_kind(path, path.stat())
+    except FileNotFoundError:
+        return
 
 
 def _check_kind(path: Path, status: os.stat_result) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from runbook_lib.errors import JournalError
+from runbook_lib.files import check_place, open_plain
 from runbook_lib.redaction import Secret
 
 __all__ = ["KEY_NAME", "FingerprintKey", "keep_key", "read_key"]
@@ -75,7 +76,7 @@ def read_key(folder: Path) -> FingerprintKey | None:
         f"confirmed again ({path})."
     )
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             text = file.read(2 * _BYTES + 2).decode("ascii", "replace")
     except FileNotFoundError:
         return None
@@ -98,6 +99,8 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     draft = folder / f".{KEY_NAME}.draft"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        check_place(folder / _LOCK_NAME)
+        draft.unlink(missing_ok=True)
         with FileLock(folder / _LOCK_NAME, timeout=_LOCK_SECONDS):
             known = read_key(folder)
             if known is None:

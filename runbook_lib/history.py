@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.files import read_plain
 from runbook_lib.fingerprints import FingerprintKey, read_key
 from runbook_lib.index import Index, RunIndex, WordIndex, dump_index, load_index
 from runbook_lib.journal import Entry, Journal, Ref, read_lines
@@ -67,6 +68,8 @@ _SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
 _MOST_KEPT = 256
 # An index that was folded over more lines than this is saved at once.
 _MANY_LINES = 1_000
+# It holds some 100 bytes for each line that still matters.
+_LARGEST_INDEX = 256 * 1024 * 1024
 
 
 _Made = TypeVar("_Made", Attachment, Binding, Exchange, Finding)
@@ -400,13 +403,24 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
 
 
 def _loaded(journal: Journal, key: FingerprintKey) -> Index:
-    """Return the saved index, if it belongs to this journal; else an empty one."""
+    """
+    Return the saved index, if it belongs to this journal; else an empty one.
+
+    Raises `JournalError` where something has its name that no runbook put there.
+    """
+    path = journal.path.with_name(STATE_NAME)
     try:
-        content = journal.path.with_name(STATE_NAME).read_bytes()
+        content = read_plain(path, _LARGEST_INDEX)
+    except FileNotFoundError:
+        return Index()
+    except OSError as error:
+        msg = f"The index {path} cannot be read: {error.strerror}."
+        raise JournalError(msg, next_step="Delete it: it is made again from the journal.") from None
+    try:
         index = load_index(content, key)
         if index is not None and index.last.seq:
             journal.read(index.last)
-    except (OSError, JournalError, ChainError):
+    except (JournalError, ChainError):
         return Index()
     return index or Index()
 

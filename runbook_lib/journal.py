@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from runbook_lib.errors import ChainError, FormError, JournalError
 from runbook_lib.events import EventType, check_event, check_line
+from runbook_lib.files import check_place, open_plain
 from runbook_lib.json_text import parse_json, write_json
 
 __all__ = [
@@ -129,9 +130,9 @@ class Journal:
         `JournalError` where the file cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 file.seek(ref.start)
-                text = file.read(max(0, ref.end - ref.start))
+                text = file.read(min(max(0, ref.end - ref.start), LONGEST_LINE))
         except OSError as error:
             msg = f"The journal {self.path} cannot be read: {error.strerror}."
             raise JournalError(msg) from error
@@ -167,6 +168,8 @@ class Journal:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            for path in (self.path, Path(self._lock.lock_file)):
+                check_place(path)
             with self._lock:
                 yield
         except Timeout as error:
@@ -175,7 +178,8 @@ class Journal:
             )
             raise JournalError(msg) from error
         except OSError as error:
-            msg = f"The journal {self.path} cannot be written: {error.strerror}."
+            where = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
+            msg = f"The journal {self.path} cannot be written: {error.strerror}{where}."
             raise JournalError(msg) from error
 
     def _append_locked(self, event: str, data: Mapping[str, Any], run_id: str, step: str) -> Entry:
@@ -234,7 +238,7 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
     under another form, and `JournalError` where the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             # NOTE: what others write meanwhile is left for the next reading, for they may be
             # replacing the torn line that is read here.
             left = (os.fstat(file.fileno()).st_size if end < 0 else end) - after.end

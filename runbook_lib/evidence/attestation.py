@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.errors import EnvelopeError, FormError, SignatureError, SigningError
+from runbook_lib.evidence.documents import parse_document
 from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.procedure import Outcome
 
@@ -320,7 +321,7 @@ def _envelope(content: bytes) -> Envelope:
         msg = f"It is larger than any envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
         raise EnvelopeError(msg)
     try:
-        envelope = Envelope.from_dict(json.loads(content))
+        envelope = Envelope.from_dict(parse_document(content))
         # NOTE: JSON and base64 have many spellings of one thing; one that differs was altered.
         is_ours = content == _canonical(envelope.to_dict()) + b"\n"
         is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
@@ -343,7 +344,7 @@ def _is_one_signature(envelope: Envelope) -> bool:
 
 def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:
     try:
-        statement: Mapping[str, Any] = json.loads(payload)
+        statement: Mapping[str, Any] = parse_document(payload)
         is_known = statement["_type"] == STATEMENT and statement["predicateType"] == predicate_type
         is_known = is_known and isinstance(statement["predicate"], dict)
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
 from runbook_lib.evidence.attestation import (
+    LARGEST_ENVELOPE,
     TEST_RESULT,
     Link,
     check_run_form,
@@ -28,6 +29,7 @@ from runbook_lib.evidence.attestation import (
 )
 from runbook_lib.evidence.keys import SigningKey, exported_keys
 from runbook_lib.evidence.parts import part_of
+from runbook_lib.files import check_place, read_plain
 from runbook_lib.history import HistoryReader, open_history
 from runbook_lib.index import Index
 from runbook_lib.journal import BEFORE_THE_FIRST, Entry, EventType, Ref, read_lines, sync_folder
@@ -214,11 +216,16 @@ def announcement(line: Entry) -> SealedBundle:
 @contextmanager
 def sealing(folder: Path) -> Iterator[None]:
     """Let nobody else seal in `folder`; raises `JournalError` after two minutes of waiting."""
-    lock = FileLock(folder / "sealing.lock", timeout=_LOCK_SECONDS)
+    path = folder / "sealing.lock"
+    lock = FileLock(path, timeout=_LOCK_SECONDS)
     try:
+        check_place(path)
         lock.acquire()
     except Timeout as error:
         msg = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
+        raise JournalError(msg) from error
+    except OSError as error:
+        msg = f"Nobody can seal in {folder}: {error.strerror} ({path.name})."
         raise JournalError(msg) from error
     try:
         yield
@@ -274,8 +281,8 @@ def _unannounced(
 def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Unannounced | None:
     if path.parent.is_symlink():
         return None
-    content = path.read_bytes()
     try:
+        content = read_plain(path, LARGEST_ENVELOPE)
         signed = open_envelope(content, keys, TEST_RESULT)
         link = read_link(signed)
         check_run_form(signed)
@@ -285,7 +292,8 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
         owner = (run["tenant"], run["procedure"]["id"])
     except FormError as error:
         raise error.of(f"{path.parent.name}/{path.name}") from None
-    except (EvidenceError, KeyError, TypeError, ValueError):
+    except (EvidenceError, KeyError, TypeError, ValueError, OSError):
+        # NOTE: what cannot be read is for a verifier to say; it stops nobody from sealing.
         return None
     last = Ref(part.lines, part.head, 0, 0)
     sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content), last)
@@ -349,4 +357,7 @@ def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
 def _has_its_name(folder: Path, known: SealedBundle) -> bool:
     """Tell whether the bundle is complete under its name: what is left beside it is a copy."""
     statement = folder / known.bundle / STATEMENT_NAME
-    return statement.is_file() and digest(statement.read_bytes()) == known.statement
+    try:
+        return digest(read_plain(statement, LARGEST_ENVELOPE)) == known.statement
+    except OSError:
+        return False

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from platformdirs import user_data_path
 
 from runbook_lib.errors import SettingsError, SigningError
+from runbook_lib.files import read_plain
 from runbook_lib.journal import sync_folder
 from runbook_lib.redaction import Secret
 from runbook_lib.settings import Settings
@@ -40,6 +41,7 @@ __all__ = [
     "default_key_path",
     "export_public_key",
     "exported_keys",
+    "holds",
     "is_unencrypted",
     "is_uri",
     "key_from_settings",
@@ -140,7 +142,10 @@ def is_unencrypted(settings: Settings) -> bool:
     if is_uri(reference) or "signing_passphrase" not in settings.secrets:
         return False
     path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
-    return path.is_file() and not _is_encrypted(path.read_bytes())
+    try:
+        return not _is_encrypted(read_plain(path, _LARGEST_KEY))
+    except OSError:
+        return False
 
 
 def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
@@ -188,9 +193,17 @@ def export_public_key(key: SigningKey, folder: Path) -> Path:
     """Write the public half to `folder`/<key id>.pub.pem, if it is not there, and return where."""
     path = folder / f"{key.key_id}{PUBLIC_SUFFIX}"
     content = str(key.public.keyval["public"]).encode("ascii")
-    if not path.is_file() or path.read_bytes() != content:
+    if not holds(path, content):
         write_public(path, content)
     return path
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Return whether `path` is a regular file with this content."""
+    try:
+        return read_plain(path, len(content)) == content
+    except OSError:
+        return False
 
 
 def write_public(path: Path, content: bytes) -> None:
@@ -290,9 +303,7 @@ def _referenced(reference: str, public_key: str, passphrase: Secret | None) -> S
 
 def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_KEY)
-        return load(content)
+        return load(read_plain(path, _LARGEST_KEY))
     except OSError as error:
         msg = f"The {what} {path} cannot be read: {error.strerror}."
     except TypeError:

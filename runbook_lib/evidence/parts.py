@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.record import RECORD_NAME
+from runbook_lib.files import open_plain
 from runbook_lib.journal import (
     LONGEST_LINE,
     Entry,
@@ -132,7 +134,7 @@ def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
     if not carried:
         return
     start = 0
-    with (bundle / CARRIED_NAME).open("rb") as file:
+    with _opened(bundle / CARRIED_NAME) as file:
         for each in carried:
             text = file.readline(LONGEST_LINE + 1)
             entry = parse_line(text)
@@ -146,9 +148,19 @@ def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
             raise ContentError("It holds lines that the record does not list.", file=CARRIED_NAME)
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Give a plain file; raises `ContentError` where it is none, or cannot be read."""
+    try:
+        with open_plain(path) as file:
+            yield file
+    except OSError as error:
+        raise ContentError(f"It cannot be read: {error.strerror}.", file=path.name) from None
+
+
 def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
     """Add the bytes of `source` from `start` to `end` to the file `target`."""
-    with source.open("rb") as journal, target.open("ab") as file:
+    with open_plain(source) as journal, target.open("ab") as file:
         journal.seek(start)
         while start < end:
             block = journal.read(min(_BLOCK, end - start))

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ContentError, FormError
-from runbook_lib.history import RunState, StepState, finding_to_document
-from runbook_lib.json_text import parse_json
-from runbook_lib.procedure import Attachment
+from runbook_lib.evidence.documents import parse_document
+from runbook_lib.files import read_plain
+from runbook_lib.history import RunOutcome, RunState, StepState, finding_to_document
+from runbook_lib.procedure import Attachment, Outcome
 
 __all__ = [
     "RECORD_NAME",
@@ -25,6 +26,8 @@ __all__ = [
     "attachments",
     "build_record",
     "check_form",
+    "check_outcomes",
+    "parse_record",
     "read_record",
     "record_schema",
     "validate_record",
@@ -75,20 +78,40 @@ def read_record(bundle: Path) -> dict[str, Any]:
     Raises `ContentError` where there is none, or it is larger than any.
     """
     try:
-        with (bundle / RECORD_NAME).open("rb") as file:
-            content = file.read(_LARGEST + 1)
+        content = read_plain(bundle / RECORD_NAME, _LARGEST)
     except OSError as error:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
-    if len(content) > _LARGEST:
-        raise ContentError(f"It is over {_LARGEST // 2**20} MiB large.", file=RECORD_NAME)
+    return parse_record(content)
+
+
+def parse_record(content: bytes) -> dict[str, Any]:
+    """Return the record that `content` is; raises `ContentError` where it is none."""
     try:
-        record = parse_json(content)
-    except (ValueError, RecursionError):
+        record = parse_document(content)
+    except ValueError:
         record = None
     if not isinstance(record, dict):
         raise ContentError("It is no JSON object.", file=RECORD_NAME)
     check_form(record)
+    check_outcomes(record)
     return record
+
+
+def check_outcomes(record: Mapping[str, Any]) -> None:
+    """Raise `ContentError`, with the word, where an outcome is none that the runbook knows."""
+    try:
+        said = [("the run", record["outcome"], RunOutcome)]
+        for step in record["steps"]:
+            said.append((str(step["id"]), step["outcome"], Outcome))
+            said += [(str(step["id"]), check["outcome"], Outcome) for check in step["checks"]]
+    except (KeyError, TypeError) as error:
+        raise ContentError(
+            f"It says of no outcome what it should ({error}).", file=RECORD_NAME
+        ) from None
+    for name, word, known in said:
+        if not isinstance(word, str) or word not in list(known):
+            msg = f"It says of {name} that it is {str(word)[:80]!r}, which is no outcome."
+            raise ContentError(msg, file=RECORD_NAME)
 
 
 def check_form(record: Mapping[str, Any]) -> None:

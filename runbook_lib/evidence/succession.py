@@ -30,12 +30,14 @@ from runbook_lib.evidence.keys import (
     default_key_path,
     export_public_key,
     exported_keys,
+    holds,
     is_uri,
     open_key,
     parse_public_key,
     successions_folder,
     write_public,
 )
+from runbook_lib.files import read_plain
 from runbook_lib.journal import timestamp, utc_now
 from runbook_lib.settings import Settings
 
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 __all__ = ["export_successions", "hand_over", "rotate"]
+
+# A public key and two key ids, signed: some 2 KiB.
+_LARGEST = 64 * 1024
 
 
 def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None = None) -> Path:
@@ -100,7 +105,7 @@ def _kept(folder: Path) -> list[_Succession]:
     found: list[_Succession] = []
     for path in sorted(folder.glob(f"*{SUCCESSION_SUFFIX}")):
         with suppress(OSError, EvidenceError, KeyError, ValueError):
-            content = path.read_bytes()
+            content = read_plain(path, _LARGEST)
             signed = open_envelope(content, keys, SUCCESSION)
             new = parse_public_key(str(signed.predicate["public_key"]).encode())
             found.append(_Succession(keys[signed.key_id], new, content))
@@ -124,7 +129,7 @@ def _write(handed: _Succession, folder: Path) -> Path:
     for path in paths:
         if not path.exists():
             write_public(path, handed.envelope)
-        if path.read_bytes() == handed.envelope:
+        if holds(path, handed.envelope):
             return path
     return paths[-1]
 

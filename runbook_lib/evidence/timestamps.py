@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import SettingsError, TimestampError
+from runbook_lib.files import read_plain
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.transport import Request, Session
 
@@ -26,6 +27,8 @@ __all__ = ["check_imprint", "read_certificates", "request_timestamp", "stamped_a
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 # PKIStatus (RFC 3161 §2.4.2).
 _GRANTED = (0, 1)
+# Some hundred certificates, some KiB each.
+_LARGEST = 1024 * 1024
 
 
 def request_timestamp(session: Session, authority: str, content: bytes) -> bytes:
@@ -92,7 +95,7 @@ def read_certificates(path: Path) -> list[Certificate]:
     from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415  (slow to import)
 
     try:
-        return load_pem_x509_certificates(path.read_bytes())
+        return load_pem_x509_certificates(read_plain(path, _LARGEST))
     except (OSError, ValueError):
         msg = f"The file {path} holds no certificate in PEM that can be read."
         raise SettingsError(msg) from None

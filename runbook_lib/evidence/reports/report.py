@@ -24,6 +24,7 @@ from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Event, Word
 from runbook_lib.evidence.reports.wording import counted, day, listed
+from runbook_lib.files import read_plain
 from runbook_lib.history import RunOutcome
 from runbook_lib.journal import Entry
 from runbook_lib.outcomes import ICONS, MEANINGS
@@ -243,7 +244,10 @@ def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture
     if attachment.size > limit:
         return Picture(link, remark="It is too large to be shown in here.")
     path = attachment_path(folder, attachment)
-    content = path.read_bytes() if path.is_file() else b""
+    try:
+        content = read_plain(path, limit)
+    except OSError:
+        content = b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
         return Picture(remark="The file is not beside this report, or is not what was given.")
     text = base64.b64encode(content).decode("ascii")
