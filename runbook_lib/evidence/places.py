@@ -12,12 +12,15 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
+from runbook_lib.files import kind_of
 from runbook_lib.workspace import JOURNAL_NAME, KEYS_FOLDER
 
 __all__ = [
+    "Unseen",
     "bundles_in",
     "has_bundle_name",
     "homes_below",
@@ -28,6 +31,9 @@ __all__ = [
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5
+# What is looked into by others: where the keys lie, and the journal, whatever that is.
+_OTHERS = (KEYS_FOLDER, JOURNAL_NAME)
+_FOLDER, _LINK = kind_of(stat.S_IFDIR), kind_of(stat.S_IFLNK)
 
 
 def has_bundle_name(path: Path) -> bool:
@@ -50,8 +56,8 @@ def is_there(path: Path) -> bool:
 
 
 def bundles_in(home: Path) -> list[Path]:
-    """Return the bundles that lie beside a journal, the oldest first."""
-    return [folder for folder in _folders(home) if is_bundle(folder)]
+    """Return what is called as a bundle beside a journal, or is one, the oldest first."""
+    return [place for place in _places(home) if is_bundle(place)]
 
 
 def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, SealedBundle]:
@@ -71,38 +77,65 @@ def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, S
     return found
 
 
-def homes_below(path: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A place that was not looked into, and why: a tenant's evidence may lie there."""
+
+    path: Path
+    why: str
+
+
+def homes_below(path: Path) -> Iterator[Path | Unseen]:
     """
     Yield the folders at or below `path` that hold bundles or a journal.
 
-    A link and a folder that cannot be read are yielded too: what lies behind
-    them may be a tenant's, and whoever verifies must say that it is not seen.
+    What cannot be looked into, or lies deeper than evidence does, is among
+    them: whoever verifies must say that it is not seen.
     """
+    waiting = [(path, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        seen = _look_into(folder)
+        if isinstance(seen, Unseen):
+            yield seen
+            continue
+        if is_there(folder / JOURNAL_NAME) or any(map(is_bundle, seen)):
+            yield folder
+        below = [each for each in seen if not is_bundle(each) and each.name not in _OTHERS]
+        if below and depth == _DEEPEST:
+            many = f" and {len(below) - 1:,} more" if len(below) > 1 else ""
+            why = f"{below[0].name}{many} in it: deeper than evidence lies, so not looked into."
+            yield Unseen(folder, why)
+        else:
+            waiting.extend((each, depth + 1) for each in reversed(below))
+
+
+def _look_into(path: Path) -> list[Path] | Unseen:
+    """Return the places in the folder `path`."""
     try:
-        below = [] if path.is_symlink() else _folders(path)
-    except OSError:
-        yield path
-        return
-    if path.is_symlink() or is_there(path / JOURNAL_NAME) or any(map(is_bundle, below)):
-        yield path
-    for folder in below:
-        if depth and not is_bundle(folder) and folder.name != KEYS_FOLDER:
-            yield from homes_below(folder, depth - 1)
+        kind = kind_of(path.lstat().st_mode)
+        if kind == _LINK:
+            return Unseen(path, "It is a link: only what lies here itself is verified.")
+        if kind != _FOLDER:
+            return Unseen(path, f"It is {kind}, where only folders and files lie.")
+        return _places(path)
+    except OSError as error:
+        return Unseen(path, f"It cannot be read: {error.strerror or type(error).__name__}.")
 
 
-def _folders(path: Path) -> list[Path]:
-    """Return the folders in `path`, and the links that do not lead to a file; no hidden ones."""
+def _places(path: Path) -> list[Path]:
+    """Return all in `path` but hidden names, and files that are not called as bundles are."""
     with os.scandir(path) as entries:
         return sorted(
             Path(entry.path)
             for entry in entries
-            if not entry.name.startswith(".") and _is_folder(entry)
+            if not entry.name.startswith(".")
+            and (_is_place(entry) or _BUNDLE.fullmatch(entry.name))
         )
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    if not entry.is_symlink():
-        return entry.is_dir(follow_symlinks=False)
+def _is_place(entry: os.DirEntry[str]) -> bool:
+    """Return whether this is no file, and no link to one."""
     try:
         return not stat.S_ISREG(entry.stat().st_mode)
     except OSError:

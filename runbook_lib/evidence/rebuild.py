@@ -147,6 +147,10 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
             found[folder] = verified
         except (EvidenceError, JournalError) as error:
             unused[folder.name] = str(error)
+        except OSError as error:
+            unused[folder.name] = f"It cannot be read: {error.strerror}."
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+            unused[folder.name] = "It is signed, but cannot be understood."
     if not found:
         if not unused:
             msg = f"There is no bundle in {home}."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from runbook_lib.history import RunOutcome, RunState, StepState, finding_to_docu
 from runbook_lib.procedure import Attachment, Outcome
 
 __all__ = [
+    "LARGEST_RECORD",
     "RECORD_NAME",
     "SCHEMA_NAME",
     "attachments",
@@ -35,7 +37,7 @@ __all__ = [
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # Of a hundred steps, each with all it saw, a record has some MiB.
-_LARGEST = 64 * 1024 * 1024
+LARGEST_RECORD = 64 * 1024 * 1024
 # The form of a record; no other is read.
 _FORM = 2
 _SCHEMA = "facebook-marketing-runbook/record/v"
@@ -78,7 +80,7 @@ def read_record(bundle: Path) -> dict[str, Any]:
     Raises `ContentError` where there is none, or it is larger than any.
     """
     try:
-        content = read_plain(bundle / RECORD_NAME, _LARGEST)
+        content = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
     except OSError as error:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
     return parse_record(content)
@@ -100,7 +102,7 @@ def parse_record(content: bytes) -> dict[str, Any]:
 def check_outcomes(record: Mapping[str, Any]) -> None:
     """Raise `ContentError`, with the word, where an outcome is none that the runbook knows."""
     try:
-        said = [("the run", record["outcome"], RunOutcome)]
+        said: list[tuple[str, Any, type[StrEnum]]] = [("the run", record["outcome"], RunOutcome)]
         for step in record["steps"]:
             said.append((str(step["id"]), step["outcome"], Outcome))
             said += [(str(step["id"]), check["outcome"], Outcome) for check in step["checks"]]

@@ -15,7 +15,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -48,6 +48,7 @@ from runbook_lib.evidence.bundle import (
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
+from runbook_lib.evidence.documents import parse_document
 from runbook_lib.evidence.keys import SUCCESSION_SUFFIX, parse_public_key
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
@@ -59,10 +60,10 @@ from runbook_lib.evidence.parts import (
     part_lines,
     part_of,
 )
-from runbook_lib.evidence.record import RECORD_NAME, check_form
+from runbook_lib.evidence.record import RECORD_NAME, check_form, check_outcomes
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
+from runbook_lib.files import kind_of, open_plain
 from runbook_lib.journal import Line, timestamp
-from runbook_lib.json_text import parse_json
 from runbook_lib.workspace import JOURNAL_NAME
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ if TYPE_CHECKING:
 __all__ = ["Trust", "Verified", "verify_bundle"]
 
 _MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
+_TOO_MANY = f"It holds more than {_MOST_FILES:,} files."
+# How many folders deep a file may lie in a bundle; its own lie in one.
+_DEEPEST = 16
+_FOLDER = kind_of(stat.S_IFDIR)
 # A public key and two key ids, signed: some 2 KiB.
 _LARGEST_SUCCESSION = 64 * 1024
 _BLOCK = 1024 * 1024
@@ -160,6 +165,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     _check_listing(present, contents, envelope, signed, made)
     record = _document(RECORD_NAME, contents[RECORD_NAME])
     check_form(record)
+    check_outcomes(record)
     _check_claims(record, signed, made)
     _check_lines(folder, present, record)
     link = _named(STATEMENT_NAME, lambda: read_link(signed))
@@ -181,22 +187,37 @@ def _present(folder: Path) -> dict[str, Path]:
     if folder.is_symlink() or not folder.is_dir():
         raise ContentError("It is no folder.")
     found: dict[str, Path] = {}
-    for path in _walk(folder):
-        name = path.relative_to(folder).as_posix()
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise ContentError("It is no plain file but a link or a device.", file=name)
-        found[name] = path
-        if len(found) > _MOST_FILES:
-            raise ContentError(f"It holds more than {_MOST_FILES:,} files.")
-    return found
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        entries = _entries(here)
+        name = here.relative_to(folder).as_posix()
+        if not entries and here != folder:
+            raise ContentError("It was added: a folder without a file in it.", file=name)
+        if name.count("/") >= _DEEPEST:
+            raise ContentError("It was added: no bundle has folders so deep.", file=name)
+        for entry in entries:
+            path = Path(entry.path)
+            kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
+            if kind == _FOLDER:
+                waiting.append(path)
+            elif kind:
+                said = f"It is no plain file but a link or a device ({kind})."
+                raise ContentError(said, file=path.relative_to(folder).as_posix())
+            else:
+                found[path.relative_to(folder).as_posix()] = path
+        if len(found) + len(waiting) > _MOST_FILES:
+            raise ContentError(_TOO_MANY)
+    return dict(sorted(found.items()))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        else:
-            yield Path(entry.path)
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in `folder`; raises where that is more than any bundle has."""
+    with os.scandir(folder) as entries:
+        found = list(islice(entries, _MOST_FILES + 1))
+    if len(found) > _MOST_FILES:
+        raise ContentError(_TOO_MANY)
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -217,8 +238,7 @@ def _digest(path: Path, most: int) -> str:
 
 def _open(path: Path) -> BinaryIO:
     """Open a plain file, and neither follow a link nor wait for a pipe that took its place."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    return os.fdopen(os.open(path, flags), "rb")
+    return open_plain(path, follows_links=False)
 
 
 def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
@@ -302,9 +322,11 @@ def _check_listing(
 
 def _document(name: str, content: bytes) -> dict[str, Any]:
     try:
-        document = parse_json(content)
-    except (ValueError, RecursionError):
-        document = None
+        document = parse_document(content)
+    except ValueError as error:
+        # NOTE: its own words quote what stands there, unless they are the runbook's.
+        why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""
+        raise ContentError(f"It is no JSON object{why}.", file=name) from None
     if not isinstance(document, dict):
         raise ContentError("It is no JSON object.", file=name)
     return document
@@ -375,12 +397,13 @@ def _timestamp(
 def _successions(folder: Path) -> dict[str, list[bytes]]:
     """Return the statements of succession by the key that is said to have signed them."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            named = [entry for entry in entries if entry.name.endswith(SUCCESSION_SUFFIX)]
     except FileNotFoundError:
-        entries = []
-    named = [entry for entry in entries if entry.name.endswith(SUCCESSION_SUFFIX)]
+        named = []
     # NOTE: a link or a device proves nothing, and what is behind it is not looked at.
-    paths = [Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False)]
+    plain = (Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False))
+    paths = sorted(islice(plain, _MOST_SUCCESSIONS + 1))
     if len(paths) > _MOST_SUCCESSIONS:
         raise ContentError(f"It holds more than {_MOST_SUCCESSIONS} successions.", file=folder.name)
     found: dict[str, list[bytes]] = defaultdict(list)

@@ -26,6 +26,7 @@ from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SealedBundle, announcement
 from runbook_lib.evidence.parts import part_lines
 from runbook_lib.evidence.places import (
+    Unseen,
     bundles_in,
     has_bundle_name,
     homes_below,
@@ -42,6 +43,8 @@ __all__ = ["Verdict", "verify_tree"]
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: it alone shows whether later runs were removed."
 _UNSEALED = "Nothing is sealed yet."
+# What comes up where a document has other fields, or of other types, than the runbook writes.
+_NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,10 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
         return
     is_sealed, trusts = False, dict[Path, Trust]()
     for home in homes_below(path) if is_there(path) and not path.is_file() else ():
+        if isinstance(home, Unseen):
+            is_sealed = True
+            yield Verdict(home.path, error=ContentError(home.why, file=home.path.name))
+            continue
         keys = keys_beside(home)
         if keys not in trusts:
             trusts[keys], refusals = _trusting(trust, keys)
@@ -123,7 +130,7 @@ def _verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     # nothing is missed.
     end = _journal_end(home)
     try:
-        folders = _bundles(home)
+        folders = bundles_in(home)
     except (EvidenceError, OSError) as error:
         yield _refusal(home, error)
         return
@@ -142,12 +149,9 @@ def _verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
         yield _chain(home, found, _journal(home, end, found) if unfinished else told, trust)
     except (EvidenceError, JournalError, OSError) as error:
         yield _refusal(home, error)
-
-
-def _bundles(home: Path) -> list[Path]:
-    if home.is_symlink():
-        raise ContentError("It is a link: only what lies here itself is verified.")
-    return bundles_in(home)
+    except _NOT_UNDERSTOOD as error:
+        said = f"What its bundles say together cannot be understood ({type(error).__name__})."
+        yield Verdict(home, error=ContentError(said))
 
 
 def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
@@ -157,6 +161,10 @@ def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
         _check_name(name, verified)
     except (EvidenceError, JournalError, OSError) as error:
         return _refusal(folder, error)
+    except _NOT_UNDERSTOOD as error:
+        # NOTE: whoever holds a trusted key may sign what no runbook writes.
+        said = f"It is signed, but cannot be understood ({type(error).__name__})."
+        return Verdict(folder, error=ContentError(said))
     return Verdict(folder, verified=verified)
 
 

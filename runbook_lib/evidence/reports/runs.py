@@ -8,7 +8,6 @@ no signature is checked, so this is no verification. That lives in `verify`.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -16,9 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ContentError
-from runbook_lib.evidence.attestation import digest
+from runbook_lib.evidence.attestation import LARGEST_ENVELOPE, digest
 from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
-from runbook_lib.evidence.record import RECORD_NAME, read_record
+from runbook_lib.evidence.documents import parse_document
+from runbook_lib.evidence.record import (
+    LARGEST_RECORD,
+    RECORD_NAME,
+    read_record,
+    validate_record,
+)
+from runbook_lib.files import read_plain
 from runbook_lib.history import HistoryReader
 from runbook_lib.journal import Entry, EventType, read_lines
 
@@ -30,6 +36,7 @@ class Fault(StrEnum):
 
     MISSING = "missing"
     ALTERED = "altered"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +86,27 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
 
 def sealed_record(bundle: Path) -> dict[str, Any]:
     """Return the record in `bundle`; raises `ContentError` where it is not the one sealed there."""
-    record = read_record(bundle)
+    if not bundle.is_dir():
+        raise ContentError(f"There is no bundle {bundle}.")
+    try:
+        read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
+    except OSError as error:
+        raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
     if _fault(bundle, "") is not None:
         raise ContentError("It is not the one that was sealed.", file=RECORD_NAME)
+    return _understood(bundle)
+
+
+def _understood(bundle: Path) -> dict[str, Any]:
+    """Return the record in `bundle`; raises `ContentError` where it says what no record does."""
+    record = read_record(bundle)
+    try:
+        validate_record(record)
+    except Exception as error:  # noqa: BLE001
+        # NOTE: jsonschema is slow to import, so its error is known by what it has to say.
+        where = getattr(error, "json_path", "$").removeprefix("$").removeprefix(".")
+        said = f"It is not what a record is{f', at {where}' * bool(where)}."
+        raise ContentError(said, file=RECORD_NAME) from None
     return record
 
 
@@ -95,7 +120,10 @@ def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
     bundle = folder / sealed.bundle
     fault = _fault(bundle, sealed.statement)
     if fault is None:
-        return SealedRun(read_record(bundle), sealed.sequence, sealed.bundle)
+        try:
+            return SealedRun(_understood(bundle), sealed.sequence, sealed.bundle)
+        except ContentError:
+            fault = Fault.UNREADABLE
     record = {"run_id": sealed.run_id, "started_on": sealed.bundle.partition("-")[0]}
     return SealedRun(record, sealed.sequence, sealed.bundle, fault)
 
@@ -105,8 +133,8 @@ def _fault(bundle: Path, announced: str) -> Fault | None:
     if not bundle.is_dir():
         return Fault.MISSING
     try:
-        statement = (bundle / STATEMENT_NAME).read_bytes()
-        record = (bundle / RECORD_NAME).read_bytes()
+        statement = read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE)
+        record = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
     except OSError:
         return Fault.ALTERED
     is_announced = digest(statement) == announced or not announced
@@ -117,8 +145,8 @@ def _fault(bundle: Path, announced: str) -> Fault | None:
 def _named_digest(statement: bytes) -> str:
     """Return the SHA-256 by which a statement names the record, whoever signed it."""
     try:
-        payload = json.loads(base64.b64decode(json.loads(statement)["payload"]))
+        payload = parse_document(base64.b64decode(parse_document(statement)["payload"]))
         named = {each["name"]: str(each["digest"]["sha256"]) for each in payload["subject"]}
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return ""
     return named.get(RECORD_NAME, "")

@@ -283,7 +283,7 @@ def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**30)
     tracemalloc.start()
 
-    with pytest.raises(ContentError, match="over 64 MiB"):
+    with pytest.raises(ContentError, match="more than 67,108,864 bytes"):
         read_record(tmp_path)
 
     most = tracemalloc.get_traced_memory()[1]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib import journal
 from runbook_lib.errors import ChainError, ContentError, SettingsError, SignatureError
 from runbook_lib.evidence import verify
 from runbook_lib.evidence.keys import SigningKey, export_public_key
@@ -464,14 +465,14 @@ def test_a_journal_that_cannot_be_read_is_a_verdict(
 ) -> None:
     """It is refused by name, and the bundles are verified."""
 
-    read = Path.open
+    open_it = journal.open_plain
 
-    def denied(self: Path, *args: Any, **options: Any) -> Any:
-        if self == tenant / "journal.jsonl":
-            raise PermissionError(13, "Permission denied", str(self))
-        return read(self, *args, **options)
+    def denied(path: Path, **options: Any) -> Any:
+        if path == tenant / "journal.jsonl":
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_it(path, **options)
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(journal, "open_plain", denied)
 
     *others, last = verify_tree(tenant, trust)
     assert last.document()["refused"] == "content"

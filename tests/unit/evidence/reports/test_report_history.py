@@ -45,6 +45,7 @@ def test_a_history_tells_the_runs_in_the_order_in_which_they_were_sealed() -> No
     [
         (Fault.MISSING, "missing. The journal announces it, but its folder is not there."),
         (Fault.ALTERED, "altered since it was sealed. Its record.json is not the one"),
+        (Fault.UNREADABLE, "sealed as no runbook writes it. Its record.json says what no record"),
     ],
 )
 def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str) -> None:
@@ -81,7 +82,11 @@ def test_of_a_newest_run_that_is_not_as_sealed_no_outcome_is_claimed(fault: Faul
 
     assert page.one("h1").text == f"acme {fault.upper()}"
     verdict = page.one("div", class_="verdict").text
-    is_so = {Fault.MISSING: "is missing", Fault.ALTERED: "was altered since it was sealed"}[fault]
+    is_so = {
+        Fault.MISSING: "is missing",
+        Fault.ALTERED: "was altered since it was sealed",
+        Fault.UNREADABLE: "was sealed as no runbook writes it",
+    }[fault]
     assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00 UTC, {is_so}: what it came")
     assert "without checking a signature" in verdict
     assert "settled" not in page.text
