@@ -378,13 +378,16 @@ def _show_result(result: HeadlessResult, key: SigningKey, *, as_json: bool) -> N
 def _archive(options: _RunOptions, opened: Run, bundle: Path) -> bool:
     """Copy the bundle to the archive, if one is named; tell whether nothing is left to be done."""
     from runbook_lib.evidence.archive import archive_bundle  # noqa: PLC0415
+    from runbook_lib.evidence.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
     from runbook_lib.terminal import say  # noqa: PLC0415
 
     url, days = _archive_settings(options, opened)
     if not url:
         return True
     try:
-        archived = archive_bundle(bundle, url, retention_days=days)
+        seconds = float(str(opened.settings.values.get("archive_seconds", DEFAULT_SECONDS)))
+        limits = Limits(seconds, say=lambda said: click.echo(one_line(said), err=True))
+        archived = archive_bundle(bundle, url, retention_days=days, limits=limits)
     except EvidenceError as error:
         say(f"Not archived: {error}", is_error=True)
         say(f"Next: {error.diagnostics()}", is_error=True)

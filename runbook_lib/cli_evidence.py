@@ -10,26 +10,50 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import nullcontext
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from runbook_lib.cli_options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
-from runbook_lib.errors import EvidenceError, ExitCode, SettingsError
+from runbook_lib.errors import (
+    ArchiveError,
+    ContentError,
+    EvidenceError,
+    ExitCode,
+    SettingsError,
+    StoreUnavailableError,
+)
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
     from securesystemslib.signer import SSlibKey
 
+    from runbook_lib.evidence.archive import Archived
+    from runbook_lib.evidence.archive import Progress as FileProgress
+    from runbook_lib.evidence.stores import Limits
+
 __all__ = ["EVIDENCE_COMMANDS"]
+
+_MOST_NOTES = 20
 
 
 _KEY = click.option("--key", "keys", multiple=True, metavar="FILE", help="A public key to trust.")
 _TRUSTED_KEYS = click.option(
     "--trusted-keys", default="", metavar="DIR", help="A folder of keys to trust."
+)
+_SECONDS = click.option(
+    "--archive-seconds",
+    "seconds",
+    envvar="RUNBOOK_ARCHIVE_SECONDS",
+    type=click.IntRange(1, 3600),
+    metavar="N",
+    help="How long an archive may be silent in a transfer.",
 )
 
 
@@ -40,6 +64,7 @@ _TRUSTED_KEYS = click.option(
 @click.option(
     "--tsa-certificate", default="", metavar="FILE", help="Time-stamp authorities to trust."
 )
+@_SECONDS
 @JSON
 def verify(
     *,
@@ -48,6 +73,7 @@ def verify(
     trusted_keys: str,
     tsa_certificate: str,
     as_json: bool,
+    seconds: int | None,
 ) -> None:
     """Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address."""
     from runbook_lib.evidence.archive import fetched  # noqa: PLC0415
@@ -61,7 +87,11 @@ def verify(
     is_refused = False
     for path in paths:
         is_archive = "://" in path
-        with fetched(path) if is_archive else nullcontext(Path(path)) as folder:
+        notes: list[str] = []
+        archived = partial(fetched, path, limits=_limits(seconds), note=notes.append)
+        with archived() if is_archive else nullcontext(Path(path)) as folder:
+            if not as_json:
+                _show_notes(notes)
             for verdict in verify_tree(folder, trust):
                 is_refused = is_refused or verdict.error is not None
                 if not as_json:
@@ -72,6 +102,7 @@ def verify(
                     # NOTE: the keys lie beside a tenant, not below it.
                     below = os.path.relpath(verdict.path, folder.resolve())
                     document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
+                    document |= {"archive_notes": notes} if notes else {}
                 # NOTE: in ASCII, for what a file is called may hold what moves a cursor.
                 click.echo(json.dumps(document))
     sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
@@ -95,42 +126,182 @@ def verify(
     metavar="N",
     help="Let nobody delete it for so long (S3 Object Lock). There is no way back.",
 )
+@click.option(
+    "--extend-retention",
+    "extends",
+    is_flag=True,
+    help="Retain what is retained already for --retention-days from now, too.",
+)
+@_SECONDS
 @ENV_FILE
 @JSON
 def archive(
-    *, paths: tuple[str, ...], url: str, days: int | None, env_file: str, as_json: bool
+    *,
+    paths: tuple[str, ...],
+    url: str,
+    days: int | None,
+    extends: bool,
+    seconds: int | None,
+    env_file: str,
+    as_json: bool,
 ) -> None:
     """Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's."""
-    from runbook_lib.evidence.archive import archive_bundle, bundles_below  # noqa: PLC0415
+    from runbook_lib.evidence.archive import (  # noqa: PLC0415
+        archive_bundle,
+        check_apart,
+        check_archive,
+        evidence_below,
+    )
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.settings import load  # noqa: PLC0415
 
     values = load(PROCEDURE.inputs, given={}, env_file=env_file).values
     url = url or str(values.get("archive", ""))
     days = int(str(values.get("archive_retention_days", 0))) if days is None else days
+    seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:
         msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
         raise SettingsError(msg)
-    code, said_last, advice = ExitCode.COMPLETE, "", ""
-    for bundle in [bundle for path in paths for bundle in bundles_below(Path(path))]:
-        document: dict[str, Any] = {"path": str(bundle)}
-        try:
-            archived = archive_bundle(bundle, url, retention_days=days)
-        except EvidenceError as error:
-            document |= {"archived": False, "file": error.file, "reason": str(error)}
-            said = f"✘ {bundle.name}: {error}"
-            code, advice = max(code, error.exit_code), error.diagnostics()
-        else:
-            document |= {"archived": True, **asdict(archived)}
-            said = f"✔ {archived.address}: {archived.copied} new, {archived.present} were there"
-        click.echo(json.dumps(document) if as_json else one_line(said))
-        # What is refused twice in the same words is no matter of one bundle.
-        if not document["archived"] and document["reason"] == said_last:
-            break
-        said_last = document.get("reason", "")
-    if advice:
-        click.echo(one_line(f"Next: {advice}"), err=True)
-    sys.exit(code)
+    check_apart(url, map(Path, paths))
+    found = [evidence_below(Path(path)) for path in paths]
+    bundles = [bundle for below, _ in found for bundle in below]
+    for home in {bundle.parent for bundle in bundles}:
+        with suppress(ArchiveError):  # said of each bundle below
+            check_archive(url, home, retention_days=days)
+    outcomes = _Outcomes(as_json=as_json)
+    for unseen in [each for _, others in found for each in others]:
+        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.path.name))
+    with _archiving(len(bundles)) as display:
+        for bundle in bundles:
+            display.begin(bundle)
+            if outcomes.is_over:
+                outcomes.leave(bundle)
+                continue
+            try:
+                done = archive_bundle(
+                    bundle,
+                    url,
+                    retention_days=days,
+                    extends_retention=extends,
+                    limits=_limits(seconds),
+                    on_progress=display.show,
+                )
+            except EvidenceError as error:
+                outcomes.refuse(bundle, error)
+            except OSError as error:
+                reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+                outcomes.refuse(bundle, ContentError(reason))
+            else:
+                outcomes.add(bundle, done)
+    outcomes.advise()
+    sys.exit(outcomes.code)
+
+
+@dataclass
+class _Outcomes:
+    """What became of each bundle: shown at once, and the worst of them is the exit code."""
+
+    as_json: bool
+    code: ExitCode = ExitCode.COMPLETE
+    is_over: bool = False
+    advice: dict[str, None] = field(default_factory=dict)
+
+    def add(self, bundle: Path, done: Archived) -> None:
+        """Show that `bundle` is in the archive."""
+        is_new = done.copied > 0
+        document = {"archived": True, "outcome": "archived" if is_new else "present"}
+        said = f"✔ {done.address}: {done.copied} new, {done.present} were there"
+        notes = {"notes": done.notes} if done.notes else {}
+        fields = {name: value for name, value in asdict(done).items() if name != "notes"}
+        self._show(bundle, {**document, **fields, **notes}, said)
+        if not self.as_json:
+            _show_notes(done.notes)
+
+    def refuse(self, bundle: Path, error: EvidenceError) -> None:
+        """Show that `bundle` was refused, and why."""
+        document = {"archived": False, "outcome": "refused", "file": error.file}
+        self._show(bundle, {**document, "reason": str(error)}, f"✘ {bundle.name}: {error}")
+        self.code = max(self.code, error.exit_code)
+        self.advice[error.diagnostics()] = None
+        self.is_over = isinstance(error, StoreUnavailableError)
+
+    def leave(self, bundle: Path) -> None:
+        """Show that `bundle` was not tried, because the store cannot be used."""
+        reason = "It was not tried, because the archive cannot be used."
+        document = {"archived": False, "outcome": "not_tried", "reason": reason}
+        self._show(bundle, document, f"- {bundle.name}: not tried")
+
+    def advise(self) -> None:
+        """Show what to do about what was refused."""
+        for advice in self.advice:
+            click.echo(_one_line(f"Next: {advice}"), err=True)
+
+    def _show(self, bundle: Path, document: dict[str, Any], said: str) -> None:
+        line = json.dumps({"path": str(bundle), **document})
+        click.echo(line if self.as_json else _one_line(said))
+
+
+class _Display:
+    """A bar of the bundles that are archived, and the file that is under way."""
+
+    def __init__(self, bar: Progress, of: int) -> None:
+        self._bar, self._of, self._number, self._name = bar, of, 0, ""
+        self._task = bar.add_task("", total=None)
+
+    def begin(self, bundle: Path) -> None:
+        """Show that `bundle` is the next."""
+        self._number, self._name = self._number + 1, bundle.name
+
+    def show(self, progress: FileProgress) -> None:
+        """Show which file is copied."""
+        from rich.markup import escape  # noqa: PLC0415  (slow to import)
+
+        said = (
+            f"{self._number} of {self._of}: {self._name}/{progress.name.rpartition('/')[2]}, "
+            f"{progress.size:,} bytes"
+        )
+        self._bar.update(
+            self._task,
+            total=progress.of,
+            completed=progress.number - 1,
+            description=escape(_one_line(said)),
+        )
+
+
+@contextmanager
+def _archiving(of: int) -> Iterator[_Display]:
+    """Give a display on the terminal's error output; nothing is drawn where that is none."""
+    from rich.console import Console  # noqa: PLC0415  (slow to import)
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        yield _Display(bar, of)
+
+
+def _limits(seconds: int | None) -> Limits:
+    """Return how long an archive may take; each retry is said on the error output."""
+    from runbook_lib.evidence.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
+
+    return Limits(
+        seconds or DEFAULT_SECONDS, say=lambda said: click.echo(_one_line(said), err=True)
+    )
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    for note in notes[:_MOST_NOTES]:
+        click.echo(_one_line(f"  ! {note}"))
+    if len(notes) > _MOST_NOTES:
+        click.echo(f"  ! and {len(notes) - _MOST_NOTES:,} more like these.")
+
+
+def _one_line(text: str) -> str:
+    from runbook_lib.terminal import one_line  # noqa: PLC0415
+
+    return one_line(text)
 
 
 @click.command()

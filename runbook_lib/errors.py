@@ -14,7 +14,8 @@ diagnostics never hold a secret.
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
-                    TimestampError, SigningError, ArchiveError, FormError
+                    TimestampError, SigningError, ArchiveError,
+                    StoreUnavailableError, FormError
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ __all__ = [
     "StateMismatchError",
     "StepError",
     "StepFailedError",
+    "StoreUnavailableError",
     "ThrottledError",
     "TimestampError",
     "TokenRequestError",
@@ -320,3 +322,17 @@ class ArchiveError(EvidenceError):
         "See that the store takes writes, then archive again: `runbook archive` goes on where it "
         "stopped. The sealed bundle is on this machine."
     )
+
+
+class StoreUnavailableError(ArchiveError):
+    """
+    A store cannot be used at all for now, so another bundle need not be tried.
+
+    `is_silent` where it did not answer, or broke off: that may be over when it is asked again.
+    """
+
+    def __init__(
+        self, message: str, *, file: str = "", next_step: str | None = None, is_silent: bool = False
+    ) -> None:
+        super().__init__(message, file=file, next_step=next_step)
+        self.is_silent = is_silent

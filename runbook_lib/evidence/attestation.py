@@ -8,6 +8,7 @@ https://github.com/secure-systems-lab/dsse). Which files a bundle has is
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -34,6 +35,7 @@ __all__ = [
     "Signed",
     "check_build_form",
     "check_run_form",
+    "claimed_link",
     "digest",
     "named_signer",
     "open_envelope",
@@ -241,6 +243,16 @@ def named_signer(content: bytes) -> str:
     """Return the id of the key that an envelope says signed it, empty where none does; no proof."""
     found = _NAMED_SIGNER.search(content)
     return found[1].decode("ascii") if found else ""
+
+
+def claimed_link(content: bytes) -> Link:
+    """Return the place in a chain that the envelope `content` claims, whoever signed it."""
+    try:
+        payload = base64.b64decode(parse_document(content)["payload"])
+        predicate = parse_document(payload)["predicate"]
+        return read_link(Signed("", predicate, ()))
+    except (ValueError, KeyError, TypeError):
+        raise EnvelopeError("It is no statement in a DSSE envelope.") from None
 
 
 def read_link(signed: Signed) -> Link:

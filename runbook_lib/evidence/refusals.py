@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runbook_lib.errors import ArchiveError
+from runbook_lib.errors import ArchiveError, StoreUnavailableError
 
 __all__ = ["refusal"]
 
@@ -23,6 +23,8 @@ class _Meaning:
     said: str
     next_step: str
     names: str
+    is_silent: bool = False
+    is_of_store: bool = True
 
 
 # The first that fits counts: stores refuse with 403 for several reasons.
@@ -56,11 +58,21 @@ _MEANINGS = (
         "Permit these credentials to list, read and create objects there (with retention: to set "
         "and read that too), then try again.",
         "AccessDenied AuthorizationFailure AuthorizationPermissionMismatch PermissionError 403",
+        is_of_store=False,
+    ),
+    _Meaning(
+        "it is too busy",
+        "Wait, then try again.",
+        "SlowDown ServiceUnavailable InternalError RequestLimitExceeded Throttling 429 500 502 503 "
+        "504",
+        is_silent=True,
     ),
     _Meaning(
         "it cannot be reached",
         "Check the network, a proxy and the store's address, then try again.",
-        "ConnectionError HTTPClientError ClientConnectionError ServiceRequestError TimeoutError",
+        "ConnectionError HTTPClientError ClientConnectionError ServiceRequestError TimeoutError "
+        "ServiceResponseError IncompleteRead ResponseStreamingError ClientPayloadError",
+        is_silent=True,
     ),
 )
 _NO_LOCK = re.compile(r"object ?lock", re.IGNORECASE)
@@ -77,7 +89,10 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
     for meaning in _MEANINGS:
         if not names.isdisjoint(meaning.names.split()):
             text = f"The archive {address}: {meaning.said}."
-            return ArchiveError(text, next_step=meaning.next_step.format(credentials=credentials))
+            advice = meaning.next_step.format(credentials=credentials)
+            if not meaning.is_of_store:
+                return ArchiveError(text, next_step=advice)
+            return StoreUnavailableError(text, next_step=advice, is_silent=meaning.is_silent)
     if _NO_LOCK.search(str(error)):
         text = f"The archive {address}: its bucket has no Object Lock, so it retains nothing."
         advice = "Name a bucket that was made with Object Lock, or archive without retention."

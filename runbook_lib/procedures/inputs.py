@@ -8,7 +8,12 @@ case is the environment variable.
 from __future__ import annotations
 
 from runbook_lib.checks import formats
-from runbook_lib.evidence.stores import archive_address, retention_days
+from runbook_lib.evidence.stores import (
+    DEFAULT_SECONDS,
+    archive_address,
+    retention_days,
+    transfer_seconds,
+)
 from runbook_lib.procedure import Input
 from runbook_lib.remote.graph import DEFAULT_VERSION
 from runbook_lib.remote.limits import Limits
@@ -234,6 +239,13 @@ ARCHIVE_RETENTION_DAYS = Input(
     parse=retention_days,
     default=0,
 )
+ARCHIVE_SECONDS = Input(
+    name="archive_seconds",
+    label="Patience with the archive",
+    help="For so many seconds it may be silent in a transfer; what is large may take longer.",
+    parse=transfer_seconds,
+    default=DEFAULT_SECONDS,
+)
 
 QUEUE_SECONDS = Input(
     name="queue_seconds",
@@ -251,6 +263,7 @@ EVIDENCE = (
     TSA,
     ARCHIVE,
     ARCHIVE_RETENTION_DAYS,
+    ARCHIVE_SECONDS,
 )
 
 # How a run is performed: no step asks for it.

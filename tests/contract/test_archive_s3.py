@@ -344,8 +344,10 @@ def locked(s3: Any) -> str:
     return "s3://locked/partner"
 
 
-def retain(bundle: Path, url: str, days: int) -> Archived:
-    return archive_bundle(bundle, url, retention_days=days, clock=lambda: NOON)
+def retain(bundle: Path, url: str, days: int, *, extends: bool = False) -> Archived:
+    return archive_bundle(
+        bundle, url, retention_days=days, extends_retention=extends, clock=lambda: NOON
+    )
 
 
 def versions() -> list[dict[str, Any]]:
@@ -378,16 +380,17 @@ def test_what_is_retained_nobody_can_delete(
 
 
 def test_what_was_copied_without_is_retained_afterwards(bundle: Path, s3: Any, locked: str) -> None:
-    """A copy that began before anybody thought of it, or for a shorter time, is retained whole."""
+    """A copy that began before anybody thought of it; a date that is there stays, unless asked."""
 
     archive_bundle(bundle, locked)
     assert not [each for each in versions() if "ObjectLockMode" in each]
 
-    for days in (1, 30, 7):
-        assert retain(bundle, locked, days).copied == 0
-
-    dates = {each["ObjectLockRetainUntilDate"] for each in versions()}
-    assert dates == {NOON + timedelta(days=30)}
+    for days, extends, expected in ((2, False, 2), (30, False, 2), (30, True, 30), (7, True, 30)):
+        archived = retain(bundle, locked, days, extends=extends)
+        assert archived.copied == 0
+        dates = {each["ObjectLockRetainUntilDate"] for each in versions()}
+        assert dates == {NOON + timedelta(days=expected)}
+        assert archived.retained_until == f"{max(dates):%Y-%m-%d}T12:00:00Z"
 
 
 def test_a_retention_that_somebody_may_lift_is_not_enough(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import ArchiveError, ExitCode
+from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence import archive, stores
 from runbook_lib.evidence.archive import bundles_below
 from runbook_lib.evidence.keys import create_key, open_key
@@ -80,6 +80,7 @@ def test_programs_read_it_as_json(tenant: Path, folder: Path) -> None:
     assert documents[0] == {
         "path": str(second),
         "archived": True,
+        "outcome": "archived",
         "address": f"{folder}/archive/acme/p/{second.name}",
         "copied": 11,
         "present": 0,
@@ -148,17 +149,31 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
 def test_a_store_that_refuses_everything_is_not_asked_a_thousand_times(
     tenant: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same refusal twice in a row is the store's."""
+    """Each bundle is named, also those that are not tried any more."""
 
-    def refuse(*_args: Any, **_options: Any) -> None:
-        raise ArchiveError("The archive s3://bucket: it cannot be reached.")
+    asked: list[str] = []
+
+    def refuse(bundle: Path, *_args: Any, **_options: Any) -> None:
+        asked.append(bundle.name)
+        raise StoreUnavailableError("The archive s3://bucket: it cannot be reached.")
 
     monkeypatch.setattr(archive, "archive_bundle", refuse)
+    first, second, third = bundles_below(tenant)
 
     result = runbook("archive", str(tenant), "--to", "s3://bucket")
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert len(result.stdout.splitlines()) == 2
+    assert asked == [first.name]
+    assert result.stdout.splitlines() == [
+        f"✘ {first.name}: The archive s3://bucket: it cannot be reached.",
+        f"- {second.name}: not tried",
+        f"- {third.name}: not tried",
+    ]
+
+    result = runbook("archive", str(tenant), "--to", "s3://bucket", "--json")
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [each["outcome"] for each in documents] == ["refused", "not_tried", "not_tried"]
+    assert [each["path"] for each in documents] == [str(first), str(second), str(third)]
 
 
 def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Path) -> None:

@@ -52,7 +52,8 @@ def refused(error: Exception) -> ArchiveError:
             "no Object Lock",
             "Na",
         ),
-        (failure("SlowDown"), r"acme/a: .* failed \(SlowDown\)", "runbook archive"),
+        (failure("SlowDown"), "it is too busy", "Wait"),
+        (failure("Strange"), r"acme/a: .* failed \(Strange\)", "runbook archive"),
     ],
 )
 def test_a_failure_is_told_by_its_meaning(error: Exception, said: str, advice: str) -> None:
