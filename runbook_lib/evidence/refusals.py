@@ -52,6 +52,7 @@ _MEANINGS = (
         "Correct the address, or make what it names, then try again.",
         "NoSuchBucket ContainerNotFound ResourceNotFoundError FileNotFoundError "
         "ParamValidationError 404",
+        is_of_store=False,
     ),
     _Meaning(
         "it refuses access",

@@ -232,7 +232,8 @@ class Store(ABC):
             except StoreUnavailableError as error:
                 if not error.is_silent or not left:
                     raise
-                self.limits.say(f"{name or self.address}: {error} Trying again ({left} left).")
+                where = f"{name}: " if name and not error.file else ""
+                self.limits.say(f"{where}{error} Trying again ({left} left).")
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _within(self, name: str, seconds: float, call: Callable[[], _Answer]) -> _Answer:
@@ -519,18 +520,18 @@ class _Bucket(_Objects):
             except StoreUnavailableError:
                 raise
             except ArchiveError:
-                continue
-            break
+                # NOTE: to list versions is a permission of its own. The plain listing is asked for
+                # in any case: some stores page through the folders of versions with gaps.
+                if call == "list_objects_v2":
+                    raise
         return sorted(found)
 
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
         """Return the content of the version that was archived; see `Store`."""
-        where = self._where(name)
-        return self._ask(
-            name,
-            size,
-            lambda: bytes(self._fs.cat_file(self._path(name), version_id=where.get("VersionId"))),
-        )
+        path, version = self._path(name), self._where(name).get("VersionId")
+        # NOTE: in one request; for several the driver asks how large the newest version is.
+        options = {"version_id": version, "max_concurrency": 1}
+        return self._ask(name, size, lambda: bytes(self._fs.cat_file(path, **options)))
 
     def check_retention(self) -> None:
         """Pass: S3 has Object Lock; whether this bucket has it, the first object tells."""

@@ -21,10 +21,10 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from runbook_lib.errors import ArchiveError, ContentError, SettingsError
+from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
 from runbook_lib.evidence.archive import Archived, archive_bundle, bundles_below, fetched
 from runbook_lib.evidence.keys import SigningKey, create_key, open_key
-from runbook_lib.evidence.stores import _Objects, open_store
+from runbook_lib.evidence.stores import _Bucket, _Objects, open_store
 from runbook_lib.evidence.verify import Trust
 from runbook_lib.evidence.verify_chain import Verdict, verify_tree
 from tests.conftest import NOON
@@ -527,3 +527,133 @@ def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
             pass  # pragma: no cover
 
     return [lambda: archive_bundle(bundle, url), read]
+
+
+def notes_of(url: str) -> list[str]:
+    """Return what reading the archive at `url` notes."""
+    notes: list[str] = []
+    with fetched(url, note=notes.append):
+        return notes
+
+
+@pytest.fixture
+def versioned(s3: Any) -> str:
+    """Return the address of a bucket that keeps versions, without Object Lock."""
+    s3.create_bucket(Bucket="versioned")
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    return "s3://versioned/partner"
+
+
+@pytest.mark.parametrize("kind", ["locked", "versioned"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_delete_marker_hides_is_said_and_read(
+    whole: bool,
+    kind: str,
+    evidence: Path,
+    s3: Any,
+    trust: Trust,
+    locked: str,
+    versioned: str,
+) -> None:
+    """Whoever hides the last bundle of a chain, or one file of it, hides nothing."""
+
+    url = locked if kind == "locked" else versioned
+    for each in bundles_below(evidence):
+        retain(each, url, 30) if kind == "locked" else archive_bundle(each, url)
+    last = bundles_below(evidence)[-1]
+    hidden = [f"acme/p/{last.name}/{name}" for name in contents(last)]
+    hidden = hidden if whole else [f"acme/p/{last.name}/record.json"]
+    for name in hidden:
+        s3.delete_object(Bucket=kind, Key=f"partner/{name}")
+
+    assert [verdict.error for verdict in verdicts(url, trust)] == [None] * 3
+    assert sorted(notes_of(url)) == [
+        f"{name}: a delete marker hides it; the retained version counts." for name in sorted(hidden)
+    ]
+    again = archive_bundle(last, url)
+    assert again.copied == 0
+    assert len(again.notes) == len(hidden)
+
+
+def test_what_a_newer_version_covers_is_said_and_read(
+    evidence: Path, s3: Any, trust: Trust, versioned: str
+) -> None:
+    """The version that was archived counts, not what somebody wrote over it."""
+
+    for each in bundles_below(evidence):
+        archive_bundle(each, versioned)
+    name = f"acme/p/{bundles_below(evidence)[0].name}/record.json"
+    for body in (b"other", b"another"):
+        s3.put_object(Bucket="versioned", Key=f"partner/{name}", Body=body)
+
+    assert [verdict.error for verdict in verdicts(versioned, trust)] == [None] * 3
+    assert notes_of(versioned) == [f"{name}: newer versions (2) cover it; the oldest one counts."]
+
+
+def test_the_retention_of_the_version_that_counts_is_the_one_that_is_kept(
+    bundle: Path, s3: Any, locked: str
+) -> None:
+    """Not that of what covers it, which anybody may have written without one."""
+
+    retain(bundle, locked, 30)
+    s3.put_object(Bucket="locked", Key=f"partner/acme/p/{bundle.name}/record.json", Body=b"x")
+
+    again = retain(bundle, locked, 60)
+
+    assert (again.copied, again.retained_until) == (0, "2026-12-24T12:00:00Z")
+
+
+def test_where_versions_cannot_be_listed_that_is_said(
+    evidence: Path, s3: Any, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing them is a permission of its own; what is shown is verified all the same."""
+
+    for each in bundles_below(evidence):
+        archive_bundle(each, URL)
+    call = _Bucket._call
+
+    def refuse(self: _Bucket, name: str, method: str, **asked: Any) -> Any:
+        if method == "list_object_versions":
+            raise ArchiveError("The archive: it refuses access.")
+        return call(self, name, method, **asked)
+
+    monkeypatch.setattr(_Bucket, "_call", refuse)
+
+    assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 3
+    assert ["versions cannot be listed" in note for note in notes_of(URL)] == [True]
+
+
+def test_pages_of_versions_are_all_read(s3: Any, versioned: str) -> None:
+    """The store lists a few at a time, also those of one object."""
+
+    for number in range(PAGE * 2 + 1):
+        s3.put_object(Bucket="versioned", Key="partner/acme/a", Body=b"x" * (number + 1))
+        s3.put_object(Bucket="versioned", Key=f"partner/acme/p{number}/b", Body=b"x")
+    store = open_store(versioned)
+
+    sizes = store.sizes("acme")
+
+    assert sizes["acme/a"] == 1
+    assert len(sizes) == PAGE * 2 + 2
+    assert store.read("acme/a") == b"x"
+    assert store.folders("acme") == sorted(f"p{number}" for number in range(PAGE * 2 + 1))
+
+
+def test_another_chain_is_refused_before_anything_is_written(
+    evidence: Path, tmp_path: Path, s3: Any, key: SigningKey, trust: Trust
+) -> None:
+    """Two folders of one tenant, one address: the archive stays one that can be verified."""
+
+    other = tmp_path / "other"
+    for run_id in ("0000000a", "0000000b", "0000000c"):
+        seal_run(ended_run(other, run_id), key)
+    for each in bundles_below(evidence):
+        archive_bundle(each, URL)
+    before = objects()
+
+    for each in bundles_below(other):
+        with pytest.raises(ChainError, match="another chain of acme/p"):
+            archive_bundle(each, URL)
+
+    assert objects() == before
+    assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 3

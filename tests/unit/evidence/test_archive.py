@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from runbook_lib.errors import (
     ArchiveError,
+    ChainError,
     ContentError,
     EvidenceError,
     ExitCode,
@@ -631,3 +633,108 @@ def test_a_folder_is_given_as_it_is(bundle: Path, target: Path, trust: Trust) ->
         (verdict,) = verify_tree(folder, trust)
     assert folder == place
     assert "link" in str(verdict.error)
+
+
+def other_chain(folder: Path, key: SigningKey, *run_ids: str) -> list[Path]:
+    """Seal runs of the same tenant in another folder, and return their bundles."""
+    for run_id in run_ids:
+        seal_run(ended_run(folder, run_id), key)
+    return bundles_below(folder)
+
+
+@pytest.mark.parametrize("run_ids", [("0000000a",), ("00000001", "00000002", "00000003")])
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_a_second_chain_is_refused_before_anything_is_written(
+    has_journal: bool,
+    run_ids: tuple[str, ...],
+    evidence: Path,
+    target: Path,
+    tmp_path: Path,
+    key: SigningKey,
+    trust: Trust,
+) -> None:
+    """Whatever its bundles are called, and whichever of them comes first."""
+
+    others = other_chain(tmp_path / "other", key, *run_ids)
+    if not has_journal:
+        (tmp_path / "other" / "acme" / "p" / "journal.jsonl").unlink()
+    archive_all(evidence, str(target))
+    before = contents(target)
+
+    for bundle in reversed(others):
+        with pytest.raises(ChainError, match="another chain of acme/p") as caught:
+            archive_bundle(bundle, str(target))
+        assert "Nothing was written" in caught.value.diagnostics()
+
+    assert contents(target) == before
+    assert [verdict.error for verdict in verify_tree(target, trust)] == [None] * 3
+
+
+def test_a_chain_that_forks_is_refused_where_it_does(
+    evidence: Path, target: Path, tmp_path: Path, key: SigningKey
+) -> None:
+    """A copy of the folder on another machine, where both went on."""
+
+    copy = Path(shutil.copytree(evidence, tmp_path / "copy"))
+    seal_run(ended_run(evidence, "00000003"), key)
+    seal_run(ended_run(copy, "0000000c"), key)
+    seal_run(ended_run(copy, "0000000d"), key)
+    archive_all(evidence, str(target))
+    before = contents(target)
+
+    for bundle in bundles_below(copy):
+        with pytest.raises(ChainError, match="number 3 is 20261124T120000Z-00000003"):
+            archive_bundle(bundle, str(target))
+
+    assert contents(target) == before
+
+
+def test_gaps_are_filled_later(evidence: Path, target: Path, key: SigningKey, trust: Trust) -> None:
+    """In any order, from the folder itself or a copy of it, also where old bundles were removed."""
+
+    for run_id in ("00000003", "00000004"):
+        seal_run(ended_run(evidence, run_id), key)
+    first, second, third, fourth = bundles_below(evidence)
+
+    for bundle in (fourth, first, third):
+        archive_bundle(bundle, str(target))
+    shutil.rmtree(first)
+    archive_bundle(second, str(target))
+
+    assert [verdict.error for verdict in verify_tree(target, trust)] == [None] * 5
+
+
+def test_of_a_long_chain_few_statements_are_read(
+    evidence: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run costs the same whether it is the tenant's first or its thousandth."""
+
+    archive_all(evidence, str(target))
+    first, second = bundles_below(evidence)
+    connector = target / "acme" / "p"
+    for number in range(20):
+        shutil.copytree(connector / first.name, connector / f"20261124T120001Z-{number:08x}")
+        shutil.copytree(first, first.parent / f"20261124T120001Z-{number:08x}")
+    (first.parent / "journal.jsonl").unlink()
+    read, names = Folder.read, []
+
+    def note(self: Folder, name: str, *size: int) -> bytes:
+        names.append(name)
+        return read(self, name, *size)
+
+    monkeypatch.setattr(Folder, "read", note)
+    with suppress(ChainError):
+        archive_bundle(second, str(target))
+
+    assert len([name for name in names if name.endswith("statement.dsse.json")]) < 5
+
+
+def test_what_is_no_statement_in_a_place_of_one_is_named(bundle: Path, target: Path) -> None:
+    """Which chain is there cannot be known then."""
+
+    place = target / "acme" / "p" / "20261124T120000Z-0000000f"
+    place.mkdir(parents=True)
+    (place / "statement.dsse.json").write_bytes(b"[" * 100_000)
+
+    with pytest.raises(ContentError, match=r"0000000f/statement\.dsse\.json: It is no statement"):
+        archive_bundle(bundle, str(target))
