@@ -8,7 +8,8 @@ diagnostics never hold a secret.
   x SettingsError
   x JournalError
   x BusyError
-  x OAuthError      AuthorizationError, StateMismatchError, TokenRequestError
+  x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
+                    TokenRequestError, ListenerError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     SlowAnswerError, ThrottledError, UnexpectedAnswerError
   x StepError       UnknownStepError, StepFailedError
@@ -39,7 +40,9 @@ __all__ = [
     "GraphAPIError",
     "JournalError",
     "LeakError",
+    "ListenerError",
     "OAuthError",
+    "RefusedConsentError",
     "RemoteError",
     "RunbookError",
     "SealingError",
@@ -134,10 +137,24 @@ class AuthorizationError(OAuthError):
     next_step = "Open the consent page again and grant what is asked for."
 
 
+class RefusedConsentError(AuthorizationError):
+    """The answer is a refusal, and the last to this request: a later one does not count."""
+
+    next_step = "Press Sign in with Facebook again, and grant what is asked for."
+
+
 class StateMismatchError(OAuthError):
     """A redirect answers another request than the one that was made (RFC 6749 §10.12)."""
 
     next_step = "Open the consent page again from here, and use that tab's address."
+
+
+class ListenerError(OAuthError):
+    """The browser cannot be sent back to this machine safely; no link is shown that would."""
+
+    next_step = (
+        "Find out which program that is before you sign in here, or paste the answer instead."
+    )
 
 
 class TokenRequestError(OAuthError):

@@ -211,8 +211,8 @@ FAULTS = (
     ),
     Fault(
         "remote/consent.py",
-        'request = pending.get(fields.get("state", ""))',
-        "request = next(iter(pending.values()), None)",
+        "return found[0] if found else None",
+        "return next(iter(pending.values()), None)",
         "remote/test_consent.py",
         "a redirect that answers no request of ours is taken (RFC 6749 §10.12)",
     ),

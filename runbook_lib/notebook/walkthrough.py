@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.attachments import store_attachment
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
 from runbook_lib.history import RunState
 from runbook_lib.journal import timestamp
-from runbook_lib.notebook.consenting import Consent
+from runbook_lib.notebook.consenting import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.notebook.moments import Moment, Moments, what_went_wrong
 from runbook_lib.notebook.remembering import Remembered
 from runbook_lib.notebook.sealing import seal_evidence
@@ -70,7 +70,7 @@ class Walkthrough:
         self._sealing = Moment()
         self._bundle = ""
         self._moments = Moments()
-        self._consent = Consent(run, self._on_redirect)
+        self._consent = Consent(run, self._on_answer, self._on_no_answer)
         self._consent_step: Step | None = None
         self._views: dict[str, dict[str, Any]] = {}
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
@@ -231,23 +231,34 @@ class Walkthrough:
         self._consent_step = step
 
         def prepare() -> str:
-            url, paste_url = self._consent.ask()
-            self._update(step, consent_url=url, consent_paste_url=paste_url)
+            asked = self._consent.ask()
+            self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
+            if asked.untrusted:
+                return f"{asked.untrusted} Sign in by the other link, and paste its answer."
             return "Open the consent page. Its answer comes back here by itself."
 
         self._begin(step, prepare)
 
     def answer_consent(self, step: Step, url: str) -> None:
-        """Take the redirect that came, or was pasted; redeem its code; check with the token."""
+        """Take the redirect that was pasted; redeem its code; check with the token."""
+        self._redeem(step, lambda: self._consent.accept(url))
 
+    def _redeem(self, step: Step, accept: Accept) -> None:
         def redeem() -> str:
-            request, code = self._consent.accept(url)
-            self._update(step, consent_url="", consent_paste_url="")
+            try:
+                request, code = accept()
+            finally:
+                self._hide_consent(step)
             token = self._consent.redeem(request, code)
             self.run.take_secret(credential(step, "user_access_token"), token.reveal())
             return self._check(step, {}) + self._go_on(step)
 
         self._begin(step, redeem)
+
+    def _hide_consent(self, step: Step) -> None:
+        """Show no link whose answer would not count."""
+        if not self._consent.is_awaited:
+            self._update(step, consent_url="", consent_paste_url="")
 
     def _go_on(self, step: Step) -> str:
         """Check what a token that is good makes possible, and say so."""
@@ -258,9 +269,21 @@ class Walkthrough:
             self.perform(other, {})
         return "".join(f" Goes on by itself: {other.title}." for other in following)
 
-    def _on_redirect(self, url: str) -> None:
+    def _on_answer(self, accept: Accept) -> None:
         if self._consent_step is not None:
-            self.answer_consent(self._consent_step, url)
+            self._redeem(self._consent_step, accept)
+
+    def _on_no_answer(self) -> None:
+        step = self._consent_step
+        if step is None:
+            return
+
+        def say_so() -> str:
+            self._hide_consent(step)
+            msg = f"No answer came within {AWAITED_SECONDS / 60:.0f} minutes: none is awaited now."
+            raise AuthorizationError(msg, next_step=RefusedConsentError.next_step)
+
+        self._begin(step, say_so)
 
     def _check(self, step: Step, given: dict[str, Any]) -> str:
         self._take(step, given)

@@ -187,10 +187,12 @@ class Panel {
       "Open the consent page ↗");
     this.consentPasteLink = element("a", { target: "_blank", rel: "noopener", "data-consent-paste": true },
       "open it this way");
+    this.consentHere = element("div", { hidden: true }, this.consentLink,
+      element("div", { class: "rb-field-note" }, "Facebook sends the browser back to this machine, which an app in development mode may."));
+    this.consentPaste = element("div", { class: "rb-field-note", hidden: true }, "Where it says URL Blocked, or the browser cannot come back here, ",
+      this.consentPasteLink, ": the browser then ends at your Service Domain, with the answer in its address.");
     this.consent.append(element("div", { class: "rb-form", hidden: true },
-      element("div", {}, this.consentLink),
-      element("div", { class: "rb-field-note" }, "Facebook sends the browser back to this machine, which an app in development mode may. ",
-        "Where it says URL Blocked, ", this.consentPasteLink, ": the browser then ends at your Service Domain, with the answer in its address."),
+      this.consentHere, this.consentPaste,
       element("div", { class: "rb-fields" },
         element("label", { for: id }, "Address afterwards"),
         element("div", {}, field, element("div", { class: "rb-field-note" },
@@ -219,13 +221,17 @@ class Panel {
     this.drawInputs(view);
     this.drawDetails(view);
     if (view.needs_consent) {
-      this.consent.firstChild.hidden = !view.consent_url;
-      if (view.consent_url) {
-        this.consentLink.href = view.consent_url;
-        this.consentPasteLink.href = view.consent_paste_url;
-      }
+      this.consent.firstChild.hidden = !view.consent_url && !view.consent_paste_url;
+      this.drawLink(this.consentHere, this.consentLink, view.consent_url);
+      this.drawLink(this.consentPaste, this.consentPasteLink, view.consent_paste_url);
     }
     this.tell(view);
+  }
+
+  drawLink(holder, link, url) {
+    holder.hidden = !url;
+    if (url) link.href = url;
+    else link.removeAttribute("href");
   }
 
   drawNotes(view) {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from runbook_lib.errors import (
     StateMismatchError,
     UnreachableError,
 )
+from runbook_lib.notebook import consenting
 from runbook_lib.notebook import walkthrough as module
 from runbook_lib.notebook.sealing import Sealed
 from runbook_lib.notebook.walkthrough import Walkthrough
@@ -1067,6 +1070,185 @@ def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRe
     )
     assert "its state differs" in view["message"]
     assert remote.requests == []
+
+
+def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
+    """Return what the browser shows when it comes back from the consent page."""
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    return httpx.get(uri, params={"state": asked["state"], **fields})
+
+
+CANCEL = {"error": "access_denied", "error_reason": "user_denied"}
+GRANT = {"code": "AQDcode0aB1cD2eF3gH4-1"}
+
+
+@pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
+def test_after_a_refusal_its_state_takes_nothing(
+    consent: Scene, remote: FakeRemote, name: str
+) -> None:
+    """Cancel is an answer: a code that comes for the same request later is not redeemed."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    here, other = dialog(consent), dialog(consent, name)
+    come_back(consent, here, **CANCEL)
+    view = settled(consent.screens["consent"], 2)
+    assert "pressed Cancel" in view["message"]
+    assert "Press Sign in with Facebook again" in view["advice"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+    assert "Nothing was done" in come_back(consent, here, **GRANT).text
+    view = answer(
+        consent, f"{other['redirect_uri']}?state={other['state']}&code={GRANT['code']}", 3
+    )
+
+    assert "its state differs" in view["message"]
+    assert remote.requests == []
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+@pytest.mark.parametrize("second", [GRANT, CANCEL, {"code": "AQDcode0aB1cD2eF3gH4-2"}, {}])
+def test_a_second_redirect_leaves_a_success_as_it_is(
+    consent: Scene, remote: FakeRemote, second: dict[str, str]
+) -> None:
+    """Loaded again, or brought by somebody else: the step stays verified, and says no other."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    come_back(consent, asked, **GRANT)
+    before = settled(consent.screens["consent"], 2)
+
+    page = come_back(consent, asked, **second)
+
+    assert "Nothing was done" in page.text
+    after = settled(consent.screens["consent"], 2)
+    assert (after["finished"], after["outcome"]) == (2, "verified")
+    assert (after["message"], after["is_error"]) == (before["message"], False)
+    assert len(remote.requests) == 1
+
+
+def test_of_many_redirects_at_once_one_is_taken(consent: Scene, remote: FakeRemote) -> None:
+    """The first is redeemed; whichever that is, no other one's message covers its outcome."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    with ThreadPoolExecutor(max_workers=8) as tabs:
+        pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
+
+    assert sum("The answer has arrived" in page for page in pages) == 1
+    view = settled(consent.screens["consent"], 2)
+    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
+    assert len(remote.requests) == 1
+
+
+def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
+    """Whoever guesses spoils nothing: the real answer still counts."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
+        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **GRANT).text
+        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **CANCEL).text
+    come_back(consent, asked, **GRANT)
+
+    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+
+
+def test_where_no_answer_comes_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
+    """Nothing listens for ever; the links go, and a late answer counts no more."""
+
+    asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
+    listener = consent.walkthrough._consent._listener
+    assert listener is not None
+    listener.keep_open(0.05)
+    view = settled(consent.screens["consent"], 2)
+
+    assert view["message"].startswith("No answer came within 15 minutes")
+    assert "Press Sign in with Facebook again" in view["advice"]
+    assert (view["consent_url"], view["consent_paste_url"], view["is_error"]) == ("", "", True)
+    with pytest.raises(httpx.ConnectError):
+        come_back(consent, asked, **GRANT)
+    late = f"{pasted['redirect_uri']}?state={pasted['state']}&code={GRANT['code']}"
+    assert "its state differs" in answer(consent, late, 3)["message"]
+
+    consent.walkthrough.ask_consent(consent.step("consent"))
+    assert settled(consent.screens["consent"], 4)["consent_url"]
+    assert come_back(consent, dialog(consent), **CANCEL).status_code == 200
+
+
+def test_once_it_is_answered_nothing_listens_for_long(
+    consent: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener ends soon after, without a word in the panel."""
+
+    monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
+    asked = dialog(consent)
+    come_back(consent, asked, **CANCEL)
+    settled(consent.screens["consent"], 2)
+
+    def is_closed() -> bool:
+        try:
+            come_back(consent, asked, **CANCEL)
+        except httpx.TransportError:
+            return True
+        return False
+
+    eventually(is_closed)
+    assert settled(consent.screens["consent"], 2)["finished"] == 2
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `localhost` lead to an address where another program may be."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *given: Any, **named: Any) -> Any:
+        found = resolve(host, *given, **named)
+        there = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+        return [*found, there] if host == "localhost" else found
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_where_another_program_could_read_the_answer_it_is_pasted(scene: Make) -> None:
+    """The panel names the address, and shows only the link whose answer does not come there."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert "paste its answer" in view["message"]
+    assert view["consent_url"] == ""
+    assert dialog(play, "consent_paste_url")["redirect_uri"].startswith("https://acme-h.cyclr.com")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_where_nothing_can_be_pasted_either_there_is_no_link(scene: Make) -> None:
+    """Without a Service Domain it is an error, with what to do."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert view["is_error"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_a_double_click_opens_one_listener(scene: Make) -> None:
+    """The newest link's answer is the one that counts, and no listener is forgotten."""
+
+    before = threading.active_count()
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    for _ in range(4):
+        play.walkthrough.ask_consent(play.step("consent"))
+    eventually(lambda: play.screens["consent"].view["busy"] == 0)
+    asked = dialog(play)
+    assert come_back(play, asked, **CANCEL).text.count("has arrived")
+    play.walkthrough.stop()
+
+    eventually(lambda: threading.active_count() <= before)
 
 
 # Sealing
