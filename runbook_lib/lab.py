@@ -7,14 +7,18 @@ else to the program that serves them. What is shown is `notebook`'s business.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.journal import utc_now
 from runbook_lib.notebook.builder import build, outdated
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
@@ -28,24 +32,55 @@ _CONFIG = Path(__file__).parent / "notebook" / "lab"
 _ENDING_SECONDS = 20
 _FIRST = f"{PROCEDURE.sections[0].id}.ipynb"
 
+# The options of voila's own program that mean something to the server which shows its pages here.
+_VOILA_OPTIONS = {
+    **{
+        name: f"ServerApp.{name}"
+        for name in (
+            *("base_url", "browser", "cookie_secret", "custom_display_url", "ip", "open_browser"),
+            *("port", "port_retries", "tornado_settings", "webbrowser_open_new"),
+        )
+    },
+    "token": "IdentityProvider.token",
+}
+_VOILA_SHORT = {
+    "base_url": "ServerApp.base_url",
+    **{
+        name: f"VoilaConfiguration.{name}"
+        for name in ("template", "theme", "strip_sources", "show_tracebacks")
+    },
+}
+# These need voila's own program, which checks less.
+_VOILA_REFUSED = (
+    *("autoreload", "classic_tree", "classic-tree", "pool_size", "preheat_kernel"),
+    *("progressive_rendering", "server_url", "show-margins", "static"),
+)
+_PORT = re.compile(r"--(?:port|ServerApp\.port)(?:=(.*))?", re.DOTALL)
+_RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", re.DOTALL)
+_HIGHEST_PORT = 65_535
+
 
 def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str, ...]) -> int:
     """
-    Serve the walkthrough until it is stopped, and return the server's exit code.
+    Serve the walkthrough until it is stopped, and return the exit code.
 
     `variables` are added to the environment that kernels inherit;
     `arguments` go to the server as they are (`--no-browser`, `--port`,
     `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
+
+    Raises `SettingsError` where the server could not be started with them.
     """
     folder = project_folder() / "notebooks"
+    given = _for_server(arguments) if is_app else list(arguments)
+    _check_port(given)
     _build(folder)
     environ = {**os.environ, **variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
-    program = _voila(folder) if is_app else _lab(folder)
-    with subprocess.Popen([*program, *arguments], env=environ) as server:  # noqa: S603
+    program = _app(folder) if is_app else _lab(folder)
+    with subprocess.Popen([*program, *given], env=environ) as server:  # noqa: S603
         try:
-            return server.wait()
+            return _exit_code(server.wait())
         except KeyboardInterrupt:
             # The server ends its kernels when it is asked to; when it is killed, they find out.
             server.terminate()
@@ -54,6 +89,13 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
             except subprocess.TimeoutExpired:
                 server.kill()
             raise
+
+
+def _exit_code(ended: int) -> int:
+    """Return what the end of the server means; it has said itself why it could not start."""
+    if ended == 0:
+        return ExitCode.COMPLETE
+    return ExitCode.USAGE if ended > 0 else ExitCode.INCOMPLETE
 
 
 def words_for_practice(scenario: str, login: str, *, is_app: bool, tenant: str) -> list[str]:
@@ -78,19 +120,32 @@ def words_for_practice(scenario: str, login: str, *, is_app: bool, tenant: str) 
 
 
 def _build(folder: Path) -> None:
-    """Build what is absent or of another procedure; what a person had in its place is kept."""
+    """
+    Build what is absent or of another procedure; what a person had in its place is kept.
+
+    Raises `SettingsError` where that cannot be written.
+    """
     paths = outdated(PROCEDURE, folder)
-    for path in paths:
-        if path.exists():
-            kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
-            path.replace(kept)
-            click.echo(
-                f"{path.name} was of another procedure and is built anew; yours is kept as "
-                f"{kept.name}.",
-                err=True,
-            )
-    if paths:
-        build(PROCEDURE, folder, only=paths)
+    try:
+        for path in paths:
+            if os.path.lexists(path):
+                _keep(path)
+        if paths:
+            build(PROCEDURE, folder, only=paths)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        msg = f"The notebooks cannot be written: {reason} ({error.filename or folder})."
+        advice = f"Permit writing in {folder}, or start `runbook lab` in another folder."
+        raise SettingsError(msg, next_step=advice) from error
+
+
+def _keep(path: Path) -> None:
+    kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
+    path.replace(kept)
+    click.echo(
+        f"{path.name} was of another procedure and is built anew; yours is kept as {kept.name}.",
+        err=True,
+    )
 
 
 def _lab(folder: Path) -> list[str]:
@@ -101,5 +156,68 @@ def _lab(folder: Path) -> list[str]:
     ]
 
 
-def _voila(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "voila", str(folder), "--template=runbook"]
+def _app(folder: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "runbook_lib.app_server", str(folder)),
+        f"--ServerApp.default_url=/voila/render/{_FIRST}",
+    ]
+
+
+def _for_server(arguments: Sequence[str]) -> list[str]:
+    """Return the options for the server that shows the pages; it is not voila's own program."""
+    return [
+        _option(argument)
+        for argument in arguments
+        if argument != "--token"  # it always has one
+    ]
+
+
+def _option(argument: str) -> str:
+    """Return what an option of voila's is here; raises `SettingsError` where it is nothing."""
+    dashes, name, value = re.fullmatch(r"(-*)([^=]*)(.*)", argument, re.DOTALL).groups()  # type: ignore[union-attr]
+    owner, _, setting = name.rpartition(".")
+    known = _VOILA_OPTIONS.get(setting) if owner == "Voila" else _VOILA_SHORT.get(name)
+    if name == "token":
+        known = _VOILA_OPTIONS[name]
+    if dashes != "--" or (known is None and owner != "Voila" and name not in _VOILA_REFUSED):
+        return argument
+    if known is None:
+        msg = f"--{name} is not known to `runbook lab --app`."
+        advice = (
+            "Leave it out. Options of Jupyter Server (--port, --ServerApp.base_url) and "
+            "--VoilaConfiguration.template and the like can be given."
+        )
+        raise SettingsError(msg, next_step=advice)
+    return f"--{known}{value}"
+
+
+def _check_port(arguments: Sequence[str]) -> None:
+    """Raise `SettingsError` where the port that is asked for is none, or is taken for good."""
+    text = _value(_PORT, arguments)
+    if text is None:
+        return
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > _HIGHEST_PORT:
+        msg = f"--port takes a number from 0 to {_HIGHEST_PORT}, not {text[:40]!r}."
+        raise SettingsError(msg, next_step="Name another port with --port, or leave it out.")
+    retries = _value(_RETRIES, arguments) or os.environ.get("JUPYTER_PORT_RETRIES", "")
+    if retries == "0" and int(text) and _is_taken(int(text)):
+        msg = f"Port {text} is taken by another program."
+        raise SettingsError(msg, next_step="Name another port with --port, or leave it out.")
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return False
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+
+
+def _value(option: re.Pattern[str], arguments: Sequence[str]) -> str | None:
+    """Return what an option is given, in one word or in two; `None` where it is not there."""
+    for place, argument in enumerate(arguments):
+        found = option.fullmatch(argument)
+        if found:
+            following = arguments[place + 1] if len(arguments) > place + 1 else ""
+            return following if found[1] is None else str(found[1])
+    return None

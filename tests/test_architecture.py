@@ -52,6 +52,7 @@ FLOORS = {
     "doctor": 9,
     "practice": 9,
     "lab": 9,
+    "app_server": 9,
     "cli_options": 9,
     "cli_evidence": 10,
     "cli": 11,

@@ -28,6 +28,8 @@ _TRIES = 3
 _KERNEL_IS_IDLE = re.compile(r"\| Idle$")
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
+# What `runbook lab --app` asks of whoever opens it here.
+TOKEN = "a-token-that-only-the-tests-know"
 TOKEN_STEP = "test-04-user-token"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
@@ -67,6 +69,8 @@ class Lab:
     arguments: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
+    # Without one JupyterLab asks for nothing, which is less than people have.
+    token: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -90,15 +94,17 @@ class Lab:
         if not (self.project / "notebooks").is_dir():
             shutil.copytree(ROOT / "notebooks", self.project / "notebooks")
         is_app = "--app" in self.arguments
+        token = TOKEN if is_app else self.token
         own = (
-            ("--no-browser", f"--Voila.port={self.port}")
+            ("--no-browser", "--allow-root", f"--Voila.port={self.port}")
             if is_app
             else (
                 *("--no-browser", "--allow-root", f"--ServerApp.port={self.port}"),
-                *("--IdentityProvider.token=", "--ServerApp.password="),
-                *((f"--ServerApp.base_url={self.base}/",) if self.base else ()),
+                *(() if self.token else ("--IdentityProvider.token=",)),
             )
         )
+        if self.base:
+            own += (f"--ServerApp.base_url={self.base}/",)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -108,12 +114,16 @@ class Lab:
                 cwd=self.project,
                 # The settings of JupyterLab are the test's own, not those of whoever runs it.
                 env=environment(
-                    **{"JUPYTER_CONFIG_DIR": str(self.project.parent / "jupyter"), **self.variables}
+                    **{
+                        "JUPYTER_CONFIG_DIR": str(self.project.parent / "jupyter"),
+                        **({"JUPYTER_TOKEN": token} if token else {}),
+                        **self.variables,
+                    }
                 ),
                 stdout=log,
                 stderr=log,
             )
-        self._wait(f"{self.url}/" if is_app else f"{self.url}/api")
+        self._wait(f"{self.url}/api")
 
     def leave_out(self, *variables: str) -> None:
         """Take variables out of the settings file."""

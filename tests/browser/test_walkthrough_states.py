@@ -17,6 +17,7 @@ from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.workspace import journal_path
 from tests.browser.jupyter import (
     TENANT,
+    TOKEN,
     Lab,
     Serve,
     Walk,
@@ -338,8 +339,8 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
 
     page.emulate_media(color_scheme="dark")
     served = serve(sandbox, "--app")
-    page.goto(f"{served.url}/", timeout=60_000)
-    page.wait_for_url("**/voila/render/01_partner_app.ipynb", timeout=60_000)
+    page.goto(f"{served.url}/?token={TOKEN}", timeout=60_000)
+    page.wait_for_url("**/voila/render/01_partner_app.ipynb?token=*", timeout=60_000)
     walk = Walk(page, served)
     walk.ready()
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from runbook_lib import lab
+from runbook_lib.errors import SettingsError
 from runbook_lib.lab import open_lab
 from runbook_lib.notebook.builder import build, stale
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
@@ -82,23 +86,208 @@ def test_jupyterlab_opens_the_first_notebook(server: Server, folder: Path) -> No
     assert (folder / "notebooks" / first).is_file()
 
 
-def test_people_who_do_not_know_jupyter_get_voila(server: Server, folder: Path) -> None:
-    """The same notebooks, without their code; options go to voila."""
+def test_people_who_do_not_know_jupyter_get_pages(server: Server, folder: Path) -> None:
+    """The same notebooks, without their code, from a server that asks for a token."""
 
     opened("--no-browser", is_app=True)
 
+    first = f"{PROCEDURE.sections[0].id}.ipynb"
     assert server.command == [
-        *(sys.executable, "-m", "voila", str(folder / "notebooks"), "--template=runbook"),
+        *(sys.executable, "-m", "runbook_lib.app_server", str(folder / "notebooks")),
+        f"--ServerApp.default_url=/voila/render/{first}",
         "--no-browser",
     ]
 
 
-def test_the_servers_exit_code_is_returned(server: Server) -> None:
-    """A port that is taken does not look like success."""
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (("--port", "8899"), ["--port", "8899"]),
+        (("--Voila.port=8899",), ["--ServerApp.port=8899"]),
+        (("--Voila.base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
+        (("--base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
+        (("--base_url", "/user/x/"), ["--ServerApp.base_url", "/user/x/"]),
+        (("--ServerApp.base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
+        (("--Voila.ip=::1", "--Voila.open_browser=False"), None),
+        (("--token",), []),
+        (("--token=chosen",), ["--IdentityProvider.token=chosen"]),
+        (("--Voila.token=chosen",), ["--IdentityProvider.token=chosen"]),
+        (("--theme=dark",), ["--VoilaConfiguration.theme=dark"]),
+        (("--template=lab",), ["--VoilaConfiguration.template=lab"]),
+        (("--VoilaConfiguration.theme=dark",), ["--VoilaConfiguration.theme=dark"]),
+        (("--debug", "-y", "file", "a=b", ""), ["--debug", "-y", "file", "a=b", ""]),
+    ],
+)
+def test_options_of_voila_mean_what_they_meant(
+    server: Server, given: tuple[str, ...], passed: list[str] | None
+) -> None:
+    """Its pages come from another program than its own, which names some options otherwise."""
 
-    server.ends = [1]
+    opened(*given, is_app=True)
 
-    assert opened() == 1
+    expected = ["--ServerApp.ip=::1", "--ServerApp.open_browser=False"]
+    assert server.command[5:] == (expected if passed is None else passed)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--Voila.auto_token=False",
+        "--Voila.static_root=/tmp",
+        "--Voila.prelaunch_hook=x",
+        "--pool_size=3",
+        "--preheat_kernel=True",
+        "--progressive_rendering=True",
+        "--server_url=/x/",
+        "--autoreload=True",
+        "--classic-tree",
+        "--show-margins",
+        "--static",
+    ],
+)
+def test_options_that_only_voilas_program_has_are_refused(
+    server: Server, folder: Path, option: str
+) -> None:
+    """They are named; nothing is started or written. JupyterLab may know them otherwise."""
+
+    with pytest.raises(SettingsError, match=option.partition("=")[0]) as caught:
+        opened(option, is_app=True)
+    assert "Leave it out" in caught.value.diagnostics()
+    assert server.command == []
+    assert not (folder / "notebooks").exists()
+
+    assert opened(option) == 0
+
+
+@pytest.mark.parametrize(("ended", "code"), [(0, 0), (1, 2), (2, 2), (3, 2), (-9, 3), (-15, 3)])
+def test_a_server_that_cannot_start_is_no_failed_step(
+    server: Server, ended: int, code: int
+) -> None:
+    """Its options or its port are to be changed; a server that was killed left things open."""
+
+    server.ends = [ended]
+
+    assert opened() == code
+
+
+@pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize(
+    "port",
+    ["99999", "-1", "abc", "", "8888x", "65536", "9" * 5000, "\u0663", "1.5", " 80", "0x50"],
+)
+@pytest.mark.parametrize("form", ["--port={}", "--ServerApp.port={}", "--port {}"])
+def test_a_port_that_is_none_is_refused(
+    server: Server, folder: Path, form: str, port: str, *, is_app: bool
+) -> None:
+    """Before anything is started or written; Jupyter would show a traceback for some."""
+
+    option, space, _ = form.partition(" ")
+    given = (option, port) if space else (form.format(port),)
+    with pytest.raises(SettingsError, match="--port takes a number from 0 to 65535"):
+        opened(*given, is_app=is_app)
+
+    assert server.command == []
+    assert not (folder / "notebooks").exists()
+
+
+@pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize("form", ["--port={}", "--port {}", "--ServerApp.port={}"])
+def test_a_port_that_is_taken_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, form: str, *, is_app: bool
+) -> None:
+    """Where Jupyter may try no other one; else it does, and says so."""
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        given = form.format(port).split()
+        assert opened(*given, is_app=is_app) == 0
+
+        server.command = []
+        for retries in (("--port-retries=0",), ("--port-retries", "0")):
+            with pytest.raises(SettingsError, match=f"Port {port} is taken") as caught:
+                opened(*given, *retries, is_app=is_app)
+            assert "Name another port with --port" in caught.value.diagnostics()
+        monkeypatch.setenv("JUPYTER_PORT_RETRIES", "0")
+        with pytest.raises(SettingsError, match=f"Port {port} is taken"):
+            opened(*given, is_app=is_app)
+    assert server.command == []
+
+    server.ends = [0]
+    assert opened(*given, is_app=is_app) == 0
+
+
+def put_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def put_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.chdir(path.parent)
+        listening.bind(path.name)
+
+
+def put_folder(path: Path) -> None:
+    (path / "in").mkdir(parents=True)
+
+
+def put_endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def put_dangling(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere")
+
+
+def put_huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(3 * 2**30)
+
+
+def put_deep(path: Path) -> None:
+    path.write_text("[" * 200_000, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "put", [put_pipe, put_socket, put_folder, put_endless, put_dangling, put_huge, put_deep]
+)
+def test_whatever_is_in_a_notebooks_place_is_kept_and_built_anew(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], put: Callable[[Path], None]
+) -> None:
+    """A pipe, a device, a folder, a huge or deep file: none is waited for or read to its end."""
+
+    path = build(PROCEDURE, folder / "notebooks")[0]
+    path.unlink()
+    put(path)
+    os.chdir(folder)
+    assert path in stale(PROCEDURE, path.parent)
+
+    assert opened() == 0
+
+    assert stale(PROCEDURE, path.parent) == []
+    assert not path.is_symlink()
+    (kept,) = (folder / "notebooks").glob("*.bak.ipynb")
+    assert kept.name in capsys.readouterr().err
+    assert not (folder / "notebooks" / "nowhere").exists()
+
+
+@pytest.mark.parametrize("fails", ["build", "_keep"])
+def test_notebooks_that_cannot_be_written_are_no_traceback(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """A read-only project folder is said, with what to do; no server starts."""
+
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks" / f"{PROCEDURE.sections[0].id}.ipynb").write_text("{}", encoding="utf-8")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "notebooks"))
+
+    monkeypatch.setattr(lab, fails, refuse)
+
+    with pytest.raises(SettingsError, match="cannot be written: Permission denied") as caught:
+        opened()
+    assert str(folder / "notebooks") in caught.value.diagnostics()
+    assert server.command == []
 
 
 def test_kernels_inherit_what_was_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

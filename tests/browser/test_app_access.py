@@ -1,0 +1,319 @@
+"""Who can use what `runbook lab` serves: whoever has the token, from this machine's own pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.jupyter import TOKEN, Lab, Serve, Walk
+from tests.runs.conftest import settings_of
+
+NOTEBOOK = "01_partner_app.ipynb"
+SOME_KERNEL = "11111111-2222-3333-4444-555555555555"
+UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+# What anybody may read: the login page with its pictures, and the version.
+PUBLIC = ("/login", "/api", "/static/favicon.ico")
+_PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """Give one `runbook lab --app` for the tests here, which leave no kernel behind."""
+    yield from _served(tmp_path_factory, keys_home, ("--app",))
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """Give one `runbook lab` with a token, as people have it."""
+    yield from _served(tmp_path_factory, keys_home, ())
+
+
+def _served(
+    factory: pytest.TempPathFactory, keys_home: Path, arguments: tuple[str, ...]
+) -> Iterator[Lab]:
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+
+    folder = factory.mktemp("access")
+    (folder / "project").mkdir()
+    with Sandbox("approved") as sandbox:
+        settings = settings_of(sandbox, folder / "settings")
+        variables = {"XDG_DATA_HOME": str(keys_home)}
+        lab = Lab(folder / "project", settings, arguments, variables, token=TOKEN)
+        lab.start()
+        yield lab
+        lab.stop()
+
+
+def ask(lab: Lab, path: str, method: str = "GET", **headers: str) -> httpx.Response:
+    """Return what the server answers to somebody who may be anybody."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    with httpx.Client(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
+        request = client.build_request(method, f"{lab.url}{path}", headers=named)
+        with_stream = client.send(request, stream=True)
+        try:
+            if with_stream.status_code != 101:
+                with_stream.read()
+        finally:
+            with_stream.close()
+        return with_stream
+
+
+def kernels(lab: Lab, token: str = TOKEN) -> list[str]:
+    """Return the ids of the kernels that run."""
+    answer = ask(lab, "/api/kernels", authorization=f"token {token}")
+    assert answer.status_code == 200
+    return [kernel["id"] for kernel in answer.json()]
+
+
+def is_refused(answer: httpx.Response) -> bool:
+    """Return whether an answer is no, or the way to the login page."""
+    if answer.status_code == 302:
+        return "/login?" in answer.headers["location"]
+    return answer.status_code in (403, 404, 405)
+
+
+def is_untouched(lab: Lab) -> bool:
+    """Return whether no kernel runs, and no journal was begun."""
+    return kernels(lab) == [] and not list(lab.evidence.rglob("*"))
+
+
+PATHS = [
+    "/",
+    "//",
+    "/voila",
+    "/voila/",
+    "/voila/tree",
+    "/voila/tree/",
+    f"/voila/render/{NOTEBOOK}",
+    f"//voila/render/{NOTEBOOK}",
+    f"/voila//render/{NOTEBOOK}",
+    f"/voila/render//{NOTEBOOK}",
+    f"/voila/render/{NOTEBOOK}?template=lab",
+    f"/voila/render/../render/{NOTEBOOK}",
+    "/voila/static/voila.js",
+    "/voila/templates/lab/static/voila.js",
+    "/voila/templates/lab",
+    f"/voila/files/{NOTEBOOK}",
+    "/voila/api/contents",
+    f"/voila/api/shutdown/{SOME_KERNEL}",
+    "/voila/api/themes/x",
+    "/voila/labextensions/x",
+    f"/voila/execution/{SOME_KERNEL}",
+    f"/voila/query/{SOME_KERNEL}",
+    "/voila/kernels",
+    "/api/kernels",
+    f"/api/kernels/{SOME_KERNEL}",
+    f"/api/kernels/{SOME_KERNEL}/channels",
+    f"/api/kernels/{SOME_KERNEL}/restart",
+    "/api/kernelspecs",
+    "/api/contents",
+    f"/api/contents/{NOTEBOOK}",
+    "/api/sessions",
+    "/api/terminals",
+    "/api/shutdown",
+    f"/files/{NOTEBOOK}",
+    f"/notebooks/{NOTEBOOK}",
+    f"/nbconvert/html/{NOTEBOOK}",
+    "/lab",
+    "/tree",
+]
+ELSEWHERE = ("/", "//", "/voila/", "/voila/tree/")
+STRANGERS: dict[str, dict[str, str]] = {
+    "without-token": {},
+    "wrong-token": {"authorization": "token wrong"},
+    "empty-token": {"authorization": "token"},
+    "foreign-host": {"host": "evil.example"},
+    "foreign-host-with-token": {"host": "evil.example:80", "authorization": f"token {TOKEN}"},
+    "foreign-origin": {"origin": "https://evil.example"},
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_stranger_changes_nothing(app: Lab, stranger: str, method: str) -> None:
+    """On no path, by no method: no kernel starts, and nothing is written."""
+
+    for path in PATHS:
+        answer = ask(app, path, method, **STRANGERS[stranger])
+        if path in ELSEWHERE:  # sent on to another path here, which is refused
+            assert answer.status_code in (302, 403, 404, 405), path
+            assert answer.headers.get("location", "/").startswith("/"), path
+        elif method == "OPTIONS" and answer.status_code in (200, 204):
+            assert answer.headers.get("access-control-allow-origin") is None, path
+        else:
+            assert is_refused(answer), (path, answer.status_code)
+    assert is_untouched(app)
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_stranger_opens_no_channel(app: Lab, stranger: str) -> None:
+    """Neither the widgets' channel nor another one, with or without an Origin."""
+
+    for path in (f"/api/kernels/{SOME_KERNEL}/channels", f"/voila/execution/{SOME_KERNEL}"):
+        for own in ({}, {"origin": app.url}):
+            answer = ask(app, path, **{**UPGRADE, **own, **STRANGERS[stranger]})
+            assert is_refused(answer), path
+    assert is_untouched(app)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_does_not_open_a_page(app: Lab, site: str) -> None:
+    """Not even where the browser is logged in: a link without the token starts no kernel."""
+
+    with httpx.Client(base_url=app.url, trust_env=False, timeout=_PATIENCE_SECONDS) as browser:
+        browser.get("/voila/static/voila.js", params={"token": TOKEN}).raise_for_status()
+        (login,) = [cookie for cookie in browser.cookies.jar if cookie.name != "_xsrf"]
+        page = browser.get(f"/voila/render/{NOTEBOOK}", headers={"sec-fetch-site": site})
+
+    assert login.get_nonstandard_attr("samesite") == "Strict" or "Strict" in str(login._rest)
+    assert page.status_code == 403
+    assert is_untouched(app)
+
+
+def test_what_a_page_does_not_need_is_not_there(app: Lab) -> None:
+    """With the token, too: no terminal, no file, no other extension; nothing is written."""
+
+    for path in ("/api/contents", "/api/terminals", "/api/sessions", "/lab", "/tree"):
+        assert ask(app, path, authorization=f"token {TOKEN}").status_code == 404, path
+    for path in (f"/nbconvert/html/{NOTEBOOK}", f"/api/contents/{NOTEBOOK}"):
+        assert ask(app, path, authorization=f"token {TOKEN}").status_code == 404, path
+    assert ask(app, f"/voila/files/{NOTEBOOK}", authorization=f"token {TOKEN}").status_code == 403
+    assert is_untouched(app)
+
+
+def eventually(is_so: Callable[[], Any]) -> None:
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.1)
+
+
+def test_a_page_has_a_kernel_of_its_own_which_goes_with_it(app: Lab, page: Page) -> None:
+    """Others cannot reach the kernel while it runs; it ends when the page is left."""
+
+    page.goto(f"{app.url}/?token={TOKEN}", timeout=60_000)
+    walk = Walk(page, app)
+    walk.ready()
+    (kernel,) = kernels(app)
+
+    channel = f"/api/kernels/{kernel}/channels"
+    mine = {"authorization": f"token {TOKEN}", **UPGRADE}
+    assert ask(app, channel, **mine, origin=app.url).status_code == 101
+    for stranger in STRANGERS.values():
+        assert ask(app, channel, **{**UPGRADE, **stranger}).status_code == 403
+    cookies = page.context.cookies(app.url)
+    login = {"cookie": "; ".join(f"{one['name']}={one['value']}" for one in cookies), **UPGRADE}
+    assert ask(app, channel, **login, origin=app.url).status_code == 101
+    for foreign in ("https://evil.example", "http://127.0.0.1:1", "null", "http://localhost"):
+        assert ask(app, channel, **login, origin=foreign).status_code == 403
+    for known in (login, mine):
+        assert ask(app, channel, **known, host="evil.example").status_code == 403
+    for stranger in ({}, {"cookie": "_xsrf=x"}, {"authorization": "token wrong"}):
+        assert ask(app, f"/voila/api/shutdown/{kernel}", "POST", **stranger).status_code == 403
+        assert ask(app, f"/api/kernels/{kernel}", "DELETE", **stranger).status_code == 403
+    assert kernels(app) == [kernel]
+
+    assert walk.attest("fb-01-log-in") == "attested"
+    page.goto("about:blank")
+    eventually(lambda: kernels(app) == [])
+
+
+def test_a_server_behind_a_prefix_has_the_same_checks(
+    sandbox: Any, serve: Serve, page: Page
+) -> None:
+    """As in JupyterHub: pages work below the prefix, for whoever has the token."""
+
+    served = serve(sandbox, "--app", base="/user/somebody")
+    for path in (f"/voila/render/{NOTEBOOK}", "/voila", "/api/kernels", "/voila/static/voila.js"):
+        assert is_refused(ask(served, path)), path
+        assert is_refused(ask(served, path, host="evil.example")), path
+    assert is_untouched(served)
+
+    page.goto(f"{served.url}/?token={TOKEN}", timeout=60_000)
+    walk = Walk(page, served)
+    walk.ready()
+    assert page.url.startswith(f"{served.url}/voila/render/")
+    assert walk.attest("fb-01-log-in") == "attested"
+    page.goto("about:blank")
+    eventually(lambda: kernels(served) == [])
+
+
+def test_the_address_that_is_printed_holds_the_token(
+    sandbox: Any, serve: Serve, page: Page
+) -> None:
+    """
+    It is made for this server, opens the page, and comes to no other process.
+
+    Once the server is stopped, none of its kernels is left.
+    """
+
+    served = serve(sandbox, "--app", JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE="")
+    start = f"{served.url}/voila/render/{NOTEBOOK}?token="
+    eventually(lambda: start in served.log.read_text(encoding="utf-8"))
+    token = served.log.read_text(encoding="utf-8").partition(start)[2].split()[0]
+
+    assert len(token) >= 32
+    answer = ask(served, "/api/kernels", authorization=f"token {token}")
+    assert (answer.status_code, answer.json()) == (200, [])
+    page.goto(f"{start}{token}", timeout=60_000)
+    Walk(page, served).ready()
+    assert len(kernels(served, token)) == 1
+    for kept in ("cmdline", "environ"):
+        assert [path for path in Path("/proc").glob(f"[0-9]*/{kept}") if has(path, token)] == []
+
+    ours = f"RUNBOOK_EVIDENCE={served.evidence}"
+    assert [path for path in Path("/proc").glob("[0-9]*/environ") if has(path, ours)] != []
+    served.stop()
+    eventually(lambda: not any(has(path, ours) for path in Path("/proc").glob("[0-9]*/environ")))
+
+
+def has(path: Path, text: str) -> bool:
+    try:
+        return text.encode() in path.read_bytes()
+    except OSError:  # the process has ended
+        return False
+
+
+LAB_PATHS = [
+    *("/lab", f"/lab/tree/notebooks/{NOTEBOOK}", f"/voila/render/notebooks/{NOTEBOOK}"),
+    *("/api/kernels", "/api/contents", "/api/terminals", "/api/sessions", "/files/x", "/voila"),
+]
+
+
+@pytest.mark.parametrize("stranger", [name for name in STRANGERS if name != "foreign-origin"])
+def test_jupyterlab_keeps_its_own_checks(jupyterlab: Lab, stranger: str) -> None:
+    """The runbook's defaults take nothing away from them."""
+
+    for path in LAB_PATHS:
+        assert is_refused(ask(jupyterlab, path, **STRANGERS[stranger])), path
+    for method in ("POST", "PUT", "DELETE"):
+        for path in ("/api/kernels", "/api/contents/x", "/api/terminals", "/api/sessions"):
+            answer = ask(jupyterlab, path, method, **STRANGERS[stranger])
+            assert is_refused(answer), (method, path)
+    channel = f"/api/kernels/{SOME_KERNEL}/channels"
+    assert is_refused(ask(jupyterlab, channel, **UPGRADE, **STRANGERS[stranger]))
+    assert is_untouched(jupyterlab)
+
+
+def test_jupyterlab_refuses_other_pages_scripts(jupyterlab: Lab) -> None:
+    """With a login, too, no other origin reads an answer or opens a channel (XSRF, CORS)."""
+
+    with httpx.Client(base_url=jupyterlab.url, trust_env=False) as browser:
+        browser.get("/lab", params={"token": TOKEN}).raise_for_status()
+        foreign = {"origin": "https://evil.example", "referer": "https://evil.example/"}
+        assert browser.post("/api/kernels", headers=foreign).status_code in (403, 404)
+        answer = browser.get("/api/contents", headers=foreign)
+        assert answer.status_code in (403, 404)
+        assert "access-control-allow-origin" not in answer.headers
+    assert is_untouched(jupyterlab)
