@@ -12,12 +12,15 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.files import read_plain
 from runbook_lib.notebook.session import RESERVED
 from runbook_lib.procedure import Procedure, Section, Step
 
 __all__ = ["build", "notebook_text", "outdated", "stale"]
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# A notebook with pictures of every step has some MiB.
+_LARGEST = 64 * 1024 * 1024
 _RESERVED_HELP = {
     "tenant": "whose app this is; the Service Domain where empty",
     "evidence": "the folder that holds journals and evidence",
@@ -46,7 +49,7 @@ def stale(procedure: Procedure, folder: Path) -> list[Path]:
     return [
         path
         for section, path in paths.items()
-        if not path.is_file() or path.read_bytes() != notebook_text(procedure, section).encode()
+        if _content(path) != notebook_text(procedure, section).encode()
     ]
 
 
@@ -60,11 +63,19 @@ def outdated(procedure: Procedure, folder: Path) -> list[Path]:
     return [path for path in paths if _digest(path) != procedure.digest]
 
 
+def _content(path: Path) -> bytes | None:
+    """Return what is in a notebook's file; `None` where that is no file that can be read."""
+    try:
+        return read_plain(path, _LARGEST)
+    except OSError:
+        return None
+
+
 def _digest(path: Path) -> object:
     """Return what names the procedure that a notebook was built from; `None` where nothing does."""
     try:
-        return json.loads(path.read_bytes())["metadata"]["runbook"]["digest"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return json.loads(read_plain(path, _LARGEST))["metadata"]["runbook"]["digest"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
