@@ -27,7 +27,8 @@ from runbook_lib.workspace import project_folder
 __all__ = ["open_lab", "words_for_practice"]
 
 # JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
-# without what it would load from elsewhere.
+# without what it would load from elsewhere. JupyterLab does not show voila's pages beside its own:
+# they would give the project's pictures to anybody, and a GET of a page starts a kernel.
 _CONFIG = Path(__file__).parent / "notebook" / "lab"
 _ENDING_SECONDS = 20
 _FIRST = f"{PROCEDURE.sections[0].id}.ipynb"

@@ -49,6 +49,7 @@ def _served(
     with Sandbox("approved") as sandbox:
         settings = settings_of(sandbox, folder / "settings")
         variables = {"XDG_DATA_HOME": str(keys_home)}
+        (folder / "project" / "screen.png").write_bytes(b"a picture of the project")
         lab = Lab(folder / "project", settings, arguments, variables, token=TOKEN)
         lab.start()
         yield lab
@@ -105,6 +106,7 @@ PATHS = [
     "/voila/templates/lab/static/voila.js",
     "/voila/templates/lab",
     f"/voila/files/{NOTEBOOK}",
+    "/voila/files/screen.png",
     "/voila/api/contents",
     f"/voila/api/shutdown/{SOME_KERNEL}",
     "/voila/api/themes/x",
@@ -287,6 +289,7 @@ def has(path: Path, text: str) -> bool:
 
 LAB_PATHS = [
     *("/lab", f"/lab/tree/notebooks/{NOTEBOOK}", f"/voila/render/notebooks/{NOTEBOOK}"),
+    *("/voila/files/screen.png", "/files/screen.png", "/voila/static/voila.js"),
     *("/api/kernels", "/api/contents", "/api/terminals", "/api/sessions", "/files/x", "/voila"),
 ]
 
@@ -303,6 +306,17 @@ def test_jupyterlab_keeps_its_own_checks(jupyterlab: Lab, stranger: str) -> None
             assert is_refused(answer), (method, path)
     channel = f"/api/kernels/{SOME_KERNEL}/channels"
     assert is_refused(ask(jupyterlab, channel, **UPGRADE, **STRANGERS[stranger]))
+    assert is_untouched(jupyterlab)
+
+
+def test_jupyterlab_shows_no_pages_beside_its_own(jupyterlab: Lab) -> None:
+    """What starts a kernel by a GET is not there, with the token neither; notebooks are."""
+
+    known = {"authorization": f"token {TOKEN}"}
+    for path in (f"/voila/render/notebooks/{NOTEBOOK}", "/voila", "/voila/files/screen.png"):
+        assert ask(jupyterlab, path, **known).status_code == 404
+    assert ask(jupyterlab, f"/api/contents/notebooks/{NOTEBOOK}", **known).status_code == 200
+    assert "jupyterlab-preview" in ask(jupyterlab, "/lab", **known).text.partition("disabled")[2]
     assert is_untouched(jupyterlab)
 
 

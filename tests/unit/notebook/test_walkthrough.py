@@ -1148,6 +1148,9 @@ def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeR
     for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
         assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **GRANT).text
         assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **CANCEL).text
+    bare = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"))
+    assert "Nothing was done" in bare.text
+    assert consent.screens["consent"].view["finished"] == 1
     come_back(consent, asked, **GRANT)
 
     assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
