@@ -164,9 +164,10 @@ def lab(
     arguments: tuple[str, ...],
 ) -> None:
     """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
-    from runbook_lib.lab import open_lab  # noqa: PLC0415
+    from runbook_lib.lab import check_arguments, open_lab  # noqa: PLC0415
     from runbook_lib.workspace import evidence_folder  # noqa: PLC0415
 
+    check_arguments(arguments, is_app=is_app)
     folder = str(evidence_folder(evidence).absolute())
     variables = {"RUNBOOK_TENANT": tenant, "RUNBOOK_EVIDENCE": folder}
     if env_file:

@@ -24,7 +24,7 @@ from runbook_lib.notebook.builder import build, outdated
 from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.workspace import project_folder
 
-__all__ = ["open_lab", "words_for_practice"]
+__all__ = ["check_arguments", "open_lab", "words_for_practice"]
 
 # JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
 # without what it would load from elsewhere. JupyterLab does not show voila's pages beside its own:
@@ -61,6 +61,17 @@ _RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", r
 _HIGHEST_PORT = 65_535
 
 
+def check_arguments(arguments: Sequence[str], *, is_app: bool) -> list[str]:
+    """
+    Return the options for the server, once they are known to be usable.
+
+    Raises `SettingsError` where they are not; nothing has been written then.
+    """
+    given = _for_server(arguments) if is_app else list(arguments)
+    _check_port(given)
+    return given
+
+
 def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str, ...]) -> int:
     """
     Serve the walkthrough until it is stopped, and return the exit code.
@@ -72,8 +83,7 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
     Raises `SettingsError` where the server could not be started with them.
     """
     folder = project_folder() / "notebooks"
-    given = _for_server(arguments) if is_app else list(arguments)
-    _check_port(given)
+    given = check_arguments(arguments, is_app=is_app)
     _build(folder)
     environ = {**os.environ, **variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):

@@ -338,6 +338,34 @@ def test_lab_without_words_uses_the_project(lab: Lab, folder: Path) -> None:
     assert lab.options == {"is_app": True, "arguments": ()}
 
 
+@pytest.mark.parametrize("scenario", [(), ("--sandbox", "fresh")])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--port", "99999"), "--port takes a number"),
+        (("--app", "--port=x"), "--port takes a number"),
+        (("--app", "--pool_size=3"), "--pool_size is not known"),
+    ],
+)
+def test_lab_refuses_options_before_anything_is_written(
+    lab: Lab,
+    practised: list[str],
+    folder: Path,
+    scenario: tuple[str, ...],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    """No sandbox is begun and no key is kept for a walkthrough that cannot be opened."""
+
+    result = runbook("lab", *scenario, *words)
+
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.stderr
+    assert "Next: " in result.stderr
+    assert (lab.options, practised) == ({}, [])
+    assert list(folder.rglob("*")) == []
+
+
 def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practised: list[str]) -> None:
     """The sandbox's settings, a tenant of its own, and its login where the person looks."""
 
