@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,6 +59,7 @@ _VOILA_REFUSED = (
 )
 _PORT = re.compile(r"--(?:port|ServerApp\.port)(?:=(.*))?", re.DOTALL)
 _RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", re.DOTALL)
+_IP = re.compile(r"--(?:ip|ServerApp\.ip)(?:=(.*))?", re.DOTALL)
 _HIGHEST_PORT = 65_535
 
 
@@ -69,6 +71,7 @@ def check_arguments(arguments: Sequence[str], *, is_app: bool) -> list[str]:
     """
     given = _for_server(arguments) if is_app else list(arguments)
     _check_port(given)
+    _check_address(given)
     return given
 
 
@@ -214,6 +217,31 @@ def _check_port(arguments: Sequence[str]) -> None:
     if retries == "0" and int(text) and _is_taken(int(text)):
         msg = f"Port {text} is taken by another program."
         raise SettingsError(msg, next_step="Name another port with --port, or leave it out.")
+
+
+def _check_address(arguments: Sequence[str]) -> None:
+    """Raise `SettingsError` where the server cannot listen at the address that is asked for."""
+    text = _value(_IP, arguments)
+    if text not in (None, "", "*") and not _is_here(text):
+        msg = f"{text[:80]!r} is no address of this machine."
+        raise SettingsError(msg, next_step="Name another one with --ip, or leave it out.")
+
+
+def _is_here(name: str) -> bool:
+    try:
+        found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except (OSError, ValueError):
+        return False
+    return any(_can_bind(family, address) for family, *_, address in found)
+
+
+def _can_bind(family: int, address: Any) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+        return True
 
 
 def _is_taken(port: int) -> bool:

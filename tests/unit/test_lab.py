@@ -216,6 +216,29 @@ def test_a_port_that_is_taken_is_named(
     assert opened(*given, is_app=is_app) == 0
 
 
+@pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize("form", ["--ip={}", "--ip {}", "--ServerApp.ip={}"])
+@pytest.mark.parametrize("address", ["192.0.2.7", "999.1.1.1", "no.such.host.invalid", "a" * 300])
+def test_an_address_that_is_not_this_machines_is_refused(
+    server: Server, folder: Path, form: str, address: str, *, is_app: bool
+) -> None:
+    """Jupyter would show a traceback for it."""
+
+    with pytest.raises(SettingsError, match="is no address of this machine"):
+        opened(*form.format(address).split(), is_app=is_app)
+
+    assert server.command == []
+    assert not (folder / "notebooks").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
+def test_an_address_of_this_machine_is_passed_on(server: Server, address: str) -> None:
+    """Who wants others in the network to come says so, as with JupyterLab."""
+
+    assert opened(f"--ip={address}") == 0
+    assert server.command[-1] == f"--ip={address}"
+
+
 def put_pipe(path: Path) -> None:
     os.mkfifo(path)
 
