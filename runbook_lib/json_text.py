@@ -20,9 +20,12 @@ def parse_json(text: str | bytes) -> Any:
     Return the JSON document that `text` is.
 
     Raises `ValueError` for anything else, NaN and Infinity included (RFC 8259
-    §6), and `RecursionError` for one that is nested too deep.
+    §6), and for one that is nested too deep.
     """
-    return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    try:
+        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def write_json(document: Any, *, indent: int | None = None) -> str:

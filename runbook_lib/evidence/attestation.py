@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.errors import EnvelopeError, FormError, SignatureError, SigningError
-from runbook_lib.evidence.documents import parse_document
 from runbook_lib.evidence.keys import SigningKey
+from runbook_lib.json_text import parse_json
 from runbook_lib.procedure import Outcome
 
 if TYPE_CHECKING:
@@ -248,8 +248,8 @@ def named_signer(content: bytes) -> str:
 def claimed_link(content: bytes) -> Link:
     """Return the place in a chain that the envelope `content` claims, whoever signed it."""
     try:
-        payload = base64.b64decode(parse_document(content)["payload"])
-        predicate = parse_document(payload)["predicate"]
+        payload = base64.b64decode(parse_json(content)["payload"])
+        predicate = parse_json(payload)["predicate"]
         return read_link(Signed("", predicate, ()))
     except (ValueError, KeyError, TypeError):
         raise EnvelopeError("It is no statement in a DSSE envelope.") from None
@@ -333,7 +333,7 @@ def _envelope(content: bytes) -> Envelope:
         msg = f"It is larger than any envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
         raise EnvelopeError(msg)
     try:
-        envelope = Envelope.from_dict(parse_document(content))
+        envelope = Envelope.from_dict(parse_json(content))
         # NOTE: JSON and base64 have many spellings of one thing; one that differs was altered.
         is_ours = content == _canonical(envelope.to_dict()) + b"\n"
         is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
@@ -356,7 +356,7 @@ def _is_one_signature(envelope: Envelope) -> bool:
 
 def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:
     try:
-        statement: Mapping[str, Any] = parse_document(payload)
+        statement: Mapping[str, Any] = parse_json(payload)
         is_known = statement["_type"] == STATEMENT and statement["predicateType"] == predicate_type
         is_known = is_known and isinstance(statement["predicate"], dict)
     except (ValueError, KeyError, TypeError, RecursionError):

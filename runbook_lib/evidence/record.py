@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ContentError, FormError
-from runbook_lib.evidence.documents import parse_document
 from runbook_lib.files import read_plain
 from runbook_lib.history import RunOutcome, RunState, StepState, finding_to_document
+from runbook_lib.json_text import parse_json
 from runbook_lib.procedure import Attachment, Outcome
 
 __all__ = [
@@ -89,7 +89,7 @@ def read_record(bundle: Path) -> dict[str, Any]:
 def parse_record(content: bytes) -> dict[str, Any]:
     """Return the record that `content` is; raises `ContentError` where it is none."""
     try:
-        record = parse_document(content)
+        record = parse_json(content)
     except ValueError:
         record = None
     if not isinstance(record, dict):

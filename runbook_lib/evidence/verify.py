@@ -48,7 +48,6 @@ from runbook_lib.evidence.bundle import (
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.documents import parse_document
 from runbook_lib.evidence.keys import SUCCESSION_SUFFIX, parse_public_key
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
@@ -64,6 +63,7 @@ from runbook_lib.evidence.record import RECORD_NAME, check_form, check_outcomes
 from runbook_lib.evidence.timestamps import check_imprint, stamped_at
 from runbook_lib.files import kind_of, open_plain
 from runbook_lib.journal import Line, timestamp
+from runbook_lib.json_text import parse_json
 from runbook_lib.workspace import JOURNAL_NAME
 
 if TYPE_CHECKING:
@@ -322,7 +322,7 @@ def _check_listing(
 
 def _document(name: str, content: bytes) -> dict[str, Any]:
     try:
-        document = parse_document(content)
+        document = parse_json(content)
     except ValueError as error:
         # NOTE: its own words quote what stands there, unless they are the runbook's.
         why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""

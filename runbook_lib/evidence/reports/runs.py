@@ -17,7 +17,6 @@ from typing import Any
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.attestation import LARGEST_ENVELOPE, digest
 from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
-from runbook_lib.evidence.documents import parse_document
 from runbook_lib.evidence.record import (
     LARGEST_RECORD,
     RECORD_NAME,
@@ -27,6 +26,7 @@ from runbook_lib.evidence.record import (
 from runbook_lib.files import read_plain
 from runbook_lib.history import HistoryReader
 from runbook_lib.journal import Entry, EventType, read_lines
+from runbook_lib.json_text import parse_json
 
 __all__ = ["Fault", "SealedRun", "sealed_record", "sealed_runs"]
 
@@ -145,7 +145,7 @@ def _fault(bundle: Path, announced: str) -> Fault | None:
 def _named_digest(statement: bytes) -> str:
     """Return the SHA-256 by which a statement names the record, whoever signed it."""
     try:
-        payload = parse_document(base64.b64decode(parse_document(statement)["payload"]))
+        payload = parse_json(base64.b64decode(parse_json(statement)["payload"]))
         named = {each["name"]: str(each["digest"]["sha256"]) for each in payload["subject"]}
     except (ValueError, LookupError, TypeError):
         return ""
