@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from pathlib import Path
 
 from runbook_lib.errors import ContentError, SettingsError
-from runbook_lib.files import read_plain
+from runbook_lib.files import draft_beside, read_plain
 from runbook_lib.journal import sync_folder
 from runbook_lib.procedure import Attachment
 
@@ -63,15 +62,12 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     path = attachment_path(folder, attachment)
     # NOTE: written beside its name first: what was given earlier under the same digest must
     # outlive a full disk and a killed process.
-    drafted = path.with_name(f".{secrets.token_hex(8)}")
-    try:
-        with drafted.open("xb") as file:
+    with draft_beside(path) as draft:
+        with draft.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        drafted.replace(path)
-    finally:
-        drafted.unlink(missing_ok=True)
+        draft.replace(path)
     sync_folder(folder)
     return attachment
 

@@ -1,5 +1,5 @@
 """
-Files that somebody else may have put there: opened only if they are plain, read up to a size.
+Files: read only if they are plain, and up to a size; written beside their name first.
 
 A named pipe would wait for ever, a device may never end, a socket cannot be
 read. What a file means is for its reader.
@@ -7,13 +7,21 @@ read. What a file means is for its reader.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["check_place", "kind_of", "open_plain", "read_plain"]
+__all__ = ["check_place", "draft_beside", "kind_of", "open_plain", "read_plain"]
+
+# No file takes so long to be written: its process was killed.
+_ABANDONED_SECONDS = 600
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -69,6 +77,32 @@ def check_place(path: Path) -> None:
         _check_kind(path, path.stat())
     except FileNotFoundError:
         return
+
+
+@contextmanager
+def draft_beside(path: Path) -> Iterator[Path]:
+    """
+    Give a free, hidden name beside `path` for a file that takes its place; remove what is left.
+
+    What killed processes left of earlier drafts of `path` is removed first.
+    """
+    prefix, suffix = f".{path.name}.", ".draft"
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and entry.name.endswith(suffix):
+                _remove_abandoned(entry)
+    draft = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _remove_abandoned(entry: os.DirEntry[str]) -> None:
+    with contextlib.suppress(OSError):
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED_SECONDS:
+            Path(entry.path).unlink()
 
 
 def _check_kind(path: Path, status: os.stat_result) -> None:

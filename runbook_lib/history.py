@@ -9,7 +9,6 @@ nothing is stored that cannot be derived.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runbook_lib.errors import ChainError, JournalError
-from runbook_lib.files import read_plain
+from runbook_lib.files import draft_beside, read_plain
 from runbook_lib.fingerprints import FingerprintKey, read_key
 from runbook_lib.index import Index, RunIndex, WordIndex, dump_index, load_index
 from runbook_lib.journal import Entry, Journal, Ref, read_lines
@@ -248,13 +247,9 @@ class HistoryReader:
     def save(self, key: FingerprintKey) -> None:
         """Save the index for whoever opens this journal next; a full disk is no reason to fail."""
         path = self.journal.path.with_name(STATE_NAME)
-        draft = path.with_name(f".{STATE_NAME}.{os.getpid()}")
-        with contextlib.suppress(OSError):
-            try:
-                draft.write_bytes(dump_index(self._index, key))
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError), draft_beside(path) as draft:
+            draft.write_bytes(dump_index(self._index, key))
+            draft.replace(path)
 
     def _entry(self, ref: Ref) -> Entry:
         kept = self._kept.get(ref.seq)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from platformdirs import user_data_path
 
 from runbook_lib.errors import SettingsError, SigningError
-from runbook_lib.files import read_plain
+from runbook_lib.files import draft_beside, read_plain
 from runbook_lib.journal import sync_folder
 from runbook_lib.redaction import Secret
 from runbook_lib.settings import Settings
@@ -157,21 +156,17 @@ def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  (slow to import)
 
     content = _pem(ec.generate_private_key(ec.SECP256R1()), passphrase)
-    drafted = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(drafted, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # NOTE: linking fails where the name exists, so two first runs agree on one key.
-        try:
-            path.hardlink_to(drafted)
-        except FileExistsError:
-            return
-        finally:
-            drafted.unlink()
+        with draft_beside(path) as draft:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # NOTE: linking fails where the name exists, so two first runs agree on one key.
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
         sync_folder(path.parent)
     except OSError as error:
         msg = f"A signing key cannot be made at {path}: {error.strerror}."
@@ -209,9 +204,9 @@ def holds(path: Path, content: bytes) -> bool:
 def write_public(path: Path, content: bytes) -> None:
     """Write what everybody may read to `path`, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    drafted = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    drafted.write_bytes(content)
-    drafted.replace(path)
+    with draft_beside(path) as draft:
+        draft.write_bytes(content)
+        draft.replace(path)
 
 
 def read_public_key(path: Path) -> SSlibKey:

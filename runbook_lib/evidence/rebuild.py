@@ -26,6 +26,7 @@ from runbook_lib.evidence.chain import (
 from runbook_lib.evidence.parts import copy_lines, part_lines
 from runbook_lib.evidence.places import bundles_in
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
+from runbook_lib.files import draft_beside
 from runbook_lib.history import open_history
 from runbook_lib.journal import (
     BEFORE_THE_FIRST,
@@ -169,9 +170,7 @@ def _check_owner(home: Path, verified: Verified) -> None:
 
 def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
     """Put the journal's own lines and the pieces that follow them into its place, all at once."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.unlink(missing_ok=True)
+    with draft_beside(path) as draft:
         draft.touch()
         if before.seq:
             copy_lines(path, 0, before.end, draft)
@@ -187,8 +186,6 @@ def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
         sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _Journal) -> None:

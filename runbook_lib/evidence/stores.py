@@ -8,7 +8,6 @@ is said in `refusals`; what is copied, and in which order, in `archive`.
 from __future__ import annotations
 
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from typing import Any, TypeVar, cast
 
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.evidence.refusals import refusal
-from runbook_lib.files import read_plain
+from runbook_lib.files import draft_beside, read_plain
 from runbook_lib.journal import sync_folder
 
 __all__ = [
@@ -325,16 +324,13 @@ class Folder(Store):
 
     def _make(self, name: str, content: bytes) -> bool:
         path = self.path / name
-        drafted = self.path / f".archiving-{secrets.token_hex(8)}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with drafted.open("xb") as file:
+        with draft_beside(self.path / "archiving") as draft:
+            with draft.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            is_new = _named(drafted, path)
-        finally:
-            drafted.unlink(missing_ok=True)
+            is_new = _named(draft, path)
         for folder in path.parents[: len(Path(name).parts)]:
             sync_folder(folder)
         return is_new

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.files import open_plain, read_plain
+from runbook_lib.files import draft_beside, open_plain, read_plain
 
 
 def make_socket(path: Path) -> None:
@@ -76,3 +76,37 @@ def test_what_takes_a_files_place_after_the_look_is_refused(tmp_path, monkeypatc
 
     with pytest.raises(OSError, match="named pipe"):
         open_plain(path)
+
+
+def test_a_draft_takes_its_place_or_goes(tmp_path):
+    """What was not finished leaves no trace, and two writers do not meet."""
+
+    path = tmp_path / "state.json"
+    with draft_beside(path) as first, draft_beside(path) as second:
+        assert first != second
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+        first.replace(path)
+
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    """Nothing grows over many kills; a writer that is at work keeps its draft, as do others."""
+
+    path = tmp_path / "state.json"
+    old, young, other = (
+        tmp_path / name
+        for name in (".state.json.00.draft", ".state.json.01.draft", ".key.pem.00.draft")
+    )
+    for each in (old, young, other):
+        each.write_bytes(b"half")
+    for each in (old, other):
+        os.utime(each, (0, 0))
+    (tmp_path / ".state.json.02.draft").mkdir()
+
+    with draft_beside(path):
+        pass
+
+    assert sorted(tmp_path.iterdir()) == sorted([young, other, tmp_path / ".state.json.02.draft"])

@@ -30,7 +30,7 @@ class Finish {
     if (isKnown) this.drawKnown(view);
     const said = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
     redraw(this.live, [isBusy, said.message, said.advice, view.bundle], () => [
-      isBusy ? atWork("Checking every step again…") : said.message ? told(said) : "",
+      isBusy ? atWork(view.message || "Checking every step again…") : said.message ? told(said) : "",
       view.bundle ? this.sealed(view) : "",
     ]);
   }
