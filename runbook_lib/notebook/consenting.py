@@ -34,7 +34,7 @@ from runbook_lib.run import Run
 
 __all__ = ["AWAITED_SECONDS", "Accept", "Accepted", "Asked", "Consent"]
 
-# An answer takes a login and two factors, not a lunch break.
+# An answer takes a login, perhaps with a second factor.
 AWAITED_SECONDS = 15 * 60.0
 _LINGER_SECONDS = 20.0
 
@@ -103,6 +103,8 @@ class Consent:
             with self._asking:
                 here = self._listening_at()
         except ListenerError as error:
+            with self._lock:
+                self._pending = {}
             if not domain:
                 raise
             untrusted = str(error)

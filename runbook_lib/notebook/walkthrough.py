@@ -231,7 +231,10 @@ class Walkthrough:
         self._consent_step = step
 
         def prepare() -> str:
-            asked = self._consent.ask()
+            try:
+                asked = self._consent.ask()
+            finally:
+                self._hide_consent(step)
             self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
             if asked.untrusted:
                 return f"{asked.untrusted} Sign in by the other link, and paste its answer."

@@ -1239,6 +1239,27 @@ def test_where_nothing_can_be_pasted_either_there_is_no_link(scene: Make) -> Non
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
 
+def test_a_link_that_is_safe_no_more_is_taken_back(
+    scene: Make, request: pytest.FixtureRequest
+) -> None:
+    """Asked again when another program could read the answer, the old link does not count."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+    assert settled(play.screens["consent"])["consent_url"]
+    asked = dialog(play)
+    request.getfixturevalue("elsewhere")
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"], 2)
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    with pytest.raises(httpx.ConnectError):
+        come_back(play, asked, **GRANT)
+    late = f"{asked['redirect_uri']}?state={asked['state']}&code={GRANT['code']}"
+    assert "its state differs" in answer(play, late, 3)["message"]
+
+
 def test_a_double_click_opens_one_listener(scene: Make) -> None:
     """The newest link's answer is the one that counts, and no listener is forgotten."""
 
