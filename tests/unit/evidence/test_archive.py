@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import astuple
@@ -478,7 +479,7 @@ def test_a_succession_is_found_from_wherever_one_begins(
     hand_over(key, other_key.public, evidence / "keys")
     archive_all(evidence, "memory://bucket/evidence")
 
-    monkeypatch.setattr(archive.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     (bundle,) = bundles_below(evidence)
     with fetched(f"memory://bucket/evidence{place.format(bundle=bundle.name)}") as folder:
@@ -540,7 +541,7 @@ def test_an_object_whose_name_leads_elsewhere_is_refused(
 ) -> None:
     """Nothing is written, least of all outside the folder."""
 
-    monkeypatch.setattr(archive.tempfile, "tempdir", str(tmp_path / "a" / "b"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a" / "b"))
     (tmp_path / "a" / "b").mkdir(parents=True)
     memory_file(f"/bucket/evidence/{name}", b"x")
     found = {f"/bucket/evidence/{name}": {"size": 1}}

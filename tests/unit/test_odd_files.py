@@ -1,0 +1,179 @@
+"""`run`, `status`, `doctor` and `lab` meet every kind of odd file: they end, and say what it is."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import runbook_lib.doctor
+import runbook_lib.lab
+import runbook_lib.notebook.headless
+from runbook_lib.cli import main
+from runbook_lib.doctor import Symptom
+from runbook_lib.notebook.builder import build
+from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from tests.support.odd_files import FILES, FOLDERS, remove
+
+SECONDS = 60
+HOME = Path("evidence", "acme", PROCEDURE.id)
+COMMANDS = {
+    "run": ("run", "--tenant", "acme"),
+    "status": ("status", "--tenant", "acme"),
+    "doctor": ("doctor",),
+    "lab": ("lab", "--tenant", "acme"),
+}
+JOURNAL, STATE, KEY = (HOME / name for name in ("journal.jsonl", "state.json", "fingerprint.key"))
+ENV, NOTEBOOK = Path(".env"), Path("notebooks", "01_partner_app.ipynb")
+SIGNING_KEY = Path("home", "facebook-marketing-runbook", "signing-key.pem")
+# What each command may open.
+FILE_PLACES = {
+    "run": (
+        *(JOURNAL, STATE, KEY, ENV, NOTEBOOK, SIGNING_KEY, Path("requirements.txt")),
+        *(HOME / name for name in ("journal.lock", "run.lock", "run.holder", "sealing.lock")),
+        *(
+            HOME / ".draft-0a1b2c3d",
+            HOME / ".sealed-0a1b2c3d",
+            Path("evidence", "keys", "0.pub.pem"),
+        ),
+    ),
+    "status": (JOURNAL, STATE, KEY, ENV),
+    "doctor": (ENV, NOTEBOOK, SIGNING_KEY),
+    "lab": (JOURNAL, STATE, KEY, ENV, NOTEBOOK),
+}
+FOLDER_PLACES = (
+    *(Path("evidence"), Path("evidence", "acme"), HOME, Path("evidence", "keys")),
+    *(Path("notebooks"), Path("home")),
+)
+
+
+class Server:
+    """Takes the place of the server that `lab` starts; it ends at once."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code."""
+        return 0
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project folder in which a tenant has one sealed run; made once."""
+    path = tmp_path_factory.mktemp("begun")
+    with pytest.MonkeyPatch.context() as patch, ending_soon():
+        patch.chdir(path)
+        patch.setenv("XDG_DATA_HOME", str(path / "home"))
+        patch.setattr(runbook_lib.notebook.headless, "execute_notebook", lambda *_, **__: "")
+        (path / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
+        (path / ".env").chmod(0o600)
+        (path / "requirements.txt").write_text("httpx\n")
+        build(PROCEDURE, path / "notebooks")
+        assert CliRunner().invoke(main, COMMANDS["run"]).exit_code == 3
+    return path
+
+
+@pytest.fixture
+def project(begun: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a copy of it to work in; no kernel, server or network is reached."""
+    shutil.copytree(begun, folder, dirs_exist_ok=True)
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
+    monkeypatch.setattr(runbook_lib.notebook.headless, "execute_notebook", lambda *_, **__: "")
+    monkeypatch.setattr(
+        runbook_lib.lab,
+        "subprocess",
+        SimpleNamespace(Popen=Server, TimeoutExpired=subprocess.TimeoutExpired),
+    )
+    monkeypatch.setattr(runbook_lib.doctor, "_reachable", lambda url, *_: Symptom(url, "answers"))
+    yield folder
+    for path in folder.iterdir():
+        remove(path)
+
+
+@contextmanager
+def ending_soon() -> Iterator[None]:
+    """Fail, and do not hang, where what is done inside does not end; give SIGTERM back."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise AssertionError(f"it did not end within {SECONDS} s")
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGALRM, signal.SIGTERM)}
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def ends_well(command: str) -> Result:
+    """Run the command; see that it ends by itself, with an exit code that says what it did."""
+    with ending_soon():
+        result = CliRunner().invoke(main, COMMANDS[command])
+    said = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
+    assert result.exception is None or isinstance(result.exception, SystemExit), said
+    assert result.exit_code in (0, 1, 2, 3, 4), said
+    assert "itself broke" not in result.output, said
+    assert len(result.stderr) < 4_000, said
+    return result
+
+
+def put(maker: Any, place: Path) -> None:
+    """Put something odd in the place of what is there."""
+    remove(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    maker(place)
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [(command, place) for command, places in FILE_PLACES.items() for place in places],
+    ids=str,
+)
+def test_an_odd_file_holds_nobody_up(command: str, place: Path, kind: str, project: Path) -> None:
+    """Neither a pipe nor a device nor a huge text: each command ends, without a defect."""
+
+    put(FILES[kind], place)
+
+    ends_well(command)
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+@pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_odd_folder_holds_nobody_up(command: str, place: Path, kind: str, project: Path) -> None:
+    """What is no folder, or an endless one, is named or left alone."""
+
+    put(FOLDERS[kind], place)
+
+    ends_well(command)
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "socket", "link to /dev/zero", "folder"])
+@pytest.mark.parametrize("command", ["run", "status", "lab"])
+def test_an_odd_journal_is_named(command: str, kind: str, project: Path) -> None:
+    """Nothing is claimed of a tenant whose journal cannot be read."""
+
+    put(FILES[kind], HOME / "journal.jsonl")
+
+    result = ends_well(command)
+
+    assert result.exit_code != 0
+    assert "journal.jsonl" in result.stderr
+    assert "not a regular file" in result.stderr
