@@ -169,13 +169,6 @@ FAULTS = (
     ),
     Fault(
         "remote/network.py",
-        "return left if wanted is None else min(wanted, left)",
-        "return wanted or left",
-        "remote/test_hostile_remotes.py",
-        "an answer may take as long as it likes, a byte at a time",
-    ),
-    Fault(
-        "remote/network.py",
         "return require_public(host, found) if is_public_only else found",
         "return found",
         "remote/test_domain.py",

@@ -1,4 +1,4 @@
-"""Every mode of a hostile remote, met by every client: in seconds, in a few MiB, in words."""
+"""What a hostile remote costs: seconds, a few MiB, and a reason that says what it did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -67,33 +66,6 @@ CLIENTS: dict[str, Callable[[Session, str], object]] = {
     ),
     "time-stamps": lambda session, url: request_timestamp(session, url, b"content"),
 }
-
-
-@pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("mode", MODES)
-def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
-    """Each mode ends soon, takes little memory, and is an answer or an error in words."""
-
-    transport = transport_of()
-    session = transport.session()
-    session.end_by(Deadline(LIMITS.step_seconds))
-    with hostile_server(mode) as url:
-        began = time.monotonic()
-        try:
-            CLIENTS[client](session, url)
-            said = ""
-        except RunbookError as error:
-            said = f"{error} {error.diagnostics()}"
-        finally:
-            took = time.monotonic() - began
-            transport.close()
-    recorded = json.dumps([asdict(each) for each in session.exchanges()], allow_nan=False)
-
-    assert took < 30
-    assert len(said) < 1_500
-    assert said.isprintable()
-    assert len(recorded) < 160 * 1024
-    assert SECRET.reveal() not in said + recorded
 
 
 def peak(limits: Limits, mode: str) -> int:

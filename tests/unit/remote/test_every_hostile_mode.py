@@ -1,0 +1,41 @@
+"""Every mode of a hostile remote, met by every client: an answer, or an error in words, soon."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+
+import pytest
+
+from runbook_lib.errors import RunbookError
+from runbook_lib.remote.limits import Deadline
+from tests.support.hostile_server import MODES, hostile_server
+from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, transport_of
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("mode", MODES)
+def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
+    """Each mode ends soon, takes little memory, and is an answer or an error in words."""
+
+    transport = transport_of()
+    session = transport.session()
+    session.end_by(Deadline(LIMITS.step_seconds))
+    with hostile_server(mode) as url:
+        began = time.monotonic()
+        try:
+            CLIENTS[client](session, url)
+            said = ""
+        except RunbookError as error:
+            said = f"{error} {error.diagnostics()}"
+        finally:
+            took = time.monotonic() - began
+            transport.close()
+    recorded = json.dumps([asdict(each) for each in session.exchanges()], allow_nan=False)
+
+    assert took < 30
+    assert len(said) < 1_500
+    assert said.isprintable()
+    assert len(recorded) < 160 * 1024
+    assert SECRET.reveal() not in said + recorded
