@@ -170,7 +170,7 @@ def archive(
             check_archive(url, home, retention_days=days)
     outcomes = _Outcomes(as_json=as_json)
     for unseen in [each for _, others in found for each in others]:
-        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.path.name))
+        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
     with _archiving(len(bundles)) as display:
         for bundle in bundles:
             display.begin(bundle)
@@ -188,6 +188,8 @@ def archive(
                 )
             except EvidenceError as error:
                 outcomes.refuse(bundle, error)
+            except SettingsError as error:
+                outcomes.refuse(bundle, ContentError(str(error), next_step=error.diagnostics()))
             except OSError as error:
                 reason = f"It cannot be read: {error.strerror or type(error).__name__}."
                 outcomes.refuse(bundle, ContentError(reason))

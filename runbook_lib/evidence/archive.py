@@ -39,13 +39,15 @@ from runbook_lib.evidence.chain import (
     finish_interrupted,
     sealed_bundles,
 )
-from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX, exported_keys
+from runbook_lib.evidence.keys import LARGEST_KEY, PUBLIC_SUFFIX, SUCCESSION_SUFFIX, exported_keys
 from runbook_lib.evidence.places import (
     Unseen,
     bundles_in,
     homes_below,
     is_bundle,
+    is_folder,
     is_there,
+    odd_keys,
     unfinished_in,
 )
 from runbook_lib.evidence.stores import (
@@ -135,9 +137,9 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     path = Path(os.path.realpath(path))
     bundles: list[Path] = []
     unseen: list[Unseen] = []
-    if is_bundle(path) and path.is_dir():
+    if is_folder(path) and is_bundle(path):
         bundles += [path] * _is_tried(path)
-    elif path.is_dir():
+    elif is_folder(path):
         for home in homes_below(path):
             if isinstance(home, Unseen):
                 unseen.append(home)
@@ -146,10 +148,12 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
                 bundles += _bundles_in(home)
             except OSError as error:
                 reason = f"It cannot be read: {error.strerror or type(error).__name__}."
-                unseen.append(Unseen(home, reason))
+                unseen.append(Unseen(home, home.name, reason))
     if not bundles and not unseen:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
+    for keys in {keys_beside(bundle.parent) for bundle in bundles}:
+        unseen += odd_keys(keys, _PUBLIC, LARGEST_KEY)
     return sorted(bundles), unseen
 
 
@@ -217,7 +221,8 @@ def archive_bundle(
     """
     store = open_store(url, limits)
     until = _until(store, retention_days, clock)
-    folder = Path(os.path.realpath(bundle))
+    # NOTE: a link in the place of a bundle is none, wherever it leads.
+    folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
     verified = _check_whole(folder, place)
     _check_apart(store, folder.parent)
@@ -404,8 +409,10 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
 
 def _keys(folder: Path) -> dict[str, Path]:
     """Return what a verifier needs beside the bundles; never a file of another name."""
-    files = (path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}"))
-    return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(files)}
+    odd = {each.path for each in odd_keys(folder, _PUBLIC, LARGEST_KEY)}
+    files = {path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}")}
+    plain = (path for path in files - odd if not path.is_symlink())
+    return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(plain)}
 
 
 def _files(folder: Path, place: str) -> dict[str, Path]:

@@ -7,6 +7,7 @@ announced there is complete on disk, if not yet under its final name.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ __all__ = [
     "remove_drafts",
     "sealed_bundles",
     "sealing",
+    "statements_in",
 ]
 
 STATEMENT_NAME = "statement.dsse.json"
@@ -189,6 +191,23 @@ def announce(reader: HistoryReader, drafted: Path, sealed: SealedBundle) -> Path
     return folder / sealed.bundle
 
 
+def statements_in(folder: Path) -> list[Path]:
+    """Return the statements of the bundles that have their names in `folder`, in their order."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        named = sorted(entry.path for entry in entries if "0" <= entry.name[0] <= "9")
+    return [path for name in named if _is_there(path := Path(name, STATEMENT_NAME))]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
 def sealed_bundles(index: Index) -> list[SealedBundle]:
     """Return every bundle that the journal announces, oldest first; raises `ChainError`."""
     return [announcement(line) for line in index.sealed]
@@ -246,7 +265,7 @@ def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
     """
     journal = reader.journal.path
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
-    statements = sorted(journal.parent.glob(f"[0-9]*/{STATEMENT_NAME}"))
+    statements = statements_in(journal.parent)
     announced = sealed_bundles(reader.read().index)
     left = _unannounced(statements, announced, key)
     lines = _lines(journal, {each.sealed.last.seq for each in left})

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Signer, SSlibKey
 
 __all__ = [
+    "LARGEST_KEY",
     "PUBLIC_SUFFIX",
     "SUCCESSION_SUFFIX",
     "UNENCRYPTED",
@@ -58,7 +59,7 @@ SUCCESSION_SUFFIX = ".succession.dsse.json"
 UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set"
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
-_LARGEST_KEY = 65_536
+LARGEST_KEY = 65_536
 _NO_KEY = "it is no P-256 key in PEM"
 _NOT_DECRYPTED = "the passphrase is wrong, or the file is damaged"
 _Key = TypeVar("_Key")
@@ -142,7 +143,7 @@ def is_unencrypted(settings: Settings) -> bool:
         return False
     path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
     try:
-        return not _is_encrypted(read_plain(path, _LARGEST_KEY))
+        return not _is_encrypted(read_plain(path, LARGEST_KEY))
     except OSError:
         return False
 
@@ -242,7 +243,11 @@ def exported_keys(folder: Path) -> dict[str, SSlibKey]:
 
 
 def _key_files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError:
+        is_folder = False
+    if not is_folder:
         yield path
         return
     files = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
@@ -298,7 +303,7 @@ def _referenced(reference: str, public_key: str, passphrase: Secret | None) -> S
 
 def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
     try:
-        return load(read_plain(path, _LARGEST_KEY))
+        return load(read_plain(path, LARGEST_KEY))
     except OSError as error:
         msg = f"The {what} {path} cannot be read: {error.strerror}."
     except TypeError:

@@ -25,7 +25,9 @@ __all__ = [
     "has_bundle_name",
     "homes_below",
     "is_bundle",
+    "is_folder",
     "is_there",
+    "odd_keys",
     "unfinished_in",
 ]
 
@@ -55,6 +57,14 @@ def is_there(path: Path) -> bool:
     return True
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether a folder lies at `path`; also of a path that cannot be is that known."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def bundles_in(home: Path) -> list[Path]:
     """Return what is called as a bundle beside a journal, or is one, the oldest first."""
     return [place for place in _places(home) if is_bundle(place)]
@@ -79,9 +89,10 @@ def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, S
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """A place that was not looked into, and why: a tenant's evidence may lie there."""
+    """A place that was not looked into, and why; `name` is its path from where one looks."""
 
     path: Path
+    name: str
     why: str
 
 
@@ -95,9 +106,10 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
     waiting = [(path, 0)]
     while waiting:
         folder, depth = waiting.pop()
+        name = folder.relative_to(path).as_posix() if folder != path else path.name
         seen = _look_into(folder)
-        if isinstance(seen, Unseen):
-            yield seen
+        if isinstance(seen, str):
+            yield Unseen(folder, name, seen)
             continue
         if is_there(folder / JOURNAL_NAME) or any(map(is_bundle, seen)):
             yield folder
@@ -105,22 +117,43 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
         if below and depth == _DEEPEST:
             many = f" and {len(below) - 1:,} more" if len(below) > 1 else ""
             why = f"{below[0].name}{many} in it: deeper than evidence lies, so not looked into."
-            yield Unseen(folder, why)
+            yield Unseen(folder, name, why)
         else:
             waiting.extend((each, depth + 1) for each in reversed(below))
 
 
-def _look_into(path: Path) -> list[Path] | Unseen:
-    """Return the places in the folder `path`."""
+def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: int) -> Iterator[Unseen]:
+    """Yield what is called as a file in the folder `keys` is, but is none, or a larger one."""
+    try:
+        with os.scandir(keys) as entries:
+            names = sorted(each.name for each in entries if each.name.endswith(suffixes))
+    except OSError:
+        return
+    for name in names:
+        path = keys / name
+        try:
+            status = path.stat()
+        except OSError as error:
+            why = f"It cannot be read: {error.strerror or type(error).__name__}."
+            yield Unseen(path, f"{keys.name}/{name}", why)
+            continue
+        kind = kind_of(status.st_mode)
+        if kind or status.st_size > largest:
+            why = f"it is {kind}" if kind else f"it has more than {largest:,} bytes"
+            yield Unseen(path, f"{keys.name}/{name}", f"It was left out: {why}.")
+
+
+def _look_into(path: Path) -> list[Path] | str:
+    """Return the places in the folder `path`, or why they are not seen."""
     try:
         kind = kind_of(path.lstat().st_mode)
         if kind == _LINK:
-            return Unseen(path, "It is a link: only what lies here itself is verified.")
+            return "It is a link: only what lies here itself is verified."
         if kind != _FOLDER:
-            return Unseen(path, f"It is {kind}, where only folders and files lie.")
+            return f"It is {kind}, where only folders and files lie."
         return _places(path)
     except OSError as error:
-        return Unseen(path, f"It cannot be read: {error.strerror or type(error).__name__}.")
+        return f"It cannot be read: {error.strerror or type(error).__name__}."
 
 
 def _places(path: Path) -> list[Path]:

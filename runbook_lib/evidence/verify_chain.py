@@ -8,6 +8,7 @@ stop the others.
 
 from __future__ import annotations
 
+import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SealedBundle, announcement
+from runbook_lib.evidence.keys import LARGEST_KEY, PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.parts import part_lines
 from runbook_lib.evidence.places import (
     Unseen,
@@ -32,6 +34,7 @@ from runbook_lib.evidence.places import (
     homes_below,
     is_bundle,
     is_there,
+    odd_keys,
     unfinished_in,
 )
 from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
@@ -91,22 +94,24 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
 
     Raises `SettingsError` where there is no evidence at all.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     if is_bundle(path):
         trust, refusals = _trusting(trust, keys_beside(path.parent))
         yield from refusals
         yield _verdict(path, trust, path.name)
         return
     is_sealed, trusts = False, dict[Path, Trust]()
-    for home in homes_below(path) if is_there(path) and not path.is_file() else ():
+    for home in homes_below(path) if _is_searched(path) else ():
         if isinstance(home, Unseen):
             is_sealed = True
-            yield Verdict(home.path, error=ContentError(home.why, file=home.path.name))
+            yield Verdict(home.path, error=ContentError(home.why, file=home.name))
             continue
         keys = keys_beside(home)
         if keys not in trusts:
             trusts[keys], refusals = _trusting(trust, keys)
             yield from refusals
+            for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX), LARGEST_KEY):
+                yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
         for verdict in _verify_home(home, trusts[keys]):
             is_sealed = is_sealed or not verdict.is_unsealed
             yield verdict
@@ -115,6 +120,14 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
         raise SettingsError(
             msg, next_step="Name a bundle, a tenant's folder, or the folder of all."
         )
+
+
+def _is_searched(path: Path) -> bool:
+    """Return whether something other than a file lies at `path`."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return is_there(path)
 
 
 def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:

@@ -16,7 +16,12 @@ from typing import Any
 
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.attestation import LARGEST_ENVELOPE, digest
-from runbook_lib.evidence.chain import STATEMENT_NAME, SealedBundle, sealed_bundles
+from runbook_lib.evidence.chain import (
+    STATEMENT_NAME,
+    SealedBundle,
+    sealed_bundles,
+    statements_in,
+)
 from runbook_lib.evidence.record import (
     LARGEST_RECORD,
     RECORD_NAME,
@@ -62,7 +67,7 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
     """
     folder = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
-    names = sorted(path.parent.name for path in folder.glob(f"[0-9]*/{STATEMENT_NAME}"))
+    names = [path.parent.name for path in statements_in(folder)]
     announced = sealed_bundles(reader.read().index)
     known = {each.bundle for each in announced}
     beside = [

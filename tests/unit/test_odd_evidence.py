@@ -1,0 +1,315 @@
+"""Every evidence command meets every kind of odd file: it ends, names it, and does the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import ExitCode, RunbookError
+from runbook_lib.evidence.keys import create_key, open_key
+from runbook_lib.evidence.reports.runs import sealed_runs
+from runbook_lib.fingerprints import FingerprintKey, keep_key, read_key
+from runbook_lib.history import open_history
+from runbook_lib.journal import EventType, Journal
+from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, remove
+from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.test_verify import payload, resign_everything
+from tests.unit.test_cli import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+
+SECONDS = 60
+FIRST, SECOND = "20261124T120000Z-00000001", "20261124T120000Z-00000002"
+HOME = Path("evidence", "acme", "p")
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
+    """Return an evidence folder with two sealed runs of one tenant, made once."""
+    path = keys_home / "evidence.pem"
+    create_key(path)
+    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
+    for run_id in ("00000001", "00000002"):
+        seal_run(ended_run(evidence, run_id), open_key(str(path), is_sandbox=False))
+    return evidence
+
+
+@pytest.fixture
+def evidence(sealed: Path, folder: Path) -> Iterator[Path]:
+    """Give such a folder below the working directory; whatever was put into it goes."""
+    shutil.copytree(sealed, folder / "trusted", ignore=shutil.ignore_patterns("acme"))
+    yield Path(shutil.copytree(sealed, folder / "evidence"))
+    remove(folder / "evidence")
+
+
+@contextmanager
+def soon() -> Iterator[None]:
+    """Fail, and do not hang, where what is done inside does not end."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise AssertionError(f"it did not end within {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "verify": ("verify", "evidence", "--trusted-keys", "trusted/keys"),
+    "verify --json": ("verify", "evidence", "--trusted-keys", "trusted/keys", "--json"),
+    "archive": ("archive", "evidence", "--to", "archive"),
+    "archive --json": ("archive", "evidence", "--to", "archive", "--json"),
+    "report": ("report", str(HOME / FIRST), "--output", "report.html"),
+    "journal": (
+        *("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence"),
+        *("--trusted-keys", "trusted/keys"),
+    ),
+    "key": ("key", "--evidence", "evidence"),
+}
+FILE_PLACES = (
+    HOME / "journal.jsonl",
+    HOME / "journal.lock",
+    HOME / "sealing.lock",
+    HOME / "state.json",
+    HOME / "fingerprint.key",
+    HOME / FIRST / "record.json",
+    HOME / FIRST / "statement.dsse.json",
+    HOME / FIRST / "journal.jsonl",
+    HOME / FIRST / "provenance.dsse.json",
+    HOME / FIRST / "added.txt",
+    Path("evidence", "keys", "added.pub.pem"),
+    Path("evidence", "keys", "added.succession.dsse.json"),
+)
+FOLDER_PLACES = (
+    HOME / FIRST / "attachments",
+    HOME / FIRST / "added",
+    HOME / "20261124T120000Z-0000000f",
+    HOME / "attachments",
+    HOME / "other",
+    Path("evidence", "globex"),
+    Path("evidence", "acme", "q"),
+)
+
+
+def put(make: Callable[[Path], None], place: Path) -> None:
+    remove(place)
+    make(place)
+
+
+def ran(name: str, words: tuple[str, ...]) -> Any:
+    """Return what a command did; nothing but an exit code may come out of it."""
+    with soon():
+        result = runbook(*words)
+    error = result.exception
+    assert error is None or isinstance(error, SystemExit), (name, repr(error))
+    assert result.exit_code in (0, 2, 3, 4), name
+    assert "Traceback" not in result.output
+    lines = result.stdout.replace("\n", "")
+    assert lines.isprintable()
+    return result
+
+
+@pytest.mark.parametrize("place", FILE_PLACES, ids=str)
+@pytest.mark.parametrize("kind", FILES)
+def test_every_command_ends_at_every_odd_file(kind: str, place: Path, evidence: Path) -> None:
+    """With an exit code of its contract; of the bundles that are in order, all is done."""
+
+    put(FILES[kind], place)
+
+    results = {name: ran(name, words) for name, words in COMMANDS.items()}
+
+    assert SECOND in results["verify"].stdout
+    assert f"✔ acme/p/{SECOND}" in results["verify"].stdout
+    assert (Path("archive") / HOME.relative_to("evidence") / SECOND / "record.json").is_file()
+    if place.parent.name == FIRST:
+        if place.name in ("record.json", "statement.dsse.json", "journal.jsonl"):
+            assert results["report"].exit_code != ExitCode.COMPLETE
+            assert "json" in results["report"].stderr
+        for name in ("verify", "archive"):
+            assert results[name].exit_code == ExitCode.REFUSED
+            named = results[name].stdout.splitlines()[0]
+            assert FIRST in named
+            assert named.startswith("✘")
+            assert place.name in named or "statement.dsse.json" in named
+    if place == HOME / "journal.jsonl" and kind not in ("empty", "link to nowhere"):
+        assert results["verify"].exit_code == ExitCode.REFUSED
+        assert "journal.jsonl" in results["verify"].stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_every_command_ends_at_every_odd_folder(kind: str, place: Path, evidence: Path) -> None:
+    """What it holds is refused by name where it is added to a bundle, and the rest is done."""
+
+    put(FOLDERS[kind], place)
+
+    results = {name: ran(name, words) for name, words in COMMANDS.items()}
+
+    assert f"✔ acme/p/{SECOND}" in results["verify"].stdout
+    assert (Path("archive") / HOME.relative_to("evidence") / SECOND / "record.json").is_file()
+    if place.parent.name == FIRST:
+        for name in ("verify", "archive"):
+            assert results[name].exit_code == ExitCode.REFUSED, kind
+            assert results[name].stdout.startswith("✘")
+    is_seen = kind in ("empty folder", "file", "odd names", "100,000 files")
+    if not is_seen and place.name not in ("attachments", "added"):
+        for name in ("verify", "archive"):
+            assert results[name].exit_code == ExitCode.REFUSED, kind
+            shown = results[name].stdout
+            assert place.name in shown
+            assert "✘" in shown
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_path_that_is_odd_itself_is_refused(kind: str, evidence: Path) -> None:
+    """Exit code 2 and one message from archive; nothing is written."""
+
+    FILES[kind](Path("odd"))
+    for path in ("odd", "nowhere", "odd/below", "n" * 300):
+        result = ran(kind, ("archive", path, "--to", "archive"))
+        assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+        assert "There is no sealed bundle" in result.stderr
+        assert not Path("archive").exists()
+        result = ran(kind, ("verify", path, "--trusted-keys", "trusted/keys"))
+        assert result.exit_code in (ExitCode.USAGE, ExitCode.REFUSED)
+        ran(kind, ("report", path))
+    result = ran(kind, ("verify", "evidence", "--key", "odd"))
+    assert result.exit_code == ExitCode.USAGE
+    assert "odd" in result.stderr
+    result = ran(kind, ("archive", "evidence", "--to", "odd"))
+    assert result.exit_code in (0, ExitCode.INCOMPLETE)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "link to nowhere"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "state.json", "fingerprint.key", "journal.lock"])
+def test_whoever_reads_a_tenants_folder_names_what_is_odd(
+    name: str, kind: str, evidence: Path
+) -> None:
+    """Status, run and lab read these through the same functions."""
+
+    home = evidence / "acme" / "p"
+    keep_key(home, FingerprintKey())
+    put(FILES[kind], home / name)
+    with soon():
+        said = _said_of(home)
+    if said:
+        assert name in said
+    else:
+        # NOTE: a lock may hold anything, and an index that is damaged is made again.
+        assert name in ("journal.lock", "state.json") or kind == "empty"
+        assert "link" not in kind
+        assert kind not in ("named pipe", "socket", "folder")
+
+
+def _said_of(home: Path) -> str:
+    """Return what is said by whoever reads all in `home`, and writes a line."""
+    try:
+        open_history(home).read()
+        read_key(home)
+        sealed_runs(open_history(home))
+        journal = Journal(home / "journal.jsonl")
+        journal.append(EventType.RUN_FINISHED, {"outcome": "complete"}, run_id="00000001")
+    except RunbookError as error:
+        return str(error)
+    return ""
+
+
+DEEP = Path("a", "b", "c", "d", "e", "f", "g")
+
+
+def test_what_lies_deeper_than_evidence_is_said(evidence: Path) -> None:
+    """A tenant that somebody moved far down is not verified silently."""
+
+    (evidence / DEEP.parent).mkdir(parents=True)
+    (evidence / "acme").rename(evidence / DEEP)
+
+    for name in ("verify", "archive"):
+        result = ran(name, COMMANDS[name])
+        assert result.exit_code == ExitCode.REFUSED
+        assert "deeper than evidence lies, so not looked into" in result.stdout
+        assert "a/b/c" in result.stdout or "✘ e: e: f" in result.stdout
+
+
+def test_an_empty_folder_that_was_added_is_told(evidence: Path) -> None:
+    """It changes no digest, and is no part of what was sealed."""
+
+    (evidence / "acme" / "p" / FIRST / "attachments" / "later").mkdir(parents=True)
+
+    result = ran("verify", COMMANDS["verify"])
+
+    assert result.exit_code == ExitCode.REFUSED
+    assert "attachments/later: It was added: a folder without a file" in result.stdout
+
+
+def test_a_name_is_printed_in_one_line(evidence: Path) -> None:
+    """Whatever a folder is called, in whichever command."""
+
+    shutil.copytree(evidence / "acme", evidence / FORGED_NAME)
+    os.mkfifo(evidence / f"pipe{FORGED_NAME}")
+
+    for name in ("verify", "verify --json", "archive", "archive --json"):
+        result = ran(name, COMMANDS[name])
+        assert result.exit_code == ExitCode.REFUSED
+        assert not any(line.startswith("✔ acme: 3") for line in result.stdout.splitlines())
+
+
+def _unknown_outcome(text: str) -> str:
+    return text.replace('"outcome": "waiting"', '"outcome": "bogus\\u001b[2K"')
+
+
+def _unknown_run_outcome(text: str) -> str:
+    return text.replace('"outcome": "failed"', '"outcome": "splendid"', 1)
+
+
+def _not_a_number(text: str) -> str:
+    return text.replace('"elapsed": 0.1', '"elapsed": NaN')
+
+
+def _steps_of_another_type(text: str) -> str:
+    document = json.loads(text)
+    return json.dumps({**document, "steps": {"id": 1}, "started_on": 5})
+
+
+SIGNED = {
+    "an unknown outcome of a step": (_unknown_outcome, "bogus"),
+    "an unknown outcome of the run": (_unknown_run_outcome, "splendid"),
+    "NaN": (_not_a_number, "NaN is no JSON"),
+    "other types": (_steps_of_another_type, "record.json"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), SIGNED.values(), ids=SIGNED)
+def test_what_a_trusted_key_signed_may_still_be_no_record(
+    change: Callable[[str], str], said: str, evidence: Path, keys_home: Path
+) -> None:
+    """It is refused by name, and the other bundle is verified."""
+
+    bundle = evidence / "acme" / "p" / FIRST
+    record = (bundle / "record.json").read_text()
+    assert change(record) != record
+    (bundle / "record.json").write_text(change(record))
+    key = open_key(str(keys_home / "evidence.pem"), is_sandbox=False)
+    resign_everything(bundle, key, payload(bundle / "statement.dsse.json"))
+
+    results = {name: ran(name, words) for name, words in COMMANDS.items()}
+
+    first, second, *_ = results["verify"].stdout.splitlines()
+    assert first.startswith(f"✘ acme/p/{FIRST}: record.json: ")
+    assert said in first
+    assert second.startswith(f"✔ acme/p/{SECOND}")
+    assert results["report"].exit_code == ExitCode.REFUSED
+    assert "record.json" in results["report"].stderr
+    outcomes = [json.loads(line) for line in results["archive --json"].stdout.splitlines()]
+    assert [each["outcome"] for each in outcomes] == ["refused", "present"]
+    (run, _) = sealed_runs(open_history(evidence / "acme" / "p"))
+    assert run.fault is not None
