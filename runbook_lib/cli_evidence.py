@@ -236,11 +236,11 @@ class _Outcomes:
     def advise(self) -> None:
         """Show what to do about what was refused."""
         for advice in self.advice:
-            click.echo(_one_line(f"Next: {advice}"), err=True)
+            click.echo(one_line(f"Next: {advice}"), err=True)
 
     def _show(self, bundle: Path, document: dict[str, Any], said: str) -> None:
         line = json.dumps({"path": str(bundle), **document})
-        click.echo(line if self.as_json else _one_line(said))
+        click.echo(line if self.as_json else one_line(said))
 
 
 class _Display:
@@ -266,7 +266,7 @@ class _Display:
             self._task,
             total=progress.of,
             completed=progress.number - 1,
-            description=escape(_one_line(said)),
+            description=escape(one_line(said)),
         )
 
 
@@ -288,19 +288,17 @@ def _limits(seconds: int | None) -> Limits:
     """Return how long an archive may take; each retry is said on the error output."""
     from runbook_lib.evidence.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
 
-    return Limits(
-        seconds or DEFAULT_SECONDS, say=lambda said: click.echo(_one_line(said), err=True)
-    )
+    return Limits(seconds or DEFAULT_SECONDS, say=lambda said: click.echo(one_line(said), err=True))
 
 
 def _show_notes(notes: Sequence[str]) -> None:
     for note in notes[:_MOST_NOTES]:
-        click.echo(_one_line(f"  ! {note}"))
+        click.echo(one_line(f"  ! {note}"))
     if len(notes) > _MOST_NOTES:
         click.echo(f"  ! and {len(notes) - _MOST_NOTES:,} more like these.")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     from runbook_lib.terminal import one_line  # noqa: PLC0415
 
     return one_line(text)
@@ -374,7 +372,12 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
             raise SettingsError(msg)
         page = history_report(opened.tenant, runs)
         path = Path(output) if output else folder / "history.html"
-    path.write_text(page, encoding="utf-8")
+    # NOTE: a named pipe that nobody reads would be waited for; a device or a pipe may be meant.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
+        if os.name == "posix":
+            os.set_blocking(file.fileno(), True)
+        file.write(page)
     click.echo(one_line(f"Read {path}"))
 
 

@@ -320,3 +320,67 @@ def test_an_archive_where_nothing_is_is_a_usage_error(memory: str, keys: tuple[s
 
     assert result.exit_code == ExitCode.USAGE
     assert "nothing at memory://bucket" in result.stderr
+
+
+def test_two_bundles_that_are_refused_alike_hide_no_others(tenant: Path, folder: Path) -> None:
+    """Each bundle is tried, and each is named; also those of the next tenant."""
+
+    shutil.copytree(tenant.parent, tenant.parents[1] / "globex")
+    bundles = bundles_below(folder / "evidence")
+    for bundle in bundles[:2]:
+        (bundle / "report.html").write_text("<p>All is well.</p>")
+
+    result = runbook("archive", "evidence", "--to", "archive", "--json")
+
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [each["path"] for each in documents] == [str(bundle) for bundle in bundles]
+    assert [each["outcome"] for each in documents] == ["refused"] * 2 + ["archived"] * 4
+    assert result.exit_code == ExitCode.REFUSED
+
+    result = runbook("archive", "evidence", "--to", "archive")
+    assert [line[0] for line in result.stdout.splitlines()] == [*"✘✘✔✔✔✔"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("evidence", "evidence/sub"),
+        ("evidence", "evidence"),
+        ("evidence", "."),
+        ("evidence/acme", "evidence/acme/sub"),
+        ("evidence/acme/p", "evidence/acme"),
+        ("evidence", "link/sub"),
+        ("link", "evidence/sub"),
+        ("link", "link"),
+        ("evidence", "evidence/sub/../other"),
+    ],
+)
+def test_paths_that_overlap_are_refused(
+    source: str, target: str, tenant: Path, folder: Path
+) -> None:
+    """Exit code 2, and nothing is written, by whichever way the one lies in the other."""
+
+    (folder / "link").symlink_to(folder / "evidence")
+    before = sorted(folder.rglob("*"))
+
+    result = runbook("archive", source, "--to", target)
+
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    assert "where the evidence itself lies" in result.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_second_chain_is_evidence_that_is_refused(tenant: Path, folder: Path) -> None:
+    """Exit code 4; what the first one archived is as it was."""
+
+    runbook("archive", "evidence", "--to", "archive")
+    create_key(folder / "key.pem")
+    key = open_key(str(folder / "key.pem"), is_sandbox=False)
+    seal_run(ended_run(folder / "other", "0000000a"), key)
+
+    result = runbook("archive", "other", "--to", "archive")
+
+    assert result.exit_code == ExitCode.REFUSED
+    assert "another chain of acme/p" in result.stdout
+    assert "Nothing was written" in result.stderr
+    assert len(bundles_below(folder / "archive")) == 3

@@ -224,6 +224,15 @@ def _said_of(home: Path) -> str:
     return ""
 
 
+@pytest.mark.parametrize("kind", FILES)
+def test_a_report_is_not_waited_for_in_a_pipe(kind: str, evidence: Path) -> None:
+    """Whatever lies where it is to be written."""
+
+    FILES[kind](Path("out.html"))
+
+    ran(kind, ("report", str(HOME / SECOND), "--output", "out.html"))
+
+
 DEEP = Path("a", "b", "c", "d", "e", "f", "g")
 
 

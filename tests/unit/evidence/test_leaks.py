@@ -476,3 +476,18 @@ def test_a_reference_of_thousands_of_digits_is_read(
 
     path.write_text(f"<p>&#{number};</p>{CANARY.replace('c', '&#99;')}")
     refusal(path, redactor)
+
+
+def test_words_of_base64_that_stand_apart_are_not_joined(
+    tmp_path: Path, redactor: Redactor
+) -> None:
+    """They are searched together, but what begins in one does not go on in the next."""
+
+    words = [
+        base64.b64encode(b"x" * 12 + CANARY[:9].encode()),
+        base64.b64encode(CANARY[9:].encode() + b"y" * 15),
+    ]
+    path = tmp_path / "01.ipynb"
+    path.write_bytes(b" and ".join(words))
+
+    refuse_leaks([path], redactor)
