@@ -100,10 +100,10 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_place(folder / _LOCK_NAME)
-        draft.unlink(missing_ok=True)
         with FileLock(folder / _LOCK_NAME, timeout=_LOCK_SECONDS):
             known = read_key(folder)
             if known is None:
+                draft.unlink(missing_ok=True)
                 _write(draft, key.text())
                 draft.rename(folder / KEY_NAME)
     except Timeout:

@@ -145,10 +145,13 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
                 unseen.append(home)
                 continue
             try:
-                bundles += _bundles_in(home)
+                bundles += filter(_is_tried, bundles_in(home))
+                bundles += _unfinished(home)
             except OSError as error:
                 reason = f"It cannot be read: {error.strerror or type(error).__name__}."
                 unseen.append(Unseen(home, home.name, reason))
+            except (JournalError, EvidenceError) as error:
+                unseen.append(Unseen(home, home.name, str(error)))
     if not bundles and not unseen:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
@@ -157,15 +160,16 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     return sorted(bundles), unseen
 
 
-def _bundles_in(home: Path) -> list[Path]:
-    """Return the bundles beside a journal, those too that cannot be finished."""
-    unfinished: set[Path] = set()
-    if any(home.glob(f"{SEALED_PREFIX}*")):
-        with suppress(OSError, JournalError, EvidenceError):
-            finish_interrupted(home)
-        with suppress(OSError, JournalError, EvidenceError):
-            unfinished |= set(unfinished_in(home, sealed_bundles(open_history(home).read().index)))
-    return [*filter(_is_tried, bundles_in(home)), *unfinished]
+def _unfinished(home: Path) -> list[Path]:
+    """Finish what a run that was cut off left in `home`; return what cannot be, or just was."""
+    if not any(home.glob(f"{SEALED_PREFIX}*")):
+        return []
+    before = set(bundles_in(home))
+    with suppress(OSError, JournalError):
+        finish_interrupted(home)
+    finished = [each for each in bundles_in(home) if each not in before]
+    announced = sealed_bundles(open_history(home).read().index)
+    return [*finished, *unfinished_in(home, announced)]
 
 
 def _is_tried(bundle: Path) -> bool:

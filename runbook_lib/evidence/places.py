@@ -8,6 +8,7 @@ evidence yet: a run is being sealed there, or was cut off.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -122,7 +123,7 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
             waiting.extend((each, depth + 1) for each in reversed(below))
 
 
-def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: int) -> Iterator[Unseen]:
+def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: float = math.inf) -> Iterator[Unseen]:
     """Yield what is called as a file in the folder `keys` is, but is none, or a larger one."""
     try:
         with os.scandir(keys) as entries:

@@ -25,7 +25,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SealedBundle, announcement
-from runbook_lib.evidence.keys import LARGEST_KEY, PUBLIC_SUFFIX, SUCCESSION_SUFFIX
+from runbook_lib.evidence.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.parts import part_lines
 from runbook_lib.evidence.places import (
     Unseen,
@@ -110,7 +110,7 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
         if keys not in trusts:
             trusts[keys], refusals = _trusting(trust, keys)
             yield from refusals
-            for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX), LARGEST_KEY):
+            for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)):
                 yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
         for verdict in _verify_home(home, trusts[keys]):
             is_sealed = is_sealed or not verdict.is_unsealed
