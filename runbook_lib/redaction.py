@@ -288,7 +288,7 @@ def _field(key: Any, value: Any, structure: Collection[str]) -> Any:
 
 def _rebuilt(document: Any, item: Callable[[Any], Any]) -> Any:
     """
-    Return a JSON document anew, each part of it (the outer ones first) as `item` gives it back.
+    Return a JSON document rebuilt: each part of it, the outer ones first, as `item` gives it back.
 
     However deep it is: what a remote system sends may be deeper than calls may be.
     """

@@ -249,7 +249,7 @@ def test_what_lies_deeper_than_evidence_is_said(evidence: Path) -> None:
         assert "a/b/c" in result.stdout or "✘ e: e: f" in result.stdout
 
 
-def test_an_empty_folder_that_was_added_is_told(evidence: Path) -> None:
+def test_an_empty_folder_that_was_added_is_named(evidence: Path) -> None:
     """It changes no digest, and is no part of what was sealed."""
 
     (evidence / "acme" / "p" / FIRST / "attachments" / "later").mkdir(parents=True)
