@@ -298,12 +298,6 @@ def _show_notes(notes: Sequence[str]) -> None:
         click.echo(f"  ! and {len(notes) - _MOST_NOTES:,} more like these.")
 
 
-def one_line(text: str) -> str:
-    from runbook_lib.terminal import one_line  # noqa: PLC0415
-
-    return one_line(text)
-
-
 @click.command()
 @click.option("--rotate", "is_rotated", is_flag=True, help="Make a new key and hand over to it.")
 @click.option("--successor", default="", metavar="FILE", help="Hand over to this public key.")

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["check_place", "draft_beside", "kind_of", "open_plain", "read_plain"]
+__all__ = ["check_place", "draft_beside", "kind_of", "open_plain", "read_plain", "remove"]
 
 # No file takes so long to be written: its process was killed.
 _ABANDONED_SECONDS = 600
@@ -77,6 +78,16 @@ def check_place(path: Path) -> None:
         _check_kind(path, path.stat())
     except FileNotFoundError:
         return
+
+
+def remove(path: Path) -> None:
+    """Remove whatever is at `path`, a whole folder too, as far as that is possible."""
+    # NOTE: `rmtree` opens a named pipe, and waits; it recurses, and gives up on deep folders.
+    with contextlib.suppress(OSError, RecursionError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.files import read_plain
+from runbook_lib.files import read_plain, remove
 
 __all__ = ["DRAFT_PREFIX", "scratch_folder"]
 
@@ -57,7 +56,7 @@ def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
     finally:
         _remove(folder)
         lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
 
 
 @functools.cache
@@ -82,7 +81,7 @@ def _remove_if_dead(folder: Path) -> None:
             _remove(folder)
     except Timeout:
         return
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
 
 
 def _remove(folder: Path) -> None:
@@ -90,5 +89,5 @@ def _remove(folder: Path) -> None:
     with contextlib.suppress(OSError):
         draft = Path(os.fsdecode(read_plain(folder / _OWNS, _LONGEST_NAME, follows_links=False)))
         if draft.name.startswith(DRAFT_PREFIX) and not draft.is_symlink():
-            shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(folder / _CONTENT, ignore_errors=True)
+            remove(draft)
+    remove(folder / _CONTENT)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +58,7 @@ from runbook_lib.evidence.record import (
 )
 from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.succession import export_successions
+from runbook_lib.files import remove
 from runbook_lib.history import HistoryReader, RunState, rests_on
 from runbook_lib.journal import BEFORE_THE_FIRST, Journal, Ref, read_lines, sync_folder
 from runbook_lib.json_text import parse_json, write_json
@@ -124,12 +124,12 @@ def draft(beside: Path, run_id: str) -> Iterator[Path]:
     """Give an empty hidden folder in `beside` for a run's files; what is not sealed is removed."""
     folder = draft_folder(beside, run_id)
     with scratch_folder(owns=folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         folder.mkdir(parents=True)
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
 
 def write_record(

@@ -8,7 +8,6 @@ announced there is complete on disk, if not yet under its final name.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from runbook_lib.evidence.attestation import (
 )
 from runbook_lib.evidence.keys import SigningKey, exported_keys
 from runbook_lib.evidence.parts import part_of
-from runbook_lib.files import check_place, read_plain
+from runbook_lib.files import check_place, read_plain, remove
 from runbook_lib.history import HistoryReader, open_history
 from runbook_lib.index import Index
 from runbook_lib.journal import BEFORE_THE_FIRST, Entry, EventType, Ref, read_lines, sync_folder
@@ -151,7 +150,7 @@ def check_restored(reader: HistoryReader, key: SigningKey) -> None:
 def remove_drafts(folder: Path) -> None:
     """Remove the drafts of runs that were killed; the caller holds the lock of headless runs."""
     for left in folder.glob(f"{DRAFT_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        remove(left)
 
 
 def finish_interrupted(folder: Path) -> None:
@@ -177,14 +176,14 @@ def announce(reader: HistoryReader, drafted: Path, sealed: SealedBundle) -> Path
     """
     folder = reader.journal.path.parent
     complete = folder / f"{SEALED_PREFIX}{sealed.run_id}"
-    shutil.rmtree(complete, ignore_errors=True)
+    remove(complete)
     drafted.rename(complete)
     sync_folder(folder)
     try:
         reader.journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=sealed.run_id)
     except BaseException:
         if sealed not in sealed_bundles(reader.read().index):
-            shutil.rmtree(complete, ignore_errors=True)
+            remove(complete)
         raise
     complete.rename(folder / sealed.bundle)
     sync_folder(folder)
@@ -358,7 +357,7 @@ def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
         if not left.is_dir():
             continue
         if _has_its_name(folder, known):
-            shutil.rmtree(left, ignore_errors=True)
+            remove(left)
         elif not (folder / known.bundle).exists():
             left.rename(folder / known.bundle)
     sync_folder(folder)
@@ -369,7 +368,7 @@ def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
     announced = {each.run_id for each in sealed}
     for left in folder.glob(f"{SEALED_PREFIX}*"):
         if left.name.removeprefix(SEALED_PREFIX) not in announced:
-            shutil.rmtree(left, ignore_errors=True)
+            remove(left)
     sync_folder(folder)
 
 
