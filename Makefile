@@ -34,8 +34,9 @@ notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 bench: $(VENV)/.installed-tests  ## measure, and print the tables
 	$(BIN)/python -m tests.bench
 
-soak: $(VENV)/.installed-tests  ## long histories: what they cost, half an hour, beside the tests
+soak: $(VENV)/.installed-tests  ## long histories, kills, neighbours, hostile remotes: an hour, beside the tests
 	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak.disturbances
 
 faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
 	$(BIN)/python -m tests.faults

@@ -200,6 +200,20 @@ def test_a_run_that_was_cut_off_is_resumed(make_run: MakeRun, journal: Journal) 
     assert [data["resumes"] for data in started] == ["", "00000001", ""]
 
 
+def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """It was not cut off: it goes on beside the headless run that seals it."""
+
+    make_run(step("a"), run_id="00000001", mode=Mode.INTERACTIVE).start()
+    make_run(step("a"), run_id="00000002").start()
+    make_run(step("a"), run_id="00000003", mode=Mode.INTERACTIVE).start()
+    make_run(step("a"), run_id="00000004").start()
+
+    started = [entry.data for entry in journal.entries() if entry.type == "run.started"]
+    assert [data["resumes"] for data in started] == ["", "", "", "00000002"]
+
+
 def test_an_unknown_step_is_refused_before_anything_is_written(
     make_run: MakeRun, journal: Journal
 ) -> None:
