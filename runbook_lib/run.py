@@ -47,6 +47,7 @@ from runbook_lib.procedure import (
 )
 from runbook_lib.redaction import Redactor, Secret
 from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Session, Transport
 from runbook_lib.settings import Settings, find_env_file, load, secret_of
 from runbook_lib.words import Subject, bind
@@ -168,6 +169,7 @@ class Run:
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
         self._transports: dict[tuple[object, ...], Transport] = {}
+        self._cool_downs = KeptCoolDowns(self.evidence / COOL_DOWNS_NAME)
 
     @property
     def history_reader(self) -> HistoryReader:
@@ -460,6 +462,7 @@ class Run:
                 ca_file=ca_file,
                 private_hosts=private if isinstance(private, tuple) else (),
                 limits=limits,
+                cool_downs=self._cool_downs,
             )
         return self._transports[key].session()
 

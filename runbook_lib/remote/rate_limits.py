@@ -2,29 +2,49 @@
 How long a remote system asks to wait: Retry-After, Graph's usage headers, and who must wait.
 
 A cool-down is of a host, or of one app there: the limits of one App ID are no
-other's. All transports of a process share them. Who obeys is `transport`.
+other's. All transports of a process share them, and all processes that work
+with one evidence folder. Who obeys is `transport`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 from runbook_lib.errors import ThrottledError
-from runbook_lib.json_text import parse_json
+from runbook_lib.files import draft_beside, read_plain
+from runbook_lib.json_text import parse_json, write_json
 
-__all__ = ["SHARED", "CoolDown", "CoolDowns", "duration", "retry_after", "usage_pause"]
+__all__ = [
+    "COOL_DOWNS_NAME",
+    "SHARED",
+    "CoolDown",
+    "CoolDowns",
+    "KeptCoolDowns",
+    "duration",
+    "retry_after",
+    "usage_pause",
+]
+
+# Beside the tenants, in the evidence folder: an App ID may be that of several.
+COOL_DOWNS_NAME = "cool-downs.json"
 
 # Airbyte's connector pauses above this share of a Graph limit, in percent.
 _USAGE_LIMIT = 95
 # Nobody waits for longer: no limit of Graph's lasts more than a day (Graph: Rate Limits).
 _LONGEST = 86_400
 _SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
+_LARGEST_FILE = 65_536
+_MOST_KEPT = 200
+_LONGEST_REASON = 300
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -74,7 +94,70 @@ class CoolDowns:
             self._cooling.clear()
 
 
-# Those of this process.
+class KeptCoolDowns(CoolDowns):
+    """
+    Cool-downs that other processes know as well, in the file at `path`.
+
+    A file that cannot be read or written holds none: those of this process
+    hold anyway. `clock` is the transports' (monotonic), `wall` seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self._path = path
+        self._clock, self._wall = clock, wall
+        self._seen: object = None
+
+    def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
+        """Let `app` at `host` cool down, here and for other processes."""
+        self._read()
+        super().begin(host, app, cool_down)
+        self._write()
+
+    def find(self, host: str, app: str, now: float) -> CoolDown | None:
+        """Return the longest cool-down that holds, whichever process began it."""
+        self._read()
+        return super().find(host, app, now)
+
+    def _read(self) -> None:
+        """Take over what the file holds, if it has changed."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
+            status = self._path.stat()
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if version == self._seen:
+                return
+            self._seen = version
+            for each in parse_json(read_plain(self._path, _LARGEST_FILE))[:_MOST_KEPT]:
+                left = min(float(each["ends"]) - self._wall(), _LONGEST)
+                reason = str(each["reason"])[:_LONGEST_REASON]
+                cool_down = CoolDown(self._clock() + left, reason)
+                if left > 0:
+                    super().begin(str(each["host"]), str(each["app"]), cool_down)
+
+    def _write(self) -> None:
+        with self._lock:
+            kept = [
+                {
+                    "host": host,
+                    "app": app,
+                    "ends": round(self._wall() + each.seconds(self._clock()), 3),
+                    "reason": each.reason,
+                }
+                for (host, app), each in self._cooling.items()
+                if each.seconds(self._clock())
+            ][-_MOST_KEPT:]
+        with contextlib.suppress(OSError), draft_beside(self._path) as draft:
+            draft.write_text(write_json(kept), encoding="utf-8")
+            draft.replace(self._path)
+
+
+# Those of a process that keeps none.
 SHARED = CoolDowns()
 
 

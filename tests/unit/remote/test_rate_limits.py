@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from runbook_lib.errors import ThrottledError
 from runbook_lib.redaction import Redactor
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.rate_limits import CoolDown, CoolDowns, duration, retry_after
+from runbook_lib.remote.rate_limits import (
+    CoolDown,
+    CoolDowns,
+    KeptCoolDowns,
+    duration,
+    retry_after,
+)
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.hostile_server import hostile_server, whole
 from tests.unit.fake_remote import FakeRemote, says
@@ -297,3 +303,72 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
 
     assert after[0] == before[0]
     assert after[1] <= before[1] + (2 if is_closed else 60)
+
+
+def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDowns:
+    return KeptCoolDowns(path, clock=lambda: now, wall=lambda: wall)
+
+
+def test_another_process_obeys_a_cool_down_too(tmp_path: Path) -> None:
+    """What one kernel was told, the next one, with a clock of its own, need not ask again."""
+
+    path = tmp_path / "cool-downs.json"
+    first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
+    assert second.find("graph", "1", 77.0) is None
+
+    first.begin("graph", "1", CoolDown(65.0, "graph limits the number of calls (429)"))
+
+    found = second.find("graph", "1", 77.0)
+    assert found is not None
+    assert found.seconds(77.0) == 50.0
+    assert found.reason == "graph limits the number of calls (429)"
+    assert second.find("graph", "2", 77.0) is None
+
+
+def test_what_has_ended_is_neither_kept_nor_obeyed(tmp_path: Path) -> None:
+    """The file does not grow, and nobody waits for yesterday's limit."""
+
+    path = tmp_path / "cool-downs.json"
+    kept(path).begin("graph", "1", CoolDown(65.0, "old"))
+    later = kept(path, wall=5_000.0)
+    assert later.find("graph", "1", 5.0) is None
+
+    later.begin("graph", "2", CoolDown(65.0, "new"))
+
+    assert [each["reason"] for each in json.loads(path.read_text())] == ["new"]
+
+
+def test_cool_downs_of_several_processes_come_together(tmp_path: Path) -> None:
+    """Neither writes over what the other was told."""
+
+    path = tmp_path / "cool-downs.json"
+    first, second = kept(path), kept(path)
+    first.begin("graph", "1", CoolDown(65.0, "one"))
+    second.begin("graph", "2", CoolDown(65.0, "two"))
+
+    assert {each["reason"] for each in json.loads(path.read_text())} == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[[]]", "[" * 9_999, '[{"ends": "x"}]', '[{"ends": 1e999, "host": "g", "app": "1"}]',
+     '[{"ends": 99999999999, "host": "graph", "app": "1", "reason": "for ever"}]', "9" * 99_999],
+    ids=range(8),
+)  # fmt: skip
+def test_a_damaged_file_keeps_nobody_waiting_for_ever(tmp_path: Path, content: str) -> None:
+    """It holds nothing, or a day at most."""
+
+    path = tmp_path / "cool-downs.json"
+    path.write_text(content)
+    found = kept(path).find("graph", "1", 5.0)
+    assert found is None or found.seconds(5.0) <= 86_400
+
+
+def test_where_nothing_can_be_written_the_process_still_obeys(tmp_path: Path) -> None:
+    """A full disk, or a folder in its place, is no reason to ask again."""
+
+    path = tmp_path / "cool-downs.json"
+    path.mkdir()
+    cool_downs = kept(path)
+    cool_downs.begin("graph", "1", CoolDown(65.0, "one"))
+    assert cool_downs.find("graph", "1", 5.0) is not None
