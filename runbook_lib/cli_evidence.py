@@ -309,17 +309,20 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
     from runbook_lib.evidence import keys, succession  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.settings import load  # noqa: PLC0415
-    from runbook_lib.workspace import KEYS_FOLDER, default_evidence  # noqa: PLC0415
+    from runbook_lib.workspace import KEYS_FOLDER, evidence_folder  # noqa: PLC0415
 
+    if is_rotated and successor:
+        msg = "--rotate makes a new key, --successor names one: give one of them."
+        raise SettingsError(msg)
     settings = load(PROCEDURE.inputs, given={}, env_file=env_file)
-    folder = Path(evidence or default_evidence()) / KEYS_FOLDER
+    folder = evidence_folder(evidence) / KEYS_FOLDER
+    other = keys.read_public_key(Path(successor)) if successor else None
     present = keys.key_from_settings(settings, is_sandbox=False)
     said = "It signs the evidence of this machine's runs."
     if is_rotated:
         present = succession.rotate(settings, present, folder)
         said = "It signs from now on; the key before it says so."
-    elif successor:
-        other = keys.read_public_key(Path(successor))
+    elif other is not None:
         succession.hand_over(present, other, folder, kept=keys.successions_folder())
         said = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
     public = keys.export_public_key(present, folder)
@@ -345,11 +348,15 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
     from runbook_lib.evidence.parts import report_entries  # noqa: PLC0415
     from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
     from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs  # noqa: PLC0415
+    from runbook_lib.files import is_folder  # noqa: PLC0415
     from runbook_lib.procedures.facebook_marketing import PROCEDURE  # noqa: PLC0415
     from runbook_lib.run import Mode, open_run  # noqa: PLC0415
 
     if bundle:
         folder = Path(bundle)
+        if not is_folder(folder):
+            msg = f"There is no bundle {bundle}."
+            raise SettingsError(msg)
         record = sealed_record(folder)
         entries = report_entries(folder, record)
         page = run_report(record, entries, attachments=folder / "attachments")
@@ -396,13 +403,13 @@ def journal(
     from runbook_lib.evidence.verify import Trust  # noqa: PLC0415
     from runbook_lib.workspace import (  # noqa: PLC0415
         connector_name,
-        default_evidence,
+        evidence_folder,
         journal_path,
         tenant_name,
     )
 
     trust = Trust(_trusted(keys, trusted_keys))
-    folder = Path(evidence or default_evidence())
+    folder = evidence_folder(evidence)
     path = journal_path(folder, tenant_name(tenant), connector_name(connector)).absolute()
     rebuilt = rebuild_journal(path.parent, trust)
     if as_json:

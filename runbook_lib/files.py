@@ -19,7 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["check_place", "draft_beside", "kind_of", "open_plain", "read_plain", "remove"]
+__all__ = [
+    "check_place",
+    "draft_beside",
+    "is_folder",
+    "kind_of",
+    "open_plain",
+    "read_plain",
+    "remove",
+]
 
 # No file takes so long to be written: its process was killed.
 _ABANDONED_SECONDS = 600
@@ -37,6 +45,14 @@ _KINDS = (
 def kind_of(mode: int) -> str:
     """Return what a file's `st_mode` says that it is, in words; empty for a regular file."""
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether `path` leads to a folder; false too where the name is none."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:

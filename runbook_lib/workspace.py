@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runbook_lib.errors import SettingsError
+from runbook_lib.files import kind_of
 from runbook_lib.procedure import Value
 
 __all__ = [
@@ -37,6 +38,7 @@ JOURNAL_NAME = "journal.jsonl"
 _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # What Windows takes for a device, whatever follows a dot in the name.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_LONGEST_NAME = 255
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -83,19 +85,28 @@ def evidence_folder(text: str = "") -> Path:
     something else.
     """
     folder = Path(text or default_evidence())
-    nearest = next((each for each in (folder, *folder.absolute().parents) if _is_there(each)), None)
-    if nearest is not None and not nearest.is_dir():
-        msg = f"The evidence folder {folder} cannot be used: {nearest} is not a folder."
-        raise SettingsError(msg, next_step="Name another folder with --evidence.")
+    for each in (folder, *folder.absolute().parents):
+        kind = _kind(each)
+        if kind == "a folder":
+            return folder
+        if kind:
+            said = f"{each.name[:60]} is {kind}"
+            msg = f"The evidence folder {str(folder)[:200]} cannot be used: {said}."
+            raise SettingsError(msg, next_step="Name another folder with --evidence.")
     return folder
 
 
-def _is_there(path: Path) -> bool:
+def _kind(path: Path) -> str:
+    """Return what is at `path`, in words; empty where nothing is."""
     try:
-        path.lstat()
+        return kind_of(path.stat().st_mode) or "a file"
+    except (FileNotFoundError, NotADirectoryError):
+        if len(os.fsencode(path.name)) > _LONGEST_NAME:
+            return "no name that a folder can have"
+        # NOTE: a link that leads nowhere is there all the same.
+        return "a link that leads nowhere" if path.is_symlink() else ""
     except (OSError, ValueError):
-        return False
-    return True
+        return "no name that a folder can have"
 
 
 def connector_name(text: str) -> str:

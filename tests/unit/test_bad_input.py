@@ -216,7 +216,9 @@ def test_a_tenants_name_that_is_none_is_refused(command: str, tenant: str, folde
     refused(command, *more, folder=folder)
 
 
-@pytest.mark.parametrize("evidence", ["/dev/null", "fifo", "file", "file/below", "loop"])
+@pytest.mark.parametrize(
+    "evidence", ["/dev/null", "fifo", "file", "file/below", "loop", "n" * 300, "x/" + "n" * 300]
+)
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report"])
 def test_an_evidence_folder_that_is_none_is_refused(
     command: str, evidence: str, folder: Path

@@ -59,7 +59,10 @@ def test_ports_follow_each_other() -> None:
 def test_a_taken_port_is_an_error() -> None:
     """OSError, and nothing is left open."""
     first = free_ports()
-    with socket.create_server(("127.0.0.1", first + 2)), pytest.raises(OSError, match="in use"):
+    with (
+        socket.create_server(("127.0.0.1", first + 2)),
+        pytest.raises(OSError, match=f"port {first + 2} is taken"),
+    ):
         Sandbox("fresh", port=first).__enter__()
 
 
