@@ -357,7 +357,7 @@ def test_a_history_believes_no_record_that_was_altered(evidence: Path) -> None:
     ("arguments", "code", "said"),
     [
         (("--tenant", "nobody"), 2, "There is no sealed run of nobody"),
-        (("nowhere",), 4, "record.json"),
+        (("nowhere",), 2, "There is no bundle nowhere"),
     ],
 )
 def test_a_report_of_nothing_is_a_mistake(
