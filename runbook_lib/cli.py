@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from runbook_lib.cli_evidence import EVIDENCE_COMMANDS
-from runbook_lib.cli_options import ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.cli_options import ENV_FILE, EVIDENCE, EVIDENCE_IF_READABLE, JSON, TENANT
 from runbook_lib.errors import EvidenceError, ExitCode, RunbookError, SettingsError
 from runbook_lib.plain_text import escaped_json, one_line
 
@@ -288,7 +288,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 
 @main.command()
 @ENV_FILE
-@EVIDENCE
+@EVIDENCE_IF_READABLE
 @JSON
 def doctor(env_file: str, evidence: str, *, as_json: bool) -> None:
     """Tell whether this machine, its .env and its network are ready."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from runbook_lib.errors import SettingsError
 from runbook_lib.settings import own_setting
 
-__all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "JSON", "TENANT"]
+__all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "EVIDENCE_IF_READABLE", "JSON", "TENANT"]
 
 
 def _option(name: str, text: str, **more: Any) -> Callable[[Any], Any]:
@@ -25,6 +27,13 @@ def _or_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
     return own_setting(str(option.name), ctx.params.get("env_file", ""))
 
 
+def _or_readable_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the same; nothing where the settings file cannot be read, for that is examined."""
+    with suppress(SettingsError):
+        return _or_setting(ctx, option, value)
+    return value
+
+
 TENANT = _option(
     "tenant", "Whose app this is; the Service Domain if left out.", callback=_or_setting
 )
@@ -36,5 +45,7 @@ CONNECTOR = click.option(
 )
 # NOTE: read first, since others may stand in it.
 ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.", is_eager=True)
-EVIDENCE = _option("evidence", "The folder of journals and evidence.", callback=_or_setting)
+_EVIDENCE = "The folder of journals and evidence."
+EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
+EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")

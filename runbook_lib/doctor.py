@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.errors import ExitCode, RunbookError
+from runbook_lib.errors import ExitCode, RunbookError, SettingsError
 from runbook_lib.evidence.keys import (
     UNENCRYPTED,
     default_key_path,
@@ -28,7 +28,7 @@ from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Request, Transport
 from runbook_lib.run import known_values
 from runbook_lib.settings import Settings, find_env_file, load
-from runbook_lib.workspace import default_evidence, project_folder
+from runbook_lib.workspace import evidence_folder, project_folder
 
 __all__ = ["Examination", "Symptom", "examine"]
 
@@ -99,7 +99,10 @@ def _notebooks() -> Symptom:
 
 
 def _evidence_folder(evidence: str) -> Symptom:
-    folder = Path(evidence or default_evidence())
+    try:
+        folder = evidence_folder(evidence)
+    except SettingsError as error:
+        return Symptom("Evidence folder", str(error), error.exit_code)
     try:
         nearest = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):

@@ -29,6 +29,8 @@ __all__ = ["RESERVED", "HeadlessRun", "InteractiveRun", "Shown", "detected_mode"
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
 
+_FROM_ENVIRONMENT = ("tenant", "evidence", "env_file")
+
 # JupyterLab puts it into the environment of the kernels that it starts (jupyter_server).
 _SESSION_VARIABLE = "JPY_SESSION_NAME"
 # voila puts it there, as a CGI server would (RFC 3875 §4.1.17).
@@ -179,8 +181,9 @@ def detected_mode() -> str:
 
 
 def _own(namespace: Mapping[str, Any], name: str) -> str:
-    """Return a parameter of the run itself, from the notebook or else from the environment."""
-    return str(namespace.get(name) or os.environ.get(f"RUNBOOK_{name.upper()}", ""))
+    """Return a parameter of the run itself, from the notebook, else from the environment."""
+    variable = os.environ.get(f"RUNBOOK_{name.upper()}", "") if name in _FROM_ENVIRONMENT else ""
+    return str(namespace.get(name) or variable)
 
 
 def _section(procedure: Procedure, notebook: str) -> Section:

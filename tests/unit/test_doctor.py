@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from runbook_lib import doctor
+from runbook_lib.cli import main
 from runbook_lib.doctor import Examination, Symptom, examine
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.keys import create_key, default_key_path
@@ -212,3 +215,33 @@ def test_a_key_that_a_passphrase_does_not_protect_is_told(
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
     assert found(examine(str(env), "evidence"))["Signing key"].is_well
+
+
+def test_the_doctor_shows_a_settings_file_that_cannot_be_read(
+    remote: FakeRemote, folder: Path
+) -> None:
+    """It is what the doctor is asked about: one more line of its table, not the end of it."""
+
+    remote.on("/", says("hello"))
+    (folder / ".env").write_text("no setting\n")
+    (folder / "file").write_text("")
+
+    result = CliRunner().invoke(main, ["doctor", "--evidence", "file", "--json"])
+
+    symptoms = {each["subject"]: each for each in json.loads(result.stdout)}
+    assert result.exit_code == ExitCode.USAGE
+    assert "Line 1" in symptoms["Settings"]["said"]
+    assert "file is a file" in symptoms["Evidence folder"]["said"]
+
+
+def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(
+    remote: FakeRemote, folder: Path
+) -> None:
+    """The same folder that a run would use."""
+
+    remote.on("/", says("hello"))
+    (folder / ".env").write_text("RUNBOOK_EVIDENCE=elsewhere\n")
+
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+
+    assert "elsewhere can be written" in result.stdout
