@@ -183,7 +183,11 @@ def detected_mode() -> str:
 def _own(namespace: Mapping[str, Any], name: str) -> str:
     """Return a parameter of the run itself, from the notebook, else from the environment."""
     variable = os.environ.get(f"RUNBOOK_{name.upper()}", "") if name in _FROM_ENVIRONMENT else ""
-    return str(namespace.get(name) or variable)
+    given = namespace.get(name) or variable
+    if not isinstance(given, str):
+        msg = f"{name} takes a text, not {type(given).__name__}."
+        raise SettingsError(msg)
+    return given
 
 
 def _section(procedure: Procedure, notebook: str) -> Section:

@@ -401,3 +401,28 @@ def test_parameters_of_the_run_come_from_the_environment_too(
     assert opened(namespace, tenant="").run.tenant == "other"
     assert opened(namespace).run.tenant == "acme"
     assert (folder / "elsewhere" / "other" / PROCEDURE.id / "journal.jsonl").is_file()
+
+
+@pytest.mark.parametrize("name", ["tenant", "evidence", "env_file", "run_id", "mode"])
+@pytest.mark.parametrize("value", [["acme"], {"a": "b"}, 7])
+def test_a_parameter_of_the_run_itself_is_a_text(
+    namespace: Namespace, folder: Path, name: str, value: object
+) -> None:
+    """A list that papermill was given is no name of a tenant, nor of a folder."""
+
+    before = set(folder.rglob("*"))
+
+    with pytest.raises(SettingsError, match=f"{name} takes a text"):
+        opened(namespace, **{name: value})
+
+    assert set(folder.rglob("*")) == before
+
+
+def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
+    namespace: Namespace, folder: Path
+) -> None:
+    """The kernel holds the lock already: it gives it back, and takes it anew."""
+
+    opened(namespace, queue_seconds=0)
+
+    assert opened(namespace, queue_seconds=0).lock is not None
