@@ -423,6 +423,8 @@ def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
 ) -> None:
     """The kernel holds the lock already: it gives it back, and takes it anew."""
 
-    opened(namespace, queue_seconds=0)
+    first = opened(namespace, queue_seconds=0)
+    second = opened(namespace, queue_seconds=0)
 
-    assert opened(namespace, queue_seconds=0).lock is not None
+    assert first.run.run_id != second.run.run_id
+    assert second.lock is not None

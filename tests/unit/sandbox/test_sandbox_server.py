@@ -66,6 +66,13 @@ def test_a_taken_port_is_an_error() -> None:
         Sandbox("fresh", port=first).__enter__()
 
 
+def test_no_private_key_stays_on_the_disk(tmp_path: Path) -> None:
+    """It was read when the server started; a killed sandbox leaves the authority's certificate."""
+    with Sandbox("fresh", folder=tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == ["ca.pem"]
+        assert b"PRIVATE" not in (tmp_path / "ca.pem").read_bytes()
+
+
 def test_an_open_connection_does_not_keep_it_alive() -> None:
     """A client that keeps its connection open cannot stop the sandbox from ending."""
     with httpx.Client() as client, Sandbox("fresh") as sandbox:
