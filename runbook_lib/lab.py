@@ -157,7 +157,7 @@ def _keep(path: Path) -> None:
     kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
     path.replace(kept)
     click.echo(
-        f"{path.name} was of another procedure and is built anew; yours is kept as {kept.name}.",
+        f"{path.name} belonged to another procedure and was rebuilt; yours is kept as {kept.name}.",
         err=True,
     )
 

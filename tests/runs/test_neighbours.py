@@ -67,7 +67,6 @@ def test_eight_runs_at_once_all_come_to_their_end(tmp_path: Path, is_one_tenant:
         assert bounds == [EventType.RUN_STARTED, EventType.BUNDLE_SEALED] * EIGHT
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
 def test_a_working_directory_that_nobody_can_write_to_will_do(tmp_path: Path) -> None:
     """Kernels, notebooks and drafts have folders of their own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import ssl
 import threading
@@ -174,6 +175,23 @@ MODES: Mapping[str, Mode] = {
 }
 
 
+def _has_asked(connection: socket.socket) -> bool:
+    """
+    Read a whole request, and return whether there was one.
+
+    NOTE: closing a connection whose request was not read resets it, and the answer may be lost.
+    """
+    request, length = b"", 0
+    while b"\r\n\r\n" not in request or len(request.partition(b"\r\n\r\n")[2]) < length:
+        block = connection.recv(65_536)
+        if not block:
+            return False
+        request += block
+        found = re.search(rb"(?i)\r\ncontent-length: ([0-9]{1,9})\r\n", request)
+        length = int(found[1]) if found else 0
+    return True
+
+
 @contextmanager
 def hostile_server(
     mode: str | Mode, *, tls: ssl.SSLContext | None = None, is_handshake_slow: bool = False
@@ -196,9 +214,8 @@ def hostile_server(
                 _dripping(b"\x16\x03\x03\x40\x00", b"\x00")(connection, stop)
                 return
             with tls.wrap_socket(connection, server_side=True) if tls else connection as one:
-                while b"\r\n\r\n" not in one.recv(65_536):
-                    pass
-                answer(one, stop)
+                if _has_asked(one):
+                    answer(one, stop)
 
     def accept() -> None:
         while not stop.is_set():
