@@ -362,7 +362,7 @@ def test_a_notebook_of_another_procedure_is_built_anew_and_kept(
     assert stale(PROCEDURE, folder / "notebooks") == [first]
     assert first.read_text(encoding="utf-8") == mine
     said = capsys.readouterr().err
-    assert said.startswith(f"{path.name} was of another procedure")
+    assert said.startswith(f"{path.name} belonged to another procedure")
     assert kept.name in said
     assert said.count("\n") == 1
 
