@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.attestations import read_words
-from runbook_lib.cli import main
+from runbook_lib.cli.main import main
+from runbook_lib.config.attestations import read_words
+from runbook_lib.config.settings import read_env_file, resolve
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.outcome import ICONS, MEANINGS
+from runbook_lib.core.procedure import Outcome, WordKind
 from runbook_lib.errors import ExitCode
-from runbook_lib.outcomes import ICONS, MEANINGS
-from runbook_lib.procedure import Outcome, WordKind
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from runbook_lib.sandbox.server import SCENARIOS
-from runbook_lib.settings import read_env_file, resolve
 from tests.conftest import NOON
 
 ROOT = Path(__file__).parents[1]

@@ -17,19 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.attachments import attachment_path, copy_attachment
-from runbook_lib.errors import RemoteError, TimestampError
-from runbook_lib.evidence.attestation import (
-    PROVENANCE,
-    TEST_RESULT,
-    Link,
-    Resource,
-    digest,
-    provenance_predicate,
-    result_predicate,
-    sign_statement,
-    sigstore_bundle,
+from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.attachments import attachment_path, copy_attachment
+from runbook_lib.core.files import remove
+from runbook_lib.core.journal import (
+    BEFORE_THE_FIRST,
+    JOURNAL_NAME,
+    Journal,
+    Ref,
+    read_lines,
+    sync_folder,
 )
+from runbook_lib.core.json_text import parse_json, write_json
+from runbook_lib.core.procedure import Attachment
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.scratch import scratch_folder
+from runbook_lib.core.state import HistoryReader, RunState, rests_on
+from runbook_lib.errors import RemoteError, TimestampError
 from runbook_lib.evidence.chain import (
     STATEMENT_NAME,
     ChainEnd,
@@ -39,7 +43,6 @@ from runbook_lib.evidence.chain import (
     draft_folder,
 )
 from runbook_lib.evidence.instructions import verify_instructions
-from runbook_lib.evidence.keys import SigningKey, export_public_key
 from runbook_lib.evidence.leaks import refuse_leaks
 from runbook_lib.evidence.parts import (
     Part,
@@ -57,15 +60,19 @@ from runbook_lib.evidence.record import (
     validate_record,
 )
 from runbook_lib.evidence.reports.report import run_report
-from runbook_lib.evidence.succession import export_successions
-from runbook_lib.files import remove
-from runbook_lib.history import HistoryReader, RunState, rests_on
-from runbook_lib.journal import BEFORE_THE_FIRST, Journal, Ref, read_lines, sync_folder
-from runbook_lib.json_text import parse_json, write_json
-from runbook_lib.procedure import Attachment
-from runbook_lib.redaction import Redactor
-from runbook_lib.scratch import scratch_folder
-from runbook_lib.workspace import JOURNAL_NAME, keys_beside
+from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
+from runbook_lib.evidence.signing.statement import (
+    PROVENANCE,
+    TEST_RESULT,
+    Link,
+    Resource,
+    digest,
+    provenance_predicate,
+    result_predicate,
+    sign_statement,
+    sigstore_bundle,
+)
+from runbook_lib.evidence.signing.succession import export_successions
 
 __all__ = [
     "PROVENANCE_NAME",

@@ -17,8 +17,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from filelock import FileLock, Timeout
 
+from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.files import check_place, read_plain, remove
+from runbook_lib.core.index import Index
+from runbook_lib.core.journal import (
+    BEFORE_THE_FIRST,
+    JOURNAL_NAME,
+    Entry,
+    EventType,
+    Ref,
+    read_lines,
+    sync_folder,
+)
+from runbook_lib.core.scratch import DRAFT_PREFIX
+from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
-from runbook_lib.evidence.attestation import (
+from runbook_lib.evidence.parts import part_of
+from runbook_lib.evidence.signing.keys import SigningKey, exported_keys
+from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     TEST_RESULT,
     Link,
@@ -27,14 +43,6 @@ from runbook_lib.evidence.attestation import (
     open_envelope,
     read_link,
 )
-from runbook_lib.evidence.keys import SigningKey, exported_keys
-from runbook_lib.evidence.parts import part_of
-from runbook_lib.files import check_place, read_plain, remove
-from runbook_lib.history import HistoryReader, open_history
-from runbook_lib.index import Index
-from runbook_lib.journal import BEFORE_THE_FIRST, Entry, EventType, Ref, read_lines, sync_folder
-from runbook_lib.scratch import DRAFT_PREFIX
-from runbook_lib.workspace import JOURNAL_NAME, keys_beside
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runbook_lib.evidence.attestation import PAYLOAD_TYPE, Link
-from runbook_lib.evidence.keys import PUBLIC_SUFFIX
-from runbook_lib.workspace import KEYS_FOLDER
+from runbook_lib.config.workspace import KEYS_FOLDER
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
+from runbook_lib.evidence.signing.statement import PAYLOAD_TYPE, Link
 
 __all__ = ["verify_instructions"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import LeakError
-from runbook_lib.redaction import Redactor
 
 __all__ = ["refuse_leaks"]
 

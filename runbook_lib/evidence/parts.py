@@ -17,10 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from runbook_lib.errors import ContentError
-from runbook_lib.evidence.record import RECORD_NAME
-from runbook_lib.files import open_plain
-from runbook_lib.journal import (
+from runbook_lib.core.files import open_plain
+from runbook_lib.core.journal import (
+    JOURNAL_NAME,
     LONGEST_LINE,
     Entry,
     EventType,
@@ -30,8 +29,9 @@ from runbook_lib.journal import (
     parse_line,
     read_lines,
 )
-from runbook_lib.procedure import Outcome, WordKind
-from runbook_lib.workspace import JOURNAL_NAME
+from runbook_lib.core.procedure import Outcome, WordKind
+from runbook_lib.errors import ContentError
+from runbook_lib.evidence.record import RECORD_NAME
 
 __all__ = [
     "CARRIED_NAME",

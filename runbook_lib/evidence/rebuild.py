@@ -14,6 +14,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.files import draft_beside
+from runbook_lib.core.journal import (
+    BEFORE_THE_FIRST,
+    JOURNAL_NAME,
+    EventType,
+    Journal,
+    Line,
+    Ref,
+    read_lines,
+    sync_folder,
+)
+from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import (
@@ -24,20 +37,8 @@ from runbook_lib.evidence.chain import (
     sealing,
 )
 from runbook_lib.evidence.parts import copy_lines, part_lines
-from runbook_lib.evidence.places import bundles_in
-from runbook_lib.evidence.verify import Trust, Verified, verify_bundle
-from runbook_lib.files import draft_beside
-from runbook_lib.history import open_history
-from runbook_lib.journal import (
-    BEFORE_THE_FIRST,
-    EventType,
-    Journal,
-    Line,
-    Ref,
-    read_lines,
-    sync_folder,
-)
-from runbook_lib.workspace import JOURNAL_NAME, keys_beside
+from runbook_lib.evidence.verify.discovery import bundles_in
+from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
 __all__ = ["Rebuilt", "rebuild_journal"]
 

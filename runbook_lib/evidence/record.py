@@ -15,11 +15,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.procedure import Attachment, Outcome
+from runbook_lib.core.state import RunOutcome, RunState, StepState, finding_to_document
 from runbook_lib.errors import ContentError, FormError
-from runbook_lib.files import read_plain
-from runbook_lib.history import RunOutcome, RunState, StepState, finding_to_document
-from runbook_lib.json_text import parse_json
-from runbook_lib.procedure import Attachment, Outcome
 
 __all__ = [
     "LARGEST_RECORD",

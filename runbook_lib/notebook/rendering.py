@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from runbook_lib.history import RunState, StepState
-from runbook_lib.outcomes import ICONS
+from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.procedure import Exchange, Outcome, Table, Value
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.plain_text import one_line
-from runbook_lib.procedure import Exchange, Outcome, Table, Value
 
 __all__ = [
     "STEP_MIME",

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.config.settings import own_setting
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.procedure import Outcome, Procedure, Section
+from runbook_lib.core.run_lock import run_lock
+from runbook_lib.engine.kernel_environment import WITHHELD
+from runbook_lib.engine.run import RESERVED, Mode, Run
+from runbook_lib.engine.run import open_run as open_plain_run
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
-from runbook_lib.notebook.kernel_environment import WITHHELD
-from runbook_lib.procedure import Outcome, Procedure, Section
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.run import Mode, Run
-from runbook_lib.run import open_run as open_plain_run
-from runbook_lib.run_lock import run_lock
-from runbook_lib.settings import own_setting
 
-__all__ = ["RESERVED", "HeadlessRun", "InteractiveRun", "Shown", "detected_mode", "open_run"]
-
-# Parameters of the run itself, beside the procedure's inputs.
-RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
+__all__ = ["HeadlessRun", "InteractiveRun", "Shown", "detected_mode", "open_run"]
 
 _FROM_ENVIRONMENT = ("tenant", "evidence", "env_file")
 
@@ -55,26 +52,26 @@ class InteractiveRun:
     """A run as one notebook in JupyterLab sees it: every cell shows a panel."""
 
     def __init__(self, run: Run, section: Section) -> None:
-        from runbook_lib.notebook.walkthrough import Walkthrough  # noqa: PLC0415
+        from runbook_lib.walkthrough.controller import Walkthrough  # noqa: PLC0415
 
         self.walkthrough = Walkthrough(run, section)
         self.walkthrough.start()
 
     def header(self) -> Any:
         """Show the header, which stays in reach."""
-        from runbook_lib.notebook.panels import HeaderPanel  # noqa: PLC0415
+        from runbook_lib.walkthrough.widgets import HeaderPanel  # noqa: PLC0415
 
         return HeaderPanel(self.walkthrough)
 
     def step(self, step_id: str) -> Any:
         """Show the step's panel."""
-        from runbook_lib.notebook.panels import StepPanel  # noqa: PLC0415
+        from runbook_lib.walkthrough.widgets import StepPanel  # noqa: PLC0415
 
         return StepPanel(self.walkthrough, self.walkthrough.run.step(step_id))
 
     def finish(self) -> Any:
         """Show what is done, what is open, and how to seal the evidence."""
-        from runbook_lib.notebook.panels import FinishPanel  # noqa: PLC0415
+        from runbook_lib.walkthrough.widgets import FinishPanel  # noqa: PLC0415
 
         return FinishPanel(self.walkthrough)
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode
 
-from runbook_lib.credential_form import is_issued_token
+from runbook_lib.core.credential_form import is_issued_token
+from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
-from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.redirect_listener import RedirectListener
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from runbook_lib.credential_form import is_issued_token
+from runbook_lib.core.credential_form import is_issued_token
+from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
-from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import Document, documents
 from runbook_lib.remote.transport import Answer, Request, Session
 

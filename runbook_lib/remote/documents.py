@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from runbook_lib.core.json_text import parse_json
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.json_text import parse_json
 from runbook_lib.plain_text import one_line
 
 __all__ = ["Document", "documents", "parse_answer", "shorten", "unexpected"]

@@ -19,9 +19,9 @@ from urllib.parse import urljoin
 
 import httpx
 
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.procedure import Exchange
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
-from runbook_lib.journal import timestamp, utc_now
-from runbook_lib.procedure import Exchange
 from runbook_lib.remote.documents import shorten, unexpected
 from runbook_lib.remote.network import (
     find_addresses,

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import date
 from urllib.parse import urlencode
 
+from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import GraphAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import Document, shorten, unexpected
 from runbook_lib.remote.transport import Answer, Request, Session
 

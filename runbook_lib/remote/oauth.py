@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runbook_lib.credential_form import is_facebook_token
+from runbook_lib.core.credential_form import is_facebook_token
+from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
-from runbook_lib.redaction import Secret
 from runbook_lib.remote.documents import Document
 from runbook_lib.remote.transport import Answer, Request, Session
 

@@ -19,9 +19,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.files import draft_beside, read_plain
+from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ThrottledError
-from runbook_lib.files import draft_beside, read_plain
-from runbook_lib.json_text import parse_json, write_json
 
 __all__ = [
     "COOL_DOWNS_NAME",

@@ -21,6 +21,9 @@ from typing import Any
 
 import httpx
 
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.procedure import Exchange
+from runbook_lib.core.redaction import RedactingFilter, Redactor, Secret
 from runbook_lib.errors import (
     RemoteError,
     SlowAnswerError,
@@ -28,9 +31,6 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.journal import timestamp, utc_now
-from runbook_lib.procedure import Exchange
-from runbook_lib.redaction import RedactingFilter, Redactor, Secret
 from runbook_lib.remote.documents import parse_answer, shorten, unexpected
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.network import (

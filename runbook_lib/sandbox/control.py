@@ -17,16 +17,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from runbook_lib.sandbox.cyclr_shapes import json_reply
-from runbook_lib.sandbox.facebook_world import ReviewState
-from runbook_lib.sandbox.faults import fault_of
+from runbook_lib.sandbox.cyclr.shapes import json_reply
+from runbook_lib.sandbox.http.faults import fault_of
+from runbook_lib.sandbox.http.pages import page
+from runbook_lib.sandbox.http.routing import Router
+from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import SECTIONS, Mark, origins
-from runbook_lib.sandbox.pages import page
-from runbook_lib.sandbox.review import decide
-from runbook_lib.sandbox.routing import Router
-from runbook_lib.sandbox.state import export
-from runbook_lib.sandbox.web import Reply, Request
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.state.facebook_world import ReviewState
+from runbook_lib.sandbox.state.records import export
+from runbook_lib.sandbox.state.review import decide
+from runbook_lib.sandbox.state.world import World
 
 __all__ = ["Control"]
 

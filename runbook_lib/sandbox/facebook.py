@@ -4,14 +4,15 @@ graph.facebook.com: from HTTP to a Graph call, or to a batch of them.
 The dialog and the dashboard are served elsewhere.
 """
 
-from runbook_lib.sandbox import graph_refusals, transient_refusals
-from runbook_lib.sandbox.graph_batch import answer_batch
-from runbook_lib.sandbox.graph_errors import GraphError
-from runbook_lib.sandbox.graph_front import answer_graph
+from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph import transient_refusals
+from runbook_lib.sandbox.graph.batch import answer_batch
+from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.front import answer_graph
+from runbook_lib.sandbox.http.web import Reply, Request
+from runbook_lib.sandbox.http.wire import Trace, failure
 from runbook_lib.sandbox.origins import inferred, verbatim
-from runbook_lib.sandbox.web import Reply, Request
-from runbook_lib.sandbox.wire import Trace, failure
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.state.world import World
 
 __all__ = ["GraphSite"]
 

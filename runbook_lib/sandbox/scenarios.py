@@ -8,7 +8,9 @@ no handler knows which one it serves.
 import time
 from collections.abc import Callable
 
-from runbook_lib.sandbox.cyclr_world import (
+from runbook_lib.sandbox.http.faults import Fault, FaultKind
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
     Cycle,
@@ -17,7 +19,7 @@ from runbook_lib.sandbox.cyclr_world import (
     Method,
     Parameter,
 )
-from runbook_lib.sandbox.facebook_world import (
+from runbook_lib.sandbox.state.facebook_world import (
     PERMISSIONS,
     AdAccount,
     App,
@@ -29,12 +31,10 @@ from runbook_lib.sandbox.facebook_world import (
     Review,
     ReviewState,
 )
-from runbook_lib.sandbox.faults import Fault, FaultKind
-from runbook_lib.sandbox.limits import Meter
-from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.stores import Dice
-from runbook_lib.sandbox.versions import Version
-from runbook_lib.sandbox.world import LONG_LIFETIME, World
+from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.stores import Dice
+from runbook_lib.sandbox.state.versions import Version
+from runbook_lib.sandbox.state.world import LONG_LIFETIME, World
 
 __all__ = ["CONNECTOR_NAME", "SCENARIOS", "SERVICE_DOMAIN", "build_world"]
 

@@ -20,16 +20,16 @@ from types import TracebackType
 import trustme
 import uvicorn
 
-from runbook_lib.sandbox.asgi import SiteApplication
 from runbook_lib.sandbox.control import Control
-from runbook_lib.sandbox.cyclr import CyclrApiSite
-from runbook_lib.sandbox.cyclr_connect import ConnectSite
-from runbook_lib.sandbox.cyclr_console import CyclrConsoleSite
+from runbook_lib.sandbox.cyclr.connect import ConnectSite
+from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite
+from runbook_lib.sandbox.cyclr.site import CyclrApiSite
 from runbook_lib.sandbox.facebook import GraphSite
-from runbook_lib.sandbox.facebook_www import FacebookSite
+from runbook_lib.sandbox.facebook_web.www import FacebookSite
+from runbook_lib.sandbox.http.asgi import SiteApplication
+from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import SCENARIOS, build_world
-from runbook_lib.sandbox.web import Site
-from runbook_lib.sandbox.world import Addresses, World
+from runbook_lib.sandbox.state.world import Addresses, World
 
 __all__ = ["SCENARIOS", "Description", "Sandbox", "serve"]
 

@@ -4,8 +4,8 @@ Who is logged in to the sandbox's Facebook: its one invented person, or nobody.
 
 import hmac
 
-from runbook_lib.sandbox.web import Headers, Request
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.http.web import Headers, Request
+from runbook_lib.sandbox.state.world import World
 
 __all__ = ["is_password", "log_in", "log_out", "logged_in"]
 

@@ -8,11 +8,11 @@ ports of a host, so one log-in opens the dashboard and the console alike.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runbook_lib.sandbox.pages import page
-from runbook_lib.sandbox.routing import Router
+from runbook_lib.sandbox.http.pages import page
+from runbook_lib.sandbox.http.routing import Router
+from runbook_lib.sandbox.http.web import Reply, Request, append_query, redirect
 from runbook_lib.sandbox.sessions import is_password, log_in, log_out, logged_in
-from runbook_lib.sandbox.web import Reply, Request, append_query, redirect
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.state.world import World
 
 __all__ = ["MissingPageError", "Page", "Visit", "answer_visit", "see_other"]
 

@@ -21,23 +21,23 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import Entry, EventType, Journal
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.state import HistoryReader, fold
+from runbook_lib.core.words import Subject
+from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
-from runbook_lib.evidence.keys import (
+from runbook_lib.evidence.signing.keys import (
     SigningKey,
     create_key,
     export_public_key,
     open_key,
     read_public_keys,
 )
-from runbook_lib.evidence.verify import Trust
-from runbook_lib.evidence.verify_chain import verify_tree
-from runbook_lib.history import HistoryReader, fold
-from runbook_lib.journal import Entry, EventType, Journal
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.redaction import Redactor
-from runbook_lib.run import Mode, open_run
-from runbook_lib.words import Subject
-from runbook_lib.workspace import journal_path
+from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.verify import Trust
 
 RUNS = 5
 TENANTS, RUNS_EACH, TREES = 10, 10, 10

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import FLAGS, chromium_program
 from tests.browser.jupyter import Lab, Walk

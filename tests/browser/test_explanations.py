@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.notebook.moments import Moment
-from runbook_lib.notebook.views import step_view
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.run import Mode, open_run
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.views import step_view
 from tests.browser.test_walkthrough_states import EXPLAINED
 from tests.runs.conftest import settings_of
 

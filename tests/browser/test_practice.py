@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import WORDS, outcomes, records, runbook
 

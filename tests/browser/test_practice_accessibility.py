@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page
 
-from runbook_lib.sandbox import pages
+from runbook_lib.sandbox.http import pages
 from runbook_lib.sandbox.server import Sandbox
 
 WIDTHS = (1280, 800)

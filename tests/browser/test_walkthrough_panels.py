@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
-from runbook_lib.journal import EventType, Journal
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.sandbox.facebook_world import AppMode
-from runbook_lib.workspace import journal_path
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.sandbox.state.facebook_world import AppMode
 from tests.browser.jupyter import (
     OPERATOR,
     TENANT,

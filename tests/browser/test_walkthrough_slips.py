@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from runbook_lib.attachments import LARGEST
-from runbook_lib.journal import EventType, Journal
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.run import Mode, open_run
-from runbook_lib.settings import read_env_file
-from runbook_lib.workspace import journal_path
+from runbook_lib.config.settings import read_env_file
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.attachments import LARGEST
+from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.engine.run import Mode, open_run
 from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
 from tests.support.words import attested
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.sandbox.faults import Fault, FaultKind
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.workspace import journal_path
 from tests.browser.jupyter import (
     TENANT,
     TOKEN,

@@ -22,11 +22,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
-from runbook_lib.evidence.archive import Archived, archive_bundle, bundles_below, fetched
-from runbook_lib.evidence.keys import SigningKey, create_key, open_key
-from runbook_lib.evidence.stores import _Bucket, _Objects, open_store
-from runbook_lib.evidence.verify import Trust
-from runbook_lib.evidence.verify_chain import Verdict, verify_tree
+from runbook_lib.evidence.archive.archive import Archived, archive_bundle, bundles_below, fetched
+from runbook_lib.evidence.archive.stores import _Bucket, _Objects, open_store
+from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
+from runbook_lib.evidence.verify.chain import Verdict, verify_tree
+from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
 from tests.unit.evidence.conftest import ended_run, seal_run
 

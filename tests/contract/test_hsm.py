@@ -10,10 +10,10 @@ import pkcs11
 import pkcs11.util.ec
 import pytest
 
+from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ExitCode, SigningError
-from runbook_lib.evidence.keys import SigningKey, open_key
-from runbook_lib.evidence.verify import Trust, verify_bundle
-from runbook_lib.redaction import Secret
+from runbook_lib.evidence.signing.keys import SigningKey, open_key
+from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 PIN = "493817"

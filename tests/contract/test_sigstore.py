@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.evidence.keys import SigningKey, export_public_key
+from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from tests.contract.npm import installed
 from tests.unit.evidence.conftest import ended_run, key, other_key, seal_run
 

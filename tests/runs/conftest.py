@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from runbook_lib.journal import Entry, Journal
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.workspace import journal_path
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import Entry, Journal
 
 ROOT = Path(__file__).parents[2]
 WORDS = ROOT / "runbook_lib" / "procedures" / "practice" / "connected.toml"

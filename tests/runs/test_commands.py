@@ -14,8 +14,8 @@ import httpx
 import nbformat
 import pytest
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.notebook.rendering import STEP_MIME
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.journal import EventType, Journal
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.workspace import journal_path
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import EventType, Journal
 from tests.runs.conftest import command, environment, records, runbook
 
 EIGHT = 8
@@ -85,7 +85,8 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
 
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     words = (
-        "import sys, time; from pathlib import Path; from runbook_lib.run_lock import run_lock\n"
+        "import sys, time; from pathlib import Path\n"
+        "from runbook_lib.core.run_lock import run_lock\n"
         "with run_lock(Path(sys.argv[1]), seconds=9, on_wait=print):\n"
         "    print('held', flush=True); time.sleep(60)"
     )
@@ -118,7 +119,7 @@ def test_plain_papermill_waits_too(tmp_path: Path) -> None:
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     code = (
         "import os, subprocess, sys; from pathlib import Path\n"
-        "from runbook_lib.run_lock import run_lock\n"
+        "from runbook_lib.core.run_lock import run_lock\n"
         "with run_lock(Path(sys.argv[1]), seconds=9, on_wait=print):\n"
         "    sys.exit(subprocess.run(sys.argv[2:]).returncode)"
     )

@@ -7,8 +7,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.workspace import journal_path
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import runbook
 from tests.support.practice_runs import PractiseOnce
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.evidence.record import validate_record
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
 from tests.runs.conftest import outcomes, step_of
 from tests.support.practice_runs import PractiseOnce
 

@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
+from runbook_lib.config.workspace import journal_path
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import EventType, Journal
 from runbook_lib.evidence.record import validate_record
-from runbook_lib.journal import EventType, Journal
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.sandbox.faults import Fault, FaultKind
+from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.workspace import journal_path
 from tests.runs.conftest import (
     ROOT,
     WORDS,

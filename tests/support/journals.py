@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.journal import GENESIS, Journal, read_lines
+from runbook_lib.core.state import open_history
 from runbook_lib.evidence.chain import SealedBundle, sealed_bundles
-from runbook_lib.history import open_history
-from runbook_lib.journal import GENESIS, Journal, read_lines
 
 
 def head_of(journal: Journal) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from runbook_lib.redaction import Redactor
+from runbook_lib.core.redaction import Redactor
 
 __all__ = ["before_leak"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from runbook_lib.journal import Entry, Journal
+from runbook_lib.core.journal import Entry, Journal
 from tests.runs.conftest import runbook
 
 __all__ = ["PracticeRun", "PractiseOnce", "practise"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from runbook_lib.redaction import Redactor
+from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Session, Transport
 

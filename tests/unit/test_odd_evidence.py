@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
+from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
-from runbook_lib.evidence.keys import create_key, open_key
 from runbook_lib.evidence.reports.runs import sealed_runs
-from runbook_lib.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.history import open_history
-from runbook_lib.journal import EventType, Journal
+from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, remove
+from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
 from tests.unit.evidence.conftest import ended_run, seal_run
-from tests.unit.evidence.test_verify import payload, resign_everything
-from tests.unit.test_cli import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
 SECONDS = 60
 FIRST, SECOND = "20261124T120000Z-00000001", "20261124T120000Z-00000002"

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import runbook_lib.doctor
-import runbook_lib.lab
-import runbook_lib.notebook.headless
-from runbook_lib.cli import main
-from runbook_lib.doctor import Symptom
-from runbook_lib.notebook.builder import build
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
+import runbook_lib.engine.doctor
+import runbook_lib.engine.headless
+import runbook_lib.walkthrough.lab
+from runbook_lib.cli.main import main
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.doctor import Symptom
+from runbook_lib.engine.notebooks import build
 from tests.support.odd_files import FILES, FOLDERS, remove
 
 SECONDS = 60
@@ -77,7 +77,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch, ending_soon():
         patch.chdir(path)
         patch.setenv("XDG_DATA_HOME", str(path / "home"))
-        patch.setattr(runbook_lib.notebook.headless, "execute_notebook", lambda *_, **__: "")
+        patch.setattr(runbook_lib.engine.headless, "execute_notebook", lambda *_, **__: "")
         (path / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
         (path / ".env").chmod(0o600)
         (path / "requirements.txt").write_text("httpx\n")
@@ -91,13 +91,15 @@ def project(begun: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     """Give a copy of it to work in; no kernel, server or network is reached."""
     shutil.copytree(begun, folder, dirs_exist_ok=True)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    monkeypatch.setattr(runbook_lib.notebook.headless, "execute_notebook", lambda *_, **__: "")
+    monkeypatch.setattr(runbook_lib.engine.headless, "execute_notebook", lambda *_, **__: "")
     monkeypatch.setattr(
-        runbook_lib.lab,
+        runbook_lib.walkthrough.lab,
         "subprocess",
         SimpleNamespace(Popen=Server, TimeoutExpired=subprocess.TimeoutExpired),
     )
-    monkeypatch.setattr(runbook_lib.doctor, "_reachable", lambda url, *_: Symptom(url, "answers"))
+    monkeypatch.setattr(
+        runbook_lib.engine.doctor, "_reachable", lambda url, *_: Symptom(url, "answers")
+    )
     yield folder
     for path in folder.iterdir():
         remove(path)

@@ -18,17 +18,17 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.attachments import SUFFIXES, attachment_path
+from runbook_lib.core.attachments import SUFFIXES, attachment_path
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.journal import Entry
+from runbook_lib.core.outcome import ICONS, MEANINGS
+from runbook_lib.core.procedure import Attachment, Outcome, WordKind
+from runbook_lib.core.state import RunOutcome
 from runbook_lib.evidence.reports import reading, timeline, wording
 from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Event, Word
 from runbook_lib.evidence.reports.wording import counted, day, listed
-from runbook_lib.files import read_plain
-from runbook_lib.history import RunOutcome
-from runbook_lib.journal import Entry
-from runbook_lib.outcomes import ICONS, MEANINGS
-from runbook_lib.procedure import Attachment, Outcome, WordKind
 
 if TYPE_CHECKING:
     from jinja2 import Environment

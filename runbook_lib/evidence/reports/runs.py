@@ -14,8 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.journal import Entry, EventType, read_lines
+from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
-from runbook_lib.evidence.attestation import LARGEST_ENVELOPE, digest
 from runbook_lib.evidence.chain import (
     STATEMENT_NAME,
     SealedBundle,
@@ -28,10 +31,7 @@ from runbook_lib.evidence.record import (
     read_record,
     validate_record,
 )
-from runbook_lib.files import read_plain
-from runbook_lib.history import HistoryReader
-from runbook_lib.journal import Entry, EventType, read_lines
-from runbook_lib.json_text import parse_json
+from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
 
 __all__ = ["Fault", "SealedRun", "sealed_record", "sealed_runs"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from runbook_lib.core.journal import Entry, EventType
+from runbook_lib.core.procedure import Outcome, WordKind, combine
+from runbook_lib.core.state import finding_from_document
 from runbook_lib.evidence.reports.wording import parse_time
-from runbook_lib.history import finding_from_document
-from runbook_lib.journal import Entry, EventType
-from runbook_lib.procedure import Outcome, WordKind, combine
 
 __all__ = [
     "Event",

@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.checks.context import CheckContext
-from runbook_lib.errors import UnreachableError
-from runbook_lib.evidence.attestation import Resource
-from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal
-from runbook_lib.evidence.keys import SigningKey, create_key, open_key
-from runbook_lib.evidence.verify import Trust
-from runbook_lib.journal import Journal
-from runbook_lib.procedure import (
+from runbook_lib.config.settings import Settings
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.procedure import (
     Check,
     Exchange,
     Finding,
@@ -27,9 +23,13 @@ from runbook_lib.procedure import (
     StepKind,
     Table,
 )
-from runbook_lib.redaction import Secret
-from runbook_lib.run import Run
-from runbook_lib.settings import Settings
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import UnreachableError
+from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal
+from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
+from runbook_lib.evidence.signing.statement import Resource
+from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
 from tests.support.words import attested, skipped
 

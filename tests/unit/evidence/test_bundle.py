@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.attachments import attachment_path, store_attachment
+from runbook_lib.core.attachments import attachment_path, store_attachment
+from runbook_lib.core.journal import EventType, Journal, read_lines
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
-from runbook_lib.evidence.attestation import Link, provenance_predicate, result_predicate
 from runbook_lib.evidence.bundle import bundle_name, draft, write_record
 from runbook_lib.evidence.instructions import verify_instructions
-from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.record import validate_record
-from runbook_lib.journal import EventType, Journal, read_lines
-from runbook_lib.run import Run
+from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.signing.statement import Link, provenance_predicate, result_predicate
 from tests.support.journals import head_of
 from tests.support.words import attested
 from tests.unit.evidence import conftest

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.core.state import open_history
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError, JournalError
 from runbook_lib.evidence import chain
-from runbook_lib.evidence.attestation import TEST_RESULT, Resource, sign_statement
 from runbook_lib.evidence.chain import (
     chain_end,
     check_restored,
@@ -20,17 +22,15 @@ from runbook_lib.evidence.chain import (
     finish_interrupted,
     remove_drafts,
 )
-from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.rebuild import rebuild_journal
-from runbook_lib.evidence.succession import hand_over
-from runbook_lib.evidence.verify import Trust
-from runbook_lib.evidence.verify_chain import verify_tree
-from runbook_lib.history import open_history
-from runbook_lib.journal import EventType, Journal
-from runbook_lib.run import Run
+from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.signing.statement import TEST_RESULT, Resource, sign_statement
+from runbook_lib.evidence.signing.succession import hand_over
+from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import announced, copied
 from tests.unit.evidence.conftest import ended_run, seal_run
-from tests.unit.evidence.test_verify import payload, sign_again
+from tests.unit.evidence.verify.test_verify import payload, sign_again
 
 LAST = {"lines": 1, "head": "0" * 64, "end": 1}
 

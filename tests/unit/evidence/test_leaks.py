@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.attachments import LARGEST
+from runbook_lib.core.attachments import LARGEST
+from runbook_lib.core.redaction import Redactor, Secret, encoded_forms
 from runbook_lib.errors import ExitCode, LeakError
 from runbook_lib.evidence.leaks import _before_leak_across_strings, _Search, refuse_leaks
-from runbook_lib.redaction import Redactor, Secret, encoded_forms
 from tests.support.plain_gate import before_leak
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import CANARY

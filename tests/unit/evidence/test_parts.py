@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.attachments import store_attachment
+from runbook_lib.core.attachments import store_attachment
+from runbook_lib.core.journal import Journal, read_lines
+from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
-from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.parts import check_words, report_entries
 from runbook_lib.evidence.record import read_record
-from runbook_lib.evidence.verify import Trust, verify_bundle
-from runbook_lib.evidence.verify_chain import verify_tree
-from runbook_lib.history import open_history
-from runbook_lib.journal import Journal, read_lines
+from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from tests.support.journals import announced, chained, copied, lines_of
 from tests.support.words import attested, withdrawn
 from tests.unit.evidence.conftest import AT, ended_run, seal_run
-from tests.unit.evidence.test_verify import STATEMENT, payload, resign_everything
+from tests.unit.evidence.verify.test_verify import STATEMENT, payload, resign_everything
 
 Document = dict[str, Any]
 
@@ -140,7 +140,7 @@ def test_a_run_reads_the_journal_from_the_last_bundle_on(
         return read_lines(path, **options)
 
     monkeypatch.setattr("runbook_lib.evidence.bundle.read_lines", note)
-    monkeypatch.setattr("runbook_lib.history.read_lines", note)
+    monkeypatch.setattr("runbook_lib.core.state.read_lines", note)
     monkeypatch.setattr(Journal, "entries", lambda _: pytest.fail("the whole journal was read"))
     before = announced(run.journal.path)[-1].last.end
     begins.clear()
@@ -634,7 +634,7 @@ def test_a_provenance_of_another_form_is_refused_by_name(
     made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
     assert made["buildDefinition"]["buildType"].endswith(":headless-run:v2")
     folder = bundle(tenant, 2)
-    monkeypatch.setattr("runbook_lib.evidence.attestation._FORM", 7)
+    monkeypatch.setattr("runbook_lib.evidence.signing.statement._FORM", 7)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)

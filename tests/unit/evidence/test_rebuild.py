@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.core.fingerprints import read_key
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ChainError, ContentError, SettingsError
 from runbook_lib.evidence import rebuild
-from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.rebuild import rebuild_journal
-from runbook_lib.evidence.succession import hand_over
-from runbook_lib.evidence.verify import Trust
-from runbook_lib.evidence.verify_chain import verify_tree
-from runbook_lib.fingerprints import read_key
-from runbook_lib.history import HistoryReader
-from runbook_lib.journal import Journal
+from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.signing.succession import hand_over
+from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import announced, copied
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.test_chain import CutOff

@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.record import (
     build_record,
@@ -21,8 +23,6 @@ from runbook_lib.evidence.record import (
     record_schema,
     validate_record,
 )
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.run import Run
 from tests.support.journals import described
 from tests.unit.evidence.conftest import AT, STEPS
 

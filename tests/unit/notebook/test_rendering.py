@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.history import RunState, StepState
-from runbook_lib.notebook import rendering
-from runbook_lib.outcomes import ICONS
-from runbook_lib.procedure import (
+from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.procedure import (
     Conclusion,
     Exchange,
     Finding,
@@ -25,6 +23,8 @@ from runbook_lib.procedure import (
     StepKind,
     Table,
 )
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.notebook import rendering
 from tests.support.words import attested
 
 HOSTILE = "<script>alert('x')</script>\"><img src=https://evil.example/x onerror=1> & {braces}"

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.state import RunOutcome
+from runbook_lib.engine.practice import practice
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
-from runbook_lib.fingerprints import FingerprintKey
-from runbook_lib.history import RunOutcome
-from runbook_lib.journal import Journal
 from runbook_lib.notebook import open_run
-from runbook_lib.notebook import walkthrough as walkthrough_module
-from runbook_lib.notebook.panels import FinishPanel, HeaderPanel, StepPanel
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
 from runbook_lib.notebook.session import InteractiveRun, detected_mode
-from runbook_lib.notebook.walkthrough import Walkthrough
-from runbook_lib.practice import practice
-from runbook_lib.procedure import Outcome
-from runbook_lib.procedures.facebook_marketing import PROCEDURE
-from runbook_lib.run import Run
+from runbook_lib.walkthrough import controller as walkthrough_module
+from runbook_lib.walkthrough.controller import Walkthrough
+from runbook_lib.walkthrough.widgets import FinishPanel, HeaderPanel, StepPanel
 from tests.unit.bodies import APP_SECRET
-from tests.unit.notebook.stage import eventually, stopped
+from tests.unit.walkthrough.stage import eventually, stopped
 
 EMPTY = {
     **{item.name: "" for item in PROCEDURE.inputs if not item.secret},

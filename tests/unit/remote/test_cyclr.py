@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.redaction import MASK, Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, sign_in_url
 from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (

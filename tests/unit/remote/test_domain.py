@@ -16,8 +16,8 @@ import httpx
 import pytest
 import trustme
 
+from runbook_lib.core.redaction import MASK, Redactor
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.redaction import MASK, Redactor
 from runbook_lib.remote.domain import (
     Destinations,
     fetch_page,

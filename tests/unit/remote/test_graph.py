@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import (
     GraphAPIError,
     ThrottledError,
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.redaction import Secret
 from runbook_lib.remote.graph import DEFAULT_VERSION, VERSION_ENDS, Graph, appsecret_proof
 from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (

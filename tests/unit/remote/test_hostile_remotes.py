@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.errors import (
     RunbookError,
     SlowAnswerError,
@@ -21,8 +22,7 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.evidence.timestamps import request_timestamp
-from runbook_lib.redaction import Redactor, Secret
+from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.domain import (
     Destinations,

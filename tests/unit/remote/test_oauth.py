@@ -7,8 +7,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.redaction import MASK, Redactor, Secret
 from runbook_lib.remote.oauth import (
     AccessToken,
     request_token_by_client_credentials,

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ThrottledError
-from runbook_lib.redaction import Redactor
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.rate_limits import (
     CoolDown,

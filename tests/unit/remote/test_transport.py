@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from runbook_lib.core.procedure import Exchange
+from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.procedure import Exchange
-from runbook_lib.redaction import MASK, Redactor, Secret
 from runbook_lib.remote.transport import Answer, Request, Session, Transport
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says

@@ -2,15 +2,15 @@
 
 import json
 
-from runbook_lib.sandbox.cyclr import CyclrApiSite
-from runbook_lib.sandbox.cyclr_connect import ConnectSite
+from runbook_lib.sandbox.cyclr.connect import ConnectSite
+from runbook_lib.sandbox.cyclr.site import CyclrApiSite
 from runbook_lib.sandbox.facebook import GraphSite
-from runbook_lib.sandbox.limits import Meter
+from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.sessions import log_in
-from runbook_lib.sandbox.stores import Dice, Shelf
-from runbook_lib.sandbox.web import Reply, Request
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.stores import Dice, Shelf
+from runbook_lib.sandbox.state.world import World
 
 ROUNDS = 300
 CAPACITY = 20

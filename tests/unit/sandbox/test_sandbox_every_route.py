@@ -16,22 +16,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.sandbox import control
-from runbook_lib.sandbox.cyclr import CyclrApiSite
-from runbook_lib.sandbox.cyclr_api import ApiToken, accounts_router, issue_sign_in_token
-from runbook_lib.sandbox.cyclr_connect import ConnectSite
-from runbook_lib.sandbox.cyclr_console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.cyclr_installed import installed_router
-from runbook_lib.sandbox.cyclr_world import PendingAuthorization
-from runbook_lib.sandbox.dashboard import PURPOSES, TYPES, USE_CASES
+from runbook_lib.sandbox.cyclr.api import ApiToken, accounts_router, issue_sign_in_token
+from runbook_lib.sandbox.cyclr.connect import ConnectSite
+from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
+from runbook_lib.sandbox.cyclr.installed import installed_router
+from runbook_lib.sandbox.cyclr.site import CyclrApiSite
 from runbook_lib.sandbox.facebook import GraphSite
-from runbook_lib.sandbox.facebook_world import KNOWN_PERMISSIONS
-from runbook_lib.sandbox.facebook_www import FacebookSite, www_router
-from runbook_lib.sandbox.faults import FaultKind
-from runbook_lib.sandbox.graph_nodes import CONNECTIONS
-from runbook_lib.sandbox.review import SECTIONS
+from runbook_lib.sandbox.facebook_web.dashboard import PURPOSES, TYPES, USE_CASES
+from runbook_lib.sandbox.facebook_web.www import FacebookSite, www_router
+from runbook_lib.sandbox.graph.nodes import CONNECTIONS
+from runbook_lib.sandbox.http.faults import FaultKind
+from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.web import Site
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.state.cyclr_world import PendingAuthorization
+from runbook_lib.sandbox.state.facebook_world import KNOWN_PERMISSIONS
+from runbook_lib.sandbox.state.review import SECTIONS
+from runbook_lib.sandbox.state.world import World
 from tests.unit.sandbox.test_sandbox_malformed import (
     CYCLR_NAMES,
     GRAPH_NAMES,

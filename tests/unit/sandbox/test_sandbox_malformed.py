@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook_lib.sandbox.asgi import SiteApplication
 from runbook_lib.sandbox.control import Control
-from runbook_lib.sandbox.cyclr import CyclrApiSite
-from runbook_lib.sandbox.cyclr_api import ApiToken, accounts_router
-from runbook_lib.sandbox.cyclr_connect import ConnectSite
-from runbook_lib.sandbox.cyclr_console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.cyclr_installed import installed_router
+from runbook_lib.sandbox.cyclr.api import ApiToken, accounts_router
+from runbook_lib.sandbox.cyclr.connect import ConnectSite
+from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
+from runbook_lib.sandbox.cyclr.installed import installed_router
+from runbook_lib.sandbox.cyclr.site import CyclrApiSite
 from runbook_lib.sandbox.facebook import GraphSite
-from runbook_lib.sandbox.facebook_www import FacebookSite, www_router
-from runbook_lib.sandbox.graph_nodes import CONNECTIONS
+from runbook_lib.sandbox.facebook_web.www import FacebookSite, www_router
+from runbook_lib.sandbox.graph.nodes import CONNECTIONS
+from runbook_lib.sandbox.http.asgi import SiteApplication
+from runbook_lib.sandbox.http.web import Reply, Site
 from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.web import Reply, Site
-from runbook_lib.sandbox.world import World
+from runbook_lib.sandbox.state.world import World
 
 WORLD = build_world("approved", seed=11)
 WORLD.facebook.sessions.put("session", WORLD.facebook.person.id, keep=True)

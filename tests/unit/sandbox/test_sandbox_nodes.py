@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.sandbox.graph_apps import APPLICATION_FIELDS
+from runbook_lib.sandbox.graph.apps import APPLICATION_FIELDS
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Graph, error_of

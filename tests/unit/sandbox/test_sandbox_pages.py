@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from runbook_lib.sandbox.cyclr_console import console_router
-from runbook_lib.sandbox.facebook_www import www_router
+from runbook_lib.sandbox.cyclr.console import console_router
+from runbook_lib.sandbox.facebook_web.www import www_router
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Cyclr, Form, Graph

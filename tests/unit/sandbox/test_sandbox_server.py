@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runbook_lib.sandbox.faults import Fault, FaultKind
+from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Description, Sandbox, serve
 
 

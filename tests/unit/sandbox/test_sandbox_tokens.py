@@ -8,9 +8,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from runbook_lib.sandbox.facebook_world import Invalidity
-from runbook_lib.sandbox.graph_tokens import pacific_time
+from runbook_lib.sandbox.graph.tokens import pacific_time
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.facebook_world import Invalidity
 
 from .conftest import Graph, error_of
 

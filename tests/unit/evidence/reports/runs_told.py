@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from runbook_lib.core.journal import Entry
+from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.reports.runs import SealedRun
-from runbook_lib.journal import Entry
-from runbook_lib.procedure import Outcome
 
 Document = dict[str, Any]
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from runbook_lib.core.outcome import ICONS, MEANINGS
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.engine.run import Run
 from runbook_lib.evidence.record import build_record, validate_record
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report
-from runbook_lib.outcomes import ICONS, MEANINGS
-from runbook_lib.procedure import Outcome
-from runbook_lib.run import Run
 from tests.support.journals import described, head_of
 from tests.unit.evidence.reports.report_page import ReportPage, told
 from tests.unit.evidence.reports.runs_told import (

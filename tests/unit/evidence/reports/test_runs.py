@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError
-from runbook_lib.evidence.keys import SigningKey
 from runbook_lib.evidence.reports.runs import Fault, sealed_record, sealed_runs
-from runbook_lib.history import open_history
+from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import copied
 from tests.unit.evidence.conftest import ended_run, seal_run
-from tests.unit.evidence.test_verify import payload, sign_again
+from tests.unit.evidence.verify.test_verify import payload, sign_again
 
 # Against the alphabet: runs that began at the same moment are called by their ids.
 IDS = ("00000003", "00000001", "00000002")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.journal import Entry
+from runbook_lib.core.procedure import Outcome, WordKind
 from runbook_lib.evidence.reports.reading import whole_record
 from runbook_lib.evidence.reports.timeline import (
     Event,
@@ -16,8 +18,6 @@ from runbook_lib.evidence.reports.timeline import (
     waits_across_runs,
     waits_of_run,
 )
-from runbook_lib.journal import Entry
-from runbook_lib.procedure import Outcome, WordKind
 from tests.unit.evidence.reports.runs_told import (
     CHECKED,
     SAID,

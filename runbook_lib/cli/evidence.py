@@ -1,0 +1,441 @@
+"""
+The commands about evidence: words in, exit code out.
+
+Nothing is decided here; every command calls lower floors and shows what
+they returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.errors import (
+    ArchiveError,
+    ContentError,
+    EvidenceError,
+    ExitCode,
+    SettingsError,
+    StoreUnavailableError,
+)
+from runbook_lib.plain_text import one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from securesystemslib.signer import SSlibKey
+
+    from runbook_lib.evidence.archive.archive import Archived
+    from runbook_lib.evidence.archive.archive import Progress as FileProgress
+    from runbook_lib.evidence.archive.stores import Limits
+
+__all__ = ["EVIDENCE_COMMANDS"]
+
+_MOST_NOTES = 20
+
+
+_KEY = click.option("--key", "keys", multiple=True, metavar="FILE", help="A public key to trust.")
+_TRUSTED_KEYS = click.option(
+    "--trusted-keys", default="", metavar="DIR", help="A folder of keys to trust."
+)
+_SECONDS = click.option(
+    "--archive-seconds",
+    "seconds",
+    envvar="RUNBOOK_ARCHIVE_SECONDS",
+    type=click.IntRange(1, 3600),
+    metavar="N",
+    help="How long an archive may be silent in a transfer.",
+)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@_KEY
+@_TRUSTED_KEYS
+@click.option(
+    "--tsa-certificate", default="", metavar="FILE", help="Time-stamp authorities to trust."
+)
+@_SECONDS
+@JSON
+def verify(
+    *,
+    paths: tuple[str, ...],
+    keys: tuple[str, ...],
+    trusted_keys: str,
+    tsa_certificate: str,
+    as_json: bool,
+    seconds: int | None,
+) -> None:
+    """Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address."""
+    from runbook_lib.cli.terminal import show_verdict  # noqa: PLC0415
+    from runbook_lib.evidence.archive.archive import fetched  # noqa: PLC0415
+    from runbook_lib.evidence.signing.timestamps import read_certificates  # noqa: PLC0415
+    from runbook_lib.evidence.verify.chain import verify_tree  # noqa: PLC0415
+    from runbook_lib.evidence.verify.verify import Trust  # noqa: PLC0415
+
+    authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate else []
+    trust = Trust(_trusted(keys, trusted_keys), authorities)
+    is_refused = False
+    for path in paths:
+        is_archive = "://" in path
+        notes: list[str] = []
+        archived = partial(fetched, path, limits=_limits(seconds), note=notes.append)
+        with archived() if is_archive else nullcontext(Path(path)) as folder:
+            if not as_json:
+                _show_notes(notes)
+            for verdict in verify_tree(folder, trust):
+                is_refused = is_refused or verdict.error is not None
+                if not as_json:
+                    show_verdict(verdict)
+                    continue
+                document = verdict.document()
+                if is_archive:
+                    # NOTE: the keys lie beside a tenant, not below it.
+                    below = os.path.relpath(verdict.path, folder.resolve())
+                    document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
+                    document |= {"archive_notes": notes} if notes else {}
+                # NOTE: in ASCII, for what a file is called may hold what moves a cursor.
+                click.echo(json.dumps(document))
+    sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--to",
+    "url",
+    envvar="RUNBOOK_ARCHIVE",
+    default="",
+    metavar="URL",
+    help="s3://…, gs://…, az://… or a folder; the setting if left out.",
+)
+@click.option(
+    "--retention-days",
+    "days",
+    envvar="RUNBOOK_ARCHIVE_RETENTION_DAYS",
+    type=int,
+    metavar="N",
+    help="Let nobody delete it for so long (S3 Object Lock). There is no way back.",
+)
+@click.option(
+    "--extend-retention",
+    "extends",
+    is_flag=True,
+    help="Retain what is retained already for --retention-days from now, too.",
+)
+@_SECONDS
+@ENV_FILE
+@JSON
+def archive(
+    *,
+    paths: tuple[str, ...],
+    url: str,
+    days: int | None,
+    extends: bool,
+    seconds: int | None,
+    env_file: str,
+    as_json: bool,
+) -> None:
+    """Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's."""
+    from runbook_lib.config.settings import load  # noqa: PLC0415
+    from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.evidence.archive.archive import (  # noqa: PLC0415
+        archive_bundle,
+        check_apart,
+        check_archive,
+        evidence_below,
+    )
+
+    values = load(PROCEDURE.inputs, given={}, env_file=env_file).values
+    url = url or str(values.get("archive", ""))
+    days = int(str(values.get("archive_retention_days", 0))) if days is None else days
+    seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
+    if not url:
+        msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
+        raise SettingsError(msg)
+    check_apart(url, map(Path, paths))
+    found = [evidence_below(Path(path)) for path in paths]
+    bundles = [bundle for below, _ in found for bundle in below]
+    for home in {bundle.parent for bundle in bundles}:
+        with suppress(ArchiveError):  # said of each bundle below
+            check_archive(url, home, retention_days=days)
+    outcomes = _Outcomes(as_json=as_json)
+    for unseen in [each for _, others in found for each in others]:
+        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
+    with _archiving(len(bundles)) as display:
+        for bundle in bundles:
+            display.begin(bundle)
+            if outcomes.is_over:
+                outcomes.leave(bundle)
+                continue
+            try:
+                done = archive_bundle(
+                    bundle,
+                    url,
+                    retention_days=days,
+                    extends_retention=extends,
+                    limits=_limits(seconds),
+                    on_progress=display.show,
+                )
+            except EvidenceError as error:
+                outcomes.refuse(bundle, error)
+            except SettingsError as error:
+                outcomes.refuse(bundle, ContentError(str(error), next_step=error.diagnostics()))
+            except OSError as error:
+                reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+                outcomes.refuse(bundle, ContentError(reason))
+            else:
+                outcomes.add(bundle, done)
+    outcomes.advise()
+    sys.exit(outcomes.code)
+
+
+@dataclass
+class _Outcomes:
+    """What became of each bundle: shown at once, and the worst of them is the exit code."""
+
+    as_json: bool
+    code: ExitCode = ExitCode.COMPLETE
+    is_over: bool = False
+    advice: dict[str, None] = field(default_factory=dict)
+
+    def add(self, bundle: Path, done: Archived) -> None:
+        """Show that `bundle` is in the archive."""
+        is_new = done.copied > 0
+        document = {"archived": True, "outcome": "archived" if is_new else "present"}
+        said = f"✔ {done.address}: {done.copied} new, {done.present} were there"
+        notes = {"notes": done.notes} if done.notes else {}
+        fields = {name: value for name, value in asdict(done).items() if name != "notes"}
+        self._show(bundle, {**document, **fields, **notes}, said)
+        if not self.as_json:
+            _show_notes(done.notes)
+
+    def refuse(self, bundle: Path, error: EvidenceError) -> None:
+        """Show that `bundle` was refused, and why."""
+        document = {"archived": False, "outcome": "refused", "file": error.file}
+        self._show(bundle, {**document, "reason": str(error)}, f"✘ {bundle.name}: {error}")
+        self.code = max(self.code, error.exit_code)
+        self.advice[error.diagnostics()] = None
+        self.is_over = isinstance(error, StoreUnavailableError)
+
+    def leave(self, bundle: Path) -> None:
+        """Show that `bundle` was not tried, because the store cannot be used."""
+        reason = "It was not tried, because the archive cannot be used."
+        document = {"archived": False, "outcome": "not_tried", "reason": reason}
+        self._show(bundle, document, f"- {bundle.name}: not tried")
+
+    def advise(self) -> None:
+        """Show what to do about what was refused."""
+        for advice in self.advice:
+            click.echo(one_line(f"Next: {advice}"), err=True)
+
+    def _show(self, bundle: Path, document: dict[str, Any], said: str) -> None:
+        line = json.dumps({"path": str(bundle), **document})
+        click.echo(line if self.as_json else one_line(said))
+
+
+class _Display:
+    """A bar of the bundles that are archived, and the file that is under way."""
+
+    def __init__(self, bar: Progress, of: int) -> None:
+        self._bar, self._of, self._number, self._name = bar, of, 0, ""
+        self._task = bar.add_task("", total=None)
+
+    def begin(self, bundle: Path) -> None:
+        """Show that `bundle` is the next."""
+        self._number, self._name = self._number + 1, bundle.name
+
+    def show(self, progress: FileProgress) -> None:
+        """Show which file is copied."""
+        from rich.markup import escape  # noqa: PLC0415  (slow to import)
+
+        said = (
+            f"{self._number} of {self._of}: {self._name}/{progress.name.rpartition('/')[2]}, "
+            f"{progress.size:,} bytes"
+        )
+        self._bar.update(
+            self._task,
+            total=progress.of,
+            completed=progress.number - 1,
+            description=escape(one_line(said)),
+        )
+
+
+@contextmanager
+def _archiving(of: int) -> Iterator[_Display]:
+    """Give a display on the terminal's error output; nothing is drawn where that is none."""
+    from rich.console import Console  # noqa: PLC0415  (slow to import)
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        yield _Display(bar, of)
+
+
+def _limits(seconds: int | None) -> Limits:
+    """Return how long an archive may take; each retry is said on the error output."""
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
+
+    return Limits(seconds or DEFAULT_SECONDS, say=lambda said: click.echo(one_line(said), err=True))
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    for note in notes[:_MOST_NOTES]:
+        click.echo(one_line(f"  ! {note}"))
+    if len(notes) > _MOST_NOTES:
+        click.echo(f"  ! and {len(notes) - _MOST_NOTES:,} more like these.")
+
+
+@click.command()
+@click.option("--rotate", "is_rotated", is_flag=True, help="Make a new key and hand over to it.")
+@click.option("--successor", default="", metavar="FILE", help="Hand over to this public key.")
+@ENV_FILE
+@EVIDENCE
+@JSON
+def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_json: bool) -> None:
+    """Show the key that signs evidence; --rotate hands over to a new one."""
+    from runbook_lib.config.settings import load  # noqa: PLC0415
+    from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder  # noqa: PLC0415
+    from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.evidence.signing import keys, succession  # noqa: PLC0415
+
+    if is_rotated and successor:
+        msg = "--rotate makes a new key, --successor names one: give one of them."
+        raise SettingsError(msg)
+    settings = load(PROCEDURE.inputs, given={}, env_file=env_file)
+    folder = evidence_folder(evidence) / KEYS_FOLDER
+    other = keys.read_public_key(Path(successor)) if successor else None
+    present = keys.key_from_settings(settings, is_sandbox=False)
+    said = "It signs the evidence of this machine's runs."
+    if is_rotated:
+        present = succession.rotate(settings, present, folder)
+        said = "It signs from now on; the key before it says so."
+    elif other is not None:
+        succession.hand_over(present, other, folder, kept=keys.successions_folder())
+        said = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
+    public = keys.export_public_key(present, folder)
+    succession.export_successions(present, folder)
+    if keys.is_unencrypted(settings):
+        click.echo(f"{keys.UNENCRYPTED}: --rotate makes one that is.", err=True)
+    if as_json:
+        click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
+    else:
+        click.echo(f"Key {present.key_id}\n{one_line(said)}")
+        click.echo(one_line(f"Public half, for whoever verifies: {public}"))
+
+
+@click.command()
+@click.argument("bundle", default="", metavar="[BUNDLE]")
+@click.option("--output", default="", metavar="FILE", help="Where to write it.")
+@TENANT
+@ENV_FILE
+@EVIDENCE
+def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: str) -> None:
+    """Build the history of a tenant as HTML; of BUNDLE, the report of that run anew."""
+    from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.core.files import is_folder  # noqa: PLC0415
+    from runbook_lib.engine.run import Mode, open_run  # noqa: PLC0415
+    from runbook_lib.evidence.chain import finish_interrupted  # noqa: PLC0415
+    from runbook_lib.evidence.parts import report_entries  # noqa: PLC0415
+    from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
+    from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs  # noqa: PLC0415
+
+    if bundle:
+        folder = Path(bundle)
+        if not is_folder(folder):
+            msg = f"There is no bundle {bundle}."
+            raise SettingsError(msg)
+        record = sealed_record(folder)
+        entries = report_entries(folder, record)
+        page = run_report(record, entries, attachments=folder / "attachments")
+        path = Path(output or f"{folder.resolve().name}.html")
+    else:
+        opened = open_run(
+            PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
+        )
+        folder = opened.journal.path.parent
+        finish_interrupted(folder)
+        runs = sealed_runs(opened.history_reader)
+        if not runs:
+            msg = f"There is no sealed run of {opened.tenant} in {folder}."
+            raise SettingsError(msg)
+        page = history_report(opened.tenant, runs)
+        path = Path(output) if output else folder / "history.html"
+    # NOTE: a named pipe that nobody reads would be waited for; a device or a pipe may be meant.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
+        if os.name == "posix":
+            os.set_blocking(file.fileno(), True)
+        file.write(page)
+    click.echo(one_line(f"Read {path}"))
+
+
+@click.command()
+@_KEY
+@_TRUSTED_KEYS
+@TENANT
+@CONNECTOR
+@EVIDENCE
+@JSON
+def journal(
+    *,
+    keys: tuple[str, ...],
+    trusted_keys: str,
+    tenant: str,
+    connector: str,
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """Put a lost journal together from the sealed bundles, or complete one that is behind."""
+    from runbook_lib.config.workspace import (  # noqa: PLC0415
+        connector_name,
+        evidence_folder,
+        journal_path,
+        tenant_name,
+    )
+    from runbook_lib.evidence.rebuild import rebuild_journal  # noqa: PLC0415
+    from runbook_lib.evidence.verify.verify import Trust  # noqa: PLC0415
+
+    trust = Trust(_trusted(keys, trusted_keys))
+    folder = evidence_folder(evidence)
+    path = journal_path(folder, tenant_name(tenant), connector_name(connector)).absolute()
+    rebuilt = rebuild_journal(path.parent, trust)
+    if as_json:
+        click.echo(json.dumps({"path": str(path), **asdict(rebuilt)}))
+    elif rebuilt.added:
+        click.echo(one_line(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all."))
+        click.echo(
+            one_line(f"It holds what was done until {rebuilt.until}; what came after that is lost,")
+        )
+        click.echo("because no bundle that verifies has copied it. Now run again.")
+    else:
+        click.echo(one_line(f"{path} has every line that the bundles copied; none was added."))
+    for name, why in rebuilt.unused.items():
+        click.echo(one_line(f"✘ {name}: {why}"), err=True)
+    sys.exit(ExitCode.REFUSED if rebuilt.unused else ExitCode.COMPLETE)
+
+
+def _trusted(keys: tuple[str, ...], trusted_keys: str) -> dict[str, SSlibKey]:
+    """Return the public keys that were named; raises `SettingsError` where none was."""
+    from runbook_lib.evidence.signing.keys import read_public_keys  # noqa: PLC0415
+
+    named = [Path(text) for text in (*keys, trusted_keys) if text]
+    if not named:
+        msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
+        raise SettingsError(msg)
+    return read_public_keys(named)
+
+
+EVIDENCE_COMMANDS = (verify, report, archive, key, journal)

@@ -1,0 +1,51 @@
+"""Options that several commands share: named, explained and read from the environment once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from runbook_lib.config.settings import own_setting
+from runbook_lib.errors import SettingsError
+
+__all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "EVIDENCE_IF_READABLE", "JSON", "TENANT"]
+
+
+def _option(name: str, text: str, **more: Any) -> Callable[[Any], Any]:
+    """Return an option that the environment may give too: `--tenant` as RUNBOOK_TENANT."""
+    variable = f"RUNBOOK_{name.upper().replace('-', '_')}"
+    return click.option(f"--{name}", envvar=variable, default="", help=text, **more)
+
+
+def _or_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """Return what was given, else what the settings file says; practice has a file of its own."""
+    if value or ctx.params.get("scenario") or ctx.resilient_parsing:
+        return value
+    return own_setting(str(option.name), ctx.params.get("env_file", ""))
+
+
+def _or_readable_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the same; nothing where the settings file cannot be read, for that is examined."""
+    with suppress(SettingsError):
+        return _or_setting(ctx, option, value)
+    return value
+
+
+TENANT = _option(
+    "tenant", "Whose app this is; the Service Domain if left out.", callback=_or_setting
+)
+CONNECTOR = click.option(
+    "--connector",
+    default="facebook_marketing",
+    show_default=True,
+    help="The documented procedure, by its name.",
+)
+# NOTE: read first, since others may stand in it.
+ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.", is_eager=True)
+_EVIDENCE = "The folder of journals and evidence."
+EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
+EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
+JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")

@@ -1,0 +1,1 @@
+"""What the operator gave: settings, credentials, attestations, and where things are stored."""

@@ -1,0 +1,172 @@
+"""
+The file in which people say what they did: attestations and what else they say, in TOML.
+
+    [[attestation]]
+    step = "fb-01-log-in"
+    by = "the person's name"
+    at = 2026-11-24T09:30:00Z
+    note = "optional"
+    subject = {app_id = "123456789012345"}   # optional: what it was said of
+
+    [[submitted]]     # sent to Facebook's review; `note` is optional
+    [[declined]]      # Facebook declined it; `note` is what the reviewer named
+    [[skip]]          # the step is left out; `reason` says why
+    [[withdrawal]]    # what was said of the step no longer holds; `reason` says why
+
+An entry that names no subject is bound to the values that are known when a
+tenant's journal first reads it. Whose word counts is decided in `words`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.settings import typed, visible
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.procedure import Binding, Procedure, Step, StepKind, Value, Word, WordKind
+from runbook_lib.errors import SettingsError
+
+__all__ = ["read_words"]
+
+_LARGEST_FILE = 1024 * 1024
+_LONGEST_NAME = 200
+
+_KINDS = {
+    "attestation": WordKind.ATTESTED,
+    "submitted": WordKind.SUBMITTED,
+    "declined": WordKind.DECLINED,
+    "skip": WordKind.SKIPPED,
+    "withdrawal": WordKind.WITHDRAWN,
+}
+# These need a reason; the others may have a note.
+_WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
+# Only a step that waits for an outside party can be submitted to it, or declined by it.
+_OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
+
+
+def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]:
+    """
+    Return what people say in the file at `path`, in the order of the times that they give.
+
+    A word's `binding` holds the subject that its entry names, and nothing else
+    yet. Raises `SettingsError` for a file that cannot be read, an unknown step,
+    key or subject, a nameless person, or a time that has not come yet.
+    """
+    try:
+        document = tomllib.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
+    except OSError as error:
+        msg = f"The attestations file {path} cannot be read: {error.strerror}."
+        raise SettingsError(msg) from None
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it is nested too deep"
+        msg = f"The attestations file {path} is not TOML: {reason}."
+        raise SettingsError(msg) from None
+    _refuse_other_keys(document, tuple(_KINDS), f"{path}")
+    reader = _Reader(path, procedure, now)
+    words = [
+        reader.word(kind, table)
+        for name, kind in _KINDS.items()
+        for table in _tables(document, name, path)
+    ]
+    return sorted(words, key=lambda word: word.at)
+
+
+class _Reader:
+    """Checks one table after another against the procedure and the clock."""
+
+    def __init__(self, path: Path, procedure: Procedure, now: datetime) -> None:
+        self._path = path
+        self._steps = {step.id: step for step in procedure.steps}
+        self._inputs = {item.name: item for item in procedure.inputs}
+        self._now = now
+
+    def word(self, kind: WordKind, table: Mapping[str, Any]) -> Word:
+        """Return the word of this kind that the table holds."""
+        name = _text(table, "step", f"{self._path}", is_needed=True)
+        where = f"{self._path}, step {name[:60]}"
+        note = "reason" if kind in _WITH_REASON else "note"
+        _refuse_other_keys(table, ("step", "by", "at", note, "subject"), where)
+        if name not in self._steps:
+            msg = f"{where}: there is no such step. `runbook status` lists them."
+            raise SettingsError(msg)
+        step = self._steps[name]
+        if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
+            msg = f"{where}: nothing is submitted here, so it cannot be {kind}."
+            raise SettingsError(msg)
+        subject = self._subject(step, table.get("subject", {}), where)
+        said: dict[str, Any] = {
+            "kind": kind,
+            "step": name,
+            "by": _text(table, "by", where, is_needed=True, longest=_LONGEST_NAME),
+            "at": self._moment(table.get("at"), where),
+            "note": _text(table, note, where, is_needed=kind in _WITH_REASON),
+        }
+        entry = hashlib.sha256(json.dumps([said, subject], sort_keys=True).encode()).hexdigest()
+        binding = Binding(subject=subject)
+        return Word(**said, origin=self._path.name, entry=entry, binding=binding)
+
+    def _subject(self, step: Step, table: object, where: str) -> dict[str, Value]:
+        """Return the values that an entry names as its subject, typed as inputs are."""
+        if not isinstance(table, dict):
+            msg = f'{where}: subject takes a table, such as {{app_id = "123456789012345"}}.'
+            raise SettingsError(msg)
+        allowed = tuple(name for name in step.subject if not self._inputs[name].secret)
+        _refuse_other_keys(table, allowed, f"{where}, subject")
+        try:
+            return {name: typed(self._inputs[name], value) for name, value in table.items()}
+        except SettingsError as error:
+            msg = f"{where}, subject: {error}"
+            raise SettingsError(msg) from None
+
+    def _moment(self, value: object, where: str) -> str:
+        if not isinstance(value, datetime):
+            msg = f"{where}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
+            raise SettingsError(msg)
+        try:
+            moment = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+        except OverflowError:
+            msg = f"{where}: at takes a time of this age, not {value}."
+            raise SettingsError(msg) from None
+        if moment > self._now:
+            msg = f"{where}: {value} has not come yet."
+            raise SettingsError(msg)
+        return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _text(
+    table: Mapping[str, Any], key: str, where: str, *, is_needed: bool, longest: int = 2_000
+) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        msg = f"{where}: {key} takes a text in quotes."
+        raise SettingsError(msg)
+    try:
+        text = visible(value, longest=longest, may_have_lines=key in ("note", "reason"))
+    except ValueError as error:
+        msg = f"{where}: {key}: {error}."
+        raise SettingsError(msg) from None
+    if is_needed and not text:
+        msg = f"{where}: {key} is missing."
+        raise SettingsError(msg)
+    return text
+
+
+def _tables(document: Mapping[str, Any], name: str, path: Path) -> list[Mapping[str, Any]]:
+    tables = document.get(name, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        msg = f"{path}: write [[{name}]] with two brackets."
+        raise SettingsError(msg)
+    return tables
+
+
+def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in keys:
+            msg = f"{where}: there is no key called {key[:60]}; known are {', '.join(keys)}."
+            raise SettingsError(msg)

@@ -1,0 +1,257 @@
+"""
+The form of what an operator types, before any network is asked.
+
+Each function takes text and returns the value as it is used, or raises
+`ValueError` in the operator's words. A secret's text is never quoted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import idna
+
+from runbook_lib.core.files import read_plain
+
+__all__ = [
+    "address",
+    "answer_limit",
+    "app_id",
+    "app_secret",
+    "certificate_file",
+    "domain_name",
+    "exchange_seconds",
+    "graph_version",
+    "header_text",
+    "host_names",
+    "opaque_secret",
+    "passphrase",
+    "permission_names",
+    "queue_seconds",
+    "step_names",
+    "step_seconds",
+    "timestamp_authority",
+    "web_address",
+]
+
+_HTTPS_PORT = 443
+_HIGHEST_PORT = 65_535
+_LARGEST_FILE = 1024 * 1024
+_WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
+_APP_ID = re.compile(r"[0-9]{8,20}")
+_APP_SECRET = re.compile(r"[0-9a-f]{32}")
+_PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+# A name or an address, as a URL holds it (RFC 3986 §3.2.2).
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+_VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
+
+
+def domain_name(text: str) -> str:
+    """
+    Return the host name in lower case and ASCII (RFC 5891 for other scripts).
+
+    A whole address is understood: scheme, path, port 443 and a trailing dot
+    are dropped.
+    """
+    typed = text.strip()
+    try:
+        parts = urlsplit(typed if _WHOLE_ADDRESS.match(typed) else f"//{typed}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("this is not a domain name; it looks like acme-h.cyclr.com") from None
+    if parts.username or parts.password:
+        raise ValueError("a domain name holds no user name or password; leave out what is before @")
+    if parts.scheme not in ("", "https"):
+        raise ValueError(f"the callback is reached over https, not {parts.scheme}")
+    if port not in (None, _HTTPS_PORT):
+        raise ValueError(f"a Service Domain has no port; leave out :{port}")
+    return _ascii(host.rstrip("."))
+
+
+def app_id(text: str) -> str:
+    """Return the App ID: digits only, as Settings > Basic shows it."""
+    typed = text.strip()
+    if not _APP_ID.fullmatch(typed):
+        raise ValueError("an App ID is a number of 15 or 16 digits, as Settings > Basic shows it")
+    return typed
+
+
+def app_secret(text: str) -> str:
+    """Return the App Secret: 32 hexadecimal characters."""
+    typed = text.strip()
+    if not _APP_SECRET.fullmatch(typed):
+        raise ValueError(
+            "an App Secret has 32 characters, 0-9 and a-f; "
+            "press Show in Settings > Basic and copy it whole"
+        )
+    return typed
+
+
+def opaque_secret(text: str) -> str:
+    """Return a credential of unknown form; blanks and characters that no header takes are not."""
+    typed = text.strip()
+    if not typed or len(typed.split()) > 1:
+        raise ValueError("a credential holds no blanks; copy it again, whole")
+    if not (typed.isascii() and typed.isprintable()):
+        raise ValueError(
+            "a credential holds letters without accents, digits and signs only; copy it again"
+        )
+    return typed
+
+
+def header_text(text: str) -> str:
+    """Return what is sent as a header: characters that one takes (RFC 9110 §5.5), in ASCII."""
+    typed = text.strip()
+    if not (typed.isascii() and typed.isprintable()):
+        raise ValueError("this holds letters without accents, digits and signs only; copy it again")
+    return typed
+
+
+def passphrase(text: str) -> str:
+    """Return what opens a key; blanks within it count, around it they do not."""
+    typed = text.strip()
+    if not typed:
+        raise ValueError("a passphrase is not empty")
+    return typed
+
+
+def permission_names(text: str) -> tuple[str, ...]:
+    """Return the permissions, `public_profile` first, each once; commas or blanks between them."""
+    names = [name for name in re.split(r"[,\s]+", text.strip()) if name]
+    for name in names:
+        if not _PERMISSION.fullmatch(name):
+            raise ValueError(f"{name!r} is not a permission; one looks like leads_retrieval")
+    return tuple(dict.fromkeys(["public_profile", *names]))
+
+
+def step_names(text: str) -> tuple[str, ...]:
+    """Return the ids of steps, each once; commas or blanks between them."""
+    return tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Return host names, each once; commas or blanks between them."""
+    return tuple(dict.fromkeys(domain_name(name) for name in re.split(r"[,\s]+", text) if name))
+
+
+def answer_limit(text: str) -> int:
+    """Return the size of the largest answer, in KiB."""
+    return _whole_number(text, 64, 65_536, "KiB")
+
+
+def exchange_seconds(text: str) -> int:
+    """Return how long one exchange may take."""
+    return _whole_number(text, 1, 600, "seconds")
+
+
+def step_seconds(text: str) -> int:
+    """Return how long the checks of a step may take."""
+    return _whole_number(text, 1, 3600, "seconds")
+
+
+def queue_seconds(text: str) -> int:
+    """Return how long a run waits for another one."""
+    return _whole_number(text, 0, 86_400, "seconds")
+
+
+def graph_version(text: str) -> str:
+    """Return the Graph version, with its v."""
+    typed = text.strip().lower()
+    if not _VERSION.fullmatch(typed):
+        raise ValueError("a Graph version looks like v26.0")
+    return typed
+
+
+def web_address(text: str) -> str:
+    """Return the base address of a remote system, without a slash at its end."""
+    typed = text.strip()
+    parts = _web_parts(typed)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("credentials go over https only; plain http is for loopback addresses")
+    return typed.rstrip("/")
+
+
+def timestamp_authority(text: str) -> str:
+    """Return the address of a time-stamp authority; its answers are signed, so http will do."""
+    typed = text.strip()
+    _web_parts(typed)
+    return typed
+
+
+def address(text: str) -> str:
+    """Return `host:port`."""
+    typed = text.strip()
+    host, _, port = typed.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT
+    if not host or not is_port or not _HOST.fullmatch(host):
+        raise ValueError("this is not an address; one looks like 127.0.0.1:8443")
+    return typed
+
+
+def certificate_file(text: str) -> str:
+    """Return the absolute path of a PEM file that holds at least one certificate."""
+    try:
+        path = Path(text.strip()).expanduser()
+        content = read_plain(path, _LARGEST_FILE).decode("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content)
+    except (OSError, ValueError, RuntimeError):
+        msg = f"{text.strip()!r} cannot be read as a PEM file of certificates"
+        raise ValueError(msg) from None
+    return str(path.absolute())
+
+
+def _whole_number(text: str, least: int, most: int, unit: str) -> int:
+    typed = text.strip()
+    is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(most))
+    if not is_number or not least <= int(typed) <= most:
+        msg = f"this is a whole number of {unit}, from {least} to {most}"
+        raise ValueError(msg)
+    return int(typed)
+
+
+def _web_parts(typed: str) -> SplitResult:
+    try:
+        parts = urlsplit(typed)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.scheme not in ("http", "https") or port == 0:
+        raise ValueError("this is not a web address; it begins with https://")
+    if not typed.isprintable() or len(typed.split()) > 1 or "\\" in typed:
+        raise ValueError("an address holds no blanks and no backslashes; copy it again, whole")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a base address holds no user name, password, query or fragment")
+    return parts
+
+
+def _ascii(host: str) -> str:
+    if not host:
+        raise ValueError("a name is needed here; it looks like acme-h.cyclr.com")
+    if _is_ip_address(host):
+        raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
+    try:
+        # NOTE: UTS 46 maps other scripts' dots and digits, so a look at the result is needed too.
+        name = idna.encode(host, uts46=True, std3_rules=True).decode().rstrip(".")
+    except idna.IDNAError:
+        raise ValueError(f"{host!r} is not a domain name; it looks like acme-h.cyclr.com") from None
+    if _is_ip_address(name):
+        raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
+    if "." not in name:
+        raise ValueError(f"{host!r} is only part of a domain name; it looks like acme-h.cyclr.com")
+    return name
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_ip_address(host) and ipaddress.ip_address(host).is_loopback)

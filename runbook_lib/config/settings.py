@@ -1,0 +1,341 @@
+"""
+Settings: typed values and credentials, from parameters, environment, `.env` and references.
+
+Which inputs exist and how each is parsed is the procedure's business; where
+the values come from, and that a secret comes by reference only, is decided here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dotenv
+import dotenv.parser
+
+from runbook_lib.core.credential_form import implausible
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.procedure import Input, Value
+from runbook_lib.core.redaction import Secret, holds_token
+from runbook_lib.errors import SettingsError
+from runbook_lib.plain_text import first_unseen
+
+__all__ = [
+    "Settings",
+    "find_env_file",
+    "load",
+    "own_setting",
+    "read_env_file",
+    "resolve",
+    "secret_of",
+    "typed",
+    "visible",
+]
+
+_PREFIX = "RUNBOOK_"
+# Settings of a command itself, which are no parameters: environment and `.env` may hold them.
+_OWN = ("RUNBOOK_TENANT", "RUNBOOK_EVIDENCE")
+_ENV_FILE = "RUNBOOK_ENV_FILE"
+_LARGEST_FILE = 1024 * 1024
+_LARGEST_SECRET = 64 * 1024
+_LONGEST_TEXT = 2_000
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator gave: `values` typed and safe to show, `secrets` not."""
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+def resolve(
+    inputs: Iterable[Input],
+    *,
+    given: Mapping[str, object] | None = None,
+    env_file: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    withheld: Collection[str] = (),
+) -> Settings:
+    """
+    Return the values of `inputs`: what was given wins over the environment, that over `.env`.
+
+    A secret among `given` must be a reference (`env:NAME`, `file:PATH`,
+    `keyring:SERVICE/USER`), since parameters and arguments are seen by
+    others. The secrets called `withheld` are not read at all. Raises
+    `SettingsError` for an unknown name, a value of the wrong type, a reference
+    that leads nowhere, or a credential that is a plain word.
+    """
+    known = {item.name: item for item in inputs}
+    given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
+    _refuse_unknown(given, known)
+    file_values = env_file or {}
+    _refuse_unknown_variables(file_values, known, "The settings file", _OWN)
+    referred = _referred((*given.values(), *environ.values(), *file_values.values()))
+    _refuse_unknown_variables(environ, known, "The environment", (*_OWN, _ENV_FILE, *referred))
+    values: dict[str, Value] = {}
+    raw = {
+        name: environ.get(item.variable) or file_values.get(item.variable, "")
+        for name, item in known.items()
+    }
+    for name, item in known.items():
+        if not item.secret and (name in given or raw[name]):
+            values[name] = typed(item, given.get(name, raw[name]))
+    secrets: dict[str, Secret] = {}
+    for name, item in known.items():
+        if item.secret and name not in withheld:
+            text = _secret_text(item, given.get(name), raw[name], environ)
+            if text:
+                secrets[name] = _secret(item, text, values)
+    return Settings(values, secrets)
+
+
+def load(
+    inputs: Iterable[Input],
+    *,
+    given: Mapping[str, object],
+    env_file: str = "",
+    withheld: Collection[str] = (),
+) -> Settings:
+    """
+    Return the settings of this process: see `resolve` for what wins and what is raised.
+
+    `env_file` names the `.env` file; without it the one that `find_env_file`
+    finds counts, if there is one.
+    """
+    path = env_file or find_env_file()
+    file_values = read_env_file(Path(path)) if path else {}
+    return resolve(inputs, given=given, env_file=file_values, withheld=withheld)
+
+
+def own_setting(name: str, env_file: str = "") -> str:
+    """
+    Return what the `.env` file says of the command itself: of its `tenant` or `evidence` folder.
+
+    Empty where it says nothing, or there is none. Raises `SettingsError`
+    where it cannot be read.
+    """
+    path = env_file or find_env_file()
+    return read_env_file(Path(path)).get(f"{_PREFIX}{name.upper()}", "") if path else ""
+
+
+def find_env_file() -> str:
+    """Return the nearest `.env` upwards from the working directory, empty where there is none."""
+    return dotenv.find_dotenv(usecwd=True)
+
+
+def typed(item: Input, value: object) -> Value:
+    """
+    Return `value` as the type that `item` has.
+
+    Raises `SettingsError` in the operator's words.
+    """
+    expected = type(item.default) if item.default is not None else str
+    if expected is bool:
+        return _boolean(item, value)
+    if isinstance(value, list | tuple) and expected is tuple:
+        value = ",".join(str(part) for part in value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
+        raise SettingsError(msg)
+    if expected is not tuple:
+        _refuse_unseen(item, str(value))
+    if holds_token(str(value)):
+        msg = (
+            f"{item.name} ({item.label}) holds what looks like a Facebook token. It is no secret "
+            "there: put a credential into .env, under its own name."
+        )
+        raise SettingsError(msg)
+    try:
+        return item.parse(str(value).strip())
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}"
+        raise SettingsError(msg) from None
+
+
+def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = False) -> str:
+    """
+    Return `text` without the blanks around it; only a note may have several lines.
+
+    Raises `ValueError` in the operator's words where it is longer, or holds a
+    character that nobody can see, such as one that turns the direction of
+    writing: what a record shows must be what it holds.
+    """
+    typed = text.strip()
+    unseen = first_unseen(
+        typed.replace("\r\n", " ").replace("\n", " ") if may_have_lines else typed
+    )
+    if unseen:
+        msg = f"it holds a character that cannot be seen ({unseen}); type it again"
+        raise ValueError(msg)
+    if len(typed) > longest:
+        msg = f"it has {len(typed):,} characters; {longest:,} are enough"
+        raise ValueError(msg)
+    return typed
+
+
+def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
+    """
+    Return `text` as the credential `item`.
+
+    Raises `ValueError` in the operator's words where its form is wrong, where it
+    cannot be distinguished from an ordinary word, or from one of the `values` that are
+    shown; it is never quoted.
+    """
+    value = str(item.parse(text))
+    if first_unseen(value):
+        raise ValueError("it holds a character that cannot be seen; copy it again")
+    reason = implausible(value)
+    if reason:
+        raise ValueError(reason)
+    for name, shown in values.items():
+        if any(value in str(each) for each in (shown if isinstance(shown, tuple) else (shown,))):
+            msg = f"this cannot be distinguished from an ordinary word: it stands in {name} as well"
+            raise ValueError(msg)
+    return Secret(value)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """
+    Return the variables of the `.env` file at `path`.
+
+    Raises `SettingsError` where it cannot be read, holds no setting, or has
+    a line that is not `NAME=value`; the line itself is not quoted.
+    """
+    try:
+        content = read_plain(path, _LARGEST_FILE).decode("utf-8-sig")
+    except OSError as error:
+        msg = f"The settings file {path} cannot be read: {error.strerror}."
+        raise SettingsError(msg) from None
+    except ValueError:
+        msg = f"The settings file {path} is not UTF-8 text."
+        raise SettingsError(msg) from None
+    variables: dict[str, str] = {}
+    for binding in dotenv.parser.parse_stream(io.StringIO(content)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            text = binding.original.string
+            line = binding.original.line + len(text) - len(text.lstrip("\n"))
+            msg = f"Line {line} of {path} is not NAME=value."
+            raise SettingsError(msg)
+        if binding.key is not None and binding.value is not None:
+            variables[binding.key] = binding.value
+    if not variables:
+        msg = f"The settings file {path} holds no setting."
+        raise SettingsError(msg)
+    return variables
+
+
+def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> None:
+    for name in given:
+        if name not in known:
+            msg = f"There is no parameter called {name}.{_suggestion(name, known)}"
+            raise SettingsError(msg)
+
+
+def _refuse_unknown_variables(
+    variables: Mapping[str, str], known: Mapping[str, Input], source: str, others: Iterable[str]
+) -> None:
+    names = {*others, *(item.variable for item in known.values())}
+    for name in variables:
+        if name.startswith(_PREFIX) and name not in names:
+            msg = f"{source} names {name}, which is no setting.{_suggestion(name, names)}"
+            raise SettingsError(msg)
+
+
+def _referred(values: Iterable[object]) -> set[str]:
+    """Return the variables that references lead to: `env:NAME`."""
+    texts = (text for text in values if isinstance(text, str))
+    return {text.removeprefix("env:") for text in texts if text.startswith("env:")}
+
+
+def _refuse_unseen(item: Input, text: str) -> None:
+    try:
+        visible(text)
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}."
+        raise SettingsError(msg) from None
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  (only a mistake needs it)
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _boolean(item: Input, value: object) -> bool:
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    msg = f"{item.name} ({item.label}) takes true or false, not {value!r}."
+    raise SettingsError(msg)
+
+
+def _words(kind: type) -> str:
+    return {tuple: "names separated by commas", int: "a whole number"}.get(kind, "text")
+
+
+def _secret(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
+    try:
+        return secret_of(item, text, values)
+    except ValueError as error:
+        msg = f"{item.name} ({item.label}): {error}"
+        raise SettingsError(msg) from None
+
+
+def _secret_text(item: Input, given: object, raw: str, environ: Mapping[str, str]) -> str:
+    """Return the text of a credential, where its reference leads; empty where none was given."""
+    text = raw
+    if given is not None:
+        if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):
+            msg = (
+                f"{item.name} ({item.label}) is a secret: it never goes into a parameter or on a "
+                f"command line. Put it into .env as {item.variable}, or give a reference: "
+                "env:NAME, file:PATH or keyring:SERVICE/USER."
+            )
+            raise SettingsError(msg)
+        text = given
+    return _dereference(item, text, environ) if text else ""
+
+
+def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:
+    scheme, _, target = text.partition(":")
+    if scheme == "env":
+        value = environ.get(target, "")
+    elif scheme == "file":
+        value = _from_file(item, Path(target))
+    elif scheme == "keyring":
+        value = _from_keyring(item, target)
+    else:
+        return text.strip()
+    if not value.strip():
+        msg = f"{item.name} ({item.label}): nothing is stored under {scheme}:{target}."
+        raise SettingsError(msg)
+    return value.strip()
+
+
+def _from_file(item: Input, path: Path) -> str:
+    try:
+        return read_plain(path.expanduser(), _LARGEST_SECRET).decode("utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        msg = f"{item.name} ({item.label}): the file {path} cannot be read: {reason}."
+        raise SettingsError(msg) from None
+
+
+def _from_keyring(item: Input, target: str) -> str:
+    import keyring  # noqa: PLC0415  (slow to import, rarely used)
+    import keyring.errors  # noqa: PLC0415
+
+    service, _, user = target.rpartition("/")
+    try:
+        return keyring.get_password(service, user) or ""
+    except keyring.errors.KeyringError as error:
+        msg = f"{item.name} ({item.label}): the keyring cannot be read ({type(error).__name__})."
+        raise SettingsError(msg) from None

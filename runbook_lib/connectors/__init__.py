@@ -1,0 +1,1 @@
+"""Documented procedures, and the checks that prove their steps."""

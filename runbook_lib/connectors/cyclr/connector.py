@@ -1,0 +1,314 @@
+"""
+The connector in Cyclr: what the console holds, what is installed, what is authenticated.
+
+Reading is always safe. Installing, and creating an account, change the
+partner's Cyclr: each happens only where its parameter says so, is announced
+in the journal first, and stands in the finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import CyclrAPIError, RemoteError
+from runbook_lib.remote.cyclr import Cyclr, sign_in_url
+from runbook_lib.remote.documents import Document, documents, shorten, unexpected
+from runbook_lib.remote.domain import follow_to_dialog, leads_to
+
+__all__ = [
+    "connector_is_authenticated",
+    "connector_is_in_library",
+    "connector_is_installed",
+    "console_holds_app_id",
+    "permissions_are_seen_through_cyclr",
+]
+
+_LIST_PERMISSIONS = "List My Permissions"
+_FORBIDDEN = 403
+# How Cyclr may refuse an account that it does not know: no page says which of them it is.
+_REFUSED = (400, 401, 403, 404)
+_DRAFT = "Draft"
+
+
+def connector_is_in_library(context: CheckContext) -> Finding:
+    """Look the connector up by name; its id differs between Cyclr's instances."""
+    name = context.text("connector_name")
+    found = context.cyclr().find_connectors(name)
+    if not found:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Cyclr's library has no connector called {name!r} for this account.",
+        )
+    connector = _preferred(found)
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Cyclr's library has {name!r} (id {connector.number('Id')}, "
+        f"{shorten(connector.text('Status'))}).",
+        limits=("Whether Setup holds a Client ID and Client Secret: no API shows it.",),
+    )
+
+
+def console_holds_app_id(context: CheckContext) -> Finding:
+    """
+    Follow Cyclr's sign-in link up to Facebook, and read there what Cyclr really sends.
+
+    Uses up one single-use token; Facebook itself is not asked.
+    """
+    cyclr = context.cyclr()
+    connector = _installed(context, cyclr)
+    if connector is None:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason="The Client ID can be read only through an installed connector; there is none "
+            "in this account yet.",
+        )
+    token = cyclr.sign_in_token(context.text("account_api_id"), context.text("cyclr_username"))
+    host, number = context.text("service_domain"), connector.number("Id")
+    link = sign_in_url(host, number, token, context.text("cyclr_console_url"))
+    dialog = context.text("dialog_url")
+    url, last = follow_to_dialog(context.session, link, dialog, context.destinations)
+    if not url:
+        where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "
+            f"{last.status}{where}. The connector's Setup may be empty.",
+        )
+    return _compare(context, url)
+
+
+def connector_is_installed(context: CheckContext) -> Finding:
+    """
+    Look for the connector in the account; install it where `install_connector` says so.
+
+    `create_test_account` makes an account first, where none is named.
+    """
+    changes: list[str] = []
+    if not context.text("account_api_id"):
+        if context.values.get("create_test_account") is not True:
+            return Finding(
+                outcome=Outcome.NOT_RUN,
+                reason="No Cyclr account is named. Give account_api_id, or let "
+                "create_test_account make one.",
+            )
+        context = _with_new_account(context, changes)
+    try:
+        finding = _find_or_install(context, changes)
+    except RemoteError as error:
+        if not changes:
+            raise
+        # What was changed must be known, or the next run changes it again.
+        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
+    facts = {"account_api_id": context.text("account_api_id")}
+    return replace(finding, changes=tuple(changes), facts=facts)
+
+
+def connector_is_authenticated(context: CheckContext) -> Finding:
+    """Ask Cyclr whether the installed connector is authenticated."""
+    connector = _installed(context, context.cyclr())
+    if connector is None:
+        return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
+    number = connector.number("Id")
+    if not connector.flag("Authenticated"):
+        return Finding(
+            outcome=Outcome.NOT_RUN,
+            reason="Installed, but nobody has signed in with Facebook and consented yet.",
+        )
+    if not _is_of_account(context, number):
+        return _of_any_account(context, number)
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Cyclr says that account connector {number} is authenticated.",
+        limits=(
+            "That it was by consent in a browser: a token set through Cyclr's API looks the same.",
+        ),
+    )
+
+
+def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
+    """
+    Run the connector's own method and compare what Facebook grants it with what is wanted.
+
+    Cyclr refuses methods from addresses it does not know: then nothing can
+    be told from here.
+    """
+    cyclr = context.cyclr()
+    connector = _installed(context, cyclr)
+    if connector is None:
+        return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
+    methods = cyclr.methods(connector.document("Connector").number("Id"))
+    method = next((one for one in methods if one.text("Name") == _LIST_PERMISSIONS), None)
+    if method is None:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
+        )
+    try:
+        unique_id = method.identifier("MethodUniqueIdentifier")
+        answer = cyclr.run_method(connector.number("Id"), unique_id)
+    except CyclrAPIError as error:
+        if error.status != _FORBIDDEN:
+            raise
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"This cannot be tested from here: Cyclr does not know this address ({error}). "
+            "Ask Cyclr to allow it, or run from one that it knows.",
+        )
+    return _compare_grants(context, answer)
+
+
+def _preferred(rows: list[Document]) -> Document:
+    """Return the row to look at, whatever their order: no draft, then the lowest id."""
+    return min(rows, key=lambda row: (row.words("Status") == _DRAFT, row.number("Id")))
+
+
+def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
+    """Return the account's connector; of several one that is authenticated, or the first made."""
+    name = context.text("connector_name")
+    rows = [
+        row
+        for row in cyclr.account_connectors()
+        if row.get("Connector", row) is not None and row.document("Connector").text("Name") == name
+    ]
+    if not rows:
+        return None
+    return min(rows, key=lambda row: (row.get("Authenticated") is not True, row.number("Id")))
+
+
+def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
+    cyclr = context.cyclr()
+    connector = _installed(context, cyclr)
+    if connector is None and context.values.get("install_connector") is True:
+        connector = _install(context, cyclr, changes)
+    if connector is None:
+        return Finding(
+            outcome=Outcome.NOT_RUN,
+            reason="The connector is not installed in this account. Install it there, or let "
+            "install_connector do it.",
+        )
+    number = connector.number("Id")
+    if not _is_of_account(context, number):
+        return _of_any_account(context, number)
+    name = connector.words("Name") or context.text("connector_name")
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Installed as {name!r} (account connector {number}).",
+    )
+
+
+def _install(context: CheckContext, cyclr: Cyclr, changes: list[str]) -> Document:
+    name, account = context.text("connector_name"), context.text("account_api_id")
+    found = cyclr.find_connectors(name)
+    if not found:
+        msg = f"Cyclr's library has no connector called {name!r}."
+        raise CyclrAPIError(msg, status=404)
+    identifier = _preferred(found).number("Id")
+    context.announce_change(f"Install {name} in Cyclr account {account}.")
+    connector = cyclr.install(identifier, name)
+    changes.append(
+        f"Installed {name} in Cyclr account {account}: {shorten(str(connector.get('Id')))}."
+    )
+    connector.document("Connector").expect("Name", name)
+    return connector
+
+
+def _with_new_account(context: CheckContext, changes: list[str]) -> CheckContext:
+    name = f"Runbook test {context.text('service_domain')}"
+    context.announce_change(f"Create Cyclr account {name!r}.")
+    account = context.cyclr().create_account(name).text("Id")
+    changes.append(f"Created Cyclr account {name!r}: {shorten(account)}.")
+    return replace(context, values={**context.values, "account_api_id": account})
+
+
+def _is_of_account(context: CheckContext, number: int) -> bool:
+    """
+    Return whether Cyclr lists an account connector for this account only.
+
+    A row does not name its account, so a made-up account is the control: it
+    is refused, or lists something else.
+    """
+    try:
+        rows = context.cyclr(context.random_hex(16)).account_connectors()
+    except CyclrAPIError as error:
+        if error.status not in _REFUSED:
+            raise
+        return True
+    return number not in [row.number("Id") for row in rows]
+
+
+def _of_any_account(context: CheckContext, number: int) -> Finding:
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"Cyclr lists account connector {number} for a made-up account too, so nothing "
+        f"shows that it is in account {context.text('account_api_id')}. Look at that account's "
+        "connectors in the Cyclr console.",
+    )
+
+
+def _compare(context: CheckContext, url: str) -> Finding:
+    """Compare what Cyclr sends to Facebook's dialog with the App ID and the redirect URI."""
+    sent = _sent(url)
+    app_id, uri = context.text("app_id"), redirect_uri(context.text("service_domain"))
+    if sent["client_id"] != app_id:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Cyclr signs users in with Client ID {shorten(sent['client_id']) or '(none)'}, "
+            f"not with App ID {app_id}. Correct it in Connector Library > Setup.",
+        )
+    if sent["redirect_uri"] != uri:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but step 8 "
+            f"registers {uri}. Register the one that Cyclr sends.",
+        )
+    scope = ", ".join(sent.get("scope", "").replace(",", " ").split())
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Cyclr signs users in with Client ID {app_id}, sends them back to {uri} and asks "
+        f"for {shorten(scope) or 'no scope'}.",
+        warnings=_scope_warnings(context, scope),
+    )
+
+
+def _sent(url: str) -> dict[str, str]:
+    """Return the fields of an authorization request (RFC 6749 §4.1.1: none may come twice)."""
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    for name in ("client_id", "redirect_uri"):
+        if names.count(name) != 1:
+            what = f"its address of Facebook's dialog has {name} {names.count(name)} times"
+            raise unexpected("Cyclr's sign-in link", what)
+    return dict(pairs)
+
+
+def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
+    asked = scope.split(", ")
+    lacking = [name for name in context.permissions if name not in asked]
+    # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
+    lacking = [name for name in lacking if name != "public_profile"]
+    if not lacking:
+        return ()
+    return (f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes.",)
+
+
+def _compare_grants(context: CheckContext, answer: Any) -> Finding:
+    content = answer.get("data") if isinstance(answer, dict) else answer
+    grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
+    lacking = [name for name in context.permissions if grants.get(name) != "granted"]
+    if lacking:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
+            "grant it, or Cyclr did not ask.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Through Cyclr, Facebook grants {', '.join(context.permissions)}.",
+        limits=("For which app and which person: the method's answer names neither.",),
+    )

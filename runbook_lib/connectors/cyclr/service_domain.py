@@ -1,0 +1,91 @@
+"""
+The service domain: does its name resolve, is its certificate good, does the callback answer.
+
+What Facebook thinks of the domain is asked in `app`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.domain import fetch_page, read_certificate, resolve_name
+
+__all__ = ["CALLBACK_PATH", "is_cyclr_domain", "redirect_uri", "service_domain_answers"]
+
+CALLBACK_PATH = "/connector/callback"
+
+# The forms that Cyclr hands out (General Settings > Service Domain); all else is a custom domain.
+_CYCLR_DOMAIN = re.compile(r"[a-z0-9-]+-h\.(eu\.|us2\.|apac\.)?cyclr\.(com|uk)")
+_EXPIRES_SOON_DAYS = 21
+_SERVER_ERROR = 500
+_NO_PAGE = (404, 410)
+
+
+def redirect_uri(service_domain: str) -> str:
+    """Return the Valid OAuth Redirect URI of a service domain (documented step 8)."""
+    return f"https://{service_domain}{CALLBACK_PATH}"
+
+
+def is_cyclr_domain(service_domain: str) -> bool:
+    """Tell a domain that Cyclr handed out from a custom one."""
+    return _CYCLR_DOMAIN.fullmatch(service_domain) is not None
+
+
+def service_domain_answers(context: CheckContext) -> Finding:
+    """
+    Resolve the service domain, verify its certificate and ask for the callback page.
+
+    The certificate names the host. What the page says is nowhere documented,
+    so a made-up page beside it is the control: only a host that answers the
+    two differently shows that it has a callback. Raises `UnreachableError`
+    where one of them gives no answer.
+    """
+    host = context.text("service_domain")
+    resolve_name(context.session, host)
+    certificate = read_certificate(context.session, host)
+    days = (certificate.expires_on - context.now).days
+    answer = fetch_page(context.session, redirect_uri(host)).status
+    control = fetch_page(context.session, f"{redirect_uri(host)}-{context.random_hex(8)}").status
+    warnings = []
+    if days < _EXPIRES_SOON_DAYS:
+        warnings.append(f"The certificate of {host} expires in {days} days.")
+    if not is_cyclr_domain(host):
+        warnings.append(
+            f"{host} is a custom domain. General Settings shows the default one too; only the "
+            "custom one is documented to serve the sign-in callback, so register this one."
+        )
+    outcome, verdict = _judge(answer, control)
+    return Finding(
+        outcome=outcome,
+        reason=(
+            f"{host} resolves, its certificate from {shorten(certificate.issuer)} is valid for "
+            f"{days} days, {verdict}."
+        ),
+        limits=("That this domain belongs to your Cyclr console: no API shows it.",),
+        warnings=tuple(warnings),
+    )
+
+
+def _judge(answer: int, control: int) -> tuple[Outcome, str]:
+    """Say what the statuses of the callback page and of a made-up page show."""
+    if answer >= _SERVER_ERROR:
+        return Outcome.INCONCLUSIVE, f"the callback page answers {answer}"
+    if control >= _SERVER_ERROR:
+        return (
+            Outcome.INCONCLUSIVE,
+            f"the callback page answers ({answer}), but a made-up page answers {control}",
+        )
+    if answer in _NO_PAGE or answer == control:
+        verdict = (
+            f"but nothing shows that Cyclr's callback is there: the page answers {answer}, a "
+            f"made-up one {control}. Compare the name with Settings > General Settings > Service "
+            "Domain in the Cyclr console"
+        )
+        return Outcome.INCONCLUSIVE, verdict
+    return (
+        Outcome.VERIFIED,
+        f"the callback page answers ({answer}) and a made-up page otherwise ({control})",
+    )

@@ -1,0 +1,1 @@
+"""Checks that ask Facebook, shared by connectors."""

@@ -1,0 +1,301 @@
+"""
+The app on Facebook: its credentials, its name, its settings, its redirect URI.
+
+App Review is asked in `review`; what a user's token can do in `connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import RemoteError, TokenRequestError
+from runbook_lib.remote.documents import Document, shorten
+from runbook_lib.remote.graph import VERSION_ENDS, Graph
+from runbook_lib.remote.oauth import request_token_by_code
+
+__all__ = [
+    "app_credentials_are_accepted",
+    "app_is_registered",
+    "app_name_matches",
+    "missing_sections_are_filled",
+    "redirect_uri_is_accepted",
+]
+
+_DUMMY_CODE = "runbook-probe"
+
+_BAD_SECRET = "error validating client secret"  # noqa: S105  (Facebook's words, not a secret)
+_NO_SUCH_ID = ("invalid client id", "missing client_id")
+_BAD_CODE = "invalid verification code format"
+_SECRET_REFUSED = 1
+_CODE_REFUSED = 100
+_REDIRECT_REFUSED = 191
+_OLD_REDIRECT_REFUSED = "invalid redirect_uri"
+
+_SECTIONS: Mapping[str, str] = {
+    "privacy_policy_url": "Privacy Policy URL",
+    "terms_of_service_url": "Terms of Service URL",
+    "category": "Category",
+    "icon_url": "App Icon",
+    "contact_email": "Contact Email",
+}
+_PATH_UNPROVEN = (
+    "The exact path: this probe proves the domain. Strict Mode compares every character when a "
+    "person signs in; the Redirect URI Validator in Facebook Login > Settings shows it beforehand."
+)
+_LONGEST_NAME = 100
+_VERSION_ENDS_SOON = timedelta(days=90)
+
+
+def app_credentials_are_accepted(context: CheckContext) -> Finding:
+    """
+    Have Facebook issue an app token for the App ID and App Secret.
+
+    The token names the app; a made-up secret, which must be refused, shows
+    that the secret counts. A refusal counts against the pair only where its
+    message names the secret or the id. Code 101 does not discriminate, so the
+    made-up secret is tried there too: the same answer to both tells nothing.
+    """
+    app_id, refusal = context.text("app_id"), _refusal(context)
+    if refusal is None:
+        return _compare_with_control(context)
+    message = str(refusal).lower()
+    if _BAD_SECRET in message:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Facebook knows App ID {app_id} but refuses this App Secret "
+            f"({refusal}). Copy it again from Settings > Basic.",
+        )
+    if any(words in message for words in _NO_SUCH_ID):
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Facebook does not take {app_id} as an App ID ({refusal}). "
+            "Copy it again from Settings > Basic.",
+        )
+    control = _control_refusal(context)
+    if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook gives one answer to this App Secret and to a made-up one "
+            f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
+            "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic.",
+        )
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
+        f"({refusal}, code {refusal.code}). Run again.",
+    )
+
+
+def app_is_registered(context: CheckContext) -> Finding:
+    """Read the app's node: it is there only once the app was created."""
+    node = _application(context, "id,name")
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"The app exists: {shorten(node.text('name'))} ({context.text('app_id')}).",
+        limits=("Who created it, and that the password was asked: no API shows it.",),
+    )
+
+
+def app_name_matches(context: CheckContext) -> Finding:
+    """Compare the app's name with the App Display Name that was meant."""
+    meant = context.text("app_display_name")
+    name = _application(context, "id,name").text("name")
+    if name != meant:
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
+            "name at consent.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"The app is called {name!r}.",
+        limits=("App type Business and App Purpose Clients: no API shows them.",),
+    )
+
+
+def missing_sections_are_filled(context: CheckContext) -> Finding:
+    """
+    Read the sections of Settings > Basic that the API shows.
+
+    A field that is not returned may be unset or hidden, so a gap is
+    inconclusive, never a failure. Warns where App Domains lacks the service
+    domain, where contact and support addresses are missing, and where the
+    Graph version nears its end or was replaced.
+    """
+    graph = context.app_graph()
+    fields = ",".join(["id", *_SECTIONS, "app_domains", "user_support_email"])
+    node = graph.get(context.text("app_id"), context.app_token(), fields=fields)
+    node.expect("id", context.text("app_id"))
+    gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
+    warnings = (*_domain_warnings(context, node), *_version_warnings(context, graph))
+    limits = ("Data deletion address and business verification: no API shows them.",)
+    if gaps:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
+            "Settings > Basic, or attest that it is filled in.",
+            warnings=warnings,
+            limits=limits,
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Filled in: {', '.join(_SECTIONS.values())}.",
+        warnings=warnings,
+        limits=limits,
+    )
+
+
+def redirect_uri_is_accepted(context: CheckContext) -> Finding:
+    """
+    Offer a made-up code with the redirect URI, and with others that nobody registered.
+
+    The token endpoint looks at client, secret, redirect URI and code in this
+    order: a complaint about the code means that the redirect URI passed. The
+    first control differs in its host alone and shows that hosts are compared:
+    it decides. The second differs in its path alone and only sets the limit.
+    """
+    host = context.text("service_domain")
+    uri = redirect_uri(host)
+    context.app_token()
+    answer = _redeem(context, uri)
+    if _is_redirect_refused(answer):
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"Facebook does not accept {uri} ({answer}). Enter it under Valid OAuth "
+            "Redirect URIs and press Save Changes.",
+        )
+    if not _is_code_refused(answer):
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook answered with something else ({answer}, code {answer.code}).",
+        )
+    control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
+    if not _is_redirect_refused(control):
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook did not refuse a host that nobody registered either ({control}), "
+            "so what it says of yours proves nothing.",
+        )
+    if _is_path_compared(context, host):
+        return Finding(
+            outcome=Outcome.VERIFIED,
+            reason=f"Facebook accepts {uri}; it refuses another path on that host, and a host "
+            "that is not registered.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Facebook accepts the domain of {uri} and refuses one that is not registered.",
+        limits=(_PATH_UNPROVEN,),
+    )
+
+
+def _refusal(context: CheckContext) -> TokenRequestError | None:
+    """Return how Facebook refuses the pair; where it issues a token, keep that for others."""
+    try:
+        token = context.request_app_token(context.secrets["app_secret"])
+    except TokenRequestError as error:
+        return error
+    context.tokens.get(context.app_token_name, lambda: token)
+    return None
+
+
+def _control_refusal(context: CheckContext) -> TokenRequestError | None:
+    """Return how Facebook refuses a made-up secret, or `None` where it issues a token."""
+    try:
+        context.request_app_token(Secret(context.random_hex(16)))
+    except TokenRequestError as error:
+        return error
+    return None
+
+
+def _compare_with_control(context: CheckContext) -> Finding:
+    app_id, control = context.text("app_id"), _control_refusal(context)
+    if control is None or not _is_secret_refused(control):
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
+            f"made-up App Secret for what it is ({control or 'it issued a token'}), so nothing "
+            "shows that the secret counts. Run again.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
+    )
+
+
+def _application(context: CheckContext, fields: str) -> Document:
+    app_id, token = context.text("app_id"), context.app_token()
+    node = context.app_graph().get(app_id, token, fields=fields)
+    node.expect("id", app_id)
+    return node
+
+
+def _redeem(context: CheckContext, uri: str) -> TokenRequestError:
+    """Return the refusal of a made-up code; a token for it would be a fault of the endpoint."""
+    try:
+        request_token_by_code(
+            context.session,
+            context.app_graph().token_endpoint,
+            client_id=context.text("app_id"),
+            client_secret=context.secrets["app_secret"],
+            redirect_uri=uri,
+            code=_DUMMY_CODE,
+        )
+    except TokenRequestError as error:
+        return error
+    return TokenRequestError("a token was issued for a made-up code", status=200, code=None)
+
+
+def _is_path_compared(context: CheckContext, host: str) -> bool:
+    try:
+        return _is_redirect_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
+    except RemoteError:
+        # It only sets the limit, and stands in the record: what the host control decided holds.
+        return False
+
+
+def _is_refusal(error: TokenRequestError) -> bool:
+    """Return whether the endpoint itself refused; any other status is somebody else's answer."""
+    return 400 <= error.status < 500
+
+
+def _is_secret_refused(error: TokenRequestError) -> bool:
+    is_named = error.code == _SECRET_REFUSED and _BAD_SECRET in str(error).lower()
+    return is_named and _is_refusal(error)
+
+
+def _is_redirect_refused(error: TokenRequestError) -> bool:
+    is_named = error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
+    return is_named and _is_refusal(error)
+
+
+def _is_code_refused(error: TokenRequestError) -> bool:
+    is_named = error.code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
+    return is_named and _is_refusal(error)
+
+
+def _domain_warnings(context: CheckContext, node: Document) -> list[str]:
+    host = context.text("service_domain")
+    domains = [domain.lower() for domain in node.texts("app_domains")]
+    if not host or any(host == domain or host.endswith(f".{domain}") for domain in domains):
+        return []
+    warning = f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."
+    return [warning]
+
+
+def _version_warnings(context: CheckContext, graph: Graph) -> list[str]:
+    warnings = [graph.upgrade_warning] if graph.upgrade_warning else []
+    if graph.served_version and graph.served_version != graph.version:
+        warnings.append(
+            f"Graph answered in {graph.served_version} instead of {graph.version}: that version "
+            "has ended. Set graph_version to a current one."
+        )
+    end = VERSION_ENDS.get(graph.version)
+    if end is not None and end - context.now.date() < _VERSION_ENDS_SOON:
+        warnings.append(f"Graph {graph.version} is served until {end}; set graph_version anew.")
+    return warnings

@@ -1,0 +1,282 @@
+"""
+The connection as a user's token has it: validity, grants, and data that can be read.
+
+Every call is signed with `appsecret_proof`. Of a lead only its id, its time
+and its form's id are read: what a customer wrote is nobody's evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.core.credential_form import is_facebook_token
+from runbook_lib.core.procedure import Finding, Outcome, Table
+from runbook_lib.core.redaction import Secret
+from runbook_lib.remote.documents import Document, unexpected
+from runbook_lib.remote.graph import Graph
+
+__all__ = ["lead_data_is_readable", "marketing_data_is_readable", "user_token_is_valid"]
+
+_DEBUG = "debug_token"
+_GRANTS = "me/permissions"
+_ENDS_SOON = timedelta(days=14)
+_LEADS = "leads_retrieval"
+_MOST_ROWS = 25
+_LONGEST_CELL = 200
+
+# What is asked of each node and shown under which heading; of an answer nothing else is shown.
+_AD_ACCOUNT = {
+    "id": "ID",
+    "name": "Name",
+    "account_status": "Status",
+    "currency": "Currency",
+    "timezone_name": "Time zone",
+}
+_PAGE = {"id": "ID", "name": "Name", "category": "Category", "tasks": "Tasks"}
+_LEAD_FORM = {"id": "ID", "name": "Name", "status": "Status", "locale": "Language"}
+# Marketing API: Ad Account, account_status.
+_ACCOUNT_STATUS = {
+    "1": "ACTIVE",
+    "2": "DISABLED",
+    "3": "UNSETTLED",
+    "7": "PENDING_RISK_REVIEW",
+    "8": "PENDING_SETTLEMENT",
+    "9": "IN_GRACE_PERIOD",
+    "100": "PENDING_CLOSURE",
+    "101": "CLOSED",
+}
+
+
+def user_token_is_valid(context: CheckContext) -> Finding:
+    """
+    Have Facebook inspect the token: its app, kind, person, validity, scopes and end.
+
+    (Graph: debug_token.) The grants are read a second time from
+    `/me/permissions`, which knows of those that the person declined.
+    """
+    token = context.secrets["user_access_token"]
+    graph = context.app_graph()
+    data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
+    problem = _token_problem(context, data)
+    if problem:
+        return Finding(outcome=Outcome.FAILED, reason=problem)
+    end = _end(context, data)
+    scopes, wanted = data.texts("scopes"), context.permissions
+    grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+    lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
+    if lacking:
+        declined = [name for name, status in grants.items() if status == "declined"]
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=f"The token lacks {', '.join(lacking)}"
+            + (f" (declined: {', '.join(declined)})." if declined else "."),
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"The token is this app's, valid {_until(end)}, and grants {', '.join(wanted)}.",
+        warnings=tuple(_end_warnings(context, data)),
+        limits=tuple(_narrowed(data)),
+    )
+
+
+def marketing_data_is_readable(context: CheckContext) -> Finding:
+    """Read the person's ad accounts and pages; of a page not its token."""
+    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
+    for account in accounts:
+        if not account.identifier("id").startswith("act_"):
+            raise unexpected("Facebook (/me/adaccounts)", "a row is no ad account: no act_ id")
+    pages = _read(graph, "me/accounts", token, _PAGE)
+    seen = f"{len(accounts)} ad account(s) and {len(pages)} page(s)"
+    if not accounts and not pages:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason="Facebook answers, but this person has no ad account and no page to read.",
+        )
+    tables = (
+        _table("Ad accounts", _AD_ACCOUNT, [_with_status(account) for account in accounts]),
+        _table("Pages", _PAGE, pages),
+    )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"The token reads {seen}.",
+        tables=tuple(table for table in tables if table.rows),
+    )
+
+
+def lead_data_is_readable(context: CheckContext) -> Finding | None:
+    """
+    Read a page's lead forms, one lead, and Lead Access Manager's view of this person.
+
+    Of several pages and forms the one with the lowest id is taken. Returns
+    `None` where `leads_retrieval` is not among the permissions. A page token
+    is taken from `/me/accounts` and forgotten.
+    """
+    if _LEADS not in context.permissions:
+        return None
+    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit=str(_MOST_ROWS))
+    for page in sorted(pages, key=_identifier):
+        # NOTE: Facebook leaves a page's token out where the person has no task there.
+        if "access_token" not in page:
+            continue
+        page_token = context.session.take_token(
+            page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
+        )
+        page_id = page.identifier("id")
+        forms = _read(
+            graph, f"{page_id}/leadgen_forms", page_token, {**_LEAD_FORM, "leads_count": "Leads"}
+        )
+        if forms:
+            finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
+            caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
+            return replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"None of {len(pages)} page(s) has a lead form, so no lead could be read.",
+    )
+
+
+def _identifier(row: Document) -> str:
+    return row.identifier("id")
+
+
+def _read(graph: Graph, edge: str, token: Secret, columns: Mapping[str, str]) -> list[Document]:
+    rows = graph.rows(edge, token, fields=",".join(columns), limit=str(_MOST_ROWS))
+    for row in rows:
+        row.identifier("id")
+    return rows
+
+
+def _table(caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    if len(rows) >= _MOST_ROWS:
+        caption += f" (the first {_MOST_ROWS})"
+    return Table(
+        caption=caption,
+        columns=tuple(columns.values()),
+        rows=tuple(tuple(_text(row.get(name)) for name in columns) for row in rows),
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)[:_LONGEST_CELL]
+    return str(value)[:_LONGEST_CELL] if isinstance(value, str | int | float) else ""
+
+
+def _with_status(account: Mapping[str, Any]) -> dict[str, Any]:
+    status = _text(account.get("account_status"))
+    return {**account, "account_status": _ACCOUNT_STATUS.get(status, status)}
+
+
+def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:
+    graph, form_id = context.user_graph(), form.identifier("id")
+    denial = _lead_denial(context, page_id, page_token)
+    if denial:
+        return Finding(outcome=Outcome.FAILED, reason=denial)
+    fields = "id,created_time,form_id"
+    leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
+    if leads:
+        leads[0].identifier("id")
+        leads[0].expect("form_id", form_id)
+        return Finding(
+            outcome=Outcome.VERIFIED,
+            reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not "
+            "asked.",
+        )
+    if form.number("leads_count", -1) != 0:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"Facebook gives no lead of form {form_id} (page {page_id}) and does not say "
+            "that it has none; leads older than 90 days are gone. Create a test lead with the "
+            "Lead Ads Testing Tool, then check again.",
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Lead Access Manager lets this person and this app read the leads of page "
+        f"{page_id}; form {form_id} holds no lead yet.",
+        limits=(f"Reading a lead: form {form_id} holds none yet.",),
+    )
+
+
+def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str:
+    """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
+    graph = context.user_graph()
+    user_id = graph.get("me", context.secrets["user_access_token"], fields="id").identifier("id")
+    fields = f"has_lead_access.user_id({user_id})"
+    page = graph.get(page_id, page_token, fields=fields)
+    access = page.document("has_lead_access")
+    access.expect("page_id", page_id)
+    access.expect("user_id", user_id)
+    whom = [
+        who
+        for field, who in (("can_access_lead", "person"), ("app_has_leads_permission", "app"))
+        if not access.flag(field)
+    ]
+    if not whom:
+        return ""
+    return (
+        f"Lead Access Manager of page {page_id} denies this {whom[0]} leads: "
+        f"{access.words('failure_reason') or 'no reason given'} "
+        f"{access.words('failure_resolution')}"
+    ).strip()
+
+
+def _token_problem(context: CheckContext, data: Document) -> str:
+    """Return what contradicts that this is a valid user token of the app."""
+    app_id = context.text("app_id")
+    # NOTE: an input token that Facebook cannot read has no app.
+    owner = data.identifier("app_id", "")
+    if owner not in ("", app_id):
+        return f"The token belongs to app {owner}, not to {app_id}."
+    if not data.flag("is_valid"):
+        return f"The token is not valid{_said(data)}. Sign in again for a fresh one."
+    data.expect("app_id", app_id)
+    kind = data.identifier("type")
+    if kind != "USER":
+        return f"This is a token of type {kind}, not a user's. Sign in for a user access token."
+    data.identifier("user_id")
+    return ""
+
+
+def _said(data: Document) -> str:
+    if "error" not in data:
+        return ""
+    error = data.document("error")
+    code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
+    return f" ({error.words('message') or 'no reason given'}, {code})"
+
+
+def _end(context: CheckContext, data: Document) -> datetime | None:
+    end = data.moment("expires_at")
+    if end is not None and end <= context.now:
+        what = f"the token is called valid, but ended on {end:%Y-%m-%d %H:%M} UTC"
+        raise unexpected(f"Facebook (/{_DEBUG})", what)
+    return end
+
+
+def _until(end: datetime | None) -> str:
+    return "without an end" if end is None else f"until {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _end_warnings(context: CheckContext, data: Document) -> list[str]:
+    warnings = []
+    for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
+        end = data.moment(field, 0)
+        if end is not None and end - context.now < _ENDS_SOON:
+            warnings.append(f"{what} ends soon: {_until(end)}. The person must consent again.")
+    return warnings
+
+
+def _narrowed(data: Document) -> list[str]:
+    """Say where a scope holds for some targets only (`granular_scopes`)."""
+    return [
+        f"{scope.identifier('scope')} beyond its {len(scope.texts('target_ids'))} chosen target(s)."
+        for scope in data.documents("granular_scopes", ())
+        if scope.texts("target_ids")
+    ]

@@ -1,0 +1,135 @@
+"""
+App Review: which permissions of the app Facebook lists as live.
+
+The edge lists approved permissions only, so `live` is positive evidence. One
+that was never requested, waits or was declined has no row: who says which is
+a person, and what follows from it is the procedure's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.core.procedure import Finding, Outcome
+
+__all__ = [
+    "PERMISSION_DEPENDENCIES",
+    "permissions_are_requested",
+    "public_profile_is_live",
+    "review_is_approved",
+    "with_dependencies",
+]
+
+# Graph permission reference: the dashboard offers the permission only with these beside it.
+PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
+    "leads_retrieval": (
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_manage_ads",
+        "pages_read_engagement",
+        "pages_show_list",
+    ),
+}
+
+_LIVE = "live"
+_NO_ACCESS_LEVEL = "Standard or Advanced Access: Facebook shows the access level to no API."
+_NO_REASON = (
+    "Whether a permission that is not listed was never requested, waits or was declined: "
+    "Facebook lists approved ones only; App Review > Requests shows the rest."
+)
+_NO_TIER = "Marketing API Access Tier: another axis, which this answer does not show."
+
+
+def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the permissions, each followed by what it depends on, each once."""
+    wanted = [
+        name
+        for permission in permissions
+        for name in (permission, *PERMISSION_DEPENDENCIES.get(permission, ()))
+    ]
+    return tuple(dict.fromkeys(wanted))
+
+
+def public_profile_is_live(context: CheckContext) -> Finding:
+    """
+    Look for `public_profile` among the app's permissions.
+
+    It needs no review, but is listed only once some permission was reviewed.
+    """
+    missing = _not_live(context, ("public_profile",))
+    if missing:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"{missing} It is listed only after a first review, so its absence proves "
+            "nothing: see its Advanced Access under App Review > Permissions and Features.",
+            limits=(_NO_ACCESS_LEVEL,),
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason="Facebook lists public_profile as live.",
+        limits=(_NO_ACCESS_LEVEL,),
+    )
+
+
+def permissions_are_requested(context: CheckContext) -> Finding | None:
+    """
+    Look for each wanted permission, and all that it depends on, among the live ones.
+
+    A request itself leaves no trace that the API shows; that it was approved
+    proves that it was made. Returns `None` where nothing but
+    `public_profile` is wanted.
+    """
+    wanted = with_dependencies(context.permissions)[1:]
+    if not wanted:
+        return None
+    missing = _not_live(context, wanted)
+    if missing:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"{missing} A request shows only once it is approved: see under App Review > "
+            "Permissions and Features that Advanced Access is requested for each.",
+            limits=(_NO_ACCESS_LEVEL, _NO_TIER),
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"Facebook lists {', '.join(wanted)} as live.",
+        limits=(_NO_ACCESS_LEVEL, _NO_TIER),
+    )
+
+
+def review_is_approved(context: CheckContext) -> Finding:
+    """Return whether every wanted permission is live; what is not cannot be judged from here."""
+    wanted = with_dependencies(context.permissions)
+    missing = _not_live(context, wanted)
+    if missing:
+        return Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"{missing} App Review > Requests shows what became of each.",
+            limits=(_NO_REASON,),
+        )
+    return Finding(
+        outcome=Outcome.VERIFIED,
+        reason=f"All {len(wanted)} permissions are live.",
+        limits=(_NO_ACCESS_LEVEL,),
+    )
+
+
+def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
+    """Say which wanted permissions are not live, and which are; nothing where all are."""
+    edge = f"{context.text('app_id')}/permissions"
+    listed = statuses(context.app_graph().rows(edge, context.app_token()), f"Facebook (/{edge})")
+    absent = [name for name in wanted if name not in listed]
+    live = [name for name in wanted if listed.get(name) == _LIVE]
+    said = [
+        f"Facebook lists {name} as {listed[name]}, not as live."
+        for name in wanted
+        if listed.get(name, _LIVE) != _LIVE
+    ]
+    if absent:
+        said.append(f"Facebook does not list {', '.join(absent)}.")
+    if said and live:
+        said.append(f"Live: {', '.join(live)}.")
+    return " ".join(said)

@@ -1,0 +1,1 @@
+"""The documented procedure for the Facebook Marketing API connector."""

@@ -1,0 +1,347 @@
+"""
+Events: what a journal line of each kind holds, and which of it is free text.
+
+One table (`FORMS`) says both: a line that lacks what its readers rely on is
+refused where it is read, and redaction changes free text, never structure. A
+field that the table does not name is let pass, as free text. How lines are
+written and read is the journal's business, what they come to `history`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn, Protocol
+
+from runbook_lib.core.json_text import is_json
+from runbook_lib.core.procedure import Outcome
+
+__all__ = ["FORMS", "EventType", "Masks", "check_event", "check_line", "redact_event"]
+
+
+class EventType:
+    """The kinds of journal lines, `type` in the file."""
+
+    RUN_STARTED = "run.started"
+    RUN_JOINED = "run.joined"
+    RUN_FINISHED = "run.finished"
+    RUN_INTERRUPTED = "run.interrupted"
+    NOTEBOOK_FINISHED = "notebook.finished"
+    STEP_STARTED = "step.started"
+    STEP_CHECKED = "step.checked"
+    STEP_ATTESTED = "step.attested"
+    STEP_SUBMITTED = "step.submitted"
+    STEP_DECLINED = "step.declined"
+    STEP_SKIPPED = "step.skipped"
+    STEP_WITHDRAWN = "step.withdrawn"
+    INPUT_GIVEN = "input.given"
+    CREDENTIAL_GIVEN = "credential.given"
+    CREDENTIAL_REMEMBERED = "credential.remembered"
+    CHANGE_INTENDED = "change.intended"
+    JOURNAL_MENDED = "journal.mended"
+    BUNDLE_SEALED = "bundle.sealed"
+
+
+class Masks(Protocol):
+    """What removes secrets from free text (`redaction.Redactor`)."""
+
+    def redact_values(self, document: Any) -> Any:
+        """Return a document of the runbook's own, its values masked."""
+
+    def redact_document(self, document: Any) -> Any:
+        """Return a remote system's document, masked by value and by the names of its fields."""
+
+
+class Part(Protocol):
+    """A part of a line's `data`."""
+
+    def check(self, value: Any, where: str) -> None:
+        """Raise `ValueError` where `value`, which stands at `where`, is not of this form."""
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        """Return `value` with secrets masked in its free text."""
+
+
+def check_line(fields: Mapping[str, Any]) -> None:
+    """
+    Raise `ValueError` where a whole line cannot be understood.
+
+    The message says what is wrong and where; it quotes no value.
+    """
+    _LINE.check(fields, "")
+    check_event(fields["type"], fields["data"])
+
+
+def check_event(kind: str, data: Any) -> None:
+    """Raise `ValueError` where a line of this kind with this `data` cannot be understood."""
+    if kind not in FORMS:
+        _refuse("its type is not one that the runbook writes")
+    FORMS[kind].check(data, "data")
+
+
+def redact_event(kind: str, data: Mapping[str, Any], masks: Masks) -> Any:
+    """Return the `data` of a line of this kind with secrets masked in its free text."""
+    return FORMS[kind].redacted(data, masks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A single value: `is_one` recognises it; `mask` is how it is redacted, `None` structure."""
+
+    what: str
+    is_one: Callable[[Any], bool]
+    mask: Callable[[Masks, Any], Any] | None = None
+
+    def check(self, value: Any, where: str) -> None:
+        if not self.is_one(value):
+            _refuse(f"{where} is not {self.what}")
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        return self.mask(masks, value) if self.mask else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    """A time (RFC 3339)."""
+
+    def check(self, value: Any, where: str) -> None:
+        try:
+            datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            _refuse(f"{where} is not a time")
+
+    def redacted(self, value: Any, masks: Masks) -> Any:  # noqa: ARG002
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Optional:
+    """Something that may be `null`."""
+
+    part: Part
+
+    def check(self, value: Any, where: str) -> None:
+        if value is not None:
+            self.part.check(value, where)
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        return None if value is None else self.part.redacted(value, masks)
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    part: Part
+
+    def check(self, value: Any, where: str) -> None:
+        if not isinstance(value, list | tuple):
+            _refuse(f"{where} is not a list")
+        for number, each in enumerate(value):
+            self.part.check(each, f"{where}[{number}]")
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        return [self.part.redacted(each, masks) for each in value]
+
+
+@dataclass(frozen=True, slots=True)
+class _Map:
+    """Values by name; the names are structure."""
+
+    part: Part
+
+    def check(self, value: Any, where: str) -> None:
+        if not isinstance(value, Mapping):
+            _refuse(f"{where} is not an object")
+        for name, each in value.items():
+            self.part.check(each, _below(where, name))
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        return {name: self.part.redacted(each, masks) for name, each in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """Fields by name: those that must be there, and those that may."""
+
+    needed: Mapping[str, Part] = field(default_factory=dict)
+    more: Mapping[str, Part] = field(default_factory=dict)
+
+    def check(self, value: Any, where: str) -> None:
+        if not isinstance(value, Mapping):
+            _refuse(f"{where} is not an object")
+        for name in self.needed:
+            if name not in value:
+                _refuse(f"{_below(where, name)} is missing")
+        known = self._known
+        for name, each in value.items():
+            if name in known:
+                known[name].check(each, _below(where, name))
+            elif not is_json(each):
+                _refuse(f"{_below(where, name)} is not JSON")
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        known = self._known
+        return {
+            name: known[name].redacted(each, masks) if name in known else masks.redact_values(each)
+            for name, each in value.items()
+        }
+
+    @property
+    def _known(self) -> dict[str, Part]:
+        return {**self.needed, **self.more}
+
+
+def _refuse(why: str) -> NoReturn:
+    raise ValueError(why) from None
+
+
+def _below(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and is_json(value)
+
+
+def _is_value(value: Any) -> bool:
+    is_list = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+    return is_list or isinstance(value, str | int)
+
+
+def _mask_values(masks: Masks, value: Any) -> Any:
+    return masks.redact_values(value)
+
+
+def _mask_remote(masks: Masks, value: Any) -> Any:
+    return masks.redact_document(value)
+
+
+def _mask_unless_fingerprint(masks: Masks, value: Any) -> Any:
+    is_fingerprint = isinstance(value, str) and _FINGERPRINT.fullmatch(value)
+    return value if is_fingerprint else masks.redact_values(value)
+
+
+def _one_of(words: Collection[str], what: str) -> _Leaf:
+    return _Leaf(what, lambda value: isinstance(value, str) and value in words)
+
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{8}:[0-9a-f]{64}")
+
+# Structure: names, ids, digests, fingerprints.
+_NAME = _Leaf("a text", _is_text)
+_COUNT = _Leaf("a whole number", _is_count)
+_NUMBER = _Leaf("a number", _is_number)
+_FLAG = _Leaf("true or false", lambda value: isinstance(value, bool))
+_TIME = _Time()
+# Free text: what people typed, and what checks say.
+_TEXT = _Leaf("a text", _is_text, _mask_values)
+_VALUE = _Leaf("a value", _is_value, _mask_values)
+_SUBJECT_VALUE = _Leaf("a value", _is_value, _mask_unless_fingerprint)
+# Whatever a remote system was sent, or answered.
+_REMOTE = _Leaf("a document of JSON", is_json, _mask_remote)
+
+_SEEN = frozenset(Outcome) - {Outcome.ATTESTED, Outcome.SKIPPED}
+
+_BINDING = _Object(
+    more={
+        "connector": _NAME,
+        "confirms": _NAME,
+        "text": _NAME,
+        "subject": _Map(_Optional(_SUBJECT_VALUE)),
+    }
+)
+_ATTACHMENT = _Object({"name": _TEXT, "sha256": _NAME, "size": _COUNT, "media_type": _NAME})
+_WORD = _Object(
+    {"by": _TEXT, "at": _TIME},
+    {
+        "note": _TEXT,
+        "seen": _TEXT,
+        "attachments": _List(_ATTACHMENT),
+        "origin": _TEXT,
+        "entry": _NAME,
+        "binding": _BINDING,
+    },
+)
+_EXCHANGE = _Object(
+    {"method": _NAME, "url": _TEXT, "sent_on": _TIME, "elapsed": _NUMBER},
+    {
+        "status": _Optional(_COUNT),
+        "request": _REMOTE,
+        "headers": _Map(_TEXT),
+        "response": _REMOTE,
+        "error": _TEXT,
+    },
+)
+_TABLE = _Object({"caption": _TEXT, "columns": _List(_TEXT), "rows": _List(_List(_TEXT))})
+_FINDING = _Object(
+    {
+        "outcome": _one_of(_SEEN, "an outcome of a check"),
+        "reason": _TEXT,
+        "check": _NAME,
+        "limits": _List(_TEXT),
+        "warnings": _List(_TEXT),
+        "changes": _List(_TEXT),
+        "facts": _Map(_VALUE),
+        "tables": _List(_TABLE),
+        "exchanges": _List(_EXCHANGE),
+    }
+)
+_RUN = _Object(
+    {
+        "form": _COUNT,
+        "tenant": _NAME,
+        "procedure": _Object({"id": _NAME, "version": _NAME, "digest": _NAME}),
+        "mode": _one_of(("interactive", "headless"), "a mode"),
+        "sandbox": _FLAG,
+        "parameters": _Map(_VALUE),
+        "credentials": _List(_NAME),
+        "fingerprints": _Map(_NAME),
+        "resumes": _NAME,
+        "environment": _Map(_NAME),
+    }
+)
+
+# What stands around the `data`; the links between lines are the journal's business.
+_LINE = _Object({"at": _TIME, "type": _NAME, "run_id": _NAME, "step": _NAME})
+
+# What the `data` of each kind of line holds.
+FORMS: Mapping[str, _Object] = {
+    EventType.RUN_STARTED: _RUN,
+    EventType.RUN_JOINED: _Object({"parameters": _Map(_VALUE), "fingerprints": _Map(_NAME)}),
+    EventType.RUN_FINISHED: _Object(
+        {"outcome": _one_of(("complete", "failed", "incomplete"), "an outcome of a run")}
+    ),
+    EventType.RUN_INTERRUPTED: _Object({"reason": _TEXT}),
+    EventType.NOTEBOOK_FINISHED: _Object({"notebook": _NAME}),
+    EventType.STEP_STARTED: _Object(),
+    EventType.STEP_CHECKED: _Object(
+        {"findings": _List(_FINDING)}, {"unchecked": _TEXT, "binding": _BINDING}
+    ),
+    EventType.STEP_ATTESTED: _WORD,
+    EventType.STEP_SUBMITTED: _WORD,
+    EventType.STEP_DECLINED: _WORD,
+    EventType.STEP_SKIPPED: _WORD,
+    EventType.STEP_WITHDRAWN: _WORD,
+    EventType.INPUT_GIVEN: _Object({"name": _NAME, "value": _VALUE}),
+    EventType.CREDENTIAL_GIVEN: _Object({"name": _NAME, "fingerprint": _NAME}),
+    EventType.CREDENTIAL_REMEMBERED: _Object({"name": _NAME, "reference": _NAME}),
+    EventType.CHANGE_INTENDED: _Object({"change": _TEXT}),
+    EventType.JOURNAL_MENDED: _Object({"bytes": _COUNT, "text": _TEXT}),
+    EventType.BUNDLE_SEALED: _Object(
+        {
+            "bundle": _NAME,
+            "sequence": _COUNT,
+            "statement": _NAME,
+            "journal": _Object({"lines": _COUNT, "head": _NAME, "end": _COUNT}),
+        }
+    ),
+}

@@ -1,0 +1,122 @@
+"""
+Fingerprints: how a secret that was handed over is recognised without being kept.
+
+A fingerprint is an HMAC-SHA256 (RFC 2104) under a key that lies beside the
+tenant's journal and goes into no bundle, archive or export: whoever has the
+evidence alone cannot try secrets against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets as randomness
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from runbook_lib.core.files import check_place, open_plain
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import JournalError
+
+__all__ = ["KEY_NAME", "FingerprintKey", "keep_key", "read_key"]
+
+KEY_NAME = "fingerprint.key"
+
+_BYTES = 32
+_LOCK_NAME = "fingerprint.lock"
+_LOCK_SECONDS = 30
+_TEXT = re.compile(r"[0-9a-f]{64}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintKey:
+    """The key of one tenant's connector; `id` tells two keys apart and reveals neither."""
+
+    _value: bytes = field(repr=False, default_factory=lambda: randomness.token_bytes(_BYTES))
+
+    @property
+    def id(self) -> str:
+        """Return eight hexadecimal digits by which this key is recognised."""
+        return self._mac("id", b"").hex()[:8]
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of this tenant's sandbox, so that each run practises with one app."""
+        return int.from_bytes(self._mac("sandbox", b"")[:8])
+
+    def of_secret(self, name: str, secret: Secret) -> str:
+        """Return the fingerprint of the secret input `name`: the key's id, a colon, 64 digits."""
+        return f"{self.id}:{self._mac(f'secret {name}', secret.reveal().encode()).hex()}"
+
+    def of_bytes(self, content: bytes) -> str:
+        """Return the authentication code of `content`, in hexadecimal."""
+        return self._mac("bytes", content).hex()
+
+    def text(self) -> str:
+        """Return what the key's file holds."""
+        return f"{self._value.hex()}\n"
+
+    def _mac(self, purpose: str, content: bytes) -> bytes:
+        return hmac.digest(self._value, purpose.encode() + b"\0" + content, hashlib.sha256)
+
+
+def read_key(folder: Path) -> FingerprintKey | None:
+    """
+    Return the key in `folder`, or `None` where there is none.
+
+    Raises `JournalError` where the file is there but cannot be read, or holds no key.
+    """
+    path = folder / KEY_NAME
+    advice = (
+        f"Restore it from a backup, or delete it: what people said of a secret must then be "
+        f"confirmed again ({path})."
+    )
+    try:
+        with open_plain(path) as file:
+            text = file.read(2 * _BYTES + 2).decode("ascii", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        msg = f"The fingerprint key {path} cannot be read: {error.strerror}."
+        raise JournalError(msg, next_step=advice) from None
+    if not _TEXT.fullmatch(text):
+        msg = f"The fingerprint key {path} is damaged."
+        raise JournalError(msg, next_step=advice)
+    return FingerprintKey(bytes.fromhex(text))
+
+
+def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
+    """
+    Write `key` into `folder` unless another one is there, and return the one that is.
+
+    It gets the permissions that the journal beside it has. Raises `JournalError`
+    where it cannot be written.
+    """
+    draft = folder / f".{KEY_NAME}.draft"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_place(folder / _LOCK_NAME)
+        with FileLock(folder / _LOCK_NAME, timeout=_LOCK_SECONDS):
+            known = read_key(folder)
+            if known is None:
+                draft.unlink(missing_ok=True)
+                _write(draft, key.text())
+                draft.rename(folder / KEY_NAME)
+    except Timeout:
+        msg = f"Another process has held {folder / _LOCK_NAME} for over {_LOCK_SECONDS} s."
+        raise JournalError(msg) from None
+    except OSError as error:
+        msg = f"The fingerprint key in {folder} cannot be written: {error.strerror}."
+        raise JournalError(msg) from None
+    return known or key
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,269 @@
+"""
+An index over the journal: where the lines lie that still matter, so that nobody reads them all.
+
+Pure: one line after another is folded in. The index is never a second truth:
+what counts is read back from the line itself and compared with its SHA-256
+(`Journal.read`). A saved index carries an authentication code; one that was
+altered, or is of another form, is as good as none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.journal import BEFORE_THE_FIRST, Entry, EventType, Line, Ref
+from runbook_lib.core.procedure import Value
+
+__all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
+
+_FORM = 1
+_MOST_RUNS = 32
+_RECENT = 30
+_WORDS = (
+    EventType.STEP_ATTESTED,
+    EventType.STEP_SUBMITTED,
+    EventType.STEP_DECLINED,
+    EventType.STEP_SKIPPED,
+    EventType.STEP_WITHDRAWN,
+)
+# What the history of one step shows.
+_OF_STEP = (*_WORDS, EventType.STEP_CHECKED, EventType.CHANGE_INTENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class WordIndex:
+    """
+    Where a person's word lies, and the file entry that it was read from.
+
+    `subject` is what the word was said of; a value that was unknown then is
+    filled in as soon as one is given.
+    """
+
+    ref: Ref
+    entry: str
+    subject: Mapping[str, Value | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunIndex:
+    """One run: where it began, what it checked (by step), whether and how it ended."""
+
+    started: Ref | None = None
+    mode: str = ""
+    begun: frozenset[str] = frozenset()
+    checked: Mapping[str, Ref] = field(default_factory=dict)
+    finished_on: str = ""
+    interrupted: str = ""
+    notebooks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """
+    Everything up to the line `last`; `runs` are the newest ones, the oldest first.
+
+    `recorded` holds the newest recorded value of each name, of a secret its
+    fingerprint; `given` only those that a person gave. `sealed` are the lines
+    that announce bundles.
+    """
+
+    last: Ref = BEFORE_THE_FIRST
+    words: Mapping[str, tuple[WordIndex, ...]] = field(default_factory=dict)
+    given: Mapping[str, Value] = field(default_factory=dict)
+    recorded: Mapping[str, Value] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    remembered: int = 0
+    runs: Mapping[str, RunIndex] = field(default_factory=dict)
+    begun: frozenset[str] = frozenset()
+    checked: Mapping[str, Ref] = field(default_factory=dict)
+    recent: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
+    sealed: tuple[Entry, ...] = ()
+    practice: frozenset[bool] = frozenset()
+
+    def fold(self, line: Line) -> Index:
+        """Return the index with one more line in it."""
+        entry = line.entry
+        index = replace(self, last=line.ref)
+        if entry.step and entry.type in _OF_STEP:
+            recent = (*index.recent.get(entry.step, ()), line.ref)[-_RECENT:]
+            index = replace(index, recent={**index.recent, entry.step: recent})
+        change = _CHANGES.get(entry.type)
+        return change(index, line) if change else index
+
+    @property
+    def entries(self) -> frozenset[str]:
+        """Return the file entries that were read so far, by their SHA-256."""
+        return frozenset(word.entry for words in self.words.values() for word in words)
+
+
+def dump_index(index: Index, key: FingerprintKey) -> bytes:
+    """Return `index` as it is saved: JSON, behind its authentication code."""
+    document = {**asdict(index), "form": _FORM}
+    content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=sorted)
+    saved = content.encode("utf-8", "backslashreplace")
+    return f"{key.of_bytes(saved)}\n".encode() + saved
+
+
+def load_index(content: bytes, key: FingerprintKey) -> Index | None:
+    """Return what `dump_index` saved with this key, or `None` where it is anything else."""
+    code, _, saved = content.partition(b"\n")
+    if code.decode("ascii", "replace") != key.of_bytes(saved):
+        return None
+    document = json.loads(saved)
+    return _index(document) if document.pop("form") == _FORM else None
+
+
+def _index(document: Mapping[str, Any]) -> Index:
+    sets = {name: frozenset(document[name]) for name in ("begun", "practice")}
+    return Index(
+        **{
+            **document,
+            **sets,
+            "last": Ref(*document["last"]),
+            "words": {
+                step: tuple(_word(each) for each in words)
+                for step, words in document["words"].items()
+            },
+            "given": _values(document["given"]),
+            "recorded": _values(document["recorded"]),
+            "runs": {name: _run(each) for name, each in document["runs"].items()},
+            "checked": _refs(document["checked"]),
+            "recent": {
+                step: tuple(Ref(*each) for each in refs)
+                for step, refs in document["recent"].items()
+            },
+            "sealed": tuple(Entry(**each) for each in document["sealed"]),
+        }
+    )
+
+
+def _run(document: Mapping[str, Any]) -> RunIndex:
+    sets = {name: frozenset(document[name]) for name in ("begun", "notebooks")}
+    started = Ref(*document["started"]) if document["started"] else None
+    checked = _refs(document["checked"])
+    return RunIndex(**{**document, **sets, "started": started, "checked": checked})
+
+
+def _word(document: Mapping[str, Any]) -> WordIndex:
+    return WordIndex(Ref(*document["ref"]), document["entry"], _values(document["subject"]))
+
+
+def _refs(document: Mapping[str, Any]) -> dict[str, Ref]:
+    return {name: Ref(*each) for name, each in document.items()}
+
+
+def _values(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in document.items()}
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _run_started(index: Index, line: Line) -> Index:
+    data = line.entry.data
+    index = _recorded(index, {**_values(data["parameters"]), **data["fingerprints"]})
+    index = replace(index, practice=index.practice | {bool(data["sandbox"])})
+    return _run_changed(lambda run, _: replace(run, started=line.ref, mode=data["mode"]))(
+        index, line
+    )
+
+
+def _run_joined(index: Index, line: Line) -> Index:
+    return _recorded(
+        index, {**_values(line.entry.data["parameters"]), **line.entry.data["fingerprints"]}
+    )
+
+
+def _run_changed(change: Callable[[RunIndex, Line], RunIndex]) -> Callable[[Index, Line], Index]:
+    def changed(index: Index, line: Line) -> Index:
+        name = line.entry.run_id
+        others = [*index.runs.items()][1 - _MOST_RUNS :] if name not in index.runs else index.runs
+        run = change(index.runs.get(name, RunIndex()), line)
+        return replace(index, runs={**dict(others), name: run})
+
+    return changed
+
+
+def _step_started(index: Index, line: Line) -> Index:
+    step = line.entry.step
+    index = replace(index, begun=index.begun | {step})
+    return _run_changed(lambda run, _: replace(run, begun=run.begun | {step}))(index, line)
+
+
+def _step_checked(index: Index, line: Line) -> Index:
+    checked = {line.entry.step: line.ref}
+    index = replace(index, checked={**index.checked, **checked})
+    return _run_changed(lambda run, _: replace(run, checked={**run.checked, **checked}))(
+        index, line
+    )
+
+
+def _word_said(index: Index, line: Line) -> Index:
+    data, step = line.entry.data, line.entry.step
+    subject = _values(data.get("binding", {}).get("subject", {}))
+    word = WordIndex(line.ref, data.get("entry", ""), subject)
+    return replace(index, words={**index.words, step: (*index.words.get(step, ()), word)})
+
+
+def _input_given(index: Index, line: Line) -> Index:
+    given = _values({line.entry.data["name"]: line.entry.data["value"]})
+    return _recorded(replace(index, given={**index.given, **given}), given)
+
+
+def _credential_given(index: Index, line: Line) -> Index:
+    return _recorded(index, {line.entry.data["name"]: line.entry.data["fingerprint"]})
+
+
+def _credential_remembered(index: Index, line: Line) -> Index:
+    references = {**index.credentials, line.entry.data["name"]: str(line.entry.data["reference"])}
+    known = {name: reference for name, reference in references.items() if reference}
+    return replace(index, credentials=known, remembered=index.remembered + 1)
+
+
+def _bundle_sealed(index: Index, line: Line) -> Index:
+    return replace(index, sealed=(*index.sealed, line.entry))
+
+
+def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
+    """Return the index with newer values; words that waited for one are bound to it."""
+    known = {name: value for name, value in values.items() if value}
+    words = index.words
+    if any(_unknown(word, known) for each in words.values() for word in each):
+        words = {step: tuple(_filled(word, known) for word in each) for step, each in words.items()}
+    return replace(index, words=words, recorded={**index.recorded, **known})
+
+
+def _unknown(word: WordIndex, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name in word.subject and word.subject[name] is None]
+
+
+def _filled(word: WordIndex, known: Mapping[str, Value]) -> WordIndex:
+    late = {name: known[name] for name in _unknown(word, known)}
+    return replace(word, subject={**word.subject, **late}) if late else word
+
+
+_CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
+    **dict.fromkeys(_WORDS, _word_said),
+    EventType.RUN_STARTED: _run_started,
+    EventType.RUN_JOINED: _run_joined,
+    EventType.RUN_FINISHED: _run_changed(
+        lambda run, line: replace(run, finished_on=run.finished_on or line.entry.at)
+    ),
+    EventType.RUN_INTERRUPTED: _run_changed(
+        lambda run, line: replace(run, interrupted=str(line.entry.data["reason"]))
+    ),
+    EventType.NOTEBOOK_FINISHED: _run_changed(
+        lambda run, line: replace(run, notebooks=run.notebooks | {line.entry.data["notebook"]})
+    ),
+    EventType.STEP_STARTED: _step_started,
+    EventType.STEP_CHECKED: _step_checked,
+    EventType.INPUT_GIVEN: _input_given,
+    EventType.CREDENTIAL_GIVEN: _credential_given,
+    EventType.CREDENTIAL_REMEMBERED: _credential_remembered,
+    EventType.BUNDLE_SEALED: _bundle_sealed,
+}

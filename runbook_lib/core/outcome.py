@@ -1,0 +1,35 @@
+"""
+The mark and the meaning of each outcome, the same wherever a person reads one.
+
+What an outcome is, and which one a step comes to, lives in `procedure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runbook_lib.core.procedure import Outcome
+
+__all__ = ["ICONS", "MEANINGS"]
+
+ICONS: Mapping[Outcome, str] = {
+    Outcome.VERIFIED: "✔",
+    Outcome.ATTESTED: "✍",
+    Outcome.WAITING: "◔",
+    Outcome.INCONCLUSIVE: "?",
+    Outcome.FAILED: "✘",
+    Outcome.SKIPPED: "⤼",
+    Outcome.NOT_RUN: "○",
+}
+
+MEANINGS: Mapping[Outcome, str] = {
+    Outcome.VERIFIED: (
+        "a machine checked it against Facebook or Cyclr; the exchange is in the record"
+    ),
+    Outcome.ATTESTED: "a named person said so, at a time; no API can see it",
+    Outcome.WAITING: "the world must act (App Review takes about five days)",
+    Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
+    Outcome.FAILED: "a check contradicts the step, whatever people said",
+    Outcome.SKIPPED: "a named person gave a reason, or an earlier failure makes it impossible",
+    Outcome.NOT_RUN: "nothing happened yet",
+}

@@ -1,0 +1,108 @@
+"""
+The queue of headless runs: one at a time for each tenant and connector.
+
+The system gives the lock back when its process ends, however it ends, so a
+stale one is no obstacle. A walkthrough never takes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.errors import BusyError, JournalError
+
+__all__ = ["WAITING", "run_lock"]
+
+# How the sentence begins that says whom a run waits for.
+WAITING = "Waiting for another headless run"
+
+_LOCK_NAME = "run.lock"
+# Who holds the lock, for those who wait.
+_HOLDER_NAME = "run.holder"
+_LARGEST_HOLDER = 1_024
+_POLL_SECONDS = 0.1
+_UNKNOWN = "another process"
+_TIME = re.compile(r"[0-9TZ:.-]{1,32}")
+
+
+@contextmanager
+def run_lock(
+    home: Path,
+    *,
+    seconds: float,
+    on_wait: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[None]:
+    """
+    Let no other headless run begin beside the journal in `home` meanwhile.
+
+    Waits for at most `seconds`, and calls `on_wait` with whom it waits for each
+    time that this changes. Raises `BusyError` after that, `JournalError`
+    where the lock cannot be taken at all.
+    """
+    lock = FileLock(home / _LOCK_NAME)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _wait(lock, home, clock() + seconds, on_wait, clock)
+        _write_holder(home)
+    except OSError as error:
+        lock.release()
+        msg = f"The lock {home / _LOCK_NAME} cannot be taken: {error.strerror}."
+        raise JournalError(msg) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (home / _HOLDER_NAME).unlink()
+        lock.release()
+
+
+def _wait(
+    lock: FileLock,
+    home: Path,
+    end: float,
+    on_wait: Callable[[str], None],
+    clock: Callable[[], float],
+) -> None:
+    said = ""
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            return
+        except Timeout:
+            holder = _holder(home)
+        if clock() >= end:
+            msg = f"Another headless run of this tenant is under way: {holder}."
+            raise BusyError(msg)
+        if holder not in (said, _UNKNOWN):
+            said = holder
+            on_wait(f"{WAITING} of this tenant: {holder}.")
+        time.sleep(_POLL_SECONDS)
+
+
+def _write_holder(home: Path) -> None:
+    document = {"process": os.getpid(), "since": timestamp(utc_now())}
+    draft = home / f".{_HOLDER_NAME}"
+    draft.write_text(json.dumps(document), encoding="utf-8")
+    draft.replace(home / _HOLDER_NAME)
+
+
+def _holder(home: Path) -> str:
+    """Return who holds the lock: `process 4711, since 2026-11-25T09:30:00.000Z`."""
+    try:
+        document = json.loads(read_plain(home / _HOLDER_NAME, _LARGEST_HOLDER))
+        process, since = int(document["process"]), str(document["since"])
+        return f"process {process}, since {since}" if _TIME.fullmatch(since) else _UNKNOWN
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return _UNKNOWN

@@ -1,0 +1,465 @@
+"""
+History: journal lines folded to what can be said of a tenant and of one run.
+
+The journal is read onward from where the index ends; a word or a finding that
+counts is read back from its own line. Nothing here asks a remote system, and
+nothing is stored that cannot be derived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from runbook_lib.core.files import draft_beside, read_plain
+from runbook_lib.core.fingerprints import FingerprintKey, read_key
+from runbook_lib.core.index import Index, RunIndex, WordIndex, dump_index, load_index
+from runbook_lib.core.journal import JOURNAL_NAME, Entry, Journal, Ref, read_lines
+from runbook_lib.core.procedure import (
+    Attachment,
+    Binding,
+    Conclusion,
+    Exchange,
+    Finding,
+    Outcome,
+    Step,
+    Table,
+    Value,
+    Word,
+    WordKind,
+    conclude,
+)
+from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
+from runbook_lib.errors import ChainError, JournalError
+
+__all__ = [
+    "EVERY_STEP",
+    "FOUR_EYES",
+    "STATE_NAME",
+    "History",
+    "HistoryReader",
+    "RunOutcome",
+    "RunState",
+    "StepState",
+    "finding_from_document",
+    "finding_to_document",
+    "fold",
+    "open_history",
+    "rests_on",
+]
+
+# The parameter that names the steps whose attestation a second person must confirm.
+FOUR_EYES = "four_eyes"
+EVERY_STEP = "all"
+# Where the index is saved, beside the journal.
+STATE_NAME = "state.json"
+
+# A run is complete when every step is one of these, or skipped by a person.
+_SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
+# What is read back from the journal is kept for the next look, up to so many lines.
+_MOST_KEPT = 256
+# An index that was folded over more lines than this is saved at once.
+_MANY_LINES = 1_000
+# It holds some 100 bytes for each line that still matters.
+_LARGEST_INDEX = 256 * 1024 * 1024
+
+
+_Made = TypeVar("_Made", Attachment, Binding, Exchange, Finding)
+
+
+class RunOutcome(StrEnum):
+    """What can be said of a run."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """
+    A step, what was seen and said of it, and what follows.
+
+    `word` is the person's word that counts, `others` are those that it
+    confirms where one person's word is not enough, `lapsed` those that no
+    longer count. `outdated` says why the newest check does not count either.
+    `lines` are the journal lines of the words and the check that count.
+    """
+
+    step: Step
+    conclusion: Conclusion
+    findings: tuple[Finding, ...] = ()
+    word: Word | None = None
+    others: tuple[Word, ...] = ()
+    lapsed: tuple[Lapsed, ...] = ()
+    outdated: str = ""
+    checked_on: str = ""
+    lines: tuple[Ref, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether nothing more is to be done."""
+        return self.conclusion.outcome in _SETTLED or self.is_skipped_by_person
+
+    @property
+    def again(self) -> str:
+        """Return why what was done before must be done again; empty where nothing must."""
+        reasons = [*(each.sentence for each in self.lapsed), self.outdated]
+        return "" if self.is_settled else " ".join(filter(None, reasons))
+
+    @property
+    def is_skipped_by_person(self) -> bool:
+        """Return whether a named person left the step out."""
+        return self.conclusion.outcome is Outcome.SKIPPED and self.conclusion.by_person
+
+    @property
+    def is_impossible(self) -> bool:
+        """Return whether steps that require this one cannot be done."""
+        skipped = self.conclusion.outcome is Outcome.SKIPPED and not self.conclusion.by_person
+        return skipped or self.conclusion.outcome is Outcome.FAILED
+
+    @property
+    def attested_by(self) -> str | None:
+        """Return who attested this step, if a person's attestation counts for it."""
+        is_attested = self.word is not None and self.word.kind is WordKind.ATTESTED
+        return self.word.by if self.word and is_attested else None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a reader must know of people's words beside the reason."""
+        said = tuple(each.sentence for each in self.lapsed)
+        remarks = tuple(text for text in said if text not in self.conclusion.reason)
+        if self.word and self.word.binding.text != self.step.text_digest:
+            changed = f"The text of this step was changed since {self.word.by} spoke."
+            return (*remarks, changed)
+        return remarks
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """One run: its steps in the documented order; `finished_on` empty while it is under way."""
+
+    run_id: str
+    steps: Mapping[str, StepState]
+    started: Mapping[str, Any] = field(default_factory=dict)
+    started_on: str = ""
+    finished_on: str = ""
+    interrupted: str = ""
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """Return what the steps say together."""
+        states = self.steps.values()
+        if any(state.conclusion.outcome is Outcome.FAILED for state in states):
+            return RunOutcome.FAILED
+        if all(state.is_settled for state in states):
+            return RunOutcome.COMPLETE
+        return RunOutcome.INCOMPLETE
+
+    @property
+    def facts(self) -> dict[str, Value]:
+        """Return what the checks of this run found out, later findings last."""
+        findings = [finding for state in self.steps.values() for finding in state.findings]
+        return {name: value for finding in findings for name, value in finding.facts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A tenant's journal as it was at one moment; people's words hold across runs."""
+
+    index: Index
+    read: Callable[[Ref], Entry]
+
+    def words(self, step_id: str) -> list[tuple[Word, Ref]]:
+        """Return all that people said of a step, oldest first, each with its line."""
+        return [
+            (_word(self.read(each.ref), each), each.ref)
+            for each in self.index.words.get(step_id, ())
+        ]
+
+    def recent(self, step_id: str) -> list[Entry]:
+        """Return the newest lines about a step, oldest first."""
+        return [self.read(ref) for ref in self.index.recent.get(step_id, ())]
+
+    def run(self, run_id: str) -> RunIndex | None:
+        """Return where the run's lines lie, or `None` where it never began or is long over."""
+        return self.index.runs.get(run_id)
+
+    @property
+    def last_run(self) -> str:
+        """Return the id of the newest run, empty where there was none."""
+        started = [name for name, run in self.index.runs.items() if run.started]
+        return started[-1] if started else ""
+
+    @property
+    def cut_off_run(self) -> str:
+        """
+        Return the id of the newest headless run if it never came to its end, else nothing.
+
+        Who holds the lock of headless runs knows that nobody performs it any more.
+        """
+        headless = [
+            name for name, run in self.index.runs.items() if run.started and run.mode == "headless"
+        ]
+        return headless[-1] if headless and not self.index.runs[headless[-1]].finished_on else ""
+
+    @property
+    def unfinished_run(self) -> str:
+        """Return the id of the newest run if it never came to its end."""
+        last = self.last_run
+        return "" if not last or self.index.runs[last].finished_on else last
+
+
+class HistoryReader:
+    """
+    Reads a journal onward, however often it is asked; safe to use from several threads.
+
+    `key` authenticates the saved index; without one none is used. A reader
+    that had to fold many lines saves its own.
+    """
+
+    def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
+        self.journal = journal
+        self._lock = threading.Lock()
+        self._kept: dict[int, Entry] = {}
+        self._key = key
+        self._index = _loaded(journal, key) if key else Index()
+
+    def read(self) -> History:
+        """Return the history by now; raises what `read_lines` does."""
+        with self._lock:
+            index = self._index
+            for line in read_lines(self.journal.path, after=index.last):
+                index = index.fold(line)
+            folded = index.last.seq - self._index.last.seq
+            self._index = index
+        if self._key and folded > _MANY_LINES:
+            self.save(self._key)
+        return History(index, self._entry)
+
+    def save(self, key: FingerprintKey) -> None:
+        """Save the index for whoever opens this journal next; a full disk is no reason to fail."""
+        path = self.journal.path.with_name(STATE_NAME)
+        with contextlib.suppress(OSError), draft_beside(path) as draft:
+            draft.write_bytes(dump_index(self._index, key))
+            draft.replace(path)
+
+    def _entry(self, ref: Ref) -> Entry:
+        kept = self._kept.get(ref.seq)
+        if kept is None:
+            kept = self.journal.read(ref)
+            with self._lock:
+                self._kept[ref.seq] = kept
+                while len(self._kept) > _MOST_KEPT:
+                    del self._kept[next(iter(self._kept))]
+        return kept
+
+
+def open_history(folder: Path) -> HistoryReader:
+    """Return a reader of the journal in `folder`, whose lines are read from where it was saved."""
+    return HistoryReader(Journal(folder / JOURNAL_NAME), read_key(folder))
+
+
+def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
+    """
+    Return the state of the run `run_id`; of all runs together where it is `None`.
+
+    Only findings of that run count (of all runs, the newest of each step);
+    what people said counts whenever they said it. Both count only for the
+    present `subject`. A step whose check never returned is `not_run`,
+    whatever the notebook's own record claims.
+    """
+    name = history.last_run if run_id is None else run_id
+    mine = history.run(name)
+    started = history.read(mine.started) if mine and mine.started else None
+    looker = _Looker(history, subject, run_id, started)
+    states: dict[str, StepState] = {}
+    for step in subject.procedure.steps:
+        states[step.id] = looker.look(step, states)
+    return RunState(
+        run_id=name,
+        steps=states,
+        started=started.data if started else {},
+        started_on=started.at if started else "",
+        finished_on=mine.finished_on if mine else "",
+        interrupted=mine.interrupted if mine else "",
+    )
+
+
+def rests_on(state: RunState) -> tuple[Ref, ...]:
+    """Return the journal lines on which outcomes of `state` rest, oldest first."""
+    return tuple(sorted({ref for step in state.steps.values() for ref in step.lines}))
+
+
+class _Looker:
+    """Looks at one step after another for one run, or (`run_id` is `None`) for all of them."""
+
+    def __init__(
+        self, history: History, subject: Subject, run_id: str | None, started: Entry | None
+    ) -> None:
+        run = history.run(run_id) if run_id is not None else None
+        self._history = history
+        self._subject = subject
+        self._run_id = run_id
+        self._begun = run.begun if run else frozenset[str]()
+        self._checked = run.checked if run else dict[str, Ref]()
+        if run_id is None:
+            self._begun, self._checked = history.index.begun, history.index.checked
+        parameters = started.data.get("parameters", {}) if started else {}
+        self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
+
+    def look(self, step: Step, before: Mapping[str, StepState]) -> StepState:
+        """Return what was seen and said of `step`, and what follows."""
+        entry, unfit = self._newest_check(step)
+        findings = () if entry is None or unfit else _findings(entry)
+        words = self._history.words(step.id)
+        word, others, lapsed = weigh([each for each, _ in words], step, self._subject)
+        needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
+        others = others if needs_two else ()
+        counting = [each for each in (*others, word) if each is not None]
+        unchecked = unfit or _why_unchecked(
+            entry, step, is_begun=step.id in self._begun, run_id=self._run_id
+        )
+        return StepState(
+            step=step,
+            conclusion=conclude(
+                findings,
+                word=word,
+                obstacle=obstacle(step, before),
+                others=tuple(each.by for each in others) if needs_two else None,
+                unchecked=" ".join(filter(None, (*(each.sentence for each in lapsed), unchecked))),
+            ),
+            findings=findings,
+            word=word,
+            others=others,
+            lapsed=lapsed,
+            outdated=unfit,
+            checked_on=entry.at if entry and not unfit else "",
+            lines=self._lines(step, words, counting, is_checked=bool(findings)),
+        )
+
+    def _lines(
+        self,
+        step: Step,
+        words: Iterable[tuple[Word, Ref]],
+        counting: Iterable[Word],
+        *,
+        is_checked: bool,
+    ) -> tuple[Ref, ...]:
+        """Return the journal lines of the words that count, and of the check that does."""
+        said = [ref for word, ref in words if any(word is each for each in counting)]
+        return (*said, *([self._checked[step.id]] if is_checked else ()))
+
+    def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
+        """Return the newest check of `step`, and why it does not count for the present subject."""
+        ref = self._checked.get(step.id)
+        if ref is None:
+            return None, ""
+        entry = self._history.read(ref)
+        why = misfit(_binding(entry.data.get("binding", {})), step, self._subject)
+        is_outdated = why and entry.data["findings"]
+        return entry, f"Checked on {entry.at} {why}: check it again." if is_outdated else ""
+
+    def _demands(self, step: Step) -> bool:
+        return any(name in (step.id, EVERY_STEP) for name in self._four_eyes)
+
+
+def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
+    """Return why an earlier failure makes `step` impossible, or nothing."""
+    for required in step.requires:
+        state = states.get(required)
+        if state is not None and state.is_impossible:
+            return f"Blocked: complete {required} ({state.step.title}) first."
+    return ""
+
+
+def finding_to_document(finding: Finding) -> dict[str, Any]:
+    """Return `finding` as the JSON document that journal and record hold."""
+    return asdict(finding)
+
+
+def finding_from_document(document: Mapping[str, Any]) -> Finding:
+    """Return the finding that `finding_to_document` wrote."""
+    fields = dict(document)
+    fields["outcome"] = Outcome(fields["outcome"])
+    for name in ("limits", "warnings", "changes"):
+        fields[name] = tuple(fields[name])
+    fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
+    fields["tables"] = tuple(_table(table) for table in fields["tables"])
+    fields["exchanges"] = tuple(_made(Exchange, each) for each in fields["exchanges"])
+    return _made(Finding, fields)
+
+
+def _loaded(journal: Journal, key: FingerprintKey) -> Index:
+    """
+    Return the saved index, if it belongs to this journal; else an empty one.
+
+    Raises `JournalError` where something has its name that no runbook put there.
+    """
+    path = journal.path.with_name(STATE_NAME)
+    try:
+        content = read_plain(path, _LARGEST_INDEX)
+    except FileNotFoundError:
+        return Index()
+    except OSError as error:
+        msg = f"The index {path} cannot be read: {error.strerror}."
+        raise JournalError(msg, next_step="Delete it: it is made again from the journal.") from None
+    try:
+        index = load_index(content, key)
+        if index is not None and index.last.seq:
+            journal.read(index.last)
+    except (JournalError, ChainError):
+        return Index()
+    return index or Index()
+
+
+def _findings(entry: Entry) -> tuple[Finding, ...]:
+    return tuple(finding_from_document(document) for document in entry.data["findings"])
+
+
+def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: str | None) -> str:
+    if entry is not None:
+        return str(entry.data.get("unchecked", ""))
+    if is_begun:
+        return "The check was cut off before it could tell."
+    if run_id is not None:
+        return "This run did not get here."
+    return "Not checked yet." if step.checks else ""
+
+
+def _word(entry: Entry, index: WordIndex) -> Word:
+    fields = {name: value for name, value in entry.data.items() if name in Word.__slots__}
+    attachments = tuple(_made(Attachment, each) for each in entry.data.get("attachments", ()))
+    binding = _binding({**entry.data.get("binding", {}), "subject": index.subject})
+    kind = WordKind(entry.type.removeprefix("step."))
+    known = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
+    return Word(**{**fields, **known})
+
+
+def _binding(document: Mapping[str, Any]) -> Binding:
+    subject = {name: _value(value) for name, value in document.get("subject", {}).items()}
+    return _made(Binding, {**document, "subject": subject})
+
+
+def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
+    """Return what a line holds as an entity; a field that a later version added is left out."""
+    known = {each.name for each in fields_of(kind)}
+    return kind(**{name: value for name, value in document.items() if name in known})
+
+
+def _table(document: Mapping[str, Any]) -> Table:
+    return Table(
+        caption=document["caption"],
+        columns=tuple(document["columns"]),
+        rows=tuple(tuple(row) for row in document["rows"]),
+    )
+
+
+def _value(value: Any) -> Value:
+    return tuple(value) if isinstance(value, list) else value

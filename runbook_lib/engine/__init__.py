@@ -1,0 +1,1 @@
+"""Performs a procedure: runs, checks, headless execution, practice."""

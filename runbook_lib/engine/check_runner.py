@@ -1,0 +1,111 @@
+"""
+Performing a step's checks: side by side, within a time, each with its own record, none fatal.
+
+What a check looks at is the checks' business, what follows from what they
+found the procedure's, and what is written down the run's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.procedure import Check, Finding, Outcome
+from runbook_lib.errors import JournalError, RunbookError
+from runbook_lib.remote.limits import Deadline
+
+__all__ = ["perform_checks"]
+
+# A check whose time is over sends nothing more; for so long it may still say what it found.
+_GRACE_SECONDS = 5.0
+
+
+def perform_checks(
+    checks: Sequence[Check],
+    open_context: Callable[[], CheckContext],
+    *,
+    lacking: Callable[[Check], Sequence[str]],
+) -> tuple[tuple[Finding, ...], str]:
+    """
+    Return what `checks` found, in their order, or why nothing was checked.
+
+    `open_context` gives each its own context; `lacking` tells the labels of
+    what a check needs and was not given. A check that breaks off, or that takes
+    longer than a step may, is an inconclusive finding; only `JournalError` is raised.
+    """
+    if not checks:
+        return (), ""
+    absent = [lacking(check) for check in checks]
+    if all(absent):
+        return (), f"Not checked: {_listed(absent)} not given."
+    contexts = [None if labels else open_context() for labels in absent]
+    deadline = _limit([context for context in contexts if context is not None])
+    running = [_start(*each) for each in zip(checks, contexts, absent, strict=True)]
+    wait(running, timeout=deadline.left + _GRACE_SECONDS)
+    found = [
+        future.result() if future.done() else _unfinished(check, context, deadline)
+        for check, context, future in zip(checks, contexts, running, strict=True)
+    ]
+    findings = tuple(finding for finding in found if finding is not None)
+    return findings, "" if findings else "Nothing of this applies to the chosen permissions."
+
+
+def _limit(contexts: Sequence[CheckContext]) -> Deadline:
+    """Return the end of the step, after which none of its checks sends anything."""
+    transport = contexts[0].session.transport
+    deadline = Deadline(transport.limits.step_seconds, transport.clock)
+    for context in contexts:
+        context.session.end_by(deadline)
+    return deadline
+
+
+def _start(
+    check: Check, context: CheckContext | None, absent: Sequence[str]
+) -> Future[Finding | None]:
+    """Return what will be found; the thread holds nobody back who does not wait for it."""
+    found: Future[Finding | None] = Future()
+
+    def perform() -> None:
+        try:
+            found.set_result(_perform(check, context, absent))
+        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+            found.set_exception(error)
+
+    threading.Thread(target=perform, name=check.id, daemon=True).start()
+    return found
+
+
+def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Finding:
+    return Finding(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"The check was given up: it took over {deadline.seconds:g} s (step_seconds).",
+        check=check.id,
+        exchanges=context.session.exchanges() if context else (),
+    )
+
+
+def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Finding | None:
+    if context is None:
+        reason = f"Not checked further: {_listed([absent])} not given."
+        return Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id)
+    try:
+        finding = check.run(context)
+    except JournalError:
+        raise
+    except RunbookError as error:
+        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
+    except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
+        finding = Finding(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"The check itself broke ({type(error).__name__}): a defect of the runbook.",
+        )
+    if finding is None:
+        return None
+    return replace(finding, check=check.id, exchanges=context.session.exchanges())
+
+
+def _listed(absent: Iterable[Sequence[str]]) -> str:
+    return ", ".join(dict.fromkeys(label for labels in absent for label in labels))

@@ -1,0 +1,151 @@
+"""
+The doctor: is this machine, its settings and its network ready for a run?
+
+Looks only; changes nothing but a probe file in the evidence folder, which
+it removes.
+"""
+
+from __future__ import annotations
+
+import platform
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.settings import Settings, find_env_file, load
+from runbook_lib.config.workspace import evidence_folder, project_folder
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.engine.notebooks import stale
+from runbook_lib.engine.run import known_values
+from runbook_lib.errors import ExitCode, RunbookError, SettingsError
+from runbook_lib.evidence.signing.keys import (
+    UNENCRYPTED,
+    default_key_path,
+    is_unencrypted,
+    key_from_settings,
+)
+from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.transport import Request, Transport
+
+__all__ = ["Examination", "Symptom", "examine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """One thing that was looked at; `exit_code` is what it means for the whole."""
+
+    subject: str
+    said: str
+    exit_code: ExitCode = ExitCode.COMPLETE
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether nothing is amiss."""
+        return self.exit_code is ExitCode.COMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that was looked at."""
+
+    symptoms: tuple[Symptom, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return 0 where all is well, 2 where settings are unusable, else 3."""
+        codes = [symptom.exit_code for symptom in self.symptoms if not symptom.is_well]
+        return min(codes, default=ExitCode.COMPLETE)
+
+
+def examine(env_file: str, evidence: str) -> Examination:
+    """Look at Python, Jupyter, the notebooks, the evidence folder, settings and network."""
+    symptoms = [_python(), _kernel(), _notebooks(), _evidence_folder(evidence)]
+    settings, said = _settings(env_file)
+    symptoms.append(said)
+    values = known_values(PROCEDURE, {}, settings)
+    symptoms.append(_signing_key(settings))
+    symptoms += [
+        _reachable(str(values[name]), Limits.of(values)) for name in ("graph_url", "cyclr_api_url")
+    ]
+    return Examination(tuple(symptoms))
+
+
+def _python() -> Symptom:
+    return Symptom("Python", platform.python_version())
+
+
+def _kernel() -> Symptom:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # noqa: PLC0415
+
+    try:
+        spec: Any = KernelSpecManager().get_kernel_spec("python3")
+    except NoSuchKernel:
+        return Symptom("Jupyter kernel", "python3 is not installed", ExitCode.INCOMPLETE)
+    return Symptom("Jupyter kernel", str(spec.display_name))
+
+
+def _notebooks() -> Symptom:
+    folder = project_folder() / "notebooks"
+    if not folder.is_dir():
+        return Symptom("Notebooks", "no notebooks/ here; they are built for each run")
+    old = [path.name for path in stale(PROCEDURE, folder)]
+    if old:
+        said = f"{', '.join(old)} stale: run `runbook notebooks`"
+        return Symptom("Notebooks", said, ExitCode.INCOMPLETE)
+    return Symptom("Notebooks", "as the procedure says")
+
+
+def _evidence_folder(evidence: str) -> Symptom:
+    try:
+        folder = evidence_folder(evidence)
+    except SettingsError as error:
+        return Symptom("Evidence folder", str(error), error.exit_code)
+    try:
+        nearest = next(f for f in (folder, *folder.absolute().parents) if f.is_dir())
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):
+            pass
+    except OSError as error:
+        return Symptom("Evidence folder", f"{folder}: {error.strerror}", ExitCode.INCOMPLETE)
+    return Symptom("Evidence folder", f"{folder} can be written")
+
+
+def _settings(env_file: str) -> tuple[Settings, Symptom]:
+    try:
+        settings = load(PROCEDURE.inputs, given={}, env_file=env_file)
+    except RunbookError as error:
+        return Settings(), Symptom("Settings", str(error), error.exit_code)
+    path = env_file or find_env_file()
+    given = ", ".join([*settings.values, *settings.secrets]) or "none"
+    source = f"{path}: " if path else "no .env; from the environment: "
+    if path and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+        said = f"{path} can be read by others: run `chmod 600 {path}`"
+        return settings, Symptom("Settings", said, ExitCode.INCOMPLETE)
+    return settings, Symptom("Settings", source + given)
+
+
+def _signing_key(settings: Settings) -> Symptom:
+    path = default_key_path(is_sandbox=False)
+    if not settings.values.get("signing_key") and not path.exists():
+        return Symptom("Signing key", f"will be made at the first run: {path}")
+    try:
+        key = key_from_settings(settings, is_sandbox=False)
+    except RunbookError as error:
+        return Symptom("Signing key", str(error), error.exit_code)
+    if is_unencrypted(settings):
+        said = f"{UNENCRYPTED}: `runbook key --rotate` makes one that is"
+        return Symptom("Signing key", said, ExitCode.INCOMPLETE)
+    return Symptom("Signing key", f"{key.key_id[:16]} can be used")
+
+
+def _reachable(url: str, limits: Limits) -> Symptom:
+    transport = Transport(Redactor(), limits=limits)
+    try:
+        answer = transport.session().send(Request(method="GET", url=url), is_repeatable=False)
+    except RunbookError as error:
+        return Symptom(url, str(error), ExitCode.INCOMPLETE)
+    finally:
+        transport.close()
+    return Symptom(url, f"answers ({answer.status})")

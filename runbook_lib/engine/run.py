@@ -1,0 +1,515 @@
+"""
+A run: opens a tenant's journal, performs steps, takes people's words, resumes.
+
+What a step is and which checks it has is the procedure's business; how it is
+shown is the notebook's.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets as randomness
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.credentials import CredentialStore, recall
+from runbook_lib.config.settings import Settings, find_env_file, load, secret_of
+from runbook_lib.config.workspace import (
+    evidence_folder,
+    is_sandbox,
+    journal_path,
+    project_folder,
+    refuse_twin,
+    tenant_name,
+)
+from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.core.events import redact_event
+from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
+from runbook_lib.core.journal import FORM, EventType, Journal, utc_now
+from runbook_lib.core.procedure import (
+    Check,
+    Conclusion,
+    Finding,
+    Input,
+    Procedure,
+    Step,
+    Value,
+    Word,
+    combine,
+)
+from runbook_lib.core.redaction import Redactor, Secret
+from runbook_lib.core.state import (
+    EVERY_STEP,
+    FOUR_EYES,
+    History,
+    HistoryReader,
+    RunState,
+    StepState,
+    finding_to_document,
+    fold,
+    obstacle,
+)
+from runbook_lib.core.words import Subject, bind
+from runbook_lib.engine.check_runner import perform_checks
+from runbook_lib.errors import SettingsError, UnknownStepError
+from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
+from runbook_lib.remote.transport import Session, Transport
+
+__all__ = [
+    "RESERVED",
+    "Mode",
+    "Run",
+    "known_values",
+    "new_run_id",
+    "open_run",
+]
+
+# Parameters of the run itself, beside the procedure's inputs.
+RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
+_PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
+
+
+class Mode:
+    """How a run is read: by a person in JupyterLab, or by nobody."""
+
+    INTERACTIVE = "interactive"
+    HEADLESS = "headless"
+
+
+def new_run_id() -> str:
+    """Return a fresh run id: eight hexadecimal digits."""
+    return randomness.token_hex(4)
+
+
+def open_run(
+    procedure: Procedure,
+    given: Mapping[str, object],
+    *,
+    mode: str,
+    tenant: str = "",
+    evidence: str = "",
+    env_file: str = "",
+    run_id: str = "",
+    key: FingerprintKey | None = None,
+    withheld: Collection[str] = (),
+) -> Run:
+    """
+    Return a run that has not started yet: nothing is written, nobody is asked.
+
+    `tenant` is the Service Domain where none is named, `key` the fingerprint
+    key of a tenant that has none yet, `withheld` the credentials that this
+    process does not need. Raises `SettingsError` for unusable parameters,
+    environment or `.env`.
+    """
+    settings = load(procedure.inputs, given=given, env_file=env_file, withheld=withheld)
+    _refuse_unknown_steps(procedure, settings)
+    name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
+    folder = evidence_folder(evidence)
+    refuse_twin(folder, name)
+    journal = Journal(journal_path(folder, name, procedure.id))
+    kept = read_key(journal.path.parent)
+    reader = HistoryReader(journal, kept)
+    history = reader.read()
+    settings = recall(procedure.inputs, settings, history.index.credentials)
+    if not run_id and mode == Mode.INTERACTIVE:
+        run_id = _open_walkthrough(history)
+    return Run(
+        procedure,
+        settings,
+        journal,
+        name,
+        mode,
+        run_id or new_run_id(),
+        key=kept or key or FingerprintKey(),
+        reader=reader,
+        env_file=Path(env_file or find_env_file() or project_folder() / ".env"),
+    )
+
+
+def known_values(
+    procedure: Procedure, earlier: Mapping[str, Value], settings: Settings
+) -> dict[str, Value]:
+    """Return every known value: given now, else given `earlier`, else the default."""
+    defaults = {item.name: item.default for item in procedure.inputs if item.default is not None}
+    remembered = {
+        name: value
+        for name, value in earlier.items()
+        if any(item.name == name and not item.secret for item in procedure.inputs)
+    }
+    return {**defaults, **remembered, **settings.values}
+
+
+@dataclass
+class Run:
+    """
+    One run of a procedure for one tenant.
+
+    `run_id` joins a run that another process began, where the journal
+    knows it. `key` makes the fingerprints of secrets. `env_file` is the
+    settings file in use, or that would be. Every method that writes raises
+    `JournalError` where the journal cannot be written.
+    """
+
+    procedure: Procedure
+    settings: Settings
+    journal: Journal
+    tenant: str
+    mode: str
+    run_id: str
+    key: FingerprintKey = field(default_factory=FingerprintKey)
+    reader: HistoryReader | None = None
+    env_file: Path = Path(".env")
+    clock: Callable[[], datetime] = utc_now
+
+    def __post_init__(self) -> None:
+        self._reader = self.reader or HistoryReader(self.journal)
+        self.redactor = Redactor(self.settings.secrets.values())
+        self.redactor.allow(self.values.values())
+        self._tokens = TokenShelf()
+        self._transports: dict[tuple[object, ...], Transport] = {}
+        self._cool_downs = KeptCoolDowns(self.evidence / COOL_DOWNS_NAME)
+
+    @property
+    def history_reader(self) -> HistoryReader:
+        """Return what reads the journal onward."""
+        return self._reader
+
+    @property
+    def evidence(self) -> Path:
+        """Return the folder in which the evidence of every tenant lies."""
+        return self.journal.path.parents[2]
+
+    @property
+    def history(self) -> History:
+        """Return all that the journal holds by now."""
+        return self._reader.read()
+
+    @property
+    def state(self) -> RunState:
+        """
+        Return the state by now.
+
+        A headless run counts only what it saw itself; in the walkthrough
+        everything counts that was seen before, by whomever.
+        """
+        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id)
+
+    @property
+    def whole_state(self) -> RunState:
+        """Return what all runs of this tenant together come to by now."""
+        return self._state(None)
+
+    def _state(self, run_id: str | None) -> RunState:
+        history = self.history
+        return fold(history, self._subject(history), run_id)
+
+    def _subject(self, history: History) -> Subject:
+        """Return what people's words and checks are compared with."""
+        recorded = history.index.recorded
+        values = known_values(self.procedure, history.index.given, self.settings)
+        if history.run(self.run_id) is None:
+            # NOTE: who only looks (`status`) may be given less than the last run was.
+            known = {**values, **recorded, **self.settings.values}
+        else:
+            known = {**recorded, **values}
+        return Subject(self.procedure, {**known, **self._fingerprints()})
+
+    def _fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint of each present secret that a step is about, by name."""
+        named = {name for step in self.procedure.steps for name in step.subject}
+        return {
+            name: self.key.of_secret(name, secret)
+            for name, secret in self.settings.secrets.items()
+            if name in named
+        }
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Return every known value, with what the checks of this run found out."""
+        given = self.history.index.given
+        return {**known_values(self.procedure, given, self.settings), **self.state.facts}
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Tell whether this is practice."""
+        return is_sandbox(self.values)
+
+    def require_startable(self) -> None:
+        """
+        Raise `SettingsError` where a run that asks nobody cannot begin.
+
+        It lacks a required value, or the tenant's earlier runs were practice and
+        this one is not, or the other way about.
+        """
+        values = self.values
+        for item in self.procedure.inputs:
+            if item.required and not values.get(item.name):
+                msg = (
+                    f"{item.name} ({item.label}) is missing. {item.help} Give it as a parameter, "
+                    f"or as {item.variable} in .env."
+                )
+                raise SettingsError(msg)
+        _refuse_mixing(self.history, self.tenant, is_practice=self.is_sandbox)
+
+    def start(self) -> None:
+        """
+        Write the beginning of this run, unless another process did.
+
+        Raises `SettingsError` where the tenant's earlier runs were practice
+        and this one is not, or the other way about.
+        """
+        history = self.history
+        _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
+        known = history.run(self.run_id)
+        if known is not None and known.started:
+            self._join(history)
+            return
+        self.key = keep_key(self.journal.path.parent, self.key)
+        values = self.values
+        document = {
+            "form": FORM,
+            "tenant": self.tenant,
+            "procedure": {
+                "id": self.procedure.id,
+                "version": self.procedure.version,
+                "digest": self.procedure.digest,
+            },
+            "mode": self.mode,
+            "sandbox": is_sandbox(values),
+            "parameters": values,
+            "credentials": sorted(self.settings.secrets),
+            "fingerprints": self._fingerprints(),
+            # NOTE: it holds the lock, so that a run without an end was cut off.
+            "resumes": history.cut_off_run if self.mode == Mode.HEADLESS else "",
+            "environment": _environment(),
+        }
+        self._write(EventType.RUN_STARTED, document)
+
+    def _join(self, history: History) -> None:
+        """Write what is given now and differs from what is on record: words are bound to it."""
+        about = {name for step in self.procedure.steps for name in step.subject}
+        given = {name: self.settings.values.get(name) for name in sorted(about)}
+        found = {name: value for name, value in given.items() if value}
+        parameters, fingerprints = (
+            {
+                name: value
+                for name, value in each.items()
+                if history.index.recorded.get(name) != value
+            }
+            for each in (found, self._fingerprints())
+        )
+        if parameters or fingerprints:
+            document = {"parameters": parameters, "fingerprints": fingerprints}
+            self._write(EventType.RUN_JOINED, document)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step called `step_id`; raises `UnknownStepError`."""
+        for step in self.procedure.steps:
+            if step.id == step_id:
+                return step
+        msg = f"There is no step called {step_id}."
+        raise UnknownStepError(msg)
+
+    def perform(self, step_id: str) -> StepState:
+        """
+        Check the step, write what was seen, and return what follows.
+
+        A check that breaks off is an inconclusive finding. What was seen is
+        on disk before this returns.
+        """
+        step = self.step(step_id)
+        self._write(EventType.STEP_STARTED, {}, step=step.id)
+        subject = self._subject(self.history)
+        is_possible = not obstacle(step, self.state.steps)
+        findings, unchecked = self._check(step) if is_possible else ((), "")
+        facts = {name: value for finding in findings for name, value in finding.facts.items()}
+        self.redactor.allow(facts.values())
+        document = {
+            "findings": [finding_to_document(finding) for finding in findings],
+            "unchecked": unchecked,
+            "binding": asdict(bind(step, subject, facts)),
+        }
+        self._write(EventType.STEP_CHECKED, document, step=step.id)
+        for finding in findings:
+            self._remember_facts(finding)
+        return self.state.steps[step.id]
+
+    def look(self, step_id: str) -> Conclusion | None:
+        """Check the step without writing anything; `None` where nothing could be checked."""
+        return combine(self._check(self.step(step_id))[0])
+
+    def say(self, words: Iterable[Word]) -> None:
+        """
+        Record people's words, each bound to what is known now.
+
+        A file is read again at every run: an entry that this journal has
+        already is neither recorded nor bound again.
+        """
+        history = self.history
+        subject, known = self._subject(history), history.index.entries - {""}
+        for word in words:
+            if word.entry in known:
+                continue
+            binding = bind(self.step(word.step), subject, word.binding.subject)
+            document = asdict(replace(word, binding=binding))
+            step, kind = document.pop("step"), document.pop("kind")
+            self._write(f"step.{kind}", document, step=step)
+
+    def remember(self, name: str, value: Value) -> None:
+        """Write a value that a person gave, so that every notebook knows it from now on."""
+        self.redactor.allow([value])
+        if self.history.index.given.get(name) != value:
+            self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
+
+    def give(self, name: str, value: Value) -> None:
+        """Use a value that a person typed, here and now and, from the journal, later too."""
+        self.remember(name, value)
+        values = {**self.settings.values, name: value}
+        self.settings = replace(self.settings, values=values)
+
+    def take_secret(self, item: Input, text: str) -> None:
+        """
+        Use `text` as the credential `item` from now on: in memory, the journal has a fingerprint.
+
+        Raises `ValueError` where it cannot be one (`secret_of`).
+        """
+        secret = secret_of(item, text, self.values)
+        self.redactor.learn(secret)
+        self._use_secrets({**self.settings.secrets, item.name: secret})
+        fingerprint = self._fingerprints().get(item.name)
+        if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
+            document = {"name": item.name, "fingerprint": fingerprint}
+            self._write(EventType.CREDENTIAL_GIVEN, document)
+
+    def remember_secret(self, item: Input, store: CredentialStore) -> None:
+        """Put the credential into `store`, and where it lies (not what it is) into the journal."""
+        reference = store.remember(self.tenant, item, self.settings.secrets[item.name])
+        document = {"name": item.name, "reference": reference}
+        self._write(EventType.CREDENTIAL_REMEMBERED, document)
+
+    def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
+        """Forget the credential: here, and wherever it was remembered."""
+        for store in stores:
+            store.forget(self.tenant, item)
+        if item.name in self.history.index.credentials:
+            self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
+        kept = {name: value for name, value in self.settings.secrets.items() if name != item.name}
+        self._use_secrets(kept)
+
+    def _use_secrets(self, secrets: Mapping[str, Secret]) -> None:
+        self.settings = replace(self.settings, secrets=secrets)
+        self._tokens = TokenShelf()
+
+    def interrupt(self, reason: str) -> None:
+        """Write that this run was cut off."""
+        self._write(EventType.RUN_INTERRUPTED, {"reason": reason})
+
+    def finish_notebook(self, notebook: str) -> None:
+        """Write that every cell of `notebook` had its turn."""
+        self._write(EventType.NOTEBOOK_FINISHED, {"notebook": notebook})
+
+    def finish(self) -> RunState:
+        """Write the end of this run and return its state."""
+        self._write(EventType.RUN_FINISHED, {"outcome": self.state.outcome})
+        return self.state
+
+    def save_index(self) -> None:
+        """Save where the journal's lines lie, so that the next reader need not read them all."""
+        self._reader.read()
+        self._reader.save(self.key)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for transport in self._transports.values():
+            transport.close()
+        self._transports.clear()
+
+    def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
+        values, secrets = self.values, self.settings.secrets
+        labels = {item.name: item.label for item in self.procedure.inputs}
+
+        def open_context() -> CheckContext:
+            return CheckContext(
+                values=values,
+                secrets=secrets,
+                session=self._open_session(values),
+                now=self.clock(),
+                tokens=self._tokens,
+                announce_change=lambda text: self._announce(step, text),
+            )
+
+        def lacking(check: Check) -> list[str]:
+            absent = [name for name in check.needs if not (values.get(name) or name in secrets)]
+            return [labels[name] for name in absent]
+
+        return perform_checks(step.checks, open_context, lacking=lacking)
+
+    def open_session(self) -> Session:
+        """Return a recording session towards the world as the known values describe it."""
+        return self._open_session(self.values)
+
+    def _open_session(self, values: Mapping[str, Value]) -> Session:
+        names = ("service_domain", "service_domain_address", "ca_file")
+        host, address, ca_file = (str(values.get(name, "")) for name in names)
+        limits, private = Limits.of(values), values.get("redirect_hosts", ())
+        key = (host, address, ca_file, limits, private)
+        if key not in self._transports:
+            self._transports[key] = Transport(
+                self.redactor,
+                connect_to={f"{host}:443": address} if address else {},
+                ca_file=ca_file,
+                private_hosts=private if isinstance(private, tuple) else (),
+                limits=limits,
+                cool_downs=self._cool_downs,
+            )
+        return self._transports[key].session()
+
+    def _announce(self, step: Step, text: str) -> None:
+        self._write(EventType.CHANGE_INTENDED, {"change": text}, step=step.id)
+
+    def _remember_facts(self, finding: Finding) -> None:
+        inputs = {item.name for item in self.procedure.inputs}
+        for name, value in finding.facts.items():
+            if name in inputs and name not in self.settings.values and value:
+                self.remember(name, value)
+
+    def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
+        redacted = redact_event(event, document, self.redactor)
+        self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
+    """Raise `SettingsError` where what was seen and said so far belongs to the other world."""
+    # NOTE: words hold across runs, and checks in a walkthrough; practice proves nothing real.
+    if history.index.practice <= {is_practice}:
+        return
+    before, now = ("real", "practice") if is_practice else ("practice", "real")
+    msg = f"The runs of the tenant {tenant} so far were {before}, and this one would be {now}."
+    advice = "Give this one a tenant of its own: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
+    raise SettingsError(msg, next_step=advice)
+
+
+def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
+    """Raise `SettingsError` where four eyes are demanded for a step that there is not."""
+    known = {EVERY_STEP, *(step.id for step in procedure.steps)}
+    demanded = settings.values.get(FOUR_EYES, ())
+    for name in demanded if isinstance(demanded, tuple) else ():
+        if name not in known:
+            msg = f"{FOUR_EYES} names {name}, which is no step."
+            raise SettingsError(msg)
+
+
+def _open_walkthrough(history: History) -> str:
+    """Return the id of the walkthrough that is under way, so that every notebook joins it."""
+    run = history.run(history.unfinished_run)
+    return history.unfinished_run if run and run.mode == Mode.INTERACTIVE else ""
+
+
+def _environment() -> dict[str, str]:
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "platform": platform.system(), **packages}

@@ -1,0 +1,1 @@
+"""Copies of sealed evidence in a folder or an object store."""

@@ -1,0 +1,509 @@
+"""
+The archive: sealed bundles, and the public keys, copied to where nobody writes over them.
+
+Laid out as the evidence folder is, so `verify_tree` reads it the same way,
+but without the journals: those grow, and an archive only takes what
+never changes again. Of what a journal alone shows, that the last bundles of
+a chain were removed, an archive says nothing; retention is what prevents it.
+
+Of one tenant's connector an archive holds one chain. A bundle of another one
+is refused before anything of it is written. Two processes that archive two
+chains at the same moment may both find the place free: no object is ever
+written over, and `verify` then refuses the place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
+from runbook_lib.core.files import kind_of, read_plain
+from runbook_lib.core.journal import JOURNAL_NAME, utc_now
+from runbook_lib.core.scratch import scratch_folder
+from runbook_lib.core.state import open_history
+from runbook_lib.errors import (
+    ArchiveError,
+    ChainError,
+    ContentError,
+    EvidenceError,
+    JournalError,
+    SettingsError,
+    SignatureError,
+)
+from runbook_lib.evidence.archive.stores import (
+    LARGEST_OBJECT,
+    Folder,
+    Limits,
+    Store,
+    open_store,
+    retention_days,
+)
+from runbook_lib.evidence.chain import (
+    SEALED_PREFIX,
+    STATEMENT_NAME,
+    finish_interrupted,
+    sealed_bundles,
+)
+from runbook_lib.evidence.signing.keys import (
+    LARGEST_KEY,
+    PUBLIC_SUFFIX,
+    SUCCESSION_SUFFIX,
+    exported_keys,
+)
+from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Link, claimed_link, digest
+from runbook_lib.evidence.verify.discovery import (
+    Unseen,
+    bundles_in,
+    homes_below,
+    is_bundle,
+    is_folder,
+    is_there,
+    odd_keys,
+    unfinished_in,
+)
+from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
+
+__all__ = [
+    "Archived",
+    "Progress",
+    "archive_bundle",
+    "bundles_below",
+    "check_apart",
+    "check_archive",
+    "evidence_below",
+    "fetched",
+]
+
+_PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
+_COMPARE = (
+    "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "
+    "machine is as it was."
+)
+_APART = "Name a folder apart from it, or an object store."
+_ANOTHER_CHAIN = (
+    "Nothing was written. Archive this folder to an address of its own, or find out which of the "
+    "two is the tenant's: an archive that holds both could never be verified."
+)
+_LARGEST = LARGEST_OBJECT
+_FOLDER = kind_of(stat.S_IFDIR)
+# What a statement has, or somewhat less: for how long its transfer may take.
+_SOME_STATEMENT = 64 * 1024
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """
+    A bundle in an archive, whole and read back: its address there.
+
+    `copied` objects are new, keys included; `present` ones were there with
+    the same content. `retained_until` (RFC 3339) is the first date from which
+    a file of it can be deleted; empty where nothing was asked for. `notes`
+    say what was hidden there, or could not be seen.
+    """
+
+    address: str
+    copied: int
+    present: int
+    retained_until: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The file that is archived now: which of how many, its name in the archive, its bytes."""
+
+    number: int
+    of: int
+    name: str
+    size: int
+
+
+def bundles_below(path: Path) -> list[Path]:
+    """Return the bundles of `evidence_below`."""
+    return evidence_below(path)[0]
+
+
+def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
+    """
+    Return the sealed bundle at `path`, or those below it, and what could not be looked into.
+
+    What a run that was cut off left unfinished is finished first; where that
+    cannot be, it is among them, for `archive_bundle` to refuse. Raises
+    `SettingsError` where there is none.
+    """
+    path = Path(os.path.realpath(path))
+    bundles: list[Path] = []
+    unseen: list[Unseen] = []
+    if is_folder(path) and is_bundle(path):
+        bundles += [path] * _is_tried(path)
+    elif is_folder(path):
+        for home in homes_below(path):
+            if isinstance(home, Unseen):
+                unseen.append(home)
+                continue
+            try:
+                bundles += filter(_is_tried, bundles_in(home))
+                bundles += _unfinished(home)
+            except OSError as error:
+                reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+                unseen.append(Unseen(home, home.name, reason))
+            except (JournalError, EvidenceError) as error:
+                unseen.append(Unseen(home, home.name, str(error)))
+    if not bundles and not unseen:
+        msg = f"There is no sealed bundle in {path}."
+        raise SettingsError(msg)
+    for keys in {keys_beside(bundle.parent) for bundle in bundles}:
+        unseen += odd_keys(keys, _PUBLIC, LARGEST_KEY)
+    return sorted(bundles), unseen
+
+
+def _unfinished(home: Path) -> list[Path]:
+    """Finish what a run that was cut off left in `home`; return what cannot be, or just was."""
+    if not any(home.glob(f"{SEALED_PREFIX}*")):
+        return []
+    before = set(bundles_in(home))
+    with suppress(OSError, JournalError):
+        finish_interrupted(home)
+    finished = [each for each in bundles_in(home) if each not in before]
+    announced = sealed_bundles(open_history(home).read().index)
+    return [*finished, *unfinished_in(home, announced)]
+
+
+def _is_tried(bundle: Path) -> bool:
+    """Return whether anything lies in `bundle`; an empty folder was never a bundle."""
+    try:
+        return kind_of(bundle.lstat().st_mode) != _FOLDER or any(bundle.iterdir())
+    except OSError:
+        return True
+
+
+def check_archive(url: str, home: Path, *, retention_days: int = 0) -> None:
+    """Raise what `archive_bundle` would of a bundle in `home`, without asking the store."""
+    store = open_store(url)
+    _until(store, retention_days, utc_now)
+    _check_apart(store, Path(os.path.realpath(home)))
+
+
+def check_apart(url: str, paths: Iterable[Path]) -> None:
+    """Raise `SettingsError` where an archive in a folder overlaps one of `paths`, by any link."""
+    store = open_store(url)
+    if not isinstance(store, Folder):
+        return
+    target = Path(os.path.realpath(store.path))
+    for path in paths:
+        source = Path(os.path.realpath(path))
+        if target.is_relative_to(source) or source.is_relative_to(target):
+            msg = f"{target} is where the evidence itself lies: {source} is to be archived."
+            raise SettingsError(msg, next_step=_APART)
+
+
+def archive_bundle(
+    bundle: Path,
+    url: str,
+    *,
+    retention_days: int = 0,
+    extends_retention: bool = False,
+    limits: Limits | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Archived:
+    """
+    Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
+
+    What is there with the same content is left, so an interrupted copy goes
+    on; nothing is written over. The statement comes last, so half a copy is
+    none. Everything is read back. With `retention_days` nobody can delete it
+    for so long from now; what is retained already keeps its date, unless this
+    `extends_retention`. Raises `ArchiveError` where the store refuses or
+    holds something else, or the bundle is not finished (`StoreUnavailableError`
+    where it would refuse any), `SettingsError` where an argument is unusable,
+    and, before anything is copied, `ContentError` and its like where the bundle
+    is not what its own key signed, `ChainError` where the archive holds another chain.
+    """
+    store = open_store(url, limits)
+    until = _until(store, retention_days, clock)
+    # NOTE: a link in the place of a bundle is none, wherever it leads.
+    folder = Path(os.path.realpath(bundle.parent)) / bundle.name
+    place = "/".join(folder.parts[-3:])
+    verified = _check_whole(folder, place)
+    _check_apart(store, folder.parent)
+    files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
+    _check_same_chain(store, folder, verified)
+    present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
+    for name in present:
+        if name.startswith(f"{place}/") and name not in files:
+            raise ArchiveError(
+                "The archive has it, the bundle has not.", next_step=_COMPARE, file=name
+            )
+    copied, dates = 0, list[datetime]()
+    for number, (name, path) in enumerate(files.items(), 1):
+        content = _content(name, path)
+        on_progress(Progress(number, len(files), name, len(content)))
+        copied += _copy(store, name, content, present, until)
+        if until is not None:
+            date = store.keep(name, until, extends=extends_retention)
+            dates += [date] if name.startswith(f"{place}/") else []
+    said = min(dates).isoformat().replace("+00:00", "Z") if dates else ""
+    address = f"{store.address}/{place}"
+    return Archived(address, copied, len(files) - copied, said, tuple(store.notes))
+
+
+@contextmanager
+def fetched(
+    url: str, *, limits: Limits | None = None, note: Callable[[str], None] = lambda _: None
+) -> Iterator[Path]:
+    """
+    Give the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
+
+    What was hidden there, or covered by a newer version, is given as it was
+    archived; each such object is said to `note`.
+
+    An object store's is a temporary copy, with the keys that lie beside the
+    tenants; a folder is given as it is. Raises `ArchiveError` where the
+    store refuses or holds too much, `ContentError` where an object has no
+    business in evidence, `SettingsError` where there is nothing.
+    """
+    store = open_store(url, limits)
+    if isinstance(store, Folder):
+        yield store.path
+        return
+    with scratch_folder() as temporary:
+        place, notes = _fetch(store, temporary.resolve())
+        for each in notes:
+            note(each)
+        yield place
+
+
+def _check_apart(store: Store, home: Path) -> None:
+    """
+    Raise `SettingsError` where an archive in a folder would be the evidence itself.
+
+    `home` holds a journal and its bundles, so all evidence lies two folders above.
+    """
+    if not isinstance(store, Folder):
+        return
+    target = Path(os.path.realpath(store.path))
+    inside = (
+        each / name for each in (target, *target.parents) for name in (STATEMENT_NAME, JOURNAL_NAME)
+    )
+    evidence = home.parent.parent
+    is_taken = target == evidence or any(is_there(each) for each in inside)
+    if is_taken or (target.is_relative_to(evidence) and _is_taken(evidence, home, target)):
+        msg = f"{target} is where the evidence itself lies."
+        raise SettingsError(msg, next_step=_APART)
+
+
+def _is_taken(evidence: Path, home: Path, target: Path) -> bool:
+    """Return whether `target` lies where keys or a tenant's folders are."""
+    top = evidence / target.relative_to(evidence).parts[0]
+    return top in (home.parent, evidence / KEYS_FOLDER) or any(top.glob(f"*/{JOURNAL_NAME}"))
+
+
+def _check_whole(bundle: Path, place: str) -> Verified:
+    """
+    Return what `bundle` proves; raise where it is none, or is not finished, or was altered.
+
+    The key beside it says that nothing was altered, not that anybody trusts it.
+    """
+    if bundle.name.startswith(".") and is_there(bundle / STATEMENT_NAME):
+        said = "It is not finished: a run was cut off before its last step."
+        advice = "The tenant's next run finishes it; then archive again."
+        raise ArchiveError(said, next_step=advice, file=place)
+    if not is_bundle(bundle):
+        msg = f"{bundle} is no sealed bundle."
+        raise SettingsError(msg)
+    try:
+        return verify_bundle(bundle, Trust(exported_keys(keys_beside(bundle.parent))))
+    except SignatureError:
+        said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed it, as it is now."
+        raise ContentError(said, file=STATEMENT_NAME) from None
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # NOTE: its key may have signed what no runbook writes.
+        said = f"It is signed, but cannot be understood ({type(error).__name__})."
+        raise ContentError(said, file=place) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """What is known here of a chain: digests of statements by number, and by the bundle's name."""
+
+    by_number: dict[int, str]
+    by_name: dict[str, str]
+
+
+def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
+    """Raise `ChainError` where the archive holds another chain than the one of `bundle`."""
+    connector = "/".join(bundle.parts[-3:-1])
+    ours = _own_chain(bundle, verified)
+    there = store.folders(connector)
+    # NOTE: whoever has one statement has all before it, so of those that both have, one is enough,
+    # and the others are read: none, as a rule, however long the chain is.
+    shared = sorted(name for name in there if name in ours.by_name)
+    before = [name for name in shared if name < bundle.name]
+    near = {bundle.name, verified.link.bundle, *before[-1:], *shared[-1:]}
+    for name in there:
+        if name in ours.by_name and name not in near:
+            continue
+        try:
+            theirs = _archived_link(store, f"{connector}/{name}/{STATEMENT_NAME}")
+        except ContentError:
+            # NOTE: of a bundle that is here too, each file is compared before one is written.
+            if name not in ours.by_name:
+                raise
+            continue
+        if theirs is None:
+            continue
+        link, statement = theirs
+        is_ours = ours.by_name.get(name, statement) == statement
+        is_ours = is_ours and ours.by_number.get(link.sequence, statement) == statement
+        is_ours = is_ours and ours.by_number.get(link.sequence - 1, link.sha256) == link.sha256
+        if not is_ours:
+            said = (
+                f"The archive holds another chain of {connector}: there, number {link.sequence} "
+                f"is {name}, which does not belong to the chain of {bundle.name}."
+            )
+            raise ChainError(said, next_step=_ANOTHER_CHAIN)
+
+
+def _own_chain(bundle: Path, verified: Verified) -> _Chain:
+    """Return the chain of `bundle`, as far as it is known here: by the journal, or the bundles."""
+    home, link = bundle.parent, verified.link
+    chain = _Chain({}, {})
+    if is_there(home / JOURNAL_NAME):
+        with suppress(OSError, JournalError, EvidenceError):
+            for each in sealed_bundles(open_history(home).read().index):
+                chain.by_number[each.sequence] = chain.by_name[each.bundle] = each.statement
+    for folder in bundles_in(home) if not chain.by_name else ():
+        with suppress(OSError, EvidenceError):
+            content = read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE)
+            chain.by_number[claimed_link(content).sequence] = digest(content)
+            chain.by_name[folder.name] = digest(content)
+    if link.sha256:
+        chain.by_number[link.sequence - 1] = chain.by_name[link.bundle] = link.sha256
+    chain.by_number[link.sequence] = chain.by_name[bundle.name] = verified.statement
+    return chain
+
+
+def _archived_link(store: Store, name: str) -> tuple[Link, str] | None:
+    """Return the link that a statement in the archive claims, and its digest; `None` if none is."""
+    if name not in store.sizes(name.rpartition("/")[0]):
+        return None
+    content = store.read(name, _SOME_STATEMENT)
+    try:
+        return claimed_link(content), digest(content)
+    except EvidenceError as error:
+        said = f"It is no statement of a bundle, so which chain is there is not known ({error})."
+        raise ContentError(said, file=name) from None
+
+
+def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:
+    try:
+        retention_days(str(days))
+    except ValueError as error:
+        msg = f"This is no retention: {error}."
+        raise SettingsError(msg) from None
+    if not days:
+        return None
+    store.check_retention()
+    return clock().replace(microsecond=0) + timedelta(days=days)
+
+
+def _keys(folder: Path) -> dict[str, Path]:
+    """Return what a verifier needs beside the bundles; never a file of another name."""
+    odd = {each.path for each in odd_keys(folder, _PUBLIC, LARGEST_KEY)}
+    files = {path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}")}
+    plain = (path for path in files - odd if not path.is_symlink())
+    return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(plain)}
+
+
+def _files(folder: Path, place: str) -> dict[str, Path]:
+    """Return the files of a bundle by their names in the archive, its statement last."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    paths.sort(key=lambda path: path == folder / STATEMENT_NAME)
+    return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}
+
+
+def _copy(
+    store: Store, name: str, content: bytes, present: Mapping[str, int], until: datetime | None
+) -> bool:
+    """Copy one file, read it back, and return whether it is new in the archive."""
+    size = present.get(name, -1)
+    is_new = size < 0 and store.make(name, content, until=until)
+    is_same = size in (-1, len(content))
+    is_same = is_same and digest(store.read(name, len(content))) == digest(content)
+    if not is_same and is_new:
+        said = "The archive gives back something else than it was given."
+        raise ArchiveError(said, next_step=_COMPARE, file=name)
+    if not is_same:
+        said = "The archive has it with another content; nothing was written over."
+        raise ArchiveError(said, next_step=_COMPARE, file=name)
+    return is_new
+
+
+def _content(name: str, path: Path) -> bytes:
+    try:
+        return read_plain(path, _LARGEST, follows_links=False)
+    except OSError as error:
+        raise ContentError(f"It cannot be archived: {error.strerror}.", file=name) from None
+
+
+def _fetch(store: Store, folder: Path) -> tuple[Path, list[str]]:
+    """Copy all of `store` below `folder`, as evidence is laid out; return where, with notes."""
+    parts = store.address.partition("://")[2].split("/")
+    sizes = store.sizes()
+    if not sizes:
+        msg = f"There is nothing at {store.address}."
+        raise SettingsError(msg)
+    place = folder.joinpath(*parts[-4:])
+    _fetch_files(store, sizes, place)
+    above = _folders_above(sizes)
+    if 0 < above < len(parts):
+        beside = open_store(store.address.rsplit("/", above)[0], store.limits)
+        _fetch_files(beside, beside.sizes(KEYS_FOLDER), place.parents[above - 1])
+        store.notes.update(beside.notes)
+    return place, list(store.notes)
+
+
+def _folders_above(sizes: Mapping[str, int]) -> int:
+    """
+    Return how many folders above its own the keys lie.
+
+    That is 3 for a bundle, 2 for a connector, 1 for a tenant, and 0 for the whole tree.
+    """
+    depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
+    return max(0, 3 - min(depths, default=3))
+
+
+def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
+    files = {name: folder / _checked(name, size) for name, size in sizes.items()}
+    for path in {path.parent for path in files.values()}:
+        path.mkdir(parents=True, exist_ok=True)
+    if sum(sizes.values()) > shutil.disk_usage(folder).free:
+        said = f"{store.address} holds {sum(sizes.values()):,} bytes, more than is free here."
+        raise ArchiveError(
+            said, next_step="Free space, or name a part of it: one tenant, one bundle."
+        )
+    store.fetch(files, sizes)
+    for name, path in files.items():
+        if not path.is_file() or path.stat().st_size != sizes[name]:
+            said = f"It did not arrive as it was listed ({sizes[name]:,} bytes)."
+            raise ArchiveError(said, next_step="Try again, when nobody writes there.", file=name)
+
+
+def _checked(name: str, size: int) -> str:
+    """Return an object's name, if it can be a file's below a folder, and is not too large."""
+    for part in name.split("/"):
+        is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
+        if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
+            raise ContentError("An object of this name is no file of evidence.", file=repr(name))
+    if size > _LARGEST:
+        raise ContentError(f"It has {size:,} bytes; evidence has {_LARGEST:,} at most.", file=name)
+    return name

@@ -1,0 +1,1 @@
+"""Keys, signed statements, time-stamps and the succession of keys."""

@@ -1,0 +1,337 @@
+"""
+Keys: the one that signs evidence, how it is succeeded, and which ones a verifier trusts.
+
+A private key never lies among the evidence; a public one is exported there
+for convenience, and trusted only by who names it. What is signed lives in
+`attestation`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from platformdirs import user_data_path
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.core.files import draft_beside, read_plain
+from runbook_lib.core.journal import sync_folder
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import SettingsError, SigningError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import Signer, SSlibKey
+
+__all__ = [
+    "LARGEST_KEY",
+    "PUBLIC_SUFFIX",
+    "SUCCESSION_SUFFIX",
+    "UNENCRYPTED",
+    "SigningKey",
+    "create_key",
+    "default_key_path",
+    "export_public_key",
+    "exported_keys",
+    "holds",
+    "is_unencrypted",
+    "is_uri",
+    "key_from_settings",
+    "key_id",
+    "open_key",
+    "parse_public_key",
+    "read_public_key",
+    "read_public_keys",
+    "successions_folder",
+    "write_public",
+]
+
+PUBLIC_SUFFIX = ".pub.pem"
+SUCCESSION_SUFFIX = ".succession.dsse.json"
+UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set"
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]+:")
+LARGEST_KEY = 65_536
+_NO_KEY = "it is no P-256 key in PEM"
+_NOT_DECRYPTED = "the passphrase is wrong, or the file is damaged"
+_Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What signs (ECDSA P-256, SHA-256), and its public half."""
+
+    public: SSlibKey
+    _signer: Signer
+
+    @property
+    def key_id(self) -> str:
+        """Return the SHA-256 of the public key's SubjectPublicKeyInfo, in hexadecimal."""
+        return str(self.public.keyid)
+
+    def sign(self, envelope: Envelope) -> None:
+        """Add a signature to `envelope`; raises `SigningError` where the signer refuses."""
+        try:
+            envelope.sign(self._signer)
+        except Exception as error:  # noqa: BLE001  (each key service raises errors of its own)
+            # NOTE: such an error's text may quote what it was given, so only its kind is told.
+            msg = f"The signing key could not be used ({type(error).__name__})."
+            raise SigningError(msg) from None
+
+
+def is_uri(reference: str) -> bool:
+    """Tell whether `reference` names a signer elsewhere, not a file (nor a Windows drive)."""
+    return bool(_URI.match(reference))
+
+
+def default_key_path(*, is_sandbox: bool) -> Path:
+    """Return where this person's key lies; practice has a key of its own."""
+    name = "sandbox-key.pem" if is_sandbox else "signing-key.pem"
+    return Path(user_data_path("facebook-marketing-runbook")) / name
+
+
+def successions_folder() -> Path:
+    """
+    Return where this person's successions, and the public keys they speak of, are kept.
+
+    The key of practice lies apart: no command makes another succeed it.
+    """
+    path = default_key_path(is_sandbox=False)
+    return path.with_name(f"{path.stem}-successions")
+
+
+def open_key(
+    reference: str, *, passphrase: Secret | None = None, public_key: str = "", is_sandbox: bool
+) -> SigningKey:
+    """
+    Return the key that `reference` names; made on first use where nothing is named.
+
+    `reference` is a PEM file (PKCS#8), or a signer URI of securesystemslib
+    (`gcpkms:…`, `awskms:…`, `azurekms:…`, `hsm:…`, `hv:…`), whose public half the
+    file `public_key` then holds. Raises `SettingsError` where it cannot be used.
+    """
+    if is_uri(reference):
+        return _referenced(reference, public_key, passphrase)
+    path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=is_sandbox)
+    if not reference and not path.exists():
+        create_key(path, passphrase=passphrase)
+    return _from_file(path, passphrase)
+
+
+def key_from_settings(settings: Settings, *, is_sandbox: bool) -> SigningKey:
+    """Return the key that the settings name; see `open_key`."""
+    return open_key(
+        str(settings.values.get("signing_key", "")),
+        passphrase=settings.secrets.get("signing_passphrase"),
+        public_key=str(settings.values.get("signing_public_key", "")),
+        is_sandbox=is_sandbox,
+    )
+
+
+def is_unencrypted(settings: Settings) -> bool:
+    """Tell whether the settings name a passphrase, and the key file there is needs none."""
+    reference = str(settings.values.get("signing_key", ""))
+    if is_uri(reference) or "signing_passphrase" not in settings.secrets:
+        return False
+    path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
+    try:
+        return not _is_encrypted(read_plain(path, LARGEST_KEY))
+    except OSError:
+        return False
+
+
+def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
+    """
+    Make a key (ECDSA P-256) at `path`, mode 0600; what is there already stays.
+
+    Raises `SettingsError` where the folder refuses.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  (slow to import)
+
+    content = _pem(ec.generate_private_key(ec.SECP256R1()), passphrase)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with draft_beside(path) as draft:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # NOTE: linking fails where the name exists, so two first runs agree on one key.
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
+        sync_folder(path.parent)
+    except OSError as error:
+        msg = f"A signing key cannot be made at {path}: {error.strerror}."
+        raise SettingsError(msg) from None
+
+
+def key_id(public: PublicKeyTypes) -> str:
+    """Return the SHA-256 of a public key's SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)."""
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+    )
+
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def export_public_key(key: SigningKey, folder: Path) -> Path:
+    """Write the public half to `folder`/<key id>.pub.pem, if it is not there, and return where."""
+    path = folder / f"{key.key_id}{PUBLIC_SUFFIX}"
+    content = str(key.public.keyval["public"]).encode("ascii")
+    if not holds(path, content):
+        write_public(path, content)
+    return path
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Return whether `path` is a regular file with this content."""
+    try:
+        return read_plain(path, len(content)) == content
+    except OSError:
+        return False
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Write what everybody may read to `path`, whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft_beside(path) as draft:
+        draft.write_bytes(content)
+        draft.replace(path)
+
+
+def read_public_key(path: Path) -> SSlibKey:
+    """Return the P-256 public key in the PEM file `path`; raises `SettingsError`."""
+    return _loaded(path, "public key", parse_public_key)
+
+
+def parse_public_key(pem: bytes) -> SSlibKey:
+    """Return the P-256 public key that `pem` holds; raises `ValueError` where it is none."""
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+
+    return _p256(load_pem_public_key(pem))
+
+
+def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
+    """
+    Return the keys in `paths` by key id: PEM files, or folders of `*.pub.pem`.
+
+    Raises `SettingsError` where one cannot be read, or there is none.
+    """
+    found = (read_public_key(file) for path in paths for file in _key_files(path))
+    return {str(key.keyid): key for key in found}
+
+
+def exported_keys(folder: Path) -> dict[str, SSlibKey]:
+    """Return the public keys in `folder` by their key ids; what is none there is left out."""
+    found: dict[str, SSlibKey] = {}
+    for path in sorted(folder.glob(f"*{PUBLIC_SUFFIX}")):
+        with suppress(SettingsError):
+            key = read_public_key(path)
+            found[str(key.keyid)] = key
+    return found
+
+
+def _key_files(path: Path) -> Iterator[Path]:
+    try:
+        is_folder = path.is_dir()
+    except OSError:
+        is_folder = False
+    if not is_folder:
+        yield path
+        return
+    files = sorted(path.glob(f"*{PUBLIC_SUFFIX}"))
+    if not files:
+        msg = f"No file in {path} ends with {PUBLIC_SUFFIX}."
+        raise SettingsError(msg)
+    yield from files
+
+
+def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+    from securesystemslib.signer import CryptoSigner  # noqa: PLC0415  (slow to import)
+
+    word = passphrase.reveal().encode() if passphrase else None
+
+    def load(content: bytes) -> SigningKey:
+        is_encrypted = _is_encrypted(content)
+        try:
+            private = load_pem_private_key(content, word if is_encrypted else None)
+        except ValueError:
+            # NOTE: one wrong passphrase in 256 decrypts to something, which then is no key.
+            raise ValueError(_NOT_DECRYPTED if is_encrypted else _NO_KEY) from None
+        public = _p256(private.public_key())
+        return SigningKey(public, CryptoSigner(private, public))
+
+    if os.name == "posix" and path.is_file() and path.stat().st_mode & 0o077:
+        msg = f"The signing key {path} can be read by others: run `chmod 600` on it."
+        raise SettingsError(msg)
+    return _loaded(path, "signing key", load)
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    return b"ENCRYPTED" in pem
+
+
+def _referenced(reference: str, public_key: str, passphrase: Secret | None) -> SigningKey:
+    from securesystemslib.signer import Signer  # noqa: PLC0415  (slow to import)
+
+    scheme = reference.partition(":")[0]
+    if not public_key:
+        msg = f"The signer {scheme}: needs its public key: RUNBOOK_SIGNING_PUBLIC_KEY=FILE."
+        raise SettingsError(msg)
+    public = read_public_key(Path(public_key).expanduser())
+    try:
+        signer = Signer.from_priv_key_uri(
+            reference, public, lambda _name: passphrase.reveal() if passphrase else ""
+        )
+    except Exception as error:  # noqa: BLE001  (each key service raises errors of its own)
+        msg = f"The signer {scheme}: cannot be used ({type(error).__name__})."
+        raise SettingsError(msg) from None
+    return SigningKey(public, signer)
+
+
+def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
+    try:
+        return load(read_plain(path, LARGEST_KEY))
+    except OSError as error:
+        msg = f"The {what} {path} cannot be read: {error.strerror}."
+    except TypeError:
+        msg = f"The {what} {path} is encrypted: give RUNBOOK_SIGNING_PASSPHRASE."
+    except ValueError as error:
+        reason = _NOT_DECRYPTED if str(error) == _NOT_DECRYPTED else _NO_KEY
+        msg = f"The {what} {path} cannot be used: {reason}."
+    raise SettingsError(msg)
+
+
+def _p256(public: PublicKeyTypes) -> SSlibKey:
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from securesystemslib.signer import SSlibKey  # noqa: PLC0415
+
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
+        raise ValueError("not on the curve P-256")
+    return SSlibKey.from_crypto(public, keyid=key_id(public))
+
+
+def _pem(private: EllipticCurvePrivateKey, passphrase: Secret | None) -> bytes:
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    protection = (
+        BestAvailableEncryption(passphrase.reveal().encode()) if passphrase else NoEncryption()
+    )
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)

@@ -1,0 +1,383 @@
+"""
+Statements and their envelopes: what is claimed of a run, and who signed it.
+
+in-toto Statement v1 in a DSSE v1 envelope (https://github.com/in-toto/attestation,
+https://github.com/secure-systems-lab/dsse). Which files a bundle has is
+`bundle`'s business, whether they are still what was signed that of `verify`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.errors import EnvelopeError, FormError, SignatureError, SigningError
+from runbook_lib.evidence.signing.keys import SigningKey
+
+if TYPE_CHECKING:
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey
+
+__all__ = [
+    "LARGEST_ENVELOPE",
+    "PROVENANCE",
+    "SUCCESSION",
+    "TEST_RESULT",
+    "Link",
+    "Resource",
+    "Signed",
+    "check_build_form",
+    "check_run_form",
+    "claimed_link",
+    "digest",
+    "named_signer",
+    "open_envelope",
+    "provenance_predicate",
+    "read_link",
+    "result_predicate",
+    "sign_statement",
+    "sigstore_bundle",
+]
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
+
+# The form of what a run's two statements claim; no other is read.
+_FORM = 2
+_BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
+_BUILDER = "urn:facebook-marketing-runbook:builder"
+_SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+LARGEST_ENVELOPE = 4 * 1024 * 1024
+_NAMED_SIGNER = re.compile(rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"[^"]*"\}\]\}\n\Z')
+# The order n of P-256 (NIST SP 800-186 §3.2.1.3).
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A file by name (relative, `/` between its parts), SHA-256 in hexadecimal, size in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+    def descriptor(self) -> dict[str, Any]:
+        """Return the in-toto ResourceDescriptor of this file."""
+        return {
+            "name": self.name,
+            "digest": {"sha256": self.sha256},
+            "annotations": {"size": self.size},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    Where a run stands in its tenant's chain: `sequence` from 1, and the statement before it.
+
+    `bundle` is that one's folder name and `sha256` the digest of its
+    `statement.dsse.json`; both empty for the first.
+    """
+
+    sequence: int
+    bundle: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A statement whose signature was checked: who signed, what is claimed, of which files."""
+
+    key_id: str
+    predicate: Mapping[str, Any]
+    subjects: tuple[Resource, ...]
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def result_predicate(
+    record: Mapping[str, Any],
+    *,
+    link: Link,
+    configuration: Iterable[Resource],
+    timestamp_authority: str,
+) -> dict[str, Any]:
+    """
+    Return the predicate that says what was found (in-toto test-result v0.1).
+
+    Passed is what a machine verified, warned what a person attested, failed
+    what a check contradicts. All seven outcomes, and the link of the chain, are in the
+    extension fields `runbook_run` and `runbook_chain`.
+    """
+    outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
+    for step in record["steps"]:
+        outcomes[step["outcome"]].append(step["id"])
+    return {
+        "result": _result(record["outcome"], outcomes),
+        "configuration": [each.descriptor() for each in configuration],
+        "passedTests": outcomes[Outcome.VERIFIED],
+        "warnedTests": outcomes[Outcome.ATTESTED],
+        "failedTests": outcomes[Outcome.FAILED],
+        "runbook_run": {
+            "form": _FORM,
+            **{name: record[name] for name in ("run_id", "tenant", "sandbox", "mode", "outcome")},
+            **{name: record[name] for name in ("started_on", "finished_on", "procedure")},
+            "outcomes": outcomes,
+            "journal": record["journal"],
+        },
+        "runbook_chain": {
+            "sequence": link.sequence,
+            "previous": {"name": link.bundle, "digest": {"sha256": link.sha256}}
+            if link.sha256
+            else None,
+            "timestamp_authority": timestamp_authority,
+        },
+    }
+
+
+def check_run_form(signed: Signed) -> None:
+    """Raise `FormError` where what is claimed of a run has another form than `result_predicate`."""
+    run = signed.predicate.get("runbook_run")
+    found = run.get("form") if isinstance(run, Mapping) else None
+    if found != _FORM:
+        raise FormError("It", found, _FORM)
+
+
+def check_build_form(signed: Signed) -> None:
+    """Raise `FormError` where a provenance has another form than `provenance_predicate`."""
+    definition = signed.predicate.get("buildDefinition")
+    found = definition.get("buildType") if isinstance(definition, Mapping) else None
+    if found != f"{_BUILD_TYPE}{_FORM}":
+        form = found.removeprefix(_BUILD_TYPE) if isinstance(found, str) else None
+        raise FormError("It", form, _FORM)
+
+
+def provenance_predicate(
+    record: Mapping[str, Any], *, materials: Iterable[Resource]
+) -> dict[str, Any]:
+    """
+    Return the predicate that says how a run was made (SLSA provenance v1).
+
+    `materials` are the notebooks as they were before execution, and the
+    lock file; parameters never hold a secret, credentials are named only.
+    """
+    environment = dict(record["environment"])
+    place = "sandbox" if record["sandbox"] else "production"
+    return {
+        "buildDefinition": {
+            "buildType": f"{_BUILD_TYPE}{_FORM}",
+            "externalParameters": {"tenant": record["tenant"], **record["parameters"]},
+            "internalParameters": {
+                "mode": record["mode"],
+                "credentials": record["credentials"],
+                "procedure": record["procedure"],
+            },
+            "resolvedDependencies": [each.descriptor() for each in materials],
+        },
+        "runDetails": {
+            "builder": {"id": f"{_BUILDER}:{place}", "version": environment},
+            "metadata": {
+                "invocationId": record["run_id"],
+                "startedOn": record["started_on"],
+                "finishedOn": record["finished_on"],
+            },
+        },
+    }
+
+
+def sign_statement(
+    key: SigningKey, subjects: Sequence[Resource], predicate_type: str, predicate: Mapping[str, Any]
+) -> bytes:
+    """Return the bytes of a DSSE envelope; raises `SigningError` where the key refuses."""
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
+
+    statement = {
+        "_type": STATEMENT,
+        "subject": [each.descriptor() for each in subjects],
+        "predicateType": predicate_type,
+        "predicate": predicate,
+    }
+    envelope = Envelope(_canonical(statement), PAYLOAD_TYPE, {})
+    key.sign(envelope)
+    _lower(envelope)
+    return _canonical(envelope.to_dict()) + b"\n"
+
+
+def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: str) -> Signed:
+    """
+    Return the statement in the envelope `content`, once a trusted key is seen to have signed it.
+
+    Raises `EnvelopeError` where it is no such envelope, to the byte, and
+    `SignatureError` where no key of `keys` has signed.
+    """
+    from securesystemslib.exceptions import VerificationError  # noqa: PLC0415  (slow to import)
+
+    envelope = _envelope(content)
+    (key_id,) = envelope.signatures
+    if key_id not in keys:
+        msg = f"It is signed with the key {key_id[:16]}, which is not among the trusted ones."
+        raise SignatureError(msg)
+    try:
+        envelope.verify([keys[key_id]], 1)
+    except VerificationError:
+        msg = f"The signature is not one of the key {key_id[:16]}: it was altered, or moved here."
+        raise SignatureError(msg) from None
+    statement = _statement(envelope.payload, predicate_type)
+    return Signed(key_id, statement["predicate"], _subjects(statement))
+
+
+def named_signer(content: bytes) -> str:
+    """Return the id of the key that an envelope says signed it, empty where none does; no proof."""
+    found = _NAMED_SIGNER.search(content)
+    return found[1].decode("ascii") if found else ""
+
+
+def claimed_link(content: bytes) -> Link:
+    """Return the place in a chain that the envelope `content` claims, whoever signed it."""
+    try:
+        payload = base64.b64decode(parse_json(content)["payload"])
+        predicate = parse_json(payload)["predicate"]
+        return read_link(Signed("", predicate, ()))
+    except (ValueError, KeyError, TypeError):
+        raise EnvelopeError("It is no statement in a DSSE envelope.") from None
+
+
+def read_link(signed: Signed) -> Link:
+    """Return the place in the chain that is claimed; raises `EnvelopeError` where there is none."""
+    try:
+        chain = signed.predicate["runbook_chain"]
+        before = chain["previous"] or {"name": "", "digest": {"sha256": ""}}
+        return Link(int(chain["sequence"]), str(before["name"]), str(before["digest"]["sha256"]))
+    except (KeyError, TypeError, ValueError):
+        raise EnvelopeError("It claims no place in a chain.") from None
+
+
+def sigstore_bundle(envelope: bytes) -> bytes:
+    """
+    Return the envelope as a Sigstore bundle v0.3 that names a public key, for other verifiers.
+
+    See https://github.com/sigstore/protobuf-specs; there is no transparency log entry in it.
+    """
+    document = json.loads(envelope)
+    key_id = document["signatures"][0]["keyid"]
+    return (
+        _canonical(
+            {
+                "mediaType": _SIGSTORE_BUNDLE,
+                "verificationMaterial": {"publicKey": {"hint": key_id}, "tlogEntries": []},
+                "dsseEnvelope": document,
+            }
+        )
+        + b"\n"
+    )
+
+
+def _result(outcome: str, outcomes: Mapping[str, Sequence[str]]) -> str:
+    if outcome == "failed":
+        return "FAILED"
+    unproven = any(names for name, names in outcomes.items() if name != Outcome.VERIFIED)
+    return "WARNED" if unproven else "PASSED"
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _low(signature: bytes) -> bytes:
+    """
+    Return the one of the two spellings of a signature that the runbook writes.
+
+    Raises `ValueError` where it is none of ECDSA in DER (RFC 3279 §2.2.3).
+    """
+    from cryptography.hazmat.primitives.asymmetric.utils import (  # noqa: PLC0415  (slow to import)
+        decode_dss_signature,
+        encode_dss_signature,
+    )
+
+    # NOTE: where (r, s) is a signature, (r, n - s) is one too, so anybody could write the second
+    # one without the key; as in Bitcoin's BIP 146, only the lower s counts.
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, _P256_ORDER - s))
+
+
+def _lower(envelope: Envelope) -> None:
+    """Give the signature of `envelope` its lower s; raises `SigningError` where it has none."""
+    for signature in envelope.signatures.values():
+        try:
+            signature.signature = _low(bytes.fromhex(signature.signature)).hex()
+        except ValueError:
+            msg = "The signing key gave back something else than an ECDSA signature."
+            raise SigningError(msg) from None
+
+
+def _envelope(content: bytes) -> Envelope:
+    """Return an envelope with one signature that is, to the byte, as `sign_statement` writes it."""
+    from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
+
+    if len(content) > LARGEST_ENVELOPE:
+        msg = f"It is larger than any envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
+        raise EnvelopeError(msg)
+    try:
+        envelope = Envelope.from_dict(parse_json(content))
+        # NOTE: JSON and base64 have many spellings of one thing; one that differs was altered.
+        is_ours = content == _canonical(envelope.to_dict()) + b"\n"
+        is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_ours = False
+    if not is_ours:
+        msg = "It is no DSSE envelope with one signature, as the runbook writes it."
+        raise EnvelopeError(msg)
+    return envelope
+
+
+def _is_one_signature(envelope: Envelope) -> bool:
+    """Tell whether one key has signed, in the one spelling, and nothing stands beside it."""
+    if len(envelope.signatures) != 1:
+        return False
+    (signature,) = envelope.signatures.values()
+    written = bytes.fromhex(signature.signature)
+    return not signature.unrecognized_fields and written == _low(written)
+
+
+def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:
+    try:
+        statement: Mapping[str, Any] = parse_json(payload)
+        is_known = statement["_type"] == STATEMENT and statement["predicateType"] == predicate_type
+        is_known = is_known and isinstance(statement["predicate"], dict)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        is_known = False
+    if not is_known:
+        msg = f"It is no in-toto statement v1 of the type {predicate_type}."
+        raise EnvelopeError(msg)
+    return statement
+
+
+def _subjects(statement: Mapping[str, Any]) -> tuple[Resource, ...]:
+    try:
+        subjects = tuple(
+            Resource(
+                str(each["name"]), str(each["digest"]["sha256"]), int(each["annotations"]["size"])
+            )
+            for each in statement["subject"]
+        )
+    except (ValueError, KeyError, TypeError):
+        subjects = ()
+    if not subjects or len({each.name for each in subjects}) < len(subjects):
+        msg = "Its subjects are not files by name, SHA-256 and size, each named once."
+        raise EnvelopeError(msg)
+    return subjects

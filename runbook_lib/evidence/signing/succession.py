@@ -1,0 +1,162 @@
+"""
+Succession: one signing key hands over to the next, in a statement that the old one signs.
+
+A verifier who trusts the old key then trusts the new one too, and refuses
+what the old one signs afterwards. A key belongs to a person, not to a folder
+of evidence: successions are kept beside the person's keys too, and go from
+there to wherever the newest key seals.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.core.files import read_plain
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.errors import EvidenceError, SettingsError
+from runbook_lib.evidence.signing.keys import (
+    PUBLIC_SUFFIX,
+    SUCCESSION_SUFFIX,
+    SigningKey,
+    create_key,
+    default_key_path,
+    export_public_key,
+    exported_keys,
+    holds,
+    is_uri,
+    open_key,
+    parse_public_key,
+    successions_folder,
+    write_public,
+)
+from runbook_lib.evidence.signing.statement import (
+    SUCCESSION,
+    Resource,
+    digest,
+    open_envelope,
+    sign_statement,
+)
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+__all__ = ["export_successions", "hand_over", "rotate"]
+
+# A public key and two key ids, signed: some 2 KiB.
+_LARGEST = 64 * 1024
+
+
+def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None = None) -> Path:
+    """
+    Write into `folder` that `new` signs after `old`, signed by `old`; return the file.
+
+    With both public keys also into `kept`, where that is named. Raises
+    `SettingsError` where both are one, `SigningError` where `old` refuses.
+    """
+    if str(new.keyid) == old.key_id:
+        msg = "A key does not succeed itself: name another public key."
+        raise SettingsError(msg)
+    public = str(new.keyval["public"])
+    content = public.encode("ascii")
+    subject = Resource(f"{new.keyid}{PUBLIC_SUFFIX}", digest(content), len(content))
+    claim = {"from": old.key_id, "to": str(new.keyid), "at": timestamp(utc_now())}
+    envelope = sign_statement(old, [subject], SUCCESSION, {**claim, "public_key": public})
+    handed = _Succession(old.public, new, envelope)
+    if kept is not None:
+        # NOTE: where a service holds this person's keys, no first key has made the folder yet.
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _publish(handed, kept)
+    return _write(handed, folder)
+
+
+def export_successions(key: SigningKey, folder: Path) -> None:
+    """
+    Copy into `folder` each kept succession that leads to `key`, and the public keys it speaks of.
+
+    So whoever trusts an earlier key can verify there, wherever it was
+    succeeded. What is there already is never written over.
+    """
+    kept = _kept(successions_folder())
+    leading = [key.key_id]
+    for new in leading:
+        for handed in kept:
+            if str(handed.new.keyid) == new:
+                _publish(handed, folder)
+                old = str(handed.old.keyid)
+                leading += [old] if old not in leading else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Succession:
+    """The statement `envelope`, which `old` signed: from now on `new` signs."""
+
+    old: SSlibKey
+    new: SSlibKey
+    envelope: bytes
+
+
+def _kept(folder: Path) -> list[_Succession]:
+    """Return the successions in `folder` that a public key there is seen to have signed."""
+    keys = exported_keys(folder)
+    found: list[_Succession] = []
+    for path in sorted(folder.glob(f"*{SUCCESSION_SUFFIX}")):
+        with suppress(OSError, EvidenceError, KeyError, ValueError):
+            content = read_plain(path, _LARGEST)
+            signed = open_envelope(content, keys, SUCCESSION)
+            new = parse_public_key(str(signed.predicate["public_key"]).encode())
+            found.append(_Succession(keys[signed.key_id], new, content))
+    return found
+
+
+def _publish(handed: _Succession, folder: Path) -> None:
+    """Write a succession, and the public keys that it speaks of, into `folder`."""
+    for key in (handed.old, handed.new):
+        path = folder / f"{key.keyid}{PUBLIC_SUFFIX}"
+        if not path.exists():
+            write_public(path, str(key.keyval["public"]).encode("ascii"))
+    _write(handed, folder)
+
+
+def _write(handed: _Succession, folder: Path) -> Path:
+    """Write a succession into `folder`, under a name that is free, and return where."""
+    # NOTE: two keys may name one successor, say when two people begin to use one key service.
+    names = (str(handed.new.keyid), f"{handed.new.keyid}-{str(handed.old.keyid)[:16]}")
+    paths = [folder / f"{name}{SUCCESSION_SUFFIX}" for name in names]
+    for path in paths:
+        if not path.exists():
+            write_public(path, handed.envelope)
+        if holds(path, handed.envelope):
+            return path
+    return paths[-1]
+
+
+def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
+    """
+    Make a new key in the place of the file that holds `old`, and hand over to it.
+
+    The old file stays beside it, under its key id. Raises `SettingsError`
+    where the key is no file: its service makes the new one.
+    """
+    reference = str(settings.values.get("signing_key", ""))
+    if is_uri(reference):
+        msg = "This key is kept by a service: make the new one there, then use --successor."
+        raise SettingsError(msg)
+    path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
+    passphrase = settings.secrets.get("signing_passphrase")
+    drafted = path.with_name(f"{path.name}.new")
+    drafted.unlink(missing_ok=True)
+    create_key(drafted, passphrase=passphrase)
+    new = open_key(str(drafted), passphrase=passphrase, is_sandbox=False)
+    export_public_key(old, folder)
+    export_public_key(new, folder)
+    hand_over(old, new.public, folder, kept=successions_folder())
+    # NOTE: killed between these two, the old key goes on signing, which nothing forbids yet.
+    kept = path.with_name(f"{path.stem}-{old.key_id[:16]}.pem")
+    kept.unlink(missing_ok=True)
+    kept.hardlink_to(path)
+    drafted.replace(path)
+    return new

@@ -1,0 +1,117 @@
+"""
+Time-stamps: an independent authority says when a statement existed (RFC 3161).
+
+A time-stamp is asked for when evidence is sealed, and checked against
+authorities that the verifier names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbook_lib.core.files import read_plain
+from runbook_lib.errors import SettingsError, TimestampError
+from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.transport import Request, Session
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from rfc3161_client.tsp import TimeStampResponse
+
+__all__ = ["check_imprint", "read_certificates", "request_timestamp", "stamped_at"]
+
+_QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
+# PKIStatus (RFC 3161 §2.4.2).
+_GRANTED = (0, 1)
+# Some hundred certificates, some KiB each.
+_LARGEST = 1024 * 1024
+
+
+def request_timestamp(session: Session, authority: str, content: bytes) -> bytes:
+    """
+    Return the authority's answer (DER, RFC 3161 §2.4.2) to a request to stamp `content`.
+
+    `authority` is an address that takes requests over HTTP (§3.4). Raises
+    `TimestampError` where it refuses or answers for something else, and
+    `RemoteError` where it does not answer.
+    """
+    from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415
+
+    asked = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).build()
+    request = Request(
+        method="POST",
+        url=authority,
+        headers={"content-type": _QUERY, "accept": _REPLY},
+        content=asked.as_bytes(),
+    )
+    answer = session.send(request, is_repeatable=True)
+    if answer.status != 200:
+        msg = f"{request.host} answered {answer.status} instead of a time-stamp."
+        raise TimestampError(msg)
+    response = _decoded(answer.content)
+    if response.tst_info.nonce != asked.nonce:
+        msg = f"{request.host} answered another request than this one."
+        raise TimestampError(msg)
+    check_imprint(answer.content, content)
+    return answer.content
+
+
+def stamped_at(token: bytes, content: bytes, authorities: Sequence[Certificate]) -> datetime:
+    """
+    Return when one of `authorities` (root certificates) says that `content` existed.
+
+    Raises `TimestampError` where the token is of another file, or of
+    another authority.
+    """
+    from rfc3161_client import VerificationError, VerifierBuilder  # noqa: PLC0415
+
+    check_imprint(token, content)
+    response = _decoded(token)
+    builder = VerifierBuilder()
+    for certificate in authorities:
+        builder = builder.add_root_certificate(certificate)
+    try:
+        builder.build().verify_message(response, content)
+    except (VerificationError, ValueError):
+        msg = "The time-stamp is not one of the named authorities."
+        raise TimestampError(msg) from None
+    return response.tst_info.gen_time
+
+
+def check_imprint(token: bytes, content: bytes) -> None:
+    """Raise `TimestampError` where `token` is no granted time-stamp of `content`, by whomever."""
+    imprint = _decoded(token).tst_info.message_imprint.message
+    if imprint not in (hashlib.sha256(content).digest(), hashlib.sha512(content).digest()):
+        msg = "The time-stamp is of another file."
+        raise TimestampError(msg)
+
+
+def read_certificates(path: Path) -> list[Certificate]:
+    """Return the certificates in the PEM file `path`; raises `SettingsError`."""
+    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415  (slow to import)
+
+    try:
+        return load_pem_x509_certificates(read_plain(path, _LARGEST))
+    except (OSError, ValueError):
+        msg = f"The file {path} holds no certificate in PEM that can be read."
+        raise SettingsError(msg) from None
+
+
+def _decoded(token: bytes) -> TimeStampResponse:
+    from rfc3161_client import decode_timestamp_response  # noqa: PLC0415  (slow to import)
+
+    try:
+        response = decode_timestamp_response(token)
+        if response.status not in _GRANTED:
+            said = shorten("; ".join(response.status_string)) or f"status {response.status}"
+            msg = f"The time-stamp authority refused: {said}."
+            raise TimestampError(msg)
+        _ = response.tst_info  # decoded when it is first read
+    except ValueError:
+        msg = "The time-stamp is no answer of RFC 3161."
+        raise TimestampError(msg) from None
+    return response

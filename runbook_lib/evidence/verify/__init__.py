@@ -1,0 +1,1 @@
+"""Verifying sealed evidence offline."""

@@ -1,0 +1,422 @@
+"""
+Verifying: is a bundle still what was signed, by whom, and do its parts agree?
+
+Offline, and without trusting what lies in the bundle: nothing of it is
+believed before a key that the verifier named is seen to have signed it, and
+no file is read beyond the size that was signed. What a tenant's bundles say
+together is the business of `verify_chain`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from runbook_lib.core.files import kind_of, open_plain
+from runbook_lib.core.journal import JOURNAL_NAME, Line, timestamp
+from runbook_lib.core.json_text import parse_json
+from runbook_lib.errors import ContentError, EvidenceError
+from runbook_lib.evidence.bundle import (
+    INSTRUCTIONS_NAME,
+    PROVENANCE_NAME,
+    SIGSTORE_NAME,
+    SUMS_NAME,
+    TIMESTAMP_NAME,
+    UNSIGNED,
+    sums,
+)
+from runbook_lib.evidence.chain import STATEMENT_NAME
+from runbook_lib.evidence.parts import (
+    CARRIED_NAME,
+    Carried,
+    Part,
+    carried_lines,
+    carried_of,
+    check_words,
+    part_lines,
+    part_of,
+)
+from runbook_lib.evidence.record import RECORD_NAME, check_form, check_outcomes
+from runbook_lib.evidence.signing.keys import SUCCESSION_SUFFIX, parse_public_key
+from runbook_lib.evidence.signing.statement import (
+    LARGEST_ENVELOPE,
+    PROVENANCE,
+    SUCCESSION,
+    TEST_RESULT,
+    Link,
+    Resource,
+    Signed,
+    check_build_form,
+    check_run_form,
+    digest,
+    named_signer,
+    open_envelope,
+    provenance_predicate,
+    read_link,
+    result_predicate,
+    sigstore_bundle,
+)
+from runbook_lib.evidence.signing.timestamps import check_imprint, stamped_at
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from securesystemslib.signer import SSlibKey
+
+__all__ = ["Trust", "Verified", "verify_bundle"]
+
+_MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
+_TOO_MANY = f"It holds more than {_MOST_FILES:,} files."
+# How many folders deep a file may lie in a bundle; its own lie in one.
+_DEEPEST = 16
+_FOLDER = kind_of(stat.S_IFDIR)
+# A public key and two key ids, signed: some 2 KiB.
+_LARGEST_SUCCESSION = 64 * 1024
+_BLOCK = 1024 * 1024
+# Of the other files only the digest counts.
+_LOOKED_INTO = (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME)
+# Made after the provenance, so not among its subjects.
+_AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
+# Claims of which the record says nothing.
+_BESIDE_RECORD = ("configuration", "runbook_chain")
+
+_Seen = TypeVar("_Seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """
+    What a verifier relies on: keys by their id, and time-stamp authorities.
+
+    `predecessors` maps a key to the one that named it as its successor.
+    """
+
+    keys: Mapping[str, SSlibKey]
+    authorities: Sequence[Certificate] = ()
+    predecessors: Mapping[str, str] = field(default_factory=dict)
+
+    def with_successors(self, folder: Path) -> Trust:
+        """
+        Return this, and the keys to which trusted ones handed over by statements in `folder`.
+
+        Raises `ContentError` where there are too many, `OSError` where one cannot be read.
+        """
+        keys, predecessors = dict(self.keys), dict(self.predecessors)
+        by_signer, waiting = _successions(folder), list(keys)
+        while waiting:
+            old = waiting.pop()
+            for content in by_signer.pop(old, ()):
+                new = _successor(content, keys[old])
+                if new is None or str(new.keyid) in predecessors:
+                    continue
+                predecessors[str(new.keyid)] = old
+                if str(new.keyid) not in keys:
+                    keys[str(new.keyid)] = new
+                    waiting.append(str(new.keyid))
+        return Trust(keys, self.authorities, predecessors)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """
+    What is proven of a bundle whose signature, files and claims are all in order.
+
+    `run` are the claims of the statement's `runbook_run`, `statement` is the
+    SHA-256 of its envelope; `stamped_on` the time that a named authority
+    vouches for, empty where none does. `notes` say what was not checked.
+    `carried` are the older journal lines that it holds beside its part.
+    """
+
+    run: Mapping[str, Any]
+    link: Link
+    statement: str
+    key_id: str
+    stamped_on: str = ""
+    notes: tuple[str, ...] = ()
+    carried: tuple[Carried, ...] = ()
+
+    @property
+    def part(self) -> Part:
+        """Return which journal lines it copied."""
+        return part_of(self.run)
+
+
+def verify_bundle(folder: Path, trust: Trust) -> Verified:
+    """
+    Return what the bundle in `folder` proves.
+
+    Raises an `EvidenceError`, with the file and the reason, at the first
+    thing that is not in order.
+    """
+    present = _present(folder)
+    envelope = _unsigned(present, STATEMENT_NAME)
+    signed = _opened(STATEMENT_NAME, envelope, trust.keys, TEST_RESULT)
+    _named(STATEMENT_NAME, lambda: check_run_form(signed))
+    contents = _contents(present, signed.subjects)
+    made = _opened(PROVENANCE_NAME, contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
+    _named(PROVENANCE_NAME, lambda: check_build_form(made))
+    _check_listing(present, contents, envelope, signed, made)
+    record = _document(RECORD_NAME, contents[RECORD_NAME])
+    check_form(record)
+    check_outcomes(record)
+    _check_claims(record, signed, made)
+    _check_lines(folder, present, record)
+    link = _named(STATEMENT_NAME, lambda: read_link(signed))
+    authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
+    stamped_on, note = _timestamp(present, envelope, authority, trust)
+    return Verified(
+        run=signed.predicate["runbook_run"],
+        link=link,
+        statement=digest(envelope),
+        key_id=signed.key_id,
+        stamped_on=stamped_on,
+        notes=(note,) if note else (),
+        carried=carried_of(record),
+    )
+
+
+def _present(folder: Path) -> dict[str, Path]:
+    """Return every file below `folder` by its name; raises where one is no plain file."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise ContentError("It is no folder.")
+    found: dict[str, Path] = {}
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        entries = _entries(here)
+        name = here.relative_to(folder).as_posix()
+        if not entries and here != folder:
+            raise ContentError("It was added: a folder without a file in it.", file=name)
+        if name.count("/") >= _DEEPEST:
+            raise ContentError("It was added: no bundle has folders so deep.", file=name)
+        for entry in entries:
+            path = Path(entry.path)
+            kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
+            if kind == _FOLDER:
+                waiting.append(path)
+            elif kind:
+                said = f"It is no plain file but a link or a device ({kind})."
+                raise ContentError(said, file=path.relative_to(folder).as_posix())
+            else:
+                found[path.relative_to(folder).as_posix()] = path
+        if len(found) + len(waiting) > _MOST_FILES:
+            raise ContentError(_TOO_MANY)
+    return dict(sorted(found.items()))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in `folder`; raises where that is more than any bundle has."""
+    with os.scandir(folder) as entries:
+        found = list(islice(entries, _MOST_FILES + 1))
+    if len(found) > _MOST_FILES:
+        raise ContentError(_TOO_MANY)
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Return at most `most` bytes of a plain file, and one more if there are more."""
+    with _open(path) as file:
+        return file.read(most + 1)
+
+
+def _digest(path: Path, most: int) -> str:
+    """Return the SHA-256 of what `_read` would, without holding it."""
+    checksum, left = hashlib.sha256(), most + 1
+    with _open(path) as file:
+        while block := file.read(min(left, _BLOCK)):
+            checksum.update(block)
+            left -= len(block)
+    return checksum.hexdigest()
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a plain file, and neither follow a link nor wait for a pipe that took its place."""
+    return open_plain(path, follows_links=False)
+
+
+def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
+    if name not in present:
+        raise ContentError("It is missing.", file=name)
+    return _read(present[name], LARGEST_ENVELOPE)
+
+
+def _named(file: str, look: Callable[[], _Seen]) -> _Seen:
+    """Return what `look` does; what it raises is said of `file`."""
+    try:
+        return look()
+    except EvidenceError as error:
+        raise error.of(file) from None
+
+
+def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) -> Signed:
+    return _named(name, lambda: open_envelope(content, keys, kind))
+
+
+def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict[str, bytes]:
+    """
+    See that the files are those that the statement names, each as it was signed.
+
+    Return the contents of those that are looked into.
+    """
+    names = {each.name for each in subjects}
+    for name in (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME, JOURNAL_NAME, INSTRUCTIONS_NAME):
+        if name not in names:
+            raise ContentError(f"It does not name {name}.", file=STATEMENT_NAME)
+    for name in present:
+        if name not in names and name not in UNSIGNED:
+            raise ContentError("It was added: the statement does not name it.", file=name)
+    contents: dict[str, bytes] = {}
+    for each in subjects:
+        _check_size(present, each)
+        path = present[each.name]
+        if each.name in _LOOKED_INTO:
+            contents[each.name] = _read(path, each.size)
+            _check_digest(each, digest(contents[each.name]))
+        else:
+            _check_digest(each, _digest(path, each.size))
+    return contents
+
+
+def _check_size(present: Mapping[str, Path], subject: Resource) -> None:
+    parts = PurePosixPath(subject.name).parts
+    if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
+        msg = f"It names {subject.name!r}, a path that leads out of the bundle."
+        raise ContentError(msg, file=STATEMENT_NAME)
+    if subject.name not in present:
+        raise ContentError("It is missing.", file=subject.name)
+    size = present[subject.name].lstat().st_size
+    if size != subject.size:
+        msg = f"It has {size:,} bytes; {subject.size:,} were signed."
+        raise ContentError(msg, file=subject.name)
+
+
+def _check_digest(subject: Resource, found: str) -> None:
+    if found != subject.sha256:
+        raise ContentError("It was altered: its SHA-256 is not the signed one.", file=subject.name)
+
+
+def _check_listing(
+    present: Mapping[str, Path],
+    contents: Mapping[str, bytes],
+    envelope: bytes,
+    signed: Signed,
+    made: Signed,
+) -> None:
+    """Raise where what only repeats the statement does not say the same."""
+    listed = [each for each in signed.subjects if each.name != SUMS_NAME]
+    if contents[SUMS_NAME] != sums(listed).encode():
+        raise ContentError("It does not list what the statement does.", file=SUMS_NAME)
+    if _unsigned(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
+        raise ContentError("It holds another envelope than the statement's.", file=SIGSTORE_NAME)
+    expected = {each for each in signed.subjects if each.name not in _AFTER_PROVENANCE}
+    if made.key_id != signed.key_id or set(made.subjects) != expected:
+        raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
+
+
+def _document(name: str, content: bytes) -> dict[str, Any]:
+    try:
+        document = parse_json(content)
+    except ValueError as error:
+        # NOTE: its own words quote what stands there, unless they are the runbook's.
+        why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""
+        raise ContentError(f"It is no JSON object{why}.", file=name) from None
+    if not isinstance(document, dict):
+        raise ContentError("It is no JSON object.", file=name)
+    return document
+
+
+def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> None:
+    """Raise where the statements claim something else than the record."""
+    try:
+        found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
+        built = provenance_predicate(record, materials=())
+    except (KeyError, TypeError) as error:
+        raise ContentError(f"It lacks {error}.", file=RECORD_NAME) from None
+    sources = signed.predicate.get("configuration")
+    built["buildDefinition"]["resolvedDependencies"] = sources
+    for name, expected, claimed in (
+        (STATEMENT_NAME, found, signed.predicate),
+        (PROVENANCE_NAME, built, made.predicate),
+    ):
+        for claim, value in expected.items():
+            if claim not in _BESIDE_RECORD and claimed.get(claim) != value:
+                raise ContentError(f"Its {claim} is not what the record says.", file=name)
+
+
+def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str, Any]) -> None:
+    """Raise where the journal lines are not those that the record names, or lack what it says."""
+    part, carried = part_of(record), carried_of(record)
+    if bool(carried) != (CARRIED_NAME in present):
+        said = "It is missing." if carried else "It was added: the record lists no older lines."
+        raise ContentError(said, file=CARRIED_NAME)
+    lines = chain(
+        _said_of(CARRIED_NAME, carried_lines(folder, carried)),
+        _said_of(JOURNAL_NAME, part_lines(folder, part)),
+    )
+    try:
+        check_words(record, lines)
+    except (KeyError, TypeError, AttributeError) as error:
+        said = f"It does not say who said what ({error})."
+        raise ContentError(said, file=RECORD_NAME) from None
+
+
+def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:
+    """Yield `lines`; an error is said of `file`."""
+    try:
+        yield from lines
+    except ContentError:
+        raise
+    except EvidenceError as error:
+        raise error.of(file) from None
+
+
+def _timestamp(
+    present: Mapping[str, Path], envelope: bytes, authority: str, trust: Trust
+) -> tuple[str, str]:
+    """Return the time that a named authority vouches for, and what could not be checked."""
+    if TIMESTAMP_NAME not in present:
+        asked = f"A time-stamp was asked of {authority}; there is none." if authority else ""
+        return "", asked
+    if not authority:
+        raise ContentError("It was added: no time-stamp was asked for.", file=TIMESTAMP_NAME)
+    token = _unsigned(present, TIMESTAMP_NAME)
+    if trust.authorities:
+        stamped = _named(TIMESTAMP_NAME, lambda: stamped_at(token, envelope, trust.authorities))
+        return timestamp(stamped), ""
+    _named(TIMESTAMP_NAME, lambda: check_imprint(token, envelope))
+    return "", f"The time-stamp of {authority} was not checked: no authority is named."
+
+
+def _successions(folder: Path) -> dict[str, list[bytes]]:
+    """Return the statements of succession by the key that is said to have signed them."""
+    try:
+        with os.scandir(folder) as entries:
+            named = [entry for entry in entries if entry.name.endswith(SUCCESSION_SUFFIX)]
+    except FileNotFoundError:
+        named = []
+    # NOTE: a link or a device proves nothing, and what is behind it is not looked at.
+    plain = (Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False))
+    paths = sorted(islice(plain, _MOST_SUCCESSIONS + 1))
+    if len(paths) > _MOST_SUCCESSIONS:
+        raise ContentError(f"It holds more than {_MOST_SUCCESSIONS} successions.", file=folder.name)
+    found: dict[str, list[bytes]] = defaultdict(list)
+    for path in paths:
+        content = _read(path, _LARGEST_SUCCESSION)
+        if len(content) <= _LARGEST_SUCCESSION:
+            found[named_signer(content)].append(content)
+    return found
+
+
+def _successor(content: bytes, old: SSlibKey) -> SSlibKey | None:
+    """Return the new key that `old` names; what it did not sign says nothing, for or against."""
+    try:
+        signed = open_envelope(content, {str(old.keyid): old}, SUCCESSION)
+        return parse_public_key(str(signed.predicate["public_key"]).encode())
+    except (EvidenceError, ValueError, KeyError):
+        return None

@@ -1,1 +1,0 @@
-"""Documented procedures as data, one module each."""

@@ -1,0 +1,1 @@
+"""Cyclr in the sandbox: API, console, sign-in link and callback."""

@@ -1,0 +1,208 @@
+"""
+The service domain: the sign-in link, the OAuth callback, their pages (cyclr §4).
+"""
+
+import json
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode, urlsplit
+
+from runbook_lib.sandbox.cyclr.api import issue_token
+from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.tokens import exchange
+from runbook_lib.sandbox.http.pages import page
+from runbook_lib.sandbox.http.web import Reply, Request, redirect
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.cyclr_world import (
+    AccountConnector,
+    LibraryConnector,
+    PendingAuthorization,
+)
+from runbook_lib.sandbox.state.world import World
+
+__all__ = ["SIGN_IN_PATH", "ConnectSite", "sign_in_link"]
+
+SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
+_SECOND_HOP = "/connectorauth/start"
+_CALLBACK = "/connector/callback"
+_COOKIE = "CyclrConnectorAuth"
+_PENDING_LIFETIME = 3_600
+_SITE = "Cyclr"
+
+
+@verbatim(
+    "cyclr §4", "the sign-in link: id (of the account connector), token, targetOrigin", "docs"
+)
+def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
+    """Return the link that lets a person authenticate an installed connector."""
+    query = urlencode({"id": str(number), "token": token, "targetOrigin": target_origin})
+    return f"{base}{SIGN_IN_PATH}?{query}"
+
+
+@dataclass(frozen=True)
+class _Credentials:
+    client_id: str
+    client_secret: str
+
+
+class ConnectSite:
+    """The service domain over HTTPS, and its plain twin on loopback for browsers."""
+
+    name = "connect"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request."""
+        path = request.path.rstrip("/").lower()
+        if request.is_oversized:
+            return _message("413 – Too large", "The request is too large.", 413)
+        if path == SIGN_IN_PATH and request.method in {"GET", "POST", "HEAD"}:
+            return self._sign_in(request)
+        if path == _SECOND_HOP and request.method in {"GET", "HEAD"}:
+            return self._go_to_provider(request)
+        if path == _CALLBACK and request.method in {"GET", "HEAD"}:
+            return self._callback(request)
+        if path == "/oauth/token" and request.method == "POST":
+            return issue_token(self._world, request)
+        return _message("404 – Not Found", "There is no such page on this service domain.", 404)
+
+    @verbatim("cyclr §4", "a used setup token: 403 – Forbidden: Access is denied.", "user docs")
+    @inferred("cyclr §4", "used, expired and invalid tokens of the API give the same 403 page")
+    @verbatim("cyclr §4", "targetOrigin is required; GET and POST are seen", "cyclr/docs")
+    @unknown("cyclr §4", "the link without a targetOrigin, or for another account's connector")
+    @inferred("cyclr §4", "the link takes two hops and a cookie before it leaves for Facebook")
+    def _sign_in(self, request: Request) -> Reply:
+        world, params = self._world, request.params
+        token = world.cyclr.sign_in_tokens.pop(params.get("token", ""))
+        installed = self._installed(params.get("id", ""))
+        if token is None or token.expires_at <= world.now() or installed is None:
+            return _forbidden()
+        if installed.account_id != token.account_id:
+            return _forbidden()
+        target = params.get("targetOrigin", "")
+        if not _is_web_address(target):
+            return _message("400 – Bad Request", "targetOrigin is required.", 400)
+        pending = PendingAuthorization(
+            state=world.dice.base64url(43),
+            account_connector_id=installed.id,
+            target_origin=target,
+            callback_message=params.get("callbackMessage", ""),
+            redirect_uri=world.cyclr.redirect_uri,
+            started_on=world.now(),
+            cookie=world.dice.base64url(32),
+        )
+        world.cyclr.pending.put(pending.state, pending)
+        secure = "; Secure" if request.scheme == "https" else ""
+        cookie = f"{_COOKIE}={pending.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
+        hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
+        return redirect(hop, headers=(("Set-Cookie", cookie),))
+
+    @inferred("cyclr §4", "the redirect to Facebook: client_id, redirect_uri, scope, state", "RFC")
+    @unknown("cyclr §4", "the scopes and Graph version that the connector asks for")
+    @unknown("cyclr §4", "with an empty Setup the redirect has an empty client_id")
+    def _go_to_provider(self, request: Request) -> Reply:
+        pending = self._world.cyclr.pending.get(request.query.get("state", ""))
+        if pending is None or pending.cookie != request.cookie(_COOKIE):
+            return _forbidden()
+        installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
+        if installed is None:
+            return _forbidden()
+        connector = self._world.cyclr.library[installed.connector_id]
+        query = urlencode(
+            {
+                "client_id": _credentials(installed, connector).client_id,
+                "redirect_uri": pending.redirect_uri,
+                "response_type": "code",
+                "scope": ",".join(connector.scopes),
+                "state": pending.state,
+            }
+        )
+        return redirect(f"{self._world.addresses.dialog}?{query}")
+
+    @unknown("cyclr §4", "a bare GET of the callback, or one with an unknown state: 400, this page")
+    @verbatim("cyclr §4", "Connector Callback Error HTML shows {{error}} and {{error_description}}")
+    def _callback(self, request: Request) -> Reply:
+        query, world = request.query, self._world
+        pending = world.cyclr.pending.pop(query.get("state", ""))
+        if pending is None or world.now() - pending.started_on > _PENDING_LIFETIME:
+            return _callback_error("invalid_state", "No authentication is under way.")
+        if "code" not in query:
+            return _callback_error(
+                query.get("error", query.get("error_code", "invalid_request")),
+                query.get("error_description", query.get("error_message", "No code was sent.")),
+            )
+        return self._redeem(pending, query["code"])
+
+    @inferred("cyclr §4", "the callback redeems the code with the Client ID and Secret of Setup")
+    @unknown("cyclr §4", "a refused code exchange: the error page with Facebook's type and message")
+    def _redeem(self, pending: PendingAuthorization, code: str) -> Reply:
+        installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
+        if installed is None:
+            return _callback_error("invalid_request", "The connector is not installed any more.")
+        credentials = _credentials(installed, self._world.cyclr.library[installed.connector_id])
+        try:
+            answer = exchange(
+                self._world,
+                {
+                    "client_id": credentials.client_id,
+                    "client_secret": credentials.client_secret,
+                    "redirect_uri": pending.redirect_uri,
+                    "code": code,
+                },
+            )
+        except GraphError as error:
+            return _callback_error(error.refusal.type, error.message)
+        installed.access_token = str(answer["access_token"])
+        installed.authenticated = True
+        return _leave(self._world, pending)
+
+    def _installed(self, number: str) -> AccountConnector | None:
+        if not (number.isascii() and number.isdigit()) or len(number) > 9:
+            return None
+        return self._world.cyclr.account_connectors.get(int(number))
+
+
+@unknown("cyclr §6", "which wins when library and account both hold ClientId: the account, here")
+def _credentials(installed: AccountConnector, connector: LibraryConnector) -> _Credentials:
+    return _Credentials(
+        installed.property_value("ClientId") or connector.client_id,
+        installed.property_value("ClientSecret") or connector.client_secret,
+    )
+
+
+@verbatim("cyclr §4", "success: redirect to targetOrigin, or postMessage(callbackMessage)", "docs")
+def _leave(world: World, pending: PendingAuthorization) -> Reply:
+    if not pending.callback_message:
+        return redirect(pending.target_origin)
+    nonce = world.dice.base64url(16)
+    message = json.dumps([pending.callback_message, pending.target_origin]).replace("<", "\\u003c")
+    reply = page("callback_message.html", message=message, nonce=nonce)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'"
+    headers = tuple(
+        (name, policy if name == "Content-Security-Policy" else value)
+        for name, value in reply.headers
+    )
+    return replace(reply, headers=headers)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _forbidden() -> Reply:
+    return _message(
+        "403 – Forbidden: Access is denied.", "The link is used, expired or wrong.", 403
+    )
+
+
+def _message(title: str, message: str, status: int) -> Reply:
+    return page("message.html", status, site=_SITE, title=title, message=message)
+
+
+def _callback_error(error: str, description: str) -> Reply:
+    return page("callback_error.html", 400, error=error, error_description=description)

@@ -1,0 +1,223 @@
+"""
+The Cyclr Console: General Settings, Connector Library and Setup, accounts, install, authenticate.
+"""
+
+from runbook_lib.sandbox.cyclr.api import issue_sign_in_token
+from runbook_lib.sandbox.cyclr.connect import sign_in_link
+from runbook_lib.sandbox.cyclr.installed import install
+from runbook_lib.sandbox.cyclr.shapes import CyclrError, connector_shape, json_reply
+from runbook_lib.sandbox.http.routing import Router
+from runbook_lib.sandbox.http.web import Reply, Request, redirect
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
+from runbook_lib.sandbox.state.world import World
+from runbook_lib.sandbox.visits import MissingPageError, Page, Visit, answer_visit, see_other
+
+__all__ = ["CyclrConsoleSite", "console_router"]
+
+_MOST_ACCOUNTS = 2_000
+
+console_router: Router[Page] = Router()
+
+
+class CyclrConsoleSite:
+    """my.cyclr.com of the sandbox."""
+
+    name = "cyclr-console"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request."""
+        if request.path.startswith("/api/") and request.method in {"GET", "HEAD"}:
+            return _catalogue(self._world, request.path)
+        return answer_visit(self._world, request, console_router, "Cyclr Console")
+
+
+@verbatim("cyclr §3", "a catalogue without log-in: /api/connectors, /api/categories", "cyclr/docs")
+@unknown("cyclr §3", "whether the catalogue is alive today")
+def _catalogue(world: World, path: str) -> Reply:
+    library = world.cyclr.library
+    parts = path.rstrip("/").split("/")[2:]
+    if parts == ["connectors"]:
+        return json_reply([connector_shape(one) for one in library.values()])
+    if parts == ["categories"]:
+        return json_reply(sorted({one.category for one in library.values()}))
+    if len(parts) == 2 and parts[0] == "connectors":
+        number = int(parts[1]) if parts[1].isdecimal() and len(parts[1]) < 10 else 0
+        if number in library:
+            return json_reply(connector_shape(library[number]))
+    return CyclrError(404, "Not found.").reply()
+
+
+@console_router.route("GET", "/")
+def show_start(_visit: Visit) -> Reply:
+    """Lead to the Connector Library."""
+    return see_other("/connectors/library/")
+
+
+# --- Settings --------------------------------------------------------------------------------
+@console_router.route("GET", "/settings/general")
+@verbatim("cyclr §2", "Settings > General Settings > Service Domain, view only", "cyclr/docs")
+def show_general_settings(visit: Visit) -> Reply:
+    """Show General Settings with the Service Domain."""
+    return visit.page("general_settings.html", cyclr=visit.world.cyclr)
+
+
+@console_router.route("GET", "/settings/oauth-client-credentials")
+@verbatim("cyclr §3", "Settings > OAuth Client Credentials: for the API, not Facebook's pair")
+def show_api_clients(visit: Visit) -> Reply:
+    """Show the OAuth client credentials of the Cyclr API."""
+    return visit.page("api_clients.html", clients=visit.world.cyclr.clients)
+
+
+# --- Connectors > Connector Library ----------------------------------------------------------
+@console_router.route("GET", "/connectors/library")
+@verbatim("cyclr §1", "the padlock: closed when all required fields are filled, else open")
+@verbatim("cyclr §2", "Connector Library, also Application Connector Library; Setup", "cyclr/docs")
+def show_library(visit: Visit) -> Reply:
+    """Show the Connector Library, with a search."""
+    wanted = visit.query("q").strip()
+    library = visit.world.cyclr.library.values()
+    found = [one for one in library if wanted.lower() in one.name.lower()]
+    return visit.page("library.html", connectors=found, wanted=wanted)
+
+
+@console_router.route("GET POST", "/connectors/library/{number}/setup")
+@inferred("cyclr §2", "Setup takes Client ID and Client Secret as they are typed, and trims them")
+def set_up_connector(visit: Visit, number: str) -> Reply:
+    """Show and take a connector's Setup."""
+    connector = _connector(visit, number)
+    if visit.request.method == "POST":
+        connector.client_id = visit.text("client_id")
+        secret = visit.text("client_secret")
+        if secret or not connector.client_id:
+            connector.client_secret = secret
+        return see_other("/connectors/library/", f"{connector.name}: changes saved.")
+    return visit.page("setup.html", connector=connector, cyclr=visit.world.cyclr)
+
+
+def _connector(visit: Visit, number: str) -> LibraryConnector:
+    found = None
+    if number.isdecimal() and len(number) < 10:
+        found = visit.world.cyclr.library.get(int(number))
+    if found is None:
+        raise MissingPageError("There is no such connector.")
+    return found
+
+
+# --- Accounts --------------------------------------------------------------------------------
+@console_router.route("GET POST", "/accounts")
+def manage_accounts(visit: Visit) -> Reply:
+    """Show Account Management, and create an account."""
+    accounts = visit.world.cyclr.accounts
+    problem = ""
+    if visit.request.method == "POST":
+        name = visit.text("name")
+        if name and len(accounts) < _MOST_ACCOUNTS:
+            account = Account(visit.world.dice.guid(), name, visit.world.now())
+            accounts[account.id] = account
+            return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
+        problem = "Name is required."
+    return visit.page(
+        "accounts.html",
+        400 if problem else 200,
+        accounts=list(accounts.values()),
+        problem=problem,
+    )
+
+
+@console_router.route("GET POST", "/accounts/{account_id}/connectors")
+def manage_connectors(visit: Visit, account_id: str) -> Reply:
+    """Show an account's connectors, and install one."""
+    account = _account(visit, account_id)
+    problem = ""
+    if visit.request.method == "POST":
+        connector = _connector(visit, visit.text("connector"))
+        installed = _installed_in(visit, account)
+        if any(one.name == connector.name for one in installed):
+            problem = f"Account connector name {connector.name} is in use."
+        else:
+            return _install(visit, account, connector)
+    return _account_page(visit, account, problem=problem)
+
+
+def _install(visit: Visit, account: Account, connector: LibraryConnector) -> Reply:
+    try:
+        install(visit.world, account.id, connector, connector.name)
+    except CyclrError as error:
+        return _account_page(visit, account, problem=error.message)
+    return see_other(f"/accounts/{account.id}/connectors/", f"{connector.name} is installed.")
+
+
+def _account_page(
+    visit: Visit, account: Account, *, problem: str = "", setup_link: str = ""
+) -> Reply:
+    return visit.page(
+        "account.html",
+        400 if problem else 200,
+        account=account,
+        installed=_installed_in(visit, account),
+        library=list(visit.world.cyclr.library.values()),
+        problem=problem,
+        setup_link=setup_link,
+    )
+
+
+@console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")
+@verbatim("cyclr §4", "Edit Connector > Generate Setup Token: 5 minutes, single use", "docs")
+@inferred("cyclr §4", "Authenticate in the console opens the same sign-in link")
+def change_connector(visit: Visit, account_id: str, number: str, action: str) -> Reply:
+    """Authenticate, de-authenticate or remove an installed connector, or make a setup link."""
+    account = _account(visit, account_id)
+    installed = _installed(visit, account, number)
+    here = f"/accounts/{account.id}/connectors/"
+    if action in {"authenticate", "setup-token"}:
+        return _sign_in(visit, account, installed, is_link=action == "setup-token")
+    if action == "deauthenticate":
+        installed.authenticated, installed.access_token = False, ""
+        return see_other(here, f"{installed.name} is de-authenticated.")
+    if action == "remove":
+        del visit.world.cyclr.account_connectors[installed.id]
+        for cycle in visit.world.cyclr.cycles.values():
+            if installed.id in cycle.account_connector_ids:
+                cycle.account_connector_ids.remove(installed.id)
+        return see_other(here, f"{installed.name} is removed.")
+    raise MissingPageError("There is no such action.")
+
+
+def _sign_in(
+    visit: Visit, account: Account, installed: AccountConnector, *, is_link: bool
+) -> Reply:
+    """
+    Open the sign-in link in the browser, or show it as a setup link.
+
+    The browser goes by the service domain's twin on loopback.
+    """
+    world = visit.world
+    token = issue_sign_in_token(world, account, world.facebook.person.email)
+    back = f"{world.addresses.cyclr_console}/accounts/{account.id}/connectors/"
+    base = f"https://{world.cyclr.service_domain}" if is_link else world.addresses.connect
+    link = sign_in_link(base, installed.id, token.value, back)
+    return _account_page(visit, account, setup_link=link) if is_link else redirect(link, 303)
+
+
+@unknown("cyclr §2", "what the console says of an account or connector that does not exist")
+def _account(visit: Visit, account_id: str) -> Account:
+    account = visit.world.cyclr.accounts.get(account_id)
+    if account is None:
+        raise MissingPageError("There is no such account.")
+    return account
+
+
+def _installed_in(visit: Visit, account: Account) -> list[AccountConnector]:
+    installed = visit.world.cyclr.account_connectors.values()
+    return [one for one in installed if one.account_id == account.id]
+
+
+def _installed(visit: Visit, account: Account, number: str) -> AccountConnector:
+    for one in _installed_in(visit, account):
+        if str(one.id) == number:
+            return one
+    raise MissingPageError("There is no such connector in this account.")

@@ -1,0 +1,1 @@
+"""The Facebook pages of the sandbox: consent dialog and App Dashboard."""

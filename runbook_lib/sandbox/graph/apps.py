@@ -1,0 +1,187 @@
+"""
+The Application node, its review state and its webhooks (graph §3, §4, §7).
+"""
+
+from urllib.parse import urlsplit
+
+from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph.call import Call, list_of
+from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.fields import Field
+from runbook_lib.sandbox.graph.nodes import Edge, Getter, NodeType
+from runbook_lib.sandbox.graph.pages import graph_time
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.facebook_world import App, Subscription, TokenKind
+
+__all__ = ["APPLICATION", "APPLICATION_FIELDS"]
+
+verbatim("graph §3", "the 107 fields of Application", "facebook-business-sdk-codegen, 2026-04")
+_NAMES = (
+    "aam_rules an_ad_space_limit an_platforms android_key_hash android_sdk_error_categories "
+    "app_domains app_events_config app_events_feature_bitmask app_events_session_timeout "
+    "app_install_tracked app_name app_signals_binding_ios app_type auth_dialog_data_help_url "
+    "auth_dialog_headline auth_dialog_perms_explanation "
+    "auth_referral_default_activity_privacy auth_referral_enabled "
+    "auth_referral_extended_perms auth_referral_friend_perms auth_referral_response_type "
+    "auth_referral_user_perms auto_event_mapping_android auto_event_mapping_ios "
+    "auto_event_setup_enabled auto_log_app_events_default auto_log_app_events_enabled "
+    "business canvas_fluid_height canvas_fluid_width canvas_url category client_config "
+    "company config_ids configured_ios_sso contact_email created_time creator_uid "
+    "daily_active_users daily_active_users_rank deauth_callback_url default_share_mode "
+    "description enigma_config financial_id gdpv4_chrome_custom_tabs_enabled gdpv4_enabled "
+    "gdpv4_nux_content gdpv4_nux_enabled has_messenger_product hosting_url icon_url id "
+    "ios_bundle_id ios_sdk_dialog_flows ios_sdk_error_categories ios_sfvc_attr "
+    "ios_supports_native_proxy_auth_flow ios_supports_system_auth ipad_app_store_id "
+    "iphone_app_store_id latest_sdk_version link logging_token logo_url migrations "
+    "mobile_profile_section_url mobile_web_url monthly_active_users monthly_active_users_rank "
+    "name namespace object_store_urls owner_business page_tab_default_name page_tab_url "
+    "photo_url privacy_policy_url profile_section_url property_id protected_mode_rules "
+    "real_time_mode_devices restrictions restrictive_data_filter_params "
+    "restrictive_data_filter_rules sdk_update_message seamless_login secure_canvas_url "
+    "secure_page_tab_url server_ip_whitelist smart_login_bookmark_icon_url "
+    "smart_login_menu_icon_url social_discovery subcategory suggested_events_setting "
+    "supported_platforms supports_apprequests_fast_app_switch supports_attribution "
+    "supports_implicit_sdk_logging suppress_native_ios_gdp terms_of_service_url "
+    "url_scheme_suffix user_support_email user_support_url website_url weekly_active_users "
+)
+APPLICATION_FIELDS = tuple(_NAMES.split())
+_PUBLIC = ("category", "link", "name", "namespace", "id")
+_STATUSES = ("live", "unapproved")
+_MOST_SUBSCRIPTIONS = 20
+
+
+@verbatim("graph §3", "an app access token can be used to view all fields for an app", "v18 docs")
+@unknown(
+    "graph §3", "who but the app and its admins sees its other fields: nobody, they are left out"
+)
+@unknown("graph §3", "the values of fields that the dashboard does not set: left out")
+def _value(name: str) -> Getter:
+    def get(call: Call, app: App, _field: Field) -> object:
+        if name not in _PUBLIC and not _may_read(call, app):
+            return None
+        return _settings(app).get(name)
+
+    return get
+
+
+def _may_read(call: Call, app: App) -> bool:
+    caller = call.caller
+    has_role = caller.kind is TokenKind.USER and caller.user_id in app.roles
+    return caller.app_id == app.id and (caller.kind is TokenKind.APP or has_role)
+
+
+@verbatim("graph §3", "default answer: category, link, name, id", "capture, v21")
+def _settings(app: App) -> dict[str, object]:
+    return {
+        "category": app.category or None,
+        "link": f"https://www.facebook.com/games/?app_id={app.id}",
+        "name": app.name,
+        "id": app.id,
+        "app_name": app.name,
+        "app_domains": list(app.app_domains) or None,
+        "contact_email": app.contact_email or None,
+        "created_time": graph_time(app.created_on),
+        "creator_uid": app.admin_id,
+        "config_ids": list(app.configurations) or None,
+        **{name: value for name, value in app.profile.items() if value},
+    }
+
+
+@verbatim("graph §4", "/{app-id}/permissions: rows of permission and status, app token", "docs")
+@verbatim(
+    "graph §4",
+    "it lists approved permissions only, each live: no row while a review is under way, declined "
+    "or was never asked for",
+    "third-party readings, 2026",
+)
+@inferred("graph §4", "its paging object is empty; its example row follows the node's fields")
+@inferred("graph §4", "the status filter takes unapproved too, and then finds nothing")
+@verbatim(
+    "graph §4", "public_profile has its row only once something was reviewed", "third-party, 2026"
+)
+@unknown("graph §4", "whether a review that declined everything gives it that row: it does here")
+def _permissions(call: Call, app: App) -> dict[str, object]:
+    call.require_app(app.id)
+    statuses = list_of(call.params.get("status", ""), "status", _STATUSES)
+    named = list_of(call.params.get("permission", ""), "permission")
+    rows = [
+        {"permission": permission, "status": status}
+        for permission, status in app.permissions.items()
+        if status == "live"
+        and (permission != "public_profile" or app.was_reviewed)
+        and (not statuses or status in statuses)
+        and (not named or permission in named)
+    ]
+    return {"data": rows, "paging": {}}
+
+
+@verbatim("graph §7", "/{app}/subscriptions rows: object, callback_url, fields, active; app token")
+@inferred("graph §7", "each field of a subscription shows name and version", "webhooks docs")
+def _subscriptions(call: Call, app: App) -> dict[str, object]:
+    call.require_app(app.id)
+    rows = [
+        {
+            "object": one.object,
+            "callback_url": one.callback_url,
+            "active": one.active,
+            "fields": [{"name": name, "version": app.version} for name in one.fields],
+        }
+        for one in app.subscriptions.values()
+    ]
+    return {"data": rows}
+
+
+@inferred("graph §7", "POST and DELETE subscriptions give success: true", "webhooks docs")
+@unknown("graph §7", "a webhook's callback is not called: the sandbox never leaves loopback")
+def _subscribe(call: Call, app: App) -> dict[str, object]:
+    call.require_app(app.id)
+    for name in ("object", "callback_url", "fields", "verify_token"):
+        if not call.params.get(name):
+            raise GraphError(graph_refusals.MISSING_PARAMETER, name=name)
+    if len(app.subscriptions) >= _MOST_SUBSCRIPTIONS:
+        raise GraphError(graph_refusals.FULL)
+    params = call.params
+    if not _is_https(params["callback_url"]):
+        raise GraphError(
+            graph_refusals.BAD_PARAMETER, name="callback_url", expected="an https URL."
+        )
+    fields = list_of(params["fields"], "fields")
+    app.subscriptions[params["object"]] = Subscription(
+        params["object"], params["callback_url"], fields[:50]
+    )
+    return {"success": True}
+
+
+def _is_https(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False
+
+
+def _unsubscribe(call: Call, app: App) -> dict[str, object]:
+    call.require_app(app.id)
+    wanted = call.params.get("object", "")
+    if wanted:
+        app.subscriptions.pop(wanted, None)
+    else:
+        app.subscriptions.clear()
+    return {"success": True}
+
+
+@verbatim("graph §10", "the SDK's crash reporter posts to /{app}/instruments", "facebook-business")
+@unknown("graph §10", "the answer to a crash report")
+def _instruments(_call: Call, _app: App) -> dict[str, object]:
+    return {"success": True}
+
+
+APPLICATION = NodeType(
+    "Application",
+    {name: _value(name) for name in APPLICATION_FIELDS},
+    ("category", "link", "name", "namespace", "id"),
+    {
+        "permissions": Edge(items=_permissions),
+        "subscriptions": Edge(items=_subscriptions, post=_subscribe, delete=_unsubscribe),
+        "instruments": Edge(post=_instruments),
+    },
+)

@@ -1,0 +1,169 @@
+"""
+One Graph call as the handlers see it: who calls, with which rights, asking what.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from runbook_lib.sandbox.graph.errors import GraphError, Refusal
+from runbook_lib.sandbox.graph.refusals import (
+    APP_TOKEN_NEEDED,
+    BAD_PARAMETER,
+    NO_TOKEN,
+    PERMISSION_NEEDED,
+)
+from runbook_lib.sandbox.graph.transient_refusals import PAGE_LIMIT
+from runbook_lib.sandbox.http.web import Headers
+from runbook_lib.sandbox.http.wire import json_text
+from runbook_lib.sandbox.origins import inferred, verbatim
+from runbook_lib.sandbox.state.facebook_world import App, Page, Token, TokenKind
+from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.world import World
+
+__all__ = ["Call", "effective_scopes", "list_of"]
+
+
+@dataclass
+class Call:
+    """
+    A call that passed the front door: version known, token (if any) valid.
+
+    `usage` collects the usage headers of whatever the call touched.
+    """
+
+    world: World
+    method: str
+    path: tuple[str, ...]
+    version: str
+    params: Mapping[str, str]
+    token: Token | None = None
+    app: App | None = None
+    usage: dict[str, object] = field(default_factory=dict)
+    ad_account: Meter | None = None
+    is_insights: bool = False
+
+    @property
+    def caller(self) -> Token:
+        """The token; raise 104 when there is none."""
+        if self.token is None:
+            raise GraphError(NO_TOKEN)
+        return self.token
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The permissions that the token carries now."""
+        return effective_scopes(self.world, self.caller)
+
+    def is_app(self, app_id: str) -> bool:
+        """Tell whether the caller is the app `app_id` itself."""
+        return self.caller.kind is TokenKind.APP and self.caller.app_id == app_id
+
+    def require_app(self, app_id: str) -> None:
+        """Raise 15 unless the caller is the app itself."""
+        if not self.is_app(app_id):
+            raise GraphError(APP_TOKEN_NEEDED)
+
+    def require(self, *permissions: str, refusal: Refusal = PERMISSION_NEEDED) -> None:
+        """Raise `refusal` for the first of `permissions` that the token lacks."""
+        for permission in permissions:
+            if permission not in self.scopes:
+                raise GraphError(refusal, permission=permission)
+
+    def require_any(self, *permissions: str, refusal: Refusal) -> None:
+        """Raise `refusal` when the token has none of `permissions`."""
+        if self.scopes.isdisjoint(permissions):
+            raise GraphError(refusal)
+
+    @verbatim("graph §1", "x-business-use-case-usage of a page", "third-party")
+    def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
+        """Count this call against the page's limit, or refuse it."""
+        is_lead = refusal is not PAGE_LIMIT
+        meter = page.lead_meter if is_lead else page.meter
+        self.count(page.id, "leadgen" if is_lead else "pages", meter, refusal=refusal)
+
+    @verbatim("graph §8", "estimated_time_to_regain_access is in minutes", "third-party")
+    @inferred("graph §1", "total_cputime and total_time follow call_count")
+    def count(self, holder: str, kind: str, meter: Meter, *, refusal: Refusal) -> None:
+        """Count this call on `meter`, show it in the usage header, refuse it when it is full."""
+        now = self.world.now()
+        is_full = meter.is_reached(now)
+        if not is_full:
+            meter.count(now)
+        percent = meter.percent(now)
+        entry: dict[str, object] = {
+            "type": kind,
+            "call_count": percent,
+            "total_cputime": percent,
+            "total_time": percent,
+            "estimated_time_to_regain_access": math.ceil(meter.seconds_to_regain(now) / 60),
+        }
+        if kind.startswith("ads"):
+            entry["ads_api_access_tier"] = "development_access"
+        self.usage[holder] = [entry]
+        if is_full:
+            raise GraphError(refusal)
+
+    def usage_headers(self) -> Headers:
+        """Return the usage headers of this call."""
+        headers: list[tuple[str, str]] = []
+        if self.app is not None:
+            percent = self.app.meter.percent(self.world.now())
+            usage = {"call_count": percent, "total_cputime": 0, "total_time": percent}
+            headers.append(("x-app-usage", json.dumps(usage, separators=(",", ":"))))
+        if self.usage:
+            headers.append(("x-business-use-case-usage", json_text(self.usage)))
+        if self.ad_account is not None:
+            headers.append(("x-ad-account-usage", json.dumps(self._ad_account_usage())))
+        if self.ad_account is not None and self.is_insights:
+            headers.append(("x-fb-ads-insights-throttle", json.dumps(self._insights_usage())))
+        return tuple(headers)
+
+    @verbatim("graph §8", "x-ad-account-usage; reset_time_duration is in seconds", "third-party")
+    def _ad_account_usage(self) -> dict[str, object]:
+        now, meter = self.world.now(), self.ad_account
+        return {
+            "acc_id_util_pct": meter.percent(now) if meter else 0,
+            "reset_time_duration": meter.seconds_to_regain(now) if meter else 0,
+            "ads_api_access_tier": "development_access",
+        }
+
+    @verbatim("graph §1", "x-fb-ads-insights-throttle: app_id_util_pct, acc_id_util_pct", "airbyte")
+    def _insights_usage(self) -> dict[str, object]:
+        now = self.world.now()
+        return {
+            "app_id_util_pct": self.app.meter.percent(now) if self.app else 0,
+            "acc_id_util_pct": self.ad_account.percent(now) if self.ad_account else 0,
+        }
+
+
+@inferred("graph §6", "a revoked permission leaves the tokens that carried it", "manual flow guide")
+def effective_scopes(world: World, token: Token) -> frozenset[str]:
+    """Return the scopes of `token` that its person still grants to the app."""
+    if token.kind is TokenKind.APP:
+        return frozenset()
+    grants = world.facebook.grants.get((token.user_id, token.app_id), {})
+    return frozenset(scope for scope in token.scopes if grants.get(scope) == "granted")
+
+
+@verbatim("graph §10", 'lists arrive as JSON (`["live"]`) or comma separated', "SDK source")
+def list_of(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the values of a list parameter; raise 100 when one is not `allowed`."""
+    if text.lstrip().startswith("["):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            raise GraphError(BAD_PARAMETER, name=name, expected="an array.") from None
+        values = tuple(str(value) for value in document)
+    else:
+        values = tuple(value.strip() for value in text.split(",") if value.strip())
+    choices = tuple(allowed)
+    for index, value in enumerate(values):
+        if choices and value not in choices:
+            raise GraphError(
+                BAD_PARAMETER,
+                name=f"{name}[{index}]",
+                expected="one of {" + ", ".join(choices) + "}",
+            )
+    return values

@@ -1,0 +1,226 @@
+"""
+Graph's front door: path and version, token and proof, limits, then the node.
+
+One call is given by its method, path and parameters: HTTP and batches are above it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph import transient_refusals
+from runbook_lib.sandbox.graph.apps import APPLICATION
+from runbook_lib.sandbox.graph.call import Call
+from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.nodes import Node, answer_node
+from runbook_lib.sandbox.graph.pages import FORM, LEAD, PAGE, see
+from runbook_lib.sandbox.graph.tokens import authenticate, check_proof, debug_token, exchange
+from runbook_lib.sandbox.graph.users import AD_ACCOUNT, USER, revoke, see_ad_account
+from runbook_lib.sandbox.http.web import Headers, Reply
+from runbook_lib.sandbox.http.wire import Trace, encode, failure, success
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.facebook_world import TokenKind
+from runbook_lib.sandbox.state.versions import Calendar
+from runbook_lib.sandbox.state.world import World
+
+__all__ = ["answer_graph"]
+
+_METHODS = frozenset({"GET", "POST", "DELETE"})
+_AD_ACCOUNT = re.compile(r"act_\d+\Z")
+_OBJECT_ID = re.compile(r"\d+\Z")
+_MARKETING_EDGES = frozenset({"adaccounts", "campaigns", "insights"})
+_IDS_LIMIT = 50
+
+
+@dataclass
+class _Front:
+    """What is known of a call before it is answered; errors carry as much of it as there is."""
+
+    version: str
+    extra: Headers = ()
+    call: Call | None = None
+
+    def headers(self) -> Headers:
+        return (*(self.call.usage_headers() if self.call else ()), *self.extra)
+
+
+@inferred("graph §10", "a `method` parameter overrides the HTTP method of a POST", "PHP and JS SDK")
+def answer_graph(
+    world: World,
+    method: str,
+    path: str,
+    params: Mapping[str, str],
+    if_none_match: str = "",
+) -> Reply:
+    """Answer one Graph call, given by its method, path and parameters."""
+    if method == "POST" and params.get("method", "").upper() in _METHODS:
+        method = params["method"].upper()
+    front = _Front(world.facebook_version())
+    trace = Trace.roll(world.dice)
+    try:
+        if method not in _METHODS:
+            raise GraphError(graph_refusals.UNSUPPORTED_METHOD, method=method.lower())
+        document = _answer(world, method, path, params, front)
+    except GraphError as error:
+        return failure(error, trace, version=front.version, usage=front.headers())
+    return success(
+        encode(document),
+        trace,
+        version=front.version,
+        usage=front.headers(),
+        if_none_match=if_none_match,
+    )
+
+
+def _answer(
+    world: World, method: str, path: str, params: Mapping[str, str], front: _Front
+) -> dict[str, Any]:
+    segments = tuple(segment for segment in path.split("/") if segment)
+    asked, segments = _split_version(world, segments, front)
+    if segments == ("oauth", "access_token"):
+        return exchange(world, params)
+    call = Call(world, method, segments, front.version, params)
+    front.call = call
+    _authenticate(call)
+    if asked or call.app is None:
+        _serve_marketing(call, asked, front)
+    else:
+        _serve_unversioned(call, front)
+    if segments == ("debug_token",):
+        return debug_token(call)
+    return _answer_path(call, segments)
+
+
+def _split_version(
+    world: World, segments: tuple[str, ...], front: _Front
+) -> tuple[str, tuple[str, ...]]:
+    if not segments or not Calendar.looks_like_version(segments[0]):
+        return "", segments
+    served = world.calendar.served(segments[0], world.now())
+    if served is None:
+        raise GraphError(graph_refusals.UNKNOWN_PATH, path="/" + "/".join(segments[1:]))
+    front.version = served
+    return segments[0], segments[1:]
+
+
+@verbatim("graph §1", "an unversioned call gets the version set in the app's settings", "docs")
+def _serve_unversioned(call: Call, front: _Front) -> None:
+    if _is_marketing(call.path):
+        # verbatim graph §1 that it is refused; unknown with which words
+        raise GraphError(
+            graph_refusals.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest
+        )
+    if call.app is not None:
+        served = call.world.calendar.served(call.app.version, call.world.now())
+        front.version = call.version = served or front.version
+
+
+unknown("graph §6", "190 for a token in a Bearer header: HTTP 400 like the others, not 401")
+unknown("graph §1", "the words in which the Marketing API refuses an unversioned call")
+
+
+def _serve_marketing(call: Call, asked: str, front: _Front) -> None:
+    now, calendar = call.world.now(), call.world.calendar
+    if not asked or not _is_marketing(call.path):
+        return
+    if calendar.is_dead_for_marketing(asked, now):
+        raise GraphError(graph_refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
+    upgraded = calendar.upgraded(asked, now)
+    if upgraded:
+        warning = f"The call has been auto-upgraded to {upgraded} as {asked} will be deprecated."
+        front.extra = (*front.extra, ("X-Ad-Api-Version-Warning", warning))
+        front.version = call.version = upgraded
+
+
+@inferred("graph §1", "Marketing calls are those to ad accounts and below them")
+def _is_marketing(path: tuple[str, ...]) -> bool:
+    return any(_AD_ACCOUNT.match(one) or one in _MARKETING_EDGES for one in path)
+
+
+@inferred("graph §8", "the app's limit counts calls with a token; the token endpoint is outside it")
+def _authenticate(call: Call) -> None:
+    value = call.params.get("access_token", "")
+    if not value:
+        raise GraphError(
+            graph_refusals.NO_TOKEN_ME if call.path[:1] == ("me",) else graph_refusals.NO_TOKEN
+        )
+    token = authenticate(call.world, value)
+    app = call.world.facebook.apps[token.app_id]
+    call.token, call.app = token, app
+    now = call.world.now()
+    if app.meter.is_reached(now):
+        raise GraphError(transient_refusals.APP_LIMIT)
+    app.meter.count(now)
+    check_proof(app, value, call.params.get("appsecret_proof"))
+
+
+def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
+    if not path:
+        return _answer_root(call)
+    node = _find(call, path[0])
+    rest = path[1:]
+    if call.method == "DELETE" and node.type is USER and rest[:1] == ("permissions",):
+        return revoke(call, rest[1] if len(rest) > 1 else "")
+    if not rest or call.method != "GET":
+        _see(call, node)
+    call.path = (node.id, *rest)
+    return answer_node(call, node, rest)
+
+
+@inferred("graph §10", "`?ids=` answers several nodes by ID, `?id=` one", "Koala, PHP SDK")
+def _answer_root(call: Call) -> dict[str, Any]:
+    ids = [one for one in call.params.get("ids", "").split(",") if one][:_IDS_LIMIT]
+    if ids:
+        return {one: _answer_path(replace(call, path=(one,)), (one,)) for one in ids}
+    if call.params.get("id"):
+        return _answer_path(call, (call.params["id"],))
+    raise GraphError(graph_refusals.MISSING_OBJECT, id="")
+
+
+def _find(call: Call, name: str) -> Node:
+    facebook = call.world.facebook
+    if name == "me":
+        return _find_me(call)
+    if name == "app":
+        name = call.caller.app_id
+    if name == facebook.person.id:
+        if call.caller.user_id != name:
+            raise GraphError(graph_refusals.MISSING_OBJECT, id=name)
+        return Node(USER, facebook.person, name)
+    if name in facebook.apps:
+        return Node(APPLICATION, facebook.apps[name], name)
+    if name in facebook.pages:
+        return Node(PAGE, facebook.pages[name], name)
+    if _AD_ACCOUNT.match(name) and name[4:] in facebook.ad_accounts:
+        return Node(AD_ACCOUNT, facebook.ad_accounts[name[4:]], name)
+    return _find_lead_object(call, name)
+
+
+def _find_me(call: Call) -> Node:
+    facebook, caller = call.world.facebook, call.caller
+    if caller.kind is TokenKind.APP:
+        raise GraphError(graph_refusals.NO_TOKEN_ME)
+    if caller.kind is TokenKind.PAGE:
+        return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
+    return Node(USER, facebook.person, facebook.person.id)
+
+
+def _find_lead_object(call: Call, name: str) -> Node:
+    form = call.world.facebook.form(name)
+    if form is not None:
+        return Node(FORM, form, name)
+    lead = call.world.facebook.lead(name)
+    if lead is not None:
+        return Node(LEAD, lead, name)
+    if _OBJECT_ID.match(name) or _AD_ACCOUNT.match(name):
+        raise GraphError(graph_refusals.MISSING_OBJECT, id=name)
+    raise GraphError(graph_refusals.ALIAS, alias=name)
+
+
+def _see(call: Call, node: Node) -> None:
+    if node.type is AD_ACCOUNT:
+        see_ad_account(call, node.value)
+    else:
+        see(call, node.value)

@@ -1,0 +1,216 @@
+"""
+How any Graph node is shown: field selection, edges, cursors.
+
+What a node type's fields and edges *are* is told by the modules above this one.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph.call import Call, list_of
+from runbook_lib.sandbox.graph.errors import GraphError, Refusal
+from runbook_lib.sandbox.graph.fields import Field, parse_fields
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+
+__all__ = ["Edge", "Node", "NodeType", "answer_node", "show"]
+
+CONNECTIONS = frozenset(
+    {
+        "accounts",
+        "adaccounts",
+        "campaigns",
+        "insights",
+        "leadgen_forms",
+        "leads",
+        "permissions",
+        "subscribed_apps",
+        "subscriptions",
+        "test_leads",
+    }
+)
+"""Edges that some node type has: asked of another type they are a nonexisting field."""
+
+_DEFAULT_LIMIT = 25
+_MAX_LIMIT = 5_000
+
+Getter = Callable[[Call, Any, Field], object]
+Lister = Callable[[Call, Any], "Sequence[Any] | dict[str, object]"]
+Action = Callable[[Call, Any], "dict[str, object]"]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """
+    What hangs below a node.
+
+    `items` returns the objects behind a GET, shown as nodes of type `of` (or as
+    they are without it); a dict is the whole answer.
+    """
+
+    items: Lister | None = None
+    of: "NodeType | None" = None
+    post: Action | None = None
+    delete: Action | None = None
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A node's `name` in error messages, its fields (None values are left out), its edges."""
+
+    name: str
+    fields: Mapping[str, Getter]
+    default: tuple[str, ...]
+    edges: Mapping[str, Edge] = field(default_factory=dict)
+    delete: Action | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """An object together with its type and the ID that it was asked by."""
+
+    type: NodeType
+    value: Any
+    id: str
+
+
+@verbatim("graph §3", "fields in the order asked for, `id` always among them", "capture, v21")
+def show(call: Call, kind: NodeType, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
+    """Return the wanted fields of one object; those without a value are left out."""
+    wanted = fields or [Field(name) for name in kind.default]
+    shown: dict[str, Any] = {}
+    for one in wanted:
+        content = _field(call, kind, value, one)
+        if content is not None:
+            shown[one.shown_as] = content
+    if "id" in kind.fields and "id" not in shown:
+        shown["id"] = kind.fields["id"](call, value, Field("id"))
+    return shown
+
+
+def _field(call: Call, kind: NodeType, value: Any, one: Field) -> object:
+    if one.name in kind.fields:
+        return kind.fields[one.name](call, value, one)
+    edge = kind.edges.get(one.name)
+    if edge is None or edge.items is None:
+        raise GraphError(graph_refusals.NO_FIELD, field=one.name, type=kind.name)
+    inner = {key: text for key, text in call.params.items() if key == "access_token"}
+    path = (str(show(call, kind, value, [Field("id")])["id"]), one.name)
+    below = replace(call, params={**inner, **one.arguments}, path=path)
+    return _list(below, edge, value, one.children)
+
+
+@verbatim("graph §7", "an edge of another node type: 100 nonexisting field", "third-party")
+@inferred("graph §7", "an edge that no node type has: 2500 Unknown path components")
+def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
+    """Answer a call to a node or to one of its edges."""
+    if not rest:
+        return _answer_itself(call, node)
+    edge = node.type.edges.get(rest[0])
+    if edge is None and rest[0] in CONNECTIONS and len(rest) == 1:
+        raise GraphError(graph_refusals.NO_FIELD, field=rest[0], type=node.type.name)
+    if edge is None or len(rest) > 1:
+        raise GraphError(
+            graph_refusals.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
+        )
+    if call.method == "GET":
+        if edge.items is None:
+            raise GraphError(graph_refusals.NO_FIELD, field=rest[0], type=node.type.name)
+        return _list(call, edge, node.value, fields_of(call))
+    action = edge.post if call.method == "POST" else edge.delete
+    if action is None:
+        raise GraphError(_unsupported(call.method), id=node.id)
+    return action(call, node.value)
+
+
+def _answer_itself(call: Call, node: Node) -> dict[str, Any]:
+    if call.method == "GET":
+        return show(call, node.type, node.value, fields_of(call))
+    if call.method == "DELETE" and node.type.delete is not None:
+        return node.type.delete(call, node.value)
+    raise GraphError(_unsupported(call.method), id=node.id)
+
+
+def _unsupported(method: str) -> Refusal:
+    return (
+        graph_refusals.UNSUPPORTED_POST if method == "POST" else graph_refusals.UNSUPPORTED_DELETE
+    )
+
+
+def fields_of(call: Call) -> tuple[Field, ...]:
+    """Return the fields that the call asks for, given as text or as a JSON list."""
+    text = call.params.get("fields", "")
+    return parse_fields(",".join(list_of(text, "fields")) if text.startswith("[") else text)
+
+
+def _list(call: Call, edge: Edge, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
+    found = edge.items(call, value) if edge.items is not None else ()
+    if isinstance(found, dict):
+        return found
+    start, stop = _window(call, len(found))
+    rows = [
+        show(call, edge.of, one, fields) if edge.of is not None else one
+        for one in found[start:stop]
+    ]
+    answer: dict[str, Any] = {"data": rows}
+    if rows:
+        answer["paging"] = _paging(call, start, stop, len(found))
+    return answer
+
+
+@verbatim("graph §7", "paging: cursors on every page, `next` only when there is more", "SDK source")
+@inferred("graph §7", "`previous` from the second page on; no paging object on an empty page")
+@inferred("graph §7", "next and previous carry the whole query, access_token included")
+def _paging(call: Call, start: int, stop: int, total: int) -> dict[str, Any]:
+    paging: dict[str, Any] = {"cursors": {"before": _cursor(start), "after": _cursor(stop - 1)}}
+    if stop < total:
+        paging["next"] = _page_url(call, after=_cursor(stop - 1))
+    if start > 0:
+        paging["previous"] = _page_url(call, before=_cursor(start))
+    return paging
+
+
+def _page_url(call: Call, **cursor: str) -> str:
+    kept = {
+        name: value
+        for name, value in call.params.items()
+        if name not in {"after", "before", "method"}
+    }
+    kept.setdefault("limit", str(_DEFAULT_LIMIT))
+    path = "/".join((call.version, *call.path))
+    return f"{call.world.addresses.graph}/{path}?{urlencode({**kept, **cursor})}"
+
+
+def _cursor(index: int) -> str:
+    return base64.urlsafe_b64encode(f"cursor:{index}".encode()).decode("ascii")
+
+
+def _window(call: Call, total: int) -> tuple[int, int]:
+    limit = _limit(call.params.get("limit", ""))
+    before, after = call.params.get("before", ""), call.params.get("after", "")
+    if before:
+        stop = min(_index(before, "before"), total)
+        return max(0, stop - limit), stop
+    start = min(_index(after, "after") + 1, total) if after else 0
+    return start, min(start + limit, total)
+
+
+@unknown("graph §7", "a limit that is no number or over 5,000: the default, the most")
+def _limit(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
+        return _DEFAULT_LIMIT
+    return min(int(text), _MAX_LIMIT)
+
+
+def _index(cursor: str, name: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
+        return max(0, int(text.removeprefix("cursor:")))
+    except (binascii.Error, ValueError):
+        raise GraphError(
+            graph_refusals.BAD_PARAMETER, name=name, expected="a valid cursor."
+        ) from None

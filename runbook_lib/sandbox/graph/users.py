@@ -1,0 +1,167 @@
+"""
+The person and the ad accounts: `/me` and its edges, `/act_…` (graph §6, §7).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph import transient_refusals
+from runbook_lib.sandbox.graph.call import Call, list_of
+from runbook_lib.sandbox.graph.fields import Field
+from runbook_lib.sandbox.graph.nodes import Edge, NodeType
+from runbook_lib.sandbox.graph.pages import PAGE, graph_time
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.facebook_world import AdAccount, Page, Person
+
+__all__ = ["AD_ACCOUNT", "USER", "see_ad_account"]
+
+_STATUSES = ("granted", "declined", "expired")
+
+
+# --- ad accounts -----------------------------------------------------------------------------
+def _require_ads(call: Call) -> None:
+    call.require_any("ads_read", "ads_management", refusal=graph_refusals.AD_ACCOUNT_NOT_GRANTED)
+
+
+@verbatim(
+    "graph §1", "x-business-use-case-usage of ads, x-ad-account-usage", "airbyte, third-party"
+)
+def see_ad_account(call: Call, account: AdAccount) -> None:
+    """Check that the caller may read an ad account, and count the call on it."""
+    _require_ads(call)
+    call.ad_account = account.meter
+    call.count(
+        account.id, "ads_management", account.meter, refusal=transient_refusals.AD_ACCOUNT_LIMIT
+    )
+
+
+@inferred("graph §7", "campaigns: id and name below an ad account", "SDK")
+def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
+    see_ad_account(call, account)
+    return tuple(account.campaigns.items())
+
+
+@unknown("graph §7", "insights rows: one, of nothing, for the account")
+def _insights(call: Call, account: AdAccount) -> list[dict[str, str]]:
+    call.is_insights = True
+    see_ad_account(call, account)
+    day = graph_time(call.world.now())[:10]
+    return [
+        {
+            "account_id": account.id,
+            "impressions": "0",
+            "spend": "0",
+            "date_start": day,
+            "date_stop": day,
+        }
+    ]
+
+
+_CAMPAIGN = NodeType(
+    "Campaign",
+    {
+        "id": lambda _call, campaign, _field: campaign[0],
+        "name": lambda _call, campaign, _field: campaign[1],
+        "status": lambda _call, _campaign, _field: "PAUSED",
+    },
+    ("id",),
+)
+
+AD_ACCOUNT = NodeType(
+    "AdAccount",
+    {
+        "account_id": lambda _call, account, _field: account.id,
+        "id": lambda _call, account, _field: f"act_{account.id}",
+        "name": lambda _call, account, _field: account.name,
+        "account_status": lambda _call, _account, _field: 1,
+        "currency": lambda _call, account, _field: account.currency,
+        "timezone_name": lambda _call, account, _field: account.timezone_name,
+        "amount_spent": lambda _call, _account, _field: "0",
+        "balance": lambda _call, _account, _field: "0",
+    },
+    ("account_id", "id"),
+    {
+        "campaigns": Edge(items=_campaigns, of=_CAMPAIGN),
+        "insights": Edge(items=_insights),
+    },
+)
+inferred("graph §7", "an ad account shows account_id and id unless asked for others", "SDK")
+
+
+# --- the person ------------------------------------------------------------------------------
+@verbatim("graph §7", "/me/adaccounts: ads_read or ads_management, else 200 with HTTP 403")
+def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
+    _require_ads(call)
+    return tuple(call.world.facebook.ad_accounts.values())
+
+
+@inferred("graph §7", "/me/accounts without pages_show_list: an empty list")
+def _accounts(call: Call, _person: Person) -> Sequence[Page]:
+    if "pages_show_list" not in call.scopes:
+        return ()
+    return tuple(call.world.facebook.pages.values())
+
+
+@verbatim("graph §6", "/me/permissions: permission, status granted or declined", "docs")
+@inferred("graph §6", "/me/permissions filters: status (expired too), permission")
+def _permissions(call: Call, person: Person) -> list[dict[str, str]]:
+    wanted = list_of(call.params.get("status", ""), "status", _STATUSES)
+    named = list_of(call.params.get("permission", ""), "permission")
+    grants = call.world.facebook.grants.get((person.id, call.caller.app_id), {})
+    return [
+        {"permission": permission, "status": status}
+        for permission, status in grants.items()
+        if (not wanted or status in wanted) and (not named or permission in named)
+    ]
+
+
+def _all_permissions(call: Call, person: Person) -> dict[str, object]:
+    return {"data": _permissions(call, person)}
+
+
+@inferred("graph §6", "DELETE /me/permissions[/{permission}] gives success: true")
+def revoke(call: Call, permission: str = "") -> dict[str, object]:
+    """Revoke one permission of the caller, or all: then its tokens answer 190/458."""
+    caller = call.caller
+    key = (caller.user_id, caller.app_id)
+    grants = call.world.facebook.grants
+    if not permission:
+        grants.pop(key, None)
+    elif permission in grants.get(key, {}):
+        grants[key] = {**grants[key], permission: "declined"}
+    return {"success": True}
+
+
+def _first_name(_call: Call, person: Person, _field: Field) -> str:
+    return person.name.split(maxsplit=1)[0]
+
+
+def _email(call: Call, person: Person, _field: Field) -> str | None:
+    return person.email if "email" in call.scopes else None
+
+
+USER = NodeType(
+    "User",
+    {
+        "id": lambda _call, person, _field: person.id,
+        "name": lambda _call, person, _field: person.name,
+        "first_name": _first_name,
+        "last_name": lambda _call, person, _field: person.name.split(maxsplit=1)[-1],
+        "email": _email,
+    },
+    ("name", "id"),
+    {
+        "adaccounts": Edge(items=_ad_accounts, of=AD_ACCOUNT),
+        "accounts": Edge(
+            items=_accounts,
+            of=replace(
+                PAGE,
+                default=("access_token", "category", "category_list", "name", "id", "tasks"),
+            ),
+        ),
+        "permissions": Edge(items=_all_permissions, delete=lambda call, _person: revoke(call)),
+    },
+)
+inferred("graph §7", "/me/accounts rows: access_token, category, category_list, name, id, tasks")
+unknown("graph §7", "order of name and id in /me without fields")

@@ -1,0 +1,1 @@
+"""HTTP for the sandbox: server, routing, pages, faults on the wire."""

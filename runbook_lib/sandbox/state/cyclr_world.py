@@ -1,0 +1,187 @@
+"""
+What Cyclr knows: API clients, accounts, the Connector Library, installed connectors.
+
+State only; the API, the console and the sign-in link read and change it.
+"""
+
+from dataclasses import dataclass, field
+
+from runbook_lib.sandbox.state.stores import Shelf
+
+__all__ = [
+    "Account",
+    "AccountConnector",
+    "ApiToken",
+    "Cycle",
+    "Cyclr",
+    "LibraryConnector",
+    "Method",
+    "Parameter",
+    "PendingAuthorization",
+    "Property",
+    "SignInToken",
+]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of a connector: `path` is the Graph path that it calls."""
+
+    id: int
+    unique_id: str
+    name: str
+    category: str
+    description: str
+    path: str
+    parameters: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A declared parameter of a connector; `is_property` says whether an account sets it."""
+
+    id: int
+    name: str
+    target_name: str
+    is_property: bool = True
+    values: tuple[str, ...] = ()
+
+
+@dataclass
+class LibraryConnector:
+    """
+    An entry of the Connector Library.
+
+    `client_id` and `client_secret` are what the console's Setup page holds:
+    no API reads them back.
+    """
+
+    id: int
+    name: str
+    description: str
+    category: str
+    auth_type: str
+    authentication_id: str
+    version: str | None = None
+    status: str = "Approved"
+    scopes: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    client_id: str = ""
+    client_secret: str = ""
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the padlock is closed: all required fields are filled."""
+        return self.auth_type != "OAuth2" or bool(self.client_id and self.client_secret)
+
+
+@dataclass
+class Property:
+    """One property of an installed connector."""
+
+    id: int
+    name: str
+    value: str
+
+
+@dataclass
+class AccountConnector:
+    """A connector installed in one account; `access_token` is what the OAuth flow gave it."""
+
+    id: int
+    account_id: str
+    connector_id: int
+    name: str
+    description: str | None = None
+    auth_value: str | None = None
+    authenticated: bool = False
+    access_token: str = ""
+    properties: dict[int, Property] = field(default_factory=dict)
+
+    def property_value(self, name: str) -> str:
+        """Return the value of the property called `name`, or an empty text."""
+        return next((one.value for one in self.properties.values() if one.name == name), "")
+
+
+@dataclass
+class Account:
+    """One user account of the partner."""
+
+    id: str
+    name: str
+    created_on: float
+    description: str | None = None
+    timezone: str = "Europe/London"
+    users: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Cycle:
+    """An integration; it cannot start while a connector that it needs is not authenticated."""
+
+    id: str
+    account_id: str
+    name: str
+    account_connector_ids: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """A token of the Cyclr API; `account_id` restricts it to one account."""
+
+    value: str
+    client_id: str
+    account_id: str
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class SignInToken:
+    """A single-use token that lets a user of an account authenticate a connector."""
+
+    value: str
+    account_id: str
+    username: str
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class PendingAuthorization:
+    """A consent under way: what the callback needs when the browser comes back with `state`."""
+
+    state: str
+    account_connector_id: int
+    target_origin: str
+    callback_message: str
+    redirect_uri: str
+    started_on: float
+    cookie: str = ""
+
+
+@dataclass
+class Cyclr:
+    """All that Cyclr holds for one partner."""
+
+    service_domain: str
+    company: str
+    clients: dict[str, str] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    library: dict[int, LibraryConnector] = field(default_factory=dict)
+    account_connectors: dict[int, AccountConnector] = field(default_factory=dict)
+    cycles: dict[str, Cycle] = field(default_factory=dict)
+    tokens: Shelf[ApiToken] = field(default_factory=Shelf)
+    sign_in_tokens: Shelf[SignInToken] = field(default_factory=Shelf)
+    pending: Shelf[PendingAuthorization] = field(default_factory=Shelf)
+    address_is_blocked: bool = False
+    next_id: int = 54_321
+
+    @property
+    def redirect_uri(self) -> str:
+        """The address that a provider sends the browser back to."""
+        return f"https://{self.service_domain}/connector/callback"
+
+    def new_id(self) -> int:
+        """Return an ID that no connector or property has yet."""
+        self.next_id += 1
+        return self.next_id

@@ -1,0 +1,309 @@
+"""
+What Facebook knows: apps, the one person, pages, forms, leads, ad accounts, tokens, codes.
+
+State only; who may read it and how it is shown is the handlers' business.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.stores import Shelf
+
+__all__ = [
+    "KNOWN_PERMISSIONS",
+    "PERMISSIONS",
+    "AdAccount",
+    "App",
+    "AppMode",
+    "Code",
+    "Facebook",
+    "Form",
+    "Invalidity",
+    "Lead",
+    "Page",
+    "Person",
+    "Review",
+    "ReviewState",
+    "Subscription",
+    "Token",
+    "TokenKind",
+]
+
+PERMISSIONS = (
+    "public_profile",
+    "leads_retrieval",
+    "ads_management",
+    "ads_read",
+    "business_management",
+    "pages_manage_ads",
+    "pages_read_engagement",
+    "pages_show_list",
+    "pages_manage_metadata",
+)
+"""The permissions that lead ads need, webhooks included (graph §7)."""
+
+KNOWN_PERMISSIONS = (
+    *PERMISSIONS,
+    "catalog_management",
+    "email",
+    "instagram_basic",
+    "instagram_manage_insights",
+    "pages_manage_engagement",
+    "pages_manage_posts",
+    "pages_messaging",
+    "pages_read_user_content",
+    "read_insights",
+    "user_link",
+    "user_likes",
+    "user_photos",
+    "user_posts",
+    "whatsapp_business_management",
+)
+"""Permissions that the dialog and the dashboard know; any other is an invalid scope."""
+
+_HOURLY_CALLS = 50_000_000
+
+
+class AppMode(StrEnum):
+    """Whether people without a role on the app can use it."""
+
+    DEVELOPMENT = "development"
+    LIVE = "live"
+
+
+class ReviewState(StrEnum):
+    """Where App Review stands; no Graph field shows it."""
+
+    NONE = "none"
+    DRAFT = "draft"
+    PENDING = "pending"
+    APPROVED = "approved"
+    DECLINED = "declined"
+
+
+@dataclass
+class Review:
+    """One app's review request."""
+
+    state: ReviewState = ReviewState.NONE
+    reason: str = ""
+    submitted_on: float | None = None
+    permissions: list[str] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Subscription:
+    """One webhook of an app."""
+
+    object: str
+    callback_url: str
+    fields: tuple[str, ...]
+    active: bool = True
+
+
+@dataclass
+class App:
+    """
+    A registered app.
+
+    `permissions` maps a requested permission to `live` or `unapproved`, as the
+    dashboard shows it; one that was never requested has no entry. Graph lists
+    the live ones, and `public_profile` once the app `was_reviewed`.
+    `token_tail` follows `APPID|` in the app token. `profile` holds the further
+    fields of the Application node, `unexposed` what the dashboard holds and no
+    Graph field shows.
+    """
+
+    id: str
+    secret: str
+    name: str
+    admin_id: str
+    token_tail: str
+    created_on: float
+    type: str = "Business"
+    purpose: str = ""
+    category: str = "Business"
+    contact_email: str = ""
+    mode: AppMode = AppMode.LIVE
+    app_domains: list[str] = field(default_factory=list)
+    redirect_uris: list[str] = field(default_factory=list)
+    permissions: dict[str, str] = field(default_factory=dict)
+    review: Review = field(default_factory=Review)
+    was_reviewed: bool = False
+    roles: set[str] = field(default_factory=set)
+    products: set[str] = field(default_factory=set)
+    profile: dict[str, object] = field(default_factory=dict)
+    unexposed: dict[str, str] = field(default_factory=dict)
+    configurations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    login_settings: dict[str, bool] = field(
+        default_factory=lambda: {
+            "client_oauth": True,
+            "web_oauth": True,
+            "enforce_https": True,
+            "strict_mode": True,
+        }
+    )
+    requires_proof: bool = False
+    version: str = "v26.0"
+    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+
+    def takes_localhost(self, scheme: str, host: str) -> bool:
+        """Tell whether a redirect there needs no registration: in development mode it does not."""
+        return (self.mode, scheme, host) == (AppMode.DEVELOPMENT, "http", "localhost")
+
+
+@dataclass
+class Person:
+    """The sandbox's one invented person."""
+
+    id: str
+    name: str
+    email: str
+    password: str
+    is_developer: bool = True
+
+
+@dataclass
+class Lead:
+    """One submission of a form."""
+
+    id: str
+    form_id: str
+    ad_id: str
+    created_on: float
+    answers: dict[str, str]
+    is_test: bool = False
+
+
+@dataclass
+class Form:
+    """One lead form of a page."""
+
+    id: str
+    page_id: str
+    name: str
+    created_on: float
+    questions: dict[str, str]
+    leads: list[Lead] = field(default_factory=list)
+    status: str = "ACTIVE"
+    locale: str = "en_US"
+
+
+@dataclass
+class Page:
+    """One page of the person; `subscribed` maps an app's id to its webhook fields."""
+
+    id: str
+    name: str
+    category: str
+    category_id: str
+    tasks: tuple[str, ...]
+    forms: list[Form] = field(default_factory=list)
+    subscribed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    lead_meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+
+
+@dataclass
+class AdAccount:
+    """One ad account of the person; `id` is without `act_`."""
+
+    id: str
+    name: str
+    currency: str = "EUR"
+    timezone_name: str = "Europe/London"
+    campaigns: dict[str, str] = field(default_factory=dict)
+    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+
+
+class TokenKind(StrEnum):
+    """The `type` that debug_token shows."""
+
+    APP = "APP"
+    USER = "USER"
+    PAGE = "PAGE"
+
+
+class Invalidity(StrEnum):
+    """Why a token that has not expired is refused."""
+
+    LOGGED_OUT = "logged out"
+    INVALIDATED = "invalidated"
+    PASSWORD_CHANGED = "password changed"  # noqa: S105 - a reason, not a password
+    NOT_INSTALLED = "not installed"
+
+
+@dataclass(frozen=True)
+class Token:
+    """
+    An access token; times are in seconds since the epoch and `expires_at` 0 means never.
+
+    `profile_id` is the page of a page token.
+    """
+
+    value: str
+    kind: TokenKind
+    app_id: str
+    user_id: str = ""
+    profile_id: str = ""
+    scopes: tuple[str, ...] = ()
+    issued_at: int = 0
+    expires_at: int = 0
+    data_access_expires_at: int = 0
+    invalidity: Invalidity | None = None
+
+
+@dataclass
+class Code:
+    """An authorization code: single use, for one app and one redirect URI."""
+
+    value: str
+    app_id: str
+    user_id: str
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    issued_at: float
+    used: bool = False
+
+
+@dataclass
+class Facebook:
+    """
+    All that Facebook holds.
+
+    `grants` maps (person, app) to permission and its status; `page_tokens` maps
+    a page and a user token to their page token; `sessions` are log-ins by cookie.
+    """
+
+    person: Person
+    apps: dict[str, App] = field(default_factory=dict)
+    pages: dict[str, Page] = field(default_factory=dict)
+    ad_accounts: dict[str, AdAccount] = field(default_factory=dict)
+    grants: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    tokens: Shelf[Token] = field(default_factory=Shelf)
+    codes: Shelf[Code] = field(default_factory=Shelf)
+    page_tokens: Shelf[str] = field(default_factory=Shelf)
+    sessions: Shelf[str] = field(default_factory=Shelf)
+
+    def form(self, form_id: str) -> Form | None:
+        """Return the lead form with this ID."""
+        return next(
+            (form for page in self.pages.values() for form in page.forms if form.id == form_id),
+            None,
+        )
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """Return the lead with this ID."""
+        return next(
+            (
+                lead
+                for page in self.pages.values()
+                for form in page.forms
+                for lead in form.leads
+                if lead.id == lead_id
+            ),
+            None,
+        )

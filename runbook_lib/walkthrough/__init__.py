@@ -1,0 +1,1 @@
+"""The interactive walkthrough: one panel for each step."""

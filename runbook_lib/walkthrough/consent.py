@@ -1,0 +1,219 @@
+"""
+Asking a person's consent in the walkthrough, and turning the answer into a token.
+
+How the request and its answer look is `remote.consent`'s business, what the
+token is good for the checks'.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.connectors.facebook.review import with_dependencies
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import (
+    AuthorizationError,
+    ListenerError,
+    RefusedConsentError,
+    SettingsError,
+    StateMismatchError,
+    TokenRequestError,
+)
+from runbook_lib.remote.consent import (
+    PendingAuthorization,
+    RedirectListener,
+    answers,
+    read_redirect,
+)
+from runbook_lib.remote.graph import Graph
+from runbook_lib.remote.oauth import request_token_by_code
+
+__all__ = ["AWAITED_SECONDS", "Accept", "Accepted", "Asked", "Consent"]
+
+# An answer takes a login, perhaps with a second factor.
+AWAITED_SECONDS = 15 * 60.0
+_LINGER_SECONDS = 20.0
+
+Accepted = tuple[PendingAuthorization, Secret]
+Accept = Callable[[], Accepted]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The addresses that a person may open; empty where there is none, with the reason."""
+
+    url: str
+    paste_url: str
+    untrusted: str = ""
+
+
+class Consent:
+    """
+    The consent that one walkthrough asks for; the newest request counts.
+
+    `on_answer` is called for the redirect that is awaited, with what returns
+    the request and its code, or raises what was refused. `on_end` is called
+    where none came in time.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        on_answer: Callable[[Accept], None],
+        on_end: Callable[[], None],
+        *,
+        seconds: float = AWAITED_SECONDS,
+    ) -> None:
+        self._run = run
+        self._on_answer = on_answer
+        self._on_end = on_end
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._pending: dict[str, PendingAuthorization] = {}
+        self._listener: RedirectListener | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether an answer would still count."""
+        return bool(self._pending)
+
+    def ask(self) -> Asked:
+        """
+        Return the consent page's address, and the one whose answer is pasted.
+
+        The second redirects to the Service Domain, which every app has
+        registered; it is empty while that is not known. The first is empty
+        where another program could read the answer. Raises `SettingsError`
+        where the app is not known yet, `ListenerError` where neither is left.
+        """
+        values = self._run.values
+        if not values.get("app_id") or "app_secret" not in self._run.settings.secrets:
+            msg = "App ID and App Secret are not known yet."
+            advice = (
+                "Give them in step 13 of the first notebook, and remember the App Secret there."
+            )
+            raise SettingsError(msg, next_step=advice)
+        domain, here, untrusted = str(values.get("service_domain") or ""), "", ""
+        try:
+            with self._asking:
+                here = self._listening_at()
+        except ListenerError as error:
+            with self._lock:
+                self._pending = {}
+            if not domain:
+                raise
+            untrusted = str(error)
+        uris = [here] if here else []
+        if domain:
+            uris.append(redirect_uri(domain))
+        asked = [self._request(uri) for uri in uris]
+        with self._lock:
+            self._pending = {request.state: request for request in asked}
+        return Asked(
+            url=asked[0].url if here else "",
+            paste_url=asked[-1].url if domain else "",
+            untrusted=untrusted,
+        )
+
+    def accept(self, url: str) -> Accepted:
+        """
+        Return the request that a redirect answers and its code; nobody gets it a second time.
+
+        A refusal counts once, too: no later redirect makes it a success.
+        """
+        with self._lock:
+            try:
+                request, code = read_redirect(self._pending, url)
+            except RefusedConsentError:
+                self._end_awaiting()
+                raise
+            self._end_awaiting()
+        self._run.redactor.learn(code)
+        return request, code
+
+    def _end_awaiting(self) -> None:
+        self._pending = {}
+        if self._listener is not None:
+            # A browser that asks twice still gets a page.
+            self._listener.keep_open(_LINGER_SECONDS)
+
+    def _listening_at(self) -> str:
+        """Return the redirect URI of a listener that nobody else can be in the place of."""
+        listener = self._listener
+        if listener is None or not listener.keep_open(self._seconds):
+            listener = RedirectListener(self._hear, seconds=self._seconds, on_end=self._end)
+            with self._lock:
+                self._listener = listener
+        try:
+            listener.prove()
+        except ListenerError:
+            self.close()
+            raise
+        return listener.redirect_uri
+
+    def _hear(self, url: str) -> bool:
+        """Take a redirect that is awaited, and return whether it is."""
+        if not answers(self._pending, url):
+            return False
+        try:
+            accepted = self.accept(url)
+        except StateMismatchError:
+            return False  # another one was faster
+        except AuthorizationError as error:
+            refusal = error
+
+            def refused() -> Accepted:
+                raise refusal
+
+            self._on_answer(refused)
+        else:
+            self._on_answer(lambda: accepted)
+        return True
+
+    def _end(self, ended: RedirectListener) -> None:
+        with self._lock:
+            if self._listener is not ended or not self._pending:
+                return  # it was asked again since, or is answered
+            self._pending = {}
+        self._on_end()
+
+    def redeem(self, request: PendingAuthorization, code: Secret) -> Secret:
+        """Return the token for the code; raises `AuthorizationError` where Facebook refuses it."""
+        values, session = self._run.values, self._run.open_session()
+        graph = Graph(
+            session, base_url=str(values["graph_url"]), version=str(values["graph_version"])
+        )
+        try:
+            return request_token_by_code(
+                session,
+                graph.token_endpoint,
+                client_id=request.client_id,
+                client_secret=self._run.settings.secrets["app_secret"],
+                redirect_uri=request.redirect_uri,
+                code=code.reveal(),
+            ).value
+        except TokenRequestError as error:
+            msg = f"Facebook did not take the answer ({error})."
+            advice = "Sign in with Facebook again: an answer counts once, and for a few minutes."
+            raise AuthorizationError(msg, next_step=advice) from error
+
+    def close(self) -> None:
+        """Stop listening."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+    def _request(self, uri: str) -> PendingAuthorization:
+        values = self._run.values
+        permissions = values["permissions"]
+        return PendingAuthorization(
+            dialog_url=str(values["dialog_url"]),
+            client_id=str(values["app_id"]),
+            redirect_uri=uri,
+            scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
+        )

@@ -1,0 +1,387 @@
+"""
+The walkthrough: one a kernel, between the run and the panels that show it.
+
+It performs what panels ask for off the kernel's main thread, follows the
+journal so that others' progress shows, and watches what waits. What is
+shown is `views`' business, how it is drawn the browser's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from runbook_lib.config.settings import visible
+from runbook_lib.core.attachments import store_attachment
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.procedure import Outcome, Section, Step, Word, WordKind
+from runbook_lib.core.state import RunState
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
+from runbook_lib.walkthrough.activity import Moment, Moments, what_went_wrong
+from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
+from runbook_lib.walkthrough.credentials import Remembered
+from runbook_lib.walkthrough.inputs import credential, problem, sentence, take
+from runbook_lib.walkthrough.sealing import seal_evidence
+from runbook_lib.walkthrough.views import STRUCTURE, finish_view, header_view, step_view, what_to_do
+
+__all__ = ["Shows", "Walkthrough"]
+
+_FOLLOW_SECONDS = 0.5
+# App Review takes days; asking once a minute costs Facebook nothing and the person no wait.
+_WATCH_SECONDS = 60.0
+_ORIGIN = "walkthrough"
+_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
+_FIELDS = {"by": "Your name", "note": "The note", "seen": "What you saw"}
+# Nothing new: still waiting, or a look that could not tell (no network, say).
+_CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
+
+
+class Shows(Protocol):
+    """Something that shows a view and can be told a new one."""
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Draw `view`; called from any thread."""
+
+
+class Walkthrough:
+    """
+    What the panels of one notebook have in common.
+
+    `watch_seconds` is how often a waiting step is looked at again.
+    """
+
+    def __init__(
+        self, run: Run, section: Section, *, watch_seconds: float = _WATCH_SECONDS
+    ) -> None:
+        self.run = run
+        self.section = section
+        self.operator = ""
+        self._watch_seconds = watch_seconds
+        self._remembered = Remembered(run)
+        self._panels: dict[str, Shows] = {}
+        self._header: Shows | None = None
+        self._finish_panel: Shows | None = None
+        self._sealing = Moment()
+        self._bundle = ""
+        self._moments = Moments()
+        self._consent = Consent(run, self._on_answer, self._on_no_answer)
+        self._consent_step: Step | None = None
+        self._views: dict[str, dict[str, Any]] = {}
+        self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
+        self._drawing = threading.Lock()
+        self._stopped = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the journal and to watch what waits."""
+        self._follower.start()
+
+    def stop(self) -> None:
+        """Stop following; what is under way comes to its end."""
+        self._stopped.set()
+        self._workers.shutdown()
+        self._consent.close()
+        self.run.close()
+
+    def add_header(self, header: Shows) -> None:
+        """Show the header here from now on."""
+        self._header = header
+        self.draw()
+
+    def add_panel(self, step_id: str, panel: Shows) -> None:
+        """Show this step there from now on; a cell that ran again replaces its panel."""
+        self._panels[step_id] = panel
+        self.draw(step_id)
+
+    def add_finish(self, finish: Shows) -> None:
+        """Show this notebook's end there from now on."""
+        self._finish_panel = finish
+        self.draw()
+
+    def draw(self, *only: str) -> None:
+        """
+        Show everything, or `only` these steps, as the journal has it now.
+
+        Where the journal cannot be read, panels show what they showed before,
+        and why that is all.
+        """
+        with self._drawing:
+            try:
+                self._draw(only)
+            except Exception as error:  # noqa: BLE001  (a panel must say so, not stand still)
+                self._draw_again(*what_went_wrong(error))
+
+    def _draw(self, only: tuple[str, ...]) -> None:
+        state, history = self.run.state, self.run.history
+        values, credentials = self.run.values, self._remembered.places()
+        for step_id in only or tuple(self._panels):
+            if step_id in self._panels:
+                view = step_view(
+                    state.steps[step_id],
+                    values=values,
+                    credentials=credentials,
+                    recent=history.recent(step_id),
+                    moment=self._moments.of(step_id),
+                )
+                redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
+                self._show(step_id, self._panels[step_id], redacted)
+        if self._header is not None and not only:
+            self._show("header", self._header, self._header_view(state))
+        if self._finish_panel is not None and not only:
+            self._show("finish", self._finish_panel, self._finish_view(state))
+
+    def _show(self, name: str, shown: Shows, view: dict[str, Any]) -> None:
+        self._views[name] = view
+        shown.show(view)
+
+    def _draw_again(self, message: str, advice: str) -> None:
+        for step_id, panel in self._panels.items():
+            told = replace(self._moments.of(step_id), message=message, advice=advice, is_error=True)
+            panel.show({**self._views.get(step_id, {}), **asdict(told)})
+        told = replace(self._sealing, message=message, advice=advice, is_error=True)
+        for name, shown in (("header", self._header), ("finish", self._finish_panel)):
+            if shown is not None:
+                shown.show({**self._views.get(name, {}), **asdict(told)})
+
+    def perform(self, step: Step, given: dict[str, Any]) -> None:
+        """Take the inputs over and check the step, off this thread."""
+        self._begin(step, lambda: self._check(step, given))
+
+    def say(
+        self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
+    ) -> None:
+        """Record what a named person says of the step, with the files that show it."""
+
+        def record() -> str:
+            by, note = self._named(words), _typed(words, "note")
+            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not note:
+                msg = "Give a reason."
+                raise SettingsError(msg, next_step="The record keeps it.")
+            folder = self.run.journal.path.parent / "attachments"
+            word = Word(
+                kind=kind,
+                step=step.id,
+                by=by,
+                at=timestamp(self.run.clock()),
+                note=note,
+                seen=_typed(words, "seen"),
+                attachments=tuple(store_attachment(folder, **file) for file in files),
+                origin=_ORIGIN,
+            )
+            self.run.say([word])
+            self._moments.count(step.id, "written")
+            return "Recorded."
+
+        self._begin(step, record)
+
+    def seal(self) -> None:
+        """Run the whole procedure headless, and show its bundle; once, however often it is said."""
+        if self._sealing.busy_since:
+            return
+        self._sealing = Moment(busy_since=time.time())
+        self.draw()
+        self._workers.submit(self._seal)
+
+    def _seal(self) -> None:
+        try:
+            sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
+            self._bundle = str(sealed.bundle)
+            self._sealing = Moment(message=f"The run is {sealed.outcome}.")
+        except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
+            message, advice = what_went_wrong(error)
+            self._sealing = Moment(message=message, advice=advice, is_error=True)
+        self.draw()
+
+    def _wait_to_seal(self, said: str) -> None:
+        self._sealing = replace(self._sealing, message=said)
+        self.draw()
+
+    def problem(self, step: Step, name: str, text: str) -> str:
+        """Return what is wrong with an input's text, with an example; empty where nothing is."""
+        return problem(step, name, text)
+
+    def keep(self, step: Step, name: str, where: str, given: dict[str, Any]) -> None:
+        """
+        Remember a credential in `keyring` or `.env`, or forget it everywhere.
+
+        What was typed is taken over first: the newest is what is remembered.
+        """
+        item = credential(step, name)
+
+        def move() -> str:
+            self._take(step, given)
+            return self._remembered.keep(item, where)
+
+        self._begin(step, move)
+
+    def hand_over(self, step: Step) -> str:
+        """Return the credential that this step carries to another console, for the clipboard."""
+        if step.hands_over is None or step.hands_over.name not in self.run.settings.secrets:
+            return ""
+        return self.run.settings.secrets[step.hands_over.name].reveal()
+
+    def ask_consent(self, step: Step) -> None:
+        """Prepare the consent page and listen for its answer."""
+        self._consent_step = step
+
+        def prepare() -> str:
+            try:
+                asked = self._consent.ask()
+            finally:
+                self._hide_consent(step)
+            self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
+            if asked.untrusted:
+                return f"{asked.untrusted} Sign in by the other link, and paste its answer."
+            return "Open the consent page. Its answer comes back here by itself."
+
+        self._begin(step, prepare)
+
+    def answer_consent(self, step: Step, url: str) -> None:
+        """Take the redirect that was pasted; redeem its code; check with the token."""
+        self._redeem(step, lambda: self._consent.accept(url))
+
+    def _redeem(self, step: Step, accept: Accept) -> None:
+        def redeem() -> str:
+            try:
+                request, code = accept()
+            finally:
+                self._hide_consent(step)
+            token = self._consent.redeem(request, code)
+            self.run.take_secret(credential(step, "user_access_token"), token.reveal())
+            return self._check(step, {}) + self._go_on(step)
+
+        self._begin(step, redeem)
+
+    def _hide_consent(self, step: Step) -> None:
+        """Show no link whose answer would not count."""
+        if not self._consent.is_awaited:
+            self._update(step, consent_url="", consent_paste_url="")
+
+    def _go_on(self, step: Step) -> str:
+        """Check what a token that is good makes possible, and say so."""
+        if not self.run.state.steps[step.id].is_settled:
+            return ""
+        following = [other for other in self.section.steps if step.id in other.requires]
+        for other in following:
+            self.perform(other, {})
+        return "".join(f" Goes on by itself: {other.title}." for other in following)
+
+    def _on_answer(self, accept: Accept) -> None:
+        if self._consent_step is not None:
+            self._redeem(self._consent_step, accept)
+
+    def _on_no_answer(self) -> None:
+        step = self._consent_step
+        if step is None:
+            return
+
+        def say_so() -> str:
+            self._hide_consent(step)
+            msg = f"No answer came within {AWAITED_SECONDS / 60:.0f} minutes: none is awaited now."
+            raise AuthorizationError(msg, next_step=RefusedConsentError.next_step)
+
+        self._begin(step, say_so)
+
+    def _check(self, step: Step, given: dict[str, Any]) -> str:
+        self._take(step, given)
+        state = self.run.perform(step.id)
+        conclusion = state.conclusion
+        advice = "" if conclusion.outcome is Outcome.WAITING else what_to_do(conclusion)
+        return f"Checked: {conclusion.outcome.replace('_', ' ')}. {advice}".strip()
+
+    def _take(self, step: Step, given: dict[str, Any]) -> None:
+        """Take over what was typed; raises `SettingsError` where some of it is not in order."""
+        if not given:
+            return
+        refused = take(self.run, step, given)
+        shown = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
+        self._moments.count(step.id, "taken", refused=shown)
+        if refused:
+            labels = {item.name: item.label for item in step.inputs}
+            msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
+            raise SettingsError(msg, next_step="Correct it, then press the button again.")
+
+    def _named(self, words: dict[str, Any]) -> str:
+        by = _typed(words, "by", longest=_LONGEST_NAME)
+        if not by:
+            msg = "Write your name: the record says who said so."
+            raise SettingsError(msg, next_step="Your name stays filled in from then on.")
+        self.operator = by
+        return by
+
+    def _begin(self, step: Step, action: Callable[[], str]) -> None:
+        """Run `action` off this thread; show that it works, and what came of it."""
+        self._moments.begin(step.id)
+        self.draw(step.id)
+        self._workers.submit(self._finish, step, action)
+
+    def _finish(self, step: Step, action: Callable[[], str]) -> None:
+        try:
+            said, advice, is_error = action(), "", False
+        except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
+            said, advice = what_went_wrong(error)
+            is_error = True
+        self._moments.end(step.id, said, advice, is_error=is_error)
+        self.draw()
+
+    def _update(self, step: Step, **changes: Any) -> None:
+        self._moments.update(step.id, **changes)
+        self.draw(step.id)
+
+    def _follow(self) -> None:
+        seen, watched_at = -1, time.monotonic()
+        while not self._stopped.wait(_FOLLOW_SECONDS):
+            try:
+                lines = self.run.history.index.last.seq
+                if self._remembered.follow() or lines != seen:
+                    self.draw()
+                    seen = lines
+                if time.monotonic() - watched_at >= self._watch_seconds:
+                    watched_at = time.monotonic()
+                    self._watch()
+            except Exception:  # noqa: BLE001  (drawing says what is wrong; following goes on)
+                self.draw()
+
+    def _watch(self) -> None:
+        """Look again at each step of this notebook that waits; write only what has changed."""
+        for step_id, state in self.run.state.steps.items():
+            is_waiting = state.conclusion.outcome is Outcome.WAITING and state.step.checks
+            if step_id in self._panels and is_waiting and not self._moments.of(step_id).busy:
+                seen = self.run.look(step_id)
+                if seen is not None and seen.outcome not in _CANNOT_TELL:
+                    self.perform(state.step, {})
+
+    def _finish_view(self, state: RunState) -> dict[str, Any]:
+        here = [step.id for step in self.section.steps]
+        return finish_view(state, here=here, moment=self._sealing, bundle=self._bundle)
+
+    def _header_view(self, state: RunState) -> dict[str, Any]:
+        return header_view(
+            state,
+            tenant=self.run.tenant,
+            operator=self.operator,
+            is_sandbox=self.run.is_sandbox,
+            section=self.section.title,
+            notebook_of={
+                step.id: str(Path.cwd() / f"{section.id}.ipynb")
+                for section in self.run.procedure.sections
+                for step in section.steps
+                if section != self.section
+            },
+        )
+
+
+def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
+    """Return what a person typed; raises `SettingsError` where some of it cannot be seen."""
+    try:
+        text = str(words.get(name, ""))
+        return visible(text, longest=longest, may_have_lines=name != "by")
+    except ValueError as error:
+        msg = f"{_FIELDS[name]}: {error}."
+        raise SettingsError(msg, next_step="Correct it, then press the button again.") from None

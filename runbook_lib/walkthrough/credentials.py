@@ -1,0 +1,117 @@
+"""
+Where the walkthrough's credentials rest, and what becomes known of them elsewhere.
+
+Another notebook is another process: what a person gives and remembers there
+is known here as soon as the journal or the settings file says so.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from runbook_lib.config.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
+from runbook_lib.config.settings import read_env_file, resolve
+from runbook_lib.core.procedure import Input
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import SettingsError
+
+__all__ = ["Remembered"]
+
+
+class Remembered:
+    """The credentials of a run: kept, forgotten, and followed where others keep and forget them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._items = [item for item in run.procedure.inputs if item.secret]
+        self._env_file = EnvFileStore(run.env_file)
+        self._stores: dict[str, CredentialStore] = {
+            "keyring": KeyringStore(),
+            ".env": self._env_file,
+        }
+        self._following = threading.Lock()
+        self._seen = self._signs()
+        self._resting = self._read({})
+
+    def keep(self, item: Input, where: str) -> str:
+        """Remember the credential in `keyring` or `.env`, or forget it; return what was done."""
+        if where == "forget":
+            self._run.forget_secret(item, self._stores.values())
+            done = f"{item.label} is forgotten."
+        else:
+            self._run.remember_secret(item, self._stores[where])
+            done = f"{item.label} is remembered in the {where}."
+        self.follow()
+        return done
+
+    def follow(self) -> bool:
+        """
+        Use what others have remembered since, drop what they forgot; tell whether to look anew.
+
+        A credential that was only typed here is let be until its own rest changes.
+        """
+        with self._following:
+            signs = self._signs()
+            if signs == self._seen:
+                return False
+            self._seen = signs
+            before, self._resting = self._resting, self._read(self._resting)
+            for item in self._items:
+                self._change(item, before.get(item.name), self._resting.get(item.name))
+            return True
+
+    def _change(self, item: Input, then: Secret | None, now: Secret | None) -> None:
+        if now is not None and (then is None or then.reveal() != now.reveal()):
+            self._run.take_secret(item, now.reveal())
+        elif then is not None and now is None:
+            self._run.forget_secret(item, ())
+
+    def places(self) -> dict[str, str]:
+        """Return the known credentials by name, each with where it rests."""
+        references = self._run.history.index.credentials
+        known = [item for item in self._items if item.name in self._run.settings.secrets]
+        return {
+            item.name: "keyring"
+            if item.name in references
+            else ".env"
+            if self._env_file.holds(item)
+            else "this session"
+            for item in known
+        }
+
+    def _signs(self) -> tuple[int, int, int]:
+        """Return what changes when a credential was remembered or forgotten, by whomever."""
+        lines = self._run.history.index.remembered
+        try:
+            state = self._run.env_file.stat()
+        except OSError:
+            return lines, 0, 0
+        return lines, state.st_mtime_ns, state.st_size
+
+    def _read(self, before: Mapping[str, Secret]) -> Mapping[str, Secret]:
+        """Return what rests in environment, `.env` and keyring; `before` where that is unusable."""
+        path, references = self._run.env_file, self._run.history.index.credentials
+        try:
+            variables = read_env_file(path) if _says_something(path) else {}
+            known = {item.variable: variables.get(item.variable, "") for item in self._items}
+            found = resolve(self._items, env_file=known, environ=os.environ)
+        except SettingsError:
+            return before
+        # A keyring that is locked for a moment has forgotten nothing.
+        kept = {name: secret for name, secret in before.items() if name in references}
+        return {**kept, **recall(self._items, found, references).secrets}
+
+
+def _says_something(path: Path) -> bool:
+    """Tell whether the file has a line that is no comment: the last credential may be forgotten."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)

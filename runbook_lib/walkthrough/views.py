@@ -1,0 +1,318 @@
+"""
+What a panel shows, as plain JSON: pure, without widgets, without secrets.
+
+The browser draws it (`static/`); whatever is in here may be saved with a
+notebook, so a credential's value never is: only that it is known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from runbook_lib.core.attachments import LARGEST
+from runbook_lib.core.journal import Entry, EventType
+from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.procedure import (
+    Conclusion,
+    Exchange,
+    Input,
+    Outcome,
+    Step,
+    StepKind,
+    Value,
+    WordKind,
+)
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.evidence.reports.wording import when, with_times
+from runbook_lib.walkthrough.activity import Moment
+
+__all__ = [
+    "STRUCTURE",
+    "WORDS",
+    "finish_view",
+    "header_view",
+    "next_step",
+    "step_view",
+    "what_to_do",
+]
+
+_SAID = {
+    EventType.STEP_CHECKED: "checked",
+    EventType.STEP_ATTESTED: "confirmed",
+    EventType.STEP_SUBMITTED: "submitted",
+    EventType.STEP_DECLINED: "declined",
+    EventType.STEP_SKIPPED: "skipped",
+    EventType.STEP_WITHDRAWN: "withdrawn",
+    EventType.CHANGE_INTENDED: "about to change",
+}
+
+# What a panel's forms send, and what that says.
+WORDS = {
+    "submit": WordKind.SUBMITTED,
+    "attest": WordKind.ATTESTED,
+    "decline": WordKind.DECLINED,
+    "skip": WordKind.SKIPPED,
+    "withdraw": WordKind.WITHDRAWN,
+}
+# What of a view is structure: the panels could not be drawn, nor forms sent, without it.
+STRUCTURE = frozenset(
+    {"id", "outcome", "icon", "checked_on", "sent_on", "at", "name", "note_name", "input", "kind"}
+)
+_LONGEST_DETAIL = 4_000
+# NOTE: each notebook has a process of its own, which knows what was typed there or remembered.
+_UNKNOWN = (
+    "Not known here yet: give it in step 13 (Settings > Basic), and remember it there. "
+    "One that is not remembered stays in the notebook where it was typed."
+)
+
+# Whose turn it is, in the order in which a person looks for something to do.
+_ADVICE = {
+    Outcome.FAILED: "Mend what its reason says, then check again.",
+    Outcome.NOT_RUN: "Do it, then check it, or say that it is done.",
+    Outcome.INCONCLUSIVE: "Look for yourself, then say that it is done; or check again.",
+    Outcome.WAITING: "Nothing to do but wait: it is watched.",
+}
+
+
+def step_view(
+    state: StepState,
+    *,
+    values: Mapping[str, Value],
+    credentials: Mapping[str, str],
+    recent: Sequence[Entry],
+    moment: Moment,
+) -> dict[str, Any]:
+    """
+    Return what the panel of a step shows.
+
+    `credentials` maps the name of each known credential to where it rests
+    ("this session", "keyring", ".env"); `recent` are the newest journal lines
+    about the step, oldest first.
+    """
+    step = state.step
+    return {
+        "id": step.id,
+        "title": step.title,
+        "outcome": state.conclusion.outcome,
+        "icon": ICONS[state.conclusion.outcome],
+        "reason": with_times(state.conclusion.reason),
+        "checked_on": state.checked_on,
+        "remarks": [with_times(text) for text in state.remarks],
+        "warnings": _gathered(state, "warnings"),
+        "limits": _gathered(state, "limits"),
+        "changes": _gathered(state, "changes"),
+        "links": [{"label": link.label, "url": link.url(values)} for link in step.links],
+        "tables": [
+            {
+                "caption": table.caption,
+                "columns": list(table.columns),
+                "rows": [list(row) for row in table.rows],
+            }
+            for finding in state.findings
+            for table in finding.tables
+        ],
+        "pastes": [
+            {"label": paste.label, "value": paste.value(values)}
+            for paste in step.pastes
+            if paste.value(values)
+        ],
+        "inputs": [_input_view(item, values, credentials) for item in step.inputs],
+        "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
+        "can_check": bool(step.checks),
+        "forms": _forms(step),
+        "can_withdraw": state.word is not None,
+        "needs_consent": step.needs_consent,
+        "largest": LARGEST,
+        "needs_another": state.conclusion.needs_another,
+        "hand_over": _handed_over(step, credentials),
+        "exchanges": [_exchange_view(e) for finding in state.findings for e in finding.exchanges],
+        "history": _step_history(recent),
+        **asdict(moment),
+    }
+
+
+def header_view(
+    state: RunState,
+    *,
+    tenant: str,
+    operator: str,
+    is_sandbox: bool,
+    section: str,
+    notebook_of: Mapping[str, str],
+) -> dict[str, Any]:
+    """
+    Return what the header shows: progress over the whole procedure, and what comes next.
+
+    `section` is this notebook's title; `notebook_of` maps the id of each step
+    of another notebook to that one's path.
+    """
+    counts = Counter(step.conclusion.outcome for step in state.steps.values())
+    settled = sum(step.is_settled for step in state.steps.values())
+    following = next_step(state)
+    return {
+        "section": section,
+        "tenant": tenant,
+        "operator": operator,
+        "sandbox": is_sandbox,
+        "total": len(state.steps),
+        "settled": settled,
+        "counts": [
+            {"outcome": outcome, "icon": ICONS[outcome], "count": counts[outcome]}
+            for outcome in Outcome
+            if counts[outcome]
+        ],
+        "next": {
+            "id": following[0].step.id,
+            "title": following[0].step.title,
+            "advice": following[1],
+            "notebook": notebook_of.get(following[0].step.id, ""),
+        }
+        if following
+        else None,
+    }
+
+
+def finish_view(
+    state: RunState, *, here: Sequence[str], moment: Moment, bundle: str
+) -> dict[str, Any]:
+    """Return what the end of a notebook shows; `bundle` is the sealed folder, if there is one."""
+    mine = [state.steps[step_id] for step_id in here]
+    return {
+        "total": len(mine),
+        "done": sum(step.is_settled for step in mine),
+        "open": [
+            {
+                "id": step.step.id,
+                "title": step.step.title,
+                "outcome": step.conclusion.outcome,
+                "icon": ICONS[step.conclusion.outcome],
+            }
+            for step in mine
+            if not step.is_settled
+        ],
+        "bundle": bundle,
+        "bundle_name": bundle.rpartition("/")[2],
+        **asdict(moment),
+    }
+
+
+def next_step(state: RunState) -> tuple[StepState, str] | None:
+    """Return the next step that needs somebody, and what that person does."""
+    for outcome in _ADVICE:
+        for step in state.steps.values():
+            if step.conclusion.outcome is outcome:
+                return step, what_to_do(step.conclusion)
+    return None
+
+
+def what_to_do(conclusion: Conclusion) -> str:
+    """Return what a person does about a step of which this is said, empty where nothing is."""
+    if conclusion.needs_another:
+        return "Somebody else must look, and confirm it."
+    return _ADVICE.get(conclusion.outcome, "")
+
+
+def _forms(step: Step) -> list[dict[str, Any]]:
+    """Return the forms in which a person can say something of `step`."""
+    is_wait = step.kind is StepKind.WAIT
+    done = "Facebook approved it" if is_wait else "I have done this"
+    optional = "Optional: what the record should keep."
+    submitted = [
+        _form("submit", "I have submitted it", "Everything is submitted for review.", optional),
+    ]
+    declined = [
+        _form(
+            "decline", "Facebook declined it", "Facebook declined it.", "What the reviewer named."
+        ),
+    ]
+    return [
+        *(submitted if is_wait else ()),
+        _form("attest", done, step.confirms, optional),
+        *(declined if is_wait else ()),
+        _form("skip", "Skip", "This step is left out.", ""),
+        _form("withdraw", "Withdraw", "What was said of this step no longer holds.", ""),
+    ]
+
+
+def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any]:
+    """Return a form's texts; one without a help for its note asks for a reason."""
+    return {
+        "name": name,
+        "label": label,
+        "sentence": sentence,
+        "note_name": "note" if note_help else "reason",
+        "note_label": "Note" if note_help else "Reason",
+        "note_help": note_help or "The record keeps it.",
+        "has_files": bool(note_help),
+    }
+
+
+def _input_view(
+    item: Input, values: Mapping[str, Value], credentials: Mapping[str, str]
+) -> dict[str, Any]:
+    value = values.get(item.name, "")
+    if isinstance(value, tuple):
+        value = ", ".join(value)
+    kind = "password" if item.secret else "checkbox" if isinstance(item.default, bool) else "text"
+    return {
+        "name": item.name,
+        "label": item.label,
+        "help": item.help,
+        "example": item.example,
+        "kind": kind,
+        "value": "" if item.secret else value,
+        "rests": credentials.get(item.name, ""),
+    }
+
+
+def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
+    """Return which credential this step hands over to another console; what to do where unknown."""
+    item = step.hands_over
+    if item is None:
+        return None
+    unknown = "" if item.name in credentials else _UNKNOWN
+    return {"name": item.name, "label": item.label, "unknown": unknown}
+
+
+def _exchange_view(exchange: Exchange) -> dict[str, Any]:
+    shown = {
+        "sent": exchange.request,
+        "headers": dict(exchange.headers),
+        "answer": exchange.response,
+    }
+    detail = json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False, indent=2)
+    return {
+        "line": f"{exchange.method} {exchange.url}",
+        "status": exchange.error or (str(exchange.status) if exchange.status else "done"),
+        "sent_on": exchange.sent_on,
+        "milliseconds": round(exchange.elapsed * 1000),
+        "trace": exchange.headers.get("x-fb-trace-id", ""),
+        "detail": detail[:_LONGEST_DETAIL],
+    }
+
+
+def _step_history(recent: Sequence[Entry]) -> list[dict[str, str]]:
+    return [
+        {"at": when(entry.at), "what": f"{_SAID[entry.type]}{_what(entry)}"}
+        for entry in reversed(recent)
+    ]
+
+
+def _what(entry: Entry) -> str:
+    data = entry.data
+    if entry.type == EventType.STEP_CHECKED:
+        said = ", ".join(f"{f['check']}: {f['outcome']}" for f in data["findings"])
+        return f" ({said or data.get('unchecked') or 'nothing to check'})"
+    if entry.type == EventType.CHANGE_INTENDED:
+        return f": {data['change']}"
+    words = data.get("note")
+    files = "".join(f" [{file['name']}]" for file in data.get("attachments", ()))
+    return f" by {data['by']}" + (f": {words}" if words else "") + files
+
+
+def _gathered(state: StepState, name: str) -> list[str]:
+    return [text for finding in state.findings for text in getattr(finding, name)]

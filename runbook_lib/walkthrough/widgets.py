@@ -1,0 +1,142 @@
+"""
+The panels in JupyterLab: what the browser draws, and what it asks for.
+
+A panel connects one browser view to the walkthrough and decides nothing.
+What a person types travels in messages, never in widget state: state may be
+saved with the notebook, a message is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from runbook_lib.core.procedure import Step
+from runbook_lib.walkthrough.controller import Walkthrough
+from runbook_lib.walkthrough.views import WORDS
+
+__all__ = ["FinishPanel", "HeaderPanel", "StepPanel"]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+# What a notebook that was saved shows in a panel's place, until its cells run again.
+_TEXT = "Choose Run > Run All Cells to see this {}."
+
+
+def _script(*names: str) -> str:
+    """Return a panel's script, behind what all of them share."""
+    return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
+
+
+class HeaderPanel(anywidget.AnyWidget):
+    """Whose run this is, how far it is, and what comes next."""
+
+    _esm = _script("header.js")
+    _css = _STATIC / "walkthrough.css"
+    view = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, walkthrough: Walkthrough) -> None:
+        super().__init__()
+        walkthrough.add_header(self)
+
+    def __repr__(self) -> str:
+        return _TEXT.format("header")
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Draw `view`."""
+        self.view = view
+
+
+class FinishPanel(anywidget.AnyWidget):
+    """The end of a notebook: what is done, what is open, and the evidence."""
+
+    _esm = _script("finish.js")
+    _css = _STATIC / "walkthrough.css"
+    view = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, walkthrough: Walkthrough) -> None:
+        super().__init__()
+        self._walkthrough = walkthrough
+        self.on_msg(self._on_message)
+        walkthrough.add_finish(self)
+
+    def __repr__(self) -> str:
+        return _TEXT.format("notebook's end")
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Draw `view`."""
+        self.view = view
+
+    def _on_message(self, _widget: Any, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        if asked.get("action") == "seal":
+            self._walkthrough.seal()
+
+
+class StepPanel(anywidget.AnyWidget):
+    """One step: what is known of it, and all that a person can do about it."""
+
+    _esm = _script("forms.js", "panel.js")
+    _css = _STATIC / "walkthrough.css"
+    view = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, walkthrough: Walkthrough, step: Step) -> None:
+        super().__init__()
+        self._walkthrough = walkthrough
+        self._step = step
+        self.on_msg(self._on_message)
+        walkthrough.add_panel(step.id, self)
+
+    def __repr__(self) -> str:
+        return _TEXT.format("step")
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Draw `view`."""
+        self.view = view
+
+    def _on_message(self, _widget: Any, asked: dict[str, Any], buffers: list[Any]) -> None:
+        action = self._actions.get(str(asked.get("action")))
+        if action is not None:
+            action(self, asked, buffers)
+
+    def _check(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.perform(self._step, dict(asked.get("inputs", {})))
+
+    def _say(self, asked: dict[str, Any], buffers: list[Any]) -> None:
+        files = [
+            {"name": file["name"], "media_type": file["type"], "content": bytes(buffer)}
+            for file, buffer in zip(asked.get("files", ()), buffers, strict=True)
+        ]
+        self._walkthrough.say(self._step, WORDS[asked["action"]], asked, files)
+
+    def _validate(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        name = str(asked["name"])
+        problem = self._walkthrough.problem(self._step, name, str(asked["value"]))
+        self.send({"kind": "problem", "name": name, "problem": problem})
+
+    def _keep(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        given = dict(asked.get("inputs", {}))
+        self._walkthrough.keep(self._step, str(asked["name"]), str(asked["where"]), given)
+
+    def _hand_over(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
+        self.send({"kind": "hand_over", "value": self._walkthrough.hand_over(self._step)})
+
+    def _consent(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.ask_consent(self._step)
+
+    def _redirect(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.answer_consent(self._step, str(asked["url"]))
+
+    _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
+        "check": _check,
+        **dict.fromkeys(WORDS, _say),
+        "validate": _validate,
+        "keep": _keep,
+        "hand_over": _hand_over,
+        "consent": _consent,
+        "redirect": _redirect,
+    }

@@ -1,0 +1,118 @@
+"""`runbook journal`: words in, exit code out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runbook_lib.cli.main import main
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.signing.keys import SigningKey
+from tests.support.journals import chained, lines_of
+from tests.unit.evidence.conftest import ended_run, key, seal_run
+
+__all__ = ["key"]
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, key: SigningKey) -> Path:
+    """Return an evidence folder with two bundles."""
+    for number in (1, 2):
+        seal_run(ended_run(tmp_path / "evidence", f"0000000{number}"), key)
+    return tmp_path / "evidence"
+
+
+def journal(evidence: Path, *more: str) -> Result:
+    arguments = ("--tenant", "acme", "--connector", "p", "--evidence", str(evidence))
+    return CliRunner().invoke(main, ["journal", *arguments, *more])
+
+
+def test_it_says_how_much_came_back_and_what_did_not(evidence: Path) -> None:
+    """In words, and as JSON for programs; the second time nothing is left to be done."""
+
+    path = evidence / "acme" / "p" / "journal.jsonl"
+    lines = path.read_bytes().count(b"\n") - 1
+    path.unlink()
+
+    result = journal(evidence, "--trusted-keys", str(evidence / "keys"))
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert f"{lines} lines put back, {lines} in all" in result.stdout
+    assert "until 2026-11-24T12:00:00.000Z; what came after that is lost" in result.stdout
+    again = journal(evidence, "--trusted-keys", str(evidence / "keys"), "--json")
+    assert json.loads(again.stdout) == {
+        "path": str(path),
+        "lines": lines + 1,
+        "until": json.loads(again.stdout)["until"],
+        "added": 0,
+        "unused": {},
+    }
+    assert "none was added" in journal(evidence, "--trusted-keys", str(evidence / "keys")).stdout
+
+
+def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
+    """The exit code says that not all is well."""
+
+    first, second = sorted((evidence / "acme" / "p").glob("2*"))
+    (second / "report.html").write_text("x")
+    (evidence / "acme" / "p" / "journal.jsonl").unlink()
+
+    result = journal(evidence, "--trusted-keys", str(evidence / "keys"))
+
+    assert result.exit_code == ExitCode.REFUSED
+    assert f"✘ {second.name}: report.html" in result.stderr
+    assert first.name not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "Nothing is trusted by itself"),
+        (("--trusted-keys", "{keys}", "--tenant", "../x"), "is no tenant name"),
+        (("--trusted-keys", "{keys}", "--tenant", ""), "is no tenant name"),
+        (("--trusted-keys", "{keys}", "--connector", "../x"), "is no connector name"),
+        (("--trusted-keys", "{keys}", "--tenant", "globex"), "There is no folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    more: tuple[str, ...], said: str, evidence: Path
+) -> None:
+    """Nothing is written then."""
+
+    result = journal(evidence, *(text.format(keys=evidence / "keys") for text in more))
+
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.stderr
+    assert not (evidence / "globex").exists()
+
+
+def test_another_form_is_named_by_every_command(evidence: Path) -> None:
+    """`verify` refuses it, and what would write beside it is not done."""
+
+    path = evidence / "acme" / "p" / "journal.jsonl"
+    first, *others = lines_of(path)
+    of_another_form = {**first, "data": {**first["data"], "form": 7}}
+    path.write_bytes(chained([first, *others, of_another_form]))
+    known = ("--trusted-keys", str(evidence / "keys"))
+    before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
+
+    verified = CliRunner().invoke(main, ["verify", str(evidence), *known])
+    completed = journal(evidence, *known)
+
+    assert verified.exit_code == ExitCode.REFUSED
+    assert "is of form 7; this runbook reads form 2" in verified.stdout
+    assert completed.exit_code == ExitCode.USAGE
+    assert "is of form 7; this runbook reads form 2" in completed.stderr
+    shutil.move(evidence / "acme" / "p", evidence / "acme" / "facebook_marketing")
+    arguments = ("--tenant", "acme", "--evidence", str(evidence))
+    for command in ("status", "run", "report"):
+        result = CliRunner().invoke(main, [command, *arguments])
+        assert result.exit_code == ExitCode.USAGE, command
+        assert "is of form 7; this runbook reads form 2" in result.stderr
+    shutil.move(evidence / "acme" / "facebook_marketing", evidence / "acme" / "p")
+    after = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
+    assert {path.name for path in after if before.get(path) != after[path]} <= {"journal.lock"}

@@ -1,0 +1,114 @@
+"""`runbook key`: the key that signs, shown, rotated, or handed over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
+from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+
+
+@pytest.fixture
+def _own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin without any key."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
+
+
+def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
+    """Its id, and the file for whoever verifies."""
+
+    first, second = (runbook("key", "--evidence", "evidence") for _ in range(2))
+
+    assert first.exit_code == ExitCode.COMPLETE
+    assert first.output == second.output
+    (public,) = (folder / "evidence" / "keys").iterdir()
+    assert public.name.removesuffix(".pub.pem") in first.output
+    assert public.name in first.output.replace("\n", "")
+
+
+def test_a_key_hands_over_to_another(folder: Path) -> None:
+    """To the public key of a service, say; the statement lies beside the evidence."""
+
+    create_key(folder / "other.pem")
+    other = export_public_key(open_key(str(folder / "other.pem"), is_sandbox=False), folder)
+
+    result = runbook("key", "--successor", str(other), "--evidence", "evidence")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert "now set RUNBOOK_SIGNING_KEY" in result.output
+    name = other.name.replace(".pub.pem", ".succession.dsse.json")
+    assert (folder / "evidence" / "keys" / name).is_file()
+
+
+def test_a_rotation_is_said_to_programs_too(folder: Path) -> None:
+    """Another id than before."""
+
+    before = json.loads(runbook("key", "--json", "--evidence", "evidence").output)
+    after = json.loads(runbook("key", "--rotate", "--json", "--evidence", "evidence").output)
+
+    assert before["key_id"] != after["key_id"]
+
+
+def test_a_successor_that_cannot_be_read_is_a_mistake(folder: Path) -> None:
+    """And nothing is handed over."""
+
+    result = runbook("key", "--successor", "none.pem", "--evidence", "evidence")
+
+    assert result.exit_code == ExitCode.USAGE
+    assert "none.pem" in result.output
+    assert not list(folder.glob("evidence/keys/*.succession.*"))
+
+
+@pytest.mark.usefixtures("_own_home")
+def test_a_rotation_reaches_another_folder_of_evidence(folder: Path) -> None:
+    """The key is the person's: the statement goes wherever it is shown or seals."""
+
+    runbook("key", "--rotate", "--evidence", "one")
+
+    runbook("key", "--evidence", "two")
+
+    one, two = (
+        {path.name for path in (folder / each / "keys").iterdir()} for each in ("one", "two")
+    )
+    assert len(one) == 3
+    assert one == two
+
+
+@pytest.mark.usefixtures("_own_home")
+def test_a_successor_is_known_in_another_folder_of_evidence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is named by setting."""
+
+    create_key(folder / "other.pem")
+    other = export_public_key(open_key(str(folder / "other.pem"), is_sandbox=False), folder)
+    runbook("key", "--successor", str(other), "--evidence", "one")
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "other.pem"))
+
+    assert runbook("key", "--evidence", "two").exit_code == ExitCode.COMPLETE
+    assert len(list((folder / "two" / "keys").glob("*.succession.dsse.json"))) == 1
+    assert len(list((folder / "two" / "keys").glob("*.pub.pem"))) == 2
+
+
+@pytest.mark.usefixtures("_own_home")
+def test_a_passphrase_that_protects_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To people and beside what programs read, until a rotation makes it protect the key."""
+
+    assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
+    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
+
+    said = runbook("key", "--evidence", "evidence")
+    told = runbook("key", "--evidence", "evidence", "--json")
+
+    assert said.exit_code == ExitCode.COMPLETE
+    assert "is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in said.stderr
+    assert "is not encrypted" in told.stderr
+    assert json.loads(told.stdout)["key_id"] in said.stdout
+    for more in ("--rotate", "--json"):
+        result = runbook("key", more, "--evidence", "evidence")
+        assert result.exit_code == ExitCode.COMPLETE
+        assert "not encrypted" not in result.output

@@ -1,0 +1,225 @@
+"""What people say in a file counts only where it can be understood and has happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.config.attestations import read_words
+from runbook_lib.core.procedure import (
+    Binding,
+    Input,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+    Word,
+    WordKind,
+)
+from runbook_lib.errors import SettingsError
+from tests.conftest import NOON
+
+
+def digits(text: str) -> str:
+    if not text.isdigit():
+        raise ValueError("an App ID has digits only")
+    return text
+
+
+def step(name: str, kind: StepKind) -> Step:
+    return Step(
+        id=name,
+        title=name,
+        kind=kind,
+        source=Source(1),
+        prose="",
+        confirms="Done.",
+        subject=("app_id", "app_secret"),
+    )
+
+
+APP_ID = Input(name="app_id", label="App ID", help="Which.", parse=digits)
+APP_SECRET = Input(name="app_secret", label="App Secret", help="Hush.", secret=True)
+PROCEDURE = Procedure(
+    id="p",
+    version="1",
+    title="P",
+    inputs=(APP_ID, APP_SECRET),
+    sections=(
+        Section(
+            id="01",
+            title="One",
+            intro="",
+            steps=(step("fb-01-log-in", StepKind.MANUAL), step("fb-12-review", StepKind.WAIT)),
+        ),
+    ),
+)
+
+
+def read(folder: Path, text: str | bytes) -> list[Word]:
+    path = folder / "said.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_words(path, PROCEDURE, now=NOON)
+
+
+def attestation(**fields: str) -> str:
+    known = {"step": '"fb-01-log-in"', "by": '"Operator"', "at": "2026-11-24T09:30:00Z"}
+    lines = [f"{name} = {value}" for name, value in {**known, **fields}.items() if value]
+    return "\n".join(["[[attestation]]", *lines])
+
+
+def skip(**fields: str) -> str:
+    return attestation(**{"reason": '"no forms"', **fields}).replace("attestation", "skip")
+
+
+def entry(table: str, **fields: str) -> str:
+    return attestation(**fields).replace("attestation", table)
+
+
+def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
+    """A file may hold several of each, and each keeps whose it is, when, and where it was said."""
+
+    text = "\n".join(
+        [
+            attestation(note='" Business. "', at="2026-11-24T09:34:00Z"),
+            entry("submitted", step='"fb-12-review"', at="2026-11-24T09:31:00Z"),
+            entry("declined", step='"fb-12-review"', at="2026-11-24T09:32:00Z", note='"why"'),
+            skip(at="2026-11-24T09:33:00Z"),
+            entry("withdrawal", at="2026-11-24T09:35:00Z", reason='"a mistake"'),
+        ]
+    )
+
+    words = read(tmp_path, text)
+
+    assert [(word.kind, word.step, word.note) for word in words] == [
+        (WordKind.SUBMITTED, "fb-12-review", ""),
+        (WordKind.DECLINED, "fb-12-review", "why"),
+        (WordKind.SKIPPED, "fb-01-log-in", "no forms"),
+        (WordKind.ATTESTED, "fb-01-log-in", "Business."),
+        (WordKind.WITHDRAWN, "fb-01-log-in", "a mistake"),
+    ]
+    assert {(word.by, word.origin) for word in words} == {("Operator", "said.toml")}
+    assert words[3].at == "2026-11-24T09:34:00Z"
+    assert {word.binding for word in words if word.binding != Binding()} == set()
+
+
+def test_the_order_is_that_of_the_times(tmp_path: Path) -> None:
+    """A skip that came after an attestation counts, wherever the file has it."""
+
+    words = read(tmp_path, "\n".join([skip(at="2026-11-24T09:31:00Z"), attestation()]))
+
+    assert [word.kind for word in words] == [WordKind.ATTESTED, WordKind.SKIPPED]
+
+
+def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
+    """Its subject is typed as the setting is; one without a subject names nothing yet."""
+
+    (word,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
+
+    assert word.binding == Binding(subject={"app_id": "123"})
+
+
+def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
+    """The same entry in another file is the same; any other word of it makes another."""
+
+    same = [read(tmp_path, attestation())[0].entry for _ in range(2)]
+    others = [
+        read(tmp_path, text)[0].entry
+        for text in (
+            attestation(by='"Another"'),
+            attestation(note='"x"'),
+            attestation(at="2026-11-24T09:30:01Z"),
+            attestation(step='"fb-12-review"'),
+            attestation(subject='{app_id = "1"}'),
+            skip(),
+        )
+    ]
+
+    assert len(set(same)) == 1
+    assert len({*same, *others}) == 1 + len(others)
+    assert all(len(each) == 64 for each in (*same, *others))
+
+
+def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
+    """Nobody has to say anything."""
+
+    assert read(tmp_path, "# nothing yet\n") == []
+
+
+@pytest.mark.parametrize(
+    ("at", "utc"),
+    [
+        ("2026-11-24T12:00:00Z", "2026-11-24T12:00:00Z"),
+        ("2026-11-24T14:00:00+02:00", "2026-11-24T12:00:00Z"),
+        ("2026-11-24T09:30:00", "2026-11-24T09:30:00Z"),
+        ("2026-11-24 09:30:00.987Z", "2026-11-24T09:30:00Z"),
+    ],
+)
+def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
+    """Whatever the offset, the journal shows UTC; a time without one is taken as UTC."""
+
+    assert read(tmp_path, attestation(at=at))[0].at == utc
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-11-24T12:00:01Z", "2026-11-24T12:00:00-01:00", "2027-01-01T00:00:00Z"]
+)
+def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
+    """What has not happened cannot be attested or skipped yet."""
+
+    for text in (attestation(at=at), skip(at=at)):
+        with pytest.raises(SettingsError, match="has not come yet"):
+            read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("step = ", "is not TOML"),
+        (b"\xff\xfe", "is not TOML"),
+        ("[attestation]\nstep = 1", r"write \[\[attestation\]\] with two brackets"),
+        ("attestation = [1]", r"write \[\[attestation\]\]"),
+        ("skip = 'x'", r"write \[\[skip\]\]"),
+        ("[[attested]]\nstep = 'fb-01-log-in'", "there is no key called attested"),
+        (attestation(step='"fb-99-none"'), "fb-99-none: there is no such step"),
+        (attestation(step=""), "step is missing"),
+        (attestation(by=""), "by is missing"),
+        (attestation(by='"  "'), "by is missing"),
+        (attestation(at=""), "at takes a time"),
+        (attestation(at='"2026-11-24T09:30:00Z"'), "without quotes"),
+        (attestation(at="2026-11-24"), "at takes a time"),
+        (attestation(at="09:30:00"), "at takes a time"),
+        (attestation(at="0001-01-01T00:00:00+01:00"), "at takes a time"),
+        (attestation(reason='"x"'), "there is no key called reason"),
+        (attestation(waiting="true"), "there is no key called waiting"),
+        (entry("submitted"), "nothing is submitted here"),
+        (entry("declined"), "nothing is submitted here"),
+        (entry("withdrawal"), "reason is missing"),
+        (attestation(subject='"app 1"'), "subject takes a table"),
+        (attestation(subject="{app_id = 'x'}"), "an App ID has digits only"),
+        (attestation(subject="{app_id = true}"), "takes text, not bool"),
+        (attestation(subject="{app_id = {}}"), "takes text, not dict"),
+        (attestation(subject="{app_secret = 'x'}"), "there is no key called app_secret"),
+        (attestation(subject="{region = 'eu'}"), "there is no key called region; known are app_id"),
+        ("a = " + "[" * 20_000, "is not TOML"),
+        (skip(reason=""), "reason is missing"),
+        (skip(note='"x"'), "there is no key called note"),
+        (skip(waiting="true"), "there is no key called waiting"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
+    """A mistake in the file is refused whole, naming the file and what is wrong."""
+
+    with pytest.raises(SettingsError, match=said) as caught:
+        read(tmp_path, text)
+
+    assert str(tmp_path / "said.toml") in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A mistyped file name is no empty file."""
+
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        read_words(tmp_path / "none.toml", PROCEDURE, now=NOON)

@@ -1,0 +1,214 @@
+"""A credential rests in the keyring or in a file that only its owner can read, nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dotenv
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+
+from runbook_lib.config.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
+from runbook_lib.config.settings import Settings, read_env_file
+from runbook_lib.core.procedure import Input
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import SettingsError
+
+APP_SECRET = Input(name="app_secret", label="App Secret", help="", secret=True)
+OTHER = Input(name="other_secret", label="Other", help="", secret=True)
+SECRET = Secret('canary\'s "secret" $1#')
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A keyring in memory; a broken one refuses everything."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self, *, is_broken: bool = False) -> None:
+        self.stored: dict[tuple[str, str], str] = {}
+        self.is_broken = is_broken
+
+    def _refuse(self) -> None:
+        if self.is_broken:
+            raise keyring.errors.NoKeyringError("canary")
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return what is stored."""
+        self._refuse()
+        return self.stored.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Store."""
+        self._refuse()
+        self.stored[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Forget; as real keyrings do, raise where there is nothing."""
+        self._refuse()
+        if self.stored.pop((service, username), None) is None:
+            raise keyring.errors.PasswordDeleteError("not found")
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryKeyring]:
+    before = keyring.get_keyring()
+    backend = MemoryKeyring()
+    keyring.set_keyring(backend)
+    yield backend
+    keyring.set_keyring(before)
+
+
+def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKeyring) -> None:
+    """What the journal holds leads to the credential, and does not hold it."""
+
+    reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
+
+    assert SECRET.reveal() not in reference
+    found = recall([APP_SECRET, OTHER], Settings(), {"app_secret": reference})
+    assert found.secrets["app_secret"].reveal() == SECRET.reveal()
+    assert "other_secret" not in found.secrets
+
+
+def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
+    """Each tenant's stands under its own name."""
+
+    references = {
+        KeyringStore().remember(tenant, APP_SECRET, Secret(f"secret-of-{tenant}"))
+        for tenant in ("acme", "other")
+    }
+
+    assert len(references) == len(memory.stored) == 2
+
+
+def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
+    """Forgetting removes it; forgetting twice, or without a keyring, is no error."""
+
+    store = KeyringStore()
+    reference = store.remember("acme", APP_SECRET, SECRET)
+    store.forget("acme", APP_SECRET)
+    store.forget("acme", APP_SECRET)
+    memory.is_broken = True
+    store.forget("acme", APP_SECRET)
+    memory.is_broken = False
+
+    assert memory.stored == {}
+    assert recall([APP_SECRET], Settings(), {"app_secret": reference}).secrets == {}
+
+
+def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
+    """The operator is told where else it can rest, and the credential is not quoted."""
+
+    memory.is_broken = True
+
+    with pytest.raises(SettingsError) as caught:
+        KeyringStore().remember("acme", APP_SECRET, SECRET)
+
+    assert ".env" in caught.value.diagnostics()
+    assert "canary" not in str(caught.value)
+    assert recall([APP_SECRET], Settings(), {"app_secret": "keyring:a/b"}).secrets == {}
+
+
+def test_what_was_given_goes_before_what_was_remembered(memory: MemoryKeyring) -> None:
+    """A credential from the settings is not replaced by an older one."""
+
+    reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
+    given = Settings({}, {"app_secret": Secret("given-now")})
+
+    secrets = recall([APP_SECRET], given, {"app_secret": reference}).secrets
+
+    assert secrets["app_secret"].reveal() == "given-now"
+
+
+def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
+    """Quotes, dollars and hashes survive; the rest of the file stays; nobody else can read it."""
+
+    path = tmp_path / ".env"
+    path.write_text("# mine\nRUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
+    path.chmod(0o644)
+    store: CredentialStore = EnvFileStore(path)
+
+    assert store.remember("acme", APP_SECRET, SECRET) == ""
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_env_file(path) == {
+        "RUNBOOK_SERVICE_DOMAIN": "acme-h.cyclr.com",
+        "RUNBOOK_APP_SECRET": SECRET.reveal(),
+    }
+    assert path.read_text().startswith("# mine\n")
+
+
+def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Where there was none, it is made with mode 0600."""
+
+    EnvFileStore(tmp_path / ".env").remember("acme", APP_SECRET, SECRET)
+
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_credential_is_forgotten_in_env(tmp_path: Path) -> None:
+    """Only its line goes; where there is none, or no file, nothing happens."""
+
+    path = tmp_path / ".env"
+    store = EnvFileStore(path)
+    store.forget("acme", APP_SECRET)
+    assert not path.exists()
+    path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
+    store.remember("acme", APP_SECRET, SECRET)
+
+    store.forget("acme", OTHER)
+    store.forget("acme", APP_SECRET)
+
+    assert read_env_file(path) == {"RUNBOOK_SERVICE_DOMAIN": "acme-h.cyclr.com"}
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_env_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """The message names the file, not the credential."""
+
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(SettingsError, match="cannot be written") as caught:
+        EnvFileStore(tmp_path / "file" / ".env").remember("acme", APP_SECRET, SECRET)
+
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("does", ["remember", "forget"])
+def test_a_refusal_of_the_disk_names_the_file_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    """Nobody is sent to the evidence folder for what lies elsewhere."""
+
+    store = EnvFileStore(tmp_path / ".env")
+    store.remember("acme", APP_SECRET, SECRET)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(dotenv, "set_key", refuse)
+    monkeypatch.setattr(dotenv, "unset_key", refuse)
+    given = (SECRET,) if does == "remember" else ()
+    with pytest.raises(SettingsError, match=r"\.env cannot be written: Permission") as caught:
+        getattr(store, does)("acme", APP_SECRET, *given)
+
+    assert caught.value.diagnostics().startswith("Permit writing it, or ")
+
+
+def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
+    """What is remembered and forgotten is written where the link leads."""
+
+    path, target = tmp_path / ".env", tmp_path / "shared.env"
+    target.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
+    path.symlink_to(target)
+    store = EnvFileStore(path)
+    store.remember("acme", APP_SECRET, SECRET)
+
+    assert path.is_symlink()
+    assert read_env_file(target)["RUNBOOK_APP_SECRET"] == SECRET.reveal()
+    store.forget("acme", APP_SECRET)
+    assert path.is_symlink()
+    assert "RUNBOOK_APP_SECRET" not in read_env_file(target)
+    assert target.stat().st_mode & 0o777 == 0o600

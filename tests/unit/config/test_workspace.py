@@ -1,0 +1,60 @@
+"""Where things lie: names that are folders on every system, and an evidence folder that is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.config.workspace import evidence_folder, refuse_twin, tenant_name
+from runbook_lib.errors import SettingsError
+from runbook_lib.plain_text import first_unseen
+
+
+@pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "console", "nulls", "com", "aux-1"])
+def test_an_ordinary_name_is_a_tenants(name: str) -> None:
+    """Only what Windows takes for a device is refused, not what begins like one."""
+
+    assert tenant_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["Acme", "ACME", "aCme"])
+def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> None:
+    """To Windows and macOS they are one folder, and their journals would be one."""
+
+    (tmp_path / "acme").mkdir()
+
+    with pytest.raises(SettingsError, match="There is a tenant called acme"):
+        refuse_twin(tmp_path, name)
+    refuse_twin(tmp_path, "acme")
+    refuse_twin(tmp_path, "bloom")
+    refuse_twin(tmp_path / "nowhere", name)
+
+
+def test_an_evidence_folder_may_be_missing_or_a_link(tmp_path: Path) -> None:
+    """It is made when it is needed; a link to a folder is one."""
+
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    for folder in (tmp_path / "a" / "b", tmp_path / "link", tmp_path / "link" / "a"):
+        assert evidence_folder(str(folder)) == folder
+
+
+@pytest.mark.parametrize(
+    ("text", "unseen"),
+    [
+        ("Zoë & Söhne", ""),
+        ("\U0001f469\u200d\U0001f467", ""),
+        ("\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", ""),
+        ("\u200dacme", "U+200D"),
+        ("acme\u200c", "U+200C"),
+        ("a\u200d\u200db", "U+200D"),
+        ("a\u202eb", "U+202E"),
+        ("a\tb", "U+0009"),
+    ],
+    ids=ascii,
+)
+def test_what_joins_two_characters_is_part_of_them(text: str, unseen: str) -> None:
+    """Pictures and scripts that need joiners can be written; a name of joiners cannot."""
+
+    assert first_unseen(text) == unseen

@@ -1,0 +1,79 @@
+"""What a check is given: the procedure's defaults, invented values, a scripted remote system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.procedure import Finding
+from runbook_lib.core.redaction import Redactor, Secret
+from runbook_lib.core.state import finding_to_document
+from tests.conftest import NOON
+from tests.unit.bodies import APP_ID, APP_SECRET, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN, USER_TOKEN
+from tests.unit.fake_remote import FakeRemote, open_session
+
+CYCLR_SECRET = "cyclr-client-secret-1"
+DEFAULTS = {item.name: item.default for item in PROCEDURE.inputs if item.default is not None}
+VALUES = {
+    **DEFAULTS,
+    "service_domain": "acme-h.cyclr.com",
+    "app_display_name": "Acme Lead Sync",
+    "app_id": APP_ID,
+    "cyclr_client_id": "partner",
+    "account_api_id": "acct-1",
+    "cyclr_username": "operator@acme.example",
+}
+SECRETS = {
+    "app_secret": Secret(APP_SECRET),
+    "cyclr_client_secret": Secret(CYCLR_SECRET),
+    "user_access_token": Secret(USER_TOKEN),
+}
+
+MADE_UP = "c0"
+
+
+def made_up(size: int) -> str:
+    """Return what stands for randomness in tests: as long, and the same each time."""
+    return MADE_UP * size
+
+
+MakeContext = Callable[..., CheckContext]
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    """Return the remote system; a test tells what it answers."""
+    return FakeRemote()
+
+
+@pytest.fixture
+def make_context(remote: FakeRemote) -> MakeContext:
+    """Return a maker of contexts; keywords that name inputs change their values."""
+
+    def make(**changes: Any) -> CheckContext:
+        values = {**VALUES, **{name: changes.pop(name) for name in [*changes] if name in VALUES}}
+        session = open_session(remote, Redactor(SECRETS.values()))
+        known = {"values": values, "secrets": SECRETS, "session": session, "now": NOON}
+        known["random_hex"] = made_up
+        return CheckContext(**{**known, **changes})
+
+    return make
+
+
+@pytest.fixture
+def context(make_context: MakeContext) -> CheckContext:
+    """Return a context with everything given."""
+    return make_context()
+
+
+def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
+    """Tell whether the finding's document, exchanges and all, holds no credential."""
+    document = finding_to_document(finding)
+    document["exchanges"] = [asdict(exchange) for exchange in context.session.exchanges()]
+    secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]
+    return not any(secret in repr(document) for secret in secrets)

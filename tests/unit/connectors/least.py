@@ -1,0 +1,296 @@
+"""
+The least that each check must be answered to call its step verified, as data.
+
+`LEAST` names every check of the procedure. An answer here holds nothing that
+could be left out: `test_least_answers` takes each field away and sees the
+check lose `verified`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from runbook_lib.connectors.cyclr import connector, service_domain
+from runbook_lib.connectors.facebook import app, connection, review
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, APP_SECRET, APP_TOKEN, METHOD, PAGE_TOKEN, SIGN_IN_TOKEN
+from tests.unit.connectors.conftest import MADE_UP
+from tests.unit.fake_remote import fields
+
+_TOKEN = "/v26.0/oauth/access_token"
+_INSTALLED = "/v1.0/account/connectors"
+_CALLBACK = "/connector/callback"
+_URI = f"https://acme-h.cyclr.com{_CALLBACK}"
+_NAME = "Facebook Marketing API"
+
+Asks = Callable[[httpx.Request], bool]
+
+
+@dataclass(frozen=True)
+class Said:
+    """
+    One exchange: which request, and the least that must be answered.
+
+    `free` are the fields whose value nobody can know beforehand, by their
+    dotted paths. `decides` is false for a control that may be answered in
+    many ways, `is_page` true where status and headers are all that is read,
+    `is_free` where any answer of this form will do.
+    """
+
+    path: str
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    asks: Asks = lambda _: True
+    free: frozenset[str] = frozenset()
+    decides: bool = True
+    is_page: bool = False
+    is_free: bool = False
+
+
+@dataclass(frozen=True)
+class Least:
+    """A check's exchanges, and the inputs that differ from what tests give otherwise."""
+
+    said: tuple[Said, ...]
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Script(httpx.BaseTransport):
+    """A remote system that gives these answers, and to all else says that there is nothing."""
+
+    def __init__(self, said: tuple[Said, ...]) -> None:
+        self._said = said
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Take the place of the network."""
+        for one in self._said:
+            if request.url.path == one.path and one.asks(request):
+                text = one.body if isinstance(one.body, str) else json.dumps(one.body)
+                return httpx.Response(one.status, text=text, headers=dict(one.headers))
+        return httpx.Response(404, text="{}")
+
+
+def _asking(**wanted: str) -> Asks:
+    return lambda request: wanted.items() <= fields(request).items()
+
+
+def _in_account(name: str) -> Asks:
+    return lambda request: request.headers.get("x-cyclr-account") == name
+
+
+def _free(*paths: str) -> frozenset[str]:
+    return frozenset(paths)
+
+
+_APP_TOKEN = Said(
+    _TOKEN,
+    {"access_token": APP_TOKEN},
+    asks=_asking(grant_type="client_credentials", client_secret=APP_SECRET),
+)
+_MADE_UP_SECRET = Said(
+    _TOKEN,
+    {"error": {"message": "Error validating client secret.", "code": 1}},
+    400,
+    asks=_asking(grant_type="client_credentials", client_secret=MADE_UP * 16),
+)
+
+
+def _node(*free: str, **more: str) -> Said:
+    return Said(f"/v26.0/{APP_ID}", {"id": APP_ID, **more}, free=_free(*free))
+
+
+def _redirect(uri: str, body: Any, *, decides: bool = True) -> Said:
+    return Said(_TOKEN, body, 400, asks=_asking(redirect_uri=uri), decides=decides)
+
+
+def _live(*names: str) -> Least:
+    rows = [{"permission": name, "status": "live"} for name in names]
+    return Least((_APP_TOKEN, Said(f"/v26.0/{APP_ID}/permissions", {"data": rows})))
+
+
+_WANTED = review.with_dependencies(("public_profile", "leads_retrieval"))
+_CODE_REFUSED = {"error": {"message": "Invalid verification code format.", "code": 100}}
+_HOST_REFUSED = {"error": {"code": 191}}
+_REAL = _redirect(_URI, _CODE_REFUSED)
+_OTHER_HOST = _redirect(f"https://{MADE_UP * 8}.example.com{_CALLBACK}", _HOST_REFUSED)
+_OTHER_PATH = f"https://acme-h.cyclr.com/{MADE_UP * 8}"
+
+_CYCLR_TOKEN = Said("/oauth/token", {"access_token": bodies.CYCLR_TOKEN}, is_free=True)
+_MADE_UP_ACCOUNT = Said(_INSTALLED, {}, 401, asks=_in_account(MADE_UP * 16), decides=False)
+
+
+def _library(*free: str, **more: str) -> Said:
+    row = {"Id": 17208, "Name": _NAME, **more}
+    return Said("/v1.0/connectors", [row], free=_free("0.Id", *free))
+
+
+def _installed(connector: Mapping[str, Any] | None = None, **more: Any) -> Said:
+    row = {"Id": 54321, "Connector": {"Name": _NAME, **(connector or {})}, **more}
+    free = _free("0.Id", "0.Connector.Id")
+    return Said(_INSTALLED, [row], asks=_in_account("acct-1"), free=free)
+
+
+_DIALOG = "https://www.facebook.com/v26.0/dialog/oauth?" + urlencode(
+    {"client_id": APP_ID, "redirect_uri": _URI}
+)
+_LINK = "/connectorauth/updateaccountconnectoroauth"
+_RUN = f"/v1.0/account/connectors/54321/methods/{METHOD['MethodUniqueIdentifier']}"
+_GRANTED = [
+    {"permission": name, "status": "granted"} for name in ("public_profile", "leads_retrieval")
+]
+_INSPECTED = {
+    "app_id": APP_ID,
+    "type": "USER",
+    "is_valid": True,
+    "expires_at": 0,
+    "scopes": ["public_profile", "leads_retrieval"],
+    "user_id": "873",
+}
+_ACCESS = {
+    "page_id": "page-1",
+    "user_id": "873",
+    "can_access_lead": True,
+    "app_has_leads_permission": True,
+}
+_PAGES = Said(
+    "/v26.0/me/accounts",
+    {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]},
+    free=_free("data.0.id", "data.0.access_token"),
+)
+_ME = Said("/v26.0/me", {"id": "873"})
+_MANAGER = Said("/v26.0/page-1", {"has_lead_access": _ACCESS})
+
+
+def _form(**more: int) -> Said:
+    rows = [{"id": "form-1", **more}]
+    return Said("/v26.0/page-1/leadgen_forms", {"data": rows}, free=_free("data.0.id"))
+
+
+def _leads(*rows: Any) -> Said:
+    path, free = "/v26.0/form-1/leads", _free("data.0.id")
+    return Said(path, {"data": [*rows]}, free=free, is_free=not rows)
+
+
+LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
+    app.app_credentials_are_accepted: (Least((_APP_TOKEN, _MADE_UP_SECRET)),),
+    app.app_is_registered: (Least((_APP_TOKEN, _node("name", name="Acme"))),),
+    app.app_name_matches: (Least((_APP_TOKEN, _node(name="Acme Lead Sync"))),),
+    app.missing_sections_are_filled: (
+        Least(
+            (
+                _APP_TOKEN,
+                _node(
+                    "privacy_policy_url",
+                    "terms_of_service_url",
+                    "category",
+                    "icon_url",
+                    "contact_email",
+                    privacy_policy_url="https://acme.example/privacy",
+                    terms_of_service_url="https://acme.example/terms",
+                    category="Business",
+                    icon_url="https://acme.example/icon.png",
+                    contact_email="operator@acme.example",
+                ),
+            )
+        ),
+    ),
+    app.redirect_uri_is_accepted: (
+        Least((_APP_TOKEN, _REAL, _OTHER_HOST)),
+        Least((_APP_TOKEN, _REAL, _OTHER_HOST, _redirect(_OTHER_PATH, {}, decides=False))),
+    ),
+    service_domain.service_domain_answers: (
+        Least(
+            (
+                Said(_CALLBACK, "page", 400, is_page=True),
+                Said(f"{_CALLBACK}-{MADE_UP * 8}", "page", 404, is_page=True),
+            )
+        ),
+    ),
+    review.public_profile_is_live: (_live("public_profile"),),
+    review.permissions_are_requested: (_live(*_WANTED[1:]),),
+    review.review_is_approved: (_live(*_WANTED),),
+    connector.connector_is_in_library: (
+        Least((_CYCLR_TOKEN, _library("0.Status", Status="Approved"))),
+    ),
+    connector.console_holds_app_id: (
+        Least(
+            (
+                _CYCLR_TOKEN,
+                _installed(),
+                Said("/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True),
+                Said(_LINK, "", 302, headers={"location": _DIALOG}, is_page=True),
+            )
+        ),
+    ),
+    connector.connector_is_installed: (
+        Least((_CYCLR_TOKEN, _installed(), _MADE_UP_ACCOUNT)),
+        Least(
+            (
+                _CYCLR_TOKEN,
+                Said(_INSTALLED, [], asks=_in_account("acct-1"), is_free=True),
+                _library(),
+                Said(
+                    "/v1.0/connectors/17208/install",
+                    {"Id": 54321, "Connector": {"Name": _NAME}},
+                    free=_free("Id"),
+                ),
+                _MADE_UP_ACCOUNT,
+            ),
+            {"install_connector": True},
+        ),
+    ),
+    connector.connector_is_authenticated: (
+        Least((_CYCLR_TOKEN, _installed(Authenticated=True), _MADE_UP_ACCOUNT)),
+    ),
+    connector.permissions_are_seen_through_cyclr: (
+        Least(
+            (
+                _CYCLR_TOKEN,
+                _installed({"Id": 17208}),
+                Said(
+                    "/v1.0/connectors/17208/methods",
+                    [
+                        {
+                            "Name": "List My Permissions",
+                            "MethodUniqueIdentifier": METHOD["MethodUniqueIdentifier"],
+                        }
+                    ],
+                    free=_free("0.MethodUniqueIdentifier"),
+                ),
+                Said(_RUN, {"data": _GRANTED}),
+            )
+        ),
+    ),
+    connection.user_token_is_valid: (
+        Least(
+            (
+                _APP_TOKEN,
+                Said(
+                    "/v26.0/debug_token",
+                    {"data": _INSPECTED},
+                    free=_free("data.expires_at", "data.user_id"),
+                ),
+                Said("/v26.0/me/permissions", {"data": _GRANTED}),
+            )
+        ),
+    ),
+    connection.marketing_data_is_readable: (
+        Least(
+            (
+                Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
+                Said("/v26.0/me/accounts", {"data": []}, is_free=True),
+            )
+        ),
+    ),
+    connection.lead_data_is_readable: (
+        Least((_PAGES, _form(), _ME, _MANAGER, _leads({"id": "lead-1", "form_id": "form-1"}))),
+        Least((_PAGES, _form(leads_count=0), _ME, _MANAGER, _leads())),
+    ),
+}

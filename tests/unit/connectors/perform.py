@@ -1,0 +1,53 @@
+"""Every check of the procedure, performed as a run performs it, against scripted answers."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr import service_domain
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.procedure import Check, Finding
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.engine.check_runner import perform_checks
+from runbook_lib.remote.domain import Certificate
+from runbook_lib.remote.rate_limits import CoolDowns
+from runbook_lib.remote.transport import Transport
+from tests.conftest import NOON
+from tests.unit.connectors.conftest import SECRETS, VALUES, made_up
+from tests.unit.connectors.least import Least, Script
+
+# Read from disk once: a scripted remote system needs none, and it is most of what a check costs.
+_TLS = ssl.create_default_context()
+CHECKS: tuple[Check, ...] = tuple(check for step in PROCEDURE.steps for check in step.checks)
+
+
+def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
+    """Return what the check finds where these are the answers, or those of `wire`."""
+
+    def open_context() -> CheckContext:
+        transport = Transport(
+            Redactor(SECRETS.values()),
+            wire=wire or Script(least.said),
+            sleep=lambda _: None,
+            cool_downs=CoolDowns(),
+        )
+        return CheckContext(
+            values={**VALUES, **least.given},
+            secrets=SECRETS,
+            session=transport.session(),
+            now=NOON,
+            random_hex=made_up,
+        )
+
+    certificate = Certificate("Let's Encrypt", NOON + timedelta(days=60))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "tls_context", lambda _: _TLS)
+        patch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
+        patch.setattr(service_domain, "read_certificate", lambda *_: certificate)
+        findings, _ = perform_checks([check], open_context, lacking=lambda _: ())
+    return findings[0] if findings else None

@@ -1,0 +1,588 @@
+"""The checks of the app: what counts for it, what against it, and what tells nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.app import (
+    app_credentials_are_accepted,
+    app_is_registered,
+    app_name_matches,
+    missing_sections_are_filled,
+    redirect_uri_is_accepted,
+)
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import (
+    GraphAPIError,
+    OAuthError,
+    RemoteError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, APP_SECRET
+from tests.unit.connectors.conftest import MADE_UP, MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+
+TOKEN_PATH = "/v26.0/oauth/access_token"
+NODE = f"/v26.0/{APP_ID}"
+URI = "https://acme-h.cyclr.com/connector/callback"
+OTHER_HOST = f"https://{MADE_UP * 8}.example.com/connector/callback"
+OTHER_PATH = f"https://acme-h.cyclr.com/{MADE_UP * 8}"
+
+
+def refuses(body: dict[str, Any]) -> Responder:
+    return says(body, 400)
+
+
+BAD_CODE_REFUSED = refuses(bodies.BAD_CODE)
+
+
+@pytest.fixture
+def token_issued(remote: FakeRemote) -> None:
+    """Have Facebook issue an app token."""
+    remote.on(
+        TOKEN_PATH,
+        says(bodies.APP_TOKEN_ISSUED),
+        when=lambda grant_type="", **_: grant_type == "client_credentials",
+    )
+
+
+def with_redirect(uri: str) -> Callable[..., bool]:
+    """Return a condition on what is asked: with this redirect URI."""
+    return lambda redirect_uri="", **_: redirect_uri == uri
+
+
+def with_secret(secret: str) -> Callable[..., bool]:
+    """Return a condition on what is asked: with this App Secret."""
+    return lambda client_secret="", **_: client_secret == secret
+
+
+def answers_secrets(remote: FakeRemote, real: Responder, control: Responder) -> None:
+    """Tell what the App Secret is answered, and what a made-up one."""
+    remote.on(TOKEN_PATH, real, when=with_secret(APP_SECRET))
+    remote.on(TOKEN_PATH, control, when=with_secret(MADE_UP * 16))
+
+
+class TestCredentials:
+    """`app_credentials_are_accepted`."""
+
+    def test_an_issued_token_proves_the_pair(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """The token names the app, a made-up secret is refused; the token serves later checks."""
+
+        answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), refuses(bodies.BAD_SECRET))
+
+        finding = app_credentials_are_accepted(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert f"an app token for App ID {APP_ID} and refused a made-up secret" in finding.reason
+        assert len(remote.requests) == 2
+        assert context.app_token().reveal() == bodies.APP_TOKEN
+        assert len(remote.requests) == 2
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("control", "said"),
+        [
+            (says(bodies.APP_TOKEN_ISSUED), "it issued a token"),
+            (refuses(bodies.UNKNOWN_APP), "Cannot get application info"),
+            (says(bodies.BAD_SECRET, 500), "Error validating client secret."),
+            (refuses({}), "answered 400"),
+        ],
+    )
+    def test_a_secret_that_does_not_count_proves_nothing(
+        self, remote: FakeRemote, context: CheckContext, control: Responder, said: str
+    ) -> None:
+        """Where a made-up secret is not refused as a wrong secret, nothing is proven of ours."""
+
+        answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), control)
+
+        finding = app_credentials_are_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert said in finding.reason
+        assert "nothing shows that the secret counts" in finding.reason
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            *("opaque", f"{'9' * 16}|tail", f"{APP_ID}|", f"x{APP_ID}|y"),
+            f"{'9' * 16}|A6BCDEFiGASDFdB1_Zviht7lzxc",
+            bodies.USER_TOKEN,
+        ],
+    )
+    def test_a_token_that_does_not_name_the_app_proves_nothing(
+        self, remote: FakeRemote, context: CheckContext, token: str
+    ) -> None:
+        """An app token begins with its App ID; another app's is not shown, not kept, no proof."""
+
+        remote.on(TOKEN_PATH, says({"access_token": token}))
+
+        said = f"does not name app {APP_ID}|without a token"
+        with pytest.raises(UnexpectedAnswerError, match=said) as caught:
+            app_credentials_are_accepted(context)
+
+        assert token not in str(caught.value)
+        with pytest.raises(UnexpectedAnswerError):
+            context.app_token()
+
+    def test_a_wrong_secret_fails(self, remote: FakeRemote, context: CheckContext) -> None:
+        """Facebook names the secret: the pair is wrong, and the reason quotes Facebook."""
+
+        remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
+
+        finding = app_credentials_are_accepted(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert "refuses this App Secret (Error validating client secret.)" in finding.reason
+        assert "Settings > Basic" in finding.reason
+        assert len(remote.requests) == 1
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize("body", [bodies.MALFORMED_ID, bodies.MISSING_ID])
+    def test_a_wrong_id_fails(
+        self, remote: FakeRemote, context: CheckContext, body: dict[str, Any]
+    ) -> None:
+        """Facebook names the id: it is none."""
+
+        remote.on(TOKEN_PATH, refuses(body))
+
+        finding = app_credentials_are_accepted(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"does not take {APP_ID} as an App ID" in finding.reason
+
+    @pytest.mark.parametrize("body", [bodies.UNKNOWN_APP, bodies.UNKNOWN_FAULT, bodies.APP_LIMIT])
+    def test_one_answer_to_every_secret_tells_nothing(
+        self, remote: FakeRemote, context: CheckContext, body: dict[str, Any]
+    ) -> None:
+        """Code 101 and faults come to any secret: a made-up one shows it, and nothing is failed."""
+
+        remote.on(TOKEN_PATH, refuses(body))
+
+        finding = app_credentials_are_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "one answer to this App Secret and to a made-up one" in finding.reason
+        secrets = [fields(request)["client_secret"] for request in remote.requests]
+        assert secrets[0] == APP_SECRET
+        assert len(set(secrets)) == 2
+        assert len(secrets[1]) == 32
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        "fault", [bodies.TRANSIENT, bodies.UNKNOWN_FAULT, bodies.APP_LIMIT, bodies.UNKNOWN_APP]
+    )
+    def test_a_fault_that_only_the_real_pair_met_fails_nothing(
+        self, remote: FakeRemote, context: CheckContext, fault: dict[str, Any]
+    ) -> None:
+        """A passing fault is no refusal, though the made-up secret is then refused by name."""
+
+        remote.on(
+            TOKEN_PATH, refuses(fault), when=lambda client_secret, **_: client_secret == APP_SECRET
+        )
+        remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
+
+        try:
+            finding = app_credentials_are_accepted(context)
+        except RemoteError:
+            return  # raised: the run calls it inconclusive
+        assert finding.outcome is Outcome.INCONCLUSIVE
+
+    def test_no_answer_is_no_refusal(self, remote: FakeRemote, context: CheckContext) -> None:
+        """A broken connection is raised, for the run to call it inconclusive."""
+
+        remote.on(TOKEN_PATH, breaks())
+
+        with pytest.raises(UnreachableError):
+            app_credentials_are_accepted(context)
+
+    def test_a_page_in_facebooks_place_is_no_refusal(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """What is not JSON is raised."""
+
+        remote.on(TOKEN_PATH, says("<html>"))
+
+        with pytest.raises(UnexpectedAnswerError):
+            app_credentials_are_accepted(context)
+
+
+@pytest.mark.usefixtures("token_issued")
+class TestNode:
+    """`app_is_registered` and `app_name_matches`."""
+
+    def test_an_app_that_can_be_read_is_registered(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """Its node is there; who made it is not claimed."""
+
+        remote.on(NODE, says(bodies.APPLICATION))
+
+        finding = app_is_registered(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "Acme Lead Sync" in finding.reason
+        assert "password was asked" in finding.limits[0]
+        assert shows_no_secret(finding, context)
+
+    def test_the_meant_name_is_verified(self, remote: FakeRemote, context: CheckContext) -> None:
+        """The name that users see at consent is the one that was meant; type and purpose are not
+        claimed.
+        """
+
+        remote.on(NODE, says(bodies.APPLICATION))
+
+        finding = app_name_matches(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "'Acme Lead Sync'" in finding.reason
+        assert "App Purpose" in finding.limits[0]
+
+    @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync "])
+    def test_another_name_fails(self, remote: FakeRemote, context: CheckContext, name: str) -> None:
+        """Every character counts; the reason shows both names."""
+
+        remote.on(NODE, says({**bodies.APPLICATION, "name": name}))
+
+        finding = app_name_matches(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"called {name!r}, not 'Acme Lead Sync'" in finding.reason
+
+    @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
+    @pytest.mark.parametrize("name", ["", None, 7, ["Acme Lead Sync"]])
+    def test_a_node_without_a_name_decides_nothing(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        check: Callable[[CheckContext], Finding],
+        name: object,
+    ) -> None:
+        """An app has a name: an answer without one is not about an app, for or against."""
+
+        node = {**bodies.APPLICATION, "name": name}
+        remote.on(NODE, says({key: value for key, value in node.items() if value is not None}))
+
+        with pytest.raises(UnexpectedAnswerError, match="name is"):
+            check(context)
+
+    @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
+    @pytest.mark.parametrize("identifier", ["9" * 16, int(APP_ID), None, ""])
+    def test_another_apps_node_decides_nothing(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        check: Callable[[CheckContext], Finding],
+        identifier: object,
+    ) -> None:
+        """The answer must name the app that was asked about, as Graph writes ids: in a text."""
+
+        remote.on(NODE, says({**bodies.APPLICATION, "id": identifier}))
+
+        with pytest.raises(UnexpectedAnswerError, match=f"id is .*, not {APP_ID}"):
+            check(context)
+
+    @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
+    def test_an_error_of_graph_is_raised(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        check: Callable[[CheckContext], Finding],
+    ) -> None:
+        """An error object decides nothing: the run calls it inconclusive."""
+
+        remote.on(NODE, refuses(bodies.EXPIRED_TOKEN))
+
+        with pytest.raises(GraphAPIError):
+            check(context)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        app_is_registered,
+        app_name_matches,
+        missing_sections_are_filled,
+        redirect_uri_is_accepted,
+    ],
+)
+def test_without_an_app_token_nothing_is_decided(
+    remote: FakeRemote, context: CheckContext, check: Callable[[CheckContext], Finding]
+) -> None:
+    """A wrong secret fails one step only; checks that need a token cannot tell."""
+
+    remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
+
+    with pytest.raises(OAuthError, match="issued no app token") as caught:
+        check(context)
+
+    assert "Error validating client secret." in str(caught.value)
+    assert len(remote.requests) == 1
+
+
+@pytest.mark.usefixtures("token_issued")
+class TestSections:
+    """`missing_sections_are_filled`."""
+
+    def test_filled_sections_are_verified(self, remote: FakeRemote, context: CheckContext) -> None:
+        """All that the API shows is there; what it does not show is said."""
+
+        remote.on(NODE, says(bodies.FULL_APPLICATION))
+
+        finding = missing_sections_are_filled(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "Privacy Policy URL" in finding.reason
+        assert finding.warnings == ()
+        assert "Data deletion" in finding.limits[0]
+        asked = fields(remote.requests[-1])["fields"].split(",")
+        assert set(bodies.FULL_APPLICATION) == set(asked)
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("field", "label"),
+        [
+            ("privacy_policy_url", "Privacy Policy URL"),
+            ("terms_of_service_url", "Terms of Service URL"),
+            ("category", "Category"),
+            ("icon_url", "App Icon"),
+            ("contact_email", "Contact Email"),
+        ],
+    )
+    @pytest.mark.parametrize("is_absent", [True, False])
+    def test_a_gap_is_inconclusive(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        field: str,
+        label: str,
+        is_absent: bool,
+    ) -> None:
+        """A field that is not returned may be hidden: it is named, and nothing is failed."""
+
+        node = {**bodies.FULL_APPLICATION, field: ""}
+        if is_absent:
+            del node[field]
+        remote.on(NODE, says(node))
+
+        finding = missing_sections_are_filled(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"Facebook returns no {label}:" in finding.reason
+
+    @pytest.mark.parametrize(
+        ("domains", "warned"),
+        [
+            (["cyclr.com"], False),
+            (["acme-h.cyclr.com"], False),
+            (["ACME-H.CYCLR.COM", "x.example"], False),
+            (["other-h.cyclr.com"], True),
+            (["yclr.com"], True),
+            ([], True),
+            (None, True),
+        ],
+    )
+    def test_app_domains_are_compared_with_the_service_domain(
+        self, remote: FakeRemote, context: CheckContext, domains: list[str] | None, warned: bool
+    ) -> None:
+        """The domain or a parent of it must be listed; a name that merely ends alike is neither."""
+
+        remote.on(NODE, says({**bodies.FULL_APPLICATION, "app_domains": domains}))
+
+        warnings = missing_sections_are_filled(context).warnings
+
+        assert any("does not list acme-h.cyclr.com" in text for text in warnings) is warned
+
+    def test_without_a_service_domain_nothing_is_compared(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """What is not known is no reason to warn."""
+
+        remote.on(NODE, says({**bodies.FULL_APPLICATION, "app_domains": []}))
+
+        assert missing_sections_are_filled(make_context(service_domain="")).warnings == ()
+
+    def test_a_replaced_version_is_warned_of(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """Facebook serves another version without an error; the header gives it away."""
+
+        warning = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
+        headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": warning}
+        remote.on(NODE, says(bodies.FULL_APPLICATION, headers=headers))
+
+        warnings = missing_sections_are_filled(context).warnings
+
+        assert warnings[0] == warning
+        assert "in v27.0 instead of v26.0" in warnings[1]
+
+    @pytest.mark.parametrize(
+        ("version", "warned"), [("v21.0", True), ("v22.0", False), ("v99.0", False)]
+    )
+    def test_a_version_near_its_end_is_warned_of(
+        self, remote: FakeRemote, make_context: MakeContext, version: str, warned: bool
+    ) -> None:
+        """Ninety days before a version ends the operator hears of it."""
+
+        remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+        headers = {"facebook-api-version": version}
+        remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION, headers=headers))
+
+        warnings = missing_sections_are_filled(make_context(graph_version=version)).warnings
+
+        assert any(f"{version} is served until 2027-01-21" in text for text in warnings) is warned
+
+
+@pytest.mark.usefixtures("token_issued")
+class TestRedirectUri:
+    """`redirect_uri_is_accepted`."""
+
+    @pytest.fixture
+    def answers(self, remote: FakeRemote) -> Callable[..., None]:
+        """Tell what the dummy code is answered with each address."""
+
+        def tell(real: Responder, control: Responder, path: Responder = BAD_CODE_REFUSED) -> None:
+            for uri, answer in ((URI, real), (OTHER_HOST, control), (OTHER_PATH, path)):
+                remote.on(TOKEN_PATH, answer, when=with_redirect(uri))
+
+        return tell
+
+    @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
+    def test_a_registered_address_is_verified_as_a_domain(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        answers: Callable[..., None],
+        refusal: dict[str, Any],
+    ) -> None:
+        """Yours passes, the control does not: the domain is accepted, the path not claimed."""
+
+        answers(refuses(bodies.BAD_CODE), refuses(refusal))
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert f"accepts the domain of {URI}" in finding.reason
+        assert "Strict Mode" in finding.limits[0]
+        assert "proves the domain" in finding.limits[0]
+        for request in remote.requests[1:]:
+            assert fields(request)["client_id"] == APP_ID
+            assert fields(request)["client_secret"] == APP_SECRET
+        assert len(remote.requests) == 4
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
+    def test_a_path_that_counts_is_proven_too(
+        self, context: CheckContext, answers: Callable[..., None], refusal: dict[str, Any]
+    ) -> None:
+        """Another path on the same host is refused: the whole address is proven, without limit."""
+
+        answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=refuses(refusal))
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert f"accepts {URI}; it refuses another path on that host" in finding.reason
+        assert finding.limits == ()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            breaks(),
+            says("<html>"),
+            says(bodies.REDIRECT_REFUSED, 200),
+            says(bodies.APP_TOKEN_ISSUED),
+            refuses(bodies.APP_LIMIT),
+        ],
+    )
+    def test_the_path_control_only_sets_the_limit(
+        self, context: CheckContext, answers: Callable[..., None], path: Responder
+    ) -> None:
+        """Whatever it is answered, the host is proven, and the path is not unless refused."""
+
+        answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=path)
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "proves the domain" in finding.limits[0]
+
+    @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
+    def test_an_unregistered_address_fails(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        answers: Callable[..., None],
+        refusal: dict[str, Any],
+    ) -> None:
+        """Facebook refuses the address: the reason says where to enter it."""
+
+        answers(refuses(refusal), refuses(refusal))
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"does not accept {URI}" in finding.reason
+        assert "Save Changes" in finding.reason
+        assert len(remote.requests) == 2
+
+    @pytest.mark.parametrize(
+        "control",
+        [
+            (refuses(bodies.BAD_CODE), "Invalid verification code format."),
+            (says(bodies.APP_TOKEN_ISSUED), "a token was issued"),
+            (refuses(bodies.TRANSIENT), "Service temporarily unavailable"),
+            (says(bodies.REDIRECT_REFUSED, 200), "Can't Load URL"),
+        ],
+    )
+    def test_without_a_control_that_fails_nothing_is_proven(
+        self, context: CheckContext, answers: Callable[..., None], control: tuple[Responder, str]
+    ) -> None:
+        """Where an unregistered address is not refused, nothing is proven; what came is told."""
+
+        answers(refuses(bodies.BAD_CODE), control[0])
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "proves nothing" in finding.reason
+        assert control[1] in finding.reason
+
+    @pytest.mark.parametrize(
+        "real",
+        [
+            refuses(bodies.UNKNOWN_FAULT),
+            refuses(bodies.EXPIRED_CODE),
+            refuses(bodies.BAD_SECRET),
+            says(bodies.APP_TOKEN_ISSUED),
+            says(bodies.BAD_CODE, 200),
+            says(bodies.REDIRECT_REFUSED, 500),
+            refuses(bodies.graph_error("Invalid verification code format.", 191_000)),
+        ],
+    )
+    def test_any_other_answer_is_inconclusive(
+        self, context: CheckContext, answers: Callable[..., None], real: Responder
+    ) -> None:
+        """Only a complaint about the code means that the address passed."""
+
+        answers(real, refuses(bodies.REDIRECT_REFUSED))
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "something else" in finding.reason
+
+    def test_no_answer_is_raised(self, context: CheckContext, answers: Callable[..., None]) -> None:
+        """A broken connection decides nothing."""
+
+        answers(breaks(), refuses(bodies.REDIRECT_REFUSED))
+
+        with pytest.raises(UnreachableError):
+            redirect_uri_is_accepted(context)

@@ -1,0 +1,563 @@
+"""The connection as a user's token has it: whose, how long, what it grants and reads."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.connection import (
+    lead_data_is_readable,
+    marketing_data_is_readable,
+    user_token_is_valid,
+)
+from runbook_lib.core.procedure import Finding, Outcome, Table
+from runbook_lib.errors import GraphAPIError, ThrottledError, UnexpectedAnswerError
+from tests.conftest import NOON
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows
+from tests.unit.connectors.conftest import MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, fields, says
+
+GRANTED = bodies.statuses(public_profile="granted", leads_retrieval="granted")
+
+
+def proof(token: str) -> str:
+    return hmac.new(APP_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
+
+
+def epoch(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+@pytest.fixture(autouse=True)
+def _token(remote: FakeRemote) -> None:
+    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+
+
+class TestToken:
+    """`user_token_is_valid`."""
+
+    @pytest.fixture
+    def inspect(self, remote: FakeRemote, make_context: MakeContext) -> Callable[..., Finding]:
+        """Return the check, with what Facebook says of the token."""
+
+        def run(*, grants: Any = GRANTED, **data: Any) -> Finding:
+            said = {**TOKEN_INSPECTED, **data}
+            remote.on("/v26.0/debug_token", says({"data": said}))
+            remote.on("/v26.0/me/permissions", says(grants))
+            context = make_context()
+            finding = user_token_is_valid(context)
+            assert shows_no_secret(finding, context)
+            return finding
+
+        return run
+
+    def test_a_valid_token_of_this_app_is_verified(
+        self, remote: FakeRemote, inspect: Callable[..., Finding]
+    ) -> None:
+        """Whose it is, what it grants and how long: all of it is read from Facebook."""
+
+        finding = inspect()
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "valid without an end" in finding.reason
+        assert "grants public_profile, leads_retrieval" in finding.reason
+        assert (finding.warnings, finding.limits) == ((), ())
+        inspected, permissions = remote.requests[1:]
+        assert fields(inspected) == {"input_token": USER_TOKEN}
+        assert inspected.headers["authorization"] == f"Bearer {bodies.APP_TOKEN}"
+        assert fields(permissions)["appsecret_proof"] == proof(USER_TOKEN)
+
+    def test_another_apps_token_fails(self, inspect: Callable[..., Finding]) -> None:
+        """A token of another app proves nothing of this one, valid or not."""
+
+        finding = inspect(app_id="999999999999999")
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"belongs to app 999999999999999, not to {APP_ID}" in finding.reason
+
+    def test_an_invalid_token_fails_with_facebooks_reason(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """Facebook's words, code and subcode are in the reason."""
+
+        remote.on("/v26.0/debug_token", says({"data": bodies.TOKEN_INVALID}))
+
+        finding = user_token_is_valid(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert "changed their password" in finding.reason
+        assert "190/460" in finding.reason
+        assert len(remote.requests) == 2
+
+    def test_a_token_that_is_not_valid_fails(self, inspect: Callable[..., Finding]) -> None:
+        """Facebook need not say why."""
+
+        finding = inspect(is_valid=False)
+
+        assert finding.outcome is Outcome.FAILED
+        assert finding.reason.startswith("The token is not valid. ")
+
+    @pytest.mark.parametrize("is_valid", [None, "true", 1, "false", 0])
+    def test_neither_true_nor_false_decides_nothing(
+        self, inspect: Callable[..., Finding], is_valid: object
+    ) -> None:
+        """Anything but a plain `true` or `false` is neither validity nor its absence."""
+
+        with pytest.raises(UnexpectedAnswerError, match=r"is_valid is .*, not true or false"):
+            inspect(is_valid=is_valid)
+
+    @pytest.mark.parametrize("body", [{}, {"data": {}}, {"data": []}])
+    def test_an_empty_inspection_decides_nothing(
+        self, remote: FakeRemote, context: CheckContext, body: Any
+    ) -> None:
+        """Where Facebook says nothing of the token, it is neither valid nor invalid."""
+
+        remote.on("/v26.0/debug_token", says(body))
+
+        with pytest.raises(UnexpectedAnswerError):
+            user_token_is_valid(context)
+
+    @pytest.mark.parametrize("kind", ["PAGE", "APP", "SYSTEM_USER"])
+    def test_a_token_of_another_kind_fails(
+        self, inspect: Callable[..., Finding], kind: str
+    ) -> None:
+        """A page's or an app's token is not what a user's sign-in gives."""
+
+        finding = inspect(type=kind)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"of type {kind}, not a user's" in finding.reason
+
+    def test_a_permission_outside_the_tokens_scopes_fails(
+        self, inspect: Callable[..., Finding]
+    ) -> None:
+        """What the person granted the app is not what this token carries."""
+
+        finding = inspect(scopes=["public_profile"])
+
+        assert finding.outcome is Outcome.FAILED
+        assert finding.reason == "The token lacks leads_retrieval."
+
+    def test_a_valid_token_that_ended_decides_nothing(
+        self, inspect: Callable[..., Finding]
+    ) -> None:
+        """An answer that contradicts itself, or a wrong clock, proves nothing."""
+
+        with pytest.raises(UnexpectedAnswerError, match="called valid, but ended on 2026-11-24"):
+            inspect(expires_at=epoch(NOON - timedelta(minutes=1)))
+
+    def test_a_declined_permission_fails(self, inspect: Callable[..., Finding]) -> None:
+        """What the person declined is told apart from what was never asked."""
+
+        grants = bodies.statuses(public_profile="granted", leads_retrieval="declined")
+
+        finding = inspect(grants=grants)
+
+        assert finding.outcome is Outcome.FAILED
+        assert finding.reason == "The token lacks leads_retrieval (declined: leads_retrieval)."
+
+    def test_a_permission_that_was_never_granted_fails(
+        self, inspect: Callable[..., Finding]
+    ) -> None:
+        """What is not listed as granted is lacking."""
+
+        finding = inspect(grants=bodies.statuses(public_profile="granted"))
+
+        assert finding.outcome is Outcome.FAILED
+        assert finding.reason == "The token lacks leads_retrieval."
+
+    @pytest.mark.parametrize(
+        ("field", "what"),
+        [
+            ("expires_at", "The token ends soon"),
+            ("data_access_expires_at", "Data access ends soon"),
+        ],
+    )
+    @pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False)])
+    def test_an_end_that_is_near_is_warned_of(
+        self, inspect: Callable[..., Finding], field: str, what: str, days: int, warned: bool
+    ) -> None:
+        """Two weeks before, the operator hears that the person must consent again."""
+
+        finding = inspect(**{field: epoch(NOON + timedelta(days=days))})
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert any(text.startswith(what) for text in finding.warnings) is warned
+
+    def test_the_end_is_told_in_utc(self, inspect: Callable[..., Finding]) -> None:
+        """Times are UTC, and say so."""
+
+        finding = inspect(expires_at=epoch(datetime(2027, 3, 1, 8, 30, tzinfo=UTC)))
+
+        assert "valid until 2027-03-01 08:30 UTC" in finding.reason
+
+    def test_a_grant_for_some_targets_only_is_a_limit(
+        self, inspect: Callable[..., Finding]
+    ) -> None:
+        """Where the person chose pages, the others are not proven."""
+
+        scopes = [
+            {"scope": "leads_retrieval", "target_ids": ["1", "2"]},
+            {"scope": "public_profile"},
+        ]
+
+        finding = inspect(granular_scopes=scopes)
+
+        assert finding.limits == ("leads_retrieval beyond its 2 chosen target(s).",)
+
+
+class TestMarketingData:
+    """`marketing_data_is_readable`."""
+
+    @pytest.mark.parametrize(
+        ("accounts", "pages", "outcome"),
+        [
+            (1, 2, Outcome.VERIFIED),
+            (1, 0, Outcome.VERIFIED),
+            (0, 1, Outcome.VERIFIED),
+            (0, 0, Outcome.INCONCLUSIVE),
+        ],
+    )
+    def test_accounts_and_pages_are_counted(
+        self, remote: FakeRemote, context: CheckContext, accounts: int, pages: int, outcome: Outcome
+    ) -> None:
+        """Something that was read is proof; nothing to read is none."""
+
+        remote.on("/v26.0/me/adaccounts", says(rows(*[{"id": "act_1"}] * accounts)))
+        remote.on("/v26.0/me/accounts", says(rows(*[{"id": "page-1"}] * pages)))
+
+        finding = marketing_data_is_readable(context)
+
+        assert finding.outcome is outcome
+        if outcome is Outcome.VERIFIED:
+            assert f"{accounts} ad account(s) and {pages} page(s)" in finding.reason
+        assert all(fields(r)["appsecret_proof"] == proof(USER_TOKEN) for r in remote.requests)
+        assert shows_no_secret(finding, context)
+
+    def test_what_was_read_is_a_table(self, remote: FakeRemote, context: CheckContext) -> None:
+        """Accounts and pages with what tells them apart; of whatever else came, nothing."""
+
+        account = {
+            "id": "act_1",
+            "name": "Acme",
+            "account_status": 1,
+            "currency": "EUR",
+            "timezone_name": "Europe/Berlin",
+            "balance": "7",
+        }
+        page = {
+            "id": "10",
+            "name": "Acme Page",
+            "category": "Software",
+            "tasks": ["ADVERTISE", "ANALYZE"],
+            "access_token": PAGE_TOKEN,
+        }
+        remote.on("/v26.0/me/adaccounts", says(rows(account)))
+        remote.on("/v26.0/me/accounts", says(rows(page)))
+
+        finding = marketing_data_is_readable(context)
+
+        assert finding.tables == (
+            Table(
+                caption="Ad accounts",
+                columns=("ID", "Name", "Status", "Currency", "Time zone"),
+                rows=(("act_1", "Acme", "ACTIVE", "EUR", "Europe/Berlin"),),
+            ),
+            Table(
+                caption="Pages",
+                columns=("ID", "Name", "Category", "Tasks"),
+                rows=(("10", "Acme Page", "Software", "ADVERTISE, ANALYZE"),),
+            ),
+        )
+        assert "access_token" not in fields(remote.requests[1])["fields"]
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("status", "shown"),
+        [(2, "DISABLED"), (101, "CLOSED"), (4711, "4711"), (None, ""), ({"a": 1}, ""), ([], "")],
+    )
+    def test_a_status_that_nobody_knows_is_shown_as_it_came(
+        self, remote: FakeRemote, context: CheckContext, status: Any, shown: str
+    ) -> None:
+        """Known numbers become Facebook's words; others, and what is missing, break nothing."""
+
+        remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1", "account_status": status})))
+        remote.on("/v26.0/me/accounts", says(rows()))
+
+        (table,) = marketing_data_is_readable(context).tables
+
+        assert table.rows == (("act_1", "", shown, "", ""),)
+
+    @pytest.mark.parametrize(("count", "caption"), [(24, "Pages"), (25, "Pages (the first 25)")])
+    def test_a_table_that_is_cut_says_so(
+        self, remote: FakeRemote, context: CheckContext, count: int, caption: str
+    ) -> None:
+        """Only one page of rows is read; nobody takes it for all there is."""
+
+        remote.on("/v26.0/me/adaccounts", says(rows()))
+        remote.on("/v26.0/me/accounts", says(rows(*[{"id": "10"}] * count)))
+
+        (table,) = marketing_data_is_readable(context).tables
+
+        assert (table.caption, len(table.rows)) == (caption, count)
+        assert fields(remote.requests[1])["limit"] == "25"
+
+    def test_a_refusal_is_raised(self, remote: FakeRemote, context: CheckContext) -> None:
+        """What Facebook refuses was not read."""
+
+        remote.on("/v26.0/me/adaccounts", says(bodies.NO_ADS, 403))
+
+        with pytest.raises(GraphAPIError, match="NOT grant ads_management"):
+            marketing_data_is_readable(context)
+
+
+class TestLeads:
+    """`lead_data_is_readable`."""
+
+    @pytest.fixture
+    def page(self, remote: FakeRemote) -> Callable[..., None]:
+        """Tell what a page with a lead form answers."""
+
+        def tell(
+            *, access: Any = None, leads: tuple[Any, ...] = (bodies.LEAD,), count: Any = 1
+        ) -> None:
+            pages = [
+                {"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN},
+                {"id": "page-1", "name": "Acme Page", "access_token": PAGE_TOKEN},
+            ]
+            remote.on("/v26.0/me/accounts", says(rows(*pages)))
+            remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
+            form = {"id": "form-1", "name": "F", "status": "ACTIVE", "locale": "en_US"}
+            form["leads_count"] = count
+            remote.on("/v26.0/page-1/leadgen_forms", says(rows(form)))
+            remote.on("/v26.0/me", says({"id": "873"}))
+            said = {**bodies.LEAD_ACCESS, **(access or {})}
+            remote.on("/v26.0/page-1", says({"id": "page-1", "has_lead_access": said}))
+            remote.on("/v26.0/form-1/leads", says(rows(*leads)))
+
+        return tell
+
+    def test_a_lead_that_was_read_is_verified(
+        self, remote: FakeRemote, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """Of the lead only id and time are asked for, with the page's own token and its proof."""
+
+        page()
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.VERIFIED
+        assert "A lead of form form-1 (page page-1) was read" in finding.reason
+        assert fields(remote.requests[0])["fields"].split(",") == ["id", "name", "access_token"]
+        asked = fields(remote.requests[-1])
+        assert asked["fields"] == "id,created_time,form_id"
+        assert asked["appsecret_proof"] == proof(PAGE_TOKEN)
+        assert fields(remote.requests[-2])["fields"] == "has_lead_access.user_id(873)"
+        assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize("access", [{}, {"can_access_lead": False}])
+    def test_the_pages_forms_are_a_table(
+        self, context: CheckContext, page: Callable[..., None], access: Any
+    ) -> None:
+        """Which forms there are is shown, whether or not their leads may be read."""
+
+        page(access=access)
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.tables == (
+            Table(
+                caption="Lead forms of Acme Page (page-1)",
+                columns=("ID", "Name", "Status", "Language"),
+                rows=(("form-1", "F", "ACTIVE", "en_US"),),
+            ),
+        )
+        assert shows_no_secret(finding, context)
+
+    def test_a_form_that_says_it_is_empty_may_be_read(
+        self, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """Lead Access Manager names page and person, the form its count: nothing is left to read,
+        and that no lead was read is a limit.
+        """
+
+        page(leads=(), count=0)
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.VERIFIED
+        assert "form form-1 holds no lead yet" in finding.reason
+        assert finding.limits == ("Reading a lead: form form-1 holds none yet.",)
+
+    @pytest.mark.parametrize("count", [1, -1])
+    def test_an_empty_list_alone_proves_nothing(
+        self, context: CheckContext, page: Callable[..., None], count: int
+    ) -> None:
+        """Leads that are not shown are not read: what to do then is said."""
+
+        page(leads=(), count=count)
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "Lead Ads Testing Tool" in finding.reason
+
+    def test_a_lead_of_another_form_proves_nothing(
+        self, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """The lead names the form that was asked."""
+
+        page(leads=({**bodies.LEAD, "form_id": "form-9"},))
+
+        with pytest.raises(UnexpectedAnswerError, match="form_id is 'form-9', not form-1"):
+            lead_data_is_readable(context)
+
+    @pytest.mark.parametrize(
+        "access", [{"page_id": "page-9"}, {"user_id": "874"}, {"can_access_lead": "true"}]
+    )
+    def test_access_of_another_page_or_person_proves_nothing(
+        self, context: CheckContext, page: Callable[..., None], access: Any
+    ) -> None:
+        """Lead Access Manager must name the page and the person that were asked about."""
+
+        page(access=access)
+
+        with pytest.raises(UnexpectedAnswerError, match="has_lead_access"):
+            lead_data_is_readable(context)
+
+    def test_an_app_may_be_denied(self, context: CheckContext, page: Callable[..., None]) -> None:
+        """The person may read leads, the app may not (Leads access > CRMs)."""
+
+        page(access={"app_has_leads_permission": False})
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.FAILED
+        assert "page-1 denies this app leads" in finding.reason
+
+    def test_the_order_of_pages_and_forms_does_not_count(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """The lowest ids are taken, whatever comes first."""
+
+        pages = [{"id": name, "access_token": PAGE_TOKEN} for name in ("page-2", "page-1")]
+        remote.on("/v26.0/me/accounts", says(rows(*pages)))
+        forms = [{"id": name, "leads_count": 0} for name in ("form-2", "form-1")]
+        remote.on("/v26.0/page-1/leadgen_forms", says(rows(*forms)))
+        remote.on("/v26.0/me", says({"id": "873"}))
+        remote.on("/v26.0/page-1", says({"has_lead_access": bodies.LEAD_ACCESS}))
+        remote.on("/v26.0/form-1/leads", says(rows(bodies.LEAD)))
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert "A lead of form form-1 (page page-1)" in finding.reason
+
+    def test_a_page_without_a_token_is_passed_over(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """Facebook gives no token of a page on which the person has no task."""
+
+        remote.on("/v26.0/me/accounts", says(rows({"id": "page-1"})))
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert remote.paths == ["/v26.0/me/accounts"]
+
+    def test_lead_access_manager_may_deny(
+        self, remote: FakeRemote, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """A page that keeps its leads from this person fails the step, with Facebook's advice."""
+
+        page(
+            access={
+                "can_access_lead": False,
+                "failure_reason": "The user is no lead manager.",
+                "failure_resolution": "Ask the page's admin.",
+            }
+        )
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.FAILED
+        assert "page-1 denies" in finding.reason
+        assert "The user is no lead manager. Ask the page's admin." in finding.reason
+        assert "/v26.0/form-1/leads" not in remote.paths
+
+    def test_a_denial_without_reasons_is_told_too(
+        self, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """Facebook may leave its reasons empty."""
+
+        page(access={"can_access_lead": False})
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.reason.endswith("no reason given")
+
+    @pytest.mark.parametrize(
+        "pages", [(), ({"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN},)]
+    )
+    def test_without_a_form_nothing_can_be_told(
+        self, remote: FakeRemote, context: CheckContext, pages: tuple[Any, ...]
+    ) -> None:
+        """No page or no form leaves the question open."""
+
+        remote.on("/v26.0/me/accounts", says(rows(*pages)))
+        remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
+
+        finding = lead_data_is_readable(context)
+
+        assert finding is not None
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"None of {len(pages)} page(s)" in finding.reason
+
+    def test_without_leads_retrieval_the_check_does_not_apply(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """A use case without leads is not asked for them."""
+
+        assert lead_data_is_readable(make_context(permissions=("public_profile",))) is None
+        assert remote.requests == []
+
+    @pytest.mark.parametrize(
+        ("body", "status", "error"),
+        [
+            (bodies.NO_SUCH_FIELD, 400, GraphAPIError),
+            (bodies.LEAD_LIMIT, 400, ThrottledError),
+            ("<html>", 200, UnexpectedAnswerError),
+        ],
+    )
+    def test_what_facebook_refuses_is_raised(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        body: Any,
+        status: int,
+        error: type[Exception],
+    ) -> None:
+        """An error on the way to the lead decides nothing."""
+
+        pages = rows({"id": "page-1", "access_token": PAGE_TOKEN})
+        remote.on("/v26.0/me/accounts", says(pages))
+        remote.on("/v26.0/page-1/leadgen_forms", says(body, status))
+
+        with pytest.raises(error):
+            lead_data_is_readable(context)

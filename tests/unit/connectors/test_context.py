@@ -1,0 +1,165 @@
+"""What a check may use: values as they are, and tokens that are asked for once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import OAuthError, UnreachableError
+from runbook_lib.remote.graph import Graph
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, APP_SECRET
+from tests.unit.connectors.conftest import CYCLR_SECRET, MakeContext
+from tests.unit.fake_remote import FakeRemote, fields, says
+
+
+def test_a_token_is_issued_once_however_many_ask() -> None:
+    """Checks run in threads; the first has the token issued, the others get the same."""
+
+    shelf = TokenShelf()
+    issued: list[Secret] = []
+    gate = threading.Barrier(6)
+
+    def issue() -> Secret:
+        issued.append(Secret(f"token-{len(issued)}"))
+        return issued[-1]
+
+    got: list[Secret] = []
+
+    def ask() -> None:
+        gate.wait()
+        got.append(shelf.get("app", issue))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(issued) == 1
+    assert got == issued * 6
+
+
+def test_tokens_of_different_names_are_different() -> None:
+    """The app's token is not handed out for Cyclr's."""
+
+    shelf = TokenShelf()
+    app = shelf.get("app", lambda: Secret("a-token"))
+
+    assert shelf.get("cyclr", lambda: Secret("c-token")) is not app
+
+
+@pytest.mark.parametrize("error", [OAuthError("refused"), UnreachableError("gone")])
+def test_who_was_refused_may_ask_again(error: Exception) -> None:
+    """A fault passes and a mistake is mended: the next check gets its token."""
+
+    shelf = TokenShelf()
+
+    def refuse() -> Secret:
+        raise error
+
+    with pytest.raises(type(error)):
+        shelf.get("app", refuse)
+    assert shelf.get("app", lambda: Secret("a-token")).reveal() == "a-token"
+
+
+def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
+    """Who corrects the App ID is not checked with the token of the app before."""
+
+    shelf, other = TokenShelf(), f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
+    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
+    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
+    remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
+
+    with pytest.raises(OAuthError):
+        make_context(tokens=shelf, app_id="1" * 16).app_token()
+    first = make_context(tokens=shelf, app_id=APP_ID).app_token()
+    second = make_context(tokens=shelf, app_id="2" * 16).app_token()
+
+    assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, other)
+
+
+def of_app(app_id: str) -> Callable[..., bool]:
+    """Return a condition on what is asked: in the name of this app."""
+    return lambda **given: given["client_id"] == app_id
+
+
+def test_unknown_values_are_empty(make_context: MakeContext) -> None:
+    """A check that asks for what is not known gets nothing, not an error."""
+
+    context = make_context()
+
+    assert context.text("no_such_name") == ""
+    assert context.names("no_such_name") == ()
+    assert context.names("service_domain") == ()
+    assert context.names("permissions") == ("public_profile", "leads_retrieval")
+
+
+@pytest.mark.parametrize(
+    ("open_graph", "is_signed"), [(CheckContext.app_graph, False), (CheckContext.user_graph, True)]
+)
+def test_only_a_users_calls_are_signed(
+    make_context: MakeContext, open_graph: Callable[[CheckContext], object], is_signed: bool
+) -> None:
+    """`appsecret_proof` goes with a user's token; both clients use the pinned version."""
+
+    graph = open_graph(make_context(graph_version="v25.0"))
+
+    secret = graph._app_secret  # type: ignore[attr-defined]
+    assert (secret is not None and secret.reveal() == APP_SECRET) is is_signed
+    assert graph.version == "v25.0"  # type: ignore[attr-defined]
+
+
+def test_the_app_token_is_asked_for_with_the_apps_own_pair(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """The pair goes to the token endpoint of the address and version that are set, once."""
+
+    remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+    context = make_context(graph_url="https://graph.example", graph_version="v25.0")
+
+    assert context.app_token().reveal() == context.app_token().reveal() == bodies.APP_TOKEN
+
+    (request,) = remote.requests
+    assert request.url == "https://graph.example/v25.0/oauth/access_token"
+    assert fields(request) == {
+        "grant_type": "client_credentials",
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+    }
+
+
+def test_cyclr_is_asked_with_its_own_pair_for_the_named_account(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """Cyclr's API credentials, never the Facebook pair, at the address that is set."""
+
+    remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
+    remote.on("/v1.0/account/connectors", says([]))
+
+    make_context(cyclr_api_url="https://api.eu.cyclr.com").cyclr().account_connectors()
+
+    token, listing = remote.requests
+    assert {request.url.host for request in remote.requests} == {"api.eu.cyclr.com"}
+    assert fields(token)["client_id"] == "partner"
+    assert fields(token)["client_secret"] == CYCLR_SECRET
+    assert listing.headers["authorization"] == f"Bearer {bodies.CYCLR_TOKEN}"
+    assert listing.headers["x-cyclr-account"] == "acct-1"
+
+
+@pytest.mark.parametrize("open_graph", [CheckContext.app_graph, CheckContext.user_graph])
+def test_graph_is_asked_where_the_settings_say(
+    remote: FakeRemote, make_context: MakeContext, open_graph: Callable[[CheckContext], Graph]
+) -> None:
+    """Both clients ask the address and the version that are set."""
+
+    remote.on("/v25.0/me", says({}))
+    context = make_context(graph_url="https://graph.example", graph_version="v25.0")
+
+    open_graph(context).get("me", Secret("token-1"))
+
+    assert remote.requests[0].url.host == "graph.example"

@@ -1,0 +1,239 @@
+"""Whatever a remote system sends: never verified, and never a defect of the runbook."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.remote.documents import parse_answer
+from tests.unit.bodies import APP_ID, graph_error
+from tests.unit.connectors.least import LEAST, Least, Script
+from tests.unit.connectors.perform import CHECKS, perform
+from tests.unit.connectors.test_least_answers import BY_NAME, at, places, with_value
+
+OTHER = "999999999999999"
+NAMES = (
+    *("id", "data", "error", "access_token", "permission", "status", "name", "is_valid", "app_id"),
+    *("Id", "Name", "Connector", "Token", "Message", "Authenticated", "code", "message", "type"),
+)
+WORDS = (OTHER, "", "live", "granted", "USER", "act", "../x?y=1", "\ud800", "é\n", "NaN", "[]")
+# Other systems' numbers: too large for a time, for a float, for a sleep.
+NUMBERS = (0, 1, -1, 4, 17, 10**18, 10**400, 1.5, -0.0)
+EMPTY: tuple[Any, ...] = (
+    *({}, [], None, True, 7, "", "text", [[]], [{}], ["a"], [None]),
+    *({"data": value} for value in ({}, None, "text", ["a"], [{}], [[]], [None], 7)),
+    *({"error": value} for value in (None, "text", [], {}, 7, {"code": []}, {"code": {}})),
+)
+FOREIGN: tuple[Any, ...] = (
+    {"id": OTHER, "name": "Another app"},
+    {"access_token": f"{OTHER}|tail"},
+    {"data": {"app_id": OTHER, "is_valid": True, "type": "USER", "user_id": "1", "scopes": []}},
+    {"data": [{"permission": "email", "status": "live"}]},
+    [{"Id": 1, "Name": "Slack", "Connector": {"Id": 2, "Name": "Slack"}}],
+    graph_error("(#4) Application request limit reached", 4),
+    graph_error("x" * 100_000, 10**9),
+)
+BAD_TEXT = ("", "<html>", '{"id":', "NaN", '{"id": Infinity}', "1e999", "[" * 100_000, "\ufeff{}")
+BAD_HEADERS: tuple[dict[str, str], ...] = (
+    {"content-type": "application/json; charset=base64"},
+    {"content-type": "text/html; charset=no-such-charset"},
+    {"x-app-usage": '{"call_count": NaN}'},
+    {"x-app-usage": f'{{"call_count": {10**400}}}'},
+    {"x-business-use-case-usage": '{"1": [{"estimated_time_to_regain_access": 1e308}]}'},
+    {"x-ad-account-usage": "[" * 50_000},
+    {"location": "https://[::1"},
+    {"location": "javascript:1"},
+    {"location": f"https://www.facebook.com/dialog/oauth?client_id={OTHER}"},
+    {"set-cookie": 'a@b="\\377"'},
+    {"facebook-api-version": "v" * 10_000},
+)
+STATUSES = (200, 201, 204, 302, 400, 401, 403, 404, 429, 500, 503)
+
+leaves = st.sampled_from((*WORDS, *NUMBERS, None, True, False))
+documents = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+texts = st.sampled_from(BAD_TEXT) | st.builds(
+    json.dumps, documents | st.sampled_from(EMPTY) | st.sampled_from(FOREIGN)
+)
+headers = st.just({}) | st.sampled_from(BAD_HEADERS)
+
+
+class Everywhere(httpx.BaseTransport):
+    """A remote system that gives one answer to everything."""
+
+    def __init__(self, answer: Callable[[], httpx.Response]) -> None:
+        self._answer = answer
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Take the place of the network."""
+        return self._answer()
+
+
+class Once(Script):
+    """A scripted remote system in which one exchange is answered otherwise."""
+
+    def __init__(self, least: Least, index: int, answer: Callable[[], httpx.Response]) -> None:
+        super().__init__(least.said)
+        self._at, self._answer = least.said[index], answer
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Take the place of the network."""
+        if request.url.path == self._at.path and self._at.asks(request):
+            return self._answer()
+        return super().handle_request(request)
+
+
+def answer_of(text: str, status: int, more: dict[str, str]) -> Callable[[], httpx.Response]:
+    content = text.encode("utf-8", "surrogatepass")
+    return lambda: httpx.Response(status, content=content, headers=more)
+
+
+def holds_nothing(finding: Finding | None) -> bool:
+    """Return whether the finding is short, blames nobody's code, and does not verify."""
+    if finding is None:
+        return True
+    assert "defect of the runbook" not in finding.reason, finding.reason
+    assert len(finding.reason) < 2_000
+    return finding.outcome is not Outcome.VERIFIED
+
+
+every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+
+# Each exchange whose answer counts, of each check.
+EXCHANGES = [
+    pytest.param(check, least, index, id=f"{check.id}-{number}-{index}")
+    for check in CHECKS
+    for number, least in enumerate(LEAST[check.run])
+    for index, said in enumerate(least.said)
+    if said.decides and not said.is_page
+]
+every_exchange = pytest.mark.parametrize(("check", "least", "index"), EXCHANGES)
+
+
+@every_check
+@settings(max_examples=60)
+@given(text=texts, status=st.sampled_from(STATUSES), more=headers)
+@example(text="{}", status=200, more={})
+@example(text='{"data":[]}', status=200, more={})
+def test_one_answer_to_everything_verifies_nothing(
+    check: Any, text: str, status: int, more: dict[str, str]
+) -> None:
+    """A remote system that is empty, foreign or lying is neither believed nor a crash."""
+
+    least = LEAST[check.run][0]
+
+    assert holds_nothing(perform(check, least, Everywhere(answer_of(text, status, more))))
+
+
+@every_exchange
+@settings(max_examples=25)
+@given(text=texts, status=st.sampled_from(STATUSES), more=headers)
+def test_one_wrong_answer_among_right_ones_verifies_nothing(
+    check: Any, least: Least, index: int, text: str, status: int, more: dict[str, str]
+) -> None:
+    """What all others say does not make up for one answer that names nothing."""
+
+    said = least.said[index]
+    if said.is_free and status == said.status:
+        status = 500  # any document of that form is right there
+    if is_like(text, said.body) and status == said.status:
+        return
+
+    assert holds_nothing(perform(check, least, Once(least, index, answer_of(text, status, more))))
+
+
+@every_exchange
+def test_what_has_no_form_verifies_nothing(check: Any, least: Least, index: int) -> None:
+    """Empty, mistyped or foreign, each at each exchange, with the status that success has."""
+
+    said = least.said[index]
+    for body in EMPTY if said.is_free else (*EMPTY, *FOREIGN):
+        if body == said.body:
+            continue
+        answer = answer_of(json.dumps(body), said.status, {})
+        assert holds_nothing(perform(check, least, Once(least, index, answer))), body
+    for text in BAD_TEXT:
+        answer = answer_of(text, said.status, {})
+        assert holds_nothing(perform(check, least, Once(least, index, answer))), text
+
+
+@every_exchange
+def test_half_an_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
+    """The right answer, cut off anywhere, is none."""
+
+    said = least.said[index]
+    whole = json.dumps(said.body)
+    for length in range(0, len(whole), max(1, len(whole) // 12)):
+        answer = answer_of(whole[:length], said.status, {})
+        assert holds_nothing(perform(check, least, Once(least, index, answer))), whole[:length]
+
+
+@every_exchange
+def test_the_right_answer_with_a_wrong_status_verifies_nothing(
+    check: Any, least: Least, index: int
+) -> None:
+    """Success is 200, a refusal is 4xx: anything else is somebody else's answer."""
+
+    said = least.said[index]
+    wrong = (200, 302, 500) if said.status >= 400 else (201, 302, 400, 404, 500)
+    for status in wrong:
+        answer = answer_of(json.dumps(said.body), status, {})
+        assert holds_nothing(perform(check, least, Once(least, index, answer))), status
+
+
+@every_exchange
+def test_nan_anywhere_verifies_nothing(check: Any, least: Least, index: int) -> None:
+    """NaN and Infinity are no JSON (RFC 8259 §6), wherever in the answer they stand."""
+
+    body = least.said[index].body
+    for place in places(body):
+        if isinstance(at(body, place), str | int):
+            for number in (math.nan, math.inf):
+                assert holds_nothing(perform(check, with_value(least, index, place, number)))
+    if isinstance(body, dict):
+        text = json.dumps({**body, "more": math.nan})
+        answer = answer_of(text, least.said[index].status, {})
+        assert holds_nothing(perform(check, least, Once(least, index, answer)))
+
+
+@pytest.mark.parametrize(("check", "least"), BY_NAME)
+def test_one_page_for_every_address_verifies_nothing(check: Any, least: Least) -> None:
+    """A parked domain, a sign-in page of a hotel, a proxy's block page."""
+
+    for status in STATUSES:
+        page = answer_of(
+            f"<html>App {APP_ID} is fine.</html>", status, {"content-type": "text/html"}
+        )
+        assert holds_nothing(perform(check, least, Everywhere(page)))
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.RemoteProtocolError])
+@pytest.mark.parametrize(("check", "least"), BY_NAME)
+def test_no_answer_verifies_nothing(check: Any, least: Least, error: type[Exception]) -> None:
+    """A connection that breaks off is told as one."""
+
+    def fail() -> httpx.Response:
+        raise error("broken")
+
+    assert holds_nothing(perform(check, least, Everywhere(fail)))
+
+
+def is_like(text: str, body: Any) -> bool:
+    """Return whether this is the very answer that is right."""
+    try:
+        return bool(parse_answer(text) == body)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,187 @@
+"""The least answer of each check verifies; with any part of it gone or changed, nothing does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.procedure import Finding, Outcome
+from tests.unit.connectors.least import LEAST, Least, Said
+from tests.unit.connectors.perform import CHECKS, perform
+
+Place = tuple[str | int, ...]
+Case = tuple[Any, Least, int, Place]
+
+BY_NAME = [
+    pytest.param(check, least, id=f"{check.id}-{number}")
+    for check in CHECKS
+    for number, least in enumerate(LEAST[check.run])
+]
+
+
+def places(content: Any, above: Place = ()) -> Iterator[Place]:
+    """Return the place of every field and every item in a document."""
+    inside: Any = ()
+    if isinstance(content, dict):
+        inside = content.items()
+    elif isinstance(content, list):
+        inside = enumerate(content)
+    for name, value in inside:
+        yield (*above, name)
+        yield from places(value, (*above, name))
+
+
+def cases(*, free: bool = True) -> list[Any]:
+    """Return each field of each least answer; without `free` only those that can be known."""
+    found = []
+    for check in CHECKS:
+        for number, least in enumerate(LEAST[check.run]):
+            for index, said in enumerate(least.said):
+                if said.is_page or not said.decides:
+                    continue
+                for place in places(said.body):
+                    dotted = ".".join(map(str, place))
+                    if free or not (said.is_free or dotted in said.free):
+                        name = f"{check.id}-{number}-{index}-{dotted}"
+                        found.append(pytest.param(check, least, index, place, id=name))
+    return found
+
+
+def at(content: Any, place: Place) -> Any:
+    """Return what stands at a place."""
+    for name in place:
+        content = content[name]
+    return content
+
+
+def changed(least: Least, index: int, **changes: Any) -> Least:
+    """Return the exchanges with one of them changed."""
+    said = list(least.said)
+    said[index] = replace(said[index], **changes)
+    return replace(least, said=tuple(said))
+
+
+def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
+    """Return the exchanges with another value at one place of one answer."""
+    body = copy.deepcopy(least.said[index].body)
+    at(body, place[:-1])[place[-1]] = value
+    return changed(least, index, body=body)
+
+
+def loses(finding: Finding | None) -> bool:
+    """Return whether the finding is not verified, and blames no defect of the runbook for it."""
+    assert finding is not None
+    assert "defect of the runbook" not in finding.reason, finding.reason
+    return finding.outcome is not Outcome.VERIFIED
+
+
+def test_every_check_has_its_least_answer() -> None:
+    """A check that is new to the procedure is new here too."""
+
+    assert set(LEAST) == {check.run for check in CHECKS}
+
+
+@pytest.mark.parametrize(("check", "least"), BY_NAME)
+def test_the_least_answer_verifies(check: Any, least: Least) -> None:
+    """What stands in the table is enough."""
+
+    finding = perform(check, least)
+
+    assert finding is not None
+    assert finding.outcome is Outcome.VERIFIED, finding.reason
+
+
+@pytest.mark.parametrize(("check", "least", "index", "place"), cases())
+def test_no_part_of_it_can_be_left_out(check: Any, least: Least, index: int, place: Place) -> None:
+    """Without any one field or row nothing is verified: the answer holds nothing idle."""
+
+    body = copy.deepcopy(least.said[index].body)
+    del at(body, place[:-1])[place[-1]]
+
+    assert loses(perform(check, changed(least, index, body=body)))
+
+
+@pytest.mark.parametrize(("check", "least", "index", "place"), cases())
+def test_each_part_has_its_type(check: Any, least: Least, index: int, place: Place) -> None:
+    """A number for a text, a text for an object, 1 for true: none of it is the field."""
+
+    value = at(least.said[index].body, place)
+    others = [None, 7, 1.5, True, "7", [], {}, [value], {"value": value}, str(value)]
+    for other in others:
+        if type(other) is not type(value):
+            assert loses(perform(check, with_value(least, index, place, other))), other
+
+
+@pytest.mark.parametrize(("check", "least", "index", "place"), cases(free=False))
+def test_each_value_that_can_be_known_counts(
+    check: Any, least: Least, index: int, place: Place
+) -> None:
+    """Another app's id, another status, another word: the answer is about something else."""
+
+    value = at(least.said[index].body, place)
+    if isinstance(value, bool):
+        other: Any = not value
+    elif isinstance(value, int):
+        other = value + 1
+    elif isinstance(value, str):
+        other = "other"
+    else:
+        return  # an object or a list: its parts have their own cases
+
+    assert loses(perform(check, with_value(least, index, place, other)))
+
+
+@pytest.mark.parametrize(("check", "least"), BY_NAME)
+def test_order_does_not_count(check: Any, least: Least) -> None:
+    """Fields and rows may come in any order; the finding is the same, to the word."""
+
+    def turned(content: Any) -> Any:
+        if isinstance(content, dict):
+            return {name: turned(value) for name, value in reversed(content.items())}
+        if isinstance(content, list):
+            return [turned(value) for value in reversed(content)]
+        return content
+
+    assert_same(check, least, turned)
+
+
+@pytest.mark.parametrize(("check", "least"), BY_NAME)
+def test_unknown_fields_do_not_count(check: Any, least: Least) -> None:
+    """A remote system may say more tomorrow than it says today."""
+
+    def fuller(content: Any) -> Any:
+        if isinstance(content, dict):
+            known = {name: fuller(value) for name, value in content.items()}
+            return {"new_field": {"data": [None]}, **known, "another": 7}
+        if isinstance(content, list):
+            return [fuller(value) for value in content]
+        return content
+
+    assert_same(check, least, fuller)
+
+
+def assert_same(check: Any, least: Least, change: Any) -> None:
+    said = tuple(replace(one, body=change(one.body)) for one in least.said)
+
+    finding, usual = perform(check, replace(least, said=said)), perform(check, least)
+
+    assert finding is not None
+    assert usual is not None
+    assert (finding.outcome, finding.reason) == (usual.outcome, usual.reason)
+
+
+def test_the_table_is_not_empty() -> None:
+    """The tests above have something to take away, of every check but the one that reads pages."""
+
+    bare = {
+        check.id
+        for check in CHECKS
+        for least in LEAST[check.run]
+        if not any(isinstance(one.body, dict | list) for one in least.said)
+    }
+    assert bare == {"service-domain-answers"}
+    assert isinstance(LEAST[CHECKS[0].run][0].said[0], Said)

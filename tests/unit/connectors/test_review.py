@@ -1,0 +1,251 @@
+"""App Review: `live` proves, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.facebook.review import (
+    PERMISSION_DEPENDENCIES,
+    permissions_are_requested,
+    public_profile_is_live,
+    review_is_approved,
+    with_dependencies,
+)
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import GraphAPIError, OAuthError, UnexpectedAnswerError
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, statuses
+from tests.unit.connectors.conftest import MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, says
+
+EDGE = f"/v26.0/{APP_ID}/permissions"
+WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
+ALL_LIVE = dict.fromkeys(WANTED, "live")
+Check = Callable[[CheckContext], Finding | None]
+
+
+@pytest.fixture(autouse=True)
+def _token(remote: FakeRemote) -> None:
+    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+
+
+def test_leads_retrieval_brings_what_it_depends_on() -> None:
+    """The dashboard hides the permission until these stand beside it."""
+
+    assert set(with_dependencies(("public_profile", "leads_retrieval"))) == {
+        "public_profile",
+        "leads_retrieval",
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_manage_ads",
+        "pages_read_engagement",
+        "pages_show_list",
+    }
+
+
+def test_dependencies_come_once_and_in_order() -> None:
+    """What is wanted anyway is not listed twice; what has no dependencies brings none."""
+
+    assert with_dependencies(("ads_read", "email")) == ("ads_read", "email")
+    both = with_dependencies(("ads_read", "leads_retrieval"))
+    assert both[:2] == ("ads_read", "leads_retrieval")
+    assert len(both) == len(set(both))
+
+
+def test_a_live_public_profile_is_verified(remote: FakeRemote, context: CheckContext) -> None:
+    """Listed as live is proof; the access level is not claimed."""
+
+    remote.on(EDGE, says(statuses(public_profile="live")))
+
+    finding = public_profile_is_live(context)
+
+    assert finding.outcome is Outcome.VERIFIED
+    assert "Standard or Advanced Access" in finding.limits[0]
+    assert shows_no_secret(finding, context)
+
+
+def test_an_absent_public_profile_is_inconclusive(
+    remote: FakeRemote, context: CheckContext
+) -> None:
+    """It is granted without review, so that it is not listed proves nothing."""
+
+    remote.on(EDGE, says(statuses(email="live")))
+
+    finding = public_profile_is_live(context)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "does not list public_profile." in finding.reason
+    assert "absence proves nothing" in finding.reason
+    assert "App Review > Permissions and Features" in finding.reason
+
+
+def test_live_permissions_were_requested(remote: FakeRemote, context: CheckContext) -> None:
+    """What is approved was asked for; tier and level are not claimed."""
+
+    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED[1:], "live"))))
+
+    finding = permissions_are_requested(context)
+
+    assert finding is not None
+    assert finding.outcome is Outcome.VERIFIED
+    assert all(name in finding.reason for name in WANTED[1:])
+    assert len(finding.limits) == 2
+
+
+@pytest.mark.parametrize("absent", ["leads_retrieval", "ads_read"])
+def test_an_unlisted_permission_is_inconclusive(
+    remote: FakeRemote, context: CheckContext, absent: str
+) -> None:
+    """Each that is missing is named, dependencies too."""
+
+    listed = {name: "live" for name in WANTED if name != absent}
+    remote.on(EDGE, says(statuses(**listed)))
+
+    finding = permissions_are_requested(context)
+
+    assert finding is not None
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"does not list {absent}." in finding.reason
+    assert "Live: " in finding.reason
+
+
+def test_without_a_permission_to_request_the_check_does_not_apply(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """An answer that lists nothing proves nothing of a use case that wants nothing."""
+
+    remote.on(EDGE, says(statuses()))
+
+    assert permissions_are_requested(make_context(permissions=("public_profile",))) is None
+    assert remote.requests == []
+
+
+def test_every_wanted_permission_live_is_approved(
+    remote: FakeRemote, context: CheckContext
+) -> None:
+    """The review is over only when all are live, dependencies too."""
+
+    remote.on(EDGE, says(statuses(**ALL_LIVE, email="unapproved")))
+
+    finding = review_is_approved(context)
+
+    assert finding.outcome is Outcome.VERIFIED
+    assert f"All {len(WANTED)} permissions are live." in finding.reason
+    assert "access level" in finding.limits[0]
+
+
+def test_an_unlisted_permission_cannot_be_told(remote: FakeRemote, context: CheckContext) -> None:
+    """Absence is neither approval nor refusal."""
+
+    listed = {name: "live" for name in WANTED if name != "leads_retrieval"}
+    remote.on(EDGE, says(statuses(**listed)))
+
+    finding = review_is_approved(context)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "does not list leads_retrieval. Live: public_profile, " in finding.reason
+    assert "App Review > Requests" in finding.reason
+    assert "never requested, waits or was declined" in finding.limits[0]
+
+
+def test_where_nothing_is_listed_nothing_is_live(remote: FakeRemote, context: CheckContext) -> None:
+    """Before the first review the list is empty: each is named, and none is called live."""
+
+    remote.on(EDGE, says(statuses()))
+
+    finding = review_is_approved(context)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"does not list {', '.join(WANTED)}." in finding.reason
+    assert "Live:" not in finding.reason
+
+
+def test_another_use_case_has_other_permissions(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """What is wanted is a parameter."""
+
+    remote.on(EDGE, says(statuses(public_profile="live", ads_read="live")))
+    context = make_context(permissions=("public_profile", "ads_read"))
+
+    for check in (review_is_approved, permissions_are_requested):
+        finding = check(context)
+        assert finding is not None
+        assert finding.outcome is Outcome.VERIFIED
+
+
+every_check = pytest.mark.parametrize(
+    "check", [public_profile_is_live, permissions_are_requested, review_is_approved]
+)
+
+
+@every_check
+@pytest.mark.parametrize("status", ["unapproved", "Live", "granted", "pending"])
+def test_any_other_status_is_named_and_decides_nothing(
+    remote: FakeRemote, context: CheckContext, check: Check, status: str
+) -> None:
+    """Exactly `live` is approved; what another word means is for a person to look up."""
+
+    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED, status))))
+
+    finding = check(context)
+
+    assert finding is not None
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f" as {status}, not as live." in finding.reason
+
+
+@every_check
+def test_a_permission_with_two_statuses_decides_nothing(
+    remote: FakeRemote, context: CheckContext, check: Check
+) -> None:
+    """An answer that contradicts itself is not read as the better half of it."""
+
+    doubled = statuses(**dict.fromkeys(WANTED, "unapproved"))
+    remote.on(EDGE, says({"data": [*doubled["data"], *statuses(**ALL_LIVE)["data"]]}))
+
+    with pytest.raises(UnexpectedAnswerError, match="is listed as live and unapproved"):
+        check(context)
+
+
+@every_check
+def test_an_error_of_graph_is_raised(
+    remote: FakeRemote, context: CheckContext, check: Check
+) -> None:
+    """An error object decides nothing."""
+
+    remote.on(EDGE, says(bodies.EXPIRED_TOKEN, 400))
+
+    with pytest.raises(GraphAPIError):
+        check(context)
+
+
+@every_check
+def test_an_answer_of_another_shape_is_raised(
+    remote: FakeRemote, context: CheckContext, check: Check
+) -> None:
+    """No list of rows is not an empty list: it would read as absence."""
+
+    remote.on(EDGE, says({"id": "1"}))
+
+    with pytest.raises(UnexpectedAnswerError):
+        check(context)
+
+
+@every_check
+def test_without_a_token_nothing_is_decided(
+    context: CheckContext, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused pair is another step's failure."""
+
+    def refuse(*_: object) -> None:
+        raise OAuthError("no token")
+
+    monkeypatch.setattr(TokenShelf, "get", refuse)
+
+    with pytest.raises(OAuthError):
+        check(context)

@@ -1,0 +1,173 @@
+"""The service domain check: name, certificate, callback page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from runbook_lib.connectors.cyclr import service_domain
+from runbook_lib.connectors.cyclr.service_domain import (
+    is_cyclr_domain,
+    redirect_uri,
+    service_domain_answers,
+)
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import UnreachableError
+from runbook_lib.remote.domain import Certificate
+from tests.conftest import NOON
+from tests.unit.connectors.conftest import MADE_UP, MakeContext
+from tests.unit.fake_remote import FakeRemote, breaks, says
+
+Check = Callable[..., Finding]
+MADE_UP_PAGE = f"/connector/callback-{MADE_UP * 8}"
+
+
+@pytest.fixture
+def check(remote: FakeRemote, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Return the check, with name resolution and TLS as a test wants them."""
+
+    def run(
+        *, days: int = 60, status: int = 400, control: int = 404, domain: str = "acme-h.cyclr.com"
+    ) -> Finding:
+        certificate = Certificate("Let's Encrypt", NOON + timedelta(days=days, hours=1))
+        monkeypatch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
+        monkeypatch.setattr(service_domain, "read_certificate", lambda *_: certificate)
+        remote.on("/connector/callback", says("page", status))
+        remote.on(MADE_UP_PAGE, says("page", control))
+        return service_domain_answers(make_context(service_domain=domain))
+
+    return run
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 405])
+def test_a_callback_that_a_made_up_page_differs_from_is_verified(
+    check: Check, remote: FakeRemote, status: int
+) -> None:
+    """What the callback says to a bare visit is not documented; that it is there shows beside
+    a page that is not.
+    """
+
+    finding = check(status=status)
+
+    assert finding.outcome is Outcome.VERIFIED
+    assert "Let's Encrypt is valid for 60 days" in finding.reason
+    assert f"the callback page answers ({status}) and a made-up page otherwise (404)" in (
+        finding.reason
+    )
+    assert finding.warnings == ()
+    assert "belongs to your Cyclr console" in finding.limits[0]
+    assert [str(request.url) for request in remote.requests] == [
+        "https://acme-h.cyclr.com/connector/callback",
+        f"https://acme-h.cyclr.com{MADE_UP_PAGE}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "control"),
+    [(404, 404), (404, 200), (410, 302), (200, 200), (302, 302), (403, 403), (400, 400)],
+)
+def test_a_host_without_a_callback_is_inconclusive(check: Check, status: int, control: int) -> None:
+    """A good certificate and a page are anybody's: no page, or one for every path, is no proof."""
+
+    finding = check(status=status, control=control)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"the page answers {status}, a made-up one {control}" in finding.reason
+    assert "General Settings > Service Domain" in finding.reason
+
+
+def test_a_control_in_trouble_is_inconclusive(check: Check) -> None:
+    """A server error for the made-up page is no difference that counts."""
+
+    finding = check(status=400, control=503)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "a made-up page answers 503" in finding.reason
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_callback_in_trouble_is_inconclusive(check: Check, status: int) -> None:
+    """A server error proves neither that the callback is there nor that it is not."""
+
+    finding = check(status=status)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"answers {status}" in finding.reason
+
+
+@pytest.mark.parametrize(("days", "warned"), [(20, True), (21, False)])
+def test_a_certificate_near_its_end_is_warned_of(check: Check, days: int, warned: bool) -> None:
+    """Three weeks before the end the operator hears of it."""
+
+    warnings = check(days=days).warnings
+
+    assert any(f"expires in {days} days" in text for text in warnings) is warned
+
+
+def test_a_custom_domain_is_told_apart(check: Check) -> None:
+    """The console shows two domains then; only the custom one is documented for the callback."""
+
+    finding = check(domain="connect.acme.example")
+
+    assert finding.outcome is Outcome.VERIFIED
+    assert "connect.acme.example is a custom domain" in finding.warnings[0]
+
+
+@pytest.mark.parametrize("broken", ["resolve_name", "read_certificate"])
+def test_what_cannot_be_reached_raises(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """A name that does not resolve, or bad TLS, ends the check before the page is asked."""
+
+    def fail(*_: object) -> None:
+        raise UnreachableError("gone")
+
+    monkeypatch.setattr(service_domain, "resolve_name", lambda *_: ())
+    monkeypatch.setattr(service_domain, broken, fail)
+
+    with pytest.raises(UnreachableError, match="gone"):
+        service_domain_answers(make_context())
+
+
+def test_a_page_that_does_not_come_raises(check: Check, remote: FakeRemote) -> None:
+    """No answer from the callback is unreachable, not verified."""
+
+    remote.on("/connector/callback", breaks())
+
+    with pytest.raises(UnreachableError):
+        check()
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["acme-h.cyclr.com", "acme-h.eu.cyclr.com", "acme-h.cyclr.uk", "a1-b-h.us2.cyclr.com"],
+)
+def test_cyclrs_own_domains_are_known(domain: str) -> None:
+    """The forms that Cyclr hands out, in every region."""
+
+    assert is_cyclr_domain(domain)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "acme.cyclr.com",
+        "acme-h.cyclr.com.evil.example",
+        "evil-h.cyclr.com.example",
+        "xacme-h.cyclr.org",
+        "a.b-h.cyclr.com",
+        "connect.acme.example",
+    ],
+)
+def test_other_domains_are_custom(domain: str) -> None:
+    """What merely looks alike is not Cyclr's."""
+
+    assert not is_cyclr_domain(domain)
+
+
+def test_the_redirect_uri_is_the_documented_one() -> None:
+    """Documented step 8: https, the Service Domain, /connector/callback, no slash at the end."""
+
+    assert redirect_uri("acme-h.cyclr.com") == "https://acme-h.cyclr.com/connector/callback"

@@ -1,0 +1,147 @@
+"""What people give as evidence: pictures and PDFs, named by their digest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+import tornado.websocket
+
+from runbook_lib.core.attachments import LARGEST, attachment_path, copy_attachment, store_attachment
+from runbook_lib.core.procedure import Attachment
+from runbook_lib.errors import ContentError, SettingsError
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def store(folder: Path, **changes: object) -> Attachment:
+    known = {"name": "shot.png", "media_type": "image/png", "content": PNG + b"pixels"}
+    return store_attachment(folder, **{**known, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "start", "suffix"),
+    [
+        ("image/png", PNG, ".png"),
+        ("image/jpeg", b"\xff\xd8\xff\xe0", ".jpg"),
+        ("image/gif", b"GIF87a", ".gif"),
+        ("image/gif", b"GIF89a", ".gif"),
+        ("image/webp", b"RIFF\x10\0\0\0WEBP", ".webp"),
+        ("application/pdf", b"%PDF-1.7", ".pdf"),
+    ],
+)
+def test_a_picture_or_pdf_is_kept_under_its_digest(
+    tmp_path: Path, media_type: str, start: bytes, suffix: str
+) -> None:
+    """Anybody can check with sha256sum that the file is what was given."""
+
+    content = start + b" rest"
+
+    attachment = store(tmp_path / "new" / "folder", media_type=media_type, content=content)
+
+    digest = hashlib.sha256(content).hexdigest()
+    assert attachment == Attachment(
+        name="shot.png", sha256=digest, size=len(content), media_type=media_type
+    )
+    path = attachment_path(tmp_path / "new" / "folder", attachment)
+    assert path.name == f"{digest}{suffix}"
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content"),
+    [
+        ("image/png", b""),
+        ("image/png", b"\xff\xd8\xff\xe0"),
+        ("image/png", b"<svg onload=alert(1)>"),
+        ("image/svg+xml", b"<svg/>"),
+        ("text/html", b"<script>"),
+        ("", PNG),
+    ],
+)
+def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
+    """What a browser would run, or what is not what it says, never becomes evidence."""
+
+    with pytest.raises(SettingsError, match=r"shot\.png is no picture and no PDF") as caught:
+        store(tmp_path / "new", media_type=media_type, content=content)
+
+    assert caught.value.diagnostics().startswith("Attach another file, or confirm without it")
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_one_message_carries_is_the_most(tmp_path: Path) -> None:
+    """A file that is kept is one that could have been sent, with room for what is said of it."""
+
+    assert tornado.websocket._default_max_message_size - 2**19 >= LARGEST
+
+    assert store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG))).size == LARGEST
+    with pytest.raises(SettingsError, match=r"has 9\.0 MiB; 9 MiB is the most"):
+        store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG) + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("../../etc/passwd", "passwd"), ("/a/b.png", "b.png"), ("x" * 500, "x" * 120)],
+)
+def test_a_name_is_no_path(tmp_path: Path, name: str, kept: str) -> None:
+    """The name that a browser sends is for people to read; it leads nowhere."""
+
+    attachment = store(tmp_path, name=name)
+
+    assert attachment.name == kept
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_file_twice_is_kept_once(tmp_path: Path) -> None:
+    """Two steps may show the same screen."""
+
+    assert store(tmp_path, name="a.png").sha256 == store(tmp_path, name="b.png").sha256
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_was_given_earlier_outlives_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same picture given again, when nothing more can be written, does not undo the first."""
+
+    path = attachment_path(tmp_path, store(tmp_path))
+    before = path.read_bytes()
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        store(tmp_path)
+
+    assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
+
+
+def test_a_lost_attachment_is_said_with_what_to_do(tmp_path: Path) -> None:
+    """It is named, with where it must lie and what else helps: sealing is not over for ever."""
+
+    attachment = store(tmp_path / "kept")
+    path = attachment_path(tmp_path / "kept", attachment)
+    path.unlink()
+
+    with pytest.raises(ContentError, match=r"shot\.png is gone, or is not") as caught:
+        copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
+
+    assert f"Put it back as {path} " in caught.value.diagnostics()
+    assert "say again, without it" in caught.value.diagnostics()
+
+
+def test_another_file_than_was_attached_is_said_too(tmp_path: Path) -> None:
+    """What lies under an attachment's name, and is not what was attached, goes into no bundle."""
+
+    attachment = store_attachment(
+        tmp_path / "kept", name="a.png", media_type="image/png", content=PNG
+    )
+    attachment_path(tmp_path / "kept", attachment).write_bytes(PNG + b"another")
+
+    with pytest.raises(ContentError, match=r"a\.png is gone, or is not what was attached"):
+        copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
+    assert not (tmp_path / "bundle").exists()

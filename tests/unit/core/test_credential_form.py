@@ -1,0 +1,490 @@
+"""Credentials that are words: refused where they are given, and harmless where they are not."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from runbook_lib.config.settings import Settings, resolve, secret_of
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.connection import lead_data_is_readable
+from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.credential_form import implausible, is_facebook_token, is_issued_token
+from runbook_lib.core.events import EventType, redact_event
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.procedure import (
+    Check,
+    Exchange,
+    Finding,
+    Outcome,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+    WordKind,
+)
+from runbook_lib.core.redaction import Redactor, Secret
+from runbook_lib.core.state import HistoryReader
+from runbook_lib.engine.check_runner import perform_checks
+from runbook_lib.engine.run import Mode, Run
+from runbook_lib.errors import SettingsError, UnexpectedAnswerError
+from runbook_lib.evidence.record import build_record, record_schema, validate_record
+from runbook_lib.notebook.rendering import step_bundle
+from runbook_lib.remote.cyclr import Cyclr, request_api_token
+from runbook_lib.remote.oauth import request_token_by_client_credentials
+from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.inputs import problem
+from runbook_lib.walkthrough.views import STRUCTURE, step_view
+from tests.conftest import NOON
+from tests.support.journals import described
+from tests.support.words import attested
+from tests.unit import bodies
+from tests.unit.fake_remote import FakeRemote, open_session, says
+
+OPAQUE = (inputs.CYCLR_CLIENT_SECRET, inputs.USER_ACCESS_TOKEN, inputs.SIGNING_PASSPHRASE)
+KEY = FingerprintKey(b"k" * 32)
+
+
+def field_names(document: Any) -> Iterator[str]:
+    """Yield the names of the fields that a JSON Schema describes."""
+    if isinstance(document, dict):
+        yield from document.get("properties", {})
+        document = list(document.values())
+    if isinstance(document, list):
+        for each in document:
+            yield from field_names(each)
+
+
+# Words that journal, record, notebook and settings consist of, gathered from where they are made.
+WORDS = sorted(
+    {
+        *(outcome.value for outcome in Outcome),
+        *(kind.value for kind in WordKind),
+        *(value for name, value in vars(EventType).items() if not name.startswith("_")),
+        *field_names(record_schema()),
+        *(step.id for step in PROCEDURE.steps),
+        *(check.id for step in PROCEDURE.steps for check in step.checks),
+        *(item.name for item in PROCEDURE.inputs),
+        *(item.variable for item in PROCEDURE.inputs),
+        *(str(item.default) for item in PROCEDURE.inputs if isinstance(item.default, str)),
+        *(each.id for each in PROCEDURE.sections),
+        *("sandbox", "headless", "interactive", "facebook_marketing", "graph.facebook.com"),
+        *("2026-11-24", "2026-11-24T12:00:00.000Z", "https://acme-h.cyclr.com/x"),
+        *("developers.facebook.com", "access_token", "execution_count", "nbformat_minor"),
+        *("RUNBOOK_SIGNING_PASSPHRASE", "journal.jsonl", "record.json", "walkthrough"),
+    }
+)
+SHORT = ["", "a", "abcdefg", "1234567", "x y z"]
+MONOTONE = ["aaaaaaaaaaaaaaaa", "abababababab", "12341234", "--------", "f" * 32, "b" * 31 + "2"]
+
+
+@pytest.mark.parametrize("text", [*WORDS, *SHORT, *MONOTONE])
+def test_what_cannot_be_told_from_a_word_is_refused(text: str) -> None:
+    """Short, monotonous, or a word of the runbook's own, in any case: said without quoting it."""
+
+    for each in (text, text.upper(), text.title()):
+        reason = implausible(each)
+        assert reason.startswith("this cannot be distinguished from an ordinary word: ")
+        assert len(each) < 5 or each not in reason
+
+
+def test_a_part_of_what_the_runbook_writes_is_refused_too() -> None:
+    """The search of a finished bundle would find it in each of them, for ever."""
+
+    assert implausible("marketin")
+
+
+@pytest.mark.parametrize("text", ["correct horse", "kT9-xx_q", "canary-1-x", bodies.APP_SECRET])
+def test_a_plausible_credential_is_taken(text: str) -> None:
+    """The rule is a floor, no measure of strength."""
+
+    assert implausible(text) == ""
+
+
+def test_what_the_sandbox_hands_out_is_taken() -> None:
+    """Practice must not end at a rule that the real thing would pass."""
+
+    with Sandbox("approved") as sandbox:
+        given = sandbox.description
+    for name in ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token"):
+        assert implausible(str(given[name])) == ""
+    assert is_facebook_token(str(given["page_access_token"]))
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return what the machine's keyring holds, by user."""
+    held: dict[str, str] = {}
+    errors = SimpleNamespace(KeyringError=RuntimeError)
+    module = ModuleType("keyring")
+    module.get_password = lambda _, user: held.get(user)  # type: ignore[attr-defined]
+    module.errors = errors  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "keyring", module)
+    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
+    return held
+
+
+@pytest.mark.parametrize("item", OPAQUE, ids=lambda item: item.name)
+@pytest.mark.parametrize("text", ["verified", "short", "aaaaaaaaaa", "facebook_marketing"])
+def test_a_word_is_refused_wherever_it_comes_from(
+    item: Any, text: str, keyring: dict[str, str], tmp_path: Path
+) -> None:
+    """`.env`, the environment and every reference: by the setting's name, never quoted."""
+
+    keyring["me"] = text
+    (tmp_path / "it").write_text(f"{text}\n", encoding="utf-8")
+    variable = item.variable
+    ways: list[dict[str, Any]] = [
+        {"env_file": {variable: text}},
+        {"environ": {variable: text}},
+        {"given": {item.name: "env:X"}, "environ": {"X": text}},
+        {"given": {item.name: f"file:{tmp_path / 'it'}"}},
+        {"environ": {variable: "keyring:service/me"}},
+    ]
+    for way in ways:
+        with pytest.raises(SettingsError) as caught:
+            resolve(inputs.ALL, **{"environ": {}, **way})
+        said = str(caught.value)
+        assert said.startswith(f"{item.name} ({item.label}): this cannot be distinguished from")
+        assert text not in said.removeprefix(f"{item.name} ({item.label})")
+
+
+def test_a_credential_that_is_a_shown_value_is_refused() -> None:
+    """Who pastes the Client ID into the Client Secret is told so."""
+
+    environ = {
+        inputs.CYCLR_CLIENT_ID.variable: "client-0815-xyz",
+        inputs.CYCLR_CLIENT_SECRET.variable: "client-0815-xyz",
+    }
+
+    with pytest.raises(SettingsError, match="it stands in cyclr_client_id as well"):
+        resolve(inputs.ALL, environ=environ)
+
+
+def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
+    """Neither its value nor where its reference leads; other settings are as they were."""
+
+    environ = {"RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere", "RUNBOOK_APP_ID": bodies.APP_ID}
+
+    found = resolve(inputs.ALL, environ=environ, withheld=("signing_passphrase",))
+
+    assert (dict(found.secrets), found.values) == ({}, {"app_id": bodies.APP_ID})
+
+
+def step(name: str, *checks: Check, **more: Any) -> Step:
+    fields = {
+        "title": f"Do {name}",
+        "kind": StepKind.CALL,
+        "source": Source(section=1),
+        "prose": "",
+        "confirms": f"I did {name}.",
+        "subject": ("app_id", "app_secret"),
+        "inputs": (inputs.APP_ID, inputs.USER_ACCESS_TOKEN),
+        "checks": checks,
+    }
+    return Step(**{"id": name, **fields, **more})
+
+
+def chatty(secret: str) -> Check:
+    """Return a check that repeats the secret wherever a remote system could make it do so."""
+
+    def run(context: CheckContext) -> Finding:
+        context.session.note(
+            Exchange(
+                method="GET",
+                url=f"https://graph.example/?x={secret}",
+                sent_on="2026-11-24T12:00:00.000Z",
+                elapsed=0.0,
+                status=200,
+                headers={"location": secret},
+                response={"said": secret, secret: 1},
+                error=secret,
+            )
+        )
+        return Finding(
+            outcome=Outcome.VERIFIED,
+            reason=f"It says {secret}.",
+            limits=(secret,),
+            warnings=(f"{secret}!",),
+            facts={"app_display_name": f"Acme {secret}"},
+        )
+
+    return Check("chatty-check", run)
+
+
+def written(folder: Path, secret: str, redactor: Redactor | None = None) -> Run:
+    """Return a run in which people and remote systems repeated its secret in every way."""
+    steps = (step("fb-01-log-in", chatty(secret)), step("fb-02-other"))
+    section = Section(id="01", title="One", intro="", steps=steps)
+    run = Run(
+        Procedure(id="verified", version="1", title="P", sections=(section,), inputs=inputs.ALL),
+        Settings({"app_id": bodies.APP_ID}, {"app_secret": Secret(secret)}),
+        Journal(folder / "acme" / "journal.jsonl", clock=lambda: NOON),
+        "acme",
+        Mode.INTERACTIVE,
+        "0a1b2c3d",
+        key=KEY,
+        clock=lambda: NOON,
+    )
+    run.redactor = redactor or run.redactor
+    run.start()
+    run.perform("fb-01-log-in")
+    run.say([attested("fb-02-other", note=f"With {secret}.", seen=secret)])
+    run.interrupt(f"Cut off: {secret}")
+    run.finish_notebook("01")
+    run.finish()
+    return run
+
+
+def strings_of(run: Run) -> set[str]:
+    """Return every text in the data of a run's journal, wherever it stands."""
+
+    def strings(document: Any) -> Iterator[str]:
+        if isinstance(document, str):
+            yield document
+        elif isinstance(document, dict | list):
+            for each in document.values() if isinstance(document, dict) else document:
+                yield from strings(each)
+
+    return {text for each in run.journal.entries() for text in strings(each.data)}
+
+
+class Apart:
+    """Takes the place of a redactor: gathers the free text, and leaves a blank."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def redact_values(self, document: Any) -> str:
+        """Gather a document of the runbook's own."""
+        self.texts.append(json.dumps(document, ensure_ascii=False, default=str))
+        self.texts += [document] if isinstance(document, str) else []
+        return ""
+
+    redact_document = redact_values
+
+
+def structure_of(run: Run) -> tuple[list[Any], list[str]]:
+    """Return the structure of a run's journal, and its free text."""
+    apart = Apart()
+    lines = [
+        (replace(each, data={}), redact_event(each.type, each.data, apart))
+        for each in run.journal.entries()
+    ]
+    return lines, apart.texts
+
+
+with tempfile.TemporaryDirectory() as _folder:
+    # What stands there whatever the secret is.
+    HARMLESS = strings_of(written(Path(_folder), "Harmless-canary-1"))
+
+
+@given(secret=st.one_of(st.sampled_from(WORDS), st.text(max_size=12), st.text(min_size=8)))
+@example(secret="verified")
+@example(secret="outcome")
+@example(secret="0a1b2c3d")
+@example(secret="2026-11-24")
+@example(secret=KEY.of_secret("app_secret", Secret("x")))
+@settings(max_examples=60)
+def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
+    """Every reader reads it, its structure is as without secrets, and no free text holds one."""
+
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        run, plain = written(Path(first), secret), written(Path(second), secret, Redactor())
+
+        lines, texts = structure_of(run)
+        assert lines == structure_of(plain)[0]
+        if not implausible(secret):
+            assert [text for text in texts if secret in text] == []
+            assert [text for text in strings_of(run) - HARMLESS if secret in text] == []
+
+        reader = HistoryReader(Journal(run.journal.path))
+        assert reader.read().last_run == "0a1b2c3d"
+        outcomes = {name: each.conclusion.outcome for name, each in run.state.steps.items()}
+        assert outcomes == {
+            "fb-01-log-in": Outcome.VERIFIED,
+            "fb-02-other": Outcome.ATTESTED,
+        }
+        record = build_record(run.state, journal=described(run.journal), carried=())
+        validate_record(json.loads(json.dumps(record)))
+        for name, state in run.state.steps.items():
+            assert step_bundle(state, run.values, is_sandbox=False)["text/plain"]
+            check_view(run, name)
+
+
+def check_view(run: Run, name: str) -> None:
+    """Check that a panel can be drawn: whatever the secret is, its structure is whole."""
+    view = step_view(
+        run.state.steps[name],
+        values=run.values,
+        credentials={},
+        recent=run.history.recent(name),
+        moment=Moment(refused=[{"input": "app_id", "problem": "It is."}]),
+    )
+    shown = run.redactor.redact_values(view, structure=STRUCTURE)
+    assert set(shown) == set(view)
+    assert (shown["id"], shown["outcome"]) == (name, run.state.steps[name].conclusion.outcome)
+    assert [form["name"] for form in shown["forms"]] == [form["name"] for form in view["forms"]]
+    assert [each["name"] for each in shown["inputs"]] == ["app_id", "user_access_token"]
+    assert shown["refused"][0]["input"] == "app_id"
+
+
+def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
+    """Below its field while it is typed, and when it is taken over; the one in use stays."""
+
+    run = written(tmp_path, "canary-secret-1")
+    before = run.settings
+
+    for text in ("verified", "short", "step.checked"):
+        said = problem(run.procedure.steps[0], "user_access_token", text)
+        assert said.startswith("This cannot be distinguished from an ordinary word")
+        with pytest.raises(ValueError, match="ordinary word") as caught:
+            run.take_secret(inputs.USER_ACCESS_TOKEN, text)
+        assert text not in str(caught.value)
+    with pytest.raises(ValueError, match="it stands in app_id as well"):
+        run.take_secret(inputs.USER_ACCESS_TOKEN, bodies.APP_ID)
+    assert run.settings is before
+
+
+def test_a_taken_credential_has_lost_its_blanks() -> None:
+    """What is used is what `parse` made of what was typed."""
+
+    assert secret_of(inputs.USER_ACCESS_TOKEN, " canary-secret-1\n", {}).reveal() == (
+        "canary-secret-1"
+    )
+
+
+# What a remote system issues.
+
+NO_TOKENS = [
+    *("outcome", "verified", "facebook_marketing", "", "a", "0a1b2c3d", "x" * 40),
+    *("2026-11-24T12:00:00.000Z", "https://graph.facebook.com", "0123456789abcdef" * 4),
+    *(
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        bodies.APP_ID,
+        "step.checked",
+        "two words 1A2B3C4D5E",
+    ),
+    *(
+        "EAA",
+        "EAAshort",
+        f"{bodies.APP_ID}|",
+        "RUNBOOK_SIGNING_PASSPHRASE",
+        "fb-13-app-id-and-secret",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", NO_TOKENS)
+def test_a_word_is_no_token(text: str) -> None:
+    """Nor an id, a digest, a time or an address: by length, letters and the rule for all."""
+
+    assert not is_facebook_token(text)
+    assert not is_issued_token(text)
+
+
+@pytest.mark.parametrize("text", [bodies.USER_TOKEN, bodies.PAGE_TOKEN, bodies.APP_TOKEN])
+def test_facebooks_tokens_are_tokens(text: str) -> None:
+    """A user's, a page's and an app's, as Facebook's guide shows them."""
+
+    assert is_facebook_token(text)
+
+
+@pytest.mark.parametrize("text", [bodies.CYCLR_TOKEN, bodies.SIGN_IN_TOKEN, "AQDx-0_" * 9])
+def test_what_servers_issue_is_a_token(text: str) -> None:
+    """Cyclr's two kinds, and Facebook's codes."""
+
+    assert is_issued_token(text)
+
+
+@pytest.mark.parametrize("value", [*NO_TOKENS, None, 7, ["x"], {"a": "b"}])
+def test_what_has_no_tokens_form_is_neither_learned_nor_used(value: Any) -> None:
+    """The endpoint is named, and nothing that is written later is masked for it."""
+
+    remote, redactor = FakeRemote(), Redactor()
+    session = open_session(remote, redactor)
+    remote.on("/oauth/access_token", says({"access_token": value}))
+    remote.on("/oauth/token", says({"access_token": value}))
+    remote.on("/v1.0/accounts/acct-1/signintoken", says({"Token": value}))
+    pair = {"client_id": "c", "client_secret": Secret("canary-secret-1")}
+    base = "https://remote.example"
+    cyclr = Cyclr(session, base_url=base, token=Secret(bodies.CYCLR_TOKEN), account="acct-1")
+
+    for ask, path in (
+        (
+            lambda: request_token_by_client_credentials(
+                session, f"{base}/oauth/access_token", **pair
+            ),
+            "/oauth/access_token",
+        ),
+        (lambda: request_api_token(session, base, **pair), "/oauth/token"),
+        (lambda: cyclr.sign_in_token("acct-1", "me"), "/accounts/acct-1/signintoken"),
+    ):
+        with pytest.raises(UnexpectedAnswerError, match=path):
+            ask()
+    text = f"{value} outcome verified"
+    assert redactor.redact(text) == Redactor().redact(text)
+    assert not redactor.holds_known_secret(f"{value} outcome verified")
+
+
+def test_a_value_that_is_shown_is_no_token() -> None:
+    """A remote system that answers with the account's id does not blot it out everywhere."""
+
+    remote, redactor = FakeRemote(), Redactor()
+    shown = "Acct-0123456789-ABCDEFGHIJ"
+    assert is_issued_token(shown)
+    redactor.allow([shown])
+    remote.on("/oauth/token", says({"access_token": shown}))
+
+    with pytest.raises(UnexpectedAnswerError):
+        request_api_token(
+            open_session(remote, redactor),
+            "https://remote.example",
+            client_id="c",
+            client_secret=Secret("canary-secret-1"),
+        )
+    assert not redactor.holds_known_secret(shown)
+
+
+def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
+    """The endpoint is named, and the page is not asked in anybody's name."""
+
+    remote, redactor = FakeRemote(), Redactor()
+    rows = bodies.rows({"id": "page-1", "access_token": "outcome"})
+    remote.on("/v26.0/me/accounts", says(rows))
+    context = CheckContext(
+        values={
+            "permissions": ("leads_retrieval",),
+            "graph_url": "https://graph.example",
+            "graph_version": "v26.0",
+        },
+        secrets={
+            "app_secret": Secret(bodies.APP_SECRET),
+            "user_access_token": Secret(bodies.USER_TOKEN),
+        },
+        session=open_session(remote, redactor),
+        now=NOON,
+    )
+
+    (finding,), _ = perform_checks(
+        (Check("leads", lead_data_is_readable),), lambda: context, lacking=lambda _: ()
+    )
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "me/accounts" in finding.reason
+    assert remote.paths == ["/v26.0/me/accounts"]
+    assert not redactor.holds_known_secret("outcome")

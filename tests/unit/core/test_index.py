@@ -1,0 +1,355 @@
+"""The index over a journal: it saves reading, and never decides anything."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.index import Index, dump_index, load_index
+from runbook_lib.core.journal import BEFORE_THE_FIRST, EventType, Journal, read_lines
+from runbook_lib.core.procedure import (
+    Input,
+    Outcome,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+    Word,
+    WordKind,
+)
+from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, fold
+from runbook_lib.core.words import Subject
+from runbook_lib.engine.run import Mode, Run
+from runbook_lib.errors import ChainError
+from tests.conftest import NOON
+from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
+
+APP_ID = Input(name="app_id", label="App ID", help="")
+
+
+def step(name: str) -> Step:
+    return Step(
+        id=name,
+        title=f"Do {name}",
+        kind=StepKind.WAIT,
+        source=Source(1),
+        prose="",
+        confirms=f"I did {name}.",
+        subject=("app_id",),
+    )
+
+
+PROCEDURE = Procedure(
+    id="p",
+    version="1",
+    title="P",
+    sections=(Section(id="01", title="", intro="", steps=(step("a"), step("b"), step("c"))),),
+    inputs=(APP_ID,),
+)
+KEY = FingerprintKey()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "acme" / "journal.jsonl"
+
+
+def make_run(path: Path, run_id: str = "0a1b2c3d", **values: Any) -> Run:
+    journal = Journal(path, clock=lambda: NOON)
+    return Run(PROCEDURE, Settings(values), journal, "acme", Mode.HEADLESS, run_id, key=KEY)
+
+
+def busy(path: Path) -> None:
+    """Write a journal with a line of every kind that the index knows."""
+    first = make_run(path, "00000001")
+    first.start()
+    first.say([attested("a", entry="1" * 64), submitted("b", note="x")])
+    first.remember("app_id", "111")
+    first.perform("c")
+    first.interrupt("by a signal")
+    second = make_run(path, "00000002", app_id="222")
+    second.start()
+    second.say([skipped("a"), declined("b"), withdrawn("a"), attested("c", by="Second")])
+    second.perform("a")
+    second.finish_notebook("01")
+    second.finish()
+    journal = Journal(path)
+    journal.append(EventType.CREDENTIAL_REMEMBERED, {"name": "x", "reference": "keyring:s/x"})
+    journal.append(EventType.CREDENTIAL_GIVEN, {"name": "x", "fingerprint": "12345678:ab"})
+    journal.append(EventType.CHANGE_INTENDED, {"change": "Install it."}, step="a")
+    journal.append(
+        EventType.BUNDLE_SEALED,
+        {
+            "bundle": "n",
+            "sequence": 1,
+            "statement": "ab",
+            "journal": {"lines": 1, "head": "ab", "end": 1},
+        },
+        run_id="00000002",
+    )
+
+
+def index_of(path: Path) -> Index:
+    index = Index()
+    for line in read_lines(path):
+        index = index.fold(line)
+    return index
+
+
+def state_of(path: Path, key: FingerprintKey | None = KEY, **values: Any) -> RunState:
+    """Return what whoever opens this journal now sees."""
+    history = HistoryReader(Journal(path), key).read()
+    return fold(history, Subject(PROCEDURE, {**history.index.recorded, **values}), None)
+
+
+def save(path: Path) -> Path:
+    """Save an index over all lines, and return its file."""
+    reader = HistoryReader(Journal(path), KEY)
+    reader.read()
+    reader.save(KEY)
+    return path.with_name(STATE_NAME)
+
+
+def test_an_index_comes_back_as_it_was(path: Path) -> None:
+    """Everything that is saved is what was folded, to the type."""
+
+    busy(path)
+    index = index_of(path)
+
+    assert load_index(dump_index(index, KEY), KEY) == index
+    assert load_index(dump_index(Index(), KEY), KEY) == Index()
+
+
+def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
+    """Half from the file and half from the lines is the same as all from the lines."""
+
+    busy(path)
+    lines = list(read_lines(path))
+    for cut in range(len(lines) + 1):
+        index = Index()
+        for line in lines[:cut]:
+            index = index.fold(line)
+        index = load_index(dump_index(index, KEY), KEY) or Index()
+        for line in lines[cut:]:
+            index = index.fold(line)
+        assert index == index_of(path)
+
+
+def test_a_word_of_an_unknown_value_is_bound_to_the_first_one_given_later(path: Path) -> None:
+    """It then fits that value, and lapses when it changes; each way of giving one binds."""
+
+    run = make_run(path)
+    run.start()
+    run.say([attested("a")])
+    assert state_of(path, app_id="333").steps["a"].conclusion.outcome is Outcome.ATTESTED
+
+    run.remember("app_id", "111")
+    assert state_of(path).steps["a"].conclusion.outcome is Outcome.ATTESTED
+    assert state_of(path, app_id="222").steps["a"].conclusion.outcome is Outcome.NOT_RUN
+
+    make_run(path, "00000002", app_id="222").start()
+    lapsed = state_of(path).steps["a"]
+    assert lapsed.conclusion.outcome is Outcome.NOT_RUN
+    assert "for App ID 111, not 222" in lapsed.conclusion.reason
+
+
+def test_a_run_that_begins_with_a_value_binds_it_too(path: Path) -> None:
+    """A parameter is given like any other."""
+
+    first = make_run(path)
+    first.start()
+    first.say([attested("a")])
+    make_run(path, "00000002", app_id="111").start()
+
+    assert state_of(path, app_id="111").steps["a"].conclusion.outcome is Outcome.ATTESTED
+    assert state_of(path, app_id="222").steps["a"].conclusion.outcome is Outcome.NOT_RUN
+
+
+def test_a_reader_parses_only_what_is_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand lines behind the saved index cost nothing."""
+
+    busy(path)
+    save(path)
+    Journal(path).append("run.interrupted", {"reason": "x"}, run_id="00000002")
+    afters: list[int] = []
+
+    def counted(path: Path, *, after: Any) -> Any:
+        afters.append(after.seq)
+        return read_lines(path, after=after)
+
+    monkeypatch.setattr("runbook_lib.core.state.read_lines", counted)
+    reader = HistoryReader(Journal(path), KEY)
+    total = len(Journal(path).entries())
+    for _ in range(3):
+        reader.read()
+
+    assert afters == [total - 1, total, total]
+
+
+Alter = Callable[[bytes], bytes]
+
+
+def flipped(content: bytes) -> bytes:
+    place = random.Random(7).randrange(len(content))
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def without_words(content: bytes) -> bytes:
+    _, _, saved = content.partition(b"\n")
+    document = json.loads(saved)
+    document["words"] = {}
+    return content[: content.index(b"\n") + 1] + json.dumps(document).encode()
+
+
+def signed_by_another(content: bytes) -> bytes:
+    _, _, saved = content.partition(b"\n")
+    return FingerprintKey().of_bytes(saved).encode() + b"\n" + saved
+
+
+def of_another_form(content: bytes) -> bytes:
+    _, _, saved = content.partition(b"\n")
+    document = json.dumps({**json.loads(saved), "form": 99}).encode()
+    return KEY.of_bytes(document).encode() + b"\n" + document
+
+
+ALTERED: dict[str, Alter] = {
+    "a flipped bit": flipped,
+    "words left out": without_words,
+    "signed by another key": signed_by_another,
+    "of another form": of_another_form,
+    "cut off": lambda content: content[: len(content) // 2],
+    "empty": lambda _: b"",
+    "no JSON": lambda _: b"x\ny",
+    "not even text": lambda _: b"\xff\xfe\n\xff",
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_an_altered_index_changes_no_outcome(path: Path, how: str) -> None:
+    """Whatever stands in the file, what follows is what the journal says."""
+
+    busy(path)
+    saved = save(path)
+    before = state_of(path, None)
+    saved.write_bytes(ALTERED[how](saved.read_bytes()))
+
+    assert state_of(path) == before
+    assert load_index(saved.read_bytes(), KEY) is None
+
+
+def test_an_index_of_another_journal_is_not_used(path: Path, tmp_path: Path) -> None:
+    """Its last line is looked up: another journal, or an older copy, is read from its beginning."""
+
+    busy(path)
+    saved = save(path)
+    other = tmp_path / "other" / "journal.jsonl"
+    make_run(other).start()
+    (other.parent / STATE_NAME).write_bytes(saved.read_bytes())
+    older = tmp_path / "older" / "journal.jsonl"
+    older.parent.mkdir()
+    older.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    (older.parent / STATE_NAME).write_bytes(saved.read_bytes())
+
+    for each in (other, older):
+        assert state_of(each) == state_of(each, None)
+
+
+def test_an_index_that_leads_to_another_line_is_noticed(path: Path) -> None:
+    """A word is read back from its own line, and compared by its SHA-256."""
+
+    busy(path)
+    index = index_of(path)
+    (word,) = index.words["c"]
+    lines = list(read_lines(path))
+    wrong = replace(word, ref=word.ref._replace(start=lines[0].ref.start, end=lines[0].ref.end))
+    path.with_name(STATE_NAME).write_bytes(
+        dump_index(replace(index, words={**index.words, "c": (wrong,)}), KEY)
+    )
+
+    with pytest.raises(ChainError, match="is not what it was"):
+        state_of(path)
+
+
+def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that cannot be saved is not saved; nothing half is left."""
+
+    busy(path)
+    reader = HistoryReader(Journal(path), KEY)
+    reader.read()
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    reader.save(KEY)
+
+    assert [each.name for each in path.parent.iterdir() if STATE_NAME in each.name] == []
+
+
+def test_runs_of_long_ago_are_forgotten_but_for_what_counts(path: Path) -> None:
+    """Forty runs later the newest checks of all runs, and people's words, are still there."""
+
+    first = make_run(path, "00000000", app_id="1")
+    first.start()
+    first.say([attested("a")])
+    first.perform("b")
+    for number in range(1, 41):
+        run = make_run(path, f"{number:08x}", app_id="1")
+        run.start()
+        run.finish()
+
+    index = index_of(path)
+    assert len(index.runs) == 32
+    assert "00000000" not in index.runs
+    assert set(index.checked) == {"b"}
+    assert state_of(path).steps["a"].conclusion.outcome is Outcome.ATTESTED
+
+
+def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
+    """Two hundred lines in any order: saved after each, or never, what follows is the same."""
+
+    dice = random.Random(9)
+    run = make_run(path)
+    run.start()
+    for number in range(200):
+        kind = dice.choice(list(WordKind))
+        word = Word(kind=kind, step=dice.choice("abc"), by=dice.choice("AB"), at=AT, note="n")
+        act = dice.randrange(4)
+        if act == 0:
+            run.remember("app_id", str(dice.randrange(3)))
+        elif act == 1:
+            run = make_run(path, f"{number:08x}", **dice.choice([{}, {"app_id": "1"}]))
+            run.start()
+        elif act == 2:
+            run.perform(dice.choice("abc"))
+        else:
+            run.say([word])
+        if number % 10 == 0:
+            save(path)
+            assert state_of(path) == state_of(path, None)
+    assert index_of(path).last != BEFORE_THE_FIRST
+
+
+def test_an_empty_value_is_no_value(path: Path) -> None:
+    """It neither binds a word that waits for one, nor replaces what is on record."""
+
+    run = make_run(path)
+    run.start()
+    run.say([attested("a")])
+    run.remember("app_id", "")
+    assert index_of(path).words["a"][0].subject == {"app_id": None}
+
+    run.remember("app_id", "111")
+    run.remember("app_id", "")
+    index = index_of(path)
+    assert index.words["a"][0].subject == {"app_id": "111"}
+    assert index.recorded["app_id"] == "111"

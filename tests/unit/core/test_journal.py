@@ -1,0 +1,667 @@
+"""The journal loses nothing that was acknowledged, and shows what was tampered with."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runbook_lib.core import journal as journal_module
+from runbook_lib.core.journal import (
+    GENESIS,
+    Entry,
+    EventType,
+    Journal,
+    parse_line,
+    read_lines,
+    timestamp,
+)
+from runbook_lib.errors import ChainError, JournalError
+from tests.conftest import NOON
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tenant" / "journal.jsonl"
+
+
+def written(path: Path, count: int = 5) -> list[bytes]:
+    """Write `count` lines and return them as they stand in the file."""
+    journal = Journal(path, clock=lambda: NOON)
+    for number in range(count):
+        journal.append("step.started", {"n": number}, run_id="0a1b2c3d", step=f"fb-0{number}-x")
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_a_line_is_appended_read_and_returned(path: Path) -> None:
+    """What `append` returns is what another process reads."""
+
+    entry = Journal(path, clock=lambda: NOON).append(
+        "step.started", {"ä": ["\n", 1]}, run_id="0a1b2c3d", step="fb-01-log-in"
+    )
+
+    assert entry == Entry(
+        1, "2026-11-24T12:00:00.000Z", "step.started", "0a1b2c3d", "fb-01-log-in", {"ä": ["\n", 1]}
+    )
+    assert Journal(path).entries() == [entry]
+    assert path.read_bytes().count(b"\n") == 1
+
+
+def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
+    """The chain can be followed with nothing but SHA-256 over the file's own bytes."""
+
+    lines = written(path)
+
+    expected = [GENESIS, *(hashlib.sha256(line).hexdigest() for line in lines)]
+    assert [json.loads(line)["prev"] for line in lines] == expected[:-1]
+    assert [json.loads(line)["seq"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line.ref.digest for line in read_lines(path)] == expected[1:]
+
+
+def test_an_absent_journal_is_empty(path: Path) -> None:
+    """Reading creates nothing."""
+
+    journal = Journal(path)
+
+    assert journal.entries() == []
+    assert not path.parent.exists()
+
+
+def altered_byte(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1].replace(b'"n":1', b'"n":7'), *lines[2:]]
+
+
+def removed_line(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], *lines[3:]]
+
+
+def removed_first_line(lines: list[bytes]) -> list[bytes]:
+    return lines[1:]
+
+
+def swapped_lines(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[2], lines[1], *lines[3:]]
+
+
+def repeated_line(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], lines[1], *lines[2:]]
+
+
+def inserted_line(lines: list[bytes]) -> list[bytes]:
+    forged = json.loads(lines[1])
+    forged.update(seq=3, prev=hashlib.sha256(lines[1]).hexdigest())
+    return [*lines[:2], json.dumps(forged).encode() + b"\n", *lines[2:]]
+
+
+def appended_line(lines: list[bytes]) -> list[bytes]:
+    forged = {**json.loads(lines[-1]), "seq": len(lines) + 1}
+    return [*lines, json.dumps(forged).encode() + b"\n"]
+
+
+def carriage_return(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1][:-1] + b"\r\n", *lines[2:]]
+
+
+def carriage_return_between(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1].replace(b"{", b"{\r", 1), *lines[2:]]
+
+
+def blank_line(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], b"\n", *lines[2:]]
+
+
+def no_json(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], b"\xff\xfe{}\n", *lines[2:]]
+
+
+def no_object(lines: list[bytes]) -> list[bytes]:
+    return [*lines, b"[]\n"]
+
+
+def lacking_field(lines: list[bytes]) -> list[bytes]:
+    line = json.loads(lines[-1])
+    del line["at"]
+    return [*lines[:-1], json.dumps(line).encode() + b"\n"]
+
+
+def nested_too_deep(lines: list[bytes]) -> list[bytes]:
+    return [*lines, b"[" * 200_000 + b"\n"]
+
+
+TAMPERINGS = [
+    altered_byte,
+    removed_line,
+    removed_first_line,
+    swapped_lines,
+    repeated_line,
+    inserted_line,
+    appended_line,
+    carriage_return,
+    carriage_return_between,
+    blank_line,
+    no_json,
+    no_object,
+    lacking_field,
+    nested_too_deep,
+]
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS)
+def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes]]) -> None:
+    """A line that was altered, removed, moved or smuggled in shows when the journal is read."""
+
+    path.write_bytes(b"".join(tamper(written(path))))
+
+    with pytest.raises(ChainError) as caught:
+        Journal(path).entries()
+
+    assert str(path) in str(caught.value)
+    assert "Line " in str(caught.value)
+
+
+@given(data=st.data())
+def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataObject) -> None:
+    """No single bit of a line with a successor can change unnoticed."""
+
+    path.unlink(missing_ok=True)
+    lines = written(path, 3)
+    content = bytearray(b"".join(lines))
+    position = data.draw(st.integers(0, len(content) - len(lines[-1]) - 1))
+    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(bytes(content))
+
+    with pytest.raises(ChainError):
+        Journal(path).entries()
+
+
+@settings(max_examples=40)
+@given(documents=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4))
+def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[str, Any]]) -> None:
+    """Whatever a check saw, the journal gives it back, one line for each."""
+
+    path.unlink(missing_ok=True)
+    journal = Journal(path)
+    for document in documents:
+        journal.append("step.started", document)
+
+    assert [entry.data for entry in Journal(path).entries()] == documents
+    assert path.read_bytes().count(b"\n") == len(documents)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("place", ["response", "elapsed", "a field of its own"])
+def test_a_number_that_json_has_not_is_refused_by_its_place(
+    path: Path, number: float, place: str
+) -> None:
+    """RFC 8259 §6: NaN and Infinity enter no line, and the error says where one stood."""
+
+    exchange: dict[str, Any] = {
+        "method": "GET",
+        "url": "https://api.example",
+        "sent_on": "2026-11-24T09:00:00Z",
+        "elapsed": 0.1,
+    }
+    exchange[place] = {"data": [number]} if place == "response" else number
+    finding = {
+        "outcome": "failed",
+        "reason": "",
+        "check": "a",
+        "facts": {},
+        **{name: [] for name in ("limits", "warnings", "changes", "tables")},
+        "exchanges": [exchange],
+    }
+
+    with pytest.raises(JournalError, match=rf"exchanges\[0\]\.{place} is not"):
+        Journal(path).append("step.checked", {"findings": [finding]})
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_line_with_a_number_that_json_has_not_is_no_line(path: Path, number: str) -> None:
+    """Whoever wrote it: no reader takes it."""
+
+    Journal(path).append("step.started", {})
+    text = path.read_bytes().replace(b'"data":{}', b'"data":{"x":' + number.encode() + b"}")
+    path.write_bytes(text)
+
+    assert parse_line(text) is None
+    with pytest.raises(ChainError, match="not a journal line"):
+        Journal(path).entries()
+    with pytest.raises(ChainError, match="not a journal line"):
+        Journal(path).append("step.started", {})
+
+
+def test_a_torn_tail_is_not_returned(path: Path) -> None:
+    """Half a line that a killed process left was never acknowledged, and is not read."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + lines[-1][:20])
+
+    assert len(Journal(path).entries()) == 5
+
+
+@pytest.mark.parametrize("torn", [b'{"seq":6,"at"', b"\xff\xfe", b"{}", b"x" * 70_000])
+def test_a_torn_tail_is_mended_and_nothing_acknowledged_is_lost(path: Path, torn: bytes) -> None:
+    """The next append cuts the half line off, says so in a line of its own, and goes on."""
+
+    lines = written(path)
+    reader = Journal(path)
+    assert len(reader.entries()) == 5
+    path.write_bytes(b"".join(lines) + torn)
+
+    Journal(path).append("step.started", {"a": 1})
+
+    assert path.read_bytes().startswith(b"".join(lines))
+    for journal in (reader, Journal(path)):
+        mended, appended = journal.entries()[5:]
+        assert mended.type == EventType.JOURNAL_MENDED
+        assert mended.data["bytes"] == len(torn)
+        assert (appended.type, appended.data) == ("step.started", {"a": 1})
+
+
+def test_a_torn_first_line_is_mended(path: Path) -> None:
+    """A process killed during its very first line leaves a journal that can be used."""
+
+    path.parent.mkdir()
+    path.write_bytes(b'{"seq":1')
+
+    Journal(path).append("step.started", {})
+
+    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "step.started"]
+
+
+def test_a_long_line_is_found_again(path: Path) -> None:
+    """A line longer than what is read back at once still chains to its successor."""
+
+    journal = Journal(path)
+    journal.append("step.started", {"body": "x" * 200_000})
+    journal.append("step.started", {"body": "y" * 65_536})
+    journal.append("step.started", {})
+
+    assert len(Journal(path).entries()) == 3
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_longer_than_any_is_refused_unparsed(path: Path, end: bytes) -> None:
+    """Whoever can write into a journal cannot fill the memory of who reads it."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + b"[" * 32 * 2**20 + end)
+    tracemalloc.start()
+
+    with pytest.raises(ChainError, match=r"Line 6 of .* is over 4 MiB long"):
+        Journal(path).entries()
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 16 * 2**20
+
+
+def test_a_line_that_could_not_be_read_again_is_not_written(path: Path) -> None:
+    """The bound that holds for reading holds for writing; what was there stays."""
+
+    before = b"".join(written(path))
+
+    with pytest.raises(JournalError, match="longer than"):
+        Journal(path).append("step.started", {"body": "x" * 4 * 2**20})
+
+    assert path.read_bytes() == before
+    assert len(Journal(path).entries()) == 5
+
+
+def test_a_huge_torn_tail_is_mended_with_its_beginning(path: Path) -> None:
+    """The line that tells of it is short enough to be read."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + b"\0" * 2**20)
+
+    Journal(path).append("step.started", {})
+
+    mended = Journal(path).entries()[5]
+    assert (mended.data["bytes"], len(mended.data["text"])) == (2**20, 65_536)
+
+
+def test_lines_are_read_one_after_the_other(path: Path) -> None:
+    """Whoever only looks at each holds one, however long the journal is."""
+
+    journal = Journal(path)
+    for _ in range(64):
+        journal.append("step.started", {"body": "x" * 250_000})
+    digests = [hashlib.sha256(line).hexdigest() for line in path.read_bytes().splitlines(True)]
+    tracemalloc.start()
+
+    lines = ((line.entry.seq, line.ref.digest) for line in read_lines(path))
+    assert all(seen == known for seen, known in zip(lines, enumerate(digests, 1), strict=True))
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * 2**20
+
+
+def test_reading_stops_where_it_is_told_to(path: Path) -> None:
+    """What was written after a moment can be left out, a line that was half there too."""
+
+    lines = written(path)
+    end = sum(map(len, lines[:3]))
+
+    assert [line.entry.seq for line in read_lines(path, end=end)] == [1, 2, 3]
+    assert [line.entry.seq for line in read_lines(path, end=end + 7)] == [1, 2, 3]
+
+
+def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Path) -> None:
+    """A torn tail that another process mends meanwhile is not read half old, half new."""
+
+    lines = written(path)
+    path.write_bytes(b"".join(lines) + b'{"seq":6')
+    reading = read_lines(path)
+    next(reading)
+
+    Journal(path).append("step.started", {})
+
+    assert len(list(reading)) == 4
+    assert len(Journal(path).entries()) == 7
+
+
+def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> None:
+    """Nothing is appended after a last line that is no journal line."""
+
+    path.parent.mkdir()
+    path.write_bytes(b"hello\n")
+
+    with pytest.raises(ChainError):
+        Journal(path).append("step.started", {})
+
+    assert path.read_bytes() == b"hello\n"
+
+
+class RefusingFile(FileIO):
+    """A file on a disk that takes only so many more bytes."""
+
+    refusal = errno.ENOSPC
+    room = 0
+
+    def write(self, data: Any) -> int:
+        """Take what there is room for, then refuse."""
+        cls = type(self)
+        if cls.room <= 0:
+            raise OSError(cls.refusal, os.strerror(cls.refusal))
+        taken = super().write(bytes(data)[: cls.room])
+        cls.room -= taken
+        return taken
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOSPC, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize("room", [0, 1, 100])
+def test_a_full_disk_leaves_the_journal_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int, room: int
+) -> None:
+    """A line that does not fit is taken back whole, and the operator is told why."""
+
+    before = b"".join(written(path))
+    monkeypatch.setattr(RefusingFile, "refusal", refusal)
+    monkeypatch.setattr(RefusingFile, "room", room)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode, **_: RefusingFile(self, mode))
+        with pytest.raises(JournalError) as caught:
+            Journal(path).append("step.started", {"body": "x" * 500})
+
+    assert os.strerror(refusal) in str(caught.value)
+    assert path.read_bytes() == before
+    Journal(path).append("step.started", {})
+    assert len(Journal(path).entries()) == 6
+
+
+def test_a_line_that_is_not_on_disk_is_not_acknowledged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`append` flushes each line to disk, and takes it back where that fails."""
+
+    before = b"".join(written(path))
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module.os, "fsync", refuse)
+        with pytest.raises(JournalError):
+            Journal(path).append("step.started", {})
+
+    assert path.read_bytes() == before
+
+
+def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file survives a power cut only if its folder was flushed."""
+
+    flushed: list[int] = []
+    monkeypatch.setattr(
+        journal_module.os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino)
+    )
+    written(path, 2)
+
+    file, folder = path.stat().st_ino, path.parent.stat().st_ino
+    assert flushed == [file, folder, file]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+    """Where the tenant's folder cannot be made, the operator is told which journal that is."""
+
+    (tmp_path / "tenant").write_text("a file")
+
+    with pytest.raises(JournalError, match=r"journal\.jsonl cannot be written"):
+        Journal(tmp_path / "tenant" / "journal.jsonl").append("step.started", {})
+
+
+def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None:
+    """What cannot be read or written at all raises `JournalError`, never a bare `OSError`."""
+
+    path.mkdir(parents=True)
+
+    with pytest.raises(JournalError):
+        Journal(path).entries()
+    with pytest.raises(JournalError):
+        Journal(path).append("step.started", {})
+
+
+def test_a_lock_that_is_never_released_is_an_error_in_words(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that sits on the journal does not make this one hang for ever."""
+
+    written(path, 1)
+    monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
+
+    with FileLock(path.with_suffix(".lock")), pytest.raises(JournalError, match="locked"):
+        Journal(path).append("step.started", {})
+
+    assert len(Journal(path).entries()) == 1
+
+
+APPEND_MANY = """
+import sys, pathlib
+from runbook_lib.core.journal import Journal
+journal = Journal(pathlib.Path(sys.argv[1]))
+sys.stdin.readline()
+for number in range(100):
+    journal.append("step.started", {"by": sys.argv[2], "n": number})
+"""
+
+
+def test_two_processes_at_once_write_one_chain(path: Path) -> None:
+    """Every line of both is there, in order, and whoever reads meanwhile sees a chain."""
+
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", APPEND_MANY, str(path), name], stdin=subprocess.PIPE, text=True
+        )
+        for name in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write("\n")
+        writer.stdin.close()
+    reader = Journal(path)
+    while any(writer.poll() is None for writer in writers):
+        reader.entries()
+
+    assert [writer.wait() for writer in writers] == [0, 0]
+    entries = reader.entries()
+    assert entries == Journal(path).entries()
+    assert [entry.seq for entry in entries] == list(range(1, 201))
+    for name in "ab":
+        mine = [entry.data["n"] for entry in entries if entry.data["by"] == name]
+        assert mine == list(range(100))
+
+
+def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that was read is not parsed again; only what is new is."""
+
+    written(path)
+    *_, last = read_lines(path)
+    Journal(path).append("step.started", {})
+    parsed: list[bytes] = []
+    parse = journal_module.parse_json
+    monkeypatch.setattr(
+        journal_module, "parse_json", lambda line: (parsed.append(line), parse(line))[1]
+    )
+
+    (line,) = read_lines(path, after=last.ref)
+
+    assert (line.entry.seq, line.entry.type) == (6, "step.started")
+    assert len(parsed) == 1
+
+
+def test_a_line_is_read_again_where_it_lies(path: Path) -> None:
+    """Its place and its SHA-256 are enough."""
+
+    written(path)
+    journal = Journal(path)
+
+    for line in read_lines(path):
+        assert journal.read(line.ref) == line.entry
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "0" * 64}, {"start": 1}, {"end": 20}, {"start": 9**9}]
+)
+def test_what_is_not_the_line_is_refused(path: Path, change: dict[str, Any]) -> None:
+    """Other bytes than those that had the SHA-256 are never taken for the line."""
+
+    written(path)
+    *_, last = read_lines(path)
+
+    with pytest.raises(ChainError, match="is not what it was"):
+        Journal(path).read(last.ref._replace(**change))
+
+
+def test_a_line_of_a_journal_that_is_gone_cannot_be_read(path: Path) -> None:
+    """The message names the file."""
+
+    written(path)
+    *_, last = read_lines(path)
+    path.unlink()
+
+    with pytest.raises(JournalError, match="cannot be read: No such file"):
+        Journal(path).read(last.ref)
+
+
+def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
+    """A caller that alters its list does not alter the journal."""
+
+    written(path)
+    journal = Journal(path)
+    journal.entries().clear()
+
+    assert len(journal.entries()) == 5
+
+
+def test_the_kinds_of_lines_have_their_documented_names() -> None:
+    """Journals outlive the program: a name that was written once is not changed."""
+
+    names = {value for name, value in vars(EventType).items() if not name.startswith("_")}
+
+    assert names >= {
+        "run.finished",
+        "run.interrupted",
+        "notebook.finished",
+        "step.started",
+        "step.checked",
+        "step.attested",
+        "step.skipped",
+        "input.given",
+        "change.intended",
+        "journal.mended",
+    }
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (NOON, "2026-11-24T12:00:00.000Z"),
+        (datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC), "2026-01-02T03:04:05.678Z"),
+        (NOON + timedelta(days=1), "2026-11-25T12:00:00.000Z"),
+    ],
+)
+def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
+    """Every time in the journal has milliseconds and ends with Z."""
+
+    assert timestamp(moment) == text
+
+
+def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
+    """A name that a remote system cut in the middle of an emoji can still be written down."""
+
+    cut = json.loads('"\\ud83d"')
+
+    Journal(path).append("step.started", {"name": cut})
+
+    assert len(Journal(path).entries()) == 1
+
+
+def test_reading_from_several_threads_at_once_sees_one_chain(path: Path) -> None:
+    """Checks of one step run in threads and all read the journal: none sees a broken chain."""
+
+    written(path, 300)
+    journal = Journal(path)
+    gate = threading.Barrier(8)
+    failures: list[Exception] = []
+
+    def read() -> None:
+        gate.wait()
+        try:
+            assert len(journal.entries()) == 300
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []

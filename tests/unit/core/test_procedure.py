@@ -1,0 +1,371 @@
+"""What is said of a step, once findings and people's words are weighed."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.core.procedure import (
+    Check,
+    Conclusion,
+    Finding,
+    Input,
+    Link,
+    Outcome,
+    Paste,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+    Word,
+    combine,
+    conclude,
+)
+from tests.support.words import AT, attested, declined, skipped, submitted
+
+WORD = attested("fb-01-a")
+SUBMITTED = submitted("fb-01-a")
+DECLINED = declined("fb-01-a")
+SKIP = skipped("fb-01-a", note="no lead forms here")
+CHECKED = (
+    Outcome.FAILED,
+    Outcome.NOT_RUN,
+    Outcome.WAITING,
+    Outcome.INCONCLUSIVE,
+    Outcome.VERIFIED,
+)
+
+
+def finding(outcome: Outcome, reason: str = "") -> Finding:
+    return Finding(outcome=outcome, reason=reason or f"seen as {outcome}.")
+
+
+def test_nothing_checked_is_no_conclusion() -> None:
+    """Without a finding nothing can be combined."""
+
+    assert combine(()) is None
+
+
+def test_every_step_outcome_has_its_documented_name() -> None:
+    """The words of the record are a contract, and none of them is "completed"."""
+
+    assert [outcome.value for outcome in Outcome] == [
+        "verified",
+        "attested",
+        "waiting",
+        "inconclusive",
+        "failed",
+        "skipped",
+        "not_run",
+    ]
+
+
+@pytest.mark.parametrize("worse", range(len(CHECKED)))
+@pytest.mark.parametrize("better", range(len(CHECKED)))
+def test_the_worst_finding_speaks_for_the_step(worse: int, better: int) -> None:
+    """A step is never better than the worst of its findings, whatever their order."""
+
+    bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
+
+    for pair in ((finding(bad), finding(good)), (finding(good), finding(bad))):
+        combined = combine(pair)
+        assert combined is not None
+        assert combined.outcome is bad
+        assert finding(bad).reason in combined.reason
+        assert bad is good or finding(good).reason not in combined.reason
+
+
+def test_equal_findings_give_all_their_reasons() -> None:
+    """Two checks that agree are both heard."""
+
+    pair = (finding(Outcome.VERIFIED, "One."), finding(Outcome.VERIFIED, "Two."))
+
+    assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, reason="One. Two.")
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
+@pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
+def test_what_a_check_proves_or_contradicts_stands(
+    outcome: Outcome, word: Word | None, obstacle: str
+) -> None:
+    """`failed` and `verified` beat every word of a person: a check that can tell, tells."""
+
+    said = conclude((finding(outcome),), word=word, obstacle=obstacle)
+
+    assert said == Conclusion(outcome=outcome, reason=finding(outcome).reason)
+    assert not said.by_person
+
+
+@pytest.mark.parametrize("word", [WORD, SUBMITTED])
+def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
+    """Who attests what a check then finds undone, is told so, with name and time."""
+
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), word=word)
+
+    assert said.outcome is Outcome.FAILED
+    assert "Operator" in said.reason
+    assert AT in said.reason
+    assert "It is not installed." in said.reason
+    assert not said.by_person
+
+
+def test_not_run_without_an_attestation_is_no_failure() -> None:
+    """What nobody has done yet, and nobody claimed, is `not_run`."""
+
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
+
+    assert said == Conclusion(outcome=Outcome.NOT_RUN, reason="It is not installed.")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
+@pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
+def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
+    """A skip is a person's, carries the reason, and goes before an obstacle."""
+
+    said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
+
+    assert said.outcome is Outcome.SKIPPED
+    assert said.by_person
+    assert said.reason == "Operator: no lead forms here"
+
+
+def test_a_skip_needs_no_check() -> None:
+    """A step without any check can be skipped by a person."""
+
+    assert conclude((), word=SKIP).by_person
+
+
+def test_what_was_declined_has_failed_and_says_what_to_do() -> None:
+    """A decline that no check contradicts fails the step, whatever a check cannot tell."""
+
+    for findings in ((), (finding(Outcome.INCONCLUSIVE, "Hidden."),)):
+        said = conclude(findings, word=replace(DECLINED, note="No screencast."))
+
+        assert said.outcome is Outcome.FAILED
+        assert said.reason.startswith(f"Declined, says Operator on {AT}: No screencast.")
+        assert "submit it again" in said.reason
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
+def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
+    """A step that an earlier failure makes impossible is skipped, by nobody."""
+
+    said = conclude((), word=word, obstacle="Impossible until fb-13 is mended.")
+
+    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Impossible until fb-13 is mended.")
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
+def test_what_waits_for_the_world_waits(word: Word | None) -> None:
+    """No word of a person ends a wait that a check sees."""
+
+    said = conclude((finding(Outcome.WAITING),), word=word)
+
+    assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
+
+
+def test_inconclusive_stays_where_nobody_attests() -> None:
+    """A check that cannot tell leaves the step inconclusive."""
+
+    said = conclude((finding(Outcome.INCONCLUSIVE, "Hidden."),))
+
+    assert said == Conclusion(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
+)
+@pytest.mark.parametrize("findings", [(), (finding(Outcome.INCONCLUSIVE, "Hidden."),)])
+def test_a_persons_word_counts_where_no_check_can_tell(
+    findings: tuple[Finding, ...], word: Word, outcome: Outcome
+) -> None:
+    """An attestation settles the step; that it was submitted only makes it wait."""
+
+    said = conclude(findings, word=replace(word, note="As agreed."))
+
+    assert said.outcome is outcome
+    assert said.by_person
+    assert "Operator" in said.reason
+    assert AT in said.reason
+    assert "As agreed." in said.reason
+    assert ("Hidden." in said.reason) is bool(findings)
+
+
+def test_an_attestation_never_reads_as_verified() -> None:
+    """A person's word shows as a person's word, with or without a note."""
+
+    said = conclude((), word=WORD)
+
+    assert said.outcome is Outcome.ATTESTED
+    assert said.reason == f"Operator on {AT}"
+
+
+def test_an_unchecked_step_says_why_no_check_ran() -> None:
+    """Where inputs were lacking, the reason names them, also beside an attestation."""
+
+    why = "Not checked: App ID not given."
+
+    assert conclude((), unchecked=why) == Conclusion(outcome=Outcome.NOT_RUN, reason=why)
+    assert why in conclude((), word=WORD, unchecked=why).reason
+
+
+def test_a_step_that_nobody_did_is_not_run() -> None:
+    """Nothing seen and nothing said is `not_run`, with a reason to read."""
+
+    said = conclude(())
+
+    assert said.outcome is Outcome.NOT_RUN
+    assert said.reason
+
+
+def test_link_fills_in_what_is_known_and_falls_back_before() -> None:
+    """A link is right once the App ID is known, and of use before."""
+
+    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "{dashboard_url}/apps")
+
+    assert link.url({"dashboard_url": "https://d"}) == "https://d/apps"
+    assert link.url({"dashboard_url": "https://d", "app_id": "7"}) == "https://d/apps/7/settings"
+
+
+def test_paste_is_empty_while_a_value_is_unknown() -> None:
+    """Nobody is shown half an address to paste."""
+
+    paste = Paste("Redirect URI", "https://{service_domain}/connector/callback")
+
+    assert paste.value({}) == ""
+    assert paste.value({"service_domain": "acme-h.cyclr.com"}) == (
+        "https://acme-h.cyclr.com/connector/callback"
+    )
+
+
+def test_an_inputs_variable_follows_from_its_name_and_a_checks_id_does_not() -> None:
+    """The variable needs no second list; a check is called by its id in the record."""
+
+    def app_is_there(context: object) -> None:
+        """Do nothing."""
+
+    assert Input(name="app_id", label="App ID", help="").variable == "RUNBOOK_APP_ID"
+    assert Check("app-is-there", app_is_there).id == "app-is-there"
+
+
+def test_what_is_known_cannot_be_altered() -> None:
+    """Findings and words are frozen."""
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        finding(Outcome.FAILED).outcome = Outcome.VERIFIED  # type: ignore[misc]
+
+
+def seen(context: object) -> None:
+    """Do nothing."""
+
+
+def seen_otherwise(context: object) -> None:
+    """Do nothing."""
+
+
+ASKED = Input(name="a", label="A", help="Help.", default="x", example="y")
+STEP = Step(
+    id="fb-01-a",
+    title="Title",
+    kind=StepKind.MANUAL,
+    source=Source(1, 1),
+    prose="Prose.",
+    confirms="I did it.",
+    subject=("a",),
+    today="Today.",
+    links=(Link("L", "https://l"),),
+    pastes=(Paste("P", "p"),),
+    inputs=(ASKED,),
+    checks=(Check("seen", seen, ("a",)),),
+    requires=("fb-00",),
+)
+
+
+def procedure(step: Step = STEP, **more: object) -> Procedure:
+    section = Section(id="01", title="One", intro="Intro.", steps=(step,))
+    fields = {"id": "p", "version": "1", "title": "T", "sections": (section,), "inputs": ()}
+    return Procedure(**{**fields, **more})  # type: ignore[arg-type]
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "id": {"id": "fb-01-b"},
+    "title": {"title": "Other"},
+    "kind": {"kind": StepKind.CALL},
+    "source": {"source": Source(1, 2)},
+    "prose": {"prose": "Prose!"},
+    "confirms": {"confirms": "I did it all."},
+    "subject": {"subject": ()},
+    "today": {"today": ""},
+    "link": {"links": (Link("L", "https://m"),)},
+    "link's fallback": {"links": (Link("L", "https://l", "https://m"),)},
+    "paste": {"pastes": (Paste("P", "q"),)},
+    "input": {"inputs": ()},
+    "input's label": {"inputs": (replace(ASKED, label="B"),)},
+    "input's help": {"inputs": (replace(ASKED, help="Other."),)},
+    "input's default": {"inputs": (replace(ASKED, default="z"),)},
+    "input's example": {"inputs": (replace(ASKED, example="z"),)},
+    "input's secrecy": {"inputs": (replace(ASKED, secret=True),)},
+    "input's need": {"inputs": (replace(ASKED, required=True),)},
+    "check's id": {"checks": (Check("seen-otherwise", seen, ("a",)),)},
+    "check's needs": {"checks": (Check("seen", seen),)},
+    "requires": {"requires": ()},
+    "hands over": {"hands_over": ASKED},
+    "consent": {"needs_consent": True},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
+    """A record's digest tells which text was read: any change of a step's changes it."""
+
+    altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
+
+    assert procedure(altered).digest != procedure().digest
+
+
+def test_every_field_of_a_step_is_changed_above() -> None:
+    """A field that is added must be in the digest too."""
+
+    changed = {name for change in CHANGES.values() for name in change}
+
+    assert changed == {each.name for each in dataclasses.fields(Step)}
+
+
+def test_a_renamed_function_changes_no_digest() -> None:
+    """Evidence names checks by their ids; how a function is called is nobody's business."""
+
+    renamed = replace(STEP, checks=(Check("seen", seen_otherwise, ("a",)),))
+
+    assert procedure(renamed).digest == procedure().digest
+    assert renamed.confirms_digest == STEP.confirms_digest
+    assert renamed.text_digest == STEP.text_digest
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_word_is_bound_to_the_sentence_and_the_checks_alone(name: str) -> None:
+    """A corrected typo elsewhere changes the text, not what was confirmed."""
+
+    altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
+
+    is_bound = name in ("confirms", "check's id")
+    assert (altered.confirms_digest != STEP.confirms_digest) is is_bound
+    assert altered.text_digest != STEP.text_digest
+
+
+@pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])
+def test_the_digest_changes_with_the_procedures_own_name(change: dict[str, str]) -> None:
+    """Id, version and title are in the digest."""
+
+    assert procedure(**change).digest != procedure().digest
+
+
+def test_the_digest_is_a_sha256_and_stays() -> None:
+    """The same text has the same digest."""
+
+    assert procedure().digest == procedure().digest
+    assert len(procedure().digest) == 64
+    assert procedure().steps == (STEP,)

@@ -1,0 +1,468 @@
+"""Secrets stay secret: in every encoding, wherever they stand, whoever prints them."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import html
+import json
+import logging
+import pickle
+import re
+import tracemalloc
+from collections.abc import Callable
+from itertools import zip_longest
+from urllib.parse import quote, quote_plus
+
+import markupsafe
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from runbook_lib.core.redaction import MASK, RedactingFilter, Redactor, Secret, encoded_forms
+from tests.unit.bodies import APP_SECRET, APP_TOKEN, USER_TOKEN
+
+
+def lower_hex(text: str) -> str:
+    return re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), text)
+
+
+def json_text(value: str) -> str:
+    return json.dumps(value)[1:-1]
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "url": lambda value: quote(value, safe=""),
+    "url, lower case": lambda value: lower_hex(quote(value, safe="")),
+    "url path": quote,
+    "form": quote_plus,
+    "form, lower case": lambda value: lower_hex(quote_plus(value)),
+    "html by Jinja": lambda value: str(markupsafe.escape(value)),
+    "bytes taken for latin-1": lambda value: value.encode().decode("latin-1"),
+    "hex": lambda value: value.encode().hex(),
+    "hex, upper case": lambda value: value.encode().hex().upper(),
+    "json": json_text,
+    "json, unescaped": lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    "json, slashes": lambda value: json_text(value).replace("/", "\\/"),
+    "json, as Graph": lambda value: json_text(value).replace("/", "\\/").replace("@", "\\u0040"),
+    "json, twice": lambda value: json_text(json_text(value)),
+    "html": html.escape,
+    "html, quotes kept": lambda value: html.escape(value, quote=False),
+}
+
+SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=5, max_size=40)
+AROUND = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+# No form of a secret made of these can stand in a text made of digits, and the mask has none.
+LETTERS = st.text("ghijklmnopqrstuvwxyz", min_size=5, max_size=20)
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@given(value=SECRETS, before=AROUND, after=AROUND)
+def test_a_secret_is_masked_in_every_encoding(
+    encode: Callable[[str], str], value: str, before: str, after: str
+) -> None:
+    """Whatever stands around it, no encoded form of a secret survives."""
+
+    assume("*" not in value + before + after)
+
+    redacted = Redactor([Secret(value)]).redact(f"{before}{encode(value)}{after}")
+
+    first, *_, last = redacted.split(MASK)
+    assert MASK in redacted
+    assert len(first) <= len(before)
+    assert len(last) <= len(after)
+
+
+@given(
+    value=SECRETS,
+    before=st.binary(max_size=20),
+    after=st.binary(max_size=20),
+    alphabet=st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+)
+def test_a_secret_inside_base64_is_masked_at_every_alignment(
+    value: str, before: bytes, after: bytes, alphabet: Callable[[bytes], bytes]
+) -> None:
+    """Base64 of a longer text shows none of the characters that the secret alone decides."""
+
+    raw = value.encode()
+    text = alphabet(before + raw + after).decode()
+    first = -(-len(before) * 8 // 6)
+    last = (len(before) + len(raw)) * 8 // 6
+
+    redactor = Redactor([Secret(value)])
+    redacted = redactor.redact(text)
+
+    assert redactor.holds_secret(text)
+    assert len(redacted.split(MASK)[0]) <= first
+    assert len(redacted.split(MASK)[-1]) <= len(text) - last
+    assert not redactor.holds_secret(redacted)
+
+
+@given(secret=LETTERS, text=st.text("0123456789 .,;:-", max_size=200))
+def test_a_text_without_any_form_is_unchanged(secret: str, text: str) -> None:
+    """The redactor eats no innocent text."""
+
+    assume(not re.search("[0-9]{10,}", text))  # hex of letters is digits
+
+    redactor = Redactor([Secret(secret)])
+
+    assert redactor.redact(text) == text
+    assert not redactor.holds_secret(text)
+
+
+@given(
+    unit=st.text("ab", min_size=1, max_size=4),
+    text=st.text("abc", max_size=60),
+)
+def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str) -> None:
+    """Each place where it begins counts, also inside another one."""
+
+    secret = (unit * 5)[:6]
+    if len(secret) < 5:
+        return
+    covered = {
+        place
+        for start in range(len(text))
+        if text.startswith(secret, start)
+        for place in range(start, start + len(secret))
+    }
+    expected = "".join("*" if at in covered else each for at, each in enumerate(text))
+
+    assert Redactor([Secret(secret)]).redact(text) == re.sub(r"\*+", MASK, expected)
+
+
+def test_a_long_row_of_a_secret_is_one_mask() -> None:
+    """Millions of places where it begins take no memory for each."""
+
+    text = "abab" * 500_000
+    tracemalloc.start()
+    try:
+        assert Redactor([Secret("abababab")]).redact(text) == MASK
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_a_document_may_be_deeper_than_calls_may_be(wrap: Callable[[object], object]) -> None:
+    """What a remote system sends is masked at any depth."""
+
+    document: object = "x hush-hush"
+    for _ in range(100_000):
+        document = wrap(document)
+    redactor = Redactor([Secret("hush-hush")])
+
+    for each in (redactor.redact_document(document), redactor.redact_values(document)):
+        masked = each
+        while not isinstance(masked, str):
+            (masked,) = masked.values() if isinstance(masked, dict) else masked
+        assert masked == f"x {MASK}"
+
+
+def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
+    """The order of the fields stays as it was."""
+
+    redactor = Redactor([Secret("hush-hush"), Secret("hush-hash")])
+
+    masked = redactor.redact_document({"hush-hush": [1], "b": {"c": 2}, "hush-hash": [3]})
+
+    assert list(masked.items()) == [(MASK, [3]), ("b", {"c": 2})]
+
+
+@given(first=LETTERS, second=LETTERS, overlap=st.integers(1, 4))
+def test_overlapping_secrets_leave_no_rest(first: str, second: str, overlap: int) -> None:
+    """Where two secrets share characters, neither end of the pair stays behind."""
+
+    second = first[-overlap:] + second
+    text = f"[{first}{second[overlap:]}]"
+
+    redacted = Redactor([Secret(first), Secret(second)]).redact(text)
+
+    assert redacted == f"[{MASK}]"
+
+
+@given(prefix=LETTERS, rest=LETTERS, is_longer_first=st.booleans())
+def test_a_secret_that_begins_another_does_not_uncover_its_rest(
+    prefix: str, rest: str, is_longer_first: bool
+) -> None:
+    """The longer secret is masked whole, in whichever order the two were learned."""
+
+    secrets = [Secret(prefix), Secret(prefix + rest)]
+    if is_longer_first:
+        secrets.reverse()
+
+    assert Redactor(secrets).redact(f"<{prefix + rest}>") == f"<{MASK}>"
+
+
+@given(value=LETTERS, times=st.integers(2, 4))
+def test_every_occurrence_is_masked(value: str, times: int) -> None:
+    """Not just the first occurrence goes."""
+
+    redacted = Redactor([Secret(value)]).redact("0".join([value] * times))
+
+    assert redacted == "0".join([MASK] * times)
+
+
+@pytest.mark.parametrize("value", ["", "a", "abcd"])
+def test_very_short_values_do_not_eat_text(value: str) -> None:
+    """A value under five characters would match by accident, so it is left alone."""
+
+    assert all(len(form) >= 5 for form in encoded_forms(Secret(value)))
+    assert Redactor([Secret(value)]).redact("abcd and a") == "abcd and a"
+
+
+def test_five_characters_are_enough() -> None:
+    """The shortest secret that counts has five characters."""
+
+    assert Redactor([Secret("abcde")]).redact("xabcdex") == f"x{MASK}x"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        USER_TOKEN,
+        APP_TOKEN,
+        APP_TOKEN.replace("|", "%7C"),
+        APP_TOKEN.replace("|", "%7c"),
+        "1234567891011121|0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_what_looks_like_a_facebook_token_is_masked_unlearned(token: str) -> None:
+    """A token that the runbook never saw issued is still recognised by its shape."""
+
+    redactor = Redactor()
+
+    assert redactor.holds_secret(f"token={token}&x=1")
+    assert redactor.redact(f"token={token}&x=1") == f"token={MASK}&x=1"
+
+
+@pytest.mark.parametrize("text", ["EAA short", "app 1234567891011121 has 2 pages", "2026|11|24"])
+def test_ordinary_text_is_no_token(text: str) -> None:
+    """Ids, dates and short words are not taken for tokens."""
+
+    assert Redactor().redact(text) == text
+
+
+def test_what_looks_like_an_app_secret_is_masked_unless_it_is_known_to_be_none() -> None:
+    """32 hexadecimal digits that stand alone, but for values that are meant to be seen."""
+
+    text = f"app_secret={APP_SECRET}, id {APP_SECRET[:31]}, digest {APP_SECRET * 2}"
+    redactor = Redactor()
+
+    assert redactor.redact(text) == text.replace(f"={APP_SECRET}", f"={MASK}")
+    assert redactor.find_secret(text) == text.index(APP_SECRET)
+
+    redactor.allow([APP_SECRET, 7, ("a", "b")])
+    assert redactor.redact(text) == text
+    assert redactor.find_secret(text) == -1
+
+
+@pytest.mark.parametrize("token", [USER_TOKEN, APP_TOKEN])
+def test_nothing_allows_a_token(token: str) -> None:
+    """It is never meant to be seen, whatever a setting says."""
+
+    redactor = Redactor()
+    redactor.allow([token])
+
+    assert redactor.redact(token) == MASK
+    assert redactor.find_secret(token) == 0
+
+
+def test_a_secret_that_is_known_stays_one_whatever_is_allowed() -> None:
+    """Allowing what looks like a secret never uncovers one."""
+
+    redactor = Redactor([Secret(APP_SECRET)])
+    redactor.allow([APP_SECRET])
+
+    assert redactor.redact(APP_SECRET) == MASK
+
+
+@given(secrets=st.lists(SECRETS, max_size=3), pieces=st.lists(st.text(max_size=30), max_size=4))
+def test_what_holds_no_secret_is_never_changed_and_what_does_is(
+    secrets: list[str], pieces: list[str]
+) -> None:
+    """Any secrets, any text around them: the two questions always have the same answer."""
+
+    redactor = Redactor([Secret(value) for value in secrets])
+    plain = "".join(pieces)
+    text = "".join(part for pair in zip_longest(pieces, secrets, fillvalue="") for part in pair)
+    for each in (plain, text):
+        assert (redactor.redact(each) != each) is redactor.holds_secret(each)
+        assert not redactor.holds_known_secret(redactor.redact(each).replace(MASK, "\x00"))
+
+
+def test_a_token_is_masked_once_it_is_learned() -> None:
+    """A secret that is learned later is masked from then on."""
+
+    redactor = Redactor()
+    assert redactor.redact("issued-token") == "issued-token"
+
+    redactor.learn(Secret("issued-token"))
+
+    assert redactor.redact("issued-token") == MASK
+
+
+def test_document_is_masked_by_value_at_any_depth_and_in_keys() -> None:
+    """Lists, tuples, nested objects and keys are all searched; other types stay what they are."""
+
+    redactor = Redactor([Secret("hush-hush")])
+    document = {"a": [{"b": ("x hush-hush", 1, None, True, 1.5)}], "hush-hush": "kept"}
+
+    assert redactor.redact_document(document) == {
+        "a": [{"b": [f"x {MASK}", 1, None, True, 1.5]}],
+        MASK: "kept",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ("\ud83d", "\ufffd"),
+        ("a\ude00b", "a\ufffdb"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("\U0001f600 ä", "\U0001f600 ä"),
+    ],
+)
+def test_half_a_character_is_made_whole(cut: str, whole: str) -> None:
+    """A name that was cut in the middle of an emoji can be written as UTF-8; others are kept."""
+
+    document = Redactor().redact_document({"name": [cut], cut: 1})
+
+    assert document == {"name": [whole], whole: 1}
+    assert json.dumps(document, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "access_token",
+        "accessToken",
+        "client_secret",
+        "ClientSecret",
+        "app_secret",
+        "AuthValue",
+        "password",
+        "refresh_token",
+        "appsecret_proof",
+        "Token",
+        "code",
+        "Authorization",
+        "cookie",
+        "Set-Cookie",
+        "input_token",
+        "fb_exchange_token",
+        "logging_token",
+    ],
+)
+def test_document_is_masked_by_the_name_of_a_field(name: str) -> None:
+    """A credential that a remote system echoes is given away by its field's name."""
+
+    assert Redactor().redact_document({name: "never seen before"}) == {name: MASK}
+
+
+@pytest.mark.parametrize("name", ["token_type", "ExpiresAtUtc", "error_code", "encoding", "name"])
+def test_harmless_fields_are_kept(name: str) -> None:
+    """What an auditor needs to read is not masked."""
+
+    assert Redactor().redact_document({name: "bearer"}) == {name: "bearer"}
+
+
+def test_numbers_and_empty_texts_are_not_masked() -> None:
+    """Graph's numeric `code` is an error's number, not a credential."""
+
+    document = {"code": 190, "access_token": ""}
+
+    assert Redactor().redact_document(document) == document
+
+
+def test_cyclr_properties_are_masked_by_their_name() -> None:
+    """Cyclr lists a property's name and value apart; a secret's value is masked all the same."""
+
+    properties = [
+        {"Name": "ClientSecret", "Value": "0123abcd", "Id": 1},
+        {"Name": "ClientId", "Value": "1234567891011121", "Id": 2},
+    ]
+
+    assert Redactor().redact_document({"Properties": properties}) == {
+        "Properties": [{"Name": "ClientSecret", "Value": MASK, "Id": 1}, properties[1]]
+    }
+
+
+@pytest.mark.parametrize(
+    "show",
+    [str, repr, "{}".format, "{!s}".format, "{!r}".format, lambda s: f"{s}", lambda s: f"{[s]}"],
+)
+def test_a_secret_prints_as_stars(show: Callable[[Secret], str]) -> None:
+    """However it is printed, a secret shows stars."""
+
+    assert "hush-hush" not in show(Secret("hush-hush"))
+    assert MASK in show(Secret("hush-hush"))
+
+
+@pytest.mark.parametrize(
+    "carry_off",
+    [
+        *(lambda s, p=protocol: pickle.dumps(s, p) for protocol in range(pickle.HIGHEST_PROTOCOL)),
+        copy.copy,
+        copy.deepcopy,
+        json.dumps,
+        lambda s: json.dumps({"a": s}),
+        lambda s: copy.deepcopy({"a": [s]}),
+        vars,
+    ],
+)
+def test_a_secret_refuses_to_be_carried_off(carry_off: Callable[[Secret], object]) -> None:
+    """Serialising and copying a secret raise, and the error does not quote it."""
+
+    with pytest.raises(TypeError) as caught:
+        carry_off(Secret("hush-hush"))
+
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_reveal_is_the_way_to_the_value() -> None:
+    """The value can be had, by the one name that a search finds."""
+
+    assert Secret("hush-hush").reveal() == "hush-hush"
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> tuple[logging.Logger, pytest.LogCaptureFixture]:
+    logger = logging.getLogger("tests.redaction")
+    logger.setLevel(logging.DEBUG)
+    logger.filters.clear()
+    logger.addFilter(RedactingFilter(Redactor([Secret("hush-hush")])))
+    return logger, caplog
+
+
+def test_log_messages_and_arguments_are_redacted(
+    logged: tuple[logging.Logger, pytest.LogCaptureFixture],
+) -> None:
+    """Neither the message nor its arguments reach a handler with a secret in them."""
+
+    logger, caplog = logged
+    caplog.set_level(logging.DEBUG)
+
+    logger.info("GET %s?token=%s %d", "https://x", "hush-hush", 200)
+    logger.info("hush-hush")
+
+    assert caplog.messages == [f"GET https://x?token={MASK} 200", MASK]
+    assert all(record.args is None for record in caplog.records)
+
+
+def test_log_tracebacks_are_redacted(
+    logged: tuple[logging.Logger, pytest.LogCaptureFixture],
+) -> None:
+    """A traceback is kept for whoever debugs, without the secret in the exception's text."""
+
+    logger, caplog = logged
+
+    try:
+        raise ValueError("bad hush-hush")
+    except ValueError:
+        logger.exception("it broke")
+
+    assert "hush-hush" not in caplog.text
+    assert f"ValueError: bad {MASK}" in caplog.text
+    assert "Traceback" in caplog.text

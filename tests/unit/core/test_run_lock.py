@@ -1,0 +1,138 @@
+"""The queue of headless runs: one at a time, whoever waits knows for whom, nothing stale counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.core.run_lock import run_lock
+from runbook_lib.errors import BusyError, ExitCode, JournalError
+
+ROOT = Path(__file__).parents[3]
+HOLDER = """
+import sys, time
+from pathlib import Path
+from runbook_lib.core.run_lock import run_lock
+with run_lock(Path(sys.argv[1]), seconds=10, on_wait=print):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(home: Path) -> subprocess.Popen[str]:
+    """Start a process that holds the lock; return it once it does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(home)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_who_waits_too_long_is_told_the_holder(tmp_path: Path) -> None:
+    """Exit code 3, with process and time, so that a person can look for it."""
+
+    said: list[str] = []
+    process = hold(tmp_path)
+    try:
+        with (
+            pytest.raises(BusyError) as caught,
+            run_lock(tmp_path, seconds=0.3, on_wait=said.append),
+        ):
+            pass
+    finally:
+        end(process)
+
+    assert f"process {process.pid}, since 20" in str(caught.value)
+    assert caught.value.exit_code == ExitCode.INCOMPLETE
+    assert "RUNBOOK_QUEUE_SECONDS" in caught.value.diagnostics()
+    assert said == [
+        f"Waiting for another headless run of this tenant: {str(caught.value).partition(': ')[2]}"
+    ]
+
+
+def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
+    """The system takes it back; what the file says of its holder stands in nobody's way."""
+
+    end(hold(tmp_path))
+
+    with run_lock(tmp_path, seconds=0, on_wait=pytest.fail):
+        holder = json.loads((tmp_path / "run.holder").read_text())
+    assert holder["process"] == os.getpid()
+    assert not (tmp_path / "run.holder").exists()
+
+
+def test_one_after_the_other(tmp_path: Path) -> None:
+    """Who waits goes on as soon as the other has ended."""
+
+    order: list[str] = []
+    held = threading.Event()
+    release = threading.Event()
+
+    def first() -> None:
+        with run_lock(tmp_path, seconds=10, on_wait=lambda _: None):
+            held.set()
+            release.wait(10)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait(10)
+    with run_lock(tmp_path, seconds=30, on_wait=lambda _: release.set()):
+        order.append("second")
+    thread.join()
+
+    assert order == ["first", "second"]
+
+
+def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
+    """Only runs of the same tenant and connector queue."""
+
+    process = hold(tmp_path / "acme")
+    try:
+        with run_lock(tmp_path / "bloom", seconds=0, on_wait=pytest.fail):
+            pass
+    finally:
+        end(process)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no JSON", "[]", '{"process": "\\u001b[2J", "since": "x"}', '{"process": 7}', "[" * 1000],
+)
+def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content: str) -> None:
+    """Nothing of a damaged file reaches the terminal."""
+
+    process = hold(tmp_path)
+    (tmp_path / "run.holder").write_text(content)
+    try:
+        with (
+            pytest.raises(BusyError, match="under way: another process"),
+            run_lock(tmp_path, seconds=0.1, on_wait=pytest.fail),
+        ):
+            pass
+    finally:
+        end(process)
+
+
+def test_a_lock_that_cannot_be_taken_is_named(tmp_path: Path) -> None:
+    """A folder of its name, say."""
+
+    (tmp_path / "run.lock").mkdir()
+
+    with (
+        pytest.raises(JournalError, match=r"run\.lock cannot be taken"),
+        run_lock(tmp_path, seconds=0, on_wait=pytest.fail),
+    ):
+        pass

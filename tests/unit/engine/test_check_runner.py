@@ -1,0 +1,98 @@
+"""Checks side by side: each within the step's time, none of them able to hold the others back."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.procedure import Check, Finding, Outcome
+from runbook_lib.engine import check_runner as checking
+from runbook_lib.engine.check_runner import perform_checks
+from runbook_lib.errors import JournalError
+from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.transport import Request
+from tests.conftest import NOON
+from tests.unit.fake_remote import FakeRemote, open_session, says
+
+URL = "https://api.example/x"
+
+
+def context(remote: FakeRemote, seconds: int) -> CheckContext:
+    session = open_session(remote, limits=Limits(step_seconds=seconds))
+    return CheckContext(values={}, secrets={}, session=session, now=NOON)
+
+
+def found(context: CheckContext) -> Finding:
+    """Find the step done."""
+    return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+
+
+def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others count, the reason names the limit, and what it does later reaches nobody."""
+
+    monkeypatch.setattr(checking, "_GRACE_SECONDS", 0.2)
+    release, errors = threading.Event(), list[Exception]()
+    remote = FakeRemote()
+    remote.on("/x", says({}))
+
+    def stuck(context: CheckContext) -> Finding:
+        context.session.send(Request(method="GET", url=URL))
+        release.wait(60)
+        try:
+            context.session.send(Request(method="GET", url=URL))
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+        return found(context)
+
+    began = time.monotonic()
+    findings, _ = perform_checks(
+        [Check("stuck", stuck), Check("found", found)],
+        lambda: context(remote, 1),
+        lacking=lambda _: (),
+    )
+    took = time.monotonic() - began
+    release.set()
+    while not errors and time.monotonic() - began < 60:
+        time.sleep(0.01)
+
+    assert took < 30
+    assert [each.outcome for each in findings] == [Outcome.INCONCLUSIVE, Outcome.VERIFIED]
+    assert "over 1 s (step_seconds)" in findings[0].reason
+    assert (findings[0].check, len(findings[0].exchanges)) == ("stuck", 1)
+    assert "was not asked" in str(errors[0])
+    assert len(remote.requests) == 1
+
+
+def test_the_time_of_a_step_is_that_of_all_its_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins once, when they do; after it none of them sends anything."""
+
+    monkeypatch.setattr(checking, "_GRACE_SECONDS", 5)
+    remote = FakeRemote()
+    remote.on("/x", says({}))
+
+    def slow(context: CheckContext) -> Finding:
+        while True:
+            context.session.send(Request(method="GET", url=URL))
+            time.sleep(0.05)
+
+    findings, _ = perform_checks(
+        [Check("a", slow), Check("b", slow)], lambda: context(remote, 1), lacking=lambda _: ()
+    )
+
+    assert {each.outcome for each in findings} == {Outcome.INCONCLUSIVE}
+    assert all("took over 1 s" in each.reason for each in findings)
+
+
+def test_a_journal_that_cannot_be_written_is_raised() -> None:
+    """It is no finding: nothing could be recorded."""
+
+    def broken(context: CheckContext) -> Finding:
+        raise JournalError("The disk is full.")
+
+    with pytest.raises(JournalError):
+        perform_checks(
+            [Check("broken", broken)], lambda: context(FakeRemote(), 5), lacking=lambda _: ()
+        )

@@ -1,0 +1,247 @@
+"""The doctor finds what a run would stumble over, and changes nothing."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runbook_lib.cli.main import main
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine import doctor
+from runbook_lib.engine.doctor import Examination, Symptom, examine
+from runbook_lib.engine.notebooks import build
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.signing.keys import create_key, default_key_path
+from runbook_lib.remote.transport import Transport
+from tests.unit.fake_remote import FakeRemote, breaks, says
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
+    """Return the network, as the doctor finds it."""
+    remote = FakeRemote()
+    monkeypatch.setattr(doctor, "Transport", functools.partial(Transport, wire=remote))
+    return remote
+
+
+@pytest.fixture
+def env(folder: Path) -> Path:
+    """Return a settings file that only its owner can read."""
+    path = folder / ".env"
+    path.touch(mode=0o600)
+    path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_SECRET=" + "0a1b2c3d" * 4)
+    return path
+
+
+def found(examination: Examination) -> dict[str, Symptom]:
+    return {symptom.subject: symptom for symptom in examination.symptoms}
+
+
+def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: Path) -> None:
+    """Python, Jupyter, notebooks, evidence, settings and both systems: all is well, exit code 0."""
+
+    remote.on("/", says("hello", 404))
+    build(PROCEDURE, folder / "notebooks")
+
+    examination = examine("", "")
+
+    assert [symptom for symptom in examination.symptoms if not symptom.is_well] == []
+    assert examination.exit_code is ExitCode.COMPLETE
+    symptoms = found(examination)
+    assert symptoms["https://graph.facebook.com"].said == "answers (404)"
+    assert symptoms["https://api.cyclr.com"].is_well
+    assert "service_domain, app_secret" in symptoms["Settings"].said
+    assert str(env) in symptoms["Settings"].said
+    assert "0a0a" not in repr(examination)
+
+
+def test_looking_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
+    """No evidence folder is made, no probe file stays."""
+
+    remote.on("/", says(""))
+
+    examine("", "")
+
+    assert [path.name for path in folder.iterdir()] == [".env"]
+
+
+def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Path) -> None:
+    """Whoever has just installed it is told what was found, not scolded."""
+
+    remote.on("/", says(""))
+
+    examination = examine("", "")
+
+    assert found(examination)["Settings"].said == "no .env; from the environment: none"
+    assert examination.exit_code is ExitCode.COMPLETE
+
+
+def test_a_host_that_cannot_be_reached_is_told(remote: FakeRemote, folder: Path) -> None:
+    """A run would end incomplete: exit code 3, and the reason."""
+
+    remote.on("/", breaks())
+
+    examination = examine("", "")
+
+    symptom = found(examination)["https://graph.facebook.com"]
+    assert "graph.facebook.com could not be reached" in symptom.said
+    assert examination.exit_code is ExitCode.INCOMPLETE
+    assert remote.paths == ["/", "/"]
+
+
+def test_unusable_settings_weigh_most(remote: FakeRemote, env: Path) -> None:
+    """A run would do nothing: exit code 2, even where the network is down too."""
+
+    remote.on("/", breaks())
+    env.write_text("RUNBOOK_APP_SECRET=canary")
+
+    examination = examine("", "")
+
+    assert found(examination)["Settings"].exit_code is ExitCode.USAGE
+    assert examination.exit_code is ExitCode.USAGE
+    assert "canary" not in repr(examination)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_settings_file_that_others_can_read_is_told(
+    remote: FakeRemote, env: Path, mode: int
+) -> None:
+    """It holds secrets: the way to close it is named."""
+
+    remote.on("/", says(""))
+    env.chmod(mode)
+
+    symptom = found(examine("", ""))["Settings"]
+
+    assert not symptom.is_well
+    assert f"chmod 600 {env}" in symptom.said
+
+
+def test_the_addresses_of_the_settings_are_asked(remote: FakeRemote, env: Path) -> None:
+    """Another region, or a sandbox, is what is looked at."""
+
+    remote.on("/", says(""))
+    env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
+
+    assert found(examine(str(env), ""))["https://api.eu.cyclr.com"].is_well
+
+
+def test_stale_notebooks_are_told(remote: FakeRemote, folder: Path) -> None:
+    """Notebooks of another version would run other steps."""
+
+    remote.on("/", says(""))
+    build(PROCEDURE, folder / "notebooks")
+    (folder / "notebooks" / "02_cyclr_connector.ipynb").write_text("{}")
+
+    symptom = found(examine("", ""))["Notebooks"]
+
+    assert symptom.exit_code is ExitCode.INCOMPLETE
+    assert "02_cyclr_connector.ipynb stale" in symptom.said
+
+
+def test_an_evidence_folder_that_cannot_be_written_is_told(
+    remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Better now than after an hour."""
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    remote.on("/", says(""))
+    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", refuse)
+
+    symptom = found(examine("", str(folder / "evidence")))["Evidence folder"]
+
+    assert symptom.exit_code is ExitCode.INCOMPLETE
+    assert symptom.said == f"{folder / 'evidence'}: Permission denied"
+
+
+def test_a_missing_kernel_is_told(
+    remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without python3's kernel papermill runs nothing."""
+
+    from jupyter_client import kernelspec  # noqa: PLC0415
+
+    def fail(self: object, name: str) -> None:
+        raise kernelspec.NoSuchKernel(name)
+
+    remote.on("/", says(""))
+    monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", fail)
+
+    assert found(examine("", ""))["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
+
+
+def test_a_signing_key_that_cannot_be_used_is_said(
+    remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a run is refused for it; a first key is not made by looking."""
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
+    remote.on("/", says(""))
+    symptom = found(examine(str(env), "evidence"))["Signing key"]
+    assert symptom.is_well
+    assert "at the first run" in symptom.said
+    assert not default_key_path(is_sandbox=False).exists()
+
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "none.pem"))
+    symptom = found(examine(str(env), "evidence"))["Signing key"]
+    assert (symptom.exit_code, "none.pem" in symptom.said) == (ExitCode.USAGE, True)
+
+    create_key(folder / "none.pem")
+    assert "can be used" in found(examine(str(env), "evidence"))["Signing key"].said
+
+
+def test_a_key_that_a_passphrase_does_not_protect_is_told(
+    remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The passphrase was set after the key was made: it signs, but not as its owner thinks."""
+
+    remote.on("/", says(""))
+    create_key(folder / "bare.pem")
+    create_key(folder / "encrypted.pem", passphrase=Secret("correct horse"))
+    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
+
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
+    symptom = found(examine(str(env), "evidence"))["Signing key"]
+    assert symptom.exit_code is ExitCode.INCOMPLETE
+    assert "not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in symptom.said
+    assert "runbook key --rotate" in symptom.said
+
+    monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "encrypted.pem"))
+    assert found(examine(str(env), "evidence"))["Signing key"].is_well
+
+
+def test_the_doctor_shows_a_settings_file_that_cannot_be_read(
+    remote: FakeRemote, folder: Path
+) -> None:
+    """It is what the doctor is asked about: one more line of its table, not the end of it."""
+
+    remote.on("/", says("hello"))
+    (folder / ".env").write_text("no setting\n")
+    (folder / "file").write_text("")
+
+    result = CliRunner().invoke(main, ["doctor", "--evidence", "file", "--json"])
+
+    symptoms = {each["subject"]: each for each in json.loads(result.stdout)}
+    assert result.exit_code == ExitCode.USAGE
+    assert "Line 1" in symptoms["Settings"]["said"]
+    assert "file is a file" in symptoms["Evidence folder"]["said"]
+
+
+def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(
+    remote: FakeRemote, folder: Path
+) -> None:
+    """The same folder that a run would use."""
+
+    remote.on("/", says("hello"))
+    (folder / ".env").write_text("RUNBOOK_EVIDENCE=elsewhere\n")
+
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+
+    assert "elsewhere can be written" in result.stdout

@@ -1,0 +1,82 @@
+"""A whole run's steps against a hostile remote: inconclusive, in seconds, and in the journal."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import read_lines
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.engine.run import Mode, Run, open_run
+from tests.support.hostile_server import MODES, hostile_server
+from tests.unit.bodies import APP_ID, APP_SECRET
+
+STEPS = ("fb-13-app-id-and-secret", "cy-02-client-id", "test-01-install", "test-04-user-token")
+USER_TOKEN = "EAA" + "Z9y8X7w6V5" * 6
+WHOLE_RUN = (
+    *("gzip bomb", "100 MiB of JSON", "one byte at a time", "slow headers", "NaN"),
+    *("an error message of 5 MB", "an error message of 200 KB", "control characters"),
+    *("headers beyond ASCII", "half a surrogate pair", "a number of 4,000 digits"),
+    *("a redirect to loopback", "429 for ever", "a reset in the middle", "deep JSON"),
+    *("a token beyond ASCII", "other types"),
+)
+
+
+def opened(url: str, folder: Path) -> Run:
+    env_file = folder / ".env"
+    env_file.write_text(
+        f"RUNBOOK_APP_SECRET={APP_SECRET}\nRUNBOOK_CYCLR_CLIENT_SECRET=Cyclr-secret-of-test-1\n"
+        f"RUNBOOK_USER_ACCESS_TOKEN={USER_TOKEN}\n"
+    )
+    given = {
+        "service_domain": "acme-h.cyclr.com",
+        "service_domain_address": url.rpartition("/")[2],
+        "app_id": APP_ID,
+        "cyclr_client_id": "partner",
+        "account_api_id": "acct-1",
+        "cyclr_username": "operator@acme.example",
+        "answer_limit_kib": 256,
+        "exchange_seconds": 1,
+        "step_seconds": 4,
+        **dict.fromkeys(("graph_url", "cyclr_api_url"), url),
+    }
+    return open_run(
+        PROCEDURE, given, mode=Mode.HEADLESS, evidence=str(folder), env_file=str(env_file)
+    )
+
+
+@pytest.mark.parametrize("mode", WHOLE_RUN)
+def test_a_run_outlives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
+    """Every step has an outcome that proves nothing, a readable reason, and a line that is JSON."""
+
+    assert mode in MODES
+    with hostile_server(mode) as url:
+        run = opened(url, tmp_path)
+        began = time.monotonic()
+        run.start()
+        states = []
+        for name in STEPS:
+            findings, _ = run._check(run.step(name))
+            states += findings
+            run.perform(name)
+        run.close()
+    took = time.monotonic() - began
+    lines = list(read_lines(run.journal.path))
+
+    assert took < 120
+    assert states
+    assert not {each.outcome for each in states} & {Outcome.VERIFIED}
+    for each in states:
+        assert "defect of the runbook" not in each.reason
+        assert each.reason.isprintable()
+        assert len(each.reason) < 1_000
+    text = run.journal.path.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+        assert len(line) < 400_000
+    assert APP_SECRET not in text
+    assert [line.entry.type for line in lines].count("step.checked") == len(STEPS)

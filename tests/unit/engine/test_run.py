@@ -1,0 +1,1021 @@
+"""A run: what is written, in which order, and what a step comes to when things go wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.config.workspace import (
+    default_evidence,
+    is_sandbox,
+    journal_path,
+    project_folder,
+    tenant_name,
+)
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.procedure import (
+    Binding,
+    Check,
+    Exchange,
+    Finding,
+    Input,
+    Outcome,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
+from runbook_lib.core.redaction import MASK, Secret
+from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome
+from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_run
+from runbook_lib.errors import (
+    JournalError,
+    RunbookError,
+    SettingsError,
+    UnknownStepError,
+    UnreachableError,
+)
+from tests.conftest import NOON
+from tests.support.words import attested, skipped, withdrawn
+
+CANARY = "canary-secret-1"
+DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
+APP_ID = Input(name="app_id", label="App ID", help="Which.")
+REGION = Input(name="region", label="Region", help="Where.", default="eu")
+API = Input(name="api_url", label="API", help="Where.", default="https://api.example")
+APP_SECRET = Input(name="app_secret", label="App Secret", help="Hush.", secret=True)
+INPUTS = (DOMAIN, APP_ID, REGION, API, APP_SECRET)
+
+OLD = "2026-11-20T09:00:00Z"
+REAL: dict[str, str] = {}
+PRACTICE = {"graph_url": "http://127.0.0.1:8000"}
+NEW = "2026-11-24T09:00:00Z"
+
+
+def verified(context: CheckContext) -> Finding:
+    """Find the step done."""
+    note = Exchange(method="GET", url="https://api.example/", sent_on=OLD, elapsed=0.0, status=200)
+    context.session.note(note)
+    return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+
+
+def failed(context: CheckContext) -> Finding:
+    """Find the step contradicted."""
+    return Finding(outcome=Outcome.FAILED, reason="It is not there.")
+
+
+def undecided(context: CheckContext) -> Finding:
+    """Find nothing."""
+    return Finding(outcome=Outcome.INCONCLUSIVE, reason="It is hidden.")
+
+
+def not_applicable(context: CheckContext) -> None:
+    """Have nothing to say."""
+
+
+def step(name: str, *checks: Check, requires: tuple[str, ...] = ()) -> Step:
+    return Step(
+        id=name,
+        title=f"Do {name}",
+        kind=StepKind.CALL,
+        source=Source(1),
+        prose="",
+        confirms=f"I did {name}.",
+        subject=(),
+        checks=checks,
+        requires=requires,
+    )
+
+
+def procedure(*steps: Step) -> Procedure:
+    section = Section(id="01", title="One", intro="", steps=steps)
+    return Procedure(id="p", version="1", title="P", sections=(section,), inputs=INPUTS)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "acme" / "p" / "journal.jsonl", clock=lambda: NOON)
+
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def make_run(journal: Journal) -> MakeRun:
+    """Return a maker of runs over one journal; keywords are values."""
+
+    def make(*steps: Step, mode: str = Mode.HEADLESS, run_id: str = "", **values: Any) -> Run:
+        settings = Settings(values, {"app_secret": Secret(CANARY)})
+        return Run(
+            procedure(*steps),
+            settings,
+            Journal(journal.path, clock=lambda: NOON),
+            "acme",
+            mode,
+            run_id or new_run_id(),
+            key=read_key(journal.path.parent) or FingerprintKey(),
+            clock=lambda: NOON,
+        )
+
+    return make
+
+
+def types(journal: Journal) -> list[str]:
+    return [entry.type for entry in journal.entries()]
+
+
+def test_a_step_is_begun_checked_and_on_disk_before_it_returns(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """The journal tells the beginning, then what was seen; a reader sees it at once."""
+
+    run = make_run(step("a", Check("verified", verified)), run_id="0a1b2c3d")
+    run.start()
+
+    state = run.perform("a")
+
+    assert state.conclusion.outcome is Outcome.VERIFIED
+    assert types(journal) == ["run.started", "step.started", "step.checked"]
+    entries = journal.entries()
+    assert {entry.run_id for entry in entries} == {"0a1b2c3d"}
+    assert [entry.step for entry in entries] == ["", "a", "a"]
+    (finding,) = entries[2].data["findings"]
+    assert finding["check"] == "verified"
+    assert finding["exchanges"][0]["url"] == "https://api.example/"
+    assert state.checked_on == "2026-11-24T12:00:00.000Z"
+
+
+def test_the_beginning_of_a_run_tells_what_it_runs_with(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """Procedure, digest, mode, values and the names of credentials, never a credential."""
+
+    run = make_run(step("a"), service_domain="acme-h.cyclr.com")
+    run.start()
+
+    data = journal.entries()[0].data
+    assert data["tenant"] == "acme"
+    assert data["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
+    assert (data["mode"], data["sandbox"], data["resumes"]) == ("headless", False, "")
+    assert data["parameters"] == {
+        "region": "eu",
+        "api_url": "https://api.example",
+        "service_domain": "acme-h.cyclr.com",
+    }
+    assert data["credentials"] == ["app_secret"]
+    assert set(data["environment"]) >= {"python", "platform", "papermill"}
+    assert CANARY not in journal.path.read_text()
+
+
+def test_a_run_that_another_process_began_is_joined(make_run: MakeRun, journal: Journal) -> None:
+    """A kernel that opens the same run does not begin it again."""
+
+    make_run(step("a"), run_id="0a1b2c3d").start()
+    make_run(step("a"), run_id="0a1b2c3d").start()
+
+    assert types(journal) == ["run.started"]
+
+
+def test_a_run_that_was_cut_off_is_resumed(make_run: MakeRun, journal: Journal) -> None:
+    """The next run names the one that never came to its end, and only that one."""
+
+    first = make_run(step("a"), run_id="00000001")
+    first.start()
+    second = make_run(step("a"), run_id="00000002")
+    second.start()
+    second.finish()
+    third = make_run(step("a"), run_id="00000003")
+    third.start()
+
+    started = [entry.data for entry in journal.entries() if entry.type == "run.started"]
+    assert [data["resumes"] for data in started] == ["", "00000001", ""]
+
+
+def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """It was not cut off: it goes on beside the headless run that seals it."""
+
+    make_run(step("a"), run_id="00000001", mode=Mode.INTERACTIVE).start()
+    make_run(step("a"), run_id="00000002").start()
+    make_run(step("a"), run_id="00000003", mode=Mode.INTERACTIVE).start()
+    make_run(step("a"), run_id="00000004").start()
+
+    started = [entry.data for entry in journal.entries() if entry.type == "run.started"]
+    assert [data["resumes"] for data in started] == ["", "", "", "00000002"]
+
+
+def test_an_unknown_step_is_refused_before_anything_is_written(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """A mistyped id leaves no line."""
+
+    with pytest.raises(UnknownStepError, match="no step called nonsense"):
+        make_run(step("a")).perform("nonsense")
+
+    assert journal.entries() == []
+
+
+def test_the_checks_of_one_step_overlap(make_run: MakeRun) -> None:
+    """Independent checks run at the same time: each waits here for the other."""
+
+    gate = threading.Barrier(2, timeout=5)
+
+    def one(context: CheckContext) -> Finding:
+        gate.wait()
+        return verified(context)
+
+    def other(context: CheckContext) -> Finding:
+        gate.wait()
+        return verified(context)
+
+    run = make_run(step("a", Check("one", one), Check("other", other)))
+
+    state = run.perform("a")
+
+    assert [finding.outcome for finding in state.findings] == [Outcome.VERIFIED] * 2
+    assert [finding.check for finding in state.findings] == ["one", "other"]
+    assert [len(finding.exchanges) for finding in state.findings] == [1, 1]
+
+
+def test_an_earlier_failure_keeps_the_check_from_running(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """What is impossible is skipped without a request, and the reason names what to mend."""
+
+    asked: list[CheckContext] = []
+
+    def ask(context: CheckContext) -> Finding:
+        asked.append(context)
+        return verified(context)
+
+    run = make_run(
+        step("a", Check("failed", failed)), step("b", Check("ask", ask), requires=("a",))
+    )
+    run.perform("a")
+
+    state = run.perform("b")
+
+    assert asked == []
+    assert state.conclusion.outcome is Outcome.SKIPPED
+    assert "a (Do a)" in state.conclusion.reason
+    assert types(journal)[-1] == "step.checked"
+
+
+def test_without_its_inputs_a_check_does_not_run(make_run: MakeRun) -> None:
+    """The reason names what was not given, by the label that the operator knows."""
+
+    run = make_run(
+        step("a", Check("verified", verified, ("app_id", "service_domain", "app_secret")))
+    )
+
+    state = run.perform("a")
+
+    assert state.conclusion.outcome is Outcome.NOT_RUN
+    assert state.conclusion.reason == "Not checked: App ID, Service Domain not given."
+    assert state.findings == ()
+
+
+def test_a_check_with_its_inputs_runs_beside_one_without(make_run: MakeRun) -> None:
+    """What can be checked is checked; the step is not verified by it alone."""
+
+    run = make_run(
+        step(
+            "a",
+            Check("verified", verified, ("region",)),
+            Check("undecided", undecided, ("app_id",)),
+        ),
+        app_id="",
+    )
+
+    state = run.perform("a")
+
+    assert [finding.outcome for finding in state.findings] == ["verified", "inconclusive"]
+    assert state.conclusion.outcome is Outcome.INCONCLUSIVE
+    assert "App ID not given" in state.conclusion.reason
+
+
+def test_a_check_that_does_not_apply_says_nothing(make_run: MakeRun) -> None:
+    """Beside another check it is silent; alone it leaves the step to a person."""
+
+    run = make_run(
+        step("a", Check("not_applicable", not_applicable), Check("verified", verified)),
+        step("b", Check("not_applicable", not_applicable)),
+    )
+
+    assert run.perform("a").conclusion.outcome is Outcome.VERIFIED
+    alone = run.perform("b")
+    assert alone.conclusion.outcome is Outcome.NOT_RUN
+    assert "applies" in alone.conclusion.reason
+
+
+def test_a_step_without_a_check_waits_for_a_person(make_run: MakeRun) -> None:
+    """No API shows it: only a person's word settles it."""
+
+    run = make_run(step("a"))
+
+    assert run.perform("a").conclusion.outcome is Outcome.NOT_RUN
+
+
+@pytest.mark.parametrize("error", [UnreachableError("It could not be reached."), RunbookError("x")])
+def test_a_check_that_cannot_ask_is_inconclusive(make_run: MakeRun, error: RunbookError) -> None:
+    """An error on the way is no failure of the step: its words are the reason."""
+
+    def ask(context: CheckContext) -> Finding:
+        verified(context)
+        raise error
+
+    state = make_run(step("a", Check("ask", ask))).perform("a")
+
+    assert state.conclusion.outcome is Outcome.INCONCLUSIVE
+    assert state.conclusion.reason == str(error)
+    assert len(state.findings[0].exchanges) == 1
+
+
+def test_a_check_that_breaks_is_inconclusive_and_says_so(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """A defect does not pass for a result, and its text, which may hold anything, is not told."""
+
+    def ask(context: CheckContext) -> Finding:
+        raise KeyError("something-private")
+
+    state = make_run(step("a", Check("ask", ask))).perform("a")
+
+    assert state.conclusion.outcome is Outcome.INCONCLUSIVE
+    assert "KeyError" in state.conclusion.reason
+    assert "something-private" not in journal.path.read_text()
+
+
+def test_a_full_disk_is_not_taken_for_a_result(make_run: MakeRun) -> None:
+    """Where the journal refuses, the step ends there; nothing is claimed."""
+
+    def ask(context: CheckContext) -> Finding:
+        raise JournalError("full")
+
+    with pytest.raises(JournalError):
+        make_run(step("a", Check("ask", ask))).perform("a")
+
+
+def test_a_change_is_announced_before_it_is_made(make_run: MakeRun, journal: Journal) -> None:
+    """Whoever finds a half-made change can see that it was meant."""
+
+    def install(context: CheckContext) -> Finding:
+        context.announce_change("Install it.")
+        assert Journal(journal.path).entries()[-1].data == {"change": "Install it."}
+        return replace(verified(context), changes=("Installed it.",))
+
+    state = make_run(step("a", Check("install", install))).perform("a")
+
+    assert state.findings[0].changes == ("Installed it.",)
+    assert types(journal) == ["step.started", "change.intended", "step.checked"]
+    assert journal.entries()[1].step == "a"
+
+
+def test_what_a_check_found_out_is_known_to_later_runs(make_run: MakeRun, journal: Journal) -> None:
+    """A fact that is also an input is remembered; one that is none, or was given, is not."""
+
+    def ask(context: CheckContext) -> Finding:
+        facts = {"app_id": "77", "region": "us", "other": 1}
+        return replace(verified(context), facts=facts)
+
+    run = make_run(step("a", Check("ask", ask)), region="uk")
+    run.perform("a")
+
+    assert run.values["other"] == 1
+    assert HistoryReader(journal).read().index.given == {"app_id": "77"}
+    assert make_run(step("a")).values["app_id"] == "77"
+    assert "other" not in make_run(step("a")).values
+
+
+def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> None:
+    """A check sees what is known, and the run's clock."""
+
+    seen: list[CheckContext] = []
+
+    def ask(context: CheckContext) -> Finding:
+        seen.append(context)
+        return undecided(context)
+
+    run = make_run(step("a", Check("ask", ask)), service_domain="acme-h.cyclr.com")
+    run.perform("a")
+
+    (context,) = seen
+    assert context.text("service_domain") == "acme-h.cyclr.com"
+    assert context.text("region") == "eu"
+    assert context.secrets["app_secret"].reveal() == CANARY
+    assert context.now == NOON
+
+
+def test_tokens_are_shared_by_the_checks_of_a_run(make_run: MakeRun) -> None:
+    """A token that one step had issued serves the next."""
+
+    issued: list[Secret] = []
+
+    def ask(context: CheckContext) -> Finding:
+        issued.append(context.tokens.get("app", lambda: Secret("app-token-1")))
+        return verified(context)
+
+    run = make_run(step("a", Check("ask", ask)), step("b", Check("ask", ask)))
+    run.perform("a")
+    run.perform("b")
+
+    assert issued[0] is issued[1]
+
+
+def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> None:
+    """Whatever a check, a person or an error says, known secrets are masked before writing."""
+
+    def ask(context: CheckContext) -> Finding:
+        context.announce_change(f"Send {CANARY}.")
+        return Finding(outcome=Outcome.FAILED, reason=f"It refused {CANARY}.", facts={"x": CANARY})
+
+    run = make_run(step("a", Check("ask", ask)), region=f"x{CANARY}")
+    run.start()
+    run.perform("a")
+    run.say([attested("a", note=f"typed {CANARY}")])
+    run.remember("app_id", CANARY)
+    run.interrupt(f"at {CANARY}")
+
+    text = journal.path.read_text()
+    assert CANARY not in text
+    assert text.count(MASK) >= 6
+
+
+def test_words_are_written_once(make_run: MakeRun, journal: Journal) -> None:
+    """The same file can be read at every run."""
+
+    word, skip = attested("a", note="n", entry="1" * 64), skipped("b", entry="2" * 64)
+    for origin in ("said.toml", "said.toml", "a-copy.toml"):
+        run = make_run(step("a"), step("b"))
+        run.say([replace(word, origin=origin), replace(skip, origin=origin)])
+
+    assert types(journal) == ["step.attested", "step.skipped"]
+    for name, said in (("a", word), ("b", skip)):
+        found = run.state.steps[name].word
+        assert found is not None
+        assert replace(found, binding=said.binding) == replace(said, origin="said.toml")
+
+
+@pytest.mark.parametrize("first", [REAL, PRACTICE])
+@pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.INTERACTIVE])
+def test_practice_and_the_real_thing_have_tenants_of_their_own(
+    make_run: MakeRun, journal: Journal, first: dict[str, str], mode: str
+) -> None:
+    """No word and no check of practice ever counts as evidence of the real thing."""
+
+    second = PRACTICE if first is REAL else REAL
+    make_run(step("a"), **first).start()
+    make_run(step("a"), run_id="ffffffff", mode=mode, **first).start()
+    before = types(journal)
+
+    with pytest.raises(
+        SettingsError, match=f"would be {'real' if first else 'practice'}"
+    ) as caught:
+        make_run(step("a"), run_id="eeeeeeee", mode=mode, **second).start()
+    with pytest.raises(SettingsError):  # also in a kernel that joins the run
+        make_run(step("a"), run_id="ffffffff", mode=mode, **second).start()
+
+    assert "--tenant" in caught.value.diagnostics()
+    assert types(journal) == before
+
+
+def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journal) -> None:
+    """What a person typed is known in every notebook, and not written twice."""
+
+    run = make_run(step("a"))
+    run.remember("app_id", "1")
+    run.remember("app_id", "1")
+    run.remember("app_id", "2")
+
+    assert [entry.data["value"] for entry in journal.entries()] == ["1", "2"]
+    assert make_run(step("a")).values["app_id"] == "2"
+
+
+def test_a_credential_that_was_typed_is_used_and_never_written(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """It replaces the one before, its tokens too, and is masked from then on."""
+
+    issued: list[str] = []
+
+    def ask(context: CheckContext) -> Finding:
+        issued.append(context.tokens.get("app", lambda: context.secrets["app_secret"]).reveal())
+        return Finding(outcome=Outcome.FAILED, reason=f"Refused {issued[-1]}.")
+
+    run = make_run(step("a", Check("ask", ask)))
+    run.perform("a")
+    run.take_secret(APP_SECRET, " typed-secret-2\n")
+    run.perform("a")
+
+    assert issued == [CANARY, "typed-secret-2"]
+    assert "typed-secret-2" not in journal.path.read_text()
+
+
+class Shelf:
+    """A place for credentials, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def remember(self, tenant: str, item: Input, secret: Secret) -> str:
+        """Keep it."""
+        self.kept[tenant, item.name] = secret.reveal()
+        return f"keyring:{tenant}/{item.name}"
+
+    def forget(self, tenant: str, item: Input) -> None:
+        """Forget it."""
+        self.kept.pop((tenant, item.name), None)
+
+
+def test_a_credential_is_remembered_by_reference_and_forgotten(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """The journal holds where it rests; once forgotten it is gone everywhere."""
+
+    shelf, run = Shelf(), make_run(step("a", Check("verified", verified, ("app_secret",))))
+    run.remember_secret(APP_SECRET, shelf)
+
+    assert shelf.kept == {("acme", "app_secret"): CANARY}
+    assert run.history.index.credentials == {"app_secret": "keyring:acme/app_secret"}
+    assert CANARY not in journal.path.read_text()
+
+    run.forget_secret(APP_SECRET, [shelf])
+
+    assert (shelf.kept, run.history.index.credentials) == ({}, {})
+    assert run.perform("a").conclusion.outcome is Outcome.NOT_RUN
+
+
+def test_forgetting_what_was_never_remembered_leaves_no_line(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """A credential of this session alone is forgotten without a trace."""
+
+    make_run(step("a")).forget_secret(APP_SECRET, [Shelf()])
+
+    assert journal.entries() == []
+
+
+def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) -> None:
+    """The end is written with the outcome, and the notebooks that came to theirs before it."""
+
+    run = make_run(step("a", Check("verified", verified)))
+    run.start()
+    run.perform("a")
+    run.finish_notebook("01")
+
+    state = run.finish()
+
+    assert state.outcome is RunOutcome.COMPLETE
+    assert state.finished_on
+    assert types(journal)[-2:] == ["notebook.finished", "run.finished"]
+    assert journal.entries()[-1].data == {"outcome": "complete"}
+
+
+def test_an_interruption_is_written(make_run: MakeRun) -> None:
+    """Why a run was cut off can be read afterwards, and it did not end."""
+
+    run = make_run(step("a"))
+    run.start()
+    run.interrupt("by a signal")
+
+    assert run.state.interrupted == "by a signal"
+    assert run.state.finished_on == ""
+
+
+def test_a_headless_run_counts_only_what_it_saw_itself(make_run: MakeRun) -> None:
+    """Evidence of an earlier run is not evidence of this one; in the walkthrough it shows."""
+
+    make_run(step("a", Check("verified", verified)), run_id="00000001").perform("a")
+
+    headless = make_run(step("a", Check("verified", verified)))
+    assert headless.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
+    walkthrough = make_run(step("a", Check("verified", verified)), mode=Mode.INTERACTIVE)
+    assert walkthrough.state.steps["a"].conclusion.outcome is Outcome.VERIFIED
+
+
+def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
+    """A run that asks nobody says what it lacks, and where to put it."""
+
+    with pytest.raises(SettingsError) as caught:
+        make_run(step("a")).require_startable()
+
+    assert "service_domain (Service Domain) is missing" in str(caught.value)
+    assert "RUNBOOK_SERVICE_DOMAIN" in str(caught.value)
+    make_run(step("a"), service_domain="acme-h.cyclr.com").require_startable()
+
+
+def test_a_value_of_an_earlier_run_is_enough(make_run: MakeRun) -> None:
+    """Nobody types the Service Domain again."""
+
+    make_run(step("a")).remember("service_domain", "acme-h.cyclr.com")
+
+    make_run(step("a")).require_startable()
+
+
+def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun) -> None:
+    """Now beats earlier, earlier beats the default; a secret's or unknown name is not recalled."""
+
+    run = make_run(step("a"))
+    for name, value in (("region", "uk"), ("app_id", "1"), ("app_secret", "x"), ("gone", "x")):
+        run.remember(name, value)
+
+    values = known_values(run.procedure, run.history.index.given, Settings({"app_id": "2"}))
+
+    assert values == {"region": "uk", "app_id": "2", "api_url": "https://api.example"}
+
+
+@pytest.mark.parametrize(
+    ("address", "practice"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://localhost:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://0.0.0.0:8000", True),
+        ("http://localhost.:8000", True),
+        ("http://graph.localhost:8000", True),
+        ("https://graph.facebook.com", False),
+        ("https://localhost.example", False),
+        ("https://127.0.0.1.example", False),
+        ("", False),
+    ],
+)
+def test_practice_is_told_by_its_addresses(address: str, practice: bool) -> None:
+    """One remote system on this machine makes a run practice; nothing else does."""
+
+    values = {"graph_url": address, "api_url": "https://api.example", "note": "http://127.0.0.1"}
+
+    assert is_sandbox(values) is practice
+
+
+@pytest.mark.parametrize("name", ["a", "acme-h.cyclr.com", "Tenant-1", "x" * 63])
+def test_a_tenants_name_is_a_folders_name(name: str) -> None:
+    """What a folder can be called everywhere is taken."""
+
+    assert tenant_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "-a", "a-", "a b", "x" * 64, "ä", "a\n"]
+)
+def test_what_leaves_the_evidence_folder_is_no_tenant(name: str) -> None:
+    """A name is no path."""
+
+    with pytest.raises(SettingsError, match="is no tenant name"):
+        tenant_name(name)
+
+
+def test_the_folder_of_the_keys_is_no_tenant() -> None:
+    """A tenant of that name would lie among the public keys."""
+
+    with pytest.raises(SettingsError, match="holds the public keys"):
+        tenant_name("keys")
+
+
+def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearest folder upwards with notebooks/ is the project; evidence lies beside them."""
+
+    (folder / "notebooks").mkdir()
+    (folder / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(folder / "deep" / "er")
+
+    assert project_folder() == folder
+    assert Path(default_evidence()).resolve() == folder / "evidence"
+    assert journal_path(Path("evidence"), "acme", "p") == Path("evidence/acme/p/journal.jsonl")
+
+
+def test_without_a_project_the_working_directory_counts(folder: Path) -> None:
+    """Somewhere else, evidence goes where the operator stands."""
+
+    assert project_folder() == folder
+    assert default_evidence() == "evidence"
+
+
+def test_opening_a_run_writes_nothing(folder: Path) -> None:
+    """A run that was opened and not started has left no trace; its tenant is the Service Domain."""
+
+    run = open_run(procedure(step("a")), {"service_domain": "acme-h.cyclr.com"}, mode="headless")
+
+    assert run.tenant == "acme-h.cyclr.com"
+    assert run.journal.path == Path("evidence/acme-h.cyclr.com/p/journal.jsonl")
+    assert len(run.run_id) == 8
+    assert list(folder.iterdir()) == []
+
+
+def test_a_run_is_opened_as_it_is_told(folder: Path) -> None:
+    """Tenant, folder and run id can be given; without a domain the tenant is `default`."""
+
+    told = open_run(
+        procedure(step("a")), {}, mode="headless", tenant="acme", evidence="e", run_id="0a1b2c3d"
+    )
+
+    assert (told.tenant, told.run_id) == ("acme", "0a1b2c3d")
+    assert told.journal.path == Path("e/acme/p/journal.jsonl")
+    assert open_run(procedure(step("a")), {}, mode="headless").tenant == "default"
+
+
+def test_unusable_settings_open_no_run(folder: Path) -> None:
+    """A mistake in a parameter ends it before anything is done."""
+
+    with pytest.raises(SettingsError):
+        open_run(procedure(step("a")), {"nonsense": "1"}, mode="headless")
+    with pytest.raises(SettingsError):
+        open_run(procedure(step("a")), {}, mode="headless", tenant="../x")
+
+    assert list(folder.iterdir()) == []
+
+
+def test_run_ids_differ() -> None:
+    """Two runs do not share an id."""
+
+    assert len({new_run_id() for _ in range(200)}) == 200
+
+
+def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
+    """Nothing stays open behind a run; one that never connected can be closed too."""
+
+    sessions: list[Any] = []
+
+    def ask(context: CheckContext) -> Finding:
+        sessions.append(context.session)
+        return verified(context)
+
+    run = make_run(step("a", Check("ask", ask)))
+    run.close()
+    run.perform("a")
+    run.close()
+
+    assert sessions[0].transport.is_closed
+
+
+def test_an_old_word_does_not_overtake_a_newer_one(make_run: MakeRun) -> None:
+    """A file that was read before is not news when it is read again."""
+
+    old = attested("a", at=OLD, note="old", entry="1" * 64)
+    run = make_run(step("a"))
+    run.say([old])
+    run.say([replace(old, at=NEW, note="new", entry="2" * 64)])
+
+    make_run(step("a")).say([old])
+
+    word = run.state.steps["a"].word
+    assert word is not None
+    assert word.note == "new"
+
+
+def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) -> None:
+    """Who did after all what was to be skipped has done it, though the old file still says skip."""
+
+    skip = skipped("a", at=OLD, entry="1" * 64)
+    run = make_run(step("a"))
+    run.say([skip])
+    run.say([attested("a", at=NEW)])
+
+    make_run(step("a")).say([skip])
+
+    assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED
+
+
+def test_looking_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
+    """What is watched is asked again and again without filling the journal."""
+
+    run = make_run(step("a", Check("undecided", undecided)), step("b"))
+
+    seen = run.look("a")
+
+    assert seen is not None
+    assert seen.outcome is Outcome.INCONCLUSIVE
+    assert run.look("b") is None
+    assert journal.entries() == []
+
+
+BOUND = ("app_id", "app_secret", "region")
+
+
+def bound_step(name: str, *checks: Check) -> Step:
+    """Return a step about an app, its secret and a region."""
+    return replace(step(name, *checks), subject=BOUND)
+
+
+def test_a_word_counts_for_the_app_it_was_said_of_and_no_other(make_run: MakeRun) -> None:
+    """Another App ID, another region: the word is shown, named, and not counted."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a", by="Ann")])
+    run.finish()
+    again = make_run(bound_step("a"), app_id="111")
+    again.start()
+    other = make_run(bound_step("a"), app_id="222", region="us")
+    other.start()
+
+    assert again.finish().outcome is RunOutcome.COMPLETE
+    state = other.finish()
+    assert state.outcome is RunOutcome.INCOMPLETE
+    reason = state.steps["a"].conclusion.reason
+    assert "Ann confirmed this on" in reason
+    assert "for App ID 111, not 222 and for Region eu, not us" in reason
+
+
+def test_a_rotated_secret_voids_the_words_about_it(make_run: MakeRun, journal: Journal) -> None:
+    """Neither the old nor the new secret is in the journal; putting the old one back is enough."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+    assert run.state.outcome is RunOutcome.COMPLETE
+
+    run.take_secret(APP_SECRET, "rotated-secret-1")
+    assert "for another App Secret" in run.state.steps["a"].conclusion.reason
+    run.take_secret(APP_SECRET, CANARY)
+    assert run.state.outcome is RunOutcome.COMPLETE
+    assert "rotated-secret-1" not in journal.path.read_text()
+    assert CANARY not in journal.path.read_text()
+
+
+def test_a_secret_that_is_absent_now_is_compared_by_its_last_fingerprint(
+    make_run: MakeRun,
+) -> None:
+    """Who only looks, without the secret, sees what the last run saw."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+
+    def look() -> RunOutcome:
+        looking = make_run(bound_step("a"))
+        looking.settings = Settings()
+        return looking.whole_state.outcome
+
+    assert look() is RunOutcome.COMPLETE
+    run.take_secret(APP_SECRET, "rotated-secret-1")
+    assert look() is RunOutcome.INCOMPLETE
+
+
+def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: Journal) -> None:
+    """The words about it must be said again, and that is what people read."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+    (journal.path.parent / KEY_NAME).unlink()
+
+    later = make_run(bound_step("a"), app_id="111")
+    later.start()
+    reason = later.state.steps["a"].conclusion.reason
+
+    assert later.state.outcome is RunOutcome.INCOMPLETE
+    assert "which a new fingerprint.key cannot recognise" in reason
+
+
+def test_what_a_check_saw_counts_for_what_it_looked_at(make_run: MakeRun) -> None:
+    """In the walkthrough, and in a status, an old result of another app is no result."""
+
+    seen = bound_step("a", Check("verified", verified))
+    run = make_run(seen, app_id="111")
+    run.start()
+    run.perform("a")
+
+    assert make_run(seen, app_id="111").whole_state.outcome is RunOutcome.COMPLETE
+    state = make_run(seen, app_id="222").whole_state.steps["a"]
+    assert state.conclusion.outcome is Outcome.NOT_RUN
+    assert state.conclusion.reason.endswith("for App ID 111, not 222: check it again.")
+    assert (state.findings, state.checked_on) == ((), "")
+
+
+def test_a_check_of_a_changed_step_is_no_longer_its_check(make_run: MakeRun) -> None:
+    """Another sentence or another check: it must be checked again."""
+
+    seen = bound_step("a", Check("verified", verified))
+    run = make_run(seen)
+    run.start()
+    run.perform("a")
+    changed = replace(seen, checks=(Check("verified-otherwise", verified),))
+
+    assert make_run(seen).whole_state.outcome is RunOutcome.COMPLETE
+    assert make_run(changed).whole_state.outcome is RunOutcome.INCOMPLETE
+
+
+def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
+    """A corrected typo is told beside the word that still counts."""
+
+    run = make_run(bound_step("a"))
+    run.start()
+    run.say([attested("a", by="Ann")])
+    corrected = make_run(replace(bound_step("a"), prose="Corrected."))
+
+    state = corrected.whole_state.steps["a"]
+    assert state.conclusion.outcome is Outcome.ATTESTED
+    assert state.remarks == ("The text of this step was changed since Ann spoke.",)
+    assert make_run(bound_step("a")).whole_state.steps["a"].remarks == ()
+
+
+def test_a_file_binds_when_it_is_first_read_and_never_again(make_run: MakeRun) -> None:
+    """The same file, given with another App ID, counts for nothing there."""
+
+    word = attested("a", entry="1" * 64)
+    first = make_run(bound_step("a"), app_id="111")
+    first.start()
+    first.say([word])
+    second = make_run(bound_step("a"), app_id="222")
+    second.start()
+    second.say([word])
+
+    assert first.state.outcome is RunOutcome.COMPLETE
+    assert second.state.outcome is RunOutcome.INCOMPLETE
+
+
+def test_a_file_that_names_its_subject_counts_for_that(make_run: MakeRun) -> None:
+    """Read with another app it does not count; with the one it names it does."""
+
+    word = attested("a", entry="1" * 64, binding=Binding(subject={"app_id": "111"}))
+    run = make_run(bound_step("a"), app_id="222")
+    run.start()
+    run.say([word])
+
+    assert run.state.outcome is RunOutcome.INCOMPLETE
+    assert make_run(bound_step("a"), app_id="111").whole_state.outcome is RunOutcome.COMPLETE
+
+
+def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) -> None:
+    """The file is read at every run; the withdrawal in between stands."""
+
+    word = attested("a", entry="1" * 64)
+    run = make_run(step("a"))
+    run.start()
+    run.say([word])
+    run.say([withdrawn("a")])
+    run.say([word])
+
+    assert run.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
+    assert [entry.data["note"] for entry in run.history.recent("a")] == ["", "a mistake"]
+
+
+def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journal) -> None:
+    """Whoever opens the journal next goes on from there."""
+
+    run = make_run(step("a"))
+    run.start()
+    run.save_index()
+
+    assert (journal.path.parent / STATE_NAME).is_file()
+    assert HistoryReader(journal, run.key)._index == run.history.index
+
+
+def test_a_kernel_that_joins_a_run_puts_on_record_what_it_is_given(
+    make_run: MakeRun, journal: Journal
+) -> None:
+    """Words that waited for a value are bound to it; the same values are not written twice."""
+
+    def join(**values: Any) -> Run:
+        run = make_run(bound_step("a"), mode=Mode.INTERACTIVE, run_id="0a1b2c3d", **values)
+        run.start()
+        return run
+
+    first = join()
+    first.say([attested("a")])
+    join(app_id="111")
+    join(app_id="111")
+
+    assert types(journal) == ["run.started", "step.attested", "run.joined"]
+    assert journal.entries()[-1].data == {"parameters": {"app_id": "111"}, "fingerprints": {}}
+    assert join(app_id="111").state.outcome is RunOutcome.COMPLETE
+    other = join(app_id="222")
+    assert "for App ID 111, not 222" in other.state.steps["a"].conclusion.reason
+
+
+def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> None:
+    """A value that is given meanwhile was not looked at."""
+
+    def meanwhile(context: CheckContext) -> Finding:
+        make_run(step("b"), mode=Mode.INTERACTIVE).remember("app_id", "222")
+        return verified(context)
+
+    run = make_run(bound_step("a", Check("meanwhile", meanwhile)), mode=Mode.INTERACTIVE)
+    run.remember("app_id", "111")
+
+    state = run.perform("a")
+
+    assert state.conclusion.outcome is Outcome.NOT_RUN
+    assert "for App ID 111, not 222" in state.conclusion.reason
+
+
+def test_who_looks_with_another_secret_sees_that_it_is_another(make_run: MakeRun) -> None:
+    """What is given now is compared, not what was recorded last."""
+
+    run = make_run(bound_step("a"), app_id="111")
+    run.start()
+    run.say([attested("a")])
+    looking = make_run(bound_step("a"))
+    looking.settings = Settings({}, {"app_secret": Secret("rotated-secret-1")})
+
+    assert "for another App Secret" in looking.whole_state.steps["a"].conclusion.reason

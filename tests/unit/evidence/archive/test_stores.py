@@ -1,0 +1,285 @@
+"""Stores make an object once, whole, and refuse in the operator's words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from runbook_lib.errors import ArchiveError, SettingsError
+from runbook_lib.evidence.archive import stores
+from runbook_lib.evidence.archive.stores import (
+    Folder,
+    Store,
+    archive_address,
+    open_store,
+    retention_days,
+)
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (" s3://bucket/evidence/ ", "s3://bucket/evidence"),
+        ("s3://bucket", "s3://bucket"),
+        ("gs://bucket/a/b", "gs://bucket/a/b"),
+        ("az://container/a", "az://container/a"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/mnt/archive/", "/mnt/archive"),
+        ("file:///mnt/archive", "/mnt/archive"),
+    ],
+)
+def test_an_address_is_brought_into_one_form(text: str, address: str) -> None:
+    """However it was typed."""
+
+    assert archive_address(text) == address
+
+
+def test_a_folder_is_meant_from_here(folder: Path) -> None:
+    """A relative path does not change its meaning with the working directory later."""
+
+    assert archive_address("archive") == str(folder / "archive")
+    assert archive_address("~/archive") == str(Path.home() / "archive")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "s3://",
+        "ftp://host/secret",
+        "https://bucket.example/secret",
+        "s3://AKIA:secret@bucket/evidence",
+        "az://container/evidence?sig=secret",
+        "filecache::s3://bucket/secret",
+        "s3://bucket/secret::memory",
+        "s3://bucket/../secret",
+        "s3://bucket//secret",
+        "s3:///secret",
+    ],
+)
+def test_what_is_no_address_is_refused_without_being_quoted(text: str) -> None:
+    """People paste credentials into addresses."""
+
+    with pytest.raises(SettingsError, match=r"This is no archive: an? ") as caught:
+        open_store(text)
+
+    assert "secret" not in str(caught.value)
+    assert "AKIA" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "3654", "³"])
+def test_what_is_no_number_of_days_is_refused(text: str) -> None:
+    """In the operator's words, which settings quote."""
+
+    with pytest.raises(ValueError, match="a number of days, at most 3653"):
+        retention_days(text)
+
+
+def test_a_number_of_days_is_read() -> None:
+    """With blanks around it, and up to ten years."""
+
+    assert (retention_days(" 365 "), retention_days("0"), retention_days("3653")) == (365, 0, 3653)
+
+
+def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the name free, or the whole file."""
+
+    final = tmp_path / "archive" / "acme" / "x" / "record.json"
+    flushed: list[tuple[Path, bytes, bool]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        content = path.read_bytes() if path.is_file() else b""
+        flushed.append((path, content, final.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    Folder(str(tmp_path / "archive")).make("acme/x/record.json", b"content")
+
+    (drafted, *whole), *folders = flushed
+    assert whole == [b"content", False]
+    assert drafted.parent == tmp_path / "archive"  # in a bundle's folder it would be a file added
+    assert folders == [(final.parents[number], b"", True) for number in range(3)]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [final]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither half a file nor its draft; the reason is said."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    with pytest.raises(ArchiveError, match=r"acme/a: .*No space left on device") as caught:
+        Folder(str(tmp_path)).make("acme/a", b"content")
+
+    assert "Free space" in caught.value.diagnostics()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_is_no_folder_is_said(tmp_path: Path) -> None:
+    """So is one that cannot be listed or read."""
+
+    (tmp_path / "file").write_text("x")
+    store = Folder(str(tmp_path / "file"))
+
+    with pytest.raises(ArchiveError, match="cannot be used"):
+        store.make("acme/a", b"content")
+    with pytest.raises(ArchiveError, match="cannot be used"):
+        store.read("acme/a")
+
+
+def test_a_drive_without_hard_links_serves_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stick or a network drive takes files whole as well, and never over another."""
+
+    def refuse(self: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    store = Folder(str(tmp_path))
+
+    assert store.make("a", b"first") is True
+    assert store.make("a", b"second") is False
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"first"}
+
+
+def test_a_link_under_the_name_is_neither_followed_nor_replaced(tmp_path: Path) -> None:
+    """Not even one that leads nowhere."""
+
+    (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
+
+    assert Folder(str(tmp_path)).make("a", b"content") is False
+    assert (tmp_path / "a").is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(("scheme", "module"), [("gs", "gcsfs"), ("az", "adlfs"), ("s3", "s3fs")])
+def test_a_missing_driver_is_named(
+    scheme: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the one command that installs it."""
+
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
+
+    with pytest.raises(ArchiveError, match=f"driver for {scheme}://bucket is not installed") as got:
+        open_store(f"{scheme}://bucket")
+
+    extra = {"gs": "gcs", "az": "azure", "s3": "s3"}[scheme]
+    assert f"pip install -e '.[{extra}]'" in got.value.diagnostics()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (requirement,) = project["optional-dependencies"][extra]
+    assert requirement.startswith(module)
+
+
+def test_a_driver_that_lacks_its_settings_is_told_where_they_come_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Azure's, for one, begins only where the account is named."""
+
+    def refuse(_address: str, **_options: Any) -> None:
+        raise ValueError("Must provide account_name")
+
+    monkeypatch.setattr(fsspec, "url_to_fs", refuse)
+
+    with pytest.raises(ArchiveError, match="lacks what it needs") as caught:
+        open_store("az://container/evidence")
+
+    assert "AZURE_STORAGE_ACCOUNT_NAME" in caught.value.diagnostics()
+
+
+class Driver:
+    """Takes the place of a driver whose calls fail as they are told to."""
+
+    def __init__(self, *, failure: Exception, is_there: bool | Exception) -> None:
+        self.failure, self.is_there = failure, is_there
+
+    def pipe_file(self, *_args: Any, **_options: Any) -> None:
+        """Fail."""
+        raise self.failure
+
+    def exists(self, _path: str) -> bool:
+        """Tell, or fail too."""
+        if isinstance(self.is_there, Exception):
+            raise self.is_there
+        return self.is_there
+
+
+def store_with(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> Store:
+    monkeypatch.setattr(fsspec, "url_to_fs", lambda *_args, **_options: (driver, "bucket"))
+    return open_store("gs://bucket")
+
+
+def test_a_driver_that_says_in_its_own_way_that_a_name_is_taken_is_understood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the error: an object that is there was not made now."""
+
+    store = store_with(monkeypatch, Driver(failure=OSError(22, "412"), is_there=True))
+
+    assert store.make("a", b"x") is False
+
+
+@pytest.mark.parametrize("is_there", [False, OSError("and this fails too")])
+def test_the_first_failure_is_the_one_that_is_told(
+    is_there: bool | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking whether the object is there must not hide why it is not."""
+
+    driver = Driver(failure=PermissionError("403 Forbidden"), is_there=is_there)
+
+    with pytest.raises(ArchiveError, match="it refuses access"):
+        store_with(monkeypatch, driver).make("a", b"x")
+
+
+def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
+    """Also where it is asked for one object, whoever forgot to ask before."""
+
+    with pytest.raises(ArchiveError, match="cannot retain objects") as caught:
+        open_store(str(tmp_path)).keep("a", datetime(2027, 1, 1, tzinfo=UTC))
+
+    assert "without retention" in caught.value.diagnostics()
+
+
+def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
+    """Each into the file that it shall be."""
+
+    store = open_store(str(tmp_path / "store"))
+    store.make("a/b", b"x")
+    store.fetch({"a/b": tmp_path / "c"})
+
+    assert (tmp_path / "c").read_bytes() == b"x"
+
+
+def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
+    """Who archives in a folder does not wait for drivers."""
+
+    code = (
+        "import sys; from runbook_lib.evidence.archive.stores import open_store; "
+        f"open_store({str(tmp_path)!r}); assert 'fsspec' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kinds_and_addresses_go_together() -> None:
+    """Every kind of store that is offered can be named."""
+
+    assert [archive_address(f"{scheme}://bucket") for scheme in stores._KINDS]

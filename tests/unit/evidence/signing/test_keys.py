@@ -1,0 +1,436 @@
+"""The key that signs: made once, kept from others, named by reference, succeeded by another."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Signer
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import ExitCode, SettingsError, SigningError
+from runbook_lib.evidence.signing import keys
+from runbook_lib.evidence.signing.keys import (
+    SigningKey,
+    create_key,
+    default_key_path,
+    export_public_key,
+    key_from_settings,
+    open_key,
+    read_public_key,
+    read_public_keys,
+)
+from runbook_lib.evidence.signing.statement import (
+    TEST_RESULT,
+    Resource,
+    open_envelope,
+    sign_statement,
+)
+from runbook_lib.evidence.signing.succession import hand_over, rotate
+
+PASSPHRASE = Secret("correct horse / battery")
+FILE = Resource("a", "00" * 32, 1)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+
+
+def signs(key: SigningKey, public: Any) -> bool:
+    """Tell whether what `key` signs is accepted by who trusts `public`."""
+    envelope = sign_statement(key, [FILE], TEST_RESULT, {})
+    return open_envelope(envelope, {str(public.keyid): public}, TEST_RESULT).key_id == key.key_id
+
+
+def test_a_first_key_is_made_where_nobody_else_reads(tmp_path: Path) -> None:
+    """Outside of the evidence, mode 0600 in a folder of mode 0700, PKCS#8, on P-256."""
+
+    key = open_key("", is_sandbox=False)
+
+    path = default_key_path(is_sandbox=False)
+    assert path.is_relative_to(tmp_path / "home")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.read_text().startswith("-----BEGIN PRIVATE KEY-----")
+    assert [each.name for each in path.parent.iterdir()] == ["signing-key.pem"]
+    assert signs(key, key.public)
+    assert open_key("", is_sandbox=False).key_id == key.key_id
+
+
+def test_practice_signs_with_a_key_of_its_own() -> None:
+    """A verifier who trusts the real key refuses whatever was practised."""
+
+    assert open_key("", is_sandbox=True).key_id != open_key("", is_sandbox=False).key_id
+
+
+def test_the_key_id_is_one_that_openssl_prints(tmp_path: Path) -> None:
+    """SHA-256 of the SubjectPublicKeyInfo: an auditor compares it without the runbook."""
+
+    key = open_key("", is_sandbox=False)
+    path = export_public_key(key, tmp_path / "keys")
+    der = subprocess.run(
+        ["openssl", "pkey", "-pubin", "-in", str(path), "-outform", "DER"],
+        capture_output=True,
+        check=True,
+    ).stdout
+
+    assert hashlib.sha256(der).hexdigest() == key.key_id
+    assert path.name == f"{key.key_id}.pub.pem"
+
+
+def test_two_first_runs_agree_on_one_key(tmp_path: Path) -> None:
+    """Whoever is second uses the key of who was first, and leaves nothing behind."""
+
+    path = tmp_path / "key.pem"
+    create_key(path)
+    content = path.read_bytes()
+
+    create_key(path)
+
+    assert path.read_bytes() == content
+    assert list(tmp_path.glob(".key*")) == []
+
+
+def test_a_passphrase_protects_the_key_file(tmp_path: Path) -> None:
+    """Encrypted PKCS#8: without the passphrase, or with another, the key is refused."""
+
+    path = tmp_path / "key.pem"
+    create_key(path, passphrase=PASSPHRASE)
+    assert path.read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+
+    key = open_key(str(path), passphrase=PASSPHRASE, is_sandbox=False)
+    assert signs(key, key.public)
+    for wrong, reason in ((None, "RUNBOOK_SIGNING_PASSPHRASE"), (Secret("x"), "is wrong")):
+        with pytest.raises(SettingsError, match=reason) as caught:
+            open_key(str(path), passphrase=wrong, is_sandbox=False)
+        assert "horse" not in str(caught.value)
+        assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_every_wrong_passphrase_is_told_as_that(tmp_path: Path) -> None:
+    """Also the one in 256 that decrypts to something (RFC 8018 §6.2: the padding may fit)."""
+
+    path = tmp_path / "key.pem"
+    create_key(path, passphrase=PASSPHRASE)
+    pem = path.read_bytes()
+    wrong = next(f"{n}" for n in itertools.count() if decrypts_to_something(pem, f"{n}"))
+
+    with pytest.raises(SettingsError, match="the passphrase is wrong"):
+        open_key(str(path), passphrase=Secret(wrong), is_sandbox=False)
+
+
+def decrypts_to_something(pem: bytes, passphrase: str) -> bool:
+    with pytest.raises(ValueError, match=r"decrypt|deserialize") as caught:
+        load_pem_private_key(pem, passphrase.encode())
+    return "password" not in str(caught.value)
+
+
+def test_a_passphrase_does_no_harm_to_a_key_without_one(tmp_path: Path) -> None:
+    """A setting too many is no reason to fail."""
+
+    create_key(tmp_path / "key.pem")
+
+    open_key(str(tmp_path / "key.pem"), passphrase=PASSPHRASE, is_sandbox=False)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> None:
+    """Whoever can read it can sign; the advice is a command."""
+
+    create_key(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(mode)
+
+    with pytest.raises(SettingsError, match="chmod 600"):
+        open_key(str(tmp_path / "key.pem"), is_sandbox=False)
+
+
+def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Rubbish, another curve and another kind of key, each in the operator's words."""
+
+    def pem(private: Any) -> bytes:
+        content: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return content
+
+    path = tmp_path / "key.pem"
+    for content in (
+        b"rubbish",
+        b"",
+        pem(ec.generate_private_key(ec.SECP384R1())),
+        pem(ed25519.Ed25519PrivateKey.generate()),
+    ):
+        path.write_bytes(content)
+        path.chmod(0o600)
+        with pytest.raises(SettingsError, match="no P-256 key in PEM"):
+            open_key(str(path), is_sandbox=False)
+
+
+def test_a_named_key_is_never_made(tmp_path: Path) -> None:
+    """A slip in the path does not silently sign with a new key."""
+
+    with pytest.raises(SettingsError, match="No such file"):
+        open_key(str(tmp_path / "none.pem"), is_sandbox=False)
+    assert not (tmp_path / "none.pem").exists()
+
+
+def test_a_folder_that_refuses_is_said(tmp_path: Path) -> None:
+    """A read-only home gets a message, not a traceback."""
+
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(SettingsError, match="cannot be made"):
+        create_key(tmp_path / "file" / "key.pem")
+
+
+class Vault(Signer):
+    """A key service: signs for who knows the PIN, and never gives the key away."""
+
+    private = ec.generate_private_key(ec.SECP256R1())
+
+    def __init__(self, public_key: Any) -> None:
+        self._signer = CryptoSigner(self.private, public_key)
+
+    @classmethod
+    def from_priv_key_uri(cls, uri: str, public_key: Any, secrets_handler: Any = None) -> Vault:
+        """Open the key for who knows the PIN."""
+        if uri != "vault-of-tests:key-1" or secrets_handler("pin") != PASSPHRASE.reveal():
+            msg = f"refused {uri} {secrets_handler('pin')}"
+            raise ConnectionError(msg)
+        return cls(public_key)
+
+    @property
+    def public_key(self) -> Any:
+        """Return the public half."""
+        return self._signer.public_key
+
+    def sign(self, payload: bytes) -> Any:
+        """Sign within the service."""
+        return self._signer.sign(payload)
+
+
+@pytest.fixture
+def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Offer a key service under a scheme of its own; return the file of the public half."""
+    monkeypatch.setitem(SIGNER_FOR_URI_SCHEME, "vault-of-tests", Vault)
+    path = tmp_path / "vault.pem"
+    path.write_bytes(Vault.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    return export_public_key(open_key(str(path), is_sandbox=False), tmp_path / "keys")
+
+
+def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
+    """The key stays in its service; passphrase and public half come from the settings."""
+
+    key = open_key(
+        "vault-of-tests:key-1", passphrase=PASSPHRASE, public_key=str(vault), is_sandbox=False
+    )
+
+    assert signs(key, read_public_key(vault))
+
+
+@pytest.mark.parametrize(
+    ("reference", "public", "reason"),
+    [
+        ("vault-of-tests:key-1", "", "RUNBOOK_SIGNING_PUBLIC_KEY"),
+        ("vault-of-tests:key-2", "vault", "ConnectionError"),
+        ("nothing-known:key-1", "vault", "ValueError"),
+        ("vault-of-tests:key-1", "none.pem", "cannot be read"),
+    ],
+)
+def test_a_signer_that_cannot_be_used_is_said(
+    reference: str, public: str, reason: str, vault: Path
+) -> None:
+    """Before anything is run, without quoting what a service's error quotes."""
+
+    public_key = str(vault) if public == "vault" else public
+    with pytest.raises(SettingsError, match=reason) as caught:
+        open_key(reference, passphrase=PASSPHRASE, public_key=public_key, is_sandbox=False)
+
+    assert "horse" not in str(caught.value)
+
+
+def test_a_service_that_fails_when_it_is_to_sign_is_said(vault: Path) -> None:
+    """Only the kind of its error is told: its text may quote anything."""
+
+    class Broken(Vault):
+        def sign(self, payload: bytes) -> Any:
+            """Break off."""
+            raise TimeoutError(PASSPHRASE.reveal())
+
+    key = SigningKey(read_public_key(vault), Broken(read_public_key(vault)))
+    with pytest.raises(SigningError, match="TimeoutError") as caught:
+        sign_statement(key, [FILE], TEST_RESULT, {})
+
+    assert "horse" not in str(caught.value)
+
+
+def test_the_file_signer_of_the_library_works_too(vault: Path, tmp_path: Path) -> None:
+    """Any signer URI that securesystemslib knows is taken as it is."""
+
+    key = open_key(f"file2:{tmp_path}/vault.pem", public_key=str(vault), is_sandbox=False)
+
+    assert signs(key, read_public_key(vault))
+
+
+def test_the_settings_name_the_key(tmp_path: Path) -> None:
+    """As in `.env`: path and passphrase."""
+
+    create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
+    settings = Settings(
+        {"signing_key": str(tmp_path / "key.pem")}, {"signing_passphrase": PASSPHRASE}
+    )
+
+    key = key_from_settings(settings, is_sandbox=True)
+
+    assert not default_key_path(is_sandbox=True).exists()
+    assert signs(key, key.public)
+
+
+def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
+    """What is trusted is named: a file, or a folder of them."""
+
+    one, two = (open_key("", is_sandbox=flag) for flag in (True, False))
+    for key in (one, two):
+        export_public_key(key, tmp_path / "keys")
+
+    assert set(read_public_keys([tmp_path / "keys"])) == {one.key_id, two.key_id}
+    path = tmp_path / "keys" / f"{one.key_id}.pub.pem"
+    assert set(read_public_keys([path])) == {one.key_id}
+
+
+@pytest.mark.parametrize("content", [None, b"rubbish", b"-----BEGIN PUBLIC KEY-----\n"])
+def test_a_public_key_that_is_none_is_a_mistake(content: bytes | None, tmp_path: Path) -> None:
+    """Verifying with a key that cannot be read must not look like verifying."""
+
+    path = tmp_path / "key.pub.pem"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"key\.pub\.pem"):
+        read_public_keys([path])
+
+
+def test_a_folder_without_keys_is_a_mistake(tmp_path: Path) -> None:
+    """Nothing to trust is not trust."""
+
+    with pytest.raises(SettingsError, match="ends with"):
+        read_public_keys([tmp_path])
+
+
+def test_an_exported_key_that_was_replaced_is_put_right(tmp_path: Path) -> None:
+    """The name says which key it is; whatever lies there is no other."""
+
+    key = open_key("", is_sandbox=False)
+    path = export_public_key(key, tmp_path)
+    path.write_text("another key")
+
+    export_public_key(key, tmp_path)
+
+    assert path.read_text() == key.public.keyval["public"]
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == [path.name]
+
+
+def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> None:
+    """The old one signs that the new one follows, and stays beside it under its id."""
+
+    old = open_key("", is_sandbox=False)
+
+    new = rotate(Settings(), old, tmp_path / "keys")
+
+    path = default_key_path(is_sandbox=False)
+    assert open_key("", is_sandbox=False).key_id == new.key_id != old.key_id
+    kept = path.with_name(f"signing-key-{old.key_id[:16]}.pem")
+    assert open_key(str(kept), is_sandbox=False).key_id == old.key_id
+    private = [each for each in path.parent.iterdir() if each.suffix == ".pem"]
+    assert {each.stat().st_mode & 0o777 for each in private} == {0o600}
+    assert len(private) == 2
+    assert {each.name for each in (tmp_path / "keys").iterdir()} == {
+        f"{old.key_id}.pub.pem",
+        f"{new.key_id}.pub.pem",
+        f"{new.key_id}.succession.dsse.json",
+    }
+
+
+def test_rotation_of_an_encrypted_key_stays_encrypted(tmp_path: Path) -> None:
+    """The same passphrase opens the new one."""
+
+    create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
+    settings = Settings(
+        {"signing_key": str(tmp_path / "key.pem")}, {"signing_passphrase": PASSPHRASE}
+    )
+
+    rotate(settings, key_from_settings(settings, is_sandbox=False), tmp_path / "keys")
+
+    assert "ENCRYPTED" in (tmp_path / "key.pem").read_text()
+    key_from_settings(settings, is_sandbox=False)
+
+
+def test_rotation_that_was_cut_off_can_be_done_again(tmp_path: Path) -> None:
+    """Killed before the new key is in place, the old one signs on; a second try works."""
+
+    old = open_key("", is_sandbox=False)
+    with pytest.MonkeyPatch.context() as patched:
+        replace = Path.replace
+
+        def refuse(self: Path, target: Path) -> Path:
+            if self.suffix == ".new":
+                raise OSError(errno.ENOSPC, "No space left: full")
+            return replace(self, target)
+
+        patched.setattr(Path, "replace", refuse)
+        with pytest.raises(OSError, match="full"):
+            rotate(Settings(), old, tmp_path / "keys")
+    assert open_key("", is_sandbox=False).key_id == old.key_id
+
+    new = rotate(Settings(), old, tmp_path / "keys")
+
+    assert open_key("", is_sandbox=False).key_id == new.key_id
+
+
+def test_a_key_in_a_service_is_rotated_there(vault: Path, tmp_path: Path) -> None:
+    """The runbook makes no key that the service does not know."""
+
+    settings = Settings({"signing_key": "vault-of-tests:key-1"})
+
+    with pytest.raises(SettingsError, match="--successor"):
+        rotate(settings, open_key("", is_sandbox=False), tmp_path / "keys")
+
+
+def test_no_key_succeeds_itself(tmp_path: Path) -> None:
+    """That would retire it."""
+
+    key = open_key("", is_sandbox=False)
+
+    with pytest.raises(SettingsError, match="does not succeed itself"):
+        hand_over(key, key.public, tmp_path)
+
+
+def test_the_private_key_is_never_readable_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for a moment: the file is opened with its mode."""
+
+    modes: list[int] = []
+    opened = keys.os.open
+
+    def note(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
+        modes.append(mode)
+        return opened(path, flags, mode, **options)
+
+    monkeypatch.setattr(keys.os, "open", note)
+    create_key(tmp_path / "key.pem")
+
+    assert modes[0] == 0o600

@@ -1,0 +1,69 @@
+"""Whatever a driver raises, the operator reads what it means, and no secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import ArchiveError
+from runbook_lib.evidence.verify.refusals import refusal
+
+SECRET = "AWS4-HMAC-SHA256 Credential=AKIA/secret"  # the kind of thing that such errors quote
+
+
+def failure(name: str, base: type[Exception] = Exception, **fields: Any) -> Exception:
+    """Return an error of a driver that is not installed here."""
+    error = type(name, (base,), fields)(SECRET)
+    assert isinstance(error, Exception)
+    return error
+
+
+def caused(error: Exception, code: str) -> Exception:
+    """Return `error` as the S3 driver makes it from an answer with this code."""
+    error.__cause__ = failure("ClientError", response={"Error": {"Code": code}})
+    return error
+
+
+def refused(error: Exception) -> ArchiveError:
+    return refusal(error, "s3://bucket/x", credentials="AWS_PROFILE", file="acme/a")
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "advice"),
+    [
+        (failure("NoCredentialsError"), "no credentials", "AWS_PROFILE"),
+        (caused(PermissionError(SECRET), "InvalidAccessKeyId"), "no credentials", "AWS_PROFILE"),
+        (failure("HttpError", code=401), "no credentials", "AWS_PROFILE"),
+        (caused(PermissionError(SECRET), "RequestTimeTooSkewed"), "clock", "Set the clock"),
+        (caused(OSError(SECRET), "PermanentRedirect"), "another region", "AWS_DEFAULT_REGION"),
+        (caused(FileNotFoundError(SECRET), "NoSuchBucket"), "no such bucket", "Correct the"),
+        (failure("ResourceNotFoundError", status_code=404), "no such bucket", "Correct the"),
+        (caused(PermissionError(SECRET), "AccessDenied"), "refuses access", "Permit these"),
+        (failure("HttpError", code=403), "refuses access", "Permit these"),
+        (
+            failure("EndpointConnectionError", failure("ConnectionError").__class__),
+            "reached",
+            "Che",
+        ),
+        (TimeoutError(SECRET), "reached", "Check the network"),
+        (
+            OSError(22, f"Bucket is missing ObjectLockConfiguration {SECRET}"),
+            "no Object Lock",
+            "Na",
+        ),
+        (failure("SlowDown"), "it is too busy", "Wait"),
+        (failure("Strange"), r"acme/a: .* failed \(Strange\)", "runbook archive"),
+    ],
+)
+def test_a_failure_is_told_by_its_meaning(error: Exception, said: str, advice: str) -> None:
+    """What is wrong, and what to do about it; never the driver's own text."""
+
+    told = refused(error)
+
+    assert isinstance(told, ArchiveError)
+    with pytest.raises(ArchiveError, match=said):
+        raise told
+    assert advice in told.diagnostics()
+    assert "s3://bucket/x" in str(told)
+    assert "AKIA" not in f"{told} {told.diagnostics()} {told!r}"

@@ -1,0 +1,629 @@
+"""A bundle that is not what was signed is refused, with the file and the reason."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import tracemalloc
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.journal import EventType
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import (
+    ContentError,
+    EnvelopeError,
+    EvidenceError,
+    ExitCode,
+    FormError,
+    SignatureError,
+)
+from runbook_lib.evidence.bundle import resource, sums
+from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
+from runbook_lib.evidence.signing.statement import (
+    PROVENANCE,
+    TEST_RESULT,
+    Resource,
+    sign_statement,
+    sigstore_bundle,
+)
+from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
+from tests.unit.evidence.conftest import ended_run, seal_run
+
+STATEMENT, SIGSTORE = "statement.dsse.json", "statement.sigstore.json"
+PROVENANCE_FILE = "provenance.dsse.json"
+SIGNED = (
+    "01.ipynb",
+    "SHA256SUMS",
+    "VERIFY.md",
+    "journal.jsonl",
+    PROVENANCE_FILE,
+    "record.json",
+    "record.schema.json",
+    "report.html",
+)
+FILES = (*SIGNED, STATEMENT, SIGSTORE)
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, module_key: SigningKey) -> Path:
+    """Return a bundle that is in order; tests alter copies of it."""
+    run = ended_run(tmp_path_factory.mktemp("evidence"))
+    return seal_run(run, module_key).folder
+
+
+@pytest.fixture(scope="module")
+def module_key(keys_home: Path) -> SigningKey:
+    create_key(keys_home / "evidence.pem")
+    return open_key(str(keys_home / "evidence.pem"), is_sandbox=False)
+
+
+@pytest.fixture
+def bundle(sealed: Path, tmp_path: Path) -> Path:
+    """Return a copy of the bundle, for one test to alter."""
+    return shutil.copytree(sealed, tmp_path / sealed.name)
+
+
+def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceError) -> EvidenceError:
+    """Return why the bundle is refused; fails where it is not."""
+    with pytest.raises(kind) as caught:
+        verify_bundle(bundle, trust)
+    is_other_form = isinstance(caught.value, FormError)
+    assert caught.value.exit_code == (ExitCode.USAGE if is_other_form else ExitCode.REFUSED)
+    return caught.value
+
+
+def payload(envelope: Path) -> dict[str, Any]:
+    document = json.loads(envelope.read_bytes())
+    statement: dict[str, Any] = json.loads(base64.b64decode(document["payload"]))
+    return statement
+
+
+def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
+    """Write the statement as whoever holds the key could: signed, and with all that repeats it."""
+    subjects = [
+        Resource(each["name"], each["digest"]["sha256"], each["annotations"]["size"])
+        for each in statement["subject"]
+    ]
+    envelope = sign_statement(key, subjects, TEST_RESULT, statement["predicate"])
+    (bundle / STATEMENT).write_bytes(envelope)
+    (bundle / SIGSTORE).write_bytes(sigstore_bundle(envelope))
+
+
+def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningKey) -> None:
+    """What is proven is told: whose run, what came of it, who signed, where in the chain."""
+
+    verified = verify_bundle(bundle, trust)
+
+    assert isinstance(verified, Verified)
+    assert (verified.run["tenant"], verified.run["outcome"]) == ("acme", "failed")
+    assert verified.key_id == key.key_id
+    assert (verified.link.sequence, verified.link.sha256) == (1, "")
+    assert (verified.stamped_on, verified.notes) == ("", ())
+
+
+def places(content: bytes) -> list[int]:
+    step = max(1, len(content) // 24)
+    return sorted({*range(0, len(content), step), len(content) - 1})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_byte_that_was_altered_anywhere_is_seen(name: str, bundle: Path, trust: Trust) -> None:
+    """In each region of each file one flipped bit is enough, and the file is named."""
+
+    content = (bundle / name).read_bytes()
+    for place in places(content):
+        altered = bytearray(content)
+        altered[place] ^= 1
+        (bundle / name).write_bytes(altered)
+        error = refused(bundle, trust)
+        assert error.file == name, place
+    (bundle / name).write_bytes(content)
+    verify_bundle(bundle, trust)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "alter",
+    [
+        pytest.param(lambda content: content[:-1], id="cut"),
+        pytest.param(lambda content: content + b"\n", id="lengthened"),
+        pytest.param(lambda content: b" " + content, id="blank-before"),
+        pytest.param(lambda content: b"", id="emptied"),
+        pytest.param(lambda content: content[::-1], id="reversed"),
+    ],
+)
+def test_a_file_of_another_length_is_seen(
+    name: str, alter: Callable[[bytes], bytes], bundle: Path, trust: Trust
+) -> None:
+    """Blanks count too: JSON has many spellings, a signed file has one."""
+
+    path = bundle / name
+    path.write_bytes(alter(path.read_bytes()))
+
+    assert refused(bundle, trust).file == name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_was_removed_is_named(name: str, bundle: Path, trust: Trust) -> None:
+    """Nothing may be missing, not even what only repeats the statement."""
+
+    (bundle / name).unlink()
+
+    error = refused(bundle, trust)
+    assert (error.file, "missing" in str(error)) == (name, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["extra.txt", "attachments/deep/x.png", "statement.evil", ".hidden"]
+)
+def test_a_file_that_was_added_is_named(name: str, bundle: Path, trust: Trust) -> None:
+    """Nothing may lie among the evidence that nobody signed."""
+
+    (bundle / name).parent.mkdir(parents=True, exist_ok=True)
+    (bundle / name).write_text("x")
+
+    error = refused(bundle, trust, ContentError)
+    assert (error.file, "added" in str(error)) == (name, True)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_link_in_the_place_of_a_file_is_refused(
+    name: str, bundle: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """Even where the link leads to the very same content: that could change later."""
+
+    (bundle / name).rename(tmp_path / "elsewhere")
+    (bundle / name).symlink_to(tmp_path / "elsewhere")
+
+    error = refused(bundle, trust, ContentError)
+    assert (error.file, "link" in str(error)) == (name, True)
+
+
+def test_a_link_to_a_folder_is_refused(bundle: Path, tmp_path: Path, trust: Trust) -> None:
+    """A whole folder from elsewhere is no evidence either."""
+
+    (tmp_path / "elsewhere").mkdir()
+    (bundle / "attachments").symlink_to(tmp_path / "elsewhere")
+
+    assert refused(bundle, trust, ContentError).file == "attachments"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(bundle: Path, trust: Trust) -> None:
+    """What is no plain file is not opened."""
+
+    (bundle / "report.html").unlink()
+    os.mkfifo(bundle / "report.html")
+
+    assert refused(bundle, trust, ContentError).file == "report.html"
+
+
+def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to each value of a JSON document that holds no other."""
+    items: Any = ()
+    if isinstance(document, dict):
+        items = document.items()
+    elif isinstance(document, list):
+        items = enumerate(document)
+    if not items:
+        yield path
+    for key, value in items:
+        yield from leaves(value, (*path, key))
+
+
+def altered(document: Any, path: tuple[Any, ...]) -> Any:
+    """Return a copy of the document with another value at `path`."""
+    changed = deepcopy(document)
+    if not path:
+        return changed
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    old = place[path[-1]]
+    new = {bool: not old, int: 7_777, float: 0.5}.get(type(old), f"{old}x" if old else "x")
+    place[path[-1]] = new
+    return changed
+
+
+@pytest.mark.parametrize("name", ["record.json", "record.schema.json"])
+def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) -> None:
+    """No value of the record can be changed, of whatever kind."""
+
+    document = json.loads((bundle / name).read_bytes())
+    paths = list(leaves(document))
+    assert len(paths) > 30
+    for path in paths:
+        (bundle / name).write_text(json.dumps(altered(document, path), indent=2) + "\n")
+        assert refused(bundle, trust, ContentError).file == name
+
+
+def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
+    """No value of any line can be changed."""
+
+    path = bundle / "journal.jsonl"
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines):
+        document = json.loads(line)
+        for way in leaves(document):
+            changed = json.dumps(altered(document, way), separators=(",", ":"))
+            path.write_text("\n".join([*lines[:number], changed, *lines[number + 1 :]]) + "\n")
+            assert refused(bundle, trust, ContentError).file == "journal.jsonl"
+
+
+@pytest.mark.parametrize("name", [STATEMENT, PROVENANCE_FILE])
+def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust) -> None:
+    """No claim can be changed under a signature that was made for another."""
+
+    document = json.loads((bundle / name).read_bytes())
+    statement = payload(bundle / name)
+    for way in leaves(statement):
+        text = json.dumps(altered(statement, way), ensure_ascii=False, separators=(",", ":"))
+        changed = {**document, "payload": base64.b64encode(text.encode()).decode()}
+        (bundle / name).write_text(json.dumps(changed, separators=(",", ":")) + "\n")
+        error = refused(bundle, trust)
+        assert error.file == name
+        if name == STATEMENT:
+            assert isinstance(error, SignatureError)
+
+
+@pytest.mark.parametrize("name", [STATEMENT, SIGSTORE])
+def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust) -> None:
+    """Payload, its type, key id and signature."""
+
+    document = json.loads((bundle / name).read_bytes())
+    for way in leaves(document):
+        text = json.dumps(altered(document, way), separators=(",", ":")) + "\n"
+        (bundle / name).write_text(text)
+        assert refused(bundle, trust).file == name
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        pytest.param(lambda e: {**e, "extra": 1}, id="a-field-more"),
+        pytest.param(
+            lambda e: {**e, "signatures": [{**e["signatures"][0], "extra": 1}]}, id="in-signature"
+        ),
+        pytest.param(lambda e: {**e, "signatures": e["signatures"] * 2}, id="twice"),
+        pytest.param(lambda e: {**e, "signatures": []}, id="none"),
+        pytest.param(lambda e: dict(reversed(e.items())), id="another-order"),
+        pytest.param(lambda e: [e], id="a-list"),
+    ],
+)
+def test_an_envelope_of_another_form_is_refused(
+    alter: Callable[[Any], Any], bundle: Path, trust: Trust
+) -> None:
+    """There is one spelling of an envelope, and no room beside it."""
+
+    document = json.loads((bundle / STATEMENT).read_bytes())
+    text = json.dumps(alter(document), separators=(",", ":"))
+    (bundle / STATEMENT).write_text(text + "\n")
+
+    assert refused(bundle, trust, EnvelopeError).file == STATEMENT
+
+
+def test_a_base64_that_decodes_to_the_same_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """The last characters of base64 have bits to spare (RFC 4648 §3.5)."""
+
+    statement, signature = payload(bundle / STATEMENT), ""
+    while not signature.endswith("="):  # a DER signature has 70 to 72 bytes
+        sign_again(bundle, key, statement)
+        document = json.loads((bundle / STATEMENT).read_bytes())
+        signature = document["signatures"][0]["sig"]
+    spare = signature.rstrip("=")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = alphabet[alphabet.index(spare[-1]) ^ 1]
+    twin = spare[:-1] + other + "=" * (len(signature) - len(spare))
+    assert base64.b64decode(twin) == base64.b64decode(signature)
+    document["signatures"][0]["sig"] = twin
+    (bundle / STATEMENT).write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+    refused(bundle, trust, EnvelopeError)
+
+
+def test_another_key_is_not_trusted(bundle: Path, other_key: SigningKey) -> None:
+    """The key that lies beside the evidence, or in it, counts for nothing."""
+
+    trust = Trust({other_key.key_id: other_key.public})
+
+    assert "not among the trusted" in str(refused(bundle, trust, SignatureError))
+
+
+def test_a_forger_who_signs_with_a_key_of_his_own_is_refused(
+    bundle: Path, other_key: SigningKey, trust: Trust
+) -> None:
+    """Under his key's id, and under that of the trusted key."""
+
+    sign_again(bundle, other_key, payload(bundle / STATEMENT))
+    refused(bundle, trust, SignatureError)
+
+    document = json.loads((bundle / STATEMENT).read_bytes())
+    (document["signatures"][0]["keyid"],) = trust.keys
+    (bundle / STATEMENT).write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    refused(bundle, trust, SignatureError)
+
+
+def test_a_signature_that_was_moved_between_bundles_is_refused(
+    bundle: Path, tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """The signature alone, and the whole statement."""
+
+    other = seal_run(ended_run(tmp_path / "other", "ffffffff"), key).folder
+    mine, theirs = (json.loads((each / STATEMENT).read_bytes()) for each in (bundle, other))
+    mixed = {**mine, "signatures": theirs["signatures"]}
+    (bundle / STATEMENT).write_text(json.dumps(mixed, separators=(",", ":")) + "\n")
+    assert "moved" in str(refused(bundle, trust, SignatureError))
+
+    for name in (STATEMENT, SIGSTORE):
+        shutil.copy(other / name, bundle / name)
+    refused(bundle, trust, ContentError)
+
+
+CHAIN_ONLY = ("runbook_chain",)
+
+
+def test_claims_that_the_record_does_not_bear_out_are_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Not even who holds the key can claim another outcome than the record shows."""
+
+    statement = payload(bundle / STATEMENT)
+    ways = [way for way in leaves(statement["predicate"]) if way[0] not in CHAIN_ONLY]
+    assert len(ways) > 20
+    for way in ways:
+        sign_again(bundle, key, {**statement, "predicate": altered(statement["predicate"], way)})
+        assert refused(bundle, trust).file in (STATEMENT, PROVENANCE_FILE), way
+
+
+def test_subjects_that_are_not_the_files_are_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A statement of the right key about other files proves nothing of these."""
+
+    statement = payload(bundle / STATEMENT)
+    for way in leaves(statement["subject"]):
+        subject = altered(statement["subject"], way)
+        sign_again(bundle, key, {**statement, "subject": subject})
+        refused(bundle, trust)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside"])
+def test_a_path_that_climbs_out_is_refused(
+    name: str, bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Nothing outside of the bundle is opened, whoever signed its name."""
+
+    (bundle.parent / "outside").write_text("x")
+    statement = payload(bundle / STATEMENT)
+    statement["subject"].append(
+        {"name": name, "digest": {"sha256": "0" * 64}, "annotations": {"size": 1}}
+    )
+    sign_again(bundle, key, statement)
+
+    assert "leads out of the bundle" in str(refused(bundle, trust, ContentError))
+
+
+def test_a_provenance_of_another_run_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """The two statements belong together, though each is signed."""
+
+    made = payload(bundle / PROVENANCE_FILE)
+    made["predicate"]["runDetails"]["metadata"]["invocationId"] = "ffffffff"
+    subjects = [
+        Resource(each["name"], each["digest"]["sha256"], each["annotations"]["size"])
+        for each in made["subject"]
+    ]
+    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    statement = payload(bundle / STATEMENT)
+    sign_again(bundle, key, statement)
+
+    assert refused(bundle, trust, ContentError).file == PROVENANCE_FILE
+
+
+def test_a_statement_of_another_kind_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A provenance in the place of the test result says something else."""
+
+    shutil.copy(bundle / PROVENANCE_FILE, bundle / STATEMENT)
+
+    refused(bundle, trust, EnvelopeError)
+
+
+NESTED = b"[" * 200_000 + b"]" * 200_000
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("size", [2**30, 5 * 2**30])
+def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust: Trust) -> None:
+    """A gigabyte is not read: the signed size, or what an envelope can have, is the most."""
+
+    with (bundle / name).open("r+b") as file:
+        file.truncate(size)
+    tracemalloc.start()
+
+    error = refused(bundle, trust)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert error.file == name
+    assert most < 128 * 2**20
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_deeply_nested_json_is_refused(name: str, bundle: Path, trust: Trust) -> None:
+    """No recursion without end, in whichever file."""
+
+    (bundle / name).write_bytes(NESTED)
+
+    assert refused(bundle, trust).file == name
+
+
+@pytest.mark.parametrize("name", ["record.json", "journal.jsonl"])
+@pytest.mark.parametrize("content", [NESTED, b"null\n", b"\xff\xfe", b'{"seq": 1}\n'])
+def test_a_signed_file_that_cannot_be_read_is_refused(
+    name: str, content: bytes, bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Who holds the key can sign nonsense; that is told, and nothing breaks."""
+
+    (bundle / name).write_bytes(content)
+    statement = payload(bundle / STATEMENT)
+    resign_everything(bundle, key, statement)
+
+    assert refused(bundle, trust).file == name
+
+
+def resign_everything(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
+    """Bring the lists and both statements in line with the files as they are now."""
+    made = payload(bundle / PROVENANCE_FILE)
+    names = [each["name"] for each in made["subject"]]
+    subjects = [resource(bundle / name, name) for name in names]
+    (bundle / PROVENANCE_FILE).write_bytes(
+        sign_statement(key, subjects, PROVENANCE, made["predicate"])
+    )
+    names = [each["name"] for each in statement["subject"] if each["name"] != "SHA256SUMS"]
+    listed = [resource(bundle / name, name) for name in names]
+    (bundle / "SHA256SUMS").write_text(sums(listed))
+    every = [*listed, resource(bundle / "SHA256SUMS", "SHA256SUMS")]
+    sign_again(bundle, key, {**statement, "subject": [each.descriptor() for each in every]})
+
+
+def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
+    """Sign a statement about the files as they lie there, whatever they say."""
+    statement = payload(bundle / STATEMENT)
+    names = [each["name"] for each in statement["subject"]]
+    subjects = [resource(bundle / name, name).descriptor() for name in names]
+    sign_again(bundle, key, {**statement, "subject": subjects})
+
+
+def test_large_attachments_are_not_held(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """Of what is not looked into, the digest is made block by block."""
+
+    statement, made = payload(bundle / STATEMENT), payload(bundle / PROVENANCE_FILE)
+    for number in range(4):
+        name = f"attachments/{number}.pdf"
+        (bundle / name).parent.mkdir(exist_ok=True)
+        (bundle / name).write_bytes(bytes([number]) * 10 * 2**20)
+        for each in (statement, made):
+            each["subject"].append(resource(bundle / name, name).descriptor())
+    subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
+    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    resign_everything(bundle, key, statement)
+    tracemalloc.start()
+
+    verify_bundle(bundle, trust)
+
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * 2**20
+    (bundle / "attachments" / "3.pdf").write_bytes(b"\3" * (10 * 2**20 - 1) + b"x")
+    assert refused(bundle, trust, ContentError).file == "attachments/3.pdf"
+
+
+def test_a_list_that_says_something_else_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """An auditor who works with SHA256SUMS alone must see the same files."""
+
+    (bundle / "SHA256SUMS").write_text(f"{'0' * 64}  record.json\n")
+    sign_as_they_are(bundle, key)
+
+    assert refused(bundle, trust, ContentError).file == "SHA256SUMS"
+
+
+def test_a_provenance_of_other_files_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """How something was made is said of these files, not of some."""
+
+    made = payload(bundle / PROVENANCE_FILE)
+    names = [each["name"] for each in made["subject"]][1:]
+    subjects = [resource(bundle / name, name) for name in names]
+    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    every = [each["name"] for each in payload(bundle / STATEMENT)["subject"]]
+    listed = [resource(bundle / name, name) for name in every if name != "SHA256SUMS"]
+    (bundle / "SHA256SUMS").write_text(sums(listed))
+    sign_as_they_are(bundle, key)
+
+    assert refused(bundle, trust, ContentError).file == PROVENANCE_FILE
+
+
+def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """Which of two digests counts must never be a question."""
+
+    statement = payload(bundle / STATEMENT)
+    statement["subject"].append({**statement["subject"][0], "digest": {"sha256": "0" * 64}})
+    sign_again(bundle, key, statement)
+
+    assert "named once" in str(refused(bundle, trust, EnvelopeError))
+
+
+def test_signing_everything_again_is_what_only_the_key_can_do(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """The tests above fail for the reason that they name, not for a slip of their own."""
+
+    resign_everything(bundle, key, payload(bundle / STATEMENT))
+
+    verify_bundle(bundle, trust)
+
+
+def test_a_journal_that_ends_elsewhere_is_refused(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """The record was derived from a journal of so many lines, and from no other."""
+
+    lines = (bundle / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    assert EventType.RUN_FINISHED.encode() in lines[-1]
+    (bundle / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    resign_everything(bundle, key, payload(bundle / STATEMENT))
+
+    assert refused(bundle, trust, ContentError).file == "journal.jsonl"
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        None,
+        {},
+        {"sequence": "x", "previous": None, "timestamp_authority": ""},
+        {"sequence": 2, "previous": {"name": "x"}, "timestamp_authority": ""},
+        {"sequence": 2, "previous": "x", "timestamp_authority": ""},
+    ],
+)
+def test_a_statement_without_a_place_in_a_chain_is_refused(
+    chain: Any, bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Each bundle says after which one it comes."""
+
+    statement = payload(bundle / STATEMENT)
+    statement["predicate"]["runbook_chain"] = chain
+    sign_again(bundle, key, statement)
+
+    assert refused(bundle, trust, EnvelopeError).file == STATEMENT
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path, trust: Trust) -> None:
+    """A name under which nothing lies is no bundle."""
+
+    refused(tmp_path / "none", trust, ContentError)
+
+
+def test_no_secret_is_quoted_by_a_refusal(bundle: Path, trust: Trust) -> None:
+    """What was put into a file does not come back in the message."""
+
+    (bundle / "record.json").write_text(Secret("planted-canary").reveal())
+
+    assert "planted-canary" not in str(refused(bundle, trust))

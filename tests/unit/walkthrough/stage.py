@@ -1,0 +1,163 @@
+"""A small procedure and what stands around it, for tests of the walkthrough and its panels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.procedure import (
+    Check,
+    Finding,
+    Outcome,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.run import Mode, Run
+from runbook_lib.walkthrough.controller import Walkthrough
+from tests.conftest import NOON
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+
+CANARIES = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
+DEADLINE = 10.0
+
+
+def verified(context: CheckContext) -> Finding:
+    """Find the step done."""
+    return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+
+
+def waits(context: CheckContext) -> Finding:
+    """Find that the world has not acted yet."""
+    return Finding(outcome=Outcome.WAITING, reason="Not live yet.")
+
+
+def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: Any) -> Step:
+    """Return a step with these checks."""
+    given = {
+        "kind": StepKind.CALL,
+        "source": Source(1),
+        "prose": "",
+        "title": f"Do {name}",
+        "confirms": f"I did {name}.",
+        "subject": (),
+        **more,
+    }
+    return Step(
+        id=name, checks=tuple(Check(each.__name__, each, tuple(needs)) for each in checks), **given
+    )
+
+
+def app_step(*checks: Callable[..., Any], **more: Any) -> Step:
+    """Return the step that takes App ID and App Secret, among others."""
+    asked = (inputs.APP_ID, inputs.APP_SECRET, inputs.PERMISSIONS, inputs.INSTALL_CONNECTOR)
+    return make_step("app", *(checks or (verified,)), inputs=asked, **more)
+
+
+def after_consent_step(*checks: Callable[..., Any]) -> Step:
+    """Return the step that reads with the token that the consent gave."""
+    return make_step("after", *(checks or (verified,)), requires=("consent",))
+
+
+def consent_step(*checks: Callable[..., Any]) -> Step:
+    """Return the step whose token comes from a person's consent."""
+    asked = (inputs.USER_ACCESS_TOKEN,)
+    return make_step("consent", *(checks or (verified,)), inputs=asked, needs_consent=True)
+
+
+def waiting_step(*checks: Callable[..., Any]) -> Step:
+    """Return the step in which the world must act."""
+    return make_step("wait", *(checks or (waits,)), kind=StepKind.WAIT)
+
+
+HAND_STEP = make_step("hand", hands_over=inputs.APP_SECRET)
+
+
+def make_section(*steps: Step) -> Section:
+    """Return the section of one notebook."""
+    return Section(id="01", title="One", intro="", steps=steps)
+
+
+def make_run(
+    folder: Path,
+    *steps: Step,
+    secrets: Any = None,
+    elsewhere: tuple[Step, ...] = (),
+    mode: str = Mode.INTERACTIVE,
+    run_id: str = "0a1b2c3d",
+    **values: Any,
+) -> Run:
+    """Return a run over the journal in `folder`; `elsewhere` are steps of another notebook."""
+    other = Section(id="02", title="Two", intro="", steps=elsewhere)
+    sections = (make_section(*steps), *([other] if elsewhere else []))
+    return Run(
+        Procedure(id="p", version="1", title="P", sections=sections, inputs=inputs.ALL),
+        Settings(values, {name: Secret(text) for name, text in (secrets or {}).items()}),
+        Journal(folder / "evidence" / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
+        "acme",
+        mode,
+        run_id,
+        env_file=folder / ".env",
+        clock=lambda: NOON,
+    )
+
+
+class Screen:
+    """Something that shows a view, and remembers all that it showed."""
+
+    def __init__(self) -> None:
+        self.views: list[dict[str, Any]] = []
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Take the place of the browser."""
+        self.views.append(view)
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """Return what is shown now."""
+        return self.views[-1]
+
+
+def eventually(is_so: Callable[[], Any], seconds: float = DEADLINE) -> Any:
+    """Return what `is_so` returns once that is true; fail where it never is."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = is_so()
+        if found:
+            return found
+        time.sleep(0.005)
+    msg = "it never happened"
+    raise AssertionError(msg)
+
+
+def settled(screen: Screen, finished: int = 1, seconds: float = DEADLINE) -> dict[str, Any]:
+    """Return the view of a panel that has done `finished` things and is idle."""
+
+    def view() -> dict[str, Any] | None:
+        now = screen.view
+        return now if now["finished"] >= finished and not now["busy_since"] else None
+
+    found: dict[str, Any] = eventually(view, seconds)
+    return found
+
+
+@contextmanager
+def stopped(walkthrough: Walkthrough) -> Iterator[Walkthrough]:
+    """Give the walkthrough, and leave no thread of it behind."""
+    try:
+        yield walkthrough
+    finally:
+        walkthrough._stopped.set()
+        if walkthrough._follower.ident is not None:
+            walkthrough._follower.join()
+        walkthrough.stop()

@@ -1,0 +1,1571 @@
+"""The walkthrough: what is asked for happens elsewhere, shows at once, and always ends."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import keyring
+import keyring.backend
+import keyring.errors
+import pytest
+
+from runbook_lib.config.credentials import EnvFileStore
+from runbook_lib.config.settings import read_env_file
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.core.procedure import Binding, Finding, Input, Outcome, Step, Word, WordKind
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import (
+    JournalError,
+    SealingError,
+    SettingsError,
+    StateMismatchError,
+    UnreachableError,
+)
+from runbook_lib.walkthrough import consent as consenting
+from runbook_lib.walkthrough import controller as module
+from runbook_lib.walkthrough.controller import Walkthrough
+from runbook_lib.walkthrough.sealing import Sealed
+from tests.support.words import submitted
+from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.walkthrough.stage import (
+    DEADLINE,
+    HAND_STEP,
+    Screen,
+    after_consent_step,
+    app_step,
+    consent_step,
+    eventually,
+    make_run,
+    make_step,
+    settled,
+    stopped,
+    verified,
+    waiting_step,
+    waits,
+)
+
+OTHER_SECRET = APP_SECRET[::-1]
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
+TOKEN_PATH = "/v26.0/oauth/access_token"
+DONE, LEFT_OUT = WordKind.ATTESTED, WordKind.SKIPPED
+KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
+
+
+def verified_by_nobody(context: CheckContext) -> Finding:
+    """Find nothing that tells."""
+    return Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+
+
+class Scene:
+    """A walkthrough whose every step is shown on a screen."""
+
+    def __init__(self, run: Run, **options: Any) -> None:
+        self.run = run
+        self.walkthrough = Walkthrough(run, run.procedure.sections[0], **options)
+        self.header, self.finish = Screen(), Screen()
+        self.screens = {step.id: Screen() for step in run.procedure.sections[0].steps}
+        for step_id, screen in self.screens.items():
+            self.walkthrough.add_panel(step_id, screen)
+        self.walkthrough.add_header(self.header)
+        self.walkthrough.add_finish(self.finish)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step."""
+        return self.run.step(step_id)
+
+    @property
+    def types(self) -> list[str]:
+        """Return the kinds of lines of the journal."""
+        return [entry.type for entry in self.run.journal.entries()]
+
+    @property
+    def written(self) -> str:
+        """Return the journal's text."""
+        path = self.run.journal.path
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+Make = Callable[..., Scene]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Return a maker of walkthroughs; none of their threads is left behind."""
+    monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
+    with ExitStack() as stack:
+
+        def make(*steps: Step, watch_seconds: float = 60.0, **more: Any) -> Scene:
+            made = Scene(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
+            stack.enter_context(stopped(made.walkthrough))
+            return made
+
+        yield make
+
+
+def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
+    """The kernel stays free: the panel is busy meanwhile, then says what came of it."""
+
+    released, threads = threading.Event(), []
+
+    def slow(context: CheckContext) -> Finding:
+        threads.append(threading.current_thread())
+        released.wait(DEADLINE)
+        return verified(context)
+
+    play = scene(app_step(slow))
+    screen = play.screens["app"]
+    play.walkthrough.perform(play.step("app"), {})
+
+    assert screen.view["busy_since"] > 0
+    assert (screen.view["finished"], screen.view["outcome"]) == (0, "not_run")
+    released.set()
+    view = settled(screen)
+    assert (view["finished"], view["outcome"]) == (1, "verified")
+    assert (view["message"], view["is_error"]) == ("Checked: verified.", False)
+    assert threads[0] is not threading.current_thread()
+    eventually(lambda: play.header.view["settled"] == 1)
+    eventually(lambda: play.finish.view["done"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome.VERIFIED, "Checked: verified."),
+        (Outcome.FAILED, "Checked: failed. Mend what its reason says, then check again."),
+        (Outcome.NOT_RUN, "Checked: not run. Do it, then check it, or say that it is done."),
+        (
+            Outcome.INCONCLUSIVE,
+            "Checked: inconclusive. Look for yourself, then say that it is done; or check again.",
+        ),
+    ],
+)
+def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
+    """Nobody is left alone with an outcome that is not good."""
+
+    play = scene(make_step("a", lambda _: Finding(outcome=outcome, reason="So.")))
+    play.walkthrough.perform(play.step("a"), {})
+
+    assert settled(play.screens["a"])["message"] == said
+
+
+def test_what_was_done_is_counted(scene: Make) -> None:
+    """Two equal answers are told apart."""
+
+    play = scene(app_step())
+    for number in (1, 2):
+        play.walkthrough.perform(play.step("app"), {})
+        view = settled(play.screens["app"], number)
+        assert (view["finished"], view["message"]) == (number, "Checked: verified.")
+
+
+def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
+    """While one step is slow, another is checked, and neither shows the other's message."""
+
+    released = threading.Event()
+
+    def slow(context: CheckContext) -> Finding:
+        released.wait(DEADLINE)
+        return verified(context)
+
+    play = scene(app_step(slow), waiting_step())
+    play.walkthrough.perform(play.step("app"), {})
+    play.walkthrough.perform(play.step("wait"), {})
+
+    assert settled(play.screens["wait"])["message"].startswith("Checked: waiting.")
+    assert play.screens["app"].view["busy_since"] > 0
+    assert play.screens["app"].view["message"] == ""
+    released.set()
+    settled(play.screens["app"])
+
+
+def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the runbook knows of is told in its words, and the panel is idle again."""
+
+    play = scene(app_step())
+
+    def full(_: str) -> None:
+        raise JournalError("The disk is full.", next_step="Free space.")
+
+    monkeypatch.setattr(play.run, "perform", full)
+    play.walkthrough.perform(play.step("app"), {})
+
+    view = settled(play.screens["app"])
+    assert (view["message"], view["advice"]) == ("The disk is full.", "Free space.")
+    assert view["is_error"]
+
+
+def test_a_defect_is_told_without_its_details(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks, the panel is not busy for ever, and no value is quoted."""
+
+    play = scene(app_step())
+
+    def defective(_: str) -> None:
+        raise KeyError(APP_SECRET)
+
+    monkeypatch.setattr(play.run, "perform", defective)
+    play.walkthrough.perform(play.step("app"), {})
+
+    view = settled(play.screens["app"])
+    assert view["message"] == "The runbook itself broke (KeyError)."
+    assert view["advice"] == "Report it as a defect."
+    assert view["is_error"]
+    assert APP_SECRET not in json.dumps(play.screens["app"].views)
+
+
+def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the operator's to mend, and no defect."""
+
+    play = scene(app_step())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "store_attachment", refuse)
+    play.walkthrough.say(play.step("app"), DONE, {"by": "Somebody"}, [{"name": "a.png"}])
+
+    view = settled(play.screens["app"])
+    assert view["message"] == "Cannot write to disk: No space left on device."
+    assert view["advice"].startswith("Free space")
+    assert view["is_error"]
+
+
+def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
+    """While it is tried again nothing of the last failure stands there."""
+
+    play = scene(app_step())
+    step, screen = play.step("app"), play.screens["app"]
+    play.walkthrough.perform(step, {"app_id": "x"})
+    assert settled(screen)["is_error"]
+    before = len(screen.views)
+
+    play.walkthrough.perform(step, {})
+
+    view = settled(screen, 2)
+    assert (view["is_error"], view["advice"]) == (False, "")
+    assert (screen.views[before]["message"], screen.views[before]["is_error"]) == ("", False)
+
+
+def test_what_was_typed_is_remembered(scene: Make) -> None:
+    """Values are in the journal as what they are, empty fields left alone."""
+
+    play = scene(app_step())
+    given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
+    play.walkthrough.perform(play.step("app"), {**given, "app_secret": "", "unknown": "x"})
+    settled(play.screens["app"])
+
+    assert play.run.history.index.given == {
+        "app_id": APP_ID,
+        "permissions": ("public_profile", "ads_read"),
+        "install_connector": False,
+    }
+    shown = {each["name"]: each["value"] for each in play.screens["app"].view["inputs"]}
+    assert shown["app_id"] == APP_ID
+
+
+def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) -> None:
+    """A check can use it; no file and no view holds it, and what quotes it is masked."""
+
+    def quotes(context: CheckContext) -> Finding:
+        said = context.secrets["app_secret"].reveal()
+        return Finding(outcome=Outcome.FAILED, reason=f"It refused {said}.")
+
+    play = scene(app_step(quotes))
+    play.walkthrough.perform(play.step("app"), {"app_secret": f" {APP_SECRET}\n"})
+    view = settled(play.screens["app"])
+
+    assert view["reason"].startswith("It refused *")
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    secret = next(each for each in view["inputs"] if each["name"] == "app_secret")
+    assert (secret["value"], secret["rests"]) == ("", "this session")
+    assert APP_SECRET not in json.dumps(play.screens["app"].views)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if APP_SECRET.encode() in path.read_bytes()]
+
+
+def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
+    """What is wrong is said in words; the text is not, and nothing was checked."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"app_secret": "halfasecret"})
+    view = settled(play.screens["app"])
+
+    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    assert (view["advice"], view["is_error"]) == ("Correct it, then press the button again.", True)
+    (refused,) = view["refused"]
+    assert refused["problem"].startswith("An App Secret has 32 characters")
+    assert "halfasecret" not in json.dumps(play.screens["app"].views)
+    assert "app_secret" not in play.run.settings.secrets
+    assert play.types == []
+
+
+def test_what_is_in_order_is_taken_though_something_is_not(scene: Make) -> None:
+    """Nothing is typed twice: the rest is known, and the field that was refused says why."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"app_id": "x", "app_secret": APP_SECRET})
+    view = settled(play.screens["app"])
+
+    assert view["message"].startswith("App ID: an App ID is a number of 15 or 16 digits")
+    assert view["taken"] == 1
+    (refused,) = view["refused"]
+    assert refused["input"] == "app_id"
+    assert refused["problem"].startswith("An App ID is a number of 15 or 16 digits")
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    assert play.types == []
+
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    view = settled(play.screens["app"], 2)
+    assert (view["taken"], view["refused"], view["outcome"]) == (2, [], "verified")
+
+
+def test_a_value_of_the_wrong_kind_is_told_by_its_label(scene: Make) -> None:
+    """A person knows the field's label, not what the program calls it."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
+
+    message = settled(play.screens["app"])["message"]
+    assert message.startswith(f"{inputs.INSTALL_CONNECTOR.label}: takes true or false")
+
+
+def test_a_persons_words_are_counted_once_they_are_written(scene: Make) -> None:
+    """A form stays as it is until then: what was refused is not typed again."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": ""}, [])
+    assert settled(play.screens["a"])["written"] == 0
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
+    assert settled(play.screens["a"], 2)["written"] == 1
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [])
+    assert settled(play.screens["a"], 3)["written"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("app_id", "x", "An App ID is a number of 15 or 16 digits"),
+        ("app_secret", "halfasecret", "An App Secret has 32 characters"),
+        ("permissions", "Leads", "'Leads' is not a permission; one looks like leads_retrieval"),
+        ("app_id", APP_ID, ""),
+        ("app_id", "  ", ""),
+    ],
+)
+def test_a_field_is_judged_while_it_is_typed(scene: Make, name: str, text: str, said: str) -> None:
+    """What is wrong with a text is said without taking it over; an empty field is not wrong."""
+
+    play = scene(app_step())
+    problem = play.walkthrough.problem(play.step("app"), name, text)
+
+    assert problem.startswith(said)
+    assert bool(problem) is bool(said)
+    assert "halfasecret" not in problem
+    assert play.types == []
+
+
+def test_a_problem_comes_with_an_example(scene: Make) -> None:
+    """Once something is typed the field's own example is gone; it is not said twice, nor empty."""
+
+    play = scene(app_step())
+    step = play.step("app")
+
+    assert play.walkthrough.problem(step, "app_id", "x").endswith("; for example 123456789012345")
+    assert "for example" not in play.walkthrough.problem(step, "app_secret", "halfasecret")
+    domain = make_step("domain", inputs=(inputs.SERVICE_DOMAIN,))
+    assert play.walkthrough.problem(domain, "service_domain", "acme").count("acme-h.cyclr.com") == 1
+
+
+def test_a_persons_word_is_written(scene: Make) -> None:
+    """Who, what they saw and added; the name stays filled in."""
+
+    play = scene(make_step("a"))
+    words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen "}
+    play.walkthrough.say(play.step("a"), WordKind.SUBMITTED, words, [])
+    view = settled(play.screens["a"])
+
+    assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
+    ((word, _),) = play.run.history.words("a")
+    assert replace(word, binding=Binding()) == Word(
+        kind=WordKind.SUBMITTED,
+        step="a",
+        by="Operator",
+        at="2026-11-24T12:00:00.000Z",
+        note="Seen.",
+        seen="new screen",
+        origin="walkthrough",
+    )
+    eventually(lambda: play.header.view["operator"] == "Operator")
+
+
+def test_a_screenshot_lies_under_its_digest(scene: Make) -> None:
+    """The file is beside the journal, and the journal names it."""
+
+    play = scene(make_step("a"))
+    file = {"name": "screen.png", "media_type": "image/png", "content": PNG}
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
+    settled(play.screens["a"])
+
+    digest = hashlib.sha256(PNG).hexdigest()
+    kept = play.run.journal.path.parent / "attachments" / f"{digest}.png"
+    assert kept.read_bytes() == PNG
+    ((word, _),) = play.run.history.words("a")
+    (attachment,) = word.attachments
+    assert (attachment.name, attachment.sha256) == ("screen.png", digest)
+    assert "[screen.png]" in play.screens["a"].view["history"][0]["what"]
+
+
+def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
+    """Nothing is attested with a file that is not what it claims to be."""
+
+    play = scene(make_step("a"))
+    file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
+
+    assert "x.png is no picture" in settled(play.screens["a"])["message"]
+    assert play.types == []
+
+
+@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
+@pytest.mark.parametrize("said", WordKind)
+def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: WordKind) -> None:
+    """The record says who said so, or nothing is written."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.say(play.step("a"), said, words, [])
+    view = settled(play.screens["a"])
+
+    assert view["message"].startswith("Write your name")
+    assert view["is_error"]
+    assert play.types == []
+
+
+def test_leaving_a_step_out_needs_a_reason(scene: Make) -> None:
+    """Without one nothing is written; with one it is, and the step is settled."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": " "}, [])
+    assert settled(play.screens["a"])["message"] == "Give a reason."
+    assert play.types == []
+
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
+    view = settled(play.screens["a"], 2)
+    assert (view["outcome"], view["reason"]) == ("skipped", "Operator: No leads.")
+    assert play.run.history.words("a")[0][0].origin == "walkthrough"
+
+
+def test_a_word_is_withdrawn_with_a_reason(scene: Make) -> None:
+    """What was said no longer counts, and the history keeps both words."""
+
+    play = scene(make_step("a"))
+    step, screen = play.step("a"), play.screens["a"]
+    play.walkthrough.say(step, DONE, {"by": "Operator"}, [])
+    settled(screen)
+    play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": ""}, [])
+    assert settled(screen, 2)["outcome"] == "attested"
+    play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": "A mistake."}, [])
+    view = settled(screen, 3)
+
+    assert (view["outcome"], view["can_withdraw"]) == ("not_run", False)
+    assert [each["what"] for each in view["history"]] == [
+        "withdrawn by Operator: A mistake.",
+        "confirmed by Operator",
+    ]
+
+
+def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
+    """A decline fails the step; the newest word counts."""
+
+    play = scene(waiting_step(verified_by_nobody))
+    step, screen = play.step("wait"), play.screens["wait"]
+    found = []
+    for number, kind in enumerate(
+        (WordKind.SUBMITTED, WordKind.DECLINED, WordKind.SUBMITTED), start=1
+    ):
+        play.walkthrough.say(step, kind, {"by": "Operator", "note": "n"}, [])
+        found.append(settled(screen, number)["outcome"])
+
+    assert found == ["waiting", "failed", "waiting"]
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return what is stored."""
+        return self.stored.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Store."""
+        self.stored[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Forget; as real keyrings do, raise where there is nothing."""
+        if self.stored.pop((service, username), None) is None:
+            raise keyring.errors.PasswordDeleteError("not found")
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryKeyring]:
+    before = keyring.get_keyring()
+    backend = MemoryKeyring()
+    keyring.set_keyring(backend)
+    yield backend
+    keyring.set_keyring(before)
+
+
+def rests(view: dict[str, Any]) -> str:
+    return next(str(each["rests"]) for each in view["inputs"] if each["name"] == "app_secret")
+
+
+@pytest.mark.parametrize("word", ["outcome", "verified", "app_id", "refused", "message"])
+def test_a_credential_that_is_a_word_leaves_a_panel_whole(scene: Make, word: str) -> None:
+    """The view's names, the step's id and its outcome are structure, whatever a secret is."""
+
+    plain = set(scene(app_step(), secrets={"app_secret": APP_SECRET}).screens["app"].view)
+    play = scene(app_step(), secrets={"app_secret": word})
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    view = settled(play.screens["app"])
+
+    assert set(view) == plain
+    assert (view["id"], view["outcome"]) == ("app", "verified")
+    assert view["inputs"][0]["name"] == "app_id"
+
+
+def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -> None:
+    """The file is the owner's alone, the journal does not hold it, the panel says where it is."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
+    view = settled(play.screens["app"])
+
+    assert view["message"] == "App Secret is remembered in the .env."
+    assert rests(view) == ".env"
+    path = play.run.env_file
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert read_env_file(path) == {"RUNBOOK_APP_SECRET": APP_SECRET}
+    assert APP_SECRET not in play.written + json.dumps(play.screens["app"].views)
+    assert memory.stored == {}
+
+
+def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
+    """The journal holds where it lies, and no file what it is."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {})
+    view = settled(play.screens["app"])
+
+    assert rests(view) == "keyring"
+    assert list(memory.stored.values()) == [APP_SECRET]
+    assert not play.run.env_file.exists()
+    assert play.run.history.index.credentials["app_secret"].startswith("keyring:")
+    assert APP_SECRET not in play.written
+
+
+def test_the_newest_credential_is_the_one_that_is_remembered(
+    scene: Make, memory: MemoryKeyring
+) -> None:
+    """What was typed beside a credential that is known already takes its place, then rests."""
+
+    play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": APP_SECRET})
+
+    assert settled(play.screens["app"])["message"] == "App Secret is remembered in the keyring."
+    assert list(memory.stored.values()) == [APP_SECRET]
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+
+
+def test_a_credential_that_is_none_is_not_remembered(scene: Make, memory: MemoryKeyring) -> None:
+    """Nor is the one before it, which the person meant to replace."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": "half"})
+
+    view = settled(play.screens["app"])
+    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    assert memory.stored == {}
+
+
+@pytest.mark.parametrize("where", ["keyring", ".env"])
+def test_a_credential_that_another_notebook_remembers_is_known_here(
+    scene: Make, memory: MemoryKeyring, tmp_path: Path, where: str
+) -> None:
+    """Given, replaced and forgotten there, it is here too; what was only typed here stays."""
+
+    play = scene(app_step(), HAND_STEP)
+    play.run.take_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
+    play.walkthrough.start()
+    assert "give it in step 13" in play.screens["hand"].view["hand_over"]["unknown"]
+    other = Scene(make_run(tmp_path, app_step(), HAND_STEP))
+    known = play.run.settings
+    with stopped(other.walkthrough):
+        for number, secret in enumerate((OTHER_SECRET, APP_SECRET), 1):
+            given = {"app_secret": secret}
+            other.walkthrough.keep(other.step("app"), "app_secret", where, given)
+            settled(other.screens["app"], number)
+            eventually(lambda secret=secret: play.walkthrough.hand_over(HAND_STEP) == secret)
+        eventually(lambda: play.screens["hand"].view["hand_over"]["unknown"] == "")
+        other.walkthrough.keep(other.step("app"), "app_secret", "forget", {})
+        settled(other.screens["app"], 3)
+        eventually(lambda: play.walkthrough.hand_over(HAND_STEP) == "")
+
+    assert play.run.settings.secrets == known.secrets
+    assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
+
+
+def test_a_settings_file_that_is_unusable_for_a_moment_forgets_nothing(scene: Make) -> None:
+    """Half-edited, it leaves what was known from it; mended, it is read again."""
+
+    play = scene(app_step())
+
+    def save(text: str) -> None:
+        saved = play.run.env_file.with_name("saved")
+        saved.write_text(text, encoding="utf-8")
+        saved.replace(play.run.env_file)
+
+    def known() -> str:
+        assert play.walkthrough._remembered.follow()
+        return play.run.settings.secrets["app_secret"].reveal()
+
+    save(f"RUNBOOK_APP_SECRET={APP_SECRET}\n")
+    assert known() == APP_SECRET
+    save("what is this\n")
+    assert known() == APP_SECRET
+    save(f"RUNBOOK_APP_SECRET={OTHER_SECRET}\n")
+    assert known() == OTHER_SECRET
+
+
+def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring) -> None:
+    """Session, keyring and .env: one word forgets it in all of them."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    for number, where in enumerate(("keyring", ".env", "forget"), 1):
+        play.walkthrough.keep(play.step("app"), "app_secret", where, {})
+        view = settled(play.screens["app"], number)
+
+    assert view["message"] == "App Secret is forgotten."
+    assert rests(view) == ""
+    assert memory.stored == {}
+    assert APP_SECRET not in play.run.env_file.read_text(encoding="utf-8")
+    assert play.run.history.index.credentials == {}
+    assert "app_secret" not in play.run.settings.secrets
+
+
+@pytest.mark.parametrize("name", ["app_id", "user_access_token", "nonsense"])
+def test_only_a_credential_of_the_step_is_kept(scene: Make, name: str) -> None:
+    """A value is not put where credentials lie, nor another step's credential."""
+
+    play = scene(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
+
+    with pytest.raises(SettingsError, match="no credential called"):
+        play.walkthrough.keep(play.step("app"), name, ".env", {})
+
+    assert not play.run.env_file.exists()
+
+
+def test_an_unknown_place_keeps_nothing(scene: Make) -> None:
+    """Whatever a message asks for, a credential goes to the keyring, to .env, or nowhere."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere", {})
+
+    assert settled(play.screens["app"])["is_error"]
+    assert play.types == []
+
+
+def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
+    """The clipboard gets it from the step that carries it over, and from no other."""
+
+    play = scene(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
+
+    assert play.walkthrough.hand_over(HAND_STEP) == APP_SECRET
+    assert play.walkthrough.hand_over(play.step("app")) == ""
+    assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
+
+
+def test_an_unknown_credential_is_not_handed_over(scene: Make) -> None:
+    """There is nothing to carry before it was given."""
+
+    assert scene(HAND_STEP).walkthrough.hand_over(HAND_STEP) == ""
+
+
+def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
+    """The new panel is drawn at once; the old one is left as it was."""
+
+    play = scene(app_step())
+    again, before = Screen(), len(play.screens["app"].views)
+    play.walkthrough.add_panel("app", again)
+    assert again.view["id"] == "app"
+
+    play.walkthrough.perform(play.step("app"), {})
+    settled(again)
+
+    assert len(play.screens["app"].views) == before
+
+
+def test_another_process_shows(scene: Make, tmp_path: Path) -> None:
+    """What is done in another notebook is seen here, without anybody asking."""
+
+    play = scene(app_step(), elsewhere=(make_step("b", verified),))
+    play.walkthrough.start()
+
+    with_other = make_run(tmp_path, app_step(), elsewhere=(make_step("b", verified),))
+    with_other.perform("app")
+    with_other.perform("b")
+    with_other.close()
+
+    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+    eventually(lambda: play.header.view["settled"] == 2)
+    assert play.screens["app"].view["finished"] == 0
+
+
+def test_what_waits_is_looked_at_without_writing(scene: Make) -> None:
+    """A review of days does not fill the journal."""
+
+    looks = []
+
+    def still(context: CheckContext) -> Finding:
+        looks.append(context)
+        return waits(context)
+
+    play = scene(waiting_step(still), watch_seconds=0.01)
+    play.run.perform("wait")
+    before = play.types
+    play.walkthrough.start()
+    eventually(lambda: len(looks) >= 5)
+
+    assert play.types == before
+    assert play.screens["wait"].view["finished"] == 0
+    assert play.screens["wait"].view["is_watched"]
+
+
+def test_what_has_changed_is_checked_and_written(scene: Make) -> None:
+    """Once the world has acted the step is checked for good, and shows it."""
+
+    is_live = threading.Event()
+
+    def review(context: CheckContext) -> Finding:
+        return (verified if is_live.is_set() else waits)(context)
+
+    play = scene(waiting_step(review), watch_seconds=0.01)
+    play.run.perform("wait")
+    play.walkthrough.start()
+    eventually(lambda: play.screens["wait"].view["outcome"] == "waiting")
+    is_live.set()
+
+    view = settled(play.screens["wait"])
+    assert view["outcome"] == "verified"
+    assert play.types == ["step.started", "step.checked"] * 2
+
+
+def test_only_this_notebooks_waiting_steps_are_watched(scene: Make) -> None:
+    """Neither what is open, nor what no cell shows, nor what no check can see."""
+
+    looked = []
+
+    def looks(context: CheckContext) -> Finding:
+        looked.append("open")
+        return verified(context)
+
+    def elsewhere(context: CheckContext) -> Finding:
+        looked.append("elsewhere")
+        return waits(context)
+
+    ticks = []
+
+    def here(context: CheckContext) -> Finding:
+        ticks.append(context)
+        return waits(context)
+
+    play = scene(
+        app_step(looks),
+        waiting_step(here),
+        make_step("word"),
+        elsewhere=(make_step("other", elsewhere),),
+        watch_seconds=0.01,
+    )
+    play.run.perform("other")
+    play.run.perform("wait")
+    play.run.say([submitted("word")])
+    looked.clear()
+    play.walkthrough.start()
+    eventually(lambda: len(ticks) >= 5)
+
+    assert looked == []
+
+
+def test_a_busy_step_is_not_looked_at(scene: Make) -> None:
+    """What a person has begun is not begun a second time."""
+
+    begun, released, calls = threading.Event(), threading.Event(), []
+
+    def review(context: CheckContext) -> Finding:
+        calls.append(threading.current_thread().name)
+        if len(calls) == 2:
+            begun.set()
+            released.wait(DEADLINE)
+        return waits(context)
+
+    play = scene(waiting_step(review), watch_seconds=0.0)
+    play.run.perform("wait")
+    play.walkthrough.perform(play.step("wait"), {})
+    begun.wait(DEADLINE)
+    views = len(play.header.views)
+    play.walkthrough._watch()
+
+    assert len(calls) == 2
+    assert len(play.header.views) == views
+    released.set()
+    settled(play.screens["wait"])
+
+
+# Consent
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+@pytest.fixture
+def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """Return a walkthrough that has asked for consent, towards a fake token endpoint."""
+    steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
+    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    session = open_session(remote, play.run.redactor)
+    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    play.walkthrough.ask_consent(play.step("consent"))
+    settled(play.screens["consent"])
+    yield play
+    session.transport.close()
+
+
+def has_token(context: CheckContext) -> Finding:
+    """Tell whether a user's token is known."""
+    is_known = "user_access_token" in context.secrets
+    return Finding(outcome=Outcome.VERIFIED if is_known else Outcome.NOT_RUN, reason="So.")
+
+
+def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
+    """Return what the consent page is asked, as its address says."""
+    query = urlsplit(play.screens["consent"].view[name]).query
+    return {key: values[0] for key, values in parse_qs(query).items()}
+
+
+def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
+    play.walkthrough.answer_consent(play.step("consent"), url)
+    return settled(play.screens["consent"], finished)
+
+
+def test_consent_needs_app_id_and_secret(scene: Make) -> None:
+    """Before they are known the panel says where to give them, and opens nothing."""
+
+    play = scene(consent_step(), **KNOWN)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert view["message"] == "App ID and App Secret are not known yet."
+    assert view["is_error"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_two_ways_back_are_offered(consent: Scene) -> None:
+    """To a listener here, and to the Service Domain for pasting; each with its own state."""
+
+    here, there = dialog(consent), dialog(consent, "consent_paste_url")
+
+    assert here["redirect_uri"].startswith("http://localhost:")
+    assert there["redirect_uri"] == "https://acme-h.cyclr.com/connector/callback"
+    assert here["state"] != there["state"]
+    for asked in (here, there):
+        assert asked["client_id"] == APP_ID
+        scope = asked["scope"].split(",")
+        assert scope[:2] == ["public_profile", "leads_retrieval"]
+        assert "pages_show_list" in scope
+    assert APP_SECRET not in json.dumps(consent.screens["consent"].views)
+
+
+@pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
+def test_a_code_is_redeemed_once_and_its_token_used(
+    consent: Scene, remote: FakeRemote, name: str
+) -> None:
+    """By either way back: one request with the same redirect URI, then a check with the token."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent, name)
+    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}#_=_"
+
+    view = answer(consent, url)
+
+    assert view["outcome"] == "verified"
+    assert view["message"] == "Checked: verified. Goes on by itself: Do after."
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert fields(remote.requests[0]) == {
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+        "redirect_uri": asked["redirect_uri"],
+        "code": "AQDcode0aB1cD2eF3gH4-1",
+    }
+    assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
+    shown = json.dumps(consent.screens["consent"].views) + consent.written
+    assert USER_TOKEN not in shown
+    assert "AQDcode0aB1cD2eF3gH4-1" not in shown
+
+    again = answer(consent, url, 3)
+    assert again["is_error"]
+    assert len(remote.requests) == 1
+    assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
+
+
+def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
+    """The listener takes the answer: nobody pastes anything."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    query = {"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]}
+    page = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"), params=query)
+
+    assert page.status_code == 200
+    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+
+
+@pytest.mark.parametrize("state", ["the-same", "forged", ""])
+def test_a_redirect_that_is_not_awaited_changes_nothing(
+    consent: Scene, remote: FakeRemote, state: str
+) -> None:
+    """The tab is loaded again, or a stranger asks: a step that is verified says nothing of it."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]})
+    settled(consent.screens["consent"], 2)
+    again = asked["state"] if state == "the-same" else state
+    page = httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": again})
+
+    assert "Nothing was done" in page.text
+    view = settled(consent.screens["consent"], 2)
+    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
+
+
+def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
+    """A code that nobody here asked for is never redeemed (RFC 6749 §10.12)."""
+
+    view = answer(consent, "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4-1&state=forged")
+
+    assert "its state differs" in view["message"]
+    assert view["advice"] == StateMismatchError.next_step
+    assert remote.requests == []
+    assert view["consent_url"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("error=access_denied&error_reason=user_denied", "pressed Cancel"),
+        ("error=server_error&error_description=Broken", "Facebook refused: Broken."),
+        ("error_code=1349187&error_message=Not+Logged+In", "Facebook refused: Not Logged In."),
+        ("", "There is no code in this address"),
+    ],
+)
+def test_a_refusal_is_told(consent: Scene, remote: FakeRemote, query: str, said: str) -> None:
+    """Denied, failed, failed in Facebook's own way, or cut off: no code, no request, no token."""
+
+    asked = dialog(consent)
+    view = answer(consent, f"{asked['redirect_uri']}?{query}&state={asked['state']}")
+
+    assert said in view["message"]
+    assert view["is_error"]
+    assert remote.requests == []
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+@pytest.mark.parametrize(
+    "response", [says(BAD_CODE, 400), breaks(), says("<html>"), says({"token_type": "bearer"})]
+)
+def test_a_code_that_is_not_redeemed_gives_no_token(
+    consent: Scene, remote: FakeRemote, response: Any
+) -> None:
+    """Refused, no answer, no JSON, no token: told in words, and not sent a second time."""
+
+    remote.on(TOKEN_PATH, response)
+    asked = dialog(consent)
+    view = answer(
+        consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    )
+
+    assert view["is_error"]
+    assert view["message"]
+    assert "AQDcode0aB1cD2eF3gH4-1" not in view["message"] + view["advice"]
+    assert len(remote.requests) == 1
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+def test_what_the_token_makes_possible_is_checked_at_once(
+    consent: Scene, remote: FakeRemote
+) -> None:
+    """Nobody has to ask for what the token reads; steps that do not need it are left alone."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
+
+    assert settled(consent.screens["after"])["outcome"] == "verified"
+    assert consent.screens["other"].view["outcome"] == "not_run"
+
+
+def test_a_token_that_is_not_good_reads_nothing(
+    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the check refuses the token (granted in part, say) nothing is read with it."""
+
+    def lacks(_context: CheckContext) -> Finding:
+        return Finding(outcome=Outcome.FAILED, reason="It lacks leads_retrieval.")
+
+    steps = (consent_step(lacks), after_consent_step())
+    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    session = open_session(remote, play.run.redactor)
+    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    play.walkthrough.ask_consent(play.step("consent"))
+    settled(play.screens["consent"])
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(play)
+    view = answer(
+        play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    )
+    session.transport.close()
+
+    assert view["message"] == "Checked: failed. Mend what its reason says, then check again."
+    assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
+
+
+def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRemote) -> None:
+    """The same listener, another state: an old tab's answer does not count."""
+
+    old = dialog(consent)
+    consent.walkthrough.ask_consent(consent.step("consent"))
+    settled(consent.screens["consent"], 2)
+
+    assert dialog(consent)["redirect_uri"] == old["redirect_uri"]
+    view = answer(
+        consent, f"{old['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={old['state']}", 3
+    )
+    assert "its state differs" in view["message"]
+    assert remote.requests == []
+
+
+def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
+    """Return what the browser shows when it comes back from the consent page."""
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    return httpx.get(uri, params={"state": asked["state"], **fields})
+
+
+CANCEL = {"error": "access_denied", "error_reason": "user_denied"}
+GRANT = {"code": "AQDcode0aB1cD2eF3gH4-1"}
+
+
+@pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
+def test_after_a_refusal_its_state_takes_nothing(
+    consent: Scene, remote: FakeRemote, name: str
+) -> None:
+    """Cancel is an answer: a code that comes for the same request later is not redeemed."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    here, other = dialog(consent), dialog(consent, name)
+    come_back(consent, here, **CANCEL)
+    view = settled(consent.screens["consent"], 2)
+    assert "pressed Cancel" in view["message"]
+    assert "Press Sign in with Facebook again" in view["advice"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+    assert "Nothing was done" in come_back(consent, here, **GRANT).text
+    view = answer(
+        consent, f"{other['redirect_uri']}?state={other['state']}&code={GRANT['code']}", 3
+    )
+
+    assert "its state differs" in view["message"]
+    assert remote.requests == []
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+@pytest.mark.parametrize("second", [GRANT, CANCEL, {"code": "AQDcode0aB1cD2eF3gH4-2"}, {}])
+def test_a_second_redirect_leaves_a_success_as_it_is(
+    consent: Scene, remote: FakeRemote, second: dict[str, str]
+) -> None:
+    """Loaded again, or brought by somebody else: the step stays verified, and says no other."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    come_back(consent, asked, **GRANT)
+    before = settled(consent.screens["consent"], 2)
+
+    page = come_back(consent, asked, **second)
+
+    assert "Nothing was done" in page.text
+    after = settled(consent.screens["consent"], 2)
+    assert (after["finished"], after["outcome"]) == (2, "verified")
+    assert (after["message"], after["is_error"]) == (before["message"], False)
+    assert len(remote.requests) == 1
+
+
+def test_of_many_redirects_at_once_one_is_taken(consent: Scene, remote: FakeRemote) -> None:
+    """The first is redeemed; whichever that is, no other one's message covers its outcome."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    with ThreadPoolExecutor(max_workers=8) as tabs:
+        pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
+
+    assert sum("The answer has arrived" in page for page in pages) == 1
+    view = settled(consent.screens["consent"], 2)
+    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
+    assert len(remote.requests) == 1
+
+
+def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
+    """Whoever guesses spoils nothing: the real answer still counts."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
+        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **GRANT).text
+        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **CANCEL).text
+    bare = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"))
+    assert "Nothing was done" in bare.text
+    assert consent.screens["consent"].view["finished"] == 1
+    come_back(consent, asked, **GRANT)
+
+    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+
+
+def test_where_no_answer_comes_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
+    """Nothing listens for ever; the links go, and a late answer counts no more."""
+
+    asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
+    listener = consent.walkthrough._consent._listener
+    assert listener is not None
+    listener.keep_open(0.05)
+    view = settled(consent.screens["consent"], 2)
+
+    assert view["message"].startswith("No answer came within 15 minutes")
+    assert "Press Sign in with Facebook again" in view["advice"]
+    assert (view["consent_url"], view["consent_paste_url"], view["is_error"]) == ("", "", True)
+    with pytest.raises(httpx.ConnectError):
+        come_back(consent, asked, **GRANT)
+    late = f"{pasted['redirect_uri']}?state={pasted['state']}&code={GRANT['code']}"
+    assert "its state differs" in answer(consent, late, 3)["message"]
+
+    consent.walkthrough.ask_consent(consent.step("consent"))
+    assert settled(consent.screens["consent"], 4)["consent_url"]
+    assert come_back(consent, dialog(consent), **CANCEL).status_code == 200
+
+
+def test_once_it_is_answered_nothing_listens_for_long(
+    consent: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener ends soon after, without a word in the panel."""
+
+    monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
+    asked = dialog(consent)
+    come_back(consent, asked, **CANCEL)
+    settled(consent.screens["consent"], 2)
+
+    def is_closed() -> bool:
+        try:
+            come_back(consent, asked, **CANCEL)
+        except httpx.TransportError:
+            return True
+        return False
+
+    eventually(is_closed)
+    assert settled(consent.screens["consent"], 2)["finished"] == 2
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `localhost` lead to an address where another program may be."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *given: Any, **named: Any) -> Any:
+        found = resolve(host, *given, **named)
+        there = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+        return [*found, there] if host == "localhost" else found
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_where_another_program_could_read_the_answer_it_is_pasted(scene: Make) -> None:
+    """The panel names the address, and shows only the link whose answer does not come there."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert "paste its answer" in view["message"]
+    assert view["consent_url"] == ""
+    assert dialog(play, "consent_paste_url")["redirect_uri"].startswith("https://acme-h.cyclr.com")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_where_nothing_can_be_pasted_either_there_is_no_link(scene: Make) -> None:
+    """Without a Service Domain it is an error, with what to do."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert view["is_error"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_a_link_that_is_safe_no_more_is_taken_back(
+    scene: Make, request: pytest.FixtureRequest
+) -> None:
+    """Asked again when another program could read the answer, the old link does not count."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+    assert settled(play.screens["consent"])["consent_url"]
+    asked = dialog(play)
+    request.getfixturevalue("elsewhere")
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"], 2)
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    with pytest.raises(httpx.ConnectError):
+        come_back(play, asked, **GRANT)
+    late = f"{asked['redirect_uri']}?state={asked['state']}&code={GRANT['code']}"
+    assert "its state differs" in answer(play, late, 3)["message"]
+
+
+def test_a_double_click_opens_one_listener(scene: Make) -> None:
+    """The newest link's answer is the one that counts, and no listener is forgotten."""
+
+    before = threading.active_count()
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    for _ in range(4):
+        play.walkthrough.ask_consent(play.step("consent"))
+    eventually(lambda: play.screens["consent"].view["busy"] == 0)
+    asked = dialog(play)
+    assert come_back(play, asked, **CANCEL).text.count("has arrived")
+    play.walkthrough.stop()
+
+    eventually(lambda: threading.active_count() <= before)
+
+
+# Sealing
+
+
+def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Busy while the headless run is under way, then the outcome and where it lies."""
+
+    released = threading.Event()
+
+    def sealing(run: Run, **_: Any) -> Sealed:
+        released.wait(DEADLINE)
+        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    play.walkthrough.seal()
+    assert play.finish.view["busy_since"] > 0
+    released.set()
+
+    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    assert (view["message"], view["is_error"]) == ("The run is complete.", False)
+    assert view["bundle"] == "/evidence/acme/20261124-0a1b2c3d"
+    assert view["bundle_name"] == "20261124-0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SealingError("A key is missing.", next_step="Find it."), "A key is missing. Find it."),
+        (
+            ValueError(APP_SECRET),
+            "The runbook itself broke (ValueError). Report it as a defect.",
+        ),
+    ],
+)
+def test_a_run_that_was_not_sealed_says_why(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """With what to do next; and the button comes back, whatever broke."""
+
+    def refuse(run: Run, **_: Any) -> Sealed:
+        raise error
+
+    monkeypatch.setattr(module, "seal_evidence", refuse)
+    play = scene(make_step("a"))
+    play.walkthrough.seal()
+
+    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
+    assert view["bundle"] == ""
+
+
+def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second click finds the run under way; once it has ended, the button works again."""
+
+    released, begun = threading.Event(), []
+
+    def sealing(run: Run, **_: Any) -> Sealed:
+        begun.append(run.run_id)
+        released.wait(DEADLINE)
+        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    for _ in range(3):
+        play.walkthrough.seal()
+    released.set()
+    eventually(lambda: not play.finish.view["busy_since"])
+    assert len(begun) == 1
+
+    play.walkthrough.seal()
+    eventually(lambda: len(begun) == 2)
+
+
+def test_a_panel_says_whom_the_sealing_run_waits_for(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays busy, and the reason stands beside it."""
+
+    released = threading.Event()
+
+    def sealing(run: Run, *, on_wait: Any) -> Sealed:
+        on_wait("Waiting for process 7.")
+        released.wait(DEADLINE)
+        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    play.walkthrough.seal()
+
+    eventually(lambda: play.finish.view["message"] == "Waiting for process 7.")
+    assert play.finish.view["busy_since"]
+    released.set()
+
+
+def test_stopping_ends_what_was_begun(scene: Make) -> None:
+    """What is under way comes to its end, and no thread of the walkthrough is left."""
+
+    before = set(threading.enumerate())
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.start()
+    play.walkthrough.ask_consent(play.step("app"))
+    play.walkthrough.perform(play.step("app"), {})
+
+    play.walkthrough.stop()
+
+    assert play.screens["app"].view["busy_since"] == 0
+    eventually(lambda: set(threading.enumerate()) <= before)
+
+
+def damage(play: Scene) -> None:
+    """Append what is no journal line."""
+    with play.run.journal.path.open("ab") as file:
+        file.write(b"garbage\n")
+
+
+def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
+    """A look that could not tell (a laptop asleep, no network) is not written, and not the last."""
+
+    mode, looks = ["waits"], []
+
+    def review(context: CheckContext) -> Finding:
+        looks.append(mode[0])
+        if mode[0] == "offline":
+            msg = "no route"
+            raise UnreachableError(msg)
+        return (verified if mode[0] == "live" else waits)(context)
+
+    play = scene(waiting_step(review), watch_seconds=0.01)
+    play.run.perform("wait")
+    play.walkthrough.start()
+    mode[0] = "offline"
+    eventually(lambda: looks.count("offline") >= 2)
+    assert play.types.count("step.checked") == 1
+    mode[0] = "live"
+
+    eventually(lambda: play.screens["wait"].view["outcome"] == "verified")
+
+
+def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
+    """A value that a person types now is the one that is used, wherever another came from."""
+
+    seen: list[str] = []
+
+    def looks(context: CheckContext) -> Finding:
+        seen.append(context.text("app_id"))
+        return verified(context)
+
+    play = scene(app_step(looks), app_id="1111111111111111")
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    settled(play.screens["app"])
+
+    assert seen == [APP_ID]
+
+
+def test_a_journal_that_breaks_leaves_no_panel_busy(scene: Make) -> None:
+    """A broken chain at the end of an action is told, and the panel is idle."""
+
+    def damages(context: CheckContext) -> Finding:
+        damage(play)
+        return verified(context)
+
+    play = scene(app_step(damages))
+    play.walkthrough.perform(play.step("app"), {})
+
+    assert settled(play.screens["app"])["is_error"]
+
+
+def test_the_follower_tells_that_the_journal_is_broken(scene: Make) -> None:
+    """It shows in a panel in which nothing was done yet."""
+
+    play = scene(app_step())
+    play.run.perform("app")
+    play.walkthrough.start()
+    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+    damage(play)
+
+    eventually(lambda: play.screens["app"].view["is_error"])
+
+
+def test_the_follower_survives_a_bad_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settings file that cannot be read for a moment does not end the following."""
+
+    broken = [True]
+
+    def holds(_store: EnvFileStore, _item: Input) -> bool:
+        if broken[0] and threading.current_thread().name == "runbook-follow":
+            broken[0] = False
+            raise PermissionError(13, "Permission denied")
+        return False
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET})
+    monkeypatch.setattr(EnvFileStore, "holds", holds)
+    play.walkthrough.start()
+    eventually(lambda: not broken[0])
+    play.run.perform("app")
+
+    eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+
+
+def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: FakeRemote) -> None:
+    """After a failed redemption no link stays whose state is not awaited any more."""
+
+    remote.on(TOKEN_PATH, says(BAD_CODE, 400))
+    asked = dialog(consent)
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
+    view = consent.screens["consent"].view
+
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert "Sign in with Facebook again" in view["advice"]
+
+
+def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
+    consent: Scene, remote: FakeRemote
+) -> None:
+    """A browser that asks twice (prefetch, reload) spoils nothing."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
+    asked = dialog(consent)
+    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    for _ in range(2):
+        consent.walkthrough.answer_consent(consent.step("consent"), url)
+    settled(consent.screens["consent"])
+    eventually(lambda: consent.screens["consent"].view["busy"] == 0)
+
+    assert len(remote.requests) == 1
+
+
+def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
+    """No page is offered whose redirect would lead nowhere."""
+
+    play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+
+    assert settled(play.screens["consent"])["consent_paste_url"] == ""
+
+
+def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
+    """While one of two actions is under way, the panel is at work."""
+
+    released = threading.Event()
+
+    def slow(context: CheckContext) -> Finding:
+        released.wait(DEADLINE)
+        return verified(context)
+
+    play = scene(app_step(slow))
+    play.walkthrough.perform(play.step("app"), {})
+    play.walkthrough.say(play.step("app"), LEFT_OUT, {"by": "Operator", "note": "x"}, [])
+    eventually(lambda: play.screens["app"].view["finished"] == 1)
+    is_busy = play.screens["app"].view["busy_since"]
+    released.set()
+
+    assert is_busy
+
+
+def test_a_credential_that_stands_in_another_setting_is_masked(scene: Make) -> None:
+    """The App Secret that somebody put into the App ID's place is not shown."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
+
+    assert APP_SECRET not in json.dumps(play.screens["app"].view)
+
+
+def test_a_cell_that_runs_over_a_broken_journal_says_so(scene: Make) -> None:
+    """Header, end and a step's panel that are drawn for the first time then are not left blank."""
+
+    play = scene(app_step())
+    play.run.perform("app")
+    play.walkthrough.draw()
+    damage(play)
+    fresh = (Screen(), Screen(), Screen())
+    play.walkthrough.add_panel("app", fresh[0])
+    play.walkthrough.add_header(fresh[1])
+    play.walkthrough.add_finish(fresh[2])
+
+    for screen in fresh:
+        assert "is not a journal line" in screen.view["message"]
+        assert "`runbook journal`" in screen.view["advice"]
+        assert screen.view["is_error"]
+    assert fresh[1].view["settled"] == 1
+
+
+def test_a_panel_without_a_view_says_why(scene: Make) -> None:
+    """Where nothing could be drawn before, the error and its advice are all there is."""
+
+    play = scene(app_step())
+    play.run.perform("app")
+    damage(play)
+    late = Screen()
+    play.walkthrough._views.clear()
+    play.walkthrough.add_panel("app", late)
+
+    assert "id" not in late.view
+    assert "is not a journal line" in late.view["message"]

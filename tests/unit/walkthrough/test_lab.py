@@ -1,0 +1,431 @@
+"""Opening the walkthrough: the right program, over fresh notebooks, in the person's Jupyter."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.notebooks import build, stale
+from runbook_lib.errors import SettingsError
+from runbook_lib.walkthrough import lab
+from runbook_lib.walkthrough.lab import open_lab
+
+
+class Server:
+    """Takes the place of JupyterLab's process; `ends` is what waiting for it comes to."""
+
+    def __init__(self) -> None:
+        self.command: list[str] = []
+        self.env: dict[str, str] = {}
+        self.ends: list[int | BaseException | type[BaseException]] = [0]
+        self.is_told_to_end = False
+        self.is_killed = False
+
+    def __call__(self, command: list[str], *, env: dict[str, str]) -> Self:
+        """Start."""
+        self.command, self.env = command, env
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ends.clear()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """End as told."""
+        end = self.ends.pop(0)
+        if isinstance(end, int):
+            return end
+        raise end
+
+    def terminate(self) -> None:
+        """Be told to end."""
+        self.is_told_to_end = True
+
+    def kill(self) -> None:
+        """Be ended."""
+        self.is_killed = True
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Server:
+    """Return the server that is started in place of the real one, in an empty project."""
+    for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    fake = Server()
+    monkeypatch.setattr(subprocess, "Popen", fake)
+    return fake
+
+
+def opened(*arguments: str, is_app: bool = False, **variables: str) -> int:
+    return open_lab(variables, is_app=is_app, arguments=arguments)
+
+
+def test_jupyterlab_opens_the_first_notebook(server: Server, folder: Path) -> None:
+    """With the project as its root, so that evidence can be opened beside the notebooks."""
+
+    assert opened("--no-browser", "--port", "8899") == 0
+
+    first = f"{PROCEDURE.sections[0].id}.ipynb"
+    assert server.command == [
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
+        f"--LabApp.default_url=/lab/tree/notebooks/{first}",
+        *("--no-browser", "--port", "8899"),
+    ]
+    assert (folder / "notebooks" / first).is_file()
+
+
+def test_people_who_do_not_know_jupyter_get_pages(server: Server, folder: Path) -> None:
+    """The same notebooks, without their code, from a server that asks for a token."""
+
+    opened("--no-browser", is_app=True)
+
+    first = f"{PROCEDURE.sections[0].id}.ipynb"
+    assert server.command == [
+        *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder / "notebooks")),
+        f"--ServerApp.default_url=/voila/render/{first}",
+        "--no-browser",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        (("--port", "8899"), ["--port", "8899"]),
+        (("--Voila.port=8899",), ["--ServerApp.port=8899"]),
+        (("--Voila.base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
+        (("--base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
+        (("--base_url", "/user/x/"), ["--ServerApp.base_url", "/user/x/"]),
+        (("--ServerApp.base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
+        (("--Voila.ip=::1", "--Voila.open_browser=False"), None),
+        (("--token",), []),
+        (("--token=chosen",), ["--IdentityProvider.token=chosen"]),
+        (("--Voila.token=chosen",), ["--IdentityProvider.token=chosen"]),
+        (("--theme=dark",), ["--VoilaConfiguration.theme=dark"]),
+        (("--template=lab",), ["--VoilaConfiguration.template=lab"]),
+        (("--VoilaConfiguration.theme=dark",), ["--VoilaConfiguration.theme=dark"]),
+        (("--debug", "-y", "file", "a=b", ""), ["--debug", "-y", "file", "a=b", ""]),
+    ],
+)
+def test_options_of_voila_mean_what_they_meant(
+    server: Server, given: tuple[str, ...], passed: list[str] | None
+) -> None:
+    """Its pages come from another program than its own, which names some options otherwise."""
+
+    opened(*given, is_app=True)
+
+    expected = ["--ServerApp.ip=::1", "--ServerApp.open_browser=False"]
+    assert server.command[5:] == (expected if passed is None else passed)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--Voila.auto_token=False",
+        "--Voila.static_root=/tmp",
+        "--Voila.prelaunch_hook=x",
+        "--pool_size=3",
+        "--preheat_kernel=True",
+        "--progressive_rendering=True",
+        "--server_url=/x/",
+        "--autoreload=True",
+        "--classic-tree",
+        "--show-margins",
+        "--static",
+    ],
+)
+def test_options_that_only_voilas_program_has_are_refused(
+    server: Server, folder: Path, option: str
+) -> None:
+    """They are named; nothing is started or written. JupyterLab may know them otherwise."""
+
+    with pytest.raises(SettingsError, match=option.partition("=")[0]) as caught:
+        opened(option, is_app=True)
+    assert "Leave it out" in caught.value.diagnostics()
+    assert server.command == []
+    assert not (folder / "notebooks").exists()
+
+    assert opened(option) == 0
+
+
+@pytest.mark.parametrize(("ended", "code"), [(0, 0), (1, 2), (2, 2), (3, 2), (-9, 3), (-15, 3)])
+def test_a_server_that_cannot_start_is_no_failed_step(
+    server: Server, ended: int, code: int
+) -> None:
+    """Its options or its port are to be changed; a server that was killed left things open."""
+
+    server.ends = [ended]
+
+    assert opened() == code
+
+
+@pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize(
+    "port",
+    ["99999", "-1", "abc", "", "8888x", "65536", "9" * 5000, "\u0663", "1.5", " 80", "0x50"],
+)
+@pytest.mark.parametrize("form", ["--port={}", "--ServerApp.port={}", "--port {}"])
+def test_a_port_that_is_none_is_refused(
+    server: Server, folder: Path, form: str, port: str, *, is_app: bool
+) -> None:
+    """Before anything is started or written; Jupyter would show a traceback for some."""
+
+    option, space, _ = form.partition(" ")
+    given = (option, port) if space else (form.format(port),)
+    with pytest.raises(SettingsError, match="--port takes a number from 0 to 65535"):
+        opened(*given, is_app=is_app)
+
+    assert server.command == []
+    assert not (folder / "notebooks").exists()
+
+
+@pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize("form", ["--port={}", "--port {}", "--ServerApp.port={}"])
+def test_a_port_that_is_taken_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, form: str, *, is_app: bool
+) -> None:
+    """Where Jupyter may try no other one; else it does, and says so."""
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        given = form.format(port).split()
+        assert opened(*given, is_app=is_app) == 0
+
+        server.command = []
+        for retries in (("--port-retries=0",), ("--port-retries", "0")):
+            with pytest.raises(SettingsError, match=f"Port {port} is taken") as caught:
+                opened(*given, *retries, is_app=is_app)
+            assert "Name another port with --port" in caught.value.diagnostics()
+        monkeypatch.setenv("JUPYTER_PORT_RETRIES", "0")
+        with pytest.raises(SettingsError, match=f"Port {port} is taken"):
+            opened(*given, is_app=is_app)
+    assert server.command == []
+
+    server.ends = [0]
+    assert opened(*given, is_app=is_app) == 0
+
+
+@pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize("form", ["--ip={}", "--ip {}", "--ServerApp.ip={}"])
+@pytest.mark.parametrize("address", ["192.0.2.7", "999.1.1.1", "no.such.host.invalid", "a" * 300])
+def test_an_address_that_is_not_this_machines_is_refused(
+    server: Server, folder: Path, form: str, address: str, *, is_app: bool
+) -> None:
+    """Jupyter would show a traceback for it."""
+
+    with pytest.raises(SettingsError, match="is no address of this machine"):
+        opened(*form.format(address).split(), is_app=is_app)
+
+    assert server.command == []
+    assert not (folder / "notebooks").exists()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
+def test_an_address_of_this_machine_is_passed_on(server: Server, address: str) -> None:
+    """Who wants others in the network to come says so, as with JupyterLab."""
+
+    assert opened(f"--ip={address}") == 0
+    assert server.command[-1] == f"--ip={address}"
+
+
+def put_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def put_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.chdir(path.parent)
+        listening.bind(path.name)
+
+
+def put_folder(path: Path) -> None:
+    (path / "in").mkdir(parents=True)
+
+
+def put_endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def put_dangling(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere")
+
+
+def put_huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(3 * 2**30)
+
+
+def put_deep(path: Path) -> None:
+    path.write_text("[" * 200_000, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "put", [put_pipe, put_socket, put_folder, put_endless, put_dangling, put_huge, put_deep]
+)
+def test_whatever_is_in_a_notebooks_place_is_kept_and_built_anew(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], put: Callable[[Path], None]
+) -> None:
+    """A pipe, a device, a folder, a huge or deep file: none is waited for or read to its end."""
+
+    path = build(PROCEDURE, folder / "notebooks")[0]
+    path.unlink()
+    put(path)
+    os.chdir(folder)
+    assert path in stale(PROCEDURE, path.parent)
+
+    assert opened() == 0
+
+    assert stale(PROCEDURE, path.parent) == []
+    assert not path.is_symlink()
+    (kept,) = (folder / "notebooks").glob("*.bak.ipynb")
+    assert kept.name in capsys.readouterr().err
+    assert not (folder / "notebooks" / "nowhere").exists()
+
+
+@pytest.mark.parametrize("fails", ["build", "_keep"])
+def test_notebooks_that_cannot_be_written_are_no_traceback(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """A read-only project folder is said, with what to do; no server starts."""
+
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks" / f"{PROCEDURE.sections[0].id}.ipynb").write_text("{}", encoding="utf-8")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "notebooks"))
+
+    monkeypatch.setattr(lab, fails, refuse)
+
+    with pytest.raises(SettingsError, match="cannot be written: Permission denied") as caught:
+        opened()
+    assert str(folder / "notebooks") in caught.value.diagnostics()
+    assert server.command == []
+
+
+def test_kernels_inherit_what_was_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tenant and evidence reach them beside the person's own environment, which stays theirs."""
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("RUNBOOK_TENANT", "old")
+    opened(RUNBOOK_TENANT="acme")
+
+    assert server.env["RUNBOOK_TENANT"] == "acme"
+    assert server.env["HTTPS_PROXY"] == "http://127.0.0.1:9"
+    assert os.environ["RUNBOOK_TENANT"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("JUPYTER_CONFIG_PATH", "labconfig"), ("JUPYTER_PATH", "voila")]
+)
+def test_the_persons_own_jupyter_paths_are_kept(
+    server: Server, monkeypatch: pytest.MonkeyPatch, name: str, ours: str
+) -> None:
+    """Ours come beside them; where there are none, ours stand alone without an empty entry."""
+
+    opened()
+    (alone,) = server.env[name].split(os.pathsep)
+    assert (Path(alone) / ours).is_dir()
+
+    monkeypatch.setenv(name, os.pathsep.join(["/theirs", "/also/theirs"]))
+    server.ends = [0]
+    opened()
+    assert server.env[name].split(os.pathsep) == [alone, "/theirs", "/also/theirs"]
+
+
+@pytest.mark.parametrize("left", ["{}", "half a note", None])
+def test_a_notebook_of_another_procedure_is_built_anew_and_kept(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], left: str | None
+) -> None:
+    """Nobody walks through a procedure that has changed since, nor loses what was noted there."""
+
+    first, path, _ = build(PROCEDURE, folder / "notebooks")
+    mine = first.read_text(encoding="utf-8") + "\n"
+    first.write_text(mine, encoding="utf-8")
+    text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
+    path.write_text(text, encoding="utf-8")
+    opened()
+
+    (kept,) = (folder / "notebooks").glob("*.bak.ipynb")
+    assert kept.name.startswith(f"{path.stem}.")
+    assert kept.read_text(encoding="utf-8") == text
+    assert stale(PROCEDURE, folder / "notebooks") == [first]
+    assert first.read_text(encoding="utf-8") == mine
+    said = capsys.readouterr().err
+    assert said.startswith(f"{path.name} belonged to another procedure")
+    assert kept.name in said
+    assert said.count("\n") == 1
+
+
+def test_a_notebook_that_a_person_saved_is_left_alone(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With outputs, parameters and notes of theirs it is of this procedure still."""
+
+    path = build(PROCEDURE, folder / "notebooks")[0]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "My notes."})
+    saved = json.dumps(document, indent=2)
+    path.write_text(saved, encoding="utf-8")
+    opened()
+
+    assert path.read_text(encoding="utf-8") == saved
+    assert capsys.readouterr().err == ""
+
+
+def test_fresh_notebooks_are_left_alone(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What need not be written is not written: the folder may be read-only."""
+
+    build(PROCEDURE, folder / "notebooks")
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("built")
+
+    monkeypatch.setattr(lab, "build", refuse)
+
+    assert opened() == 0
+
+
+def test_an_interrupted_server_is_told_to_end(server: Server) -> None:
+    """It is asked, and waited for, so that it ends its kernels; then the interruption goes on."""
+
+    server.ends = [KeyboardInterrupt, 0]
+
+    with pytest.raises(KeyboardInterrupt):
+        opened()
+
+    assert server.is_told_to_end
+    assert server.ends == []
+    assert not server.is_killed
+
+
+def test_a_server_that_does_not_end_is_killed(server: Server) -> None:
+    """Nobody has to press Ctrl+C twice, or to look for a process that is left."""
+
+    server.ends = [KeyboardInterrupt, subprocess.TimeoutExpired("jupyterlab", 20)]
+
+    with pytest.raises(KeyboardInterrupt):
+        opened()
+
+    assert server.is_told_to_end
+    assert server.is_killed
+
+
+def test_a_server_that_ends_by_itself_is_not_told(server: Server) -> None:
+    """Only an interruption ends what a person has opened."""
+
+    opened()
+
+    assert not server.is_told_to_end

@@ -1,0 +1,498 @@
+"""What a panel shows: all that is known of a step, and never a credential."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.core.journal import Entry, EventType
+from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.procedure import (
+    Attachment,
+    Conclusion,
+    Exchange,
+    Finding,
+    Link,
+    Outcome,
+    Paste,
+    Step,
+    StepKind,
+    Table,
+)
+from runbook_lib.core.redaction import MASK
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.words import Lapsed
+from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.controller import Walkthrough
+from runbook_lib.walkthrough.views import WORDS, finish_view, header_view, next_step, step_view
+from tests.support.words import attested
+from tests.unit.bodies import APP_SECRET
+from tests.unit.walkthrough.stage import (
+    CANARIES,
+    HAND_STEP,
+    Screen,
+    app_step,
+    consent_step,
+    make_run,
+    make_step,
+    stopped,
+    verified,
+    waiting_step,
+)
+
+AT = "2026-11-24T12:00:00.000Z"
+EXCHANGE = Exchange(
+    method="GET",
+    url="https://graph.example/me",
+    sent_on=AT,
+    elapsed=0.0425,
+    status=200,
+    request={"fields": "id"},
+    headers={"x-fb-trace-id": "DPsOqE2Ubys"},
+    response={"id": "ü"},
+)
+
+PAGES = Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2", "Umbrella")))
+
+
+def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepState:
+    by_person = more.pop("by_person", False)
+    return StepState(step, Conclusion(outcome=outcome, reason="So.", by_person=by_person), **more)
+
+
+def view(given: StepState, **more: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {"values": {}, "credentials": {}, "recent": (), "moment": Moment()}
+    return step_view(given, **{**known, **more})
+
+
+def run_state(*states: StepState) -> RunState:
+    return RunState("0a1b2c3d", {each.step.id: each for each in states})
+
+
+def header(*states: StepState, **notebook_of: str) -> dict[str, Any]:
+    known: dict[str, Any] = {"tenant": "acme", "operator": "", "section": "One"}
+    return header_view(run_state(*states), is_sandbox=False, notebook_of=notebook_of, **known)
+
+
+def entry(event: str, step: str = "a", **data: Any) -> Entry:
+    return Entry(seq=1, at=AT, type=event, run_id="0a1b2c3d", step=step, data=data)
+
+
+def test_a_view_is_plain_json() -> None:
+    """The browser draws what it is sent: nothing in it but JSON, and it says the same there."""
+
+    found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(EXCHANGE,), tables=(PAGES,))
+    shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,)))
+
+    assert json.loads(json.dumps(shown)) == shown
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
+    """A colour is never all that tells an outcome."""
+
+    shown = view(state(make_step("a"), outcome, checked_on=AT))
+
+    assert (shown["outcome"], shown["icon"]) == (outcome, ICONS[outcome])
+    assert (shown["id"], shown["title"], shown["reason"]) == ("a", "Do a", "So.")
+    assert shown["checked_on"] == AT
+
+
+def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
+    """The record is exact to the millisecond; the panel is for people."""
+
+    said = f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."
+    shown = view(StepState(make_step("a"), Conclusion(outcome=Outcome.ATTESTED, reason=said)))
+
+    assert shown["reason"] == (
+        "Operator on 24 Nov 2026, 12:00 UTC: done; submitted on 24 Nov 2026, 09:05 UTC."
+    )
+
+
+def test_what_findings_say_is_gathered() -> None:
+    """Warnings, limits and changes of every check are shown, in order."""
+
+    found = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
+    second = replace(found, limits=(), warnings=("w3",), changes=("c1",))
+    shown = view(state(make_step("a"), findings=(found, second)))
+
+    assert shown["warnings"] == ["w1", "w2", "w3"]
+    assert shown["limits"] == ["l1"]
+    assert shown["changes"] == ["c1"]
+
+
+def test_what_was_read_is_shown_as_tables() -> None:
+    """Those of every check, in order, each with caption, headings and rows."""
+
+    accounts = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
+    found = Finding(outcome=Outcome.VERIFIED, reason="", tables=(accounts, PAGES))
+    other = replace(found, tables=(replace(PAGES, caption="Other"),))
+    shown = view(state(make_step("a"), findings=(found, other)))["tables"]
+
+    assert [table["caption"] for table in shown] == ["Ad accounts", "Pages", "Other"]
+    assert shown[1] == {
+        "caption": "Pages",
+        "columns": ["ID", "Name"],
+        "rows": [["1", "Acme"], ["2", "Umbrella"]],
+    }
+
+
+def test_links_and_pastes_are_filled_in() -> None:
+    """A link leads somewhere before all is known; a paste is shown only with its value."""
+
+    step = make_step(
+        "a",
+        links=(Link("App", "https://d.example/apps/{app_id}", "https://d.example/apps"),),
+        pastes=(Paste("Redirect URI", "https://{service_domain}/cb"),),
+    )
+
+    nothing = view(state(step))
+    known = view(state(step), values={"app_id": "7", "service_domain": "acme.example"})
+
+    assert nothing["links"] == [{"label": "App", "url": "https://d.example/apps"}]
+    assert nothing["pastes"] == []
+    assert known["links"] == [{"label": "App", "url": "https://d.example/apps/7"}]
+    assert known["pastes"] == [{"label": "Redirect URI", "value": "https://acme.example/cb"}]
+
+
+def test_an_input_is_drawn_as_what_it_is() -> None:
+    """Text, a list as text, a tick, a hidden field; with its help and example."""
+
+    values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
+    shown = {each["name"]: each for each in view(state(app_step()), values=values)["inputs"]}
+
+    assert shown["app_id"]["kind"] == "text"
+    assert shown["app_id"]["value"] == "77"
+    assert shown["app_id"]["help"] == inputs.APP_ID.help
+    assert shown["app_id"]["example"] == inputs.APP_ID.example
+    assert shown["permissions"]["value"] == "public_profile, ads_read"
+    assert shown["install_connector"]["kind"] == "checkbox"
+    assert shown["install_connector"]["value"] == ""
+    assert shown["app_secret"]["kind"] == "password"
+
+
+def test_of_a_credential_only_its_place_is_shown() -> None:
+    """That it is known and where it rests, whatever stands among the values."""
+
+    shown = view(
+        state(app_step()),
+        values={"app_secret": APP_SECRET},
+        credentials={"app_secret": "keyring"},
+    )
+
+    secret = next(each for each in shown["inputs"] if each["name"] == "app_secret")
+    assert (secret["value"], secret["rests"]) == ("", "keyring")
+    assert APP_SECRET not in json.dumps(shown)
+
+
+def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
+    """No other step has it; where it is not known yet the panel says where to give it."""
+
+    known = view(state(HAND_STEP), credentials={"app_secret": "this session"})["hand_over"]
+    assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
+    for credentials in ({}, {"user_access_token": ".env"}):
+        unknown = view(state(HAND_STEP), credentials=credentials)["hand_over"]["unknown"]
+        assert unknown.startswith("Not known here yet: give it in step 13 (Settings > Basic)")
+        assert "stays in the notebook where it was typed" in unknown
+    assert view(state(app_step()), credentials={"app_secret": ".env"})["hand_over"] is None
+
+
+def test_a_step_says_what_can_be_done_with_it() -> None:
+    """Checking and consent are offered where they make sense."""
+
+    names = ("can_check", "needs_consent")
+
+    def offered(step: Step) -> list[bool]:
+        shown = view(state(step))
+        return [shown[name] for name in names]
+
+    assert offered(make_step("a")) == [False, False]
+    assert offered(waiting_step()) == [True, False]
+    assert offered(consent_step()) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "is_watched"),
+    [
+        (waiting_step(), Outcome.WAITING, True),
+        (waiting_step(), Outcome.VERIFIED, False),
+        (make_step("a", kind=StepKind.WAIT), Outcome.WAITING, False),
+    ],
+)
+def test_watched_is_what_waits_and_can_be_asked(
+    step: Step, outcome: Outcome, is_watched: bool
+) -> None:
+    """Nobody is told that a step is watched which no check can look at."""
+
+    assert view(state(step, outcome))["is_watched"] is is_watched
+
+
+@pytest.mark.parametrize(
+    ("exchange", "status"),
+    [
+        (EXCHANGE, "200"),
+        (replace(EXCHANGE, status=None, error="No route."), "No route."),
+        (replace(EXCHANGE, status=None), "done"),
+    ],
+)
+def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str) -> None:
+    """Method, address, time and trace id at a glance; what was sent and answered below."""
+
+    found = Finding(outcome=Outcome.VERIFIED, reason="", exchanges=(exchange,))
+    (shown,) = view(state(make_step("a"), findings=(found,)))["exchanges"]
+
+    assert shown["line"] == "GET https://graph.example/me"
+    assert (shown["status"], shown["milliseconds"]) == (status, 42)
+    assert (shown["trace"], shown["sent_on"]) == ("DPsOqE2Ubys", AT)
+    detail = json.loads(shown["detail"])
+    assert (detail["sent"], detail["answer"]) == ({"fields": "id"}, {"id": "ü"})
+
+
+def test_an_exchange_shows_what_there_is_and_not_too_much() -> None:
+    """What is empty is left out; a long answer is cut, so that a page stays a page."""
+
+    bare = replace(EXCHANGE, request=None, headers={}, response=None)
+    long = replace(EXCHANGE, response="x" * 100_000)
+    found = Finding(outcome=Outcome.VERIFIED, reason="", exchanges=(bare, long))
+    shown = view(state(make_step("a"), findings=(found,)))["exchanges"]
+
+    assert (shown[0]["detail"], shown[0]["trace"]) == ("{}", "")
+    assert 1_000 < len(shown[1]["detail"]) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            entry(
+                EventType.STEP_CHECKED,
+                findings=[
+                    {"check": "one", "outcome": "verified"},
+                    {"check": "two", "outcome": "failed"},
+                ],
+            ),
+            "checked (one: verified, two: failed)",
+        ),
+        (
+            entry(EventType.STEP_CHECKED, findings=[], unchecked="Not checked: X."),
+            "checked (Not checked: X.)",
+        ),
+        (
+            entry(EventType.STEP_CHECKED, findings=[], unchecked=""),
+            "checked (nothing to check)",
+        ),
+        (entry(EventType.STEP_ATTESTED, by="Operator", note=""), "confirmed by Operator"),
+        (
+            entry(
+                EventType.STEP_ATTESTED, by="Operator", note="Seen", attachments=[{"name": "a.png"}]
+            ),
+            "confirmed by Operator: Seen [a.png]",
+        ),
+        (entry(EventType.STEP_SUBMITTED, by="Operator", note=""), "submitted by Operator"),
+        (entry(EventType.STEP_DECLINED, by="Operator", note="Why"), "declined by Operator: Why"),
+        (
+            entry(EventType.STEP_WITHDRAWN, by="Operator", note="A mistake"),
+            "withdrawn by Operator: A mistake",
+        ),
+        (
+            entry(EventType.STEP_SKIPPED, by="Operator", note="Not now"),
+            "skipped by Operator: Not now",
+        ),
+        (
+            entry(EventType.CHANGE_INTENDED, change="Install it."),
+            "about to change: Install it.",
+        ),
+    ],
+)
+def test_history_is_told_in_words(given: Entry, said: str) -> None:
+    """Each kind of line that concerns a person becomes one sentence."""
+
+    shown = view(state(make_step("a")), recent=(given,))
+
+    assert shown["history"] == [{"at": "24 Nov 2026, 12:00 UTC", "what": said}]
+
+
+def test_history_is_newest_first() -> None:
+    """What happened last stands on top."""
+
+    first = entry(EventType.STEP_ATTESTED, by="Operator", note="first")
+    second = replace(first, data={"by": "Operator", "note": "second"})
+    shown = view(state(make_step("a")), recent=(first, second))
+
+    assert [each["what"] for each in shown["history"]] == [
+        "confirmed by Operator: second",
+        "confirmed by Operator: first",
+    ]
+
+
+def test_a_step_offers_the_words_that_can_be_said_of_it() -> None:
+    """Its own sentence is what is confirmed; only what waits can be submitted or declined."""
+
+    plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
+
+    assert [form["name"] for form in plain["forms"]] == ["attest", "skip", "withdraw"]
+    assert [form["name"] for form in waits["forms"]] == [
+        "submit",
+        "attest",
+        "decline",
+        "skip",
+        "withdraw",
+    ]
+    assert set(WORDS) == {form["name"] for form in waits["forms"]}
+    assert plain["forms"][0]["sentence"] == "I did a."
+    notes = {form["name"]: (form["note_name"], form["has_files"]) for form in waits["forms"]}
+    assert notes["attest"] == ("note", True)
+    assert notes["skip"] == notes["withdraw"] == ("reason", False)
+
+
+def test_only_a_word_that_counts_can_be_withdrawn() -> None:
+    """Where nothing was said, or it lapsed, there is nothing to withdraw."""
+
+    lapsed = (Lapsed(attested("a"), "for App ID 1, not 2"),)
+
+    assert not view(state(make_step("a")))["can_withdraw"]
+    assert not view(state(make_step("a"), lapsed=lapsed))["can_withdraw"]
+    assert view(state(make_step("a"), word=attested("a")))["can_withdraw"]
+
+
+def test_a_word_that_lapsed_is_shown_with_the_reason() -> None:
+    """Who said it, when, of what, and that it must be said again."""
+
+    lapsed = (Lapsed(attested("a", at=AT), "for App ID 1, not 2"),)
+
+    assert view(state(make_step("a"), lapsed=lapsed))["remarks"] == [
+        (
+            "Operator confirmed this on 24 Nov 2026, 12:00 UTC for App ID 1, not 2, so it no "
+            "longer counts: confirm it again."
+        )
+    ]
+
+
+def test_the_moment_is_part_of_the_view() -> None:
+    """Being at work, and what came of it, are shown with the step."""
+
+    moment = Moment(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
+    shown = view(state(make_step("a")), moment=moment)
+
+    assert (shown["busy_since"], shown["finished"]) == (1.5, 2)
+    assert (shown["message"], shown["advice"], shown["is_error"]) == ("m", "a", True)
+
+
+def test_the_header_counts() -> None:
+    """How far the whole procedure is; only outcomes that occur are listed, in a fixed order."""
+
+    shown = header(
+        state(make_step("a"), Outcome.VERIFIED),
+        state(make_step("b"), Outcome.NOT_RUN),
+        state(make_step("c"), Outcome.ATTESTED),
+        state(make_step("d"), Outcome.SKIPPED, by_person=True),
+        state(make_step("e"), Outcome.SKIPPED),
+        state(make_step("f"), Outcome.VERIFIED),
+    )
+
+    assert (shown["settled"], shown["total"]) == (4, 6)
+    assert [(each["outcome"], each["count"]) for each in shown["counts"]] == [
+        ("verified", 2),
+        ("attested", 1),
+        ("skipped", 2),
+        ("not_run", 1),
+    ]
+    assert (shown["tenant"], shown["section"], shown["sandbox"]) == ("acme", "One", False)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "following"),
+    [
+        ((Outcome.NOT_RUN, Outcome.FAILED), "b"),
+        ((Outcome.INCONCLUSIVE, Outcome.NOT_RUN), "b"),
+        ((Outcome.WAITING, Outcome.INCONCLUSIVE), "b"),
+        ((Outcome.VERIFIED, Outcome.WAITING), "b"),
+        ((Outcome.NOT_RUN, Outcome.NOT_RUN), "a"),
+        ((Outcome.VERIFIED, Outcome.ATTESTED), None),
+    ],
+)
+def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) -> None:
+    """Mend before doing, do before looking, wait last; else the first in order; else nothing."""
+
+    states = [state(make_step(n), o) for n, o in zip("ab", outcomes, strict=True)]
+    found = next_step(run_state(*states))
+
+    assert (found[0].step.id if found else None) == following
+    shown = header(*states, b="/somewhere/02.ipynb")["next"]
+    assert (shown and shown["id"]) == following
+    if shown:
+        assert found is not None
+        where = {"a": "", "b": "/somewhere/02.ipynb"}[shown["id"]]
+        assert (shown["advice"], shown["notebook"]) == (found[1], where)
+
+
+def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
+    """Waiting for a person is not waiting for the world: the header and the panel tell apart."""
+
+    half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
+    asked, waits = StepState(make_step("a"), half), state(make_step("b"), Outcome.WAITING)
+
+    assert header(asked)["next"]["advice"] == "Somebody else must look, and confirm it."
+    assert header(waits)["next"]["advice"] == "Nothing to do but wait: it is watched."
+    assert (view(asked)["needs_another"], view(waits)["needs_another"]) == (True, False)
+
+
+def test_the_end_of_a_notebook_counts_its_own_steps() -> None:
+    """What is open here is named; what is open elsewhere is another notebook's business."""
+
+    states = run_state(
+        state(make_step("a"), Outcome.VERIFIED),
+        state(make_step("b"), Outcome.FAILED),
+        state(make_step("c"), Outcome.NOT_RUN),
+    )
+    shown = finish_view(states, here=("a", "b"), moment=Moment(message="m"), bundle="/e/acme/x-1")
+
+    assert (shown["done"], shown["total"], shown["message"]) == (1, 2, "m")
+    assert [each["id"] for each in shown["open"]] == ["b"]
+    assert (shown["open"][0]["title"], shown["open"][0]["icon"]) == ("Do b", "✘")
+    assert (shown["bundle"], shown["bundle_name"]) == ("/e/acme/x-1", "x-1")
+
+
+def test_no_view_holds_a_credential(tmp_path: Path) -> None:
+    """With every secret known, said, found and sent, neither panel, header nor end shows it."""
+
+    def tells(context: Any) -> Finding:
+        context.session.note(replace(EXCHANGE, request=dict(CANARIES), response=str(CANARIES)))
+        words = " ".join(secret.reveal() for secret in context.secrets.values())
+        return Finding(
+            outcome=Outcome.FAILED,
+            reason=words,
+            warnings=(words,),
+            limits=(words,),
+            facts={"x": words},
+            tables=(Table(caption=words, columns=(words,), rows=((words,),)),),
+        )
+
+    steps = (app_step(tells), consent_step(verified), HAND_STEP)
+    run = make_run(tmp_path, *steps, secrets=CANARIES)
+    run.start()
+    word = attested(
+        "hand",
+        at=AT,
+        note=f"typed {APP_SECRET}",
+        attachments=(Attachment(name=APP_SECRET, sha256="0", size=1, media_type="image/png"),),
+    )
+    run.perform("app")
+    run.say([word])
+    screens = {name: Screen() for name in ("app", "consent", "hand", "header", "finish")}
+
+    with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:
+        for step in steps:
+            walkthrough.add_panel(step.id, screens[step.id])
+        walkthrough.add_header(screens["header"])
+        walkthrough.add_finish(screens["finish"])
+
+    text = json.dumps([screen.views for screen in screens.values()])
+    assert not [name for name, value in CANARIES.items() if value in text]
+    assert MASK in text
+    assert screens["hand"].view["hand_over"]["name"] == "app_secret"

@@ -1,0 +1,312 @@
+"""Panels: each message asks the walkthrough for one thing, and none leaves a secret in state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.walkthrough import widgets as panels
+from runbook_lib.walkthrough.controller import Walkthrough
+from runbook_lib.walkthrough.views import WORDS
+from runbook_lib.walkthrough.widgets import FinishPanel, HeaderPanel, StepPanel
+from tests.unit.bodies import APP_SECRET
+from tests.unit.walkthrough.stage import (
+    HAND_STEP,
+    app_step,
+    eventually,
+    make_run,
+    stopped,
+)
+
+STEP = app_step()
+
+
+class FakeWalkthrough:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.shown: list[Any] = []
+
+    def add_header(self, header: Any) -> None:
+        """Draw it at once, as the real one does."""
+        header.show({"section": "One"})
+
+    def add_panel(self, step_id: str, panel: Any) -> None:
+        """Draw it at once, as the real one does."""
+        panel.show({"id": step_id})
+
+    def add_finish(self, finish: Any) -> None:
+        """Draw it at once, as the real one does."""
+        finish.show({"done": 0})
+
+    def problem(self, *asked: Any) -> str:
+        """Find a problem."""
+        self.asked.append(("problem", *asked))
+        return "It is too short."
+
+    def hand_over(self, *asked: Any) -> str:
+        """Hand over."""
+        self.asked.append(("hand_over", *asked))
+        return APP_SECRET
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name not in (
+            "perform",
+            "say",
+            "keep",
+            "ask_consent",
+            "answer_consent",
+            "seal",
+        ):
+            raise AttributeError(name)
+        return lambda *asked: self.asked.append((name, *asked))
+
+
+def receive(panel: Any, message: Any, *buffers: Any) -> None:
+    """Let a message arrive as the kernel delivers it."""
+    panel._handle_custom_msg(message, list(buffers))
+
+
+def step_panel(walkthrough: Any) -> StepPanel:
+    return StepPanel(walkthrough, STEP)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return what panels send to the browser."""
+    messages: list[Any] = []
+    monkeypatch.setattr(StepPanel, "send", lambda _, content: messages.append(content))
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        (
+            {"action": "check", "inputs": {"app_id": "1"}},
+            ("perform", STEP, {"app_id": "1"}),
+        ),
+        ({"action": "check"}, ("perform", STEP, {})),
+        *(
+            (
+                {"action": action, "by": "Operator", "note": "n"},
+                ("say", STEP, kind, {"action": action, "by": "Operator", "note": "n"}, []),
+            )
+            for action, kind in WORDS.items()
+        ),
+        (
+            {"action": "keep", "name": "app_secret", "where": ".env", "inputs": {"app_id": "1"}},
+            ("keep", STEP, "app_secret", ".env", {"app_id": "1"}),
+        ),
+        ({"action": "consent"}, ("ask_consent", STEP)),
+        (
+            {"action": "redirect", "url": "https://x/?code=1"},
+            ("answer_consent", STEP, "https://x/?code=1"),
+        ),
+        ({"action": "validate", "name": "app_id", "value": "1"}, ("problem", STEP, "app_id", "1")),
+        ({"action": "hand_over"}, ("hand_over", STEP)),
+    ],
+    ids=lambda value: value.get("action") if isinstance(value, dict) else "",
+)
+def test_each_message_asks_for_one_thing(message: Any, asked: Any, sent: list[Any]) -> None:
+    """A panel decides nothing: it passes on what the browser asks."""
+
+    walkthrough = FakeWalkthrough()
+    receive(step_panel(walkthrough), message)
+
+    assert walkthrough.asked == [asked]
+
+
+def test_every_action_is_tested() -> None:
+    """An action that is added is added to the test above too."""
+
+    mark = test_each_message_asks_for_one_thing.pytestmark[0]  # type: ignore[attr-defined]
+    assert {message["action"] for message, _ in mark.args[1]} == set(StepPanel._actions)
+    assert set(WORDS) <= set(StepPanel._actions)
+
+
+def test_files_travel_as_buffers() -> None:
+    """Each file's bytes belong to the name that stands in its place."""
+
+    walkthrough = FakeWalkthrough()
+    files = [{"name": "a.png", "type": "image/png"}, {"name": "b.pdf", "type": "application/pdf"}]
+    receive(
+        step_panel(walkthrough),
+        {"action": "attest", "by": "Operator", "files": files},
+        memoryview(b"picture"),
+        memoryview(b"letter"),
+    )
+
+    assert walkthrough.asked[0][4] == [
+        {"name": "a.png", "media_type": "image/png", "content": b"picture"},
+        {"name": "b.pdf", "media_type": "application/pdf", "content": b"letter"},
+    ]
+
+
+def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
+    """The answer names the input and never repeats what was typed."""
+
+    message = {"action": "validate", "name": "app_secret", "value": APP_SECRET}
+    receive(step_panel(FakeWalkthrough()), message)
+
+    assert sent == [{"kind": "problem", "name": "app_secret", "problem": "It is too short."}]
+
+
+def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
+    """It goes to the clipboard by message, and stays in no state."""
+
+    panel = step_panel(FakeWalkthrough())
+    receive(panel, {"action": "hand_over"})
+
+    assert sent == [{"kind": "hand_over", "value": APP_SECRET}]
+    assert APP_SECRET not in json.dumps(panel.get_state(), default=str)
+
+
+@pytest.mark.parametrize(
+    ("message", "buffers"),
+    [
+        ({}, ()),
+        ({"action": "nonsense"}, ()),
+        ({"action": None}, ()),
+        ({"action": ["check"]}, ()),
+        ({"action": "show", "view": {}}, ()),
+        ({"action": "__init__"}, ()),
+        ([], ()),
+        ("check", ()),
+        (None, ()),
+        ({"action": "check", "inputs": ["x"]}, ()),
+        ({"action": "check", "inputs": None}, ()),
+        ({"action": "validate"}, ()),
+        ({"action": "keep", "name": "app_secret"}, ()),
+        ({"action": "redirect"}, ()),
+        ({"action": "attest", "files": [{"name": "a.png"}]}, (b"x",)),
+        ({"action": "attest", "files": [{"name": "a.png", "type": "image/png"}]}, ()),
+        ({"action": "attest"}, (b"x",)),
+        ({"action": "attest", "files": 7}, ()),
+    ],
+    ids=str,
+)
+def test_a_message_that_is_none_does_no_harm(message: Any, buffers: Any, sent: list[Any]) -> None:
+    """Unknown or malformed: nothing is asked for, nothing sent, and the panel works on."""
+
+    walkthrough = FakeWalkthrough()
+    panel = step_panel(walkthrough)
+    before = panel.get_state()
+    receive(panel, message, *buffers)
+
+    assert (walkthrough.asked, sent) == ([], [])
+    assert panel.get_state() == before
+    receive(panel, {"action": "consent"})
+    assert walkthrough.asked == [("ask_consent", STEP)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"action": "validate", "name": "nonsense", "value": "x"},
+        {"action": "keep", "name": "nonsense", "where": ".env"},
+        {"action": "keep", "name": "app_id", "where": "keyring"},
+        {"action": "hand_over"},
+        {"action": "redirect", "url": "nonsense"},
+        {"action": "check", "inputs": {"app_id": {"a": [1]}, "install_connector": [0]}},
+        {"action": "check", "inputs": {"nonsense": "x"}},
+        {"action": "attest", "by": ["x"], "note": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_a_message_that_asks_for_nonsense_does_no_harm(message: Any, tmp_path: Path) -> None:
+    """With the real walkthrough: no credential moves, the panel ends idle and goes on working."""
+
+    run = make_run(tmp_path, STEP, secrets={"app_secret": APP_SECRET})
+    with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:
+        panel = StepPanel(walkthrough, STEP)
+        receive(panel, message)
+        eventually(lambda: not panel.view["busy_since"])
+        done = panel.view["finished"]
+        receive(panel, {"action": "check"})
+        eventually(lambda: panel.view["finished"] == done + 1)
+
+    assert panel.view["message"] == "Checked: verified."
+    assert not run.env_file.exists()
+    assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    assert APP_SECRET not in json.dumps(panel.get_state(), default=str)
+
+
+def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
+    """State may be saved with the notebook: no secret is in it, known, typed or mistyped."""
+
+    steps = (STEP, HAND_STEP)
+    run = make_run(tmp_path, *steps)
+    mistyped = APP_SECRET[:-1]
+    with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:
+        panel, hand = StepPanel(walkthrough, STEP), StepPanel(walkthrough, HAND_STEP)
+        for number, typed in enumerate((mistyped, APP_SECRET), 1):
+            receive(panel, {"action": "validate", "name": "app_secret", "value": typed})
+            receive(panel, {"action": "check", "inputs": {"app_secret": typed}})
+            eventually(lambda number=number: panel.view["finished"] == number)
+        receive(hand, {"action": "hand_over"})
+        eventually(lambda: hand.view["hand_over"])
+        states = [each.get_state() for each in (panel, hand, HeaderPanel(walkthrough))]
+
+    assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    assert mistyped not in json.dumps(states, default=str)
+
+
+def test_a_view_is_what_the_browser_gets() -> None:
+    """What is shown is synchronised state, and nothing else about the step is."""
+
+    walkthrough: Any = FakeWalkthrough()
+    for panel, key in (
+        (StepPanel(walkthrough, STEP), "id"),
+        (HeaderPanel(walkthrough), "section"),
+        (FinishPanel(walkthrough), "done"),
+    ):
+        assert key in panel.get_state()["view"]
+        panel.show({"new": 1})
+        assert panel.get_state()["view"] == {"new": 1}
+
+
+def test_the_end_seals_when_asked_and_only_then() -> None:
+    """One action; anything else does nothing."""
+
+    walkthrough: Any = FakeWalkthrough()
+    panel = FinishPanel(walkthrough)
+    for message in ({}, {"action": "nonsense"}, None, {"action": "check"}):
+        receive(panel, message)
+    assert walkthrough.asked == []
+
+    receive(panel, {"action": "seal"})
+    assert walkthrough.asked == [("seal",)]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
+def test_what_draws_loads_nothing_from_elsewhere(name: str) -> None:
+    """A panel works without a network, and tells nobody that it is open."""
+
+    text = (panels._STATIC / name).read_text(encoding="utf-8")
+
+    assert "http://" not in text.replace("http://www.w3.org/", "")
+    assert "https://" not in text
+    assert "import(" not in text
+
+
+@pytest.mark.parametrize("panel", [HeaderPanel, StepPanel, FinishPanel])
+def test_what_all_panels_share_is_written_once(panel: Any) -> None:
+    """Each panel's script brings the helper that makes elements, and has it from one place."""
+
+    assert str(panel._esm).count("function element(") == 1
+    assert "export default" in str(panel._esm)
+
+
+@pytest.mark.parametrize("panel", [step_panel, HeaderPanel, FinishPanel])
+def test_a_notebook_that_was_saved_says_how_to_see_its_panels(panel: Callable[[Any], Any]) -> None:
+    """Opened again without being run it shows text: what to do, and no Python."""
+
+    (bundle, _) = panel(FakeWalkthrough())._repr_mimebundle_()
+
+    assert bundle["text/plain"].startswith("Choose Run > Run All Cells to see this ")
