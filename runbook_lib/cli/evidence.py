@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import (
     ArchiveError,
     ContentError,
@@ -133,6 +134,7 @@ def verify(
     help="Retain what is retained already for --retention-days from now, too.",
 )
 @_SECONDS
+@CONNECTOR
 @ENV_FILE
 @JSON
 def archive(
@@ -142,12 +144,12 @@ def archive(
     days: int | None,
     extends: bool,
     seconds: int | None,
+    connector: str,
     env_file: str,
     as_json: bool,
 ) -> None:
     """Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's."""
-    from runbook_lib.config.settings import load  # noqa: PLC0415
-    from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.engine.run import load_settings  # noqa: PLC0415
     from runbook_lib.evidence.archive.archive import (  # noqa: PLC0415
         archive_bundle,
         check_apart,
@@ -155,7 +157,7 @@ def archive(
         evidence_below,
     )
 
-    values = load(PROCEDURE.inputs, given={}, env_file=env_file).values
+    values = load_settings(find_procedure(connector), env_file=env_file).values
     url = url or str(values.get("archive", ""))
     days = int(str(values.get("archive_retention_days", 0))) if days is None else days
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
@@ -301,20 +303,28 @@ def _show_notes(notes: Sequence[str]) -> None:
 @click.command()
 @click.option("--rotate", "is_rotated", is_flag=True, help="Make a new key and hand over to it.")
 @click.option("--successor", default="", metavar="FILE", help="Hand over to this public key.")
+@CONNECTOR
 @ENV_FILE
 @EVIDENCE
 @JSON
-def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_json: bool) -> None:
+def key(
+    *,
+    is_rotated: bool,
+    successor: str,
+    connector: str,
+    env_file: str,
+    evidence: str,
+    as_json: bool,
+) -> None:
     """Show the key that signs evidence; --rotate hands over to a new one."""
-    from runbook_lib.config.settings import load  # noqa: PLC0415
     from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder  # noqa: PLC0415
-    from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE  # noqa: PLC0415
+    from runbook_lib.engine.run import load_settings  # noqa: PLC0415
     from runbook_lib.evidence.signing import keys, succession  # noqa: PLC0415
 
     if is_rotated and successor:
         msg = "--rotate makes a new key, --successor names one: give one of them."
         raise SettingsError(msg)
-    settings = load(PROCEDURE.inputs, given={}, env_file=env_file)
+    settings = load_settings(find_procedure(connector), env_file=env_file)
     folder = evidence_folder(evidence) / KEYS_FOLDER
     other = keys.read_public_key(Path(successor)) if successor else None
     present = keys.key_from_settings(settings, is_sandbox=False)
@@ -339,12 +349,14 @@ def key(*, is_rotated: bool, successor: str, env_file: str, evidence: str, as_js
 @click.command()
 @click.argument("bundle", default="", metavar="[BUNDLE]")
 @click.option("--output", default="", metavar="FILE", help="Where to write it.")
+@CONNECTOR
 @TENANT
 @ENV_FILE
 @EVIDENCE
-def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: str) -> None:
-    """Build the history of a tenant as HTML; of BUNDLE, the report of that run anew."""
-    from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE  # noqa: PLC0415
+def report(
+    *, bundle: str, output: str, connector: str, tenant: str, env_file: str, evidence: str
+) -> None:
+    """Build the history of a tenant as HTML; of BUNDLE, the report of that run again."""
     from runbook_lib.core.files import is_folder  # noqa: PLC0415
     from runbook_lib.engine.run import Mode, open_run  # noqa: PLC0415
     from runbook_lib.evidence.chain import finish_interrupted  # noqa: PLC0415
@@ -363,7 +375,12 @@ def report(*, bundle: str, output: str, tenant: str, env_file: str, evidence: st
         path = Path(output or f"{folder.resolve().name}.html")
     else:
         opened = open_run(
-            PROCEDURE, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
+            find_procedure(connector),
+            {},
+            mode=Mode.HEADLESS,
+            tenant=tenant,
+            evidence=evidence,
+            env_file=env_file,
         )
         folder = opened.journal.path.parent
         finish_interrupted(folder)
@@ -400,7 +417,6 @@ def journal(
 ) -> None:
     """Put a lost journal together from the sealed bundles, or complete one that is behind."""
     from runbook_lib.config.workspace import (  # noqa: PLC0415
-        connector_name,
         evidence_folder,
         journal_path,
         tenant_name,
@@ -410,7 +426,7 @@ def journal(
 
     trust = Trust(_trusted(keys, trusted_keys))
     folder = evidence_folder(evidence)
-    path = journal_path(folder, tenant_name(tenant), connector_name(connector)).absolute()
+    path = journal_path(folder, tenant_name(tenant), find_procedure(connector).id).absolute()
     rebuilt = rebuild_journal(path.parent, trust)
     if as_json:
         click.echo(json.dumps({"path": str(path), **asdict(rebuilt)}))

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from runbook_lib.config.settings import own_setting
+from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.errors import SettingsError
 
-__all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "EVIDENCE_IF_READABLE", "JSON", "TENANT"]
+__all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "EVIDENCE_IF_READABLE", "JSON", "SANDBOX", "TENANT"]
 
 
 def _option(name: str, text: str, **more: Any) -> Callable[[Any], Any]:
@@ -34,18 +35,31 @@ def _or_readable_setting(ctx: click.Context, option: click.Parameter, value: str
     return value
 
 
+def _or_default(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the connector that is named: here, in the environment or in the settings file."""
+    return _or_readable_setting(ctx, option, value) or DEFAULT
+
+
 TENANT = _option(
     "tenant", "Whose app this is; the Service Domain if left out.", callback=_or_setting
 )
-CONNECTOR = click.option(
-    "--connector",
-    default="facebook_marketing",
-    show_default=True,
-    help="The documented procedure, by its name.",
-)
 # NOTE: read first, since others may stand in it.
 ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.", is_eager=True)
+CONNECTOR = _option(
+    "connector",
+    f"The documented procedure, by its name; {DEFAULT} if left out.",
+    callback=_or_default,
+)
 _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+SANDBOX = click.option(
+    "--sandbox",
+    "scenario",
+    is_flag=False,
+    flag_value="approved",
+    default="",
+    metavar="[SCENARIO]",
+    help="Practise against the embedded sandbox.",
+)

@@ -18,26 +18,35 @@ import idna
 from runbook_lib.core.files import read_plain
 
 __all__ = [
+    "OBJECT_STORES",
     "address",
     "answer_limit",
     "app_id",
     "app_secret",
+    "archive_address",
     "certificate_file",
     "domain_name",
     "exchange_seconds",
     "graph_version",
     "header_text",
     "host_names",
+    "is_this_machine",
     "opaque_secret",
     "passphrase",
     "permission_names",
     "queue_seconds",
+    "retention_days",
     "step_names",
     "step_seconds",
     "timestamp_authority",
+    "transfer_seconds",
     "web_address",
 ]
 
+# What an address of an object store begins with.
+OBJECT_STORES = ("s3", "gs", "az")
+# NOTE: nobody takes a retention back; a slip of the hand costs ten years at most.
+_LONGEST_RETENTION = 3653
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
 _LARGEST_FILE = 1024 * 1024
@@ -170,7 +179,7 @@ def web_address(text: str) -> str:
     """Return the base address of a remote system, without a slash at its end."""
     typed = text.strip()
     parts = _web_parts(typed)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
         raise ValueError("credentials go over https only; plain http is for loopback addresses")
     return typed.rstrip("/")
 
@@ -202,6 +211,48 @@ def certificate_file(text: str) -> str:
         msg = f"{text.strip()!r} cannot be read as a PEM file of certificates"
         raise ValueError(msg) from None
     return str(path.absolute())
+
+
+def archive_address(text: str) -> str:
+    """
+    Return the address of an archive: `s3://…`, `gs://…`, `az://…`, or a folder's absolute path.
+
+    Raises `ValueError` in the operator's words; the text is not quoted, for
+    people paste credentials into addresses.
+    """
+    typed = text.strip()
+    scheme, separator, rest = typed.partition("://")
+    if not typed or (separator and not rest):
+        raise ValueError("an archive's address is not empty")
+    if not separator or scheme == "file":
+        return str(Path(rest or typed).expanduser().absolute())
+    if scheme not in OBJECT_STORES:
+        raise ValueError("an archive is a folder, or its address begins with s3://, gs:// or az://")
+    if "@" in rest.partition("/")[0] or "?" in rest or "::" in rest:
+        raise ValueError("an archive's address holds no credentials and no options")
+    if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
+        raise ValueError(f"an archive's address looks like {scheme}://bucket/evidence")
+    return typed.rstrip("/")
+
+
+def retention_days(text: str) -> int:
+    """Return how many days nobody can delete what is archived."""
+    return _whole_number(text, 0, _LONGEST_RETENTION, "days")
+
+
+def transfer_seconds(text: str) -> int:
+    """Return how long a store may take for an answer."""
+    return _whole_number(text, 1, 3600, "seconds")
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether `host`, by its spelling, is on this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        # NOTE: whatever is below `localhost` is this machine too (RFC 6761 §6.3).
+        return host.rstrip(".").rpartition(".")[2].lower() == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 def _whole_number(text: str, least: int, most: int, unit: str) -> int:
@@ -251,7 +302,3 @@ def _is_ip_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_ip_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -31,13 +31,14 @@ __all__ = [
     "read_env_file",
     "resolve",
     "secret_of",
+    "suggestion",
     "typed",
     "visible",
 ]
 
 _PREFIX = "RUNBOOK_"
 # Settings of a command itself, which are no parameters: environment and `.env` may hold them.
-_OWN = ("RUNBOOK_TENANT", "RUNBOOK_EVIDENCE")
+_OWN = ("RUNBOOK_CONNECTOR", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE")
 _ENV_FILE = "RUNBOOK_ENV_FILE"
 _LARGEST_FILE = 1024 * 1024
 _LARGEST_SECRET = 64 * 1024
@@ -60,9 +61,15 @@ def resolve(
     env_file: Mapping[str, str] | None = None,
     environ: Mapping[str, str] = os.environ,
     withheld: Collection[str] = (),
+    connector: str = "",
+    others: Collection[str] = (),
 ) -> Settings:
     """
     Return the values of `inputs`: what was given wins over the environment, that over `.env`.
+
+    A variable with the name of `connector` in it (`RUNBOOK_FACEBOOK_MESSENGER_APP_ID`)
+    wins over the one for all connectors, wherever each of them stands. `others` are
+    variables that other connectors know: they are no error, and not read.
 
     A secret among `given` must be a reference (`env:NAME`, `file:PATH`,
     `keyring:SERVICE/USER`), since parameters and arguments are seen by
@@ -74,13 +81,23 @@ def resolve(
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
     _refuse_unknown(given, known)
     file_values = env_file or {}
-    _refuse_unknown_variables(file_values, known, "The settings file", _OWN)
+    spelled = {name: (item.variable_for(connector), item.variable) for name, item in known.items()}
+    names = {*others, *_OWN, *(variable for each in spelled.values() for variable in each)}
+    _refuse_unknown_variables(file_values, names, "The settings file")
     referred = _referred((*given.values(), *environ.values(), *file_values.values()))
-    _refuse_unknown_variables(environ, known, "The environment", (*_OWN, _ENV_FILE, *referred))
+    _refuse_unknown_variables(environ, {*names, _ENV_FILE, *referred}, "The environment")
     values: dict[str, Value] = {}
     raw = {
-        name: environ.get(item.variable) or file_values.get(item.variable, "")
-        for name, item in known.items()
+        name: next(
+            (
+                text
+                for variable in variables
+                for text in (environ.get(variable), file_values.get(variable))
+                if text
+            ),
+            "",
+        )
+        for name, variables in spelled.items()
     }
     for name, item in known.items():
         if not item.secret and (name in given or raw[name]):
@@ -99,22 +116,33 @@ def load(
     *,
     given: Mapping[str, object],
     env_file: str = "",
+    environ: Mapping[str, str] = os.environ,
     withheld: Collection[str] = (),
+    connector: str = "",
+    others: Collection[str] = (),
 ) -> Settings:
     """
-    Return the settings of this process: see `resolve` for what wins and what is raised.
+    Return the settings of a run: see `resolve` for what wins and what is raised.
 
     `env_file` names the `.env` file; without it the one that `find_env_file`
     finds counts, if there is one.
     """
     path = env_file or find_env_file()
     file_values = read_env_file(Path(path)) if path else {}
-    return resolve(inputs, given=given, env_file=file_values, withheld=withheld)
+    return resolve(
+        inputs,
+        given=given,
+        env_file=file_values,
+        environ=environ,
+        withheld=withheld,
+        connector=connector,
+        others=others,
+    )
 
 
 def own_setting(name: str, env_file: str = "") -> str:
     """
-    Return what the `.env` file says of the command itself: of its `tenant` or `evidence` folder.
+    Return what the `.env` file says of the command itself: `connector`, `tenant` or `evidence`.
 
     Empty where it says nothing, or there is none. Raises `SettingsError`
     where it cannot be read.
@@ -232,17 +260,16 @@ def read_env_file(path: Path) -> dict[str, str]:
 def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> None:
     for name in given:
         if name not in known:
-            msg = f"There is no parameter called {name}.{_suggestion(name, known)}"
+            msg = f"There is no parameter called {name}.{suggestion(name, known)}"
             raise SettingsError(msg)
 
 
 def _refuse_unknown_variables(
-    variables: Mapping[str, str], known: Mapping[str, Input], source: str, others: Iterable[str]
+    variables: Mapping[str, str], known: Collection[str], source: str
 ) -> None:
-    names = {*others, *(item.variable for item in known.values())}
     for name in variables:
-        if name.startswith(_PREFIX) and name not in names:
-            msg = f"{source} names {name}, which is no setting.{_suggestion(name, names)}"
+        if name.startswith(_PREFIX) and name not in known:
+            msg = f"{source} names {name}, which is no setting.{suggestion(name, known)}"
             raise SettingsError(msg)
 
 
@@ -260,7 +287,8 @@ def _refuse_unseen(item: Input, text: str) -> None:
         raise SettingsError(msg) from None
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return `Did you mean …?` where one of the `known` names is close to `name`."""
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
     close = difflib.get_close_matches(name, list(known), n=1)

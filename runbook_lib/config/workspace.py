@@ -6,13 +6,13 @@ Names and paths; no file is read or written here.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runbook_lib.config.formats import is_this_machine
 from runbook_lib.core.files import kind_of
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.procedure import Value
@@ -20,7 +20,7 @@ from runbook_lib.errors import SettingsError
 
 __all__ = [
     "KEYS_FOLDER",
-    "connector_name",
+    "WORKING_COPIES",
     "default_evidence",
     "evidence_folder",
     "is_sandbox",
@@ -31,10 +31,11 @@ __all__ = [
     "tenant_name",
 ]
 
+# Where people's copies of the notebooks lie, in the project.
+WORKING_COPIES = "walkthrough"
 # Below the evidence folder: public keys, and the statements by which one succeeds another.
 KEYS_FOLDER = "keys"
 
-_CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # What Windows takes for a device, whatever follows a dot in the name.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 255
@@ -108,18 +109,11 @@ def _kind(path: Path) -> str:
         return "no name that a folder can have"
 
 
-def connector_name(text: str) -> str:
-    """Return `text` as a connector's name, which is also a folder's; raises `SettingsError`."""
-    if not _CONNECTOR.fullmatch(text):
-        msg = f"{text!r} is no connector name: small letters, digits, underscores, at most 63."
-        raise SettingsError(msg)
-    return text
-
-
 def project_folder() -> Path:
-    """Return the nearest folder upwards that holds `notebooks/`, else the working directory."""
+    """Return the nearest folder upwards that holds notebooks, else the working directory."""
     here = Path.cwd()
-    return next((f for f in (here, *here.parents) if (f / "notebooks").is_dir()), here)
+    marks = ("notebooks", WORKING_COPIES)
+    return next((f for f in (here, *here.parents) if any((f / m).is_dir() for m in marks)), here)
 
 
 def default_evidence() -> str:
@@ -140,13 +134,4 @@ def keys_beside(folder: Path) -> Path:
 def is_sandbox(values: Mapping[str, Value]) -> bool:
     """Tell a practice run: one whose remote systems are on this machine."""
     addresses = [value for name, value in values.items() if name.endswith("_url")]
-    return any(_is_loopback(urlsplit(str(address)).hostname or "") for address in addresses)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # NOTE: whatever is below `localhost` is this machine too (RFC 6761 §6.3).
-        return host.rstrip(".").rpartition(".")[2] == "localhost"
-    return address.is_loopback or address.is_unspecified
+    return any(is_this_machine(urlsplit(str(address)).hostname or "") for address in addresses)

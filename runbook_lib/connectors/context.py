@@ -141,7 +141,7 @@ class CheckContext:
             self.app_graph().token_endpoint,
             client_id=app_id,
             client_secret=app_secret,
-        ).value
+        )
         # NOTE: an app token is `APPID|…` (Graph: Access Tokens, App Access Tokens).
         owner, separator, rest = token.reveal().partition("|")
         if (owner, separator) != (app_id, "|") or not rest:

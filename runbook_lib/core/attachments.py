@@ -7,12 +7,10 @@ Which step a file belongs to is the journal's business.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
-from runbook_lib.core.files import draft_beside, read_plain
-from runbook_lib.core.journal import sync_folder
+from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.procedure import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
@@ -62,13 +60,7 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     path = attachment_path(folder, attachment)
     # NOTE: written beside its name first: what was given earlier under the same digest must
     # outlive a full disk and a killed process.
-    with draft_beside(path) as draft:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    sync_folder(folder)
+    write_whole(path, content)
     return attachment
 
 

@@ -321,7 +321,7 @@ FORMS: Mapping[str, _Object] = {
         {"outcome": _one_of(("complete", "failed", "incomplete"), "an outcome of a run")}
     ),
     EventType.RUN_INTERRUPTED: _Object({"reason": _TEXT}),
-    EventType.NOTEBOOK_FINISHED: _Object({"notebook": _NAME}),
+    EventType.NOTEBOOK_FINISHED: _Object({}),
     EventType.STEP_STARTED: _Object(),
     EventType.STEP_CHECKED: _Object(
         {"findings": _List(_FINDING)}, {"unchecked": _TEXT, "binding": _BINDING}

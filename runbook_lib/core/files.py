@@ -27,6 +27,9 @@ __all__ = [
     "open_plain",
     "read_plain",
     "remove",
+    "sync_folder",
+    "write_once",
+    "write_whole",
 ]
 
 # No file takes so long to be written: its process was killed.
@@ -123,6 +126,70 @@ def draft_beside(path: Path) -> Iterator[Path]:
         yield draft
     finally:
         draft.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (POSIX fsync(2), NOTES)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+    """
+    Write `content` to `path`, whole or not at all; what was there stays until then.
+
+    With `is_durable` it is on disk when this returns, with its name.
+    """
+    with draft_beside(path) as draft:
+        _write_new(draft, content, 0o666, is_durable=is_durable)
+        draft.replace(path)
+    if is_durable:
+        sync_folder(path.parent)
+
+
+def write_once(
+    path: Path, content: bytes, *, mode: int = 0o666, drafts: Path | None = None
+) -> bool:
+    """
+    Write `content` to `path`, whole and durable, unless something is there; return whether so.
+
+    Of several who do it at once one succeeds. `drafts` names the draft where it
+    must not lie beside `path`.
+    """
+    with draft_beside(drafts or path) as draft:
+        _write_new(draft, content, mode, is_durable=True)
+        is_new = _named(draft, path)
+    sync_folder(path.parent)
+    return is_new
+
+
+def _write_new(path: Path, content: bytes, mode: int, *, is_durable: bool) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        file.write(content)
+        if is_durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _named(draft: Path, path: Path) -> bool:
+    """Give `draft` the name `path` too, unless that is taken; return whether it was free."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    except OSError:
+        # NOTE: FAT and some network drives have no hard links. A rename is whole there too, but
+        # another process may take the name between looking and renaming.
+        if os.path.lexists(path):
+            return False
+        draft.rename(path)
+    return True
 
 
 def _remove_abandoned(entry: os.DirEntry[str]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets as randomness
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.core.files import check_place, open_plain
+from runbook_lib.core.files import check_place, open_plain, write_whole
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError
 
@@ -96,16 +95,13 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     It gets the permissions that the journal beside it has. Raises `JournalError`
     where it cannot be written.
     """
-    draft = folder / f".{KEY_NAME}.draft"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_place(folder / _LOCK_NAME)
         with FileLock(folder / _LOCK_NAME, timeout=_LOCK_SECONDS):
             known = read_key(folder)
             if known is None:
-                draft.unlink(missing_ok=True)
-                _write(draft, key.text())
-                draft.rename(folder / KEY_NAME)
+                write_whole(folder / KEY_NAME, key.text().encode("ascii"))
     except Timeout:
         msg = f"Another process has held {folder / _LOCK_NAME} for over {_LOCK_SECONDS} s."
         raise JournalError(msg) from None
@@ -113,10 +109,3 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
         msg = f"The fingerprint key in {folder} cannot be written: {error.strerror}."
         raise JournalError(msg) from None
     return known or key
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from runbook_lib.core.procedure import Value
 
 __all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
 
-_FORM = 1
+_FORM = 2
 _MOST_RUNS = 32
 _RECENT = 30
 _WORDS = (
@@ -50,15 +50,14 @@ class WordIndex:
 
 @dataclass(frozen=True, slots=True)
 class RunIndex:
-    """One run: where it began, what it checked (by step), whether and how it ended."""
+    """One run: where it began, what it checked (by step), whether and when it ended."""
 
     started: Ref | None = None
     mode: str = ""
     begun: frozenset[str] = frozenset()
     checked: Mapping[str, Ref] = field(default_factory=dict)
     finished_on: str = ""
-    interrupted: str = ""
-    notebooks: frozenset[str] = frozenset()
+    reached_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +141,10 @@ def _index(document: Mapping[str, Any]) -> Index:
 
 
 def _run(document: Mapping[str, Any]) -> RunIndex:
-    sets = {name: frozenset(document[name]) for name in ("begun", "notebooks")}
+    begun = frozenset(document["begun"])
     started = Ref(*document["started"]) if document["started"] else None
     checked = _refs(document["checked"])
-    return RunIndex(**{**document, **sets, "started": started, "checked": checked})
+    return RunIndex(**{**document, "begun": begun, "started": started, "checked": checked})
 
 
 def _word(document: Mapping[str, Any]) -> WordIndex:
@@ -254,12 +253,7 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
     EventType.RUN_FINISHED: _run_changed(
         lambda run, line: replace(run, finished_on=run.finished_on or line.entry.at)
     ),
-    EventType.RUN_INTERRUPTED: _run_changed(
-        lambda run, line: replace(run, interrupted=str(line.entry.data["reason"]))
-    ),
-    EventType.NOTEBOOK_FINISHED: _run_changed(
-        lambda run, line: replace(run, notebooks=run.notebooks | {line.entry.data["notebook"]})
-    ),
+    EventType.NOTEBOOK_FINISHED: _run_changed(lambda run, _: replace(run, reached_end=True)),
     EventType.STEP_STARTED: _step_started,
     EventType.STEP_CHECKED: _step_checked,
     EventType.INPUT_GIVEN: _input_given,

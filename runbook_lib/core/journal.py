@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from runbook_lib.core.events import EventType, check_event, check_line
-from runbook_lib.core.files import check_place, open_plain
+from runbook_lib.core.files import check_place, open_plain, sync_folder
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ChainError, FormError, JournalError
 
@@ -39,7 +39,6 @@ __all__ = [
     "Ref",
     "parse_line",
     "read_lines",
-    "sync_folder",
     "timestamp",
     "utc_now",
 ]
@@ -356,14 +355,3 @@ def _cut_torn_tail(file: FileIO) -> bytes:
     if torn:
         file.truncate(file.seek(0, os.SEEK_END) - len(torn))
     return torn
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (POSIX fsync(2), NOTES)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+if TYPE_CHECKING:
+    from runbook_lib.connectors.context import CheckContext
 
 __all__ = [
     "Attachment",
@@ -199,7 +202,7 @@ class Check:
     """
 
     id: str
-    run: Callable[[Any], Finding | None]
+    run: Callable[[CheckContext], Finding | None]
     needs: tuple[str, ...] = ()
 
 
@@ -225,6 +228,10 @@ class Input:
     def variable(self) -> str:
         """Return the name of the environment variable."""
         return f"RUNBOOK_{self.name.upper()}"
+
+    def variable_for(self, connector: str) -> str:
+        """Return the name of the variable that counts for `connector` alone."""
+        return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +316,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the procedure; one notebook each."""
+    """A part of the procedure; a heading in its notebook."""
 
     id: str
     title: str

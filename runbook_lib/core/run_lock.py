@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from runbook_lib.core.files import read_plain
+from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.errors import BusyError, JournalError
 
@@ -93,9 +93,7 @@ def _wait(
 
 def _write_holder(home: Path) -> None:
     document = {"process": os.getpid(), "since": timestamp(utc_now())}
-    draft = home / f".{_HOLDER_NAME}"
-    draft.write_text(json.dumps(document), encoding="utf-8")
-    draft.replace(home / _HOLDER_NAME)
+    write_whole(home / _HOLDER_NAME, json.dumps(document).encode(), is_durable=False)
 
 
 def _holder(home: Path) -> str:

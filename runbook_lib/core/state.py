@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runbook_lib.core.files import draft_beside, read_plain
+from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import Index, RunIndex, WordIndex, dump_index, load_index
 from runbook_lib.core.journal import JOURNAL_NAME, Entry, Journal, Ref, read_lines
@@ -150,7 +150,6 @@ class RunState:
     started: Mapping[str, Any] = field(default_factory=dict)
     started_on: str = ""
     finished_on: str = ""
-    interrupted: str = ""
 
     @property
     def outcome(self) -> RunOutcome:
@@ -161,6 +160,10 @@ class RunState:
         if all(state.is_settled for state in states):
             return RunOutcome.COMPLETE
         return RunOutcome.INCOMPLETE
+
+    def number(self, step_id: str) -> int:
+        """Return the place of a step in the procedure, from 1, as people count the steps."""
+        return list(self.steps).index(step_id) + 1
 
     @property
     def facts(self) -> dict[str, Value]:
@@ -246,9 +249,8 @@ class HistoryReader:
     def save(self, key: FingerprintKey) -> None:
         """Save the index for whoever opens this journal next; a full disk is no reason to fail."""
         path = self.journal.path.with_name(STATE_NAME)
-        with contextlib.suppress(OSError), draft_beside(path) as draft:
-            draft.write_bytes(dump_index(self._index, key))
-            draft.replace(path)
+        with contextlib.suppress(OSError):
+            write_whole(path, dump_index(self._index, key), is_durable=False)
 
     def _entry(self, ref: Ref) -> Entry:
         kept = self._kept.get(ref.seq)
@@ -288,7 +290,6 @@ def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
         started=started.data if started else {},
         started_on=started.at if started else "",
         finished_on=mine.finished_on if mine else "",
-        interrupted=mine.interrupted if mine else "",
     )
 
 

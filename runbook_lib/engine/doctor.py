@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.settings import Settings, find_env_file, load
+from runbook_lib.config.settings import Settings, find_env_file
 from runbook_lib.config.workspace import evidence_folder, project_folder
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.engine.notebooks import stale
-from runbook_lib.engine.run import known_values
+from runbook_lib.engine.notebooks import is_stale, notebook_name
+from runbook_lib.engine.run import known_values, load_settings
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
@@ -60,12 +60,12 @@ class Examination:
         return min(codes, default=ExitCode.COMPLETE)
 
 
-def examine(env_file: str, evidence: str) -> Examination:
+def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     """Look at Python, Jupyter, the notebooks, the evidence folder, settings and network."""
-    symptoms = [_python(), _kernel(), _notebooks(), _evidence_folder(evidence)]
-    settings, said = _settings(env_file)
+    symptoms = [_python(), _kernel(), _notebook(procedure), _evidence_folder(evidence)]
+    settings, said = _settings(procedure, env_file)
     symptoms.append(said)
-    values = known_values(PROCEDURE, {}, settings)
+    values = known_values(procedure, {}, settings)
     symptoms.append(_signing_key(settings))
     symptoms += [
         _reachable(str(values[name]), Limits.of(values)) for name in ("graph_url", "cyclr_api_url")
@@ -87,15 +87,14 @@ def _kernel() -> Symptom:
     return Symptom("Jupyter kernel", str(spec.display_name))
 
 
-def _notebooks() -> Symptom:
-    folder = project_folder() / "notebooks"
-    if not folder.is_dir():
-        return Symptom("Notebooks", "no notebooks/ here; they are built for each run")
-    old = [path.name for path in stale(PROCEDURE, folder)]
-    if old:
-        said = f"{', '.join(old)} stale: run `runbook notebooks`"
-        return Symptom("Notebooks", said, ExitCode.INCOMPLETE)
-    return Symptom("Notebooks", "as the procedure says")
+def _notebook(procedure: Procedure) -> Symptom:
+    path = project_folder() / "notebooks" / notebook_name(procedure)
+    if not path.parent.is_dir():
+        return Symptom("Notebook", "no notebooks/ here; one is built for each run")
+    if is_stale(procedure, path):
+        said = f"{path.name} is stale: run `runbook notebooks`"
+        return Symptom("Notebook", said, ExitCode.INCOMPLETE)
+    return Symptom("Notebook", f"{path.name} is what the procedure says")
 
 
 def _evidence_folder(evidence: str) -> Symptom:
@@ -112,9 +111,9 @@ def _evidence_folder(evidence: str) -> Symptom:
     return Symptom("Evidence folder", f"{folder} can be written")
 
 
-def _settings(env_file: str) -> tuple[Settings, Symptom]:
+def _settings(procedure: Procedure, env_file: str) -> tuple[Settings, Symptom]:
     try:
-        settings = load(PROCEDURE.inputs, given={}, env_file=env_file)
+        settings = load_settings(procedure, env_file=env_file)
     except RunbookError as error:
         return Settings(), Symptom("Settings", str(error), error.exit_code)
     path = env_file or find_env_file()

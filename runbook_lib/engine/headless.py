@@ -1,74 +1,196 @@
 """
-The whole procedure by papermill: three notebooks, one run, one bundle of evidence.
+A tenant's whole run in one call: opened, executed by papermill, sealed, archived.
 
-A notebook that breaks off does not stop the others; what its steps came to
-is whatever the journal holds.
+Nothing is printed: a `RunListener` hears of it meanwhile, and the result says
+what it came to. A notebook that breaks off loses nothing: what its steps came
+to is in the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.config.attestations import read_words
+from runbook_lib.config.runner import EVIDENCE
 from runbook_lib.config.workspace import project_folder
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.fingerprints import FingerprintKey, read_key
+from runbook_lib.core.procedure import Procedure, Word
+from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
-from runbook_lib.engine.notebooks import build
-from runbook_lib.engine.run import Mode, Run
+from runbook_lib.engine.notebooks import build, notebook_name
+from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.errors import EvidenceError
+from runbook_lib.evidence.archive.archive import archive_bundle, check_archive
+from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
-from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.chain import check_restored, remove_drafts
+from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 
-__all__ = ["HeadlessResult", "run_headless"]
+__all__ = ["OtherAppError", "RunListener", "RunRequest", "RunResult", "run_tenant"]
 
 
-@dataclass(frozen=True, slots=True)
-class HeadlessResult:
-    """What a headless run came to; `broken` says why a notebook did not reach its end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """
+    What is to be run, for whom.
 
+    `given` are parameters, `attestations` names a file of people's words.
+    `environ` is the environment that settings are read from, and that the
+    kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
+    """
+
+    procedure: Procedure
+    given: Mapping[str, object] = field(default_factory=dict)
+    tenant: str = ""
+    evidence: str = ""
+    env_file: str = ""
+    attestations: str = ""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    key: FingerprintKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """
+    What a run came to.
+
+    `broken` says why the notebook did not reach its end, `archived` where the
+    bundle was copied to, `archive_address` where it should have been where
+    `archive_error` kept it from there.
+    """
+
+    tenant: str
+    run_id: str
     state: RunState
     sealed: Sealed
-    broken: Mapping[str, str]
+    key_id: str
+    broken: str = ""
+    archived: str = ""
+    archive_address: str = ""
+    archive_error: EvidenceError | None = None
 
 
-def run_headless(
-    run: Run,
-    parameters: Mapping[str, Any],
-    key: SigningKey,
-    *,
-    on_progress: Callable[[RunState], None],
-) -> HeadlessResult:
+class RunListener:
+    """What hears of a run under way; this one does nothing."""
+
+    def on_wait(self, said: str) -> None:
+        """Hear why the run does not go on yet."""
+
+    def on_start(self, run: Run) -> None:
+        """Hear that the run has begun."""
+
+    def on_progress(self, state: RunState) -> None:
+        """Hear what the steps have come to so far; from the caller's thread."""
+
+    def on_sealed(self, result: RunResult) -> None:
+        """Hear that the evidence is sealed; archiving it comes next."""
+
+
+class OtherAppError(Exception):
+    """The tenant's first run began meanwhile, with another fingerprint key than the one given."""
+
+
+def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunResult:
     """
-    Execute every notebook of the procedure, seal the evidence, and return what it came to.
+    Run the whole procedure for one tenant, seal the evidence, and archive it where asked.
 
-    `run` has been started; `parameters` are what its kernels need to open it
-    again; `key` signs. Raises `LeakError`, `SigningError`, `JournalError` or
-    `OSError` without leaving half a bundle; an interruption is written into
-    the journal and goes on.
+    An archive that refuses is part of the result. Raises `SettingsError` before
+    anything is written; `LeakError`, `SigningError`, `JournalError` or `OSError`
+    without leaving half a bundle; `OtherAppError`. An interruption is written
+    into the journal and goes on.
     """
+    listener = listener or RunListener()
+    run, words = _opened(request)
+    key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
+    home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
+    with run_lock(home, seconds=seconds, on_wait=listener.on_wait):
+        _begin(run, words, key, request)
+        listener.on_start(run)
+        result = _perform(run, key, request, listener)
+    listener.on_sealed(result)
+    return _archive(run, request, result, listener)
+
+
+def _opened(request: RunRequest) -> tuple[Run, list[Word]]:
+    """Return the run and people's words once all that was given is usable; nothing is written."""
+    run = open_run(
+        request.procedure,
+        request.given,
+        mode=Mode.HEADLESS,
+        tenant=request.tenant,
+        evidence=request.evidence,
+        env_file=request.env_file,
+        key=request.key,
+        environ=request.environ,
+    )
+    run.require_startable()
+    url, days = _archive_settings(run, request)
+    if url:
+        check_archive(url, run.journal.path.parent, retention_days=days)
+    path = Path(request.attestations) if request.attestations else None
+    return run, read_words(path, request.procedure, now=run.clock()) if path else []
+
+
+def _begin(run: Run, words: list[Word], key: SigningKey, request: RunRequest) -> None:
+    """Write the beginning of the run, and people's words; raises `OtherAppError`."""
+    home = run.journal.path.parent
+    remove_drafts(home)
+    if request.key is not None and read_key(home) not in (None, request.key):
+        raise OtherAppError
+    run.require_startable()
+    # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
+    check_restored(run.history_reader, key)
+    run.start()
+    run.say(words)
+
+
+def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListener) -> RunResult:
+    """Execute the notebook, seal what the run came to, and return it."""
     try:
         with (
             draft(run.journal.path.parent, run.run_id) as folder,
-            _notebooks(run.procedure) as sources,
+            _notebook(run.procedure) as source,
         ):
-            materials = _materials(run.procedure, sources)
-            broken = _execute_all(run, sources, folder, parameters, on_progress)
+            materials = _materials(source)
+            broken = _execute(run, source, folder / source.name, request, listener)
             state = run.finish()
             run.redactor.allow([*run.values.values(), *state.facts.values()])
-            seal_with = _seal(run, key, materials)
-            sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
+            sealed = seal(
+                folder, state, run.history_reader, run.redactor, _seal(run, key, materials)
+            )
             run.save_index()
     except KeyboardInterrupt:
         run.interrupt("The run was interrupted by a signal.")
         raise
-    return HeadlessResult(state, sealed, broken)
+    return RunResult(
+        tenant=run.tenant,
+        run_id=run.run_id,
+        state=state,
+        sealed=sealed,
+        key_id=key.key_id,
+        broken=broken,
+    )
+
+
+@contextmanager
+def _notebook(procedure: Procedure) -> Iterator[Path]:
+    """Give the project's notebook, or a freshly built one where there is none."""
+    path = project_folder() / "notebooks" / notebook_name(procedure)
+    if path.is_file():
+        yield path
+        return
+    with scratch_folder() as built:
+        yield build(procedure, built)
 
 
 def _seal(run: Run, key: SigningKey, materials: tuple[Resource, ...]) -> Seal:
@@ -78,21 +200,17 @@ def _seal(run: Run, key: SigningKey, materials: tuple[Resource, ...]) -> Seal:
     return Seal(key, materials, str(run.values.get("tsa", "")), stamp)
 
 
-def _materials(procedure: Procedure, sources: Path) -> tuple[Resource, ...]:
-    """Return what the run is made from: the notebooks before execution, and the lock file."""
-    names = [f"{section.id}.ipynb" for section in procedure.sections]
-    notebooks = [resource(sources / name, f"notebooks/{name}") for name in names]
+def _materials(source: Path) -> tuple[Resource, ...]:
+    """Return what the run is made from: the notebook before execution, and the lock file."""
+    notebook = resource(source, f"notebooks/{source.name}")
     lock = project_folder() / "requirements.txt"
-    return (*notebooks, *([resource(lock, lock.name)] if lock.is_file() else ()))
+    return (notebook, *([resource(lock, lock.name)] if lock.is_file() else ()))
 
 
-def _execute_all(
-    run: Run,
-    sources: Path,
-    folder: Path,
-    parameters: Mapping[str, Any],
-    on_progress: Callable[[RunState], None],
-) -> dict[str, str]:
+def _execute(
+    run: Run, source: Path, output: Path, request: RunRequest, listener: RunListener
+) -> str:
+    """Have the notebook executed, and return why it did not reach its end, if so."""
     seen = 0
 
     def on_tick() -> None:
@@ -100,37 +218,51 @@ def _execute_all(
         last = run.history.index.last.seq
         if last > seen:
             seen = last
-            on_progress(run.state)
+            listener.on_progress(run.state)
 
-    broken: dict[str, str] = {}
-    environment = kernel_environment(run.procedure.inputs, parameters)
-    joined = {**parameters, "run_id": run.run_id, "tenant": run.tenant, "mode": Mode.HEADLESS}
-    for section in run.procedure.sections:
-        name = f"{section.id}.ipynb"
-        error = execute_notebook(
-            sources / name, folder / name, joined, environment=environment, on_tick=on_tick
-        )
-        on_tick()
-        if not error and not _reached_its_end(run, section.id):
-            error = "it ended before its last cell"
-        if error:
-            broken[section.id] = run.redactor.redact(error)
-    return broken
-
-
-def _reached_its_end(run: Run, notebook: str) -> bool:
-    """Tell whether the last cell ran: `sys.exit(0)` in one before it looks like success."""
+    parameters = _parameters(run, request)
+    environment = kernel_environment(run.procedure, parameters, request.environ)
+    error = execute_notebook(source, output, parameters, environment=environment, on_tick=on_tick)
+    on_tick()
     here = run.history.run(run.run_id)
-    return here is not None and notebook in here.notebooks
+    if not error and not (here and here.reached_end):
+        # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
+        error = "it ended before its last cell"
+    return run.redactor.redact(error)
 
 
-@contextmanager
-def _notebooks(procedure: Procedure) -> Iterator[Path]:
-    """Give the project's notebooks, or freshly built ones where there is no project."""
-    folder = project_folder() / "notebooks"
-    if all((folder / f"{section.id}.ipynb").is_file() for section in procedure.sections):
-        yield folder
-        return
-    with scratch_folder() as built:
-        build(procedure, built)
-        yield built
+def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
+    """Return what the notebook's kernel needs to open the run again."""
+    not_needed = {item.name for item in EVIDENCE}
+    given = {name: value for name, value in request.given.items() if name not in not_needed}
+    return {
+        **given,
+        "env_file": request.env_file,
+        "evidence": str(run.evidence),
+        "run_id": run.run_id,
+        "tenant": run.tenant,
+        "mode": Mode.HEADLESS,
+    }
+
+
+def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunListener) -> RunResult:
+    """Copy the bundle to the archive, if one is named, and return the result with that in it."""
+    url, days = _archive_settings(run, request)
+    if not url:
+        return result
+    seconds = float(str(run.settings.values.get("archive_seconds", DEFAULT_SECONDS)))
+    limits = Limits(seconds, say=listener.on_wait)
+    try:
+        archived = archive_bundle(result.sealed.folder, url, retention_days=days, limits=limits)
+    except EvidenceError as error:
+        return replace(result, archive_address=url, archive_error=error)
+    return replace(result, archived=archived.address)
+
+
+def _archive_settings(run: Run, request: RunRequest) -> tuple[str, int]:
+    """Return address and days of retention; practice is archived only where this run says so."""
+    # NOTE: not `run.values`: what an earlier run was given must not lock this one's evidence.
+    values = run.settings.values
+    if run.is_sandbox and "archive" not in request.given:
+        return "", 0
+    return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))

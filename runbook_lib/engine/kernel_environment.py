@@ -8,12 +8,12 @@ environment, stays in the process that started the kernel.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.config.settings import find_env_file, read_env_file
-from runbook_lib.connectors.facebook_marketing.inputs import EVIDENCE
-from runbook_lib.core.procedure import Input
+from runbook_lib.core.procedure import Input, Procedure
 
 __all__ = ["WITHHELD", "kernel_environment"]
 
@@ -37,24 +37,26 @@ _NAMES = frozenset(
 # fmt: on
 _PREFIXES = ("LC_", "XDG_", "PYTHON", "SSL_CERT_", "REQUESTS_CA", "COVERAGE_")
 # The run's own parameters, beside the procedure's inputs.
-_OWN = ("RUNBOOK_TENANT", "RUNBOOK_EVIDENCE", "RUNBOOK_ENV_FILE")
+_OWN = ("RUNBOOK_CONNECTOR", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE", "RUNBOOK_ENV_FILE")
 _REFERENCE = "env:"
 
 
 def kernel_environment(
-    inputs: Iterable[Input],
+    procedure: Procedure,
     parameters: Mapping[str, object],
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """
-    Return the part of `environ` that a kernel needs for the steps that `inputs` serve.
+    Return the part of `environ` that a kernel needs for the steps of `procedure`.
 
     `parameters` are the notebook's. A variable that one of the inputs refers to
     (`env:NAME`), there, in the environment or in the settings file, is in it.
     Raises `SettingsError` where that file cannot be read.
     """
-    items = [item for item in inputs if item not in EVIDENCE]
-    wanted = {*_OWN, *(item.variable for item in items), *_referred(items, parameters, environ)}
+    items = [item for item in inputs_of(procedure) if item not in EVIDENCE]
+    variables = {item.name: _variables(item, procedure) for item in items}
+    referred = _referred(items, variables, parameters, environ)
+    wanted = {*_OWN, *(name for names in variables.values() for name in names), *referred}
     return {
         name: value
         for name, value in environ.items()
@@ -62,18 +64,25 @@ def kernel_environment(
     }
 
 
+def _variables(item: Input, procedure: Procedure) -> tuple[str, str]:
+    return item.variable_for(procedure.id), item.variable
+
+
 def _referred(
-    items: list[Input], parameters: Mapping[str, object], environ: Mapping[str, str]
+    items: list[Input],
+    variables: Mapping[str, tuple[str, str]],
+    parameters: Mapping[str, object],
+    environ: Mapping[str, str],
 ) -> Iterator[str]:
     path = str(parameters.get("env_file") or "") or find_env_file()
     file_values = read_env_file(Path(path)) if path else {}
     for item in items:
         if not item.secret:
             continue
+        names = variables[item.name]
         sources = (
             parameters.get(item.name),
-            environ.get(item.variable),
-            file_values.get(item.variable),
+            *(each.get(name) for each in (environ, file_values) for name in names),
         )
         for text in sources:
             if isinstance(text, str) and text.startswith(_REFERENCE):

@@ -1,22 +1,22 @@
 """
-Procedure in, notebooks out: thin, without outputs, the same bytes every time.
+Procedure in, notebook out: thin, without outputs, the same bytes every time.
 
-Notebooks are built, never edited. What a step shows when it runs is
-`rendering`'s and `widgets`' business.
+Notebooks are built, never edited. What a step shows when it runs is decided
+in `notebook.rendering` and in the walkthrough.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.config.runner import IN_KERNEL
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Procedure, Section, Step
 from runbook_lib.engine.run import RESERVED
 
-__all__ = ["build", "notebook_text", "outdated", "stale"]
+__all__ = ["build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # A notebook with pictures of every step has some MiB.
@@ -26,69 +26,78 @@ _RESERVED_HELP = {
     "evidence": "the folder that holds journals and evidence",
     "env_file": "the settings file; the nearest .env where empty",
     "run_id": "a run to join; empty begins one",
-    "mode": "interactive or headless; told by the kernel where empty",
+    "mode": "interactive or headless; where empty, the kernel's environment decides",
 }
 
 
-def build(procedure: Procedure, folder: Path, only: Container[Path] | None = None) -> list[Path]:
-    """Write every notebook of `procedure`, or `only` these, into `folder`; return their paths."""
+def notebook_name(procedure: Procedure) -> str:
+    """Return the file name of a procedure's notebook."""
+    return f"{procedure.id}.ipynb"
+
+
+def build(procedure: Procedure, folder: Path) -> Path:
+    """Write the notebook of `procedure` into `folder`, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for section in procedure.sections:
-        path = folder / f"{section.id}.ipynb"
-        if only is not None and path not in only:
-            continue
-        path.write_bytes(notebook_text(procedure, section).encode())
-        paths.append(path)
-    return paths
+    path = folder / notebook_name(procedure)
+    path.write_bytes(notebook_text(procedure).encode())
+    return path
 
 
-def stale(procedure: Procedure, folder: Path) -> list[Path]:
-    """Return the notebooks in `folder` that are not what `build` would write."""
-    paths = {section: folder / f"{section.id}.ipynb" for section in procedure.sections}
-    return [
-        path
-        for section, path in paths.items()
-        if _content(path) != notebook_text(procedure, section).encode()
-    ]
+def is_stale(procedure: Procedure, path: Path) -> bool:
+    """Return whether the sources of the notebook at `path` are not what `build` writes."""
+    return _sources(_document(path)) != _sources(json.loads(notebook_text(procedure)))
 
 
-def outdated(procedure: Procedure, folder: Path) -> list[Path]:
+def is_outdated(procedure: Procedure, path: Path) -> bool:
     """
-    Return the notebooks in `folder` that are absent, or were built from another procedure.
+    Return whether the notebook at `path` is absent, or was built from another procedure.
 
     One that a person ran, filled in and saved is neither.
     """
-    paths = [folder / f"{section.id}.ipynb" for section in procedure.sections]
-    return [path for path in paths if _digest(path) != procedure.digest]
+    document = _document(path)
+    return not document or document["metadata"]["runbook"].get("digest") != procedure.digest
 
 
-def _content(path: Path) -> bytes | None:
-    """Return what is in a notebook's file; `None` where that is no file that can be read."""
+def _document(path: Path) -> dict[str, Any] | None:
+    """Return the notebook of a procedure at `path`; `None` where it is anything else."""
     try:
-        return read_plain(path, _LARGEST)
-    except OSError:
-        return None
-
-
-def _digest(path: Path) -> object:
-    """Return what names the procedure that a notebook was built from; `None` where nothing does."""
-    try:
-        return json.loads(read_plain(path, _LARGEST))["metadata"]["runbook"]["digest"]
+        document = json.loads(read_plain(path, _LARGEST))
+        cells, runbook = document["cells"], document["metadata"]["runbook"]
+        is_notebook = isinstance(runbook, dict) and all(isinstance(cell, dict) for cell in cells)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
+    return document if is_notebook else None
 
 
-def notebook_text(procedure: Procedure, section: Section) -> str:
-    """Return the notebook of `section` as nbformat 4.5 JSON, in Jupyter's own layout."""
+def _sources(document: dict[str, Any] | None) -> list[object] | None:
+    """Return what of a notebook is not made by running or saving it."""
+    if document is None:
+        return None
     cells = [
-        _markdown("title", f"# {section.title}\n\n{section.intro}"),
-        _code("parameters", _parameters(procedure), tags=("parameters",)),
-        _code("open", _opening(section)),
+        (cell.get("cell_type"), cell.get("id"), "".join(_lines(cell))) for cell in document["cells"]
     ]
-    for step in section.steps:
-        cells.append(_markdown(f"{step.id}-text", _prose(step)))
-        cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
+    return [document["metadata"]["runbook"], cells]
+
+
+def _lines(cell: dict[str, Any]) -> list[str]:
+    source = cell.get("source", "")
+    lines = source if isinstance(source, list) else [source]
+    return [str(line) for line in lines]
+
+
+def notebook_text(procedure: Procedure) -> str:
+    """Return the notebook of `procedure` as nbformat 4.5 JSON, in Jupyter's own layout."""
+    cells = [
+        _markdown("title", f"# {procedure.title}"),
+        _code("parameters", _parameters(procedure), tags=("parameters",)),
+        _code("open", _opening(procedure)),
+    ]
+    numbers = {step.id: number for number, step in enumerate(procedure.steps, 1)}
+    for section in procedure.sections:
+        cells.append(_markdown(section.id, f"## {section.title}\n\n{section.intro}"))
+        for step in section.steps:
+            cells.append(_markdown(f"{step.id}-text", _prose(step, section, numbers[step.id])))
+            cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
     cells.append(_code("finish", "run.finish()"))
     notebook = {
         "cells": cells,
@@ -107,11 +116,11 @@ def _parameters(procedure: Procedure) -> str:
     lines = [
         "# Parameters; papermill replaces them: -p service_domain acme-h.cyclr.com",
         "# Empty means: from the environment, .env, an earlier run, or the default.",
-        "# Credentials are never parameters: put them into .env (see .env.example).",
+        "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
     ]
     lines += [
         f'{item.name} = ""  # {item.label}{_default(item.default)}'
-        for item in procedure.inputs
+        for item in (*procedure.inputs, *IN_KERNEL)
         if not item.secret
     ]
     lines += [f'{name} = ""  # {_RESERVED_HELP[name]}' for name in RESERVED]
@@ -124,20 +133,20 @@ def _default(value: object) -> str:
     return f" ({', '.join(value) if isinstance(value, tuple) else value})"
 
 
-def _opening(section: Section) -> str:
+def _opening(procedure: Procedure) -> str:
     return (
         "from runbook_lib.notebook import open_run\n\n"
-        f'run = open_run(globals(), notebook="{section.id}")\n'
+        f'run = open_run(globals(), connector="{procedure.id}")\n'
         "run.header()"
     )
 
 
-def _prose(step: Step) -> str:
-    place = f"documented step {step.source.step}" if step.source.step else "documented"
-    parts = [f"## {step.title}", step.prose]
+def _prose(step: Step, section: Section, number: int) -> str:
+    of = f"documented step {step.source.step}" if step.source.step else section.title
+    parts = [f"### {number} · {step.title}", step.prose]
     if step.today:
         parts.append(f"> **Today:** {step.today}")
-    parts.append(f"<sub>{step.id} · {place} · {step.kind}</sub>")
+    parts.append(f"<sub>{step.id} · {of} · {step.kind}</sub>")
     return "\n\n".join(parts)
 
 

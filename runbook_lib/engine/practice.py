@@ -1,5 +1,5 @@
 """
-Practice: a headless run against the embedded sandbox instead of the world.
+Practice: a headless run against the embedded sandbox instead of the real systems.
 
 The sandbox is one more remote system: its addresses and credentials go into
 a settings file of its own, and nothing of the operator's real settings is used.
@@ -7,23 +7,35 @@ a settings file of its own, and nothing of the operator's real settings is used.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
+from runbook_lib.connectors.registry import known_variables, practice_words
+from runbook_lib.core.fingerprints import FingerprintKey, read_key
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.scratch import scratch_folder
+from runbook_lib.engine.headless import (
+    OtherAppError,
+    RunListener,
+    RunRequest,
+    RunResult,
+    run_tenant,
+)
 from runbook_lib.errors import SettingsError
 
-__all__ = ["Practice", "practice", "require_scenario"]
-
-# What people have said by then: nothing, what goes before the review, or all of it.
-_WORDS = {"fresh": "", "review-pending": "submitted.toml", "review-declined": "submitted.toml"}
-_ALL_WORDS = "connected.toml"
+__all__ = [
+    "Practice",
+    "practice",
+    "practice_environment",
+    "practise_tenant",
+    "require_scenario",
+    "sandbox_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,53 +61,72 @@ def require_scenario(name: str) -> None:
         raise SettingsError(msg)
 
 
+def practise_tenant(
+    scenario: str, request: RunRequest, listener: RunListener | None = None
+) -> RunResult:
+    """
+    Run the procedure of `request` against a sandbox in `scenario`: see `run_tenant`.
+
+    The sandbox has the app that the tenant practises with; where another process
+    gives it one meanwhile, the sandbox is started again with that.
+    """
+    while True:
+        key = sandbox_key(request.procedure, request.evidence, request.tenant)
+        with practice(scenario, request.procedure, key) as sandbox, suppress(OtherAppError):
+            practised = replace(
+                request,
+                key=key,
+                env_file=sandbox.env_file,
+                attestations=request.attestations or sandbox.attestations,
+                environ=practice_environment(request.environ),
+            )
+            return run_tenant(practised, listener)
+
+
+def sandbox_key(procedure: Procedure, evidence: str, tenant: str) -> FingerprintKey:
+    """Return the key of a practising tenant; a new one is kept once its first run begins."""
+    journal = journal_path(evidence_folder(evidence), tenant_name(tenant), procedure.id)
+    return read_key(journal.parent) or FingerprintKey()
+
+
+def practice_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` without the settings of real runs: a practice server must not get them."""
+    own = {*known_variables(), "RUNBOOK_ENV_FILE"}
+    return {name: value for name, value in environ.items() if name not in own}
+
+
 @contextmanager
-def practice(scenario: str, key: FingerprintKey) -> Iterator[Practice]:
+def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterator[Practice]:
     """
     Serve the sandbox in `scenario` for as long as the context lasts.
 
     A tenant's `key` is its sandbox's seed: it meets the same app each time.
-    The environment's own settings are put aside meanwhile: a real
-    credential must not be sent to a practice server. Raises `SettingsError`
-    for an unknown scenario.
+    Raises `SettingsError` for an unknown scenario.
     """
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     require_scenario(scenario)
-    words = resources.files("runbook_lib.connectors.facebook_marketing").joinpath("practice")
-    name = _WORDS.get(scenario, _ALL_WORDS)
-    with (
-        scratch_folder() as folder,
-        Sandbox(scenario, seed=key.seed, folder=folder) as sandbox,
-        _without_own_settings(),
-        resources.as_file(words) as words_folder,
-    ):
+    words = practice_words(procedure.id, scenario)
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch_folder())
+        sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder))
+        said = stack.enter_context(resources.as_file(words)) if words else ""
         env_file = folder / "sandbox.env"
-        _write_env_file(env_file, sandbox.description)
+        _write_env_file(env_file, procedure, sandbox.description)
         who = sandbox.description
         yield Practice(
             scenario=scenario,
             env_file=str(env_file),
-            attestations=str(words_folder / name) if name else "",
+            attestations=str(said),
             login=f"{who['login_email']} / {who['login_password']}",
         )
 
 
-def _write_env_file(path: Path, description: Mapping[str, object]) -> None:
+def _write_env_file(path: Path, procedure: Procedure, description: Mapping[str, object]) -> None:
     lines = [
         f'{item.variable}="{description[item.name]}"'
-        for item in PROCEDURE.inputs
+        for item in inputs_of(procedure)
         if description.get(item.name)
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _without_own_settings() -> Iterator[None]:
-    names = [item.variable for item in PROCEDURE.inputs]
-    kept = {name: os.environ.pop(name, None) for name in (*names, "RUNBOOK_ENV_FILE")}
-    try:
-        yield
-    finally:
-        os.environ.update({name: value for name, value in kept.items() if value is not None})

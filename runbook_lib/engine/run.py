@@ -7,6 +7,7 @@ shown is the notebook's.
 
 from __future__ import annotations
 
+import os
 import platform
 import secrets as randomness
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.credentials import CredentialStore, recall
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, load, secret_of
 from runbook_lib.config.workspace import (
     evidence_folder,
@@ -27,6 +29,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.events import redact_event
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import FORM, EventType, Journal, utc_now
@@ -65,6 +68,7 @@ __all__ = [
     "Mode",
     "Run",
     "known_values",
+    "load_settings",
     "new_run_id",
     "open_run",
 ]
@@ -97,16 +101,19 @@ def open_run(
     run_id: str = "",
     key: FingerprintKey | None = None,
     withheld: Collection[str] = (),
+    environ: Mapping[str, str] = os.environ,
 ) -> Run:
     """
     Return a run that has not started yet: nothing is written, nobody is asked.
 
     `tenant` is the Service Domain where none is named, `key` the fingerprint
     key of a tenant that has none yet, `withheld` the credentials that this
-    process does not need. Raises `SettingsError` for unusable parameters,
-    environment or `.env`.
+    process does not need, `environ` the environment that settings are read from.
+    Raises `SettingsError` for unusable parameters, environment or `.env`.
     """
-    settings = load(procedure.inputs, given=given, env_file=env_file, withheld=withheld)
+    settings = load_settings(
+        procedure, given=given, env_file=env_file, environ=environ, withheld=withheld
+    )
     _refuse_unknown_steps(procedure, settings)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     folder = evidence_folder(evidence)
@@ -115,7 +122,7 @@ def open_run(
     kept = read_key(journal.path.parent)
     reader = HistoryReader(journal, kept)
     history = reader.read()
-    settings = recall(procedure.inputs, settings, history.index.credentials)
+    settings = recall(inputs_of(procedure), settings, history.index.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
         run_id = _open_walkthrough(history)
     return Run(
@@ -131,15 +138,40 @@ def open_run(
     )
 
 
+def load_settings(
+    procedure: Procedure,
+    *,
+    given: Mapping[str, object] | None = None,
+    env_file: str = "",
+    environ: Mapping[str, str] = os.environ,
+    withheld: Collection[str] = (),
+) -> Settings:
+    """
+    Return the settings of a run of `procedure`, its own and the runner's.
+
+    One `.env` may hold those of other connectors too. Raises `SettingsError`.
+    """
+    return load(
+        inputs_of(procedure),
+        given=given or {},
+        env_file=env_file,
+        environ=environ,
+        withheld=withheld,
+        connector=procedure.id,
+        others=known_variables(),
+    )
+
+
 def known_values(
     procedure: Procedure, earlier: Mapping[str, Value], settings: Settings
 ) -> dict[str, Value]:
     """Return every known value: given now, else given `earlier`, else the default."""
-    defaults = {item.name: item.default for item in procedure.inputs if item.default is not None}
+    inputs = inputs_of(procedure)
+    defaults = {item.name: item.default for item in inputs if item.default is not None}
     remembered = {
         name: value
         for name, value in earlier.items()
-        if any(item.name == name and not item.secret for item in procedure.inputs)
+        if any(item.name == name and not item.secret for item in inputs)
     }
     return {**defaults, **remembered, **settings.values}
 
@@ -173,6 +205,11 @@ class Run:
         self._tokens = TokenShelf()
         self._transports: dict[tuple[object, ...], Transport] = {}
         self._cool_downs = KeptCoolDowns(self.evidence / COOL_DOWNS_NAME)
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Return all that may be set: the procedure's inputs, then the runner's."""
+        return inputs_of(self.procedure)
 
     @property
     def history_reader(self) -> HistoryReader:
@@ -247,7 +284,7 @@ class Run:
         this one is not, or the other way about.
         """
         values = self.values
-        for item in self.procedure.inputs:
+        for item in self.inputs:
             if item.required and not values.get(item.name):
                 msg = (
                     f"{item.name} ({item.label}) is missing. {item.help} Give it as a parameter, "
@@ -361,7 +398,7 @@ class Run:
             self._write(f"step.{kind}", document, step=step)
 
     def remember(self, name: str, value: Value) -> None:
-        """Write a value that a person gave, so that every notebook knows it from now on."""
+        """Write a value that a person gave, so that every later run knows it."""
         self.redactor.allow([value])
         if self.history.index.given.get(name) != value:
             self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
@@ -409,9 +446,9 @@ class Run:
         """Write that this run was cut off."""
         self._write(EventType.RUN_INTERRUPTED, {"reason": reason})
 
-    def finish_notebook(self, notebook: str) -> None:
-        """Write that every cell of `notebook` had its turn."""
-        self._write(EventType.NOTEBOOK_FINISHED, {"notebook": notebook})
+    def finish_notebook(self) -> None:
+        """Write that every cell of the notebook had its turn."""
+        self._write(EventType.NOTEBOOK_FINISHED, {})
 
     def finish(self) -> RunState:
         """Write the end of this run and return its state."""
@@ -431,7 +468,7 @@ class Run:
 
     def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
         values, secrets = self.values, self.settings.secrets
-        labels = {item.name: item.label for item in self.procedure.inputs}
+        labels = {item.name: item.label for item in self.inputs}
 
         def open_context() -> CheckContext:
             return CheckContext(
@@ -473,7 +510,7 @@ class Run:
         self._write(EventType.CHANGE_INTENDED, {"change": text}, step=step.id)
 
     def _remember_facts(self, finding: Finding) -> None:
-        inputs = {item.name for item in self.procedure.inputs}
+        inputs = {item.name for item in self.inputs}
         for name, value in finding.facts.items():
             if name in inputs and name not in self.settings.values and value:
                 self.remember(name, value)
@@ -505,7 +542,7 @@ def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
 
 
 def _open_walkthrough(history: History) -> str:
-    """Return the id of the walkthrough that is under way, so that every notebook joins it."""
+    """Return the id of the walkthrough that is under way, so that a second kernel joins it."""
     run = history.run(history.unfinished_run)
     return history.unfinished_run if run and run.mode == Mode.INTERACTIVE else ""
 

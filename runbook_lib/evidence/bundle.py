@@ -19,14 +19,13 @@ from typing import Any
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.attachments import attachment_path, copy_attachment
-from runbook_lib.core.files import remove
+from runbook_lib.core.files import remove, sync_folder
 from runbook_lib.core.journal import (
     BEFORE_THE_FIRST,
     JOURNAL_NAME,
     Journal,
     Ref,
     read_lines,
-    sync_folder,
 )
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.core.procedure import Attachment

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from filelock import FileLock, Timeout
 
 from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.files import check_place, read_plain, remove
+from runbook_lib.core.files import check_place, read_plain, remove, sync_folder
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import (
     BEFORE_THE_FIRST,
@@ -27,7 +27,6 @@ from runbook_lib.core.journal import (
     EventType,
     Ref,
     read_lines,
-    sync_folder,
 )
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.files import draft_beside
+from runbook_lib.core.files import draft_beside, sync_folder
 from runbook_lib.core.journal import (
     BEFORE_THE_FIRST,
     JOURNAL_NAME,
@@ -24,7 +24,6 @@ from runbook_lib.core.journal import (
     Line,
     Ref,
     read_lines,
-    sync_folder,
 )
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError

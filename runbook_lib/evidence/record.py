@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.core.procedure import Attachment, Outcome
-from runbook_lib.core.state import RunOutcome, RunState, StepState, finding_to_document
+from runbook_lib.core.state import RunOutcome, RunState
+from runbook_lib.core.step_document import attachments_of, step_document
 from runbook_lib.errors import ContentError, FormError
 
 __all__ = [
@@ -64,7 +64,7 @@ def build_record(
         "finished_on": state.finished_on or None,
         "resumes": started["resumes"] or None,
         "outcome": state.outcome,
-        "steps": [_step_record(step) for step in state.steps.values()],
+        "steps": [step_document(step) for step in state.steps.values()],
         "parameters": started["parameters"],
         "credentials": started["credentials"],
         "environment": started["environment"],
@@ -140,30 +140,4 @@ def validate_record(record: dict[str, Any]) -> None:
 
 def attachments(state: RunState) -> list[Attachment]:
     """Return every file that people gave for the steps of this run."""
-    return [each for step in state.steps.values() for each in _attachments(step)]
-
-
-def _attachments(state: StepState) -> tuple[Attachment, ...]:
-    words = (*state.others, *((state.word,) if state.word else ()))
-    given = [attachment for word in words for attachment in word.attachments]
-    return tuple({attachment.sha256: attachment for attachment in given}.values())
-
-
-def _step_record(state: StepState) -> dict[str, Any]:
-    findings = [finding_to_document(finding) for finding in state.findings]
-    exchanges = [exchange for finding in findings for exchange in finding.pop("exchanges")]
-    return {
-        "id": state.step.id,
-        "title": state.step.title,
-        "kind": state.step.kind,
-        "outcome": state.conclusion.outcome,
-        "reason": state.conclusion.reason,
-        "checked_on": state.checked_on or None,
-        "attested_by": state.attested_by,
-        "word": asdict(state.word) if state.word else None,
-        "confirms": [asdict(each) for each in state.others],
-        "lapsed": [{"word": asdict(each.word), "why": each.why} for each in state.lapsed],
-        "checks": findings,
-        "exchanges": exchanges,
-        "attachments": [asdict(each) for each in _attachments(state)],
-    }
+    return [each for step in state.steps.values() for each in attachments_of(step)]

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import own_setting
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.procedure import Outcome, Procedure, Section
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.procedure import Outcome, Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.engine.kernel_environment import WITHHELD
 from runbook_lib.engine.run import RESERVED, Mode, Run
@@ -49,12 +50,12 @@ class Shown:
 
 
 class InteractiveRun:
-    """A run as one notebook in JupyterLab sees it: every cell shows a panel."""
+    """A run as a notebook in JupyterLab sees it: every cell shows a panel."""
 
-    def __init__(self, run: Run, section: Section) -> None:
+    def __init__(self, run: Run) -> None:
         from runbook_lib.walkthrough.controller import Walkthrough  # noqa: PLC0415
 
-        self.walkthrough = Walkthrough(run, section)
+        self.walkthrough = Walkthrough(run)
         self.walkthrough.start()
 
     def header(self) -> Any:
@@ -79,21 +80,20 @@ class InteractiveRun:
 @dataclass(frozen=True, slots=True)
 class HeadlessRun:
     """
-    A run as one notebook under papermill sees it.
+    A run as a notebook under papermill sees it.
 
     `lock` is what keeps others waiting where the run began here; a guest in
     another process's run has none.
     """
 
     run: Run
-    section: Section
     lock: ExitStack | None = None
 
     def header(self) -> Shown:
         """Show whose run this is, and whether it is practice."""
         return Shown(
             rendering.header_bundle(
-                self.section.title,
+                self.run.procedure.title,
                 tenant=self.run.tenant,
                 run_id=self.run.run_id,
                 mode=self.run.mode,
@@ -108,32 +108,35 @@ class HeadlessRun:
 
     def finish(self) -> Shown:
         """
-        Show this notebook's steps together.
+        Show all steps together.
 
         A run that began here ends here: raises `StepFailedError` where a
-        step failed, since papermill's exit code tells nothing else.
+        step failed, since papermill's exit code shows nothing else.
         """
-        self.run.finish_notebook(self.section.id)
+        self.run.finish_notebook()
         self.run.close()
         state = self.run.state
-        steps = tuple(state.steps[step.id] for step in self.section.steps)
         if self.lock is not None:
             self.run.finish()
             self.lock.close()
-            failed = [s.step.id for s in steps if s.conclusion.outcome is Outcome.FAILED]
+            failed = [
+                step_id
+                for step_id, step in state.steps.items()
+                if step.conclusion.outcome is Outcome.FAILED
+            ]
             if failed:
                 msg = f"Failed: {', '.join(failed)}."
                 raise StepFailedError(msg)
-        return Shown(rendering.summary_bundle(state, steps, is_sandbox=self.run.is_sandbox))
+        return Shown(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox))
 
 
-def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | HeadlessRun:
+def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | HeadlessRun:
     """
     Open the run that a notebook's parameters describe; the notebook calls it with `globals()`.
 
     Raises `SettingsError` for an unknown, missing or wrongly typed parameter.
     """
-    section = _section(PROCEDURE, notebook)
+    procedure = find_procedure(connector)
     own = {name: _own(namespace, name) for name in RESERVED}
     for name in ("tenant", "evidence"):
         own[name] = own[name] or own_setting(name, own["env_file"])
@@ -141,9 +144,9 @@ def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | He
     if mode not in (Mode.INTERACTIVE, Mode.HEADLESS):
         msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {mode!r}."
         raise SettingsError(msg)
-    given = _given(namespace, PROCEDURE, refuse_unknown=mode == Mode.HEADLESS)
+    given = _given(namespace, procedure, refuse_unknown=mode == Mode.HEADLESS)
     run = open_plain_run(
-        PROCEDURE,
+        procedure,
         given,
         mode=mode,
         tenant=own["tenant"],
@@ -154,11 +157,11 @@ def open_run(namespace: Mapping[str, Any], notebook: str) -> InteractiveRun | He
     )
     if mode == Mode.INTERACTIVE:
         run.start()
-        return InteractiveRun(run, section)
+        return InteractiveRun(run)
     run.require_startable()
     lock = None if own["run_id"] else _locked(run)
     run.start()
-    return HeadlessRun(run, section, lock)
+    return HeadlessRun(run, lock)
 
 
 def _locked(run: Run) -> ExitStack:
@@ -172,7 +175,7 @@ def _locked(run: Run) -> ExitStack:
 
 
 def detected_mode() -> str:
-    """Tell a kernel that a person sits at (JupyterLab, voila) from one that papermill started."""
+    """Return interactive where a person sits at the kernel (JupyterLab, voila), else headless."""
     is_voila = os.environ.get(_SERVER_VARIABLE, "").startswith("voila")
     return Mode.INTERACTIVE if is_voila or os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS
 
@@ -187,15 +190,11 @@ def _own(namespace: Mapping[str, Any], name: str) -> str:
     return given
 
 
-def _section(procedure: Procedure, notebook: str) -> Section:
-    return next(section for section in procedure.sections if section.id == notebook)
-
-
 def _given(
     namespace: Mapping[str, Any], procedure: Procedure, *, refuse_unknown: bool
 ) -> dict[str, Any]:
     """Return the parameters among the notebook's variables; papermill only warns of others."""
-    inputs = {item.name for item in procedure.inputs}
+    inputs = {item.name for item in inputs_of(procedure)}
     names = [
         name
         for name, value in namespace.items()

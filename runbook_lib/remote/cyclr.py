@@ -71,10 +71,6 @@ class Cyclr:
         """Return the connectors that are installed in the account."""
         return self._rows("account/connectors")
 
-    def account_connector(self, identifier: int) -> Document:
-        """Return one installed connector."""
-        return self._document("GET", f"account/connectors/{identifier}")
-
     def install(self, connector: int, name: str) -> Document:
         """Install the library connector `connector` and return the account connector."""
         return self._document("POST", f"connectors/{connector}/install", {"Name": name})

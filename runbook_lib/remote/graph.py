@@ -17,9 +17,8 @@ from runbook_lib.errors import GraphAPIError, RemoteError, ThrottledError, Unexp
 from runbook_lib.remote.documents import Document, shorten, unexpected
 from runbook_lib.remote.transport import Answer, Request, Session
 
-__all__ = ["DEFAULT_VERSION", "VERSION_ENDS", "Graph", "appsecret_proof"]
+__all__ = ["VERSION_ENDS", "Graph", "appsecret_proof"]
 
-DEFAULT_VERSION = "v26.0"
 
 # The day from which a version is no longer served (Graph API changelog, as of November 2026).
 # `None`: Facebook has not announced it.

@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.limits import Deadline
 
@@ -32,7 +33,6 @@ __all__ = [
     "find_addresses",
     "host_of",
     "is_public",
-    "is_this_machine",
     "may_be_public",
     "open_connection",
     "read_body",
@@ -221,12 +221,6 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
-
-
-def is_this_machine(host: str) -> bool:
-    """Return whether `host`, by its spelling, is on this machine (RFC 6761 §6.3)."""
-    address = _address(host)
-    return address.is_loopback if address else host.rstrip(".").rpartition(".")[2] == "localhost"
 
 
 def may_be_public(host: str) -> bool:

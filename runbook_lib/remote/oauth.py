@@ -8,31 +8,20 @@ The endpoint answers errors with Graph's error object, not with RFC 6749
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
 from runbook_lib.remote.documents import Document
 from runbook_lib.remote.transport import Answer, Request, Session
 
-__all__ = ["AccessToken", "request_token_by_client_credentials", "request_token_by_code"]
+__all__ = ["request_token_by_client_credentials", "request_token_by_code"]
 
 _SOURCE = "The token endpoint"
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A token response (RFC 6749 §5.1); `expires_in` in seconds where the server says so."""
-
-    value: Secret
-    token_type: str
-    expires_in: int | None
-
-
 def request_token_by_client_credentials(
     session: Session, endpoint: str, *, client_id: str, client_secret: Secret
-) -> AccessToken:
+) -> Secret:
     """
     Ask for an app access token (RFC 6749 §4.4; Graph: Access Tokens, App Access Tokens).
 
@@ -55,7 +44,7 @@ def request_token_by_code(
     client_secret: Secret,
     redirect_uri: str,
     code: str,
-) -> AccessToken:
+) -> Secret:
     """
     Redeem an authorization code (RFC 6749 §4.1.3).
 
@@ -73,20 +62,14 @@ def request_token_by_code(
 
 def _request_token(
     session: Session, endpoint: str, form: dict[str, str], *, is_repeatable: bool
-) -> AccessToken:
+) -> Secret:
     request = Request(method="POST", url=endpoint, form=form, app=form["client_id"])
     answer = session.send(request, is_repeatable=is_repeatable)
     document = answer.document()
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):
         raise _refusal(answer, document)
-    issued = Document(document, _SOURCE)
-    return AccessToken(
-        value=session.take_token(
-            issued.get("access_token"), endpoint=endpoint, is_token=is_facebook_token
-        ),
-        token_type=issued.words("token_type"),
-        expires_in=issued.code("expires_in"),
-    )
+    issued = Document(document, _SOURCE).get("access_token")
+    return session.take_token(issued, endpoint=endpoint, is_token=is_facebook_token)
 
 
 def _refusal(answer: Answer, content: object) -> TokenRequestError:

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.core.files import draft_beside, read_plain
+from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ThrottledError
 
@@ -152,9 +152,8 @@ class KeptCoolDowns(CoolDowns):
                 for (host, app), each in self._cooling.items()
                 if each.seconds(self._clock())
             ][-_MOST_KEPT:]
-        with contextlib.suppress(OSError), draft_beside(self._path) as draft:
-            draft.write_text(write_json(kept), encoding="utf-8")
-            draft.replace(self._path)
+        with contextlib.suppress(OSError):
+            write_whole(self._path, write_json(kept).encode(), is_durable=False)
 
 
 # Those of a process that keeps none.

@@ -18,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
+from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.network import (
     CONNECT_SECONDS,
@@ -25,7 +26,6 @@ from runbook_lib.remote.network import (
     deadline_now,
     find_addresses,
     host_of,
-    is_this_machine,
     may_be_public,
     require_public,
     seconds_now,

@@ -94,9 +94,7 @@ class Consent:
         values = self._run.values
         if not values.get("app_id") or "app_secret" not in self._run.settings.secrets:
             msg = "App ID and App Secret are not known yet."
-            advice = (
-                "Give them in step 13 of the first notebook, and remember the App Secret there."
-            )
+            advice = "Give them in the step that completes Settings > Basic."
             raise SettingsError(msg, next_step=advice)
         domain, here, untrusted = str(values.get("service_domain") or ""), "", ""
         try:
@@ -196,7 +194,7 @@ class Consent:
                 client_secret=self._run.settings.secrets["app_secret"],
                 redirect_uri=request.redirect_uri,
                 code=code.reveal(),
-            ).value
+            )
         except TokenRequestError as error:
             msg = f"Facebook did not take the answer ({error})."
             advice = "Sign in with Facebook again: an answer counts once, and for a few minutes."

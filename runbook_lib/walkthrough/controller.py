@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.config.settings import visible
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.procedure import Outcome, Section, Step, Word, WordKind
+from runbook_lib.core.procedure import Outcome, Step, Word, WordKind
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
@@ -51,16 +50,13 @@ class Shows(Protocol):
 
 class Walkthrough:
     """
-    What the panels of one notebook have in common.
+    What the panels of one kernel have in common.
 
     `watch_seconds` is how often a waiting step is looked at again.
     """
 
-    def __init__(
-        self, run: Run, section: Section, *, watch_seconds: float = _WATCH_SECONDS
-    ) -> None:
+    def __init__(self, run: Run, *, watch_seconds: float = _WATCH_SECONDS) -> None:
         self.run = run
-        self.section = section
         self.operator = ""
         self._watch_seconds = watch_seconds
         self._remembered = Remembered(run)
@@ -100,7 +96,7 @@ class Walkthrough:
         self.draw(step_id)
 
     def add_finish(self, finish: Shows) -> None:
-        """Show this notebook's end there from now on."""
+        """Show the notebook's end there from now on."""
         self._finish_panel = finish
         self.draw()
 
@@ -267,7 +263,7 @@ class Walkthrough:
         """Check what a token that is good makes possible, and say so."""
         if not self.run.state.steps[step.id].is_settled:
             return ""
-        following = [other for other in self.section.steps if step.id in other.requires]
+        following = [other for other in self.run.procedure.steps if step.id in other.requires]
         for other in following:
             self.perform(other, {})
         return "".join(f" Goes on by itself: {other.title}." for other in following)
@@ -349,7 +345,7 @@ class Walkthrough:
                 self.draw()
 
     def _watch(self) -> None:
-        """Look again at each step of this notebook that waits; write only what has changed."""
+        """Check each waiting step again; write only what has changed."""
         for step_id, state in self.run.state.steps.items():
             is_waiting = state.conclusion.outcome is Outcome.WAITING and state.step.checks
             if step_id in self._panels and is_waiting and not self._moments.of(step_id).busy:
@@ -358,22 +354,15 @@ class Walkthrough:
                     self.perform(state.step, {})
 
     def _finish_view(self, state: RunState) -> dict[str, Any]:
-        here = [step.id for step in self.section.steps]
-        return finish_view(state, here=here, moment=self._sealing, bundle=self._bundle)
+        return finish_view(state, moment=self._sealing, bundle=self._bundle)
 
     def _header_view(self, state: RunState) -> dict[str, Any]:
         return header_view(
             state,
+            title=self.run.procedure.title,
             tenant=self.run.tenant,
             operator=self.operator,
             is_sandbox=self.run.is_sandbox,
-            section=self.section.title,
-            notebook_of={
-                step.id: str(Path.cwd() / f"{section.id}.ipynb")
-                for section in self.run.procedure.sections
-                for step in section.steps
-                if section != self.section
-            },
         )
 
 

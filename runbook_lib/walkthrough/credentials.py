@@ -1,8 +1,8 @@
 """
 Where the walkthrough's credentials rest, and what becomes known of them elsewhere.
 
-Another notebook is another process: what a person gives and remembers there
-is known here as soon as the journal or the settings file says so.
+What a person saves in another kernel, or writes into the settings file, is
+known here as soon as the journal or that file says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Remembered:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._items = [item for item in run.procedure.inputs if item.secret]
+        self._items = [item for item in run.inputs if item.secret]
         self._env_file = EnvFileStore(run.env_file)
         self._stores: dict[str, CredentialStore] = {
             "keyring": KeyringStore(),

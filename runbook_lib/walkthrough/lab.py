@@ -1,8 +1,8 @@
 """
 Opening the walkthrough: JupyterLab, or voila for people who do not know Jupyter.
 
-Builds the notebooks that are absent or of another procedure, and hands everything
-else to the program that serves them. What is shown is `notebook`'s business.
+A person works in a copy of the notebook, below `walkthrough/` in the project:
+what they save there is theirs, and no built notebook changes.
 """
 
 from __future__ import annotations
@@ -13,26 +13,38 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import click
-
-from runbook_lib.config.workspace import project_folder
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.config.workspace import (
+    WORKING_COPIES,
+    journal_path,
+    project_folder,
+    tenant_name,
+)
+from runbook_lib.core.fingerprints import keep_key
 from runbook_lib.core.journal import utc_now
-from runbook_lib.engine.notebooks import build, outdated
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.engine.notebooks import build, is_outdated, notebook_name
+from runbook_lib.engine.practice import (
+    Practice,
+    practice,
+    practice_environment,
+    require_scenario,
+    sandbox_key,
+)
+from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.errors import ExitCode, SettingsError
 
-__all__ = ["check_arguments", "open_lab", "words_for_practice"]
+__all__ = ["LabRequest", "check_arguments", "open_lab", "practise_in_lab"]
 
 # JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
 # without what it would load from elsewhere. JupyterLab does not show voila's pages beside its own:
 # they would give the project's pictures to anybody, and a GET of a page starts a kernel.
 _CONFIG = Path(__file__).parent / "jupyter"
 _ENDING_SECONDS = 20
-_FIRST = f"{PROCEDURE.sections[0].id}.ipynb"
 
 # The options of voila's own program that mean something to the server which shows its pages here.
 _VOILA_OPTIONS = {
@@ -75,24 +87,64 @@ def check_arguments(arguments: Sequence[str], *, is_app: bool) -> list[str]:
     return given
 
 
-def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str, ...]) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabRequest:
+    """
+    Which walkthrough is opened, for whom, and how.
+
+    `arguments` go to the server as they are (`--no-browser`, `--port`,
+    `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
+    `environ` is what the server and its kernels inherit.
+    """
+
+    procedure: Procedure
+    tenant: str
+    evidence: str
+    env_file: str = ""
+    is_app: bool = False
+    arguments: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return what the kernels read of this, as environment variables."""
+        named = {
+            "RUNBOOK_TENANT": self.tenant,
+            "RUNBOOK_EVIDENCE": self.evidence,
+            "RUNBOOK_ENV_FILE": self.env_file,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
+def open_lab(request: LabRequest, *, say: Callable[[str], None]) -> int:
     """
     Serve the walkthrough until it is stopped, and return the exit code.
 
-    `variables` are added to the environment that kernels inherit;
-    `arguments` go to the server as they are (`--no-browser`, `--port`,
-    `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
-
-    Raises `SettingsError` where the server could not be started with them.
+    Raises `SettingsError`, before anything is written, where the settings or the
+    tenant's journal cannot be used, or the server could not be started.
     """
-    folder = project_folder() / "notebooks"
-    given = check_arguments(arguments, is_app=is_app)
-    _build(folder)
-    environ = {**os.environ, **variables}
+    given = check_arguments(request.arguments, is_app=request.is_app)
+    open_run(
+        request.procedure,
+        {},
+        mode=Mode.INTERACTIVE,
+        tenant=request.tenant,
+        evidence=request.evidence,
+        env_file=request.env_file,
+        environ=request.environ,
+    )
+    folder = project_folder() / WORKING_COPIES
+    notebook = _working_copy(request.procedure, folder, say)
+    environ = {**request.environ, **request.variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
-    program = _app(folder) if is_app else _lab(folder)
-    with subprocess.Popen([*program, *given], env=environ) as server:  # noqa: S603
+    program = _app(notebook) if request.is_app else _lab(notebook)
+    return _serve([*program, *given], environ)
+
+
+def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the server until it ends or is interrupted, and return the exit code."""
+    with subprocess.Popen(command, env=environ) as server:  # noqa: S603
         try:
             return _exit_code(server.wait())
         except KeyboardInterrupt:
@@ -105,6 +157,31 @@ def open_lab(variables: Mapping[str, str], *, is_app: bool, arguments: tuple[str
             raise
 
 
+def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], None]) -> int:
+    """
+    Serve the walkthrough against a sandbox in `scenario`: see `open_lab`.
+
+    Nothing of the operator's real settings is used, whatever the environment holds.
+    """
+    require_scenario(scenario)
+    check_arguments(request.arguments, is_app=request.is_app)
+    tenant = tenant_name(request.tenant or f"sandbox-{scenario}")
+    journal = journal_path(Path(request.evidence), tenant, request.procedure.id)
+    is_known = journal.exists()
+    known = sandbox_key(request.procedure, request.evidence, tenant)
+    key = keep_key(journal.parent, known)
+    with practice(scenario, request.procedure, key) as sandbox:
+        practised = replace(
+            request,
+            tenant=tenant,
+            env_file=sandbox.env_file,
+            environ=practice_environment(request.environ),
+        )
+        for line in _words_for_practice(practised, sandbox, is_known=is_known):
+            say(line)
+        return open_lab(practised, say=say)
+
+
 def _exit_code(ended: int) -> int:
     """Return what the end of the server means; it has said itself why it could not start."""
     if ended == 0:
@@ -112,68 +189,63 @@ def _exit_code(ended: int) -> int:
     return ExitCode.USAGE if ended > 0 else ExitCode.INCOMPLETE
 
 
-def words_for_practice(scenario: str, login: str, *, is_app: bool, tenant: str) -> list[str]:
-    """Return what a person reads before the server's own lines; `tenant` if it was used before."""
+def _words_for_practice(request: LabRequest, sandbox: Practice, *, is_known: bool) -> list[str]:
+    """Return what a person reads before the server's own lines."""
     opens = (
         "The walkthrough opens in your browser, without code."
-        if is_app
-        else "JupyterLab opens at the first notebook: choose Run > Run All Cells there."
+        if request.is_app
+        else "JupyterLab opens with the notebook: choose Run > Run All Cells there."
     )
     before = (
-        f"What was done before as {tenant} still counts, and its sandbox has the same app; "
-        "to begin with nothing: --tenant NAME."
+        f"Your earlier work as {request.tenant} still counts, and the sandbox has the same app; "
+        "to start from nothing: --tenant NAME."
     )
+    practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
     return [
-        f"SANDBOX {scenario}: Facebook and Cyclr on this machine, for practice; nothing is real.",
+        f"SANDBOX {sandbox.scenario}: {practises}",
         opens,
-        f"Where a page of theirs asks, log in as {login}.",
-        *([before] if tenant else []),
-        "Ctrl+C in this window stops it; what you did is kept.",
+        f"Where one of its pages asks, log in as {sandbox.login}.",
+        *([before] if is_known else []),
+        "Ctrl+C in this window stops it; your work is kept.",
         "",
     ]
 
 
-def _build(folder: Path) -> None:
+def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]) -> Path:
     """
-    Build what is absent or of another procedure; what a person had in its place is kept.
+    Return the notebook that a person works in: built once, and theirs from then on.
 
-    Raises `SettingsError` where that cannot be written.
+    One of another procedure is kept under another name. Raises `SettingsError`
+    where it cannot be written.
     """
-    paths = outdated(PROCEDURE, folder)
+    path = folder / notebook_name(procedure)
+    if not is_outdated(procedure, path):
+        return path
     try:
-        for path in paths:
-            if os.path.lexists(path):
-                _keep(path)
-        if paths:
-            build(PROCEDURE, folder, only=paths)
+        if os.path.lexists(path):
+            kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
+            path.replace(kept)
+            say(f"{path.name} was built from another procedure; yours is kept as {kept.name}.")
+        return build(procedure, folder)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        msg = f"The notebooks cannot be written: {reason} ({error.filename or folder})."
+        msg = f"The notebook cannot be written: {reason} ({error.filename or folder})."
         advice = f"Permit writing in {folder}, or start `runbook lab` in another folder."
         raise SettingsError(msg, next_step=advice) from error
 
 
-def _keep(path: Path) -> None:
-    kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
-    path.replace(kept)
-    click.echo(
-        f"{path.name} belonged to another procedure and was rebuilt; yours is kept as {kept.name}.",
-        err=True,
-    )
-
-
-def _lab(folder: Path) -> list[str]:
-    root = folder.parent
+def _lab(notebook: Path) -> list[str]:
+    folder = notebook.parent
     return [
-        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"),
-        f"--LabApp.default_url=/lab/tree/{folder.name}/{_FIRST}",
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.parent}"),
+        f"--LabApp.default_url=/lab/tree/{folder.name}/{notebook.name}",
     ]
 
 
-def _app(folder: Path) -> list[str]:
+def _app(notebook: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder)),
-        f"--ServerApp.default_url=/voila/render/{_FIRST}",
+        *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(notebook.parent)),
+        f"--ServerApp.default_url=/voila/render/{notebook.name}",
     ]
 
 

@@ -7,7 +7,6 @@ notebook, so a credential's value never is: only that it is known.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,7 +17,6 @@ from runbook_lib.core.journal import Entry, EventType
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.core.procedure import (
     Conclusion,
-    Exchange,
     Input,
     Outcome,
     Step,
@@ -27,6 +25,7 @@ from runbook_lib.core.procedure import (
     WordKind,
 )
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.step_document import exchange_detail, gathered, step_document
 from runbook_lib.evidence.reports.wording import when, with_times
 from runbook_lib.walkthrough.activity import Moment
 
@@ -63,11 +62,7 @@ STRUCTURE = frozenset(
     {"id", "outcome", "icon", "checked_on", "sent_on", "at", "name", "note_name", "input", "kind"}
 )
 _LONGEST_DETAIL = 4_000
-# NOTE: each notebook has a process of its own, which knows what was typed there or remembered.
-_UNKNOWN = (
-    "Not known here yet: give it in step 13 (Settings > Basic), and remember it there. "
-    "One that is not remembered stays in the notebook where it was typed."
-)
+_UNKNOWN = "Not known yet: give it in the step that completes Settings > Basic."
 
 # Whose turn it is, in the order in which a person looks for something to do.
 _ADVICE = {
@@ -93,28 +88,15 @@ def step_view(
     ("this session", "keyring", ".env"); `recent` are the newest journal lines
     about the step, oldest first.
     """
-    step = state.step
+    step, document = state.step, step_document(state)
+    shown = ("id", "title", "outcome", "checked_on", "attested_by")
     return {
-        "id": step.id,
-        "title": step.title,
-        "outcome": state.conclusion.outcome,
+        **{name: document[name] for name in shown},
         "icon": ICONS[state.conclusion.outcome],
-        "reason": with_times(state.conclusion.reason),
-        "checked_on": state.checked_on,
-        "remarks": [with_times(text) for text in state.remarks],
-        "warnings": _gathered(state, "warnings"),
-        "limits": _gathered(state, "limits"),
-        "changes": _gathered(state, "changes"),
+        "reason": with_times(document["reason"]),
+        "remarks": [with_times(text) for text in document["remarks"]],
+        **{name: gathered(document, name) for name in ("warnings", "limits", "changes", "tables")},
         "links": [{"label": link.label, "url": link.url(values)} for link in step.links],
-        "tables": [
-            {
-                "caption": table.caption,
-                "columns": list(table.columns),
-                "rows": [list(row) for row in table.rows],
-            }
-            for finding in state.findings
-            for table in finding.tables
-        ],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
             for paste in step.pastes
@@ -129,37 +111,25 @@ def step_view(
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
         "hand_over": _handed_over(step, credentials),
-        "exchanges": [_exchange_view(e) for finding in state.findings for e in finding.exchanges],
+        "exchanges": [_exchange_view(each) for each in document["exchanges"]],
         "history": _step_history(recent),
         **asdict(moment),
     }
 
 
 def header_view(
-    state: RunState,
-    *,
-    tenant: str,
-    operator: str,
-    is_sandbox: bool,
-    section: str,
-    notebook_of: Mapping[str, str],
+    state: RunState, *, title: str, tenant: str, operator: str, is_sandbox: bool
 ) -> dict[str, Any]:
-    """
-    Return what the header shows: progress over the whole procedure, and what comes next.
-
-    `section` is this notebook's title; `notebook_of` maps the id of each step
-    of another notebook to that one's path.
-    """
+    """Return what the header shows: progress over the whole procedure, and what comes next."""
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
-    settled = sum(step.is_settled for step in state.steps.values())
     following = next_step(state)
     return {
-        "section": section,
+        "title": title,
         "tenant": tenant,
         "operator": operator,
         "sandbox": is_sandbox,
         "total": len(state.steps),
-        "settled": settled,
+        "settled": sum(step.is_settled for step in state.steps.values()),
         "counts": [
             {"outcome": outcome, "icon": ICONS[outcome], "count": counts[outcome]}
             for outcome in Outcome
@@ -167,31 +137,30 @@ def header_view(
         ],
         "next": {
             "id": following[0].step.id,
+            "number": state.number(following[0].step.id),
             "title": following[0].step.title,
             "advice": following[1],
-            "notebook": notebook_of.get(following[0].step.id, ""),
         }
         if following
         else None,
     }
 
 
-def finish_view(
-    state: RunState, *, here: Sequence[str], moment: Moment, bundle: str
-) -> dict[str, Any]:
-    """Return what the end of a notebook shows; `bundle` is the sealed folder, if there is one."""
-    mine = [state.steps[step_id] for step_id in here]
+def finish_view(state: RunState, *, moment: Moment, bundle: str) -> dict[str, Any]:
+    """Return what the end of the notebook shows; `bundle` is the sealed folder, if there is one."""
+    steps = state.steps.values()
     return {
-        "total": len(mine),
-        "done": sum(step.is_settled for step in mine),
+        "total": len(steps),
+        "done": sum(step.is_settled for step in steps),
         "open": [
             {
                 "id": step.step.id,
+                "number": state.number(step.step.id),
                 "title": step.step.title,
                 "outcome": step.conclusion.outcome,
                 "icon": ICONS[step.conclusion.outcome],
             }
-            for step in mine
+            for step in steps
             if not step.is_settled
         ],
         "bundle": bundle,
@@ -278,20 +247,15 @@ def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] |
     return {"name": item.name, "label": item.label, "unknown": unknown}
 
 
-def _exchange_view(exchange: Exchange) -> dict[str, Any]:
-    shown = {
-        "sent": exchange.request,
-        "headers": dict(exchange.headers),
-        "answer": exchange.response,
-    }
-    detail = json.dumps({k: v for k, v in shown.items() if v}, ensure_ascii=False, indent=2)
+def _exchange_view(exchange: Mapping[str, Any]) -> dict[str, Any]:
+    status = exchange["error"] or (str(exchange["status"]) if exchange["status"] else "done")
     return {
-        "line": f"{exchange.method} {exchange.url}",
-        "status": exchange.error or (str(exchange.status) if exchange.status else "done"),
-        "sent_on": exchange.sent_on,
-        "milliseconds": round(exchange.elapsed * 1000),
-        "trace": exchange.headers.get("x-fb-trace-id", ""),
-        "detail": detail[:_LONGEST_DETAIL],
+        "line": f"{exchange['method']} {exchange['url']}",
+        "status": status,
+        "sent_on": exchange["sent_on"],
+        "milliseconds": round(exchange["elapsed"] * 1000),
+        "trace": exchange["headers"].get("x-fb-trace-id", ""),
+        "detail": exchange_detail(exchange)[:_LONGEST_DETAIL],
     }
 
 
@@ -312,7 +276,3 @@ def _what(entry: Entry) -> str:
     words = data.get("note")
     files = "".join(f" [{file['name']}]" for file in data.get("attachments", ()))
     return f" by {data['by']}" + (f": {words}" if words else "") + files
-
-
-def _gathered(state: StepState, name: str) -> list[str]:
-    return [text for finding in state.findings for text in getattr(finding, name)]

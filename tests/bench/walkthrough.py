@@ -109,7 +109,7 @@ def _run_all(walk: Walk, notebook: str, selector: str, count: int) -> float:
 
 
 def _report_check(console: Console, walk: Walk) -> None:
-    walk.open("01_partner_app")
+    walk.open("facebook_marketing")
     times = []
     for _ in range(CHECKS):
         panel = walk.panel("fb-10-public-profile")

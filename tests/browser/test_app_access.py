@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from tests.browser.jupyter import TOKEN, Lab, Serve, Walk
 from tests.runs.conftest import settings_of
 
-NOTEBOOK = "01_partner_app.ipynb"
+NOTEBOOK = "facebook_marketing.ipynb"
 SOME_KERNEL = "11111111-2222-3333-4444-555555555555"
 UPGRADE = {
     "connection": "Upgrade",

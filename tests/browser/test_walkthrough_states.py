@@ -42,67 +42,67 @@ class Explained(NamedTuple):
 
 EXPLAINED = {
     "wrong-secret": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-13-app-id-and-secret",),
         "refuses this App Secret",
         "Copy it again from Settings > Basic",
     ),
     "unknown-app": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-13-app-id-and-secret",),
         "and to a made-up one",
         "Compare the App ID with the one in Settings > Basic",
     ),
     "redirect-missing": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-08-redirect-uri",),
         "Facebook does not accept https://",
         "Enter it under Valid OAuth Redirect URIs",
     ),
     "review-pending": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-12-submit-review",),
         "does not list public_profile, leads_retrieval",
         "App Review > Requests shows what became of each",
     ),
     "review-declined": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-12-submit-review",),
         "waits or was declined",
         "App Review > Requests shows what became of each",
     ),
     "permission-missing": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-11-permissions",),
         "does not list leads_retrieval",
         "that Advanced Access is requested for each",
     ),
     "cyclr-mismatch": Explained(
-        "02_cyclr_connector",
+        "facebook_marketing",
         ("cy-02-client-id",),
         "signs users in with Client ID",
         "Correct it in Connector Library > Setup",
     ),
     "cyclr-ip-blocked": Explained(
-        "03_connection_test",
+        "facebook_marketing",
         ("test-01-install", "test-02-authenticate", "test-03-permissions"),
         "cannot be tested from here",
         "Ask Cyclr to allow it",
     ),
     "rate-limited": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-05-confirm-creation",),
         "x-app-usage as used up",
         "wait about 60 min",
     ),
     "version-expired": Explained(
-        "01_partner_app",
+        "facebook_marketing",
         ("fb-13-app-id-and-secret",),
         "that version has ended",
         "Set graph_version to a current one",
     ),
     "token-expired": Explained(
-        "03_connection_test",
+        "facebook_marketing",
         ("test-04-user-token",),
         "Session has expired",
         "Sign in again for a fresh one",
@@ -159,7 +159,7 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page
 
     with Sandbox("flaky", seed=7) as flaky:
         walk = Walk(page, serve(flaky))
-        walk.open("01_partner_app")
+        walk.open("facebook_marketing")
         # Beside the scenario's own faults: the first three attempts to read fail in any case.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         step = "fb-05-confirm-creation"
@@ -183,8 +183,8 @@ def test_several_people_see_each_other(shared_lab: Lab, page: Page) -> None:
 
     other = page.context.new_page()
     here, there = Walk(page, shared_lab), Walk(other, shared_lab)
-    here.open("01_partner_app")
-    there.open("02_cyclr_connector")
+    here.open("facebook_marketing")
+    there.open("facebook_marketing")
     here.attest("fb-01-log-in")
     expect(other.locator(".rb-header")).to_contain_text("1 of 21 done", timeout=20_000)
     there.attest("cy-03-client-secret")
@@ -199,7 +199,7 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(serve: Serve, page: Page)
     port = free_port()
     with Sandbox("approved", port=port, seed=7) as first:
         walk = Walk(page, serve(first))
-        walk.open("01_partner_app")
+        walk.open("facebook_marketing")
         first.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5.0))
         slow = walk.panel("fb-05-confirm-creation")
         with walk.work("fb-05-confirm-creation"):
@@ -239,7 +239,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
     )
     served.leave_out("RUNBOOK_APP_SECRET", "RUNBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, served)
-    walk.open("01_partner_app")
+    walk.open("facebook_marketing")
     walk.fill("fb-13-app-id-and-secret", app_secret=secrets["app_secret"])
     walk.save()
     assert walk.check("fb-13-app-id-and-secret") == "verified"
@@ -248,7 +248,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
     walk.reads("fb-13-app-id-and-secret", "is remembered in the .env")
     walk.save()
     storage = _browser_storage(page)
-    walk.open("03_connection_test")
+    walk.open("facebook_marketing")
     walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])
     walk.check("test-04-user-token")
     assert walk.check("test-05-marketing-data") == "verified"
@@ -262,7 +262,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
         for path in folder.rglob("*")
         if path.is_file()
     }
-    saved = texts[served.project / "notebooks" / "03_connection_test.ipynb"]
+    saved = texts[served.project / "notebooks" / "facebook_marketing.ipynb"]
     assert "Lead forms of" in saved, "the widget state was not saved: this test proves nothing"
     assert any(".ipynb_checkpoints" in path.parts for path in texts)
     assert any("workspaces" in path.parts for path in texts)
@@ -286,7 +286,7 @@ def test_the_panels_can_be_used_by_everybody(
     chosen.mkdir(parents=True)
     (chosen / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}), "utf-8")
     walk = Walk(page, serve(sandbox, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "lab")))
-    walk.open("01_partner_app")
+    walk.open("facebook_marketing")
     walk.check("fb-08-redirect-uri")
     walk.check("fb-13-app-id-and-secret")
     walk.panel("fb-06-facebook-login").locator('button[data-action="attest"]').click()
@@ -307,15 +307,16 @@ def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: 
     """As in JupyterHub: another base address, and the sealed bundle's link leads there too."""
 
     walk = Walk(page, serve(sandbox, base="/user/somebody"))
-    walk.open("02_cyclr_connector")
+    walk.open("facebook_marketing")
     assert walk.check("cy-01-connector-setup") == "verified"
     end = page.locator("#runbook-finish")
     end.focus()
     page.keyboard.type("dd")  # deletes the cell where it is a shortcut
     with page.context.expect_page() as first:
-        page.locator(".rb-header").get_by_role("link", name="01_partner_app.ipynb").click()
+        page.locator(".rb-header").get_by_role("link", name="facebook_marketing.ipynb").click()
     assert (
-        urlsplit(first.value.url).path == "/user/somebody/lab/tree/notebooks/01_partner_app.ipynb"
+        urlsplit(first.value.url).path
+        == "/user/somebody/lab/tree/notebooks/facebook_marketing.ipynb"
     )
     expect(first.value.get_by_role("heading", name="Log in to Facebook")).to_be_visible(
         timeout=60_000
@@ -340,7 +341,7 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     page.emulate_media(color_scheme="dark")
     served = serve(sandbox, "--app")
     page.goto(f"{served.url}/?token={TOKEN}", timeout=60_000)
-    page.wait_for_url("**/voila/render/01_partner_app.ipynb?token=*", timeout=60_000)
+    page.wait_for_url("**/voila/render/facebook_marketing.ipynb?token=*", timeout=60_000)
     walk = Walk(page, served)
     walk.ready()
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
@@ -355,7 +356,7 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     keep_picture(page, "app-dark")
     journal = journal_path(served.evidence, TENANT, PROCEDURE.id).read_text(encoding="utf-8")
     assert '"origin":"walkthrough"' in journal
-    page.goto(f"{served.url}/voila/render/02_cyclr_connector.ipynb", timeout=60_000)
+    page.goto(f"{served.url}/voila/render/facebook_marketing.ipynb", timeout=60_000)
     walk.ready()
     end = page.locator("#runbook-finish")
     end.get_by_role("button", name="Seal the evidence").click()
@@ -364,6 +365,6 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     expect(end.get_by_text(str(bundle))).to_be_visible()
     expect(end.get_by_text("The page to open there is report.html")).to_be_visible()
     with page.context.expect_page() as opened:
-        page.locator(".rb-header").get_by_role("link", name="01_partner_app.ipynb").click()
+        page.locator(".rb-header").get_by_role("link", name="facebook_marketing.ipynb").click()
     header = opened.value.locator(".rb-header")
     expect(header).to_contain_text("Setting up your Partner App", timeout=60_000)

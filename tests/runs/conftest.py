@@ -16,12 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Entry, Journal
 
 ROOT = Path(__file__).parents[2]
-WORDS = ROOT / "runbook_lib" / "procedures" / "practice" / "connected.toml"
+WORDS = ROOT / "runbook_lib/connectors/facebook_marketing/practice/connected.toml"
 _PATIENCE_SECONDS = 60
 
 
@@ -108,7 +109,7 @@ def settings_of(sandbox: Any, folder: Path) -> Path:
     description = {**sandbox.description, "ca_file": str(ca_file)}
     lines = [
         f"{item.variable}={description[item.name]}"
-        for item in PROCEDURE.inputs
+        for item in inputs_of(PROCEDURE)
         if description.get(item.name)
     ]
     path = folder / "sandbox.env"

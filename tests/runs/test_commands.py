@@ -98,11 +98,11 @@ def test_the_committed_notebooks_are_what_the_procedure_says(tmp_path: Path) -> 
     assert runbook("notebooks", "--check").returncode == 0
     (tmp_path / "notebooks").mkdir()
     assert runbook("notebooks", cwd=tmp_path).returncode == 0
-    path = tmp_path / "notebooks" / "01_partner_app.ipynb"
+    path = tmp_path / "notebooks" / "facebook_marketing.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace("Log in", "Log  in"), encoding="utf-8")
     result = runbook("notebooks", "--check", cwd=tmp_path)
     assert result.returncode == 1
-    assert "stale: 01_partner_app.ipynb" in result.stdout
+    assert "stale: facebook_marketing.ipynb" in result.stdout
 
 
 def test_the_sandbox_describes_itself_in_one_line_and_ends_when_told() -> None:
@@ -153,7 +153,7 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
         return subprocess.run(
             [
                 *(sys.executable, "-m", "papermill", "--no-progress-bar"),
-                *("notebooks/01_partner_app.ipynb", str(tmp_path / "out.ipynb")),
+                *("notebooks/facebook_marketing.ipynb", str(tmp_path / "out.ipynb")),
                 *("-p", "service_domain", sandbox.description["service_domain"]),
                 *("-p", "evidence", str(tmp_path / "evidence"), *parameters),
             ],

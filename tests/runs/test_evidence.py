@@ -279,12 +279,12 @@ def test_an_authority_that_does_not_answer_is_said(start: Start, tmp_path: Path)
 def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Path) -> None:
     """Exit 4 with file and step, never the value; no bundle, and the journal is intact."""
 
-    project = _project(tmp_path / "project", "02_cyclr_connector", "cy-02-client-id", source)
+    project = _project(tmp_path / "project", "facebook_marketing", "cy-02-client-id", source)
     run = start(cwd=project)
     code, output, errors = run.finish()
 
     assert code == 4
-    assert "02_cyclr_connector.ipynb, cy-02-client-id" in errors
+    assert "facebook_marketing.ipynb, cy-02-client-id" in errors
     assert "RUNBOOK_APP_SECRET" not in output + errors
     assert not list((tmp_path / "evidence").glob("acme/*/2*"))
     assert not list((tmp_path / "evidence").glob("acme/*/.*"))

@@ -123,7 +123,7 @@ def test_plain_papermill_waits_too(tmp_path: Path) -> None:
         "with run_lock(Path(sys.argv[1]), seconds=9, on_wait=print):\n"
         "    sys.exit(subprocess.run(sys.argv[2:]).returncode)"
     )
-    notebook = Path(__file__).parents[2] / "notebooks" / "01_partner_app.ipynb"
+    notebook = Path(__file__).parents[2] / "notebooks" / "facebook_marketing.ipynb"
     papermill = (
         *(sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb")),
         *("-p", "service_domain", "acme-h.cyclr.com", "-p", "tenant", "acme"),

@@ -127,7 +127,7 @@ def test_a_cell_that_ends_early_completes_nothing(
 ) -> None:
     """A cell that leaves early, politely or not, makes no later step look done."""
 
-    project = _project(tmp_path / "project", "02_cyclr_connector", "cy-02-client-id", source)
+    project = _project(tmp_path / "project", "facebook_marketing", "cy-02-client-id", source)
     exit_code, _, errors = start(cwd=project).finish()
     (record,) = records(tmp_path / "evidence")
     found = outcomes(record)

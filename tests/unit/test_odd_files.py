@@ -32,7 +32,7 @@ COMMANDS = {
     "lab": ("lab", "--tenant", "acme"),
 }
 JOURNAL, STATE, KEY = (HOME / name for name in ("journal.jsonl", "state.json", "fingerprint.key"))
-ENV, NOTEBOOK = Path(".env"), Path("notebooks", "01_partner_app.ipynb")
+ENV, NOTEBOOK = Path(".env"), Path("notebooks", "facebook_marketing.ipynb")
 SIGNING_KEY = Path("home", "facebook-marketing-runbook", "signing-key.pem")
 # What each command may open.
 FILE_PLACES = {

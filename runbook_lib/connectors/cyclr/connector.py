@@ -38,7 +38,7 @@ _DRAFT = "Draft"
 
 def connector_is_in_library(context: CheckContext) -> Finding:
     """Look the connector up by name; its id differs between Cyclr's instances."""
-    name = context.text("connector_name")
+    name = context.text("cyclr_connector")
     found = context.cyclr().find_connectors(name)
     if not found:
         return Finding(
@@ -170,7 +170,7 @@ def _preferred(rows: list[Document]) -> Document:
 
 def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
     """Return the account's connector; of several one that is authenticated, or the first made."""
-    name = context.text("connector_name")
+    name = context.text("cyclr_connector")
     rows = [
         row
         for row in cyclr.account_connectors()
@@ -195,7 +195,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     number = connector.number("Id")
     if not _is_of_account(context, number):
         return _of_any_account(context, number)
-    name = connector.words("Name") or context.text("connector_name")
+    name = connector.words("Name") or context.text("cyclr_connector")
     return Finding(
         outcome=Outcome.VERIFIED,
         reason=f"Installed as {name!r} (account connector {number}).",
@@ -203,7 +203,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
 
 
 def _install(context: CheckContext, cyclr: Cyclr, changes: list[str]) -> Document:
-    name, account = context.text("connector_name"), context.text("account_api_id")
+    name, account = context.text("cyclr_connector"), context.text("account_api_id")
     found = cyclr.find_connectors(name)
     if not found:
         msg = f"Cyclr's library has no connector called {name!r}."

@@ -1,1 +1,6 @@
-"""The documented procedure for the Facebook Marketing API connector."""
+"""The documented procedure for Cyclr's Facebook Marketing API connector."""
+
+__all__ = ["PRACTICE"]
+
+# What people have said by then, in scenarios where that is not all of it: a file in `practice/`.
+PRACTICE = {"fresh": "", "review-pending": "submitted.toml", "review-declined": "submitted.toml"}

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from runbook_lib.config import formats
 from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
 from runbook_lib.core.files import kind_of, read_plain
 from runbook_lib.core.journal import JOURNAL_NAME, utc_now
@@ -43,7 +44,6 @@ from runbook_lib.evidence.archive.stores import (
     Limits,
     Store,
     open_store,
-    retention_days,
 )
 from runbook_lib.evidence.chain import (
     SEALED_PREFIX,
@@ -406,7 +406,7 @@ def _archived_link(store: Store, name: str) -> tuple[Link, str] | None:
 
 def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:
     try:
-        retention_days(str(days))
+        formats.retention_days(str(days))
     except ValueError as error:
         msg = f"This is no retention: {error}."
         raise SettingsError(msg) from None

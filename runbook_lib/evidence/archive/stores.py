@@ -19,8 +19,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar, cast
 
-from runbook_lib.core.files import draft_beside, read_plain
-from runbook_lib.core.journal import sync_folder
+from runbook_lib.config import formats
+from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.evidence.verify.refusals import refusal
 
@@ -30,10 +30,7 @@ __all__ = [
     "Folder",
     "Limits",
     "Store",
-    "archive_address",
     "open_store",
-    "retention_days",
-    "transfer_seconds",
 ]
 
 _MOST_OBJECTS = 100_000
@@ -41,12 +38,8 @@ _MOST_OBJECTS = 100_000
 # from whom evidence is to be kept; under COMPLIANCE nobody deletes before the date
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html).
 _LOCK_MODE = "COMPLIANCE"
-# NOTE: nobody takes a retention back; a slip of the hand costs ten years at most.
-_LONGEST_RETENTION = 3653
 # How many seconds a store may take, and what is added for each byte: 50 KiB a second is slow.
 DEFAULT_SECONDS = 60
-_LONGEST_TRANSFER = 3600
-_DIGITS = 5
 _SLOWEST = 50 * 1024
 _AT_ONCE = 8
 LARGEST_OBJECT = 256 * 1024 * 1024
@@ -85,46 +78,6 @@ _KINDS = {
 }
 
 
-def archive_address(text: str) -> str:
-    """
-    Return the address of an archive: `s3://…`, `gs://…`, `az://…`, or a folder's absolute path.
-
-    Raises `ValueError` in the operator's words; the text is not quoted, for
-    people paste credentials into addresses.
-    """
-    typed = text.strip()
-    scheme, separator, rest = typed.partition("://")
-    if not typed or (separator and not rest):
-        raise ValueError("an archive's address is not empty")
-    if not separator or scheme == "file":
-        return str(Path(rest or typed).expanduser().absolute())
-    if scheme not in _KINDS:
-        raise ValueError("an archive is a folder, or its address begins with s3://, gs:// or az://")
-    if "@" in rest.partition("/")[0] or "?" in rest or "::" in rest:
-        raise ValueError("an archive's address holds no credentials and no options")
-    if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
-        raise ValueError(f"an archive's address looks like {scheme}://bucket/evidence")
-    return typed.rstrip("/")
-
-
-def retention_days(text: str) -> int:
-    """Return a number of days; raises `ValueError` in the operator's words."""
-    typed = text.strip()
-    days = int(typed) if typed.isascii() and typed.isdigit() else -1
-    if not 0 <= days <= _LONGEST_RETENTION:
-        raise ValueError(f"retention is a number of days, at most {_LONGEST_RETENTION}")
-    return days
-
-
-def transfer_seconds(text: str) -> int:
-    """Return how long a store may take for an answer; raises `ValueError`."""
-    typed = text.strip()
-    seconds = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < _DIGITS else 0
-    if not 0 < seconds <= _LONGEST_TRANSFER:
-        raise ValueError(f"it is a number of seconds, 1 to {_LONGEST_TRANSFER}")
-    return seconds
-
-
 def _ignore(_said: str) -> None:
     """Say nothing."""
 
@@ -155,7 +108,7 @@ def open_store(url: str, limits: Limits | None = None) -> Store:
     `ArchiveError` where its driver is missing or finds no credentials.
     """
     try:
-        address = archive_address(url)
+        address = formats.archive_address(url)
     except ValueError as error:
         msg = f"This is no archive: {error}."
         raise SettingsError(msg) from None
@@ -325,13 +278,8 @@ class Folder(Store):
     def _make(self, name: str, content: bytes) -> bool:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_beside(self.path / "archiving") as draft:
-            with draft.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            is_new = _named(draft, path)
-        for folder in path.parents[: len(Path(name).parts)]:
+        is_new = write_once(path, content, drafts=self.path / "archiving")
+        for folder in path.parents[1 : len(Path(name).parts)]:
             sync_folder(folder)
         return is_new
 
@@ -348,21 +296,6 @@ class Folder(Store):
             said = f"The archive {self.address} cannot be used: {reason}."
             advice = "Free space or permit writing there, then try again."
             raise ArchiveError(said, next_step=advice, file=name) from None
-
-
-def _named(drafted: Path, path: Path) -> bool:
-    """Give `drafted` the name `path` too, unless that is taken; tell whether it was free."""
-    try:
-        path.hardlink_to(drafted)
-    except FileExistsError:
-        return False
-    except OSError:
-        # NOTE: FAT and some network drives have no hard links. A rename is whole there too, but
-        # another process may take the name between looking and renaming.
-        if path.exists():
-            return False
-        drafted.rename(path)
-    return True
 
 
 class _Objects(Store):

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from platformdirs import user_data_path
 
 from runbook_lib.config.settings import Settings
-from runbook_lib.core.files import draft_beside, read_plain
-from runbook_lib.core.journal import sync_folder
+from runbook_lib.core.files import read_plain, write_once, write_whole
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError, SigningError
 
@@ -159,16 +158,8 @@ def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
     content = _pem(ec.generate_private_key(ec.SECP256R1()), passphrase)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with draft_beside(path) as draft:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # NOTE: linking fails where the name exists, so two first runs agree on one key.
-            with suppress(FileExistsError):
-                path.hardlink_to(draft)
-        sync_folder(path.parent)
+        # NOTE: two first runs agree on one key: who comes second keeps what is there.
+        write_once(path, content, mode=0o600)
     except OSError as error:
         msg = f"A signing key cannot be made at {path}: {error.strerror}."
         raise SettingsError(msg) from None
@@ -205,9 +196,7 @@ def holds(path: Path, content: bytes) -> bool:
 def write_public(path: Path, content: bytes) -> None:
     """Write what everybody may read to `path`, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with draft_beside(path) as draft:
-        draft.write_bytes(content)
-        draft.replace(path)
+    write_whole(path, content)
 
 
 def read_public_key(path: Path) -> SSlibKey:

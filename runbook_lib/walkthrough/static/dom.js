@@ -84,7 +84,7 @@ function jump(id, title) {
     panel.focus({ preventScroll: true });
     return "";
   }
-  const heading = [...document.querySelectorAll("h2")].find((node) => node.textContent.replace("¶", "").trim() === title);
+  const heading = [...document.querySelectorAll("h3")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
   let shown = heading && cellOf(heading);
   while (shown?.classList.contains("lm-mod-hidden")) shown = shown.previousElementSibling;
   shown?.scrollIntoView({ block: "start" });
@@ -101,12 +101,6 @@ function labAddress(view, path) {
   } catch {
     return null;
   }
-}
-
-// Where another notebook, by its absolute path, opens; null where nobody can tell.
-function notebookAddress(path) {
-  if (location.pathname.includes("/voila/")) return encodeURIComponent(path.split("/").pop());
-  return labAddress("lab/tree", path);
 }
 
 // What came of an action, and what the person does next.

@@ -12,7 +12,7 @@ class Finish {
         "Checks every step again, headless, and leaves a bundle that tells what was seen."));
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
-      "aria-label": "The end of this notebook", "data-lm-suppress-shortcuts": "true" },
+      "aria-label": "The end of the notebook", "data-lm-suppress-shortcuts": "true" },
     element("div", {}, this.title), this.open, this.actions, this.live);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
@@ -38,11 +38,11 @@ class Finish {
   drawKnown(view) {
     this.root.dataset.outcome = view.open.length ? "waiting" : "verified";
     setText(this.title, view.open.length
-      ? `${view.done} of ${view.total} steps of this notebook are done. Open:`
-      : `All ${view.total} steps of this notebook are done.`);
+      ? `${view.done} of ${view.total} steps are done. Open:`
+      : `All ${view.total} steps are done.`);
     redraw(this.open, view.open, () => view.open.map((step) =>
       element("li", {}, element("a", { href: `#runbook-${step.id}`, "data-key": step.id,
-        onclick: (event) => this.follow(event, step) }, step.title), ` ${step.icon} ${step.outcome.replace("_", " ")}`)));
+        onclick: (event) => this.follow(event, step) }, `${step.number} · ${step.title}`), ` ${step.icon} ${step.outcome.replace("_", " ")}`)));
   }
 
   follow(event, { id, title }) {

@@ -18,21 +18,19 @@ class Header {
   constructor(model, el) {
     this.model = model;
     this.world = element("span", { class: "rb-badge" });
-    this.section = element("strong", {});
+    this.title = element("strong", {});
     this.tenant = element("bdi", { class: "rb-label rb-name" });
     this.operator = element("bdi", {});
     this.operatorLabel = element("span", {});
     this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 });
     this.counts = element("span", { class: "rb-label" });
-    this.before = element("span", {});
     this.link = element("a", { onclick: (event) => this.follow(event) });
-    this.file = element("code", {});
     this.after = element("span", {});
-    this.next = element("div", {}, element("strong", {}, "Next: "), this.before, this.link, this.file, this.after);
+    this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
     this.done = element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
     this.said = element("div", {});
     this.known = element("div", { class: "rb-known" },
-      element("div", { class: "rb-row" }, this.world, this.section, this.tenant,
+      element("div", { class: "rb-row" }, this.world, this.title, this.tenant,
         element("span", { class: "rb-label rb-name" }, this.operatorLabel, this.operator)),
       this.bar,
       element("div", { class: "rb-row" }, this.counts));
@@ -43,7 +41,7 @@ class Header {
 
   draw() {
     const view = this.model.get("view");
-    const isKnown = Boolean(view.section);
+    const isKnown = Boolean(view.title);
     this.known.hidden = !isKnown;
     this.next.hidden = !view.next;
     this.done.hidden = !isKnown || Boolean(view.next);
@@ -55,7 +53,7 @@ class Header {
   drawKnown(view) {
     this.world.classList.toggle("rb-sandbox", view.sandbox);
     setText(this.world, view.sandbox ? "SANDBOX" : "PRODUCTION");
-    setText(this.section, view.section);
+    setText(this.title, view.title);
     setText(this.tenant, `tenant ${view.tenant}`);
     const operator = view.operator || remembered();
     setText(this.operatorLabel, operator ? "operator " : "operator not named yet");
@@ -73,25 +71,15 @@ class Header {
       ...view.counts.map(({ icon, outcome, count }) => `${icon} ${count} ${outcome.replace("_", " ")}`)].join(" · "));
   }
 
-  // The next step's name: a link to it, or to the notebook where it is.
-  drawNext({ id, title, advice, notebook }) {
-    const address = notebook ? notebookAddress(notebook) : `#runbook-${id}`;
-    const name = notebook.split("/").pop();
-    setText(this.before, notebook ? `${title} (in ` : "");
-    this.link.hidden = !address;
+  drawNext({ id, number, title, advice }) {
     this.link.dataset.next = id;
-    if (address) this.link.href = address;
-    if (notebook) this.link.target = "_blank";
-    else this.link.removeAttribute("target");
-    setText(this.link, notebook ? `${name} ↗` : title);
-    this.file.hidden = Boolean(address);
-    setText(this.file, name);
-    setText(this.after, `${notebook ? ")" : ""}. ${advice}`);
+    this.link.href = `#runbook-${id}`;
+    setText(this.link, `${number} · ${title}`);
+    setText(this.after, `. ${advice}`);
   }
 
   follow(event) {
-    const { id, title, notebook } = this.model.get("view").next;
-    if (notebook) return;
+    const { id, title } = this.model.get("view").next;
     event.preventDefault();
     this.say({ message: jump(id, title), advice: "", is_error: true });
   }

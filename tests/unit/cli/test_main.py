@@ -21,14 +21,17 @@ import runbook_lib.sandbox.server
 import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import connector_names
 from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.doctor import Examination, Symptom
-from runbook_lib.engine.headless import HeadlessResult
+from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, _parameters
 from runbook_lib.engine.notebooks import build
 from runbook_lib.engine.practice import Practice
 from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from runbook_lib.evidence.bundle import Sealed
+from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 
@@ -62,28 +65,37 @@ class Headless:
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
-        self.parameters: dict[str, Any] = {}
-        self.broken: dict[str, str] = {}
+        self.requests: list[RunRequest] = []
+        self.broken = ""
         self.error: BaseException | None = None
         self.unstamped = ""
 
-    def __call__(self, run: Run, parameters: Any, _key: Any, *, on_progress: Any) -> HeadlessResult:
+    def __call__(
+        self, run: Run, key: SigningKey, request: RunRequest, listener: RunListener
+    ) -> RunResult:
         """Run nothing, and leave a bundle."""
         self.runs.append(run)
-        self.parameters = dict(parameters)
+        self.requests.append(request)
         if self.error:
             raise self.error
         bundle = run.journal.path.parent / f"20261124-{run.run_id}"
         bundle.mkdir()
         (bundle / "record.json").write_text('{"run_id": "x"}\n', encoding="utf-8")
-        on_progress(run.state)
-        return HeadlessResult(run.finish(), Sealed(bundle, 1, self.unstamped), self.broken)
+        listener.on_progress(run.state)
+        return RunResult(
+            tenant=run.tenant,
+            run_id=run.run_id,
+            state=run.finish(),
+            sealed=Sealed(bundle, 1, self.unstamped),
+            key_id=key.key_id,
+            broken=self.broken,
+        )
 
 
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch) -> Headless:
     fake = Headless()
-    monkeypatch.setattr(runbook_lib.engine.headless, "run_headless", fake)
+    monkeypatch.setattr(runbook_lib.engine.headless, "_perform", fake)
     return fake
 
 
@@ -93,7 +105,7 @@ def practised(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
     scenarios: list[str] = []
 
     @contextmanager
-    def fake(scenario: str, _key: FingerprintKey) -> Iterator[Practice]:
+    def fake(scenario: str, _procedure: Procedure, _key: FingerprintKey) -> Iterator[Practice]:
         scenarios.append(scenario)
         env_file, said = folder / "sandbox.env", folder / "said.toml"
         text = f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_GRAPH_URL=http://127.0.0.1:9\n"
@@ -105,6 +117,7 @@ def practised(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
             scenarios.append("ended")
 
     monkeypatch.setattr(runbook_lib.engine.practice, "practice", fake)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "practice", fake)
     return scenarios
 
 
@@ -119,15 +132,18 @@ def test_a_run_is_told_what_was_given(headless: Headless, folder: Path) -> None:
     )
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert headless.parameters == {
+    (run,), (request,) = headless.runs, headless.requests
+    assert _parameters(run, request) == {
         "app_display_name": "A=B",
         "app_id": "1234567891011121",
         "env_file": str(env_file),
         "evidence": "e",
+        "tenant": "acme",
+        "run_id": run.run_id,
+        "mode": "headless",
     }
-    (run,) = headless.runs
     assert (run.tenant, run.mode) == ("acme", Mode.HEADLESS)
-    assert "PRODUCTION · tenant acme · run" in result.stdout
+    assert f"PRODUCTION · {PROCEDURE.title} · tenant acme · run" in result.stdout
     assert f"20261124-{run.run_id}" in result.stdout
     for step in PROCEDURE.steps:
         assert step.id in result.stdout
@@ -158,10 +174,10 @@ def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
 def test_a_notebook_that_broke_off_is_named(headless: Headless) -> None:
     """The table does not hide that a notebook did not come to its end."""
 
-    headless.broken = {"01_partner_app": "DeadKernelError"}
+    headless.broken = "the kernel died"
     result = runbook("run", "--set", f"service_domain={DOMAIN}")
 
-    assert "01_partner_app broke off: DeadKernelError." in result.stderr
+    assert "The notebook broke off: the kernel died." in result.stderr
 
 
 def test_peoples_words_are_written_before_the_run(headless: Headless, folder: Path) -> None:
@@ -186,7 +202,7 @@ def test_practice_has_its_own_settings_tenant_and_words(
     assert "SANDBOX: practice, nothing of this is real" in result.stdout
     (run,) = headless.runs
     assert run.tenant == "sandbox-review-pending"
-    assert headless.parameters["env_file"].endswith("sandbox.env")
+    assert headless.requests[0].env_file.endswith("sandbox.env")
     assert list(run.history.index.words) == [PROCEDURE.steps[0].id]
 
 
@@ -279,7 +295,7 @@ def test_a_defect_is_not_taken_for_the_operators_mistake(headless: Headless) -> 
     result = runbook("run", "--set", f"service_domain={DOMAIN}")
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert "The runbook itself broke (ZeroDivisionError, test_cli.py, line " in result.stderr
+    assert "The runbook itself broke (ZeroDivisionError, test_main.py, line " in result.stderr
     assert "canary" not in result.output
 
 
@@ -296,19 +312,22 @@ class Lab:
     """Takes the place of JupyterLab."""
 
     def __init__(self) -> None:
+        self.command: list[str] = []
         self.variables: dict[str, str] = {}
-        self.options: dict[str, Any] = {}
 
-    def __call__(self, variables: Any, **options: Any) -> int:
+    def __call__(self, command: Any, environ: Any) -> int:
         """Note how it is opened; end with a code of its own."""
-        self.variables, self.options = dict(variables), options
+        self.command = list(command)
+        self.variables = {
+            name: value for name, value in environ.items() if name.startswith("RUNBOOK_")
+        }
         return 7
 
 
 @pytest.fixture
 def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     fake = Lab()
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "open_lab", fake)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", fake)
     return fake
 
 
@@ -325,7 +344,8 @@ def test_lab_tells_kernels_whose_run_it_is(lab: Lab, folder: Path) -> None:
         "RUNBOOK_EVIDENCE": str(folder / "e"),
         "RUNBOOK_ENV_FILE": str(folder / "x.env"),
     }
-    assert lab.options == {"is_app": False, "arguments": ("--no-browser", "--port", "8899")}
+    assert lab.command[1:3] == ["-m", "jupyterlab"]
+    assert lab.command[-3:] == ["--no-browser", "--port", "8899"]
 
 
 def test_lab_without_words_uses_the_project(lab: Lab, folder: Path) -> None:
@@ -334,8 +354,8 @@ def test_lab_without_words_uses_the_project(lab: Lab, folder: Path) -> None:
     (folder / "notebooks").mkdir()
     runbook("lab", "--app")
 
-    assert lab.variables == {"RUNBOOK_TENANT": "", "RUNBOOK_EVIDENCE": str(folder / "evidence")}
-    assert lab.options == {"is_app": True, "arguments": ()}
+    assert lab.variables == {"RUNBOOK_EVIDENCE": str(folder / "evidence")}
+    assert lab.command[1:3] == ["-m", "runbook_lib.walkthrough.app_server"]
 
 
 @pytest.mark.parametrize("scenario", [(), ("--sandbox", "fresh")])
@@ -362,7 +382,7 @@ def test_lab_refuses_options_before_anything_is_written(
     assert result.exit_code == ExitCode.USAGE
     assert said in result.stderr
     assert "Next: " in result.stderr
-    assert (lab.options, practised) == ({}, [])
+    assert (lab.command, practised) == ([], [])
     assert list(folder.rglob("*")) == []
 
 
@@ -395,7 +415,7 @@ def test_lab_for_practice_says_what_still_counts(
     said = runbook(*words).stderr
     assert "opens in your browser" in said
     assert "Run All Cells" not in said
-    assert "What was done before as sandbox-fresh still counts" in said
+    assert "Your earlier work as sandbox-fresh still counts" in said
     assert "--tenant NAME" in said
     assert "still counts" not in runbook(*words, "--tenant", "new").stderr
 
@@ -415,7 +435,7 @@ def test_status_names_the_next_step_its_reason_and_where() -> None:
 
     assert result.exit_code == ExitCode.INCOMPLETE
     first = PROCEDURE.steps[0]
-    assert f"Next: {first.title} ({first.id}). Do it, then check it" in result.stdout
+    assert f"Next: step 1, {first.title} ({first.id}). Do it, then check it" in result.stdout
     for link in first.links:
         assert f"{link.label}: https://" in result.stdout
     assert "SANDBOX" not in result.stdout
@@ -466,7 +486,7 @@ def test_looking_at_a_status_writes_nothing(folder: Path) -> None:
 def test_notebooks_are_built_and_checked(folder: Path) -> None:
     """Building names what was built; checking changes nothing and says what is stale."""
 
-    names = [f"{section.id}.ipynb" for section in PROCEDURE.sections]
+    names = [f"{name}.ipynb" for name in connector_names()]
     stale = runbook("notebooks", "--check")
     assert (stale.exit_code, stale.stdout.split()[1::2]) == (ExitCode.FAILED, names)
     assert not (folder / "notebooks").exists()
@@ -481,7 +501,8 @@ def test_notebooks_are_built_and_checked(folder: Path) -> None:
 def test_only_the_stale_notebook_is_named(folder: Path) -> None:
     """The others are as they would be built."""
 
-    path = build(PROCEDURE, folder / "notebooks")[1]
+    runbook("notebooks")
+    path = build(PROCEDURE, folder / "notebooks")
     path.write_text("{}", encoding="utf-8")
 
     assert runbook("notebooks", "--check").stdout == f"stale: {path.name}\n"

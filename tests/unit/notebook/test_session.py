@@ -92,7 +92,7 @@ def types(folder: Path) -> list[str]:
     return [entry.type for entry in journal(folder).entries()]
 
 
-def opened(namespace: Namespace, notebook: str = "01_partner_app", **more: Any) -> Any:
+def opened(namespace: Namespace, notebook: str = "facebook_marketing", **more: Any) -> Any:
     return open_run({**namespace, **more}, notebook=notebook)
 
 
@@ -105,7 +105,7 @@ def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) ->
     """JupyterLab puts its session into the kernel's environment; papermill does not."""
 
     assert detected_mode() == "headless"
-    monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/01_partner_app.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/facebook_marketing.ipynb")
     assert detected_mode() == "interactive"
 
 
@@ -218,10 +218,10 @@ def test_a_run_that_asks_nobody_needs_the_service_domain(folder: Path) -> None:
     """Headless, what is required and missing is named; in JupyterLab it is asked for."""
 
     with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
-        open_run(EMPTY, notebook="01_partner_app")
+        open_run(EMPTY, notebook="facebook_marketing")
 
     assert not (folder / "evidence").exists()
-    open_run({**EMPTY, "mode": "interactive"}, notebook="01_partner_app")
+    open_run({**EMPTY, "mode": "interactive"}, notebook="facebook_marketing")
     assert (folder / "evidence" / "default" / PROCEDURE.id / "journal.jsonl").is_file()
 
 
@@ -246,7 +246,7 @@ def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
 def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
     """The summary shows this notebook's steps; the end is in the journal."""
 
-    run = opened(namespace, "02_cyclr_connector")
+    run = opened(namespace, "facebook_marketing")
     for step in run.section.steps:
         run.step(step.id)
 
@@ -380,7 +380,7 @@ def test_notebooks_of_one_walkthrough_share_its_run(namespace: Namespace, folder
 def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
     """No state that may be saved with a notebook has a credential of the settings file in it."""
 
-    run = opened(namespace, "01_partner_app", mode="interactive")
+    run = opened(namespace, "facebook_marketing", mode="interactive")
     secrets = [secret.reveal() for secret in run.walkthrough.run.settings.secrets.values()]
     assert len(secrets) == 3
     panels = [run.step(step.id) for step in run.walkthrough.section.steps]

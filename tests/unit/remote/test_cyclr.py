@@ -128,7 +128,6 @@ CALLS: dict[str, tuple[Call, str, str, Any, Any, Any]] = {
         [ACCOUNT_CONNECTOR],
     ),
     "account_connector": (
-        lambda c: c.account_connector(54321),
         "GET",
         "account/connectors/54321",
         None,

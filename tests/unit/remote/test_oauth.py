@@ -10,7 +10,6 @@ import pytest
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.oauth import (
-    AccessToken,
     request_token_by_client_credentials,
     request_token_by_code,
 )
@@ -35,13 +34,13 @@ PATH = "/v26.0/oauth/access_token"
 REDIRECT_URI = "https://acme-h.cyclr.com/connector/callback"
 
 
-def by_credentials(session: Session) -> AccessToken:
+def by_credentials(session: Session) -> Secret:
     return request_token_by_client_credentials(
         session, ENDPOINT, client_id=APP_ID, client_secret=Secret(APP_SECRET)
     )
 
 
-def by_code(session: Session) -> AccessToken:
+def by_code(session: Session) -> Secret:
     return request_token_by_code(
         session,
         ENDPOINT,
@@ -67,7 +66,7 @@ def session(remote: FakeRemote) -> Session:
 
 @both
 def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
-    remote: FakeRemote, session: Session, request_token: Callable[[Session], AccessToken]
+    remote: FakeRemote, session: Session, request_token: Callable[[Session], Secret]
 ) -> None:
     """The token is returned, and no record or log shows it."""
 
@@ -75,8 +74,7 @@ def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
 
     token = request_token(session)
 
-    assert token.value.reveal() == USER_TOKEN
-    assert (token.token_type, token.expires_in) == ("bearer", None)
+    assert token.reveal() == USER_TOKEN
     assert session.redactor.redact(f"x {USER_TOKEN}") == f"x {MASK}"
     assert USER_TOKEN not in repr(session.exchanges())
 
@@ -96,7 +94,7 @@ def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Sess
 
     remote.on(PATH, says(APP_TOKEN_ISSUED))
 
-    assert by_credentials(session).value.reveal() == APP_TOKEN
+    assert by_credentials(session).reveal() == APP_TOKEN
 
     (request,) = remote.requests
     assert (request.method, request.url.query) == ("POST", b"")
@@ -139,7 +137,7 @@ def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: S
 def test_a_refusal_keeps_graphs_own_error_fields(
     remote: FakeRemote,
     session: Session,
-    request_token: Callable[[Session], AccessToken],
+    request_token: Callable[[Session], Secret],
     body: dict[str, dict[str, str]],
     code: int,
 ) -> None:
@@ -178,7 +176,7 @@ def test_the_rfcs_error_form_is_understood_too(remote: FakeRemote, session: Sess
 def test_an_error_status_without_an_error_is_a_refusal(
     remote: FakeRemote,
     session: Session,
-    request_token: Callable[[Session], AccessToken],
+    request_token: Callable[[Session], Secret],
     body: object,
 ) -> None:
     """An error status alone is a refusal that names the status."""
@@ -196,7 +194,7 @@ def test_an_error_status_without_an_error_is_a_refusal(
 def test_an_answer_without_a_token_is_no_token(
     remote: FakeRemote,
     session: Session,
-    request_token: Callable[[Session], AccessToken],
+    request_token: Callable[[Session], Secret],
     body: object,
 ) -> None:
     """What is not JSON, or lacks the token, is never taken for success."""
@@ -212,7 +210,7 @@ def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session
 
     remote.on(PATH, breaks(), says("busy", 503), says(APP_TOKEN_ISSUED))
 
-    assert by_credentials(session).value.reveal() == APP_TOKEN
+    assert by_credentials(session).reveal() == APP_TOKEN
     assert len(remote.requests) == 3
 
 

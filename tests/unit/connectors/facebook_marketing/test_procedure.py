@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from runbook_lib.connectors.facebook_marketing.inputs import EVIDENCE, RUNNER
 
 from runbook_lib.config.attestations import read_words
-from runbook_lib.connectors.facebook_marketing.inputs import EVIDENCE, RUNNER
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind, WordKind
 from tests.unit.bodies import APP_ID
@@ -65,9 +65,9 @@ def test_cyclr_and_the_test_follow() -> None:
     )
     assert all(step.source.section == 2 for step in (*cyclr.steps, *test.steps))
     assert [section.id for section in PROCEDURE.sections] == [
-        "01_partner_app",
-        "02_cyclr_connector",
-        "03_connection_test",
+        "facebook_marketing",
+        "facebook_marketing",
+        "facebook_marketing",
     ]
 
 

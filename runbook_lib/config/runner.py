@@ -1,119 +1,20 @@
 """
-The parameters that connectors of Facebook share: names, forms, help, defaults.
+Settings of the runner itself, whatever connector it runs: no step asks for them.
 
-An input's name is the papermill parameter; `RUNBOOK_` and the name in upper
-case is the environment variable.
+Where the remote systems are, how long they may take, what signs the evidence
+and where it is kept, and which attestations need a second person.
 """
 
 from __future__ import annotations
 
 from runbook_lib.config import formats
-from runbook_lib.core.procedure import Input
-from runbook_lib.evidence.archive.stores import (
-    DEFAULT_SECONDS,
-    archive_address,
-    retention_days,
-    transfer_seconds,
-)
-from runbook_lib.remote.graph import DEFAULT_VERSION
-from runbook_lib.remote.limits import Limits
+from runbook_lib.core.procedure import Input, Procedure
 
-__all__ = ["ALL"]
+__all__ = ["EVIDENCE", "GRAPH_VERSION", "IN_KERNEL", "RUNNER", "inputs_of"]
 
-_LIMITS = Limits()
+# The Graph API version that everything is pinned to unless a setting says otherwise.
+GRAPH_VERSION = "v26.0"
 
-SERVICE_DOMAIN = Input(
-    name="service_domain",
-    label="Service Domain",
-    help="Cyclr console: Settings > General Settings > Service Domain.",
-    parse=formats.domain_name,
-    example="acme-h.cyclr.com",
-    required=True,
-)
-APP_DISPLAY_NAME = Input(
-    name="app_display_name",
-    label="App Display Name",
-    help="The name that your users see when they consent.",
-    example="Acme Lead Sync",
-)
-PERMISSIONS = Input(
-    name="permissions",
-    label="Permissions",
-    help="What your use case asks users for; commas between them. public_profile is always there.",
-    parse=formats.permission_names,
-    default=("public_profile", "leads_retrieval"),
-    example="leads_retrieval, ads_read",
-)
-APP_ID = Input(
-    name="app_id",
-    label="App ID",
-    help="Facebook: Settings > Basic. It becomes Cyclr's Client ID.",
-    parse=formats.app_id,
-    example="123456789012345",
-)
-APP_SECRET = Input(
-    name="app_secret",
-    label="App Secret",
-    help="Facebook: Settings > Basic > Show. It becomes Cyclr's Client Secret.",
-    parse=formats.app_secret,
-    secret=True,
-)
-GRAPH_VERSION = Input(
-    name="graph_version",
-    label="Graph API version",
-    help="The version that every check is pinned to.",
-    parse=formats.graph_version,
-    default=DEFAULT_VERSION,
-)
-CYCLR_CLIENT_ID = Input(
-    name="cyclr_client_id",
-    label="Cyclr API Client ID",
-    help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
-)
-CYCLR_CLIENT_SECRET = Input(
-    name="cyclr_client_secret",
-    label="Cyclr API Client Secret",
-    help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
-    parse=formats.opaque_secret,
-    secret=True,
-)
-ACCOUNT_API_ID = Input(
-    name="account_api_id",
-    label="Account API ID",
-    help="Cyclr console: Accounts > Account Management > Settings, of the account to test in.",
-    parse=formats.header_text,
-)
-CYCLR_USERNAME = Input(
-    name="cyclr_username",
-    label="Cyclr user name",
-    help="An existing user of that account, for the sign-in link. Cyclr creates unknown ones.",
-    example="operator@acme.example",
-)
-CONNECTOR_NAME = Input(
-    name="connector_name",
-    label="Connector",
-    help="The connector's name in Cyclr's library.",
-    default="Facebook Marketing API",
-)
-INSTALL_CONNECTOR = Input(
-    name="install_connector",
-    label="Install the connector",
-    help="Permit the runbook to install the connector in the account. This changes your Cyclr.",
-    default=False,
-)
-CREATE_TEST_ACCOUNT = Input(
-    name="create_test_account",
-    label="Create a test account",
-    help="Permit the runbook to create a Cyclr account where none is named. Changes your Cyclr.",
-    default=False,
-)
-USER_ACCESS_TOKEN = Input(
-    name="user_access_token",
-    label="User access token",
-    help="A user's token that was issued for this app.",
-    parse=formats.opaque_secret,
-    secret=True,
-)
 FOUR_EYES = Input(
     name="four_eyes",
     label="Four eyes",
@@ -134,7 +35,7 @@ DIALOG_URL = Input(
     label="OAuth dialog address",
     help="Where Facebook asks users for consent.",
     parse=formats.web_address,
-    default=f"https://www.facebook.com/{DEFAULT_VERSION}/dialog/oauth",
+    default=f"https://www.facebook.com/{GRAPH_VERSION}/dialog/oauth",
 )
 DASHBOARD_URL = Input(
     name="dashboard_url",
@@ -183,21 +84,28 @@ ANSWER_LIMIT_KIB = Input(
     label="Largest answer",
     help="In KiB, after decoding; a larger answer is not read to its end.",
     parse=formats.answer_limit,
-    default=_LIMITS.answer_kib,
+    default=4096,
 )
 EXCHANGE_SECONDS = Input(
     name="exchange_seconds",
     label="Longest exchange",
     help="How long one request may take, from the look-up of the name to the last byte.",
     parse=formats.exchange_seconds,
-    default=_LIMITS.exchange_seconds,
+    default=30,
 )
 STEP_SECONDS = Input(
     name="step_seconds",
     label="Longest step",
     help="How long all checks of a step may take, with their retries and waits.",
     parse=formats.step_seconds,
-    default=_LIMITS.step_seconds,
+    default=120,
+)
+QUEUE_SECONDS = Input(
+    name="queue_seconds",
+    label="Queue",
+    help="How many seconds a headless run waits for another one of the same tenant to end.",
+    parse=formats.queue_seconds,
+    default=900,
 )
 SIGNING_KEY = Input(
     name="signing_key",
@@ -229,33 +137,25 @@ ARCHIVE = Input(
     name="archive",
     label="Archive",
     help="Where sealed evidence is copied to: s3://…, gs://…, az://… or a folder.",
-    parse=archive_address,
+    parse=formats.archive_address,
     example="s3://bucket/evidence",
 )
 ARCHIVE_RETENTION_DAYS = Input(
     name="archive_retention_days",
     label="Retention in the archive",
     help="For so many days nobody can delete it there (S3 Object Lock). There is no way back.",
-    parse=retention_days,
+    parse=formats.retention_days,
     default=0,
 )
 ARCHIVE_SECONDS = Input(
     name="archive_seconds",
     label="Patience with the archive",
     help="For so many seconds it may be silent in a transfer; what is large may take longer.",
-    parse=transfer_seconds,
-    default=DEFAULT_SECONDS,
+    parse=formats.transfer_seconds,
+    default=60,
 )
 
-QUEUE_SECONDS = Input(
-    name="queue_seconds",
-    label="Queue",
-    help="How many seconds a headless run waits for another one of the same tenant to end.",
-    parse=formats.queue_seconds,
-    default=900,
-)
-
-# What evidence is signed with and where it is kept: no step asks for it.
+# What evidence is signed with and where it is kept: a kernel does not need it.
 EVIDENCE = (
     SIGNING_KEY,
     SIGNING_PUBLIC_KEY,
@@ -265,25 +165,8 @@ EVIDENCE = (
     ARCHIVE_RETENTION_DAYS,
     ARCHIVE_SECONDS,
 )
-
-# How a run is performed: no step asks for it.
-RUNNER = (ANSWER_LIMIT_KIB, EXCHANGE_SECONDS, STEP_SECONDS, QUEUE_SECONDS)
-
-ALL = (
-    SERVICE_DOMAIN,
-    APP_DISPLAY_NAME,
-    PERMISSIONS,
-    APP_ID,
-    APP_SECRET,
-    GRAPH_VERSION,
-    CYCLR_CLIENT_ID,
-    CYCLR_CLIENT_SECRET,
-    ACCOUNT_API_ID,
-    CYCLR_USERNAME,
-    CONNECTOR_NAME,
-    INSTALL_CONNECTOR,
-    CREATE_TEST_ACCOUNT,
-    USER_ACCESS_TOKEN,
+# What the checks, and so the kernel that performs them, are given too.
+IN_KERNEL = (
     FOUR_EYES,
     GRAPH_URL,
     DIALOG_URL,
@@ -293,6 +176,14 @@ ALL = (
     SERVICE_DOMAIN_ADDRESS,
     CA_FILE,
     REDIRECT_HOSTS,
-    *RUNNER,
-    *EVIDENCE,
+    ANSWER_LIMIT_KIB,
+    EXCHANGE_SECONDS,
+    STEP_SECONDS,
+    QUEUE_SECONDS,
 )
+RUNNER = (*IN_KERNEL, *EVIDENCE)
+
+
+def inputs_of(procedure: Procedure) -> tuple[Input, ...]:
+    """Return all that may be set for a run of `procedure`: its own inputs, then the runner's."""
+    return (*procedure.inputs, *RUNNER)

@@ -1,0 +1,109 @@
+"""
+The commands that prepare and examine this machine.
+
+`notebooks`, `init`, `sandbox`, `doctor`: none of them touches a tenant's evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE_IF_READABLE, JSON
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.errors import ExitCode
+
+__all__ = ["MACHINE_COMMANDS"]
+
+_HIGHEST_PORT = 65_530
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Only report which differ from what would be built.")
+@click.option("--connector", default="", help="Only this connector's notebook.")
+def notebooks(*, check: bool, connector: str) -> None:
+    """Build the notebook of each connector from its procedure."""
+    from runbook_lib.config.workspace import project_folder  # noqa: PLC0415
+    from runbook_lib.engine.notebooks import build, is_stale, notebook_name  # noqa: PLC0415
+
+    folder = project_folder() / "notebooks"
+    names = (connector,) if connector else connector_names()
+    procedures = [find_procedure(name) for name in names]
+    stale = [each for each in procedures if is_stale(each, folder / notebook_name(each))]
+    for procedure in stale if check else procedures:
+        path = folder / notebook_name(procedure) if check else build(procedure, folder)
+        click.echo(f"{'stale' if check else 'built'}: {path.name}")
+    sys.exit(ExitCode.FAILED if check and stale else ExitCode.COMPLETE)
+
+
+@click.command()
+@CONNECTOR
+@click.option("--output", default=".env", show_default=True, metavar="FILE", help="Where to.")
+def init(*, connector: str, output: str) -> None:
+    """Write a settings file with every setting that the connector needs, to be filled in."""
+    from runbook_lib.config.env_file import write_env_file  # noqa: PLC0415
+
+    path = write_env_file(Path(output), find_procedure(connector))
+    click.echo(f"Written: {path}. Fill in what you know; `runbook doctor` checks it.")
+
+
+@click.command()
+@click.option("--scenario", default="approved", show_default=True, help="What has happened so far.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, _HIGHEST_PORT),
+    default=0,
+    help="The first port of six; free ones if left out.",
+)
+@JSON
+def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
+    """Serve Facebook and Cyclr on loopback, for practice and tests."""
+    from runbook_lib.core.scratch import scratch_folder  # noqa: PLC0415
+    from runbook_lib.engine.practice import require_scenario  # noqa: PLC0415
+    from runbook_lib.sandbox.server import serve  # noqa: PLC0415
+
+    def announce(description: Mapping[str, Any]) -> None:
+        if as_json:
+            click.echo(json.dumps(dict(description)))
+            return
+        click.echo("SANDBOX: Facebook and Cyclr on this machine. Interrupt to stop.\n")
+        for name, value in description.items():
+            click.echo(f"  {name:24} {value}")
+
+    require_scenario(scenario)
+    with scratch_folder() as folder:
+        serve(scenario, port=port, announce=announce, folder=folder)
+
+
+@click.command()
+@CONNECTOR
+@ENV_FILE
+@EVIDENCE_IF_READABLE
+@JSON
+def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
+    """Check whether this machine, its .env and its network are ready."""
+    from runbook_lib.cli.terminal import plain_cell, show_table  # noqa: PLC0415
+    from runbook_lib.engine.doctor import examine  # noqa: PLC0415
+
+    examination = examine(find_procedure(connector), env_file, evidence)
+    if as_json:
+        click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
+    else:
+        rows = [
+            (
+                "[green]✔[/]" if symptom.is_well else "[red]✘[/]",
+                *map(plain_cell, (symptom.subject, symptom.said)),
+            )
+            for symptom in examination.symptoms
+        ]
+        show_table("Is this machine ready?", ("", "What", "Found"), rows)
+    sys.exit(examination.exit_code)
+
+
+MACHINE_COMMANDS = (notebooks, init, sandbox, doctor)

@@ -1,0 +1,213 @@
+"""The commands `run` and `status`: perform the procedure, and show how far it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, SANDBOX, TENANT
+from runbook_lib.cli.terminal import ProgressDisplay, progress, say, show_again, show_steps
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
+from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.plain_text import escaped_json, one_line
+
+if TYPE_CHECKING:
+    from runbook_lib.core.state import RunState
+    from runbook_lib.engine.run import Run
+
+__all__ = ["RUN_COMMANDS"]
+
+_SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
+_EXIT_CODES = {
+    "complete": ExitCode.COMPLETE,
+    "failed": ExitCode.FAILED,
+    "incomplete": ExitCode.INCOMPLETE,
+}
+
+
+class _RunDisplay(RunListener):
+    """Shows a run in the terminal while it is under way; only its result with `as_json`."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._stack = ExitStack()
+        self._progress: ProgressDisplay | None = None
+
+    def __enter__(self) -> _RunDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def on_wait(self, said: str) -> None:
+        """Say why the run does not go on yet."""
+        click.echo(one_line(said), err=True)
+
+    def on_start(self, run: Run) -> None:
+        """Show whose run it is, and a bar."""
+        if not self._as_json:
+            click.echo(_banner(run))
+        self._progress = self._stack.enter_context(
+            progress(len(run.procedure.steps), is_quiet=self._as_json)
+        )
+
+    def on_progress(self, state: RunState) -> None:
+        """Move the bar."""
+        if self._progress is not None:
+            self._progress.update(state)
+
+    def on_sealed(self, result: RunResult) -> None:
+        """Show what the run came to, and where the evidence is."""
+        self._stack.close()
+        sealed = result.sealed
+        if self._as_json:
+            record = (sealed.folder / "record.json").read_text(encoding="utf-8")
+            click.echo(escaped_json(record), nl=False)
+        else:
+            click.echo()
+            show_steps(result.state)
+            if result.broken:
+                say(f"The notebook broke off: {result.broken}.", is_error=True)
+            click.echo()
+            say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
+            say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
+        if sealed.unstamped:
+            say(f"No time-stamp: {sealed.unstamped}", is_error=True)
+
+
+@click.command()
+@SANDBOX
+@click.option("--attestations", default="", help="TOML file in which people say what they did.")
+@click.option("--tsa", default="", metavar="URL", help="Have the evidence time-stamped (RFC 3161).")
+@click.option("--archive", default="", metavar="URL", help="Copy the sealed evidence there.")
+@CONNECTOR
+@TENANT
+@ENV_FILE
+@_SET
+@EVIDENCE
+@JSON
+def run(
+    *,
+    scenario: str,
+    attestations: str,
+    tsa: str,
+    archive: str,
+    connector: str,
+    tenant: str,
+    env_file: str,
+    given: tuple[str, ...],
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """Run the procedure headless and seal the evidence."""
+    named = {"tsa": tsa, "archive": archive}
+    request = RunRequest(
+        procedure=find_procedure(connector),
+        given={**_assignments(given), **{name: url for name, url in named.items() if url}},
+        tenant=tenant or (f"sandbox-{scenario}" if scenario else ""),
+        evidence=evidence,
+        env_file=env_file,
+        attestations=attestations,
+    )
+    if scenario and env_file:
+        msg = "--sandbox brings its own settings: leave --env-file out."
+        raise SettingsError(msg)
+    with _RunDisplay(as_json=as_json) as display:
+        result = _run(scenario, request, display)
+    _show_archived(result, as_json=as_json)
+    code = _EXIT_CODES[result.state.outcome]
+    is_open = result.archive_error is not None and code == ExitCode.COMPLETE
+    sys.exit(ExitCode.INCOMPLETE if is_open else code)
+
+
+@click.command()
+@CONNECTOR
+@TENANT
+@ENV_FILE
+@EVIDENCE
+@JSON
+def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json: bool) -> None:
+    """Show what is done, what waits, and the next thing a person must do."""
+    from runbook_lib.core.step_document import step_document  # noqa: PLC0415
+    from runbook_lib.engine.run import Mode, open_run  # noqa: PLC0415
+    from runbook_lib.evidence.reports.wording import with_times  # noqa: PLC0415
+    from runbook_lib.walkthrough.views import next_step  # noqa: PLC0415
+
+    procedure = find_procedure(connector)
+    opened = open_run(
+        procedure, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
+    )
+    state = opened.whole_state
+    following = next_step(state)
+    if as_json:
+        document = {
+            "tenant": opened.tenant,
+            "connector": procedure.id,
+            "outcome": state.outcome,
+            "steps": [step_document(step) for step in state.steps.values()],
+            "next": {"step": following[0].step.id, "do": following[1]} if following else None,
+            "again": [
+                {"step": step.step.id, "why": step.again}
+                for step in state.steps.values()
+                if step.again
+            ],
+        }
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+    else:
+        mark = "SANDBOX " if state.started.get("sandbox") else ""
+        show_steps(state, title=f"{mark}{opened.tenant} · {procedure.title}")
+        show_again(state)
+        if following:
+            step, advice = following
+            number = state.number(step.step.id)
+            click.echo()
+            say(f"Next: step {number}, {step.step.title} ({step.step.id}). {advice}")
+            say(f"      {with_times(step.conclusion.reason)}")
+            for link in step.step.links:
+                say(f"      {link.label}: {link.url(opened.values)}")
+    sys.exit(_EXIT_CODES[state.outcome])
+
+
+RUN_COMMANDS = (run, status)
+
+
+def _run(scenario: str, request: RunRequest, display: _RunDisplay) -> RunResult:
+    if not scenario:
+        return run_tenant(request, display)
+    from runbook_lib.engine.practice import practise_tenant  # noqa: PLC0415
+
+    return practise_tenant(scenario, request, display)
+
+
+def _show_archived(result: RunResult, *, as_json: bool) -> None:
+    error = result.archive_error
+    if error is not None:
+        say(f"Not archived: {error}", is_error=True)
+        say(f"Next: {error.diagnostics()}", is_error=True)
+        again = f"runbook archive {result.sealed.folder} --to {result.archive_address}"
+        say(f"      {again}", is_error=True)
+    elif result.archived and not as_json:
+        say(f"Archived: {result.archived}")
+
+
+def _banner(opened: Run) -> str:
+    where = "SANDBOX: practice, nothing of this is real" if opened.is_sandbox else "PRODUCTION"
+    about = f"tenant {opened.tenant} · run {opened.run_id}"
+    return f"{where} · {opened.procedure.title} · {about}"
+
+
+def _assignments(texts: Iterable[str]) -> dict[str, str]:
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            msg = "--set takes NAME=VALUE."
+            raise SettingsError(msg)
+        given[name.strip()] = value
+    return given

@@ -1,0 +1,49 @@
+"""The command `lab`: open the walkthrough, for real or for practice."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, SANDBOX, TENANT
+from runbook_lib.connectors.registry import find_procedure
+
+__all__ = ["lab"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@SANDBOX
+@click.option("--app", "is_app", is_flag=True, help="Show the walkthrough without code (voila).")
+@CONNECTOR
+@TENANT
+@ENV_FILE
+@EVIDENCE
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(
+    *,
+    scenario: str,
+    is_app: bool,
+    connector: str,
+    tenant: str,
+    env_file: str,
+    evidence: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
+    from runbook_lib.config.workspace import evidence_folder  # noqa: PLC0415
+    from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab  # noqa: PLC0415
+
+    request = LabRequest(
+        procedure=find_procedure(connector),
+        tenant=tenant,
+        evidence=str(evidence_folder(evidence).absolute()),
+        env_file=str(Path(env_file).absolute()) if env_file else "",
+        is_app=is_app,
+        arguments=arguments,
+    )
+    say = lambda text: click.echo(text, err=True)  # noqa: E731
+    if scenario:
+        sys.exit(practise_in_lab(scenario, request, say=say))
+    sys.exit(open_lab(request, say=say))

@@ -1,0 +1,81 @@
+"""The settings file that a person fills in: every setting, with what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+
+from runbook_lib.config.runner import EVIDENCE, IN_KERNEL
+from runbook_lib.core.files import write_once
+from runbook_lib.core.procedure import Input, Procedure
+from runbook_lib.errors import SettingsError
+
+__all__ = ["env_template", "write_env_file"]
+
+_HEAD = """\
+# Settings of the runbook for the {title}. Fill in what you have; an empty line
+# means: not known yet. Nobody else may read this file: chmod 600 {name}
+#
+# A credential may also be a reference to where it is kept:
+#   {secret}=keyring:SERVICE/USER
+#   {secret}=file:/run/secrets/NAME
+# A value for this connector alone has the connector's name in it, and wins:
+#   {alone}=
+
+# Whose app this is, and the folder of its journal and evidence; the Service Domain, and
+# evidence/, where these are left out
+# RUNBOOK_TENANT=
+# RUNBOOK_EVIDENCE=evidence
+"""
+_WIDTH = 96
+_ANOTHER = "Name another file with --output."
+
+
+def env_template(procedure: Procedure, name: str = ".env") -> str:
+    """Return the text of a settings file for `procedure`; what has a default is a comment."""
+    first = next(item for item in procedure.inputs if item.secret)
+    head = _HEAD.format(
+        title=procedure.title,
+        name=name,
+        secret=first.variable,
+        alone=first.variable_for(procedure.id),
+    )
+    sections = (
+        ("What the steps need", procedure.inputs),
+        ("Where the systems are, and how long they may take", IN_KERNEL),
+        ("What signs the evidence, and where it is kept", EVIDENCE),
+    )
+    parts = [head]
+    for title, items in sections:
+        parts.append(f"\n# --- {title} {'-' * (_WIDTH - len(title) - 7)}")
+        parts += [line for item in items for line in _lines(item)]
+    return "\n".join(parts) + "\n"
+
+
+def write_env_file(path: Path, procedure: Procedure) -> Path:
+    """Write it to `path` with mode 0600; raises `SettingsError` where something is there."""
+    try:
+        is_new = write_once(path, env_template(procedure, path.name).encode(), mode=0o600)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}."
+        raise SettingsError(msg, next_step=_ANOTHER) from None
+    if not is_new:
+        msg = f"{path} exists already, and was left as it is."
+        raise SettingsError(msg, next_step=_ANOTHER)
+    return path
+
+
+def _lines(item: Input) -> Iterator[str]:
+    yield ""
+    yield from (f"# {line}" for line in wrap(f"{item.label}: {item.help}", _WIDTH))
+    if item.example:
+        yield f"# For example: {item.example}"
+    has_default = item.default is not None and item.default != ()
+    yield f"{'# ' if has_default else ''}{item.variable}={_text(item.default)}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)

@@ -1,0 +1,160 @@
+"""
+Steps at Cyclr that connectors share, in their documented order.
+
+A connector's procedure composes them with its own.
+"""
+
+from __future__ import annotations
+
+from runbook_lib.connectors.cyclr import connector as checks
+from runbook_lib.connectors.cyclr import inputs
+from runbook_lib.connectors.facebook.inputs import APP_SECRET
+from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
+
+__all__ = [
+    "CYCLR",
+    "OUR_ACCOUNT",
+    "OUR_CYCLR",
+    "authenticate",
+    "client_id",
+    "client_secret",
+    "connector_setup",
+    "install",
+]
+
+# What checks of the connector cannot do without.
+CYCLR = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
+
+# What a person's word, or a check, is about: said of another console or account it is void.
+OUR_CYCLR = ("service_domain", "cyclr_client_id", "cyclr_connector")
+OUR_ACCOUNT = (*OUR_CYCLR, "account_api_id")
+
+
+def connector_setup(connector: Input) -> Step:
+    """Open the connector's Setup; `connector` holds its name in Cyclr's library."""
+    return Step(
+        id="cy-01-connector-setup",
+        title="Open the connector's Setup in the Cyclr console",
+        kind=StepKind.MANUAL,
+        source=Source(2),
+        confirms="The connector's Setup is open in our Cyclr console.",
+        subject=OUR_CYCLR,
+        prose=(
+            "In your Cyclr console go to **Connectors > Connector Library > "
+            f"{connector.default} > Setup**."
+        ),
+        today=(
+            "Newer consoles: **Connectors > Application Connector Library**, search for the "
+            "connector, then the **Setup Required** icon, or the **pencil** and its "
+            "**Settings** tab. You need full access to the library."
+        ),
+        links=(Link("Cyclr console", "{cyclr_console_url}/"),),
+        inputs=(
+            inputs.CYCLR_CLIENT_ID,
+            inputs.CYCLR_CLIENT_SECRET,
+            inputs.ACCOUNT_API_ID,
+            connector,
+        ),
+        checks=(Check("connector-is-in-library", checks.connector_is_in_library, CYCLR),),
+    )
+
+
+def client_id(credentials: str) -> Step:
+    """Enter the App ID as Client ID; `credentials` is the step that yields it."""
+    return Step(
+        id="cy-02-client-id",
+        title="Client ID: the App ID",
+        kind=StepKind.MANUAL,
+        source=Source(2),
+        confirms="Client ID in the connector's Setup is the App ID, and it is saved.",
+        subject=("app_id", *OUR_CYCLR),
+        prose="Enter the App ID of your Facebook app as **Client ID**.",
+        links=(Link("Cyclr console", "{cyclr_console_url}/"),),
+        pastes=(Paste("Client ID", "{app_id}"),),
+        inputs=(inputs.CYCLR_USERNAME,),
+        checks=(
+            Check(
+                "console-holds-app-id",
+                checks.console_holds_app_id,
+                (*CYCLR, "app_id", "service_domain", "cyclr_username"),
+            ),
+        ),
+        requires=(credentials,),
+    )
+
+
+def client_secret(credentials: str) -> Step:
+    """Enter the App Secret as Client Secret; `credentials` is the step that yields it."""
+    return Step(
+        id="cy-03-client-secret",
+        title="Client Secret: the App Secret",
+        kind=StepKind.MANUAL,
+        source=Source(2),
+        confirms=(
+            "Client Secret in the connector's Setup is the App Secret, it is saved, and "
+            "the padlock is closed."
+        ),
+        subject=("app_id", "app_secret", *OUR_CYCLR),
+        prose=(
+            "Enter the App Secret as **Client Secret** and press **Save Changes**. The "
+            "padlock beside the connector closes once both fields are filled. No API shows "
+            "the secret that the console holds; that a user can sign in (next section) does."
+        ),
+        links=(Link("Cyclr console", "{cyclr_console_url}/"),),
+        requires=(credentials,),
+        hands_over=APP_SECRET,
+    )
+
+
+def install(connector: Input) -> Step:
+    """Install the connector in one account; `connector` holds its name in Cyclr."""
+    return Step(
+        id="test-01-install",
+        title="Install the connector in one user account",
+        kind=StepKind.CALL,
+        source=Source(2),
+        confirms="The connector is installed in this user account.",
+        subject=OUR_ACCOUNT,
+        prose=(
+            f"Install the {connector.default} connector in one of your user accounts, in "
+            "the console, or let the runbook do it: `install_connector` permits it, "
+            "`create_test_account` makes an account first. Both change your Cyclr, and the "
+            "record says so."
+        ),
+        links=(Link("Cyclr console", "{cyclr_console_url}/"),),
+        inputs=(
+            inputs.ACCOUNT_API_ID,
+            inputs.INSTALL_CONNECTOR,
+            inputs.CREATE_TEST_ACCOUNT,
+        ),
+        checks=(
+            Check(
+                "connector-is-installed",
+                checks.connector_is_installed,
+                ("cyclr_client_id", "cyclr_client_secret"),
+            ),
+        ),
+        requires=("cy-01-connector-setup",),
+    )
+
+
+def authenticate() -> Step:
+    """Authenticate the installed connector as a user would."""
+    return Step(
+        id="test-02-authenticate",
+        title="Authenticate it as a user would",
+        kind=StepKind.MANUAL,
+        source=Source(2),
+        confirms=(
+            "I signed in through Cyclr with Facebook in this account and granted every "
+            "permission that was asked for."
+        ),
+        subject=("app_id", "permissions", *OUR_ACCOUNT),
+        prose=(
+            "In that account open the connector, press **Authenticate**, sign in with "
+            "Facebook and grant every permission that is asked for."
+        ),
+        links=(Link("Cyclr console", "{cyclr_console_url}/"),),
+        checks=(Check("connector-is-authenticated", checks.connector_is_authenticated, CYCLR),),
+        requires=("cy-02-client-id", "test-01-install"),
+    )

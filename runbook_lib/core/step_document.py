@@ -1,0 +1,66 @@
+"""
+A step as a JSON document: the one that record, report, executed notebook and panels read.
+
+Pure. How it is drawn is decided where it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from runbook_lib.core.procedure import Attachment
+from runbook_lib.core.state import StepState, finding_to_document
+
+__all__ = ["attachments_of", "exchange_detail", "gathered", "step_document"]
+
+
+def step_document(state: StepState) -> dict[str, Any]:
+    """
+    Return all that is known of a step; the JSON Schema of the record describes it.
+
+    `checks` are the findings without their exchanges, which stand in `exchanges`.
+    """
+    checks = [finding_to_document(finding) for finding in state.findings]
+    exchanges = [exchange for check in checks for exchange in check.pop("exchanges")]
+    return {
+        "id": state.step.id,
+        "title": state.step.title,
+        "kind": state.step.kind,
+        "outcome": state.conclusion.outcome,
+        "reason": state.conclusion.reason,
+        "checked_on": state.checked_on or None,
+        "attested_by": state.attested_by,
+        "word": asdict(state.word) if state.word else None,
+        "confirms": [asdict(each) for each in state.others],
+        "lapsed": [{"word": asdict(each.word), "why": each.why} for each in state.lapsed],
+        "remarks": list(state.remarks),
+        "checks": checks,
+        "exchanges": exchanges,
+        "attachments": [asdict(each) for each in attachments_of(state)],
+    }
+
+
+def attachments_of(state: StepState) -> tuple[Attachment, ...]:
+    """Return every file that people gave for the step, each once."""
+    words = (*state.others, *((state.word,) if state.word else ()))
+    given = [attachment for word in words for attachment in word.attachments]
+    return tuple({attachment.sha256: attachment for attachment in given}.values())
+
+
+def gathered(document: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
+    return [each for check in document["checks"] for each in check[name]]
+
+
+def exchange_detail(exchange: Mapping[str, Any]) -> str:
+    """Return what was sent and answered in one exchange, as indented JSON."""
+    shown = {
+        "sent": exchange["request"],
+        "headers": exchange["headers"],
+        "answer": exchange["response"],
+    }
+    shown = {name: value for name, value in shown.items() if value}
+    return json.dumps(shown, ensure_ascii=False, indent=2)

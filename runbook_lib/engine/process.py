@@ -1,0 +1,153 @@
+"""
+A tenant's run in a process of its own: the request goes in, events and the result come out.
+
+The request goes over standard input, so that a credential stands neither on a
+command line nor in a file; each event is a line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
+from runbook_lib.errors import JournalError, RunbookError, SealingError
+
+__all__ = ["Finished", "ProcessRequest", "run_in_process"]
+
+# A headless run must not take itself for a notebook in JupyterLab.
+_NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRequest:
+    """What is to be run; `secrets` are credentials by the name of their variable."""
+
+    connector: str
+    tenant: str
+    evidence: str
+    env_file: str = ""
+    given: Mapping[str, object] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What the run came to, and its bundle."""
+
+    outcome: str
+    bundle: Path
+
+
+def run_in_process(
+    request: ProcessRequest, *, on_wait: Callable[[str], None] = lambda _: None
+) -> Finished:
+    """
+    Run the whole procedure headless in a new process, and return what it came to.
+
+    Calls `on_wait` with why the run waits. Raises `SealingError` where it left no bundle.
+    """
+    environ = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
+    with subprocess.Popen(
+        [sys.executable, "-m", "runbook_lib.engine.process"],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        _send(process.stdin, request)
+        for event in _events(process.stdout or ()):
+            if event["event"] == "wait":
+                on_wait(event["said"])
+            elif event["event"] == "refused":
+                raise SealingError(event["said"], next_step=event["next_step"])
+            else:
+                return Finished(event["outcome"], Path(event["bundle"]))
+    raise SealingError("The headless run ended without a result.")
+
+
+def _events(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Return each event; the line that a killed process left half written is none."""
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _send(stream: Any, request: ProcessRequest) -> None:
+    document = {
+        "connector": request.connector,
+        "tenant": request.tenant,
+        "evidence": request.evidence,
+        "env_file": request.env_file,
+        "given": dict(request.given),
+        "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
+    }
+    try:
+        with stream:
+            json.dump(document, stream)
+    except BrokenPipeError:
+        pass  # it ended already; its output says more
+
+
+class _Reporter(RunListener):
+    """Writes what is heard of the run as events."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def on_wait(self, said: str) -> None:
+        """Report why the run waits."""
+        self.report("wait", said=said)
+
+    def report(self, event: str, **more: str) -> None:
+        """Write one event."""
+        self._stream.write(json.dumps({"event": event, **more}) + "\n")
+        self._stream.flush()
+
+
+def _run(document: Mapping[str, Any], reporter: _Reporter) -> RunResult:
+    environ = {**os.environ, **document["secrets"]}
+    request = RunRequest(
+        procedure=find_procedure(document["connector"]),
+        given=document["given"],
+        tenant=document["tenant"],
+        evidence=document["evidence"],
+        env_file=document["env_file"],
+        environ=environ,
+    )
+    return run_tenant(request, reporter)
+
+
+def main() -> None:
+    """Read a request from standard input, run it, and write events to standard output."""
+    # NOTE: what a kernel or a library prints goes elsewhere; only events are on this stream.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
+        os.dup2(2, 1)
+        reporter = _Reporter(stream)
+        try:
+            result = _run(json.load(sys.stdin), reporter)
+        except RunbookError as error:
+            reporter.report("refused", said=str(error), next_step=error.diagnostics())
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            said = f"Cannot write to disk: {reason}."
+            reporter.report("refused", said=said, next_step=JournalError.next_step)
+        except Exception as error:  # noqa: BLE001  (its text may hold what was given)
+            said = f"The runbook itself broke ({type(error).__name__})."
+            reporter.report("refused", said=said, next_step="Report it as a defect.")
+        else:
+            bundle = str(result.sealed.folder.absolute())
+            reporter.report("finished", outcome=result.state.outcome, bundle=bundle)
+
+
+if __name__ == "__main__":
+    main()
