@@ -417,6 +417,7 @@ def journal(
 ) -> None:
     """Put a lost journal together from the sealed bundles, or complete one that is behind."""
     from runbook_lib.config.workspace import (  # noqa: PLC0415
+        connector_folder,
         evidence_folder,
         journal_path,
         tenant_name,
@@ -426,7 +427,7 @@ def journal(
 
     trust = Trust(_trusted(keys, trusted_keys))
     folder = evidence_folder(evidence)
-    path = journal_path(folder, tenant_name(tenant), find_procedure(connector).id).absolute()
+    path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()
     rebuilt = rebuild_journal(path.parent, trust)
     if as_json:
         click.echo(json.dumps({"path": str(path), **asdict(rebuilt)}))

@@ -23,71 +23,90 @@ __all__ = ["CredentialStore", "EnvFileStore", "KeyringStore", "recall"]
 
 
 class CredentialStore(Protocol):
-    """A place that keeps credentials from one session to the next."""
+    """A place that keeps credentials of an owner (tenant and connector) between sessions."""
 
-    def remember(self, tenant: str, item: Input, secret: Secret) -> str:
+    def remember(self, owner: str, item: Input, secret: Secret) -> str:
         """Keep `secret` and return a reference to it, empty where none is needed."""
 
-    def forget(self, tenant: str, item: Input) -> None:
+    def forget(self, owner: str, item: Input) -> None:
         """Remove it; nothing happens where it is not kept."""
 
 
 class KeyringStore:
     """The keyring of the person's desktop or server (PyPI: keyring)."""
 
-    def remember(self, tenant: str, item: Input, secret: Secret) -> str:
-        """Keep `secret` under the tenant's name; raises `SettingsError` where there is none."""
+    def remember(self, owner: str, item: Input, secret: Secret) -> str:
+        """Keep `secret` under its owner's name; raises `SettingsError` where there is none."""
         import keyring  # noqa: PLC0415  (slow to import, rarely used)
         import keyring.errors  # noqa: PLC0415
 
         try:
-            keyring.set_password(_service(tenant), item.name, secret.reveal())
+            keyring.set_password(_service(owner), item.name, secret.reveal())
         except keyring.errors.KeyringError:
             msg = "This machine has no keyring that can be written."
             raise SettingsError(msg, next_step="Remember it in .env instead.") from None
-        return f"keyring:{_service(tenant)}/{item.name}"
+        return f"keyring:{_service(owner)}/{item.name}"
 
-    def forget(self, tenant: str, item: Input) -> None:
+    def forget(self, owner: str, item: Input) -> None:
         """Remove it from the keyring."""
         import keyring  # noqa: PLC0415
         import keyring.errors  # noqa: PLC0415
 
         with contextlib.suppress(keyring.errors.KeyringError):
-            keyring.delete_password(_service(tenant), item.name)
+            keyring.delete_password(_service(owner), item.name)
 
 
 class EnvFileStore:
-    """The settings file at `path`, made with mode 0600 where it is new."""
+    """
+    The settings file at `path`, made with mode 0600 where it is new.
 
-    def __init__(self, path: Path) -> None:
+    A credential is written under the name that counts for `connector` alone where
+    it stands under that already, or where `is_shared`: the plain name may then be
+    another connector's.
+    """
+
+    def __init__(self, path: Path, connector: str = "", *, is_shared: bool = False) -> None:
         self.path = path
+        self._connector = connector
+        self._is_shared = is_shared
         self._seen = (-1, -1)
         self._given: frozenset[str] = frozenset()
 
-    def remember(self, tenant: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
+    def remember(self, owner: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
         """Write the variable; the file is found again by itself, so no reference is needed."""
         with self._writing("Permit writing it, or remember the credential in the keyring."):
             self.path.touch(mode=0o600)
             self.path.chmod(0o600)
-            dotenv.set_key(self.path, item.variable, secret.reveal(), follow_symlinks=True)
+            name = self._variable(item)
+            dotenv.set_key(self.path, name, secret.reveal(), follow_symlinks=True)
         return ""
 
-    def forget(self, tenant: str, item: Input) -> None:  # noqa: ARG002
+    def forget(self, owner: str, item: Input) -> None:  # noqa: ARG002
         """Remove the variable; raises `SettingsError` where the file cannot be written."""
-        with self._writing(f"Permit writing it, or remove {item.variable} from it yourself."):
-            if self.holds(item):
-                dotenv.unset_key(self.path, item.variable, follow_symlinks=True)
+        name = self._variable(item)
+        with self._writing(f"Permit writing it, or remove {name} from it yourself."):
+            if name in self._names():
+                dotenv.unset_key(self.path, name, follow_symlinks=True)
 
     def holds(self, item: Input) -> bool:
-        """Tell whether the file has a value for `item`; it is read again once it has changed."""
+        """Return whether the file has a value for `item`."""
+        return bool(self._names() & {item.variable, item.variable_for(self._connector)})
+
+    def _variable(self, item: Input) -> str:
+        """Return the name under which this connector's credential stands, or would."""
+        alone = item.variable_for(self._connector)
+        return alone if self._is_shared or alone in self._names() else item.variable
+
+    def _names(self) -> frozenset[str]:
+        """Return the variables that have a value; the file is read again once it has changed."""
         if not self.path.is_file():
-            return False
+            return frozenset()
         state = self.path.stat()
         if self._seen != (state.st_mtime_ns, state.st_size):
             self._seen = (state.st_mtime_ns, state.st_size)
             values = dotenv.dotenv_values(self.path, interpolate=False)
             self._given = frozenset(name for name, value in values.items() if value)
-        return item.variable in self._given
+        return self._given
 
     @contextlib.contextmanager
     def _writing(self, advice: str) -> Iterator[None]:
@@ -116,5 +135,5 @@ def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str,
     return replace(settings, secrets=secrets)
 
 
-def _service(tenant: str) -> str:
-    return f"facebook-marketing-runbook/{tenant}"
+def _service(owner: str) -> str:
+    return f"facebook-marketing-runbook/{owner}"

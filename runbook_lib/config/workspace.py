@@ -21,6 +21,7 @@ from runbook_lib.errors import SettingsError
 __all__ = [
     "KEYS_FOLDER",
     "WORKING_COPIES",
+    "connector_folder",
     "default_evidence",
     "evidence_folder",
     "is_sandbox",
@@ -36,6 +37,7 @@ WORKING_COPIES = "walkthrough"
 # Below the evidence folder: public keys, and the statements by which one succeeds another.
 KEYS_FOLDER = "keys"
 
+_CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # What Windows takes for a device, whatever follows a dot in the name.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 255
@@ -107,6 +109,14 @@ def _kind(path: Path) -> str:
         return "a link that leads nowhere" if path.is_symlink() else ""
     except (OSError, ValueError):
         return "no name that a folder can have"
+
+
+def connector_folder(text: str) -> str:
+    """Return `text` as the name of a connector's folder; raises `SettingsError`."""
+    if not _CONNECTOR.fullmatch(text):
+        msg = f"{text[:80]!r} is no connector name: small letters, digits, underscores, at most 63."
+        raise SettingsError(msg)
+    return text
 
 
 def project_folder() -> Path:

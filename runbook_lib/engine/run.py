@@ -423,16 +423,21 @@ class Run:
             document = {"name": item.name, "fingerprint": fingerprint}
             self._write(EventType.CREDENTIAL_GIVEN, document)
 
+    @property
+    def _owner(self) -> str:
+        """Return whose credentials these are: another connector is often another app."""
+        return f"{self.tenant}/{self.procedure.id}"
+
     def remember_secret(self, item: Input, store: CredentialStore) -> None:
         """Put the credential into `store`, and where it lies (not what it is) into the journal."""
-        reference = store.remember(self.tenant, item, self.settings.secrets[item.name])
+        reference = store.remember(self._owner, item, self.settings.secrets[item.name])
         document = {"name": item.name, "reference": reference}
         self._write(EventType.CREDENTIAL_REMEMBERED, document)
 
     def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
         """Forget the credential: here, and wherever it was remembered."""
         for store in stores:
-            store.forget(self.tenant, item)
+            store.forget(self._owner, item)
         if item.name in self.history.index.credentials:
             self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
         kept = {name: value for name, value in self.settings.secrets.items() if name != item.name}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runbook_lib.config.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
 from runbook_lib.config.settings import read_env_file, resolve
+from runbook_lib.connectors.registry import DEFAULT, known_variables
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
@@ -28,7 +29,8 @@ class Remembered:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._items = [item for item in run.inputs if item.secret]
-        self._env_file = EnvFileStore(run.env_file)
+        connector = run.procedure.id
+        self._env_file = EnvFileStore(run.env_file, connector, is_shared=connector != DEFAULT)
         self._stores: dict[str, CredentialStore] = {
             "keyring": KeyringStore(),
             ".env": self._env_file,
@@ -38,15 +40,19 @@ class Remembered:
         self._resting = self._read({})
 
     def keep(self, item: Input, where: str) -> str:
-        """Remember the credential in `keyring` or `.env`, or forget it; return what was done."""
-        if where == "forget":
-            self._run.forget_secret(item, self._stores.values())
-            done = f"{item.label} is forgotten."
-        else:
+        """Save the credential to `keyring` or `.env`, or remove it; return what was done."""
+        if where != "forget":
             self._run.remember_secret(item, self._stores[where])
-            done = f"{item.label} is remembered in the {where}."
+            self.follow()
+            return f"{item.label} saved to {'the keyring' if where == 'keyring' else where}."
+        self._run.forget_secret(item, self._stores.values())
         self.follow()
-        return done
+        if self._env_file.holds(item):
+            return (
+                f"{item.label} removed for this connector. {item.variable} in .env is every "
+                "connector's, and was left: remove it yourself."
+            )
+        return f"{item.label} removed."
 
     def follow(self) -> bool:
         """
@@ -97,8 +103,20 @@ class Remembered:
         path, references = self._run.env_file, self._run.history.index.credentials
         try:
             variables = read_env_file(path) if _says_something(path) else {}
-            known = {item.variable: variables.get(item.variable, "") for item in self._items}
-            found = resolve(self._items, env_file=known, environ=os.environ)
+            connector = self._run.procedure.id
+            names = {
+                name
+                for item in self._items
+                for name in (item.variable, item.variable_for(connector))
+            }
+            known = {name: variables.get(name, "") for name in names}
+            found = resolve(
+                self._items,
+                env_file=known,
+                environ=os.environ,
+                connector=connector,
+                others=known_variables(),
+            )
         except SettingsError:
             return before
         # A keyring that is locked for a moment has forgotten nothing.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config import formats
 from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.archive.archive import bundles_below
@@ -46,6 +47,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Give the address of an object store in memory."""
     from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
 
+    monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
     monkeypatch.setitem(stores._KINDS, "memory", stores._Kind("none", "nothing"))
     yield "memory://bucket"
     MemoryFileSystem.store.clear()
@@ -108,7 +110,7 @@ def test_the_environment_names_the_archive(
     [
         ((), "Name the archive"),
         (("--to", "ftp://host"), "This is no archive"),
-        (("--to", "archive", "--retention-days", "9999"), "at most 3653"),
+        (("--to", "archive", "--retention-days", "9999"), "from 0 to 3653"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is(

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 
 DOMAIN = "service_domain=acme-h.cyclr.com"
@@ -53,7 +54,7 @@ BAD_SETTINGS: dict[str, tuple[str, ...]] = {
 def _place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Work in an empty folder, with a named pipe in it; give the signal back that commands take."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    for name in ("walkthrough.lab.open_lab", "engine.headless.run_headless"):
+    for name in ("walkthrough.lab._serve", "engine.headless._perform"):
         monkeypatch.setattr(f"runbook_lib.{name}", lambda *_, **__: pytest.fail("it began"))
     os.mkfifo("fifo")
     before = signal.getsignal(signal.SIGTERM)
@@ -90,7 +91,9 @@ SETTING_CASES = [
     for text in texts
     if text or source == "--set"
 ]
-TEXT_INPUTS = [item.name for item in PROCEDURE.inputs if not item.secret and item.default is None]
+TEXT_INPUTS = [
+    item.name for item in inputs_of(PROCEDURE) if not item.secret and item.default is None
+]
 
 
 def identified(value: object) -> str:

@@ -212,3 +212,38 @@ def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
     assert path.is_symlink()
     assert "RUNBOOK_APP_SECRET" not in read_env_file(target)
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+ALONE = APP_SECRET.variable_for("facebook_messenger")
+
+
+def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
+    """Another connector is often another app: its secret must not take the first one's place."""
+
+    path = tmp_path / ".env"
+    EnvFileStore(path, "facebook_marketing").remember("acme/m", APP_SECRET, Secret("first-0815"))
+    second = EnvFileStore(path, "facebook_messenger", is_shared=True)
+    second.remember("acme/n", APP_SECRET, Secret("second-4711"))
+
+    assert read_env_file(path) == {APP_SECRET.variable: "first-0815", ALONE: "second-4711"}
+
+    second.forget("acme/n", APP_SECRET)
+
+    assert read_env_file(path) == {APP_SECRET.variable: "first-0815"}
+    assert second.holds(APP_SECRET)
+
+
+def test_a_credential_is_replaced_where_it_would_be_read(tmp_path: Path) -> None:
+    """A value for the connector alone wins, so a new one must not be written beside it."""
+
+    path = tmp_path / ".env"
+    name = APP_SECRET.variable_for("facebook_marketing")
+    path.write_text(f"{name}=old-0815\n", encoding="utf-8")
+    store = EnvFileStore(path, "facebook_marketing")
+    store.remember("acme/m", APP_SECRET, Secret("new-4711"))
+
+    assert read_env_file(path) == {name: "new-4711"}
+
+    store.forget("acme/m", APP_SECRET)
+
+    assert not store.holds(APP_SECRET)

@@ -453,3 +453,61 @@ def test_a_value_with_a_character_that_cannot_be_seen_is_refused(text: str) -> N
 
     assert text not in str(caught.value)
     assert typed(item, "Zoë\u00a0 & Söhne 株式会社") == "Zoë\u00a0 & Söhne 株式会社"
+
+
+CONNECTOR = "facebook_messenger"
+NAME = Input(name="app_display_name", label="Name", help="")
+ALONE = NAME.variable_for(CONNECTOR)
+
+
+@pytest.mark.parametrize(
+    ("environ", "env_file"),
+    [
+        ({ALONE: "mine"}, {}),
+        ({}, {ALONE: "mine"}),
+        ({ALONE: "mine", NAME.variable: "everybody's"}, {}),
+        ({NAME.variable: "everybody's"}, {ALONE: "mine"}),
+        ({ALONE: "mine"}, {ALONE: "of the file", NAME.variable: "everybody's"}),
+        ({ALONE: ""}, {ALONE: "mine"}),
+        ({ALONE: ""}, {NAME.variable: "mine"}),
+    ],
+)
+def test_a_value_for_one_connector_alone_wins(
+    environ: dict[str, str], env_file: dict[str, str]
+) -> None:
+    """Wherever each stands; among equal names the environment goes before the file."""
+
+    settings = resolve([NAME], environ=environ, env_file=env_file, connector=CONNECTOR)
+
+    assert settings.values == {NAME.name: "mine"}
+
+
+def test_a_value_for_another_connector_is_not_read() -> None:
+    """One `.env` serves several connectors: theirs is no error, and not ours."""
+
+    theirs = NAME.variable_for("facebook_marketing")
+    settings = resolve(
+        [NAME], environ={}, env_file={theirs: "x"}, connector=CONNECTOR, others={theirs}
+    )
+
+    assert settings.values == {}
+
+
+def test_a_setting_of_no_connector_is_a_mistake_still() -> None:
+    """A name that differs in one letter is found out, in either spelling."""
+
+    with pytest.raises(SettingsError, match=f"Did you mean {ALONE}"):
+        resolve([NAME], environ={ALONE + "X": "x"}, connector=CONNECTOR)
+
+
+def test_a_secret_for_one_connector_alone_wins() -> None:
+    """Another connector is often another app, with a secret of its own."""
+
+    environ = {
+        OPAQUE.variable: "a-secret-for-all-0815",
+        OPAQUE.variable_for(CONNECTOR): "0nly-al0ne-4711",
+    }
+
+    settings = resolve([OPAQUE], environ=environ, connector=CONNECTOR)
+
+    assert settings.secrets[OPAQUE.name].reveal() == "0nly-al0ne-4711"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.procedure import Finding
@@ -18,7 +19,7 @@ from tests.unit.bodies import APP_ID, APP_SECRET, CYCLR_TOKEN, PAGE_TOKEN, SIGN_
 from tests.unit.fake_remote import FakeRemote, open_session
 
 CYCLR_SECRET = "cyclr-client-secret-1"
-DEFAULTS = {item.name: item.default for item in PROCEDURE.inputs if item.default is not None}
+DEFAULTS = {item.name: item.default for item in inputs_of(PROCEDURE) if item.default is not None}
 VALUES = {
     **DEFAULTS,
     "service_domain": "acme-h.cyclr.com",

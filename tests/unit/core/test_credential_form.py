@@ -15,10 +15,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from runbook_lib.config.runner import SIGNING_PASSPHRASE, inputs_of
 from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.inputs import CYCLR_CLIENT_ID, CYCLR_CLIENT_SECRET
 from runbook_lib.connectors.facebook.connection import lead_data_is_readable
-from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.credential_form import implausible, is_facebook_token, is_issued_token
 from runbook_lib.core.events import EventType, redact_event
@@ -55,7 +57,7 @@ from tests.support.words import attested
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, says
 
-OPAQUE = (inputs.CYCLR_CLIENT_SECRET, inputs.USER_ACCESS_TOKEN, inputs.SIGNING_PASSPHRASE)
+OPAQUE = (CYCLR_CLIENT_SECRET, USER_ACCESS_TOKEN, SIGNING_PASSPHRASE)
 KEY = FingerprintKey(b"k" * 32)
 
 
@@ -78,9 +80,9 @@ WORDS = sorted(
         *field_names(record_schema()),
         *(step.id for step in PROCEDURE.steps),
         *(check.id for step in PROCEDURE.steps for check in step.checks),
-        *(item.name for item in PROCEDURE.inputs),
-        *(item.variable for item in PROCEDURE.inputs),
-        *(str(item.default) for item in PROCEDURE.inputs if isinstance(item.default, str)),
+        *(item.name for item in inputs_of(PROCEDURE)),
+        *(item.variable for item in inputs_of(PROCEDURE)),
+        *(str(item.default) for item in inputs_of(PROCEDURE) if isinstance(item.default, str)),
         *(each.id for each in PROCEDURE.sections),
         *("sandbox", "headless", "interactive", "facebook_marketing", "graph.facebook.com"),
         *("2026-11-24", "2026-11-24T12:00:00.000Z", "https://acme-h.cyclr.com/x"),
@@ -157,7 +159,7 @@ def test_a_word_is_refused_wherever_it_comes_from(
     ]
     for way in ways:
         with pytest.raises(SettingsError) as caught:
-            resolve(inputs.ALL, **{"environ": {}, **way})
+            resolve(inputs_of(PROCEDURE), **{"environ": {}, **way})
         said = str(caught.value)
         assert said.startswith(f"{item.name} ({item.label}): this cannot be distinguished from")
         assert text not in said.removeprefix(f"{item.name} ({item.label})")
@@ -167,12 +169,12 @@ def test_a_credential_that_is_a_shown_value_is_refused() -> None:
     """Who pastes the Client ID into the Client Secret is told so."""
 
     environ = {
-        inputs.CYCLR_CLIENT_ID.variable: "client-0815-xyz",
-        inputs.CYCLR_CLIENT_SECRET.variable: "client-0815-xyz",
+        CYCLR_CLIENT_ID.variable: "client-0815-xyz",
+        CYCLR_CLIENT_SECRET.variable: "client-0815-xyz",
     }
 
     with pytest.raises(SettingsError, match="it stands in cyclr_client_id as well"):
-        resolve(inputs.ALL, environ=environ)
+        resolve(inputs_of(PROCEDURE), environ=environ)
 
 
 def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
 
     environ = {"RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere", "RUNBOOK_APP_ID": bodies.APP_ID}
 
-    found = resolve(inputs.ALL, environ=environ, withheld=("signing_passphrase",))
+    found = resolve(inputs_of(PROCEDURE), environ=environ, withheld=("signing_passphrase",))
 
     assert (dict(found.secrets), found.values) == ({}, {"app_id": bodies.APP_ID})
 
@@ -193,7 +195,7 @@ def step(name: str, *checks: Check, **more: Any) -> Step:
         "prose": "",
         "confirms": f"I did {name}.",
         "subject": ("app_id", "app_secret"),
-        "inputs": (inputs.APP_ID, inputs.USER_ACCESS_TOKEN),
+        "inputs": (APP_ID, USER_ACCESS_TOKEN),
         "checks": checks,
     }
     return Step(**{"id": name, **fields, **more})
@@ -231,7 +233,9 @@ def written(folder: Path, secret: str, redactor: Redactor | None = None) -> Run:
     steps = (step("fb-01-log-in", chatty(secret)), step("fb-02-other"))
     section = Section(id="01", title="One", intro="", steps=steps)
     run = Run(
-        Procedure(id="verified", version="1", title="P", sections=(section,), inputs=inputs.ALL),
+        Procedure(
+            id="verified", version="1", title="P", sections=(section,), inputs=PROCEDURE.inputs
+        ),
         Settings({"app_id": bodies.APP_ID}, {"app_secret": Secret(secret)}),
         Journal(folder / "acme" / "journal.jsonl", clock=lambda: NOON),
         "acme",
@@ -245,7 +249,7 @@ def written(folder: Path, secret: str, redactor: Redactor | None = None) -> Run:
     run.perform("fb-01-log-in")
     run.say([attested("fb-02-other", note=f"With {secret}.", seen=secret)])
     run.interrupt(f"Cut off: {secret}")
-    run.finish_notebook("01")
+    run.finish_notebook()
     run.finish()
     return run
 
@@ -353,19 +357,17 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
         said = problem(run.procedure.steps[0], "user_access_token", text)
         assert said.startswith("This cannot be distinguished from an ordinary word")
         with pytest.raises(ValueError, match="ordinary word") as caught:
-            run.take_secret(inputs.USER_ACCESS_TOKEN, text)
+            run.take_secret(USER_ACCESS_TOKEN, text)
         assert text not in str(caught.value)
     with pytest.raises(ValueError, match="it stands in app_id as well"):
-        run.take_secret(inputs.USER_ACCESS_TOKEN, bodies.APP_ID)
+        run.take_secret(USER_ACCESS_TOKEN, bodies.APP_ID)
     assert run.settings is before
 
 
 def test_a_taken_credential_has_lost_its_blanks() -> None:
     """What is used is what `parse` made of what was typed."""
 
-    assert secret_of(inputs.USER_ACCESS_TOKEN, " canary-secret-1\n", {}).reveal() == (
-        "canary-secret-1"
-    )
+    assert secret_of(USER_ACCESS_TOKEN, " canary-secret-1\n", {}).reveal() == ("canary-secret-1")
 
 
 # What a remote system issues.

@@ -87,7 +87,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     },
     EventType.RUN_FINISHED: {"outcome": "complete"},
     EventType.RUN_INTERRUPTED: {"reason": "cut off"},
-    EventType.NOTEBOOK_FINISHED: {"notebook": "01"},
+    EventType.NOTEBOOK_FINISHED: {},
     EventType.STEP_STARTED: {},
     EventType.STEP_CHECKED: {"findings": [FINDING], "unchecked": "", "binding": BINDING},
     EventType.STEP_ATTESTED: WORD,
@@ -308,7 +308,7 @@ def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
     names = {
         "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
         "media_type", "entry", "at", "tenant", "id", "version", "digest", "mode", "resumes",
-        "name", "fingerprint", "reference", "notebook", "bundle", "statement", "app_secret",
+        "name", "fingerprint", "reference", "bundle", "statement", "app_secret",
         "python",
     }  # fmt: skip
     for place in places(document):
@@ -392,7 +392,7 @@ ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return the journal of a tenant with a run; a bundle beside it waits for its name."""
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "acme-h.cyclr.com")
-    monkeypatch.setattr(runbook_lib.walkthrough.lab, "open_lab", lambda *_, **__: 0)
+    monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", lambda *_, **__: 0)
     run = open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
     run.start()
     run.finish()

@@ -80,7 +80,7 @@ def busy(path: Path) -> None:
     second.start()
     second.say([skipped("a"), declined("b"), withdrawn("a"), attested("c", by="Second")])
     second.perform("a")
-    second.finish_notebook("01")
+    second.finish_notebook()
     second.finish()
     journal = Journal(path)
     journal.append(EventType.CREDENTIAL_REMEMBERED, {"name": "x", "reference": "keyring:s/x"})

@@ -127,13 +127,6 @@ CALLS: dict[str, tuple[Call, str, str, Any, Any, Any]] = {
         [ACCOUNT_CONNECTOR],
         [ACCOUNT_CONNECTOR],
     ),
-    "account_connector": (
-        "GET",
-        "account/connectors/54321",
-        None,
-        ACCOUNT_CONNECTOR,
-        ACCOUNT_CONNECTOR,
-    ),
     "install": (
         lambda c: c.install(17208, "Facebook Marketing API"),
         "POST",

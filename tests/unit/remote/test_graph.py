@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from runbook_lib.config.runner import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import (
     GraphAPIError,
@@ -17,7 +18,7 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.graph import DEFAULT_VERSION, VERSION_ENDS, Graph, appsecret_proof
+from runbook_lib.remote.graph import VERSION_ENDS, Graph, appsecret_proof
 from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     APP_LIMIT,
@@ -254,8 +255,8 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
 def test_the_default_version_has_not_ended() -> None:
     """The runbook is pinned to a version that its own table knows and that has no end."""
 
-    assert DEFAULT_VERSION == "v26.0"
-    assert VERSION_ENDS[DEFAULT_VERSION] is None
+    assert GRAPH_VERSION == "v26.0"
+    assert VERSION_ENDS[GRAPH_VERSION] is None
 
 
 @pytest.mark.parametrize(

@@ -79,16 +79,6 @@ def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
     assert USER_TOKEN not in repr(session.exchanges())
 
 
-def test_how_long_a_token_lives_is_kept_where_it_is_told(
-    remote: FakeRemote, session: Session
-) -> None:
-    """`expires_in` is in seconds, and sometimes absent."""
-
-    remote.on(PATH, says({**APP_TOKEN_ISSUED, "expires_in": 5107587}))
-
-    assert by_code(session).expires_in == 5107587
-
-
 def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Session) -> None:
     """No URL holds the secret (RFC 6749 §2.3.1), and the grant type is the RFC's."""
 

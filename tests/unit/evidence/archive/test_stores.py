@@ -14,14 +14,13 @@ from typing import Any
 import fsspec
 import pytest
 
+from runbook_lib.config import formats
+from runbook_lib.config.formats import archive_address, retention_days
 from runbook_lib.errors import ArchiveError, SettingsError
-from runbook_lib.evidence.archive import stores
 from runbook_lib.evidence.archive.stores import (
     Folder,
     Store,
-    archive_address,
     open_store,
-    retention_days,
 )
 
 ROOT = Path(__file__).parents[4]
@@ -83,7 +82,7 @@ def test_what_is_no_address_is_refused_without_being_quoted(text: str) -> None:
 def test_what_is_no_number_of_days_is_refused(text: str) -> None:
     """In the operator's words, which settings quote."""
 
-    with pytest.raises(ValueError, match="a number of days, at most 3653"):
+    with pytest.raises(ValueError, match="a whole number of days, from 0 to 3653"):
         retention_days(text)
 
 
@@ -282,4 +281,4 @@ def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
 def test_kinds_and_addresses_go_together() -> None:
     """Every kind of store that is offered can be named."""
 
-    assert [archive_address(f"{scheme}://bucket") for scheme in stores._KINDS]
+    assert [archive_address(f"{scheme}://bucket") for scheme in formats.OBJECT_STORES]

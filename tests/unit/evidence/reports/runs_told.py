@@ -89,6 +89,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "word": words(identifier) if outcome == "attested" else None,
         "confirms": [],
         "lapsed": [],
+        "remarks": [],
         "checks": [check()] if is_seen else [],
         "exchanges": [exchange()] if is_seen else [],
         "attachments": [],

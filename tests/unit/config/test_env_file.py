@@ -1,0 +1,107 @@
+"""The settings file that `runbook init` writes: every setting, explained, ready to be filled in."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.config.env_file import env_template, write_env_file
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import load, read_env_file
+from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.errors import SettingsError
+
+PROCEDURES = [find_procedure(name) for name in connector_names()]
+
+procedures = pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
+
+
+@procedures
+def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
+    """Nothing has to be looked up elsewhere; what has a default stands there as a comment."""
+
+    text = env_template(procedure)
+
+    for item in inputs_of(procedure):
+        assert len(re.findall(rf"^(# )?{item.variable}=", text, flags=re.MULTILINE)) == 1
+        assert item.help.split()[0] in text
+    assert not re.search(r"^RUNBOOK_\w+=.+$", text, flags=re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 110
+
+
+@procedures
+def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
+    """An empty line means that the value is not known yet."""
+
+    path = write_env_file(tmp_path / "x.env", procedure)
+    settings = load(
+        inputs_of(procedure),
+        given={},
+        env_file=str(path),
+        environ={},
+        connector=procedure.id,
+        others=known_variables(),
+    )
+
+    assert (dict(settings.values), dict(settings.secrets)) == ({}, {})
+
+
+@procedures
+def test_every_line_that_is_taken_in_is_a_setting(procedure: Procedure, tmp_path: Path) -> None:
+    """Who removes the mark of a comment gets the default, not an error."""
+
+    path = write_env_file(tmp_path / "x.env", procedure)
+    text = re.sub(r"^# (RUNBOOK_\w+=)", r"\1", path.read_text("utf-8"), flags=re.MULTILINE)
+    path.write_text(text, encoding="utf-8")
+    settings = load(
+        inputs_of(procedure),
+        given={},
+        env_file=str(path),
+        environ={},
+        connector=procedure.id,
+        others=known_variables(),
+    )
+
+    for item in inputs_of(procedure):
+        if item.default not in (None, ()):
+            assert settings.values[item.name] == item.default
+
+
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    """It will hold credentials."""
+
+    path = write_env_file(tmp_path / ".env", PROCEDURES[0])
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_env_file(path)
+
+
+@pytest.mark.parametrize("put", ["text", "link", "folder"])
+def test_what_is_there_is_left_as_it_is(tmp_path: Path, put: str) -> None:
+    """Whatever has the name: nothing that a person wrote is lost."""
+
+    path = tmp_path / ".env"
+    if put == "text":
+        path.write_text("RUNBOOK_APP_ID=1\n", encoding="utf-8")
+    elif put == "link":
+        path.symlink_to(tmp_path / "nowhere")
+    else:
+        path.mkdir()
+
+    with pytest.raises(SettingsError, match="exists already, and was left as it is") as caught:
+        write_env_file(path, PROCEDURES[0])
+
+    assert "--output" in caught.value.diagnostics()
+    assert list(tmp_path.iterdir()) == [path]
+    assert put != "text" or path.read_text(encoding="utf-8") == "RUNBOOK_APP_ID=1\n"
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """In one message, with what to do."""
+
+    with pytest.raises(SettingsError, match="cannot be written"):
+        write_env_file(tmp_path / "nowhere" / ".env", PROCEDURES[0])

@@ -1,0 +1,237 @@
+"""Every connector's procedure hangs together, whichever it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.config.attestations import read_words
+from runbook_lib.config.runner import RUNNER, inputs_of
+from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
+from runbook_lib.core.procedure import Input, Procedure, Step, WordKind
+from runbook_lib.sandbox.server import SCENARIOS
+from tests.unit.bodies import APP_ID
+
+PROCEDURES = [find_procedure(name) for name in connector_names()]
+DEFAULTS = {
+    procedure.id: {
+        item.name: item.default for item in inputs_of(procedure) if item.default is not None
+    }
+    for procedure in PROCEDURES
+}
+# Inputs that no step asks for: they are set beforehand.
+_NOT_ASKED = {"graph_version"}
+
+procedures = pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
+steps = pytest.mark.parametrize(
+    ("procedure", "step"),
+    [(procedure, step) for procedure in PROCEDURES for step in procedure.steps],
+    ids=lambda each: each.id,
+)
+inputs = pytest.mark.parametrize(
+    "item",
+    {item.name: item for procedure in PROCEDURES for item in inputs_of(procedure)}.values(),
+    ids=lambda item: item.name,
+)
+
+
+@procedures
+def test_a_procedure_is_found_by_its_own_name(procedure: Procedure) -> None:
+    """The folder's name, the id in records and the setting are one."""
+
+    assert find_procedure(procedure.id) is procedure
+    assert procedure.title
+    assert procedure.version
+
+
+@procedures
+def test_ids_are_unique_and_valid_as_cell_ids(procedure: Procedure) -> None:
+    """A step's id is its notebook cell's id (nbformat 4.5: 1 to 64 of A-Z a-z 0-9 - _)."""
+
+    ids = [step.id for step in procedure.steps]
+
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"(fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+", each) for each in ids)
+    assert all(len(f"{each}-text") <= 64 for each in ids)
+    assert not {section.id for section in procedure.sections} & set(ids)
+
+
+@procedures
+def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> None:
+    """Ids carry the documented numbers; what the page does not name carries a letter."""
+
+    partner_app = procedure.sections[0].steps
+    numbers = [step.source.step for step in partner_app if step.source.step]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    for step in partner_app:
+        number = step.id.split("-")[1]
+        assert number[-1].isalpha() == (step.source.step is None)
+        assert step.source.step in (None, int(number))
+
+
+@steps
+def test_a_step_says_what_to_do(procedure: Procedure, step: Step) -> None:
+    """Every step has a title, prose, and no line that a template was left in."""
+
+    assert step.title
+    assert step.prose.endswith((".", ")"))
+    assert "{" not in step.prose + step.today + step.title
+
+
+@steps
+def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None:
+    """A check cannot wait for a value that nobody can give."""
+
+    names = {item.name for item in inputs_of(procedure)}
+
+    for check in step.checks:
+        assert set(check.needs) <= names
+        assert check.run.__doc__
+    assert all(item in procedure.inputs for item in step.inputs)
+
+
+@steps
+def test_a_step_requires_earlier_steps_only(procedure: Procedure, step: Step) -> None:
+    """An obstacle lies behind, never ahead."""
+
+    ids = [each.id for each in procedure.steps]
+
+    assert set(step.requires) <= set(ids[: ids.index(step.id)])
+
+
+@steps
+def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step: Step) -> None:
+    """One sentence beside the button, bound to the app or console that the step is about."""
+
+    names = {item.name for item in procedure.inputs}
+
+    assert step.confirms.endswith(".")
+    assert set(step.subject) <= names
+    assert "app_id" in step.subject or "cyclr_client_id" in step.subject
+
+
+@procedures
+def test_each_sentence_and_each_check_is_its_own(procedure: Procedure) -> None:
+    """Two steps never confirm the same, and a check's id is no other's."""
+
+    sentences = [step.confirms for step in procedure.steps]
+    checks = [check.id for step in procedure.steps for check in step.checks]
+
+    assert len(set(sentences)) == len(sentences)
+    assert len(set(checks)) == len(checks)
+
+
+@procedures
+@pytest.mark.parametrize("name", ["app_id", "app_secret", "service_domain", "account_api_id"])
+def test_what_is_handed_over_is_the_subject_of_a_step(procedure: Procedure, name: str) -> None:
+    """Another value of one of these voids the words of at least one step."""
+
+    assert any(name in step.subject for step in procedure.steps)
+
+
+@procedures
+def test_every_input_is_asked_for_by_a_step(procedure: Procedure) -> None:
+    """A connector has no parameter that no step shows; what is the runner's is not its own."""
+
+    asked = {item.name for step in procedure.steps for item in step.inputs}
+
+    assert {item.name for item in procedure.inputs} - asked <= _NOT_ASKED
+    assert not {item.name for item in procedure.inputs} & {item.name for item in RUNNER}
+
+
+@steps
+def test_every_link_works_before_and_after_the_app_id_is_known(
+    procedure: Procedure, step: Step
+) -> None:
+    """A link never shows a hole, a brace or a plain-http address."""
+
+    known = DEFAULTS[procedure.id]
+    for values in (known, {**known, "app_id": APP_ID}):
+        for link in step.links:
+            assert re.fullmatch(r"https://[a-z.]+(/[^{}\s]*)?", link.url(values))
+            assert link.label
+
+
+@procedures
+def test_no_secret_is_ever_shown_to_be_pasted(procedure: Procedure) -> None:
+    """A secret is not put into a page of the notebook, not even for copying."""
+
+    secrets = {item.name for item in inputs_of(procedure) if item.secret}
+    templates = [part.template for step in procedure.steps for part in (*step.links, *step.pastes)]
+
+    assert {"app_secret", "cyclr_client_secret", "signing_passphrase"} <= secrets
+    assert not any(f"{{{name}}}" in template for name in secrets for template in templates)
+
+
+@inputs
+def test_an_input_can_be_given(item: Input) -> None:
+    """Its name makes a parameter and a variable; its own default and example are valid."""
+
+    assert re.fullmatch(r"[a-z][a-z_]*[a-z]", item.name)
+    assert item.variable == f"RUNBOOK_{item.name.upper()}"
+    assert item.variable_for("some_connector") == f"RUNBOOK_SOME_CONNECTOR_{item.name.upper()}"
+    assert item.label
+    assert item.help.endswith(".")
+    assert not (item.secret and (item.default or item.example))
+    if item.example:
+        assert item.parse(item.example)
+    if isinstance(item.default, str):
+        assert item.parse(item.default) == item.default
+    if isinstance(item.default, tuple):
+        assert item.parse(",".join(item.default)) == item.default
+
+
+@procedures
+def test_what_changes_cyclr_is_off_by_default(procedure: Procedure) -> None:
+    """Nothing of the partner's is altered unless a parameter says so."""
+
+    assert DEFAULTS[procedure.id]["install_connector"] is False
+    assert DEFAULTS[procedure.id]["create_test_account"] is False
+
+
+@procedures
+def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> None:
+    """A record tells which text its operator read."""
+
+    section = procedure.sections[0]
+    digests = {procedure.digest}
+    for number, step in enumerate(section.steps):
+        altered = [*section.steps]
+        altered[number] = replace(step, prose=f"{step.prose} Really.")
+        sections = (replace(section, steps=tuple(altered)), *procedure.sections[1:])
+        digests.add(replace(procedure, sections=sections).digest)
+
+    assert len(digests) == len(section.steps) + 1
+
+
+@procedures
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_the_practice_files_are_words_of_the_procedure(procedure: Procedure, scenario: str) -> None:
+    """What the sandbox's operator says by then names real steps, and says SANDBOX."""
+
+    words = practice_words(procedure.id, scenario)
+    if words is None:
+        assert scenario == "fresh"
+        return
+    said = read_words(Path(str(words)), procedure, now=datetime(2026, 2, 1, tzinfo=UTC))
+
+    assert said
+    assert {word.kind for word in said} <= {WordKind.ATTESTED, WordKind.SUBMITTED}
+    assert {word.by for word in said} == {"Sandbox operator"}
+    assert "SANDBOX" in words.read_text(encoding="utf-8")
+
+
+@procedures
+def test_every_practice_file_is_used(procedure: Procedure) -> None:
+    """A file that no scenario leads to is a mistake."""
+
+    folder = resources.files(f"runbook_lib.connectors.{procedure.id}") / "practice"
+    used = {words.name for name in SCENARIOS if (words := practice_words(procedure.id, name))}
+
+    assert {each.name for each in folder.iterdir() if each.name.endswith(".toml")} == used

@@ -1,0 +1,54 @@
+"""Connectors are found by name, and one `.env` may hold the settings of them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.config.runner import RUNNER
+from runbook_lib.connectors.registry import (
+    DEFAULT,
+    connector_names,
+    find_procedure,
+    known_variables,
+)
+from runbook_lib.errors import SettingsError
+
+
+def test_the_documented_connector_is_the_default() -> None:
+    """Who names none gets the one that the product began with."""
+
+    assert DEFAULT == "facebook_marketing"
+    assert DEFAULT in connector_names()
+
+
+def test_only_packages_with_a_procedure_are_connectors() -> None:
+    """What connectors share is no connector."""
+
+    assert not {"facebook", "cyclr", "registry", "context"} & set(connector_names())
+
+
+@pytest.mark.parametrize("name", ["", "facebook", "../facebook_marketing", "facebook_marketing.x"])
+def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
+    """With those that there are; nothing is imported for a name that is none."""
+
+    with pytest.raises(SettingsError, match="There is no connector called") as caught:
+        find_procedure(name)
+
+    assert "facebook_marketing" in caught.value.diagnostics()
+
+
+def test_a_slip_of_the_finger_is_understood() -> None:
+    """The nearest name is suggested."""
+
+    with pytest.raises(SettingsError, match=r"Did you mean facebook_marketing\?"):
+        find_procedure("facebook_marketting")
+
+
+@pytest.mark.parametrize("name", connector_names())
+def test_each_setting_has_a_variable_for_all_and_one_for_a_connector_alone(name: str) -> None:
+    """Of the connector's own inputs and of the runner's."""
+
+    known = known_variables()
+
+    for item in (*find_procedure(name).inputs, *RUNNER):
+        assert {item.variable, item.variable_for(name)} <= known
