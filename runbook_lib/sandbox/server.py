@@ -24,8 +24,8 @@ from runbook_lib.sandbox.control import Control
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite
 from runbook_lib.sandbox.cyclr.site import CyclrApiSite
-from runbook_lib.sandbox.facebook import GraphSite
 from runbook_lib.sandbox.facebook_web.www import FacebookSite
+from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.asgi import SiteApplication
 from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import SCENARIOS, build_world

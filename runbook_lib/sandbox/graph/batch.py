@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from runbook_lib.sandbox.graph import refusals as graph_refusals
 from runbook_lib.sandbox.graph.errors import GraphError
 from runbook_lib.sandbox.graph.front import answer_graph
+from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
 from runbook_lib.sandbox.http.web import Reply, fields_of
-from runbook_lib.sandbox.http.wire import Trace, encode, failure, success
 from runbook_lib.sandbox.origins import inferred, unknown
 from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World

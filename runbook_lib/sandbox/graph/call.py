@@ -15,8 +15,8 @@ from runbook_lib.sandbox.graph.refusals import (
     PERMISSION_NEEDED,
 )
 from runbook_lib.sandbox.graph.transient_refusals import PAGE_LIMIT
+from runbook_lib.sandbox.graph.wire import json_text
 from runbook_lib.sandbox.http.web import Headers
-from runbook_lib.sandbox.http.wire import json_text
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Page, Token, TokenKind
 from runbook_lib.sandbox.state.limits import Meter

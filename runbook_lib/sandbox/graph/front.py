@@ -18,8 +18,8 @@ from runbook_lib.sandbox.graph.nodes import Node, answer_node
 from runbook_lib.sandbox.graph.pages import FORM, LEAD, PAGE, see
 from runbook_lib.sandbox.graph.tokens import authenticate, check_proof, debug_token, exchange
 from runbook_lib.sandbox.graph.users import AD_ACCOUNT, USER, revoke, see_ad_account
+from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
 from runbook_lib.sandbox.http.web import Headers, Reply
-from runbook_lib.sandbox.http.wire import Trace, encode, failure, success
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import TokenKind
 from runbook_lib.sandbox.state.versions import Calendar

@@ -4,7 +4,7 @@ import json
 
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.site import CyclrApiSite
-from runbook_lib.sandbox.facebook import GraphSite
+from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.sessions import log_in

@@ -21,10 +21,10 @@ from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
 from runbook_lib.sandbox.cyclr.installed import installed_router
 from runbook_lib.sandbox.cyclr.site import CyclrApiSite
-from runbook_lib.sandbox.facebook import GraphSite
 from runbook_lib.sandbox.facebook_web.dashboard import PURPOSES, TYPES, USE_CASES
 from runbook_lib.sandbox.facebook_web.www import FacebookSite, www_router
 from runbook_lib.sandbox.graph.nodes import CONNECTIONS
+from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.faults import FaultKind
 from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import build_world

@@ -9,8 +9,8 @@ from runbook_lib.sandbox.graph import transient_refusals
 from runbook_lib.sandbox.graph.batch import answer_batch
 from runbook_lib.sandbox.graph.errors import GraphError
 from runbook_lib.sandbox.graph.front import answer_graph
+from runbook_lib.sandbox.graph.wire import Trace, failure
 from runbook_lib.sandbox.http.web import Reply, Request
-from runbook_lib.sandbox.http.wire import Trace, failure
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.world import World
 
