@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
 from runbook_lib.sandbox.cyclr.api import issue_token
-from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.tokens import exchange
 from runbook_lib.sandbox.http.pages import page
 from runbook_lib.sandbox.http.web import Reply, Request, redirect

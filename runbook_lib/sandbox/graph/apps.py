@@ -4,12 +4,12 @@ The Application node, its review state and its webhooks (graph §3, §4, §7).
 
 from urllib.parse import urlsplit
 
-from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, list_of
-from runbook_lib.sandbox.graph.errors import GraphError
 from runbook_lib.sandbox.graph.fields import Field
 from runbook_lib.sandbox.graph.nodes import Edge, Getter, NodeType
 from runbook_lib.sandbox.graph.pages import graph_time
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Subscription, TokenKind
 
@@ -137,14 +137,12 @@ def _subscribe(call: Call, app: App) -> dict[str, object]:
     call.require_app(app.id)
     for name in ("object", "callback_url", "fields", "verify_token"):
         if not call.params.get(name):
-            raise GraphError(graph_refusals.MISSING_PARAMETER, name=name)
+            raise GraphError(refusals.MISSING_PARAMETER, name=name)
     if len(app.subscriptions) >= _MOST_SUBSCRIPTIONS:
-        raise GraphError(graph_refusals.FULL)
+        raise GraphError(refusals.FULL)
     params = call.params
     if not _is_https(params["callback_url"]):
-        raise GraphError(
-            graph_refusals.BAD_PARAMETER, name="callback_url", expected="an https URL."
-        )
+        raise GraphError(refusals.BAD_PARAMETER, name="callback_url", expected="an https URL.")
     fields = list_of(params["fields"], "fields")
     app.subscriptions[params["object"]] = Subscription(
         params["object"], params["callback_url"], fields[:50]

@@ -7,14 +7,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from runbook_lib.sandbox.graph.errors import GraphError, Refusal
 from runbook_lib.sandbox.graph.refusals import (
     APP_TOKEN_NEEDED,
     BAD_PARAMETER,
     NO_TOKEN,
+    PAGE_LIMIT,
     PERMISSION_NEEDED,
+    GraphError,
+    Refusal,
 )
-from runbook_lib.sandbox.graph.transient_refusals import PAGE_LIMIT
 from runbook_lib.sandbox.graph.wire import json_text
 from runbook_lib.sandbox.http.web import Headers
 from runbook_lib.sandbox.origins import inferred, verbatim

@@ -5,8 +5,7 @@ Graph's field syntax: `id,name,leads.limit(2){id,created_time},has_lead_access.u
 import re
 from dataclasses import dataclass, field
 
-from runbook_lib.sandbox.graph.errors import GraphError
-from runbook_lib.sandbox.graph.refusals import FIELD_SYNTAX
+from runbook_lib.sandbox.graph.refusals import FIELD_SYNTAX, GraphError
 from runbook_lib.sandbox.origins import inferred
 
 __all__ = ["Field", "parse_fields"]

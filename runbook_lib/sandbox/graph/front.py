@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runbook_lib.sandbox.graph import refusals as graph_refusals
-from runbook_lib.sandbox.graph import transient_refusals
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.apps import APPLICATION
 from runbook_lib.sandbox.graph.call import Call
-from runbook_lib.sandbox.graph.errors import GraphError
 from runbook_lib.sandbox.graph.nodes import Node, answer_node
 from runbook_lib.sandbox.graph.pages import FORM, LEAD, PAGE, see
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.tokens import authenticate, check_proof, debug_token, exchange
 from runbook_lib.sandbox.graph.users import AD_ACCOUNT, USER, revoke, see_ad_account
 from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
@@ -61,7 +60,7 @@ def answer_graph(
     trace = Trace.roll(world.dice)
     try:
         if method not in _METHODS:
-            raise GraphError(graph_refusals.UNSUPPORTED_METHOD, method=method.lower())
+            raise GraphError(refusals.UNSUPPORTED_METHOD, method=method.lower())
         document = _answer(world, method, path, params, front)
     except GraphError as error:
         return failure(error, trace, version=front.version, usage=front.headers())
@@ -100,7 +99,7 @@ def _split_version(
         return "", segments
     served = world.calendar.served(segments[0], world.now())
     if served is None:
-        raise GraphError(graph_refusals.UNKNOWN_PATH, path="/" + "/".join(segments[1:]))
+        raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(segments[1:]))
     front.version = served
     return segments[0], segments[1:]
 
@@ -109,9 +108,7 @@ def _split_version(
 def _serve_unversioned(call: Call, front: _Front) -> None:
     if _is_marketing(call.path):
         # verbatim graph §1 that it is refused; unknown with which words
-        raise GraphError(
-            graph_refusals.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest
-        )
+        raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest)
     if call.app is not None:
         served = call.world.calendar.served(call.app.version, call.world.now())
         front.version = call.version = served or front.version
@@ -126,7 +123,7 @@ def _serve_marketing(call: Call, asked: str, front: _Front) -> None:
     if not asked or not _is_marketing(call.path):
         return
     if calendar.is_dead_for_marketing(asked, now):
-        raise GraphError(graph_refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
+        raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
     upgraded = calendar.upgraded(asked, now)
     if upgraded:
         warning = f"The call has been auto-upgraded to {upgraded} as {asked} will be deprecated."
@@ -143,15 +140,13 @@ def _is_marketing(path: tuple[str, ...]) -> bool:
 def _authenticate(call: Call) -> None:
     value = call.params.get("access_token", "")
     if not value:
-        raise GraphError(
-            graph_refusals.NO_TOKEN_ME if call.path[:1] == ("me",) else graph_refusals.NO_TOKEN
-        )
+        raise GraphError(refusals.NO_TOKEN_ME if call.path[:1] == ("me",) else refusals.NO_TOKEN)
     token = authenticate(call.world, value)
     app = call.world.facebook.apps[token.app_id]
     call.token, call.app = token, app
     now = call.world.now()
     if app.meter.is_reached(now):
-        raise GraphError(transient_refusals.APP_LIMIT)
+        raise GraphError(refusals.APP_LIMIT)
     app.meter.count(now)
     check_proof(app, value, call.params.get("appsecret_proof"))
 
@@ -176,7 +171,7 @@ def _answer_root(call: Call) -> dict[str, Any]:
         return {one: _answer_path(replace(call, path=(one,)), (one,)) for one in ids}
     if call.params.get("id"):
         return _answer_path(call, (call.params["id"],))
-    raise GraphError(graph_refusals.MISSING_OBJECT, id="")
+    raise GraphError(refusals.MISSING_OBJECT, id="")
 
 
 def _find(call: Call, name: str) -> Node:
@@ -187,7 +182,7 @@ def _find(call: Call, name: str) -> Node:
         name = call.caller.app_id
     if name == facebook.person.id:
         if call.caller.user_id != name:
-            raise GraphError(graph_refusals.MISSING_OBJECT, id=name)
+            raise GraphError(refusals.MISSING_OBJECT, id=name)
         return Node(USER, facebook.person, name)
     if name in facebook.apps:
         return Node(APPLICATION, facebook.apps[name], name)
@@ -201,7 +196,7 @@ def _find(call: Call, name: str) -> Node:
 def _find_me(call: Call) -> Node:
     facebook, caller = call.world.facebook, call.caller
     if caller.kind is TokenKind.APP:
-        raise GraphError(graph_refusals.NO_TOKEN_ME)
+        raise GraphError(refusals.NO_TOKEN_ME)
     if caller.kind is TokenKind.PAGE:
         return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
     return Node(USER, facebook.person, facebook.person.id)
@@ -215,8 +210,8 @@ def _find_lead_object(call: Call, name: str) -> Node:
     if lead is not None:
         return Node(LEAD, lead, name)
     if _OBJECT_ID.match(name) or _AD_ACCOUNT.match(name):
-        raise GraphError(graph_refusals.MISSING_OBJECT, id=name)
-    raise GraphError(graph_refusals.ALIAS, alias=name)
+        raise GraphError(refusals.MISSING_OBJECT, id=name)
+    raise GraphError(refusals.ALIAS, alias=name)
 
 
 def _see(call: Call, node: Node) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, list_of
-from runbook_lib.sandbox.graph.errors import GraphError, Refusal
 from runbook_lib.sandbox.graph.fields import Field, parse_fields
+from runbook_lib.sandbox.graph.refusals import GraphError, Refusal
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 
 __all__ = ["Edge", "Node", "NodeType", "answer_node", "show"]
@@ -97,7 +97,7 @@ def _field(call: Call, kind: NodeType, value: Any, one: Field) -> object:
         return kind.fields[one.name](call, value, one)
     edge = kind.edges.get(one.name)
     if edge is None or edge.items is None:
-        raise GraphError(graph_refusals.NO_FIELD, field=one.name, type=kind.name)
+        raise GraphError(refusals.NO_FIELD, field=one.name, type=kind.name)
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
     path = (str(show(call, kind, value, [Field("id")])["id"]), one.name)
     below = replace(call, params={**inner, **one.arguments}, path=path)
@@ -112,14 +112,14 @@ def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]
         return _answer_itself(call, node)
     edge = node.type.edges.get(rest[0])
     if edge is None and rest[0] in CONNECTIONS and len(rest) == 1:
-        raise GraphError(graph_refusals.NO_FIELD, field=rest[0], type=node.type.name)
+        raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
     if edge is None or len(rest) > 1:
         raise GraphError(
-            graph_refusals.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
+            refusals.UNKNOWN_PATH, path="/" + "/".join(rest if edge is None else rest[1:])
         )
     if call.method == "GET":
         if edge.items is None:
-            raise GraphError(graph_refusals.NO_FIELD, field=rest[0], type=node.type.name)
+            raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
         return _list(call, edge, node.value, fields_of(call))
     action = edge.post if call.method == "POST" else edge.delete
     if action is None:
@@ -136,9 +136,7 @@ def _answer_itself(call: Call, node: Node) -> dict[str, Any]:
 
 
 def _unsupported(method: str) -> Refusal:
-    return (
-        graph_refusals.UNSUPPORTED_POST if method == "POST" else graph_refusals.UNSUPPORTED_DELETE
-    )
+    return refusals.UNSUPPORTED_POST if method == "POST" else refusals.UNSUPPORTED_DELETE
 
 
 def fields_of(call: Call) -> tuple[Field, ...]:
@@ -211,6 +209,4 @@ def _index(cursor: str, name: str) -> int:
         text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
         return max(0, int(text.removeprefix("cursor:")))
     except (binascii.Error, ValueError):
-        raise GraphError(
-            graph_refusals.BAD_PARAMETER, name=name, expected="a valid cursor."
-        ) from None
+        raise GraphError(refusals.BAD_PARAMETER, name=name, expected="a valid cursor.") from None

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from runbook_lib.sandbox.graph import refusals as graph_refusals
-from runbook_lib.sandbox.graph import transient_refusals
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, list_of
-from runbook_lib.sandbox.graph.errors import GraphError
 from runbook_lib.sandbox.graph.fields import Field
 from runbook_lib.sandbox.graph.nodes import Edge, Getter, NodeType
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import Form, Lead, Page, TokenKind
 
@@ -36,7 +35,7 @@ def _page_of(call: Call, page_id: str) -> Page:
 
 def _require_page_token(call: Call, page: Page) -> None:
     if call.caller.kind is not TokenKind.PAGE or call.caller.profile_id != page.id:
-        raise GraphError(graph_refusals.PAGE_TOKEN_NEEDED)
+        raise GraphError(refusals.PAGE_TOKEN_NEEDED)
 
 
 # --- leads -----------------------------------------------------------------------------------
@@ -45,13 +44,13 @@ def _require_leads(call: Call, page_id: str) -> None:
     if call.caller.kind is TokenKind.PAGE:
         _require_page_token(call, page)
     call.require("leads_retrieval")
-    call.count_page(page, refusal=transient_refusals.LEADGEN_LIMIT)
+    call.count_page(page, refusal=refusals.LEADGEN_LIMIT)
 
 
 def _see_lead(call: Call, lead: Lead) -> Lead:
     form = call.world.facebook.form(lead.form_id)
     if form is None:
-        raise GraphError(graph_refusals.MISSING_OBJECT, id=lead.id)
+        raise GraphError(refusals.MISSING_OBJECT, id=lead.id)
     _require_leads(call, form.page_id)
     return lead
 
@@ -70,7 +69,7 @@ def _delete_lead(call: Call, lead: Lead) -> dict[str, object]:
     _see_lead(call, lead)
     form = call.world.facebook.form(lead.form_id)
     if form is None or not lead.is_test:
-        raise GraphError(graph_refusals.UNSUPPORTED_DELETE, id=lead.id)
+        raise GraphError(refusals.UNSUPPORTED_DELETE, id=lead.id)
     form.leads.remove(lead)
     return {"success": True}
 
@@ -120,7 +119,7 @@ def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
     _require_page_token(call, _page_of(call, form.page_id))
     _require_leads(call, form.page_id)
     if any(lead.is_test for lead in form.leads):
-        raise GraphError(graph_refusals.TEST_LEAD_EXISTS)
+        raise GraphError(refusals.TEST_LEAD_EXISTS)
     answers = {name: f"<test lead: dummy data for {name}>" for name in form.questions}
     lead = Lead(call.world.dice.digits(16), form.id, "", call.world.now(), answers, is_test=True)
     form.leads.append(lead)
@@ -194,7 +193,7 @@ def _subscribe(call: Call, page: Page) -> dict[str, object]:
     _require_webhooks(call, page)
     text = call.params.get("subscribed_fields", "")
     if not text:
-        raise GraphError(graph_refusals.MISSING_PARAMETER, name="subscribed_fields")
+        raise GraphError(refusals.MISSING_PARAMETER, name="subscribed_fields")
     page.subscribed[call.caller.app_id] = list_of(text, "subscribed_fields")[:50]
     return {"success": True}
 

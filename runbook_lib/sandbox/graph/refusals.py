@@ -1,9 +1,55 @@
 """
-Refusals of Graph calls: paths, tokens, parameters, permissions (graph §1, §3, §6, §7, §10).
+Every error that Graph answers with: message, code, subcode, HTTP status, and its source.
+
+First what an error is made of, then the errors by topic. A `GraphError` is a
+`Refusal` whose message is filled in. Nothing here decides when to refuse.
 """
 
-from runbook_lib.sandbox.graph.errors import Refusal
-from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from dataclasses import dataclass
+
+from runbook_lib.sandbox.origins import Origin, inferred, unknown, verbatim
+
+__all__ = ["GraphError", "Refusal"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """
+    One way in which Graph says no.
+
+    `kind` is the middle word of `WWW-Authenticate: OAuth "Facebook Platform" "<kind>" "<message>"`.
+    """
+
+    message: str
+    code: int
+    origin: Origin
+    type: str = "OAuthException"
+    subcode: int | None = None
+    status: int = 400
+    is_transient: bool | None = None
+    kind: str = "invalid_request"
+
+
+class GraphError(Exception):
+    """A refusal on its way to the client; `values` fill the blanks of its message."""
+
+    def __init__(self, refusal: Refusal, **values: object) -> None:
+        self.refusal = refusal
+        self.message = refusal.message.format(**values) if values else refusal.message
+        super().__init__(self.message)
+
+    def body(self, fbtrace_id: str) -> dict[str, dict[str, object]]:
+        """Return the error object with its keys in Graph's order (graph §10)."""
+        refusal = self.refusal
+        error: dict[str, object] = {"message": self.message, "type": refusal.type}
+        if refusal.is_transient is not None:
+            error["is_transient"] = refusal.is_transient
+        error["code"] = refusal.code
+        if refusal.subcode is not None:
+            error["error_subcode"] = refusal.subcode
+        error["fbtrace_id"] = fbtrace_id
+        return {"error": error}
+
 
 _METHOD = "GraphMethodException"
 
@@ -215,7 +261,7 @@ TEST_LEAD_EXISTS = Refusal(
 )
 
 
-# --- requests (graph §10) ------------------------------------------------------------
+# --- requests (graph §10) ------------------------------------------------------------------
 TOO_MANY_IN_BATCH = Refusal(
     "Too many requests in batch message. Maximum batch size is 50",
     1,
@@ -238,3 +284,181 @@ FULL = Refusal(
     100,
     unknown("graph §10", "more objects than the sandbox holds: real limits are not modelled"),
 )
+
+
+# --- token endpoint, in the order in which it examines a request (graph §2, §5) ------------
+_PHP = "github facebookarchive/php-graph-sdk"
+WRONG_SECRET = Refusal(
+    "Error validating client secret.",
+    1,
+    verbatim("graph §2", "wrong or missing client_secret: 1", f"{_PHP}#538"),
+    kind="invalid_code",
+)
+UNKNOWN_APP = Refusal(
+    "Error validating application. Cannot get application info due to a system error.",
+    101,
+    verbatim("graph §2", "unknown client_id: 101", "github sns-sdks/python-facebook#271"),
+    kind="invalid_code",
+)
+MALFORMED_CLIENT_ID = Refusal(
+    "Invalid Client ID",
+    101,
+    verbatim("graph §2", "malformed client_id: 101", "github facebook-anonymous-publisher#17"),
+    kind="invalid_code",
+)
+MISSING_CLIENT_ID = Refusal(
+    "Missing client_id parameter.",
+    101,
+    verbatim("graph §2", "missing client_id: 101", "github nov/fb_graph#204"),
+    kind="invalid_code",
+)
+MISSING_REDIRECT_URI = Refusal(
+    "Missing redirect_uri parameter.",
+    191,
+    verbatim("graph §2", "no redirect_uri and no known grant_type: 191", "third-party"),
+    kind="invalid_code",
+)
+RELATIVE_REDIRECT_URI = Refusal(
+    "redirect_uri isn't an absolute URI. Check RFC 3986.",
+    191,
+    verbatim("graph §5", "redirect_uri not absolute: 191", "third-party"),
+    kind="invalid_code",
+)
+FOREIGN_REDIRECT_URI = Refusal(
+    "Can't load URL: The domain of this URL isn't included in the app's domains. To be able to "
+    "load this URL, add all domains and sub-domains of your app to the App Domains field in your "
+    "app settings.",
+    191,
+    verbatim("graph §5", "redirect_uri outside the app's domains: 191", "vanilla/vanilla#6726"),
+    kind="invalid_code",
+)
+MISSING_CODE = Refusal(
+    "Missing authorization code",
+    1,
+    unknown("graph §5", "code exchange without a code"),
+    kind="invalid_code",
+)
+INVALID_CODE = Refusal(
+    "Invalid verification code format.",
+    100,
+    verbatim("graph §5", "a text that is no code: 100", "django-rest-social-auth#50"),
+    kind="invalid_code",
+)
+EXPIRED_CODE = Refusal(
+    "This authorization code has expired.",
+    100,
+    verbatim("graph §5", "expired code: 100/36007", "third-party"),
+    subcode=36007,
+    kind="invalid_code",
+)
+OTHER_REDIRECT_URI = Refusal(
+    "Error validating verification code. Please make sure your redirect_uri is identical to the "
+    "one you used in the OAuth dialog request",
+    100,
+    verbatim("graph §5", "redirect_uri differs from the dialog's: 100/36008", "third-party"),
+    subcode=36008,
+    kind="invalid_code",
+)
+USED_CODE = Refusal(
+    "This authorization code has been used.",
+    100,
+    verbatim("graph §5", "used code: 100/36009", "third-party"),
+    subcode=36009,
+    kind="invalid_code",
+)
+MISSING_EXCHANGE_TOKEN = Refusal(
+    "fb_exchange_token parameter not specified",
+    1,
+    unknown("graph §5", "fb_exchange_token grant without its token"),
+    kind="invalid_code",
+)
+
+
+# --- transient and limits (graph §8) -------------------------------------------------------
+_RATE_GUIDE = "graph api rate limiting guide"
+APP_LIMIT = Refusal(
+    "(#4) Application request limit reached",
+    4,
+    verbatim(
+        "graph §8", "the app's limit: 4 (HTTP 403 reported, 400 not excluded)", "android-sdk#582"
+    ),
+    status=403,
+    is_transient=True,
+)
+_MORE = (
+    " Wait a bit and try again. For more info, please refer to "
+    "https://developers.facebook.com/docs/graph-api/overview/rate-limiting."
+)
+PAGE_LIMIT = Refusal(
+    "(#80001) There have been too many calls to this Page account." + _MORE,
+    80001,
+    inferred("graph §8", "a page's limit: 80001 (the wording follows 80004)", _RATE_GUIDE),
+)
+AD_ACCOUNT_LIMIT = Refusal(
+    "(#80004) There have been too many calls to this ad-account." + _MORE,
+    80004,
+    verbatim("graph §8", "an ad account's limit: 80004/2446079", "github airbytehq/airbyte#8773"),
+    subcode=2446079,
+)
+LEADGEN_LIMIT = Refusal(
+    "(#80005) There have been too many leadgen api calls to this Page account." + _MORE,
+    80005,
+    verbatim("graph §8", "a page's lead limit: 80005 (its tail is inferred)", _RATE_GUIDE),
+)
+UNAVAILABLE = Refusal(
+    "Service temporarily unavailable",
+    2,
+    verbatim("graph §8", "transient: 2, is_transient (the HTTP status is inferred)"),
+    type="FacebookApiException",
+    status=503,
+    is_transient=True,
+)
+UNKNOWN_ERROR = Refusal(
+    "An unknown error has occurred.",
+    1,
+    verbatim("graph §2", "an unknown error: 1, HTTP 500", "third-party, 2014"),
+    status=500,
+)
+USER_LIMIT = Refusal(
+    "(#17) User request limit reached",
+    17,
+    verbatim("graph §8", "the person's limit: 17", "facebook-python-business-sdk#333"),
+)
+PAGE_REQUEST_LIMIT = Refusal(
+    "(#32) Page request limit reached",
+    32,
+    verbatim("graph §8", "a page's limit with a page token: 32", _RATE_GUIDE),
+)
+CUSTOM_LIMIT = Refusal(
+    "(#613) Calls to this api have exceeded the rate limit.",
+    613,
+    inferred("graph §8", "a custom limit: 613 (code verbatim, wording not)", _RATE_GUIDE),
+)
+TEMPORARY_LIMIT = Refusal(
+    "(#341) Feed action request limit reached",
+    341,
+    inferred("graph §8", "an application limit: 341 (code verbatim, wording not)"),
+)
+BLOCKED = Refusal(
+    "(#368) The action attempted has been deemed abusive or is otherwise disallowed",
+    368,
+    inferred("graph §8", "temporarily blocked for policies: 368 (code verbatim, wording not)"),
+)
+
+BY_CODE = {
+    refusal.code: refusal
+    for refusal in (
+        UNKNOWN_ERROR,
+        UNAVAILABLE,
+        APP_LIMIT,
+        USER_LIMIT,
+        PAGE_REQUEST_LIMIT,
+        TEMPORARY_LIMIT,
+        BLOCKED,
+        CUSTOM_LIMIT,
+        PAGE_LIMIT,
+        AD_ACCOUNT_LIMIT,
+        LEADGEN_LIMIT,
+    )
+}
+"""The errors that the operator can ask for as faults."""

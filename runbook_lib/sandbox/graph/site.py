@@ -1,17 +1,23 @@
 """
-graph.facebook.com: from HTTP to a Graph call, or to a batch of them.
+graph.facebook.com: an HTTP request is one Graph call, or a batch of them (graph §10).
 
-The dialog and the dashboard are served elsewhere.
+Each call of a batch is answered as if it came alone. The dialog and the
+dashboard are served elsewhere.
 """
 
-from runbook_lib.sandbox.graph import refusals as graph_refusals
-from runbook_lib.sandbox.graph import transient_refusals
-from runbook_lib.sandbox.graph.batch import answer_batch
-from runbook_lib.sandbox.graph.errors import GraphError
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.front import answer_graph
-from runbook_lib.sandbox.graph.wire import Trace, failure
-from runbook_lib.sandbox.http.web import Reply, Request
-from runbook_lib.sandbox.origins import inferred, verbatim
+from runbook_lib.sandbox.graph.refusals import GraphError
+from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
+from runbook_lib.sandbox.http.web import Reply, Request, fields_of
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World
 
 __all__ = ["GraphSite"]
@@ -32,11 +38,11 @@ class GraphSite:
         if request.is_oversized:
             trace = Trace.roll(self._world.dice)
             return failure(
-                GraphError(graph_refusals.TOO_LARGE), trace, version=self._world.calendar.latest
+                GraphError(refusals.TOO_LARGE), trace, version=self._world.calendar.latest
             )
         params = {**request.params, **_bearer(request)}
         if "batch" in params and request.method == "POST":
-            return answer_batch(self._world, request.path, params)
+            return _answer_batch(self._world, request.path, params)
         method = "GET" if request.method == "HEAD" else request.method
         return answer_graph(
             self._world, method, request.path, params, request.headers.get("if-none-match", "")
@@ -44,7 +50,7 @@ class GraphSite:
 
     def refuse(self, code: int) -> Reply:
         """Return one of the passing errors by its code; an unknown code gives `2`."""
-        refusal = transient_refusals.BY_CODE.get(code, transient_refusals.UNAVAILABLE)
+        refusal = refusals.BY_CODE.get(code, refusals.UNAVAILABLE)
         world = self._world
         trace = Trace.roll(world.dice)
         return failure(GraphError(refusal), trace, version=world.facebook_version())
@@ -57,3 +63,104 @@ def _bearer(request: Request) -> dict[str, str]:
     if kind.lower() in {"bearer", "oauth"} and value and "access_token" not in request.params:
         return {"access_token": value.strip()}
     return {}
+
+
+_LIMIT = 50
+_REFERENCE = re.compile(r"\{result=([^:{}]+):\$([^{}]*)\}")
+
+
+@inferred("graph §10", "batch: an array of code, headers and body (a text) per request", "SDK")
+def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
+    """Answer `POST /` with a `batch` parameter."""
+    trace = Trace.roll(world.dice)
+    first = path.strip("/").partition("/")[0]
+    version = first if Calendar.looks_like_version(first) else ""
+    served = (version and world.calendar.served(version, world.now())) or world.facebook_version()
+    try:
+        requests = _requests(params["batch"])
+    except GraphError as error:
+        return failure(error, trace, version=served)
+    batch = _Batch(world, version, params)
+    return success(encode([batch.answer(one) for one in requests]), trace, version=served)
+
+
+def _requests(text: str) -> list[dict[str, Any]]:
+    try:
+        requests = json.loads(text)
+    except (ValueError, RecursionError):
+        raise GraphError(refusals.MALFORMED_BATCH) from None
+    if not isinstance(requests, list) or not requests:
+        raise GraphError(refusals.MALFORMED_BATCH)
+    if len(requests) > _LIMIT:
+        raise GraphError(refusals.TOO_MANY_IN_BATCH)
+    if not all(
+        isinstance(one, dict) and isinstance(one.get("relative_url"), str) for one in requests
+    ):
+        raise GraphError(refusals.MALFORMED_BATCH)
+    return requests
+
+
+class _Batch:
+    """One batch under way; `results` holds the bodies of its named requests."""
+
+    def __init__(self, world: World, version: str, params: Mapping[str, str]) -> None:
+        self._world = world
+        self._version = version
+        self._shared = {
+            name: params[name] for name in ("access_token", "appsecret_proof") if name in params
+        }
+        self._with_headers = params.get("include_headers", "true") != "false"
+        self._results: dict[str, Any] = {}
+
+    @inferred(
+        "graph §10", "a named request that succeeds is shown as null unless asked for", "docs"
+    )
+    @unknown("graph §10", "a request whose reference leads nowhere is sent with an empty value")
+    def answer(self, one: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Answer one request of the batch."""
+        url = urlsplit("/" + self._resolve(one["relative_url"]).lstrip("/"))
+        body = one.get("body")
+        form = fields_of(self._resolve(body)) if isinstance(body, str) else []
+        own = dict([*fields_of(url.query), *form])
+        # a request with its own token is not covered by the proof of the batch's
+        shared = {} if "access_token" in own else self._shared
+        method = str(one.get("method", "GET")).upper()
+        reply = answer_graph(self._world, method, self._path(url.path), {**shared, **own})
+        name = str(one.get("name", ""))
+        if name and reply.status == 200:
+            self._results[name] = json.loads(reply.body)
+            if one.get("omit_response_on_success", True):
+                return None
+        return self._shown(reply)
+
+    def _path(self, path: str) -> str:
+        first = path.strip("/").partition("/")[0]
+        if not self._version or Calendar.looks_like_version(first):
+            return path
+        return f"/{self._version}{path}"
+
+    def _shown(self, reply: Reply) -> dict[str, Any]:
+        shown: dict[str, Any] = {"code": reply.status}
+        if self._with_headers:
+            shown["headers"] = [{"name": name, "value": value} for name, value in reply.headers]
+        return {**shown, "body": reply.body.decode("ascii")}
+
+    def _resolve(self, text: str) -> str:
+        """Fill in `{result=name:$.data.*.id}` from the answers so far."""
+        return _REFERENCE.sub(lambda found: self._look_up(found[1], found[2]), text)
+
+    def _look_up(self, name: str, path: str) -> str:
+        values = [self._results.get(name)]
+        for step in filter(None, re.split(r"[.\[\]]+", path)):
+            values = [inner for value in values for inner in _step(value, step)]
+        return ",".join(str(value) for value in values if isinstance(value, str | int))
+
+
+def _step(value: Any, step: str) -> list[Any]:
+    if step == "*":
+        return list(value.values() if isinstance(value, dict) else value or ())
+    if isinstance(value, dict):
+        return [value[step]] if step in value else []
+    if isinstance(value, list) and step.isdecimal() and int(step[:6]) < len(value):
+        return [value[int(step[:6])]]
+    return []

@@ -10,10 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from runbook_lib.sandbox.graph import oauth_refusals
-from runbook_lib.sandbox.graph import refusals as graph_refusals
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, effective_scopes
-from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Code, Invalidity, Token, TokenKind
 from runbook_lib.sandbox.state.world import World
@@ -27,10 +26,10 @@ _APP_TOKEN = re.compile(r"(\d{1,20})\|(\S+)\Z")
 _CODE = re.compile(r"AQ[\w-]{40,}\Z", re.ASCII)
 
 _INVALID = {
-    Invalidity.LOGGED_OUT: graph_refusals.LOGGED_OUT_TOKEN,
-    Invalidity.INVALIDATED: graph_refusals.INVALIDATED_TOKEN,
-    Invalidity.PASSWORD_CHANGED: graph_refusals.PASSWORD_CHANGED_TOKEN,
-    Invalidity.NOT_INSTALLED: graph_refusals.NOT_INSTALLED_TOKEN,
+    Invalidity.LOGGED_OUT: refusals.LOGGED_OUT_TOKEN,
+    Invalidity.INVALIDATED: refusals.INVALIDATED_TOKEN,
+    Invalidity.PASSWORD_CHANGED: refusals.PASSWORD_CHANGED_TOKEN,
+    Invalidity.NOT_INSTALLED: refusals.NOT_INSTALLED_TOKEN,
 }
 
 
@@ -43,22 +42,20 @@ def authenticate(world: World, value: str) -> Token:
     token = world.facebook.tokens.get(value)
     if token is None:
         is_token = _TOKEN.match(value) is not None
-        raise GraphError(
-            graph_refusals.UNDECRYPTABLE_TOKEN if is_token else graph_refusals.UNPARSABLE_TOKEN
-        )
+        raise GraphError(refusals.UNDECRYPTABLE_TOKEN if is_token else refusals.UNPARSABLE_TOKEN)
     now = world.now()
     if token.invalidity is not None:
         raise GraphError(_INVALID[token.invalidity], app_id=token.app_id)
     if token.app_id not in world.facebook.apps:
-        raise GraphError(graph_refusals.UNDECRYPTABLE_TOKEN)
+        raise GraphError(refusals.UNDECRYPTABLE_TOKEN)
     if token.expires_at and token.expires_at <= now:
         raise GraphError(
-            graph_refusals.EXPIRED_TOKEN,
+            refusals.EXPIRED_TOKEN,
             expired=pacific_time(token.expires_at),
             now=pacific_time(now),
         )
     if (token.user_id, token.app_id) not in world.facebook.grants:
-        raise GraphError(graph_refusals.NOT_INSTALLED_TOKEN, app_id=token.app_id)
+        raise GraphError(refusals.NOT_INSTALLED_TOKEN, app_id=token.app_id)
     return token
 
 
@@ -66,9 +63,9 @@ def authenticate(world: World, value: str) -> Token:
 def _app_token(world: World, app_id: str, tail: str) -> Token:
     app = world.facebook.apps.get(app_id)
     if app is None:
-        raise GraphError(graph_refusals.BAD_SIGNATURE)
+        raise GraphError(refusals.BAD_SIGNATURE)
     if not any(hmac.compare_digest(tail.encode(), one.encode()) for one in _tails(app)):
-        raise GraphError(graph_refusals.BAD_SIGNATURE)
+        raise GraphError(refusals.BAD_SIGNATURE)
     return world.app_token(app)
 
 
@@ -86,11 +83,11 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
     """Refuse a wrong proof, and a missing one where the app requires it."""
     if proof is None:
         if app.requires_proof:
-            raise GraphError(graph_refusals.MISSING_PROOF)
+            raise GraphError(refusals.MISSING_PROOF)
         return
     expected = proof_of(app.secret, access_token)
     if not hmac.compare_digest(expected.encode(), proof.encode()):
-        raise GraphError(graph_refusals.INVALID_PROOF)
+        raise GraphError(refusals.INVALID_PROOF)
 
 
 @inferred("graph §5", "an unregistered redirect_uri with a dummy code: 191 (no capture of 2026)")
@@ -109,15 +106,15 @@ def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
 def _client(world: World, params: Mapping[str, str]) -> App:
     client_id = params.get("client_id", "")
     if not client_id:
-        raise GraphError(oauth_refusals.MISSING_CLIENT_ID)
+        raise GraphError(refusals.MISSING_CLIENT_ID)
     if not _CLIENT_ID.match(client_id):
-        raise GraphError(oauth_refusals.MALFORMED_CLIENT_ID)
+        raise GraphError(refusals.MALFORMED_CLIENT_ID)
     app = world.facebook.apps.get(client_id)
     if app is None:
-        raise GraphError(oauth_refusals.UNKNOWN_APP)
+        raise GraphError(refusals.UNKNOWN_APP)
     secret = params.get("client_secret", "")
     if not hmac.compare_digest(app.secret.encode(), secret.encode()):
-        raise GraphError(oauth_refusals.WRONG_SECRET)
+        raise GraphError(refusals.WRONG_SECRET)
     return app
 
 
@@ -128,17 +125,17 @@ def _exchange_for_long_lived(
 ) -> dict[str, object]:
     value = params.get("fb_exchange_token", "")
     if not value:
-        raise GraphError(oauth_refusals.MISSING_EXCHANGE_TOKEN)
+        raise GraphError(refusals.MISSING_EXCHANGE_TOKEN)
     token = authenticate(world, value)
     if token.app_id != app.id or token.kind is not TokenKind.USER:
-        raise GraphError(graph_refusals.UNDECRYPTABLE_TOKEN)
+        raise GraphError(refusals.UNDECRYPTABLE_TOKEN)
     return _grant(world, world.issue_user_token(app, token.user_id, token.scopes))
 
 
 def _redeem(world: World, app: App, params: Mapping[str, str]) -> dict[str, object]:
     redirect_uri = params.get("redirect_uri", "")
     if not redirect_uri:
-        raise GraphError(oauth_refusals.MISSING_REDIRECT_URI)
+        raise GraphError(refusals.MISSING_REDIRECT_URI)
     _check_redirect_uri(app, redirect_uri)
     code = _usable_code(world, app, params.get("code", ""), redirect_uri)
     code.used = True
@@ -152,30 +149,30 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         parts = urlsplit(redirect_uri)
         host = parts.hostname or ""
     except ValueError:
-        raise GraphError(oauth_refusals.RELATIVE_REDIRECT_URI) from None
+        raise GraphError(refusals.RELATIVE_REDIRECT_URI) from None
     if not parts.scheme or not host:
-        raise GraphError(oauth_refusals.RELATIVE_REDIRECT_URI)
+        raise GraphError(refusals.RELATIVE_REDIRECT_URI)
     if app.takes_localhost(parts.scheme, host):
         return
     known = {*app.app_domains, *(urlsplit(one).hostname or "" for one in app.redirect_uris)}
     if not any(domain and (host == domain or host.endswith(f".{domain}")) for domain in known):
-        raise GraphError(oauth_refusals.FOREIGN_REDIRECT_URI)
+        raise GraphError(refusals.FOREIGN_REDIRECT_URI)
 
 
 @unknown("graph §5", "which comes first when a code is used, expired and has another redirect_uri")
 @unknown("graph §5", "a code of another app is refused as a malformed one")
 def _usable_code(world: World, app: App, value: str, redirect_uri: str) -> Code:
     if not value:
-        raise GraphError(oauth_refusals.MISSING_CODE)
+        raise GraphError(refusals.MISSING_CODE)
     code = world.facebook.codes.get(value) if _CODE.match(value) else None
     if code is None or code.app_id != app.id:
-        raise GraphError(oauth_refusals.INVALID_CODE)
+        raise GraphError(refusals.INVALID_CODE)
     if code.used:
-        raise GraphError(oauth_refusals.USED_CODE)
+        raise GraphError(refusals.USED_CODE)
     if world.now() - code.issued_at > _CODE_LIFETIME:
-        raise GraphError(oauth_refusals.EXPIRED_CODE)
+        raise GraphError(refusals.EXPIRED_CODE)
     if code.redirect_uri != redirect_uri:
-        raise GraphError(oauth_refusals.OTHER_REDIRECT_URI)
+        raise GraphError(refusals.OTHER_REDIRECT_URI)
     return code
 
 
@@ -196,9 +193,9 @@ def debug_token(call: Call) -> dict[str, object]:
     caller = call.caller
     is_developer = caller.kind is TokenKind.USER and _has_role(call.world, caller)
     if caller.kind is not TokenKind.APP and not is_developer:
-        raise GraphError(graph_refusals.DEBUG_CALLER)
+        raise GraphError(refusals.DEBUG_CALLER)
     if not value:
-        raise GraphError(graph_refusals.MISSING_PARAMETER, name="input_token")
+        raise GraphError(refusals.MISSING_PARAMETER, name="input_token")
     try:
         token = authenticate(call.world, value)
     except GraphError as problem:
@@ -215,7 +212,7 @@ def _has_role(world: World, token: Token) -> bool:
 
 def _check_same_app(caller: Token, token: Token | None) -> None:
     if token is not None and token.app_id != caller.app_id:
-        raise GraphError(graph_refusals.DEBUG_OTHER_APP)
+        raise GraphError(refusals.DEBUG_OTHER_APP)
 
 
 @verbatim("graph §6", "an invalid input token: app_id, error, is_valid, scopes", "third-party")

@@ -5,8 +5,7 @@ The person and the ad accounts: `/me` and its edges, `/act_…` (graph §6, §7)
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runbook_lib.sandbox.graph import refusals as graph_refusals
-from runbook_lib.sandbox.graph import transient_refusals
+from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, list_of
 from runbook_lib.sandbox.graph.fields import Field
 from runbook_lib.sandbox.graph.nodes import Edge, NodeType
@@ -21,7 +20,7 @@ _STATUSES = ("granted", "declined", "expired")
 
 # --- ad accounts -----------------------------------------------------------------------------
 def _require_ads(call: Call) -> None:
-    call.require_any("ads_read", "ads_management", refusal=graph_refusals.AD_ACCOUNT_NOT_GRANTED)
+    call.require_any("ads_read", "ads_management", refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
 
 
 @verbatim(
@@ -31,9 +30,7 @@ def see_ad_account(call: Call, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
     _require_ads(call)
     call.ad_account = account.meter
-    call.count(
-        account.id, "ads_management", account.meter, refusal=transient_refusals.AD_ACCOUNT_LIMIT
-    )
+    call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_LIMIT)
 
 
 @inferred("graph §7", "campaigns: id and name below an ad account", "SDK")

@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from runbook_lib.sandbox.graph.errors import GraphError
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.http.web import Headers, Reply
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.stores import Dice
