@@ -248,12 +248,6 @@ PERMISSION_NEEDED = Refusal(
     verbatim("graph §7", "a page, form or lead call without its permission: 200, HTTP 403"),
     status=403,
 )
-NOT_ALLOWED = Refusal(
-    "(#10) Application does not have permission for this action",
-    10,
-    verbatim("graph §7", "an app without the right: 10, HTTP 403 (400 also reported)"),
-    status=403,
-)
 TEST_LEAD_EXISTS = Refusal(
     "(#100) A test lead already exists for this form. Delete it before you create another one.",
     100,
