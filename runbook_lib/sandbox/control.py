@@ -14,7 +14,10 @@
   decides every pending review (or that of one `app_id`)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import singledispatch
 from typing import Any
 
 from runbook_lib.sandbox.cyclr.shapes import json_reply
@@ -24,8 +27,9 @@ from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import SECTIONS, Mark, origins
 from runbook_lib.sandbox.state.facebook_world import ReviewState
-from runbook_lib.sandbox.state.records import export
 from runbook_lib.sandbox.state.review import decide
+from runbook_lib.sandbox.state.stores import Dice, Meter, Shelf
+from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World
 
 __all__ = ["Control"]
@@ -56,13 +60,13 @@ class Control:
         return json_reply(self.description())
 
     @_router.route("GET", "/_sandbox/state")
-    def _export(self, _request: Request) -> Reply:
-        return json_reply(export(self.world))
+    def _show_state(self, _request: Request) -> Reply:
+        return json_reply(_export(self.world))
 
     @_router.route("GET", "/_sandbox/faults")
     def _list_faults(self, _request: Request) -> Reply:
         faults = self.world.faults
-        shown = {"faults": export(faults.active), "struck": faults.struck}
+        shown = {"faults": _export(faults.active), "struck": faults.struck}
         return json_reply({**shown, "dialog_error": self.world.dialog_error})
 
     @_router.route("POST", "/_sandbox/faults")
@@ -147,3 +151,38 @@ def _pair(value: object) -> tuple[str, str] | None:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError("dialog_error must be a code and a message")
     return str(value[0]), str(value[1])
+
+
+# --- the state as JSON -----------------------------------------------------------------------
+@singledispatch
+def _export(value: Any) -> Any:
+    """Return `value` as what JSON can hold; a bounded store is shown as its size."""
+    return _members(value) if is_dataclass(value) else value
+
+
+def _members(value: Any) -> dict[str, Any]:
+    named = ((one.name, getattr(value, one.name)) for one in fields(value))
+    return {
+        name: _export(inner)
+        for name, inner in named
+        if not isinstance(inner, Dice) and not callable(inner)
+    }
+
+
+_export.register(World, lambda value: {"now": value.now(), **_members(value)})
+_export.register(Shelf, lambda value: {"stored": len(value)})
+_export.register(Meter, lambda value: {"hourly": value.hourly})
+_export.register(Calendar, lambda value: {"latest": value.latest})
+_export.register(Enum, lambda value: value.value)
+_export.register(set, lambda value: sorted(map(str, value)))
+_export.register(frozenset, lambda value: sorted(map(str, value)))
+_export.register(list, lambda value: [_export(inner) for inner in value])
+_export.register(tuple, lambda value: [_export(inner) for inner in value])
+
+
+@_export.register(Mapping)
+def _export_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    return {
+        " ".join(map(str, key)) if isinstance(key, tuple) else str(key): _export(inner)
+        for key, inner in value.items()
+    }

@@ -31,8 +31,7 @@ from runbook_lib.sandbox.state.facebook_world import (
     Review,
     ReviewState,
 )
-from runbook_lib.sandbox.state.limits import Meter
-from runbook_lib.sandbox.state.stores import Dice
+from runbook_lib.sandbox.state.stores import Dice, Meter
 from runbook_lib.sandbox.state.versions import Version
 from runbook_lib.sandbox.state.world import LONG_LIFETIME, World
 

@@ -21,10 +21,10 @@ import trustme
 import uvicorn
 
 from runbook_lib.sandbox.control import Control
+from runbook_lib.sandbox.cyclr.api import CyclrApiSite
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite
-from runbook_lib.sandbox.cyclr.site import CyclrApiSite
-from runbook_lib.sandbox.facebook_web.www import FacebookSite
+from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.asgi import SiteApplication
 from runbook_lib.sandbox.http.web import Site

@@ -19,7 +19,7 @@ from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.stores import Meter
 from tests.conftest import NOON
 from tests.contract.conftest import Given, control
 

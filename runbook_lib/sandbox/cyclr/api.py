@@ -1,12 +1,14 @@
 """
-The Cyclr API: token, accounts, connectors, installed connectors (cyclr §3).
+The Cyclr API: token, accounts, library, installed connectors and their methods (cyclr §3).
 
-Console and sign-in link are elsewhere. Who calls is settled here, once, before
-any handler: a valid token, and for account calls an account.
+`CyclrApiSite` settles who calls, once, before any handler: a valid token, and
+for account calls an account. Console and sign-in link are elsewhere.
 """
 
 import hmac
+import json
 import math
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,30 +16,39 @@ from urllib.parse import quote
 
 from runbook_lib.sandbox.cyclr.shapes import (
     CyclrError,
+    account_connector_shape,
     account_shape,
     connector_shape,
     json_reply,
     method_shape,
+    property_shape,
     sign_in_shape,
     token_shape,
 )
+from runbook_lib.sandbox.graph.front import answer_graph
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.cyclr_world import (
     Account,
+    AccountConnector,
     ApiToken,
     LibraryConnector,
+    Method,
+    Property,
     SignInToken,
 )
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["ApiCall", "Handler", "accounts_router", "find_connectors", "issue_token", "paged"]
+__all__ = ["ApiCall", "CyclrApiSite", "api_router", "install", "issue_sign_in_token", "issue_token"]
 
 TOKEN_LIFETIME = 14 * 86_400
 SIGN_IN_LIFETIME = 300
 _MOST_ACCOUNTS = 2_000
 _MOST_USERS = 2_000
+_MOST_INSTALLED = 2_000
+_MOST_PROPERTIES = 100
+_DENIED = "Authorization has been denied for this request."
 
 _Item = TypeVar("_Item")
 
@@ -55,7 +66,7 @@ class ApiCall:
     def in_account(self) -> Account:
         """The account of an account call."""
         if self.account is None:
-            raise CyclrError(401, "Authorization has been denied for this request.")
+            raise CyclrError(401, _DENIED)
         return self.account
 
     def document(self) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def _json_or_form(request: Request) -> object:
 
 
 Handler = Callable[..., Reply]
-accounts_router: Router[Handler] = Router()
+api_router: Router[Handler] = Router()
 
 
 # --- token -----------------------------------------------------------------------------------
@@ -119,8 +130,9 @@ def issue_token(world: World, request: Request) -> Reply:
 # --- paging ----------------------------------------------------------------------------------
 @verbatim("cyclr §3", "pageSize, page and the Total-Pages header", "live-tested client")
 @unknown("cyclr §3", "default page size and the number of the first page: 50, and 1")
-def paged(call: ApiCall, items: Sequence[_Item], shape: Callable[[_Item], dict[str, Any]]) -> Reply:
-    """Return one page of `items`."""
+def _paged(
+    call: ApiCall, items: Sequence[_Item], shape: Callable[[_Item], dict[str, Any]]
+) -> Reply:
     size = _number(call.request.query, "pageSize", 50, most=1_000)
     number = _number(call.request.query, "page", 1, most=1_000_000)
     if call.request.query.get("sortOrderAsc", "true").lower() == "false":
@@ -140,14 +152,14 @@ def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> 
 
 
 # --- accounts --------------------------------------------------------------------------------
-@accounts_router.route("GET", "/v1.0/accounts")
+@api_router.route("GET", "/v1.0/accounts")
 @verbatim("cyclr §3", "GET /accounts: a bare array", "test suite, live-tested client")
 def list_accounts(call: ApiCall) -> Reply:
     """List the accounts."""
-    return paged(call, tuple(call.world.cyclr.accounts.values()), account_shape)
+    return _paged(call, tuple(call.world.cyclr.accounts.values()), account_shape)
 
 
-@accounts_router.route("POST", "/v1.0/accounts")
+@api_router.route("POST", "/v1.0/accounts")
 @verbatim("cyclr §3", "POST /accounts: 200; `ID already in use`; `Name is required`", "test suite")
 def create_account(call: ApiCall) -> Reply:
     """Create an account."""
@@ -189,14 +201,14 @@ def _account(call: ApiCall, account_id: str) -> Account:
     return account
 
 
-@accounts_router.route("GET", "/v1.0/accounts/{account_id}")
+@api_router.route("GET", "/v1.0/accounts/{account_id}")
 @verbatim("cyclr §3", "an unknown account: 404 (its Message is unknown)", "test suite")
 def show_account(call: ApiCall, account_id: str) -> Reply:
     """Show one account."""
     return json_reply(account_shape(_account(call, account_id)))
 
 
-@accounts_router.route("PUT", "/v1.0/accounts/{account_id}")
+@api_router.route("PUT", "/v1.0/accounts/{account_id}")
 def change_account(call: ApiCall, account_id: str) -> Reply:
     """Change an account's name, description and time zone."""
     account = _account(call, account_id)
@@ -207,7 +219,7 @@ def change_account(call: ApiCall, account_id: str) -> Reply:
     return json_reply(account_shape(account))
 
 
-@accounts_router.route("DELETE", "/v1.0/accounts/{account_id}")
+@api_router.route("DELETE", "/v1.0/accounts/{account_id}")
 @unknown("cyclr §3", "the body of a successful DELETE: empty")
 def delete_account(call: ApiCall, account_id: str) -> Reply:
     """Delete an account and what is installed in it."""
@@ -221,7 +233,7 @@ def delete_account(call: ApiCall, account_id: str) -> Reply:
     return json_reply(None)
 
 
-@accounts_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
+@api_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
 @verbatim("cyclr §4", "signintoken: unknown user is created; single use; 5 minutes", "cyclr/docs")
 @unknown("cyclr §4", "signintoken without a Username: 400, this Message")
 def create_sign_in_token(call: ApiCall, account_id: str) -> Reply:
@@ -243,7 +255,7 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
     return token
 
 
-@accounts_router.route("POST", "/v1.0/accounts/{account_id}/orbit")
+@api_router.route("POST", "/v1.0/accounts/{account_id}/orbit")
 @verbatim("cyclr §3", "orbit: Token, ExpiresAtUtc, OrbitUrl", "test suite")
 @inferred("cyclr §1", "the host of OrbitUrl and LaunchUrl is the service domain")
 @unknown("cyclr §3", "the path and query of OrbitUrl and LaunchUrl")
@@ -254,7 +266,7 @@ def open_orbit(call: ApiCall, account_id: str) -> Reply:
     return json_reply({**sign_in_shape(token), "OrbitUrl": url})
 
 
-@accounts_router.route("POST", "/v1.0/accounts/{account_id}/launch")
+@api_router.route("POST", "/v1.0/accounts/{account_id}/launch")
 @verbatim("cyclr §3", "launch: AccountId, ExpiresAtUtc, LaunchUrl, Token; creates the account")
 @verbatim("cyclr §3", "launch must not be called with an account's own token (answer unknown)")
 def open_launch(call: ApiCall, account_id: str) -> Reply:
@@ -277,8 +289,7 @@ def open_launch(call: ApiCall, account_id: str) -> Reply:
 
 
 # --- connectors of the library ---------------------------------------------------------------
-def find_connectors(world: World, name: str, version: str = "") -> list[LibraryConnector]:
-    """Return the connectors called `name` (letter case does not count), in one version or all."""
+def _find_connectors(world: World, name: str, version: str = "") -> list[LibraryConnector]:
     return [
         one
         for one in world.cyclr.library.values()
@@ -286,7 +297,7 @@ def find_connectors(world: World, name: str, version: str = "") -> list[LibraryC
     ]
 
 
-@accounts_router.route("GET", "/v1.0/connectors")
+@api_router.route("GET", "/v1.0/connectors")
 @verbatim("cyclr §3", "GET /connectors: query, category, paging; account header needed", "client")
 @inferred("cyclr §3", "query matches a part of the name, whatever its case")
 def list_connectors(call: ApiCall) -> Reply:
@@ -299,10 +310,10 @@ def list_connectors(call: ApiCall) -> Reply:
         for one in call.world.cyclr.library.values()
         if query in one.name.lower() and category in ("", one.category.lower()) and account
     ]
-    return paged(call, sorted(found, key=lambda one: one.name), connector_shape)
+    return _paged(call, sorted(found, key=lambda one: one.name), connector_shape)
 
 
-@accounts_router.route("GET", "/v1.0/connectors/{which}")
+@api_router.route("GET", "/v1.0/connectors/{which}")
 @verbatim("cyclr §3", "/connectors/{id} gives an object, /connectors/{name} an array", "test suite")
 @unknown("cyclr §3", "an unknown connector name: an empty array; an unknown id: 404")
 def show_connector(call: ApiCall, which: str) -> Reply:
@@ -310,10 +321,11 @@ def show_connector(call: ApiCall, which: str) -> Reply:
     _ = call.in_account
     if which.isdecimal():
         return json_reply(connector_shape(_connector(call, which)))
-    return json_reply([connector_shape(one) for one in find_connectors(call.world, which)])
+    return json_reply([connector_shape(one) for one in _find_connectors(call.world, which)])
 
 
-@accounts_router.route("GET", "/v1.0/connectors/{which}/methods")
+@api_router.route("GET", "/v1.0/connectors/{which}/methods")
+@api_router.route("GET", "/v1.0/connectors/{which}/{version}/methods")
 def list_methods(call: ApiCall, which: str, version: str = "") -> Reply:
     """List a connector's methods."""
     _ = call.in_account
@@ -327,24 +339,379 @@ def list_methods(call: ApiCall, which: str, version: str = "") -> Reply:
     return json_reply(methods)
 
 
-@accounts_router.route("GET", "/v1.0/connectors/{which}/{version}/methods")
-def list_methods_of_version(call: ApiCall, which: str, version: str) -> Reply:
-    """List the methods of one version of a connector."""
-    return list_methods(call, which, version)
-
-
-@accounts_router.route("GET", "/v1.0/connectors/{which}/{version}")
+@api_router.route("GET", "/v1.0/connectors/{which}/{version}")
 def show_connector_version(call: ApiCall, which: str, version: str) -> Reply:
     """Show one version of a connector, as an array."""
     _ = call.in_account
-    return json_reply([connector_shape(one) for one in find_connectors(call.world, which, version)])
+    return json_reply(
+        [connector_shape(one) for one in _find_connectors(call.world, which, version)]
+    )
 
 
 def _connector(call: ApiCall, which: str, version: str = "") -> LibraryConnector:
     if which.isdecimal() and len(which) < 10:
         connector = call.world.cyclr.library.get(int(which))
     else:
-        connector = next(iter(find_connectors(call.world, which, version)), None)
+        connector = next(iter(_find_connectors(call.world, which, version)), None)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
     return connector
+
+
+# --- installing ------------------------------------------------------------------------------
+@api_router.route("POST", "/v1.0/connectors/{which}/install")
+@api_router.route("POST", "/v1.0/connectors/{which}/{version}/install")
+@verbatim("cyclr §3", "install: 200 AccountConnector; Messages for drafts and properties", "docs")
+@unknown("cyclr §3", "install with no or a null body: 400 (a disabled test notes 500)")
+@verbatim("cyclr §3", "install: `Account connector name … is in use.` (status unseen)", "client")
+def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
+    """Install a connector of the library in the account."""
+    account = call.in_account
+    connector = _connector(call, which, version)
+    document = call.document()
+    if not call.request.body.strip():
+        raise CyclrError(400, "The request is invalid.")
+    if connector.status == "Draft":
+        raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
+    properties = _properties(call.world, connector, document.get("Properties"))
+    name = _text(document, "Name") or connector.name
+    if any(one.name == name for one in _installed_in(call.world, account.id)):
+        raise CyclrError(400, f"Account connector name {name} is in use.")
+    installed = install(call.world, account.id, connector, name)
+    installed.description = _text(document, "Description")
+    installed.properties = {one.id: one for one in properties}
+    _set_auth_value(installed, document.get("AuthValue"))
+    return _shown(call, installed)
+
+
+def install(
+    world: World, account_id: str, connector: LibraryConnector, name: str
+) -> AccountConnector:
+    """Put a connector of the library into an account, not yet authenticated."""
+    cyclr = world.cyclr
+    if len(cyclr.account_connectors) >= _MOST_INSTALLED:
+        raise CyclrError(400, "The sandbox holds as many connectors as it can.")
+    installed = AccountConnector(cyclr.new_id(), account_id, connector.id, name)
+    cyclr.account_connectors[installed.id] = installed
+    for cycle in cyclr.cycles.values():
+        if cycle.account_id == account_id and not cycle.account_connector_ids:
+            cycle.account_connector_ids.append(installed.id)
+    return installed
+
+
+@verbatim("cyclr §3", "an undeclared property at install: There is not a connector property …")
+@verbatim("cyclr §3", "another parameter: 'X' is not an account connector property.")
+def _properties(world: World, connector: LibraryConnector, given: Any) -> list[Property]:
+    """Return the properties given at install; they must be declared as such."""
+    declared = {one.target_name: one for one in connector.parameters}
+    properties = []
+    for one in given if isinstance(given, list) else ():
+        name = str(one.get("Name")) if isinstance(one, dict) else str(one)
+        if name not in declared:
+            raise CyclrError(400, f"There is not a connector property that matches name '{name}'.")
+        if not declared[name].is_property:
+            message = f"Connector property name '{name}' is not an account connector property."
+            raise CyclrError(400, message)
+        value = str(one.get("Value", "")) if isinstance(one, dict) else ""
+        properties.append(Property(world.cyclr.new_id(), name, value))
+    return properties
+
+
+def _installed_in(world: World, account_id: str) -> list[AccountConnector]:
+    return [one for one in world.cyclr.account_connectors.values() if one.account_id == account_id]
+
+
+@inferred("cyclr §4", "an AuthValue set by API authenticates at once, `{}` does not", "cyclr/docs")
+def _set_auth_value(installed: AccountConnector, value: object) -> None:
+    if isinstance(value, str) and value:
+        installed.auth_value = value
+        installed.authenticated = installed.authenticated or value != "{}"
+
+
+# --- installed connectors --------------------------------------------------------------------
+def _find(call: ApiCall, number: str) -> AccountConnector:
+    account = call.in_account
+    installed = None
+    if number.isdecimal() and len(number) < 10:
+        installed = call.world.cyclr.account_connectors.get(int(number))
+    if installed is None or installed.account_id != account.id:
+        raise CyclrError(404, "Account connector not found.")
+    return installed
+
+
+def _shown(call: ApiCall, installed: AccountConnector) -> Reply:
+    return json_reply(_shape(call.world, installed))
+
+
+def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
+    return account_connector_shape(installed, world.cyclr.library[installed.connector_id])
+
+
+@api_router.route("GET", "/v1.0/account/connectors")
+def list_installed(call: ApiCall) -> Reply:
+    """List the connectors that are installed in the account."""
+    found = _installed_in(call.world, call.in_account.id)
+    return _paged(call, found, lambda one: _shape(call.world, one))
+
+
+@api_router.route("GET", "/v1.0/account/connectors/{number}")
+@verbatim("cyclr §3", "an unknown account connector: 404 (its Message is unknown)", "test suite")
+def show_installed(call: ApiCall, number: str) -> Reply:
+    """Show an installed connector."""
+    return _shown(call, _find(call, number))
+
+
+@api_router.route("PUT", "/v1.0/account/connectors/{number}")
+def change_installed(call: ApiCall, number: str) -> Reply:
+    """Set an installed connector's AuthValue or description."""
+    installed = _find(call, number)
+    document = call.document()
+    installed.description = _text(document, "Description") or installed.description
+    installed.name = _text(document, "Name") or installed.name
+    _set_auth_value(installed, document.get("AuthValue"))
+    return _shown(call, installed)
+
+
+@api_router.route("PUT", "/v1.0/account/connectors/{number}/deauthenticate")
+@verbatim("cyclr §3", "Connector 'X' successfully de-authenticated.", "test suite")
+def deauthenticate(call: ApiCall, number: str) -> Reply:
+    """Forget what the OAuth flow gave."""
+    installed = _find(call, number)
+    installed.authenticated = False
+    installed.access_token = ""
+    installed.auth_value = None
+    return json_reply({"Message": f"Connector '{installed.name}' successfully de-authenticated."})
+
+
+@api_router.route("DELETE", "/v1.0/account/connectors/{number}")
+def delete_installed(call: ApiCall, number: str) -> Reply:
+    """Remove an installed connector."""
+    installed = _find(call, number)
+    del call.world.cyclr.account_connectors[installed.id]
+    for cycle in call.world.cyclr.cycles.values():
+        if installed.id in cycle.account_connector_ids:
+            cycle.account_connector_ids.remove(installed.id)
+    return json_reply(None)
+
+
+# --- properties ------------------------------------------------------------------------------
+@api_router.route("GET", "/v1.0/account/connectors/{number}/properties")
+def list_properties(call: ApiCall, number: str) -> Reply:
+    """List the properties of an installed connector."""
+    installed = _find(call, number)
+    return json_reply([property_shape(one, installed.id) for one in installed.properties.values()])
+
+
+@api_router.route("POST", "/v1.0/account/connectors/{number}/properties")
+@verbatim("cyclr §3", "POST properties accepts a name that is not declared", "test suite")
+@inferred("cyclr §3", "posting a name that exists replaces its value")
+def add_property(call: ApiCall, number: str) -> Reply:
+    """Add a property to an installed connector."""
+    installed = _find(call, number)
+    name, value = _name_and_value(call)
+    for one in installed.properties.values():
+        if one.name == name:
+            one.value = value
+            return json_reply(property_shape(one, installed.id))
+    if len(installed.properties) >= _MOST_PROPERTIES:
+        raise CyclrError(400, "The sandbox holds as many properties as it can.")
+    new = Property(call.world.cyclr.new_id(), name, value)
+    installed.properties[new.id] = new
+    return json_reply(property_shape(new, installed.id))
+
+
+@unknown("cyclr §3", "a property without a Name: 400, this Message")
+def _name_and_value(call: ApiCall) -> tuple[str, str]:
+    document = call.document()
+    name, value = document.get("Name"), document.get("Value")
+    if not isinstance(name, str) or not name:
+        raise CyclrError(400, "Name is required")
+    return name, "" if value is None else str(value)
+
+
+def _property(installed: AccountConnector, key: str) -> Property:
+    found = None
+    if key.isdecimal() and len(key) < 10:
+        found = installed.properties.get(int(key))
+    if found is None:
+        raise CyclrError(404, "Property not found.")
+    return found
+
+
+@api_router.route("GET", "/v1.0/account/connectors/{number}/properties/{key}")
+def show_property(call: ApiCall, number: str, key: str) -> Reply:
+    """Show one property."""
+    installed = _find(call, number)
+    return json_reply(property_shape(_property(installed, key), installed.id))
+
+
+@api_router.route("PUT", "/v1.0/account/connectors/{number}/properties/{key}")
+def change_property(call: ApiCall, number: str, key: str) -> Reply:
+    """Change one property."""
+    installed = _find(call, number)
+    one = _property(installed, key)
+    one.name, one.value = _name_and_value(call)
+    return json_reply(property_shape(one, installed.id))
+
+
+@api_router.route("DELETE", "/v1.0/account/connectors/{number}/properties/{key}")
+def delete_property(call: ApiCall, number: str, key: str) -> Reply:
+    """Remove one property."""
+    installed = _find(call, number)
+    del installed.properties[_property(installed, key).id]
+    return json_reply(None)
+
+
+# --- methods: Cyclr calls Facebook with the token that it holds ------------------------------
+@api_router.route("GET POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
+@api_router.route("GET POST", "/v1.0/account/connectors/{number}/test/{unique_id}")
+@verbatim("cyclr §3", "403 Unknown client IP Address on /methods and /test", "IP restriction page")
+def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
+    """Run a method of an installed connector."""
+    if call.world.cyclr.address_is_blocked:
+        raise CyclrError(
+            403,
+            "Unknown client IP Address: contact support to request access for this IP address",
+        )
+    installed = _find(call, number)
+    method = _find_method(call.world.cyclr.library[installed.connector_id], unique_id)
+    return _run_method(call.world, installed, method, call.document())
+
+
+@verbatim("cyclr §3", "a malformed method GUID: 400; an unknown one: 404", "test suite")
+def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
+    try:
+        wanted = str(uuid.UUID(unique_id))
+    except ValueError:
+        raise CyclrError(400, "The method unique identifier is not valid.") from None
+    for method in connector.methods:
+        if method.unique_id == wanted:
+            return method
+    raise CyclrError(404, "Method not found.")
+
+
+@verbatim("cyclr §3", "/methods gives 200 with the provider's body", "cyclr/docs")
+@unknown("cyclr §3", "a method of a connector that is not authenticated: 400, this Message")
+@unknown("cyclr §3", "a provider's error: 400, its message as Message")
+@unknown("cyclr §3", "/test gives the same answer as /methods")
+def _run_method(
+    world: World, installed: AccountConnector, method: Method, document: object
+) -> Reply:
+    if not installed.authenticated or not installed.access_token:
+        raise CyclrError(400, "Failed to authenticate the connector")
+    values = _parameters(method, document)
+    path = method.path
+    for name, value in values.items():
+        path = path.replace("{" + name + "}", value)
+    token = installed.access_token
+    if "{page_id}" in method.path:
+        token = _page_token(world, token, values["page_id"])
+    reply = answer_graph(world, "GET", f"/v26.0/{path}", {"access_token": token})
+    if reply.status != 200:
+        raise CyclrError(400, json.loads(reply.body)["error"]["message"])
+    return Reply(200, reply.body, (("Content-Type", "application/json; charset=utf-8"),))
+
+
+@inferred("cyclr §3", "a page's method uses the page token behind the user token")
+def _page_token(world: World, token: str, page_id: str) -> str:
+    params = {"access_token": token, "fields": "access_token"}
+    reply = answer_graph(world, "GET", f"/v26.0/{page_id}", params)
+    found = json.loads(reply.body).get("access_token")
+    return found if isinstance(found, str) else token
+
+
+@verbatim("cyclr §3", "a wrong parameter: 400 (its Message is unknown)", "test suite")
+def _parameters(method: Method, document: object) -> dict[str, str]:
+    given: Mapping[str, Any] = {}
+    if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
+        given = document["Parameters"]
+    known = {str(number): name for number, name in method.parameters}
+    for key in given:
+        if key not in known:
+            raise CyclrError(400, f"Parameter {key} is not a parameter of this method.")
+    values = {known[key]: str(value) for key, value in given.items()}
+    for name in known.values():
+        value = values.get(name, "")
+        if not value.isascii() or not value.isalnum():
+            raise CyclrError(400, f"Parameter {name} is required.")
+    return values
+
+
+# --- cycles ----------------------------------------------------------------------------------
+@api_router.route("GET", "/v1.0/cycles/{cycle_id}/prerequisites")
+@verbatim("cyclr §3", "prerequisites: ReasonCode 20, Unauthenticated connector", "cyclr/docs")
+@unknown("cyclr §3", "an unknown cycle: 404, this Message")
+def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
+    """List what keeps a cycle from starting."""
+    account = call.in_account
+    cycle = call.world.cyclr.cycles.get(cycle_id)
+    if cycle is None or cycle.account_id != account.id:
+        raise CyclrError(404, "Cycle not found.")
+    installed = call.world.cyclr.account_connectors
+    return json_reply(
+        [
+            {
+                "ReasonCode": 20,
+                "Reason": "Unauthenticated connector",
+                "ObjectType": "AccountConnector",
+                "ObjectId": number,
+            }
+            for number in cycle.account_connector_ids
+            if not installed[number].authenticated
+        ]
+    )
+
+
+# --- the site: who calls, in which account ---------------------------------------------------
+class CyclrApiSite:
+    """api.cyclr.com of the sandbox."""
+
+    name = "cyclr-api"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request."""
+        try:
+            if request.is_oversized:
+                raise CyclrError(413, "The request is too large.")
+            return self._answer(request)
+        except CyclrError as error:
+            return error.reply()
+
+    @unknown("cyclr §3", "404 and 405 for an unknown path and method: their Messages")
+    def _answer(self, request: Request) -> Reply:
+        if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
+            return issue_token(self._world, request)
+        method = "GET" if request.method == "HEAD" else request.method
+        found = api_router.match(method, request.path)
+        if found is not None:
+            handler, blanks = found
+            return handler(self._call(request), **blanks)
+        if api_router.methods_at(request.path):
+            message = f"The requested resource does not support http method '{request.method}'."
+            raise CyclrError(405, message)
+        raise CyclrError(404, "No HTTP resource was found that matches the request URI.")
+
+    def _call(self, request: Request) -> ApiCall:
+        token = self._token(request)
+        return ApiCall(self._world, request, token, self._account(request, token))
+
+    @inferred("cyclr §3", "no or a bad token: 401 with ASP.NET's Message")
+    def _token(self, request: Request) -> ApiToken:
+        kind, _, value = request.headers.get("authorization", "").partition(" ")
+        token = self._world.cyclr.tokens.get(value.strip())
+        if kind.lower() != "bearer" or token is None or token.expires_at <= self._world.now():
+            raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
+        return token
+
+    @verbatim("cyclr §3", "an empty X-Cyclr-Account: 401 on account calls", "test suite")
+    @unknown("cyclr §3", "a missing header, an unknown account, another account's token: 401 too")
+    @inferred("cyclr §3", "an account's own token needs no header")
+    def _account(self, request: Request, token: ApiToken) -> Account | None:
+        named = request.headers.get("x-cyclr-account")
+        account_id = token.account_id if named is None else named.strip()
+        if token.account_id not in {"", account_id}:
+            return None
+        return self._world.cyclr.accounts.get(account_id)

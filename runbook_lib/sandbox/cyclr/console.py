@@ -2,16 +2,15 @@
 The Cyclr Console: General Settings, Connector Library and Setup, accounts, install, authenticate.
 """
 
-from runbook_lib.sandbox.cyclr.api import issue_sign_in_token
+from runbook_lib.sandbox.cyclr.api import install, issue_sign_in_token
 from runbook_lib.sandbox.cyclr.connect import sign_in_link
-from runbook_lib.sandbox.cyclr.installed import install
 from runbook_lib.sandbox.cyclr.shapes import CyclrError, connector_shape, json_reply
+from runbook_lib.sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
 from runbook_lib.sandbox.state.world import World
-from runbook_lib.sandbox.visits import MissingPageError, Page, Visit, answer_visit, see_other
 
 __all__ = ["CyclrConsoleSite", "console_router"]
 

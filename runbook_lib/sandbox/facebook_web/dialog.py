@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
-from runbook_lib.sandbox.http.pages import page
+from runbook_lib.sandbox.http.pages import log_in, logged_in, page
 from runbook_lib.sandbox.http.web import Headers, Reply, Request, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.sessions import log_in, logged_in
 from runbook_lib.sandbox.state.facebook_world import KNOWN_PERMISSIONS, App, AppMode
 from runbook_lib.sandbox.state.world import SHORT_LIFETIME, World
 

@@ -20,7 +20,7 @@ from runbook_lib.sandbox.graph.wire import json_text
 from runbook_lib.sandbox.http.web import Headers
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Page, Token, TokenKind
-from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.stores import Meter
 from runbook_lib.sandbox.state.world import World
 
 __all__ = ["Call", "effective_scopes", "list_of"]

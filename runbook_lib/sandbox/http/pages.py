@@ -1,17 +1,36 @@
 """
-HTML pages out of the templates beside this module.
+What the practice pages share: templates, the log-in, forms, and the pages for what is missing.
 
-Each extends `base.html`, which writes SANDBOX into the title and the page.
+Each template extends `base.html`, which writes SANDBOX into the title and the page.
+The log-in takes the one invented person. Browsers share cookies between
+ports of a host, so one log-in opens the dashboard and the console alike.
 """
 
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from runbook_lib.sandbox.http.web import Headers, Reply, html
+from runbook_lib.sandbox.http.routing import Router
+from runbook_lib.sandbox.http.web import Headers, Reply, Request, append_query, html, redirect
+from runbook_lib.sandbox.state.world import World
 
-__all__ = ["page"]
+__all__ = [
+    "MissingPageError",
+    "Page",
+    "Visit",
+    "answer_visit",
+    "log_in",
+    "log_out",
+    "logged_in",
+    "page",
+    "see_other",
+]
 
+_COOKIE = "sandbox_session"
+_LONGEST_TEXT = 5_000
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -24,3 +43,133 @@ _TEMPLATES = Environment(
 def page(template: str, status: int = 200, headers: Headers = (), **values: object) -> Reply:
     """Return the page that `template` gives with `values`."""
     return html(_TEMPLATES.get_template(template).render(values), status, headers)
+
+
+# --- the log-in ------------------------------------------------------------------------------
+def _is_password(world: World, password: str) -> bool:
+    return hmac.compare_digest(world.facebook.person.password.encode(), password.encode())
+
+
+def log_in(world: World, email: str, password: str) -> Headers:
+    """Return the headers that log the browser in; none when e-mail or password is wrong."""
+    person = world.facebook.person
+    if email.strip().lower() != person.email or not _is_password(world, password):
+        return ()
+    session = world.dice.base64url(32)
+    world.facebook.sessions.put(session, person.id)
+    return (("Set-Cookie", f"{_COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"),)
+
+
+def logged_in(world: World, request: Request) -> str:
+    """Return the ID of the person who is logged in, or an empty text."""
+    return world.facebook.sessions.get(request.cookie(_COOKIE)) or ""
+
+
+def log_out(world: World, request: Request) -> Headers:
+    """End the session, and return the headers that make the browser forget it."""
+    world.facebook.sessions.pop(request.cookie(_COOKIE))
+    return (("Set-Cookie", f"{_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"),)
+
+
+# --- pages behind the log-in -----------------------------------------------------------------
+class MissingPageError(Exception):
+    """There is no such page, or what it is about does not exist."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request for a page, by the person who is logged in."""
+
+    world: World
+    request: Request
+    site: str
+
+    def text(self, name: str) -> str:
+        """Return a form field without the blanks around it."""
+        return self.request.form.get(name, "")[:_LONGEST_TEXT].strip()
+
+    def query(self, name: str) -> str:
+        """Return a field of the query."""
+        return self.request.query.get(name, "")[:_LONGEST_TEXT]
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the form holds the person's password."""
+        return _is_password(self.world, self.request.form.get("password", ""))
+
+    def page(self, template: str, status: int = 200, **values: object) -> Reply:
+        """Return a page with the world's person and addresses at hand."""
+        known = {
+            "site": self.site,
+            "person": self.world.facebook.person,
+            "at": self.world.addresses,
+            "notice": self.query("notice"),
+            "here": f"{self.request.path.rstrip('/')}/",
+        }
+        return page(template, status, (), **known, **values)
+
+
+Page = Callable[..., Reply]
+
+
+def see_other(path: str, notice: str = "") -> Reply:
+    """Send the browser to a page after a form was taken (303), with a notice to show there."""
+    return redirect(append_query(path, notice=notice) if notice else path, 303)
+
+
+def answer_visit(world: World, request: Request, router: Router[Page], site: str) -> Reply:
+    """Answer a request for one of the `router`'s pages; ask for the log-in before."""
+    visit = Visit(world, request, site)
+    path = request.path.rstrip("/").lower() or "/"
+    if request.is_oversized:
+        return _problem(visit, 413, "Too large", "The request is too large.")
+    if path == "/login":
+        return _log_in(visit)
+    if path == "/logout" and request.method == "POST":
+        return redirect("/login", 303, log_out(world, request))
+    try:
+        return _open(visit, router)
+    except MissingPageError as missing:
+        return _problem(visit, 404, "This page isn't available", str(missing))
+
+
+def _open(visit: Visit, router: Router[Page]) -> Reply:
+    request = visit.request
+    found = router.match("GET" if request.method == "HEAD" else request.method, request.path)
+    if found is None:
+        if router.methods_at(request.path):
+            return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
+        raise MissingPageError("There is no such page here.")
+    if not logged_in(visit.world, request):
+        return redirect(append_query("/login", next=request.path), 303)
+    return found[0](visit, **found[1])
+
+
+def _log_in(visit: Visit) -> Reply:
+    request, world = visit.request, visit.world
+    target = _local(request.params.get("next", "/"))
+    is_wrong = False
+    if request.method == "POST":
+        headers = log_in(world, request.form.get("email", ""), request.form.get("password", ""))
+        if headers:
+            reply = redirect(target, 303)
+            return replace(reply, headers=(*reply.headers, *headers))
+        is_wrong = True
+    return visit.page(
+        "login.html",
+        action="/login",
+        hidden={"next": target},
+        is_wrong=is_wrong,
+        email=world.facebook.person.email,
+        password=world.facebook.person.password,
+    )
+
+
+def _local(path: str) -> str:
+    """Return `path` when it leads nowhere but to this site, else its first page."""
+    is_local = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_local else "/"
+
+
+def _problem(visit: Visit, status: int, title: str, message: str) -> Reply:
+    return visit.page("message.html", status, title=title, message=message, back="/")

@@ -23,14 +23,6 @@ class Router(Generic[_Handler]):
     def __init__(self) -> None:
         self._routes: list[tuple[frozenset[str], re.Pattern[str], str, _Handler]] = []
 
-    @classmethod
-    def joined(cls, *routers: "Router[_Handler]") -> "Router[_Handler]":
-        """Return a router with the routes of all `routers`, in their order."""
-        whole = cls()
-        for router in routers:
-            whole._routes.extend(router._routes)  # noqa: SLF001 - of its own class
-        return whole
-
     def route(self, methods: str, template: str) -> Callable[[_Handler], _Handler]:
         """Add the decorated handler for `methods` (separated by spaces) under `template`."""
         pattern = _BLANK.sub(r"(?P<\1>[^/]+)", template)

@@ -7,8 +7,7 @@ State only; who may read it and how it is shown is the handlers' business.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runbook_lib.sandbox.state.limits import Meter
-from runbook_lib.sandbox.state.stores import Shelf
+from runbook_lib.sandbox.state.stores import Meter, Shelf
 
 __all__ = [
     "KNOWN_PERMISSIONS",

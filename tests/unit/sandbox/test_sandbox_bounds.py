@@ -2,14 +2,13 @@
 
 import json
 
+from runbook_lib.sandbox.cyclr.api import CyclrApiSite
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
-from runbook_lib.sandbox.cyclr.site import CyclrApiSite
 from runbook_lib.sandbox.graph.site import GraphSite
+from runbook_lib.sandbox.http.pages import log_in
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.sessions import log_in
-from runbook_lib.sandbox.state.limits import Meter
-from runbook_lib.sandbox.state.stores import Dice, Shelf
+from runbook_lib.sandbox.state.stores import Dice, Meter, Shelf
 from runbook_lib.sandbox.state.world import World
 
 ROUNDS = 300

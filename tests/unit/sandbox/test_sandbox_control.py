@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.limits import Meter
+from runbook_lib.sandbox.state.stores import Meter
 
 from .conftest import Cyclr, Graph, error_of
 

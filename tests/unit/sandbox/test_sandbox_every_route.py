@@ -16,13 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.sandbox import control
-from runbook_lib.sandbox.cyclr.api import ApiToken, accounts_router, issue_sign_in_token
+from runbook_lib.sandbox.cyclr.api import (
+    ApiToken,
+    CyclrApiSite,
+    api_router,
+    issue_sign_in_token,
+)
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.cyclr.installed import installed_router
-from runbook_lib.sandbox.cyclr.site import CyclrApiSite
-from runbook_lib.sandbox.facebook_web.dashboard import PURPOSES, TYPES, USE_CASES
-from runbook_lib.sandbox.facebook_web.www import FacebookSite, www_router
+from runbook_lib.sandbox.facebook_web.dashboard import (
+    PURPOSES,
+    TYPES,
+    USE_CASES,
+    FacebookSite,
+    dashboard_router,
+)
 from runbook_lib.sandbox.graph.nodes import CONNECTIONS
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.faults import FaultKind
@@ -51,12 +59,11 @@ SITES: dict[str, Callable[[World], Site]] = {
 }
 DIALOG = ("/v26.0/dialog/oauth", "/dialog/oauth")
 ROUTES = [
-    *(("facebook", *route) for route in www_router.templates()),
+    *(("facebook", *route) for route in dashboard_router.templates()),
     *(("facebook", method, path) for method in ("GET", "POST") for path in (*DIALOG, "/login")),
     *(("console", *route) for route in console_router.templates()),
     *(("console", "GET", f"/api/{path}") for path in ("connectors", "connectors/{number}")),
-    *(("cyclr", *route) for route in accounts_router.templates()),
-    *(("cyclr", *route) for route in installed_router.templates()),
+    *(("cyclr", *route) for route in api_router.templates()),
     *(("graph", *route) for route in control._router.templates()),
     *(
         ("connect", method, "/connectorauth/updateaccountconnectoroauth")

@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.sandbox.control import Control
-from runbook_lib.sandbox.cyclr.api import ApiToken, accounts_router
+from runbook_lib.sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.cyclr.installed import installed_router
-from runbook_lib.sandbox.cyclr.site import CyclrApiSite
-from runbook_lib.sandbox.facebook_web.www import FacebookSite, www_router
+from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite, dashboard_router
 from runbook_lib.sandbox.graph.nodes import CONNECTIONS
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.asgi import SiteApplication
@@ -206,7 +204,7 @@ def test_batches_never_fail(requests: list[Any]) -> None:
 
 
 CYCLR_PATHS = sorted(
-    {template for _, template in (*accounts_router.templates(), *installed_router.templates())}
+    {template for _, template in api_router.templates()}
     | {"/oauth/token", "/v1.0/{x}", f"/v1.0/account/connectors/{INSTALLED}/{{x}}"}
 )
 CYCLR_NAMES = [
@@ -246,7 +244,7 @@ def test_the_cyclr_api_never_fails(
 
 PAGE_PATHS = {
     "facebook": [
-        *(template for _, template in www_router.templates()),
+        *(template for _, template in dashboard_router.templates()),
         *("/v26.0/dialog/oauth", "/dialog/oauth", "/login", "/logout"),
     ],
     "console": [

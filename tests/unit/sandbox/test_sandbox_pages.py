@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from runbook_lib.sandbox.cyclr.console import console_router
-from runbook_lib.sandbox.facebook_web.www import www_router
+from runbook_lib.sandbox.facebook_web.dashboard import dashboard_router
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Cyclr, Form, Graph
@@ -357,7 +357,10 @@ def test_logging_out_and_open_redirects(
 EVERY_PAGE = [
     *(
         (site, template)
-        for site, router in (("dashboard_url", www_router), ("cyclr_console_url", console_router))
+        for site, router in (
+            ("dashboard_url", dashboard_router),
+            ("cyclr_console_url", console_router),
+        )
         for method, template in router.templates()
         if method == "GET"
     ),
