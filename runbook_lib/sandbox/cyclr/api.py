@@ -226,10 +226,8 @@ def delete_account(call: ApiCall, account_id: str) -> Reply:
     account = _account(call, account_id)
     cyclr = call.world.cyclr
     del cyclr.accounts[account.id]
-    for number in [
-        n for n, one in cyclr.account_connectors.items() if one.account_id == account.id
-    ]:
-        del cyclr.account_connectors[number]
+    for installed in cyclr.installed_in(account.id):
+        cyclr.remove(installed)
     return json_reply(None)
 
 
@@ -375,7 +373,7 @@ def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
     properties = _properties(call.world, connector, document.get("Properties"))
     name = _text(document, "Name") or connector.name
-    if any(one.name == name for one in _installed_in(call.world, account.id)):
+    if any(one.name == name for one in call.world.cyclr.installed_in(account.id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
     installed = install(call.world, account.id, connector, name)
     installed.description = _text(document, "Description")
@@ -417,10 +415,6 @@ def _properties(world: World, connector: LibraryConnector, given: Any) -> list[P
     return properties
 
 
-def _installed_in(world: World, account_id: str) -> list[AccountConnector]:
-    return [one for one in world.cyclr.account_connectors.values() if one.account_id == account_id]
-
-
 @inferred("cyclr §4", "an AuthValue set by API authenticates at once, `{}` does not", "cyclr/docs")
 def _set_auth_value(installed: AccountConnector, value: object) -> None:
     if isinstance(value, str) and value:
@@ -450,7 +444,7 @@ def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
 @api_router.route("GET", "/v1.0/account/connectors")
 def list_installed(call: ApiCall) -> Reply:
     """List the connectors that are installed in the account."""
-    found = _installed_in(call.world, call.in_account.id)
+    found = call.world.cyclr.installed_in(call.in_account.id)
     return _paged(call, found, lambda one: _shape(call.world, one))
 
 
@@ -486,11 +480,7 @@ def deauthenticate(call: ApiCall, number: str) -> Reply:
 @api_router.route("DELETE", "/v1.0/account/connectors/{number}")
 def delete_installed(call: ApiCall, number: str) -> Reply:
     """Remove an installed connector."""
-    installed = _find(call, number)
-    del call.world.cyclr.account_connectors[installed.id]
-    for cycle in call.world.cyclr.cycles.values():
-        if installed.id in cycle.account_connector_ids:
-            cycle.account_connector_ids.remove(installed.id)
+    call.world.cyclr.remove(_find(call, number))
     return json_reply(None)
 
 

@@ -134,7 +134,7 @@ def manage_connectors(visit: Visit, account_id: str) -> Reply:
     problem = ""
     if visit.request.method == "POST":
         connector = _connector(visit, visit.text("connector"))
-        installed = _installed_in(visit, account)
+        installed = visit.world.cyclr.installed_in(account.id)
         if any(one.name == connector.name for one in installed):
             problem = f"Account connector name {connector.name} is in use."
         else:
@@ -157,7 +157,7 @@ def _account_page(
         "account.html",
         400 if problem else 200,
         account=account,
-        installed=_installed_in(visit, account),
+        installed=visit.world.cyclr.installed_in(account.id),
         library=list(visit.world.cyclr.library.values()),
         problem=problem,
         setup_link=setup_link,
@@ -178,10 +178,7 @@ def change_connector(visit: Visit, account_id: str, number: str, action: str) ->
         installed.authenticated, installed.access_token = False, ""
         return see_other(here, f"{installed.name} is de-authenticated.")
     if action == "remove":
-        del visit.world.cyclr.account_connectors[installed.id]
-        for cycle in visit.world.cyclr.cycles.values():
-            if installed.id in cycle.account_connector_ids:
-                cycle.account_connector_ids.remove(installed.id)
+        visit.world.cyclr.remove(installed)
         return see_other(here, f"{installed.name} is removed.")
     raise MissingPageError("There is no such action.")
 
@@ -210,13 +207,8 @@ def _account(visit: Visit, account_id: str) -> Account:
     return account
 
 
-def _installed_in(visit: Visit, account: Account) -> list[AccountConnector]:
-    installed = visit.world.cyclr.account_connectors.values()
-    return [one for one in installed if one.account_id == account.id]
-
-
 def _installed(visit: Visit, account: Account, number: str) -> AccountConnector:
-    for one in _installed_in(visit, account):
+    for one in visit.world.cyclr.installed_in(account.id):
         if str(one.id) == number:
             return one
     raise MissingPageError("There is no such connector in this account.")

@@ -185,3 +185,14 @@ class Cyclr:
         """Return an ID that no connector or property has yet."""
         self.next_id += 1
         return self.next_id
+
+    def installed_in(self, account_id: str) -> list[AccountConnector]:
+        """Return the connectors that are installed in one account."""
+        return [one for one in self.account_connectors.values() if one.account_id == account_id]
+
+    def remove(self, installed: AccountConnector) -> None:
+        """Remove an installed connector, also from the cycles that need it."""
+        del self.account_connectors[installed.id]
+        for cycle in self.cycles.values():
+            if installed.id in cycle.account_connector_ids:
+                cycle.account_connector_ids.remove(installed.id)
