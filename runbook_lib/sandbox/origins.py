@@ -33,6 +33,7 @@ SECTIONS = {
     "cyclr §3": "the API",
     "cyclr §4": "the sign-in link and the callback",
     "cyclr §6": "what could not be found",
+    "messenger": "Facebook Messenger: its pages and its webhook",
 }
 """What each section is about."""
 

@@ -20,6 +20,9 @@ from runbook_lib.sandbox.state.cyclr_world import (
     Parameter,
 )
 from runbook_lib.sandbox.state.facebook_world import (
+    MARKETING_PERMISSIONS,
+    MESSENGER_FIELDS,
+    MESSENGER_PERMISSIONS,
     PERMISSIONS,
     AdAccount,
     App,
@@ -35,9 +38,10 @@ from runbook_lib.sandbox.state.stores import Dice, Meter
 from runbook_lib.sandbox.state.versions import Version
 from runbook_lib.sandbox.state.world import LONG_LIFETIME, World
 
-__all__ = ["CONNECTOR_NAME", "SCENARIOS", "SERVICE_DOMAIN", "build_world"]
+__all__ = ["SCENARIOS", "SERVICE_DOMAIN", "build_world"]
 
-CONNECTOR_NAME = "Facebook Marketing API"
+MARKETING = "Facebook Marketing API"
+MESSENGER = "Facebook Messenger API"
 SERVICE_DOMAIN = "connect.partner.test"
 APP_NAME = "Partner Integrations"
 _PERSON = "Sandbox Operator"
@@ -59,6 +63,9 @@ _ANSWERS = (
     "page_access_token",
     "leadgen_form_id",
     "ad_account_id",
+    "scopes",
+    "verify_token",
+    "webhook_url",
     "login_email",
     "login_password",
 )
@@ -106,6 +113,7 @@ def _nothing_done(scenario: str, dice: Dice, clock: Callable[[], float]) -> Worl
         "cyclr_client_secret": client_secret,
         "account_api_id": account.id,
         "cyclr_username": _USERNAME,
+        "webhook_url": cyclr.webhook_url(_connector(world, MESSENGER)),
         "login_email": person.email,
         "login_password": person.password,
     }
@@ -116,6 +124,8 @@ def _nothing_done(scenario: str, dice: Dice, clock: Callable[[], float]) -> Worl
 @verbatim("cyclr §3", "connector Facebook Marketing API: Version null, Social Media, Approved")
 @verbatim("cyclr §3", "its methods List My Permissions, … List Leads By Form (their IDs are not)")
 @inferred("cyclr §3", "the Graph path behind each method")
+@verbatim("cyclr §2", "connector Facebook Messenger API (its category is unknown)", "cyclr/docs")
+@unknown("cyclr §3", "the methods of Facebook Messenger API: none are listed")
 @unknown("cyclr §4", "scopes of the connector: those that lead ads need are asked for")
 def _library(dice: Dice) -> list[LibraryConnector]:
     first = 15_000 + int(dice.digits(3))
@@ -126,12 +136,12 @@ def _library(dice: Dice) -> list[LibraryConnector]:
 
     marketing = LibraryConnector(
         first,
-        CONNECTOR_NAME,
+        MARKETING,
         "Work with ad accounts, pages and lead forms.",
         "Social Media",
         "OAuth2",
         dice.guid(),
-        scopes=PERMISSIONS[1:],
+        scopes=",".join(MARKETING_PERMISSIONS[1:]),
         methods=(
             method(116, "List My Permissions", "Ad Accounts", "me/permissions"),
             method(117, "List My Ad Accounts", "Ad Accounts", "me/adaccounts"),
@@ -142,11 +152,12 @@ def _library(dice: Dice) -> list[LibraryConnector]:
     )
     messenger = LibraryConnector(
         first + 7,
-        "Facebook Messenger",
+        MESSENGER,
         "Send and receive messages.",
         "Social Media",
         "OAuth2",
         dice.guid(),
+        webhook_id=dice.guid(),
     )
     close = LibraryConnector(
         first + 11,
@@ -186,6 +197,7 @@ def _register_app(world: World) -> None:
     home = f"https://www.{SERVICE_DOMAIN.partition('.')[2]}"
     app.app_domains = [SERVICE_DOMAIN]
     app.redirect_uris = [world.cyclr.redirect_uri]
+    app.products.add("messenger")
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
     app.was_reviewed = True
     app.configurations = {world.dice.digits(16): PERMISSIONS}
@@ -207,6 +219,7 @@ def _register_app(world: World) -> None:
     facebook.grants[person.id, app.id] = dict.fromkeys(PERMISSIONS, "granted")
     user = world.issue_user_token(app, person.id, PERMISSIONS, keep=True)
     page = next(iter(facebook.pages.values()))
+    page.subscribed[app.id] = MESSENGER_FIELDS
     world.answers |= {
         "app_id": app.id,
         "app_secret": app.secret,
@@ -229,17 +242,29 @@ def _new_app(world: World, name: str) -> App:
 
 
 def _connect(world: World) -> None:
-    """Set the connector up, install it in the account and authenticate it."""
-    app, connector = the_app(world), the_connector(world)
-    connector.client_id, connector.client_secret = app.id, app.secret
+    """Set both connectors up, install them in the account and authenticate them."""
+    app, messenger = the_app(world), _connector(world, MESSENGER)
+    messenger.scopes = ",".join(MESSENGER_PERMISSIONS)
+    messenger.verify_token = world.dice.base64url(32)
+    world.answers |= {"scopes": messenger.scopes, "verify_token": messenger.verify_token}
     account = next(iter(world.cyclr.accounts.values()))
-    installed = AccountConnector(world.cyclr.new_id(), account.id, connector.id, connector.name)
+    for name in (MARKETING, MESSENGER):
+        connector = _connector(world, name)
+        connector.client_id, connector.client_secret = app.id, app.secret
+        installed = AccountConnector(world.cyclr.new_id(), account.id, connector.id, name)
+        world.cyclr.account_connectors[installed.id] = installed
+        _authenticate(world, installed)
+    marketing_id = next(iter(world.cyclr.account_connectors))
+    next(iter(world.cyclr.cycles.values())).account_connector_ids.append(marketing_id)
+
+
+def _authenticate(world: World, installed: AccountConnector) -> None:
+    """Let the person consent to what the connector's sign-in asks for."""
+    scopes = world.cyclr.library[installed.connector_id].scopes.split(",")
     token = world.issue_user_token(
-        app, world.facebook.person.id, ("public_profile", *connector.scopes), keep=True
+        the_app(world), world.facebook.person.id, ("public_profile", *scopes), keep=True
     )
     installed.access_token, installed.authenticated = token.value, True
-    world.cyclr.account_connectors[installed.id] = installed
-    next(iter(world.cyclr.cycles.values())).account_connector_ids.append(installed.id)
 
 
 def the_app(world: World) -> App:
@@ -247,9 +272,8 @@ def the_app(world: World) -> App:
     return next(iter(world.facebook.apps.values()))
 
 
-def the_connector(world: World) -> LibraryConnector:
-    """Return the library's Facebook Marketing API."""
-    return next(one for one in world.cyclr.library.values() if one.name == CONNECTOR_NAME)
+def _connector(world: World, name: str) -> LibraryConnector:
+    return next(one for one in world.cyclr.library.values() if one.name == name)
 
 
 # --- the others ------------------------------------------------------------------------------
@@ -271,8 +295,10 @@ def _redirect_missing(world: World) -> None:
 
 
 def _not_connected(world: World) -> None:
-    connector = the_connector(world)
-    connector.client_id = connector.client_secret = ""
+    marketing, messenger = _connector(world, MARKETING), _connector(world, MESSENGER)
+    marketing.client_id = marketing.client_secret = ""
+    messenger.client_id = messenger.client_secret = ""
+    messenger.scopes = messenger.verify_token = ""
     world.cyclr.account_connectors.clear()
     for cycle in world.cyclr.cycles.values():
         cycle.account_connector_ids.clear()
@@ -312,8 +338,9 @@ def _permission_missing(world: World) -> None:
 def _cyclr_mismatch(world: World) -> None:
     other = _new_app(world, "Another Partner App")
     other.redirect_uris, other.app_domains = [world.cyclr.redirect_uri], [SERVICE_DOMAIN]
-    connector = the_connector(world)
-    connector.client_id, connector.client_secret = other.id, other.secret
+    for name in (MARKETING, MESSENGER):
+        connector = _connector(world, name)
+        connector.client_id, connector.client_secret = other.id, other.secret
 
 
 def _cyclr_ip_blocked(world: World) -> None:
@@ -356,6 +383,24 @@ def _version_expired(world: World) -> None:
     world.calendar.amend(Version("v26.0", graph_until=yesterday, upgraded_from=yesterday))
 
 
+def _messenger_wrong_scopes(world: World) -> None:
+    """Let Setup ask for too little: the person then consented to no more than that."""
+    messenger = _connector(world, MESSENGER)
+    messenger.scopes = ",".join(MESSENGER_PERMISSIONS[1:])
+    for installed in world.cyclr.account_connectors.values():
+        if installed.connector_id == messenger.id:
+            _authenticate(world, installed)
+
+
+def _messenger_wrong_verify_token(world: World) -> None:
+    _connector(world, MESSENGER).verify_token = world.dice.base64url(32)
+
+
+def _messenger_page_not_subscribed(world: World) -> None:
+    for page in world.facebook.pages.values():
+        page.subscribed.clear()
+
+
 _CHANGES: dict[str, Callable[[World], None]] = {
     "approved": _as_it_is,
     "fresh": _as_it_is,
@@ -371,6 +416,9 @@ _CHANGES: dict[str, Callable[[World], None]] = {
     "rate-limited": _rate_limited,
     "flaky": _flaky,
     "version-expired": _version_expired,
+    "messenger-wrong-scopes": _messenger_wrong_scopes,
+    "messenger-wrong-verify-token": _messenger_wrong_verify_token,
+    "messenger-page-not-subscribed": _messenger_page_not_subscribed,
 }
 
 SCENARIOS: tuple[str, ...] = tuple(_CHANGES)

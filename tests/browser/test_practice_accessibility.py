@@ -172,6 +172,7 @@ PAGES: dict[str, tuple[str, Go]] = {
     "login-settings": ("approved", lambda v: v.dashboard("/apps/APP/fb-login/settings/")),
     "login-settings-wrong": ("approved", Visitor.wrong_redirect),
     "login-settings-saved": ("approved", Visitor.notice),
+    "messenger-settings": ("approved", lambda v: v.dashboard("/apps/APP/messenger/settings/")),
     "permissions": ("approved", lambda v: v.dashboard("/apps/APP/app-review/permissions/")),
     "permissions-none": (
         "approved",

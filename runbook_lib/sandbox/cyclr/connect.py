@@ -1,8 +1,10 @@
 """
-The service domain: the sign-in link, the OAuth callback, their pages (cyclr §4).
+The service domain: the sign-in link, the OAuth callback and its pages, the webhook (cyclr §4).
 """
 
+import hmac
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
@@ -10,6 +12,7 @@ from runbook_lib.sandbox.cyclr.api import issue_token
 from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.tokens import exchange
 from runbook_lib.sandbox.http.pages import page
+from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.cyclr_world import (
@@ -23,10 +26,14 @@ __all__ = ["SIGN_IN_PATH", "ConnectSite", "sign_in_link"]
 
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
-_CALLBACK = "/connector/callback"
 _COOKIE = "CyclrConnectorAuth"
 _PENDING_LIFETIME = 3_600
 _SITE = "Cyclr"
+_router: Router[Callable[..., Reply]] = Router()
+_PLAIN = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+)
 
 
 @verbatim(
@@ -54,19 +61,20 @@ class ConnectSite:
 
     def __call__(self, request: Request) -> Reply:
         """Answer one request."""
-        path = request.path.rstrip("/").lower()
         if request.is_oversized:
             return _message("413 – Too large", "The request is too large.", 413)
-        if path == SIGN_IN_PATH and request.method in {"GET", "POST", "HEAD"}:
-            return self._sign_in(request)
-        if path == _SECOND_HOP and request.method in {"GET", "HEAD"}:
-            return self._go_to_provider(request)
-        if path == _CALLBACK and request.method in {"GET", "HEAD"}:
-            return self._callback(request)
-        if path == "/oauth/token" and request.method == "POST":
-            return issue_token(self._world, request)
-        return _message("404 – Not Found", "There is no such page on this service domain.", 404)
+        method = "GET" if request.method == "HEAD" else request.method
+        found = _router.match(method, request.path)
+        if found is None:
+            return _not_found()
+        handler, blanks = found
+        return handler(self, request, **blanks)
 
+    @_router.route("POST", "/oauth/token")
+    def _issue_token(self, request: Request) -> Reply:
+        return issue_token(self._world, request)
+
+    @_router.route("GET POST", SIGN_IN_PATH)
     @verbatim("cyclr §4", "a used setup token: 403 – Forbidden: Access is denied.", "user docs")
     @inferred("cyclr §4", "used, expired and invalid tokens of the API give the same 403 page")
     @verbatim("cyclr §4", "targetOrigin is required; GET and POST are seen", "cyclr/docs")
@@ -98,8 +106,10 @@ class ConnectSite:
         hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
         return redirect(hop, headers=(("Set-Cookie", cookie),))
 
+    @_router.route("GET", _SECOND_HOP)
     @inferred("cyclr §4", "the redirect to Facebook: client_id, redirect_uri, scope, state", "RFC")
-    @unknown("cyclr §4", "the scopes and Graph version that the connector asks for")
+    @unknown("cyclr §4", "the scopes of the Marketing connector, and the Graph version")
+    @verbatim("cyclr §4", "the Messenger connector asks for the Scopes of its Setup", "cyclr/docs")
     @unknown("cyclr §4", "with an empty Setup the redirect has an empty client_id")
     def _go_to_provider(self, request: Request) -> Reply:
         pending = self._world.cyclr.pending.get(request.query.get("state", ""))
@@ -114,12 +124,13 @@ class ConnectSite:
                 "client_id": _credentials(installed, connector).client_id,
                 "redirect_uri": pending.redirect_uri,
                 "response_type": "code",
-                "scope": ",".join(connector.scopes),
+                "scope": connector.scopes,
                 "state": pending.state,
             }
         )
         return redirect(f"{self._world.addresses.dialog}?{query}")
 
+    @_router.route("GET", "/connector/callback")
     @unknown("cyclr §4", "a bare GET of the callback, or one with an unknown state: 400, this page")
     @verbatim("cyclr §4", "Connector Callback Error HTML shows {{error}} and {{error_description}}")
     def _callback(self, request: Request) -> Reply:
@@ -157,6 +168,22 @@ class ConnectSite:
         installed.authenticated = True
         return _leave(self._world, pending)
 
+    @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
+    @unknown("messenger", "the address of Cyclr's webhook: a path on the service domain, here")
+    @verbatim("messenger", "verified by GET: hub.mode, hub.verify_token, hub.challenge", "clients")
+    @inferred("messenger", "the right token: 200 and the challenge; another one or mode: 403")
+    @unknown("messenger", "with no Verify Token in Setup the webhook answers 403")
+    def _verify_webhook(self, request: Request, webhook_id: str) -> Reply:
+        library, query = self._world.cyclr.library.values(), request.query
+        connector = next((one for one in library if one.webhook_id == webhook_id), None)
+        if connector is None:
+            return _not_found()
+        held, given = connector.verify_token, query.get("hub.verify_token", "")
+        is_right = bool(held) and hmac.compare_digest(held.encode(), given.encode())
+        if not is_right or query.get("hub.mode") != "subscribe":
+            return Reply(403, b"Forbidden\n", _PLAIN)
+        return Reply(200, query.get("hub.challenge", "").encode(), _PLAIN)
+
     def _installed(self, number: str) -> AccountConnector | None:
         if not (number.isascii() and number.isdigit()) or len(number) > 9:
             return None
@@ -192,6 +219,10 @@ def _is_web_address(url: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         return False
+
+
+def _not_found() -> Reply:
+    return _message("404 – Not Found", "There is no such page on this service domain.", 404)
 
 
 def _forbidden() -> Reply:

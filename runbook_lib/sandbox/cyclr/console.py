@@ -85,6 +85,9 @@ def show_library(visit: Visit) -> Reply:
 
 @console_router.route("GET POST", "/connectors/library/{number}/setup")
 @inferred("cyclr §2", "Setup takes Client ID and Client Secret as they are typed, and trims them")
+@verbatim("cyclr §2", "Setup of Messenger: also Scopes (comma separated), Verify Token", "docs")
+@unknown("cyclr §2", "the padlock of Messenger stays open until all four fields are filled")
+@unknown("messenger", "where the console shows the webhook's address: in Setup, here")
 def set_up_connector(visit: Visit, number: str) -> Reply:
     """Show and take a connector's Setup."""
     connector = _connector(visit, number)
@@ -93,6 +96,9 @@ def set_up_connector(visit: Visit, number: str) -> Reply:
         secret = visit.text("client_secret")
         if secret or not connector.client_id:
             connector.client_secret = secret
+        if connector.webhook_id:
+            connector.scopes = visit.text("scopes")
+            connector.verify_token = visit.text("verify_token")
         return see_other("/connectors/library/", f"{connector.name}: changes saved.")
     return visit.page("setup.html", connector=connector, cyclr=visit.world.cyclr)
 

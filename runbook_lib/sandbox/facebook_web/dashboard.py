@@ -7,6 +7,7 @@ serves it together with the OAuth dialog.
 """
 
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from runbook_lib.sandbox.facebook_web.dialog import answer_dialog, is_dialog
@@ -16,6 +17,8 @@ from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import (
     KNOWN_PERMISSIONS,
+    MESSENGER_FIELDS,
+    MESSENGER_PERMISSIONS,
     PERMISSIONS,
     App,
     AppMode,
@@ -52,6 +55,7 @@ PURPOSES = ("Yourself or your own business", "Clients")
 _PRODUCTS = {
     "facebook_login": "Facebook Login",
     "marketing_api": "Marketing API",
+    "messenger": "Facebook Messenger",
     "webhooks": "Webhooks",
 }
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\Z")
@@ -180,21 +184,21 @@ def explore(visit: Visit) -> Reply:
     token = ""
     if visit.request.method == "POST":
         app = _find_app(visit, visit.text("app_id"))
-        key = (visit.world.facebook.person.id, app.id)
-        granted = dict.fromkeys(PERMISSIONS, "granted")
-        visit.world.facebook.grants[key] = {
-            **visit.world.facebook.grants.get(key, {}),
-            **granted,
-        }
-        token = visit.world.issue_user_token(app, key[0], PERMISSIONS).value
+        _grant(visit, app, PERMISSIONS)
+        token = visit.world.issue_user_token(app, visit.world.facebook.person.id, PERMISSIONS).value
     apps = list(visit.world.facebook.apps.values())
     return visit.page("explorer.html", apps=apps, token=token, permissions=PERMISSIONS)
 
 
+def _grant(visit: Visit, app: App, permissions: Iterable[str]) -> None:
+    """Let the person grant `permissions` to the app."""
+    facebook = visit.world.facebook
+    granted = facebook.grants.setdefault((facebook.person.id, app.id), {})
+    granted |= dict.fromkeys(permissions, "granted")
+
+
 def _page(visit: Visit, app: App, template: str, status: int = 200, **values: object) -> Reply:
-    return visit.page(
-        template, status, app=app, has_login="facebook_login" in app.products, **values
-    )
+    return visit.page(template, status, app=app, **values)
 
 
 # --- products --------------------------------------------------------------------------------
@@ -272,6 +276,42 @@ def _is_redirect_uri(uri: str) -> bool:
         return parts.scheme == "https" and bool(parts.hostname) and not parts.fragment
     except ValueError:
         return False
+
+
+# --- Facebook Messenger > Settings -----------------------------------------------------------
+@dashboard_router.route("GET POST", "/apps/{app_id}/messenger/settings")
+@verbatim("graph §9", "Messenger > Settings, Access Tokens, Add or Remove Pages", "cyclr/docs")
+@unknown("messenger", "whether adding a page grants and subscribes it: here it does both")
+def choose_pages(visit: Visit, app_id: str) -> Reply:
+    """Show and take the pages for which the app is to be used."""
+    app, facebook = _find_app(visit, app_id), visit.world.facebook
+    here = f"/apps/{app.id}/messenger/settings/"
+    if "messenger" not in app.products:
+        return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Messenger first.")
+    if visit.request.method == "GET":
+        return _page(visit, app, "messenger_settings.html", pages=facebook.pages, token="")
+    chosen = visit.request.lists.get("page", ())
+    for page in facebook.pages.values():
+        if page.id in chosen:
+            page.subscribed.setdefault(app.id, MESSENGER_FIELDS)
+        else:
+            page.subscribed.pop(app.id, None)
+    if chosen:
+        _grant(visit, app, MESSENGER_PERMISSIONS)
+    return see_other(here, "Changes saved.")
+
+
+@dashboard_router.route("POST", "/apps/{app_id}/messenger/tokens/{page_id}")
+@inferred("messenger", "Generate Token gives the token of a page that was added", "third-party")
+def show_page_token(visit: Visit, app_id: str, page_id: str) -> Reply:
+    """Show a page access token of a page that was added."""
+    app, facebook = _find_app(visit, app_id), visit.world.facebook
+    page = facebook.pages.get(page_id)
+    if page is None or app.id not in page.subscribed:
+        raise MissingPageError("This page was not added.")
+    user = visit.world.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
+    token = visit.world.issue_page_token(user, page.id).value
+    return _page(visit, app, "messenger_settings.html", pages=facebook.pages, token=token)
 
 
 # --- App Review ------------------------------------------------------------------------------

@@ -53,7 +53,9 @@ class LibraryConnector:
     An entry of the Connector Library.
 
     `client_id` and `client_secret` are what the console's Setup page holds:
-    no API reads them back.
+    no API reads them back. `scopes` (comma separated) is what the sign-in asks
+    for. A connector with a `webhook_id` has two more fields in its Setup:
+    these scopes, and the `verify_token` by which the webhook is verified.
     """
 
     id: int
@@ -64,16 +66,21 @@ class LibraryConnector:
     authentication_id: str
     version: str | None = None
     status: str = "Approved"
-    scopes: tuple[str, ...] = ()
+    scopes: str = ""
     methods: tuple[Method, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     client_id: str = ""
     client_secret: str = ""
+    webhook_id: str = ""
+    verify_token: str = ""
 
     @property
     def is_set_up(self) -> bool:
         """Whether the padlock is closed: all required fields are filled."""
-        return self.auth_type != "OAuth2" or bool(self.client_id and self.client_secret)
+        required = [self.client_id, self.client_secret]
+        if self.webhook_id:
+            required += [self.scopes, self.verify_token]
+        return self.auth_type != "OAuth2" or all(required)
 
 
 @dataclass
@@ -180,6 +187,10 @@ class Cyclr:
     def redirect_uri(self) -> str:
         """The address that a provider sends the browser back to."""
         return f"https://{self.service_domain}/connector/callback"
+
+    def webhook_url(self, connector: LibraryConnector) -> str:
+        """Return the address to which a provider sends what happens."""
+        return f"https://{self.service_domain}/webhook/facebook-messenger/{connector.webhook_id}"
 
     def new_id(self) -> int:
         """Return an ID that no connector or property has yet."""

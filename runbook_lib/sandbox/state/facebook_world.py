@@ -11,6 +11,9 @@ from runbook_lib.sandbox.state.stores import Meter, Shelf
 
 __all__ = [
     "KNOWN_PERMISSIONS",
+    "MARKETING_PERMISSIONS",
+    "MESSENGER_FIELDS",
+    "MESSENGER_PERMISSIONS",
     "PERMISSIONS",
     "AdAccount",
     "App",
@@ -29,7 +32,7 @@ __all__ = [
     "TokenKind",
 ]
 
-PERMISSIONS = (
+MARKETING_PERMISSIONS = (
     "public_profile",
     "leads_retrieval",
     "ads_management",
@@ -42,6 +45,15 @@ PERMISSIONS = (
 )
 """The permissions that lead ads need, webhooks included (graph §7)."""
 
+MESSENGER_PERMISSIONS = ("pages_messaging", "pages_show_list", "pages_manage_metadata")
+"""The permissions that Messenger needs."""
+
+PERMISSIONS = tuple(dict.fromkeys((*MARKETING_PERMISSIONS, *MESSENGER_PERMISSIONS)))
+"""The permissions of an app that serves both connectors."""
+
+MESSENGER_FIELDS = ("messages", "messaging_postbacks")
+"""The webhook fields to which a page of Messenger is subscribed."""
+
 KNOWN_PERMISSIONS = (
     *PERMISSIONS,
     "catalog_management",
@@ -50,7 +62,6 @@ KNOWN_PERMISSIONS = (
     "instagram_manage_insights",
     "pages_manage_engagement",
     "pages_manage_posts",
-    "pages_messaging",
     "pages_read_user_content",
     "read_insights",
     "user_link",

@@ -76,7 +76,7 @@ def test_accounts(start: Start, cyclr_of: Open) -> None:
 def test_a_connector_is_found_by_query_name_and_id(cyclr: Cyclr) -> None:
     """A query gives several, a name an array, an ID an object."""
     found = cyclr.get("connectors", params={"query": "Facebook"}).json()
-    assert {one["Name"] for one in found} == {"Facebook Marketing API", "Facebook Messenger"}
+    assert {one["Name"] for one in found} == {"Facebook Marketing API", "Facebook Messenger API"}
     number = cyclr.connector_id()
     one = cyclr.get(f"connectors/{number}").json()
     assert (one["Name"], one["Version"], one["Status"]) == (
@@ -106,7 +106,7 @@ def test_versions_categories_and_searches(start: Start, cyclr_of: Open) -> None:
     crm = cyclr.get("connectors", params={"category": "CRM"}).json()
     assert [one["Name"] for one in crm] == ["Close"]
     backwards = cyclr.get("connectors", params={"sortOrderAsc": "false"}).json()
-    assert backwards[0]["Name"] == "Facebook Messenger"
+    assert backwards[0]["Name"] == "Facebook Messenger API"
     assert cyclr.get("connectors", params={"pageSize": "many"}).status_code == 400
     assert cyclr.call("POST", f"connectors/{name}/2/install", json={}).status_code == 200
     assert cyclr.call("POST", f"connectors/{name}/3/install", json={}).status_code == 404

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.sandbox import control
+from runbook_lib.sandbox.cyclr import connect
 from runbook_lib.sandbox.cyclr.api import (
     ApiToken,
     CyclrApiSite,
@@ -65,12 +66,8 @@ ROUTES = [
     *(("console", "GET", f"/api/{path}") for path in ("connectors", "connectors/{number}")),
     *(("cyclr", *route) for route in api_router.templates()),
     *(("graph", *route) for route in control._router.templates()),
-    *(
-        ("connect", method, "/connectorauth/updateaccountconnectoroauth")
-        for method in ("GET", "POST")
-    ),
-    *(("connect", "GET", path) for path in ("/connectorauth/start", "/connector/callback")),
-    *((site, "POST", "/oauth/token") for site in ("connect", "cyclr")),
+    *(("connect", *route) for route in connect._router.templates()),
+    ("cyclr", "POST", "/oauth/token"),
     *(("graph", method, "/v26.0/oauth/access_token") for method in ("GET", "POST")),
     *(("graph", "GET", path) for path in ("/v26.0/debug_token", "/v26.0/", "/{node}")),
     *(("graph", method, "/v26.0/{node}") for method in ("GET", "POST", "DELETE")),
@@ -84,7 +81,7 @@ NAMES = {
     "graph": [*GRAPH_NAMES, "fields", "limit", "faults", "dialog_error", "advance", "outcome"],
     "cyclr": CYCLR_NAMES,
     "console": [*PAGE_NAMES, "client_secret"],
-    "connect": PAGE_NAMES,
+    "connect": [*PAGE_NAMES, "hub.mode", "hub.verify_token", "hub.challenge"],
     "facebook": [
         *(*PAGE_NAMES, *SECTIONS, "use_case", "confirmed", "outcome", "reason", "app_id", "icon"),
         *("requires_proof", "category", "redirect_uri", "privacy_policy_url", "web_oauth"),
@@ -143,6 +140,8 @@ class Door:
         self.blanks = {
             "{app_id}": [answers["app_id"]],
             "{product}": ["facebook_login", "webhooks"],
+            "{page_id}": [answers["page_id"]],
+            "{webhook_id}": [answers["webhook_url"].rpartition("/")[2]],
             "{permission}": list(KNOWN_PERMISSIONS[:4]),
             "{account_id}": [account.id],
             "{number}": [self.installed, self.connector],
@@ -192,6 +191,10 @@ class Door:
             "object": "page",
             "callback_url": "https://a.example/",
             "verify_token": "x",
+            "hub.mode": "subscribe",
+            "hub.verify_token": answers["verify_token"],
+            "hub.challenge": "1158201444",
+            "page": answers["page_id"],
             "subscribed_fields": "leadgen",
             "Name": "ClientId",
             "Value": "x",

@@ -37,6 +37,9 @@ KEYS = [
     "page_access_token",
     "leadgen_form_id",
     "ad_account_id",
+    "scopes",
+    "verify_token",
+    "webhook_url",
     "login_email",
     "login_password",
 ]
@@ -58,6 +61,8 @@ def test_description_has_every_key(start: Start, scenario: str) -> None:
         "page_access_token",
         "leadgen_form_id",
         "ad_account_id",
+        "scopes",
+        "verify_token",
     }
     assert empty == (expected if scenario == "fresh" else set())
 

@@ -1,0 +1,306 @@
+"""One app serves both connectors: Facebook Messenger's pages, Setup, sign-in and webhook."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Cyclr, Graph
+from .test_sandbox_pages import Browser, create_app
+
+Start = Callable[..., Sandbox]
+Open = Callable[[Sandbox], Graph]
+OpenCyclr = Callable[[Sandbox], Cyclr]
+Domain = Callable[[Sandbox], httpx.Client]
+
+NAME = "Facebook Messenger API"
+SCOPES = "pages_messaging,pages_show_list,pages_manage_metadata"
+
+
+@pytest.fixture
+def browser(start: Start) -> Any:
+    """Somebody who has a browser, and a world in which nothing was done yet."""
+    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
+        yield Browser(start("fresh"), client)
+
+
+def installed(cyclr: Cyclr) -> dict[str, Any]:
+    """Return the account's Messenger connector."""
+    rows = cyclr.get("account/connectors").json()
+    return next(one for one in rows if one["Connector"]["Name"] == NAME)
+
+
+def sign_in_location(cyclr: Cyclr, domain: httpx.Client) -> str:
+    """Return the address of the dialog to which Messenger's sign-in link leads."""
+    hop = domain.get(cyclr.sign_in_link(installed(cyclr)["Id"]))
+    location: str = domain.get(hop.headers["location"]).headers["location"]
+    return location
+
+
+def asked_scope(location: str) -> str:
+    return parse_qs(urlsplit(location).query)["scope"][0]
+
+
+def verify(domain: httpx.Client, url: object, token: object, **other: str) -> httpx.Response:
+    """Verify a webhook as Facebook does."""
+    query = {"hub.mode": "subscribe", "hub.verify_token": str(token), "hub.challenge": "1158"}
+    return domain.get(str(url), params={**query, **other})
+
+
+def test_the_app_is_approved_for_messenger_too(graph: Graph) -> None:
+    """Its permissions are live, the person granted them, and the token carries them."""
+    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
+    live = {row["permission"] for row in rows if row["status"] == "live"}
+    mine = graph.get("me/permissions").json()["data"]
+    granted = {row["permission"] for row in mine if row["status"] == "granted"}
+    token = str(graph.given["user_access_token"])
+    data = graph.get("debug_token", "app", input_token=token).json()["data"]
+
+    assert set(SCOPES.split(",")) <= live & granted & set(data["scopes"])
+    assert {"leads_retrieval", "ads_management"} <= live & granted & set(data["scopes"])
+
+
+def test_the_page_is_subscribed_to_the_app(graph: Graph) -> None:
+    """The page's token shows the app, and the fields that Messenger needs."""
+    rows = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page").json()["data"]
+
+    assert [row["id"] for row in rows] == [graph.given["app_id"]]
+    assert rows[0]["subscribed_fields"] == ["messages", "messaging_postbacks"]
+
+
+def test_the_description_tells_what_setup_holds(approved: Sandbox) -> None:
+    """Scopes, Verify Token and webhook are those of the library's connector."""
+    given, cyclr = approved.description, approved.world.cyclr
+    connector = next(one for one in cyclr.library.values() if one.name == NAME)
+
+    assert given["scopes"] == connector.scopes == SCOPES
+    assert given["verify_token"] == connector.verify_token
+    assert given["webhook_url"] == cyclr.webhook_url(connector)
+    assert str(given["webhook_url"]).startswith(f"https://{given['service_domain']}/webhook/")
+    assert connector.is_set_up
+
+
+def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCyclr) -> None:
+    """Beside the Marketing connector, with a token that carries what Setup asks for."""
+    rows = cyclr_of(approved).get("account/connectors").json()
+
+    assert [(one["Connector"]["Name"], one["Authenticated"]) for one in rows] == [
+        ("Facebook Marketing API", True),
+        (NAME, True),
+    ]
+    token = approved.world.cyclr.account_connectors[rows[1]["Id"]].access_token
+    held = approved.world.facebook.tokens.get(token)
+    assert held is not None
+    assert held.scopes == ("public_profile", *SCOPES.split(","))
+
+
+def test_the_sign_in_asks_for_the_scopes_of_setup(
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, answer_dialog: Callable[..., Any]
+) -> None:
+    """`scope` is Scopes as it was typed; consent authenticates the connector."""
+    sandbox = start("approved")
+    cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
+    number = installed(cyclr)["Id"]
+    cyclr.call("PUT", f"account/connectors/{number}/deauthenticate", json={})
+    location = sign_in_location(cyclr, domain)
+
+    assert asked_scope(location) == SCOPES
+    domain.get(answer_dialog(sandbox, location).headers["location"])
+    assert installed(cyclr)["Authenticated"] is True
+
+
+def test_the_right_verify_token_gets_the_challenge_back(
+    approved: Sandbox, domain_of: Domain
+) -> None:
+    """200 and the challenge as it was sent, as plain text."""
+    given, domain = approved.description, domain_of(approved)
+    answer = verify(domain, given["webhook_url"], given["verify_token"])
+    markup = verify(
+        domain, given["webhook_url"], given["verify_token"], **{"hub.challenge": "<b>é"}
+    )
+
+    assert (answer.status_code, answer.text) == (200, "1158")
+    assert markup.text == "<b>é"
+    assert markup.headers["content-type"] == "text/plain; charset=utf-8"
+    assert markup.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("token", "mode"), [("wrong", "subscribe"), ("é", "subscribe"), ("", "subscribe"), (None, "")]
+)
+def test_any_other_verification_is_refused(
+    approved: Sandbox, domain_of: Domain, token: str | None, mode: str
+) -> None:
+    """403 without the challenge: for another token, and for another mode."""
+    given, domain = approved.description, domain_of(approved)
+    token = str(given["verify_token"]) if token is None else token
+    answer = verify(domain, given["webhook_url"], token, **{"hub.mode": mode})
+
+    assert answer.status_code == 403
+    assert "1158" not in answer.text
+
+
+def test_a_webhook_of_no_connector_does_not_exist(approved: Sandbox, domain_of: Domain) -> None:
+    """404 whatever the token."""
+    given, domain = approved.description, domain_of(approved)
+    answer = verify(domain, f"{given['webhook_url']}0", given["verify_token"])
+
+    assert answer.status_code == 404
+
+
+def test_without_a_verify_token_in_setup_nothing_is_verified(
+    start: Start, domain_of: Domain
+) -> None:
+    """An empty token is not the right one."""
+    sandbox = start("fresh")
+    given = sandbox.description
+
+    assert given["verify_token"] == given["scopes"] == ""
+    assert verify(domain_of(sandbox), given["webhook_url"], "").status_code == 403
+
+
+def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
+    """Four fields; the padlock closes with the last of them; blanks around them do not count."""
+    console = browser.given["cyclr_console_url"]
+    browser.open(f"{console}/connectors/library/")
+    browser.log_in()
+    library = browser.open(f"{console}/connectors/library/?q=messenger")
+    assert "Open: Setup Required" in library
+    (setup,) = re.findall(r'"(/connectors/library/\d+/setup/)"', library)
+    page = browser.open(f"{console}{setup}")
+    for label in ("Client ID", "Client Secret", "Scopes", "Verify Token"):
+        assert f">{label}</label>" in page
+    assert browser.given["webhook_url"] in page
+    fields = {"client_id": "1", "client_secret": "s", "scopes": f" {SCOPES} "}
+    browser.submit(setup, **fields)
+    assert "Open: Setup Required" in browser.open(f"{console}/connectors/library/?q=messenger")
+    browser.submit(setup, **fields, verify_token="chosen")
+    assert "Closed" in browser.open(f"{console}/connectors/library/?q=messenger")
+    page = browser.open(f"{console}{setup}")
+    assert f'value="{SCOPES}"' in page
+    assert 'value="chosen"' in page
+
+
+def test_the_marketing_connectors_setup_has_two_fields(
+    browser: Browser, start: Start, cyclr_of: OpenCyclr
+) -> None:
+    """Scopes and Verify Token are Messenger's alone: sent to Marketing's Setup they do nothing."""
+    sandbox = start("fresh")
+    number = cyclr_of(sandbox).connector_id()
+    scopes = sandbox.world.cyclr.library[number].scopes
+    at = f"{sandbox.description['cyclr_console_url']}/connectors/library/{number}/setup/"
+    browser.given = dict(sandbox.description)
+    browser.open(at)
+    browser.log_in()
+    assert "Verify Token" not in browser.open(at)
+    browser.submit(urlsplit(at).path, client_id="1", client_secret="s", scopes="x")
+    assert sandbox.world.cyclr.library[number].scopes == scopes
+
+
+def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: httpx.Client) -> None:
+    """Add Products, Messenger > Settings, Add or Remove Pages: the page shows the app, or not."""
+    app_id = create_app(browser)
+    base, at = f"/apps/{app_id}", browser.given["dashboard_url"]
+    early = browser.open(f"{at}{base}/messenger/settings/")
+    assert "Set up Facebook Messenger first." in early
+    browser.submit(f"{base}/products/messenger/")
+    page = browser.open(f"{at}{base}/messenger/settings/")
+    page_id = page.partition('name="page" value="')[2].partition('"')[0]
+    token_form = f"{base}/messenger/tokens/{page_id}/"
+    browser.submit(token_form)
+    assert "This page was not added." in browser.page.text
+    browser.open(f"{at}{base}/messenger/settings/")
+    browser.submit(f"{base}/messenger/settings/", page=page_id)
+    assert "messages, messaging_postbacks" in browser.page.text
+    browser.submit(token_form)
+    token = browser.page.text.partition("readonly>")[2].partition("<")[0]
+    url = f"{browser.given['graph_url']}/v26.0/{page_id}/subscribed_apps"
+    rows = http.get(url, params={"access_token": token}).json()["data"]
+    assert [row["id"] for row in rows] == [app_id]
+    browser.submit(f"{base}/messenger/settings/")
+    assert http.get(url, params={"access_token": token}).json()["data"] == []
+
+
+def test_adding_a_page_again_keeps_its_fields(start: Start) -> None:
+    """What a page was subscribed to by the API stays when the dashboard's form is saved."""
+    sandbox = start("approved")
+    given = dict(sandbox.description)
+    page = sandbox.world.facebook.pages[str(given["page_id"])]
+    page.subscribed[str(given["app_id"])] = ("leadgen",)
+    at = f"{given['dashboard_url']}/apps/{given['app_id']}/messenger/settings/"
+    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
+        browser = Browser(sandbox, client)
+        browser.open(at)
+        browser.log_in()
+        browser.open(at)
+        browser.submit(urlsplit(at).path, page=page.id)
+
+    assert page.subscribed[str(given["app_id"])] == ("leadgen",)
+
+
+def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:
+    """Setup lacks pages_messaging: the sign-in does not ask for it, its token does not carry it."""
+    sandbox = start("messenger-wrong-scopes")
+    cyclr = cyclr_of(sandbox)
+    row = installed(cyclr)
+    held = sandbox.world.facebook.tokens.get(
+        sandbox.world.cyclr.account_connectors[row["Id"]].access_token
+    )
+
+    assert sandbox.description["scopes"] == SCOPES
+    assert asked_scope(sign_in_location(cyclr, domain_of(sandbox))) == (
+        "pages_show_list,pages_manage_metadata"
+    )
+    assert row["Authenticated"] is True
+    assert held is not None
+    assert "pages_messaging" not in held.scopes
+
+
+def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
+    """Cyclr holds another token than the one that the description names."""
+    sandbox = start("messenger-wrong-verify-token")
+    given, domain = sandbox.description, domain_of(sandbox)
+    library = sandbox.world.cyclr.library.values()
+    held = next(one.verify_token for one in library if one.name == NAME)
+
+    assert verify(domain, given["webhook_url"], given["verify_token"]).status_code == 403
+    assert verify(domain, given["webhook_url"], held).status_code == 200
+
+
+def test_messenger_page_not_subscribed(start: Start, graph_of: Open) -> None:
+    """The page has no app; everything else is as in `approved`."""
+    graph = graph_of(start("messenger-page-not-subscribed"))
+    answer = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page")
+
+    assert (answer.status_code, answer.json()["data"]) == (200, [])
+
+
+@pytest.mark.parametrize("scenario", ["review-pending", "review-declined"])
+def test_before_the_review_messenger_is_not_connected_either(
+    start: Start, cyclr_of: OpenCyclr, graph_of: Open, scenario: str
+) -> None:
+    """Its permissions have no row and its Setup is empty, as for Marketing."""
+    sandbox = start(scenario)
+    graph, cyclr = graph_of(sandbox), cyclr_of(sandbox)
+    connector = sandbox.world.cyclr.library[cyclr.connector_id(NAME)]
+    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
+
+    assert "pages_messaging" not in {row["permission"] for row in rows}
+    assert (connector.client_id, connector.scopes, connector.verify_token) == ("", "", "")
+
+
+def test_in_cyclr_mismatch_both_connectors_hold_the_other_app(
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain
+) -> None:
+    """Messenger's sign-in link leaves with another app's Client ID, too."""
+    sandbox = start("cyclr-mismatch")
+    location = sign_in_location(cyclr_of(sandbox), domain_of(sandbox))
+    client_id = parse_qs(urlsplit(location).query)["client_id"][0]
+
+    assert client_id != sandbox.description["app_id"]
+    assert client_id in sandbox.world.facebook.apps
