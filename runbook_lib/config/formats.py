@@ -32,10 +32,12 @@ __all__ = [
     "host_names",
     "is_this_machine",
     "opaque_secret",
+    "page_id",
     "passphrase",
     "permission_names",
     "queue_seconds",
     "retention_days",
+    "scope",
     "step_names",
     "step_seconds",
     "timestamp_authority",
@@ -53,6 +55,7 @@ _LARGEST_FILE = 1024 * 1024
 _WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
+_PAGE_ID = re.compile(r"[0-9]{5,20}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 # A name or an address, as a URL holds it (RFC 3986 §3.2.2).
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
@@ -128,13 +131,22 @@ def passphrase(text: str) -> str:
     return typed
 
 
+def page_id(text: str) -> str:
+    """Return the id of a Facebook page: digits only."""
+    typed = text.strip()
+    if not _PAGE_ID.fullmatch(typed):
+        raise ValueError("a Page ID is a number, as About > Page transparency shows it")
+    return typed
+
+
 def permission_names(text: str) -> tuple[str, ...]:
     """Return the permissions, `public_profile` first, each once; commas or blanks between them."""
-    names = [name for name in re.split(r"[,\s]+", text.strip()) if name]
-    for name in names:
-        if not _PERMISSION.fullmatch(name):
-            raise ValueError(f"{name!r} is not a permission; one looks like leads_retrieval")
-    return tuple(dict.fromkeys(["public_profile", *names]))
+    return tuple(dict.fromkeys(["public_profile", *_permissions(text)]))
+
+
+def scope(text: str) -> str:
+    """Return what is asked for at sign-in, as Cyclr's console takes it: commas between them."""
+    return ",".join(dict.fromkeys(_permissions(text)))
 
 
 def step_names(text: str) -> tuple[str, ...]:
@@ -253,6 +265,14 @@ def is_this_machine(host: str) -> bool:
         # NOTE: whatever is below `localhost` is this machine too (RFC 6761 §6.3).
         return host.rstrip(".").rpartition(".")[2].lower() == "localhost"
     return address.is_loopback or address.is_unspecified
+
+
+def _permissions(text: str) -> list[str]:
+    names = [name for name in re.split(r"[,\s]+", text.strip()) if name]
+    for name in names:
+        if not _PERMISSION.fullmatch(name):
+            raise ValueError(f"{name!r} is not a permission; one looks like leads_retrieval")
+    return names
 
 
 def _whole_number(text: str, least: int, most: int, unit: str) -> int:

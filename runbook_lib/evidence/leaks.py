@@ -23,7 +23,7 @@ from runbook_lib.errors import LeakError
 
 __all__ = ["refuse_leaks"]
 
-_STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}-[a-z0-9-]+")
+_STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+")
 # RFC 4648 §4 and §5; MIME puts line breaks in (RFC 2045 §6.8).
 _BASE64 = re.compile(r"[0-9A-Za-z+/_-]{24,}={0,2}")
 _FOLDED = re.compile(r"(?<=[0-9A-Za-z+/_-])[\r\n]+(?=[0-9A-Za-z+/_-])")

@@ -8,6 +8,7 @@ in the journal first, and stands in the finding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -27,6 +28,7 @@ __all__ = [
     "connector_is_installed",
     "console_holds_app_id",
     "permissions_are_seen_through_cyclr",
+    "sign_in_request",
 ]
 
 _LIST_PERMISSIONS = "List My Permissions"
@@ -55,10 +57,18 @@ def connector_is_in_library(context: CheckContext) -> Finding:
 
 
 def console_holds_app_id(context: CheckContext) -> Finding:
-    """
-    Follow Cyclr's sign-in link up to Facebook, and read there what Cyclr really sends.
+    """Compare what Cyclr really sends to Facebook's dialog with the App ID and redirect URI."""
+    request = sign_in_request(context)
+    return request if isinstance(request, Finding) else _compare(context, request)
 
-    Uses up one single-use token; Facebook itself is not asked.
+
+def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
+    """
+    Follow Cyclr's sign-in link up to Facebook, and return what Cyclr asks Facebook for.
+
+    That is the authorization request's fields (RFC 6749 §4.1.1), or an
+    inconclusive finding where the link does not lead there. Uses up one
+    single-use token; Facebook itself is not asked.
     """
     cyclr = context.cyclr()
     connector = _installed(context, cyclr)
@@ -80,7 +90,7 @@ def console_holds_app_id(context: CheckContext) -> Finding:
             reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "
             f"{last.status}{where}. The connector's Setup may be empty.",
         )
-    return _compare(context, url)
+    return _sent(url)
 
 
 def connector_is_installed(context: CheckContext) -> Finding:
@@ -251,9 +261,8 @@ def _of_any_account(context: CheckContext, number: int) -> Finding:
     )
 
 
-def _compare(context: CheckContext, url: str) -> Finding:
+def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
     """Compare what Cyclr sends to Facebook's dialog with the App ID and the redirect URI."""
-    sent = _sent(url)
     app_id, uri = context.text("app_id"), redirect_uri(context.text("service_domain"))
     if sent["client_id"] != app_id:
         return Finding(

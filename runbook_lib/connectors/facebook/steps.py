@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from runbook_lib.connectors.cyclr.inputs import SERVICE_DOMAIN
 from runbook_lib.connectors.cyclr.service_domain import service_domain_answers
-from runbook_lib.connectors.facebook import app, inputs
-from runbook_lib.core.procedure import Check, Link, Paste, Source, Step, StepKind
+from runbook_lib.connectors.cyclr.steps import OUR_ACCOUNT
+from runbook_lib.connectors.facebook import app, connection, inputs
+from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
 __all__ = [
     "APP",
@@ -26,6 +27,7 @@ __all__ = [
     "login_settings",
     "my_apps",
     "redirect_uri",
+    "user_token",
 ]
 
 # What checks of the app, and of a user's token for it, cannot do without.
@@ -219,4 +221,30 @@ def app_id_and_secret(number: int) -> Step:
             Check("app-credentials-are-accepted", app.app_credentials_are_accepted, APP),
             Check("missing-sections-are-filled", app.missing_sections_are_filled, APP),
         ),
+    )
+
+
+def user_token(step_id: str, permissions: Input, credentials: str) -> Step:
+    """Inspect a user's token; `credentials` is the step that yields App ID and App Secret."""
+    return Step(
+        id=step_id,
+        title="Inspect a user's token of this app",
+        kind=StepKind.ASK,
+        source=Source(2),
+        confirms=(
+            "A user of this app granted every permission shown here, and the connector "
+            "works for that user in Cyclr."
+        ),
+        subject=("app_id", "permissions", *OUR_ACCOUNT),
+        prose=(
+            "Press **Sign in with Facebook** and consent as one of your users would, or give a "
+            "user access token that was issued for this app: Facebook says whose it is, what "
+            "it grants and how long. Without one, attest that the test in Cyclr was enough, or "
+            "skip with a reason."
+        ),
+        links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
+        inputs=(inputs.USER_ACCESS_TOKEN, permissions),
+        checks=(Check("user-token-is-valid", connection.user_token_is_valid, TOKEN),),
+        needs_consent=True,
+        requires=(credentials,),
     )

@@ -14,7 +14,7 @@ from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.facebook import connection, inputs, review
 from runbook_lib.connectors.facebook import steps as facebook
-from runbook_lib.core.procedure import Check, Link, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 
 __all__ = ["PROCEDURE"]
 
@@ -182,28 +182,7 @@ _CONNECTION_TEST = Section(
             ),
             requires=("test-02-authenticate",),
         ),
-        Step(
-            id="test-04-user-token",
-            title="Inspect a user's token of this app",
-            kind=StepKind.ASK,
-            source=Source(2),
-            confirms=(
-                "A user of this app granted every permission shown here, and the connector "
-                "works for that user in Cyclr."
-            ),
-            subject=("app_id", "permissions", *cyclr.OUR_ACCOUNT),
-            prose=(
-                "Press **Sign in with Facebook** and consent as one of your users would, or give a "
-                "user access token that was issued for this app: Facebook says whose it is, what "
-                "it grants and how long. Without one, attest that the test in Cyclr was enough, or "
-                "skip with a reason."
-            ),
-            links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
-            inputs=(inputs.USER_ACCESS_TOKEN, _PERMISSIONS),
-            checks=(Check("user-token-is-valid", connection.user_token_is_valid, facebook.TOKEN),),
-            needs_consent=True,
-            requires=(_CREDENTIALS,),
-        ),
+        facebook.user_token("test-04-user-token", _PERMISSIONS, _CREDENTIALS),
         Step(
             id="test-05-marketing-data",
             title="Read marketing data with that token",

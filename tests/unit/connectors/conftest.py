@@ -19,6 +19,7 @@ from tests.unit.bodies import APP_ID, APP_SECRET, CYCLR_TOKEN, PAGE_TOKEN, SIGN_
 from tests.unit.fake_remote import FakeRemote, open_session
 
 CYCLR_SECRET = "cyclr-client-secret-1"
+VERIFY_TOKEN = "verify-me-0815-4711"
 DEFAULTS = {item.name: item.default for item in inputs_of(PROCEDURE) if item.default is not None}
 VALUES = {
     **DEFAULTS,
@@ -28,11 +29,15 @@ VALUES = {
     "cyclr_client_id": "partner",
     "account_api_id": "acct-1",
     "cyclr_username": "operator@acme.example",
+    "page_id": "page-1",
+    "scopes": "pages_messaging,pages_show_list",
+    "webhook_url": "https://hooks.acme.example/messenger",
 }
 SECRETS = {
     "app_secret": Secret(APP_SECRET),
     "cyclr_client_secret": Secret(CYCLR_SECRET),
     "user_access_token": Secret(USER_TOKEN),
+    "verify_token": Secret(VERIFY_TOKEN),
 }
 
 MADE_UP = "c0"
@@ -77,4 +82,5 @@ def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
     document = finding_to_document(finding)
     document["exchanges"] = [asdict(exchange) for exchange in context.session.exchanges()]
     secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]
+    secrets.append(VERIFY_TOKEN)
     return not any(secret in repr(document) for secret in secrets)

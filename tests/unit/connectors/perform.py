@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import service_domain
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Check, Finding
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.check_runner import perform_checks
@@ -23,7 +23,14 @@ from tests.unit.connectors.least import Least, Script
 
 # Read from disk once: a scripted remote system needs none, and it is most of what a check costs.
 _TLS = ssl.create_default_context()
-CHECKS: tuple[Check, ...] = tuple(check for step in PROCEDURE.steps for check in step.checks)
+CHECKS: tuple[Check, ...] = tuple(
+    {
+        check.id: check
+        for name in connector_names()
+        for step in find_procedure(name).steps
+        for check in step.checks
+    }.values()
+)
 
 
 def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
