@@ -18,9 +18,10 @@ import httpx
 
 from runbook_lib.connectors.cyclr import connector, service_domain
 from runbook_lib.connectors.facebook import app, connection, review
+from runbook_lib.connectors.facebook_messenger import checks as messenger
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, APP_TOKEN, METHOD, PAGE_TOKEN, SIGN_IN_TOKEN
-from tests.unit.connectors.conftest import MADE_UP
+from tests.unit.connectors.conftest import MADE_UP, VERIFY_TOKEN
 from tests.unit.fake_remote import fields
 
 _TOKEN = "/v26.0/oauth/access_token"
@@ -140,6 +141,7 @@ def _installed(connector: Mapping[str, Any] | None = None, **more: Any) -> Said:
 _DIALOG = "https://www.facebook.com/v26.0/dialog/oauth?" + urlencode(
     {"client_id": APP_ID, "redirect_uri": _URI}
 )
+_SCOPED = f"{_DIALOG}&scope=pages_show_list%20pages_messaging"
 _LINK = "/connectorauth/updateaccountconnectoroauth"
 _RUN = f"/v1.0/account/connectors/54321/methods/{METHOD['MethodUniqueIdentifier']}"
 _GRANTED = [
@@ -286,6 +288,40 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             (
                 Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
                 Said("/v26.0/me/accounts", {"data": []}, is_free=True),
+            )
+        ),
+    ),
+    messenger.page_is_subscribed: (
+        Least(
+            (
+                Said(
+                    "/v26.0/page-1",
+                    {"id": "page-1", "access_token": PAGE_TOKEN},
+                    free=_free("access_token"),
+                ),
+                Said("/v26.0/page-1/subscribed_apps", {"data": [{"id": APP_ID}]}),
+            )
+        ),
+    ),
+    messenger.scopes_are_asked_for: (
+        Least(
+            (
+                _CYCLR_TOKEN,
+                _installed(),
+                Said("/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True),
+                Said(_LINK, "", 302, headers={"location": _SCOPED}, is_page=True),
+            )
+        ),
+    ),
+    messenger.webhook_takes_verify_token: (
+        Least(
+            (
+                Said(
+                    "/messenger",
+                    MADE_UP * 8,
+                    asks=_asking(**{"hub.verify_token": VERIFY_TOKEN, "hub.mode": "subscribe"}),
+                    is_page=True,
+                ),
             )
         ),
     ),

@@ -1,0 +1,258 @@
+"""
+The documented procedure for Cyclr's Facebook Messenger API connector, as data.
+
+Prose in our own words, in the documented order (Cyclr: Facebook Messenger
+Authentication). `today` says what a person finds where screens have moved
+since the page was written; a step with a letter in its number is not on it.
+"""
+
+from __future__ import annotations
+
+from runbook_lib.config import formats
+from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
+from runbook_lib.connectors.cyclr import steps as cyclr
+from runbook_lib.connectors.facebook import inputs, review
+from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.facebook_messenger import checks
+from runbook_lib.core.procedure import (
+    Check,
+    Input,
+    Link,
+    Paste,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
+
+__all__ = ["PROCEDURE"]
+
+_MESSENGER = ("pages_messaging", "pages_show_list", "pages_manage_metadata")
+_CONNECTOR = cyclr_inputs.cyclr_connector("Facebook Messenger API")
+_PERMISSIONS = inputs.permissions(*_MESSENGER, example="pages_messaging, pages_show_list")
+_CREDENTIALS = "fb-11-app-id-and-secret"
+_CONSOLE = (Link("Cyclr console", "{cyclr_console_url}/"),)
+
+_PAGE_ID = Input(
+    name="page_id",
+    label="Page ID",
+    help="Facebook: the page > About > Page transparency. One page that the connector will use.",
+    parse=formats.page_id,
+    example="103942857163920",
+)
+_SCOPES = Input(
+    name="scopes",
+    label="Scopes",
+    help="What Cyclr asks users for at sign-in; commas between them.",
+    parse=formats.scope,
+    default=",".join(_MESSENGER),
+    example="pages_messaging,pages_show_list",
+)
+_VERIFY_TOKEN = Input(
+    name="verify_token",
+    label="Verify Token",
+    help="A text of your choice that Facebook and Cyclr both know; it validates the webhook.",
+    parse=formats.opaque_secret,
+    secret=True,
+)
+_WEBHOOK_URL = Input(
+    name="webhook_url",
+    label="Webhook address",
+    help="Where Facebook calls Cyclr: the Callback URL in Messenger > Settings > Webhooks.",
+    parse=formats.web_address,
+)
+
+_PARTNER_APP = Section(
+    id="partner-app",
+    title="Setting up your Partner App",
+    intro=(
+        "Register an app with Facebook, tell it where to send your customers back to, and connect "
+        "the pages that it may use. Facebook's approval takes about five days."
+    ),
+    steps=(
+        facebook.log_in(),
+        facebook.developer_account(),
+        facebook.my_apps(),
+        facebook.create_app(),
+        facebook.confirm_creation(),
+        Step(
+            id="fb-06-messenger",
+            title="Set up Messenger",
+            kind=StepKind.MANUAL,
+            source=Source(1, 6),
+            confirms="Messenger is set up for this app.",
+            subject=facebook.THIS_APP,
+            prose=(
+                "On **Add Products to Your App**, press **Set Up** under **Facebook Messenger**. "
+                "No API shows which products an app has: a person says so."
+            ),
+            today=(
+                "The product is called **Messenger**; in use-case apps it comes with the use case "
+                "**Engage with customers on Messenger from Meta**."
+            ),
+            links=(facebook.dashboard("App dashboard", "dashboard/"),),
+        ),
+        facebook.login_settings(),
+        facebook.redirect_uri(),
+        Step(
+            id="fb-09-pages",
+            title="Open Messenger > Settings and add a page",
+            kind=StepKind.MANUAL,
+            source=Source(1, 9),
+            confirms="Access Tokens in Messenger > Settings lists the page shown here.",
+            subject=("app_id", "page_id"),
+            prose=(
+                "In the menu on the left open **Facebook Messenger > Settings**. Under **Access "
+                "Tokens** press **Add or Remove Pages**."
+            ),
+            links=(facebook.dashboard("Messenger > Settings", "messenger/settings/"),),
+            inputs=(_PAGE_ID,),
+        ),
+        Step(
+            id="fb-10-page-access",
+            title="Complete the dialog for the page to be used",
+            kind=StepKind.ASK,
+            source=Source(1, 10),
+            confirms="The dialog was completed, and the page is subscribed to this app.",
+            subject=("app_id", "page_id"),
+            prose=(
+                "Complete the dialog for the page that you want to use, and keep every permission "
+                "that it asks for. With a token of a person who has a task on the page, Facebook "
+                "says whether the page is subscribed to the app."
+            ),
+            links=(facebook.dashboard("Messenger > Settings", "messenger/settings/"),),
+            inputs=(_PAGE_ID, inputs.USER_ACCESS_TOKEN),
+            checks=(
+                Check(
+                    "page-is-subscribed", checks.page_is_subscribed, (*facebook.TOKEN, "page_id")
+                ),
+            ),
+        ),
+        Step(
+            id="fb-10a-app-review",
+            title="Have the permissions reviewed (not on the documented page)",
+            kind=StepKind.WAIT,
+            source=Source(1),
+            confirms="Facebook approved every permission shown here.",
+            subject=("app_id", "permissions"),
+            prose=(
+                "The documented page says that approval takes about five days, and names no step "
+                "for it. Messenger's permissions need Advanced Access as any other: request it "
+                "under **App Review > Permissions and Features**, and submit the app for review."
+            ),
+            links=(facebook.dashboard("App Review > Requests", "app-review/submissions/"),),
+            inputs=(_PERMISSIONS,),
+            checks=(Check("review-is-approved", review.review_is_approved, facebook.APP),),
+        ),
+        facebook.app_id_and_secret(11),
+    ),
+)
+
+_CYCLR_CONNECTOR = Section(
+    id="cyclr-connector",
+    title="Setting up the connector in Cyclr",
+    intro=(
+        "Hand the App ID and App Secret to Cyclr, once, for all your customers, with the scopes "
+        "and the Verify Token. Cyclr offers no API for it: a person types them into the console, "
+        "and the runbook then reads back what can be read."
+    ),
+    steps=(
+        cyclr.connector_setup(_CONNECTOR),
+        cyclr.client_id(_CREDENTIALS),
+        cyclr.client_secret(_CREDENTIALS),
+        Step(
+            id="cy-04-scopes",
+            title="Scopes: what users are asked for at sign-in",
+            kind=StepKind.MANUAL,
+            source=Source(2),
+            confirms="Scopes in the connector's Setup is the list shown here, and it is saved.",
+            subject=("app_id", "scopes", *cyclr.OUR_CYCLR),
+            prose=(
+                "Enter the permissions that users are asked for as **Scopes**, with commas "
+                "between them."
+            ),
+            links=_CONSOLE,
+            pastes=(Paste("Scopes", "{scopes}"),),
+            inputs=(_SCOPES,),
+            checks=(
+                Check(
+                    "scopes-are-asked-for",
+                    checks.scopes_are_asked_for,
+                    (*cyclr.CYCLR, "scopes", "service_domain", "cyclr_username"),
+                ),
+            ),
+            requires=("cy-02-client-id",),
+        ),
+        Step(
+            id="cy-05-verify-token",
+            title="Verify Token: what validates the webhook",
+            kind=StepKind.MANUAL,
+            source=Source(2),
+            confirms=(
+                "Verify Token in the connector's Setup is the one that Facebook's webhook "
+                "settings hold, and it is saved."
+            ),
+            subject=("app_id", "verify_token", *cyclr.OUR_CYCLR),
+            prose=(
+                "Enter the same text as **Verify Token** here and in Facebook's webhook settings, "
+                "and press **Save Changes**. With the webhook's address the runbook asks Cyclr to "
+                "confirm it, as Facebook does."
+            ),
+            links=(
+                *_CONSOLE,
+                facebook.dashboard("Messenger > Settings", "messenger/settings/"),
+            ),
+            inputs=(_VERIFY_TOKEN, _WEBHOOK_URL),
+            checks=(
+                Check(
+                    "webhook-takes-verify-token",
+                    checks.webhook_takes_verify_token,
+                    ("verify_token", "webhook_url"),
+                ),
+            ),
+            hands_over=_VERIFY_TOKEN,
+        ),
+    ),
+)
+
+_CONNECTION_TEST = Section(
+    id="connection-test",
+    title="Testing the connector in a user account",
+    intro=(
+        "Install the connector in one user account and authenticate it; then see what a user's "
+        "token grants."
+    ),
+    steps=(
+        cyclr.install(_CONNECTOR),
+        cyclr.authenticate(),
+        facebook.user_token("test-03-user-token", _PERMISSIONS, _CREDENTIALS),
+    ),
+)
+
+PROCEDURE = Procedure(
+    id="facebook_messenger",
+    version="1",
+    title="Facebook Messenger API connector",
+    sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
+    inputs=(
+        cyclr_inputs.SERVICE_DOMAIN,
+        inputs.APP_DISPLAY_NAME,
+        _PERMISSIONS,
+        inputs.APP_ID,
+        inputs.APP_SECRET,
+        inputs.GRAPH_VERSION,
+        _PAGE_ID,
+        inputs.USER_ACCESS_TOKEN,
+        cyclr_inputs.CYCLR_CLIENT_ID,
+        cyclr_inputs.CYCLR_CLIENT_SECRET,
+        cyclr_inputs.ACCOUNT_API_ID,
+        cyclr_inputs.CYCLR_USERNAME,
+        _CONNECTOR,
+        _SCOPES,
+        _VERIFY_TOKEN,
+        _WEBHOOK_URL,
+        cyclr_inputs.INSTALL_CONNECTOR,
+        cyclr_inputs.CREATE_TEST_ACCOUNT,
+    ),
+)

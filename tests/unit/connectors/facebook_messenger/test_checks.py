@@ -1,0 +1,230 @@
+"""What a machine sees of Messenger: the page's subscription, the scopes, the Verify Token."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from runbook_lib.connectors.facebook_messenger.checks import (
+    page_is_subscribed,
+    scopes_are_asked_for,
+    webhook_takes_verify_token,
+)
+from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import UnexpectedAnswerError
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN
+from tests.unit.connectors.conftest import VERIFY_TOKEN, MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, fields, says
+
+PAGE = "/v26.0/page-1"
+SUBSCRIBED = f"{PAGE}/subscribed_apps"
+HOOK = "/messenger"
+LINK = "/connectorauth/updateaccountconnectoroauth"
+
+
+def test_documented_steps_are_there_in_order() -> None:
+    """Eleven at Facebook, then the console's four fields, then the test in a user account."""
+
+    documented = [step for step in PROCEDURE.sections[0].steps if step.source.step]
+    words = [
+        *("log in", "developer account", "my apps", "create app", "password", "messenger"),
+        *("settings", "redirect uri", "page", "page", "app secret"),
+    ]
+
+    assert [step.source.step for step in documented] == list(range(1, 12))
+    assert all(w in s.title.lower() for w, s in zip(words, documented, strict=True))
+    assert [step.id for step in PROCEDURE.sections[1].steps] == [
+        *("cy-01-connector-setup", "cy-02-client-id", "cy-03-client-secret"),
+        *("cy-04-scopes", "cy-05-verify-token"),
+    ]
+
+
+class TestPage:
+    """`page_is_subscribed`."""
+
+    def look(self, remote: FakeRemote, make_context: MakeContext, *apps: Any) -> Finding:
+        """Return the finding where the page lists these apps."""
+        node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
+        remote.on(PAGE, says(node))
+        remote.on(SUBSCRIBED, says({"data": list(apps)}))
+        context = make_context()
+        finding = page_is_subscribed(context)
+        assert shows_no_secret(finding, context)
+        return finding
+
+    def test_a_page_that_lists_the_app_is_verified(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """It is read with the page's own token, and names the fields that it is subscribed to."""
+
+        row = {"id": APP_ID, "subscribed_fields": ["messages", "messaging_postbacks"]}
+        finding = self.look(remote, make_context, {"id": "1"}, row)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "Bakery (page-1) is subscribed to app" in finding.reason
+        assert "(messages, messaging_postbacks)" in finding.reason
+        assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
+
+    @pytest.mark.parametrize("apps", [(), ({"id": "1"},), ({"id": f"{APP_ID}0"},)])
+    def test_a_page_that_lists_others_fails(
+        self, remote: FakeRemote, make_context: MakeContext, apps: tuple[Any, ...]
+    ) -> None:
+        """The app's own id must be there, whole."""
+
+        finding = self.look(remote, make_context, *apps)
+
+        assert finding.outcome is Outcome.FAILED
+        assert f"not subscribed to app {APP_ID}" in finding.reason
+        assert "Add the page under Messenger > Settings" in finding.reason
+
+    def test_a_person_without_a_task_on_the_page_sees_nothing(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """Facebook leaves the page's token out; that proves nothing."""
+
+        remote.on(PAGE, says({"id": "page-1"}))
+
+        finding = page_is_subscribed(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "a task on it" in finding.reason
+
+    def test_another_page_is_no_answer(self, remote: FakeRemote, make_context: MakeContext) -> None:
+        """The answer names the page that was asked for."""
+
+        remote.on(PAGE, says({"id": "page-2", "access_token": PAGE_TOKEN}))
+
+        with pytest.raises(UnexpectedAnswerError):
+            page_is_subscribed(make_context())
+
+
+class TestScopes:
+    """`scopes_are_asked_for`."""
+
+    @pytest.mark.parametrize(
+        ("scope", "outcome", "said"),
+        [
+            ("pages_messaging,pages_show_list", Outcome.VERIFIED, "as Scopes says"),
+            ("pages_show_list pages_messaging", Outcome.VERIFIED, "as Scopes says"),
+            ("pages_show_list", Outcome.FAILED, "does not ask for pages_messaging."),
+            ("", Outcome.FAILED, "does not ask for pages_messaging, pages_show_list."),
+            (
+                "pages_messaging,pages_show_list,email",
+                Outcome.FAILED,
+                "Cyclr asks for email as well.",
+            ),
+            (
+                "pages_messaging,email",
+                Outcome.FAILED,
+                "does not ask for pages_show_list and asks for email as well.",
+            ),
+        ],
+    )
+    def test_the_scope_that_cyclr_sends_must_equal_the_setting(
+        self,
+        remote: FakeRemote,
+        make_context: MakeContext,
+        scope: str,
+        outcome: Outcome,
+        said: str,
+    ) -> None:
+        """One too few and one too many are both wrong; order and separator do not count."""
+
+        remote.on("/oauth/token", says({"access_token": bodies.CYCLR_TOKEN}))
+        row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
+        remote.on("/v1.0/account/connectors", says([row]))
+        remote.on("/v1.0/accounts/acct-1/signintoken", says({"Token": SIGN_IN_TOKEN}))
+        query = urlencode({"client_id": APP_ID, "redirect_uri": "https://x", "scope": scope})
+        dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{query}"
+        remote.on(LINK, lambda _: httpx.Response(302, headers={"location": dialog}))
+
+        finding = scopes_are_asked_for(make_context())
+
+        assert finding.outcome is outcome
+        assert said in finding.reason
+
+
+class TestVerifyToken:
+    """`webhook_takes_verify_token`."""
+
+    def look(self, remote: FakeRemote, make_context: MakeContext, *good: str) -> Finding:
+        """Return the finding where the webhook takes these tokens."""
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            sent = fields(request)
+            if sent["hub.verify_token"] in good:
+                return httpx.Response(200, text=sent["hub.challenge"])
+            return httpx.Response(403, text=f"no: {sent['hub.verify_token']}")
+
+        remote.on(HOOK, answer)
+        context = make_context()
+        finding = webhook_takes_verify_token(context)
+        assert shows_no_secret(finding, context)
+        return finding
+
+    def test_the_token_that_cyclr_holds_is_verified(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """It is asked as Facebook asks, and a made-up token is the control."""
+
+        finding = self.look(remote, make_context, VERIFY_TOKEN)
+
+        assert finding.outcome is Outcome.VERIFIED
+        first, second = map(fields, remote.requests)
+        assert first["hub.mode"] == second["hub.mode"] == "subscribe"
+        assert (first["hub.verify_token"], second["hub.verify_token"]) == (VERIFY_TOKEN, "c0" * 16)
+
+    def test_a_token_that_cyclr_refuses_is_not_entered_yet(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """It contradicts a person who said that it is; alone it says what is to be done."""
+
+        finding = self.look(remote, make_context)
+
+        assert finding.outcome is Outcome.NOT_RUN
+        assert "refuses this Verify Token" in finding.reason
+
+    def test_a_webhook_that_takes_any_token_proves_nothing(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """The control must be refused."""
+
+        finding = self.look(remote, make_context, VERIFY_TOKEN, "c0" * 16)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "made-up Verify Token too" in finding.reason
+
+    @pytest.mark.parametrize(
+        ("status", "text"), [(404, ""), (500, "x"), (200, "hello"), (200, ""), (302, "c0c0")]
+    )
+    def test_another_page_proves_nothing(
+        self, remote: FakeRemote, make_context: MakeContext, status: int, text: str
+    ) -> None:
+        """Only the challenge itself is an answer."""
+
+        remote.on(HOOK, lambda _: httpx.Response(status, text=text))
+
+        finding = webhook_takes_verify_token(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"answers {status}" in finding.reason
+
+    def test_the_token_stands_in_no_recorded_address(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """It is in the address that is asked; the record shows a mask there, in every encoding."""
+
+        remote.on(HOOK, lambda request: httpx.Response(200, text=str(request.url)))
+        context = make_context()
+        webhook_takes_verify_token(context)
+
+        recorded = json.dumps([asdict(each) for each in context.session.exchanges()], default=str)
+        assert "hub.verify_token=" in recorded
+        assert VERIFY_TOKEN not in recorded
