@@ -95,7 +95,8 @@ def step_view(
         "icon": ICONS[state.conclusion.outcome],
         "reason": with_times(document["reason"]),
         "remarks": [with_times(text) for text in document["remarks"]],
-        **{name: gathered(document, name) for name in ("warnings", "limits", "changes", "tables")},
+        **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
+        "tables": [_table_view(table) for table in gathered(document, "tables")],
         "links": [{"label": link.label, "url": link.url(values)} for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
@@ -245,6 +246,14 @@ def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] |
         return None
     unknown = "" if item.name in credentials else _UNKNOWN
     return {"name": item.name, "label": item.label, "unknown": unknown}
+
+
+def _table_view(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "caption": table["caption"],
+        "columns": list(table["columns"]),
+        "rows": [list(row) for row in table["rows"]],
+    }
 
 
 def _exchange_view(exchange: Mapping[str, Any]) -> dict[str, Any]:
