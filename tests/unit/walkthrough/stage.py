@@ -10,7 +10,8 @@ from typing import Any
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR, SERVICE_DOMAIN
+from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.procedure import (
     Check,
@@ -30,6 +31,17 @@ from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 CANARIES = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
 DEADLINE = 10.0
+PERMISSIONS = inputs.permissions("leads_retrieval", example="leads_retrieval, ads_read")
+INPUTS = (
+    SERVICE_DOMAIN,
+    inputs.APP_DISPLAY_NAME,
+    PERMISSIONS,
+    inputs.APP_ID,
+    inputs.APP_SECRET,
+    inputs.GRAPH_VERSION,
+    INSTALL_CONNECTOR,
+    inputs.USER_ACCESS_TOKEN,
+)
 
 
 def verified(context: CheckContext) -> Finding:
@@ -60,7 +72,7 @@ def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: A
 
 def app_step(*checks: Callable[..., Any], **more: Any) -> Step:
     """Return the step that takes App ID and App Secret, among others."""
-    asked = (inputs.APP_ID, inputs.APP_SECRET, inputs.PERMISSIONS, inputs.INSTALL_CONNECTOR)
+    asked = (inputs.APP_ID, inputs.APP_SECRET, PERMISSIONS, INSTALL_CONNECTOR)
     return make_step("app", *(checks or (verified,)), inputs=asked, **more)
 
 
@@ -83,25 +95,18 @@ def waiting_step(*checks: Callable[..., Any]) -> Step:
 HAND_STEP = make_step("hand", hands_over=inputs.APP_SECRET)
 
 
-def make_section(*steps: Step) -> Section:
-    """Return the section of one notebook."""
-    return Section(id="01", title="One", intro="", steps=steps)
-
-
 def make_run(
     folder: Path,
     *steps: Step,
     secrets: Any = None,
-    elsewhere: tuple[Step, ...] = (),
     mode: str = Mode.INTERACTIVE,
     run_id: str = "0a1b2c3d",
     **values: Any,
 ) -> Run:
-    """Return a run over the journal in `folder`; `elsewhere` are steps of another notebook."""
-    other = Section(id="02", title="Two", intro="", steps=elsewhere)
-    sections = (make_section(*steps), *([other] if elsewhere else []))
+    """Return a run over the journal in `folder`."""
+    sections = (Section(id="one", title="One", intro="", steps=steps),)
     return Run(
-        Procedure(id="p", version="1", title="P", sections=sections, inputs=inputs.ALL),
+        Procedure(id="p", version="1", title="P", sections=sections, inputs=INPUTS),
         Settings(values, {name: Secret(text) for name, text in (secrets or {}).items()}),
         Journal(folder / "evidence" / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
         "acme",

@@ -24,8 +24,10 @@ import pytest
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR, SERVICE_DOMAIN
+from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.procedure import Binding, Finding, Input, Outcome, Step, Word, WordKind
+from runbook_lib.engine.process import Finished
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import (
     JournalError,
@@ -37,7 +39,6 @@ from runbook_lib.errors import (
 from runbook_lib.walkthrough import consent as consenting
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.sealing import Sealed
 from tests.support.words import submitted
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
@@ -75,9 +76,9 @@ class Scene:
 
     def __init__(self, run: Run, **options: Any) -> None:
         self.run = run
-        self.walkthrough = Walkthrough(run, run.procedure.sections[0], **options)
+        self.walkthrough = Walkthrough(run, **options)
         self.header, self.finish = Screen(), Screen()
-        self.screens = {step.id: Screen() for step in run.procedure.sections[0].steps}
+        self.screens = {step.id: Screen() for step in run.procedure.steps}
         for step_id, screen in self.screens.items():
             self.walkthrough.add_panel(step_id, screen)
         self.walkthrough.add_header(self.header)
@@ -340,7 +341,7 @@ def test_a_value_of_the_wrong_kind_is_told_by_its_label(scene: Make) -> None:
     play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
 
     message = settled(play.screens["app"])["message"]
-    assert message.startswith(f"{inputs.INSTALL_CONNECTOR.label}: takes true or false")
+    assert message.startswith(f"{INSTALL_CONNECTOR.label}: takes true or false")
 
 
 def test_a_persons_words_are_counted_once_they_are_written(scene: Make) -> None:
@@ -385,7 +386,7 @@ def test_a_problem_comes_with_an_example(scene: Make) -> None:
 
     assert play.walkthrough.problem(step, "app_id", "x").endswith("; for example 123456789012345")
     assert "for example" not in play.walkthrough.problem(step, "app_secret", "halfasecret")
-    domain = make_step("domain", inputs=(inputs.SERVICE_DOMAIN,))
+    domain = make_step("domain", inputs=(SERVICE_DOMAIN,))
     assert play.walkthrough.problem(domain, "service_domain", "acme").count("acme-h.cyclr.com") == 1
 
 
@@ -605,7 +606,7 @@ def test_a_credential_that_is_none_is_not_remembered(scene: Make, memory: Memory
 
 
 @pytest.mark.parametrize("where", ["keyring", ".env"])
-def test_a_credential_that_another_notebook_remembers_is_known_here(
+def test_a_credential_that_another_kernel_remembers_is_known_here(
     scene: Make, memory: MemoryKeyring, tmp_path: Path, where: str
 ) -> None:
     """Given, replaced and forgotten there, it is here too; what was only typed here stays."""
@@ -613,7 +614,7 @@ def test_a_credential_that_another_notebook_remembers_is_known_here(
     play = scene(app_step(), HAND_STEP)
     play.run.take_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     play.walkthrough.start()
-    assert "give it in step 13" in play.screens["hand"].view["hand_over"]["unknown"]
+    assert "Not known yet: give it" in play.screens["hand"].view["hand_over"]["unknown"]
     other = Scene(make_run(tmp_path, app_step(), HAND_STEP))
     known = play.run.settings
     with stopped(other.walkthrough):
@@ -722,12 +723,13 @@ def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
 
 
 def test_another_process_shows(scene: Make, tmp_path: Path) -> None:
-    """What is done in another notebook is seen here, without anybody asking."""
+    """What is done in another kernel is seen here, without anybody asking."""
 
-    play = scene(app_step(), elsewhere=(make_step("b", verified),))
+    steps = (app_step(), make_step("b", verified))
+    play = scene(*steps)
     play.walkthrough.start()
 
-    with_other = make_run(tmp_path, app_step(), elsewhere=(make_step("b", verified),))
+    with_other = make_run(tmp_path, *steps)
     with_other.perform("app")
     with_other.perform("b")
     with_other.close()
@@ -776,7 +778,7 @@ def test_what_has_changed_is_checked_and_written(scene: Make) -> None:
     assert play.types == ["step.started", "step.checked"] * 2
 
 
-def test_only_this_notebooks_waiting_steps_are_watched(scene: Make) -> None:
+def test_only_what_is_shown_and_waits_is_watched(scene: Make) -> None:
     """Neither what is open, nor what no cell shows, nor what no check can see."""
 
     looked = []
@@ -785,8 +787,8 @@ def test_only_this_notebooks_waiting_steps_are_watched(scene: Make) -> None:
         looked.append("open")
         return verified(context)
 
-    def elsewhere(context: CheckContext) -> Finding:
-        looked.append("elsewhere")
+    def hidden(context: CheckContext) -> Finding:
+        looked.append("hidden")
         return waits(context)
 
     ticks = []
@@ -799,9 +801,10 @@ def test_only_this_notebooks_waiting_steps_are_watched(scene: Make) -> None:
         app_step(looks),
         waiting_step(here),
         make_step("word"),
-        elsewhere=(make_step("other", elsewhere),),
+        make_step("other", hidden),
         watch_seconds=0.01,
     )
+    del play.walkthrough._panels["other"]
     play.run.perform("other")
     play.run.perform("wait")
     play.run.say([submitted("word")])
@@ -1283,9 +1286,9 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
 
     released = threading.Event()
 
-    def sealing(run: Run, **_: Any) -> Sealed:
+    def sealing(run: Run, **_: Any) -> Finished:
         released.wait(DEADLINE)
-        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
@@ -1314,7 +1317,7 @@ def test_a_run_that_was_not_sealed_says_why(
 ) -> None:
     """With what to do next; and the button comes back, whatever broke."""
 
-    def refuse(run: Run, **_: Any) -> Sealed:
+    def refuse(run: Run, **_: Any) -> Finished:
         raise error
 
     monkeypatch.setattr(module, "seal_evidence", refuse)
@@ -1331,10 +1334,10 @@ def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch)
 
     released, begun = threading.Event(), []
 
-    def sealing(run: Run, **_: Any) -> Sealed:
+    def sealing(run: Run, **_: Any) -> Finished:
         begun.append(run.run_id)
         released.wait(DEADLINE)
-        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
@@ -1355,10 +1358,10 @@ def test_a_panel_says_whom_the_sealing_run_waits_for(
 
     released = threading.Event()
 
-    def sealing(run: Run, *, on_wait: Any) -> Sealed:
+    def sealing(run: Run, *, on_wait: Any) -> Finished:
         on_wait("Waiting for process 7.")
         released.wait(DEADLINE)
-        return Sealed("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))

@@ -1,4 +1,4 @@
-"""Opening the walkthrough: the right program, over fresh notebooks, in the person's Jupyter."""
+"""Opening the walkthrough: the right program, over a person's own copy of the notebook."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.notebooks import build, stale
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.engine.notebooks import build, is_outdated, is_stale, notebook_name
+from runbook_lib.engine.practice import Practice
 from runbook_lib.errors import SettingsError
 from runbook_lib.walkthrough import lab
-from runbook_lib.walkthrough.lab import open_lab
+from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
+from tests.unit.bodies import APP_SECRET
+
+NAME = notebook_name(PROCEDURE)
 
 
 class Server:
@@ -68,33 +76,109 @@ def server(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Server:
     return fake
 
 
-def opened(*arguments: str, is_app: bool = False, **variables: str) -> int:
-    return open_lab(variables, is_app=is_app, arguments=arguments)
+@pytest.fixture
+def copies(folder: Path) -> Path:
+    """Return where people's copies of the notebook lie; it is not there yet."""
+    return folder / "walkthrough"
 
 
-def test_jupyterlab_opens_the_first_notebook(server: Server, folder: Path) -> None:
-    """With the project as its root, so that evidence can be opened beside the notebooks."""
+def request(*arguments: str, **more: Any) -> LabRequest:
+    known = {"procedure": PROCEDURE, "tenant": "", "evidence": "", **more}
+    return LabRequest(arguments=arguments, **known)
+
+
+def opened(*arguments: str, heard: list[str] | None = None, **more: Any) -> int:
+    say = (lambda _: None) if heard is None else heard.append
+    return open_lab(request(*arguments, **more), say=say)
+
+
+def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Path) -> None:
+    """With the project as its root, so that evidence can be opened beside the notebook."""
 
     assert opened("--no-browser", "--port", "8899") == 0
 
-    first = f"{PROCEDURE.sections[0].id}.ipynb"
     assert server.command == [
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
-        f"--LabApp.default_url=/lab/tree/notebooks/{first}",
+        f"--LabApp.default_url=/lab/tree/walkthrough/{NAME}",
         *("--no-browser", "--port", "8899"),
     ]
-    assert (folder / "notebooks" / first).is_file()
+    assert (copies / NAME).is_file()
+
+
+def test_an_empty_folder_is_enough(server: Server, folder: Path) -> None:
+    """Nothing of the repository is needed, and nothing but the person's copy is written."""
+
+    assert opened() == 0
+
+    assert [path.relative_to(folder) for path in folder.rglob("*")] == [
+        Path("walkthrough"),
+        Path("walkthrough", NAME),
+    ]
+    assert not is_stale(PROCEDURE, folder / "walkthrough" / NAME)
+
+
+def test_the_built_notebook_is_never_opened_or_written(
+    server: Server, folder: Path, copies: Path
+) -> None:
+    """A person works in a copy: the checkout stays clean, whatever is in `notebooks/`."""
+
+    built = build(PROCEDURE, folder / "notebooks")
+    old = built.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
+    built.write_text(old, encoding="utf-8")
+
+    for is_app in (False, True):
+        server.ends = [0]
+        assert opened(is_app=is_app) == 0
+        assert not [word for word in server.command if "notebooks" in word]
+
+    assert built.read_text(encoding="utf-8") == old
+    assert [path.name for path in built.parent.iterdir()] == [NAME]
+    assert not is_stale(PROCEDURE, copies / NAME)
+
+
+def test_the_copy_is_found_from_a_folder_inside_the_project(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever starts again elsewhere in the project finds their work, not a second copy."""
+
+    opened()
+    (folder / "evidence" / "acme").mkdir(parents=True)
+    monkeypatch.chdir(folder / "evidence" / "acme")
+    server.ends = [0]
+    opened()
+
+    assert f"--ServerApp.root_dir={folder}" in server.command
+    assert [path.parent for path in folder.rglob("*.ipynb")] == [folder / "walkthrough"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tenant": "../x"}, "is no tenant name"),
+        ({"env_file": "none.env"}, "cannot be read"),
+        ({"environ": {"RUNBOOK_APP_ID": "x"}}, "app_id"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_before_anything_is_written(
+    server: Server, folder: Path, given: dict[str, Any], said: str
+) -> None:
+    """Rather here, in one message, than by a traceback in every kernel."""
+
+    with pytest.raises(SettingsError, match=said):
+        opened(**given)
+
+    assert server.command == []
+    assert list(folder.iterdir()) == []
 
 
 def test_people_who_do_not_know_jupyter_get_pages(server: Server, folder: Path) -> None:
-    """The same notebooks, without their code, from a server that asks for a token."""
+    """The same notebook, without its code, from a server that asks for a token."""
 
     opened("--no-browser", is_app=True)
 
-    first = f"{PROCEDURE.sections[0].id}.ipynb"
     assert server.command == [
-        *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder / "notebooks")),
-        f"--ServerApp.default_url=/voila/render/{first}",
+        *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder / "walkthrough")),
+        f"--ServerApp.default_url=/voila/render/{NAME}",
         "--no-browser",
     ]
 
@@ -154,7 +238,7 @@ def test_options_that_only_voilas_program_has_are_refused(
         opened(option, is_app=True)
     assert "Leave it out" in caught.value.diagnostics()
     assert server.command == []
-    assert not (folder / "notebooks").exists()
+    assert list(folder.iterdir()) == []
 
     assert opened(option) == 0
 
@@ -187,7 +271,7 @@ def test_a_port_that_is_none_is_refused(
         opened(*given, is_app=is_app)
 
     assert server.command == []
-    assert not (folder / "notebooks").exists()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("is_app", [True, False])
@@ -228,7 +312,7 @@ def test_an_address_that_is_not_this_machines_is_refused(
         opened(*form.format(address).split(), is_app=is_app)
 
     assert server.command == []
-    assert not (folder / "notebooks").exists()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
@@ -273,54 +357,61 @@ def put_deep(path: Path) -> None:
 @pytest.mark.parametrize(
     "put", [put_pipe, put_socket, put_folder, put_endless, put_dangling, put_huge, put_deep]
 )
-def test_whatever_is_in_a_notebooks_place_is_kept_and_built_anew(
-    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], put: Callable[[Path], None]
+def test_whatever_is_in_the_notebooks_place_is_kept_and_built_again(
+    server: Server, folder: Path, copies: Path, put: Callable[[Path], None]
 ) -> None:
     """A pipe, a device, a folder, a huge or deep file: none is waited for or read to its end."""
 
-    path = build(PROCEDURE, folder / "notebooks")[0]
-    path.unlink()
+    path, heard = copies / NAME, list[str]()
+    copies.mkdir()
     put(path)
     os.chdir(folder)
-    assert path in stale(PROCEDURE, path.parent)
+    assert is_outdated(PROCEDURE, path)
 
-    assert opened() == 0
+    assert opened(heard=heard) == 0
 
-    assert stale(PROCEDURE, path.parent) == []
+    assert not is_stale(PROCEDURE, path)
     assert not path.is_symlink()
-    (kept,) = (folder / "notebooks").glob("*.bak.ipynb")
-    assert kept.name in capsys.readouterr().err
-    assert not (folder / "notebooks" / "nowhere").exists()
+    (kept,) = copies.glob("*.bak.ipynb")
+    (said,) = heard
+    assert kept.name in said
+    assert not (copies / "nowhere").exists()
 
 
-@pytest.mark.parametrize("fails", ["build", "_keep"])
-def test_notebooks_that_cannot_be_written_are_no_traceback(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+@pytest.mark.parametrize("fails", ["build", "replace"])
+def test_a_notebook_that_cannot_be_written_is_no_traceback(
+    server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     """A read-only project folder is said, with what to do; no server starts."""
 
-    (folder / "notebooks").mkdir()
-    (folder / "notebooks" / f"{PROCEDURE.sections[0].id}.ipynb").write_text("{}", encoding="utf-8")
+    copies.mkdir()
+    (copies / NAME).write_text("{}", encoding="utf-8")
 
     def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(folder / "notebooks"))
+        raise PermissionError(errno.EACCES, "Permission denied", str(copies))
 
-    monkeypatch.setattr(lab, fails, refuse)
+    monkeypatch.setattr(*((lab, fails) if fails == "build" else (Path, fails)), refuse)
 
     with pytest.raises(SettingsError, match="cannot be written: Permission denied") as caught:
         opened()
-    assert str(folder / "notebooks") in caught.value.diagnostics()
+    assert str(copies) in caught.value.diagnostics()
     assert server.command == []
 
 
-def test_kernels_inherit_what_was_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tenant and evidence reach them beside the person's own environment, which stays theirs."""
+def test_kernels_inherit_what_was_given(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is named reaches them beside the person's own environment, which stays theirs."""
 
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("RUNBOOK_TENANT", "old")
-    opened(RUNBOOK_TENANT="acme")
+    monkeypatch.setenv("RUNBOOK_EVIDENCE", "kept")
+    (folder / "my.env").write_text("RUNBOOK_APP_ID=1234567891011121\n", encoding="utf-8")
+    opened(tenant="acme", env_file="my.env")
 
     assert server.env["RUNBOOK_TENANT"] == "acme"
+    assert server.env["RUNBOOK_EVIDENCE"] == "kept"
+    assert server.env["RUNBOOK_ENV_FILE"] == "my.env"
     assert server.env["HTTPS_PROXY"] == "http://127.0.0.1:9"
     assert os.environ["RUNBOOK_TENANT"] == "old"
 
@@ -344,51 +435,47 @@ def test_the_persons_own_jupyter_paths_are_kept(
 
 
 @pytest.mark.parametrize("left", ["{}", "half a note", None])
-def test_a_notebook_of_another_procedure_is_built_anew_and_kept(
-    server: Server, folder: Path, capsys: pytest.CaptureFixture[str], left: str | None
+def test_a_notebook_of_another_procedure_is_built_again_and_kept(
+    server: Server, copies: Path, left: str | None
 ) -> None:
     """Nobody walks through a procedure that has changed since, nor loses what was noted there."""
 
-    first, path, _ = build(PROCEDURE, folder / "notebooks")
-    mine = first.read_text(encoding="utf-8") + "\n"
-    first.write_text(mine, encoding="utf-8")
+    path, heard = build(PROCEDURE, copies), list[str]()
     text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
     path.write_text(text, encoding="utf-8")
-    opened()
+    opened(heard=heard)
 
-    (kept,) = (folder / "notebooks").glob("*.bak.ipynb")
+    (kept,) = copies.glob("*.bak.ipynb")
     assert kept.name.startswith(f"{path.stem}.")
     assert kept.read_text(encoding="utf-8") == text
-    assert stale(PROCEDURE, folder / "notebooks") == [first]
-    assert first.read_text(encoding="utf-8") == mine
-    said = capsys.readouterr().err
-    assert said.startswith(f"{path.name} belonged to another procedure")
+    assert not is_stale(PROCEDURE, path)
+    (said,) = heard
+    assert said.startswith(f"{path.name} was built from another procedure")
     assert kept.name in said
-    assert said.count("\n") == 1
 
 
-def test_a_notebook_that_a_person_saved_is_left_alone(
-    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_notebook_that_a_person_saved_is_left_alone(server: Server, copies: Path) -> None:
     """With outputs, parameters and notes of theirs it is of this procedure still."""
 
-    path = build(PROCEDURE, folder / "notebooks")[0]
+    path, heard = build(PROCEDURE, copies), list[str]()
     document = json.loads(path.read_text(encoding="utf-8"))
+    document["cells"][1]["source"] = 'service_domain = "acme-h.cyclr.com"'
     document["cells"].append({"cell_type": "markdown", "metadata": {}, "source": "My notes."})
     saved = json.dumps(document, indent=2)
     path.write_text(saved, encoding="utf-8")
-    opened()
+    opened(heard=heard)
 
     assert path.read_text(encoding="utf-8") == saved
-    assert capsys.readouterr().err == ""
+    assert heard == []
+    assert list(copies.iterdir()) == [path]
 
 
-def test_fresh_notebooks_are_left_alone(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_copy_that_is_fresh_is_left_alone(
+    server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What need not be written is not written: the folder may be read-only."""
 
-    build(PROCEDURE, folder / "notebooks")
+    build(PROCEDURE, copies)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("built")
@@ -396,6 +483,66 @@ def test_fresh_notebooks_are_left_alone(
     monkeypatch.setattr(lab, "build", refuse)
 
     assert opened() == 0
+
+
+@pytest.fixture
+def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[FingerprintKey]:
+    """Return the keys that sandboxes were started with; none is started."""
+    keys: list[FingerprintKey] = []
+
+    @contextmanager
+    def fake(scenario: str, _procedure: Procedure, key: FingerprintKey) -> Iterator[Practice]:
+        keys.append(key)
+        env_file = folder / "sandbox.env"
+        env_file.write_text("RUNBOOK_GRAPH_URL=http://127.0.0.1:9\n", encoding="utf-8")
+        yield Practice(scenario, str(env_file), "", "operator@example.com / a password")
+
+    monkeypatch.setattr(lab, "practice", fake)
+    return keys
+
+
+def practised(heard: list[str] | None = None, **more: Any) -> int:
+    say = (lambda _: None) if heard is None else heard.append
+    return practise_in_lab("approved", request(evidence="evidence", **more), say=say)
+
+
+def test_practice_leaves_the_real_settings_out(
+    server: Server, sandboxes: list[FingerprintKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels get the sandbox's settings file, and no credential of the environment."""
+
+    monkeypatch.setenv("RUNBOOK_APP_SECRET", APP_SECRET)
+    monkeypatch.setenv("RUNBOOK_ENV_FILE", "real.env")
+    before = dict(os.environ)
+
+    assert practised() == 0
+
+    assert "RUNBOOK_APP_SECRET" not in server.env
+    assert server.env["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
+    assert server.env["RUNBOOK_TENANT"] == "sandbox-approved"
+    assert dict(os.environ) == before
+
+
+def test_a_person_who_practises_again_meets_the_same_app(
+    server: Server, sandboxes: list[FingerprintKey]
+) -> None:
+    """What was done so far counts, and they are told; another tenant begins with nothing."""
+
+    heard: list[list[str]] = [[], [], []]
+    for number, tenant in enumerate(("mine", "mine", "other")):
+        server.ends = [0]
+        practised(heard[number], tenant=tenant)
+        journal_path(Path("evidence"), tenant, PROCEDURE.id).touch()
+
+    first, again, other = sandboxes
+    assert first == again != other
+    said = ["\n".join(lines) for lines in heard]
+    assert ["Your earlier work as mine still counts" in text for text in said] == [
+        False,
+        True,
+        False,
+    ]
+    assert all("log in as operator@example.com / a password" in text for text in said)
 
 
 def test_an_interrupted_server_is_told_to_end(server: Server) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.journal import Entry, EventType
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.core.procedure import (
@@ -74,9 +74,9 @@ def run_state(*states: StepState) -> RunState:
     return RunState("0a1b2c3d", {each.step.id: each for each in states})
 
 
-def header(*states: StepState, **notebook_of: str) -> dict[str, Any]:
-    known: dict[str, Any] = {"tenant": "acme", "operator": "", "section": "One"}
-    return header_view(run_state(*states), is_sandbox=False, notebook_of=notebook_of, **known)
+def header(*states: StepState) -> dict[str, Any]:
+    known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
+    return header_view(run_state(*states), is_sandbox=False, **known)
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -197,8 +197,7 @@ def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
     assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
     for credentials in ({}, {"user_access_token": ".env"}):
         unknown = view(state(HAND_STEP), credentials=credentials)["hand_over"]["unknown"]
-        assert unknown.startswith("Not known here yet: give it in step 13 (Settings > Basic)")
-        assert "stays in the notebook where it was typed" in unknown
+        assert unknown == "Not known yet: give it in the step that completes Settings > Basic."
     assert view(state(app_step()), credentials={"app_secret": ".env"})["hand_over"] is None
 
 
@@ -402,7 +401,7 @@ def test_the_header_counts() -> None:
         ("skipped", 2),
         ("not_run", 1),
     ]
-    assert (shown["tenant"], shown["section"], shown["sandbox"]) == ("acme", "One", False)
+    assert (shown["tenant"], shown["title"], shown["sandbox"]) == ("acme", "One", False)
 
 
 @pytest.mark.parametrize(
@@ -423,12 +422,12 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
     found = next_step(run_state(*states))
 
     assert (found[0].step.id if found else None) == following
-    shown = header(*states, b="/somewhere/02.ipynb")["next"]
+    shown = header(*states)["next"]
     assert (shown and shown["id"]) == following
     if shown:
         assert found is not None
-        where = {"a": "", "b": "/somewhere/02.ipynb"}[shown["id"]]
-        assert (shown["advice"], shown["notebook"]) == (found[1], where)
+        number = {"a": 1, "b": 2}[shown["id"]]
+        assert (shown["advice"], shown["number"]) == (found[1], number)
 
 
 def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
@@ -442,18 +441,18 @@ def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
     assert (view(asked)["needs_another"], view(waits)["needs_another"]) == (True, False)
 
 
-def test_the_end_of_a_notebook_counts_its_own_steps() -> None:
-    """What is open here is named; what is open elsewhere is another notebook's business."""
+def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
+    """Each open step with its number in the procedure, as its heading has it, in order."""
 
     states = run_state(
         state(make_step("a"), Outcome.VERIFIED),
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
     )
-    shown = finish_view(states, here=("a", "b"), moment=Moment(message="m"), bundle="/e/acme/x-1")
+    shown = finish_view(states, moment=Moment(message="m"), bundle="/e/acme/x-1")
 
-    assert (shown["done"], shown["total"], shown["message"]) == (1, 2, "m")
-    assert [each["id"] for each in shown["open"]] == ["b"]
+    assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
+    assert [(each["id"], each["number"]) for each in shown["open"]] == [("b", 2), ("c", 3)]
     assert (shown["open"][0]["title"], shown["open"][0]["icon"]) == ("Do b", "✘")
     assert (shown["bundle"], shown["bundle_name"]) == ("/e/acme/x-1", "x-1")
 
@@ -486,7 +485,7 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
     run.say([word])
     screens = {name: Screen() for name in ("app", "consent", "hand", "header", "finish")}
 
-    with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:
+    with stopped(Walkthrough(run)) as walkthrough:
         for step in steps:
             walkthrough.add_panel(step.id, screens[step.id])
         walkthrough.add_header(screens["header"])

@@ -34,7 +34,7 @@ class FakeWalkthrough:
 
     def add_header(self, header: Any) -> None:
         """Draw it at once, as the real one does."""
-        header.show({"section": "One"})
+        header.show({"title": "One"})
 
     def add_panel(self, step_id: str, panel: Any) -> None:
         """Draw it at once, as the real one does."""
@@ -223,7 +223,7 @@ def test_a_message_that_asks_for_nonsense_does_no_harm(message: Any, tmp_path: P
     """With the real walkthrough: no credential moves, the panel ends idle and goes on working."""
 
     run = make_run(tmp_path, STEP, secrets={"app_secret": APP_SECRET})
-    with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:
+    with stopped(Walkthrough(run)) as walkthrough:
         panel = StepPanel(walkthrough, STEP)
         receive(panel, message)
         eventually(lambda: not panel.view["busy_since"])
@@ -243,7 +243,7 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
     steps = (STEP, HAND_STEP)
     run = make_run(tmp_path, *steps)
     mistyped = APP_SECRET[:-1]
-    with stopped(Walkthrough(run, run.procedure.sections[0])) as walkthrough:
+    with stopped(Walkthrough(run)) as walkthrough:
         panel, hand = StepPanel(walkthrough, STEP), StepPanel(walkthrough, HAND_STEP)
         for number, typed in enumerate((mistyped, APP_SECRET), 1):
             receive(panel, {"action": "validate", "name": "app_secret", "value": typed})
@@ -263,7 +263,7 @@ def test_a_view_is_what_the_browser_gets() -> None:
     walkthrough: Any = FakeWalkthrough()
     for panel, key in (
         (StepPanel(walkthrough, STEP), "id"),
-        (HeaderPanel(walkthrough), "section"),
+        (HeaderPanel(walkthrough), "title"),
         (FinishPanel(walkthrough), "done"),
     ):
         assert key in panel.get_state()["view"]
