@@ -24,6 +24,7 @@ from runbook_lib.core.procedure import (
     Table,
 )
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.step_document import step_document
 from runbook_lib.notebook import rendering
 from tests.support.words import attested
 
@@ -67,7 +68,7 @@ STATE = StepState(
     checked_on="2026-11-24T12:00:00.000Z",
 )
 VALUES = {"app_id": "77", "service_domain": "acme-h.cyclr.com"}
-RUN = RunState("0a1b2c3d", {STEP.id: STATE})
+RUN_ID = "0a1b2c3d"
 
 
 def bundle(
@@ -77,7 +78,7 @@ def bundle(
 
 
 def summary(state: StepState = STATE, *, is_sandbox: bool = False) -> dict[str, Any]:
-    return rendering.summary_bundle(RUN, (state,), is_sandbox=is_sandbox)
+    return rendering.summary_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=is_sandbox)
 
 
 def header(title: str = "Title", *, is_sandbox: bool = False, **more: str) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def test_a_step_has_three_renderings() -> None:
 
 
 def test_the_machines_rendering_is_json() -> None:
-    """A program reads outcome, reason, time, whose word, and every check with what it said."""
+    """A step as the record has it, but for the exchanges: a program reads those there."""
 
     document = json.loads(json.dumps(bundle()[rendering.STEP_MIME]))
 
@@ -135,27 +136,39 @@ def test_the_machines_rendering_is_json() -> None:
         "reason": "It is accepted.",
         "checked_on": "2026-11-24T12:00:00.000Z",
         "attested_by": None,
+        "word": None,
+        "confirms": [],
+        "lapsed": [],
+        "remarks": [],
         "checks": [
             {
                 "check": "redirect_uri_is_accepted",
                 "outcome": "verified",
                 "reason": "It is accepted.",
+                "limits": ["The exact path."],
+                "warnings": ["It ends soon."],
+                "changes": ["Installed it."],
+                "facts": {},
+                "tables": [
+                    {
+                        "caption": "Pages",
+                        "columns": ["ID", "Name"],
+                        "rows": [["1", "Acme"], ["2", "B"]],
+                    }
+                ],
             }
         ],
-        "limits": ["The exact path."],
-        "warnings": ["It ends soon."],
-        "changes": ["Installed it."],
-        "remarks": [],
+        "attachments": [],
     }
 
 
-def test_whose_word_it_is_is_in_the_document() -> None:
+def test_whose_word_it_is_is_in_the_machines_rendering() -> None:
     """An attestation shows its person."""
 
     word = attested(STEP.id)
     state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), word=word)
 
-    document = rendering.step_document(state)
+    document = bundle(state)[rendering.STEP_MIME]
 
     assert (document["attested_by"], document["checked_on"]) == ("Operator", None)
 
@@ -204,7 +217,7 @@ def test_what_was_read_is_a_table() -> None:
     scopes = [given["scope"] for tag, given in page.tags if tag == "th"]
     assert scopes == ["col", "col", "row", "row"]
     assert [tag for tag, _ in page.tags].count("caption") == 1
-    assert "PagesIDName1Acme2B" in page.text
+    assert "PagesIDName1Acme2B" in page.text.replace("\n", "")
     assert "  Pages:\n    1 · Acme\n    2 · B" in shown["text/plain"]
 
 
@@ -307,7 +320,9 @@ def test_a_summary_has_a_row_for_each_step() -> None:
     assert set(shown) == {"text/html", "text/plain", rendering.SUMMARY_MIME}
     document = shown[rendering.SUMMARY_MIME]
     assert (document["run_id"], document["sandbox"]) == ("0a1b2c3d", True)
-    assert document["steps"] == [rendering.step_document(STATE)]
+    expected = step_document(STATE)
+    del expected["exchanges"]
+    assert document["steps"] == [expected]
     for text in (Page(shown["text/html"]).text, shown["text/plain"]):
         assert STEP.id in text
         assert "It is accepted." in text
@@ -378,7 +393,7 @@ def test_no_plain_text_moves_a_cursor() -> None:
     )
     bundles = (
         rendering.step_bundle(state, {}, is_sandbox=True),
-        rendering.summary_bundle(RunState("0a1b2c3d", {STEP.id: state}), (state,), is_sandbox=True),
+        rendering.summary_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=True),
         rendering.header_bundle(nasty, tenant=nasty, run_id=nasty, mode=nasty, is_sandbox=False),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
@@ -27,16 +28,19 @@ from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import eventually, stopped
 
 EMPTY = {
-    **{item.name: "" for item in PROCEDURE.inputs if not item.secret},
+    **{item.name: "" for item in inputs_of(PROCEDURE) if not item.secret},
     **dict.fromkeys(("tenant", "evidence", "env_file", "run_id", "mode"), ""),
 }
 
 
 @pytest.fixture(scope="module")
 def sandbox_env() -> Iterator[Mapping[str, str]]:
-    """Give the settings files of three sandboxes, which run as long as this module."""
+    """Give the settings files of two sandboxes, which run as long as this module."""
     key = FingerprintKey()
-    with practice("approved", key) as approved, practice("wrong-secret", key) as wrong_secret:
+    with (
+        practice("approved", PROCEDURE, key) as approved,
+        practice("wrong-secret", PROCEDURE, key) as wrong_secret,
+    ):
         yield {"approved": approved.env_file, "wrong-secret": wrong_secret.env_file}
 
 
@@ -92,8 +96,8 @@ def types(folder: Path) -> list[str]:
     return [entry.type for entry in journal(folder).entries()]
 
 
-def opened(namespace: Namespace, notebook: str = "facebook_marketing", **more: Any) -> Any:
-    return open_run({**namespace, **more}, notebook=notebook)
+def opened(namespace: Namespace, **more: Any) -> Any:
+    return open_run({**namespace, **more}, connector=PROCEDURE.id)
 
 
 def shown(value: Any) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
     header = shown(run.header())
     assert "tenant acme" in header["text/plain"]
     assert "SANDBOX" in header["text/plain"]
-    assert "Setting up your Partner App" in header["text/html"]
+    assert PROCEDURE.title in header["text/html"]
 
 
 @pytest.mark.parametrize(
@@ -218,10 +222,10 @@ def test_a_run_that_asks_nobody_needs_the_service_domain(folder: Path) -> None:
     """Headless, what is required and missing is named; in JupyterLab it is asked for."""
 
     with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
-        open_run(EMPTY, notebook="facebook_marketing")
+        open_run(EMPTY, connector=PROCEDURE.id)
 
     assert not (folder / "evidence").exists()
-    open_run({**EMPTY, "mode": "interactive"}, notebook="facebook_marketing")
+    open_run({**EMPTY, "mode": "interactive"}, connector=PROCEDURE.id)
     assert (folder / "evidence" / "default" / PROCEDURE.id / "journal.jsonl").is_file()
 
 
@@ -236,6 +240,16 @@ def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> No
     assert types(folder)[:3] == ["run.started", "step.started", "step.checked"]
 
 
+def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> None:
+    """A notebook of a connector that this version does not have says so, and names the others."""
+
+    with pytest.raises(SettingsError, match="no connector called 'facebook_marketting'") as caught:
+        open_run(namespace, connector="facebook_marketting")
+
+    assert PROCEDURE.id in caught.value.diagnostics()
+    assert not (folder / "evidence").exists()
+
+
 def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
     """A cell that was edited by hand does not pass."""
 
@@ -244,16 +258,16 @@ def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
 
 
 def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
-    """The summary shows this notebook's steps; the end is in the journal."""
+    """The summary shows every step; the end is in the journal."""
 
-    run = opened(namespace, "facebook_marketing")
-    for step in run.section.steps:
+    run = opened(namespace)
+    for step in PROCEDURE.steps:
         run.step(step.id)
 
     bundle = shown(run.finish())
 
     steps = bundle[SUMMARY_MIME]["steps"]
-    assert [step["id"] for step in steps] == [step.id for step in run.section.steps]
+    assert [step["id"] for step in steps] == [step.id for step in PROCEDURE.steps]
     assert types(folder)[-2:] == ["notebook.finished", "run.finished"]
 
 
@@ -276,7 +290,7 @@ def test_a_failed_step_raises_at_the_notebooks_end(
 def test_a_guest_does_not_end_the_run(
     namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
 ) -> None:
-    """A notebook that joined another process's run shows its steps, and leaves the end to it."""
+    """A notebook that joined another process's run shows the steps, and leaves the end to it."""
 
     run = opened(namespace, env_file=sandbox_env["wrong-secret"], run_id="0a1b2c3d")
     run.step("fb-13-app-id-and-secret")
@@ -302,34 +316,33 @@ def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]
     """Neither an output nor the journal holds a credential of the settings file."""
 
     env = Path(sandbox_env["approved"]).read_text(encoding="utf-8")
-    names = [item.variable for item in PROCEDURE.inputs if item.secret]
+    names = [item.variable for item in inputs_of(PROCEDURE) if item.secret]
     lines = [line for line in env.splitlines() if line.split("=")[0] in names]
     secrets = [line.split("=", 1)[1].strip('"') for line in lines]
     assert len(secrets) == 3
     run = opened(namespace)
 
-    outputs = [shown(run.step(step.id)) for step in run.section.steps]
+    outputs = [shown(run.step(step.id)) for step in PROCEDURE.steps]
     outputs += [shown(run.header()), shown(run.finish())]
 
     text = repr(outputs) + run.run.journal.path.read_text(encoding="utf-8")
     assert not [secret for secret in secrets if secret in text]
 
 
-@pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda section: section.id)
-def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace, section: Any) -> None:
-    """Header, each step, end: widgets of one walkthrough, over this notebook's steps."""
+def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
+    """Header, each step, end: widgets of one walkthrough, over all steps."""
 
-    run = opened(namespace, section.id, mode="interactive")
+    run = opened(namespace, mode="interactive")
 
     assert isinstance(run, InteractiveRun)
     header, finish = run.header(), run.finish()
     assert isinstance(header, HeaderPanel)
     assert isinstance(finish, FinishPanel)
-    assert header.view["section"] == section.title
+    assert header.view["title"] == PROCEDURE.title
     assert header.view["sandbox"] is True
     assert header.view["total"] == len(PROCEDURE.steps)
-    assert finish.view["total"] == len(section.steps)
-    for step in section.steps:
+    assert finish.view["total"] == len(PROCEDURE.steps)
+    for step in PROCEDURE.steps:
         panel = run.step(step.id)
         assert isinstance(panel, StepPanel)
         assert (panel.view["id"], panel.view["title"]) == (step.id, step.title)
@@ -339,7 +352,7 @@ def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) ->
     """In JupyterLab a step is checked when a person says so, not when its cell runs."""
 
     run = opened(namespace, mode="interactive")
-    for step in run.walkthrough.section.steps:
+    for step in PROCEDURE.steps:
         run.step(step.id)
     run.finish()
 
@@ -365,13 +378,10 @@ def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
     eventually(lambda: panel.view["outcome"] == "verified")
 
 
-def test_notebooks_of_one_walkthrough_share_its_run(namespace: Namespace, folder: Path) -> None:
-    """The second notebook joins what the first began; a restart of the kernel does too."""
+def test_kernels_of_one_walkthrough_share_its_run(namespace: Namespace, folder: Path) -> None:
+    """A second kernel joins what the first began; a restart of the kernel does too."""
 
-    runs = [
-        opened(namespace, section.id, mode="interactive").walkthrough.run
-        for section in PROCEDURE.sections
-    ]
+    runs = [opened(namespace, mode="interactive").walkthrough.run for _ in range(3)]
 
     assert len({run.run_id for run in runs}) == 1
     assert types(folder) == ["run.started"]
@@ -380,10 +390,10 @@ def test_notebooks_of_one_walkthrough_share_its_run(namespace: Namespace, folder
 def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
     """No state that may be saved with a notebook has a credential of the settings file in it."""
 
-    run = opened(namespace, "facebook_marketing", mode="interactive")
+    run = opened(namespace, mode="interactive")
     secrets = [secret.reveal() for secret in run.walkthrough.run.settings.secrets.values()]
     assert len(secrets) == 3
-    panels = [run.step(step.id) for step in run.walkthrough.section.steps]
+    panels = [run.step(step.id) for step in PROCEDURE.steps]
 
     states = repr([each.get_state() for each in [*panels, run.header(), run.finish()]])
 
