@@ -13,7 +13,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine import doctor
-from runbook_lib.engine.doctor import Examination, Symptom, examine
+from runbook_lib.engine.doctor import Examination, Symptom
 from runbook_lib.engine.notebooks import build
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, default_key_path
@@ -38,6 +38,10 @@ def env(folder: Path) -> Path:
     return path
 
 
+def examine(env_file: str = "", evidence: str = "") -> Examination:
+    return doctor.examine(PROCEDURE, env_file, evidence)
+
+
 def found(examination: Examination) -> dict[str, Symptom]:
     return {symptom.subject: symptom for symptom in examination.symptoms}
 
@@ -48,7 +52,7 @@ def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: 
     remote.on("/", says("hello", 404))
     build(PROCEDURE, folder / "notebooks")
 
-    examination = examine("", "")
+    examination = examine()
 
     assert [symptom for symptom in examination.symptoms if not symptom.is_well] == []
     assert examination.exit_code is ExitCode.COMPLETE
@@ -65,9 +69,32 @@ def test_looking_changes_nothing(remote: FakeRemote, env: Path, folder: Path) ->
 
     remote.on("/", says(""))
 
-    examine("", "")
+    examine()
 
     assert [path.name for path in folder.iterdir()] == [".env"]
+
+
+def test_a_notebook_that_was_run_and_saved_is_well(remote: FakeRemote, folder: Path) -> None:
+    """Outputs and another layout of the file are no other steps."""
+
+    remote.on("/", says(""))
+    path = build(PROCEDURE, folder / "notebooks")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    assert found(examine())["Notebook"].said == f"{path.name} is what the procedure says"
+
+
+def test_a_folder_without_notebooks_is_well(remote: FakeRemote, folder: Path) -> None:
+    """Installed from the wheel there are none: one is built for each run."""
+
+    remote.on("/", says(""))
+
+    symptom = found(examine())["Notebook"]
+
+    assert symptom.is_well
+    assert "one is built for each run" in symptom.said
 
 
 def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Path) -> None:
@@ -75,7 +102,7 @@ def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Pa
 
     remote.on("/", says(""))
 
-    examination = examine("", "")
+    examination = examine()
 
     assert found(examination)["Settings"].said == "no .env; from the environment: none"
     assert examination.exit_code is ExitCode.COMPLETE
@@ -86,7 +113,7 @@ def test_a_host_that_cannot_be_reached_is_told(remote: FakeRemote, folder: Path)
 
     remote.on("/", breaks())
 
-    examination = examine("", "")
+    examination = examine()
 
     symptom = found(examination)["https://graph.facebook.com"]
     assert "graph.facebook.com could not be reached" in symptom.said
@@ -100,7 +127,7 @@ def test_unusable_settings_weigh_most(remote: FakeRemote, env: Path) -> None:
     remote.on("/", breaks())
     env.write_text("RUNBOOK_APP_SECRET=canary")
 
-    examination = examine("", "")
+    examination = examine()
 
     assert found(examination)["Settings"].exit_code is ExitCode.USAGE
     assert examination.exit_code is ExitCode.USAGE
@@ -116,7 +143,7 @@ def test_a_settings_file_that_others_can_read_is_told(
     remote.on("/", says(""))
     env.chmod(mode)
 
-    symptom = found(examine("", ""))["Settings"]
+    symptom = found(examine())["Settings"]
 
     assert not symptom.is_well
     assert f"chmod 600 {env}" in symptom.said
@@ -128,20 +155,20 @@ def test_the_addresses_of_the_settings_are_asked(remote: FakeRemote, env: Path) 
     remote.on("/", says(""))
     env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
 
-    assert found(examine(str(env), ""))["https://api.eu.cyclr.com"].is_well
+    assert found(examine(str(env)))["https://api.eu.cyclr.com"].is_well
 
 
-def test_stale_notebooks_are_told(remote: FakeRemote, folder: Path) -> None:
-    """Notebooks of another version would run other steps."""
+def test_a_stale_notebook_is_reported(remote: FakeRemote, folder: Path) -> None:
+    """A notebook of another version would run other steps."""
 
     remote.on("/", says(""))
     build(PROCEDURE, folder / "notebooks")
     (folder / "notebooks" / "facebook_marketing.ipynb").write_text("{}")
 
-    symptom = found(examine("", ""))["Notebooks"]
+    symptom = found(examine())["Notebook"]
 
     assert symptom.exit_code is ExitCode.INCOMPLETE
-    assert "facebook_marketing.ipynb stale" in symptom.said
+    assert symptom.said == "facebook_marketing.ipynb is stale: run `runbook notebooks`"
 
 
 def test_an_evidence_folder_that_cannot_be_written_is_told(
@@ -174,7 +201,7 @@ def test_a_missing_kernel_is_told(
     remote.on("/", says(""))
     monkeypatch.setattr(kernelspec.KernelSpecManager, "get_kernel_spec", fail)
 
-    assert found(examine("", ""))["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
+    assert found(examine())["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
 
 
 def test_a_signing_key_that_cannot_be_used_is_said(

@@ -26,7 +26,7 @@ os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *sys.argv[
 EXECUTE = """
 import os, sys
 from pathlib import Path
-from runbook_lib.notebook import execution
+from runbook_lib.engine import execution
 notebook, folder, execution._ANSWER_SECONDS = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 said = execution.execute_notebook(
     notebook, folder / "out.ipynb", {}, environment=dict(os.environ), on_tick=lambda: None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.connectors.facebook_marketing import inputs
+from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.kernel_environment import WITHHELD, kernel_environment
 from runbook_lib.errors import SettingsError
@@ -18,6 +18,7 @@ STRANGERS = (
     "GOOGLE_APPLICATION_CREDENTIALS", "GITHUB_TOKEN", "JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN",
     "JPY_SESSION_NAME", "DATABASE_URL", "OTHER", "RUNBOOK_SIGNING_PASSPHRASE",
     "RUNBOOK_SIGNING_KEY", "RUNBOOK_SIGNING_PUBLIC_KEY", "RUNBOOK_ARCHIVE", "RUNBOOK_TSA",
+    "RUNBOOK_FACEBOOK_MARKETING_SIGNING_PASSPHRASE",
 )  # fmt: skip
 NEEDED = (
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_DATA_HOME", "IPYTHONDIR",
@@ -25,7 +26,8 @@ NEEDED = (
     "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "COVERAGE_PROCESS_START",
     "SYSTEMROOT", "DBUS_SESSION_BUS_ADDRESS", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE",
     "RUNBOOK_ENV_FILE", "RUNBOOK_APP_ID", "RUNBOOK_APP_SECRET", "RUNBOOK_CYCLR_CLIENT_SECRET",
-    "RUNBOOK_USER_ACCESS_TOKEN", "RUNBOOK_CA_FILE", "RUNBOOK_FOUR_EYES",
+    "RUNBOOK_USER_ACCESS_TOKEN", "RUNBOOK_CA_FILE", "RUNBOOK_FOUR_EYES", "RUNBOOK_CONNECTOR",
+    "RUNBOOK_CYCLR_CONNECTOR", "RUNBOOK_FACEBOOK_MARKETING_APP_SECRET",
 )  # fmt: skip
 
 
@@ -34,15 +36,16 @@ def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> Non
 
     environ = dict.fromkeys((*STRANGERS, *NEEDED), CANARY)
 
-    assert set(kernel_environment(PROCEDURE.inputs, {}, environ)) == set(NEEDED)
+    assert set(kernel_environment(PROCEDURE, {}, environ)) == set(NEEDED)
 
 
+@pytest.mark.parametrize("prefix", ["RUNBOOK", "RUNBOOK_FACEBOOK_MARKETING"])
 @pytest.mark.parametrize("source", ["parameters", "environ", "env_file", "found"])
-def test_what_a_step_refers_to_goes_along(folder: Path, source: str) -> None:
+def test_what_a_step_refers_to_goes_along(folder: Path, source: str, prefix: str) -> None:
     """`env:NAME`, wherever it is given; what the signing key refers to does not."""
 
     given = {"app_secret": "env:MINE", "signing_passphrase": "env:KEYS"}
-    variables = {f"RUNBOOK_{name.upper()}": text for name, text in given.items()}
+    variables = {f"{prefix}_{name.upper()}": text for name, text in given.items()}
     environ = {"MINE": "x", "KEYS": "y", "OTHER": "z"}
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     parameters: dict[str, str] = {}
@@ -55,7 +58,7 @@ def test_what_a_step_refers_to_goes_along(folder: Path, source: str) -> None:
         (folder / name).write_text(text, encoding="utf-8")
         parameters = {"env_file": "" if source == "found" else str(folder / name)}
 
-    taken = kernel_environment(PROCEDURE.inputs, parameters, environ)
+    taken = kernel_environment(PROCEDURE, parameters, environ)
 
     assert {"MINE", "KEYS", "OTHER"} & set(taken) == {"MINE"}
 
@@ -64,7 +67,7 @@ def test_a_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
     """The run says so before a kernel is started."""
 
     with pytest.raises(SettingsError, match=r"nowhere\.env"):
-        kernel_environment(PROCEDURE.inputs, {"env_file": "nowhere.env"}, {})
+        kernel_environment(PROCEDURE, {"env_file": "nowhere.env"}, {})
 
 
 def test_only_what_no_step_asks_for_is_withheld() -> None:
@@ -73,11 +76,11 @@ def test_only_what_no_step_asks_for_is_withheld() -> None:
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     needed = {name for step in PROCEDURE.steps for each in step.checks for name in each.needs}
     handed = {step.hands_over.name for step in PROCEDURE.steps if step.hands_over}
-    secret = {item.name for item in PROCEDURE.inputs if item.secret}
+    secret = {item.name for item in inputs_of(PROCEDURE) if item.secret}
 
     assert set(WITHHELD) == secret - asked - needed - handed
     assert "signing_passphrase" in WITHHELD
-    assert not {item.name for item in inputs.EVIDENCE} & (asked | needed | handed)
+    assert not {item.name for item in EVIDENCE} & (asked | needed | handed)
 
 
 def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
@@ -91,9 +94,8 @@ def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
         "RUNBOOK_SIGNING_PASSPHRASE=correct horse\n",
         encoding="utf-8",
     )
-    section = PROCEDURE.sections[0].id
 
-    opened = session.open_run({"mode": "headless"}, section)
+    opened = session.open_run({"mode": "headless"}, PROCEDURE.id)
 
     assert isinstance(opened, session.HeadlessRun)
     assert set(opened.run.settings.secrets) == {"cyclr_client_secret"}

@@ -1,9 +1,10 @@
-"""Notebooks are built from the procedure: the same bytes, thin, and never by hand."""
+"""The notebook is built from the procedure: the same bytes, thin, and never by hand."""
 
 from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,112 +12,173 @@ from typing import Any
 import nbformat
 import pytest
 
+from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.procedure import Section
-from runbook_lib.engine.notebooks import build, notebook_text, stale
+from runbook_lib.engine.notebooks import (
+    build,
+    is_outdated,
+    is_stale,
+    notebook_name,
+    notebook_text,
+)
 
 COMMITTED = Path(__file__).parents[3] / "notebooks"
+NAME = notebook_name(PROCEDURE)
+NOTEBOOK: Any = nbformat.reads(notebook_text(PROCEDURE), as_version=4)
+CODE_CELLS = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
+STEP_CELLS = [cell for cell in NOTEBOOK.cells if "step" in cell.metadata.get("tags", ())]
 
-sections = pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda each: each.id)
-
-
-def notebook(section: Section) -> Any:
-    return nbformat.reads(notebook_text(PROCEDURE, section), as_version=4)
-
-
-STEP_CELLS = [
-    cell
-    for section in PROCEDURE.sections
-    for cell in notebook(section).cells
-    if "step" in cell.metadata.get("tags", ())
-]
+Document = dict[str, Any]
 
 
-@sections
-def test_a_notebook_is_valid(section: Section) -> None:
+def test_the_notebook_is_valid() -> None:
     """The format (4.5) takes it, with the kernel that papermill needs and no output."""
 
-    built = notebook(section)
-
-    nbformat.validate(built)
-    assert (built.nbformat, built.nbformat_minor) == (4, 5)
-    assert built.metadata.kernelspec.name == "python3"
-    code = [cell for cell in built.cells if cell.cell_type == "code"]
-    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    nbformat.validate(NOTEBOOK)
+    assert (NOTEBOOK.nbformat, NOTEBOOK.nbformat_minor) == (4, 5)
+    assert NOTEBOOK.metadata.kernelspec.name == "python3"
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in CODE_CELLS)
 
 
-@sections
-def test_the_same_procedure_builds_the_same_bytes(section: Section, tmp_path: Path) -> None:
+def test_the_same_procedure_builds_the_same_bytes() -> None:
     """Building twice changes nothing, and what Jupyter itself writes is the same."""
 
-    text = notebook_text(PROCEDURE, section)
+    text = notebook_text(PROCEDURE)
 
-    assert text == notebook_text(PROCEDURE, section)
-    assert nbformat.writes(notebook(section)) + "\n" == text
+    assert text == notebook_text(PROCEDURE)
+    assert nbformat.writes(NOTEBOOK) + "\n" == text
     assert text.endswith("}\n")
 
 
-def test_committed_notebooks_are_what_is_built() -> None:
-    """A notebook was not edited by hand, nor left behind when the procedure changed."""
+def test_the_committed_notebook_is_what_is_built() -> None:
+    """It was not edited by hand, nor saved by Jupyter, nor left behind by the procedure."""
 
-    assert stale(PROCEDURE, COMMITTED) == []
-
-
-def test_build_writes_one_notebook_for_each_section(tmp_path: Path) -> None:
-    """The folder is made where there is none, and nothing in it is stale afterwards."""
-
-    paths = build(PROCEDURE, tmp_path / "new")
-
-    assert [path.name for path in paths] == [
-        "facebook_marketing.ipynb",
-        "facebook_marketing.ipynb",
-        "facebook_marketing.ipynb",
-    ]
-    assert stale(PROCEDURE, tmp_path / "new") == []
+    assert (COMMITTED / NAME).read_text(encoding="utf-8") == notebook_text(PROCEDURE)
 
 
-@pytest.mark.parametrize("position", [0, 1, 200, -3, -1])
-@pytest.mark.parametrize("byte", [b"\r", b"\xff", b"#"])
-def test_a_changed_byte_makes_a_notebook_stale(tmp_path: Path, position: int, byte: bytes) -> None:
-    """Any byte, anywhere, text or not; the others stay fresh."""
+def test_build_writes_one_notebook(tmp_path: Path) -> None:
+    """The folder is made where there is none; what was built is neither stale nor outdated."""
 
-    path = build(PROCEDURE, tmp_path)[1]
+    path = build(PROCEDURE, tmp_path / "new")
+
+    assert list((tmp_path / "new").iterdir()) == [path]
+    assert path.name == "facebook_marketing.ipynb"
+    assert not is_stale(PROCEDURE, path)
+    assert not is_outdated(PROCEDURE, path)
+
+
+def edited(path: Path, edit: Callable[[Document], object]) -> Path:
+    """Save the notebook as another program might, after `edit`."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    edit(document)
+    path.write_text(json.dumps(document, indent=3), encoding="utf-8")
+    return path
+
+
+def run_and_saved(document: Document) -> None:
+    for number, cell in enumerate(document["cells"], 1):
+        cell["source"] = "".join(cell["source"])
+        cell["metadata"]["collapsed"] = True
+        if cell["cell_type"] == "code":
+            cell |= {"execution_count": number, "outputs": [{"output_type": "stream"}]}
+    document["metadata"]["language_info"] = {"name": "python", "version": "3.11.7"}
+    document["nbformat_minor"] = 6
+
+
+def test_running_and_saving_makes_no_notebook_stale(tmp_path: Path) -> None:
+    """Outputs, counts, Jupyter's own metadata and the layout of the file are no sources."""
+
+    path = edited(build(PROCEDURE, tmp_path), run_and_saved)
+
+    assert path.read_text(encoding="utf-8") != notebook_text(PROCEDURE)
+    assert not is_stale(PROCEDURE, path)
+    assert not is_outdated(PROCEDURE, path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document["cells"].pop(),
+        lambda document: document["cells"].reverse(),
+        lambda document: document["cells"].append({"cell_type": "raw", "source": "x"}),
+        lambda document: document["cells"][1].update(source='tenant = "acme"'),
+        lambda document: document["cells"][-2].update(id="other"),
+        lambda document: document["cells"][0].update(cell_type="raw"),
+        lambda document: document["cells"][4].pop("source"),
+    ],
+    ids=["gone", "order", "more", "parameter", "id", "type", "empty"],
+)
+def test_another_source_makes_a_notebook_stale(
+    tmp_path: Path, edit: Callable[[Document], object]
+) -> None:
+    """Whatever a person changed; but it still belongs to this procedure, and is theirs."""
+
+    path = edited(build(PROCEDURE, tmp_path), edit)
+
+    assert is_stale(PROCEDURE, path)
+    assert not is_outdated(PROCEDURE, path)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document["metadata"]["runbook"].update(digest="0" * 64),
+        lambda document: document["metadata"]["runbook"].pop("digest"),
+        lambda document: document["metadata"].pop("runbook"),
+        lambda document: document["metadata"].update(runbook="x"),
+        lambda document: document.update(cells=7),
+        lambda document: document.update(cells=["x"]),
+        lambda document: document.clear(),
+    ],
+    ids=["other", "no-digest", "no-runbook", "text", "number", "no-cells", "nothing"],
+)
+def test_a_notebook_of_no_procedure_is_outdated(
+    tmp_path: Path, edit: Callable[[Document], object]
+) -> None:
+    """What does not say which procedure it was built from cannot be worked in."""
+
+    path = edited(build(PROCEDURE, tmp_path), edit)
+
+    assert is_stale(PROCEDURE, path)
+    assert is_outdated(PROCEDURE, path)
+
+
+@pytest.mark.parametrize("position", [0, -3])
+@pytest.mark.parametrize("byte", [b"\xff", b"#"])
+def test_a_broken_file_is_stale_and_outdated(tmp_path: Path, position: int, byte: bytes) -> None:
+    """What is no JSON, or no text, is no notebook, and no traceback."""
+
+    path = build(PROCEDURE, tmp_path)
     content = bytearray(path.read_bytes())
-    content[position : position + 1 or None] = byte
+    content[position : position + 1] = byte
     path.write_bytes(bytes(content))
 
-    assert stale(PROCEDURE, tmp_path) == [path]
+    assert is_stale(PROCEDURE, path)
+    assert is_outdated(PROCEDURE, path)
 
 
-def test_windows_line_ends_make_a_notebook_stale(tmp_path: Path) -> None:
-    """The same bytes are the same bytes on every machine."""
-
-    path = build(PROCEDURE, tmp_path)[0]
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-
-    assert stale(PROCEDURE, tmp_path) == [path]
-
-
-def test_a_missing_notebook_is_stale(tmp_path: Path) -> None:
+def test_a_missing_notebook_is_stale_and_outdated(tmp_path: Path) -> None:
     """An empty folder holds nothing that is fresh."""
 
-    assert len(stale(PROCEDURE, tmp_path)) == 3
+    assert is_stale(PROCEDURE, tmp_path / NAME)
+    assert is_outdated(PROCEDURE, tmp_path / NAME)
 
 
-def test_changed_prose_makes_its_notebook_stale(tmp_path: Path) -> None:
-    """Who changes a step builds anew, and a test says so."""
+def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
+    """Who changes a step builds again, and a test says so."""
 
-    build(PROCEDURE, tmp_path)
+    path = build(PROCEDURE, tmp_path)
     section = PROCEDURE.sections[0]
     step = replace(section.steps[0], prose="Other words.")
     altered = replace(section, steps=(step, *section.steps[1:]))
     changed = replace(PROCEDURE, sections=(altered, *PROCEDURE.sections[1:]))
 
-    assert tmp_path / "facebook_marketing.ipynb" in stale(changed, tmp_path)
+    assert is_stale(changed, path)
+    assert is_outdated(changed, path)
 
 
 def test_every_step_has_its_cell_in_order() -> None:
-    """No step is missing from the notebooks, and each cell bears its id."""
+    """No step is missing from the notebook, and each cell bears its id."""
 
     assert [cell.id for cell in STEP_CELLS] == [step.id for step in PROCEDURE.steps]
 
@@ -128,20 +190,39 @@ def test_step_cell_is_one_call(cell: Any) -> None:
     assert cell.source == f'run.step("{cell.id}")'
 
 
-@sections
-def test_each_step_is_preceded_by_its_prose(section: Section) -> None:
-    """What to do stands above where it is done, with what has changed since."""
+def test_each_step_is_preceded_by_its_prose() -> None:
+    """What to do stands above where it is done, numbered, with what has changed since."""
 
-    cells = {cell.id: cell for cell in notebook(section).cells}
+    cells = {cell.id: cell for cell in NOTEBOOK.cells}
     ids = list(cells)
-    for step in section.steps:
+    for number, step in enumerate(PROCEDURE.steps, 1):
         text = cells[f"{step.id}-text"]
         assert ids[ids.index(step.id) - 1] == text.id
         assert text.cell_type == "markdown"
-        assert text.source.startswith(f"## {step.title}\n")
+        assert text.source.startswith(f"### {number} · {step.title}\n")
         assert step.prose in text.source
         assert step.today in text.source
         assert step.id in text.source
+
+
+def test_sections_are_headings_over_their_steps() -> None:
+    """JupyterLab's table of contents shows the whole procedure: title, sections, steps."""
+
+    prose = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
+    headings = [cell.source.partition("\n")[0] for cell in prose]
+    found = [heading for heading in headings if not heading.startswith("### ")]
+
+    assert found == [
+        f"# {PROCEDURE.title}",
+        *(f"## {section.title}" for section in PROCEDURE.sections),
+    ]
+    ids = [cell.id for cell in NOTEBOOK.cells]
+    for section in PROCEDURE.sections:
+        place = ids.index(section.id)
+        assert section.intro in NOTEBOOK.cells[place].source
+        assert ids[place + 2 : place + 2 + 2 * len(section.steps) : 2] == [
+            step.id for step in section.steps
+        ]
 
 
 FORBIDDEN = (
@@ -161,11 +242,10 @@ FORBIDDEN = (
 )
 
 
-@sections
-def test_a_notebook_is_thin(section: Section) -> None:
+def test_the_notebook_is_thin() -> None:
     """No logic in a notebook: literals, one import, and calls."""
 
-    source = "\n".join(cell.source for cell in notebook(section).cells if cell.cell_type == "code")
+    source = "\n".join(cell.source for cell in CODE_CELLS)
     nodes = list(ast.walk(ast.parse(source)))
 
     assert not [node for node in nodes if isinstance(node, FORBIDDEN)]
@@ -173,13 +253,11 @@ def test_a_notebook_is_thin(section: Section) -> None:
     assert [ast.unparse(node) for node in imports] == ["from runbook_lib.notebook import open_run"]
 
 
-@sections
-def test_the_parameters_are_literals_and_no_secret(section: Section) -> None:
+def test_the_parameters_are_literals_and_no_secret() -> None:
     """Papermill finds one tagged cell, before all other code; a secret is no parameter."""
 
-    cells = [cell for cell in notebook(section).cells if cell.cell_type == "code"]
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", ())]
-    assert tagged == cells[:1]
+    tagged = [cell for cell in CODE_CELLS if "parameters" in cell.metadata.get("tags", ())]
+    assert tagged == CODE_CELLS[:1]
 
     assigned = {}
     for node in ast.parse(tagged[0].source).body:
@@ -187,36 +265,32 @@ def test_the_parameters_are_literals_and_no_secret(section: Section) -> None:
         (target,) = node.targets
         assigned[ast.unparse(target)] = ast.literal_eval(node.value)
 
-    secrets = {item.name for item in PROCEDURE.inputs if item.secret}
-    known = {item.name for item in PROCEDURE.inputs} - secrets
+    inputs = inputs_of(PROCEDURE)
+    secrets = {item.name for item in inputs if item.secret}
+    known = {item.name for item in inputs if item not in EVIDENCE} - secrets
     assert set(assigned) == known | {"tenant", "evidence", "env_file", "run_id", "mode"}
     assert set(assigned.values()) == {""}
     assert not any(f"\n{name} " in tagged[0].source for name in secrets)
 
 
-@sections
-def test_a_notebook_opens_its_own_section_and_ends(section: Section) -> None:
+def test_the_notebook_opens_its_connector_and_ends() -> None:
     """The first call opens the run with the notebook's parameters, the last one ends it."""
 
-    cells = [cell for cell in notebook(section).cells if cell.cell_type == "code"]
-
-    assert f'open_run(globals(), notebook="{section.id}")' in cells[1].source
-    assert (cells[-1].id, cells[-1].source) == ("finish", "run.finish()")
+    assert f'open_run(globals(), connector="{PROCEDURE.id}")' in CODE_CELLS[1].source
+    assert (CODE_CELLS[-1].id, CODE_CELLS[-1].source) == ("finish", "run.finish()")
 
 
-@sections
-def test_a_notebook_names_the_text_it_was_built_from(section: Section) -> None:
+def test_the_notebook_names_the_text_it_was_built_from() -> None:
     """Procedure and digest are in the metadata, to be compared with a record."""
 
-    metadata = json.loads(notebook_text(PROCEDURE, section))["metadata"]
+    metadata = json.loads(notebook_text(PROCEDURE))["metadata"]
 
     assert metadata["runbook"] == {"procedure": PROCEDURE.id, "digest": PROCEDURE.digest}
 
 
-@sections
-def test_cell_ids_are_unique(section: Section) -> None:
+def test_cell_ids_are_unique() -> None:
     """A cell can be pointed at."""
 
-    ids = [cell.id for cell in notebook(section).cells]
+    ids = [cell.id for cell in NOTEBOOK.cells]
 
     assert len(ids) == len(set(ids))

@@ -1,34 +1,74 @@
-"""Practice brings its own settings, and puts the operator's aside."""
+"""Practice brings its own settings, and leaves the operator's where they are."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
+from runbook_lib.config.workspace import is_sandbox, journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.engine.practice import practice
-from runbook_lib.engine.run import is_sandbox
+from runbook_lib.core.fingerprints import FingerprintKey, keep_key
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.engine import practice as module
+from runbook_lib.engine.headless import OtherAppError, RunListener, RunRequest
+from runbook_lib.engine.practice import (
+    Practice,
+    practice,
+    practice_environment,
+    practise_tenant,
+    sandbox_key,
+)
 from runbook_lib.errors import SettingsError
+
+REAL = {
+    "RUNBOOK_APP_SECRET": "real-secret",
+    "RUNBOOK_FACEBOOK_MARKETING_APP_SECRET": "real-secret",
+    "RUNBOOK_ENV_FILE": "real.env",
+}
 
 
 def test_practice_is_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real credential is never sent to a practice server, and is back afterwards."""
+    """They are in a file that only its owner can read, and gone afterwards."""
 
-    monkeypatch.setenv("RUNBOOK_APP_SECRET", "real-secret")
-    with practice("approved", FingerprintKey()) as running:
-        assert "RUNBOOK_APP_SECRET" not in os.environ
+    with practice("approved", PROCEDURE, FingerprintKey()) as running:
         path = Path(running.env_file)
         assert path.stat().st_mode & 0o777 == 0o600
-        settings = resolve(PROCEDURE.inputs, env_file=read_env_file(path), environ={})
+        settings = resolve(inputs_of(PROCEDURE), env_file=read_env_file(path), environ={})
 
-    assert os.environ["RUNBOOK_APP_SECRET"] == "real-secret"
     assert not path.exists()
     assert is_sandbox(settings.values)
-    assert settings.secrets["app_secret"].reveal() != "real-secret"
+    assert {"app_secret", "user_access_token"} <= set(settings.secrets)
+
+
+def test_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tenants can practise in one process, beside a real run of a third."""
+
+    for name, value in REAL.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+
+    with (
+        practice("approved", PROCEDURE, FingerprintKey()) as first,
+        practice("fresh", PROCEDURE, FingerprintKey()) as second,
+    ):
+        assert dict(os.environ) == before
+        assert first.env_file != second.env_file
+
+    assert dict(os.environ) == before
+
+
+def test_a_practice_server_gets_no_real_setting() -> None:
+    """Neither a credential in any spelling nor the real settings file; all else goes along."""
+
+    environ = {**REAL, "PATH": "/bin", "RUNBOOK_TENANT": "acme"}
+
+    assert practice_environment(environ) == {"PATH": "/bin", "RUNBOOK_TENANT": "acme"}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +83,7 @@ def test_practice_is_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_people_have_said_what_fits_the_scenario(scenario: str, words: str) -> None:
     """Before anything was done nobody attests; before the review nobody speaks of after it."""
 
-    with practice(scenario, FingerprintKey()) as running:
+    with practice(scenario, PROCEDURE, FingerprintKey()) as running:
         assert Path(running.attestations).name == words
 
 
@@ -52,6 +92,77 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
 
     with (
         pytest.raises(SettingsError, match=r"no scenario called aproved; known are .*approved"),
-        practice("aproved", FingerprintKey()),
+        practice("aproved", PROCEDURE, FingerprintKey()),
     ):
         pass
+
+
+class Runs:
+    """Takes the place of `run_tenant`: notes what it is given."""
+
+    def __init__(self) -> None:
+        self.requests: list[RunRequest] = []
+        self.keys_meanwhile: list[FingerprintKey] = []
+
+    def __call__(self, request: RunRequest, listener: RunListener | None) -> RunListener | None:
+        """Find that another process was quicker, as long as there is one; else return."""
+        self.requests.append(request)
+        if self.keys_meanwhile:
+            journal = journal_path(Path(request.evidence), request.tenant, PROCEDURE.id)
+            keep_key(journal.parent, self.keys_meanwhile.pop())
+            raise OtherAppError
+        return listener
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Runs:
+    """Return what stands in for runs; a sandbox is a name and its key."""
+
+    @contextmanager
+    def fake(scenario: str, _procedure: Procedure, key: FingerprintKey) -> Iterator[Practice]:
+        yield Practice(scenario, f"{key.seed}.env", "said.toml", "")
+
+    fake_runs = Runs()
+    monkeypatch.setattr(module, "run_tenant", fake_runs)
+    monkeypatch.setattr(module, "practice", fake)
+    return fake_runs
+
+
+def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> None:
+    """Its settings file and key, what people have said by then, no real credential."""
+
+    listener = RunListener()
+    request = RunRequest(
+        procedure=PROCEDURE, tenant="acme", evidence="evidence", environ={**REAL, "PATH": "/bin"}
+    )
+
+    assert practise_tenant("approved", request, listener) is listener
+
+    (given,) = runs.requests
+    assert given.key is not None
+    assert given.env_file == f"{given.key.seed}.env"
+    assert (given.attestations, given.environ) == ("said.toml", {"PATH": "/bin"})
+
+
+def test_a_persons_own_words_go_before_the_scenarios(runs: Runs) -> None:
+    """Who names a file of attestations practises with that one."""
+
+    practise_tenant(
+        "approved", RunRequest(procedure=PROCEDURE, tenant="acme", attestations="mine.toml")
+    )
+
+    assert runs.requests[0].attestations == "mine.toml"
+
+
+def test_of_two_first_runs_at_once_both_meet_the_same_app(runs: Runs) -> None:
+    """The slower one starts its sandbox again, with the app of the quicker one."""
+
+    quicker = FingerprintKey()
+    runs.keys_meanwhile = [quicker]
+
+    practise_tenant("approved", RunRequest(procedure=PROCEDURE, tenant="acme", evidence="evidence"))
+
+    first, second = runs.requests
+    assert first.key != quicker == second.key
+    assert second.env_file == f"{quicker.seed}.env"
+    assert sandbox_key(PROCEDURE, "evidence", "acme") == quicker

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config.runner import RUNNER
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import (
     default_evidence,
@@ -166,11 +167,10 @@ def test_the_beginning_of_a_run_tells_what_it_runs_with(
     assert data["tenant"] == "acme"
     assert data["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
     assert (data["mode"], data["sandbox"], data["resumes"]) == ("headless", False, "")
-    assert data["parameters"] == {
-        "region": "eu",
-        "api_url": "https://api.example",
-        "service_domain": "acme-h.cyclr.com",
-    }
+    own = {"region": "eu", "api_url": "https://api.example", "service_domain": "acme-h.cyclr.com"}
+    runner = {item.name for item in RUNNER if item.default is not None}
+    assert {name: data["parameters"].get(name) for name in own} == own
+    assert set(data["parameters"]) == {*own, *runner}
     assert data["credentials"] == ["app_secret"]
     assert set(data["environment"]) >= {"python", "platform", "papermill"}
     assert CANARY not in journal.path.read_text()
@@ -566,29 +566,31 @@ def test_forgetting_what_was_never_remembered_leaves_no_line(
 
 
 def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) -> None:
-    """The end is written with the outcome, and the notebooks that came to theirs before it."""
+    """The end is written with the outcome, after the notebook came to its own."""
 
     run = make_run(step("a", Check("verified", verified)))
     run.start()
     run.perform("a")
-    run.finish_notebook("01")
+    run.finish_notebook()
 
     state = run.finish()
 
     assert state.outcome is RunOutcome.COMPLETE
     assert state.finished_on
-    assert types(journal)[-2:] == ["notebook.finished", "run.finished"]
-    assert journal.entries()[-1].data == {"outcome": "complete"}
+    notebook, run_end = journal.entries()[-2:]
+    assert (notebook.type, notebook.data) == ("notebook.finished", {})
+    assert (run_end.type, run_end.data) == ("run.finished", {"outcome": "complete"})
 
 
-def test_an_interruption_is_written(make_run: MakeRun) -> None:
+def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None:
     """Why a run was cut off can be read afterwards, and it did not end."""
 
     run = make_run(step("a"))
     run.start()
     run.interrupt("by a signal")
 
-    assert run.state.interrupted == "by a signal"
+    end = journal.entries()[-1]
+    assert (end.type, end.data) == ("run.interrupted", {"reason": "by a signal"})
     assert run.state.finished_on == ""
 
 
@@ -631,7 +633,10 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
 
     values = known_values(run.procedure, run.history.index.given, Settings({"app_id": "2"}))
 
-    assert values == {"region": "uk", "app_id": "2", "api_url": "https://api.example"}
+    own = {name: value for name, value in values.items() if name in {i.name for i in INPUTS}}
+    assert own == {"region": "uk", "app_id": "2", "api_url": "https://api.example"}
+    assert "gone" not in values
+    assert values["graph_url"] == "https://graph.facebook.com"
 
 
 @pytest.mark.parametrize(
