@@ -1,0 +1,299 @@
+"""A run in a process of its own: nothing leaks on the way in, and its end is always known."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
+from runbook_lib.errors import SealingError
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+
+SECRETS = {"RUNBOOK_APP_SECRET": APP_SECRET, "RUNBOOK_USER_ACCESS_TOKEN": USER_TOKEN}
+REQUEST = ProcessRequest(
+    connector="facebook_marketing",
+    tenant="acme",
+    evidence="/somewhere/evidence",
+    env_file="/somewhere/.env",
+    given={"app_id": "77", "permissions": ("public_profile", "ads_read"), "four_eyes": ()},
+    secrets={name: Secret(text) for name, text in SECRETS.items()},
+)
+DONE = Finished("incomplete", Path("/somewhere/evidence/acme/20261124-0badcafe"))
+# The process as it is, but for the run itself.
+PROGRAM = """
+import json, os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.engine import process
+from runbook_lib.errors import SettingsError
+
+def run(request, listener):
+{run}
+    folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
+    state, sealed = SimpleNamespace(outcome="incomplete"), SimpleNamespace(folder=folder)
+    return SimpleNamespace(state=state, sealed=sealed)
+
+process.run_tenant = run
+process.main()
+"""
+start = subprocess.Popen
+
+
+class Child:
+    """Starts a program of a test in place of the real one; notes how the real one would start."""
+
+    def __init__(self) -> None:
+        self.program = ""
+        self.command: list[str] = []
+        self.options: dict[str, Any] = {}
+
+    def performs(self, *lines: str) -> None:
+        """Let the run consist of these lines; `request` and `listener` are known to them."""
+        self.program = PROGRAM.replace("{run}", "\n".join(f"    {line}" for line in lines))
+
+    def __call__(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        """Start it."""
+        self.command, self.options = command, options
+        return start([sys.executable, "-c", self.program], **options)
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Child:
+    fake = Child()
+    fake.performs("pass")
+    monkeypatch.setattr(subprocess, "Popen", fake)
+    # NOTE: a program by `-c` finds what is in its working directory, which some tests change.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    return fake
+
+
+def refused(request: ProcessRequest = REQUEST) -> SealingError:
+    with pytest.raises(SealingError) as caught:
+        run_in_process(request)
+    return caught.value
+
+
+def test_the_run_is_told_what_was_asked_for(child: Child) -> None:
+    """Connector, tenant, folders and values arrive as they were given."""
+
+    child.performs(
+        "names = 'tenant', 'evidence', 'env_file', 'given'",
+        "told = {name: getattr(request, name) for name in names}",
+        "listener.on_wait(json.dumps({**told, 'connector': request.procedure.id}))",
+    )
+    heard: list[str] = []
+
+    assert run_in_process(REQUEST, on_wait=heard.append) == DONE
+
+    assert json.loads(heard[0]) == {
+        "connector": "facebook_marketing",
+        "tenant": "acme",
+        "evidence": "/somewhere/evidence",
+        "env_file": "/somewhere/.env",
+        "given": {"app_id": "77", "permissions": ["public_profile", "ads_read"], "four_eyes": []},
+    }
+    assert child.command == [sys.executable, "-m", "runbook_lib.engine.process"]
+
+
+def test_credentials_go_over_standard_input_alone(child: Child, folder: Path) -> None:
+    """Others on the machine can read arguments, and root a process's environment, while it runs."""
+
+    child.performs(
+        "own = Path('/proc/self')",
+        "seen = own.joinpath('cmdline').read_bytes() + own.joinpath('environ').read_bytes()",
+        f"values = [request.environ[name] for name in {sorted(SECRETS)!r}]",
+        "listener.on_wait(json.dumps([values, [v for v in values if v.encode() in seen]]))",
+    )
+    heard: list[str] = []
+
+    run_in_process(REQUEST, on_wait=heard.append)
+
+    assert json.loads(heard[0]) == [[SECRETS[name] for name in sorted(SECRETS)], []]
+    assert not [value for value in SECRETS.values() if value in repr(child.options)]
+    assert list(folder.rglob("*")) == []
+
+
+def test_a_credential_given_goes_before_the_environments(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person typed is newer than what the server was started with."""
+
+    monkeypatch.setenv("RUNBOOK_APP_SECRET", "old")
+    child.performs("listener.on_wait(request.environ['RUNBOOK_APP_SECRET'])")
+    heard: list[str] = []
+
+    run_in_process(REQUEST, on_wait=heard.append)
+
+    assert heard == [APP_SECRET]
+
+
+def test_the_environment_is_inherited_but_for_jupyters_session(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the session's name it would take itself for a walkthrough and wait for a person."""
+
+    monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+
+    run_in_process(REQUEST)
+
+    inherited = child.options["env"]
+    assert not {"JPY_SESSION_NAME", "SERVER_SOFTWARE"} & set(inherited)
+    assert inherited["HTTPS_PROXY"] == "http://127.0.0.1:9"
+    assert {"JPY_SESSION_NAME", "SERVER_SOFTWARE"} < set(os.environ)
+
+
+def test_what_is_printed_meanwhile_is_no_event(
+    child: Child, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A kernel or a library prints whatever it likes, also what looks like the end."""
+
+    false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
+    child.performs(
+        f"print({false!r}, flush=True)",
+        f"os.write(1, {false.encode()!r} + b'\\n')",
+        "import subprocess",
+        f"subprocess.run(['echo', {false!r}])",
+    )
+
+    assert run_in_process(REQUEST) == DONE
+    assert capfd.readouterr().err.count("/false") == 3
+
+
+def test_each_reason_to_wait_is_passed_on_as_it_comes(child: Child, folder: Path) -> None:
+    """Not at the end: the child goes on only once this process has heard it."""
+
+    child.performs(
+        "import time",
+        "listener.on_wait('Waiting for another run: ü.')",
+        "while not Path('heard').exists(): time.sleep(0.01)",
+        "listener.on_wait('Waiting for the archive.')",
+    )
+    heard: list[str] = []
+
+    def hear(said: str) -> None:
+        heard.append(said)
+        (folder / "heard").touch()
+
+    run_in_process(REQUEST, on_wait=hear)
+
+    assert heard == ["Waiting for another run: ü.", "Waiting for the archive."]
+
+
+def test_an_error_has_its_own_words_and_advice(child: Child) -> None:
+    """A person reads what is wrong, and what to do, as on the command line."""
+
+    child.performs("raise SettingsError('No é.', next_step='Do that.')")
+
+    error = refused()
+
+    assert (str(error), error.diagnostics()) == ("No é.", "Do that.")
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("OSError(28, 'No space left on device')", "No space left on device."),
+        ("PermissionError()", "PermissionError."),
+    ],
+)
+def test_a_full_disk_is_said(child: Child, raised: str, said: str) -> None:
+    """It is no defect of the program."""
+
+    child.performs(f"raise {raised}")
+
+    error = refused()
+
+    assert str(error) == f"Cannot write to disk: {said}"
+    assert error.diagnostics()
+
+
+def test_a_defect_is_named_without_its_text(child: Child) -> None:
+    """What nobody foresaw may hold what was given."""
+
+    child.performs("raise ZeroDivisionError(request.environ['RUNBOOK_APP_SECRET'])")
+
+    error = refused()
+
+    assert str(error) == "The runbook itself broke (ZeroDivisionError)."
+    assert APP_SECRET not in str(error) + error.diagnostics()
+
+
+def test_an_unknown_connector_is_refused(child: Child) -> None:
+    """A notebook of another version may name one that is not here."""
+
+    unknown = ProcessRequest(connector="nonsense", tenant="acme", evidence="/somewhere")
+
+    assert "no connector called 'nonsense'" in str(refused(unknown))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "os._exit(0)",
+        'listener._stream.write(\'{"event": "finis\'); listener._stream.flush(); os._exit(1)',
+    ],
+    ids=["killed", "left", "half-written"],
+)
+def test_a_process_that_ends_without_a_result_is_said(child: Child, last: str) -> None:
+    """A killed process leaves no words, or half of them; nothing is taken for a result."""
+
+    child.performs("listener.on_wait('Waiting.')", last)
+    heard: list[str] = []
+
+    with pytest.raises(SealingError, match="ended without a result") as caught:
+        run_in_process(REQUEST, on_wait=heard.append)
+
+    assert heard == ["Waiting."]
+    assert "Seal again" in caught.value.diagnostics()
+
+
+@pytest.mark.parametrize("program", ["import sys; sys.exit(1)", "nonsense"])
+def test_a_process_that_does_not_even_begin_is_said(
+    child: Child, program: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """However much it was to read; its own words are on standard error."""
+
+    child.program = program
+    large = ProcessRequest(
+        connector="p", tenant="acme", evidence="/e", given={"permissions": ("x" * 10,) * 100_000}
+    )
+
+    assert "ended without a result" in str(refused(large))
+
+
+@pytest.fixture
+def processes(child: Child, monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
+    """Return the processes that were started."""
+    started: list[subprocess.Popen[str]] = []
+
+    def noted(*words: Any, **options: Any) -> subprocess.Popen[str]:
+        started.append(child(*words, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    return started
+
+
+@pytest.mark.parametrize("act", [run_in_process, refused], ids=["result", "error"])
+def test_no_process_is_left_behind(
+    child: Child, processes: list[subprocess.Popen[str]], act: Callable[..., object]
+) -> None:
+    """It has ended by the time its result is known."""
+
+    if act is refused:
+        child.performs("raise SettingsError('No.')")
+    act(REQUEST)
+
+    assert [process.returncode for process in processes] == [0]
