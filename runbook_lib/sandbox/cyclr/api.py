@@ -25,7 +25,7 @@ from runbook_lib.sandbox.cyclr.shapes import (
     sign_in_shape,
     token_shape,
 )
-from runbook_lib.sandbox.graph.front import answer_graph
+from runbook_lib.sandbox.graph.dispatch import answer_graph
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from runbook_lib.sandbox.graph import refusals
-from runbook_lib.sandbox.graph.front import answer_graph
+from runbook_lib.sandbox.graph.dispatch import answer_graph
 from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
 from runbook_lib.sandbox.http.web import Reply, Request, fields_of

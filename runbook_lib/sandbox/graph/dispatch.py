@@ -34,7 +34,7 @@ _IDS_LIMIT = 50
 
 
 @dataclass
-class _Front:
+class _Context:
     """What is known of a call before it is answered; errors carry as much of it as there is."""
 
     version: str
@@ -56,69 +56,69 @@ def answer_graph(
     """Answer one Graph call, given by its method, path and parameters."""
     if method == "POST" and params.get("method", "").upper() in _METHODS:
         method = params["method"].upper()
-    front = _Front(world.facebook_version())
+    context = _Context(world.facebook_version())
     trace = Trace.roll(world.dice)
     try:
         if method not in _METHODS:
             raise GraphError(refusals.UNSUPPORTED_METHOD, method=method.lower())
-        document = _answer(world, method, path, params, front)
+        document = _answer(world, method, path, params, context)
     except GraphError as error:
-        return failure(error, trace, version=front.version, usage=front.headers())
+        return failure(error, trace, version=context.version, usage=context.headers())
     return success(
         encode(document),
         trace,
-        version=front.version,
-        usage=front.headers(),
+        version=context.version,
+        usage=context.headers(),
         if_none_match=if_none_match,
     )
 
 
 def _answer(
-    world: World, method: str, path: str, params: Mapping[str, str], front: _Front
+    world: World, method: str, path: str, params: Mapping[str, str], context: _Context
 ) -> dict[str, Any]:
     segments = tuple(segment for segment in path.split("/") if segment)
-    asked, segments = _split_version(world, segments, front)
+    asked, segments = _split_version(world, segments, context)
     if segments == ("oauth", "access_token"):
         return exchange(world, params)
-    call = Call(world, method, segments, front.version, params)
-    front.call = call
+    call = Call(world, method, segments, context.version, params)
+    context.call = call
     _authenticate(call)
     if asked or call.app is None:
-        _serve_marketing(call, asked, front)
+        _serve_marketing(call, asked, context)
     else:
-        _serve_unversioned(call, front)
+        _serve_unversioned(call, context)
     if segments == ("debug_token",):
         return debug_token(call)
     return _answer_path(call, segments)
 
 
 def _split_version(
-    world: World, segments: tuple[str, ...], front: _Front
+    world: World, segments: tuple[str, ...], context: _Context
 ) -> tuple[str, tuple[str, ...]]:
     if not segments or not Calendar.looks_like_version(segments[0]):
         return "", segments
     served = world.calendar.served(segments[0], world.now())
     if served is None:
         raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(segments[1:]))
-    front.version = served
+    context.version = served
     return segments[0], segments[1:]
 
 
 @verbatim("graph §1", "an unversioned call gets the version set in the app's settings", "docs")
-def _serve_unversioned(call: Call, front: _Front) -> None:
+def _serve_unversioned(call: Call, context: _Context) -> None:
     if _is_marketing(call.path):
         # verbatim graph §1 that it is refused; unknown with which words
         raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest)
     if call.app is not None:
         served = call.world.calendar.served(call.app.version, call.world.now())
-        front.version = call.version = served or front.version
+        context.version = call.version = served or context.version
 
 
 unknown("graph §6", "190 for a token in a Bearer header: HTTP 400 like the others, not 401")
 unknown("graph §1", "the words in which the Marketing API refuses an unversioned call")
 
 
-def _serve_marketing(call: Call, asked: str, front: _Front) -> None:
+def _serve_marketing(call: Call, asked: str, context: _Context) -> None:
     now, calendar = call.world.now(), call.world.calendar
     if not asked or not _is_marketing(call.path):
         return
@@ -127,8 +127,8 @@ def _serve_marketing(call: Call, asked: str, front: _Front) -> None:
     upgraded = calendar.upgraded(asked, now)
     if upgraded:
         warning = f"The call has been auto-upgraded to {upgraded} as {asked} will be deprecated."
-        front.extra = (*front.extra, ("X-Ad-Api-Version-Warning", warning))
-        front.version = call.version = upgraded
+        context.extra = (*context.extra, ("X-Ad-Api-Version-Warning", warning))
+        context.version = call.version = upgraded
 
 
 @inferred("graph §1", "Marketing calls are those to ad accounts and below them")
