@@ -8,10 +8,10 @@
   `{"faults": [{"kind": "server-error", "share": 0.5, "remaining": 3, "site": "graph"}, …]}`
   (kinds: `faults.FaultKind`), and `{"dialog_error": ["1349220", "message"]}` makes the
   OAuth dialog fail
-* `GET`, `POST /_sandbox/time`: the world's time; `{"advance": seconds}` moves it on,
+* `GET`, `POST /_sandbox/time`: the world's time; `{"advance": seconds}` moves it forward,
   `{"offset": seconds}` sets its distance from the real one
 * `POST /_sandbox/review`: `{"outcome": "approved"}` or `{"outcome": "declined", "reason": "…"}`
-  decides every pending review (or that of one `app_id`)
+  decides every pending review, or the one of `app_id`
 """
 
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ class Control:
         """Answer one request."""
         found = _router.match(request.method, request.path)
         if found is None:
-            return json_reply({"error": "there is no such page of the sandbox"}, 404)
+            return json_reply({"error": "the sandbox has no such page"}, 404)
         try:
             return found[0](self, request)
         except (ValueError, TypeError) as error:

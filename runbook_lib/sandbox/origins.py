@@ -1,11 +1,11 @@
 """
-Where each answer of the sandbox comes from.
+The source of each answer of the sandbox.
 
-An answer is *verbatim* (the bytes or the rule stand in a public source),
+An answer is *verbatim* (the bytes or the rule are in a public source),
 *inferred* (it follows from such sources, or from a pattern in them) or
 *unknown* (no source says; a choice was made so that something can be served).
-An `Origin` stands in the code beside its answer and registers itself, so the
-page `/_sandbox/fidelity` is derived from the code and cannot fall behind it.
+An `Origin` is written next to its answer in the code and registers itself, so
+the page `/_sandbox/fidelity` is generated from the code and always up to date.
 
 A section names the topic: see `SECTIONS`.
 """
@@ -25,7 +25,7 @@ SECTIONS = {
     "graph §5": "the OAuth code flow",
     "graph §6": "tokens and proofs",
     "graph §7": "marketing calls",
-    "graph §8": "passing errors and limits",
+    "graph §8": "transient errors and limits",
     "graph §9": "the dashboard",
     "graph §10": "what clients send",
     "cyclr §1": "what can be automated",
@@ -41,7 +41,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class Mark(StrEnum):
-    """How far an answer can be trusted to be what the real system says."""
+    """How reliable an answer is, compared with the real system."""
 
     VERBATIM = "verbatim"
     INFERRED = "inferred"
@@ -53,7 +53,7 @@ class Origin:
     """
     The source of one answer.
 
-    Used as a decorator it returns the function as it is: it stands there to be read.
+    As a decorator it returns the function unchanged: it documents the answer.
     """
 
     mark: Mark
@@ -76,17 +76,17 @@ def _register(mark: Mark, section: str, what: str, source: str) -> Origin:
 
 
 def verbatim(section: str, what: str, source: str = "") -> Origin:
-    """Say that `what` stands in a public `source`, word for word."""
+    """Record that `what` is in a public `source`, word for word."""
     return _register(Mark.VERBATIM, section, what, source)
 
 
 def inferred(section: str, what: str, source: str = "") -> Origin:
-    """Say that `what` follows from a public `source` without standing in it."""
+    """Record that `what` follows from a public `source` but is not in it."""
     return _register(Mark.INFERRED, section, what, source)
 
 
 def unknown(section: str, what: str, source: str = "") -> Origin:
-    """Say that no source tells `what`: the sandbox made a choice."""
+    """Record that no source documents `what`: the sandbox made a choice."""
     return _register(Mark.UNKNOWN, section, what, source)
 
 

@@ -1,5 +1,5 @@
 """
-Worlds by name: each scenario is a state that the real systems can be in.
+Scenarios by name: each is a state that the real systems can be in.
 
 A scenario starts from `approved` (or from nothing) and changes the state;
 no handler knows which one it serves.
@@ -259,7 +259,7 @@ def _connect(world: World) -> None:
 
 
 def _authenticate(world: World, installed: AccountConnector) -> None:
-    """Let the person consent to what the connector's sign-in asks for."""
+    """Issue the token to which the person consents at the connector's sign-in."""
     scopes = world.cyclr.library[installed.connector_id].scopes.split(",")
     token = world.issue_user_token(
         the_app(world), world.facebook.person.id, ("public_profile", *scopes), keep=True
@@ -357,7 +357,7 @@ def _token_expired(world: World) -> None:
 @verbatim("graph §8", "lead reads: 200 an hour for each lead of 90 days (24 hours counted)", "docs")
 @unknown("graph §8", "the app's own limit: 200 calls an hour for its one person")
 def _rate_limited(world: World) -> None:
-    """Use the hour up: the app's calls are answered again in five minutes."""
+    """Use up the hourly limit; calls are answered again in five minutes."""
     app, now = the_app(world), world.now()
     app.meter = Meter(_CALLS_PER_PERSON)
     app.meter.count(now - 3_600 + 300, _CALLS_PER_PERSON)
@@ -378,13 +378,13 @@ def _flaky(world: World) -> None:
 
 
 def _version_expired(world: World) -> None:
-    """Let the version that clients pin be one that ended yesterday."""
+    """End the version that clients pin: it ended yesterday."""
     yesterday = world.now() - _DAY
     world.calendar.amend(Version("v26.0", graph_until=yesterday, upgraded_from=yesterday))
 
 
 def _messenger_wrong_scopes(world: World) -> None:
-    """Let Setup ask for too little: the person then consented to no more than that."""
+    """Leave pages_messaging out of Setup, and so out of the connector's token."""
     messenger = _connector(world, MESSENGER)
     messenger.scopes = ",".join(MESSENGER_PERMISSIONS[1:])
     for installed in world.cyclr.account_connectors.values():

@@ -38,7 +38,7 @@ Description = dict[str, str | int]
 _ADDRESS = "127.0.0.1"
 _SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "connect")
 _START_LIMIT = 30.0
-_LAST_TURNS = 3
+_LAST_ITERATIONS = 3
 _CERTIFICATE_DAYS = 90
 
 
@@ -71,7 +71,7 @@ class Sandbox:
 
     @property
     def description(self) -> Description:
-        """What a client needs to use the sandbox; the secrets are the scenario's."""
+        """What a client needs to use the sandbox, with the secrets of the scenario."""
         world = self.world
         at, answers = world.addresses, world.answers
         return {
@@ -150,11 +150,11 @@ class Sandbox:
         )
         self._thread.start()
         self._wait_until_it_listens()
-        # NOTE: it was read when the server started; no private key stays on the disk.
+        # NOTE: the server has read it by now; no private key stays on disk.
         certificate.unlink()
 
     def _certify(self) -> Path:
-        """Make the throw-away authority and the service domain's certificate."""
+        """Create a temporary certificate authority and the service domain's certificate."""
         authority = trustme.CA(organization_name="SANDBOX runbook")
         authority.cert_pem.write_to_path(str(self._ca_file))
         now = datetime.now(UTC)
@@ -171,11 +171,11 @@ class Sandbox:
     async def _run(self, sockets: list[socket.socket]) -> None:
         pairs = zip(self._servers, sockets, strict=True)
         await asyncio.gather(*(server.serve(sockets=[one]) for server, one in pairs))
-        # NOTE: one that is reset meanwhile may be in none of the servers' lists, but in the loop's.
+        # NOTE: a connection that is being reset may be in no server's list, but the loop has it.
         for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
             transport.abort()
-        # NOTE: a transport closes its socket in the loop's next turn, which there must be.
-        for _ in range(_LAST_TURNS):
+        # NOTE: a transport closes its socket in the loop's next iteration, so run a few more.
+        for _ in range(_LAST_ITERATIONS):
             await asyncio.sleep(0)
 
     def _wait_until_it_listens(self) -> None:
@@ -186,7 +186,7 @@ class Sandbox:
             time.sleep(0.002)
 
     def _abort(self, client: tuple[str, int]) -> None:
-        """Reset the connection of a client: no answer, not even an orderly end."""
+        """Reset the connection of a client, without an answer."""
         for server in self._servers:
             for connection in list(server.server_state.connections):
                 if getattr(connection, "client", None) == client:
@@ -198,7 +198,7 @@ class Sandbox:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Abort a connection so that its client sees a reset (RST), not an end."""
+    """Abort a connection with a reset (RST) instead of an orderly close."""
     one = transport.get_extra_info("socket")
     if one is not None:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -261,7 +261,7 @@ def serve(
     """
     Serve until SIGINT or SIGTERM; call `announce` with the description once it listens.
 
-    To be called from the main thread: signals are received there.
+    Call it from the main thread, which receives the signals.
     """
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -1,8 +1,8 @@
 """
 The Cyclr API: token, accounts, library, installed connectors and their methods (cyclr §3).
 
-`CyclrApiSite` settles who calls, once, before any handler: a valid token, and
-for account calls an account. Console and sign-in link are elsewhere.
+`CyclrApiSite` checks the caller once, before any handler: a valid token, and
+for account calls an account. The console and the sign-in link are elsewhere.
 """
 
 import hmac
@@ -177,7 +177,7 @@ def create_account(call: ApiCall) -> Reply:
 def _add_account(call: ApiCall, account_id: str, document: Mapping[str, Any]) -> Account:
     accounts = call.world.cyclr.accounts
     if len(accounts) >= _MOST_ACCOUNTS:
-        raise CyclrError(400, "The sandbox holds as many accounts as it can.")
+        raise CyclrError(400, "The sandbox cannot hold more accounts.")
     account = Account(
         account_id,
         str(document["Name"]),
@@ -244,7 +244,7 @@ def create_sign_in_token(call: ApiCall, account_id: str) -> Reply:
 
 
 def issue_sign_in_token(world: World, account: Account, username: str) -> SignInToken:
-    """Issue a sign-in token for `username`, who is created when unknown."""
+    """Issue a sign-in token for `username`; create the user if unknown."""
     if len(account.users) < _MOST_USERS:
         account.users.add(username)
     value = world.dice.alphanumeric(43) + "="
@@ -258,7 +258,7 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
 @inferred("cyclr §1", "the host of OrbitUrl and LaunchUrl is the service domain")
 @unknown("cyclr §3", "the path and query of OrbitUrl and LaunchUrl")
 def open_orbit(call: ApiCall, account_id: str) -> Reply:
-    """Give the address of an account's embedded marketplace."""
+    """Return the address of an account's embedded marketplace."""
     token = issue_sign_in_token(call.world, _account(call, account_id), "orbit")
     url = f"https://{call.world.cyclr.service_domain}/orbit?token={quote(token.value, safe='')}"
     return json_reply({**sign_in_shape(token), "OrbitUrl": url})
@@ -268,7 +268,7 @@ def open_orbit(call: ApiCall, account_id: str) -> Reply:
 @verbatim("cyclr §3", "launch: AccountId, ExpiresAtUtc, LaunchUrl, Token; creates the account")
 @verbatim("cyclr §3", "launch must not be called with an account's own token (answer unknown)")
 def open_launch(call: ApiCall, account_id: str) -> Reply:
-    """Give the address at which an account installs a template; create the account if unknown."""
+    """Return the address where an account installs a template; create the account if unknown."""
     if call.token.account_id:
         raise CyclrError(403, "An account restricted token cannot be used here.")
     accounts = call.world.cyclr.accounts
@@ -388,7 +388,7 @@ def install(
     """Put a connector of the library into an account, not yet authenticated."""
     cyclr = world.cyclr
     if len(cyclr.account_connectors) >= _MOST_INSTALLED:
-        raise CyclrError(400, "The sandbox holds as many connectors as it can.")
+        raise CyclrError(400, "The sandbox cannot hold more connectors.")
     installed = AccountConnector(cyclr.new_id(), account_id, connector.id, name)
     cyclr.account_connectors[installed.id] = installed
     for cycle in cyclr.cycles.values():
@@ -469,7 +469,7 @@ def change_installed(call: ApiCall, number: str) -> Reply:
 @api_router.route("PUT", "/v1.0/account/connectors/{number}/deauthenticate")
 @verbatim("cyclr §3", "Connector 'X' successfully de-authenticated.", "test suite")
 def deauthenticate(call: ApiCall, number: str) -> Reply:
-    """Forget what the OAuth flow gave."""
+    """Delete what the OAuth flow stored."""
     installed = _find(call, number)
     installed.authenticated = False
     installed.access_token = ""
@@ -504,7 +504,7 @@ def add_property(call: ApiCall, number: str) -> Reply:
             one.value = value
             return json_reply(property_shape(one, installed.id))
     if len(installed.properties) >= _MOST_PROPERTIES:
-        raise CyclrError(400, "The sandbox holds as many properties as it can.")
+        raise CyclrError(400, "The sandbox cannot hold more properties.")
     new = Property(call.world.cyclr.new_id(), name, value)
     installed.properties[new.id] = new
     return json_reply(property_shape(new, installed.id))
@@ -632,7 +632,7 @@ def _parameters(method: Method, document: object) -> dict[str, str]:
 @verbatim("cyclr §3", "prerequisites: ReasonCode 20, Unauthenticated connector", "cyclr/docs")
 @unknown("cyclr §3", "an unknown cycle: 404, this Message")
 def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
-    """List what keeps a cycle from starting."""
+    """List what prevents a cycle from starting."""
     account = call.in_account
     cycle = call.world.cyclr.cycles.get(cycle_id)
     if cycle is None or cycle.account_id != account.id:

@@ -52,7 +52,7 @@ class _Credentials:
 
 
 class ConnectSite:
-    """The service domain over HTTPS, and its plain twin on loopback for browsers."""
+    """The service domain: over HTTPS, and over plain HTTP on loopback for browsers."""
 
     name = "connect"
 
@@ -150,7 +150,7 @@ class ConnectSite:
     def _redeem(self, pending: PendingAuthorization, code: str) -> Reply:
         installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
-            return _callback_error("invalid_request", "The connector is not installed any more.")
+            return _callback_error("invalid_request", "The connector is no longer installed.")
         credentials = _credentials(installed, self._world.cyclr.library[installed.connector_id])
         try:
             answer = exchange(

@@ -52,7 +52,7 @@ def _catalogue(world: World, path: str) -> Reply:
 
 @console_router.route("GET", "/")
 def show_start(_visit: Visit) -> Reply:
-    """Lead to the Connector Library."""
+    """Redirect to the Connector Library."""
     return see_other("/connectors/library/")
 
 
@@ -89,7 +89,7 @@ def show_library(visit: Visit) -> Reply:
 @unknown("cyclr §2", "the padlock of Messenger stays open until all four fields are filled")
 @unknown("messenger", "where the console shows the webhook's address: in Setup, here")
 def set_up_connector(visit: Visit, number: str) -> Reply:
-    """Show and take a connector's Setup."""
+    """Show or save a connector's Setup."""
     connector = _connector(visit, number)
     if visit.request.method == "POST":
         connector.client_id = visit.text("client_id")
@@ -115,7 +115,7 @@ def _connector(visit: Visit, number: str) -> LibraryConnector:
 # --- Accounts --------------------------------------------------------------------------------
 @console_router.route("GET POST", "/accounts")
 def manage_accounts(visit: Visit) -> Reply:
-    """Show Account Management, and create an account."""
+    """Show Account Management, or create an account."""
     accounts = visit.world.cyclr.accounts
     problem = ""
     if visit.request.method == "POST":
@@ -135,7 +135,7 @@ def manage_accounts(visit: Visit) -> Reply:
 
 @console_router.route("GET POST", "/accounts/{account_id}/connectors")
 def manage_connectors(visit: Visit, account_id: str) -> Reply:
-    """Show an account's connectors, and install one."""
+    """Show an account's connectors, or install one."""
     account = _account(visit, account_id)
     problem = ""
     if visit.request.method == "POST":
@@ -195,7 +195,7 @@ def _sign_in(
     """
     Open the sign-in link in the browser, or show it as a setup link.
 
-    The browser goes by the service domain's twin on loopback.
+    The browser uses the plain-HTTP copy of the service domain on loopback.
     """
     world = visit.world
     token = issue_sign_in_token(world, account, world.facebook.person.email)

@@ -35,7 +35,7 @@ __all__ = [
 
 
 class CyclrError(Exception):
-    """A refusal on its way to the client: status and `Message`."""
+    """An error to answer with: status and `Message`."""
 
     def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ def utc_time(moment: float) -> str:
     "cyclr §3", "token answer also has .refresh, .issued, .expires (order unknown)", "clients"
 )
 def token_shape(token: ApiToken, now: float) -> dict[str, object]:
-    """Return the answer of the token endpoint; it says one second less than 14 days."""
+    """Return the answer of the token endpoint; `expires_in` is 14 days less one second."""
     return {
         "token_type": "bearer",
         "access_token": token.value,
@@ -111,7 +111,7 @@ def sign_in_shape(token: SignInToken) -> dict[str, object]:
 @verbatim("cyclr §3", "a connector: its keys, AuthorisationCode, Authentication[]", "cyclr/docs")
 @unknown("cyclr §3", "Parameters of the Facebook Marketing API connector: none are shown")
 def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
-    """Return a connector of the library; what its Setup holds is not in it."""
+    """Return a connector of the library, without what its Setup holds."""
     is_oauth = connector.auth_type == "OAuth2"
     oauth_type = "AuthorisationCode" if is_oauth else "Unknown"
     return {

@@ -1,9 +1,9 @@
 """
 The App Dashboard: My Apps and Create App, then each app's products, review and settings.
 
-Screens, fields and buttons carry the documented names, with what a person
-finds there today (graph §9), in a look of the sandbox's own. `FacebookSite`
-serves it together with the OAuth dialog.
+Screens, fields and buttons have the documented names, and the content that they
+have today (graph §9); the design is the sandbox's own. `FacebookSite` serves
+the dashboard together with the OAuth dialog.
 """
 
 import re
@@ -87,13 +87,13 @@ def _find_app(visit: Visit, app_id: str) -> App:
 # --- before there is an app ------------------------------------------------------------------
 @dashboard_router.route("GET", "/")
 def show_start(_visit: Visit) -> Reply:
-    """Lead to My Apps."""
+    """Redirect to My Apps."""
     return see_other("/apps/")
 
 
 @dashboard_router.route("GET", "/apps")
 def list_apps(visit: Visit) -> Reply:
-    """Show My Apps, or the registration to someone who is no developer yet."""
+    """Show My Apps, or the registration to a person who is not a developer yet."""
     if not visit.world.facebook.person.is_developer:
         return see_other("/async/registration/")
     return visit.page("apps.html", apps=list(visit.world.facebook.apps.values()))
@@ -112,7 +112,7 @@ def register(visit: Visit) -> Reply:
 @dashboard_router.route("GET POST", "/apps/creation")
 @inferred("graph §9", "the order of the creation's pages: details, use case, type, password")
 def create_app(visit: Visit) -> Reply:
-    """Lead through Create App, one page after the other; the password is asked for last."""
+    """Show the pages of Create App one by one; the last one asks for the password."""
     answers = {
         name: visit.text(name) for name in ("use_case", "type", "name", "contact_email", "purpose")
     }
@@ -132,7 +132,7 @@ def create_app(visit: Visit) -> Reply:
 
 
 def _missing(step: str, answers: dict[str, str]) -> str:
-    """Return what is wrong with the answers up to `step`, or an empty text."""
+    """Return what is wrong with the answers up to `step`, or an empty string."""
     name = answers["name"]
     checks = {
         "use_case": ((answers["use_case"] in USE_CASES, "Select a use case."),),
@@ -180,7 +180,7 @@ def _create(visit: Visit, answers: dict[str, str]) -> Reply:
 @dashboard_router.route("GET", "/tools/accesstoken")
 @inferred("graph §9", "people with a role get a token with any permission (Standard Access)")
 def explore(visit: Visit) -> Reply:
-    """Give the person a user token of one of the apps: what Graph API Explorer is for."""
+    """Issue a user token for one of the apps, as Graph API Explorer does."""
     token = ""
     if visit.request.method == "POST":
         app = _find_app(visit, visit.text("app_id"))
@@ -191,7 +191,7 @@ def explore(visit: Visit) -> Reply:
 
 
 def _grant(visit: Visit, app: App, permissions: Iterable[str]) -> None:
-    """Let the person grant `permissions` to the app."""
+    """Grant `permissions` of the person to the app."""
     facebook = visit.world.facebook
     granted = facebook.grants.setdefault((facebook.person.id, app.id), {})
     granted |= dict.fromkeys(permissions, "granted")
@@ -204,7 +204,7 @@ def _page(visit: Visit, app: App, template: str, status: int = 200, **values: ob
 # --- products --------------------------------------------------------------------------------
 @dashboard_router.route("GET", "/apps/{app_id}")
 def open_app(visit: Visit, app_id: str) -> Reply:
-    """Lead to the app's first page."""
+    """Redirect to the app's first page."""
     return see_other(f"/apps/{_find_app(visit, app_id).id}/dashboard/")
 
 
@@ -229,7 +229,7 @@ def set_up_product(visit: Visit, app_id: str, product: str) -> Reply:
 @verbatim("graph §9", "Strict Mode and Enforce HTTPS are locked on since 2018", "third-party")
 @inferred("graph §9", "a Valid OAuth Redirect URI is an absolute https URI without a fragment")
 def set_up_login(visit: Visit, app_id: str) -> Reply:
-    """Show and take the settings of Facebook Login, Valid OAuth Redirect URIs among them."""
+    """Show or save the settings of Facebook Login, with the Valid OAuth Redirect URIs."""
     app = _find_app(visit, app_id)
     if "facebook_login" not in app.products:
         return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Login first.")
@@ -249,7 +249,7 @@ def set_up_login(visit: Visit, app_id: str) -> Reply:
 
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/validator")
 def validate_redirect_uri(visit: Visit, app_id: str) -> Reply:
-    """Say whether a redirect URI is one of the Valid ones."""
+    """Show whether a redirect URI is one of the Valid OAuth Redirect URIs."""
     app = _find_app(visit, app_id)
     uri = visit.text("redirect_uri")
     verdict = "valid" if uri in app.redirect_uris else "invalid"
@@ -283,7 +283,7 @@ def _is_redirect_uri(uri: str) -> bool:
 @verbatim("graph §9", "Messenger > Settings, Access Tokens, Add or Remove Pages", "cyclr/docs")
 @unknown("messenger", "whether adding a page grants and subscribes it: here it does both")
 def choose_pages(visit: Visit, app_id: str) -> Reply:
-    """Show and take the pages for which the app is to be used."""
+    """Show or save the pages that the app is used for."""
     app, facebook = _find_app(visit, app_id), visit.world.facebook
     here = f"/apps/{app.id}/messenger/settings/"
     if "messenger" not in app.products:
@@ -327,7 +327,7 @@ def list_permissions(visit: Visit, app_id: str) -> Reply:
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/access/{permission}")
 @unknown("graph §9", "the wording of the confirmation for Advanced Access")
 def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
-    """Show and take the confirmation screen of Get Advanced Access."""
+    """Show or accept the confirmation screen of Get Advanced Access."""
     app = _find_app(visit, app_id)
     if permission not in KNOWN_PERMISSIONS:
         raise MissingPageError("There is no such permission.")
@@ -348,7 +348,7 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/request")
 def edit_review_request(visit: Visit, app_id: str) -> Reply:
-    """Show and take Edit App Review Request."""
+    """Show or submit Edit App Review Request."""
     app = _find_app(visit, app_id)
     missing: list[str] = []
     if visit.request.method == "POST" and app.review.state is not ReviewState.PENDING:
@@ -371,13 +371,13 @@ def edit_review_request(visit: Visit, app_id: str) -> Reply:
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/submissions")
 @inferred("graph §9", "the review's state is shown under app-review/submissions, too", "links")
 def show_review(visit: Visit, app_id: str) -> Reply:
-    """Show where the review stands, and the control that lets five days pass."""
+    """Show the state of the review, and the control that advances the clock."""
     return _page(visit, _find_app(visit, app_id), "review_state.html", days=REVIEW_DAYS)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/later")
 def let_days_pass(visit: Visit, app_id: str) -> Reply:
-    """Let the review's days pass, and decide it: the sandbox's own control."""
+    """Advance the clock by the days of a review, and decide it (a sandbox control)."""
     app = _find_app(visit, app_id)
     path = f"/apps/{app.id}/app-review/requests/"
     if app.review.state is not ReviewState.PENDING:
@@ -393,7 +393,7 @@ def let_days_pass(visit: Visit, app_id: str) -> Reply:
 @dashboard_router.route("GET POST", "/apps/{app_id}/settings/basic")
 @verbatim("graph §9", "Settings > Basic: icon 512-1024 px, privacy policy, data deletion", "docs")
 def set_basics(visit: Visit, app_id: str) -> Reply:
-    """Show and take Settings > Basic."""
+    """Show or save Settings > Basic."""
     app = _find_app(visit, app_id)
     if visit.request.method == "GET":
         return _basics(visit, app)
@@ -418,7 +418,7 @@ def set_basics(visit: Visit, app_id: str) -> Reply:
 
 @dashboard_router.route("POST", "/apps/{app_id}/settings/basic/secret")
 def show_secret(visit: Visit, app_id: str) -> Reply:
-    """Show the App Secret after the password."""
+    """Show the App Secret to a person who enters the password."""
     app = _find_app(visit, app_id)
     if not visit.has_password:
         return _basics(visit, app, "That is not the invented person's password.")
@@ -450,7 +450,7 @@ def _is_url_or_empty(text: str) -> bool:
 @verbatim("graph §1", "Settings > Advanced > Upgrade API version", "versioning")
 @verbatim("graph §6", "Require App Secret", "bottender#271")
 def set_advanced(visit: Visit, app_id: str) -> Reply:
-    """Show and take Settings > Advanced."""
+    """Show or save Settings > Advanced."""
     app = _find_app(visit, app_id)
     versions = [one.name for one in CALENDAR if one.name >= app.version or one.name > "v24.0"][-4:]
     if visit.request.method == "POST":
@@ -478,7 +478,7 @@ class FacebookSite:
         return answer_visit(self._world, request, dashboard_router, "Facebook for Developers")
 
     def _browse(self, location: str) -> str:
-        """Return where a browser finds a URL of the service domain on loopback."""
+        """Return the loopback address of a URL of the service domain."""
         parts = urlsplit(location)
         if parts.hostname != self._world.cyclr.service_domain:
             return ""

@@ -34,7 +34,7 @@ _RESPONSE_TYPES = frozenset({"code", "token", "granted_scopes"})
 
 
 def is_dialog(path: str) -> bool:
-    """Tell whether `path` is the dialog's, with or without a version."""
+    """Return whether `path` is the path of the dialog, with or without a version."""
     return _PATH.match(path) is not None
 
 
@@ -55,8 +55,8 @@ def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) 
     """
     Answer a GET or POST of the dialog.
 
-    `browse` gives the loopback address at which a browser can open a URL of
-    the service domain, or an empty text for any other URL.
+    `browse` returns the loopback address of a URL of the service domain, or an
+    empty string for any other URL.
     """
     asked = {name: request.params[name] for name in _ASKED if name in request.params}
     ask = _understand(world, asked)
@@ -301,11 +301,11 @@ def _with_query(url: str, query: str) -> str:
 
 def _leave(request: Request, location: str, loopback: str, headers: Headers) -> Reply:
     """
-    Send the client on to the app.
+    Redirect the client to the app.
 
     A program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the
-    service domain, so it gets a page that says where it would go and leads to the
-    same address on loopback.
+    service domain, so it gets a page that names the address and links to the same
+    one on loopback.
     """
     if loopback and request.accepts_html:
         return page("leave.html", headers=headers, location=location, loopback=loopback)

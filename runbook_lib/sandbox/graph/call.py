@@ -1,5 +1,5 @@
 """
-One Graph call as the handlers see it: who calls, with which rights, asking what.
+One Graph call as the handlers see it: the caller, its permissions, the parameters.
 """
 
 import json
@@ -29,9 +29,9 @@ __all__ = ["Call", "effective_scopes", "list_of"]
 @dataclass
 class Call:
     """
-    A call that passed the front door: version known, token (if any) valid.
+    A call whose version is known and whose token, if any, is valid.
 
-    `usage` collects the usage headers of whatever the call touched.
+    `usage` collects the usage headers of the objects that the call counts against.
     """
 
     world: World
@@ -54,11 +54,11 @@ class Call:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The permissions that the token carries now."""
+        """The permissions that the token has now."""
         return effective_scopes(self.world, self.caller)
 
     def is_app(self, app_id: str) -> bool:
-        """Tell whether the caller is the app `app_id` itself."""
+        """Return whether the caller is the app `app_id` itself."""
         return self.caller.kind is TokenKind.APP and self.caller.app_id == app_id
 
     def require_app(self, app_id: str) -> None:
@@ -79,7 +79,7 @@ class Call:
 
     @verbatim("graph §1", "x-business-use-case-usage of a page", "third-party")
     def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
-        """Count this call against the page's limit, or refuse it."""
+        """Count this call against the page's limit, or raise `refusal`."""
         is_lead = refusal is not PAGE_LIMIT
         meter = page.lead_meter if is_lead else page.meter
         self.count(page.id, "leadgen" if is_lead else "pages", meter, refusal=refusal)
@@ -87,7 +87,7 @@ class Call:
     @verbatim("graph §8", "estimated_time_to_regain_access is in minutes", "third-party")
     @inferred("graph §1", "total_cputime and total_time follow call_count")
     def count(self, holder: str, kind: str, meter: Meter, *, refusal: Refusal) -> None:
-        """Count this call on `meter`, show it in the usage header, refuse it when it is full."""
+        """Count this call on `meter` and in the usage header; raise `refusal` if it is full."""
         now = self.world.now()
         is_full = meter.is_reached(now)
         if not is_full:

@@ -1,7 +1,7 @@
 """
-Graph's front door: path and version, token and proof, limits, then the node.
+Answering one Graph call: path and version, token and proof, limits, then the node.
 
-One call is given by its method, path and parameters: HTTP and batches are above it.
+A call is a method, a path and parameters; `site` makes it from HTTP or a batch.
 """
 
 import re
@@ -35,7 +35,7 @@ _IDS_LIMIT = 50
 
 @dataclass
 class _Context:
-    """What is known of a call before it is answered; errors carry as much of it as there is."""
+    """What the headers of an answer show: an error shows what is known by then."""
 
     version: str
     extra: Headers = ()
@@ -107,7 +107,7 @@ def _split_version(
 @verbatim("graph §1", "an unversioned call gets the version set in the app's settings", "docs")
 def _serve_unversioned(call: Call, context: _Context) -> None:
     if _is_marketing(call.path):
-        # verbatim graph §1 that it is refused; unknown with which words
+        # verbatim graph §1: it is refused; unknown: the wording
         raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest)
     if call.app is not None:
         served = call.world.calendar.served(call.app.version, call.world.now())
@@ -115,7 +115,7 @@ def _serve_unversioned(call: Call, context: _Context) -> None:
 
 
 unknown("graph §6", "190 for a token in a Bearer header: HTTP 400 like the others, not 401")
-unknown("graph §1", "the words in which the Marketing API refuses an unversioned call")
+unknown("graph §1", "the wording with which the Marketing API refuses an unversioned call")
 
 
 def _serve_marketing(call: Call, asked: str, context: _Context) -> None:

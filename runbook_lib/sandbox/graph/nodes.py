@@ -1,7 +1,7 @@
 """
 How any Graph node is shown: field selection, edges, cursors.
 
-What a node type's fields and edges *are* is told by the modules above this one.
+The node types themselves are defined in `apps`, `pages` and `users`.
 """
 
 import base64
@@ -33,7 +33,7 @@ CONNECTIONS = frozenset(
         "test_leads",
     }
 )
-"""Edges that some node type has: asked of another type they are a nonexisting field."""
+"""Edges that some node type has; for another type they are a nonexisting field."""
 
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 5_000
@@ -46,7 +46,7 @@ Action = Callable[[Call, Any], "dict[str, object]"]
 @dataclass(frozen=True)
 class Edge:
     """
-    What hangs below a node.
+    A connection of a node.
 
     `items` returns the objects behind a GET, shown as nodes of type `of` (or as
     they are without it); a dict is the whole answer.
@@ -71,7 +71,7 @@ class NodeType:
 
 @dataclass(frozen=True)
 class Node:
-    """An object together with its type and the ID that it was asked by."""
+    """An object with its type and the ID that it was requested by."""
 
     type: NodeType
     value: Any

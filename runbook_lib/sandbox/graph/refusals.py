@@ -15,7 +15,7 @@ __all__ = ["GraphError", "Refusal"]
 @dataclass(frozen=True)
 class Refusal:
     """
-    One way in which Graph says no.
+    One of Graph's errors.
 
     `kind` is the middle word of `WWW-Authenticate: OAuth "Facebook Platform" "<kind>" "<message>"`.
     """
@@ -31,7 +31,7 @@ class Refusal:
 
 
 class GraphError(Exception):
-    """A refusal on its way to the client; `values` fill the blanks of its message."""
+    """A `Refusal` to answer with; `values` fill the placeholders of its message."""
 
     def __init__(self, refusal: Refusal, **values: object) -> None:
         self.refusal = refusal
@@ -274,7 +274,7 @@ TOO_LARGE = Refusal(
     status=413,
 )
 FULL = Refusal(
-    "(#100) The sandbox holds as many of these as it can.",
+    "(#100) The sandbox cannot hold more of these.",
     100,
     unknown("graph §10", "more objects than the sandbox holds: real limits are not modelled"),
 )

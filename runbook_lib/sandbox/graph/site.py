@@ -49,7 +49,7 @@ class GraphSite:
         )
 
     def refuse(self, code: int) -> Reply:
-        """Return one of the passing errors by its code; an unknown code gives `2`."""
+        """Return a transient error by its code; for an unknown code, `2`."""
         refusal = refusals.BY_CODE.get(code, refusals.UNAVAILABLE)
         world = self._world
         trace = Trace.roll(world.dice)
@@ -101,7 +101,7 @@ def _requests(text: str) -> list[dict[str, Any]]:
 
 
 class _Batch:
-    """One batch under way; `results` holds the bodies of its named requests."""
+    """One batch in progress; `results` holds the bodies of its named requests."""
 
     def __init__(self, world: World, version: str, params: Mapping[str, str]) -> None:
         self._world = world
@@ -115,14 +115,14 @@ class _Batch:
     @inferred(
         "graph §10", "a named request that succeeds is shown as null unless asked for", "docs"
     )
-    @unknown("graph §10", "a request whose reference leads nowhere is sent with an empty value")
+    @unknown("graph §10", "a reference without a result is replaced by an empty value")
     def answer(self, one: Mapping[str, Any]) -> dict[str, Any] | None:
         """Answer one request of the batch."""
         url = urlsplit("/" + self._resolve(one["relative_url"]).lstrip("/"))
         body = one.get("body")
         form = fields_of(self._resolve(body)) if isinstance(body, str) else []
         own = dict([*fields_of(url.query), *form])
-        # a request with its own token is not covered by the proof of the batch's
+        # the batch's proof is not valid for a request with its own token
         shared = {} if "access_token" in own else self._shared
         method = str(one.get("method", "GET")).upper()
         reply = answer_graph(self._world, method, self._path(url.path), {**shared, **own})

@@ -1,5 +1,5 @@
 """
-Access tokens: how one is recognised, issued, exchanged, examined and proved.
+Access tokens: validating, issuing and exchanging them, debug_token, appsecret_proof.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _INVALID = {
 
 @verbatim("graph §2", "APPID|APPSECRET is accepted as an app token", "nyaruka/rapidpro#3734")
 def authenticate(world: World, value: str) -> Token:
-    """Return the token that `value` is; raise GraphError 190 when it is none, or is over."""
+    """Return the token with this `value`; raise GraphError 190 unless it is a valid token."""
     match = _APP_TOKEN.match(value)
     if match:
         return _app_token(world, *match.groups())
@@ -80,7 +80,7 @@ def proof_of(secret: str, access_token: str) -> str:
 
 @verbatim("graph §6", "appsecret_proof = HMAC-SHA256(app_secret, access_token)", "third-party")
 def check_proof(app: App, access_token: str, proof: str | None) -> None:
-    """Refuse a wrong proof, and a missing one where the app requires it."""
+    """Raise for a wrong proof, and for a missing one if the app requires it."""
     if proof is None:
         if app.requires_proof:
             raise GraphError(refusals.MISSING_PROOF)
@@ -93,7 +93,7 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
 @inferred("graph §5", "an unregistered redirect_uri with a dummy code: 191 (no capture of 2026)")
 @verbatim("graph §5", "evaluation order: client, secret, redirect_uri, code", "canvas-lms")
 def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
-    """Answer the token endpoint in all its grants (graph §2, §5)."""
+    """Answer the token endpoint, for every grant type (graph §2, §5)."""
     app = _client(world, params)
     grant = params.get("grant_type", "")
     if grant == "client_credentials":
@@ -185,7 +185,7 @@ def _grant(world: World, token: Token) -> dict[str, object]:
     return answer
 
 
-@unknown("graph §6", "debug_token with a fields parameter: it is not looked at")
+@unknown("graph §6", "debug_token with a fields parameter: it is ignored")
 @verbatim("graph §6", "debug_token needs the app's token or a developer's user token", "v25 docs")
 def debug_token(call: Call) -> dict[str, object]:
     """Answer `/debug_token`: 200 also for a token that is not valid."""

@@ -32,7 +32,7 @@ class Trace:
     @classmethod
     @inferred("graph §1", "fbtrace_id equals x-fb-request-id: both have the same form")
     def roll(cls, dice: Dice) -> "Trace":
-        """Make the identifiers of one answer."""
+        """Return new identifiers for one answer."""
         raw = dice.bytes(90)
         return cls(
             "A" + base64.urlsafe_b64encode(raw[:18]).decode("ascii")[:22],
@@ -63,7 +63,7 @@ def success(
     usage: Headers = (),
     if_none_match: str = "",
 ) -> Reply:
-    """Return a 200 with Graph's headers, or a 304 when the client holds this body."""
+    """Return a 200 with Graph's headers, or a 304 if the client already has this body."""
     etag = f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'
     headers = (
         ("ETag", etag),

@@ -1,8 +1,8 @@
 """
 From bytes on a socket to a `Request`, and from a `Reply` back to bytes.
 
-Keeps to loopback: a request that was not addressed to it is refused here,
-before any handler. Faults that the operator asked for are carried out here too.
+A request that is not addressed to loopback is refused here, before any
+handler. Faults that the operator asked for are applied here too.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 Answer = Callable[[Request], Reply]
 
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
-# inferred: what a front end answers while the system behind it does not
+# inferred: what a proxy answers while its backend does not
 _UNAVAILABLE = Reply(503, b"Service Unavailable\n", _PLAIN)
 _SORRY = Reply(
     500,
@@ -78,10 +78,10 @@ class SiteApplication:
         elif fault.kind is FaultKind.RESET:
             self._abort(request.client or ("", 0))
         else:
-            await _send(send, request, await self._spoilt(fault, request))
+            await _send(send, request, await self._with_fault(fault, request))
 
-    async def _spoilt(self, fault: Fault, request: Request) -> Reply:
-        """Answer with a fault; what a 5xx stands for was never done, the rest was."""
+    async def _with_fault(self, fault: Fault, request: Request) -> Reply:
+        """Answer with a fault. Only slow and truncated answers run the handler."""
         if fault.kind is FaultKind.HTML:
             return _SORRY
         if fault.kind in {FaultKind.SERVER_ERROR, FaultKind.GRAPH_ERROR}:
@@ -175,7 +175,7 @@ async def _form(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
 
 
 async def _multipart(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
-    """Return the fields of a multipart form; of a file only its name is kept."""
+    """Return the fields of a multipart form; for a file, its name."""
 
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": body, "more_body": False}

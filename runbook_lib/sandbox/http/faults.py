@@ -1,7 +1,7 @@
 """
 Faults that the operator asks for: errors, resets, slow and broken answers.
 
-Chosen here, carried out where bytes leave; the handlers know nothing of them.
+Chosen here and applied in `asgi`; the handlers do not know of them.
 """
 
 from collections.abc import Mapping
@@ -39,11 +39,11 @@ _MOST_SECONDS = 60.0
 @dataclass(frozen=True)
 class Fault:
     """
-    One kind of fault and how often it strikes.
+    One kind of fault and how often it occurs.
 
-    `share` is the part of requests that it strikes (0 to 1), `remaining` how many more
-    it may strike (None: no end), `site` the one it is confined to (empty: both APIs),
-    `seconds` the delay of a slow answer, `code` that of a Graph error.
+    `share` is the fraction of requests that it affects (0 to 1), `remaining` how many
+    more it may affect (None: no limit), `site` the only site that it affects (empty:
+    both APIs), `seconds` the delay of a slow answer, `code` that of a Graph error.
     """
 
     kind: FaultKind
@@ -56,14 +56,14 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The faults in force, tried in their order; `struck` counts those carried out."""
+    """The active faults, tried in order; `struck` counts those that were applied."""
 
     active: list[Fault] = field(default_factory=list)
     dice: Dice = field(default_factory=Dice)
     struck: int = 0
 
     def draw(self, site: str) -> Fault | None:
-        """Return the fault that strikes this request to `site`, if one does."""
+        """Return the fault for this request to `site`, if any."""
         for index, fault in enumerate(self.active):
             sites = (fault.site,) if fault.site else _APIS
             if site not in sites or self.dice.fraction() >= fault.share:
@@ -82,7 +82,7 @@ class Faults:
 
 
 def fault_of(document: Mapping[str, Any]) -> Fault:
-    """Return the fault that a JSON object describes; raise ValueError or TypeError else."""
+    """Return the fault described by a JSON object; raise ValueError or TypeError if invalid."""
     known = {"kind", "share", "remaining", "site", "seconds", "code"}
     unknown = set(document) - known
     if unknown:

@@ -1,5 +1,5 @@
 """
-What the practice pages share: templates, the log-in, forms, and the pages for what is missing.
+What the practice pages share: templates, the log-in, forms, and error pages.
 
 Each template extends `base.html`, which writes SANDBOX into the title and the page.
 The log-in takes the one invented person. Browsers share cookies between
@@ -41,7 +41,7 @@ _TEMPLATES = Environment(
 
 
 def page(template: str, status: int = 200, headers: Headers = (), **values: object) -> Reply:
-    """Return the page that `template` gives with `values`."""
+    """Return the page rendered from `template` with `values`."""
     return html(_TEMPLATES.get_template(template).render(values), status, headers)
 
 
@@ -51,7 +51,7 @@ def _is_password(world: World, password: str) -> bool:
 
 
 def log_in(world: World, email: str, password: str) -> Headers:
-    """Return the headers that log the browser in; none when e-mail or password is wrong."""
+    """Return the headers that log the browser in; none if either credential is wrong."""
     person = world.facebook.person
     if email.strip().lower() != person.email or not _is_password(world, password):
         return ()
@@ -61,19 +61,19 @@ def log_in(world: World, email: str, password: str) -> Headers:
 
 
 def logged_in(world: World, request: Request) -> str:
-    """Return the ID of the person who is logged in, or an empty text."""
+    """Return the ID of the person who is logged in, or an empty string."""
     return world.facebook.sessions.get(request.cookie(_COOKIE)) or ""
 
 
 def log_out(world: World, request: Request) -> Headers:
-    """End the session, and return the headers that make the browser forget it."""
+    """End the session; return the headers that delete its cookie."""
     world.facebook.sessions.pop(request.cookie(_COOKIE))
     return (("Set-Cookie", f"{_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"),)
 
 
 # --- pages behind the log-in -----------------------------------------------------------------
 class MissingPageError(Exception):
-    """There is no such page, or what it is about does not exist."""
+    """The page, or the object that it shows, does not exist."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Visit:
     site: str
 
     def text(self, name: str) -> str:
-        """Return a form field without the blanks around it."""
+        """Return a form field, stripped of whitespace."""
         return self.request.form.get(name, "")[:_LONGEST_TEXT].strip()
 
     def query(self, name: str) -> str:
@@ -98,7 +98,7 @@ class Visit:
         return _is_password(self.world, self.request.form.get("password", ""))
 
     def page(self, template: str, status: int = 200, **values: object) -> Reply:
-        """Return a page with the world's person and addresses at hand."""
+        """Return a page whose template also knows the person and the addresses."""
         known = {
             "site": self.site,
             "person": self.world.facebook.person,
@@ -113,12 +113,12 @@ Page = Callable[..., Reply]
 
 
 def see_other(path: str, notice: str = "") -> Reply:
-    """Send the browser to a page after a form was taken (303), with a notice to show there."""
+    """Redirect the browser after a form was saved (303), with a notice to show there."""
     return redirect(append_query(path, notice=notice) if notice else path, 303)
 
 
 def answer_visit(world: World, request: Request, router: Router[Page], site: str) -> Reply:
-    """Answer a request for one of the `router`'s pages; ask for the log-in before."""
+    """Answer a request for one of the `router`'s pages; ask for the log-in first."""
     visit = Visit(world, request, site)
     path = request.path.rstrip("/").lower() or "/"
     if request.is_oversized:
@@ -166,7 +166,7 @@ def _log_in(visit: Visit) -> Reply:
 
 
 def _local(path: str) -> str:
-    """Return `path` when it leads nowhere but to this site, else its first page."""
+    """Return `path` if it stays on this site, else its first page."""
     is_local = path.startswith("/") and not path.startswith(("//", "/\\"))
     return path if is_local else "/"
 

@@ -1,5 +1,5 @@
 """
-A small table of routes: method and path template to handler.
+A small router: from method and path template to handler.
 """
 
 import re
@@ -16,8 +16,8 @@ class Router(Generic[_Handler]):
     """
     Routes in the order in which they were added; the first match wins.
 
-    A blank `{name}` in a template matches one path segment. Letter case and a
-    trailing slash do not count.
+    A placeholder `{name}` in a template matches one path segment. Letter case and a
+    trailing slash are ignored.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Router(Generic[_Handler]):
         return add
 
     def match(self, method: str, path: str) -> tuple[_Handler, dict[str, str]] | None:
-        """Return the handler and the blanks' values; None when no route fits."""
+        """Return the handler and the values of the placeholders; None if no route matches."""
         for methods, pattern, _, handler in self._routes:
             if method in methods and (found := pattern.match(path)):
                 return handler, found.groupdict()
         return None
 
     def methods_at(self, path: str) -> frozenset[str]:
-        """Return the methods that some route takes at `path`."""
+        """Return the methods that have a route at `path`."""
         found: frozenset[str] = frozenset()
         for methods, pattern, _, _ in self._routes:
             if pattern.match(path):

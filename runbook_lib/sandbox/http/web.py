@@ -1,7 +1,7 @@
 """
-A request as the handlers see it, and the reply that they give back.
+A request as the handlers see it, and the reply that they return.
 
-Nothing here knows Facebook or Cyclr, nor how bytes travel.
+Nothing here knows Facebook, Cyclr or sockets.
 """
 
 import json
@@ -23,7 +23,7 @@ class Request:
     One HTTP request, read to its end.
 
     `headers` has lower case names; `form` holds the fields of a urlencoded, multipart or
-    JSON body; `is_oversized` says that the body was longer than is read, and left out.
+    JSON body; `is_oversized` means that the body was too long and was left out.
     """
 
     method: str
@@ -45,11 +45,11 @@ class Request:
 
     @property
     def accepts_html(self) -> bool:
-        """Whether a browser asks: `text/html` stands in `Accept`."""
+        """Whether the client is a browser: `text/html` is in `Accept`."""
         return "text/html" in self.headers.get("accept", "")
 
     def cookie(self, name: str) -> str:
-        """Return the value of a cookie, or an empty text."""
+        """Return the value of a cookie, or an empty string."""
         jar: SimpleCookie = SimpleCookie()
         try:
             jar.load(self.headers.get("cookie", ""))
@@ -59,7 +59,7 @@ class Request:
         return morsel.value if morsel else ""
 
     def json(self) -> object:
-        """Return the body as JSON; raise ValueError when it is none."""
+        """Return the body as JSON; raise ValueError if it is not JSON."""
         try:
             return json.loads(self.body)
         except RecursionError as error:
@@ -75,7 +75,7 @@ class Reply:
     headers: Headers = ()
 
     def header(self, name: str) -> str:
-        """Return the value of a header, or an empty text."""
+        """Return the value of a header, or an empty string."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), "")
 

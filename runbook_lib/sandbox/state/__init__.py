@@ -1,1 +1,1 @@
-"""What the two sandboxed systems remember."""
+"""The state of the two sandboxed systems."""

@@ -1,5 +1,5 @@
 """
-What Cyclr knows: API clients, accounts, the Connector Library, installed connectors.
+Cyclr's state: API clients, accounts, the Connector Library, installed connectors.
 
 State only; the API, the console and the sign-in link read and change it.
 """
@@ -38,7 +38,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A declared parameter of a connector; `is_property` says whether an account sets it."""
+    """A declared parameter of a connector; `is_property`: whether an account sets it."""
 
     id: int
     name: str
@@ -107,7 +107,7 @@ class AccountConnector:
     properties: dict[int, Property] = field(default_factory=dict)
 
     def property_value(self, name: str) -> str:
-        """Return the value of the property called `name`, or an empty text."""
+        """Return the value of the property called `name`, or an empty string."""
         return next((one.value for one in self.properties.values() if one.name == name), "")
 
 
@@ -155,7 +155,7 @@ class SignInToken:
 
 @dataclass(frozen=True)
 class PendingAuthorization:
-    """A consent under way: what the callback needs when the browser comes back with `state`."""
+    """A consent in progress: what the callback needs when the browser returns with `state`."""
 
     state: str
     account_connector_id: int
@@ -168,7 +168,7 @@ class PendingAuthorization:
 
 @dataclass
 class Cyclr:
-    """All that Cyclr holds for one partner."""
+    """Everything that Cyclr stores for one partner."""
 
     service_domain: str
     company: str
@@ -189,7 +189,7 @@ class Cyclr:
         return f"https://{self.service_domain}/connector/callback"
 
     def webhook_url(self, connector: LibraryConnector) -> str:
-        """Return the address to which a provider sends what happens."""
+        """Return the address to which a provider sends events."""
         return f"https://{self.service_domain}/webhook/facebook-messenger/{connector.webhook_id}"
 
     def new_id(self) -> int:

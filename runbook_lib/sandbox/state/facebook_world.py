@@ -1,7 +1,7 @@
 """
-What Facebook knows: apps, the one person, pages, forms, leads, ad accounts, tokens, codes.
+Facebook's state: apps, the one person, pages, forms, leads, ad accounts, tokens, codes.
 
-State only; who may read it and how it is shown is the handlers' business.
+State only; the handlers decide who may read it and how it is shown.
 """
 
 from dataclasses import dataclass, field
@@ -161,7 +161,7 @@ class App:
     meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
 
     def takes_localhost(self, scheme: str, host: str) -> bool:
-        """Tell whether a redirect there needs no registration: in development mode it does not."""
+        """Return whether a redirect there needs no registration, as in development mode."""
         return (self.mode, scheme, host) == (AppMode.DEVELOPMENT, "http", "localhost")
 
 
@@ -282,7 +282,7 @@ class Code:
 @dataclass
 class Facebook:
     """
-    All that Facebook holds.
+    Everything that Facebook stores.
 
     `grants` maps (person, app) to permission and its status; `page_tokens` maps
     a page and a user token to their page token; `sessions` are log-ins by cookie.

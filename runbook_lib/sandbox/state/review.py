@@ -1,8 +1,7 @@
 """
 App Review: what a request needs, and what a decision changes (graph §4, §9).
 
-The state is kept in the world alone: Graph lists what was approved, the
-dashboard's pages show the rest.
+Graph lists only what was approved; the dashboard's pages show the rest.
 """
 
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
@@ -23,7 +22,7 @@ DEPENDENCIES: dict[str, tuple[str, ...]] = {
         "pages_show_list",
     )
 }
-"""A permission that is asked for brings these along."""
+"""The permissions that are requested together with a permission."""
 
 SECTIONS = {
     "verification": "App verification: how a reviewer can use the app",
@@ -54,7 +53,7 @@ def request_access(app: App, permission: str) -> None:
 
 @unknown("graph §9", "the sections of a review request: four are asked for here")
 def submit(app: App, sections: dict[str, str], now: float) -> list[str]:
-    """Send the request to review; return the sections that are missing, then nothing is sent."""
+    """Submit the request for review, unless sections are missing; return those."""
     app.review.sections = sections
     missing = [name for name in SECTIONS if not sections.get(name, "").strip()]
     if not missing:

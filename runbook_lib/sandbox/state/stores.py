@@ -25,7 +25,7 @@ class Dice:
     The sandbox's only source of randomness.
 
     Without a `seed` it is the operating system's; with one, every secret and
-    every fault of a sandbox can be made again.
+    every fault of a sandbox is repeatable.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -72,10 +72,10 @@ class Dice:
 
 class Shelf(Generic[_Value]):
     """
-    A mapping that holds at most `capacity` values and forgets the longest unused first.
+    A mapping of at most `capacity` values that drops the least recently used first.
 
-    So a token that is in use outlives whatever a load test asks for. What is
-    `kept` is never forgotten: the scenario's own tokens.
+    So a token that is in use survives a load test. A value that was put with
+    `keep`, such as the scenario's own tokens, is never dropped.
     """
 
     def __init__(self, capacity: int = 5_000) -> None:
@@ -94,7 +94,7 @@ class Shelf(Generic[_Value]):
             self._values.popitem(last=False)
 
     def get(self, key: str) -> _Value | None:
-        """Return the value under `key`, or None when there is none (any more)."""
+        """Return the value under `key`, or None if there is none."""
         kept = self._kept.get(key)
         if kept is not None or key not in self._values:
             return kept
@@ -137,7 +137,7 @@ class Meter:
         self._used += calls
 
     def used(self, now: float) -> int:
-        """Return the calls of the hour before `now`, forgetting older ones."""
+        """Return the calls of the hour before `now`, dropping older ones."""
         while self._slices and self._slices[0][0] <= now - _WINDOW:
             self._used -= self._slices.popleft()[1]
         return self._used
@@ -147,7 +147,7 @@ class Meter:
         return self.used(now) * 100 // self.hourly
 
     def is_reached(self, now: float) -> bool:
-        """Tell whether a call at `now` is refused."""
+        """Return whether a call at `now` is refused."""
         return self.used(now) >= self.hourly
 
     def seconds_to_regain(self, now: float) -> int:

@@ -19,8 +19,8 @@ class Version:
     """
     One version and its dates (seconds since the epoch; None: to be decided).
 
-    `graph_until` is when others begin to answer its Graph calls, `upgraded_from` the same for
-    Marketing calls, `refused_from` when those are refused.
+    From `graph_until` on a newer version answers its Graph calls; Marketing calls are
+    upgraded from `upgraded_from` on, and refused from `refused_from` on.
     """
 
     name: str
@@ -78,12 +78,12 @@ class Calendar:
 
     @staticmethod
     def looks_like_version(segment: str) -> bool:
-        """Tell whether a path segment has the form `v26.0`."""
+        """Return whether a path segment has the form `v26.0`."""
         return _VERSION.match(segment) is not None
 
     @verbatim("graph §1", "an expired version is silently served by the next oldest", "versioning")
     def served(self, name: str, now: float) -> str | None:
-        """Return the version that answers a Graph call to `name`; None when it never existed."""
+        """Return the version that answers a Graph call to `name`; None if it never existed."""
         if name not in self._versions:
             return None
         names = list(self._versions)
@@ -108,6 +108,6 @@ class Calendar:
         return since is not None and now >= since
 
     def is_dead_for_marketing(self, name: str, now: float) -> bool:
-        """Tell whether a Marketing call to `name` is refused with 2635."""
+        """Return whether a Marketing call to `name` is refused with 2635."""
         since = self._versions[name].refused_from
         return since is not None and now >= since

@@ -29,7 +29,7 @@ class Addresses:
     """
     Where the sandbox listens, as URLs without a trailing slash.
 
-    `connect` is the plain-HTTP twin of the service domain, for browsers that
+    `connect` is the plain-HTTP copy of the service domain, for browsers that
     cannot resolve it; `service_domain` is its HTTPS socket as `host:port`.
     """
 
@@ -51,7 +51,7 @@ class World:
     """
     The whole state of a sandbox.
 
-    `clock` gives the real time; `offset` moves the world's own.
+    `clock` returns the real time; `offset` is the world's distance from it.
     `answers` is what the operator was given: the description shows it.
     `dialog_error` (code, message) makes the dialog fail after the person's decision.
     """
@@ -102,7 +102,7 @@ class World:
         issued_at: float | None = None,
         keep: bool = False,
     ) -> Token:
-        """Issue a token of `user_id` for `app` that lives `lifetime` seconds; 0 means for ever."""
+        """Issue a token of `user_id` for `app` that lives `lifetime` seconds; 0 means no expiry."""
         start = int(self.now() if issued_at is None else issued_at)
         token = Token(
             self._token_text(),
