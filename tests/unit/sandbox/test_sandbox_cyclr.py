@@ -73,6 +73,19 @@ def test_accounts(start: Start, cyclr_of: Open) -> None:
     assert cyclr.get("accounts/acme").status_code == 404
 
 
+def test_a_deleted_account_leaves_no_connector_in_its_cycles(start: Start, cyclr_of: Open) -> None:
+    """An account of the same ID later starts without the connectors of the deleted one."""
+    cyclr = cyclr_of(start("approved"))
+    account, (cycle,) = str(cyclr.given["account_api_id"]), cyclr.sandbox.world.cyclr.cycles
+    cyclr.call("DELETE", f"accounts/{account}")
+    cyclr.call("POST", "accounts", json={"Id": account, "Name": "Again"})
+
+    answer = cyclr.get(f"cycles/{cycle}/prerequisites")
+
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert cyclr.get("account/connectors").json() == []
+
+
 def test_a_connector_is_found_by_query_name_and_id(cyclr: Cyclr) -> None:
     """A query gives several, a name an array, an ID an object."""
     found = cyclr.get("connectors", params={"query": "Facebook"}).json()
