@@ -23,6 +23,8 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
+pytest_plugins = ["tests.support.programs"]
+
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-__all__ = ["NODE_IS_UNWANTED", "installed"]
+__all__ = ["installed"]
 
-# read here, as the tests hide every RUNBOOK_ variable from what they test
-NODE_IS_UNWANTED = os.environ.get("RUNBOOK_NO_NODE") == "1"
 _PATIENCE_SECONDS = 240
 
 
 def installed(folder: Path) -> Path:
-    """
-    Return the `node_modules` beside `folder`'s lock file, after `npm ci` where it is stale.
-
-    Skips with `RUNBOOK_NO_NODE=1`; fails where Node is missing without that word.
-    """
-    if NODE_IS_UNWANTED:
-        pytest.skip("RUNBOOK_NO_NODE=1: what needs Node is left out")
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.fail(
-                f"{program} is missing. Install Node 20 or newer, or set RUNBOOK_NO_NODE=1 "
-                "to leave out the tests that need it.",
-                pytrace=False,
-            )
+    """Return the `node_modules` beside `folder`'s lock file, after `npm ci` where it is stale."""
     # NOTE: the processes that share the tests ask for the same packages at the same time.
     with FileLock(folder / ".npm.lock"):
         _install(folder)

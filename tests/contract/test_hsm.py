@@ -14,7 +14,10 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ExitCode, SigningError
 from runbook_lib.evidence.signing.keys import SigningKey, open_key
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
+from tests.support.programs import needs
 from tests.unit.evidence.conftest import ended_run, seal_run
+
+pytestmark = needs("softhsm2-util", "openssl")
 
 PIN = "493817"
 LABEL = "evidence of the tests"

@@ -14,6 +14,9 @@ import pytest
 from runbook_lib.sandbox.server import Sandbox
 from tests.contract.conftest import Given, control
 from tests.contract.npm import installed
+from tests.support.programs import needs
+
+pytestmark = needs("node", "npm")
 
 FOLDER = Path(__file__).parent / "node"
 Drive = Callable[[str, Given], Any]

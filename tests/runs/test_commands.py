@@ -18,6 +18,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.notebook.rendering import STEP_MIME
 from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
 from tests.support.practice_runs import PracticeRun, PractiseOnce
+from tests.support.programs import needs
 
 
 @pytest.fixture
@@ -123,6 +124,7 @@ def test_the_sandbox_describes_itself_in_one_line_and_ends_when_told() -> None:
     assert process.returncode in (0, 130)
 
 
+@needs("unshare")
 def test_doctor_finds_what_is_missing(folder: Path) -> None:
     """The doctor names an unusable .env and answers with the exit code that a run would have."""
 

@@ -20,6 +20,7 @@ from runbook_lib.core.journal import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.runs.conftest import WORDS, Process, runbook
 from tests.runs.test_truth import _project
+from tests.support.programs import needs
 
 Start = Callable[..., Process]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -90,6 +91,7 @@ def test_a_practised_tenant_verifies(evidence: Path) -> None:
     assert answers[2]["chain"] == 2
 
 
+@needs("openssl")
 def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
     """Each command of VERIFY.md, literally, in the first bundle of a chain and in the second."""
 
@@ -128,6 +130,7 @@ def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
         ),
     ],
 )
+@needs("openssl")
 def test_the_auditors_commands_fail_where_something_is_wrong(
     spoil: Callable[[Path], Any], evidence: Path
 ) -> None:
@@ -146,6 +149,7 @@ def _linked(path: Path, elsewhere: Path) -> None:
     path.symlink_to(elsewhere / path.name)
 
 
+@needs("openssl")
 def test_an_auditor_accepts_the_time_stamp_that_was_asked_for(start: Start, tmp_path: Path) -> None:
     """Where the run asked an authority, a file of its own is no stranger."""
 
@@ -157,6 +161,7 @@ def test_an_auditor_accepts_the_time_stamp_that_was_asked_for(start: Start, tmp_
     assert by_hand(bundle).returncode == 0
 
 
+@needs("openssl")
 def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
     """A key named by the auditor is used instead of the one beside the evidence."""
 

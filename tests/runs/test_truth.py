@@ -31,6 +31,7 @@ from tests.runs.conftest import (
     settings_of,
     step_of,
 )
+from tests.support.programs import needs
 
 Start = Callable[..., Process]
 
@@ -229,6 +230,7 @@ def test_a_full_disk_loses_nothing(
     assert result.returncode == 0, result.stderr
 
 
+@needs("unshare")
 def test_without_a_network_a_run_ends_in_seconds(tmp_path: Path) -> None:
     """Against production and with no network at all, each step says what could not be reached."""
 

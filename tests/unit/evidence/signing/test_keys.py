@@ -40,6 +40,7 @@ from runbook_lib.evidence.signing.statement import (
     sign_statement,
 )
 from runbook_lib.evidence.signing.succession import hand_over, rotate
+from tests.support.programs import needs
 
 PASSPHRASE = Secret("correct horse / battery")
 FILE = Resource("a", "00" * 32, 1)
@@ -77,6 +78,7 @@ def test_practice_signs_with_a_key_of_its_own() -> None:
     assert open_key("", is_sandbox=True).key_id != open_key("", is_sandbox=False).key_id
 
 
+@needs("openssl")
 def test_the_key_id_is_one_that_openssl_prints(tmp_path: Path) -> None:
     """SHA-256 of the SubjectPublicKeyInfo: an auditor compares it without the runbook."""
 

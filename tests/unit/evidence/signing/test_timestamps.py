@@ -29,8 +29,11 @@ from runbook_lib.evidence.signing.timestamps import (
 )
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from runbook_lib.remote.transport import Session, Transport
+from tests.support.programs import needs
 from tests.timestamp_authority import Authority, serve_authority
 from tests.unit.evidence.conftest import ended_run, seal_run
+
+pytestmark = needs("openssl")
 
 CONTENT = b"what is to be stamped"
 

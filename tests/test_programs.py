@@ -1,0 +1,182 @@
+"""What happens to a test that needs a program which is not there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import problems
+
+ROOT = Path(__file__).parents[1]
+LISTED = ("chromium", "node", "npm", "openssl", "softhsm2-util", "unshare")
+TESTS = """\
+from tests.support.programs import needs
+import pytest
+
+@pytest.fixture
+def browser():
+    raise AssertionError("asked for without a browser")
+
+@needs("openssl")
+def test_of_openssl(): raise AssertionError("ran without openssl")
+@needs("openssl", "node")
+def test_of_both(): raise AssertionError("ran without openssl and node")
+def test_by_its_fixture(browser): pass
+def test_of_nothing(): pass
+"""
+Try = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """Return a folder with every listed program, each of which does nothing, well."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in LISTED:
+        (folder / name).symlink_to("/bin/true")
+    return folder
+
+
+@pytest.fixture
+def try_tests(tmp_path: Path, programs: Path) -> Try:
+    """Give a function that runs `TESTS`, with nothing on the PATH but `programs`."""
+    (tmp_path / "test_it.py").write_text(TESTS, encoding="utf-8")
+
+    def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", "pytest", "-q", "-p", "tests.support.programs", *options)
+        return _run(*command, folder=tmp_path, path=str(programs), variables=variables)
+
+    return run
+
+
+def _run(
+    *command: str, folder: Path, path: str, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder` with nothing in its environment but this."""
+    environ = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two"])
+def test_what_cannot_run_is_left_out_with_a_line_for_each_program(
+    try_tests: Try, programs: Path, options: tuple[str, ...]
+) -> None:
+    """The others run; the line names the program, how many tests it costs, and how to get it."""
+
+    for name in ("openssl", "node", "chromium"):
+        (programs / name).unlink()
+
+    result = try_tests(*options)
+
+    assert result.returncode == 0, result.stdout
+    assert "1 passed" in result.stdout
+    said = [line for line in result.stdout.splitlines() if line.startswith("left out")]
+    assert said == [
+        f"left out {number} tests: {name} is missing (Debian: apt-get install {packages})"
+        for number, name, packages in (
+            (1, "chromium", "chromium fonts-dejavu-core"),
+            (1, "node", "nodejs"),
+            (2, "openssl", "openssl"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "another"])
+def test_ci_leaves_nothing_out(try_tests: Try, programs: Path, options: tuple[str, ...]) -> None:
+    """The same is an error there, however well the other tests went."""
+
+    (programs / "openssl").unlink()
+
+    result = try_tests(*options, "-k", "openssl or nothing", CI="true")
+
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "openssl is missing" in result.stdout
+
+
+def test_ci_is_content_where_nothing_that_a_test_needs_is_missing(
+    try_tests: Try, programs: Path
+) -> None:
+    """A program that no chosen test needs may be missing."""
+
+    (programs / "chromium").unlink()
+
+    result = try_tests("--deselect", "test_it.py::test_by_its_fixture", "-k", "nothing", CI="true")
+
+    assert (result.returncode, "left out" in result.stdout) == (0, False), result.stdout
+
+
+def test_a_program_that_may_not_be_used_is_missing_too(
+    monkeypatch: pytest.MonkeyPatch, programs: Path
+) -> None:
+    """Most containers have `unshare` and refuse it: that is said in place of a failure."""
+
+    monkeypatch.setenv("PATH", str(programs))
+    assert problems() == {}
+
+    (programs / "unshare").unlink()
+    (programs / "unshare").symlink_to("/bin/false")
+    assert problems() == {
+        "unshare": "unshare may not be used here (a container needs --privileged)"
+    }
+
+
+@pytest.fixture
+def set_up(tmp_path: Path, programs: Path) -> Try:
+    """Give a function that runs `.ci/programs` in a copy where `apt-get` only says its words."""
+    for name in (".ci/programs", "tests/programs.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("bash", "grep", "dirname"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+
+    def run(*, user: int = 0) -> subprocess.CompletedProcess[str]:
+        for name, line in (("apt-get", 'echo "apt-get $*" >&2'), ("id", f"echo {user}")):
+            (programs / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+            (programs / name).chmod(0o755)
+        script = (str(programs / "bash"), str(tmp_path / ".ci" / "programs"))
+        return _run(*script, folder=tmp_path, path=str(programs), variables={})
+
+    return run
+
+
+def test_the_set_up_has_nothing_to_do_where_all_is_there(set_up: Try) -> None:
+    """Every `make test` begins with it, so it is silent and asks nobody."""
+
+    result = set_up()
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_the_set_up_names_what_it_may_not_install(set_up: Try, programs: Path) -> None:
+    """For anybody but root it says what is missing and what to type, and ends with 1."""
+
+    (programs / "node").unlink()
+    (programs / "softhsm2-util").unlink()
+
+    result = set_up(user=1000)
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Missing: node softhsm2-util (Debian, as root: apt-get install nodejs softhsm2)\n"
+    )
+
+
+def test_the_set_up_installs_what_is_missing_and_nothing_else(set_up: Try, programs: Path) -> None:
+    """One install of the packages of the missing programs, which it announces."""
+
+    (programs / "chromium").unlink()
+
+    result = set_up()
+
+    assert result.returncode == 0, result.stderr
+    assert "chromium fonts-dejavu-core" in result.stdout
+    install = result.stderr.splitlines()[-1]
+    assert install.startswith("apt-get install -y")
+    assert install.endswith(" chromium fonts-dejavu-core")
