@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test faults check lint types lock notebooks bench soak clean
+.PHONY: run lab test programs faults mutants check lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -13,20 +14,26 @@ run: $(VENV)/.installed  ## practise the whole procedure headless, against the e
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
-test: $(VENV)/.installed-tests  ## every test
+test: $(VENV)/.installed-tests programs  ## every test
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# Where it may not install, tests are left out by name; CI refuses that.
+programs:  ## install what tests need beside Python (Debian, as root)
+	.ci/programs || echo "The tests that need them are left out."
+
 check: lint types test  ## what CI runs
 
-lint: $(VENV)/.installed-tests
+lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	npm run --silent lint
 
-types: $(VENV)/.installed-tests
+types: $(VENV)/.installed-tests $(NODE)  ## mypy, and tsc for the browser scripts
 	$(BIN)/mypy
+	npm run --silent types
 
 notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks
@@ -47,13 +54,22 @@ lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	echo "-e ." >>requirements.txt
 
 clean:
-	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.installed: requirements.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	touch $@
+	@echo "Setting up $(VENV), once; about a minute: the $$(grep -c == requirements.txt) packages of" \
+		"requirements.txt (JupyterLab, papermill, …) and the runbook itself."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
 
 $(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-	touch $@
+	@echo "Adding what tests and tools need: the $$(grep -c == tests/requirements.txt) packages of" \
+		"tests/requirements.txt (pytest, mypy, Playwright, …)."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(NODE): package-lock.json | programs
+	@echo "Adding the tools that check browser scripts: the packages of package-lock.json (biome, TypeScript)."
+	@npm ci
+	@touch $@

@@ -18,6 +18,7 @@ function setText(node, text) {
 
 // Draws into `parent` what `draw` returns, where `what` it shows has changed. Whoever has the
 // focus in there keeps it: on the node with the same `data-key`, else on the panel.
+/** @param {HTMLElement & { drawn?: string }} parent */
 function redraw(parent, what, draw) {
   const signature = JSON.stringify(what);
   if (parent.drawn === signature) return;
@@ -25,8 +26,9 @@ function redraw(parent, what, draw) {
   const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   parent.replaceChildren(...draw());
   if (!focused) return;
-  const same = [...parent.querySelectorAll("[data-key]")].find((node) => node.dataset.key === focused.dataset.key);
-  (same || parent.closest("[tabindex]"))?.focus({ preventScroll: true });
+  const key = focused.getAttribute("data-key");
+  const same = [...parent.querySelectorAll("[data-key]")].find((node) => node.getAttribute("data-key") === key);
+  /** @type {HTMLElement | null} */ (same || parent.closest("[tabindex]"))?.focus({ preventScroll: true });
 }
 
 // While something is under way no button answers. It is not `disabled`: that would drop the focus.
@@ -94,7 +96,7 @@ function jump(id, title) {
 // Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it lies under the server's folder.
 function labAddress(view, path) {
   try {
-    const config = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "");
     const root = config.serverRoot.replace(/\/$/, "");
     const inside = path.startsWith(`${root}/`) ? path.slice(root.length + 1) : null;
     return inside && `${config.baseUrl}${view}/${inside.split("/").map(encodeURIComponent).join("/")}`;

@@ -4,6 +4,10 @@
 function megabytes(size) { return `${(size / 2 ** 20).toFixed(1)} MiB`; }
 
 class WordForm {
+  /** @type {HTMLElement} */
+  // @ts-expect-error: the panel that owns this form makes the button that opens it
+  button;
+
   // `form` is one of the view's `forms`: its name, texts, and whether files go along.
   constructor(panel, form) {
     this.panel = panel;

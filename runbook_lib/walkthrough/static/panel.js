@@ -9,7 +9,7 @@ async function copy(text, button, label) {
     button.textContent = "Press Ctrl+C";
     const range = document.createRange();
     const source = button.previousElementSibling;
-    if (source) { range.selectNodeContents(source); getSelection().removeAllRanges(); getSelection().addRange(range); }
+    if (source) { range.selectNodeContents(source); getSelection()?.removeAllRanges(); getSelection()?.addRange(range); }
   }
   setTimeout(() => { button.textContent = label; }, 1500);
 }
@@ -21,6 +21,7 @@ class Panel {
     this.key = `rb-${view.id}`; // each panel's script is loaded anew: a counter would start anew too
     this.fields = new Map();
     this.opened = {};
+    this.isAskedInVain = false; // asked for something when the kernel was gone
     this.typed = null; // what was sent last, until the kernel has taken it over
     // A key that is pressed in here is no shortcut of JupyterLab's: two d's would delete the cell.
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
@@ -343,8 +344,9 @@ class Panel {
     if (before.outcome !== view.outcome && before.finished === view.finished && !isBusy) {
       this.news = { text: `Now ${view.outcome.replace("_", " ")}.`, after: view.message, finished: view.finished };
     }
-    const isNewest = this.news && this.news.after === view.message && this.news.finished === view.finished;
-    return isNewest ? { message: this.news.text, advice: "", is_error: false } : view;
+    const news = this.news;
+    const isNewest = news && news.after === view.message && news.finished === view.finished;
+    return isNewest ? { message: news.text, advice: "", is_error: false } : view;
   }
 
   // The kernel is gone: nothing is under way any more. The header tells it aloud; this panel only once it is asked.
@@ -361,6 +363,7 @@ class Panel {
 }
 
 function render({ model, el }) {
+  /** @type {Panel | null} */
   let panel = null;
   // Where the journal cannot be read when a cell runs, that is all there is to see at first.
   const bare = element("div", { class: "rb rb-panel", role: "status" });
