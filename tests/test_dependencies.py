@@ -1,0 +1,73 @@
+"""What the product imports is what it declares, and a type checker sees its types."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "runbook_lib"
+
+# Declared, though no module imports it: what needs it all the same.
+NOT_IMPORTED = {
+    "ipykernel": "the kernel that runs the notebooks, started by its name",
+    "ipywidgets": "the widgets that anywidget's are, in the version that JupyterLab 4 shows",
+    "jupyterlab": "`runbook lab` starts it as a program",
+    "python-multipart": "Starlette reads the sandbox's forms with it",
+    "voila": "`runbook lab --app` loads it as a server extension, by its name",
+}
+
+
+def declared() -> set[str]:
+    """Return the names of the dependencies in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {re.split(r"[<>=!~;\[ ]", each)[0] for each in project["dependencies"]}
+
+
+def imported(source: str) -> set[str]:
+    """Return the top names that a module imports, inside functions and for types too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+def distributions() -> set[str]:
+    """Return the distributions that the product imports from, by their normal names."""
+    names = set().union(*(imported(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")))
+    foreign = names - sys.stdlib_module_names - {PACKAGE.name}
+    known = packages_distributions()
+    return {known[name][0].lower().replace("_", "-") for name in foreign}
+
+
+def test_every_import_is_declared() -> None:
+    """What another package happens to bring along may be gone with its next version."""
+
+    assert distributions() - declared() == set()
+
+
+def test_every_declared_dependency_is_used() -> None:
+    """One that no module imports has a reason here, and one that is imported needs none."""
+
+    assert declared() - distributions() == set(NOT_IMPORTED)
+
+
+def test_an_import_is_seen_wherever_it_stands() -> None:
+    """In a function, for a type checker only, with a dotted name."""
+
+    source = "import a.b\ndef f():\n    from c.d import e\nif TYPE_CHECKING:\n    import g as h"
+
+    assert imported(source) == {"a", "c", "g"}
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    """Without the marker, type checkers ignore an installed package's annotations (PEP 561)."""
+
+    assert (PACKAGE / "py.typed").is_file()
