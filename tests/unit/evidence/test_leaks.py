@@ -96,6 +96,18 @@ def test_a_secret_is_found_wherever_it_hides_in_json(
     assert "01.ipynb" in str(refusal(path, redactor)), what
 
 
+@pytest.mark.parametrize("before", ["", "A", "AB", "ABC"], ids=len)
+def test_base64_is_found_behind_what_only_looks_like_it(
+    before: str, tmp_path: Path, redactor: Redactor
+) -> None:
+    """Letters that stand before a base64 text shift it, by any of its four alignments."""
+
+    path = tmp_path / "record.json"
+    path.write_text(f"name={before}{base64.b64encode(CANARY.encode()).decode()}")
+
+    refusal(path, redactor)
+
+
 def test_a_secret_split_within_a_line_of_the_journal_is_found(
     tmp_path: Path, redactor: Redactor
 ) -> None:

@@ -316,6 +316,7 @@ NAVIGATION = {
         (503, {"headers": {"purpose": "prefetch"}}),
         (404, {"target": f"/favicon.ico?code={CODE}&state=state-1"}),
         (404, {"target": f"/consent/?code={CODE}&state=state-1"}),
+        (404, {"target": f"/consents?code={CODE}&state=state-1"}),
         (404, {"target": f"//consent?code={CODE}&state=state-1"}),
         (404, {"target": "/"}),
         (405, {"method": "HEAD"}),

@@ -430,6 +430,8 @@ def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of
     domain = domain_of(approved)
     assert domain.get("/connector/callback").status_code == 400
     assert domain.get("/elsewhere").status_code == 404
+    assert domain.get("/connector/callback-2").status_code == 404
+    assert domain.get("/connector/callback/2").status_code == 404
 
 
 def test_the_service_domain_issues_tokens_too(approved: Sandbox, domain_of: Domain) -> None:

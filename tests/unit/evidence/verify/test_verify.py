@@ -560,6 +560,23 @@ def test_a_provenance_of_other_files_is_refused(
     assert refused(bundle, trust, ContentError).file == PROVENANCE_FILE
 
 
+def test_a_provenance_that_another_trusted_key_signed_is_refused(
+    bundle: Path, key: SigningKey, other_key: SigningKey
+) -> None:
+    """Both statements are one signer's, however many keys the verifier trusts."""
+
+    made, statement = payload(bundle / PROVENANCE_FILE), payload(bundle / STATEMENT)
+    subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
+    envelope = sign_statement(other_key, subjects, PROVENANCE, made["predicate"])
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    names = [each["name"] for each in statement["subject"] if each["name"] != "SHA256SUMS"]
+    (bundle / "SHA256SUMS").write_text(sums([resource(bundle / name, name) for name in names]))
+    sign_as_they_are(bundle, key)
+    both = Trust({key.key_id: key.public, other_key.key_id: other_key.public})
+
+    assert refused(bundle, both, ContentError).file == PROVENANCE_FILE
+
+
 def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
     """Which of two digests counts must never be a question."""
 
