@@ -48,6 +48,9 @@ soak: $(VENV)/.installed-tests  ## long histories, kills, neighbours, hostile re
 faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
 	$(BIN)/python -m tests.faults
 
+mutants: $(VENV)/.installed-tests  ## change one line at a time, 400 of them, and list those that no test sees: an hour
+	nice $(BIN)/python -m tests.mutants --workers $(WORKERS)
+
 lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) --group test --constraint requirements.txt --output-file tests/requirements.txt
