@@ -140,6 +140,8 @@ def copy_project(project: Path) -> Path:
             shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
         else:
             shutil.copy(ROOT / name, project)
+    # NOTE: Python forgets a folder on its path that is not there when it starts.
+    (project / "mutants").mkdir()
     return project
 
 

@@ -1,38 +1,179 @@
-"""What the README, the example settings and the changelog say is what the product does."""
+"""What the documents, the example settings and the changelog say is what the product does."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.cli.main import main
 from runbook_lib.config.attestations import read_words
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.outcome import ICONS, MEANINGS
 from runbook_lib.core.procedure import Outcome, WordKind
 from runbook_lib.errors import ExitCode
-from runbook_lib.sandbox.server import SCENARIOS
+from runbook_lib.sandbox.server import SCENARIOS, Sandbox
 from tests.conftest import NOON
+from tests.runs.conftest import settings_of
+from tests.test_architecture import APART, ROOMS
+from tests.test_dependencies import declared
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROCEDURE = find_procedure("facebook_marketing")
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+}
+README, HEADLESS = DOCUMENTS["README.md"], DOCUMENTS["docs/headless.md"]
+ARCHITECTURE, CONTRIBUTING = DOCUMENTS["ARCHITECTURE.md"], DOCUMENTS["CONTRIBUTING.md"]
+
+RUN_ENDS = (ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.INCOMPLETE)
+# Commands that do not end with 0 where they are run here: how they may end.
+ENDINGS: Mapping[str, tuple[int, ...]] = {
+    "runbook run --sandbox review-declined": (ExitCode.INCOMPLETE,),
+    "runbook run --attestations": RUN_ENDS,
+    "runbook run --json": RUN_ENDS,
+    "runbook status": RUN_ENDS,
+    "runbook doctor": (ExitCode.COMPLETE, ExitCode.INCOMPLETE),
+    # The Service Domain of the example is not the sandbox's: fb-08 fails.
+    "papermill": (ExitCode.FAILED,),
+}
+# Commands that no test here runs, whole or (with a blank at the end) as they begin, and why.
+NOT_RUN = {
+    "make ": "the Makefile's targets are how these tests are started, or take an hour",
+    "python3 -m venv ": "these tests run in an environment that was made so",
+    ".venv/bin/pip install ": "needs a package index",
+    ".venv/bin/runbook lab ": "serves until interrupted: tests/browser opens it in a browser",
+    ".venv/bin/jupyter lab ": "serves until interrupted; the notebook is run by papermill",
+    ".venv/bin/runbook sandbox ": "serves until interrupted: tests/runs/test_commands.py starts it",
+    ".venv/bin/runbook archive evidence/acme --to s3://bucket/evidence ": "a bucket: tests/contract has one",
+    ".venv/bin/runbook run --sandbox approved": "tests/support/practice_runs.py runs it once",
+    ".venv/bin/runbook run": "the short form of a command that is run, with other options",
+}
 
 
-def test_the_readme_names_every_command_and_no_other() -> None:
-    """A command that is missing from the README is not found; one that is not there disappoints."""
+@dataclass(frozen=True)
+class Command:
+    """A line of a document that a person types."""
 
-    named = set(re.findall(r"^runbook ([a-z]+)  ", README, flags=re.MULTILINE))
+    document: str
+    line: str
+
+    @property
+    def is_run(self) -> bool:
+        """Return whether a test here runs it."""
+        beginnings = tuple(each for each in NOT_RUN if each.endswith(" "))
+        return self.line not in NOT_RUN and not f"{self.line} ".startswith(beginnings)
+
+    @property
+    def endings(self) -> tuple[int, ...]:
+        """Return the exit codes that it may have here."""
+        line = self.line.removeprefix(".venv/bin/")
+        return next((codes for start, codes in ENDINGS.items() if line.startswith(start)), (0,))
+
+
+def commands() -> Iterator[Command]:
+    """Yield each line of each `sh` block, without its comment."""
+    for name, text in DOCUMENTS.items():
+        for block in re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                if typed := re.sub(r"(^|\s+)#.*", "", line).strip():
+                    yield Command(name, typed)
+
+
+COMMANDS = tuple(commands())
+
+
+# --- what is typed ---------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Office:
+    """A folder in which a person works, and the settings that the person has."""
+
+    folder: Path
+    settings: Mapping[str, str]
+
+    def type(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line in a shell, as it is; what practises has no settings."""
+        kept = {name: value for name, value in os.environ.items() if "RUNBOOK" not in name}
+        mine = {} if "--sandbox" in line else self.settings
+        environ = {**kept, **mine, "XDG_DATA_HOME": str(self.folder / "home")}
+        return subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """Give a folder with a tenant that ran once, against a sandbox in which all is approved."""
+    folder = tmp_path_factory.mktemp("office")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    (folder / "attestations.toml").write_text(attestations(), encoding="utf-8")
+    with Sandbox("approved") as sandbox:
+        settings = read_env_file(settings_of(sandbox, folder / "settings"))
+        mine = Office(folder, {**settings, "RUNBOOK_TENANT": "acme"})
+        first = mine.type(".venv/bin/runbook run")
+        assert first.returncode in RUN_ENDS, first.stderr
+        (key,) = (folder / "evidence" / "keys").glob("*.pub.pem")
+        shutil.copy(key, folder / "KEY.pub.pem")
+        yield mine
+
+
+def attestations() -> str:
+    """Return the attestations file of the documents."""
+    (block,) = re.findall(r"```toml\n(.*?)```", HEADLESS, flags=re.DOTALL)
+    return str(block)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [command for command in COMMANDS if command.is_run],
+    ids=lambda command: f"{command.document}: {command.line}",
+)
+def test_a_command_of_the_documents_works(command: Command, office: Office) -> None:
+    """Whoever copies a line gets what the document promises, not an error."""
+
+    (office.folder / ".env").unlink(missing_ok=True)
+    result = office.type(command.line)
+
+    assert result.returncode in command.endings, result.stdout + result.stderr
+
+
+def test_every_command_that_is_not_run_is_in_a_document() -> None:
+    """The list of exceptions is as short as it can be."""
+
+    left_out = [f"{command.line} " for command in COMMANDS if not command.is_run]
+    assert all(any(line.startswith(start) for line in left_out) for start in NOT_RUN)
+
+
+# --- what is said ----------------------------------------------------------------------------
+def test_the_documents_name_every_command_and_no_other() -> None:
+    """A command that is missing is not found; one that is not there disappoints."""
+
+    named = set(re.findall(r"^runbook ([a-z]+)  ", HEADLESS, flags=re.MULTILINE))
     assert named == set(main.commands)
 
 
-def test_the_readme_names_every_exit_code() -> None:
+def test_the_documents_name_every_exit_code() -> None:
     """Scripts rely on the table."""
 
-    rows = set(re.findall(r"^\| (\d+) \|", README, flags=re.MULTILINE))
+    rows = set(re.findall(r"^\| (\d+) \|", HEADLESS, flags=re.MULTILINE))
     assert rows == {str(int(code)) for code in ExitCode}
 
 
@@ -41,30 +182,114 @@ def test_the_readme_explains_every_outcome(outcome: Outcome) -> None:
     """Icon, word and meaning are those that a person sees."""
 
     assert f"| {ICONS[outcome]} | `{outcome}` | {MEANINGS[outcome]} |" in README
+    assert f"| `{outcome}` | " in CONTRIBUTING
 
 
-def test_the_readme_names_every_scenario() -> None:
-    """What can be practised stands there."""
+def test_the_documents_name_every_scenario() -> None:
+    """What can be practised is in the list."""
 
-    assert all(f"`{scenario}`" in README for scenario in SCENARIOS)
+    assert all(f"| `{scenario}` |" in DOCUMENTS["docs/sandbox.md"] for scenario in SCENARIOS)
 
 
+@pytest.mark.parametrize("connector", connector_names())
+def test_the_readme_names_every_connector(connector: str) -> None:
+    """Each has its row, and its notebook is there."""
+
+    assert f"| `{connector}`" in README
+    assert f"notebooks/{connector}.ipynb" in README
+    assert (ROOT / "notebooks" / f"{connector}.ipynb").is_file()
+
+
+def test_the_readme_is_two_screens() -> None:
+    """What a newcomer needs first; all else has its own document."""
+
+    assert len(README.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_somewhere(name: str) -> None:
+    """A file that is linked exists, and so does the heading in it."""
+
+    for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[name]):
+        if "://" in target:
+            continue
+        path, _, heading = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        assert file.exists(), target
+        text = file.read_text(encoding="utf-8") if heading else ""
+        headings = [
+            re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-")
+            for each in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        ]
+        assert not heading or heading in headings, target
+
+
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/performance.md"])
+def test_every_file_that_is_named_exists(name: str) -> None:
+    """A recipe that leads to a file which was moved helps nobody."""
+
+    for path in re.findall(r"`((?:runbook_lib|tests|docs|\.ci)/[\w./]*)`", DOCUMENTS[name]):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_architecture_names_every_room_in_order() -> None:
+    """From low to high, as the test of the imports has them; what stands apart, too."""
+
+    (table,) = re.findall(r"^\| room \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, flags=re.MULTILINE)
+    assert tuple(rows) == ROOMS
+    assert all(f"`{room}/` stands apart" in ARCHITECTURE for room in APART)
+
+
+def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
+    """No package is installed at a customer's without somebody knowing why."""
+
+    _, _, table = ARCHITECTURE.partition("## Direct dependencies")
+    rows = re.findall(r"^\| ([\w-]+) \| \S+", table, flags=re.MULTILINE)
+    assert rows[0] == "package"
+    assert set(rows[1:]) == declared()
+
+
+def test_ci_runs_each_python_that_is_promised() -> None:
+    """The matrix, the metadata and the documents name the same versions; all run `.ci/run`."""
+
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = [
+        each.rpartition(" ")[2]
+        for each in project["classifiers"]
+        if each.startswith("Programming Language :: Python :: 3.")
+    ]
+    assert "- run: .ci/run\n" in workflow
+    assert f"python: {promised}".replace("'", '"') in workflow
+    assert f"Python {promised[0]} to {promised[-1]}" in README
+    assert "Windows and macOS are not tested" in README
+
+
+def test_a_commit_is_checked_by_the_quick_part_of_what_ci_runs() -> None:
+    """Each hook is a part of `make check`."""
+
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    (parts,) = re.findall(r"^check: ([a-z ]+?) +##", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert {*re.findall(r"entry: make (\w+)", hooks), "test"} == set(parts.split())
+
+
+# --- examples --------------------------------------------------------------------------------
 def test_the_example_settings_are_settings() -> None:
     """`.env.example` can be copied as it is, and names every credential."""
 
     variables = read_env_file(ROOT / ".env.example")
-    settings = resolve(PROCEDURE.inputs, env_file=variables, environ={})
+    inputs = inputs_of(PROCEDURE)
+    settings = resolve(inputs, env_file=variables, environ={})
     assert settings.secrets == {}
-    secrets = {item.variable for item in PROCEDURE.inputs if item.secret}
-    assert secrets <= set(variables)
+    assert {item.variable for item in inputs if item.secret} <= set(variables)
 
 
-def test_the_attestations_of_the_readme_are_read(tmp_path: Path) -> None:
-    """The example file in the README is one that the runbook takes."""
+def test_the_attestations_of_the_documents_are_read(tmp_path: Path) -> None:
+    """The example file is one that the runbook takes."""
 
-    (block,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
     path = tmp_path / "attestations.toml"
-    path.write_text(block, encoding="utf-8")
+    path.write_text(attestations(), encoding="utf-8")
     words = read_words(path, PROCEDURE, now=NOON)
     assert {word.kind for word in words} == set(WordKind)
 
@@ -73,13 +298,17 @@ def test_the_version_is_the_changelogs() -> None:
     """The package's version is a heading of the changelog, or not released yet."""
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    changelog = DOCUMENTS["CHANGELOG.md"]
     assert f"[{project['version']}]" in changelog or "[Unreleased]" in changelog
 
 
 def test_every_tracked_picture_is_shown() -> None:
-    """A picture in the README exists, the walkthrough's are all in it, and none is slow to load."""
+    """A picture in a document exists, the walkthrough's are all shown, and none is slow to load."""
 
-    shown = {ROOT / path for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)}
+    shown = {
+        ((ROOT / name).parent / path).resolve()
+        for name, text in DOCUMENTS.items()
+        for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    }
     assert set((ROOT / "tests/browser/screenshots").glob("walkthrough-*.png")) <= shown
     assert max(path.stat().st_size for path in shown) < 200_000
