@@ -1,0 +1,52 @@
+"""The draw of mutants, and the list of those that may stay green."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants import Mutant, listed, read_mutant, sample
+
+DIFF = """\
+# runbook_lib.core.state.x_fold__mutmut_3: survived
+--- runbook_lib/core/state.py
++++ runbook_lib/core/state.py
+@@ -1,3 +1,3 @@
+ def fold(entries):
+-    for entry in entries:
++    for entry in None:
+         pass
+"""
+ROW = """\
+[[survivor]]
+function = "runbook_lib.core.state.x_fold"
+was = "for entry in entries:"
+became = "for entry in None:"
+"""
+
+
+def test_a_seed_draws_the_same_mutants_again() -> None:
+    """Whoever is told of a survivor can draw it, in whatever order mutmut lists them."""
+
+    names = [f"m{number}" for number in range(100)]
+
+    drawn = sample(names, 10, seed=3)
+    assert drawn == sample(reversed(names), 10, seed=3)
+    assert drawn != sample(names, 10, seed=4)
+    assert sorted(sample(names, 400, seed=3)) == sorted(names)
+
+
+def test_a_listed_survivor_is_known_by_its_line() -> None:
+    """A number given by mutmut changes with the function around it; the line stays."""
+
+    mutant = read_mutant("runbook_lib.core.state.x_fold__mutmut_3", DIFF)
+
+    assert mutant == Mutant(mutant.name, "for entry in entries:", "for entry in None:")
+    assert listed(ROW + 'reason = "why"') == {(mutant.function, mutant.was, mutant.became)}
+
+
+@pytest.mark.parametrize("reason", ["", 'reason = " "'])
+def test_a_survivor_without_a_reason_is_refused(reason: str) -> None:
+    """The list is no place to sweep things under."""
+
+    with pytest.raises(ValueError, match=r"no reason for runbook_lib\.core\.state\.x_fold"):
+        listed(ROW + reason)
