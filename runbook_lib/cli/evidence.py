@@ -100,7 +100,7 @@ def verify(
                     continue
                 document = verdict.document()
                 if is_archive:
-                    # NOTE: the keys lie beside a tenant, not below it.
+                    # NOTE: the keys are beside a tenant, not below it.
                     below = os.path.relpath(verdict.path, folder.resolve())
                     document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
                     document |= {"archive_notes": notes} if notes else {}
@@ -343,7 +343,7 @@ def key(
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:
         click.echo(f"Key {present.key_id}\n{one_line(said)}")
-        click.echo(one_line(f"Public half, for whoever verifies: {public}"))
+        click.echo(one_line(f"Public key, for verifiers: {public}"))
 
 
 @click.command()

@@ -35,7 +35,7 @@ class _Commands(click.Group):
     """Commands whose errors become one message, what to do next, and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; never let a traceback out for what an operator can mend."""
+        """Run the command; an operator never sees a traceback."""
         try:
             return super().invoke(ctx)
         except RunbookError as error:
@@ -47,14 +47,14 @@ class _Commands(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             reason = f"{error.strerror or type(error).__name__}{where}"
             if error.errno in _NETWORK:
-                _fail(f"The network does not permit it: {reason}.", _ANOTHER_PORT, ExitCode.USAGE)
+                _fail(f"Cannot listen on the network: {reason}.", _ANOTHER_PORT, ExitCode.USAGE)
             message = f"Cannot write to disk: {reason}."
             advice = "Free space or permit writing, then run again: the journal is intact."
             _fail(message, advice, ExitCode.INCOMPLETE)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001  (nobody is left to handle it)
-            # NOTE: its text may hold what was given, a credential even.
+            # NOTE: its text may contain what was given, even a credential.
             message = f"The runbook itself broke ({type(error).__name__}, {_place(error)})."
             _fail(message, "Report this as a defect, with this line.", ExitCode.INCOMPLETE)
 

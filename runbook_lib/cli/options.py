@@ -43,7 +43,7 @@ def _or_default(ctx: click.Context, option: click.Parameter, value: str) -> str:
 TENANT = _option(
     "tenant", "Whose app this is; the Service Domain if left out.", callback=_or_setting
 )
-# NOTE: read first, since others may stand in it.
+# NOTE: read first, since it may set the others.
 ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.", is_eager=True)
 CONNECTOR = _option(
     "connector",

@@ -1,7 +1,7 @@
 """
-What a person sees in a terminal: live progress, the table of steps, what comes next.
+What a person sees in a terminal: live progress, the table of steps, the next step.
 
-Text only goes out here; what it says is decided on lower floors.
+Only the layout is decided here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunOutcome, RunState, StepState
 from runbook_lib.evidence.reports.wording import with_times
@@ -58,7 +58,7 @@ _OUTCOME_STYLES = {
 
 
 class ProgressDisplay:
-    """A bar that moves as steps are settled, with a line for each of them above it."""
+    """A bar that moves as steps are checked, with a line for each above it."""
 
     def __init__(self, bar: Progress, total: int) -> None:
         self._bar = bar
@@ -93,19 +93,22 @@ def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
 
 
 def show_steps(state: RunState, *, title: str = "") -> None:
-    """Print the table of steps, and what they say together."""
+    """Print the table of steps, and the outcome of the run."""
     rows = [
         (
+            str(number),
             plain_cell(step.step.id),
             f"[{_STYLES[step.conclusion.outcome]}]{_marked(step.conclusion.outcome)}[/]",
             plain_cell(with_times(step.conclusion.reason))
             + "".join(f"\n[yellow]! {plain_cell(text)}[/]" for text in _warnings(step)),
         )
-        for step in state.steps.values()
+        for number, step in enumerate(state.steps.values(), 1)
     ]
-    show_table(title, ("Step", "Outcome", "Reason"), rows)
+    show_table(title, ("", "Step", "Outcome", "Reason"), rows)
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
-    said = " · ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
+    said = " · ".join(
+        f"{counts[outcome]} {LABELS[outcome]}" for outcome in Outcome if counts[outcome]
+    )
     _console().print(f"[{_OUTCOME_STYLES[state.outcome]}]{state.outcome.upper()}[/] {said}")
 
 
@@ -132,7 +135,7 @@ def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]])
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """Print what was found of a bundle, or of a tenant's chain, in a line; notes below it."""
+    """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
     is_chain = verdict.verified is None and verdict.error is None
     name = plain_cell("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
     notes = verdict.notes
@@ -155,7 +158,7 @@ def _proven(verified: Verified) -> str:
     words = [
         *(["[bold yellow]SANDBOX[/]"] if run["sandbox"] else []),
         f"[{_OUTCOME_STYLES[run['outcome']]}]{run['outcome']}[/]",
-        *(f"{len(steps[outcome])} {outcome}" for outcome in Outcome if steps[outcome]),
+        *(f"{len(steps[outcome])} {LABELS[outcome]}" for outcome in Outcome if steps[outcome]),
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
         *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
@@ -164,12 +167,12 @@ def _proven(verified: Verified) -> str:
 
 
 def say(text: str, *, is_error: bool = False) -> None:
-    """Print one line, which may hold what a file or a remote system says."""
+    """Print one line, which may contain text of a file or remote system."""
     click.echo(one_line(text), err=is_error)
 
 
 def plain_cell(text: str) -> str:
-    """Return what a file or a remote system says, to stand among markup."""
+    """Return text of a file or remote system, safe inside rich markup."""
     return escape(one_line(text))
 
 
@@ -183,11 +186,11 @@ def _console() -> Console:
 
 def _line(step: StepState) -> str:
     outcome = step.conclusion.outcome
-    return f"[{_STYLES[outcome]}]{_marked(outcome):14}[/] {plain_cell(step.step.title)}"
+    return f"[{_STYLES[outcome]}]{_marked(outcome):22}[/] {plain_cell(step.step.title)}"
 
 
 def _marked(outcome: Outcome) -> str:
-    return f"{ICONS[outcome]} {outcome}"
+    return f"{ICONS[outcome]} {LABELS[outcome]}"
 
 
 def _warnings(step: StepState) -> list[str]:

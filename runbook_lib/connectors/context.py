@@ -1,7 +1,7 @@
 """
 What a check is given: typed values, credentials, a recording session, the run's tokens.
 
-How the run gathers these is its own business; a check sees nothing else.
+A check sees nothing else.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class TokenShelf:
     """
     Tokens issued during one run, kept in memory only; each is asked for once.
 
-    A refusal is not kept: whoever checks again has mended something, or
-    Facebook was at fault.
+    A refusal is not kept: the next check may follow a correction, or a fault of
+    Facebook's.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class TokenShelf:
         self._tokens: dict[str, Secret] = {}
 
     def get(self, name: str, issue: Callable[[], Secret]) -> Secret:
-        """Return the token called `name`; who asks first has it issued, or raises."""
+        """Return the token called `name`; the first caller has it issued, or raises."""
         with self._lock:
             if name not in self._tokens:
                 self._tokens[name] = issue()
@@ -54,7 +54,7 @@ class CheckContext:
 
     `now` is the run's clock reading; `announce_change` writes to the journal
     before a remote system is altered. `random_hex` takes a number of bytes:
-    what a control asks about must be nobody's.
+    a control must ask about something that does not exist.
     """
 
     values: Mapping[str, Value]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from runbook_lib.core.procedure import Outcome
 
-__all__ = ["ICONS", "MEANINGS"]
+__all__ = ["ICONS", "LABELS", "MEANINGS"]
 
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
@@ -20,6 +20,13 @@ ICONS: Mapping[Outcome, str] = {
     Outcome.FAILED: "✘",
     Outcome.SKIPPED: "⤼",
     Outcome.NOT_RUN: "○",
+}
+
+# What a person reads; the record has the outcome itself.
+LABELS: Mapping[Outcome, str] = {
+    **{outcome: outcome.value for outcome in Outcome},
+    Outcome.INCONCLUSIVE: "could not be checked",
+    Outcome.NOT_RUN: "to do",
 }
 
 MEANINGS: Mapping[Outcome, str] = {

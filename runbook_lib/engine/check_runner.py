@@ -1,8 +1,5 @@
 """
-Performing a step's checks: side by side, within a time, each with its own record, none fatal.
-
-What a check looks at is the checks' business, what follows from what they
-found the procedure's, and what is written down the run's.
+Runs a step's checks side by side, within a time limit; none can break the run.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from runbook_lib.remote.limits import Deadline
 
 __all__ = ["perform_checks"]
 
-# A check whose time is over sends nothing more; for so long it may still say what it found.
+# A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
 
 
@@ -32,7 +29,7 @@ def perform_checks(
     """
     Return what `checks` found, in their order, or why nothing was checked.
 
-    `open_context` gives each its own context; `lacking` tells the labels of
+    `open_context` returns a context for each; `lacking` returns the labels of
     what a check needs and was not given. A check that breaks off, or that takes
     longer than a step may, is an inconclusive finding; only `JournalError` is raised.
     """
@@ -50,7 +47,7 @@ def perform_checks(
         for check, context, future in zip(checks, contexts, running, strict=True)
     ]
     findings = tuple(finding for finding in found if finding is not None)
-    return findings, "" if findings else "Nothing of this applies to the chosen permissions."
+    return findings, "" if findings else "None of this applies to the chosen permissions."
 
 
 def _limit(contexts: Sequence[CheckContext]) -> Deadline:
@@ -65,7 +62,7 @@ def _limit(contexts: Sequence[CheckContext]) -> Deadline:
 def _start(
     check: Check, context: CheckContext | None, absent: Sequence[str]
 ) -> Future[Finding | None]:
-    """Return what will be found; the thread holds nobody back who does not wait for it."""
+    """Return the future finding; its thread blocks no exit."""
     found: Future[Finding | None] = Future()
 
     def perform() -> None:
@@ -81,7 +78,7 @@ def _start(
 def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Finding:
     return Finding(
         outcome=Outcome.INCONCLUSIVE,
-        reason=f"The check was given up: it took over {deadline.seconds:g} s (step_seconds).",
+        reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
         exchanges=context.session.exchanges() if context else (),
     )

@@ -1,8 +1,7 @@
 """
 The doctor: is this machine, its settings and its network ready for a run?
 
-Looks only; changes nothing but a probe file in the evidence folder, which
-it removes.
+It changes nothing; it writes and removes a probe file in the evidence folder.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ __all__ = ["Examination", "Symptom", "examine"]
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
-    """One thing that was looked at; `exit_code` is what it means for the whole."""
+    """One thing that was examined, and the exit code that it calls for."""
 
     subject: str
     said: str
@@ -43,13 +42,13 @@ class Symptom:
 
     @property
     def is_well(self) -> bool:
-        """Tell whether nothing is amiss."""
+        """Return whether all is well."""
         return self.exit_code is ExitCode.COMPLETE
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """All that was looked at."""
+    """All that was examined."""
 
     symptoms: tuple[Symptom, ...]
 
@@ -61,7 +60,7 @@ class Examination:
 
 
 def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
-    """Look at Python, Jupyter, the notebooks, the evidence folder, settings and network."""
+    """Examine Python, Jupyter, the notebook, the evidence folder, settings and network."""
     symptoms = [_python(), _kernel(), _notebook(procedure), _evidence_folder(evidence)]
     settings, said = _settings(procedure, env_file)
     symptoms.append(said)

@@ -1,9 +1,8 @@
 """
-Papermill runs the notebooks; nobody is asked, and papermill's verdict is not believed.
+Papermill runs the notebook, unattended; its own status is not used.
 
-What a step came to is in the journal, written by the kernel. Papermill's
-own status is not read: with the kernel killed it calls cells completed that
-never ran.
+The kernel writes the outcomes of steps into the journal. Papermill calls cells
+completed that never ran, when the kernel is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["execute_notebook"]
 _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
 _JOIN_SECONDS = 10
-# How long a kernel may take to answer, and how many are started until one does.
+# How long a kernel may take to answer, and how many are started before giving up.
 _ANSWER_SECONDS = 60
 _STARTS = 2
 # A socket's address is no longer (unix(7): sun_path has 108 bytes).
@@ -40,7 +39,7 @@ def execute_notebook(
     """
     Have papermill execute `source` into `output`, and return why it broke off.
 
-    Returns an empty text where every cell had its turn. The kernel gets
+    Returns an empty text if every cell ran. The kernel gets
     `environment`, and nothing else of this process's. Calls `on_tick` about
     twenty times a second meanwhile, from the caller's thread. When that
     raises, or a signal does, the kernel is killed before the exception goes on.
@@ -128,7 +127,7 @@ class _Worker(threading.Thread):
         managers, environment = self._managers, self._environment
 
         class ListeningClient(AsyncKernelClient):
-            """A client that tells its manager when the kernel has answered."""
+            """A client that notes on its manager when the kernel has answered."""
 
             async def wait_for_ready(self, timeout: float | None = None) -> None:
                 """Wait for the kernel's first answer."""
@@ -137,7 +136,7 @@ class _Worker(threading.Thread):
                 manager.has_answered = True
 
         class RosteredKernelManager(AsyncKernelManager):
-            """A kernel manager that this worker can find again; its files lie in `folder`."""
+            """A kernel manager that this worker can find again; its files are in `folder`."""
 
             has_answered = False
 
@@ -148,7 +147,7 @@ class _Worker(threading.Thread):
                 socket = str(folder / "socket")
                 if os.name == "posix" and len(os.fsencode(socket)) < _LONGEST_SOCKET:
                     # NOTE: sockets in a folder of mode 0700, where nobody else listens in; by
-                    # default they lie in the working directory, where the next run has its own.
+                    # default they are in the working directory, where the next run has its own.
                     self.transport = "ipc"
                     self.ip = socket
                 managers.append(self)

@@ -1,9 +1,8 @@
 """
 A tenant's whole run in one call: opened, executed by papermill, sealed, archived.
 
-Nothing is printed: a `RunListener` hears of it meanwhile, and the result says
-what it came to. A notebook that breaks off loses nothing: what its steps came
-to is in the journal.
+Nothing is printed: a `RunListener` is called meanwhile. A notebook that breaks off
+loses nothing: the outcomes of its steps are in the journal.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ __all__ = ["OtherAppError", "RunListener", "RunRequest", "RunResult", "run_tenan
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """
-    What is to be run, for whom.
+    What to run, for which tenant.
 
-    `given` are parameters, `attestations` names a file of people's words.
+    `given` are parameters, `attestations` names a file of attestations.
     `environ` is the environment that settings are read from, and that the
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
     """
@@ -62,11 +61,11 @@ class RunRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """
-    What a run came to.
+    The result of a run.
 
     `broken` says why the notebook did not reach its end, `archived` where the
-    bundle was copied to, `archive_address` where it should have been where
-    `archive_error` kept it from there.
+    bundle was copied to; if that failed, `archive_error` says why, and
+    `archive_address` where it should be.
     """
 
     tenant: str
@@ -81,19 +80,19 @@ class RunResult:
 
 
 class RunListener:
-    """What hears of a run under way; this one does nothing."""
+    """Callbacks during a run; these do nothing."""
 
     def on_wait(self, said: str) -> None:
-        """Hear why the run does not go on yet."""
+        """Called with the reason when the run has to wait."""
 
     def on_start(self, run: Run) -> None:
-        """Hear that the run has begun."""
+        """Called when the run has begun."""
 
     def on_progress(self, state: RunState) -> None:
-        """Hear what the steps have come to so far; from the caller's thread."""
+        """Called with the outcomes so far, from the caller's thread."""
 
     def on_sealed(self, result: RunResult) -> None:
-        """Hear that the evidence is sealed; archiving it comes next."""
+        """Called when the evidence is sealed; archiving comes next."""
 
 
 class OtherAppError(Exception):
@@ -104,7 +103,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     """
     Run the whole procedure for one tenant, seal the evidence, and archive it where asked.
 
-    An archive that refuses is part of the result. Raises `SettingsError` before
+    An archive that fails is part of the result. Raises `SettingsError` before
     anything is written; `LeakError`, `SigningError`, `JournalError` or `OSError`
     without leaving half a bundle; `OtherAppError`. An interruption is written
     into the journal and goes on.
@@ -122,7 +121,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
 
 
 def _opened(request: RunRequest) -> tuple[Run, list[Word]]:
-    """Return the run and people's words once all that was given is usable; nothing is written."""
+    """Return the run and the attestations, validated; nothing is written."""
     run = open_run(
         request.procedure,
         request.given,
@@ -142,20 +141,20 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word]]:
 
 
 def _begin(run: Run, words: list[Word], key: SigningKey, request: RunRequest) -> None:
-    """Write the beginning of the run, and people's words; raises `OtherAppError`."""
+    """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
     home = run.journal.path.parent
     remove_drafts(home)
     if request.key is not None and read_key(home) not in (None, request.key):
         raise OtherAppError
     run.require_startable()
-    # NOTE: what could not be sealed in the end is not begun: its lines would be lost.
+    # NOTE: a run that could not be sealed in the end must not begin: its lines would be lost.
     check_restored(run.history_reader, key)
     run.start()
     run.say(words)
 
 
 def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListener) -> RunResult:
-    """Execute the notebook, seal what the run came to, and return it."""
+    """Execute the notebook, seal the evidence, and return the result."""
     try:
         with (
             draft(run.journal.path.parent, run.run_id) as folder,
@@ -201,7 +200,7 @@ def _seal(run: Run, key: SigningKey, materials: tuple[Resource, ...]) -> Seal:
 
 
 def _materials(source: Path) -> tuple[Resource, ...]:
-    """Return what the run is made from: the notebook before execution, and the lock file."""
+    """Return the inputs of the build: the notebook before execution, and the lock file."""
     notebook = resource(source, f"notebooks/{source.name}")
     lock = project_folder() / "requirements.txt"
     return (notebook, *([resource(lock, lock.name)] if lock.is_file() else ()))
@@ -210,7 +209,7 @@ def _materials(source: Path) -> tuple[Resource, ...]:
 def _execute(
     run: Run, source: Path, output: Path, request: RunRequest, listener: RunListener
 ) -> str:
-    """Have the notebook executed, and return why it did not reach its end, if so."""
+    """Execute the notebook, and return why it did not reach its end, or nothing."""
     seen = 0
 
     def on_tick() -> None:

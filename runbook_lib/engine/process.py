@@ -1,8 +1,8 @@
 """
-A tenant's run in a process of its own: the request goes in, events and the result come out.
+A tenant's run in its own process: a request goes in, events come out.
 
-The request goes over standard input, so that a credential stands neither on a
-command line nor in a file; each event is a line of JSON on standard output.
+The request goes over standard input, so that no credential is on a command
+line or in a file; each event is a line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRequest:
-    """What is to be run; `secrets` are credentials by the name of their variable."""
+    """What to run; `secrets` are credentials by the name of their variable."""
 
     connector: str
     tenant: str
@@ -42,7 +42,7 @@ class ProcessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What the run came to, and its bundle."""
+    """The outcome of the run, and its bundle."""
 
     outcome: str
     bundle: Path
@@ -52,9 +52,10 @@ def run_in_process(
     request: ProcessRequest, *, on_wait: Callable[[str], None] = lambda _: None
 ) -> Finished:
     """
-    Run the whole procedure headless in a new process, and return what it came to.
+    Run the whole procedure headless in a new process, and return its outcome.
 
-    Calls `on_wait` with why the run waits. Raises `SealingError` where it left no bundle.
+    Calls `on_wait` with the reason when the run waits. Raises `SealingError` if there
+    is no bundle.
     """
     environ = {name: text for name, text in os.environ.items() if name not in _NOT_INHERITED}
     with subprocess.Popen(
@@ -99,7 +100,7 @@ def _send(stream: Any, request: ProcessRequest) -> None:
 
 
 class _Reporter(RunListener):
-    """Writes what is heard of the run as events."""
+    """Writes the run's callbacks as events."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -129,7 +130,7 @@ def _run(document: Mapping[str, Any], reporter: _Reporter) -> RunResult:
 
 def main() -> None:
     """Read a request from standard input, run it, and write events to standard output."""
-    # NOTE: what a kernel or a library prints goes elsewhere; only events are on this stream.
+    # NOTE: output of kernels and libraries goes to standard error; this stream has only events.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)
         reporter = _Reporter(stream)

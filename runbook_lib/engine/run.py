@@ -1,8 +1,5 @@
 """
-A run: opens a tenant's journal, performs steps, takes people's words, resumes.
-
-What a step is and which checks it has is the procedure's business; how it is
-shown is the notebook's.
+A run: opens a tenant's journal, performs steps, records attestations, resumes.
 """
 
 from __future__ import annotations
@@ -79,7 +76,7 @@ _PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
 
 
 class Mode:
-    """How a run is read: by a person in JupyterLab, or by nobody."""
+    """Whether a person is at the notebook, or nobody."""
 
     INTERACTIVE = "interactive"
     HEADLESS = "headless"
@@ -104,7 +101,7 @@ def open_run(
     environ: Mapping[str, str] = os.environ,
 ) -> Run:
     """
-    Return a run that has not started yet: nothing is written, nobody is asked.
+    Return a run that has not started yet; nothing is written.
 
     `tenant` is the Service Domain where none is named, `key` the fingerprint
     key of a tenant that has none yet, `withheld` the credentials that this
@@ -213,32 +210,32 @@ class Run:
 
     @property
     def history_reader(self) -> HistoryReader:
-        """Return what reads the journal onward."""
+        """Return the reader of the journal."""
         return self._reader
 
     @property
     def evidence(self) -> Path:
-        """Return the folder in which the evidence of every tenant lies."""
+        """Return the folder with the evidence of every tenant."""
         return self.journal.path.parents[2]
 
     @property
     def history(self) -> History:
-        """Return all that the journal holds by now."""
+        """Return the journal's present content."""
         return self._reader.read()
 
     @property
     def state(self) -> RunState:
         """
-        Return the state by now.
+        Return the present state.
 
-        A headless run counts only what it saw itself; in the walkthrough
-        everything counts that was seen before, by whomever.
+        A headless run counts only its own checks; in the walkthrough all earlier
+        checks count.
         """
         return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id)
 
     @property
     def whole_state(self) -> RunState:
-        """Return what all runs of this tenant together come to by now."""
+        """Return the state over all runs of this tenant."""
         return self._state(None)
 
     def _state(self, run_id: str | None) -> RunState:
@@ -246,18 +243,18 @@ class Run:
         return fold(history, self._subject(history), run_id)
 
     def _subject(self, history: History) -> Subject:
-        """Return what people's words and checks are compared with."""
+        """Return the values that attestations and checks are compared with."""
         recorded = history.index.recorded
         values = known_values(self.procedure, history.index.given, self.settings)
         if history.run(self.run_id) is None:
-            # NOTE: who only looks (`status`) may be given less than the last run was.
+            # NOTE: a reader (`status`) may be given less than the last run was.
             known = {**values, **recorded, **self.settings.values}
         else:
             known = {**recorded, **values}
         return Subject(self.procedure, {**known, **self._fingerprints()})
 
     def _fingerprints(self) -> dict[str, str]:
-        """Return the fingerprint of each present secret that a step is about, by name."""
+        """Return the fingerprint of each secret that is the subject of a step, by name."""
         named = {name for step in self.procedure.steps for name in step.subject}
         return {
             name: self.key.of_secret(name, secret)
@@ -267,21 +264,21 @@ class Run:
 
     @property
     def values(self) -> dict[str, Value]:
-        """Return every known value, with what the checks of this run found out."""
+        """Return every known value, with the facts that checks of this run found."""
         given = self.history.index.given
         return {**known_values(self.procedure, given, self.settings), **self.state.facts}
 
     @property
     def is_sandbox(self) -> bool:
-        """Tell whether this is practice."""
+        """Return whether this is a practice run."""
         return is_sandbox(self.values)
 
     def require_startable(self) -> None:
         """
-        Raise `SettingsError` where a run that asks nobody cannot begin.
+        Raise `SettingsError` if an unattended run cannot begin.
 
         It lacks a required value, or the tenant's earlier runs were practice and
-        this one is not, or the other way about.
+        this one is not, or vice versa.
         """
         values = self.values
         for item in self.inputs:
@@ -297,8 +294,8 @@ class Run:
         """
         Write the beginning of this run, unless another process did.
 
-        Raises `SettingsError` where the tenant's earlier runs were practice
-        and this one is not, or the other way about.
+        Raises `SettingsError` if the tenant's earlier runs were practice and this
+        one is not, or vice versa.
         """
         history = self.history
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
@@ -321,14 +318,14 @@ class Run:
             "parameters": values,
             "credentials": sorted(self.settings.secrets),
             "fingerprints": self._fingerprints(),
-            # NOTE: it holds the lock, so that a run without an end was cut off.
+            # NOTE: it has the lock, so a run without an end was cut off.
             "resumes": history.cut_off_run if self.mode == Mode.HEADLESS else "",
             "environment": _environment(),
         }
         self._write(EventType.RUN_STARTED, document)
 
     def _join(self, history: History) -> None:
-        """Write what is given now and differs from what is on record: words are bound to it."""
+        """Record values that differ from those on record: attestations are bound to them."""
         about = {name for step in self.procedure.steps for name in step.subject}
         given = {name: self.settings.values.get(name) for name in sorted(about)}
         found = {name: value for name, value in given.items() if value}
@@ -354,10 +351,10 @@ class Run:
 
     def perform(self, step_id: str) -> StepState:
         """
-        Check the step, write what was seen, and return what follows.
+        Check the step, record the findings, and return its state.
 
-        A check that breaks off is an inconclusive finding. What was seen is
-        on disk before this returns.
+        A check that breaks off is an inconclusive finding. The findings are on
+        disk before this returns.
         """
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, {}, step=step.id)
@@ -376,16 +373,16 @@ class Run:
             self._remember_facts(finding)
         return self.state.steps[step.id]
 
-    def look(self, step_id: str) -> Conclusion | None:
-        """Check the step without writing anything; `None` where nothing could be checked."""
+    def preview(self, step_id: str) -> Conclusion | None:
+        """Check the step without recording it; `None` if nothing could be checked."""
         return combine(self._check(self.step(step_id))[0])
 
     def say(self, words: Iterable[Word]) -> None:
         """
-        Record people's words, each bound to what is known now.
+        Record attestations in the journal, bound to the present values, skipping duplicates.
 
-        A file is read again at every run: an entry that this journal has
-        already is neither recorded nor bound again.
+        A file of attestations is read again at every run: an entry that the journal
+        has already is neither recorded nor bound again.
         """
         history = self.history
         subject, known = self._subject(history), history.index.entries - {""}
@@ -398,22 +395,22 @@ class Run:
             self._write(f"step.{kind}", document, step=step)
 
     def remember(self, name: str, value: Value) -> None:
-        """Write a value that a person gave, so that every later run knows it."""
+        """Record a value that a person gave, for every later run."""
         self.redactor.allow([value])
         if self.history.index.given.get(name) != value:
             self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
 
     def give(self, name: str, value: Value) -> None:
-        """Use a value that a person typed, here and now and, from the journal, later too."""
+        """Use a value that a person typed, and record it."""
         self.remember(name, value)
         values = {**self.settings.values, name: value}
         self.settings = replace(self.settings, values=values)
 
-    def take_secret(self, item: Input, text: str) -> None:
+    def set_secret(self, item: Input, text: str) -> None:
         """
-        Use `text` as the credential `item` from now on: in memory, the journal has a fingerprint.
+        Use `text` as the credential `item`, in memory; the journal gets its fingerprint.
 
-        Raises `ValueError` where it cannot be one (`secret_of`).
+        Raises `ValueError` if it cannot be one (`secret_of`).
         """
         secret = secret_of(item, text, self.values)
         self.redactor.learn(secret)
@@ -429,13 +426,13 @@ class Run:
         return f"{self.tenant}/{self.procedure.id}"
 
     def remember_secret(self, item: Input, store: CredentialStore) -> None:
-        """Put the credential into `store`, and where it lies (not what it is) into the journal."""
+        """Save the credential to `store`; the journal gets a reference, never the value."""
         reference = store.remember(self._owner, item, self.settings.secrets[item.name])
         document = {"name": item.name, "reference": reference}
         self._write(EventType.CREDENTIAL_REMEMBERED, document)
 
     def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
-        """Forget the credential: here, and wherever it was remembered."""
+        """Remove the credential from this run and from `stores`."""
         for store in stores:
             store.forget(self._owner, item)
         if item.name in self.history.index.credentials:
@@ -448,20 +445,20 @@ class Run:
         self._tokens = TokenShelf()
 
     def interrupt(self, reason: str) -> None:
-        """Write that this run was cut off."""
+        """Record that this run was interrupted."""
         self._write(EventType.RUN_INTERRUPTED, {"reason": reason})
 
     def finish_notebook(self) -> None:
-        """Write that every cell of the notebook had its turn."""
+        """Record that every cell of the notebook ran."""
         self._write(EventType.NOTEBOOK_FINISHED, {})
 
     def finish(self) -> RunState:
-        """Write the end of this run and return its state."""
+        """Record the end of this run and return its state."""
         self._write(EventType.RUN_FINISHED, {"outcome": self.state.outcome})
         return self.state
 
     def save_index(self) -> None:
-        """Save where the journal's lines lie, so that the next reader need not read them all."""
+        """Save the journal's index, so that the next reader need not read every line."""
         self._reader.read()
         self._reader.save(self.key)
 
@@ -492,7 +489,7 @@ class Run:
         return perform_checks(step.checks, open_context, lacking=lacking)
 
     def open_session(self) -> Session:
-        """Return a recording session towards the world as the known values describe it."""
+        """Return a recording session for the known addresses."""
         return self._open_session(self.values)
 
     def _open_session(self, values: Mapping[str, Value]) -> Session:
@@ -526,8 +523,8 @@ class Run:
 
 
 def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
-    """Raise `SettingsError` where what was seen and said so far belongs to the other world."""
-    # NOTE: words hold across runs, and checks in a walkthrough; practice proves nothing real.
+    """Raise `SettingsError` if earlier runs were practice and this one is real, or vice versa."""
+    # NOTE: attestations count across runs; practice proves nothing real.
     if history.index.practice <= {is_practice}:
         return
     before, now = ("real", "practice") if is_practice else ("practice", "real")
@@ -537,7 +534,7 @@ def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
 
 
 def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
-    """Raise `SettingsError` where four eyes are demanded for a step that there is not."""
+    """Raise `SettingsError` if four eyes are demanded for an unknown step."""
     known = {EVERY_STEP, *(step.id for step in procedure.steps)}
     demanded = settings.values.get(FOUR_EYES, ())
     for name in demanded if isinstance(demanded, tuple) else ():
@@ -547,7 +544,7 @@ def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
 
 
 def _open_walkthrough(history: History) -> str:
-    """Return the id of the walkthrough that is under way, so that a second kernel joins it."""
+    """Return the id of the open walkthrough, so that a second kernel joins it."""
     run = history.run(history.unfinished_run)
     return history.unfinished_run if run and run.mode == Mode.INTERACTIVE else ""
 

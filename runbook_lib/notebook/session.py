@@ -2,7 +2,7 @@
 What a notebook's cells call: open the run, show a step, finish.
 
 Headless, a step is performed when its cell runs. In JupyterLab a cell shows
-the step's panel. Which of the two it is, is told by the kernel's environment.
+the step's panel. The kernel's environment decides which of the two.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SESSION_VARIABLE = "JPY_SESSION_NAME"
 _SERVER_VARIABLE = "SERVER_SOFTWARE"
 _NOT_PARAMETERS = ("In", "Out")
 
-# What this kernel holds, by the folder of the journal.
+# The locks of this kernel, by the folder of the journal.
 _locks: dict[Path, ExitStack] = {}
 
 
@@ -82,8 +82,8 @@ class HeadlessRun:
     """
     A run as a notebook under papermill sees it.
 
-    `lock` is what keeps others waiting where the run began here; a guest in
-    another process's run has none.
+    `lock` makes other runs wait, if the run began here; a run that another
+    process began has none.
     """
 
     run: Run
@@ -165,9 +165,9 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
 
 
 def _locked(run: Run) -> ExitStack:
-    """Wait until no other headless run of this tenant is under way, and keep others waiting."""
+    """Wait for another headless run of this tenant to end, and make others wait."""
     home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
-    # NOTE: where a person executes the cell again, this kernel must not wait for itself.
+    # NOTE: when a person executes the cell again, this kernel must not wait for itself.
     _locks.pop(home, ExitStack()).close()
     lock = _locks[home] = ExitStack()
     lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))

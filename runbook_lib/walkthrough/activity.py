@@ -1,7 +1,7 @@
 """
-Moments: what a panel knows beside the journal. Is it at work, what came of what was asked?
+What a panel knows beside the journal: is an action running, and how did the last one end?
 
-Gone with the kernel; whatever must outlive it is in the journal.
+Lost with the kernel; what must outlive it is in the journal.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 
 from runbook_lib.errors import JournalError, RunbookError
 
-__all__ = ["Moment", "Moments", "what_went_wrong"]
+__all__ = ["Activities", "Activity", "describe_error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class Activity:
     """
-    One panel's: is it at work, since when (epoch), what to tell.
+    The actions of one panel.
 
-    `busy` counts what is under way, `finished` what is done, so that two equal
-    answers are told apart. `taken` counts how often something typed was taken
-    over, with `refused` the name and reason of each that was not; `written` a
-    person's words.
+    `busy` counts those running, `busy_since` is epoch seconds; `finished` counts
+    those done, so that two equal messages differ. `taken` counts how often typed
+    values were accepted, `refused` names those that were not, with the reason;
+    `written` counts what a person confirmed.
     """
 
     busy: int = 0
@@ -41,34 +41,34 @@ class Moment:
     consent_paste_url: str = ""
 
 
-class Moments:
-    """The moment of each step; safe to use from several threads."""
+class Activities:
+    """The activity of each step; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._moments: dict[str, Moment] = {}
+        self._activities: dict[str, Activity] = {}
 
-    def of(self, step_id: str) -> Moment:
-        """Return what is so now."""
-        return self._moments.get(step_id, Moment())
+    def of(self, step_id: str) -> Activity:
+        """Return the activity of a step."""
+        return self._activities.get(step_id, Activity())
 
     def update(self, step_id: str, **changes: Any) -> None:
-        """Change some of it."""
+        """Change fields of a step's activity."""
         with self._lock:
-            self._moments[step_id] = replace(self.of(step_id), **changes)
+            self._activities[step_id] = replace(self.of(step_id), **changes)
 
     def count(self, step_id: str, name: str, **changes: Any) -> None:
-        """Note that what `name` counts happened once more, with some of the rest."""
+        """Increase the counter `name`, and change other fields."""
         with self._lock:
             before = self.of(step_id)
             changes[name] = getattr(before, name) + 1
-            self._moments[step_id] = replace(before, **changes)
+            self._activities[step_id] = replace(before, **changes)
 
     def begin(self, step_id: str) -> None:
-        """Note that one thing more is under way."""
+        """Note that one more action runs."""
         with self._lock:
             before = self.of(step_id)
-            self._moments[step_id] = replace(
+            self._activities[step_id] = replace(
                 before,
                 busy=before.busy + 1,
                 busy_since=before.busy_since or time.time(),
@@ -78,10 +78,10 @@ class Moments:
             )
 
     def end(self, step_id: str, message: str, advice: str, *, is_error: bool) -> None:
-        """Note that one thing came to its end, and what came of it."""
+        """Note that an action has ended, and how."""
         with self._lock:
             before = self.of(step_id)
-            self._moments[step_id] = replace(
+            self._activities[step_id] = replace(
                 before,
                 busy=before.busy - 1,
                 busy_since=before.busy_since if before.busy > 1 else 0.0,
@@ -92,8 +92,8 @@ class Moments:
             )
 
 
-def what_went_wrong(error: Exception) -> tuple[str, str]:
-    """Return what an error means to the person, and what to do next; never what it quotes."""
+def describe_error(error: Exception) -> tuple[str, str]:
+    """Return an error's message and what to do next; never text from an unknown error."""
     if isinstance(error, RunbookError):
         return str(error), error.diagnostics()
     if isinstance(error, OSError):

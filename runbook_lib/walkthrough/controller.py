@@ -1,9 +1,9 @@
 """
-The walkthrough: one a kernel, between the run and the panels that show it.
+The walkthrough: one for each kernel, between the run and the panels that show it.
 
 It performs what panels ask for off the kernel's main thread, follows the
-journal so that others' progress shows, and watches what waits. What is
-shown is `views`' business, how it is drawn the browser's.
+journal to show others' progress, and checks waiting steps again. `views` says
+what is shown, the browser how.
 """
 
 from __future__ import annotations
@@ -18,31 +18,32 @@ from typing import Any, Protocol
 from runbook_lib.config.settings import visible
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
+from runbook_lib.core.outcome import LABELS
 from runbook_lib.core.procedure import Outcome, Step, Word, WordKind
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
-from runbook_lib.walkthrough.activity import Moment, Moments, what_went_wrong
+from runbook_lib.walkthrough.activity import Activities, Activity, describe_error
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
-from runbook_lib.walkthrough.credentials import Remembered
-from runbook_lib.walkthrough.inputs import credential, problem, sentence, take
+from runbook_lib.walkthrough.credentials import SavedCredentials
+from runbook_lib.walkthrough.inputs import accept, credential, problem, sentence
 from runbook_lib.walkthrough.sealing import seal_evidence
 from runbook_lib.walkthrough.views import STRUCTURE, finish_view, header_view, step_view, what_to_do
 
-__all__ = ["Shows", "Walkthrough"]
+__all__ = ["Display", "Walkthrough"]
 
 _FOLLOW_SECONDS = 0.5
-# App Review takes days; asking once a minute costs Facebook nothing and the person no wait.
+# App Review takes days; once a minute is often enough, and costs Facebook nothing.
 _WATCH_SECONDS = 60.0
 _ORIGIN = "walkthrough"
 _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
 _FIELDS = {"by": "Your name", "note": "The note", "seen": "What you saw"}
-# Nothing new: still waiting, or a look that could not tell (no network, say).
+# Nothing new: still waiting, or it could not be checked (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
 
-class Shows(Protocol):
-    """Something that shows a view and can be told a new one."""
+class Display(Protocol):
+    """Something that draws a view."""
 
     def show(self, view: dict[str, Any]) -> None:
         """Draw `view`; called from any thread."""
@@ -52,20 +53,20 @@ class Walkthrough:
     """
     What the panels of one kernel have in common.
 
-    `watch_seconds` is how often a waiting step is looked at again.
+    `watch_seconds` is how often a waiting step is checked again.
     """
 
     def __init__(self, run: Run, *, watch_seconds: float = _WATCH_SECONDS) -> None:
         self.run = run
         self.operator = ""
         self._watch_seconds = watch_seconds
-        self._remembered = Remembered(run)
-        self._panels: dict[str, Shows] = {}
-        self._header: Shows | None = None
-        self._finish_panel: Shows | None = None
-        self._sealing = Moment()
+        self._credentials = SavedCredentials(run)
+        self._panels: dict[str, Display] = {}
+        self._header: Display | None = None
+        self._finish_panel: Display | None = None
+        self._sealing = Activity()
         self._bundle = ""
-        self._moments = Moments()
+        self._activities = Activities()
         self._consent = Consent(run, self._on_answer, self._on_no_answer)
         self._consent_step: Step | None = None
         self._views: dict[str, dict[str, Any]] = {}
@@ -75,47 +76,46 @@ class Walkthrough:
         self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow the journal and to watch what waits."""
+        """Start following the journal and watching waiting steps."""
         self._follower.start()
 
     def stop(self) -> None:
-        """Stop following; what is under way comes to its end."""
+        """Stop following; running actions finish first."""
         self._stopped.set()
         self._workers.shutdown()
         self._consent.close()
         self.run.close()
 
-    def add_header(self, header: Shows) -> None:
-        """Show the header here from now on."""
+    def add_header(self, header: Display) -> None:
+        """Draw the header there from now on."""
         self._header = header
         self.draw()
 
-    def add_panel(self, step_id: str, panel: Shows) -> None:
-        """Show this step there from now on; a cell that ran again replaces its panel."""
+    def add_panel(self, step_id: str, panel: Display) -> None:
+        """Draw this step there from now on; a cell that runs again replaces its panel."""
         self._panels[step_id] = panel
         self.draw(step_id)
 
-    def add_finish(self, finish: Shows) -> None:
-        """Show the notebook's end there from now on."""
+    def add_finish(self, finish: Display) -> None:
+        """Draw the notebook's end there from now on."""
         self._finish_panel = finish
         self.draw()
 
     def draw(self, *only: str) -> None:
         """
-        Show everything, or `only` these steps, as the journal has it now.
+        Draw everything, or `only` these steps, from the journal.
 
-        Where the journal cannot be read, panels show what they showed before,
-        and why that is all.
+        If the journal cannot be read, panels keep what they showed, with the error.
         """
         with self._drawing:
             try:
                 self._draw(only)
             except Exception as error:  # noqa: BLE001  (a panel must say so, not stand still)
-                self._draw_again(*what_went_wrong(error))
+                self._draw_error(*describe_error(error))
 
     def _draw(self, only: tuple[str, ...]) -> None:
         state, history = self.run.state, self.run.history
-        values, credentials = self.run.values, self._remembered.places()
+        values, credentials = self.run.values, self._credentials.places()
         for step_id in only or tuple(self._panels):
             if step_id in self._panels:
                 view = step_view(
@@ -123,7 +123,7 @@ class Walkthrough:
                     values=values,
                     credentials=credentials,
                     recent=history.recent(step_id),
-                    moment=self._moments.of(step_id),
+                    activity=self._activities.of(step_id),
                 )
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
                 self._show(step_id, self._panels[step_id], redacted)
@@ -132,33 +132,35 @@ class Walkthrough:
         if self._finish_panel is not None and not only:
             self._show("finish", self._finish_panel, self._finish_view(state))
 
-    def _show(self, name: str, shown: Shows, view: dict[str, Any]) -> None:
+    def _show(self, name: str, shown: Display, view: dict[str, Any]) -> None:
         self._views[name] = view
         shown.show(view)
 
-    def _draw_again(self, message: str, advice: str) -> None:
+    def _draw_error(self, message: str, advice: str) -> None:
         for step_id, panel in self._panels.items():
-            told = replace(self._moments.of(step_id), message=message, advice=advice, is_error=True)
-            panel.show({**self._views.get(step_id, {}), **asdict(told)})
-        told = replace(self._sealing, message=message, advice=advice, is_error=True)
-        for name, shown in (("header", self._header), ("finish", self._finish_panel)):
-            if shown is not None:
-                shown.show({**self._views.get(name, {}), **asdict(told)})
+            shown = replace(
+                self._activities.of(step_id), message=message, advice=advice, is_error=True
+            )
+            panel.show({**self._views.get(step_id, {}), **asdict(shown)})
+        shown = replace(self._sealing, message=message, advice=advice, is_error=True)
+        for name, display in (("header", self._header), ("finish", self._finish_panel)):
+            if display is not None:
+                display.show({**self._views.get(name, {}), **asdict(shown)})
 
     def perform(self, step: Step, given: dict[str, Any]) -> None:
-        """Take the inputs over and check the step, off this thread."""
+        """Accept the inputs and check the step, off this thread."""
         self._begin(step, lambda: self._check(step, given))
 
     def say(
         self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
     ) -> None:
-        """Record what a named person says of the step, with the files that show it."""
+        """Record what a named person confirms about the step, with attachments."""
 
         def record() -> str:
             by, note = self._named(words), _typed(words, "note")
             if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not note:
                 msg = "Give a reason."
-                raise SettingsError(msg, next_step="The record keeps it.")
+                raise SettingsError(msg, next_step="It is kept in the record.")
             folder = self.run.journal.path.parent / "attachments"
             word = Word(
                 kind=kind,
@@ -171,16 +173,16 @@ class Walkthrough:
                 origin=_ORIGIN,
             )
             self.run.say([word])
-            self._moments.count(step.id, "written")
+            self._activities.count(step.id, "written")
             return "Recorded."
 
         self._begin(step, record)
 
     def seal(self) -> None:
-        """Run the whole procedure headless, and show its bundle; once, however often it is said."""
+        """Run the whole procedure headless and show its bundle; ignored while that runs."""
         if self._sealing.busy_since:
             return
-        self._sealing = Moment(busy_since=time.time())
+        self._sealing = Activity(busy_since=time.time())
         self.draw()
         self._workers.submit(self._seal)
 
@@ -188,10 +190,10 @@ class Walkthrough:
         try:
             sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
             self._bundle = str(sealed.bundle)
-            self._sealing = Moment(message=f"The run is {sealed.outcome}.")
+            self._sealing = Activity(message=f"The run is {sealed.outcome}.")
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
-            message, advice = what_went_wrong(error)
-            self._sealing = Moment(message=message, advice=advice, is_error=True)
+            message, advice = describe_error(error)
+            self._sealing = Activity(message=message, advice=advice, is_error=True)
         self.draw()
 
     def _wait_to_seal(self, said: str) -> None:
@@ -204,15 +206,15 @@ class Walkthrough:
 
     def keep(self, step: Step, name: str, where: str, given: dict[str, Any]) -> None:
         """
-        Remember a credential in `keyring` or `.env`, or forget it everywhere.
+        Save a credential to `keyring` or `.env`, or remove it everywhere.
 
-        What was typed is taken over first: the newest is what is remembered.
+        A typed value is accepted first, so that the newest is saved.
         """
         item = credential(step, name)
 
         def move() -> str:
             self._take(step, given)
-            return self._remembered.keep(item, where)
+            return self._credentials.keep(item, where)
 
         self._begin(step, move)
 
@@ -233,13 +235,13 @@ class Walkthrough:
                 self._hide_consent(step)
             self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
             if asked.untrusted:
-                return f"{asked.untrusted} Sign in by the other link, and paste its answer."
-            return "Open the consent page. Its answer comes back here by itself."
+                return f"{asked.untrusted} Use the other link, and paste the address."
+            return "Open the consent page. Its answer arrives here by itself."
 
         self._begin(step, prepare)
 
     def answer_consent(self, step: Step, url: str) -> None:
-        """Take the redirect that was pasted; redeem its code; check with the token."""
+        """Redeem the code of a pasted redirect, and check the step with the token."""
         self._redeem(step, lambda: self._consent.accept(url))
 
     def _redeem(self, step: Step, accept: Accept) -> None:
@@ -249,24 +251,24 @@ class Walkthrough:
             finally:
                 self._hide_consent(step)
             token = self._consent.redeem(request, code)
-            self.run.take_secret(credential(step, "user_access_token"), token.reveal())
+            self.run.set_secret(credential(step, "user_access_token"), token.reveal())
             return self._check(step, {}) + self._go_on(step)
 
         self._begin(step, redeem)
 
     def _hide_consent(self, step: Step) -> None:
-        """Show no link whose answer would not count."""
+        """Hide links whose answer would not count."""
         if not self._consent.is_awaited:
             self._update(step, consent_url="", consent_paste_url="")
 
     def _go_on(self, step: Step) -> str:
-        """Check what a token that is good makes possible, and say so."""
+        """Check the steps that a valid token makes possible."""
         if not self.run.state.steps[step.id].is_settled:
             return ""
         following = [other for other in self.run.procedure.steps if step.id in other.requires]
         for other in following:
             self.perform(other, {})
-        return "".join(f" Goes on by itself: {other.title}." for other in following)
+        return "".join(f" Next, checked automatically: {other.title}." for other in following)
 
     def _on_answer(self, accept: Accept) -> None:
         if self._consent_step is not None:
@@ -279,7 +281,8 @@ class Walkthrough:
 
         def say_so() -> str:
             self._hide_consent(step)
-            msg = f"No answer came within {AWAITED_SECONDS / 60:.0f} minutes: none is awaited now."
+            minutes = f"{AWAITED_SECONDS / 60:.0f} minutes"
+            msg = f"No answer came within {minutes}; the runbook no longer waits for one."
             raise AuthorizationError(msg, next_step=RefusedConsentError.next_step)
 
         self._begin(step, say_so)
@@ -289,15 +292,15 @@ class Walkthrough:
         state = self.run.perform(step.id)
         conclusion = state.conclusion
         advice = "" if conclusion.outcome is Outcome.WAITING else what_to_do(conclusion)
-        return f"Checked: {conclusion.outcome.replace('_', ' ')}. {advice}".strip()
+        return f"Checked: {LABELS[conclusion.outcome]}. {advice}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
-        """Take over what was typed; raises `SettingsError` where some of it is not in order."""
+        """Accept the typed values; raises `SettingsError` if one is refused."""
         if not given:
             return
-        refused = take(self.run, step, given)
+        refused = accept(self.run, step, given)
         shown = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
-        self._moments.count(step.id, "taken", refused=shown)
+        self._activities.count(step.id, "taken", refused=shown)
         if refused:
             labels = {item.name: item.label for item in step.inputs}
             msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
@@ -306,14 +309,14 @@ class Walkthrough:
     def _named(self, words: dict[str, Any]) -> str:
         by = _typed(words, "by", longest=_LONGEST_NAME)
         if not by:
-            msg = "Write your name: the record says who said so."
-            raise SettingsError(msg, next_step="Your name stays filled in from then on.")
+            msg = "Enter your name: the record says who confirmed this."
+            raise SettingsError(msg, next_step="It stays filled in from then on.")
         self.operator = by
         return by
 
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
-        """Run `action` off this thread; show that it works, and what came of it."""
-        self._moments.begin(step.id)
+        """Run `action` off this thread; show that it runs, and its result."""
+        self._activities.begin(step.id)
         self.draw(step.id)
         self._workers.submit(self._finish, step, action)
 
@@ -321,13 +324,13 @@ class Walkthrough:
         try:
             said, advice, is_error = action(), "", False
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
-            said, advice = what_went_wrong(error)
+            said, advice = describe_error(error)
             is_error = True
-        self._moments.end(step.id, said, advice, is_error=is_error)
+        self._activities.end(step.id, said, advice, is_error=is_error)
         self.draw()
 
     def _update(self, step: Step, **changes: Any) -> None:
-        self._moments.update(step.id, **changes)
+        self._activities.update(step.id, **changes)
         self.draw(step.id)
 
     def _follow(self) -> None:
@@ -335,7 +338,7 @@ class Walkthrough:
         while not self._stopped.wait(_FOLLOW_SECONDS):
             try:
                 lines = self.run.history.index.last.seq
-                if self._remembered.follow() or lines != seen:
+                if self._credentials.follow() or lines != seen:
                     self.draw()
                     seen = lines
                 if time.monotonic() - watched_at >= self._watch_seconds:
@@ -348,13 +351,13 @@ class Walkthrough:
         """Check each waiting step again; write only what has changed."""
         for step_id, state in self.run.state.steps.items():
             is_waiting = state.conclusion.outcome is Outcome.WAITING and state.step.checks
-            if step_id in self._panels and is_waiting and not self._moments.of(step_id).busy:
-                seen = self.run.look(step_id)
+            if step_id in self._panels and is_waiting and not self._activities.of(step_id).busy:
+                seen = self.run.preview(step_id)
                 if seen is not None and seen.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
 
     def _finish_view(self, state: RunState) -> dict[str, Any]:
-        return finish_view(state, moment=self._sealing, bundle=self._bundle)
+        return finish_view(state, activity=self._sealing, bundle=self._bundle)
 
     def _header_view(self, state: RunState) -> dict[str, Any]:
         return header_view(
@@ -367,7 +370,7 @@ class Walkthrough:
 
 
 def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
-    """Return what a person typed; raises `SettingsError` where some of it cannot be seen."""
+    """Return typed text; raises `SettingsError` if it contains an invisible character."""
     try:
         text = str(words.get(name, ""))
         return visible(text, longest=longest, may_have_lines=name != "by")

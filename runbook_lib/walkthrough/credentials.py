@@ -1,5 +1,5 @@
 """
-Where the walkthrough's credentials rest, and what becomes known of them elsewhere.
+Where the walkthrough's credentials are saved, and following what others save.
 
 What a person saves in another kernel, or writes into the settings file, is
 known here as soon as the journal or that file says so.
@@ -20,11 +20,11 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 
-__all__ = ["Remembered"]
+__all__ = ["SavedCredentials"]
 
 
-class Remembered:
-    """The credentials of a run: kept, forgotten, and followed where others keep and forget them."""
+class SavedCredentials:
+    """The saved credentials of a run; follows what other kernels save or remove."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -56,9 +56,9 @@ class Remembered:
 
     def follow(self) -> bool:
         """
-        Use what others have remembered since, drop what they forgot; tell whether to look anew.
+        Use what was saved elsewhere, drop what was removed; return whether anything changed.
 
-        A credential that was only typed here is let be until its own rest changes.
+        A credential that was only typed here stays until its saved value changes.
         """
         with self._following:
             signs = self._signs()
@@ -72,12 +72,12 @@ class Remembered:
 
     def _change(self, item: Input, then: Secret | None, now: Secret | None) -> None:
         if now is not None and (then is None or then.reveal() != now.reveal()):
-            self._run.take_secret(item, now.reveal())
+            self._run.set_secret(item, now.reveal())
         elif then is not None and now is None:
             self._run.forget_secret(item, ())
 
     def places(self) -> dict[str, str]:
-        """Return the known credentials by name, each with where it rests."""
+        """Return where each known credential is saved, by name."""
         references = self._run.history.index.credentials
         known = [item for item in self._items if item.name in self._run.settings.secrets]
         return {
@@ -90,7 +90,7 @@ class Remembered:
         }
 
     def _signs(self) -> tuple[int, int, int]:
-        """Return what changes when a credential was remembered or forgotten, by whomever."""
+        """Return what changes when anybody saves or removes a credential."""
         lines = self._run.history.index.remembered
         try:
             state = self._run.env_file.stat()
@@ -99,7 +99,7 @@ class Remembered:
         return lines, state.st_mtime_ns, state.st_size
 
     def _read(self, before: Mapping[str, Secret]) -> Mapping[str, Secret]:
-        """Return what rests in environment, `.env` and keyring; `before` where that is unusable."""
+        """Return what environment, `.env` and keyring hold; `before` if they are unusable."""
         path, references = self._run.env_file, self._run.history.index.credentials
         try:
             variables = read_env_file(path) if _says_something(path) else {}
@@ -119,13 +119,13 @@ class Remembered:
             )
         except SettingsError:
             return before
-        # A keyring that is locked for a moment has forgotten nothing.
+        # A keyring that is locked for a moment has lost nothing.
         kept = {name: secret for name, secret in before.items() if name in references}
         return {**kept, **recall(self._items, found, references).secrets}
 
 
 def _says_something(path: Path) -> bool:
-    """Tell whether the file has a line that is no comment: the last credential may be forgotten."""
+    """Return whether the file has any setting: the last credential may have been removed."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

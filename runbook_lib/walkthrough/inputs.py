@@ -1,7 +1,5 @@
 """
-What a person types into a panel: judged while it is typed, then taken over.
-
-Where a credential rests afterwards is `remembering`'s business.
+What a person types into a panel: validated while typing, then accepted.
 """
 
 from __future__ import annotations
@@ -14,11 +12,11 @@ from runbook_lib.core.procedure import Input, Step, Value
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 
-__all__ = ["credential", "problem", "sentence", "take"]
+__all__ = ["accept", "credential", "problem", "sentence"]
 
 
 def problem(step: Step, name: str, text: str) -> str:
-    """Return what is wrong with an input's text, with an example; empty where nothing is."""
+    """Return what is wrong with an input's text, with an example; empty if nothing is."""
     item = next(item for item in step.inputs if item.name == name)
     if not text.strip():
         return ""
@@ -34,16 +32,16 @@ def problem(step: Step, name: str, text: str) -> str:
 
 
 def sentence(reason: str) -> str:
-    """Return a reason as it stands alone, below its field."""
+    """Return a reason as a sentence of its own, for below its field."""
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
-def take(run: Run, step: Step, given: Mapping[str, Any]) -> dict[str, str]:
+def accept(run: Run, step: Step, given: Mapping[str, Any]) -> dict[str, str]:
     """
-    Take over what was typed, and return what was refused: the reason by the input's name.
+    Use the typed values, and return those that were refused: the reason by the input's name.
 
-    A secret stays in memory, anything else is remembered; what is in order
-    is taken though something beside it is not. An empty field is left alone.
+    A secret stays in memory, other values go into the journal. A valid value is
+    used even if another one is refused. An empty field changes nothing.
     """
     refused: dict[str, str] = {}
     for item in step.inputs:
@@ -52,7 +50,7 @@ def take(run: Run, step: Step, given: Mapping[str, Any]) -> dict[str, str]:
             continue
         try:
             if item.secret:
-                run.take_secret(item, str(value))
+                run.set_secret(item, str(value))
             else:
                 run.give(item.name, _typed(item, value))
         except ValueError as error:
@@ -61,7 +59,7 @@ def take(run: Run, step: Step, given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def credential(step: Step, name: str) -> Input:
-    """Return the credential that is called `name`; raises `SettingsError` where it has none."""
+    """Return the step's credential `name`; raises `SettingsError` if it has none."""
     for item in step.inputs:
         if item.name == name and item.secret:
             return item

@@ -90,7 +90,7 @@ def check_arguments(arguments: Sequence[str], *, is_app: bool) -> list[str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabRequest:
     """
-    Which walkthrough is opened, for whom, and how.
+    Which walkthrough to open, for which tenant, and how.
 
     `arguments` go to the server as they are (`--no-browser`, `--port`,
     `--ServerApp.base_url`), so that it runs in places like JupyterHub too.

@@ -1,8 +1,8 @@
 """
 What a panel shows, as plain JSON: pure, without widgets, without secrets.
 
-The browser draws it (`static/`); whatever is in here may be saved with a
-notebook, so a credential's value never is: only that it is known.
+The browser draws it (`static/`). It may be saved with a notebook, so it never
+contains the value of a credential, only that one is known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
-from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import (
     Conclusion,
     Input,
@@ -27,7 +27,7 @@ from runbook_lib.core.procedure import (
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import exchange_detail, gathered, step_document
 from runbook_lib.evidence.reports.wording import when, with_times
-from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.activity import Activity
 
 __all__ = [
     "STRUCTURE",
@@ -49,7 +49,7 @@ _SAID = {
     EventType.CHANGE_INTENDED: "about to change",
 }
 
-# What a panel's forms send, and what that says.
+# What a panel's forms send, and what it means.
 WORDS = {
     "submit": WordKind.SUBMITTED,
     "attest": WordKind.ATTESTED,
@@ -57,19 +57,31 @@ WORDS = {
     "skip": WordKind.SKIPPED,
     "withdraw": WordKind.WITHDRAWN,
 }
-# What of a view is structure: the panels could not be drawn, nor forms sent, without it.
+# The parts of a view that are structure, and so never redacted.
 STRUCTURE = frozenset(
-    {"id", "outcome", "icon", "checked_on", "sent_on", "at", "name", "note_name", "input", "kind"}
+    {
+        "id",
+        "outcome",
+        "icon",
+        "label",
+        "checked_on",
+        "sent_on",
+        "at",
+        "name",
+        "note_name",
+        "input",
+        "kind",
+    }
 )
 _LONGEST_DETAIL = 4_000
 _UNKNOWN = "Not known yet: give it in the step that completes Settings > Basic."
 
-# Whose turn it is, in the order in which a person looks for something to do.
+# What to do about an outcome, in the order in which steps need attention.
 _ADVICE = {
-    Outcome.FAILED: "Mend what its reason says, then check again.",
-    Outcome.NOT_RUN: "Do it, then check it, or say that it is done.",
-    Outcome.INCONCLUSIVE: "Look for yourself, then say that it is done; or check again.",
-    Outcome.WAITING: "Nothing to do but wait: it is watched.",
+    Outcome.FAILED: "Fix the problem described above, then check again.",
+    Outcome.NOT_RUN: "Do it, then check it or confirm that it is done.",
+    Outcome.INCONCLUSIVE: "Look for yourself, then confirm that it is done; or check again.",
+    Outcome.WAITING: "Nothing to do but wait.",
 }
 
 
@@ -79,12 +91,12 @@ def step_view(
     values: Mapping[str, Value],
     credentials: Mapping[str, str],
     recent: Sequence[Entry],
-    moment: Moment,
+    activity: Activity,
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows.
 
-    `credentials` maps the name of each known credential to where it rests
+    `credentials` maps the name of each known credential to where it is kept
     ("this session", "keyring", ".env"); `recent` are the newest journal lines
     about the step, oldest first.
     """
@@ -93,6 +105,7 @@ def step_view(
     return {
         **{name: document[name] for name in shown},
         "icon": ICONS[state.conclusion.outcome],
+        "label": LABELS[state.conclusion.outcome],
         "reason": with_times(document["reason"]),
         "remarks": [with_times(text) for text in document["remarks"]],
         **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
@@ -114,7 +127,7 @@ def step_view(
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(each) for each in document["exchanges"]],
         "history": _step_history(recent),
-        **asdict(moment),
+        **asdict(activity),
     }
 
 
@@ -132,7 +145,12 @@ def header_view(
         "total": len(state.steps),
         "settled": sum(step.is_settled for step in state.steps.values()),
         "counts": [
-            {"outcome": outcome, "icon": ICONS[outcome], "count": counts[outcome]}
+            {
+                "outcome": outcome,
+                "icon": ICONS[outcome],
+                "label": LABELS[outcome],
+                "count": counts[outcome],
+            }
             for outcome in Outcome
             if counts[outcome]
         ],
@@ -147,7 +165,7 @@ def header_view(
     }
 
 
-def finish_view(state: RunState, *, moment: Moment, bundle: str) -> dict[str, Any]:
+def finish_view(state: RunState, *, activity: Activity, bundle: str) -> dict[str, Any]:
     """Return what the end of the notebook shows; `bundle` is the sealed folder, if there is one."""
     steps = state.steps.values()
     return {
@@ -160,13 +178,14 @@ def finish_view(state: RunState, *, moment: Moment, bundle: str) -> dict[str, An
                 "title": step.step.title,
                 "outcome": step.conclusion.outcome,
                 "icon": ICONS[step.conclusion.outcome],
+                "label": LABELS[step.conclusion.outcome],
             }
             for step in steps
             if not step.is_settled
         ],
         "bundle": bundle,
         "bundle_name": bundle.rpartition("/")[2],
-        **asdict(moment),
+        **asdict(activity),
     }
 
 
@@ -180,43 +199,46 @@ def next_step(state: RunState) -> tuple[StepState, str] | None:
 
 
 def what_to_do(conclusion: Conclusion) -> str:
-    """Return what a person does about a step of which this is said, empty where nothing is."""
+    """Return what a person does about a step with this conclusion; empty for nothing."""
     if conclusion.needs_another:
-        return "Somebody else must look, and confirm it."
+        return "A second person must look and confirm it."
     return _ADVICE.get(conclusion.outcome, "")
 
 
 def _forms(step: Step) -> list[dict[str, Any]]:
-    """Return the forms in which a person can say something of `step`."""
+    """Return the forms by which a person can confirm `step`, skip it, and so on."""
     is_wait = step.kind is StepKind.WAIT
     done = "Facebook approved it" if is_wait else "I have done this"
-    optional = "Optional: what the record should keep."
+    optional = "Optional: a note for the record."
     submitted = [
         _form("submit", "I have submitted it", "Everything is submitted for review.", optional),
     ]
     declined = [
         _form(
-            "decline", "Facebook declined it", "Facebook declined it.", "What the reviewer named."
+            "decline",
+            "Facebook declined it",
+            "Facebook declined it.",
+            "What the reviewer objected to.",
         ),
     ]
     return [
         *(submitted if is_wait else ()),
         _form("attest", done, step.confirms, optional),
         *(declined if is_wait else ()),
-        _form("skip", "Skip", "This step is left out.", ""),
-        _form("withdraw", "Withdraw", "What was said of this step no longer holds.", ""),
+        _form("skip", "Skip", "This step is skipped.", ""),
+        _form("withdraw", "Withdraw", "What was confirmed about this step is no longer true.", ""),
     ]
 
 
 def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any]:
-    """Return a form's texts; one without a help for its note asks for a reason."""
+    """Return a form's texts; without `note_help` it asks for a reason."""
     return {
         "name": name,
         "label": label,
         "sentence": sentence,
         "note_name": "note" if note_help else "reason",
         "note_label": "Note" if note_help else "Reason",
-        "note_help": note_help or "The record keeps it.",
+        "note_help": note_help or "Kept in the record.",
         "has_files": bool(note_help),
     }
 
@@ -240,7 +262,7 @@ def _input_view(
 
 
 def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] | None:
-    """Return which credential this step hands over to another console; what to do where unknown."""
+    """Return the credential that this step hands over to another console, if any."""
     item = step.hands_over
     if item is None:
         return None

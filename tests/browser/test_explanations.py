@@ -9,7 +9,7 @@ import pytest
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import step_view
 from tests.browser.test_walkthrough_states import EXPLAINED
 from tests.runs.conftest import settings_of
@@ -32,7 +32,7 @@ def test_a_panel_is_given_what_is_wrong_and_what_to_do_next(scenario: str, tmp_p
         states = [run.perform(step) for step in explained.steps]
         values = run.values
         run.close()
-    given = step_view(states[-1], values=values, credentials={}, recent=(), moment=Moment())
+    given = step_view(states[-1], values=values, credentials={}, recent=(), activity=Activity())
     shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
     assert explained.wrong in shown
     assert explained.following in shown

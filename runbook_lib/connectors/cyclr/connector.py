@@ -3,7 +3,7 @@ The connector in Cyclr: what the console holds, what is installed, what is authe
 
 Reading is always safe. Installing, and creating an account, change the
 partner's Cyclr: each happens only where its parameter says so, is announced
-in the journal first, and stands in the finding.
+in the journal first, and in the finding.
 """
 
 from __future__ import annotations

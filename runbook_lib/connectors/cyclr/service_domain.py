@@ -30,7 +30,7 @@ def redirect_uri(service_domain: str) -> str:
 
 
 def is_cyclr_domain(service_domain: str) -> bool:
-    """Tell a domain that Cyclr handed out from a custom one."""
+    """Return whether Cyclr handed out this domain; else it is a custom one."""
     return _CYCLR_DOMAIN.fullmatch(service_domain) is not None
 
 
@@ -70,7 +70,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
 
 
 def _judge(answer: int, control: int) -> tuple[Outcome, str]:
-    """Say what the statuses of the callback page and of a made-up page show."""
+    """Return what the statuses of the callback page and of a made-up page show."""
     if answer >= _SERVER_ERROR:
         return Outcome.INCONCLUSIVE, f"the callback page answers {answer}"
     if control >= _SERVER_ERROR:

@@ -58,7 +58,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     The token names the app; a made-up secret, which must be refused, shows
     that the secret counts. A refusal counts against the pair only where its
     message names the secret or the id. Code 101 does not discriminate, so the
-    made-up secret is tried there too: the same answer to both tells nothing.
+    made-up secret is tried there too: the same answer to both proves nothing.
     """
     app_id, refusal = context.text("app_id"), _refusal(context)
     if refusal is None:
@@ -255,7 +255,7 @@ def _is_path_compared(context: CheckContext, host: str) -> bool:
     try:
         return _is_redirect_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
     except RemoteError:
-        # It only sets the limit, and stands in the record: what the host control decided holds.
+        # It only sets the limit, and is in the record: the host control has decided.
         return False
 
 
@@ -297,5 +297,7 @@ def _version_warnings(context: CheckContext, graph: Graph) -> list[str]:
         )
     end = VERSION_ENDS.get(graph.version)
     if end is not None and end - context.now.date() < _VERSION_ENDS_SOON:
-        warnings.append(f"Graph {graph.version} is served until {end}; set graph_version anew.")
+        warnings.append(
+            f"Graph {graph.version} is served until {end}; set graph_version to a newer one."
+        )
     return warnings

@@ -2,7 +2,7 @@
 The connection as a user's token has it: validity, grants, and data that can be read.
 
 Every call is signed with `appsecret_proof`. Of a lead only its id, its time
-and its form's id are read: what a customer wrote is nobody's evidence.
+and its form's id are read: what a customer wrote does not belong in evidence.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
 
     Of several pages and forms the one with the lowest id is taken. Returns
     `None` where `leads_retrieval` is not among the permissions. A page token
-    is taken from `/me/accounts` and forgotten.
+    is taken from `/me/accounts` and not kept.
     """
     if _LEADS not in context.permissions:
         return None

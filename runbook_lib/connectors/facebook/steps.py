@@ -56,7 +56,7 @@ def log_in() -> Step:
         confirms="I am logged in with the Facebook account that owns the app.",
         subject=THIS_APP,
         prose=(
-            "Log in with the Facebook account that shall own the app. Prefer one that belongs "
+            "Log in with the Facebook account that will own the app. Prefer one that belongs "
             "to your company's business portfolio: the app outlives the person."
         ),
         links=(Link("Facebook for Developers", "{dashboard_url}/"),),
@@ -113,7 +113,7 @@ def create_app() -> Step:
         ),
         today=(
             "The dashboard now asks for name and contact email first and then for a use case; "
-            "**Business** stands behind **Other**. App Purpose may not be asked. Take Other > "
+            "**Business** is found under **Other**. App Purpose may not be asked. Choose Other > "
             "Business where it is offered: apps made through a use case have been reported to "
             "answer *Invalid Scopes* at sign-in."
         ),
@@ -148,7 +148,7 @@ def login_settings() -> Step:
         source=Source(1, 7),
         confirms="Facebook Login > Settings opens for this app.",
         subject=THIS_APP,
-        prose="It now stands in the menu on the left: open **Facebook Login > Settings**.",
+        prose="In the menu on the left, open **Facebook Login > Settings**.",
         today="In use-case apps: **Use cases > Customize > Settings**.",
         links=(dashboard("Facebook Login > Settings", "fb-login/settings/"),),
     )
@@ -162,13 +162,13 @@ def redirect_uri() -> Step:
         kind=StepKind.ASK,
         source=Source(1, 8),
         confirms=(
-            "The address shown here stands under Valid OAuth Redirect URIs, character by "
+            "The address shown here is listed under Valid OAuth Redirect URIs, character by "
             "character, and is saved."
         ),
         subject=("app_id", "service_domain"),
         prose=(
             "Under **Valid OAuth Redirect URIs** enter the address below and press "
-            "**Save Changes**. Your Service Domain stands in your Cyclr console under "
+            "**Save Changes**. Your Service Domain is shown in your Cyclr console under "
             "**Settings > General Settings > Service Domain**. Facebook compares every "
             "character: scheme, case and a slash at the end count."
         ),

@@ -1,4 +1,4 @@
-// What every panel's script begins with (panels.py puts it before each).
+// Shared by every panel: widgets.py puts it before each panel's script.
 function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -11,13 +11,13 @@ function element(tag, properties = {}, ...children) {
   return node;
 }
 
-// A screen reader says again what is written again: write only what differs.
+// A screen reader repeats text that is written again: write only what differs.
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// Draws into `parent` what `draw` returns, where `what` it shows has changed. Whoever has the
-// focus in there keeps it: on the node with the same `data-key`, else on the panel.
+// Replaces the children of `parent` by what `draw` returns, if `what` is shown has changed. Focus
+// inside is kept: on the node with the same `data-key`, else on the panel.
 /** @param {HTMLElement & { drawn?: string }} parent */
 function redraw(parent, what, draw) {
   const signature = JSON.stringify(what);
@@ -31,7 +31,7 @@ function redraw(parent, what, draw) {
   /** @type {HTMLElement | null} */ (same || parent.closest("[tabindex]"))?.focus({ preventScroll: true });
 }
 
-// While something is under way no button answers. It is not `disabled`: that would drop the focus.
+// While an action runs, buttons ignore clicks. They are not `disabled`: that would drop the focus.
 function ignoreClicksWhileHeld(root) {
   root.addEventListener("click", (event) => {
     if (!event.target.closest('button[aria-disabled="true"]')) return;
@@ -46,9 +46,9 @@ function holdButtons(root, isHeld) {
 
 const RUN_AGAIN = "The kernel was restarted: choose Run > Run All Cells.";
 const RUN_FIRST = "Choose Run > Run All Cells first.";
-const UNFOLD = "Its heading is folded: unfold it.";
+const UNFOLD = "This section is collapsed: expand its heading first.";
 
-// Calls `lost` once the kernel that this is drawn for is gone; returns what ends the watching.
+// Calls `lost` when the kernel is gone; returns a function that stops watching.
 function watchKernel(model, lost) {
   const kernel = model.widget_manager?.kernel;
   const hear = (_kernel, status) => {
@@ -64,7 +64,7 @@ function watchKernel(model, lost) {
   };
 }
 
-// Asks the kernel for something; tells whether that could be sent.
+// Sends a request to the kernel; returns whether it was sent.
 function ask(model, content, buffers) {
   try {
     model.send(content, undefined, buffers);
@@ -74,11 +74,11 @@ function ask(model, content, buffers) {
   }
 }
 
-// The cell that something lies in; voila wraps each in one more node.
+// The cell around `node`; voila wraps each cell in one more node.
 function cellOf(node) { return node.closest("[cell-index]") || node.closest(".jp-Cell"); }
 
-// Shows a step from its prose on, and puts the focus into its panel; where that is not possible
-// shows its heading. Returns what the person has to do first, empty where nothing.
+// Scrolls to a step and focuses its panel; without a panel, to its heading. Returns what the person
+// has to do first, or an empty string.
 function jump(id, title) {
   const panel = document.getElementById(`runbook-${id}`);
   if (panel && !panel.closest(".lm-mod-hidden")) {
@@ -93,7 +93,7 @@ function jump(id, title) {
   return panel ? UNFOLD : RUN_FIRST;
 }
 
-// Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it lies under the server's folder.
+// Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it is below the server's folder.
 function labAddress(view, path) {
   try {
     const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "");
@@ -105,31 +105,31 @@ function labAddress(view, path) {
   }
 }
 
-// What came of an action, and what the person does next.
-function told(view) {
+// The result of an action, and the next thing to do.
+function messageBox(view) {
   return element("div", { class: "rb-message", "data-error": String(view.is_error), dir: "auto" }, view.message,
     view.advice ? element("div", {}, element("strong", {}, "Next: "), view.advice) : null);
 }
 
-// What is under way; only the seconds change, which nobody reads aloud.
-function atWork(text) {
+// A running action; its seconds are hidden from screen readers.
+function progressBox(text) {
   return element("div", { class: "rb-message", "data-busy": true },
     element("span", { class: "rb-spin", "aria-hidden": "true" }), text,
     element("span", { "data-seconds": true, "aria-hidden": "true" }));
 }
 
-function tellSeconds(root, since) {
+function showSeconds(root, since) {
   const shown = root.querySelector("[data-seconds]");
   if (shown) setText(shown, ` ${Math.max(0, Date.now() / 1000 - since).toFixed(0)} s`);
 }
 
-// Who works here: each browser remembers its own person.
+// The operator's name, saved in this browser.
 const OPERATOR = "runbook.operator";
 
-function remembered() {
+function savedOperator() {
   try { return localStorage.getItem(OPERATOR) || ""; } catch { return ""; }
 }
 
-function remember(name) {
+function saveOperator(name) {
   try { if (name) localStorage.setItem(OPERATOR, name); } catch { /* no storage: ask again next time */ }
 }

@@ -1,4 +1,4 @@
-// The end of a notebook: what is done, what is open, and the evidence.
+// The end of the notebook: what is done, what is open, and the evidence.
 
 class Finish {
   constructor(model, el) {
@@ -9,14 +9,14 @@ class Finish {
       onclick: () => { if (this.isLost || !ask(model, { action: "seal" })) this.lose(); } }, "Seal the evidence");
     this.actions = element("div", { class: "rb-row" }, this.seal,
       element("span", { class: "rb-field-note" },
-        "Checks every step again, headless, and leaves a bundle that tells what was seen."));
+        "Checks every step again without asking anything, and writes a signed bundle of evidence."));
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
       "aria-label": "The end of the notebook", "data-lm-suppress-shortcuts": "true" },
     element("div", {}, this.title), this.open, this.actions, this.live);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
-    this.timer = setInterval(() => tellSeconds(this.live, model.get("view").busy_since), 250);
+    this.timer = setInterval(() => showSeconds(this.live, model.get("view").busy_since), 250);
   }
 
   draw() {
@@ -30,7 +30,7 @@ class Finish {
     if (isKnown) this.drawKnown(view);
     const said = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
     redraw(this.live, [isBusy, said.message, said.advice, view.bundle], () => [
-      isBusy ? atWork(view.message || "Checking every step again…") : said.message ? told(said) : "",
+      isBusy ? progressBox(view.message || "Checking every step again…") : said.message ? messageBox(said) : "",
       view.bundle ? this.sealed(view) : "",
     ]);
   }
@@ -42,7 +42,7 @@ class Finish {
       : `All ${view.total} steps are done.`);
     redraw(this.open, view.open, () => view.open.map((step) =>
       element("li", {}, element("a", { href: `#runbook-${step.id}`, "data-key": step.id,
-        onclick: (event) => this.follow(event, step) }, `${step.number} · ${step.title}`), ` ${step.icon} ${step.outcome.replace("_", " ")}`)));
+        onclick: (event) => this.follow(event, step) }, `${step.number} · ${step.title}`), ` ${step.icon} ${step.label}`)));
   }
 
   follow(event, { id, title }) {
@@ -52,12 +52,12 @@ class Finish {
     this.draw();
   }
 
-  // JupyterLab shows what lies in its folder; elsewhere the person opens it on this machine.
+  // JupyterLab shows files below its folder; elsewhere the person opens the bundle on this machine.
   sealed({ bundle, bundle_name: name }) {
     const folder = labAddress("lab/tree", bundle);
     if (!folder) {
-      return element("div", {}, "Sealed in the folder ", element("code", {}, bundle),
-        ". The page to open there is ", element("code", {}, "report.html"), ".");
+      return element("div", {}, "Sealed in ", element("code", {}, bundle),
+        ". Open ", element("code", {}, "report.html"), " there.");
     }
     return element("div", {}, "Sealed: ",
       element("a", { href: folder, target: "_blank", "data-bundle": true }, name),

@@ -1,5 +1,5 @@
-// What a person says of a step, under a name: that it is done, submitted, declined, left out, or withdrawn.
-// A form stays as it was filled in until the kernel says that its words are recorded.
+// The forms of a step: done, submitted, declined, skipped, withdrawn; each with the person's name.
+// A form keeps its content until the kernel has recorded it.
 
 function megabytes(size) { return `${(size / 2 ** 20).toFixed(1)} MiB`; }
 
@@ -8,7 +8,7 @@ class WordForm {
   // @ts-expect-error: the panel that owns this form makes the button that opens it
   button;
 
-  // `form` is one of the view's `forms`: its name, texts, and whether files go along.
+  // `form` is one of the view's `forms`: name, texts, whether it takes files.
   constructor(panel, form) {
     this.panel = panel;
     this.name = form.name;
@@ -26,7 +26,7 @@ class WordForm {
         "data-action": `confirm-${form.name}`, onclick: () => this.confirm() }, "Confirm")),
       this.problem);
     this.root.addEventListener("keydown", (event) => this.press(event));
-    this.addText("by", "Your name", "", { autocomplete: "name", value: remembered() });
+    this.addText("by", "Your name", "", { autocomplete: "name", value: savedOperator() });
     this.addText(form.note_name, form.note_label, form.note_help);
     if (form.has_files) this.addFiles();
   }
@@ -53,7 +53,7 @@ class WordForm {
 
   field(name) { return this.root.querySelector(`[data-name="${name}"]`); }
 
-  // Returns what is said, and with it the bytes that go along.
+  // Returns the form's content and the bytes of its files.
   async said() {
     const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
     const seen = this.field("seen");
@@ -68,16 +68,16 @@ class WordForm {
     try {
       const [words, buffers] = await this.said();
       const by = this.field("by").value.trim();
-      remember(by);
+      saveOperator(by);
       if (!this.panel.send({ action: this.name, by, ...words }, buffers)) this.asked = null;
     } catch {
       this.asked = null;
-      this.refuse("A file cannot be read any more: choose it again.");
+      this.refuse("A file can no longer be read. Choose it again.");
     }
   }
 
-  // Hears what came of it: written down, or refused and still to be corrected.
-  hear(view) {
+  // Follows what became of it: recorded, or refused and still to be corrected.
+  update(view) {
     if (!this.asked) return;
     if (view.written > this.asked.written) {
       this.asked = null;
@@ -94,7 +94,7 @@ class WordForm {
   }
 
   addFiles() {
-    this.addText("seen", "What you saw", "Optional: where the screen looked otherwise than described.");
+    this.addText("seen", "What you saw", "Optional: how the screen differed from the description.");
     this.root.addEventListener("paste", (event) => {
       const pasted = [...event.clipboardData.files];
       if (pasted.length) { event.preventDefault(); this.attach(pasted); }
@@ -108,11 +108,11 @@ class WordForm {
         accept: "image/png,image/jpeg,image/gif,image/webp,application/pdf",
         onchange: (event) => { this.attach(event.target.files); event.target.value = ""; } }),
       element("div", { class: "rb-field-note", id: `${id}-note` },
-        `Choose files, or paste a picture anywhere in this form; ${megabytes(this.largest)} are the most.`),
+        `Choose files, or paste a picture anywhere in this form. At most ${megabytes(this.largest)} in total.`),
       element("div", { class: "rb-row" }, this.fileNames, this.removeFiles));
   }
 
-  // NOTE: one message carries them all, and Jupyter's server cuts the connection over a larger one.
+  // NOTE: one message carries all files, and Jupyter's server drops the connection over a larger one.
   attach(files) {
     const refused = [];
     const kept = [...this.files];
@@ -123,8 +123,8 @@ class WordForm {
     }
     this.setFiles(kept);
     if (refused.length) {
-      this.refuse(`Not attached: ${refused.join(", ")}. All files together may have ${megabytes(this.largest)}; `
-        + "attach a smaller picture.");
+      this.refuse(`Not attached: ${refused.join(", ")}. The limit for all files together is ${megabytes(this.largest)}. `
+        + "Attach a smaller picture.");
     }
   }
 

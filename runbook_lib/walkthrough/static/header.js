@@ -1,11 +1,11 @@
-// The header: whose run this is, how far it is, what comes next. It stays in reach while scrolling.
-// Its nodes stay, too, and only their texts change: whoever has the focus in here keeps it.
+// The header: tenant, progress, next step. It stays visible while scrolling. Only texts change, not
+// nodes, so that focus is kept.
 
 function stick(root) {
   cellOf(root)?.classList.add("rb-sticky");
 }
 
-// What is jumped to must not come to lie below the header, which grows where the page is narrow.
+// The target of a jump must not be hidden by the header, which grows on a narrow page.
 function measure(root) {
   const resized = new ResizeObserver(() => {
     document.documentElement.style.setProperty("--rb-header-height", `${root.offsetHeight}px`);
@@ -55,8 +55,8 @@ class Header {
     setText(this.world, view.sandbox ? "SANDBOX" : "PRODUCTION");
     setText(this.title, view.title);
     setText(this.tenant, `tenant ${view.tenant}`);
-    const operator = view.operator || remembered();
-    setText(this.operatorLabel, operator ? "operator " : "operator not named yet");
+    const operator = view.operator || savedOperator();
+    setText(this.operatorLabel, operator ? "operator " : "no operator named yet");
     setText(this.operator, operator);
     this.operator.title = operator;
     this.bar.setAttribute("aria-valuemax", view.total);
@@ -68,7 +68,7 @@ class Header {
       return part;
     }));
     setText(this.counts, [`${view.settled} of ${view.total} done`,
-      ...view.counts.map(({ icon, outcome, count }) => `${icon} ${count} ${outcome.replace("_", " ")}`)].join(" · "));
+      ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`)].join(" · "));
   }
 
   drawNext({ id, number, title, advice }) {
@@ -85,7 +85,7 @@ class Header {
   }
 
   say(view) {
-    redraw(this.said, [view.message, view.advice], () => (view.message ? [told(view)] : []));
+    redraw(this.said, [view.message, view.advice], () => (view.message ? [messageBox(view)] : []));
   }
 
   lose() {

@@ -1,5 +1,5 @@
-// One step's panel. It draws `view` and sends what a person asks for; it decides nothing.
-// What is typed into a password field leaves in a message and is wiped from the page once it is taken.
+// The panel of one step. It draws `view` and sends requests; it decides nothing.
+// A password is sent in a message, and removed from the page once it is accepted.
 
 async function copy(text, button, label) {
   try {
@@ -18,12 +18,12 @@ class Panel {
   constructor(model, el) {
     this.model = model;
     const view = model.get("view");
-    this.key = `rb-${view.id}`; // each panel's script is loaded anew: a counter would start anew too
+    this.key = `rb-${view.id}`; // each panel loads its own script: a counter would start again
     this.fields = new Map();
     this.opened = {};
-    this.isAskedInVain = false; // asked for something when the kernel was gone
-    this.typed = null; // what was sent last, until the kernel has taken it over
-    // A key that is pressed in here is no shortcut of JupyterLab's: two d's would delete the cell.
+    this.hasFailed = false; // asked for something when the kernel was gone
+    this.typed = null; // what was sent last, until the kernel has accepted it
+    // Keys pressed here are no JupyterLab shortcuts: two d's would delete the cell.
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
       "aria-label": view.title, "data-lm-suppress-shortcuts": "true" });
     this.status = element("div", { class: "rb-reason" });
@@ -43,17 +43,17 @@ class Panel {
     this.buildInputs(view);
     this.buildActions(view);
     this.draw();
-    this.timer = setInterval(() => tellSeconds(this.live, this.model.get("view").busy_since), 250);
+    this.timer = setInterval(() => showSeconds(this.live, this.model.get("view").busy_since), 250);
   }
 
-  // Asks the kernel for something; where there is none any more, says so and returns false.
+  // Sends a request to the kernel; if there is none, says so and returns false.
   send(content, buffers) {
     const isSent = !this.isLost && ask(this.model, content, buffers);
     if (!isSent) this.lose({ isAsked: true });
     return isSent;
   }
 
-  // --- what is typed ---------------------------------------------------------
+  // --- inputs ----------------------------------------------------------------
   buildInputs(view) {
     this.inputs.hidden = view.inputs.length === 0;
     for (const input of view.inputs) {
@@ -86,8 +86,8 @@ class Panel {
     const button = (text, where) => element("button", { type: "button", class: "rb-small", "data-keep": where,
       onclick: () => (where === "forget" ? forget() : keep(where)), "aria-label": `${text}: ${input.label}` }, text);
     return element("div", { class: "rb-row rb-keep", hidden: true },
-      element("span", { class: "rb-field-note" }, "Remember on this machine:"),
-      button("in the keyring", "keyring"), button("in .env", ".env"), button("forget", "forget"));
+      element("span", { class: "rb-field-note" }, "Save on this machine:"),
+      button("Keyring", "keyring"), button(".env", ".env"), button("Remove", "forget"));
   }
 
   validate(input, field) {
@@ -102,7 +102,7 @@ class Panel {
     field.setAttribute("aria-invalid", problem ? "true" : "false");
   }
 
-  // Sends what was typed along; it stays in its fields until the kernel has taken it over.
+  // Sends the typed values too; they stay in their fields until the kernel has accepted them.
   sendTyped(content) {
     const inputs = {};
     for (const [name, { input, field }] of this.fields) {
@@ -116,8 +116,8 @@ class Panel {
     if (!this.send({ ...content, inputs })) this.typed = null;
   }
 
-  // What was taken over leaves its field (a password is wiped); what was refused stays, with the reason.
-  hearTaken(view) {
+  // An accepted password is removed from its field; a refused value stays, with the reason.
+  onTaken(view) {
     if (!this.typed || view.taken === this.typed.taken) return;
     const refused = new Map(view.refused.map((one) => [one.input, one.problem]));
     for (const [name, sent] of Object.entries(this.typed.inputs)) {
@@ -133,7 +133,7 @@ class Panel {
     this.typed = null;
   }
 
-  // --- what can be done ------------------------------------------------------
+  // --- actions -------------------------------------------------------------
   buildActions(view) {
     this.check = element("button", { type: "button", class: "rb-main", "data-action": "check",
       onclick: () => this.sendTyped({ action: "check" }) }, view.can_check ? "Check" : "Save");
@@ -151,8 +151,8 @@ class Panel {
     this.showForm(form.root.hidden ? form : null);
     if (form.root.hidden) return;
     const name = form.field("by");
-    // Where another person must confirm, the name of the one before is not offered.
-    name.value = this.model.get("view").needs_another ? "" : name.value || remembered();
+    // A second person must confirm: do not offer the first one's name.
+    name.value = this.model.get("view").needs_another ? "" : name.value || savedOperator();
     name.focus();
   }
 
@@ -163,17 +163,17 @@ class Panel {
     }
   }
 
-  // Whoever works by keyboard or screen reader stays in this panel, where the answer is told.
+  // Focus stays in this panel, where the answer appears.
   closeForm(form) {
     const isThere = form.root.contains(document.activeElement) || document.activeElement === document.body;
     this.showForm(null);
     if (isThere) this.root.focus({ preventScroll: true });
   }
 
-  // A second person confirms; a word that counts can be withdrawn.
+  // A second person confirms; a confirmation can be withdrawn.
   drawForms(view) {
     for (const form of this.forms) {
-      form.hear(view);
+      form.update(view);
       if (form.name === "attest") setText(form.button, view.needs_another ? "I confirm it" : form.label);
       if (form.name === "withdraw") form.button.hidden = !view.can_withdraw;
     }
@@ -187,17 +187,17 @@ class Panel {
     this.consentLink = element("a", { class: "rb-main", target: "_blank", rel: "noopener", "data-consent": true },
       "Open the consent page ↗");
     this.consentPasteLink = element("a", { target: "_blank", rel: "noopener", "data-consent-paste": true },
-      "open it this way");
+      "open it this way instead");
     this.consentHere = element("div", { hidden: true }, this.consentLink,
-      element("div", { class: "rb-field-note" }, "Facebook sends the browser back to this machine, which an app in development mode may."));
-    this.consentPaste = element("div", { class: "rb-field-note", hidden: true }, "Where it says URL Blocked, or the browser cannot come back here, ",
-      this.consentPasteLink, ": the browser then ends at your Service Domain, with the answer in its address.");
+      element("div", { class: "rb-field-note" }, "Facebook then returns the browser to this machine. This works while the app is in development mode."));
+    this.consentPaste = element("div", { class: "rb-field-note", hidden: true }, "If Facebook shows URL Blocked, or the browser cannot return to this machine, ",
+      this.consentPasteLink, ". The browser then stops at your Service Domain, and its address contains the answer.");
     this.consent.append(element("div", { class: "rb-form", hidden: true },
       this.consentHere, this.consentPaste,
       element("div", { class: "rb-fields" },
-        element("label", { for: id }, "Address afterwards"),
+        element("label", { for: id }, "Address to paste"),
         element("div", {}, field, element("div", { class: "rb-field-note" },
-          "Only then, or where JupyterLab runs on another machine and the last page does not open: paste the address from the address bar."))),
+          "Needed only in that case, or when JupyterLab runs on another machine: paste the address from the address bar."))),
       element("div", { class: "rb-row" }, element("button", { type: "button", "data-action": "redirect",
         onclick: () => { const url = field.value; field.value = ""; this.send({ action: "redirect", url }); } },
       "Use this address"))));
@@ -207,15 +207,15 @@ class Panel {
     if (value && this.handOverButton) copy(value, this.handOverButton, this.handOverButton.dataset.label);
   }
 
-  // --- what is known ---------------------------------------------------------
+  // --- state -----------------------------------------------------------------
   draw() {
     const view = this.model.get("view");
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.finished = view.finished;
     redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits], () => [
-      element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.outcome.replace("_", " ")}`),
+      element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.label}`),
       " ", element("span", { dir: "auto" }, view.reason), this.drawNotes(view)]);
-    this.hearTaken(view);
+    this.onTaken(view);
     this.drawForms(view);
     this.drawTables(view);
     this.drawAids(view);
@@ -226,7 +226,7 @@ class Panel {
       this.drawLink(this.consentHere, this.consentLink, view.consent_url);
       this.drawLink(this.consentPaste, this.consentPasteLink, view.consent_paste_url);
     }
-    this.tell(view);
+    this.drawNews(view);
   }
 
   drawLink(holder, link, url) {
@@ -248,7 +248,7 @@ class Panel {
   drawTables(view) {
     const row = ([first, ...others]) => element("tr", {}, element("th", { scope: "row" }, first),
       ...others.map((text) => element("td", {}, text)));
-    // A narrow page scrolls the table, so it must be reached by keyboard.
+    // On a narrow page the table scrolls, so it must be reachable by keyboard.
     redraw(this.tables, view.tables, () => view.tables.map(({ caption, columns, rows }) =>
       element("div", { class: "rb-table", tabindex: 0, role: "group", "aria-label": caption, "data-key": caption },
         element("table", {}, element("caption", {}, caption),
@@ -283,7 +283,7 @@ class Panel {
     this.handOverButton = element("button", { type: "button", "data-action": "hand-over", "data-label": text,
       "data-key": "hand-over", onclick: () => this.send({ action: "hand_over" }) }, text);
     return element("div", { class: "rb-row" }, this.handOverButton,
-      element("span", { class: "rb-field-note" }, "It goes to the clipboard only."));
+      element("span", { class: "rb-field-note" }, "Copied to the clipboard only."));
   }
 
   drawInputs(view) {
@@ -302,7 +302,7 @@ class Panel {
     redraw(this.details, [view.exchanges, view.history], () => {
       const parts = [];
       if (view.exchanges.length) {
-        parts.push(this.fold("asked", "What was asked, and answered", view.exchanges.map((one, number) => this.fold(
+        parts.push(this.fold("asked", "Requests and answers", view.exchanges.map((one, number) => this.fold(
           `asked-${number}`, `${one.line} → ${one.status}, ${one.milliseconds} ms`
             + `${one.trace ? `, trace ${one.trace}` : ""}, ${one.sent_on}`, [element("pre", { tabindex: 0 }, one.detail)]))));
       }
@@ -315,7 +315,7 @@ class Panel {
     this.details.hidden = !this.details.firstChild;
   }
 
-  // What can be unfolded; drawn anew it is as the person left it.
+  // A collapsible part; redrawn, it stays as the person left it.
   fold(name, title, children) {
     const node = element("details", { "data-fold": name, open: Boolean(this.opened[name]) },
       element("summary", { "data-key": name }, title), ...children);
@@ -323,40 +323,40 @@ class Panel {
     return node;
   }
 
-  // --- what is going on ------------------------------------------------------
-  tell(view) {
+  // --- news -----------------------------------------------------------------
+  drawNews(view) {
     const isBusy = Boolean(view.busy_since) && !this.isLost;
     holdButtons(this.root, isBusy);
     this.root.setAttribute("aria-busy", String(isBusy));
-    const said = this.whatIsNew(view, isBusy);
+    const said = this.latestNews(view, isBusy);
     const watched = view.is_watched && !this.isLost
-      ? "Watched: this page looks again every minute and tells when it changes. You may close everything and come back." : "";
+      ? "Checked again every minute; this page shows when it changes. You can close everything and come back." : "";
     redraw(this.live, [isBusy, said.message, said.advice, watched], () => (isBusy
-      ? [atWork("At work…")]
-      : [said.message ? told(said) : "", watched ? element("div", { class: "rb-message" }, watched) : ""]));
+      ? [progressBox("Working…")]
+      : [said.message ? messageBox(said) : "", watched ? element("div", { class: "rb-message" }, watched) : ""]));
   }
 
-  // What came of the last action; or how the outcome changed since, without anybody here having acted.
-  whatIsNew(view, isBusy) {
-    if (this.isLost) return { message: this.isAskedInVain ? RUN_AGAIN : "", advice: "", is_error: true };
+  // The result of the last action, or a change of outcome that happened without one.
+  latestNews(view, isBusy) {
+    if (this.isLost) return { message: this.hasFailed ? RUN_AGAIN : "", advice: "", is_error: true };
     const before = this.seen || view;
     this.seen = { outcome: view.outcome, finished: view.finished };
     if (before.outcome !== view.outcome && before.finished === view.finished && !isBusy) {
-      this.news = { text: `Now ${view.outcome.replace("_", " ")}.`, after: view.message, finished: view.finished };
+      this.news = { text: `Now ${view.label}.`, after: view.message, finished: view.finished };
     }
     const news = this.news;
     const isNewest = news && news.after === view.message && news.finished === view.finished;
     return isNewest ? { message: news.text, advice: "", is_error: false } : view;
   }
 
-  // The kernel is gone: nothing is under way any more. The header tells it aloud; this panel only once it is asked.
+  // The kernel is gone: no action runs. The header announces it; this panel only when it is used.
   lose({ isAsked = false } = {}) {
     this.isLost = true;
-    this.isAskedInVain ||= isAsked;
+    this.hasFailed ||= isAsked;
     this.typed = null;
     for (const form of this.forms) form.asked = null;
-    this.gone.hidden = this.isAskedInVain;
-    this.tell(this.model.get("view"));
+    this.gone.hidden = this.hasFailed;
+    this.drawNews(this.model.get("view"));
   }
 
   stop() { clearInterval(this.timer); }
@@ -365,7 +365,7 @@ class Panel {
 function render({ model, el }) {
   /** @type {Panel | null} */
   let panel = null;
-  // Where the journal cannot be read when a cell runs, that is all there is to see at first.
+  // If the journal cannot be read when a cell runs, only that message is shown.
   const bare = element("div", { class: "rb rb-panel", role: "status" });
   const draw = () => {
     const view = model.get("view");
@@ -376,7 +376,7 @@ function render({ model, el }) {
       panel = new Panel(model, el);
     } else if (view.message) {
       el.append(bare);
-      redraw(bare, [view.message, view.advice], () => [told(view)]);
+      redraw(bare, [view.message, view.advice], () => [messageBox(view)]);
     }
   };
   const hear = (message) => {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.cli.terminal import plain_cell, progress, say, show_steps, show_table, show_verdict
+from runbook_lib.core.outcome import LABELS
 from runbook_lib.core.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
@@ -37,7 +38,7 @@ def run(*states: StepState) -> RunState:
 
 
 def test_every_step_is_in_the_table(capsys: Capture) -> None:
-    """Id, icon, outcome and reason of each, then all counted and the run's outcome."""
+    """Number, id, icon, outcome and reason of each, then all counted and the run's outcome."""
 
     states = [state(f"step-{outcome}", outcome) for outcome in Outcome]
 
@@ -45,9 +46,10 @@ def test_every_step_is_in_the_table(capsys: Capture) -> None:
 
     text = capsys.readouterr().out
     assert text.startswith("SANDBOX acme")
-    for one in states:
-        (line,) = [line for line in text.splitlines() if line.startswith(f"{one.step.id} ")]
-        assert f" {one.conclusion.outcome} " in line
+    for number, one in enumerate(states, 1):
+        (line,) = [line for line in text.splitlines() if f" {one.step.id} " in line]
+        assert line.startswith(f"{number} ")
+        assert f" {LABELS[one.conclusion.outcome]} " in line
         assert one.conclusion.reason in line
     assert text.splitlines()[-1].startswith("FAILED 1 verified · 1 attested · ")
 

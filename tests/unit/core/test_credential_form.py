@@ -48,7 +48,7 @@ from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.inputs import problem
 from runbook_lib.walkthrough.views import STRUCTURE, step_view
 from tests.conftest import NOON
@@ -337,7 +337,7 @@ def check_view(run: Run, name: str) -> None:
         values=run.values,
         credentials={},
         recent=run.history.recent(name),
-        moment=Moment(refused=[{"input": "app_id", "problem": "It is."}]),
+        activity=Activity(refused=[{"input": "app_id", "problem": "It is."}]),
     )
     shown = run.redactor.redact_values(view, structure=STRUCTURE)
     assert set(shown) == set(view)
@@ -357,10 +357,10 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
         said = problem(run.procedure.steps[0], "user_access_token", text)
         assert said.startswith("This cannot be distinguished from an ordinary word")
         with pytest.raises(ValueError, match="ordinary word") as caught:
-            run.take_secret(USER_ACCESS_TOKEN, text)
+            run.set_secret(USER_ACCESS_TOKEN, text)
         assert text not in str(caught.value)
     with pytest.raises(ValueError, match="it stands in app_id as well"):
-        run.take_secret(USER_ACCESS_TOKEN, bodies.APP_ID)
+        run.set_secret(USER_ACCESS_TOKEN, bodies.APP_ID)
     assert run.settings is before
 
 

@@ -514,7 +514,7 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
 
     run = make_run(step("a", Check("ask", ask)))
     run.perform("a")
-    run.take_secret(APP_SECRET, " typed-secret-2\n")
+    run.set_secret(APP_SECRET, " typed-secret-2\n")
     run.perform("a")
 
     assert issued == [CANARY, "typed-secret-2"]
@@ -545,8 +545,8 @@ def test_a_credential_is_remembered_by_reference_and_forgotten(
     shelf, run = Shelf(), make_run(step("a", Check("verified", verified, ("app_secret",))))
     run.remember_secret(APP_SECRET, shelf)
 
-    assert shelf.kept == {("acme", "app_secret"): CANARY}
-    assert run.history.index.credentials == {"app_secret": "keyring:acme/app_secret"}
+    assert shelf.kept == {("acme/p", "app_secret"): CANARY}
+    assert run.history.index.credentials == {"app_secret": "keyring:acme/p/app_secret"}
     assert CANARY not in journal.path.read_text()
 
     run.forget_secret(APP_SECRET, [shelf])
@@ -795,11 +795,11 @@ def test_looking_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
 
     run = make_run(step("a", Check("undecided", undecided)), step("b"))
 
-    seen = run.look("a")
+    seen = run.preview("a")
 
     assert seen is not None
     assert seen.outcome is Outcome.INCONCLUSIVE
-    assert run.look("b") is None
+    assert run.preview("b") is None
     assert journal.entries() == []
 
 
@@ -839,9 +839,9 @@ def test_a_rotated_secret_voids_the_words_about_it(make_run: MakeRun, journal: J
     run.say([attested("a")])
     assert run.state.outcome is RunOutcome.COMPLETE
 
-    run.take_secret(APP_SECRET, "rotated-secret-1")
+    run.set_secret(APP_SECRET, "rotated-secret-1")
     assert "for another App Secret" in run.state.steps["a"].conclusion.reason
-    run.take_secret(APP_SECRET, CANARY)
+    run.set_secret(APP_SECRET, CANARY)
     assert run.state.outcome is RunOutcome.COMPLETE
     assert "rotated-secret-1" not in journal.path.read_text()
     assert CANARY not in journal.path.read_text()
@@ -862,7 +862,7 @@ def test_a_secret_that_is_absent_now_is_compared_by_its_last_fingerprint(
         return looking.whole_state.outcome
 
     assert look() is RunOutcome.COMPLETE
-    run.take_secret(APP_SECRET, "rotated-secret-1")
+    run.set_secret(APP_SECRET, "rotated-secret-1")
     assert look() is RunOutcome.INCOMPLETE
 
 

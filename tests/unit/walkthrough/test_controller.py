@@ -146,11 +146,12 @@ def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
     ("outcome", "said"),
     [
         (Outcome.VERIFIED, "Checked: verified."),
-        (Outcome.FAILED, "Checked: failed. Mend what its reason says, then check again."),
-        (Outcome.NOT_RUN, "Checked: not run. Do it, then check it, or say that it is done."),
+        (Outcome.FAILED, "Checked: failed. Fix the problem described above, then check again."),
+        (Outcome.NOT_RUN, "Checked: to do. Do it, then check it or confirm that it is done."),
         (
             Outcome.INCONCLUSIVE,
-            "Checked: inconclusive. Look for yourself, then say that it is done; or check again.",
+            "Checked: could not be checked. Look for yourself, then confirm that it is done; "
+            "or check again.",
         ),
     ],
 )
@@ -449,7 +450,7 @@ def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: WordKind) -
     play.walkthrough.say(play.step("a"), said, words, [])
     view = settled(play.screens["a"])
 
-    assert view["message"].startswith("Write your name")
+    assert view["message"].startswith("Enter your name")
     assert view["is_error"]
     assert play.types == []
 
@@ -558,11 +559,11 @@ def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -
     play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
     view = settled(play.screens["app"])
 
-    assert view["message"] == "App Secret is remembered in the .env."
+    assert view["message"] == "App Secret saved to .env."
     assert rests(view) == ".env"
     path = play.run.env_file
     assert path.stat().st_mode & 0o777 == 0o600
-    assert read_env_file(path) == {"RUNBOOK_APP_SECRET": APP_SECRET}
+    assert read_env_file(path) == {"RUNBOOK_P_APP_SECRET": APP_SECRET}
     assert APP_SECRET not in play.written + json.dumps(play.screens["app"].views)
     assert memory.stored == {}
 
@@ -589,7 +590,7 @@ def test_the_newest_credential_is_the_one_that_is_remembered(
     play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": APP_SECRET})
 
-    assert settled(play.screens["app"])["message"] == "App Secret is remembered in the keyring."
+    assert settled(play.screens["app"])["message"] == "App Secret saved to the keyring."
     assert list(memory.stored.values()) == [APP_SECRET]
     assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
 
@@ -612,7 +613,7 @@ def test_a_credential_that_another_kernel_remembers_is_known_here(
     """Given, replaced and forgotten there, it is here too; what was only typed here stays."""
 
     play = scene(app_step(), HAND_STEP)
-    play.run.take_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
+    play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     play.walkthrough.start()
     assert "Not known yet: give it" in play.screens["hand"].view["hand_over"]["unknown"]
     other = Scene(make_run(tmp_path, app_step(), HAND_STEP))
@@ -643,7 +644,7 @@ def test_a_settings_file_that_is_unusable_for_a_moment_forgets_nothing(scene: Ma
         saved.replace(play.run.env_file)
 
     def known() -> str:
-        assert play.walkthrough._remembered.follow()
+        assert play.walkthrough._credentials.follow()
         return play.run.settings.secrets["app_secret"].reveal()
 
     save(f"RUNBOOK_APP_SECRET={APP_SECRET}\n")
@@ -662,7 +663,7 @@ def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring
         play.walkthrough.keep(play.step("app"), "app_secret", where, {})
         view = settled(play.screens["app"], number)
 
-    assert view["message"] == "App Secret is forgotten."
+    assert view["message"] == "App Secret removed."
     assert rests(view) == ""
     assert memory.stored == {}
     assert APP_SECRET not in play.run.env_file.read_text(encoding="utf-8")
@@ -919,7 +920,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     view = answer(consent, url)
 
     assert view["outcome"] == "verified"
-    assert view["message"] == "Checked: verified. Goes on by itself: Do after."
+    assert view["message"] == "Checked: verified. Next, checked automatically: Do after."
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     assert fields(remote.requests[0]) == {
         "client_id": APP_ID,
@@ -1056,7 +1057,7 @@ def test_a_token_that_is_not_good_reads_nothing(
     )
     session.transport.close()
 
-    assert view["message"] == "Checked: failed. Mend what its reason says, then check again."
+    assert view["message"] == "Checked: failed. Fix the problem described above, then check again."
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
 
 
@@ -1224,7 +1225,7 @@ def test_where_another_program_could_read_the_answer_it_is_pasted(scene: Make) -
     view = settled(play.screens["consent"])
 
     assert "localhost leads to 192.0.2.1" in view["message"]
-    assert "paste its answer" in view["message"]
+    assert "paste the address" in view["message"]
     assert view["consent_url"] == ""
     assert dialog(play, "consent_paste_url")["redirect_uri"].startswith("https://acme-h.cyclr.com")
 

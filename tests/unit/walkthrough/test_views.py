@@ -27,7 +27,7 @@ from runbook_lib.core.procedure import (
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import Lapsed
-from runbook_lib.walkthrough.activity import Moment
+from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import WORDS, finish_view, header_view, next_step, step_view
 from tests.support.words import attested
@@ -66,7 +66,7 @@ def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepSt
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"values": {}, "credentials": {}, "recent": (), "moment": Moment()}
+    known: dict[str, Any] = {"values": {}, "credentials": {}, "recent": (), "activity": Activity()}
     return step_view(given, **{**known, **more})
 
 
@@ -375,8 +375,8 @@ def test_a_word_that_lapsed_is_shown_with_the_reason() -> None:
 def test_the_moment_is_part_of_the_view() -> None:
     """Being at work, and what came of it, are shown with the step."""
 
-    moment = Moment(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
-    shown = view(state(make_step("a")), moment=moment)
+    moment = Activity(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
+    shown = view(state(make_step("a")), activity=moment)
 
     assert (shown["busy_since"], shown["finished"]) == (1.5, 2)
     assert (shown["message"], shown["advice"], shown["is_error"]) == ("m", "a", True)
@@ -436,8 +436,8 @@ def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
     half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
     asked, waits = StepState(make_step("a"), half), state(make_step("b"), Outcome.WAITING)
 
-    assert header(asked)["next"]["advice"] == "Somebody else must look, and confirm it."
-    assert header(waits)["next"]["advice"] == "Nothing to do but wait: it is watched."
+    assert header(asked)["next"]["advice"] == "A second person must look and confirm it."
+    assert header(waits)["next"]["advice"] == "Nothing to do but wait."
     assert (view(asked)["needs_another"], view(waits)["needs_another"]) == (True, False)
 
 
@@ -449,7 +449,7 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
     )
-    shown = finish_view(states, moment=Moment(message="m"), bundle="/e/acme/x-1")
+    shown = finish_view(states, activity=Activity(message="m"), bundle="/e/acme/x-1")
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
     assert [(each["id"], each["number"]) for each in shown["open"]] == [("b", 2), ("c", 3)]
