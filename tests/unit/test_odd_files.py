@@ -32,7 +32,8 @@ COMMANDS = {
     "lab": ("lab", "--tenant", "acme"),
 }
 JOURNAL, STATE, KEY = (HOME / name for name in ("journal.jsonl", "state.json", "fingerprint.key"))
-ENV, NOTEBOOK = Path(".env"), Path("notebooks", "facebook_marketing.ipynb")
+ENV = Path(".env")
+NOTEBOOK, COPY = (Path(name, f"{PROCEDURE.id}.ipynb") for name in ("notebooks", "walkthrough"))
 SIGNING_KEY = Path("home", "facebook-marketing-runbook", "signing-key.pem")
 # What each command may open.
 FILE_PLACES = {
@@ -47,11 +48,11 @@ FILE_PLACES = {
     ),
     "status": (JOURNAL, STATE, KEY, ENV),
     "doctor": (ENV, NOTEBOOK, SIGNING_KEY),
-    "lab": (JOURNAL, STATE, KEY, ENV, NOTEBOOK),
+    "lab": (JOURNAL, STATE, KEY, ENV, COPY),
 }
 FOLDER_PLACES = (
     *(Path("evidence"), Path("evidence", "acme"), HOME, Path("evidence", "keys")),
-    *(Path("notebooks"), Path("home")),
+    *(Path("notebooks"), Path("walkthrough"), Path("home")),
 )
 
 
@@ -82,6 +83,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / ".env").chmod(0o600)
         (path / "requirements.txt").write_text("httpx\n")
         build(PROCEDURE, path / "notebooks")
+        build(PROCEDURE, path / "walkthrough")
         assert CliRunner().invoke(main, COMMANDS["run"]).exit_code == 3
     return path
 
