@@ -37,7 +37,7 @@ SECRET = "wJalrXUtnFEMI-dummy-secret"
 COPY = """
 import os, signal, sys
 from pathlib import Path
-from runbook_lib.evidence import archive, stores
+from runbook_lib.evidence.archive import archive, stores
 
 make, made = stores._Objects.make, []
 

@@ -653,7 +653,7 @@ def test_sessions_record_apart_but_share_connections(remote: FakeRemote) -> None
 
 @pytest.fixture
 def server() -> Iterator[Callable[[], str]]:
-    """Give the address of a real server on loopback that answers once."""
+    """Give the address of a real server on loopback, which stops even where nobody asked it."""
     import http.server  # noqa: PLC0415
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -666,9 +666,10 @@ def server() -> Iterator[Callable[[], str]]:
             """Say nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.handle_request)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield lambda: f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
         thread.join()
 
 
