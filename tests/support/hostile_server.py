@@ -204,7 +204,6 @@ def hostile_server(
     answer = MODES[mode] if isinstance(mode, str) else mode
     stop = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-    listener.settimeout(0.1)
     threads: list[threading.Thread] = []
 
     def serve(connection: socket.socket) -> None:
@@ -218,8 +217,9 @@ def hostile_server(
                     answer(one, stop)
 
     def accept() -> None:
-        while not stop.is_set():
-            with suppress(TimeoutError):
+        # NOTE: shutting the listener down ends a waiting accept() on Linux (EINVAL).
+        with suppress(OSError):
+            while True:
                 connection, _ = listener.accept()
                 threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
                 threads[-1].start()
@@ -230,6 +230,7 @@ def hostile_server(
         yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
         accepting.join()
         listener.close()
         for thread in threads:

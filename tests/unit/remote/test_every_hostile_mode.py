@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 
+import httpx
 import pytest
 
 from runbook_lib.errors import RunbookError
 from runbook_lib.remote.limits import Deadline
+from runbook_lib.remote.transport import Transport
 from tests.support.hostile_server import MODES, hostile_server
 from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, transport_of
+
+# Modes that only the clock ends; how long it runs makes no difference to any of them.
+ENDLESS = (
+    *("one byte at a time", "one chunk at a time", "slow headers", "a slow status line"),
+    *("100 Continue without end", "silence"),
+)
+BRIEF = replace(LIMITS, exchange_seconds=0.25)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_tls_context() -> Iterator[None]:
+    """Load the authorities once, for no server here speaks TLS."""
+    context = httpx.create_ssl_context()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "tls_context", lambda _: context)
+        yield
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -19,7 +38,7 @@ from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, tran
 def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
     """Each mode ends soon, takes little memory, and is an answer or an error in words."""
 
-    transport = transport_of()
+    transport = transport_of(BRIEF if mode in ENDLESS else LIMITS)
     session = transport.session()
     session.end_by(Deadline(LIMITS.step_seconds))
     with hostile_server(mode) as url:
