@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-__all__ = ["FILES", "FOLDERS", "FORGED_NAME", "NAMES", "Maker", "remove"]
+__all__ = ["FILES", "FOLDERS", "FORGED_NAME", "NAMES", "Maker", "Shelf", "remove"]
 
 Maker = Callable[[Path], None]
 
@@ -159,6 +161,48 @@ FOLDERS: Mapping[str, Maker] = {
 }
 
 
-def remove(path: Path) -> None:
+# What takes long to make and to remove, and the names in each.
+_SLOW: Mapping[str, frozenset[str]] = {
+    "nested 1,500 deep": frozenset({"deeper"}),
+    "100,000 files": frozenset(map(str, range(_MANY))),
+}
+
+
+class Shelf:
+    """The odd folders that take long to make: each is made once, and lent to test after test."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lent: dict[str, Path] = {}
+
+    def maker(self, kind: str) -> Maker:
+        """Return what puts an odd folder of this kind at a path."""
+        return partial(self._lend, kind) if kind in _SLOW else FOLDERS[kind]
+
+    def _lend(self, kind: str, path: Path) -> None:
+        kept = self._path / kind
+        if not kept.exists():
+            FOLDERS[kind](kept)
+        self._lent[kind] = kept.rename(path.absolute())
+
+    def take_back(self) -> None:
+        """Take back what was lent, without what a test added; what a test damaged is removed."""
+        for kind, path in self._lent.items():
+            found = {each.name for each in path.iterdir()} if path.is_dir() else set()
+            if found >= _SLOW[kind]:
+                remove(*(path / name for name in found - _SLOW[kind]))
+                path.rename(self._path / kind)
+        self._lent.clear()
+
+
+def remove(*paths: Path) -> None:
     """Remove whatever a maker made, however deep it is: `shutil.rmtree` would give up."""
-    subprocess.run(["rm", "-rf", "--", str(path)], check=True)
+    folders = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(path.lstat().st_mode):
+                folders.append(path)
+            else:
+                path.unlink()
+    if folders:
+        subprocess.run(["rm", "-rf", "--", *folders], check=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.odd_files import Shelf, remove
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _flush_nothing() -> Iterator[None]:
@@ -22,3 +24,11 @@ def _flush_nothing() -> Iterator[None]:
 
 def _only_check(descriptor: int) -> None:
     os.fstat(descriptor)
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """Give the odd folders that take long to make, until the last test has ended."""
+    path = tmp_path_factory.mktemp("shelf")
+    yield Shelf(path)
+    remove(path)

@@ -19,7 +19,7 @@ from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.runs import sealed_runs
 from runbook_lib.evidence.signing.keys import create_key, open_key
-from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, remove
+from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, remove
 from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, resign_everything
@@ -41,10 +41,11 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 
 
 @pytest.fixture
-def evidence(sealed: Path, folder: Path) -> Iterator[Path]:
+def evidence(sealed: Path, folder: Path, shelf: Shelf) -> Iterator[Path]:
     """Give such a folder below the working directory; whatever was put into it goes."""
     shutil.copytree(sealed, folder / "trusted", ignore=shutil.ignore_patterns("acme"))
     yield Path(shutil.copytree(sealed, folder / "evidence"))
+    shelf.take_back()
     remove(folder / "evidence")
 
 
@@ -148,10 +149,12 @@ def test_every_command_ends_at_every_odd_file(kind: str, place: Path, evidence: 
 
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FOLDERS)
-def test_every_command_ends_at_every_odd_folder(kind: str, place: Path, evidence: Path) -> None:
+def test_every_command_ends_at_every_odd_folder(
+    kind: str, place: Path, evidence: Path, shelf: Shelf
+) -> None:
     """What it holds is refused by name where it is added to a bundle, and the rest is done."""
 
-    put(FOLDERS[kind], place)
+    put(shelf.maker(kind), place)
 
     results = {name: ran(name, words) for name, words in COMMANDS.items()}
 

@@ -21,7 +21,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import Symptom
 from runbook_lib.engine.notebooks import build
-from tests.support.odd_files import FILES, FOLDERS, remove
+from tests.support.odd_files import FILES, FOLDERS, Shelf, remove
 
 SECONDS = 60
 HOME = Path("evidence", "acme", PROCEDURE.id)
@@ -89,7 +89,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(begun: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(
+    begun: Path, folder: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Give a copy of it to work in; no kernel, server or network is reached."""
     shutil.copytree(begun, folder, dirs_exist_ok=True)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
@@ -103,8 +105,8 @@ def project(begun: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         runbook_lib.engine.doctor, "_reachable", lambda url, *_: Symptom(url, "answers")
     )
     yield folder
-    for path in folder.iterdir():
-        remove(path)
+    shelf.take_back()
+    remove(*folder.iterdir())
 
 
 @contextmanager
@@ -161,10 +163,12 @@ def test_an_odd_file_holds_nobody_up(command: str, place: Path, kind: str, proje
 @pytest.mark.parametrize("kind", [kind for kind in FOLDERS if kind != "link to the root"])
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_odd_folder_holds_nobody_up(command: str, place: Path, kind: str, project: Path) -> None:
+def test_an_odd_folder_holds_nobody_up(
+    command: str, place: Path, kind: str, project: Path, shelf: Shelf
+) -> None:
     """What is no folder, or an endless one, is named or left alone; a link is followed."""
 
-    put(FOLDERS[kind], place)
+    put(shelf.maker(kind), place)
 
     ends_well(command)
 

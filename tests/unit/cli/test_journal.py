@@ -18,12 +18,19 @@ from tests.unit.evidence.conftest import ended_run, key, seal_run
 __all__ = ["key"]
 
 
-@pytest.fixture
-def evidence(tmp_path: Path, key: SigningKey) -> Path:
-    """Return an evidence folder with two bundles."""
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return an evidence folder with two bundles; made once."""
+    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
     for number in (1, 2):
-        seal_run(ended_run(tmp_path / "evidence", f"0000000{number}"), key)
-    return tmp_path / "evidence"
+        seal_run(ended_run(evidence, f"0000000{number}"), key)
+    return evidence
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, sealed: Path) -> Path:
+    """Return a copy of it."""
+    return Path(shutil.copytree(sealed, tmp_path / "evidence"))
 
 
 def journal(evidence: Path, *more: str) -> Result:

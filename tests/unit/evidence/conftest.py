@@ -87,7 +87,7 @@ STEPS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def key(keys_home: Path) -> SigningKey:
     """Return a signing key, the same for every test."""
     path = keys_home / "evidence.pem"
@@ -95,7 +95,7 @@ def key(keys_home: Path) -> SigningKey:
     return open_key(str(path), is_sandbox=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def other_key(keys_home: Path) -> SigningKey:
     """Return a key that nobody trusts."""
     path = keys_home / "other.pem"
@@ -153,3 +153,21 @@ def ended_run(
 def run(tmp_path: Path) -> Run:
     """Return a run that has ended, with one step of each outcome."""
     return ended_run(tmp_path / "evidence")
+
+
+@pytest.fixture(scope="session")
+def told_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return an evidence folder with three sealed runs, each told what people say; made once."""
+    return _three_runs(tmp_path_factory.mktemp("told") / "evidence", key, told=(1, 2, 3))
+
+
+@pytest.fixture(scope="session")
+def resting_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return one in which the second and third rest on words said in the first; made once."""
+    return _three_runs(tmp_path_factory.mktemp("resting") / "evidence", key, told=(1,))
+
+
+def _three_runs(evidence: Path, key: SigningKey, *, told: tuple[int, ...]) -> Path:
+    for number in (1, 2, 3):
+        seal_run(ended_run(evidence, f"0000000{number}", is_told=number in told), key)
+    return evidence

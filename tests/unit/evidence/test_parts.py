@@ -32,12 +32,9 @@ Document = dict[str, Any]
 
 
 @pytest.fixture
-def tenant(tmp_path: Path, key: SigningKey) -> Path:
+def tenant(tmp_path: Path, resting_runs: Path) -> Path:
     """Return a folder with three bundles; the second and third rest on words said in the first."""
-    seal_run(ended_run(tmp_path / "evidence", "00000001"), key)
-    for run_id in ("00000002", "00000003"):
-        seal_run(ended_run(tmp_path / "evidence", run_id, is_told=False), key)
-    return tmp_path / "evidence" / "acme" / "p"
+    return Path(shutil.copytree(resting_runs, tmp_path / "evidence")) / "acme" / "p"
 
 
 def bundle(tenant: Path, number: int) -> Path:

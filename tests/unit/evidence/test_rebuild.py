@@ -23,11 +23,9 @@ from tests.unit.evidence.test_chain import CutOff
 
 
 @pytest.fixture
-def home(tmp_path: Path, key: SigningKey) -> Path:
+def home(tmp_path: Path, resting_runs: Path) -> Path:
     """Return a folder with three bundles and their journal."""
-    for number in (1, 2, 3):
-        seal_run(ended_run(tmp_path, f"0000000{number}", is_told=number == 1), key)
-    return tmp_path / "acme" / "p"
+    return Path(shutil.copytree(resting_runs, tmp_path, dirs_exist_ok=True)) / "acme" / "p"
 
 
 def bundles(home: Path) -> list[Path]:

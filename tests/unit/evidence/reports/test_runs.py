@@ -22,12 +22,19 @@ from tests.unit.evidence.verify.test_verify import payload, sign_again
 IDS = ("00000003", "00000001", "00000002")
 
 
-@pytest.fixture
-def tenant(tmp_path: Path, key: SigningKey) -> Path:
-    """Return a tenant's folder with three sealed runs."""
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return an evidence folder with three sealed runs of one tenant; made once."""
+    evidence = tmp_path_factory.mktemp("sealed")
     for run_id in IDS:
-        seal_run(ended_run(tmp_path, run_id), key)
-    return tmp_path / "acme" / "p"
+        seal_run(ended_run(evidence, run_id), key)
+    return evidence
+
+
+@pytest.fixture
+def tenant(tmp_path: Path, sealed: Path) -> Path:
+    """Return a copy of that tenant's folder."""
+    return Path(shutil.copytree(sealed, tmp_path, dirs_exist_ok=True)) / "acme" / "p"
 
 
 def listed(tenant: Path) -> list[tuple[int, str, Fault | None]]:
