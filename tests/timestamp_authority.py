@@ -89,7 +89,7 @@ def serve_authority(folder: Path, *, digests: str = "sha256, sha512") -> Iterato
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         authority.url = f"http://127.0.0.1:{server.server_port}/tsa"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield authority

@@ -10,7 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +27,7 @@ from tests.unit.evidence.conftest import ended_run, seal_run
 URL = "s3://bucket/evidence"
 # Three attempts of a second each take three seconds; a busy machine may take longer.
 SOON = 30
+AT_ONCE = 4
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentStore]:
 
 
 def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
+    for name, value in variables_of(address).items():
+        monkeypatch.setenv(name, value)
+
+
+def variables_of(address: str) -> dict[str, str]:
+    """Return what leads a client of S3 to the store at `address`."""
+    variables = {
         "ENDPOINT_URL_S3": address,
         "ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "SECRET_ACCESS_KEY": "dummy",
@@ -61,16 +71,82 @@ def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "EC2_METADATA_DISABLED": "true",
         "CONFIG_FILE": os.devnull,
         "SHARED_CREDENTIALS_FILE": os.devnull,
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
+    }
+    return {f"AWS_{name}": value for name, value in variables.items()}
 
 
-def runbook(*words: str) -> tuple[subprocess.CompletedProcess[str], float]:
+def runbook(*words: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], float]:
     """Return what the command did in a process of its own, and how long that took."""
     begun = time.monotonic()
-    command = [sys.executable, "-m", "runbook_lib", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "runbook_lib", *words],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return done, time.monotonic() - begun
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What two calls of `archive` did: into a store that goes silent, then into the same, awake."""
+
+    done: subprocess.CompletedProcess[str]
+    seconds: float
+    there: int
+    again: subprocess.CompletedProcess[str]
+    in_the_end: int
+
+
+def archive_twice(evidence: Path, mode: str, on: str, after: int) -> Archived:
+    words = ("archive", str(evidence), "--to", URL, "--archive-seconds", "1", "--json")
+    with silent_store() as store:
+        variables = variables_of(store.address)
+        store.misbehave(mode, on, after=after)
+        done, seconds = runbook(*words, **variables)
+        there = len(store.objects)
+        store.misbehave("", "")
+        again, _ = runbook(*words, **variables)
+        return Archived(done, seconds, there, again, len(store.objects))
+
+
+def verify_once(
+    evidence: Path, mode: str, on: str, after: int
+) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Return what `verify` did at a store that goes silent once all is in it."""
+    with silent_store() as store:
+        variables = variables_of(store.address)
+        runbook("archive", str(evidence), "--to", URL, **variables)
+        store.misbehave(mode, on, after=after)
+        keys = ("--trusted-keys", str(evidence / "keys"))
+        return runbook("verify", URL, *keys, "--archive-seconds", "1", **variables)
+
+
+ARCHIVED = (
+    ("silent", "PUT", 0),
+    ("silent", "PUT", 7),
+    ("silent", "GET", 0),
+    ("silent", "GET", 5),
+    ("silent", "LIST", 0),
+    ("drip", "GET", 0),
+    ("drip", "LIST", 0),
+    ("drip", "PUT", 3),
+    ("cut", "PUT", 0),
+    ("cut", "GET", 2),
+)
+VERIFIED = (("silent", "GET", 3), ("drip", "GET", 3), ("silent", "LIST", 0))
+
+
+@pytest.fixture(scope="module")
+def under_way(sealed: Path) -> Iterator[dict[Any, Future[Any]]]:
+    """Give all that is done at silent stores, begun at once: it is waiting, nearly all of it."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            **{("archive", *way): pool.submit(archive_twice, sealed, *way) for way in ARCHIVED},
+            **{("verify", *way): pool.submit(verify_once, sealed, *way) for way in VERIFIED},
+        }
 
 
 def test_the_store_behaves_until_it_is_told_otherwise(evidence: Path, store: SilentStore) -> None:
@@ -83,46 +159,25 @@ def test_the_store_behaves_until_it_is_told_otherwise(evidence: Path, store: Sil
         assert len(bundles_below(folder)) == 2
 
 
-@pytest.mark.parametrize(
-    ("mode", "on", "after"),
-    [
-        ("silent", "PUT", 0),
-        ("silent", "PUT", 7),
-        ("silent", "GET", 0),
-        ("silent", "GET", 5),
-        ("silent", "LIST", 0),
-        ("drip", "GET", 0),
-        ("drip", "LIST", 0),
-        ("drip", "PUT", 3),
-        ("cut", "PUT", 0),
-        ("cut", "GET", 2),
-    ],
-)
+@pytest.mark.parametrize("way", ARCHIVED, ids=lambda way: "-".join(map(str, way)))
 def test_a_store_that_goes_silent_ends_the_command_soon(
-    mode: str, on: str, after: int, evidence: Path, store: SilentStore
+    way: tuple[str, str, int], under_way: dict[Any, Future[Any]]
 ) -> None:
     """Exit code 3, each retry is said, what is not there is named, and the next call goes on."""
 
-    store.misbehave(mode, on, after=after)
+    seen: Archived = under_way["archive", *way].result()
 
-    words = ("archive", str(evidence), "--to", URL, "--archive-seconds", "1")
-    done, seconds = runbook(*words, "--json")
-
-    assert done.returncode == ExitCode.INCOMPLETE, done.stderr
-    assert seconds < SOON
-    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert seen.done.returncode == ExitCode.INCOMPLETE, seen.done.stderr
+    assert seen.seconds < SOON
+    documents = [json.loads(line) for line in seen.done.stdout.splitlines()]
     assert [each["outcome"] for each in documents] == ["refused", "not_tried"]
-    assert done.stderr.count("Trying again") == 2
-    assert "Traceback" not in done.stderr
+    assert seen.done.stderr.count("Trying again") == 2
+    assert "Traceback" not in seen.done.stderr
 
-    there = len(store.objects)
-    store.misbehave("", "")
-    done, _ = runbook(*words, "--json")
-
-    assert done.returncode == ExitCode.COMPLETE, done.stderr
-    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert seen.again.returncode == ExitCode.COMPLETE, seen.again.stderr
+    documents = [json.loads(line) for line in seen.again.stdout.splitlines()]
     assert [each["archived"] for each in documents] == [True, True]
-    assert sum(each["copied"] for each in documents) + there == len(store.objects)
+    assert sum(each["copied"] for each in documents) + seen.there == seen.in_the_end
 
 
 def test_one_bundle_that_is_there_is_said_before_the_silence(
@@ -143,20 +198,11 @@ def test_one_bundle_that_is_there_is_said_before_the_silence(
     assert "goes on where it stopped" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("mode", "on", "after"), [("silent", "GET", 3), ("drip", "GET", 3), ("silent", "LIST", 0)]
-)
-def test_verify_ends_soon_too(
-    mode: str, on: str, after: int, evidence: Path, store: SilentStore
-) -> None:
+@pytest.mark.parametrize("way", VERIFIED, ids=lambda way: "-".join(map(str, way)))
+def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Future[Any]]) -> None:
     """What an archive does not give back in time is not verified, and that is said."""
 
-    for bundle in bundles_below(evidence):
-        archive_bundle(bundle, URL)
-    store.misbehave(mode, on, after=after)
-    keys = ("--trusted-keys", str(evidence / "keys"))
-
-    done, seconds = runbook("verify", URL, *keys, "--archive-seconds", "1")
+    done, seconds = under_way["verify", *way].result()
 
     assert done.returncode == ExitCode.INCOMPLETE, done.stdout
     assert seconds < SOON

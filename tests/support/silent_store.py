@@ -59,7 +59,7 @@ def silent_store() -> Iterator[SilentStore]:
     server.daemon_threads = True
     server.block_on_close = False
     Handler.store = SilentStore(f"http://127.0.0.1:{server.server_port}")
-    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     serving.start()
     try:
         yield Handler.store
