@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.conftest import runbook
+from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
 
 DOMAIN = "service_domain=acme-h.cyclr.com"
 
@@ -47,8 +47,8 @@ def test_unusable_input_is_refused_before_anything_is_done(
 ) -> None:
     """What cannot be used is named in one message, and nothing is written."""
 
-    result = runbook("run", *arguments, "--evidence", "evidence", cwd=folder)
-    assert result.returncode == 2, result.stdout + result.stderr
+    result = runbook("run", *arguments, "--evidence", "evidence")
+    assert result.exit_code == 2, result.stdout + result.stderr
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert not (folder / "evidence").exists()
@@ -71,8 +71,8 @@ def test_an_unusable_env_file_is_refused(content: bytes, said: str, folder: Path
     """A `.env` that cannot be understood is named, its content is not shown, nothing is written."""
 
     (folder / ".env").write_bytes(content)
-    result = runbook("run", "--evidence", "evidence", cwd=folder)
-    assert result.returncode == 2, result.stdout + result.stderr
+    result = runbook("run", "--evidence", "evidence")
+    assert result.exit_code == 2, result.stdout + result.stderr
     assert said in result.stderr
     assert "canary-5ecret" not in result.stdout + result.stderr
     assert not (folder / "evidence").exists()
@@ -82,8 +82,8 @@ def test_an_unreadable_env_file_is_refused(folder: Path) -> None:
     """A `.env` that is no file is named, and nothing is written."""
 
     (folder / "settings").mkdir()
-    result = runbook("run", "--env-file", "settings", "--evidence", "evidence", cwd=folder)
-    assert result.returncode == 2
+    result = runbook("run", "--env-file", "settings", "--evidence", "evidence")
+    assert result.exit_code == 2
     assert "cannot be read" in result.stderr
     assert not (folder / "evidence").exists()
 
@@ -118,8 +118,7 @@ def test_unusable_attestations_are_refused(content: str, said: str, folder: Path
     (folder / "words.toml").write_text(content, encoding="utf-8")
     result = runbook(
         *("run", "--set", DOMAIN, "--attestations", "words.toml", "--evidence", "evidence"),
-        cwd=folder,
     )
-    assert result.returncode == 2, result.stdout + result.stderr
+    assert result.exit_code == 2, result.stdout + result.stderr
     assert said in result.stderr
     assert not (folder / "evidence").exists()
