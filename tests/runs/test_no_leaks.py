@@ -6,18 +6,18 @@ import base64
 import html
 import json
 import re
-import threading
-import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from runbook_lib.core.fingerprints import read_key
+from runbook_lib.core.redaction import Secret
 from runbook_lib.sandbox.server import Sandbox
-from tests.runs.conftest import Process, environment, settings_of
+from tests.runs.conftest import Process, environment
+from tests.support.practice_runs import PractiseOnce
 
 SECRETS = ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token")
 
@@ -45,24 +45,6 @@ def _found(secrets: dict[str, str], text: str) -> list[str]:
     ]
 
 
-class _CommandLines(threading.Thread):
-    """Collects every command line of a process and its children while it lives."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.seen: set[str] = set()
-        self._process = psutil.Process(pid)
-
-    def run(self) -> None:
-        while self._process.is_running():
-            try:
-                for process in (self._process, *self._process.children(recursive=True)):
-                    self.seen.add("\0".join(process.cmdline()))
-            except psutil.Error:
-                return
-            time.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -77,23 +59,22 @@ class _CommandLines(threading.Thread):
         "flaky",
     ],
 )
-def test_no_secret_is_left_anywhere(
-    scenario: str, start: Callable[..., Process], tmp_path: Path
-) -> None:
+def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -> None:
     """In each scenario no credential, in no encoding, is left where somebody could read it."""
 
-    with Sandbox(scenario) as sandbox:
-        settings = settings_of(sandbox, tmp_path / scenario)
+    run = practice_run(scenario)
+    home = run.bundle.parent
+    key = read_key(home)
+    # NOTE: a tenant's key is the seed of its sandbox, so these are the credentials of that run.
+    with Sandbox(scenario, seed=key.seed) as sandbox:
         secrets = {name: str(sandbox.description[name]) for name in SECRETS}
-        run = start("--env-file", str(settings))
-        watcher = _CommandLines(run.popen.pid)
-        watcher.start()
-        _, output, errors = run.finish()
-        watcher.join()
-    assert len(watcher.seen) >= 2, "the kernel's command line was not seen"
-    assert _found(secrets, output + errors) == []
-    assert _found(secrets, "\n".join(watcher.seen)) == []
-    files = [path for path in (tmp_path / "evidence").rglob("*") if path.is_file()]
+    journal = (home / "journal.jsonl").read_text(encoding="utf-8")
+    assert key.of_secret("app_secret", Secret(secrets["app_secret"])) in journal
+
+    assert len(run.command_lines) >= 2, "the kernel's command line was not seen"
+    assert _found(secrets, run.stdout + run.stderr) == []
+    assert _found(secrets, "\n".join(run.command_lines)) == []
+    files = [path for path in run.evidence.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} >= {".ipynb", ".json", ".jsonl"}
     for path in files:
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
@@ -102,7 +83,7 @@ def test_no_secret_is_left_anywhere(
 def test_no_token_that_was_issued_on_the_way_is_left(
     start: Callable[..., Process], sandbox: Any, tmp_path: Path
 ) -> None:
-    """Tokens that the remote systems issued during the run are redacted as well."""
+    """Tokens that the remote systems issued during the run are redacted as well as what it had."""
 
     run = start()
     assert run.finish()[0] == 0
@@ -112,6 +93,7 @@ def test_no_token_that_was_issued_on_the_way_is_left(
         if path.is_file()
     )
     assert "**********" in text
+    assert _found({name: str(sandbox.description[name]) for name in SECRETS}, text) == []
     app_id = sandbox.description["app_id"]
     assert f"{app_id}|" not in text
     assert urllib.parse.quote(f"{app_id}|", safe="") not in text

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock
 
 from runbook_lib.core.journal import Entry, Journal
-from tests.runs.conftest import runbook
+from tests.runs.conftest import ROOT, command, environment
 
 __all__ = ["PracticeRun", "PractiseOnce", "practise"]
+
+_PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class PracticeRun:
     returncode: int
     stdout: str
     stderr: str
+    command_lines: list[str]
 
     @property
     def evidence(self) -> Path:
@@ -72,8 +80,39 @@ def practise(scenario: str, folder: Path) -> PracticeRun:
     return PracticeRun(folder, *json.loads(printed.read_bytes()))
 
 
-def _run(scenario: str, folder: Path) -> tuple[int, str, str]:
-    run = PracticeRun(folder, 0, "", "")
+def _run(scenario: str, folder: Path) -> tuple[int, str, str, list[str]]:
+    run = PracticeRun(folder, 0, "", "", [])
     arguments = ("--sandbox", scenario, "--evidence", str(run.evidence))
-    done = runbook("run", *arguments, env=run.environment)
-    return done.returncode, done.stdout, done.stderr
+    process = subprocess.Popen(
+        command("run", *arguments),
+        cwd=ROOT,
+        env=environment(**run.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watcher = _CommandLines(process.pid)
+    watcher.start()
+    try:
+        output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        watcher.join()
+    return process.returncode, output, errors, sorted(watcher.seen)
+
+
+class _CommandLines(threading.Thread):
+    """Collects every command line of a process and its children while it lives."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.seen: set[str] = set()
+        self._process = psutil.Process(pid)
+
+    def run(self) -> None:
+        """Look twenty times a second: a kernel lives longer."""
+        while self._process.is_running():
+            with suppress(psutil.Error):  # one that ended meanwhile
+                for process in (self._process, *self._process.children(recursive=True)):
+                    self.seen.add("\0".join(process.cmdline()))
+            time.sleep(0.05)
