@@ -8,6 +8,7 @@ are a mixture of what the handler waits for and what it does not.
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -216,12 +217,30 @@ class Door:
         }
 
 
+# NOTE: Hypothesis looks a strategy through before it draws from it the first time, which takes
+# longer than the drawing; so each is made once.
+@cache
+def odd_fields(site: str, known: tuple[str, ...]) -> st.SearchStrategy[dict[str, str]]:
+    """Fields of a site whose values may be anything."""
+    values = st.sampled_from([*WORDS, *known]) | VALUES
+    return st.dictionaries(st.sampled_from(NAMES[site]), values, max_size=6)
+
+
+@cache
+def blanks(known: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """What a blank of a path is filled in with: two times out of three what is known."""
+    odd = VALUES.map(lambda text: quote(text, safe="", errors="replace") or "x")
+    return st.sampled_from(known) | st.sampled_from(known) | odd
+
+
+TOKENS = st.sampled_from(["user_access_token", "page_access_token", "app"])
+
+
 @st.composite
-def fields(draw: st.DrawFn, door: Door, names: list[str]) -> dict[str, Any]:
+def fields(draw: st.DrawFn, door: Door, site: str) -> dict[str, Any]:
     """Right fields or none, and among them some whose values may be anything."""
-    values = st.sampled_from([*WORDS, *door.known]) | VALUES
-    right = {name: value for name, value in door.right.items() if name in names}
-    odd = draw(st.dictionaries(st.sampled_from(names), values, max_size=6))
+    right = {name: value for name, value in door.right.items() if name in NAMES[site]}
+    odd = draw(odd_fields(site, tuple(door.known)))
     return {**(right if draw(st.booleans()) else {}), **odd}
 
 
@@ -231,15 +250,15 @@ def requests(draw: st.DrawFn, door: Door, site: str, template: str) -> tuple[Any
     path = template
     for blank, known in door.blanks.items():
         if blank in path:
-            odd = VALUES.map(lambda text: quote(text, safe="", errors="replace") or "x")
-            value = draw(st.sampled_from(known) | st.sampled_from(known) | odd)
-            path = path.replace(blank, value)
-    token = draw(st.sampled_from(["user_access_token", "page_access_token", "app"]))
-    headers = door.headers(site, token)
-    query = urlencode(draw(fields(door, NAMES[site])), errors="replace")
-    given_fields = draw(fields(door, NAMES[site]))
+            path = path.replace(blank, draw(blanks(tuple(known))))
+    headers = door.headers(site, draw(TOKENS))
+    query = urlencode(draw(fields(door, site)), errors="replace")
+    given_fields = draw(fields(door, site))
     if draw(st.booleans()):
-        kind, body = "application/json", json.dumps(draw(JSON | st.just(given_fields)))
+        kind, body = (
+            "application/json",
+            json.dumps(draw(JSON) if draw(st.booleans()) else given_fields),
+        )
     else:
         kind, body = "application/x-www-form-urlencoded", urlencode(given_fields, errors="replace")
     return path, query, {**headers, "content-type": kind}, body.encode()

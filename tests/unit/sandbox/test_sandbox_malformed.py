@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -89,16 +90,30 @@ def ask(
     return Answer(sent)
 
 
+# NOTE: Hypothesis looks a strategy through before it draws from it the first time, which takes
+# longer than the drawing; so each is made once.
+@cache
+def pairs_of(names: tuple[str, ...], most: int) -> st.SearchStrategy[dict[str, str]]:
+    """Known and unknown names, with any values."""
+    return st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=most)
+
+
+@cache
+def templates_of(templates: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """A path of some route, or any other."""
+    return st.sampled_from(templates) | VALUES.map(lambda text: "/" + text)
+
+
 @st.composite
 def bodies(draw: st.DrawFn, names: list[str]) -> tuple[dict[str, str], bytes]:
     """A body with its Content-Type, right or wrong."""
     kind = draw(st.sampled_from(["form", "json", "multipart", "raw", "none"]))
-    pairs = draw(st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=4))
+    pairs = draw(pairs_of(tuple(names), 4))
     if kind == "form":
         text = urlencode(pairs, errors="replace")
         return {"content-type": "application/x-www-form-urlencoded"}, text.encode()
     if kind == "json":
-        document = draw(JSON | st.just(pairs))
+        document = draw(JSON) if draw(st.booleans()) else pairs
         return {"content-type": "application/json"}, json.dumps(document).encode()
     if kind == "multipart":
         body = draw(st.binary(max_size=60)) or b"--x\r\n\r\n"
@@ -112,14 +127,14 @@ def bodies(draw: st.DrawFn, names: list[str]) -> tuple[dict[str, str], bytes]:
 @st.composite
 def queries(draw: st.DrawFn, names: list[str]) -> str:
     """A query string of known and unknown names."""
-    pairs = draw(st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=5))
+    pairs = draw(pairs_of(tuple(names), 5))
     return urlencode(pairs, errors="replace") if draw(st.booleans()) else draw(TEXTS)
 
 
 @st.composite
 def paths(draw: st.DrawFn, templates: list[str]) -> str:
     """A path of some route with its blanks filled in, or any other."""
-    template = draw(st.sampled_from(templates) | VALUES.map(lambda text: "/" + text))
+    template = draw(templates_of(tuple(templates)))
     while "{" in template and "}" in template.partition("{")[2]:
         before, _, rest = template.partition("{")
         template = before + draw(VALUES).replace("{", "") + rest.partition("}")[2]
