@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,19 @@ def record_schema() -> dict[str, Any]:
 
 def validate_record(record: dict[str, Any]) -> None:
     """Raise jsonschema's `ValidationError` where `record` is not what its schema says."""
+    from jsonschema.exceptions import best_match  # noqa: PLC0415  (slow to import)
+
+    error = best_match(_validator().iter_errors(record))
+    if error is not None:
+        raise error
+
+
+@cache
+def _validator() -> Any:
+    """Return the validator of records; `jsonschema.validate` would check our schema each time."""
     import jsonschema  # noqa: PLC0415  (slow to import)
 
-    jsonschema.validate(record, record_schema(), cls=jsonschema.Draft202012Validator)
+    return jsonschema.Draft202012Validator(record_schema())
 
 
 def attachments(state: RunState) -> list[Attachment]:
