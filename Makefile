@@ -6,7 +6,7 @@ WORKERS ?= 2
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test programs faults mutants check lint types lock notebooks bench soak clean
+.PHONY: run lab test quick programs faults mutants check lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -23,6 +23,9 @@ test: $(VENV)/.installed-tests programs  ## every test
 # Where it may not install, tests are left out by name; CI refuses that.
 programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
+
+quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage
+	$(BIN)/python -m pytest tests/unit --numprocesses $(WORKERS) --dist worksteal
 
 check: lint types test  ## what CI runs
 
