@@ -150,8 +150,10 @@ def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
         (Outcome.NOT_RUN, "Checked: to do. Do it, then check it or confirm that it is done."),
         (
             Outcome.INCONCLUSIVE,
-            "Checked: could not be checked. Look for yourself, then confirm that it is done; "
-            "or check again.",
+            (
+                "Checked: could not be checked. Look for yourself, then confirm that it is done; "
+                "or check again."
+            ),
         ),
     ],
 )
