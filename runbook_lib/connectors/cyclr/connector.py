@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
@@ -43,13 +44,11 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     name = context.text("cyclr_connector")
     found = context.cyclr().find_connectors(name)
     if not found:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"Cyclr's library has no connector called {name!r} for this account.",
         )
     connector = _preferred(found)
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Cyclr's library has {name!r} (id {connector.number('Id')}, "
         f"{shorten(connector.text('Status'))}).",
         limits=("Whether Setup holds a Client ID and Client Secret: no API shows it.",),
@@ -73,8 +72,7 @@ def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
     cyclr = context.cyclr()
     connector = _installed(context, cyclr)
     if connector is None:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason="The Client ID can be read only through an installed connector; there is none "
             "in this account yet.",
         )
@@ -85,8 +83,7 @@ def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
     url, last = follow_to_dialog(context.session, link, dialog, context.destinations)
     if not url:
         where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "
             f"{last.status}{where}. The connector's Setup may be empty.",
         )
@@ -102,8 +99,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
     changes: list[str] = []
     if not context.text("account_api_id"):
         if context.values.get("create_test_account") is not True:
-            return Finding(
-                outcome=Outcome.NOT_RUN,
+            return not_done(
                 reason="No Cyclr account is named. Give account_api_id, or let "
                 "create_test_account make one.",
             )
@@ -126,14 +122,12 @@ def connector_is_authenticated(context: CheckContext) -> Finding:
         return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
     number = connector.number("Id")
     if not connector.flag("Authenticated"):
-        return Finding(
-            outcome=Outcome.NOT_RUN,
+        return not_done(
             reason="Installed, but nobody has signed in with Facebook and consented yet.",
         )
     if not _is_of_account(context, number):
         return _of_any_account(context, number)
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Cyclr says that account connector {number} is authenticated.",
         limits=(
             "That it was by consent in a browser: a token set through Cyclr's API looks the same.",
@@ -155,8 +149,7 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     methods = cyclr.methods(connector.document("Connector").number("Id"))
     method = next((one for one in methods if one.text("Name") == _LIST_PERMISSIONS), None)
     if method is None:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
         )
     try:
@@ -165,8 +158,7 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     except CyclrAPIError as error:
         if error.status != _FORBIDDEN:
             raise
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"This cannot be tested from here: Cyclr does not know this address ({error}). "
             "Ask Cyclr to allow it, or run from one that it knows.",
         )
@@ -197,8 +189,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     if connector is None and context.values.get("install_connector") is True:
         connector = _install(context, cyclr, changes)
     if connector is None:
-        return Finding(
-            outcome=Outcome.NOT_RUN,
+        return not_done(
             reason="The connector is not installed in this account. Install it there, or let "
             "install_connector do it.",
         )
@@ -206,8 +197,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     if not _is_of_account(context, number):
         return _of_any_account(context, number)
     name = connector.words("Name") or context.text("cyclr_connector")
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Installed as {name!r} (account connector {number}).",
     )
 
@@ -253,8 +243,7 @@ def _is_of_account(context: CheckContext, number: int) -> bool:
 
 
 def _of_any_account(context: CheckContext, number: int) -> Finding:
-    return Finding(
-        outcome=Outcome.INCONCLUSIVE,
+    return inconclusive(
         reason=f"Cyclr lists account connector {number} for a made-up account too, so nothing "
         f"shows that it is in account {context.text('account_api_id')}. Look at that account's "
         "connectors in the Cyclr console.",
@@ -265,20 +254,17 @@ def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
     """Compare what Cyclr sends to Facebook's dialog with the App ID and the redirect URI."""
     app_id, uri = context.text("app_id"), redirect_uri(context.text("service_domain"))
     if sent["client_id"] != app_id:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"Cyclr signs users in with Client ID {shorten(sent['client_id']) or '(none)'}, "
             f"not with App ID {app_id}. Correct it in Connector Library > Setup.",
         )
     if sent["redirect_uri"] != uri:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but step 8 "
             f"registers {uri}. Register the one that Cyclr sends.",
         )
     scope = ", ".join(sent.get("scope", "").replace(",", " ").split())
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Cyclr signs users in with Client ID {app_id}, sends them back to {uri} and asks "
         f"for {shorten(scope) or 'no scope'}.",
         warnings=_scope_warnings(context, scope),
@@ -311,13 +297,11 @@ def _compare_grants(context: CheckContext, answer: Any) -> Finding:
     grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
     lacking = [name for name in context.permissions if grants.get(name) != "granted"]
     if lacking:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
             "grant it, or Cyclr did not ask.",
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Through Cyclr, Facebook grants {', '.join(context.permissions)}.",
         limits=("For which app and which person: the method's answer names neither.",),
     )

@@ -11,7 +11,8 @@ from datetime import timedelta
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError, TokenRequestError
 from runbook_lib.remote.documents import Document, shorten
@@ -65,27 +66,23 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
         return _compare_with_control(context)
     message = str(refusal).lower()
     if _BAD_SECRET in message:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"Facebook knows App ID {app_id} but refuses this App Secret "
             f"({refusal}). Copy it again from Settings > Basic.",
         )
     if any(words in message for words in _NO_SUCH_ID):
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"Facebook does not take {app_id} as an App ID ({refusal}). "
             "Copy it again from Settings > Basic.",
         )
     control = _control_refusal(context)
     if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook gives one answer to this App Secret and to a made-up one "
             f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
             "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic.",
         )
-    return Finding(
-        outcome=Outcome.INCONCLUSIVE,
+    return inconclusive(
         reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
         f"({refusal}, code {refusal.code}). Run again.",
     )
@@ -94,8 +91,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
     node = _application(context, "id,name")
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"The app exists: {shorten(node.text('name'))} ({context.text('app_id')}).",
         limits=("Who created it, and that the password was asked: no API shows it.",),
     )
@@ -106,13 +102,11 @@ def app_name_matches(context: CheckContext) -> Finding:
     meant = context.text("app_display_name")
     name = _application(context, "id,name").text("name")
     if name != meant:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
             "name at consent.",
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"The app is called {name!r}.",
         limits=("App type Business and App Purpose Clients: no API shows them.",),
     )
@@ -135,15 +129,13 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     warnings = (*_domain_warnings(context, node), *_version_warnings(context, graph))
     limits = ("Data deletion address and business verification: no API shows them.",)
     if gaps:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
             "Settings > Basic, or attest that it is filled in.",
             warnings=warnings,
             limits=limits,
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Filled in: {', '.join(_SECTIONS.values())}.",
         warnings=warnings,
         limits=limits,
@@ -164,31 +156,26 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     context.app_token()
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"Facebook does not accept {uri} ({answer}). Enter it under Valid OAuth "
             "Redirect URIs and press Save Changes.",
         )
     if not _is_code_refused(answer):
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook answered with something else ({answer}, code {answer.code}).",
         )
     control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
     if not _is_redirect_refused(control):
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook did not refuse a host that nobody registered either ({control}), "
             "so what it says of yours proves nothing.",
         )
     if _is_path_compared(context, host):
-        return Finding(
-            outcome=Outcome.VERIFIED,
+        return verified(
             reason=f"Facebook accepts {uri}; it refuses another path on that host, and a host "
             "that is not registered.",
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Facebook accepts the domain of {uri} and refuses one that is not registered.",
         limits=(_PATH_UNPROVEN,),
     )
@@ -216,14 +203,12 @@ def _control_refusal(context: CheckContext) -> TokenRequestError | None:
 def _compare_with_control(context: CheckContext) -> Finding:
     app_id, control = context.text("app_id"), _control_refusal(context)
     if control is None or not _is_secret_refused(control):
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
             f"made-up App Secret for what it is ({control or 'it issued a token'}), so nothing "
             "shows that the secret counts. Run again.",
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
     )
 

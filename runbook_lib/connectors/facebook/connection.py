@@ -14,6 +14,7 @@ from typing import Any
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Outcome, Table
 from runbook_lib.core.redaction import Secret
@@ -71,13 +72,11 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
     if lacking:
         declined = [name for name, status in grants.items() if status == "declined"]
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"The token lacks {', '.join(lacking)}"
             + (f" (declined: {', '.join(declined)})." if declined else "."),
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"The token is this app's, valid {_until(end)}, and grants {', '.join(wanted)}.",
         warnings=tuple(_end_warnings(context, data)),
         limits=tuple(_narrowed(data)),
@@ -94,16 +93,14 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     pages = _read(graph, "me/accounts", token, _PAGE)
     seen = f"{len(accounts)} ad account(s) and {len(pages)} page(s)"
     if not accounts and not pages:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason="Facebook answers, but this person has no ad account and no page to read.",
         )
     tables = (
         _table("Ad accounts", _AD_ACCOUNT, [_with_status(account) for account in accounts]),
         _table("Pages", _PAGE, pages),
     )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"The token reads {seen}.",
         tables=tuple(table for table in tables if table.rows),
     )
@@ -136,8 +133,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
             finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
             caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
             return replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
-    return Finding(
-        outcome=Outcome.INCONCLUSIVE,
+    return inconclusive(
         reason=f"None of {len(pages)} page(s) has a lead form, so no lead could be read.",
     )
 
@@ -184,20 +180,17 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     if leads:
         leads[0].identifier("id")
         leads[0].expect("form_id", form_id)
-        return Finding(
-            outcome=Outcome.VERIFIED,
+        return verified(
             reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not "
             "asked.",
         )
     if form.number("leads_count", -1) != 0:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook gives no lead of form {form_id} (page {page_id}) and does not say "
             "that it has none; leads older than 90 days are gone. Create a test lead with the "
             "Lead Ads Testing Tool, then check again.",
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Lead Access Manager lets this person and this app read the leads of page "
         f"{page_id}; form {form_id} holds no lead yet.",
         limits=(f"Reading a lead: form {form_id} holds none yet.",),

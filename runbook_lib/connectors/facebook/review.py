@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.permissions import statuses
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.connectors.findings import inconclusive, verified
+from runbook_lib.core.procedure import Finding
 
 __all__ = [
     "PERMISSION_DEPENDENCIES",
@@ -61,14 +62,12 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     """
     missing = _not_live(context, ("public_profile",))
     if missing:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"{missing} It is listed only after a first review, so its absence proves "
             "nothing: see its Advanced Access under App Review > Permissions and Features.",
             limits=(_NO_ACCESS_LEVEL,),
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason="Facebook lists public_profile as live.",
         limits=(_NO_ACCESS_LEVEL,),
     )
@@ -87,14 +86,12 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
         return None
     missing = _not_live(context, wanted)
     if missing:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"{missing} A request shows only once it is approved: see under App Review > "
             "Permissions and Features that Advanced Access is requested for each.",
             limits=(_NO_ACCESS_LEVEL, _NO_TIER),
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"Facebook lists {', '.join(wanted)} as live.",
         limits=(_NO_ACCESS_LEVEL, _NO_TIER),
     )
@@ -105,13 +102,11 @@ def review_is_approved(context: CheckContext) -> Finding:
     wanted = with_dependencies(context.permissions)
     missing = _not_live(context, wanted)
     if missing:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"{missing} App Review > Requests shows what became of each.",
             limits=(_NO_REASON,),
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"All {len(wanted)} permissions are live.",
         limits=(_NO_ACCESS_LEVEL,),
     )

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import sign_in_request
+from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.credential_form import is_facebook_token
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.procedure import Finding
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
 
@@ -33,8 +34,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     page.expect("id", page_id)
     name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"Facebook shows the subscriptions of {name} only to a person who has a task "
             "on it, and the token's person has none.",
         )
@@ -44,14 +44,12 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     apps = graph.rows(f"{page_id}/subscribed_apps", page_token)
     mine = next((app for app in apps if app.identifier("id") == app_id), None)
     if mine is None:
-        return Finding(
-            outcome=Outcome.FAILED,
+        return failed(
             reason=f"{name} is not subscribed to app {app_id}; Facebook lists {len(apps)} other "
             "app(s). Add the page under Messenger > Settings > Access Tokens.",
         )
     fields = ", ".join(mine.texts("subscribed_fields")) or "no field"
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason=f"{name} is subscribed to app {app_id} ({fields}).",
         limits=("Which fields Cyclr's connector needs: it is documented nowhere.",),
     )
@@ -65,8 +63,7 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
     asked = set(request.get("scope", "").replace(",", " ").split())
     wanted = set(context.text("scopes").split(","))
     if asked == wanted:
-        return Finding(
-            outcome=Outcome.VERIFIED,
+        return verified(
             reason=f"At sign-in Cyclr asks for {', '.join(sorted(asked))}, as Scopes says.",
         )
     said = []
@@ -74,8 +71,7 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
         said.append(f"does not ask for {', '.join(sorted(wanted - asked))}")
     if asked - wanted:
         said.append(f"asks for {shorten(', '.join(sorted(asked - wanted)))} as well")
-    return Finding(
-        outcome=Outcome.FAILED,
+    return failed(
         reason=f"At sign-in Cyclr {' and '.join(said)}. Correct Scopes in the connector's Setup.",
     )
 
@@ -90,25 +86,21 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     answer = _challenge(context, context.secrets["verify_token"].reveal())
     if answer == _FORBIDDEN:
         # NOTE: before anybody entered it, that is no contradiction: `conclude` weighs it.
-        return Finding(
-            outcome=Outcome.NOT_RUN,
+        return not_done(
             reason="Cyclr's webhook refuses this Verify Token. Enter the same one in the "
             "connector's Setup and in Facebook's webhook settings.",
         )
     if answer is not None:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason=f"The webhook answers {answer} and does not return the challenge. Compare its "
             "address with the one in Facebook's webhook settings.",
         )
     if _challenge(context, context.random_hex(16)) is None:
-        return Finding(
-            outcome=Outcome.INCONCLUSIVE,
+        return inconclusive(
             reason="The webhook returns the challenge for a made-up Verify Token too, so its "
             "answer proves nothing.",
         )
-    return Finding(
-        outcome=Outcome.VERIFIED,
+    return verified(
         reason="Cyclr's webhook returns the challenge for this Verify Token, and not for a "
         "made-up one.",
         limits=("That this is the address that Facebook calls: no API shows it.",),
