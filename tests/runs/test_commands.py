@@ -15,10 +15,13 @@ import nbformat
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.notebook.rendering import STEP_MIME
 from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.support.programs import needs
+
+NOTEBOOK = notebook_name(PROCEDURE)
 
 
 @pytest.fixture
@@ -41,28 +44,33 @@ def test_a_practice_run_shows_every_step_and_where_the_evidence_lies(
     assert "sandbox-approved" in approved.bundle.relative_to(approved.evidence).parts
 
 
-def test_a_bundle_holds_the_notebooks_the_record_and_the_journal(
+def test_a_bundle_holds_the_notebook_the_record_and_the_journal(
     approved: PracticeRun,
 ) -> None:
     """What an auditor needs lies in one folder, and nothing half finished beside it."""
 
     assert [path for path in approved.bundle.parent.iterdir() if path.is_dir()] == [approved.bundle]
     names = {path.name for path in approved.bundle.iterdir()}
-    notebooks = {f"{section.id}.ipynb" for section in PROCEDURE.sections}
-    told = {"record.json", "record.schema.json", "journal.jsonl", "report.html", "VERIFY.md"}
+    told = {
+        NOTEBOOK,
+        "record.json",
+        "record.schema.json",
+        "journal.jsonl",
+        "report.html",
+        "VERIFY.md",
+    }
     signed = {"SHA256SUMS", "provenance.dsse.json", "statement.dsse.json"}
-    assert names == notebooks | told | signed | {"statement.sigstore.json"}
+    assert names == told | signed | {NOTEBOOK, "statement.sigstore.json"}
 
 
-@pytest.mark.parametrize("section", PROCEDURE.sections, ids=lambda section: section.id)
-def test_each_step_cell_leaves_three_renderings(section: Any, approved: PracticeRun) -> None:
-    """An executed notebook has HTML for people, text, and JSON for machines at every step."""
+def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
+    """The executed notebook has HTML for people, text, and JSON for machines at every step."""
 
-    notebook = nbformat.read(approved.bundle / f"{section.id}.ipynb", as_version=4)
+    notebook = nbformat.read(approved.bundle / NOTEBOOK, as_version=4)
     record = approved.record
     cells = {cell["id"]: cell for cell in notebook.cells}
     assert "widgets" not in notebook.metadata
-    for step in section.steps:
+    for step in PROCEDURE.steps:
         (output,) = cells[step.id]["outputs"]
         assert set(output["data"]) == {"text/html", "text/plain", STEP_MIME}
         assert output["data"][STEP_MIME]["outcome"] == outcomes(record)[step.id]
@@ -76,7 +84,7 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 3
-    assert "Next: Client Secret: the App Secret (cy-03-client-secret)" in result.stdout
+    assert "Next: step 16, Client Secret: the App Secret (cy-03-client-secret)" in result.stdout
     machine = runbook(
         "status", "--tenant", "sandbox-review-pending", "--evidence", evidence, "--json"
     )
@@ -90,20 +98,20 @@ def test_status_of_a_tenant_that_nobody_began_points_at_the_first_step(tmp_path:
 
     result = runbook("status", "--tenant", "acme", "--evidence", str(tmp_path))
     assert result.returncode == 3
-    assert "Next: Log in to Facebook (fb-01-log-in)" in result.stdout
+    assert "Next: step 1, Log in to Facebook (fb-01-log-in)" in result.stdout
 
 
-def test_the_committed_notebooks_are_what_the_procedure_says(tmp_path: Path) -> None:
+def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> None:
     """`notebooks --check` is content with the project's, and goes red for an edited one."""
 
     assert runbook("notebooks", "--check").returncode == 0
     (tmp_path / "notebooks").mkdir()
     assert runbook("notebooks", cwd=tmp_path).returncode == 0
-    path = tmp_path / "notebooks" / "facebook_marketing.ipynb"
+    path = tmp_path / "notebooks" / NOTEBOOK
     path.write_text(path.read_text(encoding="utf-8").replace("Log in", "Log  in"), encoding="utf-8")
     result = runbook("notebooks", "--check", cwd=tmp_path)
     assert result.returncode == 1
-    assert "stale: facebook_marketing.ipynb" in result.stdout
+    assert f"stale: {NOTEBOOK}" in result.stdout
 
 
 def test_the_sandbox_describes_itself_in_one_line_and_ends_when_told() -> None:
@@ -155,7 +163,7 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
         return subprocess.run(
             [
                 *(sys.executable, "-m", "papermill", "--no-progress-bar"),
-                *("notebooks/facebook_marketing.ipynb", str(tmp_path / "out.ipynb")),
+                *(f"notebooks/{NOTEBOOK}", str(tmp_path / "out.ipynb")),
                 *("-p", "service_domain", sandbox.description["service_domain"]),
                 *("-p", "evidence", str(tmp_path / "evidence"), *parameters),
             ],
@@ -181,7 +189,9 @@ def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
 
     result = runbook("run", "--sandbox", "fresh", cwd=folder)
     assert result.returncode == 3
-    assert len(list((folder / "evidence").glob("sandbox-fresh/*/2*/*.ipynb"))) == 3
+    (built,) = (folder / "evidence").glob("sandbox-fresh/*/2*/*.ipynb")
+    assert built.name == NOTEBOOK
+    assert [path.name for path in folder.iterdir()] == ["evidence"]
 
 
 def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:

@@ -19,7 +19,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.runs.conftest import WORDS, Process, runbook
-from tests.runs.test_truth import _project
+from tests.runs.test_truth import project_with
 from tests.support.programs import needs
 
 Start = Callable[..., Process]
@@ -284,7 +284,7 @@ def test_an_authority_that_does_not_answer_is_said(start: Start, tmp_path: Path)
 def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Path) -> None:
     """Exit 4 with file and step, never the value; no bundle, and the journal is intact."""
 
-    project = _project(tmp_path / "project", "facebook_marketing", "cy-02-client-id", source)
+    project = project_with(tmp_path / "project", "cy-02-client-id", source)
     run = start(cwd=project)
     code, output, errors = run.finish()
 

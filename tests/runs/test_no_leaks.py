@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.sandbox.server import Sandbox
-from tests.runs.conftest import Process, environment
-from tests.support.practice_runs import PractiseOnce
+from tests.runs.conftest import Process, environment, outcomes, records, runbook
+from tests.support.practice_runs import CommandLines, PractiseOnce
 
 SECRETS = ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token")
 
@@ -77,6 +80,44 @@ def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -
     files = [path for path in run.evidence.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} >= {".ipynb", ".json", ".jsonl"}
     for path in files:
+        assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
+
+
+def test_what_was_typed_in_a_walkthrough_is_left_nowhere_by_its_sealing(
+    sandbox: Any, env_file: Path, tmp_path: Path
+) -> None:
+    """Credentials that no file holds reach the run's process, and no file, output or argument."""
+
+    secrets = {name: str(sandbox.description[name]) for name in SECRETS}
+    typed = {f"RUNBOOK_{name.upper()}": secrets[name] for name in SECRETS[:3]}
+    lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.partition("=")[0] not in typed]
+    env_file.write_text("".join(kept), encoding="utf-8")
+    watcher = CommandLines(os.getpid())
+    watcher.start()
+    finished = run_in_process(
+        ProcessRequest(
+            connector=PROCEDURE.id,
+            tenant="acme",
+            evidence=str(tmp_path / "evidence"),
+            env_file=str(env_file),
+            secrets={name: Secret(text) for name, text in typed.items()},
+        )
+    )
+    watcher.is_over.set()
+    watcher.join()
+
+    (record,) = records(tmp_path / "evidence")
+    assert finished.bundle.name.endswith(record["run_id"])
+    assert finished.outcome == record["outcome"] == "incomplete"
+    found = outcomes(record)
+    for step in ("fb-13-app-id-and-secret", "cy-01-connector-setup", "test-04-user-token"):
+        assert found[step] == "verified", "the credential did not reach the check"
+    keys = str(tmp_path / "evidence" / "keys")
+    assert runbook("verify", str(finished.bundle), "--trusted-keys", keys).returncode == 0
+    assert any("ipykernel" in line for line in watcher.seen)
+    assert _found(secrets, "\n".join(watcher.seen)) == []
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
 
 

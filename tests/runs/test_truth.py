@@ -17,6 +17,7 @@ import pytest
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.evidence.record import validate_record
 from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
@@ -68,14 +69,6 @@ def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
     return result.returncode, json.loads(result.stdout)
 
 
-def _notebook_of(step_id: str) -> list[str]:
-    for section in PROCEDURE.sections:
-        ids = [step.id for step in section.steps]
-        if step_id in ids:
-            return ids
-    raise AssertionError(step_id)
-
-
 @pytest.mark.parametrize("step", KILLED_DURING)
 def test_a_killed_kernel_leaves_its_steps_not_run(
     step: str, start: Start, sandbox: Any, env_file: Path, tmp_path: Path
@@ -89,7 +82,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     exit_code, _, errors = run.finish()
     (record,) = records(tmp_path / "evidence")
     validate_record(record)
-    ids = _notebook_of(step)
+    ids = [each.id for each in PROCEDURE.steps]
     position = ids.index(step)
     found = outcomes(record)
     assert "cut off" in step_of(record, step)["reason"]
@@ -103,10 +96,10 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     assert _run_again(env_file, tmp_path / "evidence")[0] == 0
 
 
-def _project(folder: Path, notebook: str, cell_id: str, source: str) -> Path:
-    """Copy the notebooks into a project of their own and put `source` into one cell."""
+def project_with(folder: Path, cell_id: str, source: str) -> Path:
+    """Copy the notebook into a project of its own and put `source` into one cell."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    path = folder / "notebooks" / f"{notebook}.ipynb"
+    path = folder / "notebooks" / notebook_name(PROCEDURE)
     document = json.loads(path.read_text(encoding="utf-8"))
     cell = next(cell for cell in document["cells"] if cell["id"] == cell_id)
     cell["source"] = source
@@ -128,14 +121,16 @@ def test_a_cell_that_ends_early_completes_nothing(
 ) -> None:
     """A cell that leaves early, politely or not, makes no later step look done."""
 
-    project = _project(tmp_path / "project", "facebook_marketing", "cy-02-client-id", source)
+    project = project_with(tmp_path / "project", "cy-02-client-id", source)
     exit_code, _, errors = start(cwd=project).finish()
     (record,) = records(tmp_path / "evidence")
     found = outcomes(record)
     assert found["cy-01-connector-setup"] == "verified"
     assert found["cy-02-client-id"] == "not_run"
-    assert step_of(record, "cy-03-client-secret")["checked_on"] is None
-    assert found["test-02-authenticate"] == "verified"
+    ids = [step.id for step in PROCEDURE.steps]
+    for later in ids[ids.index("cy-03-client-secret") :]:
+        assert step_of(record, later)["checked_on"] is None
+        assert found[later] in ("not_run", "attested")
     assert exit_code == 3
     assert said in errors
 

@@ -91,7 +91,7 @@ def _run(scenario: str, folder: Path) -> tuple[int, str, str, list[str]]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    watcher = _CommandLines(process.pid)
+    watcher = CommandLines(process.pid)
     watcher.start()
     try:
         output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
@@ -101,7 +101,7 @@ def _run(scenario: str, folder: Path) -> tuple[int, str, str, list[str]]:
     return process.returncode, output, errors, sorted(watcher.seen)
 
 
-class _CommandLines(threading.Thread):
+class CommandLines(threading.Thread):
     """Collects every command line of a process and its children while it lives."""
 
     def __init__(self, pid: int) -> None:
