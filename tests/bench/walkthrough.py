@@ -20,10 +20,10 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.config.workspace import WORKING_COPIES
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import FLAGS, chromium_program
-from tests.browser.jupyter import Lab, Walk
+from tests.browser.jupyter import NOTEBOOK, Lab, Walk
 from tests.runs.conftest import settings_of
 
 TURNS = 5
@@ -66,27 +66,26 @@ def _walk() -> Iterator[Walk]:
 
 def _report_run_all(console: Console, walk: Walk) -> None:
     table = Table(title=f"Run All until every panel can be used: median of {TURNS} (seconds)")
-    for name in ("Notebook", "cells", "walkthrough", "empty VBox", f"ratio (aim {_TARGET})"):
-        table.add_column(name, justify="left" if name == "Notebook" else "right")
-    for section in PROCEDURE.sections:
-        ours = walk.lab.project / "notebooks" / f"{section.id}.ipynb"
-        count = _write_baseline(ours, ours.with_name(f"{section.id}-empty.ipynb"))
-        pairs = [
-            (
-                _run_all(walk, section.id, ".rb[aria-label]", count),
-                _run_all(walk, f"{section.id}-empty", ".widget-vbox", count),
-            )
-            for _ in range(TURNS)
-        ]
-        mine, others = (statistics.median(times) for times in zip(*pairs, strict=True))
-        ratio = statistics.median(one / other for one, other in pairs)
-        table.add_row(section.id, f"{count}", f"{mine:.2f}", f"{others:.2f}", f"{ratio:.2f}")
+    for name in ("cells", "walkthrough", "empty VBox", f"ratio (aim {_TARGET})"):
+        table.add_column(name, justify="right")
+    empty = walk.lab.copy_notebook("empty")
+    count = _empty_cells(empty)
+    pairs = [
+        (
+            _run_all(walk, NOTEBOOK, ".rb[aria-label]", count),
+            _run_all(walk, empty.name, ".widget-vbox", count),
+        )
+        for _ in range(TURNS)
+    ]
+    mine, others = (statistics.median(times) for times in zip(*pairs, strict=True))
+    ratio = statistics.median(one / other for one, other in pairs)
+    table.add_row(f"{count}", f"{mine:.2f}", f"{others:.2f}", f"{ratio:.2f}")
     console.print(table)
 
 
-def _write_baseline(ours: Path, path: Path) -> int:
-    """Write the notebook to compare with; return how many panels it shows."""
-    document = json.loads(ours.read_text(encoding="utf-8"))
+def _empty_cells(path: Path) -> int:
+    """Let every cell show an empty box, to compare with; return how many there are."""
+    document = json.loads(path.read_text(encoding="utf-8"))
     shown = 0
     for cell in document["cells"]:
         if cell["cell_type"] == "code" and cell["id"] != "parameters":
@@ -99,7 +98,7 @@ def _write_baseline(ours: Path, path: Path) -> int:
 def _run_all(walk: Walk, notebook: str, selector: str, count: int) -> float:
     """Return the seconds from the confirmed restart of the kernel to the last panel."""
     page = walk.page
-    page.goto(f"{walk.lab.url}/lab/tree/notebooks/{notebook}.ipynb?reset")
+    page.goto(f"{walk.lab.url}/lab/tree/{WORKING_COPIES}/{notebook}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     walk.is_idle()
     time.sleep(1)
@@ -109,7 +108,7 @@ def _run_all(walk: Walk, notebook: str, selector: str, count: int) -> float:
 
 
 def _report_check(console: Console, walk: Walk) -> None:
-    walk.open("facebook_marketing")
+    walk.open()
     times = []
     for _ in range(CHECKS):
         panel = walk.panel("fb-10-public-profile")

@@ -20,12 +20,16 @@ import httpx
 from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as PatienceError
 
-from tests.runs.conftest import ROOT, command, environment
+from runbook_lib.config.workspace import WORKING_COPIES
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.notebooks import notebook_name
+from tests.runs.conftest import command, environment
 
 _PATIENCE_SECONDS = 60
 _PATIENCE = _PATIENCE_SECONDS * 1000
 _TRIES = 3
 _KERNEL_IS_IDLE = re.compile(r"\| Idle$")
+NOTEBOOK = notebook_name(PROCEDURE)
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
 # What `runbook lab --app` asks of whoever opens it here.
@@ -62,7 +66,7 @@ def free_port() -> int:
 
 @dataclass
 class Lab:
-    """A JupyterLab of one project; it can be stopped and started again."""
+    """A JupyterLab of one project, which may be an empty folder; it can be started again."""
 
     project: Path
     env_file: Path
@@ -80,6 +84,15 @@ class Lab:
         return self.project / "evidence"
 
     @property
+    def notebook(self) -> Path:
+        """Return the notebook that a person works in; `runbook lab` makes it."""
+        return self.project / WORKING_COPIES / NOTEBOOK
+
+    def copy_notebook(self, name: str) -> Path:
+        """Return another copy of the notebook, which gets a kernel of its own."""
+        return Path(shutil.copy(self.notebook, self.notebook.with_name(f"{name}.ipynb")))
+
+    @property
     def url(self) -> str:
         """Return the server's address."""
         return f"http://127.0.0.1:{self.port}{self.base}"
@@ -91,8 +104,6 @@ class Lab:
 
     def start(self) -> None:
         """Serve, and wait until the server answers."""
-        if not (self.project / "notebooks").is_dir():
-            shutil.copytree(ROOT / "notebooks", self.project / "notebooks")
         is_app = "--app" in self.arguments
         token = TOKEN if is_app else self.token
         own = (
@@ -154,14 +165,14 @@ Serve = Callable[..., Lab]
 
 @dataclass
 class Walk:
-    """A person in front of one notebook of the walkthrough."""
+    """A person in front of a notebook of the walkthrough."""
 
     page: Page
     lab: Lab
 
-    def open(self, notebook: str) -> None:
-        """Open a notebook in JupyterLab and run it all."""
-        self.page.goto(f"{self.lab.url}/lab/tree/notebooks/{notebook}.ipynb?reset")
+    def open(self, notebook: str = NOTEBOOK) -> None:
+        """Open the notebook, or another copy of it, in JupyterLab and run it all."""
+        self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{notebook}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
         # NOTE: JupyterLab drops what is run before its connection to a new kernel stands, and only
         # the status bar tells when it does; on a slow machine not even that is enough.

@@ -11,10 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.jupyter import TOKEN, Lab, Serve, Walk
+from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, Serve, Walk
 from tests.runs.conftest import settings_of
 
-NOTEBOOK = "facebook_marketing.ipynb"
 SOME_KERNEL = "11111111-2222-3333-4444-555555555555"
 UPGRADE = {
     "connection": "Upgrade",
@@ -288,7 +287,7 @@ def has(path: Path, text: str) -> bool:
 
 
 LAB_PATHS = [
-    *("/lab", f"/lab/tree/notebooks/{NOTEBOOK}", f"/voila/render/notebooks/{NOTEBOOK}"),
+    *("/lab", f"/lab/tree/walkthrough/{NOTEBOOK}", f"/voila/render/walkthrough/{NOTEBOOK}"),
     *("/voila/files/screen.png", "/files/screen.png", "/voila/static/voila.js"),
     *("/api/kernels", "/api/contents", "/api/terminals", "/api/sessions", "/files/x", "/voila"),
 ]
@@ -313,9 +312,9 @@ def test_jupyterlab_shows_no_pages_beside_its_own(jupyterlab: Lab) -> None:
     """What starts a kernel by a GET is not there, with the token neither; notebooks are."""
 
     known = {"authorization": f"token {TOKEN}"}
-    for path in (f"/voila/render/notebooks/{NOTEBOOK}", "/voila", "/voila/files/screen.png"):
+    for path in (f"/voila/render/walkthrough/{NOTEBOOK}", "/voila", "/voila/files/screen.png"):
         assert ask(jupyterlab, path, **known).status_code == 404
-    assert ask(jupyterlab, f"/api/contents/notebooks/{NOTEBOOK}", **known).status_code == 200
+    assert ask(jupyterlab, f"/api/contents/walkthrough/{NOTEBOOK}", **known).status_code == 200
     assert "jupyterlab-preview" in ask(jupyterlab, "/lab", **known).text.partition("disabled")[2]
     assert is_untouched(jupyterlab)
 

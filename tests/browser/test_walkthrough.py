@@ -41,9 +41,9 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         lab = serve(sandbox)
         walk = Walk(tab(), lab)
         person = Person(tab(), given["dashboard_url"], given["cyclr_console_url"])
-        walk.open("facebook_marketing")
+        walk.open()
         expect(walk.page.locator(".rb-header")).to_contain_text("SANDBOX")
-        expect(walk.page.locator(".rb-header")).to_contain_text("Next: Log in to Facebook")
+        expect(walk.page.locator(".rb-header")).to_contain_text("Next: 1 · Log in to Facebook")
         expect(walk.page.locator(".rb-header")).to_contain_text("operator not named yet")
 
         person.log_in()
@@ -111,7 +111,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         person.press("5 days later")
         person.reads("The review is approved.")
         lab.start()
-        walk.open("facebook_marketing")
+        walk.open()
         for step in (
             *("fb-04-create-app", "fb-05-confirm-creation", "fb-08-redirect-uri"),
             *("fb-10-public-profile", "fb-11-permissions", "fb-12-submit-review"),
@@ -119,7 +119,6 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         ):
             assert walk.check(step) == "verified", step
 
-        walk.open("facebook_marketing")
         assert walk.check("cy-01-connector-setup") == "verified"
         walk.panel("cy-02-client-id").get_by_role("button", name="Copy Client ID").click()
         copied_id = walk.page.evaluate("navigator.clipboard.readText()")
@@ -132,7 +131,6 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         person.set_up_connector(copied_id, copied_secret)
         assert walk.attest("cy-03-client-secret", note="the padlock is closed") == "attested"
 
-        walk.open("facebook_marketing")
         person.connect(app_id)
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
             assert walk.check(step) == "verified", step
@@ -146,7 +144,6 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         walk.reads("test-04-user-token", "is remembered in the .env")
         assert walk.check("test-05-marketing-data") == "verified"
 
-        walk.open("facebook_marketing")
         assert walk.check("cy-02-client-id") == "verified"
         expect(walk.page.locator(".rb-header")).to_contain_text("21 of 21 done")
 

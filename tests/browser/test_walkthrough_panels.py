@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -35,7 +34,7 @@ def test_a_field_tells_what_is_wrong_while_it_is_typed(lab: Lab, page: Page) -> 
     """Nothing is pressed: the message comes with an example, and goes once the value is right."""
 
     walk = Walk(page, lab)
-    walk.open("facebook_marketing")
+    walk.open()
     for step, name, typed, said, example in (
         ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
         ("fb-08-redirect-uri", "service_domain", "acme", "only part", "acme-h.cyclr.com"),
@@ -62,7 +61,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     walk = Walk(page, lab)
-    walk.open("facebook_marketing")
+    walk.open()
     panel = walk.panel("fb-01-log-in")
     panel.locator('button[data-action="attest"]').click()
     form = panel.get_by_role("group", name="I have done this")
@@ -97,11 +96,10 @@ def test_a_second_person_confirms(sandbox: Any, serve: Serve, browser: Browser, 
 
     step = "fb-01-log-in"
     served = serve(sandbox, RUNBOOK_FOUR_EYES=step)
-    notebooks = served.project / "notebooks"
-    shutil.copy(notebooks / "facebook_marketing.ipynb", notebooks / "colleague.ipynb")
+    colleague = served.copy_notebook("colleague")
     first, second = Walk(page, served), Walk(browser.new_context().new_page(), served)
-    first.open("facebook_marketing")
-    second.open("colleague")
+    first.open()
+    second.open(colleague.name)
 
     assert first.attest(step, by="First operator") == "waiting"
     first.reads(step, "another person must confirm it")
@@ -133,7 +131,7 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
     app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
     app.mode = AppMode.DEVELOPMENT
     walk = Walk(page, lab)
-    walk.open("facebook_marketing")
+    walk.open()
     step = walk.panel(TOKEN_STEP)
 
     with walk.work(TOKEN_STEP):
@@ -186,7 +184,7 @@ def test_an_answer_that_is_too_late_or_was_used_is_explained(
     given = sandbox.description
     lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, lab)
-    walk.open("facebook_marketing")
+    walk.open()
 
     late = walk.granted_address(walk.sign_in(given, "consent-paste"))
     sandbox.world.offset += 3_600

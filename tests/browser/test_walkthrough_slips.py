@@ -44,7 +44,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
 
     lab.leave_out("RUNBOOK_APP_SECRET")
     walk = Walk(page, lab)
-    walk.open("facebook_marketing")
+    walk.open()
     panel = walk.panel(_APP_STEP)
     app_id, secret = (panel.locator(f'input[data-name="{n}"]') for n in ("app_id", "app_secret"))
     walk.fill(_APP_STEP, app_id="29445", app_secret="0a1b2c3d4e5f6071" * 2)
@@ -113,7 +113,7 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) 
     """
 
     walk = Walk(page, lab)
-    walk.open("facebook_marketing")
+    walk.open()
     link = page.locator(".rb-header a[data-next]")
     link.focus()
     run = open_run(
@@ -148,13 +148,13 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) 
     expect(panel).to_have_attribute("aria-busy", "false")
     expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
 
-    saved = json.loads((lab.project / "notebooks" / "facebook_marketing.ipynb").read_text("utf-8"))
+    saved = json.loads(lab.notebook.read_text("utf-8"))
     texts = [
         output["data"]["text/plain"]
         for cell in saved["cells"]
         for output in cell.get("outputs", ())
     ]
-    assert len(texts) == len(PROCEDURE.sections[0].steps) + 2
+    assert len(texts) == len(PROCEDURE.steps) + 2
     assert all("Choose Run > Run All Cells to see this" in "".join(text) for text in texts)
 
     walk.menu("Run", "Run All Cells")

@@ -6,7 +6,6 @@ import json
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,6 +15,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.jupyter import (
+    NOTEBOOK,
     TENANT,
     TOKEN,
     Lab,
@@ -32,9 +32,8 @@ _IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
 
 
 class Explained(NamedTuple):
-    """The steps of a notebook to check in turn; what the last says is wrong, and to do next."""
+    """The steps to check in turn; what the last says is wrong, and to do next."""
 
-    notebook: str
     steps: tuple[str, ...]
     wrong: str
     following: str
@@ -42,67 +41,56 @@ class Explained(NamedTuple):
 
 EXPLAINED = {
     "wrong-secret": Explained(
-        "facebook_marketing",
         ("fb-13-app-id-and-secret",),
         "refuses this App Secret",
         "Copy it again from Settings > Basic",
     ),
     "unknown-app": Explained(
-        "facebook_marketing",
         ("fb-13-app-id-and-secret",),
         "and to a made-up one",
         "Compare the App ID with the one in Settings > Basic",
     ),
     "redirect-missing": Explained(
-        "facebook_marketing",
         ("fb-08-redirect-uri",),
         "Facebook does not accept https://",
         "Enter it under Valid OAuth Redirect URIs",
     ),
     "review-pending": Explained(
-        "facebook_marketing",
         ("fb-12-submit-review",),
         "does not list public_profile, leads_retrieval",
         "App Review > Requests shows what became of each",
     ),
     "review-declined": Explained(
-        "facebook_marketing",
         ("fb-12-submit-review",),
         "waits or was declined",
         "App Review > Requests shows what became of each",
     ),
     "permission-missing": Explained(
-        "facebook_marketing",
         ("fb-11-permissions",),
         "does not list leads_retrieval",
         "that Advanced Access is requested for each",
     ),
     "cyclr-mismatch": Explained(
-        "facebook_marketing",
         ("cy-02-client-id",),
         "signs users in with Client ID",
         "Correct it in Connector Library > Setup",
     ),
     "cyclr-ip-blocked": Explained(
-        "facebook_marketing",
         ("test-01-install", "test-02-authenticate", "test-03-permissions"),
         "cannot be tested from here",
         "Ask Cyclr to allow it",
     ),
     "rate-limited": Explained(
-        "facebook_marketing",
         ("fb-05-confirm-creation",),
         "x-app-usage as used up",
         "wait about 60 min",
     ),
     "version-expired": Explained(
-        "facebook_marketing",
         ("fb-13-app-id-and-secret",),
         "that version has ended",
         "Set graph_version to a current one",
     ),
     "token-expired": Explained(
-        "facebook_marketing",
         ("test-04-user-token",),
         "Session has expired",
         "Sign in again for a fresh one",
@@ -110,16 +98,16 @@ EXPLAINED = {
 }
 
 
-# One for each notebook; `test_explanations` looks at what the panels are given in all of them.
+# One for each section; `test_explanations` looks at what the panels are given in all of them.
 IN_BROWSER = ("wrong-secret", "cyclr-mismatch", "token-expired")
 
 
-def _point_at(notebook: Path, target: Path, **parameters: str) -> None:
-    """Copy a notebook with other parameters, as a person would type them into its first cell."""
+def _type_parameters(notebook: Path, **parameters: str) -> None:
+    """Give a notebook other parameters, as a person would type them into its first cell."""
     document = json.loads(notebook.read_text(encoding="utf-8"))
     cell = next(cell for cell in document["cells"] if cell["id"] == "parameters")
     cell["source"] += [f"\n{name} = {value!r}" for name, value in parameters.items()]
-    target.write_text(json.dumps(document), encoding="utf-8")
+    notebook.write_text(json.dumps(document), encoding="utf-8")
 
 
 def _browser_storage(page: Page) -> str:
@@ -130,22 +118,17 @@ def _browser_storage(page: Page) -> str:
 
 @pytest.mark.timeout(300)
 def test_a_failure_is_explained_where_it_shows(shared_lab: Lab, page: Page, tmp_path: Path) -> None:
-    """In each notebook a failed step says what is wrong and what to do next."""
+    """In each section a failed step says what is wrong and what to do next."""
 
     walk = Walk(page, shared_lab)
-    notebooks = shared_lab.project / "notebooks"
     page.set_default_timeout(20_000)
     for scenario in IN_BROWSER:
         explained = EXPLAINED[scenario]
         with Sandbox(scenario) as failing:
             settings = settings_of(failing, tmp_path / scenario)
-            _point_at(
-                notebooks / f"{explained.notebook}.ipynb",
-                notebooks / f"{scenario}.ipynb",
-                env_file=str(settings),
-                tenant=scenario,
-            )
-            walk.open(scenario)
+            notebook = shared_lab.copy_notebook(scenario)
+            _type_parameters(notebook, env_file=str(settings), tenant=scenario)
+            walk.open(notebook.name)
             for step in explained.steps:
                 walk.check(step)
             walk.reads(explained.steps[-1], explained.wrong)
@@ -159,7 +142,7 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page
 
     with Sandbox("flaky", seed=7) as flaky:
         walk = Walk(page, serve(flaky))
-        walk.open("facebook_marketing")
+        walk.open()
         # Beside the scenario's own faults: the first three attempts to read fail in any case.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         step = "fb-05-confirm-creation"
@@ -179,14 +162,15 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page
 
 
 def test_several_people_see_each_other(shared_lab: Lab, page: Page) -> None:
-    """What one session writes shows in another's header and panels, without a reload."""
+    """What one kernel writes shows in another's header and panels, without a reload."""
 
     other = page.context.new_page()
     here, there = Walk(page, shared_lab), Walk(other, shared_lab)
-    here.open("facebook_marketing")
-    there.open("facebook_marketing")
+    here.open()
+    there.open(shared_lab.copy_notebook("colleague").name)
     here.attest("fb-01-log-in")
     expect(other.locator(".rb-header")).to_contain_text("1 of 21 done", timeout=20_000)
+    expect(there.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
     there.attest("cy-03-client-secret")
     expect(page.locator(".rb-header")).to_contain_text("2 of 21 done", timeout=20_000)
     here.skip("fb-02-developer-account", "there is one already")
@@ -199,7 +183,7 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(serve: Serve, page: Page)
     port = free_port()
     with Sandbox("approved", port=port, seed=7) as first:
         walk = Walk(page, serve(first))
-        walk.open("facebook_marketing")
+        walk.open()
         first.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5.0))
         slow = walk.panel("fb-05-confirm-creation")
         with walk.work("fb-05-confirm-creation"):
@@ -239,7 +223,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
     )
     served.leave_out("RUNBOOK_APP_SECRET", "RUNBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, served)
-    walk.open("facebook_marketing")
+    walk.open()
     walk.fill("fb-13-app-id-and-secret", app_secret=secrets["app_secret"])
     walk.save()
     assert walk.check("fb-13-app-id-and-secret") == "verified"
@@ -248,7 +232,6 @@ def test_no_secret_rests_where_jupyterlab_saves(
     walk.reads("fb-13-app-id-and-secret", "is remembered in the .env")
     walk.save()
     storage = _browser_storage(page)
-    walk.open("facebook_marketing")
     walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])
     walk.check("test-04-user-token")
     assert walk.check("test-05-marketing-data") == "verified"
@@ -262,7 +245,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
         for path in folder.rglob("*")
         if path.is_file()
     }
-    saved = texts[served.project / "notebooks" / "facebook_marketing.ipynb"]
+    saved = texts[served.notebook]
     assert "Lead forms of" in saved, "the widget state was not saved: this test proves nothing"
     assert any(".ipynb_checkpoints" in path.parts for path in texts)
     assert any("workspaces" in path.parts for path in texts)
@@ -286,7 +269,7 @@ def test_the_panels_can_be_used_by_everybody(
     chosen.mkdir(parents=True)
     (chosen / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}), "utf-8")
     walk = Walk(page, serve(sandbox, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "lab")))
-    walk.open("facebook_marketing")
+    walk.open()
     walk.check("fb-08-redirect-uri")
     walk.check("fb-13-app-id-and-secret")
     walk.panel("fb-06-facebook-login").locator('button[data-action="attest"]').click()
@@ -307,21 +290,11 @@ def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: 
     """As in JupyterHub: another base address, and the sealed bundle's link leads there too."""
 
     walk = Walk(page, serve(sandbox, base="/user/somebody"))
-    walk.open("facebook_marketing")
+    walk.open()
     assert walk.check("cy-01-connector-setup") == "verified"
     end = page.locator("#runbook-finish")
     end.focus()
     page.keyboard.type("dd")  # deletes the cell where it is a shortcut
-    with page.context.expect_page() as first:
-        page.locator(".rb-header").get_by_role("link", name="facebook_marketing.ipynb").click()
-    assert (
-        urlsplit(first.value.url).path
-        == "/user/somebody/lab/tree/notebooks/facebook_marketing.ipynb"
-    )
-    expect(first.value.get_by_role("heading", name="Log in to Facebook")).to_be_visible(
-        timeout=60_000
-    )
-    first.value.close()
     said, link = walk.seal()
     assert "The run is incomplete." in said
     assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/{PROCEDURE.id}/")
@@ -341,7 +314,7 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     page.emulate_media(color_scheme="dark")
     served = serve(sandbox, "--app")
     page.goto(f"{served.url}/?token={TOKEN}", timeout=60_000)
-    page.wait_for_url("**/voila/render/facebook_marketing.ipynb?token=*", timeout=60_000)
+    page.wait_for_url(f"**/voila/render/{NOTEBOOK}?token=*", timeout=60_000)
     walk = Walk(page, served)
     walk.ready()
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
@@ -356,15 +329,13 @@ def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, 
     keep_picture(page, "app-dark")
     journal = journal_path(served.evidence, TENANT, PROCEDURE.id).read_text(encoding="utf-8")
     assert '"origin":"walkthrough"' in journal
-    page.goto(f"{served.url}/voila/render/facebook_marketing.ipynb", timeout=60_000)
+    page.goto(f"{served.url}/voila/render/{NOTEBOOK}", timeout=60_000)
     walk.ready()
+    expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
     end = page.locator("#runbook-finish")
     end.get_by_role("button", name="Seal the evidence").click()
     expect(end.get_by_text("Sealed in the folder")).to_be_visible(timeout=60_000)
     (bundle,) = (path.parent for path in served.evidence.rglob("report.html"))
     expect(end.get_by_text(str(bundle))).to_be_visible()
     expect(end.get_by_text("The page to open there is report.html")).to_be_visible()
-    with page.context.expect_page() as opened:
-        page.locator(".rb-header").get_by_role("link", name="facebook_marketing.ipynb").click()
-    header = opened.value.locator(".rb-header")
-    expect(header).to_contain_text("Setting up your Partner App", timeout=60_000)
+    expect(page.locator(".rb-header")).to_contain_text(PROCEDURE.title)
