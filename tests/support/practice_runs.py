@@ -107,11 +107,12 @@ class CommandLines(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.seen: set[str] = set()
+        self.is_over = threading.Event()
         self._process = psutil.Process(pid)
 
     def run(self) -> None:
         """Look twenty times a second: a kernel lives longer."""
-        while self._process.is_running():
+        while self._process.is_running() and not self.is_over.is_set():
             with suppress(psutil.Error):  # one that ended meanwhile
                 for process in (self._process, *self._process.children(recursive=True)):
                     self.seen.add("\0".join(process.cmdline()))
