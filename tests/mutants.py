@@ -34,8 +34,20 @@ ROOT = Path(__file__).parents[1]
 SURVIVORS = Path(__file__).with_name("mutants.toml")
 _NEEDED = ("runbook_lib", "tests", "notebooks", "pyproject.toml", "requirements.txt")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
-# Where mutmut is sent first: it makes every mutant, and learns which tests reach which function.
-_FIRST = "runbook_lib.core.scratch.*"
+# A room's mutants are tested by the tests that mirror it. What is deselected starts Python anew,
+# and mutmut cannot follow it there.
+# With each room stands a small module of it, where mutmut is sent first: it makes every mutant
+# then, and learns which tests reach which function.
+ROOMS = {"core": "scratch", "evidence": "instructions", "remote": "limits"}
+_SETTINGS = """
+[tool.mutmut]
+source_paths = ["runbook_lib"]
+only_mutate = ["runbook_lib/{room}/*.py"]
+also_copy = ["notebooks", "requirements.txt"]
+pytest_add_cli_args_test_selection = ["tests/unit/{room}"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "-k", "not test_the_same_run_gives"]
+use_git_change_detection = false
+"""
 _RESULT = re.compile(r"^ +(\S+): (.+)$", re.MULTILINE)
 _GREEN = "survived"
 
@@ -79,9 +91,13 @@ def sample(names: Iterable[str], size: int, seed: int) -> list[str]:
 
 
 class Mutmut:
-    """mutmut at work in a copy of the project."""
+    """mutmut at work on a room, in a copy of the project."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, room: str, project: Path) -> None:
+        copy_project(project)
+        with (project / "pyproject.toml").open("a", encoding="utf-8") as settings:
+            settings.write(_SETTINGS.format(room=room))
+        self._prefix = f"runbook_lib.{room}."
         self._project = project
         # NOTE: bytecode is compared by size and whole seconds, and a mutant may be as long.
         self._environ = {
@@ -90,19 +106,32 @@ class Mutmut:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def run(self, names: Iterable[str], workers: int, seconds: float) -> None:
+    def prepare(self, workers: int) -> list[str]:
+        """Make every mutant of the room, and return their names; raises `RuntimeError`."""
+        room = self._prefix.split(".")[1]
+        self._run([f"{self._prefix}{ROOMS[room]}.*__mutmut_1"], workers, None)
+        return [name for name in self.results() if name.startswith(self._prefix)]
+
+    def test(self, names: Iterable[str], workers: int, seconds: float) -> dict[str, str]:
         """
-        Test these mutants until they are done or `seconds` are over.
+        Test those of `names` that are in the room until `seconds` are over, and return the results.
 
         Raises `RuntimeError` where mutmut ends with an error.
         """
+        mine = [name for name in names if name.startswith(self._prefix)]
+        if mine:
+            self._run(mine, workers, max(seconds, 1))
+        results = self.results()
+        return {name: results[name] for name in mine}
+
+    def _run(self, names: Iterable[str], workers: int, seconds: float | None) -> None:
         command = self._command("run", "--max-children", str(workers), *names)
         with (self._project / "mutmut.log").open("w+b") as log:
             process = subprocess.Popen(
                 command, cwd=self._project, env=self._environ, stdout=log, stderr=log
             )
             try:
-                code = process.wait(timeout=max(seconds, 1))
+                code = process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGINT)
                 process.wait()
@@ -133,8 +162,9 @@ class Mutmut:
         return [sys.executable, "-m", "mutmut", *words]
 
 
-def copy_project(project: Path) -> Path:
+def copy_project(project: Path) -> None:
     """Copy what the tests need to `project`, and nothing that the checkout has grown."""
+    project.mkdir()
     for name in _NEEDED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
@@ -142,38 +172,44 @@ def copy_project(project: Path) -> Path:
             shutil.copy(ROOT / name, project)
     # NOTE: Python forgets a folder on its path that is not there when it starts.
     (project / "mutants").mkdir()
-    return project
 
 
 def main(words: list[str]) -> int:
     """Test a sample of mutants, print those that stayed green, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="tests.mutants")
-    parser.add_argument("--sample", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--minutes", type=float, default=55)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(words)
+    options = _options(words)
     end = time.monotonic() + options.minutes * 60
     known = listed(SURVIVORS.read_text(encoding="utf-8"))
+    results: dict[str, str] = {}
+    green: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="runbook-mutants-") as name:
-        mutmut = Mutmut(copy_project(Path(name) / "project"))
         try:
-            mutmut.run([_FIRST], options.workers, end - time.monotonic())
-            drawn = sample(mutmut.results(), options.sample, options.seed)
-            mutmut.run(drawn, options.workers, end - time.monotonic())
+            rooms = [Mutmut(room, Path(name) / room) for room in ROOMS]
+            every = [each for room in rooms for each in room.prepare(options.workers)]
+            drawn = sample(every, options.sample, options.seed)
+            for left, room in zip(range(len(rooms), 0, -1), rooms, strict=True):
+                tested = room.test(drawn, options.workers, (end - time.monotonic()) / left)
+                results |= tested
+                green += [room.show(each) for each in tested if tested[each] == _GREEN]
         except RuntimeError as error:
             CONSOLE.print(error)
             return 2
-        results = mutmut.results()
-        green = [mutmut.show(each) for each in drawn if results[each] == _GREEN]
-    CONSOLE.print(f"{len(drawn)} mutants of {len(results)}, seed {options.seed}:")
-    for result, number in sorted(Counter(results[each] for each in drawn).items()):
+    CONSOLE.print(f"{len(drawn)} mutants of {len(every)}, seed {options.seed}:")
+    for result, number in sorted(Counter(results.values()).items()):
         CONSOLE.print(f"{number:5} {result}")
     unlisted = [each for each in green if (each.function, each.was, each.became) not in known]
     CONSOLE.print(f"{len(green) - len(unlisted):5} of the survivors are listed with a reason")
     for mutant in unlisted:
         CONSOLE.print(f"\n{mutant.name}\n- {mutant.was}\n+ {mutant.became}")
     return 1 if unlisted else 0
+
+
+def _options(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.mutants")
+    parser.add_argument("--sample", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--minutes", type=float, default=55)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":
