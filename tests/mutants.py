@@ -35,7 +35,8 @@ SURVIVORS = Path(__file__).with_name("mutants.toml")
 _NEEDED = ("runbook_lib", "tests", "notebooks", "pyproject.toml", "requirements.txt")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 # A room's mutants are tested by the tests that mirror it. What is deselected starts Python anew,
-# and mutmut cannot follow it there.
+# and mutmut cannot follow it there. With its dependency tracking, or the process titles that it
+# sets, CPython 3.11 was seen to crash.
 # With each room stands a small module of it, where mutmut is sent first: it makes every mutant
 # then, and learns which tests reach which function.
 ROOMS = {"core": "scratch", "evidence": "instructions", "remote": "limits"}
@@ -47,6 +48,8 @@ also_copy = ["notebooks", "requirements.txt"]
 pytest_add_cli_args_test_selection = ["tests/unit/{room}"]
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-k", "not test_the_same_run_gives"]
 use_git_change_detection = false
+track_dependencies = false
+use_setproctitle = false
 """
 _RESULT = re.compile(r"^ +(\S+): (.+)$", re.MULTILINE)
 _GREEN = "survived"
