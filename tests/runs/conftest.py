@@ -40,7 +40,7 @@ class Process:
             for entry in self.journal.entries():
                 if entry.type == event and entry.step == step:
                     return entry
-            time.sleep(0.005)
+            time.sleep(0.02)
         output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS)
         msg = f"{event} {step} never came; the run said: {output} {errors}"
         raise AssertionError(msg)
