@@ -1,8 +1,7 @@
 """
-Every error that the runbook raises on purpose, and what the operator does next.
+Every error that the runbook raises, each with the operator's next step.
 
-Nothing else lives here: no logic, no text of a step. Messages and
-diagnostics never hold a secret.
+Messages and diagnostics never contain a secret.
 
 * RunbookError
   x SettingsError
@@ -64,7 +63,7 @@ __all__ = [
 
 
 class ExitCode(IntEnum):
-    """What the process says with its last breath; a contract with scripts."""
+    """The exit codes of the process; a contract with scripts."""
 
     COMPLETE = 0
     FAILED = 1
@@ -75,10 +74,10 @@ class ExitCode(IntEnum):
 
 
 class RunbookError(Exception):
-    """The root: a message in the operator's words, and the next thing to do."""
+    """The base class: a message for the operator, and the next step."""
 
     exit_code = ExitCode.INCOMPLETE
-    next_step = "Run `runbook doctor` to see what this machine lacks."
+    next_step = "Run `runbook doctor` to check this machine."
 
     def __init__(self, message: str, *, next_step: str | None = None) -> None:
         super().__init__(message)
@@ -86,11 +85,11 @@ class RunbookError(Exception):
             self.next_step = next_step
 
     def diagnostics(self) -> str:
-        """Say what the operator does next."""
+        """Return what the operator does next."""
         return self.next_step
 
     def _render_traceback_(self) -> list[str]:
-        """Show an operator in a notebook what to do, not where the code stood (IPython's hook)."""
+        """Show the message and the next step in a notebook, no traceback (IPython's hook)."""
         return [one_line(f"{type(self).__name__}: {self}"), one_line(f"Next: {self.diagnostics()}")]
 
 
@@ -104,11 +103,11 @@ class SettingsError(RunbookError):
 
 
 class JournalError(RunbookError):
-    """The journal could not be written; what it already held is intact."""
+    """The journal could not be written; its earlier entries are intact."""
 
     next_step = (
-        "Free space or permit writing in the evidence folder, then run again: "
-        "the journal still holds everything that was written before."
+        "Free disk space or make the evidence folder writable, then run again. "
+        "The journal's earlier entries are intact."
     )
 
 
@@ -116,7 +115,7 @@ class BusyError(RunbookError):
     """Another headless run of the same tenant and connector did not end in time."""
 
     next_step = (
-        "Run again when that one has ended; RUNBOOK_QUEUE_SECONDS says how long a run waits for "
+        "Run again when it has ended; RUNBOOK_QUEUE_SECONDS sets how long a run waits for "
         "another. Nothing was done."
     )
 
@@ -126,31 +125,31 @@ class OAuthError(RunbookError):
 
 
 class RemoteError(RunbookError):
-    """Facebook or Cyclr could not be asked, or did not give an answer that counts."""
+    """Facebook or Cyclr could not be reached, or gave no usable answer."""
 
     next_step = "Run again later; what was already checked is in the journal."
 
 
 class AuthorizationError(OAuthError):
-    """The person or the server refused consent (RFC 6749 §4.1.2.1)."""
+    """The user or the server refused consent (RFC 6749 §4.1.2.1)."""
 
-    next_step = "Open the consent page again and grant what is asked for."
+    next_step = "Open the consent page again and grant the requested permissions."
 
 
 class RefusedConsentError(AuthorizationError):
-    """The answer is a refusal, and the last to this request: a later one does not count."""
+    """Consent was refused; a later answer to the same request does not count."""
 
-    next_step = "Press Sign in with Facebook again, and grant what is asked for."
+    next_step = "Press Sign in with Facebook again, and grant the requested permissions."
 
 
 class StateMismatchError(OAuthError):
-    """A redirect answers another request than the one that was made (RFC 6749 §10.12)."""
+    """The redirect's `state` is not the one that was sent (RFC 6749 §10.12)."""
 
     next_step = "Open the consent page again from here, and use that tab's address."
 
 
 class ListenerError(OAuthError):
-    """The browser cannot be sent back to this machine safely; no link is shown that would."""
+    """The browser cannot be redirected to this machine safely, so no link is shown."""
 
     next_step = (
         "Find out which program that is before you sign in here, or paste the answer instead."
@@ -209,16 +208,16 @@ class UnreachableError(RemoteError):
 
 
 class SlowAnswerError(UnreachableError):
-    """An answer did not arrive whole in time: whoever asks again waits as long again."""
+    """An answer did not arrive completely in time; another attempt may take as long."""
 
     next_step = (
-        "Run again later. Where the remote system is slow but sound, give it more time: "
-        "exchange_seconds, step_seconds."
+        "Run again later. If the remote system is just slow, raise exchange_seconds and "
+        "step_seconds."
     )
 
 
 class ThrottledError(RemoteError):
-    """The remote system asks to wait; nothing further is sent to it."""
+    """The remote system asks to wait; no further request is sent to it until then."""
 
     next_step = "Wait as long as the message says, then run again."
 
@@ -226,7 +225,7 @@ class ThrottledError(RemoteError):
 class UnexpectedAnswerError(RemoteError):
     """An answer came back that is not what the API documents (not JSON, no such field)."""
 
-    next_step = "Run again; if it stays, something between here and the API answers in its place."
+    next_step = "Run again; if it fails again, a proxy may be answering instead of the API."
 
 
 class StepError(RunbookError):
@@ -241,20 +240,20 @@ class UnknownStepError(StepError):
 
 
 class StepFailedError(StepError):
-    """A check contradicts a step; raised at a notebook's end so that papermill says so too."""
+    """A check contradicts a step; raised at a notebook's end so that papermill reports it."""
 
     exit_code = ExitCode.FAILED
     next_step = "Do what the failed step's reason says, then run again."
 
 
 class SealingError(RunbookError):
-    """The headless run that seals a walkthrough left no bundle; what was said and seen is kept."""
+    """The headless run that seals a walkthrough left no bundle; the journal is intact."""
 
-    next_step = "Seal again; if it stays, run `runbook run` in a terminal to see more."
+    next_step = "Seal again; if it fails again, run `runbook run` in a terminal for details."
 
 
 class EvidenceError(RunbookError):
-    """Evidence cannot be trusted or may not leave; `file` says which part of it, if one does."""
+    """Evidence cannot be trusted or must not be sealed; `file` names the part, if known."""
 
     exit_code = ExitCode.REFUSED
 
@@ -263,7 +262,7 @@ class EvidenceError(RunbookError):
         self.file = file
 
     def of(self, file: str) -> Self:
-        """Return this error, said of `file`."""
+        """Return this error with `file` named in it."""
         self.args, self.file = (f"{file}: {self}",), file
         return self
 
@@ -281,13 +280,13 @@ class ChainError(EvidenceError):
     """The journal's hash chain is broken: a line was altered, removed or moved."""
 
     next_step = (
-        "Keep the file as it is for whoever investigates: move it aside, then put the journal "
-        "together from the sealed bundles with `runbook journal`."
+        "Move the file aside unchanged, for an investigation, then rebuild the journal from the "
+        "sealed bundles with `runbook journal`."
     )
 
 
 class FormError(EvidenceError):
-    """A journal, record or statement is of another form than this runbook reads and writes."""
+    """A journal, record or statement has another form than this runbook reads and writes."""
 
     exit_code = ExitCode.USAGE
     next_step = "Use the version of the runbook that wrote it; nothing was done."
@@ -300,52 +299,52 @@ class FormError(EvidenceError):
 class EnvelopeError(EvidenceError):
     """A statement or its envelope is not what the standards say (in-toto v1, DSSE v1)."""
 
-    next_step = "Ask for the bundle anew from whoever made it; keep this one as it is."
+    next_step = "Ask the sender for a new copy of the bundle; keep this one unchanged."
 
 
 class SignatureError(EvidenceError):
-    """No key that the verifier trusts has signed."""
+    """No trusted key has signed."""
 
     next_step = (
-        "Name the key with --key, if you have it from whom you trust; otherwise do not rely on "
-        "this bundle."
+        "If you have the key from a source that you trust, name it with --key; otherwise do not "
+        "rely on this bundle."
     )
 
 
 class ContentError(EvidenceError):
     """A file differs from what was signed, is missing, or was added."""
 
-    next_step = "Do not rely on this bundle; ask for it anew from whoever made it."
+    next_step = "Do not rely on this bundle; ask the sender for a new copy."
 
 
 class TimestampError(EvidenceError):
-    """A time-stamp does not fit what it is said to stamp (RFC 3161)."""
+    """A time-stamp does not match what it should stamp (RFC 3161)."""
 
-    next_step = "Name the authority's certificate (--tsa-certificate), or ask for the bundle anew."
+    next_step = "Name the authority's certificate (--tsa-certificate), or ask for a new copy."
 
 
 class SigningError(EvidenceError):
     """The signing key could not be used; nothing was sealed."""
 
     exit_code = ExitCode.INCOMPLETE
-    next_step = "See that the key or its service answers, then run again: the journal is intact."
+    next_step = "Make sure that the key or its service works, then run again."
 
 
 class ArchiveError(EvidenceError):
-    """A store did not take a bundle, or gave back something else; the local bundle stays."""
+    """A store rejected a bundle or returned different content; the local bundle stays."""
 
     exit_code = ExitCode.INCOMPLETE
     next_step = (
-        "See that the store takes writes, then archive again: `runbook archive` goes on where it "
-        "stopped. The sealed bundle is on this machine."
+        "Make sure that the store accepts writes, then run `runbook archive` again: it resumes "
+        "where it stopped. The sealed bundle is on this machine."
     )
 
 
 class StoreUnavailableError(ArchiveError):
     """
-    A store cannot be used at all for now, so another bundle need not be tried.
+    A store cannot be used at all for now, so no other bundle is tried.
 
-    `is_silent` where it did not answer, or broke off: that may be over when it is asked again.
+    `is_silent`: it did not answer or closed the connection, so another attempt may succeed.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """
-Text that is safe to show: what a file or a remote system says moves no cursor and turns no line.
+Text that is safe to print: no control characters, no change of writing direction.
 
-Used wherever text leaves for a terminal or a notebook's `text/plain`. How
-long it may be is for whoever shows it.
+Used for all text that goes to a terminal or a notebook's `text/plain`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ def one_line(text: str) -> str:
     """
     Return `text` as one line of printable characters; any other is shown as `[U+001B]`.
 
-    What a file or a remote system calls itself must not move the cursor, end
-    the line to begin one of its own, or turn the direction of writing.
+    Names from files and remote systems must not move the cursor, start a new
+    line or reverse the writing direction.
     """
     if text.isprintable():
         return text
@@ -30,9 +29,9 @@ def one_line(text: str) -> str:
 
 def escaped_json(text: str) -> str:
     """
-    Return the JSON document `text` with what a terminal might obey written as escapes.
+    Return the JSON document `text` with control characters as escapes.
 
-    It is the same document: outside its strings no such character stands (RFC 8259 §2).
+    The document stays the same: only its strings can contain any (RFC 8259 §2).
     """
     if text.isprintable():
         return text
@@ -44,9 +43,9 @@ def escaped_json(text: str) -> str:
 
 def first_unseen(text: str) -> str:
     """
-    Return the first character of `text` that cannot be seen, as `U+200B`; empty without one.
+    Return the first invisible character of `text`, as `U+200B`; empty without one.
 
-    A joiner between two characters that can be seen is part of them.
+    A joiner between two visible characters is part of them.
     """
     for place, each in enumerate(text):
         is_joiner = each in _JOINERS and 0 < place < len(text) - 1

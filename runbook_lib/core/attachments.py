@@ -1,7 +1,7 @@
 """
-Files that people give as evidence: named by their digest, beside the journal.
+Files that people attach as evidence, named by their digest, beside the journal.
 
-Which step a file belongs to is the journal's business.
+The journal says which step a file belongs to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runbook_lib.errors import ContentError, SettingsError
 
 __all__ = ["LARGEST", "SUFFIXES", "attachment_path", "copy_attachment", "store_attachment"]
 
-# What a screen or a letter comes as; nothing that a browser would run.
+# Screenshots and letters; nothing that a browser would run.
 SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
@@ -34,21 +34,21 @@ _STARTS = {
 # NOTE: all files of an attestation come in one message, and Jupyter's server cuts the connection
 # over one of 10 MiB (tornado, websocket_max_message_size); the rest is for its headers.
 LARGEST = 9 * 1024 * 1024
-_ADVICE = "Attach another file, or confirm without it; nothing was written down."
+_ADVICE = "Attach another file, or confirm without it; nothing was recorded."
 
 
 def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes) -> Attachment:
     """
-    Write `content` into `folder` under its SHA-256 and return what the journal holds of it.
+    Write `content` into `folder` under its SHA-256 and return its description.
 
-    Raises `SettingsError` for what is no picture or PDF, or is over 9 MiB.
+    Raises `SettingsError` unless it is a picture or PDF of at most 9 MiB.
     """
     start = _STARTS.get(media_type)
     if start is None or not start.match(content):
-        msg = f"{name} is no picture and no PDF; attach a screenshot."
+        msg = f"{name} is neither a picture nor a PDF; attach a screenshot."
         raise SettingsError(msg, next_step=_ADVICE)
     if len(content) > LARGEST:
-        msg = f"{name} has {len(content) / 2**20:.1f} MiB; {LARGEST // 2**20} MiB is the most."
+        msg = f"{name} has {len(content) / 2**20:.1f} MiB; the limit is {LARGEST // 2**20} MiB."
         raise SettingsError(msg, next_step=_ADVICE)
     attachment = Attachment(
         name=Path(name).name[:120],
@@ -58,8 +58,7 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = attachment_path(folder, attachment)
-    # NOTE: written beside its name first: what was given earlier under the same digest must
-    # outlive a full disk and a killed process.
+    # NOTE: an earlier file with this digest must survive a full disk and a killed process.
     write_whole(path, content)
     return attachment
 
@@ -68,7 +67,7 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
     """
     Copy an attachment from the folder `kept` into `target`.
 
-    Raises `ContentError` where the file is gone or is not what was attached.
+    Raises `ContentError` if the file is missing or was changed.
     """
     source = attachment_path(kept, attachment)
     try:
@@ -76,10 +75,10 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
     except OSError:
         content = b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
-        msg = f"The attachment {attachment.name} is gone, or is not what was attached."
+        msg = f"The attachment {attachment.name} is missing or was changed."
         advice = (
-            f"Put it back as {source} (a sealed bundle may have a copy), or say again, without it, "
-            "that the step is done; then run again."
+            f"Restore it as {source} (a sealed bundle may have a copy), or confirm the step again "
+            "without it; then run again."
         )
         raise ContentError(msg, next_step=advice)
     target.mkdir(parents=True, exist_ok=True)
@@ -87,5 +86,5 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
 
 
 def attachment_path(folder: Path, attachment: Attachment) -> Path:
-    """Return where an attachment lies in `folder`."""
+    """Return the path of an attachment in `folder`."""
     return folder / f"{attachment.sha256}{SUFFIXES[attachment.media_type]}"

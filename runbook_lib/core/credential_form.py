@@ -1,9 +1,9 @@
 """
-The form of credentials: what cannot be an ordinary word, and what can be a token.
+The form of credentials: what is too plain to be one, and what looks like a token.
 
-A credential is looked for in all that is written and shown, so one that is
-also a word of the runbook's own could be neither masked nor found. What each
-setting looks like beyond that is decided in `checks.formats`.
+The runbook searches all its output for credentials, so one that equals a word
+of its own text could be neither masked nor found. `config.formats` checks the
+format of each setting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["implausible", "is_facebook_token", "is_issued_token"]
 _SHORTEST = 8
 _FEWEST_CHARACTERS = 5
 _SHORTEST_TOKEN = 20
-# Files that say what the runbook writes; the sandbox stands apart.
+# Files that contain the runbook's own text; the sandbox does not count.
 _SOURCES = (".css", ".html", ".j2", ".js", ".json", ".py", ".toml")
 _APART = ("sandbox", "__pycache__")
 # What Jupyter and papermill write into each notebook (nbformat 4.5).
@@ -28,7 +28,7 @@ _OF_NOTEBOOKS = (
     "nbformat_minor output_path outputs parameters pygments_lexer text/x-python version_minor"
 )
 
-# Put together only when they are written, so that no file has them whole.
+# Composed when they are written, so no source file contains them.
 _ADDRESS_OR_TIME = re.compile(
     r"[a-z][a-z0-9+.-]*://|[0-9]{4}-[0-9]{2}-[0-9]{2}(T|$)", re.IGNORECASE
 )
@@ -37,23 +37,23 @@ _ADDRESS_OR_TIME = re.compile(
 _USER_TOKEN = re.compile(r"EAA[0-9A-Za-z]{17,}")
 # App tokens (the same guide).
 _APP_TOKEN = re.compile(r"[0-9]{8,20}\|[0-9A-Za-z_-]{16,}")
-# RFC 6750 §2.1, which Facebook's codes and Cyclr's tokens keep to as well.
+# RFC 6750 §2.1; Facebook's codes and Cyclr's tokens have this form too.
 _BEARER = re.compile(r"[0-9A-Za-z._~+/-]+=*")
 _CLASSES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), re.compile(r"[0-9]"))
-# A SHA-256, or a GUID: the record holds these of things that are meant to be seen.
+# A SHA-256 or a GUID: the record shows these on purpose.
 _IDENTIFIER = re.compile(
     r"[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
 )
 
 
 def implausible(text: str) -> str:
-    """Return why `text` cannot be a credential, without quoting it; empty where it can."""
+    """Return why `text` cannot be a credential, without quoting it; empty if it can."""
     if len(text) < _SHORTEST:
-        why = f"it has under {_SHORTEST} characters"
+        why = f"it has fewer than {_SHORTEST} characters"
     elif len(set(text)) < _FEWEST_CHARACTERS:
-        why = f"it has under {_FEWEST_CHARACTERS} different characters"
+        why = f"it has fewer than {_FEWEST_CHARACTERS} different characters"
     elif _ADDRESS_OR_TIME.match(text):
-        why = "it is an address, or a time"
+        why = "it is an address or a time"
     elif text.casefold().removeprefix("runbook_") in _own_text():
         why = "the runbook itself writes it"
     else:
@@ -62,13 +62,13 @@ def implausible(text: str) -> str:
 
 
 def is_facebook_token(text: str) -> bool:
-    """Return whether `text` has the form of an access token of Facebook's, a user's or an app's."""
+    """Return whether `text` has the form of a Facebook access token, a user's or an app's."""
     is_one = _USER_TOKEN.fullmatch(text) or _APP_TOKEN.fullmatch(text)
     return bool(is_one) and not implausible(text)
 
 
 def is_issued_token(text: str) -> bool:
-    """Return whether `text` has the form of what servers issue: a token of Cyclr's, or a code."""
+    """Return whether `text` has the form of a Cyclr token or an authorization code."""
     if len(text) < _SHORTEST_TOKEN or not _BEARER.fullmatch(text) or _IDENTIFIER.fullmatch(text):
         return False
     return sum(bool(each.search(text)) for each in _CLASSES) > 1 and not implausible(text)
@@ -77,10 +77,10 @@ def is_issued_token(text: str) -> bool:
 @lru_cache(maxsize=1)
 def _own_text() -> str:
     """
-    Return all that the runbook can write by itself, in lower case.
+    Return all text that the runbook itself can write, in lower case.
 
-    NOTE: that is its own files: each name of a field, step or setting, each
-    outcome and address stands there, so nothing has to be listed a second time.
+    NOTE: its own source files contain each name of a field, step or setting,
+    each outcome and address, so there is no second list.
     """
     return "\n".join([_OF_NOTEBOOKS, *_texts(resources.files("runbook_lib"))]).casefold()
 

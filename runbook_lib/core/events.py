@@ -1,10 +1,9 @@
 """
-Events: what a journal line of each kind holds, and which of it is free text.
+Events: the fields of each kind of journal line, and which of them are free text.
 
-One table (`FORMS`) says both: a line that lacks what its readers rely on is
-refused where it is read, and redaction changes free text, never structure. A
-field that the table does not name is let pass, as free text. How lines are
-written and read is the journal's business, what they come to `history`'s.
+One table (`FORMS`) defines both: a line without a field that its readers need
+is rejected when it is read, and redaction changes free text, never structure.
+A field that the table does not name is accepted as free text.
 """
 
 from __future__ import annotations
@@ -45,20 +44,20 @@ class EventType:
 
 
 class Masks(Protocol):
-    """What removes secrets from free text (`redaction.Redactor`)."""
+    """Removes secrets from free text (`redaction.Redactor`)."""
 
     def redact_values(self, document: Any) -> Any:
-        """Return a document of the runbook's own, its values masked."""
+        """Return a document of the runbook's own with its values masked."""
 
     def redact_document(self, document: Any) -> Any:
-        """Return a remote system's document, masked by value and by the names of its fields."""
+        """Return a remote system's document, masked by value and by field name."""
 
 
 class Part(Protocol):
     """A part of a line's `data`."""
 
     def check(self, value: Any, where: str) -> None:
-        """Raise `ValueError` where `value`, which stands at `where`, is not of this form."""
+        """Raise `ValueError` if `value`, found at `where`, does not have this form."""
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         """Return `value` with secrets masked in its free text."""
@@ -66,18 +65,18 @@ class Part(Protocol):
 
 def check_line(fields: Mapping[str, Any]) -> None:
     """
-    Raise `ValueError` where a whole line cannot be understood.
+    Raise `ValueError` if a whole line is invalid.
 
-    The message says what is wrong and where; it quotes no value.
+    The message says what is wrong and where, without quoting a value.
     """
     _LINE.check(fields, "")
     check_event(fields["type"], fields["data"])
 
 
 def check_event(kind: str, data: Any) -> None:
-    """Raise `ValueError` where a line of this kind with this `data` cannot be understood."""
+    """Raise `ValueError` if `data` is invalid for a line of this kind."""
     if kind not in FORMS:
-        _refuse("its type is not one that the runbook writes")
+        _refuse("the runbook writes no lines of its type")
     FORMS[kind].check(data, "data")
 
 
@@ -88,7 +87,7 @@ def redact_event(kind: str, data: Mapping[str, Any], masks: Masks) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """A single value: `is_one` recognises it; `mask` is how it is redacted, `None` structure."""
+    """A single value: `is_one` recognises it, `mask` redacts it (`None` for structure)."""
 
     what: str
     is_one: Callable[[Any], bool]
@@ -118,7 +117,7 @@ class _Time:
 
 @dataclass(frozen=True, slots=True)
 class _Optional:
-    """Something that may be `null`."""
+    """A part that may be `null`."""
 
     part: Part
 
@@ -162,7 +161,7 @@ class _Map:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """Fields by name: those that must be there, and those that may."""
+    """Fields by name, required (`needed`) and optional (`more`)."""
 
     needed: Mapping[str, Part] = field(default_factory=dict)
     more: Mapping[str, Part] = field(default_factory=dict)
@@ -246,7 +245,7 @@ _TIME = _Time()
 _TEXT = _Leaf("a text", _is_text, _mask_values)
 _VALUE = _Leaf("a value", _is_value, _mask_values)
 _SUBJECT_VALUE = _Leaf("a value", _is_value, _mask_unless_fingerprint)
-# Whatever a remote system was sent, or answered.
+# What was sent to a remote system, or what it answered.
 _REMOTE = _Leaf("a document of JSON", is_json, _mask_remote)
 
 _SEEN = frozenset(Outcome) - {Outcome.ATTESTED, Outcome.SKIPPED}
@@ -310,10 +309,10 @@ _RUN = _Object(
     }
 )
 
-# What stands around the `data`; the links between lines are the journal's business.
+# The fields beside `data`; the journal checks the links between lines.
 _LINE = _Object({"at": _TIME, "type": _NAME, "run_id": _NAME, "step": _NAME})
 
-# What the `data` of each kind of line holds.
+# The `data` of each kind of line.
 FORMS: Mapping[str, _Object] = {
     EventType.RUN_STARTED: _RUN,
     EventType.RUN_JOINED: _Object({"parameters": _Map(_VALUE), "fingerprints": _Map(_NAME)}),

@@ -1,8 +1,7 @@
 """
-Files: read only if they are plain, and up to a size; written beside their name first.
+Safe file access: read only regular files of limited size, and write atomically.
 
-A named pipe would wait for ever, a device may never end, a socket cannot be
-read. What a file means is for its reader.
+Reading a named pipe could block forever, and a device may never end.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ __all__ = [
     "write_whole",
 ]
 
-# No file takes so long to be written: its process was killed.
+# A draft older than this was left by a killed process.
 _ABANDONED_SECONDS = 600
 
 _KINDS = (
@@ -46,12 +45,12 @@ _KINDS = (
 
 
 def kind_of(mode: int) -> str:
-    """Return what a file's `st_mode` says that it is, in words; empty for a regular file."""
+    """Return in words what a file's `st_mode` says it is; empty for a regular file."""
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether `path` leads to a folder; false too where the name is none."""
+    """Return whether `path` is a folder or a link to one; false for an invalid name too."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError):
@@ -60,9 +59,9 @@ def is_folder(path: Path) -> bool:
 
 def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:
     """
-    Open the regular file at `path` for reading, never waiting for another process.
+    Open the regular file at `path` for reading, without blocking.
 
-    Raises `OSError`, with what `path` is instead as its `strerror`.
+    Raises `OSError` for anything else; its `strerror` says what `path` is.
     """
     _check_kind(path, path.stat() if follows_links else path.lstat())
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -70,7 +69,7 @@ def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:
         flags |= getattr(os, "O_NOFOLLOW", 0)
     file = os.fdopen(os.open(path, flags), "rb")
     try:
-        # NOTE: another file may have taken its place since it was looked at.
+        # NOTE: the file may have been replaced since the first check.
         _check_kind(path, os.fstat(file.fileno()))
     except OSError:
         file.close()
@@ -80,9 +79,9 @@ def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:
 
 def read_plain(path: Path, most: int, *, follows_links: bool = True) -> bytes:
     """
-    Return the content of the regular file at `path`, which has at most `most` bytes.
+    Return the content of the regular file at `path`.
 
-    Raises `OSError`, with the reason as its `strerror`.
+    Raises `OSError`, with the reason as its `strerror`, also for more than `most` bytes.
     """
     with open_plain(path, follows_links=follows_links) as file:
         content = file.read(most + 1)
@@ -92,7 +91,7 @@ def read_plain(path: Path, most: int, *, follows_links: bool = True) -> bytes:
 
 
 def check_place(path: Path) -> None:
-    """Raise `OSError` where something else than a regular file has this name already."""
+    """Raise `OSError` if `path` exists and is not a regular file."""
     try:
         _check_kind(path, path.stat())
     except FileNotFoundError:
@@ -100,8 +99,8 @@ def check_place(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove whatever is at `path`, a whole folder too, as far as that is possible."""
-    # NOTE: `rmtree` opens a named pipe, and waits; it recurses, and gives up on deep folders.
+    """Remove the file or folder at `path`, as far as possible."""
+    # NOTE: `rmtree` opens a named pipe, and waits; it recurses, and fails on deep folders.
     with contextlib.suppress(OSError, RecursionError):
         if stat.S_ISDIR(path.lstat().st_mode):
             shutil.rmtree(path, ignore_errors=True)
@@ -112,9 +111,9 @@ def remove(path: Path) -> None:
 @contextmanager
 def draft_beside(path: Path) -> Iterator[Path]:
     """
-    Give a free, hidden name beside `path` for a file that takes its place; remove what is left.
+    Yield an unused hidden name beside `path` for a file that will replace it; clean up after.
 
-    What killed processes left of earlier drafts of `path` is removed first.
+    Drafts of `path` that killed processes left are removed first.
     """
     prefix, suffix = f".{path.name}.", ".draft"
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
@@ -141,9 +140,9 @@ def sync_folder(folder: Path) -> None:
 
 def write_whole(path: Path, content: bytes, *, is_durable: bool = True) -> None:
     """
-    Write `content` to `path`, whole or not at all; what was there stays until then.
+    Write `content` to `path` atomically; an earlier file stays until then.
 
-    With `is_durable` it is on disk when this returns, with its name.
+    With `is_durable` the file and its name are on disk when this returns.
     """
     with draft_beside(path) as draft:
         _write_new(draft, content, 0o666, is_durable=is_durable)
@@ -156,10 +155,10 @@ def write_once(
     path: Path, content: bytes, *, mode: int = 0o666, drafts: Path | None = None
 ) -> bool:
     """
-    Write `content` to `path`, whole and durable, unless something is there; return whether so.
+    Write `content` to `path`, atomically and durably, unless it exists; return whether it was new.
 
-    Of several who do it at once one succeeds. `drafts` names the draft where it
-    must not lie beside `path`.
+    Of several processes that do this at once one succeeds. `drafts` gives
+    another place for the draft than beside `path`.
     """
     with draft_beside(drafts or path) as draft:
         _write_new(draft, content, mode, is_durable=True)
@@ -178,14 +177,14 @@ def _write_new(path: Path, content: bytes, mode: int, *, is_durable: bool) -> No
 
 
 def _named(draft: Path, path: Path) -> bool:
-    """Give `draft` the name `path` too, unless that is taken; return whether it was free."""
+    """Give `draft` the name `path`, unless it is taken; return whether it was free."""
     try:
         path.hardlink_to(draft)
     except FileExistsError:
         return False
     except OSError:
-        # NOTE: FAT and some network drives have no hard links. A rename is whole there too, but
-        # another process may take the name between looking and renaming.
+        # NOTE: FAT and some network drives have no hard links. A rename is atomic there too, but
+        # another process may take the name between the check and the rename.
         if os.path.lexists(path):
             return False
         draft.rename(path)

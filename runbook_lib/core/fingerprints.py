@@ -1,9 +1,9 @@
 """
-Fingerprints: how a secret that was handed over is recognised without being kept.
+Fingerprints: recognise a secret without storing it.
 
-A fingerprint is an HMAC-SHA256 (RFC 2104) under a key that lies beside the
-tenant's journal and goes into no bundle, archive or export: whoever has the
-evidence alone cannot try secrets against it.
+A fingerprint is an HMAC-SHA256 (RFC 2104) under a key that is stored beside
+the tenant's journal and never enters a bundle, archive or export: nobody can
+test guesses against the evidence alone.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _TEXT = re.compile(r"[0-9a-f]{64}\n")
 
 @dataclass(frozen=True, slots=True)
 class FingerprintKey:
-    """The key of one tenant's connector; `id` tells two keys apart and reveals neither."""
+    """The key of one tenant's connector; `id` identifies it without revealing it."""
 
     _value: bytes = field(repr=False, default_factory=lambda: randomness.token_bytes(_BYTES))
 
     @property
     def id(self) -> str:
-        """Return eight hexadecimal digits by which this key is recognised."""
+        """Return eight hexadecimal digits that identify this key."""
         return self._mac("id", b"").hex()[:8]
 
     @property
     def seed(self) -> int:
-        """Return the seed of this tenant's sandbox, so that each run practises with one app."""
+        """Return the seed of this tenant's sandbox, so that all its runs have the same app."""
         return int.from_bytes(self._mac("sandbox", b"")[:8])
 
     def of_secret(self, name: str, secret: Secret) -> str:
@@ -56,7 +56,7 @@ class FingerprintKey:
         return self._mac("bytes", content).hex()
 
     def text(self) -> str:
-        """Return what the key's file holds."""
+        """Return the content of the key's file."""
         return f"{self._value.hex()}\n"
 
     def _mac(self, purpose: str, content: bytes) -> bytes:
@@ -65,14 +65,14 @@ class FingerprintKey:
 
 def read_key(folder: Path) -> FingerprintKey | None:
     """
-    Return the key in `folder`, or `None` where there is none.
+    Return the key in `folder`, or `None` if there is none.
 
-    Raises `JournalError` where the file is there but cannot be read, or holds no key.
+    Raises `JournalError` if the file exists but cannot be read, or is not a key.
     """
     path = folder / KEY_NAME
     advice = (
-        f"Restore it from a backup, or delete it: what people said of a secret must then be "
-        f"confirmed again ({path})."
+        f"Restore {path} from a backup, or delete it: attestations about a secret must then be "
+        "confirmed again."
     )
     try:
         with open_plain(path) as file:
@@ -90,10 +90,10 @@ def read_key(folder: Path) -> FingerprintKey | None:
 
 def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     """
-    Write `key` into `folder` unless another one is there, and return the one that is.
+    Write `key` into `folder` unless it has one already; return the stored key.
 
-    It gets the permissions that the journal beside it has. Raises `JournalError`
-    where it cannot be written.
+    It gets the permissions of the journal beside it. Raises `JournalError` if
+    it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
             if known is None:
                 write_whole(folder / KEY_NAME, key.text().encode("ascii"))
     except Timeout:
-        msg = f"Another process has held {folder / _LOCK_NAME} for over {_LOCK_SECONDS} s."
+        msg = f"Another process has locked {folder / _LOCK_NAME} for over {_LOCK_SECONDS} s."
         raise JournalError(msg) from None
     except OSError as error:
         msg = f"The fingerprint key in {folder} cannot be written: {error.strerror}."

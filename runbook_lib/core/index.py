@@ -1,10 +1,10 @@
 """
-An index over the journal: where the lines lie that still matter, so that nobody reads them all.
+An index over the journal: the positions of the lines that still matter.
 
-Pure: one line after another is folded in. The index is never a second truth:
-what counts is read back from the line itself and compared with its SHA-256
-(`Journal.read`). A saved index carries an authentication code; one that was
-altered, or is of another form, is as good as none.
+Pure: lines are folded in one by one. The journal stays the source of truth: a
+line that counts is read again and compared with its SHA-256 (`Journal.read`).
+A saved index carries an authentication code; one that was altered or has
+another form is ignored.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _OF_STEP = (*_WORDS, EventType.STEP_CHECKED, EventType.CHANGE_INTENDED)
 @dataclass(frozen=True, slots=True)
 class WordIndex:
     """
-    Where a person's word lies, and the file entry that it was read from.
+    Where an attestation or another word is, and the file entry that it was read from.
 
-    `subject` is what the word was said of; a value that was unknown then is
-    filled in as soon as one is given.
+    `subject` is what the word is about; a value that was unknown then is
+    filled in as soon as it is given.
     """
 
     ref: Ref
@@ -50,7 +50,7 @@ class WordIndex:
 
 @dataclass(frozen=True, slots=True)
 class RunIndex:
-    """One run: where it began, what it checked (by step), whether and when it ended."""
+    """One run: where it started, what it checked (by step), whether and when it ended."""
 
     started: Ref | None = None
     mode: str = ""
@@ -63,10 +63,10 @@ class RunIndex:
 @dataclass(frozen=True, slots=True)
 class Index:
     """
-    Everything up to the line `last`; `runs` are the newest ones, the oldest first.
+    Everything up to the line `last`; `runs` are the newest runs, oldest first.
 
-    `recorded` holds the newest recorded value of each name, of a secret its
-    fingerprint; `given` only those that a person gave. `sealed` are the lines
+    `recorded` maps each name to its newest recorded value (of a secret, its
+    fingerprint), `given` only those that a person gave. `sealed` are the lines
     that announce bundles.
     """
 
@@ -84,7 +84,7 @@ class Index:
     practice: frozenset[bool] = frozenset()
 
     def fold(self, line: Line) -> Index:
-        """Return the index with one more line in it."""
+        """Return the index with one more line."""
         entry = line.entry
         index = replace(self, last=line.ref)
         if entry.step and entry.type in _OF_STEP:
@@ -95,12 +95,12 @@ class Index:
 
     @property
     def entries(self) -> frozenset[str]:
-        """Return the file entries that were read so far, by their SHA-256."""
+        """Return the SHA-256 of each file entry that was read so far."""
         return frozenset(word.entry for words in self.words.values() for word in words)
 
 
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
-    """Return `index` as it is saved: JSON, behind its authentication code."""
+    """Return `index` as saved: its authentication code, then JSON."""
     document = {**asdict(index), "form": _FORM}
     content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=sorted)
     saved = content.encode("utf-8", "backslashreplace")
@@ -108,7 +108,7 @@ def dump_index(index: Index, key: FingerprintKey) -> bytes:
 
 
 def load_index(content: bytes, key: FingerprintKey) -> Index | None:
-    """Return what `dump_index` saved with this key, or `None` where it is anything else."""
+    """Return the index that `dump_index` saved with this key, or `None` for anything else."""
     code, _, saved = content.partition(b"\n")
     if code.decode("ascii", "replace") != key.of_bytes(saved):
         return None
@@ -229,7 +229,7 @@ def _bundle_sealed(index: Index, line: Line) -> Index:
 
 
 def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
-    """Return the index with newer values; words that waited for one are bound to it."""
+    """Return the index with newer values, also filled into the words that lacked them."""
     known = {name: value for name, value in values.items() if value}
     words = index.words
     if any(_unknown(word, known) for each in words.values() for word in each):

@@ -1,10 +1,9 @@
 """
-The journal: one append-only JSON Lines file a tenant, the one source of truth.
+The journal: one append-only JSON Lines file per tenant, the only source of truth.
 
-Each line carries the SHA-256 of the line before it, byte for byte, so a line
-that was altered, removed or moved shows. A line is on disk before `append`
-returns. Which lines still matter is kept in `index`, what they come to is
-decided in `history`.
+Each line contains the SHA-256 of the line before it, so any altered, removed
+or moved line is detected. A line is on disk before `append` returns. `index`
+finds the lines that still matter, `state` interprets them.
 """
 
 from __future__ import annotations
@@ -44,26 +43,26 @@ __all__ = [
 ]
 
 JOURNAL_NAME = "journal.jsonl"
-# The form of a journal's lines, which every run names as it begins; no other is read.
+# The form of a journal's lines, which each run names when it starts; no other is read.
 FORM = 2
-# What the first line names as its predecessor.
+# The `prev` of the first line.
 GENESIS = "0" * 64
 
-# NOTE: a line holds the checks of one step, each exchange of them cut at 8 KiB; hundreds fit. A
-# longer one is not the runbook's, and JSON takes thirty times its size in memory.
+# NOTE: a line contains the checks of one step, each exchange cut at 8 KiB; hundreds fit. The
+# runbook writes no longer one, and parsing takes thirty times its size in memory.
 LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
 _LOCK_SECONDS = 30
 _NOT_UNDERSTOOD = (
-    "Nothing was changed. That line is damaged, or of another version of the runbook. Move the "
-    "file aside and keep it, then put the journal together from the sealed bundles with "
+    "Nothing was changed. The line is damaged, or from another version of the runbook. Move the "
+    "file aside and keep it, then rebuild the journal from the sealed bundles with "
     "`runbook journal`; without bundles, move the tenant's folder away to start over."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: `seq` from 1, `at` RFC 3339 in UTC, `run_id` empty where no run was under way."""
+    """One line: `seq` from 1, `at` RFC 3339 in UTC, `run_id` empty outside of a run."""
 
     seq: int
     at: str
@@ -74,7 +73,7 @@ class Entry:
 
 
 class Ref(NamedTuple):
-    """Where a line lies: its number, its SHA-256, its first byte and the one after its last."""
+    """A line's number, its SHA-256, and the positions of its first byte and after its last."""
 
     seq: int
     digest: str
@@ -83,7 +82,7 @@ class Ref(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line whose link was checked: what it says, and where it lies."""
+    """A line whose link was checked: its content and its position."""
 
     entry: Entry
     ref: Ref
@@ -93,7 +92,7 @@ BEFORE_THE_FIRST = Ref(0, GENESIS, 0, 0)
 
 
 def utc_now() -> datetime:
-    """Return the present time in UTC; the one clock that others replace in tests."""
+    """Return the current time in UTC; the only clock, which tests replace."""
     return datetime.now(UTC)
 
 
@@ -115,20 +114,20 @@ class Journal:
         self._lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
 
     def entries(self) -> list[Entry]:
-        """Return every whole line, oldest first; raises what `read_lines` does."""
+        """Return every complete line, oldest first; raises what `read_lines` does."""
         return [line.entry for line in read_lines(self.path)]
 
     def read(self, ref: Ref) -> Entry:
-        """Return the line at `ref`, read again; raises what `line` does."""
+        """Read the line at `ref` again; raises what `line` does."""
         fields = parse_json(self.line(ref).decode("utf-8", "surrogatepass"))
         return _understood(fields, ref.seq, self.path)
 
     def line(self, ref: Ref) -> bytes:
         """
-        Return the bytes of the line at `ref`, read again.
+        Read the bytes of the line at `ref` again.
 
-        Raises `ChainError` where it is not the line with that SHA-256,
-        `JournalError` where the file cannot be read.
+        Raises `ChainError` if its SHA-256 differs, `JournalError` if the file
+        cannot be read.
         """
         try:
             with open_plain(self.path) as file:
@@ -138,7 +137,7 @@ class Journal:
             msg = f"The journal {self.path} cannot be read: {error.strerror}."
             raise JournalError(msg) from error
         if hashlib.sha256(text).hexdigest() != ref.digest:
-            msg = f"Line {ref.seq} of {self.path} is not what it was."
+            msg = f"Line {ref.seq} of {self.path} was changed."
             raise ChainError(msg)
         return text
 
@@ -146,15 +145,15 @@ class Journal:
         self, event: str, data: Mapping[str, Any], *, run_id: str = "", step: str = ""
     ) -> Entry:
         """
-        Add one line and return it once it is on disk.
+        Append one line and return it once it is on disk.
 
-        Raises `JournalError` where the disk refuses, or where nobody could
-        understand the line; the file then ends where it ended before.
+        Raises `JournalError`, with the file unchanged, if the line is invalid
+        or cannot be written.
         """
         try:
             check_event(event, data)
         except ValueError as error:
-            msg = f"A line of the type {event} was not written to {self.path}: {error}."
+            msg = f"A line of type {event} was not written to {self.path}: {error}."
             raise JournalError(msg, next_step="Report this as a defect.") from None
         with self.held():
             return self._append_locked(event, data, run_id, step)
@@ -162,10 +161,9 @@ class Journal:
     @contextmanager
     def held(self) -> Iterator[None]:
         """
-        Let nobody else append meanwhile.
+        Lock the journal against other writers.
 
-        Raises `JournalError` where another process does not let go, or where
-        writing fails.
+        Raises `JournalError` if another process keeps the lock, or writing fails.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,9 +172,7 @@ class Journal:
             with self._lock:
                 yield
         except Timeout as error:
-            msg = (
-                f"The journal {self.path} is locked by another process for over {_LOCK_SECONDS} s."
-            )
+            msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
             raise JournalError(msg) from error
         except OSError as error:
             where = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
@@ -189,9 +185,11 @@ class Journal:
         with self.path.open("a+b", buffering=0) as file:
             torn = _cut_torn_tail(file)
             if torn:
-                begin = torn[:_TAIL_CHUNK].decode(errors="replace")
-                mend = {"bytes": len(torn), "text": begin}
-                self._write(file, EventType.JOURNAL_MENDED, mend, "", "")
+                removed = {
+                    "bytes": len(torn),
+                    "text": torn[:_TAIL_CHUNK].decode(errors="replace"),
+                }
+                self._write(file, EventType.JOURNAL_MENDED, removed, "", "")
             entry = self._write(file, event, data, run_id, step)
         if is_new:
             sync_folder(self.path.parent)
@@ -219,29 +217,26 @@ class Journal:
         # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
         line = text.encode("utf-8", "backslashreplace")
         if len(line) > LONGEST_LINE:
-            msg = f"A line of {len(line):,} bytes is longer than {self.path} takes."
-            raise JournalError(
-                msg, next_step="Report this as a defect, with the step it came from."
-            )
+            msg = f"A line of {len(line):,} bytes is too long for {self.path}."
+            raise JournalError(msg, next_step="Report this as a defect, with the step.")
         _write_whole(file, line)
         return _entry(parse_json(line))
 
 
 def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
     """
-    Yield each whole line of the journal at `path`, up to the byte `end` if one is given.
+    Yield each complete line of the journal at `path`, up to the byte `end` if given.
 
-    The links are checked on the way, from the line `after` on, and no more than
-    a line is held. A last line without its line feed was never acknowledged
-    and is not returned; of a file that is not there, nothing is.
-    Raises `ChainError` where a link is broken, a line is longer than any that
-    the runbook writes or cannot be understood, `FormError` where a run began
-    under another form, and `JournalError` where the file cannot be read.
+    Reading starts after the line `after`, checks each link and keeps one line
+    in memory. A last line without its line feed was never acknowledged and is
+    left out; a missing file has no lines.
+    Raises `ChainError` if a link is broken or a line is too long or invalid,
+    `FormError` if a run started under another form, and `JournalError` if the
+    file cannot be read.
     """
     try:
         with open_plain(path) as file:
-            # NOTE: what others write meanwhile is left for the next reading, for they may be
-            # replacing the torn line that is read here.
+            # NOTE: do not read what others append meanwhile: they may be replacing a torn line.
             left = (os.fstat(file.fileno()).st_size if end < 0 else end) - after.end
             file.seek(after.end)
             while left > 0 and (text := file.readline(min(left, LONGEST_LINE + 1))):
@@ -261,7 +256,7 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
 
 
 def parse_line(text: bytes) -> Entry | None:
-    """Return what a line says, whatever stands before it; `None` where it is no journal line."""
+    """Return a line without checking its link; `None` if it is not a journal line."""
     try:
         fields = parse_json(text.decode("utf-8", "surrogatepass"))
         check_line(fields)
@@ -271,7 +266,7 @@ def parse_line(text: bytes) -> Entry | None:
 
 
 def _checked(text: bytes, before: Ref, path: Path) -> Line:
-    """Return the line whose bytes are `text`; raises where it does not follow the one before it."""
+    """Return the line whose bytes are `text`; raise unless it follows the line `before`."""
     number = before.seq + 1
     try:
         fields = parse_json(text.decode("utf-8", "surrogatepass"))
@@ -289,24 +284,24 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
 
 
 def _check_form(entry: Entry, path: Path) -> None:
-    """Raise `FormError` where a run began under another form of the journal."""
+    """Raise `FormError` if a run started under another form of the journal."""
     if entry.type == EventType.RUN_STARTED and isinstance(entry.data, Mapping):
         form = entry.data.get("form")
         if form != FORM and isinstance(form, str | int | None):
-            raise FormError(f"The run that begins in line {entry.seq} of {path}", form, FORM)
+            raise FormError(f"The run that starts in line {entry.seq} of {path}", form, FORM)
 
 
 def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
     """
-    Return the line that says `fields`, the only place where a line's meaning is checked.
+    Return the line with these `fields`; the only place that validates them.
 
-    Raises `ChainError`, with the line's number, where its readers could not rely on it.
+    Raises `ChainError`, with the line's number, if they are invalid.
     """
     entry = _entry(fields)
     try:
         check_line(fields)
     except ValueError as error:
-        msg = f"Line {number} of {path} cannot be understood: {error}."
+        msg = f"Line {number} of {path} is invalid: {error}."
         raise ChainError(msg, next_step=_NOT_UNDERSTOOD) from None
     return entry
 
@@ -324,14 +319,14 @@ def _write_whole(file: FileIO, line: bytes) -> None:
             written += file.write(line[written:])
         os.fsync(file.fileno())
     except OSError:
-        # NOTE: half a line would be mended by the next append; cutting it now spares the readers.
+        # NOTE: the next append would remove half a line; removing it now spares the readers.
         with suppress(OSError):
             file.truncate(end)
         raise
 
 
 def _read_back(file: FileIO, feeds: int) -> bytes:
-    """Return the end of the file, from far enough back to hold `feeds` line feeds."""
+    """Return the end of the file with at least `feeds` line feeds, or the whole file."""
     position = file.seek(0, os.SEEK_END)
     tail = b""
     while position > 0 and tail.count(b"\n") < feeds:
@@ -343,13 +338,13 @@ def _read_back(file: FileIO, feeds: int) -> bytes:
 
 
 def _last_line(file: FileIO) -> bytes:
-    """Return the last line, line feed included, of a file that ends with one."""
+    """Return the last line, with its line feed, of a file that ends with one."""
     tail = _read_back(file, 2)
     return tail[tail[:-1].rfind(b"\n") + 1 :]
 
 
 def _cut_torn_tail(file: FileIO) -> bytes:
-    """Cut off what a killed process left of a line; its `append` never returned."""
+    """Remove the incomplete line of a killed process, whose `append` never returned."""
     tail = _read_back(file, 1)
     torn = tail[tail.rfind(b"\n") + 1 :]
     if torn:

@@ -1,7 +1,5 @@
 """
-JSON as RFC 8259 has it, read and written: no NaN, no Infinity, no number beyond all bounds.
-
-What a document means is for its reader.
+Read and write strict JSON (RFC 8259): no NaN, no Infinity, no number out of range.
 """
 
 from __future__ import annotations
@@ -17,22 +15,22 @@ _DEEPEST = 200
 
 def parse_json(text: str | bytes) -> Any:
     """
-    Return the JSON document that `text` is.
+    Parse a JSON document.
 
-    Raises `ValueError` for anything else, NaN and Infinity included (RFC 8259
-    §6), and for one that is nested too deep.
+    Raises `ValueError` for anything else, for NaN and Infinity (RFC 8259 §6),
+    and if it is nested too deeply.
     """
     try:
         return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def write_json(document: Any, *, indent: int | None = None) -> str:
     """
-    Return `document` as JSON, compact unless `indent` says otherwise.
+    Return `document` as JSON, compact unless `indent` is given.
 
-    Raises `ValueError` where a number in it is NaN or infinite (RFC 8259 §6).
+    Raises `ValueError` if a number in it is NaN or infinite (RFC 8259 §6).
     """
     separators = (",", ":") if indent is None else None
     return json.dumps(
@@ -41,7 +39,7 @@ def write_json(document: Any, *, indent: int | None = None) -> str:
 
 
 def is_json(value: Any, depth: int = 0) -> bool:
-    """Return whether `value` can be written as JSON, as deep as the runbook's documents are."""
+    """Return whether `value` can be written as JSON, nested at most 200 levels deep."""
     if value is None or isinstance(value, str | int):
         return True
     if isinstance(value, float):
@@ -56,7 +54,7 @@ def is_json(value: Any, depth: int = 0) -> bool:
 
 
 def _refuse_number(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
+    msg = f"{name} is not JSON"
     raise ValueError(msg)
 
 

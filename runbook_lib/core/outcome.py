@@ -1,7 +1,5 @@
 """
-The mark and the meaning of each outcome, the same wherever a person reads one.
-
-What an outcome is, and which one a step comes to, lives in `procedure`.
+The icon and the meaning of each outcome, the same wherever one is shown.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ MEANINGS: Mapping[Outcome, str] = {
         "a machine checked it against Facebook or Cyclr; the exchange is in the record"
     ),
     Outcome.ATTESTED: "a named person said so, at a time; no API can see it",
-    Outcome.WAITING: "the world must act (App Review takes about five days)",
+    Outcome.WAITING: "waiting for an outside party, such as App Review (about five days)",
     Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
-    Outcome.FAILED: "a check contradicts the step, whatever people said",
-    Outcome.SKIPPED: "a named person gave a reason, or an earlier failure makes it impossible",
+    Outcome.FAILED: "a check contradicts the step, even if a person confirmed it",
+    Outcome.SKIPPED: "a named person gave a reason, or an earlier failure blocks it",
     Outcome.NOT_RUN: "nothing happened yet",
 }

@@ -1,9 +1,8 @@
 """
-What a procedure is made of, and what can be said of a step: frozen, pure.
+The parts of a procedure, and how a step's outcome follows from checks and words.
 
-Entities know structure only. How a step is shown (notebook), performed (run)
-or remembered (journal) lives on higher floors; whether a person's word still
-counts is decided in `words`.
+Frozen and pure: how a step is shown, performed or recorded is decided
+elsewhere, whether a person's word still counts in `words`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ Value = str | int | bool | tuple[str, ...]
 
 
 class Outcome(StrEnum):
-    """What can be said of a step (design: the heart of the product)."""
+    """The outcome of a step."""
 
     VERIFIED = "verified"
     ATTESTED = "attested"
@@ -58,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class StepKind(StrEnum):
-    """Who acts: a person (`manual`, `ask`), this program (`call`) or the world (`wait`)."""
+    """Who acts: a person (`manual`, `ask`), this program (`call`) or an outside party (`wait`)."""
 
     MANUAL = "manual"
     ASK = "ask"
@@ -88,7 +87,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows that a check read, for people: `columns` are headings, a row has a text for each."""
+    """Rows that a check read, for display; each row has one text per heading in `columns`."""
 
     caption: str
     columns: tuple[str, ...]
@@ -100,9 +99,9 @@ class Finding:
     """
     What one check saw.
 
-    `limits` name what the check does not prove, `warnings` what will hurt
-    later, `changes` what the check altered in the remote system, `facts`
-    what later steps may use, `tables` what was read (neither holds a secret).
+    `limits` name what the check does not prove, `warnings` future problems,
+    `changes` what the check altered in the remote system, `facts` what later
+    steps may use, `tables` what was read (neither contains a secret).
     """
 
     outcome: Outcome
@@ -118,7 +117,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that a person gave as evidence, named by its SHA-256; `size` in bytes."""
+    """A file that a person attached as evidence, named by its SHA-256; `size` in bytes."""
 
     name: str
     sha256: str
@@ -139,13 +138,13 @@ class WordKind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """
-    What a word, or a check, was about: it counts for nothing else.
+    What a word or a check is about; it counts for nothing else.
 
-    `connector` is the procedure's id, `confirms` the SHA-256 of the sentence
-    that was confirmed with the ids of the step's checks, `subject` the value
-    of each name in `Step.subject` (of a secret its fingerprint), `None` where
-    nobody knew it yet. `text` is the SHA-256 of all that the step says: a
-    change of it is shown, and voids nothing.
+    `connector` is the procedure's id, `confirms` the SHA-256 of the confirmed
+    sentence and the ids of the step's checks, `subject` the value of each name
+    in `Step.subject` (of a secret, its fingerprint), `None` if still unknown.
+    `text` is the SHA-256 of the step's whole text: a change of it is shown,
+    and voids nothing.
     """
 
     connector: str = ""
@@ -157,12 +156,12 @@ class Binding:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """
-    What a named person said of a step: that it is done, left out, submitted, declined, withdrawn.
+    What a named person said of a step: it is done, skipped, submitted, declined or withdrawn.
 
-    `note` is a reason where the step is left out or a word withdrawn. `seen`
-    names the variant of the screens that the person met, `at` is RFC 3339,
-    `origin` where it was said; `entry` is the SHA-256 of a file's entry, by
-    which it is recognised when the file is read again.
+    `note` is the reason for a skip or a withdrawal. `seen` names the variant
+    of the screens that the person saw, `at` is RFC 3339, `origin` says where
+    the word was given; `entry` is the SHA-256 of a file's entry, to recognise
+    it when the file is read again.
     """
 
     kind: WordKind
@@ -180,9 +179,9 @@ class Word:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
     """
-    What is said of a step once findings and people's words are weighed.
+    A step's outcome, from findings and people's words.
 
-    `needs_another`: a second person must confirm what one has said.
+    `needs_another`: a second person must confirm the attestation.
     """
 
     outcome: Outcome
@@ -194,11 +193,11 @@ class Conclusion:
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    A function that asks the remote system, and the inputs that it cannot do without.
+    A function that asks the remote system, and the inputs that it requires.
 
-    `id` is the check's name in the record, whatever the function is called.
-    `run` takes a context and returns a `Finding`, or `None` where it does not
-    apply; it may raise a `RunbookError`, which is then an inconclusive finding.
+    `id` is the check's name in the record. `run` returns a `Finding`, or
+    `None` if the check does not apply; a `RunbookError` that it raises becomes
+    an inconclusive finding.
     """
 
     id: str
@@ -209,10 +208,10 @@ class Check:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
     """
-    A value that the operator gives: a parameter, an environment variable, a widget.
+    A value from the operator: a parameter, an environment variable, a widget.
 
-    `parse` takes text and returns the typed value, or raises `ValueError`
-    in the operator's words. A secret's text is never quoted.
+    `parse` returns the typed value of a text, or raises `ValueError` with a
+    message for the operator that never quotes a secret.
     """
 
     name: str
@@ -230,13 +229,13 @@ class Input:
         return f"RUNBOOK_{self.name.upper()}"
 
     def variable_for(self, connector: str) -> str:
-        """Return the name of the variable that counts for `connector` alone."""
+        """Return the name of the variable that applies to `connector` alone."""
         return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to open: `template` takes known values; `fallback` serves until all are known."""
+    """A page to open: `fallback` is used until all values of `template` are known."""
 
     label: str
     template: str
@@ -252,7 +251,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """A value to paste into a page's field called `label`."""
+    """A value to paste into a page's field `label`."""
 
     label: str
     template: str
@@ -267,7 +266,7 @@ class Paste:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The place in the documented procedure: section from 1, step number where it has one."""
+    """The place in the documented procedure: section from 1, and step number, if it has one."""
 
     section: int
     step: int | None = None
@@ -278,13 +277,12 @@ class Step:
     """
     One documented step.
 
-    `id` is also the notebook cell's id. `prose` says what the procedure
-    says; `today` what a person finds where the screens have moved since.
-    `confirms` is the sentence that a person confirms, `subject` the names of
-    the inputs that it is said of. `requires` names steps whose failure makes
-    this one impossible, `hands_over` the credential that a person carries to
-    another console, `needs_consent` a step whose token comes from a person's
-    consent.
+    `id` is also the notebook cell's id. `prose` is the documented text;
+    `today` says how the screens differ from it now. `confirms` is the sentence
+    that a person confirms, `subject` the names of the inputs that it is about.
+    `requires` names steps whose failure blocks this one, `hands_over` the
+    credential that a person copies to another console, `needs_consent` a step
+    whose token comes from a person's consent.
     """
 
     id: str
@@ -305,18 +303,18 @@ class Step:
 
     @property
     def text_digest(self) -> str:
-        """Return the SHA-256 of all that this step says and checks."""
+        """Return the SHA-256 of the step's whole text and checks."""
         return _digest(_document(self))
 
     @property
     def confirms_digest(self) -> str:
-        """Return the SHA-256 of the sentence that is confirmed, with the ids of the checks."""
+        """Return the SHA-256 of the confirmed sentence and the ids of the checks."""
         return _digest([self.confirms, sorted(check.id for check in self.checks)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the procedure; a heading in its notebook."""
+    """A part of the procedure, with a heading in its notebook."""
 
     id: str
     title: str
@@ -326,7 +324,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Procedure:
-    """A documented procedure, whole."""
+    """A whole documented procedure."""
 
     id: str
     version: str
@@ -341,11 +339,11 @@ class Procedure:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of all that an operator reads and that is checked."""
+        """Return the SHA-256 of the procedure's whole text and checks."""
         return _digest(_document(self))
 
 
-# Of a step's several findings the worst speaks for the step.
+# The worst of a step's findings decides.
 _WORST_FIRST = (
     Outcome.FAILED,
     Outcome.NOT_RUN,
@@ -356,7 +354,7 @@ _WORST_FIRST = (
 
 
 def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
-    """Return what several findings say together, or `None` where nothing was checked."""
+    """Return the conclusion from several findings, or `None` if nothing was checked."""
     if not findings:
         return None
     worst = min(findings, key=lambda finding: _WORST_FIRST.index(finding.outcome)).outcome
@@ -373,13 +371,12 @@ def conclude(
     others: tuple[str, ...] | None = None,
 ) -> Conclusion:
     """
-    Weigh what a machine saw against what people said.
+    Return a step's outcome from its findings and a person's `word`.
 
-    A check that contradicts beats everybody; a check that proves needs
-    nobody; where none can tell, a named person's `word` counts. `obstacle`
-    names an earlier failure that makes the step impossible, `unchecked`
-    says why a check that the step has did not run, `others` who else attested
-    it where one person's word is not enough.
+    A check that contradicts or verifies the step decides; otherwise the word
+    counts. `obstacle` names an earlier failure that blocks the step,
+    `unchecked` says why the step's check did not run, `others` who else
+    attested it if two people must.
     """
     seen = combine(findings)
     if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
@@ -395,7 +392,7 @@ def conclude(
     if word is not None:
         said = _attested(word, seen, unchecked, others or ())
         return _half_said(said) if others == () else said
-    reason = unchecked or "Only a person can confirm this: no API shows it."
+    reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
 
@@ -417,8 +414,8 @@ def _left_or_declined(word: Word) -> Conclusion:
 def _declined(word: Word) -> str:
     said = f": {word.note}" if word.note else ""
     return (
-        f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names in App "
-        "Review, submit it again, then confirm that it was submitted."
+        f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names, submit "
+        "it again in App Review, then confirm that it was submitted."
     )
 
 
@@ -445,7 +442,7 @@ def _attested(
 
 
 def _document(value: object) -> object:
-    """Return a part of a procedure as a JSON document: every field but functions."""
+    """Return a part of a procedure as a JSON document, without its functions."""
     if is_dataclass(value):
         named = ((each.name, getattr(value, each.name)) for each in fields(value))
         return {name: _document(part) for name, part in named if not callable(part)}

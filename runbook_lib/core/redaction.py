@@ -1,8 +1,5 @@
 """
-Secrets that refuse to be shown, and the redactor that removes them from text.
-
-What counts as a form of a secret lives here; where secrets come from
-(settings) and where text goes (journal, notebooks) does not.
+Secrets that are never printed, and the redactor that removes them from text.
 """
 
 from __future__ import annotations
@@ -23,12 +20,12 @@ __all__ = ["MASK", "RedactingFilter", "Redactor", "Secret", "encoded_forms", "ho
 
 MASK = "**********"
 
-# NOTE: a form shorter than this would match by accident and eat innocent text.
+# NOTE: a shorter form would match innocent text by accident.
 SHORTEST_FORM = 5
 
-# NOTE: each begins with what it is to find and looks back from there: `re` is many times faster so.
-# A word begins behind what is no letter or digit, or behind an escape that ends with one. Base64 of
-# a picture holds such words too, behind a `/`, a `+` or a line break.
+# NOTE: match the literal prefix first, then use a lookbehind; much faster in `re`. A token starts
+# after anything but a letter or digit, or after an escape that ends with one. Base64 of a picture
+# contains such words too, after a `/`, a `+` or a line break.
 # User, page and system-user tokens (Graph's access-token guide).
 _USER_TOKEN = re.compile(
     r"EAA(?:(?<![0-9A-Za-z]EAA)|(?<=%[0-9A-Fa-f]{2}EAA)|(?<=\\[nrtbf]EAA))"
@@ -37,7 +34,7 @@ _USER_TOKEN = re.compile(
 )
 # App tokens, `APPID|…` (the same guide).
 _APP_TOKEN = re.compile(r"[0-9]{8}(?<![0-9]{9})[0-9]{0,12}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}")
-# An App Secret (Settings > Basic); standing alone, nothing else here is of this shape.
+# An App Secret (Settings > Basic); no other separate word here has this shape.
 _APP_SECRET = re.compile(
     r"[0-9a-f](?:(?<![0-9A-Za-z][0-9a-f])|(?<=%[0-9A-Fa-f]{2}[0-9a-f])|(?<=\\[nrtbf][0-9a-f]))"
     r"[0-9a-f]{31}(?![0-9A-Za-z])"
@@ -56,8 +53,8 @@ class Secret:
     A credential that prints as `**********` wherever it is printed.
 
     `reveal()` is the only way to the value, so a search finds every use.
-    Serialising is refused: papermill, logging and multiprocessing would
-    all carry the value off.
+    It cannot be serialised: papermill, logging and multiprocessing would
+    all leak the value.
     """
 
     __slots__ = ("_value",)
@@ -82,9 +79,9 @@ class Redactor:
     """
     Removes every known secret, in every known encoding, from text.
 
-    It learns tokens as they are issued (`learn`), and masks what merely
-    looks like a Facebook token, or like an App Secret, unless it is known to
-    be none (`allow`). Safe to use from several threads.
+    It learns tokens as they are issued (`learn`), and masks whatever looks
+    like a Facebook token or an App Secret, unless it is a known exception
+    (`allow`). Thread-safe.
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
@@ -95,18 +92,18 @@ class Redactor:
             self.learn(secret)
 
     def learn(self, secret: Secret) -> None:
-        """Remember `secret` for the life of this redactor."""
+        """Mask `secret` from now on."""
         with self._lock:
             forms = set(self._forms) | encoded_forms(secret)
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
     def allow(self, values: Iterable[object]) -> None:
-        """Let pass what only looks like an App Secret: values that are meant to be seen."""
+        """Never mask these values because they look like an App Secret."""
         with self._lock:
             self._allowed |= {value for value in values if isinstance(value, str)}
 
     def is_shown(self, value: str) -> bool:
-        """Return whether `value` was allowed: it is meant to be seen."""
+        """Return whether `value` was allowed."""
         return value in self._allowed
 
     def redact(self, text: str) -> str:
@@ -123,10 +120,10 @@ class Redactor:
 
     def redact_document(self, document: Any) -> Any:
         """
-        Return a JSON document with secrets masked by value and by the name of their field.
+        Return a JSON document with secrets masked by value and by field name.
 
-        A remote system may echo a credential that this redactor never
-        saw; the field's name gives it away.
+        A remote system may echo a credential that this redactor does not
+        know; the field's name identifies it.
         """
         return _rebuilt(document, self._redacted_item)
 
@@ -134,9 +131,8 @@ class Redactor:
         """
         Return a JSON document of the runbook's own with secrets masked by value.
 
-        The names of its fields are the runbook's: they are never masked, and
-        none of them gives a value away. Texts of the fields called `structure`
-        (ids, outcomes) are left as they are.
+        Field names are never masked, nor are values masked because of them.
+        Texts of the fields in `structure` (ids, outcomes) stay as they are.
         """
 
         def item(value: Any) -> Any:
@@ -148,26 +144,22 @@ class Redactor:
 
         return _rebuilt(document, item)
 
-    def holds_secret(self, text: str) -> bool:
-        """Tell whether `text` still holds a known secret or a token-shaped word."""
-        return self.find_secret(text) >= 0
-
     def find_secret(self, text: str, *, bare_hex: bool = True) -> int:
         """
-        Return where a known secret, or a word of such a shape, begins in `text`; -1 if nowhere.
+        Return where a known secret, or a word of such a shape, starts in `text`, else -1.
 
-        Without `bare_hex` a word that only looks like an App Secret is none.
+        Without `bare_hex`, a word that only looks like an App Secret does not count.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
         shapes = self._shapes(text) if bare_hex else _tokens(text)
         return known if known >= 0 else next(shapes, (-1, -1))[0]
 
     def holds_known_secret(self, text: str) -> bool:
-        """Tell whether `text` holds a secret that this redactor was told, in any of its forms."""
+        """Return whether `text` contains a known secret in any of its forms."""
         return any(form in text for form in self._forms)
 
     def _redacted_item(self, item: Any) -> Any:
-        """Return a text redacted, or an object with its keys redacted and its fields masked."""
+        """Return a redacted text, or an object with redacted keys and masked fields."""
         if isinstance(item, str):
             return self.redact(_whole_characters(item))
         if isinstance(item, Mapping):
@@ -187,7 +179,7 @@ class Redactor:
             start = end = text.find(form)
             found = start
             while found >= 0:
-                # NOTE: of a form that overlaps itself a text may hold millions: they are one.
+                # NOTE: a form may overlap itself a million times: merge those at once.
                 if found > end:
                     yield start, end
                     start = found
@@ -198,7 +190,7 @@ class Redactor:
 
 
 class RedactingFilter(logging.Filter):
-    """Redacts a log record before any handler sees it, traceback included."""
+    """Redacts a log record and its traceback before any handler sees them."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
@@ -217,11 +209,11 @@ class RedactingFilter(logging.Filter):
 
 def encoded_forms(secret: Secret) -> set[str]:
     r"""
-    Return the texts under which `secret` may travel.
+    Return every form in which `secret` may appear.
 
     Raw, URL-encoded, base64 at its three alignments in both alphabets, hex,
-    JSON-escaped (also twice, and with `\/`), HTML-escaped. Values or
-    fragments under five characters are left out: they would match by accident.
+    JSON-escaped (also twice, and with `\/`), HTML-escaped. Forms under five
+    characters are left out: they would match by accident.
     """
     value = secret.reveal()
     raw = value.encode("utf-8", "surrogatepass")
@@ -234,7 +226,7 @@ def encoded_forms(secret: Secret) -> set[str]:
 
 
 def holds_token(text: str) -> bool:
-    """Tell whether `text` holds what looks like a Facebook token, whoever issued it."""
+    """Return whether `text` contains what looks like a Facebook token."""
     return any(True for _ in _tokens(text))
 
 
@@ -261,7 +253,7 @@ def _json_forms(value: str) -> Iterator[str]:
 
 def _base64_forms(raw: bytes) -> Iterator[str]:
     # NOTE: RFC 4648 §4 packs three bytes into four characters, so a value inside a longer
-    # text stands at one of three alignments; characters shared with a neighbour are cut off.
+    # text has one of three alignments; characters shared with a neighbour are cut off.
     for offset, first in ((0, 0), (1, 2), (2, 3)):
         last = (offset + len(raw)) * 8 // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -277,7 +269,7 @@ def _whole_characters(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A value that is taken over as it is."""
+    """A value that stays as it is."""
 
     value: Any
 
@@ -288,9 +280,9 @@ def _field(key: Any, value: Any, structure: Collection[str]) -> Any:
 
 def _rebuilt(document: Any, item: Callable[[Any], Any]) -> Any:
     """
-    Return a JSON document rebuilt: each part of it, the outer ones first, as `item` gives it back.
+    Return a JSON document with `item` applied to each part, the outer ones first.
 
-    However deep it is: what a remote system sends may be deeper than calls may be.
+    Without recursion, since a remote document may be nested deeper than Python's stack.
     """
     top: list[Any] = [document]
     waiting: deque[tuple[Any, Any]] = deque([(top, 0)])

@@ -1,8 +1,8 @@
 """
-The queue of headless runs: one at a time for each tenant and connector.
+The queue of headless runs: one at a time per tenant and connector.
 
-The system gives the lock back when its process ends, however it ends, so a
-stale one is no obstacle. A walkthrough never takes it.
+The operating system releases the lock when its process ends, so a lock never
+goes stale. A walkthrough never takes it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from runbook_lib.errors import BusyError, JournalError
 
 __all__ = ["WAITING", "run_lock"]
 
-# How the sentence begins that says whom a run waits for.
+# How the sentence starts that says which run this one waits for.
 WAITING = "Waiting for another headless run"
 
 _LOCK_NAME = "run.lock"
-# Who holds the lock, for those who wait.
+# Which process has the lock, for those that wait.
 _HOLDER_NAME = "run.holder"
 _LARGEST_HOLDER = 1_024
 _POLL_SECONDS = 0.1
@@ -45,11 +45,11 @@ def run_lock(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
     """
-    Let no other headless run begin beside the journal in `home` meanwhile.
+    Keep other headless runs of the journal in `home` waiting.
 
-    Waits for at most `seconds`, and calls `on_wait` with whom it waits for each
-    time that this changes. Raises `BusyError` after that, `JournalError`
-    where the lock cannot be taken at all.
+    Waits for at most `seconds` and calls `on_wait` with the process that it
+    waits for, each time that this changes. Raises `BusyError` after that,
+    `JournalError` if the lock cannot be taken at all.
     """
     lock = FileLock(home / _LOCK_NAME)
     try:
@@ -97,7 +97,7 @@ def _write_holder(home: Path) -> None:
 
 
 def _holder(home: Path) -> str:
-    """Return who holds the lock: `process 4711, since 2026-11-25T09:30:00.000Z`."""
+    """Return which process has the lock: `process 4711, since 2026-11-25T09:30:00.000Z`."""
     try:
         document = json.loads(read_plain(home / _HOLDER_NAME, _LARGEST_HOLDER))
         process, since = int(document["process"]), str(document["since"])

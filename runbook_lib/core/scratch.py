@@ -1,9 +1,8 @@
 """
-Scratch folders: private, and gone with the process that made them, however it ends.
+Scratch folders: private, and removed after their process ends, even if it was killed.
 
-A folder holds a lock for as long as its process lives. Whoever makes one
-first removes those whose process was killed, and the drafts elsewhere that
-they name.
+Each process locks its own folder. Before it creates one it removes the folders
+of killed processes, and the drafts elsewhere that they name.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from runbook_lib.core.files import read_plain, remove
 
 __all__ = ["DRAFT_PREFIX", "scratch_folder"]
 
-# What a folder beside a journal is called that is not sealed yet.
+# The prefix of an unsealed folder beside a journal.
 DRAFT_PREFIX = ".draft-"
 
 _PREFIX = "runbook-scratch-"
@@ -31,17 +30,17 @@ _LOCK = "alive.lock"
 _OWNS = "owns"
 _CONTENT = "content"
 _LONGEST_NAME = 16_384
-# A folder this young may be one whose process is about to take its lock.
+# The process of a folder this young may not have taken its lock yet.
 _YOUNG_SECONDS = 5
 
 
 @contextmanager
 def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
     """
-    Give an empty folder of mode 0700 that nobody else can look into, and remove it at the end.
+    Yield an empty folder that only this user can read, and remove it at the end.
 
-    `owns` is a draft folder elsewhere that goes with it when this process is
-    killed. Raises `OSError` where no temporary folder can be made.
+    `owns` is a draft folder elsewhere to remove too if this process is killed.
+    Raises `OSError` if no temporary folder can be made.
     """
     _remove_what_dead_processes_left()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -61,7 +60,7 @@ def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
 
 @functools.cache
 def _remove_what_dead_processes_left() -> None:
-    """Remove, once a process, the folders of this user whose process is no more."""
+    """Remove, once per process, this user's folders whose process has ended."""
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         left = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
         for folder in left:
@@ -85,7 +84,7 @@ def _remove_if_dead(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the draft that `folder` names, and what it holds; the lock stays until the end."""
+    """Remove the draft that `folder` names, and its content; the lock stays until the end."""
     with contextlib.suppress(OSError):
         draft = Path(os.fsdecode(read_plain(folder / _OWNS, _LONGEST_NAME, follows_links=False)))
         if draft.name.startswith(DRAFT_PREFIX) and not draft.is_symlink():

@@ -1,9 +1,9 @@
 """
-History: journal lines folded to what can be said of a tenant and of one run.
+State: journal lines folded to the state of a tenant and of one run.
 
-The journal is read onward from where the index ends; a word or a finding that
-counts is read back from its own line. Nothing here asks a remote system, and
-nothing is stored that cannot be derived.
+Reading continues where the index ends; a word or a finding that counts is read
+from its own line. Nothing here asks a remote system or stores what cannot be
+derived.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ STATE_NAME = "state.json"
 
 # A run is complete when every step is one of these, or skipped by a person.
 _SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
-# What is read back from the journal is kept for the next look, up to so many lines.
+# How many lines are cached once they were read from the journal.
 _MOST_KEPT = 256
-# An index that was folded over more lines than this is saved at once.
+# After folding more lines than this, the index is saved at once.
 _MANY_LINES = 1_000
-# It holds some 100 bytes for each line that still matters.
+# An index needs about 100 bytes for each line that still matters.
 _LARGEST_INDEX = 256 * 1024 * 1024
 
 
@@ -74,7 +74,7 @@ _Made = TypeVar("_Made", Attachment, Binding, Exchange, Finding)
 
 
 class RunOutcome(StrEnum):
-    """What can be said of a run."""
+    """The outcome of a run."""
 
     COMPLETE = "complete"
     FAILED = "failed"
@@ -84,12 +84,12 @@ class RunOutcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class StepState:
     """
-    A step, what was seen and said of it, and what follows.
+    A step, its findings and words, and what follows.
 
-    `word` is the person's word that counts, `others` are those that it
-    confirms where one person's word is not enough, `lapsed` those that no
-    longer count. `outdated` says why the newest check does not count either.
-    `lines` are the journal lines of the words and the check that count.
+    `word` is the word that counts, `others` are the words that it confirms if
+    two people must attest, `lapsed` those that no longer count. `outdated`
+    says why the newest check does not count. `lines` are the journal lines of
+    the words and the check that count.
     """
 
     step: Step
@@ -104,18 +104,18 @@ class StepState:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether nothing more is to be done."""
+        """Return whether nothing is left to do."""
         return self.conclusion.outcome in _SETTLED or self.is_skipped_by_person
 
     @property
     def again(self) -> str:
-        """Return why what was done before must be done again; empty where nothing must."""
+        """Return why the step must be confirmed or checked again; empty if it need not."""
         reasons = [*(each.sentence for each in self.lapsed), self.outdated]
         return "" if self.is_settled else " ".join(filter(None, reasons))
 
     @property
     def is_skipped_by_person(self) -> bool:
-        """Return whether a named person left the step out."""
+        """Return whether a named person skipped the step."""
         return self.conclusion.outcome is Outcome.SKIPPED and self.conclusion.by_person
 
     @property
@@ -126,24 +126,24 @@ class StepState:
 
     @property
     def attested_by(self) -> str | None:
-        """Return who attested this step, if a person's attestation counts for it."""
+        """Return who attested this step, if an attestation counts for it."""
         is_attested = self.word is not None and self.word.kind is WordKind.ATTESTED
         return self.word.by if self.word and is_attested else None
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return what a reader must know of people's words beside the reason."""
+        """Return what a reader must know about people's words beside the reason."""
         said = tuple(each.sentence for each in self.lapsed)
         remarks = tuple(text for text in said if text not in self.conclusion.reason)
         if self.word and self.word.binding.text != self.step.text_digest:
-            changed = f"The text of this step was changed since {self.word.by} spoke."
+            changed = f"The text of this step has changed since {self.word.by} confirmed it."
             return (*remarks, changed)
         return remarks
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One run: its steps in the documented order; `finished_on` empty while it is under way."""
+    """One run: its steps in the documented order; `finished_on` is empty until it ends."""
 
     run_id: str
     steps: Mapping[str, StepState]
@@ -153,7 +153,7 @@ class RunState:
 
     @property
     def outcome(self) -> RunOutcome:
-        """Return what the steps say together."""
+        """Return the outcome that follows from the steps."""
         states = self.steps.values()
         if any(state.conclusion.outcome is Outcome.FAILED for state in states):
             return RunOutcome.FAILED
@@ -162,25 +162,25 @@ class RunState:
         return RunOutcome.INCOMPLETE
 
     def number(self, step_id: str) -> int:
-        """Return the place of a step in the procedure, from 1, as people count the steps."""
+        """Return the number of a step in the procedure, from 1."""
         return list(self.steps).index(step_id) + 1
 
     @property
     def facts(self) -> dict[str, Value]:
-        """Return what the checks of this run found out, later findings last."""
+        """Return the facts from all checks of this run; later ones win."""
         findings = [finding for state in self.steps.values() for finding in state.findings]
         return {name: value for finding in findings for name, value in finding.facts.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A tenant's journal as it was at one moment; people's words hold across runs."""
+    """A tenant's journal at one moment; people's words count across runs."""
 
     index: Index
     read: Callable[[Ref], Entry]
 
     def words(self, step_id: str) -> list[tuple[Word, Ref]]:
-        """Return all that people said of a step, oldest first, each with its line."""
+        """Return all words about a step, oldest first, each with its line."""
         return [
             (_word(self.read(each.ref), each), each.ref)
             for each in self.index.words.get(step_id, ())
@@ -191,21 +191,21 @@ class History:
         return [self.read(ref) for ref in self.index.recent.get(step_id, ())]
 
     def run(self, run_id: str) -> RunIndex | None:
-        """Return where the run's lines lie, or `None` where it never began or is long over."""
+        """Return where the run's lines are, or `None` if it never started or is too old."""
         return self.index.runs.get(run_id)
 
     @property
     def last_run(self) -> str:
-        """Return the id of the newest run, empty where there was none."""
+        """Return the id of the newest run, or nothing."""
         started = [name for name, run in self.index.runs.items() if run.started]
         return started[-1] if started else ""
 
     @property
     def cut_off_run(self) -> str:
         """
-        Return the id of the newest headless run if it never came to its end, else nothing.
+        Return the id of the newest headless run if it never finished, else nothing.
 
-        Who holds the lock of headless runs knows that nobody performs it any more.
+        With the lock of headless runs taken, this means that it was killed.
         """
         headless = [
             name for name, run in self.index.runs.items() if run.started and run.mode == "headless"
@@ -214,17 +214,17 @@ class History:
 
     @property
     def unfinished_run(self) -> str:
-        """Return the id of the newest run if it never came to its end."""
+        """Return the id of the newest run if it never finished, else nothing."""
         last = self.last_run
         return "" if not last or self.index.runs[last].finished_on else last
 
 
 class HistoryReader:
     """
-    Reads a journal onward, however often it is asked; safe to use from several threads.
+    Reads a journal incrementally. Thread-safe.
 
-    `key` authenticates the saved index; without one none is used. A reader
-    that had to fold many lines saves its own.
+    `key` authenticates the saved index; without it none is used. A reader that
+    had to fold many lines saves its index.
     """
 
     def __init__(self, journal: Journal, key: FingerprintKey | None = None) -> None:
@@ -235,7 +235,7 @@ class HistoryReader:
         self._index = _loaded(journal, key) if key else Index()
 
     def read(self) -> History:
-        """Return the history by now; raises what `read_lines` does."""
+        """Return the current history; raises what `read_lines` does."""
         with self._lock:
             index = self._index
             for line in read_lines(self.journal.path, after=index.last):
@@ -247,7 +247,7 @@ class HistoryReader:
         return History(index, self._entry)
 
     def save(self, key: FingerprintKey) -> None:
-        """Save the index for whoever opens this journal next; a full disk is no reason to fail."""
+        """Save the index for the next reader of this journal, ignoring a full disk."""
         path = self.journal.path.with_name(STATE_NAME)
         with contextlib.suppress(OSError):
             write_whole(path, dump_index(self._index, key), is_durable=False)
@@ -264,26 +264,26 @@ class HistoryReader:
 
 
 def open_history(folder: Path) -> HistoryReader:
-    """Return a reader of the journal in `folder`, whose lines are read from where it was saved."""
+    """Return a reader of the journal in `folder`, starting from its saved index."""
     return HistoryReader(Journal(folder / JOURNAL_NAME), read_key(folder))
 
 
 def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
     """
-    Return the state of the run `run_id`; of all runs together where it is `None`.
+    Return the state of the run `run_id`, or of all runs together if it is `None`.
 
     Only findings of that run count (of all runs, the newest of each step);
-    what people said counts whenever they said it. Both count only for the
-    present `subject`. A step whose check never returned is `not_run`,
-    whatever the notebook's own record claims.
+    people's words count from any time. Both count only for the current
+    `subject`. A step whose check never returned is `not_run`, whatever the
+    notebook's own record says.
     """
     name = history.last_run if run_id is None else run_id
     mine = history.run(name)
     started = history.read(mine.started) if mine and mine.started else None
-    looker = _Looker(history, subject, run_id, started)
+    folded = _StepFold(history, subject, run_id, started)
     states: dict[str, StepState] = {}
     for step in subject.procedure.steps:
-        states[step.id] = looker.look(step, states)
+        states[step.id] = folded.state_of(step, states)
     return RunState(
         run_id=name,
         steps=states,
@@ -298,8 +298,8 @@ def rests_on(state: RunState) -> tuple[Ref, ...]:
     return tuple(sorted({ref for step in state.steps.values() for ref in step.lines}))
 
 
-class _Looker:
-    """Looks at one step after another for one run, or (`run_id` is `None`) for all of them."""
+class _StepFold:
+    """Computes the states of steps for one run, or (`run_id` is `None`) for all of them."""
 
     def __init__(
         self, history: History, subject: Subject, run_id: str | None, started: Entry | None
@@ -315,8 +315,8 @@ class _Looker:
         parameters = started.data.get("parameters", {}) if started else {}
         self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
 
-    def look(self, step: Step, before: Mapping[str, StepState]) -> StepState:
-        """Return what was seen and said of `step`, and what follows."""
+    def state_of(self, step: Step, before: Mapping[str, StepState]) -> StepState:
+        """Return the state of `step`, given the states of the steps `before` it."""
         entry, unfit = self._newest_check(step)
         findings = () if entry is None or unfit else _findings(entry)
         words = self._history.words(step.id)
@@ -358,7 +358,7 @@ class _Looker:
         return (*said, *([self._checked[step.id]] if is_checked else ()))
 
     def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
-        """Return the newest check of `step`, and why it does not count for the present subject."""
+        """Return the newest check of `step`, and why it does not count for the current subject."""
         ref = self._checked.get(step.id)
         if ref is None:
             return None, ""
@@ -372,7 +372,7 @@ class _Looker:
 
 
 def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
-    """Return why an earlier failure makes `step` impossible, or nothing."""
+    """Return which earlier failure blocks `step`, or nothing."""
     for required in step.requires:
         state = states.get(required)
         if state is not None and state.is_impossible:
@@ -381,7 +381,7 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
 
 
 def finding_to_document(finding: Finding) -> dict[str, Any]:
-    """Return `finding` as the JSON document that journal and record hold."""
+    """Return `finding` as the JSON document that journal and record contain."""
     return asdict(finding)
 
 
@@ -399,9 +399,9 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
 
 def _loaded(journal: Journal, key: FingerprintKey) -> Index:
     """
-    Return the saved index, if it belongs to this journal; else an empty one.
+    Return the saved index if it belongs to this journal, else an empty one.
 
-    Raises `JournalError` where something has its name that no runbook put there.
+    Raises `JournalError` if its file cannot be read.
     """
     path = journal.path.with_name(STATE_NAME)
     try:
@@ -410,7 +410,7 @@ def _loaded(journal: Journal, key: FingerprintKey) -> Index:
         return Index()
     except OSError as error:
         msg = f"The index {path} cannot be read: {error.strerror}."
-        raise JournalError(msg, next_step="Delete it: it is made again from the journal.") from None
+        raise JournalError(msg, next_step="Delete it: it is rebuilt from the journal.") from None
     try:
         index = load_index(content, key)
         if index is not None and index.last.seq:
@@ -428,9 +428,9 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
     if entry is not None:
         return str(entry.data.get("unchecked", ""))
     if is_begun:
-        return "The check was cut off before it could tell."
+        return "The check was interrupted before it had a result."
     if run_id is not None:
-        return "This run did not get here."
+        return "This run did not reach this step."
     return "Not checked yet." if step.checks else ""
 
 
@@ -449,7 +449,7 @@ def _binding(document: Mapping[str, Any]) -> Binding:
 
 
 def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
-    """Return what a line holds as an entity; a field that a later version added is left out."""
+    """Return a line's document as an entity, without fields that a later version added."""
     known = {each.name for each in fields_of(kind)}
     return kind(**{name: value for name, value in document.items() if name in known})
 

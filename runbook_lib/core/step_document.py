@@ -1,7 +1,5 @@
 """
-A step as a JSON document: the one that record, report, executed notebook and panels read.
-
-Pure. How it is drawn is decided where it is shown.
+A step as a JSON document, for the record, the report, the notebook and the panels.
 """
 
 from __future__ import annotations
@@ -19,9 +17,9 @@ __all__ = ["attachments_of", "exchange_detail", "gathered", "step_document"]
 
 def step_document(state: StepState) -> dict[str, Any]:
     """
-    Return all that is known of a step; the JSON Schema of the record describes it.
+    Return everything about a step; the JSON Schema of the record describes it.
 
-    `checks` are the findings without their exchanges, which stand in `exchanges`.
+    `checks` are the findings without their exchanges, which are in `exchanges`.
     """
     checks = [finding_to_document(finding) for finding in state.findings]
     exchanges = [exchange for check in checks for exchange in check.pop("exchanges")]
@@ -44,7 +42,7 @@ def step_document(state: StepState) -> dict[str, Any]:
 
 
 def attachments_of(state: StepState) -> tuple[Attachment, ...]:
-    """Return every file that people gave for the step, each once."""
+    """Return every file that people attached to the step, each once."""
     words = (*state.others, *((state.word,) if state.word else ()))
     given = [attachment for word in words for attachment in word.attachments]
     return tuple({attachment.sha256: attachment for attachment in given}.values())
@@ -56,7 +54,7 @@ def gathered(document: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def exchange_detail(exchange: Mapping[str, Any]) -> str:
-    """Return what was sent and answered in one exchange, as indented JSON."""
+    """Return the request and the answer of one exchange as indented JSON."""
     shown = {
         "sent": exchange["request"],
         "headers": exchange["headers"],

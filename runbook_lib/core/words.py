@@ -1,9 +1,8 @@
 """
-Words: does what a person said, or a check saw, still count for what is known now?
+Words: decide whether a person's word, or a check, still counts.
 
-Pure. A word counts for the connector, the sentence and the subject that it
-was said of (`Binding`), and for nothing else. What follows from those that
-count is decided in `procedure.conclude`.
+Pure. A word counts only for the connector, the sentence and the subject that
+it is about (`Binding`). `procedure.conclude` decides what follows.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ from runbook_lib.core.procedure import Binding, Input, Procedure, Step, Value, W
 
 __all__ = ["Lapsed", "Subject", "bind", "misfit", "weigh"]
 
-# What is said of a step when a word of this kind no longer fits.
+# What a word of each kind says, for the sentence that it no longer counts.
 _ACTS = {
     WordKind.ATTESTED: "confirmed this",
     WordKind.SUBMITTED: "said that this was submitted",
     WordKind.DECLINED: "said that this was declined",
-    WordKind.SKIPPED: "left this out",
+    WordKind.SKIPPED: "skipped this",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """
-    The values that are known now, for comparing with those that a word was said of.
+    The currently known values, to compare with those that a word is about.
 
-    A secret stands there as its fingerprint.
+    A secret is given as its fingerprint.
     """
 
     procedure: Procedure
@@ -43,14 +42,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """A word that is shown and does not count, and why (`for App ID 111, not 222`)."""
+    """A word that is shown but does not count, and why (`for App ID 111, not 222`)."""
 
     word: Word
     why: str
 
     @property
     def sentence(self) -> str:
-        """Return who said what, when, and what must be done again."""
+        """Return who said what, when, and what to do again."""
         said = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
         again = "confirm it" if self.word.kind is WordKind.ATTESTED else "say it"
         return f"{said} {self.why}, so it no longer counts: {again} again."
@@ -58,9 +57,9 @@ class Lapsed:
 
 def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None = None) -> Binding:
     """
-    Return what a word said of `step` now is about.
+    Return what a word about `step` is about now.
 
-    `given` is the subject that a file's entry names; it wins over what is known.
+    `given` is the subject that a file's entry names; it overrides known values.
     """
     known: dict[str, Value | None] = {**subject.values, **(given or {})}
     return Binding(
@@ -72,13 +71,13 @@ def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None 
 
 
 def misfit(binding: Binding, step: Step, subject: Subject) -> str:
-    """Return why `binding` is not about what `step` is about now; empty where it is."""
+    """Return why `binding` does not match `step` and `subject`; empty if it does."""
     if binding.connector != subject.procedure.id:
         return f"for the connector {binding.connector or 'of another form'}"
     if binding.confirms != step.confirms_digest:
         return "before its sentence or its checks were changed"
     if any(name not in binding.subject for name in step.subject):
-        return "before all that it is said of was recorded"
+        return "before all values that it is about were recorded"
     reasons = [
         _difference(subject.inputs.get(name), binding.subject[name], subject.values.get(name))
         for name in step.subject
@@ -92,10 +91,10 @@ def weigh(
     """
     Return the word that counts for `step`, the others that it confirms, and the lapsed ones.
 
-    `words` are all that was said of the step, oldest first. The newest that
-    fits counts; a withdrawal takes back whatever fitted before it, and a skip,
-    a decline and an attestation each replace the other kinds. Of the lapsed
-    words the newest of each person is shown, while nothing newer counts.
+    `words` are all words about the step, oldest first. The newest that matches
+    counts; a withdrawal cancels those before it, and a skip, a decline and an
+    attestation each replace the other kinds. Each person's newest lapsed word
+    is shown unless another word counts.
     """
     counting: list[Word] = []
     lapsed: dict[str, Lapsed] = {}
@@ -123,7 +122,7 @@ def _replaces(word: Word, before: Word) -> bool:
 
 
 def _difference(item: Input | None, then: Value | None, now: Value | None) -> str:
-    """Return how a value differs from the one that a word was said of; empty where it does not."""
+    """Return how a value differs from the one that a word is about; empty if it does not."""
     if not then or _same(then, now):
         return ""
     label = item.label if item else "a value"
@@ -137,7 +136,7 @@ def _difference(item: Input | None, then: Value | None, now: Value | None) -> st
 def _secret_difference(label: str, then: str, now: str) -> str:
     is_other_key = then.partition(":")[0] != now.partition(":")[0]
     if now and is_other_key:
-        return f"for the {label} of then, which a new fingerprint.key cannot recognise"
+        return f"for an earlier {label} that the new fingerprint.key cannot recognise"
     return f"for another {label}"
 
 

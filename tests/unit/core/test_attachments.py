@@ -65,7 +65,7 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
 def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
     """What a browser would run, or what is not what it says, never becomes evidence."""
 
-    with pytest.raises(SettingsError, match=r"shot\.png is no picture and no PDF") as caught:
+    with pytest.raises(SettingsError, match=r"shot\.png is neither a picture nor a PDF") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
 
     assert caught.value.diagnostics().startswith("Attach another file, or confirm without it")
@@ -78,7 +78,7 @@ def test_what_one_message_carries_is_the_most(tmp_path: Path) -> None:
     assert tornado.websocket._default_max_message_size - 2**19 >= LARGEST
 
     assert store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG))).size == LARGEST
-    with pytest.raises(SettingsError, match=r"has 9\.0 MiB; 9 MiB is the most"):
+    with pytest.raises(SettingsError, match=r"has 9\.0 MiB; the limit is 9 MiB"):
         store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG) + 1))
 
 
@@ -127,11 +127,11 @@ def test_a_lost_attachment_is_said_with_what_to_do(tmp_path: Path) -> None:
     path = attachment_path(tmp_path / "kept", attachment)
     path.unlink()
 
-    with pytest.raises(ContentError, match=r"shot\.png is gone, or is not") as caught:
+    with pytest.raises(ContentError, match=r"shot\.png is missing or was changed") as caught:
         copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
 
-    assert f"Put it back as {path} " in caught.value.diagnostics()
-    assert "say again, without it" in caught.value.diagnostics()
+    assert f"Restore it as {path} " in caught.value.diagnostics()
+    assert "again without it" in caught.value.diagnostics()
 
 
 def test_another_file_than_was_attached_is_said_too(tmp_path: Path) -> None:
@@ -142,6 +142,6 @@ def test_another_file_than_was_attached_is_said_too(tmp_path: Path) -> None:
     )
     attachment_path(tmp_path / "kept", attachment).write_bytes(PNG + b"another")
 
-    with pytest.raises(ContentError, match=r"a\.png is gone, or is not what was attached"):
+    with pytest.raises(ContentError, match=r"a\.png is missing or was changed"):
         copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
     assert not (tmp_path / "bundle").exists()

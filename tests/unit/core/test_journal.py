@@ -328,7 +328,7 @@ def test_a_line_that_could_not_be_read_again_is_not_written(path: Path) -> None:
 
     before = b"".join(written(path))
 
-    with pytest.raises(JournalError, match="longer than"):
+    with pytest.raises(JournalError, match="too long"):
         Journal(path).append("step.started", {"body": "x" * 4 * 2**20})
 
     assert path.read_bytes() == before
@@ -575,7 +575,7 @@ def test_what_is_not_the_line_is_refused(path: Path, change: dict[str, Any]) -> 
     written(path)
     *_, last = read_lines(path)
 
-    with pytest.raises(ChainError, match="is not what it was"):
+    with pytest.raises(ChainError, match="was changed"):
         Journal(path).read(last.ref._replace(**change))
 
 

@@ -87,7 +87,7 @@ def test_equal_findings_give_all_their_reasons() -> None:
 
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
-@pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
+@pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
 def test_what_a_check_proves_or_contradicts_stands(
     outcome: Outcome, word: Word | None, obstacle: str
@@ -122,7 +122,7 @@ def test_not_run_without_an_attestation_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
-@pytest.mark.parametrize("obstacle", ["", "Impossible until fb-13 is mended."])
+@pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
     """A skip is a person's, carries the reason, and goes before an obstacle."""
 
@@ -154,9 +154,9 @@ def test_what_was_declined_has_failed_and_says_what_to_do() -> None:
 def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
     """A step that an earlier failure makes impossible is skipped, by nobody."""
 
-    said = conclude((), word=word, obstacle="Impossible until fb-13 is mended.")
+    said = conclude((), word=word, obstacle="Blocked: complete fb-13 first.")
 
-    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Impossible until fb-13 is mended.")
+    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete fb-13 first.")
 
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])

@@ -110,7 +110,7 @@ def test_a_word_fits_what_it_was_said_of() -> None:
         ({"app_secret": "12345678:cd"}, "for another App Secret"),
         (
             {"app_secret": "99999999:ab"},
-            "for the App Secret of then, which a new fingerprint.key cannot recognise",
+            "for an earlier App Secret that the new fingerprint.key cannot recognise",
         ),
         ({"app_secret": ""}, "for another App Secret"),
         (
@@ -160,7 +160,7 @@ def test_a_word_of_before_a_name_was_added_to_the_subject_does_not_fit() -> None
 
     bound = replace(bind(STEP, NOW), subject={"app_id": "111"})
 
-    assert misfit(bound, STEP, NOW) == "before all that it is said of was recorded"
+    assert misfit(bound, STEP, NOW) == "before all values that it is about were recorded"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WordKind if kind is not WordKind.WITHDRAWN])
