@@ -1,20 +1,20 @@
 """
-The file in which people say what they did: attestations and what else they say, in TOML.
+The attestations file: what people say about steps, in TOML.
 
     [[attestation]]
     step = "fb-01-log-in"
     by = "the person's name"
     at = 2026-11-24T09:30:00Z
     note = "optional"
-    subject = {app_id = "123456789012345"}   # optional: what it was said of
+    subject = {app_id = "123456789012345"}   # optional: what it is about
 
     [[submitted]]     # sent to Facebook's review; `note` is optional
     [[declined]]      # Facebook declined it; `note` is what the reviewer named
-    [[skip]]          # the step is left out; `reason` says why
-    [[withdrawal]]    # what was said of the step no longer holds; `reason` says why
+    [[skip]]          # the step is skipped; `reason` says why
+    [[withdrawal]]    # earlier entries about the step no longer count; `reason` says why
 
-An entry that names no subject is bound to the values that are known when a
-tenant's journal first reads it. Whose word counts is decided in `words`.
+An entry without a subject is bound to the values that are known when a
+tenant's journal first records it. `words` decides which entries count.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ _KINDS = {
 }
 # These need a reason; the others may have a note.
 _WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
-# Only a step that waits for an outside party can be submitted to it, or declined by it.
+# Only a step that waits for an outside party can be submitted or declined.
 _OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
 
 
 def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]:
     """
-    Return what people say in the file at `path`, in the order of the times that they give.
+    Return the words in the file at `path`, ordered by the times that they give.
 
-    A word's `binding` holds the subject that its entry names, and nothing else
-    yet. Raises `SettingsError` for a file that cannot be read, an unknown step,
-    key or subject, a nameless person, or a time that has not come yet.
+    A word's `binding` contains only the subject that its entry names. Raises
+    `SettingsError` for an unreadable file, an unknown step, key or subject, a
+    missing name, or a time in the future.
     """
     try:
         document = tomllib.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
@@ -64,7 +64,7 @@ def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]
         msg = f"The attestations file {path} cannot be read: {error.strerror}."
         raise SettingsError(msg) from None
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is nested too deep"
+        reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         msg = f"The attestations file {path} is not TOML: {reason}."
         raise SettingsError(msg) from None
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
@@ -78,7 +78,7 @@ def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]
 
 
 class _Reader:
-    """Checks one table after another against the procedure and the clock."""
+    """Checks each table against the procedure and the clock."""
 
     def __init__(self, path: Path, procedure: Procedure, now: datetime) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class _Reader:
         self._now = now
 
     def word(self, kind: WordKind, table: Mapping[str, Any]) -> Word:
-        """Return the word of this kind that the table holds."""
+        """Return the word of this kind in `table`."""
         name = _text(table, "step", f"{self._path}", is_needed=True)
         where = f"{self._path}, step {name[:60]}"
         note = "reason" if kind in _WITH_REASON else "note"
@@ -97,7 +97,7 @@ class _Reader:
             raise SettingsError(msg)
         step = self._steps[name]
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
-            msg = f"{where}: nothing is submitted here, so it cannot be {kind}."
+            msg = f"{where}: nothing is submitted in this step, so it cannot be {kind}."
             raise SettingsError(msg)
         subject = self._subject(step, table.get("subject", {}), where)
         said: dict[str, Any] = {
@@ -112,7 +112,7 @@ class _Reader:
         return Word(**said, origin=self._path.name, entry=entry, binding=binding)
 
     def _subject(self, step: Step, table: object, where: str) -> dict[str, Value]:
-        """Return the values that an entry names as its subject, typed as inputs are."""
+        """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
             msg = f'{where}: subject takes a table, such as {{app_id = "123456789012345"}}.'
             raise SettingsError(msg)
@@ -134,7 +134,7 @@ class _Reader:
             msg = f"{where}: at takes a time of this age, not {value}."
             raise SettingsError(msg) from None
         if moment > self._now:
-            msg = f"{where}: {value} has not come yet."
+            msg = f"{where}: {value} is in the future."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 

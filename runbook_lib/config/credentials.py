@@ -1,7 +1,7 @@
 """
-Where a credential may rest on this machine: the keyring, or `.env` with mode 0600.
+Stores for credentials on this machine: the keyring, or `.env` with mode 0600.
 
-Nowhere else. The journal holds where a credential lies, never what it is.
+The journal records where a credential is stored, never its value.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ __all__ = ["CredentialStore", "EnvFileStore", "KeyringStore", "recall"]
 
 
 class CredentialStore(Protocol):
-    """A place that keeps credentials of an owner (tenant and connector) between sessions."""
+    """Stores an owner's (tenant's and connector's) credentials between sessions."""
 
     def remember(self, owner: str, item: Input, secret: Secret) -> str:
-        """Keep `secret` and return a reference to it, empty where none is needed."""
+        """Store `secret` and return a reference to it, empty if none is needed."""
 
     def forget(self, owner: str, item: Input) -> None:
-        """Remove it; nothing happens where it is not kept."""
+        """Remove it if it is stored."""
 
 
 class KeyringStore:
-    """The keyring of the person's desktop or server (PyPI: keyring)."""
+    """The keyring of the desktop or server (PyPI: keyring)."""
 
     def remember(self, owner: str, item: Input, secret: Secret) -> str:
-        """Keep `secret` under its owner's name; raises `SettingsError` where there is none."""
+        """Store `secret` under its owner's name; raises `SettingsError` without a keyring."""
         import keyring  # noqa: PLC0415  (slow to import, rarely used)
         import keyring.errors  # noqa: PLC0415
 
         try:
             keyring.set_password(_service(owner), item.name, secret.reveal())
         except keyring.errors.KeyringError:
-            msg = "This machine has no keyring that can be written."
-            raise SettingsError(msg, next_step="Remember it in .env instead.") from None
+            msg = "This machine has no writable keyring."
+            raise SettingsError(msg, next_step="Save it to .env instead.") from None
         return f"keyring:{_service(owner)}/{item.name}"
 
     def forget(self, owner: str, item: Input) -> None:
@@ -58,11 +58,10 @@ class KeyringStore:
 
 class EnvFileStore:
     """
-    The settings file at `path`, made with mode 0600 where it is new.
+    The settings file at `path`, created with mode 0600.
 
-    A credential is written under the name that counts for `connector` alone where
-    it stands under that already, or where `is_shared`: the plain name may then be
-    another connector's.
+    A credential is written under the name for `connector` alone if the file has
+    that name already, or if `is_shared`: another connector may use the plain name.
     """
 
     def __init__(self, path: Path, connector: str = "", *, is_shared: bool = False) -> None:
@@ -73,8 +72,8 @@ class EnvFileStore:
         self._given: frozenset[str] = frozenset()
 
     def remember(self, owner: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
-        """Write the variable; the file is found again by itself, so no reference is needed."""
-        with self._writing("Permit writing it, or remember the credential in the keyring."):
+        """Write the variable; the file is always read, so no reference is needed."""
+        with self._writing("Make it writable, or save the credential to the keyring."):
             self.path.touch(mode=0o600)
             self.path.chmod(0o600)
             name = self._variable(item)
@@ -82,9 +81,9 @@ class EnvFileStore:
         return ""
 
     def forget(self, owner: str, item: Input) -> None:  # noqa: ARG002
-        """Remove the variable; raises `SettingsError` where the file cannot be written."""
+        """Remove the variable; raises `SettingsError` if the file cannot be written."""
         name = self._variable(item)
-        with self._writing(f"Permit writing it, or remove {name} from it yourself."):
+        with self._writing(f"Make it writable, or remove {name} from it yourself."):
             if name in self._names():
                 dotenv.unset_key(self.path, name, follow_symlinks=True)
 
@@ -93,12 +92,12 @@ class EnvFileStore:
         return bool(self._names() & {item.variable, item.variable_for(self._connector)})
 
     def _variable(self, item: Input) -> str:
-        """Return the name under which this connector's credential stands, or would."""
+        """Return the variable name of this connector's credential."""
         alone = item.variable_for(self._connector)
         return alone if self._is_shared or alone in self._names() else item.variable
 
     def _names(self) -> frozenset[str]:
-        """Return the variables that have a value; the file is read again once it has changed."""
+        """Return the variables that have a value; read the file again only after a change."""
         if not self.path.is_file():
             return frozenset()
         state = self.path.stat()
@@ -119,10 +118,10 @@ class EnvFileStore:
 
 def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]) -> Settings:
     """
-    Return `settings` with the remembered credentials that nothing else gave.
+    Return `settings` with the stored credentials that it lacks.
 
-    A reference that leads nowhere any more is left out: the step that needs
-    the credential then asks for it.
+    A reference to a missing credential is left out: the step that needs the
+    credential then asks for it.
     """
     secrets = dict(settings.secrets)
     for item in inputs:

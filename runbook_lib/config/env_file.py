@@ -1,4 +1,4 @@
-"""The settings file that a person fills in: every setting, with what it is for."""
+"""The template of the settings file: every setting, with its explanation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["env_template", "write_env_file"]
 
 _HEAD = """\
 # Settings of the runbook for the {title}. Fill in what you have; an empty line
-# means: not known yet. Nobody else may read this file: chmod 600 {name}
+# means: not known yet. Keep this file private: chmod 600 {name}
 #
-# A credential may also be a reference to where it is kept:
+# A credential may also be a reference to where it is stored:
 #   {secret}=keyring:SERVICE/USER
 #   {secret}=file:/run/secrets/NAME
-# A value for this connector alone has the connector's name in it, and wins:
+# A variable with the connector's name applies to this connector alone, and wins:
 #   {alone}=
 
-# Whose app this is, and the folder of its journal and evidence; the Service Domain, and
-# evidence/, where these are left out
+# The owner of the app (default: the Service Domain), and the folder of the journal and
+# the evidence (default: evidence)
 # RUNBOOK_TENANT=
 # RUNBOOK_EVIDENCE=evidence
 """
@@ -33,7 +33,7 @@ _ANOTHER = "Name another file with --output."
 
 
 def env_template(procedure: Procedure, name: str = ".env") -> str:
-    """Return the text of a settings file for `procedure`; what has a default is a comment."""
+    """Return the text of a settings file for `procedure`; defaults are comments."""
     first = next(item for item in procedure.inputs if item.secret)
     head = _HEAD.format(
         title=procedure.title,
@@ -43,8 +43,8 @@ def env_template(procedure: Procedure, name: str = ".env") -> str:
     )
     sections = (
         ("What the steps need", procedure.inputs),
-        ("Where the systems are, and how long they may take", IN_KERNEL),
-        ("What signs the evidence, and where it is kept", EVIDENCE),
+        ("Addresses and time limits", IN_KERNEL),
+        ("Signing and archive of the evidence", EVIDENCE),
     )
     parts = [head]
     for title, items in sections:
@@ -54,14 +54,14 @@ def env_template(procedure: Procedure, name: str = ".env") -> str:
 
 
 def write_env_file(path: Path, procedure: Procedure) -> Path:
-    """Write it to `path` with mode 0600; raises `SettingsError` where something is there."""
+    """Write it to `path` with mode 0600; raises `SettingsError` if `path` exists."""
     try:
         is_new = write_once(path, env_template(procedure, path.name).encode(), mode=0o600)
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror}."
         raise SettingsError(msg, next_step=_ANOTHER) from None
     if not is_new:
-        msg = f"{path} exists already, and was left as it is."
+        msg = f"{path} already exists and was not changed."
         raise SettingsError(msg, next_step=_ANOTHER)
     return path
 

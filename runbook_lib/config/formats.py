@@ -1,8 +1,8 @@
 """
-The form of what an operator types, before any network is asked.
+The formats of what an operator types, checked without the network.
 
-Each function takes text and returns the value as it is used, or raises
-`ValueError` in the operator's words. A secret's text is never quoted.
+Each function takes text and returns the parsed value, or raises `ValueError`
+with a message for the operator. A secret's text is never quoted.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ __all__ = [
     "web_address",
 ]
 
-# What an address of an object store begins with.
+# The schemes of object stores.
 OBJECT_STORES = ("s3", "gs", "az")
-# NOTE: nobody takes a retention back; a slip of the hand costs ten years at most.
+# NOTE: a retention cannot be undone; a typo costs ten years at most.
 _LONGEST_RETENTION = 3653
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
@@ -57,7 +57,7 @@ _APP_ID = re.compile(r"[0-9]{8,20}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
 _PAGE_ID = re.compile(r"[0-9]{5,20}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-# A name or an address, as a URL holds it (RFC 3986 §3.2.2).
+# A name or an address, as in a URL (RFC 3986 §3.2.2).
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
 
@@ -66,8 +66,7 @@ def domain_name(text: str) -> str:
     """
     Return the host name in lower case and ASCII (RFC 5891 for other scripts).
 
-    A whole address is understood: scheme, path, port 443 and a trailing dot
-    are dropped.
+    A whole URL works too: scheme, path, port 443 and a trailing dot are dropped.
     """
     typed = text.strip()
     try:
@@ -76,9 +75,9 @@ def domain_name(text: str) -> str:
     except ValueError:
         raise ValueError("this is not a domain name; it looks like acme-h.cyclr.com") from None
     if parts.username or parts.password:
-        raise ValueError("a domain name holds no user name or password; leave out what is before @")
+        raise ValueError("a domain name has no user name or password; leave out what is before @")
     if parts.scheme not in ("", "https"):
-        raise ValueError(f"the callback is reached over https, not {parts.scheme}")
+        raise ValueError(f"the callback goes over https, not {parts.scheme}")
     if port not in (None, _HTTPS_PORT):
         raise ValueError(f"a Service Domain has no port; leave out :{port}")
     return _ascii(host.rstrip("."))
@@ -98,36 +97,36 @@ def app_secret(text: str) -> str:
     if not _APP_SECRET.fullmatch(typed):
         raise ValueError(
             "an App Secret has 32 characters, 0-9 and a-f; "
-            "press Show in Settings > Basic and copy it whole"
+            "press Show in Settings > Basic and copy all of it"
         )
     return typed
 
 
 def opaque_secret(text: str) -> str:
-    """Return a credential of unknown form; blanks and characters that no header takes are not."""
+    """Return a credential of unknown form: printable ASCII without spaces."""
     typed = text.strip()
     if not typed or len(typed.split()) > 1:
-        raise ValueError("a credential holds no blanks; copy it again, whole")
+        raise ValueError("a credential contains no spaces; copy all of it again")
     if not (typed.isascii() and typed.isprintable()):
         raise ValueError(
-            "a credential holds letters without accents, digits and signs only; copy it again"
+            "a credential contains only letters without accents, digits and signs; copy it again"
         )
     return typed
 
 
 def header_text(text: str) -> str:
-    """Return what is sent as a header: characters that one takes (RFC 9110 §5.5), in ASCII."""
+    """Return the value of a header: printable ASCII (RFC 9110 §5.5)."""
     typed = text.strip()
     if not (typed.isascii() and typed.isprintable()):
-        raise ValueError("this holds letters without accents, digits and signs only; copy it again")
+        raise ValueError("use only letters without accents, digits and signs; copy it again")
     return typed
 
 
 def passphrase(text: str) -> str:
-    """Return what opens a key; blanks within it count, around it they do not."""
+    """Return the passphrase of a key, without the spaces around it."""
     typed = text.strip()
     if not typed:
-        raise ValueError("a passphrase is not empty")
+        raise ValueError("a passphrase cannot be empty")
     return typed
 
 
@@ -140,27 +139,27 @@ def page_id(text: str) -> str:
 
 
 def permission_names(text: str) -> tuple[str, ...]:
-    """Return the permissions, `public_profile` first, each once; commas or blanks between them."""
+    """Return permissions separated by commas or spaces, `public_profile` first, each once."""
     return tuple(dict.fromkeys(["public_profile", *_permissions(text)]))
 
 
 def scope(text: str) -> str:
-    """Return what is asked for at sign-in, as Cyclr's console takes it: commas between them."""
+    """Return the requested permissions in the form of Cyclr's console, separated by commas."""
     return ",".join(dict.fromkeys(_permissions(text)))
 
 
 def step_names(text: str) -> tuple[str, ...]:
-    """Return the ids of steps, each once; commas or blanks between them."""
+    """Return step ids separated by commas or spaces, each once."""
     return tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
 
 
 def host_names(text: str) -> tuple[str, ...]:
-    """Return host names, each once; commas or blanks between them."""
+    """Return host names separated by commas or spaces, each once."""
     return tuple(dict.fromkeys(domain_name(name) for name in re.split(r"[,\s]+", text) if name))
 
 
 def answer_limit(text: str) -> int:
-    """Return the size of the largest answer, in KiB."""
+    """Return the largest size of an answer, in KiB."""
     return _whole_number(text, 64, 65_536, "KiB")
 
 
@@ -180,7 +179,7 @@ def queue_seconds(text: str) -> int:
 
 
 def graph_version(text: str) -> str:
-    """Return the Graph version, with its v."""
+    """Return the Graph version, such as `v26.0`."""
     typed = text.strip().lower()
     if not _VERSION.fullmatch(typed):
         raise ValueError("a Graph version looks like v26.0")
@@ -188,7 +187,7 @@ def graph_version(text: str) -> str:
 
 
 def web_address(text: str) -> str:
-    """Return the base address of a remote system, without a slash at its end."""
+    """Return the base address of a remote system, without a trailing slash."""
     typed = text.strip()
     parts = _web_parts(typed)
     if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
@@ -197,7 +196,7 @@ def web_address(text: str) -> str:
 
 
 def timestamp_authority(text: str) -> str:
-    """Return the address of a time-stamp authority; its answers are signed, so http will do."""
+    """Return the address of a time-stamp authority; http is safe, as its answers are signed."""
     typed = text.strip()
     _web_parts(typed)
     return typed
@@ -214,7 +213,7 @@ def address(text: str) -> str:
 
 
 def certificate_file(text: str) -> str:
-    """Return the absolute path of a PEM file that holds at least one certificate."""
+    """Return the absolute path of a PEM file with at least one certificate."""
     try:
         path = Path(text.strip()).expanduser()
         content = read_plain(path, _LARGEST_FILE).decode("ascii")
@@ -229,31 +228,31 @@ def archive_address(text: str) -> str:
     """
     Return the address of an archive: `s3://…`, `gs://…`, `az://…`, or a folder's absolute path.
 
-    Raises `ValueError` in the operator's words; the text is not quoted, for
-    people paste credentials into addresses.
+    Raises `ValueError` without quoting the text: people paste credentials into
+    addresses.
     """
     typed = text.strip()
     scheme, separator, rest = typed.partition("://")
     if not typed or (separator and not rest):
-        raise ValueError("an archive's address is not empty")
+        raise ValueError("an archive's address cannot be empty")
     if not separator or scheme == "file":
         return str(Path(rest or typed).expanduser().absolute())
     if scheme not in OBJECT_STORES:
-        raise ValueError("an archive is a folder, or its address begins with s3://, gs:// or az://")
+        raise ValueError("an archive is a folder, or its address starts with s3://, gs:// or az://")
     if "@" in rest.partition("/")[0] or "?" in rest or "::" in rest:
-        raise ValueError("an archive's address holds no credentials and no options")
+        raise ValueError("an archive's address contains no credentials and no options")
     if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
         raise ValueError(f"an archive's address looks like {scheme}://bucket/evidence")
     return typed.rstrip("/")
 
 
 def retention_days(text: str) -> int:
-    """Return how many days nobody can delete what is archived."""
+    """Return for how many days nobody can delete archived evidence."""
     return _whole_number(text, 0, _LONGEST_RETENTION, "days")
 
 
 def transfer_seconds(text: str) -> int:
-    """Return how long a store may take for an answer."""
+    """Return how long a store may take to answer."""
     return _whole_number(text, 1, 3600, "seconds")
 
 
@@ -262,7 +261,7 @@ def is_this_machine(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        # NOTE: whatever is below `localhost` is this machine too (RFC 6761 §6.3).
+        # NOTE: every name under `localhost` is this machine (RFC 6761 §6.3).
         return host.rstrip(".").rpartition(".")[2].lower() == "localhost"
     return address.is_loopback or address.is_unspecified
 
@@ -279,7 +278,7 @@ def _whole_number(text: str, least: int, most: int, unit: str) -> int:
     typed = text.strip()
     is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(most))
     if not is_number or not least <= int(typed) <= most:
-        msg = f"this is a whole number of {unit}, from {least} to {most}"
+        msg = f"use a whole number of {unit} from {least} to {most}"
         raise ValueError(msg)
     return int(typed)
 
@@ -291,21 +290,21 @@ def _web_parts(typed: str) -> SplitResult:
     except ValueError:
         host, port = None, None
     if not host or parts.scheme not in ("http", "https") or port == 0:
-        raise ValueError("this is not a web address; it begins with https://")
+        raise ValueError("this is not a web address; it must start with https://")
     if not typed.isprintable() or len(typed.split()) > 1 or "\\" in typed:
-        raise ValueError("an address holds no blanks and no backslashes; copy it again, whole")
+        raise ValueError("an address contains no spaces and no backslashes; copy all of it again")
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a base address holds no user name, password, query or fragment")
+        raise ValueError("a base address contains no user name, password, query or fragment")
     return parts
 
 
 def _ascii(host: str) -> str:
     if not host:
-        raise ValueError("a name is needed here; it looks like acme-h.cyclr.com")
+        raise ValueError("enter a domain name; it looks like acme-h.cyclr.com")
     if _is_ip_address(host):
         raise ValueError("a name is needed here, not an IP address; it looks like acme-h.cyclr.com")
     try:
-        # NOTE: UTS 46 maps other scripts' dots and digits, so a look at the result is needed too.
+        # NOTE: UTS 46 maps other scripts' dots and digits, so the result is checked again.
         name = idna.encode(host, uts46=True, std3_rules=True).decode().rstrip(".")
     except idna.IDNAError:
         raise ValueError(f"{host!r} is not a domain name; it looks like acme-h.cyclr.com") from None

@@ -1,8 +1,8 @@
 """
-Settings of the runner itself, whatever connector it runs: no step asks for them.
+Settings of the runner itself, the same for every connector; no step asks for them.
 
-Where the remote systems are, how long they may take, what signs the evidence
-and where it is kept, and which attestations need a second person.
+Addresses and time limits of the remote systems, signing and archive of the
+evidence, and which attestations need a second person.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from runbook_lib.core.procedure import Input, Procedure
 
 __all__ = ["EVIDENCE", "GRAPH_VERSION", "IN_KERNEL", "RUNNER", "inputs_of"]
 
-# The Graph API version that everything is pinned to unless a setting says otherwise.
+# The pinned Graph API version, unless a setting changes it.
 GRAPH_VERSION = "v26.0"
 
 FOUR_EYES = Input(
     name="four_eyes",
     label="Four eyes",
-    help="Steps whose attestation a second person must confirm, commas between them; or all.",
+    help="Steps whose attestation a second person must confirm, separated by commas; or all.",
     parse=formats.step_names,
     default=(),
     example="cy-03-client-secret",
@@ -61,7 +61,7 @@ CYCLR_CONSOLE_URL = Input(
 SERVICE_DOMAIN_ADDRESS = Input(
     name="service_domain_address",
     label="Service Domain's address",
-    help="host:port to connect to instead of what the name resolves to; the sandbox sets it.",
+    help="host:port to connect to instead of resolving the name; the sandbox sets it.",
     parse=formats.address,
 )
 CA_FILE = Input(
@@ -72,9 +72,9 @@ CA_FILE = Input(
 )
 REDIRECT_HOSTS = Input(
     name="redirect_hosts",
-    label="Further hosts of Cyclr's",
-    help="Hosts that Cyclr's sign-in link may lead to beside those named elsewhere; commas between "
-    "them. They, and the Service Domain if it is here, may be on a private network.",
+    label="Further Cyclr hosts",
+    help="More hosts that Cyclr's sign-in link may lead to, separated by commas. They, and the "
+    "Service Domain if it is in this list, may be on a private network.",
     parse=formats.host_names,
     default=(),
     example="login.cyclr.example",
@@ -82,21 +82,21 @@ REDIRECT_HOSTS = Input(
 ANSWER_LIMIT_KIB = Input(
     name="answer_limit_kib",
     label="Largest answer",
-    help="In KiB, after decoding; a larger answer is not read to its end.",
+    help="In KiB, after decoding; the rest of a larger answer is not read.",
     parse=formats.answer_limit,
     default=4096,
 )
 EXCHANGE_SECONDS = Input(
     name="exchange_seconds",
     label="Longest exchange",
-    help="How long one request may take, from the look-up of the name to the last byte.",
+    help="How many seconds one request may take, from resolving the name to the last byte.",
     parse=formats.exchange_seconds,
     default=30,
 )
 STEP_SECONDS = Input(
     name="step_seconds",
     label="Longest step",
-    help="How long all checks of a step may take, with their retries and waits.",
+    help="How many seconds all checks of a step may take, with their retries and waits.",
     parse=formats.step_seconds,
     default=120,
 )
@@ -110,7 +110,7 @@ QUEUE_SECONDS = Input(
 SIGNING_KEY = Input(
     name="signing_key",
     label="Signing key",
-    help="What signs the evidence: a PEM file, or a signer's URI; made on first use if left out.",
+    help="A PEM file or a signer's URI; created on first use if left out.",
     example="awskms:1234abcd-12ab-34cd-56ef-1234567890ab",
 )
 SIGNING_PUBLIC_KEY = Input(
@@ -122,14 +122,14 @@ SIGNING_PUBLIC_KEY = Input(
 SIGNING_PASSPHRASE = Input(
     name="signing_passphrase",
     label="Passphrase of the signing key",
-    help="Opens an encrypted key file; a first key is encrypted with it.",
+    help="Opens an encrypted key file; a new key is encrypted with it.",
     parse=formats.passphrase,
     secret=True,
 )
 TSA = Input(
     name="tsa",
     label="Time-stamp authority",
-    help="Is asked to time-stamp the evidence (RFC 3161).",
+    help="Time-stamps the evidence (RFC 3161).",
     parse=formats.timestamp_authority,
     example="http://timestamp.digicert.com",
 )
@@ -143,19 +143,19 @@ ARCHIVE = Input(
 ARCHIVE_RETENTION_DAYS = Input(
     name="archive_retention_days",
     label="Retention in the archive",
-    help="For so many days nobody can delete it there (S3 Object Lock). There is no way back.",
+    help="For how many days nobody can delete it (S3 Object Lock). This cannot be undone.",
     parse=formats.retention_days,
     default=0,
 )
 ARCHIVE_SECONDS = Input(
     name="archive_seconds",
-    label="Patience with the archive",
-    help="For so many seconds it may be silent in a transfer; what is large may take longer.",
+    label="Archive time-out",
+    help="For how many seconds a transfer may stall; a large file may take longer in all.",
     parse=formats.transfer_seconds,
     default=60,
 )
 
-# What evidence is signed with and where it is kept: a kernel does not need it.
+# Signing and archive of the evidence: a kernel does not need these.
 EVIDENCE = (
     SIGNING_KEY,
     SIGNING_PUBLIC_KEY,
@@ -165,7 +165,7 @@ EVIDENCE = (
     ARCHIVE_RETENTION_DAYS,
     ARCHIVE_SECONDS,
 )
-# What the checks, and so the kernel that performs them, are given too.
+# What the checks, and so the kernel, need.
 IN_KERNEL = (
     FOUR_EYES,
     GRAPH_URL,
@@ -185,5 +185,5 @@ RUNNER = (*IN_KERNEL, *EVIDENCE)
 
 
 def inputs_of(procedure: Procedure) -> tuple[Input, ...]:
-    """Return all that may be set for a run of `procedure`: its own inputs, then the runner's."""
+    """Return all settings of a run of `procedure`: its own inputs, then the runner's."""
     return (*procedure.inputs, *RUNNER)

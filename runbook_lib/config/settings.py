@@ -1,8 +1,7 @@
 """
 Settings: typed values and credentials, from parameters, environment, `.env` and references.
 
-Which inputs exist and how each is parsed is the procedure's business; where
-the values come from, and that a secret comes by reference only, is decided here.
+The procedure defines the inputs and how to parse them.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ __all__ = [
 ]
 
 _PREFIX = "RUNBOOK_"
-# Settings of a command itself, which are no parameters: environment and `.env` may hold them.
+# Settings of a command itself, allowed in the environment and `.env` but not as parameters.
 _OWN = ("RUNBOOK_CONNECTOR", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE")
 _ENV_FILE = "RUNBOOK_ENV_FILE"
 _LARGEST_FILE = 1024 * 1024
@@ -48,7 +47,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator gave: `values` typed and safe to show, `secrets` not."""
+    """The operator's settings: `values` are typed and safe to show, `secrets` are not."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -65,17 +64,17 @@ def resolve(
     others: Collection[str] = (),
 ) -> Settings:
     """
-    Return the values of `inputs`: what was given wins over the environment, that over `.env`.
+    Return the values of `inputs`: `given` wins over the environment, that over `.env`.
 
-    A variable with the name of `connector` in it (`RUNBOOK_FACEBOOK_MESSENGER_APP_ID`)
-    wins over the one for all connectors, wherever each of them stands. `others` are
-    variables that other connectors know: they are no error, and not read.
+    A variable that contains the name of `connector` (`RUNBOOK_FACEBOOK_MESSENGER_APP_ID`)
+    wins over the one for all connectors, wherever each is set. Variables of `others`,
+    that is of other connectors, are accepted but not read.
 
-    A secret among `given` must be a reference (`env:NAME`, `file:PATH`,
-    `keyring:SERVICE/USER`), since parameters and arguments are seen by
-    others. The secrets called `withheld` are not read at all. Raises
-    `SettingsError` for an unknown name, a value of the wrong type, a reference
-    that leads nowhere, or a credential that is a plain word.
+    A secret in `given` must be a reference (`env:NAME`, `file:PATH`,
+    `keyring:SERVICE/USER`), since others can see parameters and arguments.
+    The secrets in `withheld` are not read. Raises `SettingsError` for an
+    unknown name, a value of the wrong type, a reference to nothing, or a
+    credential that is a plain word.
     """
     known = {item.name: item for item in inputs}
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
@@ -122,10 +121,9 @@ def load(
     others: Collection[str] = (),
 ) -> Settings:
     """
-    Return the settings of a run: see `resolve` for what wins and what is raised.
+    Return the settings of a run: see `resolve` for the order and the errors.
 
-    `env_file` names the `.env` file; without it the one that `find_env_file`
-    finds counts, if there is one.
+    `env_file` names the `.env` file; the default is what `find_env_file` finds.
     """
     path = env_file or find_env_file()
     file_values = read_env_file(Path(path)) if path else {}
@@ -142,25 +140,22 @@ def load(
 
 def own_setting(name: str, env_file: str = "") -> str:
     """
-    Return what the `.env` file says of the command itself: `connector`, `tenant` or `evidence`.
+    Return the `.env` file's `connector`, `tenant` or `evidence`, empty if it has none.
 
-    Empty where it says nothing, or there is none. Raises `SettingsError`
-    where it cannot be read.
+    Raises `SettingsError` if the file cannot be read.
     """
     path = env_file or find_env_file()
     return read_env_file(Path(path)).get(f"{_PREFIX}{name.upper()}", "") if path else ""
 
 
 def find_env_file() -> str:
-    """Return the nearest `.env` upwards from the working directory, empty where there is none."""
+    """Return the nearest `.env` upwards from the working directory, or nothing."""
     return dotenv.find_dotenv(usecwd=True)
 
 
 def typed(item: Input, value: object) -> Value:
     """
-    Return `value` as the type that `item` has.
-
-    Raises `SettingsError` in the operator's words.
+    Return `value` in the type of `item`; raises `SettingsError`.
     """
     expected = type(item.default) if item.default is not None else str
     if expected is bool:
@@ -174,8 +169,8 @@ def typed(item: Input, value: object) -> Value:
         _refuse_unseen(item, str(value))
     if holds_token(str(value)):
         msg = (
-            f"{item.name} ({item.label}) holds what looks like a Facebook token. It is no secret "
-            "there: put a credential into .env, under its own name."
+            f"{item.name} ({item.label}) contains what looks like a Facebook token, but this "
+            "value is shown: put the token into .env, under its own name."
         )
         raise SettingsError(msg)
     try:
@@ -187,21 +182,21 @@ def typed(item: Input, value: object) -> Value:
 
 def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = False) -> str:
     """
-    Return `text` without the blanks around it; only a note may have several lines.
+    Return `text` without surrounding spaces; only a note may have several lines.
 
-    Raises `ValueError` in the operator's words where it is longer, or holds a
-    character that nobody can see, such as one that turns the direction of
-    writing: what a record shows must be what it holds.
+    Raises `ValueError` if it is too long or contains an invisible character,
+    such as one that reverses the writing direction: a record must show what it
+    contains.
     """
     typed = text.strip()
     unseen = first_unseen(
         typed.replace("\r\n", " ").replace("\n", " ") if may_have_lines else typed
     )
     if unseen:
-        msg = f"it holds a character that cannot be seen ({unseen}); type it again"
+        msg = f"it contains an invisible character ({unseen}); type it again"
         raise ValueError(msg)
     if len(typed) > longest:
-        msg = f"it has {len(typed):,} characters; {longest:,} are enough"
+        msg = f"it has {len(typed):,} characters; the limit is {longest:,}"
         raise ValueError(msg)
     return typed
 
@@ -210,19 +205,18 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     """
     Return `text` as the credential `item`.
 
-    Raises `ValueError` in the operator's words where its form is wrong, where it
-    cannot be distinguished from an ordinary word, or from one of the `values` that are
-    shown; it is never quoted.
+    Raises `ValueError`, never quoting it, if its format is wrong or if it cannot
+    be distinguished from an ordinary word or from one of the shown `values`.
     """
     value = str(item.parse(text))
     if first_unseen(value):
-        raise ValueError("it holds a character that cannot be seen; copy it again")
+        raise ValueError("it contains an invisible character; copy it again")
     reason = implausible(value)
     if reason:
         raise ValueError(reason)
     for name, shown in values.items():
         if any(value in str(each) for each in (shown if isinstance(shown, tuple) else (shown,))):
-            msg = f"this cannot be distinguished from an ordinary word: it stands in {name} as well"
+            msg = f"this cannot be distinguished from an ordinary word: {name} contains it too"
             raise ValueError(msg)
     return Secret(value)
 
@@ -231,8 +225,8 @@ def read_env_file(path: Path) -> dict[str, str]:
     """
     Return the variables of the `.env` file at `path`.
 
-    Raises `SettingsError` where it cannot be read, holds no setting, or has
-    a line that is not `NAME=value`; the line itself is not quoted.
+    Raises `SettingsError` if it cannot be read, contains no setting, or has a
+    line that is not `NAME=value`; the line itself is not quoted.
     """
     try:
         content = read_plain(path, _LARGEST_FILE).decode("utf-8-sig")
@@ -252,7 +246,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         if binding.key is not None and binding.value is not None:
             variables[binding.key] = binding.value
     if not variables:
-        msg = f"The settings file {path} holds no setting."
+        msg = f"The settings file {path} contains no settings."
         raise SettingsError(msg)
     return variables
 
@@ -269,12 +263,12 @@ def _refuse_unknown_variables(
 ) -> None:
     for name in variables:
         if name.startswith(_PREFIX) and name not in known:
-            msg = f"{source} names {name}, which is no setting.{suggestion(name, known)}"
+            msg = f"{source} names {name}, which is not a setting.{suggestion(name, known)}"
             raise SettingsError(msg)
 
 
 def _referred(values: Iterable[object]) -> set[str]:
-    """Return the variables that references lead to: `env:NAME`."""
+    """Return the variables in references of the form `env:NAME`."""
     texts = (text for text in values if isinstance(text, str))
     return {text.removeprefix("env:") for text in texts if text.startswith("env:")}
 
@@ -288,7 +282,7 @@ def _refuse_unseen(item: Input, text: str) -> None:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return `Did you mean …?` where one of the `known` names is close to `name`."""
+    """Return `Did you mean …?` if one of the `known` names is close to `name`."""
     import difflib  # noqa: PLC0415  (only a mistake needs it)
 
     close = difflib.get_close_matches(name, list(known), n=1)
@@ -318,12 +312,12 @@ def _secret(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
 
 
 def _secret_text(item: Input, given: object, raw: str, environ: Mapping[str, str]) -> str:
-    """Return the text of a credential, where its reference leads; empty where none was given."""
+    """Return the text of a credential, or of its reference's target; empty if none was given."""
     text = raw
     if given is not None:
         if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):
             msg = (
-                f"{item.name} ({item.label}) is a secret: it never goes into a parameter or on a "
+                f"{item.name} ({item.label}) is a secret: never use it as a parameter or on a "
                 f"command line. Put it into .env as {item.variable}, or give a reference: "
                 "env:NAME, file:PATH or keyring:SERVICE/USER."
             )

@@ -170,7 +170,7 @@ def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
     """What has not happened cannot be attested or skipped yet."""
 
     for text in (attestation(at=at), skip(at=at)):
-        with pytest.raises(SettingsError, match="has not come yet"):
+        with pytest.raises(SettingsError, match="is in the future"):
             read(tmp_path, text)
 
 
@@ -194,8 +194,8 @@ def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
         (attestation(at="0001-01-01T00:00:00+01:00"), "at takes a time"),
         (attestation(reason='"x"'), "there is no key called reason"),
         (attestation(waiting="true"), "there is no key called waiting"),
-        (entry("submitted"), "nothing is submitted here"),
-        (entry("declined"), "nothing is submitted here"),
+        (entry("submitted"), "nothing is submitted in this step"),
+        (entry("declined"), "nothing is submitted in this step"),
         (entry("withdrawal"), "reason is missing"),
         (attestation(subject='"app 1"'), "subject takes a table"),
         (attestation(subject="{app_id = 'x'}"), "an App ID has digits only"),

@@ -194,7 +194,7 @@ def test_a_refusal_of_the_disk_names_the_file_and_what_to_do(
     with pytest.raises(SettingsError, match=r"\.env cannot be written: Permission") as caught:
         getattr(store, does)("acme", APP_SECRET, *given)
 
-    assert caught.value.diagnostics().startswith("Permit writing it, or ")
+    assert caught.value.diagnostics().startswith("Make it writable, or ")
 
 
 def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_is_there_is_left_as_it_is(tmp_path: Path, put: str) -> None:
     else:
         path.mkdir()
 
-    with pytest.raises(SettingsError, match="exists already, and was left as it is") as caught:
+    with pytest.raises(SettingsError, match="already exists and was not changed") as caught:
         write_env_file(path, PROCEDURES[0])
 
     assert "--output" in caught.value.diagnostics()

@@ -373,9 +373,9 @@ def test_an_env_file_is_read(tmp_path: Path, content: str, expected: dict[str, s
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "holds no setting"),
-        ("  \n\t\n", "holds no setting"),
-        ("# RUNBOOK_APP_SECRET=canary\n", "holds no setting"),
+        ("", "contains no settings"),
+        ("  \n\t\n", "contains no settings"),
+        ("# RUNBOOK_APP_SECRET=canary\n", "contains no settings"),
         ("A=1\nRUNBOOK_APP_SECRET canary\n", "Line 2 of "),
         ("RUNBOOK_APP_SECRET\n", "Line 1 of "),
         ("A=1\nB='canary\n", "Line 2 of "),
@@ -448,7 +448,7 @@ def test_a_value_with_a_character_that_cannot_be_seen_is_refused(text: str) -> N
 
     item = Input(name="app_display_name", label="App Display Name", help="")
 
-    with pytest.raises(SettingsError, match="cannot be seen") as caught:
+    with pytest.raises(SettingsError, match="invisible character") as caught:
         typed(item, text)
 
     assert text not in str(caught.value)
