@@ -1,8 +1,8 @@
 """
-A person's consent (RFC 6749 §4.1): the address to open, and what comes back.
+A person's consent (RFC 6749 §4.1): the address to open, and the redirect that follows.
 
-The redirect arrives at a listener on loopback, or is pasted where the
-browser is on another machine. Redeeming the code is `oauth`'s business.
+The redirect arrives at a listener on loopback, or is pasted if the browser is
+on another machine. `oauth` redeems the code.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["PendingAuthorization", "RedirectListener", "answers", "read_redirect
 
 _PASTE = "Paste the whole address from the address bar of the tab in which the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")
-# What Facebook's redirect has is less than ten fields.
+# Facebook's redirect has fewer than ten fields.
 _MOST_FIELDS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PendingAuthorization:
-    """An authorization request that awaits its answer; single use, since it holds the `state`."""
+    """An authorization request that awaits its answer; single use, like its `state`."""
 
     dialog_url: str
     client_id: str
@@ -47,7 +47,7 @@ class PendingAuthorization:
             "state": self.state,
             "response_type": "code",
             "scope": ",".join(self.scope),
-            # NOTE: without it Facebook does not ask again for what was declined before.
+            # NOTE: without it Facebook does not ask again for declined permissions.
             "auth_type": "rerequest",
         }
         return f"{self.dialog_url}?{urlencode(query)}"
@@ -57,14 +57,14 @@ def read_redirect(
     pending: Mapping[str, PendingAuthorization], url: str
 ) -> tuple[PendingAuthorization, Secret]:
     """
-    Return which request a redirect answers, and its authorization code (RFC 6749 §4.1.2).
+    Return the request that a redirect answers, and its authorization code (RFC 6749 §4.1.2).
 
-    `pending` are the requests by their `state`. Raises `StateMismatchError`
-    where the redirect answers none of them, `RefusedConsentError` where the
-    person or Facebook refused, `AuthorizationError` where it is no answer at all.
+    `pending` are the requests by their `state`. Raises `StateMismatchError` if
+    the redirect answers none of them, `RefusedConsentError` if the person or
+    Facebook refused, `AuthorizationError` if it is not an answer at all.
     """
     if not _ADDRESS.match(url.strip()):
-        msg = "This is no address." if url.strip() else "No address was pasted."
+        msg = "This is not an address." if url.strip() else "No address was pasted."
         raise AuthorizationError(msg, next_step=_PASTE)
     fields = _fields(url)
     if not fields:
@@ -74,19 +74,19 @@ def read_redirect(
     if request is None:
         msg = (
             "This is not the answer to the request that was made last (its state differs), "
-            "or it was taken already."
+            "or it was already used."
         )
         raise StateMismatchError(msg)
     if fields.get("error_reason") == "user_denied" or fields.get("error") == "access_denied":
         msg = "The person pressed Cancel: nothing was granted."
         raise RefusedConsentError(msg)
-    # NOTE: some errors of Facebook's dialog come as error_code and error_message, without error.
+    # NOTE: Facebook's dialog returns some errors as error_code and error_message, without error.
     said = fields.get("error_description") or fields.get("error_message") or fields.get("error")
     if said:
         msg = f"Facebook refused: {_readable(said)}."
         raise RefusedConsentError(msg)
     if not is_issued_token(fields.get("code", "")):
-        msg = "There is no code in this address; copy it whole, from the browser's address bar."
+        msg = "There is no code in this address; copy all of it from the browser's address bar."
         raise AuthorizationError(msg)
     return request, Secret(fields["code"])
 
@@ -99,14 +99,14 @@ def answers(pending: Mapping[str, PendingAuthorization], url: str) -> bool:
 def _answered(
     pending: Mapping[str, PendingAuthorization], fields: Mapping[str, str]
 ) -> PendingAuthorization | None:
-    """Return the request whose `state` comes back; how long that takes says nothing about it."""
+    """Return the request whose `state` comes back, compared in constant time."""
     state = fields.get("state", "").encode(errors="replace")
     found = [pending[known] for known in pending if hmac.compare_digest(known.encode(), state)]
     return found[0] if found else None
 
 
 def _fields(url: str) -> dict[str, str]:
-    """Return the fields of an address; one that comes twice is none (RFC 6749 §3.1)."""
+    """Return the fields of an address, without repeated ones (RFC 6749 §3.1)."""
     query = url.strip().partition("?")[2].partition("#")[0]
     try:
         fields = parse_qs(query, max_num_fields=_MOST_FIELDS)
@@ -116,5 +116,5 @@ def _fields(url: str) -> dict[str, str]:
 
 
 def _readable(said: str) -> str:
-    """Return what a stranger may have written, without characters that are not seen, and cut."""
+    """Return untrusted text without invisible characters, and shortened."""
     return shorten("".join(each if each.isprintable() else " " for each in said))

@@ -1,8 +1,7 @@
 """
 Cyclr's API (`/v1.0`), as far as the connector's onboarding needs it.
 
-Cyclr's own OAuth credentials are used here; the Facebook pair never is.
-What an answer means for a step is decided in `checks`.
+It uses Cyclr's own OAuth credentials, never Facebook's.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def request_api_token(
     """
     Return a Cyclr API token (client credentials; Cyclr: API Authentication).
 
-    Raises `CyclrAPIError` where Cyclr refuses.
+    Raises `CyclrAPIError` if Cyclr refuses.
     """
     form = {
         "grant_type": "client_credentials",
@@ -47,9 +46,9 @@ class Cyclr:
     """
     Cyclr's API at `base_url` for one account.
 
-    `account` is the Account API ID (Accounts > Account Management > Settings),
-    `client_id` whose limits the calls count towards.
-    Every call raises `CyclrAPIError` with Cyclr's own message where it refuses.
+    `account` is the Account API ID (Accounts > Account Management > Settings);
+    calls count towards the limits of `client_id`. Every call raises
+    `CyclrAPIError` with Cyclr's own message if it refuses.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Cyclr:
         """
         Return a single-use sign-in token of the account, valid for five minutes.
 
-        NOTE: Cyclr creates the user where `username` is unknown.
+        NOTE: Cyclr creates the user if `username` is unknown.
         """
         path = f"accounts/{quote(account)}/signintoken"
         issued = self._document("POST", path, {"Username": username})
@@ -96,7 +95,7 @@ class Cyclr:
         return self._rows(f"connectors/{connector}/methods")
 
     def run_method(self, account_connector: int, method: str) -> Any:
-        """Run a method by its `MethodUniqueIdentifier`; return what the provider answered."""
+        """Run a method by its `MethodUniqueIdentifier`; return the provider's answer."""
         return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
 
     def _rows(self, path: str, **params: str) -> list[Document]:
@@ -126,7 +125,7 @@ def sign_in_url(service_domain: str, account_connector: int, token: Secret, targ
 
 
 def _is_cut_off(answer: Answer) -> bool:
-    """Tell whether an answer of success cannot be read: something on the way spoiled it."""
+    """Return whether a successful answer is not JSON: it was damaged on the way."""
     if answer.status != 200:
         return False
     try:

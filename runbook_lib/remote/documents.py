@@ -1,9 +1,8 @@
 """
-What a remote system sent, read field by field: the documented type, or a plain error.
+Typed access to the fields of a remote system's answer.
 
-A field of another type, or a name that is not the one asked about, raises
-`UnexpectedAnswerError` in words that a person understands. What a value means
-is decided in `checks`.
+A field of another type, or another name than the requested one, raises
+`UnexpectedAnswerError` with a message for people.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ __all__ = ["Document", "documents", "parse_answer", "shorten", "unexpected"]
 
 _LONGEST = 300
 _LONGEST_VALUE = 60
-# Identifiers become part of an address, so nothing else may stand in one.
+# Identifiers become part of a URL, so nothing else is allowed in one.
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ABSENT = object()
-# NOTE: a value of three characters takes up to a hundred bytes once it is parsed; no answer that a
-# check asks for has a tenth of these.
+# NOTE: a parsed value of three characters takes up to a hundred bytes; no answer that a check
+# requests has a tenth of these.
 _MOST_VALUES = 100_000
 _LARGEST_NUMBER = 2**63
 
 
 def parse_answer(text: str) -> Any:
     """
-    Return the JSON document that an answer is.
+    Parse an answer as JSON (RFC 8259).
 
-    Raises `ValueError` for anything else (RFC 8259) and for one of more values
-    than any answer has, and `RecursionError` for one that is nested too deep.
+    Raises `ValueError` for anything else and for too many values, and
+    `RecursionError` if it is nested too deeply.
     """
     if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
         msg = f"it has over {_MOST_VALUES:,} values"
@@ -46,29 +45,29 @@ def parse_answer(text: str) -> Any:
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
     """
-    Return `text` as it fits into a sentence: one printable line, cut between two words.
+    Return `text` as one printable line, shortened between two words.
 
-    No word is cut in two: half a credential would not be recognised as one.
+    It never cuts a word: half a credential would not be recognised as one.
     """
     head = text[: longest * 4]
     line = one_line(" ".join(head.split()))
     if len(line) <= longest and len(head) == len(text):
         return line
     kept, blank, _ = line[: longest + 1].rpartition(" ")
-    return f"{kept}…" if blank else f"… ({len(text):,} characters without a blank)"
+    return f"{kept}…" if blank else f"… ({len(text):,} characters without a space)"
 
 
 def unexpected(source: str, what: str) -> UnexpectedAnswerError:
-    """Return the error for an answer of `source` that is not what its API documents."""
+    """Return the error for an answer from `source` that its API does not document."""
     return UnexpectedAnswerError(f"{source} answered with something unexpected: {what}.")
 
 
 class Document(Mapping[str, Any]):
     """
-    A JSON object of an answer, with readers that insist on a field's type.
+    A JSON object in an answer, with readers that check a field's type.
 
-    `source` says in messages who answered; `path` where in the answer the
-    object stands. Where a reader has a `default`, an absent field is that.
+    Messages name `source`, which answered, and `path`, the object's place in
+    the answer. A reader's `default` replaces an absent field.
     """
 
     def __init__(self, content: object, source: str, path: str = "") -> None:
@@ -95,14 +94,14 @@ class Document(Mapping[str, Any]):
         return value
 
     def words(self, name: str) -> str:
-        """Return what a person may read in the field: its text, or nothing; cut where long."""
+        """Return the field's text for people, shortened, or nothing."""
         value = self.get(name)
         if value is not None and not isinstance(value, str):
             self._refuse(name, "a text")
         return shorten(value or "")
 
     def identifier(self, name: str, default: str | None = None) -> str:
-        """Return the id in the field, a text that can stand in an address."""
+        """Return the id in the field, a text that is safe in a URL."""
         value = self.get(name, _ABSENT if default is None else default)
         if value == default and default is not None:
             return default
@@ -118,11 +117,11 @@ class Document(Mapping[str, Any]):
         return value
 
     def code(self, name: str) -> int | None:
-        """Return the number of an error, or nothing where it has none."""
+        """Return the number of an error, if it has one."""
         return self.number(name) if self.get(name) is not None else None
 
     def flag(self, name: str) -> bool:
-        """Return `true` or `false`; nothing else is either."""
+        """Return `true` or `false`; other values are not converted."""
         value = self.get(name, _ABSENT)
         if not isinstance(value, bool):
             self._refuse(name, "true or false")
@@ -137,7 +136,7 @@ class Document(Mapping[str, Any]):
             self._refuse(name, "a time")
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of texts; none where the field is absent."""
+        """Return a list of texts, empty if the field is absent."""
         value = self.get(name)
         if value is None:
             return ()
@@ -150,12 +149,12 @@ class Document(Mapping[str, Any]):
         return Document(self.get(name, _ABSENT), self._source, self._place(name))
 
     def documents(self, name: str, default: Sequence[object] | None = None) -> list[Document]:
-        """Return the objects of the list in the field."""
+        """Return the objects in the field's list."""
         value = self.get(name, _ABSENT if default is None else list(default))
         return documents(value, self._source, self._place(name))
 
     def expect(self, name: str, wanted: str) -> None:
-        """Raise where the field does not name `wanted`, the very thing that was asked about."""
+        """Raise unless the field names `wanted`, which was requested."""
         if self.get(name, _ABSENT) != wanted:
             self._refuse(name, wanted)
 
@@ -168,7 +167,7 @@ class Document(Mapping[str, Any]):
 
 
 def documents(content: object, source: str, path: str = "") -> list[Document]:
-    """Return the objects of a list; raises `UnexpectedAnswerError` where it is none."""
+    """Return the objects of a list; raises `UnexpectedAnswerError` if it is not a list."""
     if not isinstance(content, list):
         what = f"{path or 'the answer'} is {_shown(content)}, not a list of objects"
         raise unexpected(source, what)
@@ -176,7 +175,7 @@ def documents(content: object, source: str, path: str = "") -> list[Document]:
 
 
 def _shown(value: object) -> str:
-    """Say what stands in a field, without quoting more than a few characters of it."""
+    """Return a field's value for a message, shortened."""
     if value is _ABSENT:
         return "missing"
     if isinstance(value, str):

@@ -1,7 +1,5 @@
 """
-The service domain as the internet sees it: name, certificate, pages, and where they redirect to.
-
-Nothing here knows what Cyclr serves there; `checks` does.
+The service domain as seen from the internet: name, certificate, pages and redirects.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ _DIALOG_PATH = re.compile(r"(/v[0-9]+\.[0-9]+)?/dialog/oauth")
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a server showed in the TLS handshake, after it was verified."""
+    """The verified certificate that a server presented in the TLS handshake."""
 
     issuer: str
     expires_on: datetime
@@ -62,9 +60,9 @@ class Certificate:
 
 class Destinations:
     """
-    Where a redirect may lead: to the addresses that settings name, and over https to their hosts.
+    Where a redirect may lead: to the addresses in settings, and over https to their hosts.
 
-    `hosts` are further names. Whatever is not named there is not asked.
+    `hosts` are further names. Nothing else is requested.
     """
 
     def __init__(self, addresses: Iterable[str], hosts: Iterable[str] = ()) -> None:
@@ -72,9 +70,9 @@ class Destinations:
         self._hosts = frozenset(hosts) | {host for _, host, _ in self._origins}
 
     def refusal(self, target: httpx.URL, *, from_public: bool) -> str:
-        """Return why a redirect to `target` is not followed, empty where it is."""
+        """Return why a redirect to `target` is not followed, empty if it is."""
         if target.userinfo:
-            return "its address holds a user name"
+            return "its address contains a user name"
         if from_public and not may_be_public(host_of(target)):
             return "it is on this machine or a private network"
         if _origin(target) in self._origins:
@@ -90,8 +88,8 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
     """
     Return the addresses of `host`.
 
-    Raises `UnreachableError` where the name does not resolve, and
-    `UnexpectedAnswerError` where it has no public one and no setting says where it is.
+    Raises `UnreachableError` if the name does not resolve, and
+    `UnexpectedAnswerError` if it has no public address and no setting gives one.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
@@ -101,7 +99,7 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
         try:
             addresses = tuple(find_addresses(host, _HTTPS, session.deadline()))
         except OSError as failure:
-            # NOTE: a resolver that is silent knows nothing about the name.
+            # NOTE: without an answer nothing is known about the name.
             is_silent = isinstance(failure, TimeoutError)
             why = "no name server answered" if is_silent else "the name does not resolve"
             addresses, error = (), f"{type(failure).__name__}: {why}"
@@ -126,11 +124,11 @@ def resolve_name(session: Session, host: str) -> tuple[str, ...]:
 
 def read_certificate(session: Session, host: str) -> Certificate:
     """
-    Return the certificate that `host` shows on port 443, verified for that name.
+    Return the certificate that `host` presents on port 443, verified for that name.
 
-    Raises `UnreachableError` where there is no connection or the certificate
-    is not trusted, and `UnexpectedAnswerError` where it has no end, or the
-    address is not a public one and no setting says where the host is.
+    Raises `UnreachableError` if there is no connection or the certificate is
+    not trusted, and `UnexpectedAnswerError` if it has no end, or the address is
+    not public and no setting gives one.
     """
     began, sent_on = time.perf_counter(), timestamp(utc_now())
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
@@ -164,14 +162,14 @@ def _handshake(session: Session, host: str, override: str | None) -> Certificate
     is_public_only = session.transport.is_public_only(host, _HTTPS)
     addresses = find_addresses(name, int(port), deadline, is_public_only=is_public_only)
     with open_connection(addresses, int(port), deadline) as plain:
-        # NOTE: in a handshake the time-out is that of the whole, not of each read (CPython: _ssl).
+        # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
         plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
         with session.transport.tls_context().wrap_socket(plain, server_hostname=host) as secure:
             return _certificate(secure.getpeercert() or {}, host)
 
 
 def fetch_page(session: Session, url: str) -> Answer:
-    """Return what `url` answers to a plain GET, whatever its status."""
+    """Return the answer of `url` to a plain GET, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
     return session.send(Request(method="GET", url=url, is_public_only=is_public_only))
 
@@ -180,15 +178,14 @@ def follow_to_dialog(
     session: Session, url: str, dialog: str, destinations: Destinations
 ) -> tuple[str, Answer]:
     """
-    Follow redirects from `url` until one leads to the OAuth dialog, which is not asked.
+    Follow redirects from `url` until one leads to the OAuth dialog, which is not requested.
 
-    An address is the dialog's where scheme, host and port are those of
-    `dialog` and the path is `/dialog/oauth`, in any Graph version. Returns it,
-    or an empty one with the answer at which the trail ended; a redirect to
-    another page of the dialog's host ends it too. Each host gets its own
-    cookies back and no other's. Nothing is repeated: the first address may
-    hold a single-use token. Raises `UnexpectedAnswerError` for a redirect to
-    what is no web address, or none of the `destinations`: it is not asked.
+    The dialog's address has the scheme, host and port of `dialog` and the path
+    `/dialog/oauth`, in any Graph version. Returns it, or an empty one, with the
+    last answer; a redirect to another page of the dialog's host ends the search
+    too. Each host gets only its own cookies back. Nothing is repeated: the
+    first address may contain a single-use token. Raises `UnexpectedAnswerError`
+    for a redirect to anything but a web address among the `destinations`.
     """
     wanted, here = _web_address(dialog), _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
@@ -220,13 +217,13 @@ def follow_to_dialog(
 
 
 def _is_public_only(session: Session, address: httpx.URL) -> bool:
-    """Return whether only a public address may be connected to; a literal one speaks for itself."""
+    """Return whether only public addresses are allowed; not for a literal private one."""
     host = host_of(address)
     return may_be_public(host) and session.transport.is_public_only(host, _port(address))
 
 
 def _is_public(session: Session, address: httpx.URL) -> bool:
-    """Return whether an answer from there is one of the public internet's."""
+    """Return whether an answer from there comes from the public internet."""
     override = session.transport.connect_to.get(f"{host_of(address)}:{_port(address)}")
     if override is not None:
         return may_be_public(override.rpartition(":")[0])
@@ -234,7 +231,7 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
 
 
 def leads_to(answer: Answer) -> str:
-    """Return host and path of the web address that `answer` redirects to, empty without one."""
+    """Return host and path of the redirect in `answer`, empty without one."""
     try:
         target = _web_address(answer.headers.get("location", ""), answer.url)
     except UnexpectedAnswerError:
@@ -245,16 +242,16 @@ def leads_to(answer: Answer) -> str:
 def _refused(source: httpx.URL, target: httpx.URL, why: str) -> UnexpectedAnswerError:
     place = f"{target.scheme}://{target.netloc.decode()}"
     where = shorten(place + target.path, _LONGEST_PLACE)
-    msg = f"{host_of(source)} redirects to {where}, which was not asked: {why}."
+    msg = f"{host_of(source)} redirects to {where}, which was not opened: {why}."
     advice = (
-        "Compare that address with your Cyclr console. Where it is a host of your Cyclr's, name it "
-        "in redirect_hosts."
+        "Compare that address with your Cyclr console. If it is a host of your Cyclr, add it to "
+        "redirect_hosts."
     )
     return UnexpectedAnswerError(msg, next_step=advice)
 
 
 def _cookie_header(jar: SimpleCookie) -> str:
-    """Return the cookies of `jar` as they go back, as far as a header takes them."""
+    """Return the cookies of `jar` for a header, without those that it cannot contain."""
     pairs = [f"{name}={morsel.coded_value}" for name, morsel in jar.items()]
     kept = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
     header = "; ".join(kept)
@@ -263,19 +260,19 @@ def _cookie_header(jar: SimpleCookie) -> str:
 
 def _keep_cookies(jar: SimpleCookie, answer: Answer) -> None:
     for cookie in answer.headers.get_list("set-cookie"):
-        # NOTE: a browser drops a cookie that it cannot read, and goes on (RFC 6265 §5.2).
+        # NOTE: a browser ignores a cookie that it cannot read (RFC 6265 §5.2).
         with contextlib.suppress(CookieError):
             jar.load(cookie[:_LONGEST_COOKIES])
 
 
 def _web_address(url: str, base: str = "") -> httpx.URL:
-    """Return an absolute web address; httpx spells host and port in one way."""
+    """Return an absolute web address with host and port normalised by httpx."""
     try:
         address = httpx.URL(urljoin(base, url))
     except (httpx.InvalidURL, ValueError):
         address = httpx.URL("")
     if address.scheme not in _PORTS or not host_of(address):
-        msg = "A redirect leads to something that is no web address."
+        msg = "A redirect leads to something that is not a web address."
         raise UnexpectedAnswerError(msg)
     return address
 
@@ -287,7 +284,7 @@ def _is_dialog(target: httpx.URL, wanted: httpx.URL) -> bool:
 
 
 def _reaches(target: httpx.URL, wanted: httpx.URL) -> bool:
-    """Return whether a request there would ask the dialog's own server."""
+    """Return whether a request there would reach the dialog's own server."""
     return target.port == wanted.port or target.scheme != wanted.scheme
 
 
@@ -306,6 +303,6 @@ def _certificate(peer: Mapping[str, Any], host: str) -> Certificate:
         expires = ssl.cert_time_to_seconds(str(peer.get("notAfter", "")))
         ends = datetime.fromtimestamp(expires, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise unexpected(host, "the end of its TLS certificate is no time") from error
+        raise unexpected(host, "the end of its TLS certificate is not a time") from error
     name = str(issuer.get("organizationName") or issuer.get("commonName") or "unknown")
     return Certificate(issuer=shorten(name), expires_on=ends)

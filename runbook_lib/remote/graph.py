@@ -1,7 +1,5 @@
 """
 The Graph API: one pinned version, tokens in a header, errors by their codes.
-
-Which nodes are read and what they prove is decided in `checks`.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from runbook_lib.remote.transport import Answer, Request, Session
 __all__ = ["VERSION_ENDS", "Graph", "appsecret_proof"]
 
 
-# The day from which a version is no longer served (Graph API changelog, as of November 2026).
+# The first day on which a version is no longer served (Graph API changelog, as of November 2026).
 # `None`: Facebook has not announced it.
 VERSION_ENDS: Mapping[str, date | None] = {
     "v20.0": date(2026, 9, 24),
@@ -39,10 +37,10 @@ _THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
 class Graph:
     """
-    The Graph API at `base_url` in `version`, asked through `session`.
+    The Graph API at `base_url` in `version`, called through `session`.
 
-    `app_id` is whose limits the calls count towards; `app_secret` signs those
-    made with a user's token (`appsecret_proof`).
+    Calls count towards the limits of `app_id`; `app_secret` signs those made
+    with a user's token (`appsecret_proof`).
     """
 
     def __init__(
@@ -69,14 +67,14 @@ class Graph:
 
     def get(self, path: str, token: Secret, **params: str) -> Document:
         """
-        Return the document at `path` (`me/accounts`, say), asked with `token`.
+        Return the document at `path`, such as `me/accounts`, read with `token`.
 
-        Raises `GraphAPIError` for an error object, `ThrottledError` where a
-        limit is reached, `UnexpectedAnswerError` for anything else.
+        Raises `GraphAPIError` for an error object, `ThrottledError` if a limit
+        is reached, `UnexpectedAnswerError` for anything else.
         """
         if self._app_secret is not None:
             proof = appsecret_proof(self._app_secret, token)
-            # An answer may repeat it, in the address of the next page.
+            # An answer may repeat it in the URL of the next page.
             self._session.redactor.learn(Secret(proof))
             params["appsecret_proof"] = proof
         query = f"?{urlencode(params, safe=',(){}')}" if params else ""
@@ -128,6 +126,6 @@ def _is_transient(answer: Answer) -> bool:
         error = answer.document().get("error", {})
     except (UnexpectedAnswerError, AttributeError):
         return True
-    # NOTE: code 2 is "API Service", documented as temporary; code 1 is not told by its number
-    # alone, since a wrong secret has it too.
+    # NOTE: code 2 is "API Service", documented as temporary; code 1 is ambiguous, since a wrong
+    # secret has it too.
     return isinstance(error, dict) and (error.get("is_transient") is True or error.get("code") == 2)

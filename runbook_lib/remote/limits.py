@@ -1,7 +1,7 @@
 """
-How much an answer may weigh and how long it may take; the clock that runs while one is awaited.
+How large an answer may be and how long it may take, from settings; and deadlines.
 
-The numbers are settings. Who keeps to them is `wire`, `domain` and `transport`.
+`wire`, `domain` and `transport` enforce them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _KIB = 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    What is taken from a remote system before it is given up.
+    The limits of one answer, one exchange and one step.
 
-    `answer_kib` bounds a body as it is after decoding, `exchange_seconds` one
-    request from the first look at the name to the last byte, `step_seconds`
-    all that the checks of a step do, retries and waits included.
+    `answer_kib` limits a body after decoding, `exchange_seconds` one request
+    from resolving the name to the last byte, `step_seconds` all checks of a
+    step, with retries and waits.
     """
 
     answer_kib: int = 4096
@@ -31,7 +31,7 @@ class Limits:
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Limits:
-        """Return the limits that settings name; the defaults where they name none."""
+        """Return the limits from settings, with defaults for the rest."""
         names = {
             "answer_kib": "answer_limit_kib",
             "exchange_seconds": "exchange_seconds",
@@ -47,7 +47,7 @@ class Limits:
 
 
 class Deadline:
-    """The moment at which an exchange, or a step, has taken too long."""
+    """The time by which an exchange or a step must end."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -56,9 +56,9 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Return how many seconds are left; 0 where none are."""
+        """Return how many seconds are left, at least 0."""
         return max(0.0, self._end - self._clock())
 
     def within(self, seconds: float) -> Deadline:
-        """Return a deadline after `seconds`, or this one's moment where that comes first."""
+        """Return a deadline after `seconds`, but not later than this one."""
         return Deadline(min(seconds, self.left), self._clock)

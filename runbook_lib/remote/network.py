@@ -1,8 +1,8 @@
 """
-What bounds every read of the network: addresses, deadlines, sizes.
+The limits of every read from the network: addresses, deadlines, sizes.
 
-Every name is looked up and every body read here. Who connects is `wire`, for
-HTTP, and `domain`, for the TLS handshake that it looks at.
+Every name is resolved and every body read here. `wire` connects for HTTP,
+`domain` for its TLS handshake.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ __all__ = [
 ]
 
 CONNECT_SECONDS = 5.0
-# Beside the body: headers, and what frames chunks.
+# Allowed beside the body, for headers and chunk framing.
 _FRAMING = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 # RFC 6052 §2.1: a gateway may put an IPv4 address into an IPv6 one.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
-# RFC 6890 and its registries: what is this machine's, a private network's, or nobody's.
+# RFC 6890 and its registries: loopback, private and reserved addresses.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -58,7 +58,7 @@ _NOT_PUBLIC = tuple(
     )
 )
 _PRIVATE = (
-    "Check the spelling of the name. Where this Cyclr is on a private network, say so: "
+    "Check the spelling of the name. If this Cyclr is on a private network, set "
     "service_domain_address for the Service Domain, redirect_hosts for other hosts."
 )
 
@@ -66,29 +66,29 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class OutOfTimeError(Exception):
-    """The time for one exchange is over; the message says what took it."""
+    """An exchange reached its deadline."""
 
 
 class RefusedAnswerError(Exception):
-    """An answer is not read to its end; the message says what is the matter with it."""
+    """An answer was rejected while it was read; the message says why."""
 
 
 class _Awaited:
-    """What is being read now: until when, and how many bytes at most."""
+    """The limits of the current read: its deadline and how many bytes are left."""
 
     def __init__(self, deadline: Deadline, most: int) -> None:
         self.deadline = deadline
         self._left = most
 
     def seconds(self, wanted: float | None) -> float:
-        """Return the time-out of the next call; raises `OutOfTimeError` where no time is left."""
+        """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
         left = self.deadline.left
         if left <= 0:
             raise OutOfTimeError
         return left if wanted is None else min(wanted, left)
 
     def count(self, size: int) -> None:
-        """Raise `RefusedAnswerError` where more arrives than an answer takes."""
+        """Raise `RefusedAnswerError` if more bytes arrive than an answer may have."""
         self._left -= size
         if self._left < 0:
             raise RefusedAnswerError("more bytes than an answer may have")
@@ -98,19 +98,19 @@ _AWAITED: ContextVar[_Awaited | None] = ContextVar("awaited", default=None)
 
 
 def seconds_now(wanted: float | None) -> float | None:
-    """Return the time-out of the next call; raises `OutOfTimeError` where no time is left."""
+    """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
     awaited = _AWAITED.get()
     return awaited.seconds(wanted) if awaited else wanted
 
 
 def deadline_now() -> Deadline:
-    """Return the deadline of the exchange under way, or one for a connection."""
+    """Return the deadline of the current exchange, or one for a connection."""
     awaited = _AWAITED.get()
     return awaited.deadline if awaited else Deadline(CONNECT_SECONDS)
 
 
 def count(data: bytes) -> bytes:
-    """Return `data`, which has arrived; raises `RefusedAnswerError` where that is too much."""
+    """Return the received `data`; raises `RefusedAnswerError` if it is too much."""
     awaited = _AWAITED.get()
     if awaited is not None:
         awaited.count(len(data))
@@ -119,7 +119,7 @@ def count(data: bytes) -> bytes:
 
 @contextmanager
 def within(deadline: Deadline, most: int) -> Iterator[None]:
-    """Bound all that this thread reads meanwhile: until `deadline`, `most` bytes of body."""
+    """Limit what this thread reads: until `deadline`, at most `most` bytes of body."""
     token = _AWAITED.set(_Awaited(deadline, most + _FRAMING))
     try:
         yield
@@ -131,8 +131,8 @@ def _lookup(host: str, port: int, seconds: float) -> list[str]:
     """
     Return the addresses of `host`, each once, in the resolver's order.
 
-    Raises `OSError` where the name does not resolve, or not within `seconds`:
-    the resolver itself cannot be stopped, so it is left behind.
+    Raises `OSError` if the name does not resolve within `seconds`. The resolver
+    cannot be stopped, so its thread is abandoned.
     """
     literal = _address(host)
     if literal is not None:
@@ -142,7 +142,7 @@ def _lookup(host: str, port: int, seconds: float) -> list[str]:
     def ask() -> None:
         try:
             found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except BaseException as error:  # noqa: BLE001  (handed over to who waits)
+        except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
             found.set_exception(error)
 
     threading.Thread(target=ask, name=f"lookup {host[:40]}", daemon=True).start()
@@ -152,13 +152,13 @@ def _lookup(host: str, port: int, seconds: float) -> list[str]:
         msg = f"no name server answered within {seconds:.0f} s"
         raise TimeoutError(msg) from None
     except UnicodeError as error:
-        # NOTE: Python encodes the name with IDNA, which refuses labels over 63 characters.
+        # NOTE: Python encodes the name with IDNA, which rejects labels over 63 characters.
         raise OSError(socket.EAI_NONAME, "Name or service not known") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is one of the internet's, not of this machine or a network."""
+    """Return whether an IP address is on the public internet."""
     parsed = _address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         parsed = _embedded(parsed) or parsed
@@ -174,10 +174,10 @@ def find_addresses(
     host: str, port: int, deadline: Deadline, *, is_public_only: bool = False
 ) -> list[str]:
     """
-    Return the addresses at which `host` may be reached.
+    Return the addresses of `host`.
 
-    Raises `UnexpectedAnswerError` where only public ones are wanted and it
-    has none, `OSError` where the name does not resolve in time.
+    Raises `UnexpectedAnswerError` if only public ones are allowed and it has
+    none, `OSError` if the name does not resolve in time.
     """
     found = _lookup(host, port, min(CONNECT_SECONDS, deadline.left))
     if not found:
@@ -200,11 +200,11 @@ def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> 
 
 
 def require_public(host: str, addresses: list[str]) -> list[str]:
-    """Return those of `addresses` that are public; `UnexpectedAnswerError` where none is."""
+    """Return the public ones of `addresses`; raises `UnexpectedAnswerError` without any."""
     found = [address for address in addresses if is_public(address)]
     if not found:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
-        msg = f"{host} was not asked: {at} is not an address of the public internet."
+        msg = f"{host} was not contacted: {at} is not an address of the public internet."
         raise UnexpectedAnswerError(msg, next_step=_PRIVATE)
     return found
 
@@ -217,23 +217,23 @@ def _address(host: str) -> Address | None:
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that an IPv6 one stands for, where it does (RFC 4291, 3056, 6052)."""
+    """Return the IPv4 address in an IPv6 one, if there is one (RFC 4291, 3056, 6052)."""
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 
 
 def may_be_public(host: str) -> bool:
-    """Return whether `host` may be at a public address: it is a name, or it is one itself."""
+    """Return whether `host` is a public address, or a name that may have one."""
     return is_public(host) if _address(host) else not is_this_machine(host)
 
 
 def read_body(response: httpx.Response, most: int) -> bytes:
     """
-    Return the body of `response`, decoded; never more than `most` bytes are held of it.
+    Return the decoded body of `response`, at most `most` bytes.
 
-    Raises `RefusedAnswerError` for a larger one, and for an encoding that was
-    not asked for; `httpx.DecodingError` for gzip data that is broken.
+    Raises `RefusedAnswerError` for a larger one and for an encoding that was not
+    requested, `httpx.DecodingError` for broken gzip data.
     """
     stream = response.stream
     if not isinstance(stream, httpx.SyncByteStream):
@@ -262,13 +262,13 @@ def _decoder(headers: httpx.Headers, most: int) -> _Gunzip | None:
         return None
     if len(encodings) > 1 or encodings[0] not in ("gzip", "x-gzip"):
         # NOTE: layers multiply: a body that is encoded twice may grow a million times.
-        what = f"a body encoded as {', '.join(encodings)[:60]}, which was not asked for"
+        what = f"a body encoded as {', '.join(encodings)[:60]}, which was not requested"
         raise RefusedAnswerError(what)
     return _Gunzip(most)
 
 
 class _Gunzip:
-    """Decodes gzip (RFC 1952), in one or several members, to a little over `most` bytes at most."""
+    """Decodes gzip (RFC 1952), with one or more members, to at most `most` + 1 bytes."""
 
     def __init__(self, most: int) -> None:
         self._left = most + 1
@@ -276,12 +276,12 @@ class _Gunzip:
         self._has_begun = False
 
     def decode(self, chunk: bytes) -> bytes:
-        """Return what `chunk` comes to, cut where the whole would be too long."""
+        """Return the decoded `chunk`, cut at the limit of the whole."""
         pieces = []
         while chunk and self._left > 0:
             if self._inflate.eof:
                 if not chunk.startswith(b"\x1f"):
-                    # NOTE: what follows the last member is padding; every reader ignores it.
+                    # NOTE: bytes after the last member are padding, which every reader ignores.
                     break
                 self._inflate = zlib.decompressobj(_GZIP)
             try:
@@ -295,6 +295,6 @@ class _Gunzip:
         return b"".join(pieces)
 
     def finish(self) -> None:
-        """Raise `httpx.DecodingError` where the data ended too early."""
+        """Raise `httpx.DecodingError` if the data ended too early."""
         if self._has_begun and not self._inflate.eof:
-            raise httpx.DecodingError("the gzip data is cut off")
+            raise httpx.DecodingError("the gzip data is incomplete")

@@ -1,9 +1,8 @@
 """
-OAuth 2.0 as Facebook speaks it: grants at the token endpoint, by the RFC's names.
+OAuth 2.0 as Facebook implements it: grants at the token endpoint, by the RFC's names.
 
-The endpoint answers errors with Graph's error object, not with RFC 6749
-§5.2's; both are understood. What an error means for a step is decided in
-`checks`.
+The endpoint returns errors as Graph's error object, not as RFC 6749 §5.2's;
+both are accepted.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ def request_token_by_client_credentials(
     session: Session, endpoint: str, *, client_id: str, client_secret: Secret
 ) -> Secret:
     """
-    Ask for an app access token (RFC 6749 §4.4; Graph: Access Tokens, App Access Tokens).
+    Request an app access token (RFC 6749 §4.4; Graph: Access Tokens, App Access Tokens).
 
-    Sent as a form, so that no URL holds the secret. Safe to repeat. Raises
-    `TokenRequestError` where the server refuses.
+    Sent as a form, so that no URL contains the secret. Safe to repeat. Raises
+    `TokenRequestError` if the server refuses.
     """
     form = {
         "grant_type": "client_credentials",
@@ -48,8 +47,8 @@ def request_token_by_code(
     """
     Redeem an authorization code (RFC 6749 §4.1.3).
 
-    Never repeated: a code is single use. Raises `TokenRequestError` where
-    the server refuses.
+    Never repeated: a code is single use. Raises `TokenRequestError` if the
+    server refuses.
     """
     form = {
         "client_id": client_id,

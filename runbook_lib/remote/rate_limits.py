@@ -1,9 +1,9 @@
 """
-How long a remote system asks to wait: Retry-After, Graph's usage headers, and who must wait.
+Rate limits: Retry-After, Graph's usage headers, and the cool-downs that follow.
 
-A cool-down is of a host, or of one app there: the limits of one App ID are no
-other's. All transports of a process share them, and all processes that work
-with one evidence folder. Who obeys is `transport`.
+A cool-down applies to a host, or to one app there, since each App ID has its
+own limits. All transports of a process share them, and so do all processes
+with the same evidence folder. `transport` enforces them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = [
     "usage_pause",
 ]
 
-# Beside the tenants, in the evidence folder: an App ID may be that of several.
+# In the evidence folder, beside the tenants: several may share an App ID.
 COOL_DOWNS_NAME = "cool-downs.json"
 
 # Airbyte's connector pauses above this share of a Graph limit, in percent.
 _USAGE_LIMIT = 95
-# Nobody waits for longer: no limit of Graph's lasts more than a day (Graph: Rate Limits).
+# No limit of Graph lasts longer than a day (Graph: Rate Limits).
 _LONGEST = 86_400
 _SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 _LARGEST_FILE = 65_536
@@ -50,7 +50,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 
 @dataclass(frozen=True, slots=True)
 class CoolDown:
-    """A time in which a host, or one app there, is not asked; ends at `until` (monotonic)."""
+    """A pause in requests to a host, or from one app to it, until `until` (monotonic)."""
 
     until: float
     reason: str
@@ -65,21 +65,21 @@ class CoolDown:
 
 
 class CoolDowns:
-    """The cool-downs in force, by host and app; safe to use from several threads."""
+    """The current cool-downs, by host and app. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cooling: dict[tuple[str, str], CoolDown] = {}
 
     def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
-        """Let `app` at `host` cool down, or all of the host where `app` is empty; never shorter."""
+        """Start a cool-down of `app` at `host`, of the whole host if `app` is empty."""
         with self._lock:
             known = self._cooling.get((host, app))
             if known is None or known.until < cool_down.until:
                 self._cooling[host, app] = cool_down
 
     def find(self, host: str, app: str, now: float) -> CoolDown | None:
-        """Return the longest cool-down that holds for a request of `app` to `host`."""
+        """Return the longest cool-down for a request of `app` to `host`."""
         with self._lock:
             ended = [key for key, each in self._cooling.items() if each.until <= now]
             for key in ended:
@@ -89,17 +89,17 @@ class CoolDowns:
         return max(found, key=lambda each: each.until, default=None)
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all cool-downs."""
         with self._lock:
             self._cooling.clear()
 
 
 class KeptCoolDowns(CoolDowns):
     """
-    Cool-downs that other processes know as well, in the file at `path`.
+    Cool-downs that are shared with other processes in the file at `path`.
 
-    A file that cannot be read or written holds none: those of this process
-    hold anyway. `clock` is the transports' (monotonic), `wall` seconds since 1970.
+    If the file cannot be read or written, those of this process still apply.
+    `clock` is the transports' (monotonic), `wall` seconds since 1970.
     """
 
     def __init__(
@@ -115,18 +115,18 @@ class KeptCoolDowns(CoolDowns):
         self._seen: object = None
 
     def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
-        """Let `app` at `host` cool down, here and for other processes."""
+        """Start a cool-down of `app` at `host`, here and for other processes."""
         self._read()
         super().begin(host, app, cool_down)
         self._write()
 
     def find(self, host: str, app: str, now: float) -> CoolDown | None:
-        """Return the longest cool-down that holds, whichever process began it."""
+        """Return the longest cool-down that applies, whichever process started it."""
         self._read()
         return super().find(host, app, now)
 
     def _read(self) -> None:
-        """Take over what the file holds, if it has changed."""
+        """Read the file's cool-downs if it has changed."""
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
             status = self._path.stat()
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
@@ -156,15 +156,15 @@ class KeptCoolDowns(CoolDowns):
             write_whole(self._path, write_json(kept).encode(), is_durable=False)
 
 
-# Those of a process that keeps none.
+# The cool-downs of a process that does not save them.
 SHARED = CoolDowns()
 
 
 def retry_after(value: str, now: datetime) -> float | None:
     """
-    Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3), a day at most.
+    Return the seconds of a Retry-After header (RFC 9110 §10.2.3), at most a day.
 
-    `None` where it is neither a number of seconds nor a date.
+    `None` if it is neither a number of seconds nor a date.
     """
     text = value.strip()
     if _SECONDS.fullmatch(text):
@@ -181,7 +181,7 @@ def retry_after(value: str, now: datetime) -> float | None:
 
 def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
     """
-    Return how many seconds Graph's usage headers ask to wait, and which limit says so.
+    Return how many seconds Graph's usage headers ask to wait, and for which limit.
 
     Values are percentages; `estimated_time_to_regain_access` is in minutes,
     `reset_time_duration` in seconds (Graph API: Rate Limits).
@@ -198,7 +198,7 @@ def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
 
 
 def duration(seconds: float) -> str:
-    """Return how long `seconds` are, as a person says it."""
+    """Return `seconds` as a short text: `5 s`, `12 min`, `3 h`."""
     if round(seconds) < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,8 +1,8 @@
 """
-The listener on loopback to which the consent page sends the browser back.
+The listener on loopback to which the consent page redirects the browser.
 
-Every address that `localhost` leads to is held by this process, which is
-proven by a connection to each. What a redirect means is `consent`'s business.
+This process listens on every address of `localhost`, and proves it by
+connecting to each. `consent` reads the redirect.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ _PAGE = (
     "</title><body style='font:16px system-ui;margin:4em'><h1>{heading}</h1>"
     "<p>{said}</p></body></html>"
 )
-_TAKEN = "The answer has arrived there. You may close this tab."
+_TAKEN = "The answer has arrived. You can close this tab."
 _NOT_AWAITED = (
-    "Nothing was done: it has this answer already, or did not ask for it. You may close this tab."
+    "Nothing was done: the runbook already has this answer or did not ask for it. You can close "
+    "this tab."
 )
-_REFUSED = "Nothing was done: this is not how a browser comes back from the consent page."
+_REFUSED = "Nothing was done: this is not a redirect from the consent page."
 _HEADERS = (
     "content-type: text/html; charset=utf-8",
     "allow: GET",
@@ -47,9 +48,9 @@ _HEADERS = (
     "x-content-type-options: nosniff",
 )
 
-# NOTE: browsers lead `localhost` to both families, whatever the hosts file says (RFC 6761 §6.3).
+# NOTE: browsers resolve `localhost` to both families, whatever the hosts file (RFC 6761 §6.3).
 _LOOPBACK = ("127.0.0.1", "::1")
-# The address is not on this machine at all, so that nobody can listen on it.
+# This machine does not have the address, so nobody can listen on it.
 _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 _PORT_TRIES = 20
 _BACKLOG = 256
@@ -58,7 +59,7 @@ _BACKLOG = 256
 _REQUEST_SECONDS = 5.0
 _PROOF_SECONDS = 5.0
 _POLL_SECONDS = 0.01
-# Where more are open, the one that has been open longest makes room.
+# When more are open, the oldest is closed.
 _MOST_CONNECTIONS = 64
 # NOTE: browsers send the cookies of every program on `localhost`, whatever its port.
 _MOST_BYTES = 65_536
@@ -67,18 +68,17 @@ _CHUNK = 8_192
 
 class RedirectListener:
     """
-    A listener on loopback that hands each redirect's address to `on_redirect`.
+    A listener on loopback that passes each redirect's address to `on_redirect`.
 
-    That returns whether the redirect was awaited: a tab that is loaded again,
-    or a stranger's request, is not, and changes nothing. It listens until it
-    is closed or its `seconds` are over; then it calls `on_end`
-    with itself.
+    That returns whether the redirect was awaited: a reloaded tab or a foreign
+    request is not, and changes nothing. It listens until it is closed or its
+    `seconds` have passed; then it calls `on_end` with itself.
 
     Facebook lets an app in development mode redirect to `http://localhost`
-    without registration, not to a literal address; so this listens on both
-    families, and on whatever else `localhost` leads to.
+    without registration, but not to a literal address; so this listens on
+    every address of `localhost`.
 
-    Raises `ListenerError` where it cannot.
+    Raises `ListenerError` if it cannot.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class RedirectListener:
         self._lock = threading.Lock()
         self._ends_at = time.monotonic() + seconds
         self._is_closed = False
-        # What is open, the oldest first, with the connection's two ends.
+        # The open connections, oldest first, each with its two ends.
         self._open: dict[asyncio.Task[None], tuple[Any, ...]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runbook-redirect")
         self._loop = asyncio.new_event_loop()
@@ -108,16 +108,16 @@ class RedirectListener:
 
     @property
     def redirect_uri(self) -> str:
-        """Return the address that the dialog sends the browser back to."""
+        """Return the address that the dialog redirects the browser to."""
         return f"http://{_NAME}:{self._port}{_PATH}"
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return the addresses that it listens on, each at the same port."""
+        """Return the addresses that it listens on, all at the same port."""
         return tuple(str(each.getsockname()[0]) for each in self._sockets)
 
     def keep_open(self, seconds: float) -> bool:
-        """Listen for `seconds` from now on; return `False` where it has ended already."""
+        """Listen for `seconds` from now on; return `False` if it has already ended."""
         with self._lock:
             if self._is_closed:
                 return False
@@ -127,15 +127,15 @@ class RedirectListener:
 
     def prove(self) -> None:
         """
-        Connect to each address that `localhost` leads to, and see that it arrives here.
+        Connect to each address of `localhost` and check that the connection arrives here.
 
-        Raises `ListenerError` where another process holds one of them.
+        Raises `ListenerError` if another process listens on one of them.
         """
         for address in _addresses():
             if not self._is_ours(address):
                 msg = (
-                    f"The answer could be read by another program: {_NAME} leads to {address}, "
-                    f"where port {self._port} is not this runbook's."
+                    f"Another program could read the answer: {_NAME} leads to {address}, "
+                    f"where port {self._port} does not belong to this runbook."
                 )
                 raise ListenerError(msg)
 
@@ -156,8 +156,8 @@ class RedirectListener:
         except OSError:
             return False
         with client:
-            # NOTE: nothing is sent: another process could pass that on, and the answer back. The
-            # two ends of a connection are the same on both sides, and no other connection's.
+            # NOTE: sending something proves nothing, since another process could relay it. But no
+            # other connection has the same two ends.
             ends = (client.getsockname()[:2], client.getpeername()[:2])
             end = time.monotonic() + _PROOF_SECONDS
             while time.monotonic() < end:
@@ -169,7 +169,7 @@ class RedirectListener:
 
     # --- in its own thread ---------------------------------------------------
     def _run(self) -> None:
-        # Errors of single connections concern nobody, and a log could hold the code.
+        # Errors of single connections do not matter, and a log could contain the code.
         self._loop.set_exception_handler(lambda _loop, _context: None)
         try:
             self._loop.run_until_complete(self._serve())
@@ -202,7 +202,7 @@ class RedirectListener:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
         task = self._loop.create_task(self._converse(reader, writer))
-        # NOTE: not in `_converse`: a task that is cancelled early enough never begins.
+        # NOTE: not in `_converse`: a task that is cancelled early enough never starts.
         task.add_done_callback(lambda _task: writer.transport.abort())
         task.add_done_callback(self._forget)
         with self._lock:
@@ -217,7 +217,7 @@ class RedirectListener:
             self._open.pop(task, None)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request in the time that it has, and close the connection."""
+        """Answer one request within its time, and close the connection."""
         with suppress(OSError):  # TimeoutError is one
             async with asyncio.timeout(self._request_seconds):
                 request = await _read_request(reader)
@@ -239,17 +239,17 @@ class RedirectListener:
         return _response(HTTPStatus.OK, _TAKEN if is_taken else _NOT_AWAITED)
 
     def _refusal(self, request: h11.Request, target: str, method: str) -> HTTPStatus | None:
-        """Return why a request cannot be a browser that comes back; `None` where it can."""
+        """Return why a request is not a redirect from the consent page; `None` if it may be."""
         fields = {name.decode(): value.decode("latin-1") for name, value in request.headers}
-        # NOTE: a foreign name that leads to this machine (DNS rebinding) shows here.
+        # NOTE: this detects DNS rebinding, a foreign name that resolves to this machine.
         if fields.get("host", "").lower() not in self._hosts:
             return HTTPStatus.FORBIDDEN
         if method != "GET":
             return HTTPStatus.METHOD_NOT_ALLOWED
         if target.partition("?")[0] != _PATH:
             return HTTPStatus.NOT_FOUND
-        # NOTE: browsers name an Origin in no GET that navigates (Fetch §3.2), and say in
-        # Sec-Fetch-… what a request is for (Fetch Metadata).
+        # NOTE: browsers send no Origin with a GET that navigates (Fetch §3.2), and name a
+        # request's purpose in Sec-Fetch-… (Fetch Metadata).
         is_navigation = (
             "origin" not in fields
             and fields.get("sec-fetch-mode", "navigate") == "navigate"
@@ -259,12 +259,12 @@ class RedirectListener:
             return HTTPStatus.FORBIDDEN
         purposes = (fields.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
         if any("prefetch" in purpose for purpose in purposes):
-            return HTTPStatus.SERVICE_UNAVAILABLE  # the person has not come back yet
+            return HTTPStatus.SERVICE_UNAVAILABLE  # the person has not answered yet
         return None
 
 
 async def _read_request(reader: asyncio.StreamReader) -> h11.Request | HTTPStatus | None:
-    """Return the request, or why it is none; `None` where the connection just ends."""
+    """Return the request, or the error status; `None` if the connection just ends."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=_MOST_BYTES)
     try:
         while (event := parser.next_event()) is h11.NEED_DATA:
@@ -286,7 +286,7 @@ def _response(status: HTTPStatus, said: str = _REFUSED, *, has_body: bool = True
 
 
 def _addresses() -> tuple[str, ...]:
-    """Return every address that `localhost` may lead to on this machine."""
+    """Return every address that `localhost` may resolve to on this machine."""
     try:
         found = socket.getaddrinfo(_NAME, None, type=socket.SOCK_STREAM)
     except OSError:
@@ -296,7 +296,7 @@ def _addresses() -> tuple[str, ...]:
 
 
 def _bound_sockets() -> list[socket.socket]:
-    """Return a socket that listens for each address on this machine, all at one free port."""
+    """Return a listening socket for each address on this machine, all at one free port."""
     addresses = [each for each in _addresses() if ipaddress.ip_address(each).is_loopback]
     reason = ""
     for _ in range(_PORT_TRIES):
@@ -308,7 +308,7 @@ def _bound_sockets() -> list[socket.socket]:
             if found:
                 return found
             reason = "there is no loopback address"
-    msg = f"Nothing on this machine can take the answer: {reason} ({', '.join(addresses)})."
+    msg = f"This machine cannot receive the answer: {reason} ({', '.join(addresses)})."
     raise ListenerError(msg)
 
 
@@ -331,7 +331,7 @@ def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
 
 
 def _bind(address: str, port: int) -> socket.socket:
-    """Return a socket at `address` that nobody can share: SO_REUSEADDR would let others in."""
+    """Return an exclusive socket at `address`; SO_REUSEADDR would let others share it."""
     is_v6 = ":" in address
     bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -347,7 +347,7 @@ def _bind(address: str, port: int) -> socket.socket:
 
 
 def _is_absent(address: str) -> bool:
-    """Return whether `address` is not on this machine, so that nobody on it can listen there."""
+    """Return whether this machine does not have `address`, so that nobody can listen there."""
     if not ipaddress.ip_address(address).is_loopback:
         return False
     try:

@@ -1,8 +1,8 @@
 """
-The one maker of HTTP requests: limits, retries, cool-downs, records, redaction.
+The only sender of HTTP requests: limits, retries, cool-downs, records, redaction.
 
-No other module sends one; connections are opened in `wire`. What an answer
-means is decided by the clients above (`graph`, `oauth`, `cyclr`, `domain`).
+`wire` opens the connections; the clients (`graph`, `oauth`, `cyclr`, `domain`)
+interpret the answers.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ __all__ = ["Answer", "Request", "Session", "Transport"]
 
 _ATTEMPTS = 3
 _BACKOFF_SECONDS = 0.25
-# Once a host could not be reached, others need not wait for it again so soon.
+# For so long after a failed connection later requests to the host fail at once.
 _DOWN_SECONDS = 30.0
 _SERVER_ERRORS = (500, 502, 503, 504)
 _TOO_MANY_REQUESTS = 429
-# For so long a check waits itself; a longer cool-down ends it.
+# A check waits for a cool-down of up to this; a longer one ends it.
 _LONGEST_WAIT = 10.0
-# What 429 means where it does not say how long (RFC 6585 §4).
-_UNSAID_WAIT = 60.0
+# The wait after a 429 without Retry-After (RFC 6585 §4).
+_DEFAULT_WAIT = 60.0
 _LONGEST_BODY = 8_192
-# Of a longer body only the beginning is redacted, and of that the end is left out.
+# Only the start of a longer body is redacted, and the end of that start is left out.
 _LONGEST_REDACTED = 8 * _LONGEST_BODY
 _LONGEST_HEADER = 1_024
-# Icons, say: nothing that a check looks at.
+# Embedded files such as icons, which no check reads.
 _EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
 _KEPT_HEADERS = (
     "content-type",
@@ -82,7 +82,7 @@ _KEPT_HEADERS = (
 )
 _SENT_HEADERS = {
     "accept": "*/*",
-    # NOTE: no other encoding can be decoded up to a size and no further.
+    # NOTE: no other encoding can be decoded with a size limit.
     "accept-encoding": "gzip",
     "connection": "keep-alive",
     "user-agent": "facebook-marketing-runbook",
@@ -92,7 +92,7 @@ _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcor
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
+    """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
 
     url: str
     status: int
@@ -102,10 +102,9 @@ class Answer:
 
     def document(self) -> Any:
         """
-        Return the body as a JSON document.
+        Return the body as a JSON document (RFC 8259, without NaN).
 
-        Raises `UnexpectedAnswerError` where it is not JSON (RFC 8259, which
-        has no NaN).
+        Raises `UnexpectedAnswerError` if it is not JSON.
         """
         try:
             return parse_answer(self.text)
@@ -118,11 +117,10 @@ class Answer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """
-    What to send: at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
+    A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
 
-    `app` is whose limits the request counts towards (an App ID, or Cyclr's
-    Client ID), where that is known. With `is_public_only` no address of this
-    machine or its networks is connected to.
+    It counts towards the limits of `app` (an App ID, or Cyclr's Client ID), if
+    known. With `is_public_only` it goes to public addresses only.
     """
 
     method: str
@@ -136,12 +134,12 @@ class Request:
 
     @property
     def host(self) -> str:
-        """Return the host name that the URL names, empty where it is no web address."""
+        """Return the host name in the URL, empty if it is not a web address."""
         return host_of(self._address())
 
     @property
     def place(self) -> str:
-        """Return the host with its port, which is what cools down."""
+        """Return the host with its port, to which a cool-down applies."""
         return self._address().netloc.decode("ascii", "replace")
 
     def _address(self) -> httpx.URL:
@@ -153,7 +151,7 @@ class Request:
 
 @dataclass(slots=True)
 class _Sent:
-    """An exchange before redaction: tokens in it may be learned only after it ended."""
+    """An exchange before redaction, since its tokens may be learned only after it ended."""
 
     request: Request
     sent_on: str
@@ -164,7 +162,7 @@ class _Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Abandoned:
-    """A host that did not answer: not asked again until `until` (monotonic), but `error` raised."""
+    """A host that did not answer: until `until` (monotonic), requests raise `error`."""
 
     until: float
     error: RemoteError
@@ -172,12 +170,12 @@ class _Abandoned:
 
 class Transport:
     """
-    A pool of connections for one run; `session()` gives each check its own record.
+    A connection pool for one run; `session()` gives each check its own record.
 
-    `connect_to` maps `host:port` to another address, as curl's option does;
-    `ca_file` adds a certificate authority; `private_hosts` are those that may be
-    on a private network. `cool_downs` are those of the process. `wire`,
-    `sleep` and `clock` are replaced in tests.
+    `connect_to` maps `host:port` to another address, like curl's option;
+    `ca_file` adds a certificate authority; `private_hosts` may be on a private
+    network. `cool_downs` are those of the process. Tests replace `wire`,
+    `sleep` and `clock`.
     """
 
     def __init__(
@@ -204,32 +202,32 @@ class Transport:
         self._lock = threading.Lock()
         self._abandoned: dict[str, _Abandoned] = {}
         self._wire, self._public_wire = (wire, wire) if wire else self._wires()
-        # NOTE: a transport that nobody closes takes its filters along all the same.
+        # NOTE: this removes the filter even if nobody closes the transport.
         self._release = weakref.finalize(self, _remove_filter, _add_filter(redactor))
 
     def tls_context(self) -> ssl.SSLContext:
-        """Return a context that verifies against the usual authorities and `ca_file`."""
+        """Return a context that trusts the usual authorities and `ca_file`."""
         context = httpx.create_ssl_context()
         if self.ca_file:
             context.load_verify_locations(self.ca_file)
         return context
 
     def is_public_only(self, host: str, port: int) -> bool:
-        """Return whether `host` counts at public addresses only: no setting places it elsewhere."""
+        """Return whether `host` must have a public address: no setting gives another one."""
         return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
 
     def session(self) -> Session:
-        """Return a session that records what is sent through it."""
+        """Return a session that records its exchanges."""
         return Session(self)
 
     def close(self) -> None:
-        """Close every connection, and leave the loggers of the HTTP library as they were."""
+        """Close every connection, and restore the loggers of the HTTP library."""
         self._wire.close()
         self._public_wire.close()
         self._release()
 
     def _wires(self) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
-        """Return what connects to any address, and what connects to public ones only."""
+        """Return a wire to any address, and one to public addresses only."""
         from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
 
         tls = self.tls_context()
@@ -244,8 +242,8 @@ class Transport:
         """
         Send `request` once and return the answer, whatever its status.
 
-        Raises `UnreachableError` where none came by `deadline`, and
-        `UnexpectedAnswerError` where it is larger than the limits let it be.
+        Raises `UnreachableError` if none came by `deadline`, and
+        `UnexpectedAnswerError` if it is too large.
         """
         wire = self._public_wire if request.is_public_only else self._wire
         most = self.limits.answer_bytes
@@ -264,30 +262,30 @@ class Transport:
         except (httpx.TransportError, httpx.DecodingError) as error:
             if deadline.left <= 0:
                 raise _too_slow(request, deadline) from error
-            msg = f"{request.host} could not be reached: {_plainly(error)}."
+            msg = f"{request.host} could not be reached: {_describe_error(error)}."
             raise UnreachableError(msg) from error
         except (httpx.InvalidURL, ValueError) as error:
-            what = f"{shorten(request.url)} is an address that cannot be asked"
+            what = f"{shorten(request.url)} is not a valid address"
             raise unexpected(request.host or "A remote system", what) from error
-        self._heed_usage(request, response.headers)
-        # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may name a codec of
-        # Python's that decodes no text.
+        self._apply_usage(request, response.headers)
+        # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even name a Python
+        # codec that is not for text.
         text = content.decode("utf-8", "replace")
         return Answer(request.url, response.status_code, response.headers, text, content)
 
     def refuse_abandoned(self, request: Request) -> None:
-        """Raise the stored error while the host is given up."""
+        """Raise the stored error while the host is abandoned."""
         abandoned = self._abandoned.get(request.place)
         if abandoned is not None and self.clock() < abandoned.until:
             raise abandoned.error
 
     def abandon(self, request: Request, error: RemoteError) -> None:
-        """Spare later checks the wait for a host that did not answer after all attempts."""
+        """Let later requests fail at once, after a host did not answer all attempts."""
         with self._lock:
             self._abandoned[request.place] = _Abandoned(self.clock() + _DOWN_SECONDS, error)
 
     def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
-        """Ask the host nothing for `app`, or for anybody where `app` is empty, for `seconds`."""
+        """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""
         cool_down = CoolDown(self.clock() + seconds, reason)
         self.cool_downs.begin(request.place, app, cool_down)
         return cool_down
@@ -298,7 +296,7 @@ class Transport:
         extensions = {}
         for name, value in request.headers.items():
             if not (value.isascii() and value.isprintable()):
-                msg = f"{request.host} was not asked: {name} holds characters that no header takes."
+                msg = f"{request.host} was not contacted: {name} is not printable ASCII."
                 raise RemoteError(msg, next_step="Correct the setting that it comes from.")
         address = self.connect_to.get(f"{host_of(url)}:{url.port or 443}")
         if address is not None:
@@ -316,7 +314,7 @@ class Transport:
             extensions=extensions,
         )
 
-    def _heed_usage(self, request: Request, headers: httpx.Headers) -> None:
+    def _apply_usage(self, request: Request, headers: httpx.Headers) -> None:
         seconds, limit = usage_pause(headers)
         if seconds:
             reason = f"{request.host} reports its {limit} as used up"
@@ -324,7 +322,7 @@ class Transport:
 
 
 class Session:
-    """What one check sends; `exchanges()` is its redacted record."""
+    """The requests of one check; `exchanges()` is their redacted record."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -338,11 +336,11 @@ class Session:
         return self.transport.redactor
 
     def end_by(self, deadline: Deadline) -> None:
-        """Send nothing more after `deadline`, the end of the step."""
+        """Send nothing after `deadline`, the end of the step."""
         self._end = deadline
 
     def deadline(self) -> Deadline:
-        """Return the deadline of an exchange that begins now."""
+        """Return the deadline of an exchange that starts now."""
         seconds = self.transport.limits.exchange_seconds
         if self._end is None:
             return Deadline(seconds, self.transport.clock)
@@ -358,11 +356,11 @@ class Session:
         """
         Send `request` and return the answer, whatever its status but 429.
 
-        What is safe to repeat (a GET, or what the caller says is) is sent up
-        to three times when no answer, a server error or a transient error
-        comes back, while the step has time. What the remote system asks to wait is waited
-        where that is short. Raises `UnreachableError`, `ThrottledError` where it
-        is long, or `UnexpectedAnswerError`.
+        A repeatable request (a GET, or as the caller says) is sent up to three
+        times after no answer, a server error or a transient error, while the
+        step has time. A short cool-down is waited for. Raises
+        `UnreachableError`, `ThrottledError` for a long cool-down, or
+        `UnexpectedAnswerError`.
         """
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         attempts = _ATTEMPTS if may_repeat else 1
@@ -379,7 +377,7 @@ class Session:
                     self.transport.abandon(request, error)
                     raise
             else:
-                asked = self._heed_answer(request, answer)
+                asked = self._apply_retry_after(request, answer)
                 is_passing = answer.status in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS)
                 if not (is_passing or is_transient(answer)):
                     return answer
@@ -394,38 +392,38 @@ class Session:
         except UnreachableError as error:
             self.transport.abandon(request, error)
             raise
-        self._heed_answer(request, answer)
+        self._apply_retry_after(request, answer)
         return self._settled(request, answer)
 
     def take_token(
         self, value: object, *, endpoint: str, is_token: Callable[[str], bool]
     ) -> Secret:
         """
-        Return a token that `endpoint` issued; from now on it is masked wherever it stands.
+        Return a token that `endpoint` issued; from now on it is masked everywhere.
 
-        Raises `UnexpectedAnswerError` where `value` has no token's form: masking a
-        word that a remote system chose would spoil the record, and using it proves nothing.
+        Raises `UnexpectedAnswerError` if `value` does not look like a token:
+        masking an ordinary word would spoil the record.
         """
         if not isinstance(value, str) or not is_token(value) or self.redactor.is_shown(value):
-            msg = f"{endpoint} answered without a token: what it calls one has not the form of one."
+            msg = f"{endpoint} answered without a token: its value does not look like one."
             raise UnexpectedAnswerError(msg)
         token = Secret(value)
         self.redactor.learn(token)
         return token
 
     def note(self, exchange: Exchange) -> None:
-        """Add what was learned below HTTP (name resolution, TLS) to the record."""
+        """Add an exchange below HTTP (name resolution, TLS) to the record."""
         self._notes.append(exchange)
 
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Return all that was sent so far, redacted with all that is known by now."""
+        """Return all exchanges so far, redacted with all secrets known now."""
         return (*self._notes, *(self._record(sent) for sent in self._sent))
 
     def _await_turn(self, request: Request) -> None:
         """
-        Wait while the host or the app cools down, where that is short.
+        Wait for a short cool-down of the host or the app.
 
-        Raises, and puts on record, why the host is not asked now.
+        Raises, and records, why the request is not sent now.
         """
         transport, now = self.transport, self.transport.clock()
         cool_down = transport.cool_downs.find(request.place, request.app, now)
@@ -443,25 +441,25 @@ class Session:
             transport.sleep(seconds)
 
     def _has_time(self, seconds: float) -> bool:
-        """Return whether the step has time for a wait of `seconds` and something after it."""
+        """Return whether the step has more than `seconds` left."""
         return self._end is None or self._end.left > seconds
 
-    def _heed_answer(self, request: Request, answer: Answer) -> float:
+    def _apply_retry_after(self, request: Request, answer: Answer) -> float:
         """
-        Return how many seconds a refusal asks to wait; whoever shares the limit waits as well.
+        Return how many seconds a refusal asks to wait, and start the cool-down.
 
-        Raises `ThrottledError` where that is too long to wait for.
+        Raises `ThrottledError` if that is too long to wait for.
         """
         if answer.status not in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS):
             return 0.0
         is_limit = answer.status == _TOO_MANY_REQUESTS
         asked = retry_after(answer.headers.get("retry-after", ""), utc_now())
-        seconds = asked if asked is not None else _UNSAID_WAIT * is_limit
+        seconds = asked if asked is not None else _DEFAULT_WAIT * is_limit
         if not seconds:
             return 0.0
         what = "limits the number of calls" if is_limit else "is not available"
         reason = f"{request.host} {what} ({answer.status})"
-        # NOTE: a server that is out of order is so for everybody.
+        # NOTE: a server that is not available fails for every app.
         app = request.app if is_limit else ""
         cool_down = self.transport.cool_down(request, seconds, reason, app=app)
         if seconds > _LONGEST_WAIT:
@@ -469,7 +467,7 @@ class Session:
         return seconds
 
     def _settled(self, request: Request, answer: Answer) -> Answer:
-        """Return the last answer; raises `ThrottledError` where it only asks to wait."""
+        """Return the last answer; raises `ThrottledError` if it only asks to wait."""
         if answer.status != _TOO_MANY_REQUESTS:
             return answer
         now = self.transport.clock()
@@ -508,7 +506,7 @@ class Session:
 
 
 def _pause(attempt: int) -> float:
-    """Return seconds to wait: exponential, with full jitter so that many tenants spread out."""
+    """Return the seconds to wait: exponential, with jitter so that many tenants spread out."""
     return random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
 
 
@@ -530,8 +528,8 @@ def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
 
 
 def _out_of_time(request: Request, end: Deadline) -> RemoteError:
-    msg = f"The checks of this step took over {end.seconds:g} s: {request.host} was not asked."
-    return RemoteError(msg, next_step="Run again later, or give a step more time: step_seconds.")
+    msg = f"The checks of this step took over {end.seconds:g} s: {request.host} was not contacted."
+    return RemoteError(msg, next_step="Run again later, or raise step_seconds.")
 
 
 def _redacted_url(url: str, redactor: Redactor) -> str:
@@ -571,7 +569,7 @@ def _recorded_body(text: str, redactor: Redactor) -> Any:
 
 
 def _beginning(text: str, redactor: Redactor) -> str:
-    """Return how a long body begins, redacted; megabytes of it cost no more than its parsing."""
+    """Return the start of a long body, redacted; the rest costs no more than its parsing."""
     head = _Head(redactor)
     try:
         document = redactor.redact_document(head.of(parse_answer(text)))
@@ -581,18 +579,18 @@ def _beginning(text: str, redactor: Redactor) -> str:
 
 
 class _Head:
-    """The beginning of a document, up to a number of characters, with its structure."""
+    """Takes the start of a document, up to a number of characters, with its structure."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._left = _LONGEST_REDACTED
 
     def of(self, value: Any) -> Any:
-        """Return as much of `value` as there is room for."""
+        """Return as much of `value` as fits."""
         if isinstance(value, str):
             return self.of_text(value)
         if isinstance(value, dict):
-            # NOTE: the field called Name says whether another one holds a credential.
+            # NOTE: the field Name says whether another one contains a credential.
             names = sorted(value, key=lambda name: name != "Name")
             return {self.of_text(name): self.of(value[name]) for name in names if self._left > 0}
         if isinstance(value, list):
@@ -601,7 +599,7 @@ class _Head:
         return value
 
     def of_text(self, text: str) -> str:
-        """Return `text`, or how it begins; its end, where half a secret may stand, is left out."""
+        """Return `text`, or its start, without an end that may contain half a secret."""
         room = max(0, self._left)
         self._left -= len(text) + 4
         if len(text) <= room:
@@ -609,8 +607,8 @@ class _Head:
         return self._redactor.redact(text[:room])[:-_LONGEST_BODY] + "…"
 
 
-def _plainly(error: Exception) -> str:
-    """Return why no answer came, in the operator's words."""
+def _describe_error(error: Exception) -> str:
+    """Return for the operator why no answer came."""
     text = shorten(str(error))
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"its TLS certificate is not trusted ({text.rpartition(': ')[2]})"
@@ -621,4 +619,4 @@ def _plainly(error: Exception) -> str:
     if isinstance(error, httpx.ConnectError):
         is_name = "Name or service not known" in text or "name resolution" in text
         return "its name does not resolve" if is_name else f"the connection failed ({text})"
-    return f"the connection broke off ({type(error).__name__})"
+    return f"the connection was closed ({type(error).__name__})"

@@ -1,8 +1,7 @@
 """
-Connections that keep a deadline: HTTP/1.1 over TCP and TLS, straight or through a proxy.
+Connections with a deadline: HTTP/1.1 over TCP and TLS, directly or through a proxy.
 
-What bounds a read is in `network`. What an answer means is for others. Imported
-by whoever connects only, for httpcore takes a while.
+Imported only to connect, since httpcore is slow to import.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _READ_SECONDS = 15.0
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection each of whose reads ends with the exchange's time."""
+    """A connection whose reads and writes end at the exchange's deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -65,7 +64,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens connections for httpcore; `is_public_only` keeps them off this machine's networks."""
+    """Opens connections for httpcore; with `is_public_only`, to public addresses only."""
 
     def __init__(self, *, is_public_only: bool) -> None:
         self._is_public_only = is_public_only
@@ -99,10 +98,10 @@ class _Backend(httpcore.NetworkBackend):
 
 class Wire(httpx.BaseTransport):
     """
-    Sends requests over HTTP/1.1, straight or through the proxy that the environment names.
+    Sends requests over HTTP/1.1, directly or through the proxy in the environment.
 
-    With `is_public_only` it connects to public addresses only. Behind a proxy
-    it is the proxy that looks names up, so there it refuses literal addresses.
+    With `is_public_only` it connects to public addresses only. A proxy resolves
+    names itself, so only literal private addresses are rejected there.
     """
 
     def __init__(self, tls: ssl.SSLContext, *, is_public_only: bool = False) -> None:
@@ -112,7 +111,7 @@ class Wire(httpx.BaseTransport):
         self._pools: dict[str, httpcore.ConnectionPool] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the response, whose body is read by whoever asked."""
+        """Return the response; the caller reads its body."""
         url = request.url
         proxy = _proxy_for(url)
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
@@ -160,7 +159,7 @@ class Wire(httpx.BaseTransport):
             "max_connections": 100,
             "max_keepalive_connections": 20,
             "keepalive_expiry": 5.0,
-            # NOTE: behind a proxy, the only address to connect to is the operator's own.
+            # NOTE: with a proxy, the only address to connect to is the operator's own.
             "network_backend": _Backend(is_public_only=self._is_public_only and not proxy),
         }
         if not proxy:
@@ -175,13 +174,13 @@ class Wire(httpx.BaseTransport):
         try:
             return httpcore.SOCKSProxy(place, proxy_auth=auth, **options)
         except (ImportError, RuntimeError):
-            msg = "The environment names a SOCKS proxy, for which a package is missing."
+            msg = "The environment names a SOCKS proxy, but a package for it is missing."
             advice = "Run `pip install socksio`, or name an HTTP proxy in HTTPS_PROXY."
             raise SettingsError(msg, next_step=advice) from None
 
 
 class _Body(httpx.SyncByteStream):
-    """A body as it comes, with errors of httpx's."""
+    """A streamed body that raises httpx's errors."""
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
@@ -195,10 +194,10 @@ class _Body(httpx.SyncByteStream):
 
 
 def _proxy_for(url: httpx.URL) -> str:
-    """Return the proxy that the environment names for `url`, empty where there is none."""
+    """Return the environment's proxy for `url`, or nothing."""
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all") or ""
-    # NOTE: a proxy must not be asked for this machine's own addresses.
+    # NOTE: never use a proxy for this machine's own addresses.
     if not proxy or is_this_machine(host_of(url)) or proxy_bypass(host_of(url)):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
@@ -206,7 +205,7 @@ def _proxy_for(url: httpx.URL) -> str:
 
 @contextmanager
 def _errors_of_httpx() -> Iterator[None]:
-    """Raise httpx's error of the same name for one of httpcore's."""
+    """Translate httpcore's errors to httpx's errors of the same name."""
     try:
         yield
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:

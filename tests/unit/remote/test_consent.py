@@ -83,8 +83,8 @@ def test_another_answer_is_refused(url: str) -> None:
     [
         ("", "No address was pasted"),
         (" \n", "No address was pasted"),
-        ("AQDcode-0aB1cD2eF3gH4", "This is no address"),
-        ("what is this?", "This is no address"),
+        ("AQDcode-0aB1cD2eF3gH4", "This is not an address"),
+        ("what is this?", "This is not an address"),
         ("https://acme-h.cyclr.com/connector/callback", "no answer in this address"),
     ],
 )

@@ -171,7 +171,7 @@ def test_words_for_a_sentence_are_short() -> None:
 
     assert shorten(" a\n b ") == "a b"
     assert shorten("word " * 100) == ("word " * 60).strip() + "…"
-    assert shorten("x" * 301) == "… (301 characters without a blank)"
+    assert shorten("x" * 301) == "… (301 characters without a space)"
     assert len(shorten("a " * 5_000_000)) < 310
     assert shorten("a\x1b[31mb\u202e") == "a[U+001B][31mb[U+202E]"
 

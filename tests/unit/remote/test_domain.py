@@ -399,7 +399,7 @@ def test_a_redirect_to_no_web_address_ends_the_trail(remote: FakeRemote, locatio
     remote.on("/start", says("", 302, {"location": location}))
     session = open_session(remote)
 
-    with pytest.raises(RemoteError, match="no web address"):
+    with pytest.raises(RemoteError, match="not a web address"):
         follow_to_dialog(session, "https://acme-h.cyclr.com/start", DIALOG, NAMED)
 
     assert len(session.exchanges()) == 1
@@ -471,7 +471,7 @@ def test_practice_leads_to_the_loopback_addresses_that_its_settings_name(
     named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
     session = open_session(remote, connect_to={f"{HOST}:443": "127.0.0.1:8443"})
 
-    with pytest.raises(UnexpectedAnswerError, match="8003/other, which was not asked"):
+    with pytest.raises(UnexpectedAnswerError, match="8003/other, which was not opened"):
         follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
 
     assert remote.paths == ["/start", "/next"]

@@ -119,7 +119,7 @@ REASONS = {
     "one byte at a time": "not complete after 1 s",
     "slow headers": "not complete after 1 s",
     "100 Continue without end": "not complete after 1 s",
-    "an encoding of its own": "which was not asked for",
+    "an encoding of its own": "which was not requested",
     "NaN": "not JSON",
 }
 
@@ -161,7 +161,7 @@ def test_a_step_ends_with_its_time() -> None:
         with pytest.raises(UnreachableError, match="not complete after"):
             session.send(Request(method="GET", url=url))
         time.sleep(0.1)
-        with pytest.raises(RunbookError, match=r"took over 1 s: 127\.0\.0\.1 was not asked"):
+        with pytest.raises(RunbookError, match=r"took over 1 s: 127\.0\.0\.1 was not contacted"):
             session.send(Request(method="GET", url=f"{url}/other"))
     transport.close()
 
@@ -258,7 +258,7 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
         leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
         with (
             hostile_server(lambda connection, _: connection.sendall(leads)) as url,
-            pytest.raises(UnexpectedAnswerError, match="which was not asked"),
+            pytest.raises(UnexpectedAnswerError, match="which was not opened"),
         ):
             follow_to_dialog(
                 transport.session(), f"{url}/start", DIALOG, Destinations([url, DIALOG])

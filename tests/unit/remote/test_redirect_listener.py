@@ -270,7 +270,7 @@ def test_the_redirect_is_handed_over(listener: RedirectListener, arrived: queue.
     answer = get(listener)
 
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
-    assert "The answer has arrived there" in answer.text
+    assert "The answer has arrived" in answer.text
     assert answer.status_code == 200
     assert CODE not in answer.text
     assert answer.headers["referrer-policy"] == "no-referrer"

@@ -276,7 +276,7 @@ def test_asking_meanwhile_does_not_prolong_the_silence(
             ),
             "its TLS certificate is not trusted",
         ),
-        (breaks(httpx.ReadError), "the connection broke off (ReadError)"),
+        (breaks(httpx.ReadError), "the connection was closed (ReadError)"),
     ],
 )
 def test_no_answer_is_told_in_plain_words(
