@@ -98,7 +98,8 @@ class SettingsError(RunbookError):
 
     exit_code = ExitCode.USAGE
     next_step = (
-        "Correct the setting and run again; nothing was done. `.env.example` lists them all."
+        "Correct the setting and run again; nothing was done. `runbook init` writes a file "
+        "that lists every setting."
     )
 
 

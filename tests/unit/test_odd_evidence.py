@@ -295,7 +295,7 @@ def _steps_of_another_type(text: str) -> str:
 SIGNED = {
     "an unknown outcome of a step": (_unknown_outcome, "bogus"),
     "an unknown outcome of the run": (_unknown_run_outcome, "splendid"),
-    "NaN": (_not_a_number, "NaN is no JSON"),
+    "NaN": (_not_a_number, "NaN is not JSON"),
     "other types": (_steps_of_another_type, "record.json"),
 }
 

@@ -79,9 +79,9 @@ def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
     ("more", "said"),
     [
         ((), "Nothing is trusted by itself"),
-        (("--trusted-keys", "{keys}", "--tenant", "../x"), "is no tenant name"),
-        (("--trusted-keys", "{keys}", "--tenant", ""), "is no tenant name"),
-        (("--trusted-keys", "{keys}", "--connector", "../x"), "is no connector name"),
+        (("--trusted-keys", "{keys}", "--tenant", "../x"), "is not a tenant name"),
+        (("--trusted-keys", "{keys}", "--tenant", ""), "is not a tenant name"),
+        (("--trusted-keys", "{keys}", "--connector", "../x"), "is not a connector name"),
         (("--trusted-keys", "{keys}", "--tenant", "globex"), "There is no folder"),
     ],
 )

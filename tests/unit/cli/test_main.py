@@ -228,7 +228,7 @@ def test_practice_without_a_word_is_the_approved_one(
         (("run", "--sandbox", "aproved"), "no scenario called aproved"),
         (("lab", "--sandbox", "aproved"), "no scenario called aproved"),
         (("sandbox", "--scenario", "aproved"), "no scenario called aproved"),
-        (("run", "--tenant", "../x", "--set", f"service_domain={DOMAIN}"), "is no tenant name"),
+        (("run", "--tenant", "../x", "--set", f"service_domain={DOMAIN}"), "is not a tenant name"),
         (("run", "--attestations", "none.toml", "--set", f"service_domain={DOMAIN}"), "none.toml"),
         (("status", "--env-file", "none.env"), "cannot be read"),
     ],

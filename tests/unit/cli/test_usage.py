@@ -22,12 +22,12 @@ DOMAIN = "service_domain=acme-h.cyclr.com"
         (("--set", DOMAIN, "--set", "app_id=abc"), "15 or 16 digits"),
         (("--set", DOMAIN, "--set", "graph_version=26"), "looks like v26.0"),
         (("--set", DOMAIN, "--set", "permissions=Leads!"), "is not a permission"),
-        (("--set", DOMAIN, "--set", "app_secret=0123456789abcdef"), "never goes into a parameter"),
+        (("--set", DOMAIN, "--set", "app_secret=0123456789abcdef"), "never use it as a parameter"),
         (("--set", DOMAIN, "--set", "graph_url=http://graph.example"), "over https only"),
         (("--set", DOMAIN, "--set", "ca_file=nowhere.pem"), "cannot be read as a PEM file"),
         (("--set", "service_domain"), "NAME=VALUE"),
         (("--set", DOMAIN, "--set", "four_eyes=fb-99"), "names fb-99, which is no step"),
-        (("--set", DOMAIN, "--tenant", "../elsewhere"), "is no tenant name"),
+        (("--set", DOMAIN, "--tenant", "../elsewhere"), "is not a tenant name"),
         (("--set", DOMAIN, "--attestations", "nowhere.toml"), "cannot be read"),
         (("--set", DOMAIN, "--env-file", "nowhere.env"), "cannot be read"),
         (("--sandbox", "paradise"), "There is no scenario called paradise"),
@@ -57,8 +57,8 @@ def test_unusable_input_is_refused_before_anything_is_done(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "holds no setting"),
-        (b"# only a comment\n", "holds no setting"),
+        (b"", "contains no settings"),
+        (b"# only a comment\n", "contains no settings"),
         (b"\xff\xfe\x00\n", "is not UTF-8"),
         (b"RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nthis is no setting\n", "Line 2"),
         (b"RUNBOOK_SERVICE_DOMIAN=acme-h.cyclr.com\n", "Did you mean RUNBOOK_SERVICE_DOMAIN?"),
@@ -103,7 +103,7 @@ def test_an_unreadable_env_file_is_refused(folder: Path) -> None:
         ),
         (
             '[[attestation]]\nstep = "fb-01-log-in"\nby = "Operator"\nat = 2999-01-05T09:00:00Z',
-            "has not come yet",
+            "is in the future",
         ),
         (
             '[[skip]]\nstep = "fb-01-log-in"\nby = "Operator"\nat = 2026-01-05T09:00:00Z',

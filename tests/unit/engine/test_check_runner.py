@@ -62,7 +62,7 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
     assert [each.outcome for each in findings] == [Outcome.INCONCLUSIVE, Outcome.VERIFIED]
     assert "over 1 s (step_seconds)" in findings[0].reason
     assert (findings[0].check, len(findings[0].exchanges)) == ("stuck", 1)
-    assert "was not asked" in str(errors[0])
+    assert "was not contacted" in str(errors[0])
     assert len(remote.requests) == 1
 
 

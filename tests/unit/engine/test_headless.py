@@ -253,7 +253,7 @@ def test_a_persons_own_copy_is_not_what_is_executed(
     [
         ({"given": {}}, "service_domain .* is missing"),
         ({"given": {"nonsense": 1}}, "no parameter called nonsense"),
-        ({"tenant": "../x"}, "is no tenant name"),
+        ({"tenant": "../x"}, "is not a tenant name"),
         ({"env_file": "none.env"}, "cannot be read"),
         ({"attestations": "none.toml"}, "none.toml"),
         ({"given": {**REQUEST.given, "archive": "ftp://x/"}}, "archive"),

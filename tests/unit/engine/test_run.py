@@ -675,14 +675,14 @@ def test_a_tenants_name_is_a_folders_name(name: str) -> None:
 def test_what_leaves_the_evidence_folder_is_no_tenant(name: str) -> None:
     """A name is no path."""
 
-    with pytest.raises(SettingsError, match="is no tenant name"):
+    with pytest.raises(SettingsError, match="is not a tenant name"):
         tenant_name(name)
 
 
 def test_the_folder_of_the_keys_is_no_tenant() -> None:
     """A tenant of that name would lie among the public keys."""
 
-    with pytest.raises(SettingsError, match="holds the public keys"):
+    with pytest.raises(SettingsError, match="contains the public keys"):
         tenant_name("keys")
 
 
@@ -879,7 +879,7 @@ def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: 
     reason = later.state.steps["a"].conclusion.reason
 
     assert later.state.outcome is RunOutcome.INCOMPLETE
-    assert "which a new fingerprint.key cannot recognise" in reason
+    assert "that the new fingerprint.key cannot recognise" in reason
 
 
 def test_what_a_check_saw_counts_for_what_it_looked_at(make_run: MakeRun) -> None:
@@ -920,7 +920,7 @@ def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
 
     state = corrected.whole_state.steps["a"]
     assert state.conclusion.outcome is Outcome.ATTESTED
-    assert state.remarks == ("The text of this step was changed since Ann spoke.",)
+    assert state.remarks == ("The text of this step has changed since Ann confirmed it.",)
     assert make_run(bound_step("a")).whole_state.steps["a"].remarks == ()
 
 

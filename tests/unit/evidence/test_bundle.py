@@ -335,7 +335,7 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     path = attachment_path(folder, attachment)
     path.unlink() if content is None else path.write_bytes(content)
 
-    with pytest.raises(ContentError, match="not what was attached"):
+    with pytest.raises(ContentError, match="is missing or was changed"):
         write_record(tmp_path, run.state, run.journal)
 
 

@@ -149,7 +149,7 @@ def test_a_damaged_journal_is_kept(home: Path, trust: Trust) -> None:
         rebuild_journal(home, trust)
 
     assert journal.read_bytes() == before
-    assert "move it aside" in caught.value.diagnostics()
+    assert "Move the file aside" in caught.value.diagnostics()
 
 
 def test_only_trusted_bundles_are_used(

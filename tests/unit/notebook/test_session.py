@@ -186,7 +186,7 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
         ("service_domain", "not a domain", "service_domain"),
         ("install_connector", "perhaps", "takes true or false"),
         ("permissions", 1.5, "takes names separated by commas"),
-        ("tenant", "../elsewhere", "is no tenant name"),
+        ("tenant", "../elsewhere", "is not a tenant name"),
         ("env_file", "none.env", "cannot be read"),
     ],
 )

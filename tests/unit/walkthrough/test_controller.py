@@ -243,7 +243,7 @@ def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatc
 
     view = settled(play.screens["app"])
     assert view["message"] == "Cannot write to disk: No space left on device."
-    assert view["advice"].startswith("Free space")
+    assert view["advice"].startswith("Free disk space")
     assert view["is_error"]
 
 
@@ -439,7 +439,7 @@ def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
     file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
     play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
 
-    assert "x.png is no picture" in settled(play.screens["a"])["message"]
+    assert "x.png is neither a picture" in settled(play.screens["a"])["message"]
     assert play.types == []
 
 

@@ -154,7 +154,7 @@ def test_the_copy_is_found_from_a_folder_inside_the_project(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"tenant": "../x"}, "is no tenant name"),
+        ({"tenant": "../x"}, "is not a tenant name"),
         ({"env_file": "none.env"}, "cannot be read"),
         ({"environ": {"RUNBOOK_APP_ID": "x"}}, "app_id"),
     ],

@@ -82,7 +82,7 @@ def test_what_is_no_address_is_refused_without_being_quoted(text: str) -> None:
 def test_what_is_no_number_of_days_is_refused(text: str) -> None:
     """In the operator's words, which settings quote."""
 
-    with pytest.raises(ValueError, match="a whole number of days, from 0 to 3653"):
+    with pytest.raises(ValueError, match="use a whole number of days from 0 to 3653"):
         retention_days(text)
 
 
