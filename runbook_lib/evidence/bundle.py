@@ -1,9 +1,9 @@
 """
-The bundle: a run's folder of evidence, whole or absent.
+The bundle: a run's folder of evidence, complete or absent.
 
-Files are gathered in a hidden folder, listed, signed, scanned for secrets,
-flushed to disk, and only then given their final name by one rename. A bundle
-is never written into again.
+Files are collected in a hidden folder, listed, signed, scanned for secrets and
+flushed to disk; one rename then gives the final name. A bundle is never
+changed again.
 """
 
 from __future__ import annotations
@@ -92,17 +92,17 @@ __all__ = [
 REPORT_NAME = "report.html"
 PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
 SIGSTORE_NAME, TIMESTAMP_NAME = "statement.sigstore.json", "statement.tsr"
-# What is made of the statement, and so cannot be among its subjects.
+# Made from the statement, so not among its subjects.
 UNSIGNED = (STATEMENT_NAME, SIGSTORE_NAME, TIMESTAMP_NAME)
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
     """
-    What evidence is sealed with: the key, and what the run was made from.
+    What evidence is sealed with: the key, and the run's materials.
 
-    `stamp` asks the authority at `timestamp_authority` (a web address, or
-    empty) to stamp some bytes.
+    `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
+    web address, or empty).
     """
 
     key: SigningKey
@@ -113,7 +113,7 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A sealed bundle: where it lies, its place in the chain, why no time-stamp came if so."""
+    """A sealed bundle: its folder, its number in the chain, why it has no time-stamp."""
 
     folder: Path
     sequence: int
@@ -121,13 +121,13 @@ class Sealed:
 
 
 def bundle_name(started_on: str, run_id: str) -> str:
-    """Return the folder name of a run's bundle: when it began, and its id."""
+    """Return the folder name of a run's bundle: its start time and its id."""
     return f"{re.sub('[-:]|[.][0-9]+', '', started_on)}-{run_id}"
 
 
 @contextmanager
 def draft(beside: Path, run_id: str) -> Iterator[Path]:
-    """Give an empty hidden folder in `beside` for a run's files; what is not sealed is removed."""
+    """Yield an empty hidden folder in `beside` for a run's files; remove it if not sealed."""
     folder = draft_folder(beside, run_id)
     with scratch_folder(owns=folder):
         remove(folder)
@@ -142,10 +142,10 @@ def write_record(
     folder: Path, state: RunState, journal: Journal, after: Ref = BEFORE_THE_FIRST
 ) -> dict[str, Any]:
     """
-    Write what `state` and `journal` tell of a run into `folder`, and return the record.
+    Write a run's evidence into `folder`, and return the record.
 
     That is `record.json`, its schema, `report.html`, the attachments, the
-    journal's lines `after` the bundle before, and older ones that still count.
+    journal's lines `after` the previous bundle, and older ones that still count.
     """
     last = after
     for line in read_lines(journal.path, after=after):
@@ -173,12 +173,12 @@ def seal(
     folder: Path, state: RunState, reader: HistoryReader, redactor: Redactor, seal_with: Seal
 ) -> Sealed:
     """
-    Add the record of the run to the files of `folder`, sign them, and make it the run's bundle.
+    Add the record of the run to `folder`, sign the files, and make it the run's bundle.
 
-    All are scanned for secrets first. Raises `LeakError` where a file holds
-    one, `SigningError` where the key refuses, `OSError` or `JournalError`
-    where writing fails; there is no bundle then. A time-stamp authority that
-    refuses is no reason to fail.
+    All files are scanned for secrets first. Raises `LeakError` if one contains
+    a secret, `SigningError` if the key fails, `OSError` or `JournalError` if
+    writing fails; then there is no bundle. Sealing goes on without a time-stamp
+    if the authority refuses.
     """
     keys = keys_beside(reader.journal.path.parent)
     with chain_end(reader, seal_with.key) as end:
@@ -196,7 +196,7 @@ def seal(
 
 
 def _sealed(folder: Path, record: dict[str, Any], end: ChainEnd) -> SealedBundle:
-    """Return what the journal announces of the complete files in `folder`."""
+    """Return the journal's announcement of the complete files in `folder`."""
     part = part_of(record)
     size = (folder / JOURNAL_NAME).stat().st_size
     return SealedBundle(
@@ -209,7 +209,7 @@ def _sealed(folder: Path, record: dict[str, Any], end: ChainEnd) -> SealedBundle
 
 
 def resource(path: Path, name: str) -> Resource:
-    """Return digest and size of the file at `path`, to be called `name`."""
+    """Return digest and size of the file at `path`, under the name `name`."""
     with path.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
         return Resource(name, checksum, os.fstat(file.fileno()).st_size)
@@ -221,7 +221,7 @@ def sums(resources: Iterable[Resource]) -> str:
 
 
 def _attached(record: dict[str, Any]) -> dict[str, str]:
-    """Return what people call the files that they gave, by the names that these have here."""
+    """Return people's names for the files that they attached, by the files' names here."""
     return {
         attachment_path(
             Path(), Attachment(**each)
@@ -248,7 +248,7 @@ def _write_statement(folder: Path, record: dict[str, Any], seal_with: Seal, link
 
 
 def _stamp(folder: Path, seal_with: Seal) -> str:
-    """Ask for a time-stamp of the statement; return why there is none, if it was asked for."""
+    """Request a time-stamp of the statement, if wanted; return why there is none."""
     if seal_with.stamp is None or not seal_with.timestamp_authority:
         return ""
     content = (folder / STATEMENT_NAME).read_bytes()
@@ -269,7 +269,7 @@ def _resources(folder: Path) -> list[Resource]:
 
 
 def _flush(folder: Path) -> None:
-    """Make all of `folder` durable: its files, and the names in each of its folders."""
+    """Make all of `folder` durable: files, and the names in each folder."""
     for path in _files(folder):
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -1,8 +1,8 @@
 """
-The chain: each statement of a tenant names the one before it, so a missing run shows.
+The chain: each statement of a tenant names the one before it, so a missing run is detected.
 
-The journal remembers what was sealed, and in which order. A bundle that is
-announced there is complete on disk, if not yet under its final name.
+The journal announces each sealed bundle. An announced bundle is complete on
+disk, but may not have its final name yet.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ __all__ = [
 STATEMENT_NAME = "statement.dsse.json"
 
 _LOCK_SECONDS = 120
-# What a bundle is called from before its announcement until it has its final name.
+# The prefix of a complete bundle until it has its final name.
 SEALED_PREFIX = ".sealed-"
 
 
@@ -75,7 +75,7 @@ class SealedBundle:
     """
     A bundle as the journal announces it; `statement` is the SHA-256 of its envelope.
 
-    `last` is the last journal line that it copied: the next bundle begins after it.
+    `last` is the last journal line that it copied: the next bundle starts after it.
     """
 
     run_id: str
@@ -85,7 +85,7 @@ class SealedBundle:
     last: Ref = BEFORE_THE_FIRST
 
     def data(self) -> dict[str, Any]:
-        """Return what the journal's line holds of it."""
+        """Return the data of the journal's line."""
         last = {"lines": self.last.seq, "head": self.last.digest, "end": self.last.end}
         return {
             "bundle": self.bundle,
@@ -97,7 +97,7 @@ class SealedBundle:
 
 @dataclass(frozen=True, slots=True)
 class ChainEnd:
-    """Where the next bundle belongs: its link, and the last line that the one before copied."""
+    """The place of the next bundle: its link, and the last line that the previous one copied."""
 
     link: Link
     after: Ref
@@ -106,9 +106,9 @@ class ChainEnd:
 @dataclass(frozen=True, slots=True)
 class _Unannounced:
     """
-    A bundle of which the journal has no line; `previous` is the statement before its own.
+    A bundle without a line in the journal; `previous` is the statement before its own.
 
-    Where in the journal its last line ends is not known yet.
+    It is not known yet where its last line ends in the journal.
     """
 
     sealed: SealedBundle
@@ -116,19 +116,19 @@ class _Unannounced:
 
 
 def draft_folder(folder: Path, run_id: str) -> Path:
-    """Return where, in `folder`, the files of a run are gathered before they are sealed."""
+    """Return the folder in `folder` where a run's files are collected before sealing."""
     return folder / f"{DRAFT_PREFIX}{run_id}"
 
 
 @contextmanager
 def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
     """
-    Give the place of the next bundle; nobody else seals beside this journal meanwhile.
+    Yield the place of the next bundle, with sealing locked for other processes.
 
-    What an interrupted sealing left is first brought to its end, and what a
-    restored journal has forgotten is announced again. Raises `ChainError`
-    where it lacks lines of a bundle (see `check_restored`), `JournalError`
-    where another process holds on for two minutes.
+    An interrupted sealing is finished first, and bundles that a restored
+    journal lacks are announced again. Raises `ChainError` if it lacks lines of
+    a bundle (see `check_restored`), `JournalError` if another process keeps the
+    lock for two minutes.
     """
     folder = reader.journal.path.parent
     with sealing(folder):
@@ -145,11 +145,11 @@ def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
 
 def check_restored(reader: HistoryReader, key: SigningKey) -> None:
     """
-    Raise `ChainError` where nothing could be sealed after the bundles that lie beside a journal.
+    Raise `ChainError` if nothing could be sealed after the bundles beside a journal.
 
-    That is so where an older journal was put back: lines that a bundle
-    copied are gone, and the chain could not be verified any more. No
-    signature is looked at where the journal announces every bundle.
+    That happens after an older journal was restored: it lacks lines that a
+    bundle copied, so the chain could not be verified any more. If the journal
+    announces every bundle, no signature is checked.
     """
     _forgotten(reader, key)
 
@@ -162,10 +162,10 @@ def remove_drafts(folder: Path) -> None:
 
 def finish_interrupted(folder: Path) -> None:
     """
-    Give a bundle in `folder` its name, if its sealing was interrupted before that.
+    Give a bundle in `folder` its final name if its sealing was interrupted before that.
 
-    What was never announced stays for the next sealing to remove. Raises
-    `JournalError` where another process seals there for two minutes.
+    The next sealing removes unannounced ones. Raises `JournalError` if another
+    process keeps the lock for two minutes.
     """
     if not any(folder.glob(f"{SEALED_PREFIX}*")):
         return
@@ -176,10 +176,10 @@ def finish_interrupted(folder: Path) -> None:
 
 def announce(reader: HistoryReader, drafted: Path, sealed: SealedBundle) -> Path:
     """
-    Write into the journal that the complete folder `drafted` is `sealed`, and give it its name.
+    Announce the complete folder `drafted` as `sealed` in the journal, and give it its name.
 
-    The caller holds the chain's end. Killed at any moment, this leaves
-    either no trace of a bundle, or one that the next sealing finishes.
+    The caller is inside `chain_end`. If the process is killed, there is either
+    no bundle, or one that the next sealing finishes.
     """
     folder = reader.journal.path.parent
     complete = folder / f"{SEALED_PREFIX}{sealed.run_id}"
@@ -198,7 +198,7 @@ def announce(reader: HistoryReader, drafted: Path, sealed: SealedBundle) -> Path
 
 
 def statements_in(folder: Path) -> list[Path]:
-    """Return the statements of the bundles that have their names in `folder`, in their order."""
+    """Return the statements of the bundles with final names in `folder`, in order."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -220,7 +220,7 @@ def sealed_bundles(index: Index) -> list[SealedBundle]:
 
 
 def announcement(line: Entry) -> SealedBundle:
-    """Return the bundle that a journal line announces; raises `ChainError` where it names none."""
+    """Return the bundle that a journal line announces; raises `ChainError` without one."""
     try:
         last = line.data["journal"]
         ref = Ref(last["lines"], last["head"], 0, last["end"])
@@ -240,7 +240,7 @@ def announcement(line: Entry) -> SealedBundle:
 
 @contextmanager
 def sealing(folder: Path) -> Iterator[None]:
-    """Let nobody else seal in `folder`; raises `JournalError` after two minutes of waiting."""
+    """Lock sealing in `folder`; raises `JournalError` after two minutes of waiting."""
     path = folder / "sealing.lock"
     lock = FileLock(path, timeout=_LOCK_SECONDS)
     try:
@@ -250,7 +250,7 @@ def sealing(folder: Path) -> Iterator[None]:
         msg = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
         raise JournalError(msg) from error
     except OSError as error:
-        msg = f"Nobody can seal in {folder}: {error.strerror} ({path.name})."
+        msg = f"Evidence cannot be sealed in {folder}: {error.strerror} ({path.name})."
         raise JournalError(msg) from error
     try:
         yield
@@ -264,10 +264,10 @@ def _last(sealed: list[SealedBundle]) -> SealedBundle:
 
 def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
     """
-    Return the bundles that the journal has to announce again, oldest first.
+    Return the bundles that the journal must announce again, oldest first.
 
-    Raises `ChainError` where one is left over that does not follow, or whose
-    lines the journal lacks.
+    Raises `ChainError` for one that does not follow, or whose lines the journal
+    lacks.
     """
     journal = reader.journal.path
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
@@ -289,14 +289,14 @@ def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
 def _unannounced(
     statements: list[Path], announced: list[SealedBundle], key: SigningKey
 ) -> list[_Unannounced]:
-    """Return the bundles of `statements` that are this tenant's own and not yet announced."""
+    """Return this tenant's bundles in `statements` that are not announced."""
     names = {each.bundle for each in announced}
     beside = [path for path in statements if path.parent.name not in names]
     if not beside:
         return []
     folder = beside[0].parent.parent
-    # NOTE: whether they are to be trusted is for a verifier to say; here they only show that a
-    # statement is as it was signed, and so that nobody made it up to stop this tenant's runs.
+    # NOTE: a verifier decides whether to trust these keys. Here they only show that nobody made up
+    # a statement to stop this tenant's runs.
     keys = {**exported_keys(keys_beside(folder)), key.key_id: key.public}
     known = {each.statement for each in announced}
     read = (_read_unannounced(path, keys, folder) for path in beside)
@@ -318,7 +318,7 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
     except FormError as error:
         raise error.of(f"{path.parent.name}/{path.name}") from None
     except (EvidenceError, KeyError, TypeError, ValueError, OSError):
-        # NOTE: what cannot be read is for a verifier to say; it stops nobody from sealing.
+        # NOTE: a verifier reports what cannot be read; it does not prevent sealing.
         return None
     last = Ref(part.lines, part.head, 0, 0)
     sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content), last)
@@ -326,7 +326,7 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
 
 
 def _lines(journal: Path, numbers: set[int]) -> dict[int, Ref]:
-    """Return where the journal's lines lie that have these numbers."""
+    """Return the journal's lines with these numbers."""
     if not numbers:
         return {}
     return {line.ref.seq: line.ref for line in read_lines(journal) if line.ref.seq in numbers}
@@ -343,11 +343,11 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
     if left.sequence <= last.sequence:
         msg = f"It does not announce {called}: another bundle has that number."
         advice = (
-            f"Stop. Keep the folder {journal.parent / left.bundle} in another place than here, "
-            "and run again; `runbook verify` tells more."
+            f"Stop. Move the folder {journal.parent / left.bundle} to another place and keep it, "
+            "then run again; `runbook verify` shows more."
         )
     else:
-        msg = f"It lacks lines that {called} copied from it: an older one was put in its place."
+        msg = f"It lacks lines that {called} copied from it: an older journal replaced it."
         tenant, connector = journal.parent.parts[-2:]
         advice = (
             f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
@@ -358,7 +358,7 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
 
 
 def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
-    """Give announced bundles their name; where one has it already, remove the copy beside it."""
+    """Give announced bundles their name; if one has it already, remove the copy beside it."""
     for known in sealed:
         left = folder / f"{SEALED_PREFIX}{known.run_id}"
         if not left.is_dir():
@@ -380,7 +380,7 @@ def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
 
 
 def _has_its_name(folder: Path, known: SealedBundle) -> bool:
-    """Tell whether the bundle is complete under its name: what is left beside it is a copy."""
+    """Return whether the bundle is complete under its name, so that the other is a copy."""
     statement = folder / known.bundle / STATEMENT_NAME
     try:
         return digest(read_plain(statement, LARGEST_ENVELOPE)) == known.statement

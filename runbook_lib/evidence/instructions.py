@@ -1,8 +1,7 @@
 """
-`VERIFY.md`: how an auditor checks a bundle with `sha256sum` and `openssl` alone.
+`VERIFY.md`: how an auditor checks a bundle with only `sha256sum` and `openssl`.
 
-Its commands are run as they are printed by a test; they read nothing of the
-runbook's own.
+A test runs its commands exactly as printed.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ _TEXT = """\
 Run `{run_id}` of the tenant `{tenant}`, number {sequence} of its chain, outcome **{outcome}**.
 Signed by the key `{key_id}`.
 
-With the runbook installed, one command does all of this, offline:
+With the runbook installed, one command does all of this offline:
 
 ```
 runbook verify --key KEY.pub.pem .
 ```
 
-Without it, a POSIX shell, `sha256sum` and `openssl` do. Run the blocks in this folder, one after
-the other in one shell. Each command that ends with `grep` prints a line, and none prints an error,
-if all is well; in a script, `set -e` stops at the first that is not.
+Without it, a POSIX shell, `sha256sum` and `openssl` are enough. Run these blocks in this folder, in
+order and in one shell. If all is well, each command that ends with `grep` prints a line and none
+prints an error; in a script, `set -e` stops at the first failure.
 
 ## 1. Choose the key that you trust
 
-Take the public key from whoever you trust, not from here. The copy beside the evidence is only for
-convenience; it is worth something once its fingerprint is the one that you were told.
+Get the public key from a source that you trust, not from here. The copy beside the evidence is for
+convenience only: compare its fingerprint with the one that your source gave you.
 
 ```sh
 key=${{KEY:-../../../{keys}/{key_id}{suffix}}}
@@ -43,9 +42,9 @@ work=$(mktemp -d)
 openssl pkey -pubin -in "$key" -outform DER | sha256sum | grep -F {key_id}
 ```
 
-## 2. The files are the ones that were listed, and no others
+## 2. The files are exactly the listed ones
 
-The first command counts links, devices, and names with unusual characters: there are none.
+The first command counts links, devices, and names with unusual characters: there must be none.
 
 ```sh
 LC_ALL=C find . ! -type d ! -type f -o -name '*[!A-Za-z0-9._-]*' | grep -c '' | grep -x 0
@@ -58,7 +57,7 @@ diff "$work/listed" "$work/found"
 
 ## 3. The statement is signed by that key
 
-`statement.dsse.json` is a DSSE envelope; what is signed is its payload with a short head before it.
+`statement.dsse.json` is a DSSE envelope; the signature covers its payload with a short prefix.
 
 ```sh
 sed 's/.*"payload":"\\([^"]*\\)".*/\\1/' statement.dsse.json |
@@ -77,11 +76,11 @@ sha256sum SHA256SUMS | cut -c-64 > "$work/sums"
 grep -cFf "$work/sums" "$work/payload"
 ```
 
-Read `$work/payload` for the claims: what was verified, attested and failed (`predicate`), each file
-by its SHA-256 (`subject`).
+`$work/payload` contains the claims: what was verified, attested and failed (`predicate`), and each
+file by its SHA-256 (`subject`).
 
-`journal.jsonl` holds the lines {first} to {lines} of the journal, those since the bundle before
-this one; each names the SHA-256 of the line before it (`prev`).{carried}
+`journal.jsonl` contains the journal's lines {first} to {lines}, those since the previous bundle;
+each names the SHA-256 of the line before it (`prev`).{carried}
 
 ```sh
 head -n 1 journal.jsonl | grep -cF '"prev":"{previous}"}}'
@@ -98,12 +97,13 @@ tail -n 1 journal.jsonl | sha256sum | grep -F {head}
 
 ## What this does not show
 
-That nothing was sealed after this run and then removed: the tenant's journal, or a later bundle,
-shows that. That what people attested is true: it shows who said it, and when.
+- That no later run was sealed and then removed: only the tenant's journal or a later bundle shows
+  that.
+- That attestations are true: this shows who attested what, and when.
 """
 
-_CARRIED = """ What people said earlier and counts here
-stands in `carried.jsonl`, line by line as it was written; `record.json` lists each by its number
+_CARRIED = """ Earlier attestations that
+still count are in `carried.jsonl`, with their original lines; `record.json` lists each by number
 and SHA-256 (`carried`)."""
 _FIRST = "This is the first run of the chain: the statement says so (`runbook_chain`)."
 _LATER = """\
@@ -115,27 +115,27 @@ sha256sum ../{bundle}/statement.dsse.json |
     grep -F {before}
 ```
 
-Go on with that folder's own VERIFY.md, back to number 1."""
+Continue with the VERIFY.md in that folder, back to number 1."""
 _UNLISTED = "dsse[.]json|sigstore[.]json"
 _NOT_STAMPED = """\
-None was asked for, so there is no `statement.tsr`: it would show up in number 2 as added. The times
-in here are those of the machine that ran it."""
+None was requested, so there is no `statement.tsr`: block 2 would show it as added. The times here
+are those of the machine that ran it."""
 _STAMPED = """\
-One was asked of {authority}. Where `statement.tsr` is missing, the authority refused or did not
+One was requested from {authority}. If `statement.tsr` is missing, the authority refused or did not
 answer, or the file was removed. With the authority's certificate in `tsa.pem`:
 
 ```
 openssl ts -verify -data statement.dsse.json -in statement.tsr -CAfile tsa.pem
 ```"""
 _SANDBOX = """
-> **SANDBOX: practice. Nothing of this is real, and it proves nothing about Facebook or Cyclr.**
+> **SANDBOX: practice. Nothing here is real, and it proves nothing about Facebook or Cyclr.**
 """
 
 
 def verify_instructions(
     record: Mapping[str, Any], *, key_id: str, link: Link, timestamp_authority: str
 ) -> str:
-    """Return the text of `VERIFY.md` for the run that `record` tells of."""
+    """Return the text of `VERIFY.md` for the run in `record`."""
     return _TEXT.format(
         sandbox=_SANDBOX if record["sandbox"] else "",
         run_id=record["run_id"],

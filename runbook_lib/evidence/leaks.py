@@ -1,8 +1,8 @@
 """
-The leak gate: every file of a bundle is read whole before it has its final name.
+The leak gate: every file of a bundle is scanned whole before it has its final name.
 
-What counts as a secret is `redaction`'s business; here is where it can hide:
-behind escapes, in base64, across the strings of a JSON document.
+It finds secrets (as `redaction` defines them) behind escapes, in base64, and
+split across the strings of a JSON document.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ _FOLDED = re.compile(r"(?<=[0-9A-Za-z+/_-])[\r\n]+(?=[0-9A-Za-z+/_-])")
 _TO_STANDARD = str.maketrans("-_", "+/")
 # How many times base64 may wrap base64, and escapes escapes.
 _DEEPEST = 3
-# As JSON, JavaScript and Python write them, however often the backslash itself was escaped.
-# NOTE: only the first backslash of a row begins a match: else a long row takes quadratic time.
+# As in JSON, JavaScript and Python, however often the backslash itself was escaped.
+# NOTE: a match starts only at the first of several backslashes, or a long row of them would take
+# quadratic time.
 _ESCAPE = re.compile(r"(?<!\\)\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([bfnrt\"'/]))")
-# HTML's numbers of more digits than any character has; `&#0…065;` is one that does name one.
+# HTML's numeric references with more digits than any character needs, such as `&#0…065;`.
 _LONGEST_NUMBER = 8
 _LONG_NUMBER = re.compile(rf"&#([0-9]{{{_LONGEST_NUMBER},}})")
-# Ends whatever comes before it: a word, an escape, a base64 text; no secret holds it.
+# Ends any word, escape or base64 text before it; no secret contains it.
 _GAP = " \0 "
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-# What colours a terminal (ECMA-48 §5.4).
+# Terminal colour codes (ECMA-48 §5.4).
 _COLOUR = re.compile("\x1b\\[[0-9;]*[@-~]")
 _ANOTHER_FILE = (
-    "The evidence was not sealed. Say again that the step is done, without that file or with one "
-    "that does not show the secret, then run again; rotate the credential if the file was shared."
+    "The evidence was not sealed. Confirm the step again without that file, or with one that does "
+    "not show the secret, then run again; rotate the credential if the file was shared."
 )
 
 
@@ -51,9 +52,9 @@ def refuse_leaks(
     paths: Iterable[Path], redactor: Redactor, attached: Mapping[str, str] | None = None
 ) -> None:
     """
-    Raise `LeakError`, with the file and the step, where one of the files holds a secret.
+    Raise `LeakError`, with the file and the step, if one of the files contains a secret.
 
-    `attached` maps the name of each file that a person gave to what that person would call it.
+    `attached` maps the name of each attached file to its description for people.
     """
     for path in paths:
         given = (attached or {}).get(path.name)
@@ -61,16 +62,16 @@ def refuse_leaks(
         if before is None:
             continue
         if given is not None:
-            raise LeakError(f"A secret stands in {given}.", next_step=_ANOTHER_FILE)
+            raise LeakError(f"There is a secret in {given}.", next_step=_ANOTHER_FILE)
         step = deque(_STEP_ID.finditer(before), maxlen=1)
         where = f"{path.name}, {step[0].group()}" if step else path.name
-        msg = f"A secret stands in {where}."
+        msg = f"There is a secret in {where}."
         raise LeakError(msg)
 
 
 def _before_leak_in_file(content: bytes, redactor: Redactor, *, is_given: bool) -> str | None:
-    """Return what stands before a secret (its last step id says where), or `None`."""
-    # NOTE: PDFs name themselves by 32 hexadecimal digits (ISO 32000-1 §14.4).
+    """Return the text before a secret (its last step id says where), or `None`."""
+    # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
     search = _Search(redactor, bare_hex=not is_given)
     in_utf_16 = [content.replace(b"\0", b"")] if b"\0" in content else []
     for each in (content, *in_utf_16):
@@ -83,17 +84,17 @@ def _before_leak_in_file(content: bytes, redactor: Redactor, *, is_given: bool) 
 @dataclass(frozen=True, slots=True)
 class _Search:
     """
-    A search for what `redactor` knows, behind escapes and in base64, in linear time.
+    A search for secrets behind escapes and in base64, in linear time.
 
-    NOTE: a text may hold hundreds of thousands of base64 words, so what they decode to is searched
-    together; only once something is found is it asked in which of them.
+    NOTE: a text may contain hundreds of thousands of base64 words, so they are
+    decoded and searched together; only a hit is then located.
     """
 
     redactor: Redactor
     bare_hex: bool
 
     def before_leak(self, content: bytes) -> str | None:
-        """Return what stands before a secret in `content`, or `None`."""
+        """Return the text before a secret in `content`, or `None`."""
         known: set[str] = set()
         for reading in _readings(content):
             position = self._find(reading)
@@ -110,7 +111,7 @@ class _Search:
         return self.redactor.find_secret(text, bare_hex=self.bare_hex)
 
     def _first_leak(self, words: Sequence[str]) -> int | None:
-        """Return the number of the first base64 word that holds a secret, or `None`."""
+        """Return the number of the first base64 word with a secret, or `None`."""
         if not self._is_leak(words, _DEEPEST):
             return None
         start, end = 0, len(words)
@@ -123,7 +124,7 @@ class _Search:
         return start
 
     def _is_leak(self, words: Sequence[str], depth: int) -> bool:
-        """Return whether one of the base64 words holds a secret, `depth` times wrapped at most."""
+        """Return whether a base64 word contains a secret, encoded at most `depth` times."""
         return any(
             self._is_leak_in(reading, depth - 1, known)
             for readings in _decoded(words)
@@ -140,7 +141,7 @@ class _Search:
 
 
 def _words(text: str, known: set[str]) -> Iterator[tuple[int, str]]:
-    """Yield where each base64 word begins, and the word, unless it is `known`; then it is."""
+    """Yield the position of each base64 word, and the word, unless it is in `known`; add it."""
     for match in _BASE64.finditer(text):
         word = match.group()
         if word not in known:
@@ -149,18 +150,18 @@ def _words(text: str, known: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def _readings(content: bytes) -> Iterator[str]:
-    """Yield the text, and what it says to whoever undoes its escapes: JSON's, a URL's, HTML's."""
+    """Yield the text, and the same without the escapes of JSON, URLs and HTML."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        # NOTE: this keeps each byte, so that a secret in a picture is found as well.
+        # NOTE: this keeps each byte, so that a secret in a picture is found too.
         yield content.decode("latin-1")
         return
     yield from _plainer(text)
 
 
 def _plainer(text: str) -> Iterator[str]:
-    """Yield `text`, then what is left of it when its escapes are undone once, twice, …"""
+    """Yield `text`, then the same with its escapes decoded once, twice, …"""
     yield text
     for _ in range(_DEEPEST):
         plain = _without_entities(unquote(_ESCAPE.sub(_unescaped, text)))
@@ -179,21 +180,21 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _without_entities(text: str) -> str:
-    """Return `text` without HTML's references; `html` takes no number of thousands of digits."""
+    """Return `text` without HTML's references; `html` rejects numbers of thousands of digits."""
     return html.unescape(_LONG_NUMBER.sub(_shortened, text)) if "&" in text else text
 
 
 def _shortened(match: re.Match[str]) -> str:
     digits = match.group(1).lstrip("0") or "0"
-    # NOTE: a number that is too large for a character is one that HTML replaces, however large.
+    # NOTE: HTML replaces every number that is too large for a character.
     return f"&#{digits if len(digits) < _LONGEST_NUMBER else '9' * _LONGEST_NUMBER}"
 
 
 def _decoded(words: Sequence[str]) -> Iterator[Iterator[str]]:
     """
-    Yield the readings of what all of `words` decode to, one after another with a gap between.
+    Yield the readings of all decoded `words`, joined with gaps.
 
-    What stands before a base64 text may look like part of it, so each of the
+    Characters before a base64 text may look like part of it, so each of the
     four alignments is tried.
     """
     stripped = [word.rstrip("=").translate(_TO_STANDARD) for word in words]
@@ -214,13 +215,13 @@ def _decoded(words: Sequence[str]) -> Iterator[Iterator[str]]:
 
 
 def _before_leak_across_strings(content: bytes, redactor: Redactor) -> str | None:
-    """Look for a known secret that is cut in pieces, each a string of the same JSON document."""
+    """Find a known secret that is split across strings of the same JSON document."""
     values: list[str] = []
     keys: list[str] = []
     for document in _documents(content):
         values.append("".join(_strings(document, of_keys=False)))
         keys.append("".join(_strings(document)))
-    # NOTE: a journal has many thousand lines; which of them it is, is asked once it is one.
+    # NOTE: a journal has many thousand lines, so only a hit is then located.
     if not any(redactor.holds_known_secret(_GAP.join(texts)) for texts in (values, keys)):
         return None
     for document, *texts in zip(_documents(content), values, keys, strict=True):
@@ -230,7 +231,7 @@ def _before_leak_across_strings(content: bytes, redactor: Redactor) -> str | Non
 
 
 def _documents(content: bytes) -> Iterator[Any]:
-    """Yield the JSON document, or each line's, that `content` is; nothing where it is none."""
+    """Yield the JSON document in `content`, or each line's; nothing if it is not JSON."""
     try:
         yield json.loads(content)
         return
@@ -245,7 +246,7 @@ def _documents(content: bytes) -> Iterator[Any]:
 
 
 def _strings(document: Any, *, of_keys: bool = True) -> Iterator[str]:
-    """Yield the strings of a JSON document in their order, with or without those of keys."""
+    """Yield the strings of a JSON document in order, with or without its keys."""
     waiting = [document]
     while waiting:
         item = waiting.pop()

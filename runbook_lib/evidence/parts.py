@@ -1,9 +1,9 @@
 """
-Parts: the journal lines that a bundle copied, and the older ones that its outcomes rest on.
+Parts: the journal lines in a bundle, and the older ones that its outcomes rest on.
 
-`journal.jsonl` holds the lines since the bundle before it ended,
-`carried.jsonl` each older line of a person's word that counts here. Read line
-by line, and compared with what the record says of them.
+`journal.jsonl` contains the lines since the previous bundle, `carried.jsonl`
+each older line of a person's word that counts here. They are read line by line
+and compared with the record.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ __all__ = [
 CARRIED_NAME = "carried.jsonl"
 
 _BLOCK = 1024 * 1024
-# What a report leaves out of a check, because the record holds it.
+# The fields of a check that a report takes from the record.
 _ONLY_IN_RECORD: Mapping[str, Any] = {"exchanges": (), "tables": (), "facts": {}}
-# What a word in the record and its line in the journal have in common.
+# The fields in which a word in the record and its journal line must agree.
 _SAID = ("by", "at", "note", "seen", "attachments", "origin", "entry")
 
 
 class Carried(NamedTuple):
-    """An older line that a bundle carries: its number and its SHA-256."""
+    """An older line in a bundle: its number and its SHA-256."""
 
     seq: int
     sha256: str
@@ -78,16 +78,16 @@ class Part:
 
     @property
     def before(self) -> Ref:
-        """Return the line before the first, as `read_lines` takes it for a file of its own."""
+        """Return the line before the first, for `read_lines` of the bundle's own file."""
         return Ref(self.first - 1, self.previous, 0, 0)
 
     def document(self) -> dict[str, Any]:
-        """Return what the record says of these lines."""
+        """Return the record's entry for these lines."""
         return asdict(self)
 
 
 def part_of(record: Mapping[str, Any]) -> Part:
-    """Return the part that `record` names; raises `ContentError` where it names none."""
+    """Return the part that `record` names; raises `ContentError` if it names none."""
     try:
         part = Part(**record["journal"])
     except (KeyError, TypeError):
@@ -95,12 +95,12 @@ def part_of(record: Mapping[str, Any]) -> Part:
     numbers, digests = (part.first, part.lines), (part.previous, part.head)
     is_one = all(type(each) is int for each in numbers) and all(type(d) is str for d in digests)
     if not is_one or not 0 < part.first <= part.lines:
-        raise ContentError("It names no part of a journal.", file=RECORD_NAME)
+        raise ContentError("It does not name its part of the journal.", file=RECORD_NAME)
     return part
 
 
 def carried_of(record: Mapping[str, Any]) -> tuple[Carried, ...]:
-    """Return the older lines that `record` lists; raises `ContentError` where it lists others."""
+    """Return the older lines that `record` lists; raises `ContentError` for other ones."""
     first = part_of(record).first
     try:
         carried = tuple(Carried(**each) for each in record["carried"])
@@ -110,16 +110,16 @@ def carried_of(record: Mapping[str, Any]) -> tuple[Carried, ...]:
     except (KeyError, TypeError):
         is_list = False
     if not is_list:
-        said = "It does not list the carried lines by number and digest, each older than its own."
+        said = "It does not list the carried lines by number and digest, each before its part."
         raise ContentError(said, file=RECORD_NAME)
     return carried
 
 
 def part_lines(bundle: Path, part: Part) -> Iterator[Line]:
     """
-    Yield each line that the bundle copied; `ref` says where in this file it lies.
+    Yield each line that the bundle copied; `ref` is its position in this file.
 
-    Raises what `read_lines` does, and `ContentError` where they do not end as `part` says.
+    Raises what `read_lines` does, and `ContentError` if they do not end as `part` says.
     """
     last = part.before
     for line in read_lines(bundle / JOURNAL_NAME, after=last):
@@ -130,7 +130,7 @@ def part_lines(bundle: Path, part: Part) -> Iterator[Line]:
 
 
 def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
-    """Yield each older line; raises `ContentError` where they are not those that are listed."""
+    """Yield each older line; raises `ContentError` unless they are the listed ones."""
     if not carried:
         return
     start = 0
@@ -140,17 +140,18 @@ def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
             entry = parse_line(text)
             digest = hashlib.sha256(text).hexdigest()
             if entry is None or (entry.seq, digest) != each:
-                said = f"Line {each.seq} of the journal is not here as the record lists it."
+                said = f"Line {each.seq} of the journal differs from the record's list."
                 raise ContentError(said, file=CARRIED_NAME)
             yield Line(entry, Ref(each.seq, digest, start, start + len(text)))
             start += len(text)
         if file.read(1):
-            raise ContentError("It holds lines that the record does not list.", file=CARRIED_NAME)
+            said = "It contains lines that the record does not list."
+            raise ContentError(said, file=CARRIED_NAME)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Give a plain file; raises `ContentError` where it is none, or cannot be read."""
+    """Open a regular file; raises `ContentError` if it cannot be read."""
     try:
         with open_plain(path) as file:
             yield file
@@ -159,7 +160,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
-    """Add the bytes of `source` from `start` to `end` to the file `target`."""
+    """Append the bytes of `source` from `start` to `end` to the file `target`."""
     with open_plain(source) as journal, target.open("ab") as file:
         journal.seek(start)
         while start < end:
@@ -171,7 +172,7 @@ def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
 
 
 def copy_carried(journal: Journal, refs: Iterable[Ref], folder: Path) -> tuple[Carried, ...]:
-    """Write the lines at `refs`, byte for byte, into `folder`; no file where there is none."""
+    """Write the lines at `refs`, byte for byte, into `folder`; no file without lines."""
     carried: list[Carried] = []
     for ref in refs:
         with (folder / CARRIED_NAME).open("ab") as file:
@@ -182,9 +183,9 @@ def copy_carried(journal: Journal, refs: Iterable[Ref], folder: Path) -> tuple[C
 
 def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
     """
-    Raise `ContentError` where a step rests on a word that none of `lines` says.
+    Raise `ContentError` if a step rests on a word that is not in `lines`.
 
-    A value that nobody knew when the word was said may stand in the record:
+    The record may contain a value that was unknown when the word was recorded:
     it was filled in later.
     """
     words: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
@@ -198,18 +199,18 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
             known.remove(word)
     for (_, step_id, by), left in words.items():
         for word in left:
-            said = f"No line here says of {step_id} what {by} said on {word['at']}."
+            said = f"No line here records what {by} said about {step_id} on {word['at']}."
             raise ContentError(said, file=RECORD_NAME)
 
 
 def report_entries(bundle: Path, record: Mapping[str, Any]) -> list[Entry]:
-    """Return the entries in `bundle` that a report shows: the carried ones, then its part."""
+    """Return the entries in `bundle` for its report: the carried ones, then its part."""
     lines = chain(carried_lines(bundle, carried_of(record)), part_lines(bundle, part_of(record)))
     return [_for_report(line.entry) for line in lines]
 
 
 def _for_report(entry: Entry) -> Entry:
-    """Return `entry` without what only the record shows: a part may have many thousand lines."""
+    """Return `entry` without what the record has too: a part may have many thousand lines."""
     if entry.type != EventType.STEP_CHECKED:
         return entry
     findings = [{**finding, **_ONLY_IN_RECORD} for finding in entry.data["findings"]]
@@ -217,21 +218,21 @@ def _for_report(entry: Entry) -> Entry:
 
 
 def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each word that counts in `record`, with its step; raises where one is missing."""
+    """Yield each word that counts in `record`, with its step; raise if one is missing."""
     outcomes = {step["outcome"] for step in record["steps"]}
     for step in record["steps"]:
         word, outcome = step["word"], step["outcome"]
         is_attested = word is not None and word["kind"] == WordKind.ATTESTED
         needs_word = word is None and not _rests_on_checks(step, outcomes)
         if needs_word or step["attested_by"] != (word["by"] if is_attested else None):
-            said = f"It does not say by whose word {step['id']} is {outcome}."
+            said = f"It does not name the person on whose word {step['id']} is {outcome}."
             raise ContentError(said, file=RECORD_NAME)
         for each in (*step["confirms"], *([word] if word is not None else [])):
             yield str(step["id"]), each
 
 
 def _rests_on_checks(step: Mapping[str, Any], outcomes: Container[str]) -> bool:
-    """Return whether checks bear out what a step came to, here or (a skip) at an earlier step."""
+    """Return whether checks support a step's outcome, for a skip those of another step."""
     outcome = step["outcome"]
     if outcome == Outcome.SKIPPED:
         return Outcome.FAILED in outcomes
@@ -240,7 +241,7 @@ def _rests_on_checks(step: Mapping[str, Any], outcomes: Container[str]) -> bool:
 
 
 def _says(entry: Entry, word: Mapping[str, Any]) -> bool:
-    """Return whether a journal line says what the record says of it."""
+    """Return whether a journal line agrees with the record."""
     data = _data(entry)
     if any((data.get(name) or None) != (word[name] or None) for name in _SAID):
         return False

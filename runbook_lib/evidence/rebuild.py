@@ -1,9 +1,8 @@
 """
-Rebuilding: a lost journal, put together from the lines that its bundles copied.
+Rebuild a lost journal from the lines in its bundles.
 
-Only bundles that verify with the trusted keys are used, and each part has to
-follow the lines before it. A journal that is there is completed, never
-replaced by another one.
+Only bundles that verify with the trusted keys are used, and each part must
+follow the lines before it. An existing journal is completed, never replaced.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ __all__ = ["Rebuilt", "rebuild_journal"]
 
 _KEPT = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
-    "journal` again. What only it says is then no part of the chain."
+    "journal` again. Lines that only it has are then not part of the chain."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """
-    What the journal holds by now: so many `lines`, the last written at `until`; `added` are new.
+    The rebuilt journal: its `lines`, the time of the last one, how many were `added`.
 
-    `unused` says of each bundle that gave no lines why that is.
+    `unused` says why a bundle was not used.
     """
 
     lines: int
@@ -64,9 +63,9 @@ class Rebuilt:
 @dataclass(slots=True)
 class _Journal:
     """
-    The journal while it grows: its last line, and where the lines lie that bundles name.
+    The growing journal: its last line, and the positions of the lines that bundles name.
 
-    `pieces` are the files that follow it, each from which byte on.
+    `pieces` are the files to append, each from a byte on.
     """
 
     wanted: frozenset[int]
@@ -76,14 +75,14 @@ class _Journal:
     pieces: list[tuple[Path, int]] = field(default_factory=list)
 
     def follow(self, line: Line, shift: int) -> None:
-        """Take the next line; it lies `shift` bytes further on than in its own file."""
+        """Add the next line, `shift` bytes after its position in its own file."""
         seq, digest, start, end = line.ref
         self.last, self.until = Ref(seq, digest, start + shift, end + shift), line.entry.at
         if seq in self.wanted:
             self.known[seq] = self.last
 
     def add(self, bundle: Path, verified: Verified) -> None:
-        """Add the lines of a bundle that are not there; raises `ChainError` where others are."""
+        """Add a bundle's missing lines; raises `ChainError` if existing lines differ."""
         part, before, start = verified.part, self.last, 0
         self._compare(part.first - 1, part.previous, bundle)
         for line in part_lines(bundle, part):
@@ -98,18 +97,18 @@ class _Journal:
     def _compare(self, seq: int, digest: str, bundle: Path) -> None:
         here = self.last if seq == self.last.seq else self.known.get(seq)
         if here is not None and here.digest != digest:
-            msg = f"Line {seq} is not the one that {bundle.name} copied."
+            msg = f"Line {seq} differs from the one that {bundle.name} copied."
             raise ChainError(msg, file=JOURNAL_NAME, next_step=_KEPT)
 
 
 def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
     """
-    Put the journal in `home` together from the bundles beside it, or complete it.
+    Rebuild or complete the journal in `home` from the bundles beside it.
 
-    The bundles that it does not announce then are announced again. Raises
-    `ChainError` where the journal that is there is another one, or damaged,
-    `ContentError` where no bundle verifies, `SettingsError` where there is
-    none; nothing is written then.
+    Bundles that it does not announce are announced again. Raises, without
+    writing anything, `ChainError` if the existing journal is another one or is
+    damaged, `ContentError` if no bundle verifies, `SettingsError` if there is
+    none.
     """
     if not home.is_dir():
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
@@ -125,7 +124,7 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
             for folder, each in bundles.items():
                 if each.part.first > rebuilt.last.seq + 1:
                     gap = f"{rebuilt.last.seq + 1} to {each.part.first - 1}"
-                    unused[folder.name] = f"Lines {gap}, which come before its own, are missing."
+                    unused[folder.name] = f"The lines before its own ({gap}) are missing."
                 else:
                     rebuilt.add(folder, each)
             if rebuilt.pieces:
@@ -136,11 +135,11 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
 
 
 def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str, str]]:
-    """Return the bundles that verify, by their first lines, and why others do not."""
+    """Return the bundles that verify, ordered by their first lines, and why others do not."""
     found: dict[Path, Verified] = {}
     unused: dict[str, str] = {}
-    # NOTE: whether a bundle without its final name was announced, only the lost journal knew; it
-    # is complete, and the lines in it are those that were copied.
+    # NOTE: only the lost journal knew whether a bundle without its final name was announced; it is
+    # complete, so its lines count.
     for folder in (*bundles_in(home), *sorted(home.glob(f"{SEALED_PREFIX}*"))):
         try:
             verified = verify_bundle(folder, trust)
@@ -169,7 +168,7 @@ def _check_owner(home: Path, verified: Verified) -> None:
 
 
 def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
-    """Put the journal's own lines and the pieces that follow them into its place, all at once."""
+    """Replace the journal atomically by its own lines and the pieces that follow."""
     with draft_beside(path) as draft:
         draft.touch()
         if before.seq:
@@ -189,7 +188,7 @@ def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
 
 
 def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _Journal) -> None:
-    """Announce again what the journal does not; then each bundle gets its name."""
+    """Announce missing bundles again; then give each bundle its name."""
     reader = open_history(home)
     known = {each.statement for each in sealed_bundles(reader.read().index)}
     for each in bundles:

@@ -1,8 +1,8 @@
 """
-The record: one JSON object that says what a run came to, step by step.
+The record: one JSON object with a run's outcome, step by step.
 
-Built from the journal alone; the notebooks and papermill's status are no
-source. `record.schema.json` describes it.
+It is built from the journal alone, never from notebooks or papermill's status.
+`record.schema.json` describes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
-# Of a hundred steps, each with all it saw, a record has some MiB.
+# A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 # The form of a record; no other is read.
 _FORM = 2
@@ -50,8 +50,8 @@ def build_record(
     """
     Return the record of a run.
 
-    `journal` says which journal lines lie beside the record, `carried` which
-    older ones its outcomes rest on, by number and SHA-256.
+    `journal` names the journal lines beside the record, `carried` the older
+    ones that its outcomes rest on, by number and SHA-256.
     """
     started = state.started
     return {
@@ -76,9 +76,9 @@ def build_record(
 
 def read_record(bundle: Path) -> dict[str, Any]:
     """
-    Return the record in the folder `bundle`, as it lies there: nothing is verified.
+    Return the record in the folder `bundle`, without verifying it.
 
-    Raises `ContentError` where there is none, or it is larger than any.
+    Raises `ContentError` if it cannot be read or is too large.
     """
     try:
         content = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
@@ -88,37 +88,35 @@ def read_record(bundle: Path) -> dict[str, Any]:
 
 
 def parse_record(content: bytes) -> dict[str, Any]:
-    """Return the record that `content` is; raises `ContentError` where it is none."""
+    """Parse a record; raises `ContentError` for anything else."""
     try:
         record = parse_json(content)
     except ValueError:
         record = None
     if not isinstance(record, dict):
-        raise ContentError("It is no JSON object.", file=RECORD_NAME)
+        raise ContentError("It is not a JSON object.", file=RECORD_NAME)
     check_form(record)
     check_outcomes(record)
     return record
 
 
 def check_outcomes(record: Mapping[str, Any]) -> None:
-    """Raise `ContentError`, with the word, where an outcome is none that the runbook knows."""
+    """Raise `ContentError`, with its value, for an outcome that the runbook does not know."""
     try:
         said: list[tuple[str, Any, type[StrEnum]]] = [("the run", record["outcome"], RunOutcome)]
         for step in record["steps"]:
             said.append((str(step["id"]), step["outcome"], Outcome))
             said += [(str(step["id"]), check["outcome"], Outcome) for check in step["checks"]]
     except (KeyError, TypeError) as error:
-        raise ContentError(
-            f"It says of no outcome what it should ({error}).", file=RECORD_NAME
-        ) from None
+        raise ContentError(f"It lacks an outcome ({error}).", file=RECORD_NAME) from None
     for name, word, known in said:
         if not isinstance(word, str) or word not in list(known):
-            msg = f"It says of {name} that it is {str(word)[:80]!r}, which is no outcome."
+            msg = f"It gives {name} the outcome {str(word)[:80]!r}, which does not exist."
             raise ContentError(msg, file=RECORD_NAME)
 
 
 def check_form(record: Mapping[str, Any]) -> None:
-    """Raise `FormError` where `record` is of another form than this one."""
+    """Raise `FormError` if `record` has another form than this one."""
     schema = record.get("schema")
     if schema != f"{_SCHEMA}{_FORM}":
         found = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
@@ -133,7 +131,7 @@ def record_schema() -> dict[str, Any]:
 
 
 def validate_record(record: dict[str, Any]) -> None:
-    """Raise jsonschema's `ValidationError` where `record` is not what its schema says."""
+    """Raise jsonschema's `ValidationError` if `record` does not match its schema."""
     from jsonschema.exceptions import best_match  # noqa: PLC0415  (slow to import)
 
     error = best_match(_validator().iter_errors(record))
@@ -150,5 +148,5 @@ def _validator() -> Any:
 
 
 def attachments(state: RunState) -> list[Attachment]:
-    """Return every file that people gave for the steps of this run."""
+    """Return every file that people attached to the steps of this run."""
     return [each for step in state.steps.values() for each in attachments_of(step)]

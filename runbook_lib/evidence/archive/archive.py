@@ -1,15 +1,15 @@
 """
-The archive: sealed bundles, and the public keys, copied to where nobody writes over them.
+The archive: write-once copies of sealed bundles and public keys.
 
-Laid out as the evidence folder is, so `verify_tree` reads it the same way,
-but without the journals: those grow, and an archive only takes what
-never changes again. Of what a journal alone shows, that the last bundles of
-a chain were removed, an archive says nothing; retention is what prevents it.
+Its layout is that of the evidence folder, so `verify_tree` reads it the same
+way, but without the journals: an archive takes only what never changes. Without
+a journal it cannot show that the last bundles of a chain were removed;
+retention prevents that.
 
-Of one tenant's connector an archive holds one chain. A bundle of another one
-is refused before anything of it is written. Two processes that archive two
-chains at the same moment may both find the place free: no object is ever
-written over, and `verify` then refuses the place.
+An archive contains one chain per tenant and connector. A bundle of another
+chain is rejected before anything is written. Two processes that archive two
+chains at once may both find the place empty: still no object is overwritten,
+and `verify` then rejects the place.
 """
 
 from __future__ import annotations
@@ -84,16 +84,16 @@ __all__ = [
 _PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
 _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "
-    "machine is as it was."
+    "machine was not changed."
 )
-_APART = "Name a folder apart from it, or an object store."
+_APART = "Name a folder outside of it, or an object store."
 _ANOTHER_CHAIN = (
-    "Nothing was written. Archive this folder to an address of its own, or find out which of the "
-    "two is the tenant's: an archive that holds both could never be verified."
+    "Nothing was written. Archive this folder to another address, or find out which of the two "
+    "chains is the tenant's: an archive with both could never be verified."
 )
 _LARGEST = LARGEST_OBJECT
 _FOLDER = kind_of(stat.S_IFDIR)
-# What a statement has, or somewhat less: for how long its transfer may take.
+# The approximate size of a statement, for the time-out of its transfer.
 _SOME_STATEMENT = 64 * 1024
 _LONGEST_NAME = 255
 
@@ -101,12 +101,12 @@ _LONGEST_NAME = 255
 @dataclass(frozen=True, slots=True)
 class Archived:
     """
-    A bundle in an archive, whole and read back: its address there.
+    A bundle in an archive, complete and read back, with its address.
 
-    `copied` objects are new, keys included; `present` ones were there with
-    the same content. `retained_until` (RFC 3339) is the first date from which
-    a file of it can be deleted; empty where nothing was asked for. `notes`
-    say what was hidden there, or could not be seen.
+    `copied` objects are new, keys included; `present` ones existed with the
+    same content. `retained_until` (RFC 3339) is the first date from which one
+    of its files can be deleted; empty without retention. `notes` name hidden
+    objects, and what could not be checked.
     """
 
     address: str
@@ -118,7 +118,7 @@ class Archived:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The file that is archived now: which of how many, its name in the archive, its bytes."""
+    """The file in progress: its number of how many, its name in the archive, its size."""
 
     number: int
     of: int
@@ -133,11 +133,11 @@ def bundles_below(path: Path) -> list[Path]:
 
 def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     """
-    Return the sealed bundle at `path`, or those below it, and what could not be looked into.
+    Return the sealed bundle at `path`, or those below it, and what could not be read.
 
-    What a run that was cut off left unfinished is finished first; where that
-    cannot be, it is among them, for `archive_bundle` to refuse. Raises
-    `SettingsError` where there is none.
+    A bundle that an interrupted run left unfinished is finished first; if that
+    fails, it is returned for `archive_bundle` to reject. Raises `SettingsError`
+    if there is none.
     """
     path = Path(os.path.realpath(path))
     bundles: list[Path] = []
@@ -166,7 +166,7 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
 
 
 def _unfinished(home: Path) -> list[Path]:
-    """Finish what a run that was cut off left in `home`; return what cannot be, or just was."""
+    """Finish bundles of interrupted runs in `home`; return these, and those that cannot be."""
     if not any(home.glob(f"{SEALED_PREFIX}*")):
         return []
     before = set(bundles_in(home))
@@ -178,7 +178,7 @@ def _unfinished(home: Path) -> list[Path]:
 
 
 def _is_tried(bundle: Path) -> bool:
-    """Return whether anything lies in `bundle`; an empty folder was never a bundle."""
+    """Return whether `bundle` is not empty; an empty folder was never a bundle."""
     try:
         return kind_of(bundle.lstat().st_mode) != _FOLDER or any(bundle.iterdir())
     except OSError:
@@ -186,14 +186,14 @@ def _is_tried(bundle: Path) -> bool:
 
 
 def check_archive(url: str, home: Path, *, retention_days: int = 0) -> None:
-    """Raise what `archive_bundle` would of a bundle in `home`, without asking the store."""
+    """Raise what `archive_bundle` would for a bundle in `home`, without contacting the store."""
     store = open_store(url)
     _until(store, retention_days, utc_now)
     _check_apart(store, Path(os.path.realpath(home)))
 
 
 def check_apart(url: str, paths: Iterable[Path]) -> None:
-    """Raise `SettingsError` where an archive in a folder overlaps one of `paths`, by any link."""
+    """Raise `SettingsError` if an archive folder overlaps one of `paths`, links resolved."""
     store = open_store(url)
     if not isinstance(store, Folder):
         return
@@ -201,7 +201,7 @@ def check_apart(url: str, paths: Iterable[Path]) -> None:
     for path in paths:
         source = Path(os.path.realpath(path))
         if target.is_relative_to(source) or source.is_relative_to(target):
-            msg = f"{target} is where the evidence itself lies: {source} is to be archived."
+            msg = f"The archive {target} overlaps the evidence in {source}."
             raise SettingsError(msg, next_step=_APART)
 
 
@@ -218,19 +218,20 @@ def archive_bundle(
     """
     Copy the sealed `bundle` to `url`/<tenant>/<connector>/<name>/, the public keys to `url`/keys/.
 
-    What is there with the same content is left, so an interrupted copy goes
-    on; nothing is written over. The statement comes last, so half a copy is
-    none. Everything is read back. With `retention_days` nobody can delete it
-    for so long from now; what is retained already keeps its date, unless this
-    `extends_retention`. Raises `ArchiveError` where the store refuses or
-    holds something else, or the bundle is not finished (`StoreUnavailableError`
-    where it would refuse any), `SettingsError` where an argument is unusable,
-    and, before anything is copied, `ContentError` and its like where the bundle
-    is not what its own key signed, `ChainError` where the archive holds another chain.
+    Files that exist with the same content are skipped, so an interrupted copy
+    resumes; nothing is overwritten. The statement comes last, so half a copy
+    does not count. Everything is read back. With `retention_days` nobody can
+    delete it for that long from now; an earlier retention keeps its date unless
+    this `extends_retention`. Raises `ArchiveError` if the store fails or
+    contains something else, or the bundle is not finished
+    (`StoreUnavailableError` if it would reject any), `SettingsError` for an
+    unusable argument, and, before anything is copied, `ContentError` and
+    similar if the bundle is not what its own key signed, `ChainError` if the
+    archive contains another chain.
     """
     store = open_store(url, limits)
     until = _until(store, retention_days, clock)
-    # NOTE: a link in the place of a bundle is none, wherever it leads.
+    # NOTE: a link to a bundle is not a bundle.
     folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
     verified = _check_whole(folder, place)
@@ -241,7 +242,7 @@ def archive_bundle(
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
             raise ArchiveError(
-                "The archive has it, the bundle has not.", next_step=_COMPARE, file=name
+                "It is in the archive but not in the bundle.", next_step=_COMPARE, file=name
             )
     copied, dates = 0, list[datetime]()
     for number, (name, path) in enumerate(files.items(), 1):
@@ -261,15 +262,15 @@ def fetched(
     url: str, *, limits: Limits | None = None, note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Path]:
     """
-    Give the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
+    Yield the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
 
-    What was hidden there, or covered by a newer version, is given as it was
-    archived; each such object is said to `note`.
+    Objects that were hidden or covered by a newer version are restored as
+    archived; `note` is called for each.
 
-    An object store's is a temporary copy, with the keys that lie beside the
-    tenants; a folder is given as it is. Raises `ArchiveError` where the
-    store refuses or holds too much, `ContentError` where an object has no
-    business in evidence, `SettingsError` where there is nothing.
+    Evidence in an object store is copied to a temporary folder, with the keys
+    beside the tenants; a folder is used directly. Raises `ArchiveError` if the
+    store fails or contains too much, `ContentError` for an object that is not
+    evidence, `SettingsError` if there is nothing.
     """
     store = open_store(url, limits)
     if isinstance(store, Folder):
@@ -284,9 +285,9 @@ def fetched(
 
 def _check_apart(store: Store, home: Path) -> None:
     """
-    Raise `SettingsError` where an archive in a folder would be the evidence itself.
+    Raise `SettingsError` if an archive folder overlaps the evidence itself.
 
-    `home` holds a journal and its bundles, so all evidence lies two folders above.
+    `home` contains a journal and its bundles; all evidence is two folders above.
     """
     if not isinstance(store, Folder):
         return
@@ -297,55 +298,55 @@ def _check_apart(store: Store, home: Path) -> None:
     evidence = home.parent.parent
     is_taken = target == evidence or any(is_there(each) for each in inside)
     if is_taken or (target.is_relative_to(evidence) and _is_taken(evidence, home, target)):
-        msg = f"{target} is where the evidence itself lies."
+        msg = f"The archive {target} overlaps the evidence itself."
         raise SettingsError(msg, next_step=_APART)
 
 
 def _is_taken(evidence: Path, home: Path, target: Path) -> bool:
-    """Return whether `target` lies where keys or a tenant's folders are."""
+    """Return whether `target` is in the folder of the keys or of a tenant."""
     top = evidence / target.relative_to(evidence).parts[0]
     return top in (home.parent, evidence / KEYS_FOLDER) or any(top.glob(f"*/{JOURNAL_NAME}"))
 
 
 def _check_whole(bundle: Path, place: str) -> Verified:
     """
-    Return what `bundle` proves; raise where it is none, or is not finished, or was altered.
+    Return what `bundle` proves; raise unless it is a finished, unaltered bundle.
 
-    The key beside it says that nothing was altered, not that anybody trusts it.
+    The key beside it proves that nothing was altered, not that it is trusted.
     """
     if bundle.name.startswith(".") and is_there(bundle / STATEMENT_NAME):
-        said = "It is not finished: a run was cut off before its last step."
+        said = "It is not finished: a run was interrupted before its last step."
         advice = "The tenant's next run finishes it; then archive again."
         raise ArchiveError(said, next_step=advice, file=place)
     if not is_bundle(bundle):
-        msg = f"{bundle} is no sealed bundle."
+        msg = f"{bundle} is not a sealed bundle."
         raise SettingsError(msg)
     try:
         return verify_bundle(bundle, Trust(exported_keys(keys_beside(bundle.parent))))
     except SignatureError:
-        said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed it, as it is now."
+        said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content."
         raise ContentError(said, file=STATEMENT_NAME) from None
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        # NOTE: its key may have signed what no runbook writes.
+        # NOTE: its key may have signed something that no runbook writes.
         said = f"It is signed, but cannot be understood ({type(error).__name__})."
         raise ContentError(said, file=place) from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """What is known here of a chain: digests of statements by number, and by the bundle's name."""
+    """A chain as known on this machine: digests of statements by number and by bundle name."""
 
     by_number: dict[int, str]
     by_name: dict[str, str]
 
 
 def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
-    """Raise `ChainError` where the archive holds another chain than the one of `bundle`."""
+    """Raise `ChainError` if the archive contains another chain than that of `bundle`."""
     connector = "/".join(bundle.parts[-3:-1])
     ours = _own_chain(bundle, verified)
     there = store.folders(connector)
-    # NOTE: whoever has one statement has all before it, so of those that both have, one is enough,
-    # and the others are read: none, as a rule, however long the chain is.
+    # NOTE: a statement implies all before it, so one common statement is enough. Only bundles that
+    # are not known here are read too: usually none, however long the chain is.
     shared = sorted(name for name in there if name in ours.by_name)
     before = [name for name in shared if name < bundle.name]
     near = {bundle.name, verified.link.bundle, *before[-1:], *shared[-1:]}
@@ -355,7 +356,7 @@ def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
         try:
             theirs = _archived_link(store, f"{connector}/{name}/{STATEMENT_NAME}")
         except ContentError:
-            # NOTE: of a bundle that is here too, each file is compared before one is written.
+            # NOTE: each file of a bundle that is here too is compared before one is written.
             if name not in ours.by_name:
                 raise
             continue
@@ -367,14 +368,14 @@ def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
         is_ours = is_ours and ours.by_number.get(link.sequence - 1, link.sha256) == link.sha256
         if not is_ours:
             said = (
-                f"The archive holds another chain of {connector}: there, number {link.sequence} "
+                f"The archive contains another chain of {connector}: its number {link.sequence} "
                 f"is {name}, which does not belong to the chain of {bundle.name}."
             )
             raise ChainError(said, next_step=_ANOTHER_CHAIN)
 
 
 def _own_chain(bundle: Path, verified: Verified) -> _Chain:
-    """Return the chain of `bundle`, as far as it is known here: by the journal, or the bundles."""
+    """Return the chain of `bundle`, from the journal or else from the bundles here."""
     home, link = bundle.parent, verified.link
     chain = _Chain({}, {})
     if is_there(home / JOURNAL_NAME):
@@ -393,14 +394,14 @@ def _own_chain(bundle: Path, verified: Verified) -> _Chain:
 
 
 def _archived_link(store: Store, name: str) -> tuple[Link, str] | None:
-    """Return the link that a statement in the archive claims, and its digest; `None` if none is."""
+    """Return the link in an archived statement and its digest; `None` if there is none."""
     if name not in store.sizes(name.rpartition("/")[0]):
         return None
     content = store.read(name, _SOME_STATEMENT)
     try:
         return claimed_link(content), digest(content)
     except EvidenceError as error:
-        said = f"It is no statement of a bundle, so which chain is there is not known ({error})."
+        said = f"It is not the statement of a bundle, so its chain is unknown ({error})."
         raise ContentError(said, file=name) from None
 
 
@@ -408,7 +409,7 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
     try:
         formats.retention_days(str(days))
     except ValueError as error:
-        msg = f"This is no retention: {error}."
+        msg = f"This is not a retention: {error}."
         raise SettingsError(msg) from None
     if not days:
         return None
@@ -417,7 +418,7 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
 
 
 def _keys(folder: Path) -> dict[str, Path]:
-    """Return what a verifier needs beside the bundles; never a file of another name."""
+    """Return the key files that a verifier needs beside the bundles, and no others."""
     odd = {each.path for each in odd_keys(folder, _PUBLIC, LARGEST_KEY)}
     files = {path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}")}
     plain = (path for path in files - odd if not path.is_symlink())
@@ -425,7 +426,7 @@ def _keys(folder: Path) -> dict[str, Path]:
 
 
 def _files(folder: Path, place: str) -> dict[str, Path]:
-    """Return the files of a bundle by their names in the archive, its statement last."""
+    """Return a bundle's files by their names in the archive, its statement last."""
     paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     paths.sort(key=lambda path: path == folder / STATEMENT_NAME)
     return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}
@@ -440,10 +441,10 @@ def _copy(
     is_same = size in (-1, len(content))
     is_same = is_same and digest(store.read(name, len(content))) == digest(content)
     if not is_same and is_new:
-        said = "The archive gives back something else than it was given."
+        said = "The archive returns other content than was written."
         raise ArchiveError(said, next_step=_COMPARE, file=name)
     if not is_same:
-        said = "The archive has it with another content; nothing was written over."
+        said = "The archive has other content under this name; nothing was overwritten."
         raise ArchiveError(said, next_step=_COMPARE, file=name)
     return is_new
 
@@ -456,7 +457,7 @@ def _content(name: str, path: Path) -> bytes:
 
 
 def _fetch(store: Store, folder: Path) -> tuple[Path, list[str]]:
-    """Copy all of `store` below `folder`, as evidence is laid out; return where, with notes."""
+    """Copy all of `store` into `folder`, in the layout of evidence; return where, with notes."""
     parts = store.address.partition("://")[2].split("/")
     sizes = store.sizes()
     if not sizes:
@@ -474,9 +475,9 @@ def _fetch(store: Store, folder: Path) -> tuple[Path, list[str]]:
 
 def _folders_above(sizes: Mapping[str, int]) -> int:
     """
-    Return how many folders above its own the keys lie.
+    Return how many folders up the keys are.
 
-    That is 3 for a bundle, 2 for a connector, 1 for a tenant, and 0 for the whole tree.
+    That is 3 for a bundle, 2 for a connector, 1 for a tenant, 0 for the whole tree.
     """
     depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
     return max(0, 3 - min(depths, default=3))
@@ -487,23 +488,23 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
     for path in {path.parent for path in files.values()}:
         path.mkdir(parents=True, exist_ok=True)
     if sum(sizes.values()) > shutil.disk_usage(folder).free:
-        said = f"{store.address} holds {sum(sizes.values()):,} bytes, more than is free here."
+        said = f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here."
         raise ArchiveError(
-            said, next_step="Free space, or name a part of it: one tenant, one bundle."
+            said, next_step="Free disk space, or name a part of it: one tenant, one bundle."
         )
     store.fetch(files, sizes)
     for name, path in files.items():
         if not path.is_file() or path.stat().st_size != sizes[name]:
-            said = f"It did not arrive as it was listed ({sizes[name]:,} bytes)."
-            raise ArchiveError(said, next_step="Try again, when nobody writes there.", file=name)
+            said = f"It does not have its listed size ({sizes[name]:,} bytes)."
+            raise ArchiveError(said, next_step="Try again when nobody writes there.", file=name)
 
 
 def _checked(name: str, size: int) -> str:
-    """Return an object's name, if it can be a file's below a folder, and is not too large."""
+    """Return an object's name if it is a safe file name; raise if not, or if it is too large."""
     for part in name.split("/"):
         is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
         if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
-            raise ContentError("An object of this name is no file of evidence.", file=repr(name))
+            raise ContentError("An object of this name is not evidence.", file=repr(name))
     if size > _LARGEST:
-        raise ContentError(f"It has {size:,} bytes; evidence has {_LARGEST:,} at most.", file=name)
+        raise ContentError(f"It has {size:,} bytes; the limit is {_LARGEST:,}.", file=name)
     return name

@@ -1,8 +1,8 @@
 """
-Stores: where an archive lies, a folder or an object store, and what each can promise.
+Stores of an archive: a folder or an object store, and what each can promise.
 
-An object is made once and never written again. What a store's refusal means
-is said in `refusals`; what is copied, and in which order, in `archive`.
+An object is created once and never written again. `refusals` explains a
+store's errors; `archive` decides what is copied, and in which order.
 """
 
 from __future__ import annotations
@@ -34,27 +34,25 @@ __all__ = [
 ]
 
 _MOST_OBJECTS = 100_000
-# NOTE: under GOVERNANCE whoever runs the account may permit himself to delete, and he is the one
-# from whom evidence is to be kept; under COMPLIANCE nobody deletes before the date
+# NOTE: under GOVERNANCE the owner of the account can still delete, and evidence must be safe from
+# the owner too; under COMPLIANCE nobody can delete before the date
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html).
 _LOCK_MODE = "COMPLIANCE"
-# How many seconds a store may take, and what is added for each byte: 50 KiB a second is slow.
+# How many seconds a store may take, and how slow a transfer may be in bytes per second.
 DEFAULT_SECONDS = 60
 _SLOWEST = 50 * 1024
 _AT_ONCE = 8
 LARGEST_OBJECT = 256 * 1024 * 1024
 _GOES_ON = (
-    "See that the store answers, then archive again: it goes on where it stopped. "
+    "Make sure that the store is available, then archive again: it resumes where it stopped. "
     "RUNBOOK_ARCHIVE_SECONDS sets how long it may take."
 )
-_NO_VERSIONS = (
-    "Whether objects were hidden or covered is not shown: only of S3 are versions listed."
-)
+_NO_VERSIONS = "Hidden or covered objects are not detected: only S3 lists versions."
 _UNLISTED = (
-    "Whether objects were hidden or covered is not shown: versions cannot be listed there "
+    "Hidden or covered objects are not detected: versions cannot be listed there "
     "(s3:ListBucketVersions)."
 )
-# What of a page of a listing the next request takes.
+# The fields of a listing's page that the next request repeats.
 _TOKENS = {"ContinuationToken": "NextContinuationToken"}
 _KEY_MARKERS = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,7 +63,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of object store: the extra that installs its driver, where credentials come from."""
+    """A kind of object store: the extra with its driver, and the source of its credentials."""
 
     extra: str
     credentials: str
@@ -79,16 +77,16 @@ _KINDS = {
 
 
 def _ignore(_said: str) -> None:
-    """Say nothing."""
+    """Ignore the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    How long a store may take for one transfer: `seconds`, and more for what is large.
+    How long a store may take for one transfer: `seconds`, and more for a large file.
 
-    It is asked again `retries` times where it did not answer, each time with
-    a word to `say`.
+    If it does not answer it is tried `retries` more times; `say` is called for
+    each.
     """
 
     seconds: float = DEFAULT_SECONDS
@@ -102,15 +100,15 @@ class Limits:
 
 def open_store(url: str, limits: Limits | None = None) -> Store:
     """
-    Return the store at `url`; nothing is asked of it yet.
+    Return the store at `url`, without contacting it.
 
-    Raises `SettingsError` where `url` is no address of an archive, and
-    `ArchiveError` where its driver is missing or finds no credentials.
+    Raises `SettingsError` if `url` is not the address of an archive, and
+    `ArchiveError` if its driver is missing or finds no credentials.
     """
     try:
         address = formats.archive_address(url)
     except ValueError as error:
-        msg = f"This is no archive: {error}."
+        msg = f"This is not an archive: {error}."
         raise SettingsError(msg) from None
     scheme, separator, _ = address.partition("://")
     if not separator:
@@ -120,10 +118,10 @@ def open_store(url: str, limits: Limits | None = None) -> Store:
 
 class Store(ABC):
     """
-    Objects by name (`/` between its parts) below `address`, which ends without a slash.
+    Objects by name (`/` between its parts) under `address`, which has no trailing slash.
 
-    Whatever it is, a transfer ends: when `limits` say so, with a
-    `StoreUnavailableError`. `notes` say what of it was not seen, or was hidden.
+    A transfer that exceeds `limits` ends with a `StoreUnavailableError`.
+    `notes` name hidden objects, and what could not be checked.
     """
 
     def __init__(self, address: str, limits: Limits | None = None) -> None:
@@ -133,7 +131,7 @@ class Store(ABC):
 
     @abstractmethod
     def sizes(self, below: str = "") -> dict[str, int]:
-        """Return each object in the folder `below` by its name in the store: its size in bytes."""
+        """Return the size in bytes of each object in the folder `below`, by name in the store."""
 
     @abstractmethod
     def folders(self, below: str) -> list[str]:
@@ -141,14 +139,14 @@ class Store(ABC):
 
     @abstractmethod
     def make(self, name: str, content: bytes, *, until: datetime | None = None) -> bool:
-        """Make an object and return True; leave one that is there as it is, and return False."""
+        """Create an object and return True; if it exists, leave it and return False."""
 
     @abstractmethod
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
-        """Return an object's content, which has some `size` bytes."""
+        """Return an object's content of about `size` bytes."""
 
     def fetch(self, files: Mapping[str, Path], sizes: Mapping[str, int] | None = None) -> None:
-        """Copy objects by name into files, whose folders are there; several at once."""
+        """Copy objects by name into files in existing folders, several at once."""
 
         def copy(name: str) -> None:
             files[name].write_bytes(self.read(name, (sizes or {}).get(name, LARGEST_OBJECT)))
@@ -162,22 +160,22 @@ class Store(ABC):
                 pool.shutdown(cancel_futures=True)
 
     def check_retention(self) -> None:
-        """Raise `ArchiveError` where objects cannot be kept from being deleted until a date."""
+        """Raise `ArchiveError` if the store cannot retain objects until a date."""
         said = f"The archive {self.address} cannot retain objects: only S3 with Object Lock can."
-        advice = "Archive without retention, and protect the store by a policy of its own."
+        advice = "Archive without retention, and protect the store by its own policy."
         raise ArchiveError(said, next_step=advice)
 
     def keep(self, name: str, until: datetime, *, extends: bool = False) -> datetime:  # noqa: ARG002
         """
-        See that nobody can delete an object, and return until when, where that can be done.
+        Retain an object, and return until when.
 
-        An object that is retained already keeps its date, unless one `extends` it.
+        An object that is already retained keeps its date unless `extends` is set.
         """
         self.check_retention()
         return until
 
     def _ask(self, name: str, size: int, call: Callable[[], _Answer]) -> _Answer:
-        """Return what `call` does within the limits; where it is in vain, it is made again."""
+        """Return the result of `call` within the limits, with retries if the store is silent."""
         for left in range(self.limits.retries, -1, -1):
             try:
                 return self._within(name, self.limits.deadline(size), call)
@@ -190,10 +188,10 @@ class Store(ABC):
 
     def _within(self, name: str, seconds: float, call: Callable[[], _Answer]) -> _Answer:
         """
-        Return what `call` does, or raise what it raises; after so many seconds it is left alone.
+        Return the result of `call`, or raise its error; abandon it after `seconds`.
 
-        NOTE: drivers wait for ever in ways of their own, and a hung network drive cannot be
-        interrupted. A thread that is left behind is a daemon: it holds up no exit.
+        NOTE: drivers may wait forever, and a hung network drive cannot be
+        interrupted. The abandoned thread is a daemon, so it blocks no exit.
         """
         done: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
@@ -201,7 +199,7 @@ class Store(ABC):
             try:
                 with self._answering(name):
                     done.put((call(), None))
-            except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+            except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
                 done.put((None, error))
 
         Thread(target=run, name="archive-transfer", daemon=True).start()
@@ -217,16 +215,16 @@ class Store(ABC):
         return cast("_Answer", answer)
 
     def _too_many(self) -> ArchiveError:
-        said = f"{self.address} holds more than {_MOST_OBJECTS:,} objects."
+        said = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
         return ArchiveError(said, next_step="Name a part of it: one tenant, or one bundle.")
 
     @abstractmethod
     def _answering(self, name: str = "") -> AbstractContextManager[None]:
-        """Turn what a transfer raises into an `ArchiveError`."""
+        """Turn a transfer's errors into an `ArchiveError`."""
 
 
 class Folder(Store):
-    """A folder: on this machine, on a drive, on a network."""
+    """A folder on this machine, a drive or a network."""
 
     def __init__(self, address: str, limits: Limits | None = None) -> None:
         super().__init__(address, limits)
@@ -272,7 +270,7 @@ class Folder(Store):
         *,
         until: datetime | None = None,  # noqa: ARG002  (a folder retains nothing)
     ) -> bool:
-        """Write outside any bundle, flush, and only then give the name; see `Store`."""
+        """Write outside any bundle, flush, then rename; see `Store`."""
         return self._ask(name, len(content), lambda: self._make(name, content))
 
     def _make(self, name: str, content: bytes) -> bool:
@@ -294,30 +292,30 @@ class Folder(Store):
         except OSError as error:
             reason = error.strerror or type(error).__name__
             said = f"The archive {self.address} cannot be used: {reason}."
-            advice = "Free space or permit writing there, then try again."
+            advice = "Free disk space or make the folder writable, then try again."
             raise ArchiveError(said, next_step=advice, file=name) from None
 
 
 class _Objects(Store):
-    """An object store, by its driver for fsspec."""
+    """An object store, through its fsspec driver."""
 
     def __init__(self, address: str, limits: Limits | None = None) -> None:
         super().__init__(address, limits)
         import fsspec  # noqa: PLC0415  (slow to import)
 
         self._kind = _KINDS[address.partition("://")[0]]
-        # NOTE: what is listed must be what is there now, whoever else writes.
+        # NOTE: a listing must be current, since others may write too.
         fresh = {"use_listings_cache": False, "skip_instance_cache": True}
         with self._answering():
             try:
                 self._fs, self._root = fsspec.url_to_fs(address, **fresh, **self._options())
             except ValueError:
-                said = f"The driver for {address} lacks what it needs to begin."
-                advice = f"Give it in the store's own environment: {self._kind.credentials}."
+                said = f"The driver for {address} has no credentials."
+                advice = f"Set them in the store's own environment: {self._kind.credentials}."
                 raise ArchiveError(said, next_step=advice) from None
 
     def _options(self) -> dict[str, Any]:
-        """Return what the driver takes beside the address."""
+        """Return the driver's options."""
         return {}
 
     def sizes(self, below: str = "") -> dict[str, int]:
@@ -344,7 +342,7 @@ class _Objects(Store):
         return self._ask(below, 0, names)
 
     def make(self, name: str, content: bytes, *, until: datetime | None = None) -> bool:
-        """Create on the condition that the name is free; see `Store`."""
+        """Create the object only if the name is free; see `Store`."""
         return self._ask(name, len(content), lambda: self._make(name, content, until))
 
     def _make(self, name: str, content: bytes, until: datetime | None) -> bool:
@@ -354,7 +352,7 @@ class _Objects(Store):
         except FileExistsError:
             return False
         except Exception:
-            # NOTE: drivers say in their own ways that a name is taken, and answers get lost.
+            # NOTE: drivers report a taken name with errors of their own, and answers get lost.
             if not self._exists(path):
                 raise
             return False
@@ -370,14 +368,14 @@ class _Objects(Store):
     def _exists(self, path: str) -> bool:
         try:
             return bool(self._fs.exists(path))
-        except Exception:  # noqa: BLE001  (the failure before this one is the one to tell)
+        except Exception:  # noqa: BLE001  (the caller raises the error before this one)
             return False
 
     def _listed(self, found: Iterator[tuple[str, int]]) -> dict[str, int]:
-        """Return names and sizes; raises `ArchiveError` where there are too many."""
+        """Return names and sizes; raises `ArchiveError` if there are too many."""
         sizes: dict[str, int] = {}
         for name, size in found:
-            # NOTE: an empty object whose name ends with a slash is how consoles draw a folder.
+            # NOTE: consoles create an empty object with a trailing slash for a folder.
             if name and not (size == 0 and name.endswith("/")):
                 sizes[name] = size
             if len(sizes) > _MOST_OBJECTS:
@@ -386,7 +384,7 @@ class _Objects(Store):
 
     @contextmanager
     def _answering(self, name: str = "") -> Iterator[None]:
-        """Turn what the driver raises into an `ArchiveError`."""
+        """Turn the driver's errors into an `ArchiveError`."""
         try:
             yield
         except ArchiveError:
@@ -402,7 +400,7 @@ class _Objects(Store):
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """A version of an object: the one that was first made, and is retained."""
+    """The oldest version of an object, which is the retained one."""
 
     id: str
     size: int
@@ -410,15 +408,15 @@ class _Version:
 
 class _Bucket(_Objects):
     """
-    Amazon S3, or what speaks its language.
+    Amazon S3, or a compatible store.
 
-    An object is made once, so its oldest version is the one that was archived, and the one that
-    Object Lock retains: what hides it, or covers it, is named and not read.
+    An object is created once, so its oldest version is the archived one, which
+    Object Lock retains; a newer version or delete marker is noted, not read.
     """
 
     def __init__(self, address: str, limits: Limits | None = None) -> None:
         super().__init__(address, limits)
-        # NOTE: the driver would try again five times, and botocore below it, without a word.
+        # NOTE: the driver would retry five times, and botocore again, without a message.
         self._fs.retries = 1
         self._versions: dict[str, str] = {}
 
@@ -427,19 +425,19 @@ class _Bucket(_Objects):
         return {"config_kwargs": {**waiting, "retries": {"max_attempts": 0}}}
 
     def sizes(self, below: str = "") -> dict[str, int]:
-        """Return the objects' sizes by name, as far as `Store` permits; page by page."""
+        """Return the objects' sizes by name, page by page; see `Store`."""
         try:
             return self._listed(self._retained(below))
         except StoreUnavailableError:
             raise
         except ArchiveError:
-            # NOTE: to list versions is a permission of its own, and not all stores can.
+            # NOTE: listing versions needs its own permission, and not all stores can do it.
             sizes = self._listed(self._objects(below))
             self.notes[_UNLISTED] = None
             return sizes
 
     def folders(self, below: str) -> list[str]:
-        """Return the names of folders, of those too whose objects are hidden; see `Store`."""
+        """Return the names of folders, also of those with hidden objects only; see `Store`."""
         found: set[str] = set()
         for call, pages in (("list_object_versions", _KEY_MARKERS), ("list_objects_v2", _TOKENS)):
             try:
@@ -449,24 +447,24 @@ class _Bucket(_Objects):
             except StoreUnavailableError:
                 raise
             except ArchiveError:
-                # NOTE: to list versions is a permission of its own. The plain listing is asked for
-                # in any case: some stores page through the folders of versions with gaps.
+                # NOTE: listing versions needs its own permission. The plain listing is always
+                # requested: some stores skip folders when they list versions.
                 if call == "list_objects_v2":
                     raise
         return sorted(found)
 
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
-        """Return the content of the version that was archived; see `Store`."""
+        """Return the content of the archived version; see `Store`."""
         path, version = self._path(name), self._where(name).get("VersionId")
-        # NOTE: in one request; for several the driver asks how large the newest version is.
+        # NOTE: one request; for several the driver requests the newest version's size.
         options = {"version_id": version, "max_concurrency": 1}
         return self._ask(name, size, lambda: bytes(self._fs.cat_file(path, **options)))
 
     def check_retention(self) -> None:
-        """Pass: S3 has Object Lock; whether this bucket has it, the first object tells."""
+        """Pass: S3 has Object Lock; the first object shows whether this bucket has it."""
 
     def keep(self, name: str, until: datetime, *, extends: bool = False) -> datetime:
-        """Retain what is there without a date, or for longer where that is asked; see `Store`."""
+        """Retain an object, or extend its retention if requested; see `Store`."""
         mode, date = self._retention(name)
         wanted = max(date, until) if extends or date == _LONG_AGO else date
         if mode == _LOCK_MODE and date >= wanted:
@@ -492,17 +490,17 @@ class _Bucket(_Objects):
         return {"Bucket": bucket, "Key": key, **({"VersionId": version} if version else {})}
 
     def _retention(self, name: str) -> tuple[str, datetime]:
-        """Return under which mode an object is retained, and until when; long ago if it is not."""
+        """Return an object's retention mode and date; long ago if it is not retained."""
         head = self._call(name, "head_object", **self._where(name))
         return head.get("ObjectLockMode", ""), head.get("ObjectLockRetainUntilDate", _LONG_AGO)
 
     def _retained(self, below: str) -> Iterator[tuple[str, int]]:
-        """Yield each object by its oldest version, and note what hides or covers it."""
+        """Yield each object's oldest version, and note if it is hidden or covered."""
         for name, each in self._histories(below):
             oldest, covers, is_hidden = each
             if oldest is None:
                 continue
-            # NOTE: "null" is what S3 calls the only version where none are kept.
+            # NOTE: S3 calls the only version "null" if it keeps none.
             if oldest.id != "null" or covers or is_hidden:
                 self._versions[name] = oldest.id
             if is_hidden:
@@ -513,7 +511,7 @@ class _Bucket(_Objects):
             yield name, oldest.size
 
     def _histories(self, below: str) -> Iterator[tuple[str, tuple[_Version | None, int, bool]]]:
-        """Yield, by name, the oldest version, how many cover it, and whether it is hidden."""
+        """Yield by name the oldest version, how many cover it, and whether it is hidden."""
         found: dict[str, tuple[_Version | None, int, bool]] = {}
         start = self._start()
         prefix = f"{below}/" if below else ""
@@ -522,7 +520,7 @@ class _Bucket(_Objects):
                 name = str(each["Key"]).removeprefix(start)
                 version = _Version(str(each["VersionId"]), int(each["Size"]))
                 oldest, covers, is_hidden = found.get(name, (None, -1, False))
-                # NOTE: the versions of an object are listed with the newest one first.
+                # NOTE: S3 lists the versions of an object newest first.
                 found[name] = (version, covers + 1, is_hidden)
             for each in page.get("DeleteMarkers", ()):
                 name = str(each["Key"]).removeprefix(start)
@@ -545,7 +543,7 @@ class _Bucket(_Objects):
     def _pages(
         self, call: str, below: str, following: Mapping[str, str], **asked: Any
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield the pages of a listing; `following` names what of a page the next request takes."""
+        """Yield the pages of a listing; `following` maps the next request's fields to a page's."""
         bucket, _, _ = self._fs.split_path(self._root)
         asked |= {"Bucket": bucket, "Prefix": self._start() + below}
         while True:
@@ -554,14 +552,14 @@ class _Bucket(_Objects):
             following_on = {
                 name: page[taken] for name, taken in following.items() if page.get(taken)
             }
-            # NOTE: a store that says the same page again and again would be listed for ever.
+            # NOTE: stop if a store returns the same page again, or the listing never ends.
             if not page.get("IsTruncated") or not following_on.items() - asked.items():
                 return
             asked |= following_on
 
 
 def _lock(until: datetime | None) -> dict[str, Any]:
-    """Return what the S3 driver passes on so that a new object is retained from the start."""
+    """Return the S3 options that retain a new object from the start."""
     if until is None:
         return {}
     return {"ObjectLockMode": _LOCK_MODE, "ObjectLockRetainUntilDate": until}

@@ -1,9 +1,8 @@
 """
-Keys: the one that signs evidence, how it is succeeded, and which ones a verifier trusts.
+Keys: create, open and export the signing key, and read the keys that a verifier trusts.
 
-A private key never lies among the evidence; a public one is exported there
-for convenience, and trusted only by who names it. What is signed lives in
-`attestation`.
+A private key is never among the evidence. A public one is exported there for
+convenience, and trusted only if the verifier names it.
 """
 
 from __future__ import annotations
@@ -59,14 +58,14 @@ UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE 
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
 LARGEST_KEY = 65_536
-_NO_KEY = "it is no P-256 key in PEM"
+_NO_KEY = "it is not a P-256 key in PEM"
 _NOT_DECRYPTED = "the passphrase is wrong, or the file is damaged"
 _Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """What signs (ECDSA P-256, SHA-256), and its public half."""
+    """A signer (ECDSA P-256, SHA-256) and its public key."""
 
     public: SSlibKey
     _signer: Signer
@@ -77,31 +76,31 @@ class SigningKey:
         return str(self.public.keyid)
 
     def sign(self, envelope: Envelope) -> None:
-        """Add a signature to `envelope`; raises `SigningError` where the signer refuses."""
+        """Add a signature to `envelope`; raises `SigningError` if the signer fails."""
         try:
             envelope.sign(self._signer)
         except Exception as error:  # noqa: BLE001  (each key service raises errors of its own)
-            # NOTE: such an error's text may quote what it was given, so only its kind is told.
+            # NOTE: such an error's text may quote its input, so the message names only its kind.
             msg = f"The signing key could not be used ({type(error).__name__})."
             raise SigningError(msg) from None
 
 
 def is_uri(reference: str) -> bool:
-    """Tell whether `reference` names a signer elsewhere, not a file (nor a Windows drive)."""
+    """Return whether `reference` is a signer's URI, not a file (or a Windows drive)."""
     return bool(_URI.match(reference))
 
 
 def default_key_path(*, is_sandbox: bool) -> Path:
-    """Return where this person's key lies; practice has a key of its own."""
+    """Return the path of this person's key; practice has a separate one."""
     name = "sandbox-key.pem" if is_sandbox else "signing-key.pem"
     return Path(user_data_path("facebook-marketing-runbook")) / name
 
 
 def successions_folder() -> Path:
     """
-    Return where this person's successions, and the public keys they speak of, are kept.
+    Return the folder of this person's successions and their public keys.
 
-    The key of practice lies apart: no command makes another succeed it.
+    The practice key is not in it: no command replaces it by another.
     """
     path = default_key_path(is_sandbox=False)
     return path.with_name(f"{path.stem}-successions")
@@ -111,11 +110,11 @@ def open_key(
     reference: str, *, passphrase: Secret | None = None, public_key: str = "", is_sandbox: bool
 ) -> SigningKey:
     """
-    Return the key that `reference` names; made on first use where nothing is named.
+    Return the key that `reference` names, or the default key, created on first use.
 
     `reference` is a PEM file (PKCS#8), or a signer URI of securesystemslib
-    (`gcpkms:…`, `awskms:…`, `azurekms:…`, `hsm:…`, `hv:…`), whose public half the
-    file `public_key` then holds. Raises `SettingsError` where it cannot be used.
+    (`gcpkms:…`, `awskms:…`, `azurekms:…`, `hsm:…`, `hv:…`), whose public key is
+    in the file `public_key`. Raises `SettingsError` if it cannot be used.
     """
     if is_uri(reference):
         return _referenced(reference, public_key, passphrase)
@@ -136,7 +135,7 @@ def key_from_settings(settings: Settings, *, is_sandbox: bool) -> SigningKey:
 
 
 def is_unencrypted(settings: Settings) -> bool:
-    """Tell whether the settings name a passphrase, and the key file there is needs none."""
+    """Return whether the settings have a passphrase although the key file needs none."""
     reference = str(settings.values.get("signing_key", ""))
     if is_uri(reference) or "signing_passphrase" not in settings.secrets:
         return False
@@ -149,19 +148,19 @@ def is_unencrypted(settings: Settings) -> bool:
 
 def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
     """
-    Make a key (ECDSA P-256) at `path`, mode 0600; what is there already stays.
+    Create a key (ECDSA P-256) at `path`, mode 0600, unless the file exists.
 
-    Raises `SettingsError` where the folder refuses.
+    Raises `SettingsError` if it cannot be written.
     """
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  (slow to import)
 
     content = _pem(ec.generate_private_key(ec.SECP256R1()), passphrase)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # NOTE: two first runs agree on one key: who comes second keeps what is there.
+        # NOTE: two first runs agree on one key: the second keeps the first one's.
         write_once(path, content, mode=0o600)
     except OSError as error:
-        msg = f"A signing key cannot be made at {path}: {error.strerror}."
+        msg = f"A signing key cannot be created at {path}: {error.strerror}."
         raise SettingsError(msg) from None
 
 
@@ -177,7 +176,7 @@ def key_id(public: PublicKeyTypes) -> str:
 
 
 def export_public_key(key: SigningKey, folder: Path) -> Path:
-    """Write the public half to `folder`/<key id>.pub.pem, if it is not there, and return where."""
+    """Write the public key to `folder`/<key id>.pub.pem, if it is missing, and return its path."""
     path = folder / f"{key.key_id}{PUBLIC_SUFFIX}"
     content = str(key.public.keyval["public"]).encode("ascii")
     if not holds(path, content):
@@ -194,7 +193,7 @@ def holds(path: Path, content: bytes) -> bool:
 
 
 def write_public(path: Path, content: bytes) -> None:
-    """Write what everybody may read to `path`, whole or not at all; its folder is made."""
+    """Write a public file to `path` atomically, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
 
@@ -205,7 +204,7 @@ def read_public_key(path: Path) -> SSlibKey:
 
 
 def parse_public_key(pem: bytes) -> SSlibKey:
-    """Return the P-256 public key that `pem` holds; raises `ValueError` where it is none."""
+    """Return the P-256 public key in `pem`; raises `ValueError` for anything else."""
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
 
     return _p256(load_pem_public_key(pem))
@@ -215,14 +214,14 @@ def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
     """
     Return the keys in `paths` by key id: PEM files, or folders of `*.pub.pem`.
 
-    Raises `SettingsError` where one cannot be read, or there is none.
+    Raises `SettingsError` if one cannot be read, or there is none.
     """
     found = (read_public_key(file) for path in paths for file in _key_files(path))
     return {str(key.keyid): key for key in found}
 
 
 def exported_keys(folder: Path) -> dict[str, SSlibKey]:
-    """Return the public keys in `folder` by their key ids; what is none there is left out."""
+    """Return the public keys in `folder` by key id; other files are ignored."""
     found: dict[str, SSlibKey] = {}
     for path in sorted(folder.glob(f"*{PUBLIC_SUFFIX}")):
         with suppress(SettingsError):
@@ -257,13 +256,13 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
         try:
             private = load_pem_private_key(content, word if is_encrypted else None)
         except ValueError:
-            # NOTE: one wrong passphrase in 256 decrypts to something, which then is no key.
+            # NOTE: one wrong passphrase in 256 decrypts to something that is not a key.
             raise ValueError(_NOT_DECRYPTED if is_encrypted else _NO_KEY) from None
         public = _p256(private.public_key())
         return SigningKey(public, CryptoSigner(private, public))
 
     if os.name == "posix" and path.is_file() and path.stat().st_mode & 0o077:
-        msg = f"The signing key {path} can be read by others: run `chmod 600` on it."
+        msg = f"Others can read the signing key {path}: run `chmod 600` on it."
         raise SettingsError(msg)
     return _loaded(path, "signing key", load)
 
@@ -296,7 +295,7 @@ def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
     except OSError as error:
         msg = f"The {what} {path} cannot be read: {error.strerror}."
     except TypeError:
-        msg = f"The {what} {path} is encrypted: give RUNBOOK_SIGNING_PASSPHRASE."
+        msg = f"The {what} {path} is encrypted: set RUNBOOK_SIGNING_PASSPHRASE."
     except ValueError as error:
         reason = _NOT_DECRYPTED if str(error) == _NOT_DECRYPTED else _NO_KEY
         msg = f"The {what} {path} cannot be used: {reason}."

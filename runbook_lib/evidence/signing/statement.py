@@ -1,9 +1,9 @@
 """
-Statements and their envelopes: what is claimed of a run, and who signed it.
+Statements and their envelopes: the claims about a run, and who signed them.
 
 in-toto Statement v1 in a DSSE v1 envelope (https://github.com/in-toto/attestation,
-https://github.com/secure-systems-lab/dsse). Which files a bundle has is
-`bundle`'s business, whether they are still what was signed that of `verify`.
+https://github.com/secure-systems-lab/dsse). `bundle` chooses the files, `verify`
+checks that they are unchanged.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
 
-# The form of what a run's two statements claim; no other is read.
+# The form of a run's two statements; no other is read.
 _FORM = 2
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
@@ -83,10 +83,10 @@ class Resource:
 @dataclass(frozen=True, slots=True)
 class Link:
     """
-    Where a run stands in its tenant's chain: `sequence` from 1, and the statement before it.
+    A run's place in its tenant's chain: `sequence` from 1, and the previous statement.
 
-    `bundle` is that one's folder name and `sha256` the digest of its
-    `statement.dsse.json`; both empty for the first.
+    `bundle` is the previous folder's name and `sha256` the digest of its
+    `statement.dsse.json`; both are empty for the first.
     """
 
     sequence: int
@@ -96,7 +96,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A statement whose signature was checked: who signed, what is claimed, of which files."""
+    """A statement with a checked signature: who signed, the claims, and the files."""
 
     key_id: str
     predicate: Mapping[str, Any]
@@ -116,11 +116,11 @@ def result_predicate(
     timestamp_authority: str,
 ) -> dict[str, Any]:
     """
-    Return the predicate that says what was found (in-toto test-result v0.1).
+    Return the predicate with the results (in-toto test-result v0.1).
 
     Passed is what a machine verified, warned what a person attested, failed
-    what a check contradicts. All seven outcomes, and the link of the chain, are in the
-    extension fields `runbook_run` and `runbook_chain`.
+    what a check contradicts. The extension fields `runbook_run` and
+    `runbook_chain` contain all seven outcomes and the link of the chain.
     """
     outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
     for step in record["steps"]:
@@ -149,7 +149,7 @@ def result_predicate(
 
 
 def check_run_form(signed: Signed) -> None:
-    """Raise `FormError` where what is claimed of a run has another form than `result_predicate`."""
+    """Raise `FormError` if the claims about a run have another form than `result_predicate`."""
     run = signed.predicate.get("runbook_run")
     found = run.get("form") if isinstance(run, Mapping) else None
     if found != _FORM:
@@ -157,7 +157,7 @@ def check_run_form(signed: Signed) -> None:
 
 
 def check_build_form(signed: Signed) -> None:
-    """Raise `FormError` where a provenance has another form than `provenance_predicate`."""
+    """Raise `FormError` if a provenance has another form than `provenance_predicate`."""
     definition = signed.predicate.get("buildDefinition")
     found = definition.get("buildType") if isinstance(definition, Mapping) else None
     if found != f"{_BUILD_TYPE}{_FORM}":
@@ -169,10 +169,10 @@ def provenance_predicate(
     record: Mapping[str, Any], *, materials: Iterable[Resource]
 ) -> dict[str, Any]:
     """
-    Return the predicate that says how a run was made (SLSA provenance v1).
+    Return the predicate with the provenance of a run (SLSA provenance v1).
 
-    `materials` are the notebooks as they were before execution, and the
-    lock file; parameters never hold a secret, credentials are named only.
+    `materials` are the notebooks before execution and the lock file.
+    Parameters never contain a secret; credentials are only named.
     """
     environment = dict(record["environment"])
     place = "sandbox" if record["sandbox"] else "production"
@@ -201,7 +201,7 @@ def provenance_predicate(
 def sign_statement(
     key: SigningKey, subjects: Sequence[Resource], predicate_type: str, predicate: Mapping[str, Any]
 ) -> bytes:
-    """Return the bytes of a DSSE envelope; raises `SigningError` where the key refuses."""
+    """Return the bytes of a DSSE envelope; raises `SigningError` if the key fails."""
     from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
 
     statement = {
@@ -218,10 +218,10 @@ def sign_statement(
 
 def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: str) -> Signed:
     """
-    Return the statement in the envelope `content`, once a trusted key is seen to have signed it.
+    Return the statement in the envelope `content`, if a trusted key has signed it.
 
-    Raises `EnvelopeError` where it is no such envelope, to the byte, and
-    `SignatureError` where no key of `keys` has signed.
+    Raises `EnvelopeError` unless it is such an envelope, to the byte, and
+    `SignatureError` if no key in `keys` has signed.
     """
     from securesystemslib.exceptions import VerificationError  # noqa: PLC0415  (slow to import)
 
@@ -233,14 +233,14 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
     try:
         envelope.verify([keys[key_id]], 1)
     except VerificationError:
-        msg = f"The signature is not one of the key {key_id[:16]}: it was altered, or moved here."
+        msg = f"The signature is not from the key {key_id[:16]}: it was altered, or moved here."
         raise SignatureError(msg) from None
     statement = _statement(envelope.payload, predicate_type)
     return Signed(key_id, statement["predicate"], _subjects(statement))
 
 
 def named_signer(content: bytes) -> str:
-    """Return the id of the key that an envelope says signed it, empty where none does; no proof."""
+    """Return the id of the key that an envelope names as its signer, unproven, or nothing."""
     found = _NAMED_SIGNER.search(content)
     return found[1].decode("ascii") if found else ""
 
@@ -252,11 +252,11 @@ def claimed_link(content: bytes) -> Link:
         predicate = parse_json(payload)["predicate"]
         return read_link(Signed("", predicate, ()))
     except (ValueError, KeyError, TypeError):
-        raise EnvelopeError("It is no statement in a DSSE envelope.") from None
+        raise EnvelopeError("It is not a statement in a DSSE envelope.") from None
 
 
 def read_link(signed: Signed) -> Link:
-    """Return the place in the chain that is claimed; raises `EnvelopeError` where there is none."""
+    """Return the claimed place in the chain; raises `EnvelopeError` without one."""
     try:
         chain = signed.predicate["runbook_chain"]
         before = chain["previous"] or {"name": "", "digest": {"sha256": ""}}
@@ -267,9 +267,9 @@ def read_link(signed: Signed) -> Link:
 
 def sigstore_bundle(envelope: bytes) -> bytes:
     """
-    Return the envelope as a Sigstore bundle v0.3 that names a public key, for other verifiers.
+    Return the envelope as a Sigstore bundle v0.3 with a public key, for other verifiers.
 
-    See https://github.com/sigstore/protobuf-specs; there is no transparency log entry in it.
+    It has no transparency log entry (https://github.com/sigstore/protobuf-specs).
     """
     document = json.loads(envelope)
     key_id = document["signatures"][0]["keyid"]
@@ -300,53 +300,53 @@ def _canonical(document: Mapping[str, Any]) -> bytes:
 
 def _low(signature: bytes) -> bytes:
     """
-    Return the one of the two spellings of a signature that the runbook writes.
+    Return the form of a signature that the runbook writes, of two possible ones.
 
-    Raises `ValueError` where it is none of ECDSA in DER (RFC 3279 §2.2.3).
+    Raises `ValueError` unless it is ECDSA in DER (RFC 3279 §2.2.3).
     """
     from cryptography.hazmat.primitives.asymmetric.utils import (  # noqa: PLC0415  (slow to import)
         decode_dss_signature,
         encode_dss_signature,
     )
 
-    # NOTE: where (r, s) is a signature, (r, n - s) is one too, so anybody could write the second
-    # one without the key; as in Bitcoin's BIP 146, only the lower s counts.
+    # NOTE: if (r, s) is a signature, so is (r, n - s), and anybody can compute it without the key;
+    # as in Bitcoin's BIP 146, only the lower s counts.
     r, s = decode_dss_signature(signature)
     return encode_dss_signature(r, min(s, _P256_ORDER - s))
 
 
 def _lower(envelope: Envelope) -> None:
-    """Give the signature of `envelope` its lower s; raises `SigningError` where it has none."""
+    """Give the signature of `envelope` its lower s; raises `SigningError` if it is not ECDSA."""
     for signature in envelope.signatures.values():
         try:
             signature.signature = _low(bytes.fromhex(signature.signature)).hex()
         except ValueError:
-            msg = "The signing key gave back something else than an ECDSA signature."
+            msg = "The signing key did not return an ECDSA signature."
             raise SigningError(msg) from None
 
 
 def _envelope(content: bytes) -> Envelope:
-    """Return an envelope with one signature that is, to the byte, as `sign_statement` writes it."""
+    """Return an envelope with one signature that is byte for byte as `sign_statement` writes it."""
     from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
 
     if len(content) > LARGEST_ENVELOPE:
-        msg = f"It is larger than any envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
+        msg = f"It is too large for an envelope: over {LARGEST_ENVELOPE // 2**20} MiB."
         raise EnvelopeError(msg)
     try:
         envelope = Envelope.from_dict(parse_json(content))
-        # NOTE: JSON and base64 have many spellings of one thing; one that differs was altered.
+        # NOTE: JSON and base64 can write one value in many ways; another way means it was altered.
         is_ours = content == _canonical(envelope.to_dict()) + b"\n"
         is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_ours = False
     if not is_ours:
-        msg = "It is no DSSE envelope with one signature, as the runbook writes it."
+        msg = "It is not a DSSE envelope with one signature, as the runbook writes it."
         raise EnvelopeError(msg)
     return envelope
 
 
 def _is_one_signature(envelope: Envelope) -> bool:
-    """Tell whether one key has signed, in the one spelling, and nothing stands beside it."""
+    """Return whether there is one signature, in the runbook's form, without extra fields."""
     if len(envelope.signatures) != 1:
         return False
     (signature,) = envelope.signatures.values()
@@ -362,7 +362,7 @@ def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         is_known = False
     if not is_known:
-        msg = f"It is no in-toto statement v1 of the type {predicate_type}."
+        msg = f"It is not an in-toto statement v1 of the type {predicate_type}."
         raise EnvelopeError(msg)
     return statement
 

@@ -1,10 +1,10 @@
 """
-Succession: one signing key hands over to the next, in a statement that the old one signs.
+Succession: one signing key hands over to the next, in a statement signed by the old one.
 
-A verifier who trusts the old key then trusts the new one too, and refuses
-what the old one signs afterwards. A key belongs to a person, not to a folder
-of evidence: successions are kept beside the person's keys too, and go from
-there to wherever the newest key seals.
+A verifier who trusts the old key then trusts the new one too, and rejects what
+the old one signs afterwards. A key belongs to a person, not to a folder of
+evidence: successions are also stored beside the person's keys, and copied to
+wherever the newest key seals.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ _LARGEST = 64 * 1024
 
 def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None = None) -> Path:
     """
-    Write into `folder` that `new` signs after `old`, signed by `old`; return the file.
+    Write into `folder` a statement by `old` that `new` succeeds it; return the file.
 
-    With both public keys also into `kept`, where that is named. Raises
-    `SettingsError` where both are one, `SigningError` where `old` refuses.
+    Also write it into `kept`, if given, with both public keys. Raises
+    `SettingsError` if both keys are the same, `SigningError` if `old` fails.
     """
     if str(new.keyid) == old.key_id:
-        msg = "A key does not succeed itself: name another public key."
+        msg = "A key cannot succeed itself: name another public key."
         raise SettingsError(msg)
     public = str(new.keyval["public"])
     content = public.encode("ascii")
@@ -67,7 +67,7 @@ def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None
     envelope = sign_statement(old, [subject], SUCCESSION, {**claim, "public_key": public})
     handed = _Succession(old.public, new, envelope)
     if kept is not None:
-        # NOTE: where a service holds this person's keys, no first key has made the folder yet.
+        # NOTE: if a service stores this person's keys, the folder does not exist yet.
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _publish(handed, kept)
     return _write(handed, folder)
@@ -75,10 +75,10 @@ def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None
 
 def export_successions(key: SigningKey, folder: Path) -> None:
     """
-    Copy into `folder` each kept succession that leads to `key`, and the public keys it speaks of.
+    Copy into `folder` each stored succession that leads to `key`, with its public keys.
 
-    So whoever trusts an earlier key can verify there, wherever it was
-    succeeded. What is there already is never written over.
+    So a verifier who trusts an earlier key can verify there. Existing files are
+    never overwritten.
     """
     kept = _kept(successions_folder())
     leading = [key.key_id]
@@ -92,7 +92,7 @@ def export_successions(key: SigningKey, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Succession:
-    """The statement `envelope`, which `old` signed: from now on `new` signs."""
+    """The statement `envelope` by `old` that `new` succeeds it."""
 
     old: SSlibKey
     new: SSlibKey
@@ -100,7 +100,7 @@ class _Succession:
 
 
 def _kept(folder: Path) -> list[_Succession]:
-    """Return the successions in `folder` that a public key there is seen to have signed."""
+    """Return the successions in `folder` that a public key there has signed."""
     keys = exported_keys(folder)
     found: list[_Succession] = []
     for path in sorted(folder.glob(f"*{SUCCESSION_SUFFIX}")):
@@ -113,7 +113,7 @@ def _kept(folder: Path) -> list[_Succession]:
 
 
 def _publish(handed: _Succession, folder: Path) -> None:
-    """Write a succession, and the public keys that it speaks of, into `folder`."""
+    """Write a succession and its public keys into `folder`."""
     for key in (handed.old, handed.new):
         path = folder / f"{key.keyid}{PUBLIC_SUFFIX}"
         if not path.exists():
@@ -122,8 +122,8 @@ def _publish(handed: _Succession, folder: Path) -> None:
 
 
 def _write(handed: _Succession, folder: Path) -> Path:
-    """Write a succession into `folder`, under a name that is free, and return where."""
-    # NOTE: two keys may name one successor, say when two people begin to use one key service.
+    """Write a succession into `folder` under a free name, and return its path."""
+    # NOTE: two keys may have one successor, for example when two people adopt one key service.
     names = (str(handed.new.keyid), f"{handed.new.keyid}-{str(handed.old.keyid)[:16]}")
     paths = [folder / f"{name}{SUCCESSION_SUFFIX}" for name in names]
     for path in paths:
@@ -136,14 +136,14 @@ def _write(handed: _Succession, folder: Path) -> Path:
 
 def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
     """
-    Make a new key in the place of the file that holds `old`, and hand over to it.
+    Replace the file of the key `old` by a new key, and hand over to it.
 
-    The old file stays beside it, under its key id. Raises `SettingsError`
-    where the key is no file: its service makes the new one.
+    The old file stays beside it, named by its key id. Raises `SettingsError` if
+    the key is not a file: its service must create the new one.
     """
     reference = str(settings.values.get("signing_key", ""))
     if is_uri(reference):
-        msg = "This key is kept by a service: make the new one there, then use --successor."
+        msg = "A service stores this key: create the new one there, then use --successor."
         raise SettingsError(msg)
     path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
     passphrase = settings.secrets.get("signing_passphrase")
@@ -154,7 +154,7 @@ def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
     export_public_key(old, folder)
     export_public_key(new, folder)
     hand_over(old, new.public, folder, kept=successions_folder())
-    # NOTE: killed between these two, the old key goes on signing, which nothing forbids yet.
+    # NOTE: if the process is killed here, the old key goes on signing, which is still valid.
     kept = path.with_name(f"{path.stem}-{old.key_id[:16]}.pem")
     kept.unlink(missing_ok=True)
     kept.hardlink_to(path)

@@ -1,7 +1,7 @@
 """
-Time-stamps: an independent authority says when a statement existed (RFC 3161).
+Time-stamps: an independent authority confirms when a statement existed (RFC 3161).
 
-A time-stamp is asked for when evidence is sealed, and checked against
+A time-stamp is requested when evidence is sealed, and checked against the
 authorities that the verifier names.
 """
 
@@ -27,17 +27,17 @@ __all__ = ["check_imprint", "read_certificates", "request_timestamp", "stamped_a
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 # PKIStatus (RFC 3161 §2.4.2).
 _GRANTED = (0, 1)
-# Some hundred certificates, some KiB each.
+# Hundreds of certificates, a few KiB each.
 _LARGEST = 1024 * 1024
 
 
 def request_timestamp(session: Session, authority: str, content: bytes) -> bytes:
     """
-    Return the authority's answer (DER, RFC 3161 §2.4.2) to a request to stamp `content`.
+    Return the authority's time-stamp of `content` (DER, RFC 3161 §2.4.2).
 
-    `authority` is an address that takes requests over HTTP (§3.4). Raises
-    `TimestampError` where it refuses or answers for something else, and
-    `RemoteError` where it does not answer.
+    `authority` is an address for requests over HTTP (§3.4). Raises
+    `TimestampError` if it refuses or stamps something else, and `RemoteError`
+    if it does not answer.
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415
 
@@ -54,7 +54,7 @@ def request_timestamp(session: Session, authority: str, content: bytes) -> bytes
         raise TimestampError(msg)
     response = _decoded(answer.content)
     if response.tst_info.nonce != asked.nonce:
-        msg = f"{request.host} answered another request than this one."
+        msg = f"{request.host} answered a different request."
         raise TimestampError(msg)
     check_imprint(answer.content, content)
     return answer.content
@@ -62,10 +62,10 @@ def request_timestamp(session: Session, authority: str, content: bytes) -> bytes
 
 def stamped_at(token: bytes, content: bytes, authorities: Sequence[Certificate]) -> datetime:
     """
-    Return when one of `authorities` (root certificates) says that `content` existed.
+    Return when `content` existed, according to one of `authorities` (root certificates).
 
-    Raises `TimestampError` where the token is of another file, or of
-    another authority.
+    Raises `TimestampError` if the token is for another file or from another
+    authority.
     """
     from rfc3161_client import VerificationError, VerifierBuilder  # noqa: PLC0415
 
@@ -77,16 +77,16 @@ def stamped_at(token: bytes, content: bytes, authorities: Sequence[Certificate])
     try:
         builder.build().verify_message(response, content)
     except (VerificationError, ValueError):
-        msg = "The time-stamp is not one of the named authorities."
+        msg = "The time-stamp is not from one of the named authorities."
         raise TimestampError(msg) from None
     return response.tst_info.gen_time
 
 
 def check_imprint(token: bytes, content: bytes) -> None:
-    """Raise `TimestampError` where `token` is no granted time-stamp of `content`, by whomever."""
+    """Raise `TimestampError` unless `token` is a granted time-stamp of `content`, by anybody."""
     imprint = _decoded(token).tst_info.message_imprint.message
     if imprint not in (hashlib.sha256(content).digest(), hashlib.sha512(content).digest()):
-        msg = "The time-stamp is of another file."
+        msg = "The time-stamp is for another file."
         raise TimestampError(msg)
 
 
@@ -97,7 +97,7 @@ def read_certificates(path: Path) -> list[Certificate]:
     try:
         return load_pem_x509_certificates(read_plain(path, _LARGEST))
     except (OSError, ValueError):
-        msg = f"The file {path} holds no certificate in PEM that can be read."
+        msg = f"The file {path} contains no readable certificate in PEM."
         raise SettingsError(msg) from None
 
 
@@ -110,8 +110,8 @@ def _decoded(token: bytes) -> TimeStampResponse:
             said = shorten("; ".join(response.status_string)) or f"status {response.status}"
             msg = f"The time-stamp authority refused: {said}."
             raise TimestampError(msg)
-        _ = response.tst_info  # decoded when it is first read
+        _ = response.tst_info  # decoded on first access
     except ValueError:
-        msg = "The time-stamp is no answer of RFC 3161."
+        msg = "The time-stamp is not an RFC 3161 answer."
         raise TimestampError(msg) from None
     return response

@@ -1,9 +1,8 @@
 """
-Verifying what a tenant's bundles say together: none is missing, swapped or re-ordered.
+Verify a tenant's bundles together: none is missing, swapped or reordered.
 
-Finds bundles below a path, verifies each, and follows their chain and the
-tenant's journal. A verdict is given for each; one that is refused does not
-stop the others.
+Finds the bundles under a path, verifies each, and follows their chain and the
+tenant's journal. Each gets a verdict; a rejected one does not stop the others.
 """
 
 from __future__ import annotations
@@ -44,18 +43,18 @@ from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 __all__ = ["Verdict", "verify_tree"]
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
-_NO_JOURNAL = "The tenant's journal is not here: it alone shows whether later runs were removed."
+_NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
 _UNSEALED = "Nothing is sealed yet."
-# What comes up where a document has other fields, or of other types, than the runbook writes.
+# Errors from a document with other fields or types than the runbook writes.
 _NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    What was found of one bundle (`verified`), or of a tenant's whole chain (its `length`).
+    The verdict on one bundle (`verified`), or on a tenant's whole chain (its `length`).
 
-    With an `error`, of whichever is refused. `notes` say what of a chain is not shown.
+    `error` is set if it is rejected. `notes` say what a chain does not show.
     """
 
     path: Path
@@ -66,11 +65,11 @@ class Verdict:
 
     @property
     def is_unsealed(self) -> bool:
-        """Tell whether this is of a tenant of whom nothing was sealed yet."""
+        """Return whether this is about a tenant without any sealed bundle."""
         return self.verified is None and self.error is None and not self.length
 
     def document(self) -> dict[str, Any]:
-        """Return this as the JSON object that `runbook verify --json` prints."""
+        """Return the JSON object that `runbook verify --json` prints."""
         document: dict[str, Any] = {"path": str(self.path), "accepted": self.error is None}
         if self.error is not None:
             kind = type(self.error).__name__.removesuffix("Error").lower()
@@ -81,8 +80,8 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What a tenant's journal tells: the bundles by their number, where some lines lie."""
+class _Journal:
+    """A tenant's journal: the announced bundles by number, and the lines that bundles name."""
 
     announced: Mapping[int, SealedBundle]
     lines: Mapping[int, Ref]
@@ -90,9 +89,9 @@ class _Told:
 
 def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
     """
-    Yield a verdict for each bundle at or below `path`, and for each tenant's chain.
+    Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
 
-    Raises `SettingsError` where there is no evidence at all.
+    Raises `SettingsError` if there is no evidence at all.
     """
     path = Path(os.path.realpath(path))
     if is_bundle(path):
@@ -117,13 +116,12 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
             yield verdict
     if not is_sealed:
         msg = f"There is no evidence in {path}: nothing is sealed there."
-        raise SettingsError(
-            msg, next_step="Name a bundle, a tenant's folder, or the folder of all."
-        )
+        advice = "Name a bundle, a tenant's folder, or the evidence folder."
+        raise SettingsError(msg, next_step=advice)
 
 
 def _is_searched(path: Path) -> bool:
-    """Return whether something other than a file lies at `path`."""
+    """Return whether there is something other than a regular file at `path`."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -131,7 +129,7 @@ def _is_searched(path: Path) -> bool:
 
 
 def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
-    """Return the trust with the successors in `keys`; where those are refused, that is told."""
+    """Return the trust with the successors in `keys`, or a verdict that rejects those."""
     try:
         return trust.with_successors(keys), []
     except (EvidenceError, OSError) as error:
@@ -139,8 +137,8 @@ def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
 
 
 def _verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
-    # NOTE: the end of the journal is noted before the folders are: of what is sealed meanwhile,
-    # nothing is missed.
+    # NOTE: the journal's end is read before the folders, so a bundle that is sealed meanwhile does
+    # not look missing.
     end = _journal_end(home)
     try:
         folders = bundles_in(home)
@@ -153,36 +151,36 @@ def _verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
         found[folder.name] = verdict.verified
         yield verdict
     try:
-        told = _journal(home, end, found)
-        unfinished = unfinished_in(home, told.announced.values()) if told else {}
+        journal = _journal(home, end, found)
+        unfinished = unfinished_in(home, journal.announced.values()) if journal else {}
         for folder, announced in unfinished.items():
             verdict = _verdict(folder, trust, announced.bundle)
             found[announced.bundle] = verdict.verified
             yield verdict
-        yield _chain(home, found, _journal(home, end, found) if unfinished else told, trust)
+        yield _chain(home, found, _journal(home, end, found) if unfinished else journal, trust)
     except (EvidenceError, JournalError, OSError) as error:
         yield _refusal(home, error)
     except _NOT_UNDERSTOOD as error:
-        said = f"What its bundles say together cannot be understood ({type(error).__name__})."
+        said = f"Its bundles together cannot be understood ({type(error).__name__})."
         yield Verdict(home, error=ContentError(said))
 
 
 def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
-    """Return what is found of the bundle in `folder`, which is to be called `name`."""
+    """Return the verdict on the bundle in `folder`, whose final name is `name`."""
     try:
         verified = verify_bundle(folder, trust)
         _check_name(name, verified)
     except (EvidenceError, JournalError, OSError) as error:
         return _refusal(folder, error)
     except _NOT_UNDERSTOOD as error:
-        # NOTE: whoever holds a trusted key may sign what no runbook writes.
+        # NOTE: a trusted key may sign something that no runbook writes.
         said = f"It is signed, but cannot be understood ({type(error).__name__})."
         return Verdict(folder, error=ContentError(said))
     return Verdict(folder, verified=verified)
 
 
 def _refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:
-    """Return the verdict on what is not in order, or cannot be read to tell."""
+    """Return the verdict for an error, also for one of reading."""
     if isinstance(error, EvidenceError):
         return Verdict(path, error=error)
     if isinstance(error, JournalError):
@@ -192,31 +190,31 @@ def _refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdi
 
 
 def _check_name(name: str, verified: Verified) -> None:
-    """Raise where a bundle lies under the name of another run."""
+    """Raise if a bundle has the name of another run."""
     own = bundle_name(verified.run["started_on"], verified.run["run_id"])
     if has_bundle_name(Path(name)) and name != own:
-        raise ContentError(f"It is the bundle {own}, under the name of another.")
+        raise ContentError(f"It is the bundle {own}, under another name.")
 
 
 def _journal_end(home: Path) -> int:
-    """Return how many bytes a tenant's journal has at this moment."""
+    """Return the current size of a tenant's journal in bytes."""
     try:
         return (home / JOURNAL_NAME).lstat().st_size
     except OSError:
         return 0
 
 
-def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Told | None:
+def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Journal | None:
     """
-    Return what the tenant's journal tells up to the byte `end`, if there is one, in one pass.
+    Read the tenant's journal up to the byte `end`, if there is one, in one pass.
 
-    Of its lines, those are kept that the bundles in `found` name.
+    It keeps only the lines that the bundles in `found` name.
     """
     path = home / JOURNAL_NAME
     if not is_there(path):
         return None
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise ContentError("It is no plain file but a link or a device.", file=JOURNAL_NAME)
+        raise ContentError("It is not a regular file.", file=JOURNAL_NAME)
     if end > _LARGEST_JOURNAL:
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     verified = [each for each in found.values() if each]
@@ -228,19 +226,19 @@ def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Tol
             bundles[sealed.sequence] = sealed
         if line.entry.seq in wanted:
             refs[line.entry.seq] = line.ref
-    return _Told(bundles, refs)
+    return _Journal(bundles, refs)
 
 
 def _chain(
-    home: Path, found: Mapping[str, Verified | None], told: _Told | None, trust: Trust
+    home: Path, found: Mapping[str, Verified | None], journal: _Journal | None, trust: Trust
 ) -> Verdict:
-    """Return the verdict on what a tenant's bundles say together; raises where it is a refusal."""
+    """Return the verdict on a tenant's whole chain; raise if it is rejected."""
     verified = {name: each for name, each in found.items() if each is not None}
     refused = set(found) - set(verified)
     chain = sorted(verified.values(), key=lambda each: each.link.sequence)
-    _check_chain(home, chain, refused, told, trust)
-    if told:
-        lines = {seq: ref.digest for seq, ref in told.lines.items()}
+    _check_chain(home, chain, refused, journal, trust)
+    if journal:
+        lines = {seq: ref.digest for seq, ref in journal.lines.items()}
     else:
         lines = _copied({home / name: each for name, each in verified.items()})
     _check_carried(chain, lines)
@@ -248,29 +246,29 @@ def _chain(
         numbers = [each.link.sequence for each in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
         raise ChainError(
-            f"{proven} in a chain from the first; whether it is whole is not proven, because "
+            f"{proven} in a chain from the first; whether it is complete is not proven, because "
             f"{len(refused)} of {len(found)} {'is' if len(refused) == 1 else 'are'} refused."
         )
-    notes = [*([] if told else [_NO_JOURNAL]), *([] if found else [_UNSEALED])]
+    notes = [*([] if journal else [_NO_JOURNAL]), *([] if found else [_UNSEALED])]
     return Verdict(home, length=len(found), notes=tuple(notes))
 
 
 def _check_chain(
-    home: Path, chain: Sequence[Verified], refused: set[str], told: _Told | None, trust: Trust
+    home: Path, chain: Sequence[Verified], refused: set[str], journal: _Journal | None, trust: Trust
 ) -> None:
-    """Raise where the bundles in order do not make one whole chain, the tenant's own."""
+    """Raise unless the bundles form one whole chain of this tenant."""
     for each in chain:
         owner, connector = each.run["tenant"], each.run["procedure"]["id"]
         if owner != home.parent.name:
             raise ChainError(f"{_called(each)} belongs to the tenant {owner}.")
         if connector != home.name:
-            raise ChainError(f"{_called(each)} is of the connector {connector}.")
-    _check_complete(chain, told.announced if told else {}, refused)
+            raise ChainError(f"{_called(each)} belongs to the connector {connector}.")
+    _check_complete(chain, journal.announced if journal else {}, refused)
     _check_links(chain)
     _check_keys(chain, trust.predecessors)
     _check_parts(chain)
-    if told:
-        _check_journal(chain, told)
+    if journal:
+        _check_journal(chain, journal)
 
 
 def _check_complete(
@@ -279,10 +277,10 @@ def _check_complete(
     numbers = Counter(each.link.sequence for each in chain)
     for number in range(1, max([*announced, *numbers, 0]) + 1):
         if numbers[number] > 1:
-            raise ChainError(f"Two bundles say that they are number {number} of the chain.")
+            raise ChainError(f"Two bundles claim to be number {number} of the chain.")
         expected = announced.get(number)
         name = expected.bundle if expected else ""
-        # NOTE: without a journal nobody knows which number a refused bundle had.
+        # NOTE: without a journal the number of a rejected bundle is unknown.
         is_refused = name in refused if announced else bool(refused)
         if not numbers[number] and not is_refused:
             raise ChainError(f"Number {number} of the chain is missing{f': {name}' * bool(name)}.")
@@ -297,7 +295,7 @@ def _check_links(chain: Sequence[Verified]) -> None:
 
 
 def _check_parts(chain: Sequence[Verified]) -> None:
-    """Raise where the journal lines of one bundle do not begin where those before ended."""
+    """Raise if the journal lines of a bundle do not start where the previous ones ended."""
     by_number = {each.link.sequence: each for each in chain}
     for number, each in by_number.items():
         before = by_number.get(number - 1)
@@ -305,12 +303,12 @@ def _check_parts(chain: Sequence[Verified]) -> None:
         ended = (before.part.lines, before.part.head) if before else (0, GENESIS)
         if (before or number == 1) and begins != ended:
             raise ChainError(
-                f"The journal lines of {_called(each)} do not begin where those before them ended."
+                f"The journal lines of {_called(each)} do not start where the previous ones ended."
             )
 
 
 def _check_carried(chain: Sequence[Verified], lines: Mapping[int, str]) -> None:
-    """Raise where a bundle carries a line that is not the one with this number in `lines`."""
+    """Raise if a bundle carries a line that differs from the one in `lines`."""
     for each in chain:
         for seq, sha256 in each.carried:
             if lines.get(seq, sha256) != sha256:
@@ -318,12 +316,12 @@ def _check_carried(chain: Sequence[Verified], lines: Mapping[int, str]) -> None:
 
 
 def _carried(chain: Iterable[Verified]) -> dict[int, str]:
-    """Return the numbers of the lines that bundles carry; of a number the last digest."""
+    """Return the carried lines' digests by number; the last one wins."""
     return {seq: sha256 for each in chain for seq, sha256 in each.carried}
 
 
 def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
-    """Return the digest of each line that is carried by one bundle and was copied by another."""
+    """Return the digest of each line that one bundle carries and another one copied."""
     wanted = _carried(bundles.values()).keys()
     return {
         line.ref.seq: line.ref.digest
@@ -335,24 +333,24 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
 
 
 def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> None:
-    """Raise where a key signed although another had taken over from it."""
+    """Raise if a key signed after another had succeeded it."""
     retired: set[str] = set()
     for each in chain:
         if each.key_id in retired:
-            raise ChainError(f"{_called(each)} is signed by a key that had been succeeded before.")
+            raise ChainError(f"{_called(each)} is signed by a key that was already succeeded.")
         key = each.key_id
         while key in predecessors and predecessors[key] not in retired:
             key = predecessors[key]
             retired.add(key)
 
 
-def _check_journal(chain: Sequence[Verified], told: _Told) -> None:
-    """Raise where the tenant's journal tells another story than its bundles."""
+def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:
+    """Raise if the tenant's journal contradicts its bundles."""
     for each in chain:
-        known = told.announced.get(each.link.sequence)
+        known = journal.announced.get(each.link.sequence)
         if known is None or known.statement != each.statement:
             raise ChainError(f"The tenant's journal did not announce {_called(each)}.")
-        here = told.lines.get(each.part.lines)
+        here = journal.lines.get(each.part.lines)
         if here is None or here.digest != each.part.head:
             raise ChainError(f"The tenant's journal is not the one that {_called(each)} copied.")
         if known.last != here._replace(start=0):

@@ -1,9 +1,8 @@
 """
-Places: where evidence lies below a path, and what is not finished there.
+Find the evidence under a path, and unfinished bundles.
 
-Folders are looked into, files are not: whether something is in order is the
-business of `verify` and `verify_chain`. What a hidden folder holds is no
-evidence yet: a run is being sealed there, or was cut off.
+It reads folders, not files; `verify` and `chain` check those. A hidden folder
+is not evidence yet: a run is being sealed there, or was interrupted.
 """
 
 from __future__ import annotations
@@ -35,23 +34,23 @@ __all__ = [
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5
-# What is looked into by others: where the keys lie, and the journal, whatever that is.
+# Other modules read these: the folder of keys, and the journal, whatever it is.
 _OTHERS = (KEYS_FOLDER, JOURNAL_NAME)
 _FOLDER, _LINK = kind_of(stat.S_IFDIR), kind_of(stat.S_IFLNK)
 
 
 def has_bundle_name(path: Path) -> bool:
-    """Tell whether `path` is called as the runbook calls bundles."""
+    """Return whether `path` is named like a bundle."""
     return bool(_BUNDLE.fullmatch(path.name))
 
 
 def is_bundle(path: Path) -> bool:
-    """Tell whether `path` is a bundle by its name, or by the statement in it."""
+    """Return whether `path` is a bundle by its name, or by the statement in it."""
     return has_bundle_name(path) or is_there(path / STATEMENT_NAME)
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether anything has this name, if only a link that leads nowhere."""
+    """Return whether `path` exists, even if only as a broken link."""
     try:
         path.lstat()
     except OSError:
@@ -60,7 +59,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a folder lies at `path`; also of a path that cannot be is that known."""
+    """Return whether `path` is a folder; false too for an impossible path."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError:
@@ -68,21 +67,21 @@ def is_folder(path: Path) -> bool:
 
 
 def bundles_in(home: Path) -> list[Path]:
-    """Return what is called as a bundle beside a journal, or is one, the oldest first."""
+    """Return what is named like a bundle beside a journal, or is one, oldest first."""
     return [place for place in _places(home) if is_bundle(place)]
 
 
 def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, SealedBundle]:
     """
-    Return the bundles that are announced, but do not have their final name yet.
+    Return the announced bundles that do not have their final name yet.
 
-    They are complete: a run was cut off before its last step, which the
-    next run does.
+    They are complete: a run was interrupted before its last step, and the next
+    run finishes them.
     """
     found: dict[Path, SealedBundle] = {}
     for each in announced:
         folder = home / f"{SEALED_PREFIX}{each.run_id}"
-        # NOTE: who wrote the journal is not known yet, and a name may lead elsewhere.
+        # NOTE: the journal is not trusted yet, and a name may lead elsewhere.
         is_name = _BUNDLE.fullmatch(each.bundle) and each.bundle.endswith(f"-{each.run_id}")
         if is_name and is_there(folder) and not is_there(home / each.bundle):
             found[folder] = each
@@ -91,7 +90,7 @@ def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, S
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """A place that was not looked into, and why; `name` is its path from where one looks."""
+    """A place that was not searched, and why; `name` is its relative path."""
 
     path: Path
     name: str
@@ -100,10 +99,10 @@ class Unseen:
 
 def homes_below(path: Path) -> Iterator[Path | Unseen]:
     """
-    Yield the folders at or below `path` that hold bundles or a journal.
+    Yield the folders at or under `path` with bundles or a journal.
 
-    What cannot be looked into, or lies deeper than evidence does, is among
-    them: whoever verifies must say that it is not seen.
+    Places that cannot be read, or are deeper than evidence, are yielded too: a
+    verifier must report what it did not see.
     """
     waiting = [(path, 0)]
     while waiting:
@@ -118,14 +117,14 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
         below = [each for each in seen if not is_bundle(each) and each.name not in _OTHERS]
         if below and depth == _DEEPEST:
             many = f" and {len(below) - 1:,} more" if len(below) > 1 else ""
-            why = f"{below[0].name}{many} in it: deeper than evidence lies, so not looked into."
+            why = f"It was not searched: {below[0].name}{many} in it is deeper than evidence."
             yield Unseen(folder, name, why)
         else:
             waiting.extend((each, depth + 1) for each in reversed(below))
 
 
 def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: float = math.inf) -> Iterator[Unseen]:
-    """Yield what is called as a file in the folder `keys` is, but is none, or a larger one."""
+    """Yield what is named like a file of the folder `keys` but is not one, or is too large."""
     try:
         with os.scandir(keys) as entries:
             names = sorted(each.name for each in entries if each.name.endswith(suffixes))
@@ -146,20 +145,20 @@ def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: float = math.inf) -
 
 
 def _look_into(path: Path) -> list[Path] | str:
-    """Return the places in the folder `path`, or why they are not seen."""
+    """Return the places in the folder `path`, or why they were not searched."""
     try:
         kind = kind_of(path.lstat().st_mode)
         if kind == _LINK:
-            return "It is a link: only what lies here itself is verified."
+            return "It is a link, and links are not followed."
         if kind != _FOLDER:
-            return f"It is {kind}, where only folders and files lie."
+            return f"It is {kind}, not a folder or a file."
         return _places(path)
     except OSError as error:
         return f"It cannot be read: {error.strerror or type(error).__name__}."
 
 
 def _places(path: Path) -> list[Path]:
-    """Return all in `path` but hidden names, and files that are not called as bundles are."""
+    """Return all in `path` except hidden names, and files that are not named like bundles."""
     with os.scandir(path) as entries:
         return sorted(
             Path(entry.path)
@@ -170,7 +169,7 @@ def _places(path: Path) -> list[Path]:
 
 
 def _is_place(entry: os.DirEntry[str]) -> bool:
-    """Return whether this is no file, and no link to one."""
+    """Return whether this is neither a file nor a link to one."""
     try:
         return not stat.S_ISREG(entry.stat().st_mode)
     except OSError:

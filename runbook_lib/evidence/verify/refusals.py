@@ -1,8 +1,7 @@
 """
-Refusals: what a store, or the driver before it, means when it fails, in the operator's words.
+Refusals: explain the errors of stores and their drivers to the operator.
 
-Drivers are told apart by the names that they give to failures, so none of
-them is imported here.
+Errors are recognised by the drivers' names for them, so no driver is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["refusal"]
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """What it means and what to do, where one of `names` tells the error's kind or its code."""
+    """What an error means and what to do, if one of `names` is its kind or its code."""
 
     said: str
     next_step: str
@@ -43,13 +42,13 @@ _MEANINGS = (
         "RequestTimeTooSkewed",
     ),
     _Meaning(
-        "the bucket lies in another region",
+        "the bucket is in another region",
         "Name its region (AWS_DEFAULT_REGION), then try again.",
         "PermanentRedirect AuthorizationHeaderMalformed 301",
     ),
     _Meaning(
         "there is no such bucket or container",
-        "Correct the address, or make what it names, then try again.",
+        "Correct the address, or create the bucket or container, then try again.",
         "NoSuchBucket ContainerNotFound ResourceNotFoundError FileNotFoundError "
         "ParamValidationError 404",
         is_of_store=False,
@@ -81,10 +80,10 @@ _NO_LOCK = re.compile(r"object ?lock", re.IGNORECASE)
 
 def refusal(error: Exception, address: str, *, credentials: str, file: str) -> ArchiveError:
     """
-    Return what `error`, raised by a driver, says of the archive at `address`.
+    Return the meaning of a driver's `error` for the archive at `address`.
 
-    `credentials` tells where they come from. An error's text may quote what
-    was sent and signed, so only the names of its kind are read and told.
+    `credentials` says where they come from. An error's text may quote what was
+    sent and signed, so only the names of its kind are used.
     """
     names = _names(error)
     for meaning in _MEANINGS:
@@ -96,14 +95,14 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
             return StoreUnavailableError(text, next_step=advice, is_silent=meaning.is_silent)
     if _NO_LOCK.search(str(error)):
         text = f"The archive {address}: its bucket has no Object Lock, so it retains nothing."
-        advice = "Name a bucket that was made with Object Lock, or archive without retention."
+        advice = "Name a bucket that was created with Object Lock, or archive without retention."
         return ArchiveError(text, next_step=advice)
     text = f"The archive {address} failed ({type(error).__name__})."
     return ArchiveError(text, file=file)
 
 
 def _names(error: Exception) -> set[str]:
-    """Return every name that `error`, and the one it was made from, has for what happened."""
+    """Return every name for the kind of `error` and of its cause."""
     names: set[str] = set()
     for each in (error, error.__cause__):
         if each is None:

@@ -1,10 +1,9 @@
 """
-Verifying: is a bundle still what was signed, by whom, and do its parts agree?
+Verify a bundle: is it what was signed, by whom, and do its parts agree?
 
-Offline, and without trusting what lies in the bundle: nothing of it is
-believed before a key that the verifier named is seen to have signed it, and
-no file is read beyond the size that was signed. What a tenant's bundles say
-together is the business of `verify_chain`.
+Offline, and without trusting the bundle: nothing in it counts before the
+signature of a trusted key is checked, and no file is read beyond its signed
+size. `chain` verifies a tenant's bundles together.
 """
 
 from __future__ import annotations
@@ -72,18 +71,18 @@ if TYPE_CHECKING:
 __all__ = ["Trust", "Verified", "verify_bundle"]
 
 _MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
-_TOO_MANY = f"It holds more than {_MOST_FILES:,} files."
-# How many folders deep a file may lie in a bundle; its own lie in one.
+_TOO_MANY = f"It contains more than {_MOST_FILES:,} files."
+# The deepest nesting of folders that is read in a bundle; its own files need one.
 _DEEPEST = 16
 _FOLDER = kind_of(stat.S_IFDIR)
 # A public key and two key ids, signed: some 2 KiB.
 _LARGEST_SUCCESSION = 64 * 1024
 _BLOCK = 1024 * 1024
-# Of the other files only the digest counts.
+# Only the digest of other files is checked.
 _LOOKED_INTO = (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME)
 # Made after the provenance, so not among its subjects.
 _AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
-# Claims of which the record says nothing.
+# Claims that are not in the record.
 _BESIDE_RECORD = ("configuration", "runbook_chain")
 
 _Seen = TypeVar("_Seen")
@@ -103,9 +102,9 @@ class Trust:
 
     def with_successors(self, folder: Path) -> Trust:
         """
-        Return this, and the keys to which trusted ones handed over by statements in `folder`.
+        Return this trust with the successors of its keys, by statements in `folder`.
 
-        Raises `ContentError` where there are too many, `OSError` where one cannot be read.
+        Raises `ContentError` if there are too many, `OSError` if one cannot be read.
         """
         keys, predecessors = dict(self.keys), dict(self.predecessors)
         by_signer, waiting = _successions(folder), list(keys)
@@ -125,12 +124,12 @@ class Trust:
 @dataclass(frozen=True, slots=True)
 class Verified:
     """
-    What is proven of a bundle whose signature, files and claims are all in order.
+    What a bundle with a valid signature, files and claims proves.
 
-    `run` are the claims of the statement's `runbook_run`, `statement` is the
-    SHA-256 of its envelope; `stamped_on` the time that a named authority
-    vouches for, empty where none does. `notes` say what was not checked.
-    `carried` are the older journal lines that it holds beside its part.
+    `run` are the claims in the statement's `runbook_run`, `statement` is the
+    SHA-256 of its envelope, `stamped_on` the time-stamp of a named authority,
+    or empty. `notes` say what was not checked. `carried` are the older journal
+    lines in it.
     """
 
     run: Mapping[str, Any]
@@ -151,8 +150,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     """
     Return what the bundle in `folder` proves.
 
-    Raises an `EvidenceError`, with the file and the reason, at the first
-    thing that is not in order.
+    Raises an `EvidenceError`, with the file and the reason, at the first fault.
     """
     present = _present(folder)
     envelope = _unsigned(present, STATEMENT_NAME)
@@ -182,9 +180,9 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
 
 
 def _present(folder: Path) -> dict[str, Path]:
-    """Return every file below `folder` by its name; raises where one is no plain file."""
+    """Return every file under `folder` by its name; raise if one is not a regular file."""
     if folder.is_symlink() or not folder.is_dir():
-        raise ContentError("It is no folder.")
+        raise ContentError("It is not a folder.")
     found: dict[str, Path] = {}
     waiting = [folder]
     while waiting:
@@ -194,14 +192,14 @@ def _present(folder: Path) -> dict[str, Path]:
         if not entries and here != folder:
             raise ContentError("It was added: a folder without a file in it.", file=name)
         if name.count("/") >= _DEEPEST:
-            raise ContentError("It was added: no bundle has folders so deep.", file=name)
+            raise ContentError("It was added: no bundle has such deep folders.", file=name)
         for entry in entries:
             path = Path(entry.path)
             kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
             if kind == _FOLDER:
                 waiting.append(path)
             elif kind:
-                said = f"It is no plain file but a link or a device ({kind})."
+                said = f"It is not a regular file but {kind}."
                 raise ContentError(said, file=path.relative_to(folder).as_posix())
             else:
                 found[path.relative_to(folder).as_posix()] = path
@@ -211,7 +209,7 @@ def _present(folder: Path) -> dict[str, Path]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in `folder`; raises where that is more than any bundle has."""
+    """Return the entries of `folder`; raise if there are more than any bundle has."""
     with os.scandir(folder) as entries:
         found = list(islice(entries, _MOST_FILES + 1))
     if len(found) > _MOST_FILES:
@@ -220,13 +218,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """Return at most `most` bytes of a plain file, and one more if there are more."""
+    """Return at most `most` bytes of a regular file, and one more if there are more."""
     with _open(path) as file:
         return file.read(most + 1)
 
 
 def _digest(path: Path, most: int) -> str:
-    """Return the SHA-256 of what `_read` would, without holding it."""
+    """Return the SHA-256 of what `_read` would return, block by block."""
     checksum, left = hashlib.sha256(), most + 1
     with _open(path) as file:
         while block := file.read(min(left, _BLOCK)):
@@ -236,7 +234,7 @@ def _digest(path: Path, most: int) -> str:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open a plain file, and neither follow a link nor wait for a pipe that took its place."""
+    """Open a regular file, without following a link or waiting for a pipe."""
     return open_plain(path, follows_links=False)
 
 
@@ -247,7 +245,7 @@ def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
 
 
 def _named(file: str, look: Callable[[], _Seen]) -> _Seen:
-    """Return what `look` does; what it raises is said of `file`."""
+    """Return the result of `look`; name `file` in its errors."""
     try:
         return look()
     except EvidenceError as error:
@@ -260,9 +258,9 @@ def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) 
 
 def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict[str, bytes]:
     """
-    See that the files are those that the statement names, each as it was signed.
+    Check that the files are exactly those that the statement names, each as signed.
 
-    Return the contents of those that are looked into.
+    Return the contents of those in `_LOOKED_INTO`.
     """
     names = {each.name for each in subjects}
     for name in (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME, JOURNAL_NAME, INSTRUCTIONS_NAME):
@@ -308,12 +306,12 @@ def _check_listing(
     signed: Signed,
     made: Signed,
 ) -> None:
-    """Raise where what only repeats the statement does not say the same."""
+    """Raise if a file that repeats the statement differs from it."""
     listed = [each for each in signed.subjects if each.name != SUMS_NAME]
     if contents[SUMS_NAME] != sums(listed).encode():
         raise ContentError("It does not list what the statement does.", file=SUMS_NAME)
     if _unsigned(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
-        raise ContentError("It holds another envelope than the statement's.", file=SIGSTORE_NAME)
+        raise ContentError("It contains another envelope than the statement's.", file=SIGSTORE_NAME)
     expected = {each for each in signed.subjects if each.name not in _AFTER_PROVENANCE}
     if made.key_id != signed.key_id or set(made.subjects) != expected:
         raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
@@ -323,16 +321,16 @@ def _document(name: str, content: bytes) -> dict[str, Any]:
     try:
         document = parse_json(content)
     except ValueError as error:
-        # NOTE: its own words quote what stands there, unless they are the runbook's.
+        # NOTE: only the runbook's own messages do not quote the content.
         why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""
-        raise ContentError(f"It is no JSON object{why}.", file=name) from None
+        raise ContentError(f"It is not a JSON object{why}.", file=name) from None
     if not isinstance(document, dict):
-        raise ContentError("It is no JSON object.", file=name)
+        raise ContentError("It is not a JSON object.", file=name)
     return document
 
 
 def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> None:
-    """Raise where the statements claim something else than the record."""
+    """Raise if the statements claim something else than the record."""
     try:
         found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
         built = provenance_predicate(record, materials=())
@@ -346,11 +344,11 @@ def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> No
     ):
         for claim, value in expected.items():
             if claim not in _BESIDE_RECORD and claimed.get(claim) != value:
-                raise ContentError(f"Its {claim} is not what the record says.", file=name)
+                raise ContentError(f"Its {claim} differs from the record.", file=name)
 
 
 def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str, Any]) -> None:
-    """Raise where the journal lines are not those that the record names, or lack what it says."""
+    """Raise if the journal lines are not those in the record, or lack a word of it."""
     part, carried = part_of(record), carried_of(record)
     if bool(carried) != (CARRIED_NAME in present):
         said = "It is missing." if carried else "It was added: the record lists no older lines."
@@ -362,12 +360,12 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str,
     try:
         check_words(record, lines)
     except (KeyError, TypeError, AttributeError) as error:
-        said = f"It does not say who said what ({error})."
+        said = f"Its words are incomplete ({error})."
         raise ContentError(said, file=RECORD_NAME) from None
 
 
 def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:
-    """Yield `lines`; an error is said of `file`."""
+    """Yield `lines`; name `file` in errors."""
     try:
         yield from lines
     except ContentError:
@@ -379,32 +377,33 @@ def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:
 def _timestamp(
     present: Mapping[str, Path], envelope: bytes, authority: str, trust: Trust
 ) -> tuple[str, str]:
-    """Return the time that a named authority vouches for, and what could not be checked."""
+    """Return the time-stamp of a named authority, and what could not be checked."""
     if TIMESTAMP_NAME not in present:
-        asked = f"A time-stamp was asked of {authority}; there is none." if authority else ""
-        return "", asked
+        missing = f"A time-stamp was requested from {authority}; there is none."
+        return "", missing if authority else ""
     if not authority:
-        raise ContentError("It was added: no time-stamp was asked for.", file=TIMESTAMP_NAME)
+        raise ContentError("It was added: no time-stamp was requested.", file=TIMESTAMP_NAME)
     token = _unsigned(present, TIMESTAMP_NAME)
     if trust.authorities:
         stamped = _named(TIMESTAMP_NAME, lambda: stamped_at(token, envelope, trust.authorities))
         return timestamp(stamped), ""
     _named(TIMESTAMP_NAME, lambda: check_imprint(token, envelope))
-    return "", f"The time-stamp of {authority} was not checked: no authority is named."
+    return "", f"The time-stamp of {authority} was not checked: no trusted authority is named."
 
 
 def _successions(folder: Path) -> dict[str, list[bytes]]:
-    """Return the statements of succession by the key that is said to have signed them."""
+    """Return the statements of succession by the key that each names as its signer."""
     try:
         with os.scandir(folder) as entries:
             named = [entry for entry in entries if entry.name.endswith(SUCCESSION_SUFFIX)]
     except FileNotFoundError:
         named = []
-    # NOTE: a link or a device proves nothing, and what is behind it is not looked at.
+    # NOTE: links and devices are ignored.
     plain = (Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False))
     paths = sorted(islice(plain, _MOST_SUCCESSIONS + 1))
     if len(paths) > _MOST_SUCCESSIONS:
-        raise ContentError(f"It holds more than {_MOST_SUCCESSIONS} successions.", file=folder.name)
+        said = f"It contains more than {_MOST_SUCCESSIONS} successions."
+        raise ContentError(said, file=folder.name)
     found: dict[str, list[bytes]] = defaultdict(list)
     for path in paths:
         content = _read(path, _LARGEST_SUCCESSION)
@@ -414,7 +413,7 @@ def _successions(folder: Path) -> dict[str, list[bytes]]:
 
 
 def _successor(content: bytes, old: SSlibKey) -> SSlibKey | None:
-    """Return the new key that `old` names; what it did not sign says nothing, for or against."""
+    """Return the successor of `old` in a statement that `old` signed, else `None`."""
     try:
         signed = open_envelope(content, {str(old.keyid): old}, SUCCESSION)
         return parse_public_key(str(signed.predicate["public_key"]).encode())

@@ -335,7 +335,7 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     path = attachment_path(folder, attachment)
     path.unlink() if content is None else path.write_bytes(content)
 
-    with pytest.raises(ContentError, match="is missing or was changed"):
+    with pytest.raises(ContentError, match="missing or was changed"):
         write_record(tmp_path, run.state, run.journal)
 
 
@@ -349,7 +349,7 @@ def test_a_secret_in_what_a_person_gave_is_told_to_that_person(run: Run, key: Si
     )
     run.say([attested("fb-08-not-run", by="Operator", at=AT, attachments=(given,))])
 
-    with pytest.raises(LeakError, match=r"stands in shot\.png, attached to fb-08-not-run\."):
+    with pytest.raises(LeakError, match=r"secret in shot\.png, attached to fb-08-not-run\."):
         seal_run(run, key)
 
     assert not list(folder.glob("2*"))

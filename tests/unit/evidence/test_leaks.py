@@ -209,8 +209,8 @@ def test_a_file_that_a_person_gave_is_called_by_its_name(
     with pytest.raises(LeakError) as caught:
         refuse_leaks([path], redactor, {path.name: "shot.png, attached to fb-04-create-app"})
 
-    assert str(caught.value) == "A secret stands in shot.png, attached to fb-04-create-app."
-    assert "Say again that the step is done" in caught.value.diagnostics()
+    assert str(caught.value) == "There is a secret in shot.png, attached to fb-04-create-app."
+    assert "Confirm the step again" in caught.value.diagnostics()
 
 
 def test_a_pdf_may_name_itself_as_pdfs_do(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None
     path.write_text("\n".join(lines) + "\n")
 
     assert str(refusal(path, redactor)) == (
-        "A secret stands in journal.jsonl, fb-13-app-id-and-secret."
+        "There is a secret in journal.jsonl, fb-13-app-id-and-secret."
     )
 
 

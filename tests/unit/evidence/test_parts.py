@@ -186,7 +186,7 @@ def test_a_record_that_names_no_part_is_refused(
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(journal=part))
 
-    assert "names no part" in str(refusal(folder, trust))
+    assert "does not name its part" in str(refusal(folder, trust))
 
 
 @pytest.mark.parametrize("name", ["seq", "sha256"])
@@ -200,7 +200,7 @@ def test_a_carried_line_is_the_one_that_is_listed(
     resign(folder, key, lambda record: record["carried"][0].update({name: other[name]}))
 
     error = refusal(folder, trust)
-    assert (error.file, "not here as the record lists it" in str(error)) == ("carried.jsonl", True)
+    assert (error.file, "differs from the record's list" in str(error)) == ("carried.jsonl", True)
 
 
 def test_a_carried_line_that_was_altered_is_refused(
@@ -219,8 +219,8 @@ def test_a_carried_line_that_was_altered_is_refused(
     ("alter", "said"),
     [
         (lambda text: text + text.splitlines(keepends=True)[0], "does not list"),
-        (lambda text: text.splitlines(keepends=True)[0], "not here as the record lists it"),
-        (lambda _: b"[]\n", "not here as the record lists it"),
+        (lambda text: text.splitlines(keepends=True)[0], "differs from the record's list"),
+        (lambda _: b"[]\n", "differs from the record's list"),
     ],
     ids=["more", "fewer", "no-line"],
 )
@@ -312,7 +312,7 @@ def test_each_word_needs_a_line_of_its_own_step(
 
     resign(folder, key, change)
 
-    assert "No line here says of fb-08-not-run" in str(refusal(folder, trust))
+    assert "said about fb-08-not-run" in str(refusal(folder, trust))
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
@@ -324,7 +324,9 @@ def test_an_attested_step_needs_a_word(
     folder = bundle(tenant, number)
     resign(folder, key, lambda record: record["steps"][1].update(word=None, attested_by=None))
 
-    assert "does not say by whose word fb-02-attested is attested" in str(refusal(folder, trust))
+    assert "does not name the person on whose word fb-02-attested is attested" in str(
+        refusal(folder, trust)
+    )
 
 
 @pytest.mark.parametrize("number", [2, 4], ids=["waiting", "failed"])
@@ -336,7 +338,7 @@ def test_an_outcome_that_no_check_saw_needs_a_word(
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][number].update(checks=[]))
 
-    assert "does not say by whose word" in str(refusal(folder, trust))
+    assert "does not name the person on whose word" in str(refusal(folder, trust))
 
 
 def test_a_step_that_was_left_out_needs_a_word() -> None:
@@ -344,7 +346,7 @@ def test_a_step_that_was_left_out_needs_a_word() -> None:
 
     step = {"id": "a", "outcome": "skipped", "word": None, "attested_by": None}
     step |= {"confirms": [], "checks": []}
-    with pytest.raises(ContentError, match="does not say by whose word a is skipped"):
+    with pytest.raises(ContentError, match="does not name the person on whose word a is skipped"):
         check_words({"steps": [step]}, ())
     failed = {**step, "outcome": "failed", "checks": [{"outcome": "failed"}]}
     check_words({"steps": [failed, step]}, ())
@@ -358,7 +360,7 @@ def test_the_name_beside_an_outcome_is_the_words(
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][1].update(attested_by="Somebody Else"))
 
-    assert "does not say by whose word" in str(refusal(folder, trust))
+    assert "does not name the person on whose word" in str(refusal(folder, trust))
 
 
 def test_a_word_whose_line_is_not_carried_is_refused(
@@ -371,7 +373,7 @@ def test_a_word_whose_line_is_not_carried_is_refused(
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[1])
     resign(folder, key, lambda record: record["carried"].pop(0))
 
-    assert "No line here says of fb-02-attested" in str(refusal(folder, trust))
+    assert "said about fb-02-attested" in str(refusal(folder, trust))
 
 
 @pytest.mark.parametrize("word", [3, [], {"kind": "attested"}, {"kind": []}])
@@ -430,7 +432,7 @@ def test_a_value_that_was_filled_in_later_is_no_contradiction(
     verify_bundle(folder, trust)
     for other in ({"app_id": "111", "domain": "b"}, {"app_id": "111"}):
         say(other)
-        assert "No line here says of fb-02-attested" in str(refusal(folder, trust))
+        assert "said about fb-02-attested" in str(refusal(folder, trust))
 
 
 def chain_error(tenant: Path, trust: Trust) -> str:
@@ -468,7 +470,7 @@ def test_parts_that_do_not_join_are_refused(
         (tenant / "journal.jsonl").unlink()
 
     *_, last = verify_tree(tenant, trust)
-    assert "do not begin where those before them ended" in str(last.error)
+    assert "do not start where the previous ones ended" in str(last.error)
 
 
 def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
@@ -481,7 +483,7 @@ def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust:
     (folder / "record.json").write_text(json.dumps(record))
     replace_part(folder, key, lambda line: line)
 
-    assert "do not begin where those before them ended" in chain_error(folder.parent, trust)
+    assert "do not start where the previous ones ended" in chain_error(folder.parent, trust)
 
 
 @pytest.mark.parametrize("has_journal", [True, False])

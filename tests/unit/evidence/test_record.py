@@ -272,7 +272,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
 
     (tmp_path / "record.json").write_bytes(content)
 
-    with pytest.raises(ContentError, match=r"record\.json: It is no JSON object"):
+    with pytest.raises(ContentError, match=r"record\.json: It is not a JSON object"):
         read_record(tmp_path)
 
 

@@ -176,7 +176,7 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         path.chmod(0o600)
-        with pytest.raises(SettingsError, match="no P-256 key in PEM"):
+        with pytest.raises(SettingsError, match="not a P-256 key in PEM"):
             open_key(str(path), is_sandbox=False)
 
 
@@ -193,7 +193,7 @@ def test_a_folder_that_refuses_is_said(tmp_path: Path) -> None:
 
     (tmp_path / "file").write_text("x")
 
-    with pytest.raises(SettingsError, match="cannot be made"):
+    with pytest.raises(SettingsError, match="cannot be created"):
         create_key(tmp_path / "file" / "key.pem")
 
 
@@ -416,7 +416,7 @@ def test_no_key_succeeds_itself(tmp_path: Path) -> None:
 
     key = open_key("", is_sandbox=False)
 
-    with pytest.raises(SettingsError, match="does not succeed itself"):
+    with pytest.raises(SettingsError, match="cannot succeed itself"):
         hand_over(key, key.public, tmp_path)
 
 

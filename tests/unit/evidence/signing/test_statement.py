@@ -158,7 +158,7 @@ def test_a_key_service_that_gives_back_no_signature_is_refused(
 
     odd = SigningKey(key.public, Service(key, signature))  # type: ignore[arg-type]
 
-    with pytest.raises(SigningError, match="something else than an ECDSA signature"):
+    with pytest.raises(SigningError, match="did not return an ECDSA signature"):
         sign_statement(odd, [FILE], TEST_RESULT, {})
 
 

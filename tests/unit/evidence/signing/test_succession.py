@@ -143,7 +143,7 @@ def test_where_nothing_was_succeeded_nothing_is_kept(tmp_path: Path, key: Signin
     """Neither a seal nor a refusal makes the folder beside the keys."""
 
     seal_run(ended_run(tmp_path / "evidence"), key)
-    with pytest.raises(SettingsError, match="does not succeed itself"):
+    with pytest.raises(SettingsError, match="cannot succeed itself"):
         hand_over(key, key.public, tmp_path / "keys", kept=successions_folder())
 
     assert not successions_folder().exists()

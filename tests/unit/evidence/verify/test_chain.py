@@ -91,7 +91,7 @@ def test_swapped_names_show(tenant: Path, trust: Trust) -> None:
 
     errors = [verdict.error for verdict in verify_tree(tenant, trust)]
     assert [type(error) for error in errors[:3]] == [ContentError, ContentError, type(None)]
-    assert "under the name of another" in str(errors[0])
+    assert "under another name" in str(errors[0])
 
 
 def test_a_run_that_was_replaced_by_another_of_the_same_key_shows(
@@ -134,7 +134,7 @@ def test_another_run_under_the_same_number_shows(
     other = seal_run(ended_run(tmp_path / "elsewhere", "0000000b"), key).folder
     shutil.copytree(other, tenant / other.name)
 
-    assert "Two bundles say that they are number 2" in reason(tenant, trust)
+    assert "Two bundles claim to be number 2" in reason(tenant, trust)
 
 
 def test_a_run_that_the_journal_does_not_know_shows(
@@ -322,7 +322,7 @@ def test_a_foreign_connectors_run_shows(tenant: Path, trust: Trust) -> None:
 
     tenant.rename(tenant.parent / "other")
 
-    assert "is of the connector p" in reason(tenant.parent / "other", trust)
+    assert "belongs to the connector p" in reason(tenant.parent / "other", trust)
 
 
 def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
@@ -337,7 +337,8 @@ def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -
     document = verdicts[3].document()
     assert (document["accepted"], document["refused"]) == (False, "chain")
     assert document["reason"] == (
-        "1 in a chain from the first; whether it is whole is not proven, because 1 of 3 is refused."
+        "1 in a chain from the first; whether it is complete is not proven, because "
+        "1 of 3 is refused."
     )
 
 
@@ -454,7 +455,7 @@ def test_what_is_no_file_in_the_journals_place_is_refused(
 
     *others, last = verify_tree(tenant, trust)
     assert last.document()["file"] == "journal.jsonl"
-    assert "no plain file" in str(last.error)
+    assert "not a regular file" in str(last.error)
     assert [verdict.error for verdict in others] == [None] * 3
 
 
@@ -556,7 +557,7 @@ def test_another_bundle_in_the_place_of_an_announced_one_shows(
     shutil.copytree(tenant / "20261124T120000Z-00000001", left)
 
     errors = [verdict.error for verdict in verify_tree(tenant, trust)]
-    assert "under the name of another" in str(errors[3])
+    assert "under another name" in str(errors[3])
 
 
 def test_an_announcement_leads_nowhere_else(tenant: Path, trust: Trust) -> None:
@@ -666,7 +667,7 @@ def test_a_key_that_was_succeeded_signs_nothing_more(
     for signer, run_id in zip((key, other_key, key), IDS, strict=True):
         sealer(signer, run_id)
 
-    assert "signed by a key that had been succeeded" in reason(tmp_path / "evidence", trust)
+    assert "signed by a key that was already succeeded" in reason(tmp_path / "evidence", trust)
 
 
 def test_a_key_that_was_succeeded_is_refused_though_both_are_named(
@@ -679,7 +680,7 @@ def test_a_key_that_was_succeeded_is_refused_though_both_are_named(
         sealer(signer, run_id)
 
     both = Trust({each.key_id: each.public for each in (key, other_key)})
-    assert "signed by a key that had been succeeded" in reason(tmp_path / "evidence", both)
+    assert "signed by a key that was already succeeded" in reason(tmp_path / "evidence", both)
 
 
 def test_keys_that_succeed_each_other_keep_nobody_busy(
