@@ -19,7 +19,7 @@ from runbook_lib.evidence.reports.runs import Fault, SealedRun
 from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
 from tests.support.practice_runs import PracticeRun, PractiseOnce
-from tests.unit.evidence.reports.runs_told import (
+from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
     on,

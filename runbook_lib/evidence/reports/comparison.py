@@ -1,7 +1,7 @@
 """
-What changed from one run of a tenant to the next: steps, words, parameters, procedure.
+Compare two runs of a tenant: steps, words, parameters, procedure.
 
-Pure: two records as `reading` gives them in, differences out.
+Pure: it takes two records from `reading`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Changed", "Differences", "StepChange", "WordChange", "compare"]
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A value that was another one before; empty where there was or is none."""
+    """A changed value; empty if there was or is none."""
 
     name: str
     before: str
@@ -26,7 +26,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class StepChange:
-    """A step that came to something else, or to the same for another reason."""
+    """A step with another outcome, or the same outcome for another reason."""
 
     id: str
     title: str
@@ -37,7 +37,7 @@ class StepChange:
 
     @property
     def is_outcome(self) -> bool:
-        """Tell whether the outcome itself changed."""
+        """Return whether the outcome itself changed."""
         return self.before != self.after
 
 
@@ -56,7 +56,7 @@ class WordChange:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """All that differs between two runs."""
+    """All differences between two runs."""
 
     steps: tuple[StepChange, ...] = ()
     words: tuple[WordChange, ...] = ()
@@ -68,7 +68,7 @@ class Differences:
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
-    """Return what differs in the run `after` from the run `before`, in the documented order."""
+    """Return the differences between two runs, in the documented order of steps."""
     old = {step["id"]: step for step in before["steps"]}
     new = {step["id"]: step for step in after["steps"]}
     names = [*new, *(name for name in old if name not in new)]
@@ -82,6 +82,8 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
 
 
 Step = Mapping[str, Any] | None
+# Where a word was read from; a change of it alone is not a difference.
+_SOURCE = ("origin", "entry")
 
 
 def _step_changes(old: Step, new: Step) -> Iterator[StepChange]:
@@ -110,9 +112,8 @@ def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
 
 
 def _said(word: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a person said; that it was read from another file is nothing new."""
-    left_out = ("origin", "entry")
-    return {name: value for name, value in (word or {}).items() if name not in left_out}
+    """Return what a person said, without the file that it was read from."""
+    return {name: value for name, value in (word or {}).items() if name not in _SOURCE}
 
 
 def _values_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Changed, ...]:
@@ -125,7 +126,7 @@ def _values_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Cha
 
 
 def _circumstances(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run was made with and how, beside its parameters."""
+    """Return a run's procedure, mode, credentials and environment."""
     procedure = run["procedure"]
     return {
         "procedure": procedure.get("id"),

@@ -1,7 +1,5 @@
 """
-A record as the reports read it: every optional field there, values as text.
-
-Pure. What the fields mean is the record schema's business.
+A record for the reports: every optional field filled in, values as text. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from typing import Any
 
 __all__ = ["anchor", "plain", "trace_ids", "whole_record"]
 
-# NOTE: a record that does not say so is taken for practice; the other mistake would be the worse.
+# NOTE: a record that does not say so counts as practice; the other mistake would be worse.
 _RECORD: Mapping[str, Any] = {
     "run_id": "",
     "tenant": "",
@@ -71,19 +69,19 @@ _TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
 
 
 def whole_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `record` with what it may leave out filled in, down to each exchange."""
+    """Return `record` with its optional fields filled in, down to each exchange."""
     whole = _filled(record, _RECORD)
     whole["steps"] = [_whole_step(step) for step in whole["steps"]]
     return whole
 
 
 def anchor(step_id: str, number: int) -> str:
-    """Return the name by which a report links to a step."""
+    """Return the anchor of a step in a report."""
     return f"step-{step_id}" if _ID.fullmatch(step_id) else f"step-{number}"
 
 
 def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the remote system calls this exchange, by the name of the field or header."""
+    """Return the remote system's ids of this exchange, by field or header name."""
     answer = exchange["response"]
     error = answer.get("error") if isinstance(answer, Mapping) else None
     named = {"fbtrace_id": error.get("fbtrace_id")} if isinstance(error, Mapping) else {}
@@ -96,7 +94,7 @@ def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
 
 
 def plain(value: Any) -> str:
-    """Return a parameter or a fact for people."""
+    """Return a parameter or a fact as text."""
     if isinstance(value, list | tuple):
         return ", ".join(plain(each) for each in value)
     if isinstance(value, bool):

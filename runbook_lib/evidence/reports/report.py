@@ -1,8 +1,8 @@
 """
-The reports: one HTML file of a run, and one of a tenant's history, for people to read.
+The reports: one HTML file about a run, and one about a tenant's history.
 
-Self-contained: no script, nothing loaded. A report is derived from records
-and journal lines and is no evidence itself. How it looks lives in `templates`.
+Self-contained: no script, nothing loaded. A report is derived from records and
+journal lines and is not evidence itself. `templates` contains its design.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["history_report", "run_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# Pictures are shown inside the report up to this size each, and all of them together.
+# Pictures are embedded up to this size each, and this size in all.
 _LARGEST_PICTURE = 300 * 1024
 _ALL_PICTURES = 1024 * 1024
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -46,11 +46,11 @@ _MOST_COLUMNS = 12
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
-# How many of a run's steps came to what, in words.
+# The outcomes of a verdict, in words.
 _SETTLED = {
     Outcome.VERIFIED: "verified by a machine",
     Outcome.ATTESTED: "attested by a named person",
-    Outcome.SKIPPED: "left out for a reason that a person gave",
+    Outcome.SKIPPED: "skipped for a reason that a person gave",
 }
 _LEFT = {
     Outcome.WAITING: "waiting",
@@ -62,7 +62,7 @@ _OPEN = (Outcome.FAILED, *_LEFT)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An attachment as a report shows it: its place beside the report, and what it shows."""
+    """An attachment in a report: its relative link, and its embedded content."""
 
     link: str = ""
     source: str = ""
@@ -71,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, what they said in all, and from when to when."""
+    """A person, a summary of their words, and the first and last time."""
 
     name: str
     words: str
@@ -81,7 +81,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changed from one run to another; `runs` in a row where nothing did."""
+    """What changed between two runs; `runs` counts consecutive runs without a change."""
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
@@ -95,13 +95,13 @@ def run_report(
     """
     Return the `report.html` of one run.
 
-    `record` is what `record.json` holds, `entries` the journal lines that lie
-    beside it. Pictures in the folder `attachments` are shown where they are
-    what was given; each attachment is linked, relative to the bundle.
+    `record` is the content of `record.json`, `entries` the journal lines beside
+    it. Unaltered pictures in the folder `attachments` are embedded; each
+    attachment is linked, relative to the bundle.
     """
     run = reading.whole_record(record)
-    told = [entry for entry in entries if entry.seq <= run["journal"].get("lines", entry.seq)]
-    words, happened = timeline.said(told, run), timeline.events(told, run)
+    lines = [entry for entry in entries if entry.seq <= run["journal"].get("lines", entry.seq)]
+    words, happened = timeline.said(lines, run), timeline.events(lines, run)
     for number, step in enumerate(run["steps"], start=1):
         step["anchor"] = reading.anchor(step["id"], number)
     return _render(
@@ -115,9 +115,9 @@ def run_report(
         words=words,
         people=_people(words),
         events=_by_day(happened[-_MOST_EVENTS:]),
-        events_left_out=max(0, len(happened) - _MOST_EVENTS),
-        waits=timeline.waits_of_run(told, run),
-        until=run["finished_on"] or max((entry.at for entry in told), default=""),
+        earlier_events=max(0, len(happened) - _MOST_EVENTS),
+        waits=timeline.waits_of_run(lines, run),
+        until=run["finished_on"] or max((entry.at for entry in lines), default=""),
         pictures=_pictures(run, attachments),
         limits=_limits(run),
     )
@@ -127,12 +127,12 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     """
     Return the history of a tenant: its runs, and what changed from each to the next.
 
-    `sealed` are all of its runs in the order in which they were sealed. What
-    one with a fault came to is not told.
+    `sealed` are all of its runs in the order of sealing. The outcome of a run
+    with a fault is not shown.
     """
     every = [_whole(run) for run in sealed]
     runs = every[-_MOST_RUNS:]
-    told = [run for run in runs if not run["fault"]]
+    intact = [run for run in runs if not run["fault"]]
     return _render(
         "history.html",
         tenant=tenant,
@@ -140,22 +140,22 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
         practice_runs=sum(bool(run["sandbox"]) for run in every),
         number=len(every),
         runs=runs,
-        told=told,
+        intact=intact,
         faulty=[run for run in every if run["fault"]],
         verdict=_verdict(runs[-1]) if runs else "",
         columns=[
             (run, {step["id"]: step["outcome"] for step in run["steps"]})
-            for run in told[-_MOST_COLUMNS:]
+            for run in intact[-_MOST_COLUMNS:]
         ],
-        steps={step["id"]: step["title"] for run in told for step in run["steps"]},
-        changes=_changes(told),
+        steps={step["id"]: step["title"] for run in intact for step in run["steps"]},
+        changes=_changes(intact),
         waits=timeline.waits_across_runs([run for run in every if not run["fault"]]),
-        until=(told[-1]["finished_on"] or told[-1]["started_on"]) if told else "",
+        until=(intact[-1]["finished_on"] or intact[-1]["started_on"]) if intact else "",
     )
 
 
 def _whole(run: SealedRun) -> dict[str, Any]:
-    """Return the record of a run with its place in the chain, and what is wrong with it."""
+    """Return the record of a run with its place in the chain and its fault."""
     place = {"number": run.number, "bundle": run.bundle, "fault": run.fault}
     return {**reading.whole_record(run.record), **place}
 
@@ -164,43 +164,43 @@ def _verdict(run: Mapping[str, Any]) -> str:
     """Return what the outcome of a run means, in plain words."""
     number = counted(len(run["steps"]), "step")
     if run["outcome"] == RunOutcome.COMPLETE:
-        return f"All {number} are settled: {_told(run, _SETTLED)}."
+        return f"All {number} are settled: {_counts(run, _SETTLED)}."
     if run["outcome"] == RunOutcome.FAILED:
         failed = sum(step["outcome"] == Outcome.FAILED for step in run["steps"])
         return (
             f"A check contradicts {failed} of {number}. Do not rely on the connection until that "
-            "is mended and a new run says so."
+            "is fixed and a new run confirms it."
         )
     return (
-        f"{len(_open_steps(run))} of {number} are open: {_told(run, _LEFT)}. No check contradicts "
-        "any of them."
+        f"{len(_open_steps(run))} of {number} are open: {_counts(run, _LEFT)}. No check "
+        "contradicts any of them."
     )
 
 
-def _told(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> str:
+def _counts(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> str:
     count = Counter(step["outcome"] for step in run["steps"])
     return listed([f"{count[outcome]} {text}" for outcome, text in words.items() if count[outcome]])
 
 
 def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what somebody must still do something about, failures first."""
+    """Return the steps that need action, failures first."""
     steps: list[dict[str, Any]] = run["steps"]
-    impossible = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["word"]]
+    blocked = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["word"]]
     open_steps = [step for outcome in _OPEN for step in steps if step["outcome"] == outcome]
-    return [*open_steps, *impossible]
+    return [*open_steps, *blocked]
 
 
 def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
-    """Return each person who said something, whoever spoke first standing first."""
+    """Return each person with a word, in the order of their first one."""
     spoken = sorted((word for each in words.values() for word in each), key=lambda word: word.at)
     return [
-        Person(name, _told_by(mine), mine[0].at, mine[-1].at)
+        Person(name, _kinds(mine), mine[0].at, mine[-1].at)
         for name in dict.fromkeys(word.by for word in spoken)
         for mine in [[word for word in spoken if word.by == name]]
     ]
 
 
-def _told_by(words: Sequence[Word]) -> str:
+def _kinds(words: Sequence[Word]) -> str:
     count = Counter(word.kind for word in words)
     return listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]])
 
@@ -210,7 +210,7 @@ def _by_day(happened: Sequence[Event]) -> list[tuple[str, list[Event]]]:
 
 
 def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return what the checks do not prove, each with the steps that say so."""
+    """Return what the checks do not prove, each with its steps."""
     found: dict[str, list[dict[str, Any]]] = {}
     for step in run["steps"]:
         for check in step["checks"]:
@@ -237,25 +237,25 @@ def _pictures(run: Mapping[str, Any], folder: Path | None) -> dict[str, Picture]
 
 def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture:
     if attachment.media_type not in SUFFIXES or not _DIGEST.fullmatch(attachment.sha256):
-        return Picture(remark="It is of a kind that is not linked here.")
+        return Picture(remark="This kind of file is not linked here.")
     link = f"attachments/{attachment_path(Path(), attachment).name}"
     if folder is None or attachment.media_type not in _PICTURES:
         return Picture(link)
     if attachment.size > limit:
-        return Picture(link, remark="It is too large to be shown in here.")
+        return Picture(link, remark="It is too large to be shown here.")
     path = attachment_path(folder, attachment)
     try:
         content = read_plain(path, limit)
     except OSError:
         content = b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
-        return Picture(remark="The file is not beside this report, or is not what was given.")
+        return Picture(remark="The file is missing beside this report, or was changed.")
     text = base64.b64encode(content).decode("ascii")
     return Picture(link, f"data:{attachment.media_type};base64,{text}")
 
 
 def _changes(runs: Sequence[Mapping[str, Any]]) -> list[Change]:
-    """Return what changed from each run to the next; runs in a row without a change are one."""
+    """Return what changed from each run to the next; unchanged consecutive runs are one."""
     found: list[Change] = []
     for before, after in pairwise(runs):
         differences = compare(before, after)
@@ -276,7 +276,7 @@ def _environment() -> Environment:
     from markupsafe import Markup  # noqa: PLC0415
 
     def shown(value: object) -> object:
-        """Make what anybody wrote harmless to the eye; escaping comes after this."""
+        """Make invisible characters visible; escaping comes after this."""
         if isinstance(value, str) and not isinstance(value, Markup):
             return wording.readable(value)
         return value
@@ -308,12 +308,12 @@ def _environment() -> Environment:
         number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
     )
-    made.tests.update(web_link=wording.is_web_link, said_below=_is_said_below)
+    made.tests.update(web_link=wording.is_web_link, repeated_below=_is_repeated_below)
     return made
 
 
 def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
-    """Return what came back in a row of exchanges: `3 × 200, 400`."""
+    """Return the answers of several exchanges: `3 × 200, 400`."""
     answers = Counter(
         str(one["status"] or ("no answer" if one["error"] else "done")) for one in exchanges
     )
@@ -322,8 +322,8 @@ def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _is_said_below(step: Mapping[str, Any]) -> bool:
-    """Tell whether the reason of a step only repeats what its checks, or a person, say below."""
+def _is_repeated_below(step: Mapping[str, Any]) -> bool:
+    """Return whether a step's reason only repeats the checks or the word below it."""
     word = step["word"]
     seen = [check["reason"] for check in step["checks"] if check["outcome"] == step["outcome"]]
     said = [" ".join(dict.fromkeys(seen))]

@@ -1,8 +1,8 @@
 """
-The runs of a tenant, as its journal and its folder tell of them, in the order of sealing.
+The runs of a tenant, from its journal and its folder, in the order of sealing.
 
-Tells which are gone and which are not as they were sealed, by digests alone:
-no signature is checked, so this is no verification. That lives in `verify`.
+Missing and altered runs are detected by digests alone. No signature is checked,
+so this does not replace `verify`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Fault", "SealedRun", "sealed_record", "sealed_runs"]
 
 
 class Fault(StrEnum):
-    """Why nothing is told of what a run came to."""
+    """Why the outcome of a run is not shown."""
 
     MISSING = "missing"
     ALTERED = "altered"
@@ -47,10 +47,10 @@ class Fault(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SealedRun:
     """
-    A run that was sealed: `number` in the chain (0 where the journal does not announce it).
+    A sealed run: `number` in the chain (0 if the journal does not announce it).
 
-    `record` is what its `record.json` holds; with a `fault`, only what the
-    journal tells of how it began.
+    `record` is the content of its `record.json`; with a `fault`, only what the
+    journal says about its start.
     """
 
     record: Mapping[str, Any]
@@ -61,9 +61,9 @@ class SealedRun:
 
 def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
     """
-    Return each run that the journal announces, in that order, then the others that lie beside it.
+    Return each run that the journal announces, in that order, then the others beside it.
 
-    No clock is asked for the order: one may have been set back meanwhile.
+    The order does not depend on clocks, which may have been set back.
     """
     folder = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
@@ -90,7 +90,7 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
 
 
 def sealed_record(bundle: Path) -> dict[str, Any]:
-    """Return the record in `bundle`; raises `ContentError` where it is not the one sealed there."""
+    """Return the record in `bundle`; raises `ContentError` if it is not the sealed one."""
     if not bundle.is_dir():
         raise ContentError(f"There is no bundle {bundle}.")
     try:
@@ -98,27 +98,27 @@ def sealed_record(bundle: Path) -> dict[str, Any]:
     except OSError as error:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
     if _fault(bundle, "") is not None:
-        raise ContentError("It is not the one that was sealed.", file=RECORD_NAME)
+        raise ContentError("It is not the sealed one.", file=RECORD_NAME)
     return _understood(bundle)
 
 
 def _understood(bundle: Path) -> dict[str, Any]:
-    """Return the record in `bundle`; raises `ContentError` where it says what no record does."""
+    """Return the record in `bundle`; raises `ContentError` if it does not match the schema."""
     record = read_record(bundle)
     try:
         validate_record(record)
     except Exception as error:  # noqa: BLE001
-        # NOTE: jsonschema is slow to import, so its error is known by what it has to say.
+        # NOTE: jsonschema is slow to import, so its error is recognised by its attribute.
         where = getattr(error, "json_path", "$").removeprefix("$").removeprefix(".")
-        said = f"It is not what a record is{f', at {where}' * bool(where)}."
+        said = f"It is not a valid record{f', at {where}' * bool(where)}."
         raise ContentError(said, file=RECORD_NAME) from None
     return record
 
 
 def _begun(entry: Entry) -> dict[str, Any]:
-    """Return what a journal line holds of a run that began."""
-    told = {name: entry.data[name] for name in ("mode", "sandbox") if name in entry.data}
-    return {**told, "started_on": entry.at}
+    """Return the start of a run from its journal line."""
+    known = {name: entry.data[name] for name in ("mode", "sandbox") if name in entry.data}
+    return {**known, "started_on": entry.at}
 
 
 def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
@@ -134,7 +134,7 @@ def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
 
 
 def _fault(bundle: Path, announced: str) -> Fault | None:
-    """Return what is wrong with a bundle whose statement has the SHA-256 `announced`, if known."""
+    """Return the fault of a bundle; `announced` is its statement's SHA-256, if known."""
     if not bundle.is_dir():
         return Fault.MISSING
     try:
@@ -148,7 +148,7 @@ def _fault(bundle: Path, announced: str) -> Fault | None:
 
 
 def _named_digest(statement: bytes) -> str:
-    """Return the SHA-256 by which a statement names the record, whoever signed it."""
+    """Return the SHA-256 of the record in a statement, whoever signed it."""
     try:
         payload = parse_json(base64.b64decode(parse_json(statement)["payload"]))
         named = {each["name"]: str(each["digest"]["sha256"]) for each in payload["subject"]}

@@ -1,8 +1,8 @@
 """
-What happened when: people's words, checks and waits, in the order of their times.
+The timeline: people's words, checks and waits, in the order of their times.
 
-Derived from journal lines, or from the records of several runs; pure. A time
-that a person named may lie long before the line that holds it: both are kept.
+Derived from journal lines, or from the records of several runs. Pure. A time
+that a person named may be long before its line was written: both are kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
-# What ends a wait; a check that cannot tell does not.
+# Outcomes that end a wait; an inconclusive check does not.
 _ENDS = (Outcome.VERIFIED, Outcome.ATTESTED, Outcome.FAILED, Outcome.SKIPPED)
 _OUTCOMES: Mapping[WordKind, Outcome] = {
     WordKind.ATTESTED: Outcome.ATTESTED,
@@ -43,7 +43,7 @@ _WORDS: Mapping[str, WordKind] = {f"step.{kind}": kind for kind in WordKind}
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a person said of a step: when they say it was, and when it was recorded."""
+    """What a person said about a step, at the time they named, and when it was recorded."""
 
     step: str
     by: str
@@ -56,13 +56,13 @@ class Word:
 
     @property
     def outcome(self) -> Outcome:
-        """Return what the step came to by this word alone."""
+        """Return the step's outcome by this word alone."""
         return _OUTCOMES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A wait for the world: `until` is empty while it goes on, `by` who said since when."""
+    """A wait for an outside party: `until` is empty while it lasts, `by` named its start."""
 
     step: str
     since: str
@@ -74,9 +74,9 @@ class Wait:
 @dataclass(frozen=True, slots=True)
 class Event:
     """
-    One thing that happened: to a step (`outcome` says what came of it), or to the run.
+    An event of a step (with its `outcome`), or of the run.
 
-    `times` counts the checks in a row that said the same, the last of them at `last`.
+    `times` counts consecutive checks with the same outcome, the last one at `last`.
     """
 
     at: str
@@ -91,9 +91,9 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class _Sighting:
     """
-    A step was seen as something, at a time, by a person or (empty) by a machine.
+    A step's outcome at a time, from the person `by`, or from a machine if empty.
 
-    `since` is when the wait began in the words of `by`, where that is another time.
+    `since` is when the wait started according to `by`, if that is another time.
     """
 
     step: str
@@ -104,7 +104,7 @@ class _Sighting:
 
 
 def said(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Word]]:
-    """Return what people said of each step, oldest first; the last word is the one that counts."""
+    """Return the words about each step, oldest first; the last one counts."""
     words: dict[str, list[Word]] = {}
     for entry in _said_once(entries):
         if entry.type in _WORDS:
@@ -118,10 +118,10 @@ def said(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Wor
 
 def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
     """
-    Return what happened up to the end of `run`, oldest first.
+    Return the events up to the end of `run`, oldest first.
 
-    Checks are those of this run, in a walkthrough of every run before it too,
-    as the record counts them; of other runs only that they were.
+    Checks are those of this run, and in a walkthrough those of earlier runs
+    too, as in the record. Other runs appear only with their start and end.
     """
     steps = {step["id"] for step in run["steps"]}
     found: list[Event] = []
@@ -140,13 +140,13 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
                 latest[entry.step] = len(found)
                 found.append(Event(entry.at, "", step=entry.step, outcome=outcome))
         else:
-            found += _told(entry, is_mine=is_mine)
+            found += _other_events(entry, is_mine=is_mine)
     found = [event for event in found if not event.step or event.step in steps]
     return sorted(found, key=lambda event: _moment(event.at))
 
 
 def waits_of_run(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Wait]:
-    """Return each wait of a step up to the end of `run`, the oldest first."""
+    """Return each wait of a step up to the end of `run`, oldest first."""
     waits = _waits(_sightings(entries))
     open_steps = {wait.step for wait in waits if not wait.until}
     known = {step["id"] for step in run["steps"]}
@@ -157,7 +157,7 @@ def waits_of_run(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Wait]
 
 
 def waits_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Wait]:
-    """Return each wait that the records of a tenant, the oldest first, tell of."""
+    """Return each wait in the records of a tenant, which are given oldest first."""
     seen = [_concluded(step, run) for run in runs for step in run["steps"]]
     return _sorted(_waits(seen))
 
@@ -186,7 +186,7 @@ def _waits(sightings: Iterable[_Sighting]) -> list[Wait]:
 
 
 def _begun(seen: _Sighting, last_end: datetime) -> Wait | None:
-    """Return the wait that `seen` tells of; a person's word may tell again of one that is over."""
+    """Return the wait that starts with `seen`, unless a person's word repeats an ended one."""
     if _moment(seen.since) >= last_end and seen.since:
         return Wait(seen.step, seen.since, seen.by)
     if seen.since:
@@ -195,7 +195,7 @@ def _begun(seen: _Sighting, last_end: datetime) -> Wait | None:
 
 
 def _is_end(seen: _Sighting, machine: Outcome | None) -> bool:
-    """Tell whether a wait is over: not by a person's word against the machine's."""
+    """Return whether a wait has ended; an attestation against the machine does not end it."""
     is_against = seen.outcome is Outcome.ATTESTED and seen.by and machine is Outcome.WAITING
     is_withdrawn = seen.outcome is Outcome.NOT_RUN and bool(seen.by)
     return is_withdrawn or (seen.outcome in _ENDS and not is_against)
@@ -213,7 +213,7 @@ def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
 
 
 def _concluded(step: Mapping[str, Any], run: Mapping[str, Any]) -> _Sighting:
-    """Return what a record says of a step, with the person's word where it waits."""
+    """Return a step's outcome in a record, with the person's word if it waits."""
     at, outcome = step["checked_on"] or run["started_on"], Outcome(step["outcome"])
     word = step["word"]
     if word and outcome is Outcome.WAITING:
@@ -223,10 +223,9 @@ def _concluded(step: Mapping[str, Any], run: Mapping[str, Any]) -> _Sighting:
 
 def _said_once(entries: Iterable[Entry]) -> list[Entry]:
     """
-    Return `entries` with what a person said again in another file left out.
+    Return `entries` without words that a person repeated in another file.
 
-    The word stands where it was written last, since the last one counts, and
-    as it was written first.
+    A repeated word has its first text at its last place, since the last one counts.
     """
     once: dict[object, Entry] = {}
     for number, entry in enumerate(entries):
@@ -263,8 +262,8 @@ def _seen(entry: Entry) -> Outcome | None:
     return conclusion.outcome if conclusion else None
 
 
-def _told(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
-    """Yield what a line other than a check's tells a reader of the run."""
+def _other_events(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
+    """Yield the event of a line that is not a check, if a reader of the run needs it."""
     data = entry.data
     if entry.type in _WORDS:
         word = _word(entry)
@@ -272,13 +271,13 @@ def _told(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
     elif entry.type == EventType.CHANGE_INTENDED and is_mine:
         yield Event(entry.at, f"About to change: {data['change']}", step=entry.step)
     elif entry.type == EventType.JOURNAL_MENDED:
-        text = f"A last journal line that was cut off was set aside ({data['bytes']} bytes)."
+        text = f"An incomplete last journal line was removed ({data['bytes']} bytes)."
         yield Event(entry.at, text)
     elif entry.type == EventType.RUN_STARTED:
-        yield Event(entry.at, "This run began." if is_mine else f"Run {entry.run_id} began.")
+        yield Event(entry.at, "This run started." if is_mine else f"Run {entry.run_id} started.")
     elif entry.type == EventType.RUN_INTERRUPTED:
         whose = "This run" if is_mine else f"Run {entry.run_id}"
-        yield Event(entry.at, f"{whose} was cut off: {data['reason']}")
+        yield Event(entry.at, f"{whose} was interrupted: {data['reason']}")
     elif entry.type == EventType.RUN_FINISHED:
         whose = "This run" if is_mine else f"Run {entry.run_id}"
         yield Event(entry.at, f"{whose} ended: {data['outcome']}.")

@@ -1,8 +1,7 @@
 """
-Plain words for times, spans and other people's text, as the reports show them.
+Format times, durations and untrusted text for the reports.
 
-Pure and without a locale: the same input gives the same words everywhere.
-What a run comes to is told elsewhere.
+Pure and without a locale: the same input gives the same text everywhere.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ __all__ = [
     "with_times",
 ]
 
-# What no single text in a report exceeds; the record has all of it.
+# The longest text in a report; the record has all of it.
 _LONGEST = 4_000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
-# NOTE: control characters, halves of surrogate pairs, and the characters that turn the direction
-# of the text after them (UAX #9 §2.2–2.4): all of them can make a page show what it does not say.
+# NOTE: control characters, halves of surrogate pairs, and characters that change the writing
+# direction (UAX #9 §2.2–2.4): all can make a page show something else than it contains.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
@@ -43,7 +42,7 @@ _NO_LINK = re.compile(r"[\s<>\"'`\\^{|}]")
 
 
 def parse_time(text: str) -> datetime | None:
-    """Return the moment that `text` (RFC 3339) names, in UTC; `None` where it names none."""
+    """Return the time in `text` (RFC 3339) in UTC, or `None`."""
     try:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
@@ -70,12 +69,12 @@ def when(text: str) -> str:
 
 
 def with_times(text: str) -> str:
-    """Return `text` with each time in it (RFC 3339, UTC) as `when` tells it."""
+    """Return `text` with each time in it (RFC 3339, UTC) formatted by `when`."""
     return _TIME.sub(lambda found: when(found.group()), text)
 
 
 def lasting(since: str, until: str) -> str:
-    """Return how long it is from one time to the other, in its two largest units."""
+    """Return the duration between two times, in its two largest units."""
     first, last = parse_time(since), parse_time(until)
     if first is None or last is None or last < first:
         return "an unknown time"
@@ -101,12 +100,12 @@ def listed(parts: list[str]) -> str:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes, in KiB if large."""
     return f"{count / 1024:,.0f} KiB" if count >= 1024 else counted(count, "byte")
 
 
 def readable(text: str) -> str:
-    """Return `text` with what cannot be seen in it made visible, and cut where it is endless."""
+    """Return `text` with invisible characters made visible, cut at a maximum length."""
     shown = _UNSEEN.sub(lambda match: f"[U+{ord(match.group()):04X}]", text.replace("\r\n", "\n"))
     return bounded(shown, _LONGEST)
 
@@ -118,7 +117,7 @@ def bounded(text: str, limit: int) -> str:
 
 
 def as_json(document: Any, limit: int) -> str:
-    """Return a JSON document, or the text that it is, for people; cut at `limit` characters."""
+    """Return a JSON document, or a text, cut at `limit` characters."""
     if isinstance(document, str):
         if document.lstrip().lower().startswith(("<!doctype", "<html")):
             return f"(a web page, {counted(len(document), 'character')})"
@@ -130,7 +129,7 @@ def as_json(document: Any, limit: int) -> str:
 
 
 def is_web_link(text: object) -> bool:
-    """Tell whether `text` is an `https` address, whole, that a reader may follow."""
+    """Return whether `text` is a complete `https` address that is safe to link."""
     if not isinstance(text, str) or _NO_LINK.search(text) or _UNSEEN.search(text):
         return False
     try:

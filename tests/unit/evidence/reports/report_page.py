@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.evidence.reports.report import history_report, run_report
-from tests.unit.evidence.reports.runs_told import Document, record, sealed
+from tests.unit.evidence.reports.sample_runs import Document, record, sealed
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -99,7 +99,7 @@ class ReportPage(HTMLParser):
         return self.one("body").text
 
 
-def told(
+def report_of(
     *steps: Document, lines: Any = (), attachments: Path | None = None, **more: Any
 ) -> ReportPage:
     """Return the report of a run with these steps and journal lines."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from runbook_lib.evidence.reports.comparison import Changed, StepChange, WordChange, compare
 from runbook_lib.evidence.reports.reading import whole_record
-from tests.unit.evidence.reports.runs_told import SAID, record, skip, step, words
+from tests.unit.evidence.reports.sample_runs import SAID, record, skip, step, words
 
 ONE, TWO = "fb-01-log-in", "fb-02-app"
 
@@ -63,22 +63,22 @@ def test_words_are_given_given_anew_and_withdrawn() -> None:
     again = step(ONE, "not_run", word=words(ONE, by="Other"))
     out = step(ONE, "not_run", word=skip(ONE, note="Why."))
 
-    def told(before: dict[str, Any], after: dict[str, Any]) -> tuple[WordChange, ...]:
+    def changed(before: dict[str, Any], after: dict[str, Any]) -> tuple[WordChange, ...]:
         return compare(of(before), of(after)).words
 
     title = f"Do {ONE}"
     given = WordChange(ONE, title, "attested", "given", "Operator", SAID, "Done.")
     withdrawn = WordChange(ONE, title, "attested", "withdrawn", "Operator", SAID, "Done.")
-    assert told(nothing, said) == (given,)
-    assert told(said, nothing) == (withdrawn,)
-    assert told(said, again) == (
+    assert changed(nothing, said) == (given,)
+    assert changed(said, nothing) == (withdrawn,)
+    assert changed(said, again) == (
         WordChange(ONE, title, "attested", "given again", "Other", SAID, ""),
     )
-    assert told(said, out) == (
+    assert changed(said, out) == (
         WordChange(ONE, title, "skipped", "given again", "Operator", SAID, "Why."),
     )
     lapsed = step(ONE, "not_run", lapsed=[{"word": words(ONE), "why": "for App ID 1, not 2"}])
-    assert told(said, lapsed) == (
+    assert changed(said, lapsed) == (
         WordChange(ONE, title, "attested", "no longer counts", "Operator", SAID, "Done."),
     )
 

@@ -14,8 +14,8 @@ from runbook_lib.evidence.record import build_record, validate_record
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
-from tests.unit.evidence.reports.report_page import ReportPage, told
-from tests.unit.evidence.reports.runs_told import (
+from tests.unit.evidence.reports.report_page import ReportPage, report_of
+from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     SAID,
     SHA,
@@ -26,9 +26,9 @@ from tests.unit.evidence.reports.runs_told import (
     checked,
     entry,
     exchange,
-    left_out,
     record,
     skip,
+    skipped,
     step,
     words,
 )
@@ -52,7 +52,7 @@ def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
     """The record has it to the millisecond; this page is for reading."""
 
     waits = step(REVIEW, "waiting", reason="Not live yet; submitted on 2026-01-05T09:40:00Z.")
-    page = told(waits, outcome="incomplete")
+    page = report_of(waits, outcome="incomplete")
 
     assert "submitted on 5 Jan 2026, 09:40 UTC" in page.text
     assert "2026-01-05T09:40:00Z" not in page.text
@@ -69,12 +69,12 @@ def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
         (
             "complete",
             (step("fb-02-out", "skipped", word=skip("x")),),
-            "All 1 step are settled: 1 left out for a reason that a person gave.",
+            "All 1 step are settled: 1 skipped for a reason that a person gave.",
         ),
         (
             "failed",
             (step(), step("fb-02-wrong", "failed")),
-            "A check contradicts 1 of 2 steps. Do not rely on the connection until that is mended",
+            "A check contradicts 1 of 2 steps. Do not rely on the connection until that is fixed",
         ),
         (
             "incomplete",
@@ -88,7 +88,7 @@ def test_the_outcome_stands_at_the_top_in_plain_words(
 ) -> None:
     """Title, first heading and first sentence say how the run ended and what it means."""
 
-    page = told(*steps, outcome=outcome)
+    page = report_of(*steps, outcome=outcome)
 
     assert page.one("title").text == f"{outcome.upper()} · acme · run 0a1b2c3d"
     assert page.one("h1").text == f"acme {outcome.upper()}"
@@ -101,7 +101,7 @@ def test_every_outcome_is_told_by_mark_and_word(number: int) -> None:
     """At a glance, in the evidence and in the count; and what the word means."""
 
     outcome = list(Outcome)[number]
-    page = told(*EVERY_OUTCOME)
+    page = report_of(*EVERY_OUTCOME)
     badge = f"{ICONS[outcome]} {outcome.replace('_', ' ')}"
 
     part = page.step(f"fb-{number:02}-step")
@@ -131,8 +131,8 @@ def test_a_real_run_is_told_step_by_step(run: Run) -> None:
 def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
     """Title and reason of each, with a link to its evidence; nothing that is settled."""
 
-    blocked = step("fb-01-blocked", "skipped", reason="Impossible until fb-03 is mended.")
-    page = told(
+    blocked = step("fb-01-blocked", "skipped", reason="Blocked: complete fb-03 first.")
+    page = report_of(
         blocked,
         step("fb-02-slow", "waiting"),
         step("fb-03-wrong", "failed", reason="Another Client ID."),
@@ -151,7 +151,7 @@ def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
 def test_what_was_not_proven_is_told_with_the_reason() -> None:
     """Words alone, what was left out, and what the checks themselves cannot see."""
 
-    page = told(
+    page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-out", "skipped", word=skip("x", note="The test is enough.", by="Boss")),
         step("fb-03-seen", checks=[check(limits=["The access level.", "The exact path."])]),
@@ -159,7 +159,7 @@ def test_what_was_not_proven_is_told_with_the_reason() -> None:
     )
 
     part = page.section("not-proven")
-    assert "word alone" in part
+    assert "Attested by a named person only" in part
     assert "Do fb-01-said (Operator, 20 Nov 2026, 09:00 UTC)" in part
     assert "Do fb-02-out: The test is enough. (Boss, 20 Nov 2026, 09:00 UTC)" in part
     assert "The access level. (Do fb-03-seen; Do fb-04-seen)" in part
@@ -170,7 +170,7 @@ def test_what_was_not_proven_is_told_with_the_reason() -> None:
 def test_where_all_is_proven_nothing_is_made_up() -> None:
     """No empty list, and a sentence that says so."""
 
-    page = told(step())
+    page = report_of(step())
 
     assert "Every step was verified by a machine" in page.section("not-proven")
     assert page.all("h2", id="open") == []
@@ -190,7 +190,7 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
         facts={"account_id": "4711", "open": False, "names": ["a", "b"]},
         tables=[table],
     )
-    page = told(step(reason="It is there.", checks=[seen]))
+    page = report_of(step(reason="It is there.", checks=[seen]))
 
     text = page.step("fb-01-log-in").text
     assert "Checked on 24 Nov 2026, 12:00 UTC by it_is_installed" in text
@@ -211,7 +211,7 @@ def test_the_reason_of_a_step_is_told_where_nothing_else_tells_it() -> None:
     """It is neither lost nor said twice."""
 
     unchecked = f"Operator on {SAID}: Done. (Not checked: app_secret not given.)"
-    page = told(
+    page = report_of(
         step("fb-01-two", reason="A. B.", checks=[check(reason="A."), check(reason="B.")]),
         step("fb-02-other", reason="Weighed.", checks=[check(reason="Seen.")]),
         step(
@@ -236,7 +236,7 @@ def test_the_reason_of_a_step_is_told_where_nothing_else_tells_it() -> None:
 def test_exchanges_are_folded_and_tell_what_an_auditor_asks() -> None:
     """Method, address, status, time, duration and what the remote system calls it."""
 
-    page = told(
+    page = report_of(
         step(
             exchanges=[
                 exchange(
@@ -255,9 +255,7 @@ def test_exchanges_are_folded_and_tell_what_an_auditor_asks() -> None:
 
     (folded,) = page.within(page.step("fb-01-log-in"), "details")
     assert "open" not in folded.attributes
-    assert page.within(folded, "summary")[0].text == (
-        "4 exchanges behind it: 400, 200, no answer, done"
-    )
+    assert page.within(folded, "summary")[0].text == ("4 exchanges: 400, 200, no answer, done")
     first, second, third, fourth = page.all("div", class_="exchange")
     assert first.text.startswith("POST https://graph.example/v26.0/4711?fields=id 400 · 123 ms")
     assert "24 Nov 2026, 12:00:01 UTC" in first.text
@@ -272,20 +270,20 @@ def test_exchanges_are_folded_and_tell_what_an_auditor_asks() -> None:
 def test_many_exchanges_are_counted() -> None:
     """What stands in the record only is said."""
 
-    page = told(step(exchanges=[exchange()] * 43))
+    page = report_of(step(exchanges=[exchange()] * 43))
 
     assert len(page.all("div", class_="exchange")) == 40
-    assert "43 exchanges behind it: 43 × 200" in page.step("fb-01-log-in").text
+    assert "43 exchanges: 43 × 200" in page.step("fb-01-log-in").text
     assert "3 more are in record.json." in page.step("fb-01-log-in").text
 
 
 def test_a_persons_words_are_told_with_all_that_belongs_to_them() -> None:
     """Name, time, note, screens, where they were given, since when the journal has them."""
 
-    page = told(
+    page = report_of(
         step("fb-01-said", "attested"),
         lines=[
-            left_out("fb-01-said", reason="Later.", by="First"),
+            skipped("fb-01-said", reason="Later.", by="First"),
             attested("fb-01-said", note="Done.", seen="the new page", origin="words.toml"),
         ],
     )
@@ -296,13 +294,13 @@ def test_a_persons_words_are_told_with_all_that_belongs_to_them() -> None:
     assert "Given in words.toml; in the journal since 24 Nov 2026, 12:00 UTC." in text
     (earlier,) = page.within(page.step("fb-01-said"), "details")
     assert earlier.text.startswith("1 earlier statement")
-    assert "Left out by First" in earlier.text
+    assert "Skipped by First" in earlier.text
 
 
 def test_who_said_what_is_summed_up() -> None:
     """Each person once, with what they said and from when to when."""
 
-    page = told(
+    page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-said", "attested"),
         step(REVIEW, "waiting"),
@@ -311,11 +309,11 @@ def test_who_said_what_is_summed_up() -> None:
             attested("fb-02-said", by="Second", at="2026-11-22T09:00:00Z"),
             attested("fb-01-said", by="First", at="2026-11-20T09:00:00Z"),
             attested(REVIEW, by="First", at="2026-11-21T09:00:00Z", kind="submitted"),
-            left_out("fb-04-out", by="First", at="2026-11-23T09:00:00Z"),
+            skipped("fb-04-out", by="First", at="2026-11-23T09:00:00Z"),
         ],
     )
 
-    table = next(each for each in page.all("table") if "What rests on people" in each.text)
+    table = next(each for each in page.all("table") if "What people said" in each.text)
     assert [row.text for row in page.within(table, "tr")[1:]] == [
         "First1 attested, 1 submitted and 1 skipped20 Nov 2026, 09:00 UTC23 Nov 2026, 09:00 UTC",
         "Second1 attested22 Nov 2026, 09:00 UTC22 Nov 2026, 09:00 UTC",
@@ -325,7 +323,7 @@ def test_who_said_what_is_summed_up() -> None:
 def test_the_timeline_tells_who_and_what_by_day() -> None:
     """People and machine, in the order of their times, under one heading a day."""
 
-    page = told(
+    page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-seen"),
         lines=[
@@ -341,7 +339,7 @@ def test_the_timeline_tells_who_and_what_by_day() -> None:
     first, second = page.all("ol", class_="timeline")
     assert first.text == "09:00:00 ✍ attestedOperator: Do fb-01-said"
     assert second.text == (
-        "12:00:00 This run began. 12:00:01 ✔ verifiedMachine check: Do fb-02-seen "
+        "12:00:00 This run started. 12:00:01 ✔ verifiedMachine check: Do fb-02-seen "
         "(2 times the same, last 24 Nov 2026, 12:05 UTC)"
     )
 
@@ -350,7 +348,9 @@ def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) 
     """What was left out is counted and can be found."""
 
     monkeypatch.setattr(report, "_MOST_EVENTS", 2)
-    page = told(lines=[entry("run.interrupted", {"reason": f"R{n}."}, run="f") for n in range(5)])
+    page = report_of(
+        lines=[entry("run.interrupted", {"reason": f"R{n}."}, run="f") for n in range(5)]
+    )
 
     assert "3 earlier events are in journal.jsonl only." in page.section("timeline")
     assert "R2." not in page.text
@@ -361,14 +361,14 @@ def test_a_wait_is_told_with_since_when_and_how_long() -> None:
     """Open or over, with whose word it is."""
 
     waiting = attested(REVIEW, kind="submitted")
-    open_wait = told(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
+    open_wait = report_of(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
     assert open_wait.text == (
         f"Do {REVIEW} {ICONS[Outcome.WAITING]} waiting Waiting since 20 Nov 2026, 09:00 UTC (says "
         "Operator), 4 days 3 hours by 24 Nov 2026, 12:00 UTC."
     )
 
     lines = [waiting, checked(REVIEW, "verified", at="2026-11-23T10:30:00Z")]
-    ended = told(step(REVIEW), lines=lines).one("div", class_="wait")
+    ended = report_of(step(REVIEW), lines=lines).one("div", class_="wait")
     assert ended.text == (
         f"Do {REVIEW} ✔ verified Waited since 20 Nov 2026, 09:00 UTC (says Operator), until "
         "23 Nov 2026, 10:30 UTC: 3 days 1 hour."
@@ -381,37 +381,37 @@ def test_lines_after_the_run_are_none_of_its_business() -> None:
     second = replace(attested("fb-01-log-in", by="Somebody Else"), seq=2)
     lines = [entry("run.started"), second]
 
-    assert "Somebody Else" in told(lines=lines, journal={"lines": 2}).text
-    assert "Somebody Else" not in told(lines=lines, journal={"lines": 1}).text
+    assert "Somebody Else" in report_of(lines=lines, journal={"lines": 2}).text
+    assert "Somebody Else" not in report_of(lines=lines, journal={"lines": 1}).text
 
 
 def test_a_run_without_an_end_says_so() -> None:
-    """It is not told as if it had ended."""
+    """It does not look as if it had ended."""
 
-    page = told(finished_on=None, resumes="ffffffff", lines=[entry("run.started")])
+    page = report_of(finished_on=None, resumes="ffffffff", lines=[entry("run.started")])
 
-    assert "This run has no end" in page.one("div", class_="verdict").text
-    assert "it goes on where run ffffffff was cut off" in page.text
-    assert "no end is recorded" in page.section("about")
-    assert "This run has no end" not in told().text
+    assert "This run has not ended" in page.one("div", class_="verdict").text
+    assert "it resumes the interrupted run ffffffff" in page.text
+    assert "Endednot recorded" in page.section("about")
+    assert "This run has not ended" not in report_of().text
 
 
 def test_a_time_stamp_that_was_asked_for_is_told() -> None:
     """Where it is, and what it means that it is not there; nothing where nobody asked."""
 
-    part = told(parameters={"tsa": "http://tsa.example/<b>"}).section("verify")
+    part = report_of(parameters={"tsa": "http://tsa.example/<b>"}).section("verify")
 
     assert (
-        "statement.tsrthe time-stamp of the statement that was asked of http://tsa.example/<b>; "
-        "where this file is missing, the authority refused or did not answer" in part
+        "statement.tsrthe time-stamp of the statement, requested from http://tsa.example/<b>; "
+        "if this file is missing, the authority refused or did not answer" in part
     )
-    assert "statement.tsr" not in told().section("verify")
+    assert "statement.tsr" not in report_of().section("verify")
 
 
 def test_how_to_verify_is_told() -> None:
     """The command, the instructions, and what lies beside the report."""
 
-    part = told().section("verify")
+    part = report_of().section("verify")
 
     for name in ("runbook verify", "VERIFY.md", "SHA256SUMS", "statement.dsse.json", SHA):
         assert name in part
@@ -421,7 +421,7 @@ def test_how_to_verify_is_told() -> None:
 def test_what_the_run_was_made_with_is_told() -> None:
     """Parameters, names of credentials, procedure and environment."""
 
-    text = told(
+    text = report_of(
         mode="interactive",
         parameters={
             "nobody": [],
@@ -455,7 +455,7 @@ def test_practice_cannot_be_mistaken(told_as: bool | None) -> None:
     assert page.one("aside").text.startswith("SANDBOX: practice")
     assert page.one("div", class_="watermark").text == "SANDBOX"
     assert '@top-left { content: "SANDBOX' in text
-    assert "this was a SANDBOX run" in page.section("verify")
+    assert "a SANDBOX run" in page.section("verify")
     assert "PRODUCTION" not in page.text
 
 
@@ -465,7 +465,7 @@ def test_production_is_said_too() -> None:
     text = run_report(record(), [])
     page = ReportPage(text)
 
-    assert page.one("aside").text.startswith("PRODUCTION: this run asked the real")
+    assert page.one("aside").text.startswith("PRODUCTION: this run used the real")
     assert '@top-left { content: "PRODUCTION"' in text
     assert "SANDBOX" not in page.text
     assert "SANDBOX" not in page.one("title").text
@@ -477,7 +477,7 @@ def test_a_word_that_no_longer_counts_is_named_once() -> None:
 
     why = "for App ID 111, not 222"
     lapsed = [{"word": words("x", by="Ann"), "why": why}]
-    page = told(
+    page = report_of(
         step("fb-01-said", "inconclusive", reason="Hidden.", lapsed=lapsed),
         step("fb-02-named", "not_run", reason=f"Ann confirmed this {why}.", lapsed=lapsed),
     )

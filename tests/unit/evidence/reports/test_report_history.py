@@ -10,7 +10,7 @@ from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report
 from runbook_lib.evidence.reports.runs import Fault, SealedRun
 from tests.unit.evidence.reports.report_page import ReportPage, history
-from tests.unit.evidence.reports.runs_told import SHA, on, sealed, step, words
+from tests.unit.evidence.reports.sample_runs import SHA, on, sealed, step, words
 
 REVIEW = "fb-12-submit-review"
 
@@ -30,12 +30,12 @@ def test_a_history_tells_the_runs_in_the_order_in_which_they_were_sealed() -> No
     assert "The newest run, of 2 Dec 2026, 08:00 UTC: All 1 step are settled" in page.text
     table = page.all("table")[0]
     assert page.within(table, "caption")[0].text == (
-        "Every sealed run, in the order in which the journal announces them."
+        "Every sealed run, in the order of the journal."
     )
     rows = [row.text for row in page.within(table, "tr")[1:]]
     assert rows == [
         "3 Dec 2026, 08:00 UTC number 1 · 00000003 headless, 0.0 seconds failed 1 failed",
-        "4 Dec 2026, 08:00 UTC number 2 · 00000004 headless, without an end incomplete 1 waiting",
+        "4 Dec 2026, 08:00 UTC number 2 · 00000004 headless, not ended incomplete 1 waiting",
         "2 Dec 2026, 08:00 UTC number 3 · 00000002 headless, 0.0 seconds complete 1 verified",
     ]
 
@@ -44,12 +44,12 @@ def test_a_history_tells_the_runs_in_the_order_in_which_they_were_sealed() -> No
     ("fault", "said"),
     [
         (Fault.MISSING, "missing. The journal announces it, but its folder is not there."),
-        (Fault.ALTERED, "altered since it was sealed. Its record.json is not the one"),
-        (Fault.UNREADABLE, "sealed as no runbook writes it. Its record.json says what no record"),
+        (Fault.ALTERED, "altered since it was sealed. Its record.json is not the sealed one"),
+        (Fault.UNREADABLE, "sealed with an invalid record. Its record.json is not a valid"),
     ],
 )
 def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str) -> None:
-    """By number and name, in the table too; nothing else is told of it, and that is said."""
+    """By number and name, in the table too; nothing else of it is shown, and that is said."""
 
     first, second, third = sealed(on(1), on(2, step("fb-66-forged", "waiting")), on(3))
     spoilt = replace(second, fault=fault)
@@ -57,7 +57,7 @@ def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str)
 
     assert page.one("h1").text == "acme COMPLETE"
     bad, good = page.all("div", class_="verdict")
-    assert bad.text.startswith("Of 3 runs, 1 is not as sealed. Number 2, 20261201T080000Z-00000002")
+    assert bad.text.startswith("1 of 3 runs is not intact. Number 2, 20261201T080000Z-00000002")
     assert said in bad.text
     assert good.text.startswith("The newest run, of 3 Dec 2026")
     row = page.within(page.all("table")[0], "tr")[2].text
@@ -67,9 +67,9 @@ def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str)
     assert "waiting" not in row
     assert "fb-66-forged" not in page.text
     assert "2 Dec 2026" not in page.one("table", class_="grid").text
-    assert "in each run that is as it was sealed" in page.section("steps")
+    assert "in each run that is intact" in page.section("steps")
     for part in ("steps", "waiting", "changes"):
-        assert "altered since they were sealed, are left out here." in page.section(part)
+        assert "Without runs that are missing, unreadable, or altered" in page.section(part)
     assert "run 00000003 compared with run 00000001" in page.section("changes")
 
 
@@ -85,10 +85,10 @@ def test_of_a_newest_run_that_is_not_as_sealed_no_outcome_is_claimed(fault: Faul
     is_so = {
         Fault.MISSING: "is missing",
         Fault.ALTERED: "was altered since it was sealed",
-        Fault.UNREADABLE: "was sealed as no runbook writes it",
+        Fault.UNREADABLE: "was sealed with an invalid record",
     }[fault]
-    assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00 UTC, {is_so}: what it came")
-    assert "without checking a signature" in verdict
+    assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00 UTC, {is_so}: its outcome")
+    assert "without checking signatures" in verdict
     assert "settled" not in page.text
     only = ReportPage(history_report("acme", [replace(first, fault=fault)]))
     assert [each.attributes["id"] for each in only.all("h2")] == ["runs"]
@@ -113,7 +113,7 @@ def test_a_run_that_the_journal_does_not_announce_stands_last() -> None:
 
     table = page.all("table")[0]
     assert page.within(table, "caption")[0].text.endswith(
-        "those that it does not announce stand last."
+        "those that it does not announce are last."
     )
     assert page.within(table, "tr")[2].text == (
         "1 Dec 2026, 08:00 UTC not announced · 00000001 headless, 0.0 seconds complete 1 verified"
@@ -123,7 +123,9 @@ def test_a_run_that_the_journal_does_not_announce_stands_last() -> None:
 def test_a_history_says_that_it_is_no_verification() -> None:
     """A digest that fits proves nothing of who signed it."""
 
-    assert "That is no verification: no signature was checked." in history(on(1)).one("footer").text
+    assert (
+        "This is not a verification: no signature was checked." in history(on(1)).one("footer").text
+    )
 
 
 def test_a_history_tells_each_step_over_time() -> None:
@@ -166,7 +168,7 @@ def test_a_history_tells_what_changed_between_two_runs() -> None:
     assert "It is failed." not in part
     (folded,) = page.within(page.one("main"), "details")[1:]
     assert folded.text.startswith(
-        "1 step came to the same for another reason Do fb-02-b ✔ verified"
+        "1 step with the same outcome for another reason Do fb-02-b ✔ verified"
     )
     assert "Seen. Seen again." in folded.text
 
@@ -198,7 +200,7 @@ def test_a_history_tells_the_waits() -> None:
     )
     still = history(on(1, waiting), on(2, waiting)).section("waiting")
     assert "2 days by 2 Dec 2026, 08:00 UTC" in still
-    assert "No step had to wait." in history(on(1)).section("waiting")
+    assert "No step waited." in history(on(1)).section("waiting")
 
 
 def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +223,7 @@ def test_a_history_without_a_run_says_so() -> None:
     """And one with a single run compares it with nothing."""
 
     assert "There is no run of this tenant yet." in history().text
-    assert "There is one run only" in history(on(1)).section("changes")
+    assert "There is only one run" in history(on(1)).section("changes")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_a_history_without_a_run_says_so() -> None:
     [
         ((True, True), "SANDBOX: practice against a simulation."),
         ((True, False), "SANDBOX: 1 of these 2 runs were practice"),
-        ((False, False), "PRODUCTION: these runs asked the real"),
+        ((False, False), "PRODUCTION: these runs used the real"),
         ((), "PRODUCTION"),
     ],
 )

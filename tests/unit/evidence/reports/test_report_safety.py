@@ -19,8 +19,8 @@ import pytest
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report, run_report
 from runbook_lib.evidence.reports.runs import Fault, SealedRun
-from tests.unit.evidence.reports.report_page import ReportPage, history, told
-from tests.unit.evidence.reports.runs_told import (
+from tests.unit.evidence.reports.report_page import ReportPage, history, report_of
+from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     SAID,
     SHA,
@@ -31,11 +31,11 @@ from tests.unit.evidence.reports.runs_told import (
     checked,
     entry,
     exchange,
-    left_out,
     on,
     record,
     sealed,
     skip,
+    skipped,
     step,
     words,
 )
@@ -74,7 +74,7 @@ def digest(content: bytes) -> str:
 
 def with_files(*given: Document, folder: Path | None) -> ReportPage:
     said = step("fb-01-said", "attested", attachments=list(given))
-    return told(said, attachments=folder)
+    return report_of(said, attachments=folder)
 
 
 def test_a_picture_is_shown_and_linked_with_its_digest(kept: Path) -> None:
@@ -110,7 +110,7 @@ def test_what_is_not_what_was_given_is_not_shown(kept: Path, content: bytes) -> 
 
     assert page.all("img") == []
     assert page.within(page.one("figure"), "a") == []
-    assert "is not what was given" in page.one("figure").text
+    assert "was changed" in page.one("figure").text
     assert digest(PNG) in page.one("figure").text
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_picture_and_no_pdf_is_not_linked(kept: Path, odd: Document) 
 
     assert page.within(page.one("figure"), "a") == []
     assert page.all("img") == []
-    assert "of a kind that is not linked" in page.one("figure").text
+    assert "This kind of file is not linked" in page.one("figure").text
 
 
 def test_a_pdf_is_linked(kept: Path) -> None:
@@ -232,14 +232,14 @@ def lines_with(text: str) -> list[Any]:
         entry("run.interrupted", {"reason": text}, run=text),
         entry("change.intended", {"change": text}, run=text, step="fb-01-x"),
         attested("fb-02-x", by=text, note=text, seen=text, origin=text, at=text),
-        left_out("fb-03-x", by=text, reason=text),
+        skipped("fb-03-x", by=text, reason=text),
     ]
 
 
 def faulty(text: str) -> list[SealedRun]:
-    """Return runs of which nothing is told, each in a folder with this name, then a good one."""
-    told = {"run_id": text, "started_on": text, "mode": text, "sandbox": False}
-    gone = [SealedRun(told, 2, text, fault) for fault in Fault]
+    """Return runs without shown outcomes, each in a folder with this name, then a good one."""
+    known = {"run_id": text, "started_on": text, "mode": text, "sandbox": False}
+    gone = [SealedRun(known, 2, text, fault) for fault in Fault]
     return [*gone, SealedRun(everywhere(text + "2"), 0, text)]
 
 
@@ -281,7 +281,7 @@ def test_right_to_left_text_keeps_to_its_place() -> None:
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
     """Ten thousand characters do not drown the report."""
 
-    page = told(step("fb-01-said", "attested", word=words("x", note="n" * 10_000)))
+    page = report_of(step("fb-01-said", "attested", word=words("x", note="n" * 10_000)))
 
     note = page.one("blockquote").text
     assert note.endswith("… (6,000 more characters)")
@@ -292,7 +292,7 @@ def test_only_a_secure_address_becomes_a_link() -> None:
     """Nothing else that looks like an address can be followed."""
 
     good, bad = "https://www.facebook.com/apps/4711?a=b&c=d", "javascript:alert(1)"
-    page = told(
+    page = report_of(
         step(checks=[check(facts={"good": good, "bad": bad, "plain": "http://a.example/"})]),
         parameters={"good": good, "bad": bad},
     )
@@ -387,7 +387,7 @@ def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
 
 
 def test_nothing_given_is_changed() -> None:
-    """The record that is told can still be written and signed."""
+    """The record of the report can still be written and signed."""
 
     given = record(*EVERY_OUTCOME)
     before = json.dumps(given)

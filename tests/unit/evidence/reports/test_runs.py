@@ -54,7 +54,7 @@ def test_runs_stand_in_the_order_of_sealing(tenant: Path) -> None:
 
 
 def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
-    """Also the last; what the journal tells of its beginning is told."""
+    """Also the last; what the journal says about its start is shown."""
 
     shutil.rmtree(bundle(tenant, IDS[2]))
 
@@ -102,7 +102,7 @@ def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
     path = folder / "record.json"
     path.write_text(path.read_text().replace('"outcome": "failed"', '"outcome": "complete"'))
 
-    with pytest.raises(ContentError, match=r"record\.json: It is not the one that was sealed"):
+    with pytest.raises(ContentError, match=r"record\.json: It is not the sealed one"):
         sealed_record(folder)
 
 

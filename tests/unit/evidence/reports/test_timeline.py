@@ -18,16 +18,16 @@ from runbook_lib.evidence.reports.timeline import (
     waits_across_runs,
     waits_of_run,
 )
-from tests.unit.evidence.reports.runs_told import (
+from tests.unit.evidence.reports.sample_runs import (
     CHECKED,
     SAID,
     STARTED,
     attested,
     checked,
     entry,
-    left_out,
     record,
     skip,
+    skipped,
     step,
     words,
 )
@@ -53,7 +53,7 @@ def test_words_are_kept_in_the_order_in_which_they_were_written() -> None:
 
     lines = [
         attested("fb-01-log-in", note="Done.", seen="new", origin="words.toml", written_on=STARTED),
-        left_out("fb-01-log-in", note="No.", written_on=CHECKED),
+        skipped("fb-01-log-in", note="No.", written_on=CHECKED),
         entry("step.started", step="fb-01-log-in"),
     ]
 
@@ -78,27 +78,27 @@ def test_what_was_given_again_in_another_file_is_told_once() -> None:
     first = attested(REVIEW, origin="one.toml", written_on=STARTED)
     lines = [
         first,
-        left_out("fb-01-log-in", origin="one.toml", written_on=STARTED),
+        skipped("fb-01-log-in", origin="one.toml", written_on=STARTED),
         attested(REVIEW, by="Boss", origin="one.toml", written_on=STARTED),
         attested(REVIEW, note="Done.", origin="one.toml", written_on=STARTED),
-        left_out("fb-01-log-in", origin="two.toml", written_on=CHECKED),
+        skipped("fb-01-log-in", origin="two.toml", written_on=CHECKED),
         attested(REVIEW, origin="two.toml", written_on=CHECKED),
     ]
     run = of(step("fb-01-log-in", "skipped"), step(REVIEW, "attested"))
 
-    told = said(lines, run)
-    assert [(w.origin, w.written_on) for w in told["fb-01-log-in"]] == [("one.toml", STARTED)]
-    assert [(w.by, w.text) for w in told[REVIEW]] == [
+    found = said(lines, run)
+    assert [(w.origin, w.written_on) for w in found["fb-01-log-in"]] == [("one.toml", STARTED)]
+    assert [(w.by, w.text) for w in found[REVIEW]] == [
         ("Boss", ""),
         ("Operator", "Done."),
         ("Operator", ""),
     ]
-    assert (told[REVIEW][-1].origin, told[REVIEW][-1].written_on) == ("one.toml", STARTED)
+    assert (found[REVIEW][-1].origin, found[REVIEW][-1].written_on) == ("one.toml", STARTED)
     assert len(events(lines, run)) == 4
 
 
 def test_without_a_journal_the_records_own_words_stand() -> None:
-    """A record alone can be told too."""
+    """A record alone is enough."""
 
     run = of(
         step("fb-01-log-in", "attested", word={"step": "x", "by": "A", "at": SAID}),
@@ -107,17 +107,17 @@ def test_without_a_journal_the_records_own_words_stand() -> None:
         step("fb-04-seen"),
     )
 
-    told = said([], run)
-    assert [(w.by, w.outcome, w.text) for w in told["fb-01-log-in"]] == [
+    found = said([], run)
+    assert [(w.by, w.outcome, w.text) for w in found["fb-01-log-in"]] == [
         ("A", Outcome.ATTESTED, "")
     ]
-    assert [(w.outcome, w.text) for w in told["fb-02-app"]] == [(Outcome.SKIPPED, "Why.")]
-    assert [w.outcome for w in told[REVIEW]] == [Outcome.WAITING]
-    assert told["fb-04-seen"] == []
+    assert [(w.outcome, w.text) for w in found["fb-02-app"]] == [(Outcome.SKIPPED, "Why.")]
+    assert [w.outcome for w in found[REVIEW]] == [Outcome.WAITING]
+    assert found["fb-04-seen"] == []
 
 
 def test_events_stand_in_the_order_of_their_times() -> None:
-    """A word that was written down today is told on the day that the person names."""
+    """A word that was written down today shows on the day that the person names."""
 
     run = of(step("fb-01-log-in", "attested"), step("fb-04-seen"))
     lines = [
@@ -131,7 +131,7 @@ def test_events_stand_in_the_order_of_their_times() -> None:
 
     assert events(lines, run) == [
         Event(SAID, "Done.", "Operator", "fb-01-log-in", Outcome.ATTESTED),
-        Event(STARTED, "This run began."),
+        Event(STARTED, "This run started."),
         Event(CHECKED, "", step="fb-04-seen", outcome=Outcome.VERIFIED),
         Event(CHECKED, "About to change: install it", step="fb-04-seen"),
         Event(CHECKED, "This run ended: complete."),
@@ -153,11 +153,11 @@ def test_of_other_runs_a_report_tells_only_that_they_were() -> None:
     ]
 
     assert [event.text for event in events(lines, of())] == [
-        "Run ffffffff began.",
-        "Run ffffffff was cut off: Killed.",
+        "Run ffffffff started.",
+        "Run ffffffff was interrupted: Killed.",
         "Run ffffffff ended: failed.",
-        "A last journal line that was cut off was set aside (7 bytes).",
-        "This run was cut off: Stopped.",
+        "An incomplete last journal line was removed (7 bytes).",
+        "This run was interrupted: Stopped.",
     ]
 
 
@@ -228,7 +228,7 @@ SPANS = {
         [Wait(REVIEW, SAID, "Operator")],
     ),
     "a person leaves it out": (
-        [waiting(), left_out(REVIEW, at=DAY.format(22))],
+        [waiting(), skipped(REVIEW, at=DAY.format(22))],
         [Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.SKIPPED)],
     ),
     "what was said is withdrawn": (
@@ -246,7 +246,7 @@ SPANS = {
             Wait(REVIEW, DAY.format(23), "Other"),
         ],
     ),
-    "what is over is told again from a file": (
+    "what is over is repeated from a file": (
         [waiting(), seen("verified", 25), waiting(written_on=DAY.format(26))],
         [Wait(REVIEW, SAID, "Operator", DAY.format(25), Outcome.VERIFIED)],
     ),

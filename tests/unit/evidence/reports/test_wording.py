@@ -8,7 +8,7 @@ from runbook_lib.evidence.reports import wording
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("2026-01-05T09:40:00Z", "5 Jan 2026, 09:40 UTC"),
         ("2026-11-25T02:28:11.571Z", "25 Nov 2026, 02:28 UTC"),
@@ -19,10 +19,10 @@ from runbook_lib.evidence.reports import wording
         ("", ""),
     ],
 )
-def test_a_time_is_told_in_utc(text: str, told: str) -> None:
+def test_a_time_is_shown_in_utc(text: str, expected: str) -> None:
     """Day and minute; what is no time stands as it is."""
 
-    assert wording.when(text) == told
+    assert wording.when(text) == expected
 
 
 def test_a_time_can_be_told_by_day_and_by_second() -> None:
@@ -34,7 +34,7 @@ def test_a_time_can_be_told_by_day_and_by_second() -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "told"),
+    ("until", "expected"),
     [
         ("2026-01-01T00:00:00.300Z", "0.3 seconds"),
         ("2026-01-01T00:00:59Z", "59 seconds"),
@@ -45,17 +45,17 @@ def test_a_time_can_be_told_by_day_and_by_second() -> None:
         ("", "an unknown time"),
     ],
 )
-def test_a_span_is_told_in_its_two_largest_units(until: str, told: str) -> None:
+def test_a_span_is_shown_in_its_two_largest_units(until: str, expected: str) -> None:
     """Nobody needs the seconds of five days; an end before the beginning is no span."""
 
-    assert wording.lasting("2026-01-01T00:00:00Z", until) == told
+    assert wording.lasting("2026-01-01T00:00:00Z", until) == expected
 
 
 def test_numbers_agree_with_their_nouns() -> None:
     """One step, two steps, many steps."""
 
-    told = [wording.counted(number, "step") for number in (0, 1, 2, 1_234)]
-    assert told == ["0 steps", "1 step", "2 steps", "1,234 steps"]
+    counts = [wording.counted(number, "step") for number in (0, 1, 2, 1_234)]
+    assert counts == ["0 steps", "1 step", "2 steps", "1,234 steps"]
     assert [wording.size(number) for number in (1, 1023, 1024, 10_485_760)] == [
         "1 byte",
         "1,023 bytes",
@@ -65,17 +65,17 @@ def test_numbers_agree_with_their_nouns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "expected"),
     [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")],
 )
-def test_a_list_is_told_as_a_sentence_has_it(parts: list[str], told: str) -> None:
+def test_a_list_is_written_as_a_sentence_has_it(parts: list[str], expected: str) -> None:
     """Commas, and an `and` before the last."""
 
-    assert wording.listed(parts) == told
+    assert wording.listed(parts) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("one\r\ntwo\tthree", "one\ntwo\tthree"),
         ("\u202edeifirev", "[U+202E]deifirev"),
@@ -86,11 +86,11 @@ def test_a_list_is_told_as_a_sentence_has_it(parts: list[str], told: str) -> Non
         ("שלום, 日本, 👍🏽, e\u0301", "שלום, 日本, 👍🏽, e\u0301"),
     ],
 )
-def test_what_cannot_be_seen_is_made_visible(text: str, told: str) -> None:
+def test_what_cannot_be_seen_is_made_visible(text: str, expected: str) -> None:
     """Nothing turns the direction of what follows; every script can still be written."""
 
-    assert wording.readable(text) == told
-    assert wording.readable(told) == told
+    assert wording.readable(text) == expected
+    assert wording.readable(expected) == expected
 
 
 def test_no_text_is_endless() -> None:

@@ -59,11 +59,11 @@ def refused(error: Exception) -> ArchiveError:
 def test_a_failure_is_told_by_its_meaning(error: Exception, said: str, advice: str) -> None:
     """What is wrong, and what to do about it; never the driver's own text."""
 
-    told = refused(error)
+    refusal = refused(error)
 
-    assert isinstance(told, ArchiveError)
+    assert isinstance(refusal, ArchiveError)
     with pytest.raises(ArchiveError, match=said):
-        raise told
-    assert advice in told.diagnostics()
-    assert "s3://bucket/x" in str(told)
-    assert "AKIA" not in f"{told} {told.diagnostics()} {told!r}"
+        raise refusal
+    assert advice in refusal.diagnostics()
+    assert "s3://bucket/x" in str(refusal)
+    assert "AKIA" not in f"{refusal} {refusal.diagnostics()} {refusal!r}"

@@ -1,4 +1,4 @@
-"""Records and journal lines of runs that never were, to be told by the reports."""
+"""Records and journal lines of sample runs for the reports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
 
 
 def skip(step: str, note: str = "Not needed.", **more: Any) -> Document:
-    """Return what a person left out."""
+    """Return what a person skipped."""
     return words(step, **{"kind": "skipped", "note": note, **more})
 
 
@@ -134,7 +134,7 @@ def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any
     return entry(f"step.{data.pop('kind')}", data, at=written_on, step=step, run=run)
 
 
-def left_out(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
+def skipped(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
     """Return the line that holds a person's skip."""
     said = skip(step, **said)
     del said["step"]
