@@ -105,12 +105,16 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         keep_picture(walk.page, "walkthrough-waiting")
 
         # Days pass: JupyterLab is closed, the review ends, the person comes back.
+        walk.save()
         lab.stop()
+        saved = lab.notebook.read_bytes()
         person.page.goto(requests_page)
         person.choose("Approved")
         person.press("5 days later")
         person.reads("The review is approved.")
         lab.start()
+        assert lab.notebook.read_bytes() == saved
+        assert not (lab.project / "notebooks").exists()
         walk.open()
         for step in (
             *("fb-04-create-app", "fb-05-confirm-creation", "fb-08-redirect-uri"),

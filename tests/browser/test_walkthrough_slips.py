@@ -13,6 +13,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.engine.notebooks import is_stale
 from runbook_lib.engine.run import Mode, open_run
 from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
 from tests.support.words import attested
@@ -148,6 +149,7 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) 
     expect(panel).to_have_attribute("aria-busy", "false")
     expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
 
+    assert not is_stale(PROCEDURE, lab.notebook), "running and saving changed its sources"
     saved = json.loads(lab.notebook.read_text("utf-8"))
     texts = [
         output["data"]["text/plain"]
