@@ -267,7 +267,7 @@ def test_nothing_is_written_over(bundle: Path, s3: Any) -> None:
     name = f"acme/p/{bundle.name}/report.html"
     s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"other")
 
-    with pytest.raises(ArchiveError, match="nothing was written over") as caught:
+    with pytest.raises(ArchiveError, match="nothing was overwritten") as caught:
         archive_bundle(bundle, URL)
 
     assert caught.value.file == name

@@ -109,7 +109,7 @@ def test_the_environment_names_the_archive(
     ("words", "said"),
     [
         ((), "Name the archive"),
-        (("--to", "ftp://host"), "This is no archive"),
+        (("--to", "ftp://host"), "This is not an archive"),
         (("--to", "archive", "--retention-days", "9999"), "from 0 to 3653"),
     ],
 )
@@ -136,7 +136,7 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
 
     assert result.exit_code == ExitCode.INCOMPLETE
     assert result.stdout.splitlines()[0].startswith(
-        f"✘ {first.name}: acme/p/{first.name}/record.json: The archive has it with another content"
+        f"✘ {first.name}: acme/p/{first.name}/record.json: The archive has other content under this name"
     )
     assert [line[0] for line in result.stdout.splitlines()] == ["✘", "✔", "✔"]
     assert "Next: Find out who wrote there" in result.stderr
@@ -145,7 +145,7 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
     document = json.loads(again.stdout.splitlines()[0])
     assert document["archived"] is False
     assert document["file"] == f"acme/p/{first.name}/record.json"
-    assert "nothing was written over" in document["reason"]
+    assert "nothing was overwritten" in document["reason"]
 
 
 def test_a_store_that_refuses_everything_is_not_asked_a_thousand_times(
@@ -190,7 +190,7 @@ def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Pat
 
     assert result.exit_code == ExitCode.REFUSED
     assert "link.txt" in result.stdout
-    assert "nothing was written over" in result.stdout
+    assert "nothing was overwritten" in result.stdout
 
 
 def test_a_bundle_that_is_not_finished_is_archived_too(tenant: Path) -> None:
@@ -212,7 +212,7 @@ def test_the_evidence_folder_is_no_archive_of_itself(tenant: Path) -> None:
     result = runbook("archive", str(tenant), "--to", str(tenant.parent))
 
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
-    assert "where the evidence itself lies" in result.stderr
+    assert "overlaps" in result.stderr
 
 
 def test_what_was_altered_after_sealing_is_refused(tenant: Path, folder: Path) -> None:
@@ -368,7 +368,7 @@ def test_paths_that_overlap_are_refused(
     result = runbook("archive", source, "--to", target)
 
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
-    assert "where the evidence itself lies" in result.stderr
+    assert "overlaps" in result.stderr
     assert sorted(folder.rglob("*")) == before
 
 
