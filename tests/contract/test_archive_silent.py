@@ -195,7 +195,7 @@ def test_one_bundle_that_is_there_is_said_before_the_silence(
     assert done.stdout.splitlines()[0].endswith(f"{first.name}: 0 new, {count} were there")
     assert f"✘ {second.name}: acme/p/{second.name}/" in done.stdout
     assert "did not answer within" in done.stdout
-    assert "goes on where it stopped" in done.stderr
+    assert "resumes where it stopped" in done.stderr
 
 
 @pytest.mark.parametrize("way", VERIFIED, ids=lambda way: "-".join(map(str, way)))
