@@ -308,7 +308,7 @@ class Walk:
     def use_address(self, address: str) -> None:
         """Paste the address where the browser ended."""
         panel = self.panel(TOKEN_STEP)
-        panel.get_by_label("Address afterwards").fill(address)
+        panel.get_by_label("Address to paste").fill(address)
         with self.work(TOKEN_STEP):
             panel.get_by_role("button", name="Use this address").click()
 

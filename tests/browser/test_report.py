@@ -238,7 +238,7 @@ def test_every_printed_page_says_sandbox(reader: Make, name: str, scheme: str) -
 
     assert len(pages) > 3
     for number, text in enumerate(pages, start=1):
-        assert "SANDBOX · practice, evidence of nothing" in text
+        assert "SANDBOX · practice, proves nothing" in text
         assert text.endswith("aslant: SANDBOX")
         assert f"Page {number} of {len(pages)}" in text
 

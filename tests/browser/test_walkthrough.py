@@ -44,7 +44,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         walk.open()
         expect(walk.page.locator(".rb-header")).to_contain_text("SANDBOX")
         expect(walk.page.locator(".rb-header")).to_contain_text("Next: 1 · Log in to Facebook")
-        expect(walk.page.locator(".rb-header")).to_contain_text("operator not named yet")
+        expect(walk.page.locator(".rb-header")).to_contain_text("no operator named yet")
 
         person.log_in()
         for step in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
@@ -96,9 +96,9 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         field = walk.panel("fb-13-app-id-and-secret").locator('input[data-name="app_secret"]')
         expect(field).to_have_value("")
         walk.panel("fb-13-app-id-and-secret").get_by_role(
-            "button", name="in .env: App Secret"
+            "button", name=".env: App Secret"
         ).click()
-        walk.reads("fb-13-app-id-and-secret", "App Secret is remembered in the .env.")
+        walk.reads("fb-13-app-id-and-secret", "App Secret saved to .env.")
         assert walk.check("fb-12-submit-review") == "waiting"
         walk.reads("fb-12-submit-review", "Watched")
         walk.look_at("fb-12-submit-review")
@@ -145,7 +145,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         walk.panel("test-04-user-token").get_by_role(
             "button", name="in .env: User access token"
         ).click()
-        walk.reads("test-04-user-token", "is remembered in the .env")
+        walk.reads("test-04-user-token", "saved to .env")
         assert walk.check("test-05-marketing-data") == "verified"
 
         assert walk.check("cy-02-client-id") == "verified"

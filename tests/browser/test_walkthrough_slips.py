@@ -59,8 +59,8 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     walk.reads(_APP_STEP, "Known (this session)")
     walk.fill(_APP_STEP, app_id="", app_secret="f0e1d2c3b4a59687" * 2)
     with walk.work(_APP_STEP):
-        panel.get_by_role("button", name="in .env: App Secret").click()
-    walk.reads(_APP_STEP, "App Secret is remembered in the .env.")
+        panel.get_by_role("button", name=".env: App Secret").click()
+    walk.reads(_APP_STEP, "App Secret saved to .env.")
     assert read_env_file(lab.env_file)["RUNBOOK_APP_SECRET"] == "f0e1d2c3b4a59687" * 2
 
     panel = walk.panel("fb-01-log-in")
@@ -73,7 +73,7 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     files.set_input_files(_picture(tmp_path, "page.gif", 64))
     with walk.work("fb-01-log-in"):
         form.get_by_role("button", name="Confirm").click()
-    walk.reads("fb-01-log-in", "page.gif is no picture and no PDF")
+    walk.reads("fb-01-log-in", "page.gif is neither a picture nor a PDF")
     expect(form.get_by_label("Note")).to_have_value("With a large screen.")
     form.get_by_role("button", name="Remove").click()
     files.set_input_files(_picture(tmp_path, "most.png", LARGEST))

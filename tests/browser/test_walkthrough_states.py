@@ -148,9 +148,9 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page
         step = "fb-05-confirm-creation"
         assert walk.check(step) == "inconclusive"
         walk.reads(step, "Service temporarily unavailable")
-        walk.reads(step, "Look for yourself, then say that it is done; or check again.")
+        walk.reads(step, "Look for yourself, then confirm that it is done; or check again.")
         panel = walk.panel(step)
-        panel.get_by_text("What was asked, and answered").click()
+        panel.get_by_text("Requests and answers").click()
         expect(panel.get_by_text("→ 503")).to_have_count(3)
         for step in ("fb-05-confirm-creation", "fb-10-public-profile", "fb-11-permissions"):
             for _ in range(4):
@@ -228,8 +228,8 @@ def test_no_secret_rests_where_jupyterlab_saves(
     walk.save()
     assert walk.check("fb-13-app-id-and-secret") == "verified"
     asked = walk.panel("fb-13-app-id-and-secret")
-    asked.get_by_role("button", name="in .env: App Secret").click()
-    walk.reads("fb-13-app-id-and-secret", "is remembered in the .env")
+    asked.get_by_role("button", name=".env: App Secret").click()
+    walk.reads("fb-13-app-id-and-secret", "saved to .env")
     walk.save()
     storage = _browser_storage(page)
     walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])

@@ -198,7 +198,7 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
         ((), "Nothing is trusted by itself"),
         (("--key", "none.pem"), "none.pem"),
         (("--trusted-keys", "."), "ends with .pub.pem"),
-        (("--key", "KEY", "--tsa-certificate", "none.pem"), "holds no certificate"),
+        (("--key", "KEY", "--tsa-certificate", "none.pem"), "contains no readable certificate"),
     ],
 )
 def test_verifying_without_something_to_trust_is_a_mistake(
@@ -347,7 +347,7 @@ def test_a_history_believes_no_record_that_was_altered(evidence: Path) -> None:
     result = runbook("report", "--tenant", "acme", "--evidence", str(evidence))
     assert result.returncode == 0, result.stderr
     history = (evidence / "acme" / PROCEDURE.id / "history.html").read_text(encoding="utf-8")
-    assert "Of 2 runs, 1 is not as sealed." in history
+    assert "1 of 2 runs is not intact." in history
     assert "altered since it was sealed" in history
     assert second.is_dir()
 

@@ -36,7 +36,7 @@ def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(
 
     refused = run()
     assert refused.returncode == 4, refused.stderr
-    assert "an older one was put in its place" in refused.stderr
+    assert "an older journal replaced it" in refused.stderr
     assert journal.read_bytes() == backup
     assert len(list(journal.parent.glob("2*"))) == 2
 

@@ -173,7 +173,7 @@ def test_a_credential_that_is_a_shown_value_is_refused() -> None:
         CYCLR_CLIENT_SECRET.variable: "client-0815-xyz",
     }
 
-    with pytest.raises(SettingsError, match="it stands in cyclr_client_id as well"):
+    with pytest.raises(SettingsError, match="cyclr_client_id contains it too"):
         resolve(inputs_of(PROCEDURE), environ=environ)
 
 
@@ -359,7 +359,7 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="ordinary word") as caught:
             run.set_secret(USER_ACCESS_TOKEN, text)
         assert text not in str(caught.value)
-    with pytest.raises(ValueError, match="it stands in app_id as well"):
+    with pytest.raises(ValueError, match="app_id contains it too"):
         run.set_secret(USER_ACCESS_TOKEN, bodies.APP_ID)
     assert run.settings is before
 
