@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.redaction import Secret
@@ -65,7 +65,8 @@ def run_in_process(
         stdout=subprocess.PIPE,
         encoding="utf-8",
     ) as process:
-        _send(process.stdin, request)
+        with suppress(BrokenPipeError), cast("TextIO", process.stdin) as stream:
+            json.dump(_document(request), stream)
         for event in _events(process.stdout or ()):
             if event["event"] == "wait":
                 on_wait(event["said"])
@@ -83,8 +84,9 @@ def _events(lines: Iterable[str]) -> Iterator[dict[str, str]]:
             yield json.loads(line)
 
 
-def _send(stream: Any, request: ProcessRequest) -> None:
-    document = {
+def _document(request: ProcessRequest) -> dict[str, Any]:
+    """Return the request as JSON, credentials and all: for the new process only."""
+    return {
         "connector": request.connector,
         "tenant": request.tenant,
         "evidence": request.evidence,
@@ -92,11 +94,6 @@ def _send(stream: Any, request: ProcessRequest) -> None:
         "given": dict(request.given),
         "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
     }
-    try:
-        with stream:
-            json.dump(document, stream)
-    except BrokenPipeError:
-        pass  # it ended already; its output says more
 
 
 class _Reporter(RunListener):

@@ -95,12 +95,10 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         assert walk.check("fb-13-app-id-and-secret") == "verified"
         field = walk.panel("fb-13-app-id-and-secret").locator('input[data-name="app_secret"]')
         expect(field).to_have_value("")
-        walk.panel("fb-13-app-id-and-secret").get_by_role(
-            "button", name=".env: App Secret"
-        ).click()
+        walk.panel("fb-13-app-id-and-secret").get_by_role("button", name=".env: App Secret").click()
         walk.reads("fb-13-app-id-and-secret", "App Secret saved to .env.")
         assert walk.check("fb-12-submit-review") == "waiting"
-        walk.reads("fb-12-submit-review", "Watched")
+        walk.reads("fb-12-submit-review", "Checked again every minute")
         walk.look_at("fb-12-submit-review")
         keep_picture(walk.page, "walkthrough-waiting")
 

@@ -85,7 +85,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     ids = [each.id for each in PROCEDURE.steps]
     position = ids.index(step)
     found = outcomes(record)
-    assert "cut off" in step_of(record, step)["reason"]
+    assert "interrupted before it had a result" in step_of(record, step)["reason"]
     # A person's earlier word still holds; it does not become more than that.
     assert found[step] in ("not_run", "attested", "waiting")
     assert all(step_of(record, later)["checked_on"] is None for later in ids[position:])
@@ -211,7 +211,7 @@ def test_a_full_disk_loses_nothing(
     plain = {name: value for name, value in environment().items() if "COVERAGE" not in name}
     exit_code, output, errors = start(preexec_fn=refuse_growth, env=plain).finish()
     assert exit_code == 3, output + errors
-    assert "Free space" in errors
+    assert "Free disk space" in errors
     assert "Traceback" not in errors
     evidence = tmp_path / "evidence"
     journal = Journal(journal_path(evidence, "acme", PROCEDURE.id))

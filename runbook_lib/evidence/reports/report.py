@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.journal import Entry
-from runbook_lib.core.outcome import ICONS, MEANINGS
+from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
 from runbook_lib.core.procedure import Attachment, Outcome, WordKind
 from runbook_lib.core.state import RunOutcome
 from runbook_lib.evidence.reports import reading, timeline, wording
@@ -294,7 +294,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         icon=lambda outcome: ICONS.get(outcome, "?"),
-        word=lambda outcome: str(outcome).replace("_", " "),
+        word=lambda outcome: LABELS.get(outcome, str(outcome)),
         cut=lambda text, limit: wording.bounded(wording.readable(str(text)), limit),
         json=wording.as_json,
         when=wording.when,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.core.outcome import ICONS, MEANINGS
+from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.evidence.record import build_record, validate_record
@@ -102,14 +102,14 @@ def test_every_outcome_is_told_by_mark_and_word(number: int) -> None:
 
     outcome = list(Outcome)[number]
     page = report_of(*EVERY_OUTCOME)
-    badge = f"{ICONS[outcome]} {outcome.replace('_', ' ')}"
+    badge = f"{ICONS[outcome]} {LABELS[outcome]}"
 
     part = page.step(f"fb-{number:02}-step")
     assert part.attributes["data-outcome"] == outcome
     assert page.within(part, "h3")[0].text == f"{number + 1} Do fb-{number:02}-step {badge}"
     assert f"Do fb-{number:02}-step" in page.section("steps")
     assert badge in page.section("steps")
-    assert f"{ICONS[outcome]} 1 {outcome.replace('_', ' ')}" in page.one("ul", class_="counts").text
+    assert f"{ICONS[outcome]} 1 {LABELS[outcome]}" in page.one("ul", class_="counts").text
     assert f"{badge}{MEANINGS[outcome]}" in page.one("dl", class_="facts legend").text
 
 

@@ -226,6 +226,14 @@ def test_a_history_without_a_run_says_so() -> None:
     assert "There is only one run" in history(on(1)).section("changes")
 
 
+def test_a_history_names_its_connector() -> None:
+    """A tenant has a history for each connector: which one this is, is said at the top."""
+
+    page = history(on(1))
+
+    assert "procedure facebook_marketing" in page.one("p", class_="eyebrow").text
+
+
 @pytest.mark.parametrize(
     ("practice", "said"),
     [
