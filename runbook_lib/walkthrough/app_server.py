@@ -89,7 +89,7 @@ class _Guarded(JupyterHandler):
             return
         if self.current_user is None:
             raise HTTPError(403)
-        # NOTE: what a browser says of where a request comes from (Fetch Metadata); whoever brings
+        # NOTE: where a request comes from, by the browser (Fetch Metadata); a request that brings
         # the token along may come from anywhere: a terminal's link, or the file that opens it.
         site = self.request.headers.get("Sec-Fetch-Site", "none")
         if site not in ("none", "same-origin") and not self.token_authenticated:

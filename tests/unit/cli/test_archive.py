@@ -136,7 +136,7 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
 
     assert result.exit_code == ExitCode.INCOMPLETE
     assert result.stdout.splitlines()[0].startswith(
-        f"✘ {first.name}: acme/p/{first.name}/record.json: The archive has other content under this name"
+        f"✘ {first.name}: acme/p/{first.name}/record.json: The archive has other content under "
     )
     assert [line[0] for line in result.stdout.splitlines()] == ["✘", "✔", "✔"]
     assert "Next: Find out who wrote there" in result.stderr
