@@ -116,10 +116,14 @@ def connector_folder(text: str) -> str:
 
 
 def project_folder() -> Path:
-    """Return the nearest folder upwards with notebooks, else the working directory."""
+    """Return the nearest folder upwards that has notebooks, else the working directory."""
     here = Path.cwd()
-    marks = ("notebooks", WORKING_COPIES)
-    return next((f for f in (here, *here.parents) if any((f / m).is_dir() for m in marks)), here)
+    return next((folder for folder in (here, *here.parents) if _has_notebooks(folder)), here)
+
+
+def _has_notebooks(folder: Path) -> bool:
+    copies = folder / WORKING_COPIES
+    return (folder / "notebooks").is_dir() or any(copies.glob("*.ipynb"))
 
 
 def default_evidence() -> str:

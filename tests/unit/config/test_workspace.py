@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from runbook_lib.config.workspace import evidence_folder, refuse_twin, tenant_name
+from runbook_lib.config.workspace import (
+    evidence_folder,
+    project_folder,
+    refuse_twin,
+    tenant_name,
+)
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import first_unseen
 
@@ -58,3 +64,25 @@ def test_what_joins_two_characters_is_part_of_them(text: str, unseen: str) -> No
     """Pictures and scripts that need joiners can be written; a name of joiners cannot."""
 
     assert first_unseen(text) == unseen
+
+
+def test_a_folder_that_only_has_the_name_is_no_project(folder: Path) -> None:
+    """Evidence does not end up beside somebody's folder called walkthrough."""
+
+    below = folder / "work"
+    below.mkdir()
+    (folder / "walkthrough").mkdir()
+    assert project_folder_from(below) == below
+
+    (folder / "walkthrough" / "facebook_marketing.ipynb").touch()
+    assert project_folder_from(below) == folder
+
+
+def project_folder_from(place: Path) -> Path:
+    """Return the project that a command finds when it is started in `place`."""
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        return project_folder()
+    finally:
+        os.chdir(before)
