@@ -80,14 +80,22 @@ def keys_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def practice_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """Give a function that returns the one practice run of a scenario, as a `PracticeRun`."""
+def practice_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """
+    Give a function that returns the one practice run of a scenario, as a `PracticeRun`.
+
+    It takes the scenario and, for another than the documented one, the connector.
+    """
     from tests.support.practice_runs import practise  # noqa: PLC0415
 
     base = tmp_path_factory.getbasetemp()
     # NOTE: pytest-xdist puts the folder of each of its processes into one that they share.
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return lambda scenario: practise(scenario, shared / "practice" / scenario)
+
+    def once(scenario: str, connector: str = "facebook_marketing") -> Any:
+        return practise(scenario, connector, shared / "practice" / connector / scenario)
+
+    return once
 
 
 @pytest.fixture

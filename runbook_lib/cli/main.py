@@ -49,7 +49,7 @@ class _Commands(click.Group):
             if error.errno in _NETWORK:
                 _fail(f"Cannot listen on the network: {reason}.", _ANOTHER_PORT, ExitCode.USAGE)
             message = f"Cannot write to disk: {reason}."
-            advice = "Free space or permit writing, then run again: the journal is intact."
+            advice = "Free disk space or allow writing, then run again: the journal is intact."
             _fail(message, advice, ExitCode.INCOMPLETE)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise

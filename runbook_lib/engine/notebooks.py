@@ -13,7 +13,7 @@ from typing import Any
 
 from runbook_lib.config.runner import IN_KERNEL
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Procedure, Section, Step
+from runbook_lib.core.procedure import Input, Procedure, Section, Step
 from runbook_lib.engine.run import RESERVED
 
 __all__ = ["build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
@@ -21,6 +21,7 @@ __all__ = ["build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # A notebook with pictures of every step has some MiB.
 _LARGEST = 64 * 1024 * 1024
+_WIDTH = 100
 _RESERVED_HELP = {
     "tenant": "whose app this is; the Service Domain where empty",
     "evidence": "the folder that holds journals and evidence",
@@ -118,13 +119,16 @@ def _parameters(procedure: Procedure) -> str:
         "# Empty means: from the environment, .env, an earlier run, or the default.",
         "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
     ]
-    lines += [
-        f'{item.name} = ""  # {item.label}{_default(item.default)}'
-        for item in (*procedure.inputs, *IN_KERNEL)
-        if not item.secret
-    ]
+    lines += [_parameter(item) for item in (*procedure.inputs, *IN_KERNEL) if not item.secret]
     lines += [f'{name} = ""  # {_RESERVED_HELP[name]}' for name in RESERVED]
     return "\n".join(lines)
+
+
+def _parameter(item: Input) -> str:
+    """Return the line of a parameter, with its default where that fits into the line."""
+    line = f'{item.name} = ""  # {item.label}'
+    whole = line + _default(item.default)
+    return whole if len(whole) <= _WIDTH else line
 
 
 def _default(value: object) -> str:

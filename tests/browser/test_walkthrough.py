@@ -141,7 +141,7 @@ def test_a_person_is_led_from_nothing_to_a_complete_record(
         token_step = walk.panel("test-04-user-token")
         expect(token_step).to_have_attribute("data-outcome", "verified")
         walk.panel("test-04-user-token").get_by_role(
-            "button", name="in .env: User access token"
+            "button", name=".env: User access token"
         ).click()
         walk.reads("test-04-user-token", "saved to .env")
         assert walk.check("test-05-marketing-data") == "verified"

@@ -4,36 +4,174 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.evidence.record import validate_record
 from tests.runs.conftest import outcomes, step_of
 from tests.support.practice_runs import PractiseOnce
 
-A, V, W, I, F, S, N = (  # noqa: E741  (one letter a step keeps the tables readable)
-    "attested",
-    "verified",
-    "waiting",
-    "inconclusive",
-    "failed",
-    "skipped",
-    "not_run",
-)
+APPROVED = {
+    "fb-01-log-in": "attested",
+    "fb-02-developer-account": "attested",
+    "fb-03-my-apps": "attested",
+    "fb-04-create-app": "verified",
+    "fb-05-confirm-creation": "verified",
+    "fb-06-facebook-login": "attested",
+    "fb-07-login-settings": "attested",
+    "fb-08-redirect-uri": "verified",
+    "fb-09-permissions-and-features": "attested",
+    "fb-10-public-profile": "verified",
+    "fb-11-permissions": "verified",
+    "fb-12-submit-review": "verified",
+    "fb-13-app-id-and-secret": "verified",
+    "cy-01-connector-setup": "verified",
+    "cy-02-client-id": "verified",
+    "cy-03-client-secret": "attested",
+    "test-01-install": "verified",
+    "test-02-authenticate": "verified",
+    "test-03-permissions": "verified",
+    "test-04-user-token": "verified",
+    "test-05-marketing-data": "verified",
+}
 
-#             fb-01 … fb-13                          cy-01 … 03  test-01 … 05
-EXPECTED = {
-    "approved": (0, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, V, V]),
-    "fresh": (3, [N, N, N, N, N, N, N, I, N, N, N, N, N, V, N, N, N, N, N, N, N]),
-    "wrong-secret": (1, [A, A, A, A, I, A, A, I, A, A, A, W, F, V, S, S, V, S, S, S, S]),
-    "unknown-app": (1, [A, A, A, A, I, A, A, I, A, A, A, W, I, V, F, A, V, S, S, I, V]),
-    "redirect-missing": (1, [A, A, A, V, V, A, A, F, A, V, V, V, V, V, V, A, V, V, V, V, V]),
-    "review-pending": (3, [A, A, A, V, V, A, A, V, A, A, A, W, V, V, I, N, N, N, N, V, V]),
-    "review-declined": (3, [A, A, A, V, V, A, A, V, A, V, A, W, V, V, I, N, N, N, N, V, V]),
-    "permission-missing": (1, [A, A, A, V, V, A, A, V, A, V, A, W, V, V, V, A, V, V, F, F, S]),
-    "cyclr-mismatch": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, F, A, V, S, S, V, V]),
-    "cyclr-ip-blocked": (3, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, I, V, V]),
-    "token-expired": (1, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, F, S]),
-    "rate-limited": (3, [A, A, A, A, I, A, A, I, A, A, A, W, I, V, V, A, V, V, I, I, I]),
-    "version-expired": (0, [A, A, A, V, V, A, A, V, A, V, V, V, V, V, V, A, V, V, V, V, V]),
+# The exit code of each scenario, and the steps that differ from those of `approved`.
+DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
+    "approved": (0, {}),
+    "fresh": (
+        3,
+        {
+            "fb-01-log-in": "not_run",
+            "fb-02-developer-account": "not_run",
+            "fb-03-my-apps": "not_run",
+            "fb-04-create-app": "not_run",
+            "fb-05-confirm-creation": "not_run",
+            "fb-06-facebook-login": "not_run",
+            "fb-07-login-settings": "not_run",
+            "fb-08-redirect-uri": "inconclusive",
+            "fb-09-permissions-and-features": "not_run",
+            "fb-10-public-profile": "not_run",
+            "fb-11-permissions": "not_run",
+            "fb-12-submit-review": "not_run",
+            "fb-13-app-id-and-secret": "not_run",
+            "cy-02-client-id": "not_run",
+            "cy-03-client-secret": "not_run",
+            "test-01-install": "not_run",
+            "test-02-authenticate": "not_run",
+            "test-03-permissions": "not_run",
+            "test-04-user-token": "not_run",
+            "test-05-marketing-data": "not_run",
+        },
+    ),
+    "wrong-secret": (
+        1,
+        {
+            "fb-04-create-app": "attested",
+            "fb-05-confirm-creation": "inconclusive",
+            "fb-08-redirect-uri": "inconclusive",
+            "fb-10-public-profile": "attested",
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "fb-13-app-id-and-secret": "failed",
+            "cy-02-client-id": "skipped",
+            "cy-03-client-secret": "skipped",
+            "test-02-authenticate": "skipped",
+            "test-03-permissions": "skipped",
+            "test-04-user-token": "skipped",
+            "test-05-marketing-data": "skipped",
+        },
+    ),
+    "unknown-app": (
+        1,
+        {
+            "fb-04-create-app": "attested",
+            "fb-05-confirm-creation": "inconclusive",
+            "fb-08-redirect-uri": "inconclusive",
+            "fb-10-public-profile": "attested",
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "fb-13-app-id-and-secret": "inconclusive",
+            "cy-02-client-id": "failed",
+            "test-02-authenticate": "skipped",
+            "test-03-permissions": "skipped",
+            "test-04-user-token": "inconclusive",
+        },
+    ),
+    "redirect-missing": (
+        1,
+        {
+            "fb-08-redirect-uri": "failed",
+        },
+    ),
+    "review-pending": (
+        3,
+        {
+            "fb-10-public-profile": "attested",
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "cy-02-client-id": "inconclusive",
+            "cy-03-client-secret": "not_run",
+            "test-01-install": "not_run",
+            "test-02-authenticate": "not_run",
+            "test-03-permissions": "not_run",
+        },
+    ),
+    "review-declined": (
+        3,
+        {
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "cy-02-client-id": "inconclusive",
+            "cy-03-client-secret": "not_run",
+            "test-01-install": "not_run",
+            "test-02-authenticate": "not_run",
+            "test-03-permissions": "not_run",
+        },
+    ),
+    "permission-missing": (
+        1,
+        {
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "test-03-permissions": "failed",
+            "test-04-user-token": "failed",
+            "test-05-marketing-data": "skipped",
+        },
+    ),
+    "cyclr-mismatch": (
+        1,
+        {
+            "cy-02-client-id": "failed",
+            "test-02-authenticate": "skipped",
+            "test-03-permissions": "skipped",
+        },
+    ),
+    "cyclr-ip-blocked": (
+        3,
+        {
+            "test-03-permissions": "inconclusive",
+        },
+    ),
+    "token-expired": (
+        1,
+        {
+            "test-04-user-token": "failed",
+            "test-05-marketing-data": "skipped",
+        },
+    ),
+    "rate-limited": (
+        3,
+        {
+            "fb-04-create-app": "attested",
+            "fb-05-confirm-creation": "inconclusive",
+            "fb-08-redirect-uri": "inconclusive",
+            "fb-10-public-profile": "attested",
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "fb-13-app-id-and-secret": "inconclusive",
+            "test-03-permissions": "inconclusive",
+            "test-04-user-token": "inconclusive",
+            "test-05-marketing-data": "inconclusive",
+        },
+    ),
+    "version-expired": (0, {}),
 }
 
 # What the operator reads at the step that matters, in each scenario.
@@ -52,16 +190,15 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("scenario", EXPECTED)
+@pytest.mark.parametrize("scenario", DIFFERENT)
 def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnce) -> None:
     """A run says of every step exactly what the world of the scenario makes true."""
 
     result = practice_run(scenario)
     assert result.stdout, result.stderr
     record = result.record
-    exit_code, expected = EXPECTED[scenario]
-    ids = [step.id for step in PROCEDURE.steps]
-    assert outcomes(record) == dict(zip(ids, expected, strict=True))
+    exit_code, different = DIFFERENT[scenario]
+    assert outcomes(record) == {**APPROVED, **different}
     assert result.returncode == exit_code
     assert record["outcome"] == {0: "complete", 1: "failed", 3: "incomplete"}[exit_code]
     assert record["sandbox"] is True
@@ -97,3 +234,26 @@ def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: Pr
     checks = step_of(record, "fb-08-redirect-uri")["checks"]
     limits = [limit for check in checks for limit in check["limits"]]
     assert any("Strict Mode" in limit for limit in limits)
+
+
+MESSENGER = {
+    "approved": (0, {}),
+    "messenger-wrong-scopes": (1, {"cy-04-scopes": "failed"}),
+    "messenger-wrong-verify-token": (1, {"cy-05-verify-token": "failed"}),
+    "messenger-page-not-subscribed": (1, {"fb-10-page-access": "failed"}),
+}
+
+
+@pytest.mark.parametrize("scenario", MESSENGER)
+def test_messenger_is_practised_whole(scenario: str, practice_run: PractiseOnce) -> None:
+    """Each mistake fails its own step by name, and no other."""
+
+    approved = practice_run("approved", "facebook_messenger").record
+    result = practice_run(scenario, "facebook_messenger")
+    exit_code, different = MESSENGER[scenario]
+
+    assert approved["procedure"]["id"] == "facebook_messenger"
+    assert set(outcomes(approved).values()) == {"verified", "attested"}
+    assert outcomes(result.record) == {**outcomes(approved), **different}
+    assert result.returncode == exit_code
+    validate_record(result.record)

@@ -67,22 +67,22 @@ class PracticeRun:
         return shutil.copytree(self.evidence, target)
 
 
-PractiseOnce = Callable[[str], PracticeRun]
+PractiseOnce = Callable[..., PracticeRun]
 
 
-def practise(scenario: str, folder: Path) -> PracticeRun:
-    """Return the run of `scenario` in `folder`, made by whoever asks first, in any process."""
+def practise(scenario: str, connector: str, folder: Path) -> PracticeRun:
+    """Return the run of `scenario` in `folder`, made by the first test that asks for it."""
     folder.mkdir(parents=True, exist_ok=True)
     printed = folder / "printed.json"
     with FileLock(folder / "lock"):
         if not printed.exists():
-            printed.write_text(json.dumps(_run(scenario, folder)), encoding="utf-8")
+            printed.write_text(json.dumps(_run(scenario, connector, folder)), encoding="utf-8")
     return PracticeRun(folder, *json.loads(printed.read_bytes()))
 
 
-def _run(scenario: str, folder: Path) -> tuple[int, str, str, list[str]]:
+def _run(scenario: str, connector: str, folder: Path) -> tuple[int, str, str, list[str]]:
     run = PracticeRun(folder, 0, "", "", [])
-    arguments = ("--sandbox", scenario, "--evidence", str(run.evidence))
+    arguments = ("--sandbox", scenario, "--connector", connector, "--evidence", str(run.evidence))
     process = subprocess.Popen(
         command("run", *arguments),
         cwd=ROOT,

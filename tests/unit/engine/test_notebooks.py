@@ -14,6 +14,7 @@ import pytest
 
 from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import (
     build,
     is_outdated,
@@ -50,10 +51,14 @@ def test_the_same_procedure_builds_the_same_bytes() -> None:
     assert text.endswith("}\n")
 
 
-def test_the_committed_notebook_is_what_is_built() -> None:
+@pytest.mark.parametrize("connector", connector_names())
+def test_the_committed_notebook_is_what_is_built(connector: str) -> None:
     """It was not edited by hand, nor saved by Jupyter, nor left behind by the procedure."""
 
-    assert (COMMITTED / NAME).read_text(encoding="utf-8") == notebook_text(PROCEDURE)
+    procedure = find_procedure(connector)
+
+    committed = (COMMITTED / notebook_name(procedure)).read_text(encoding="utf-8")
+    assert committed == notebook_text(procedure)
 
 
 def test_build_writes_one_notebook(tmp_path: Path) -> None:
