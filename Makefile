@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# Tests that start browsers, kernels and commands wait more than they compute.
+WAITING ?= 4
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
@@ -16,9 +18,11 @@ lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 
 test: $(VENV)/.installed-tests programs  ## every test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage run -m pytest tests/unit --numprocesses $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/python -m pytest tests --ignore=tests/unit --numprocesses $(WAITING) \
+		--dist loadfile --no-loadscope-reorder
 
 # Where it may not install, tests are left out by name; CI refuses that.
 programs:  ## install what tests need beside Python (Debian, as root)
