@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute.
-WAITING ?= 4
+WAITING ?= 3
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
