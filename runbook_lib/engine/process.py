@@ -135,6 +135,9 @@ def main() -> None:
             result = _run(json.load(sys.stdin), reporter)
         except RunbookError as error:
             reporter.report("refused", said=str(error), next_step=error.diagnostics())
+        except KeyboardInterrupt:
+            advice = "The journal is intact: seal again to go on from there."
+            reporter.report("refused", said="Interrupted.", next_step=advice)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             said = f"Cannot write to disk: {reason}."

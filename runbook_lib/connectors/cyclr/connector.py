@@ -17,7 +17,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.procedure import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
 from runbook_lib.remote.documents import Document, documents, shorten, unexpected
@@ -110,7 +110,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
         if not changes:
             raise
         # What was changed must be known, or the next run changes it again.
-        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
+        finding = inconclusive(reason=str(error))
     facts = {"account_api_id": context.text("account_api_id")}
     return replace(finding, changes=tuple(changes), facts=facts)
 
@@ -119,7 +119,7 @@ def connector_is_authenticated(context: CheckContext) -> Finding:
     """Ask Cyclr whether the installed connector is authenticated."""
     connector = _installed(context, context.cyclr())
     if connector is None:
-        return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
+        return not_done(reason="The connector is not installed yet.")
     number = connector.number("Id")
     if not connector.flag("Authenticated"):
         return not_done(
@@ -139,13 +139,13 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     """
     Run the connector's own method and compare what Facebook grants it with what is wanted.
 
-    Cyclr refuses methods from addresses it does not know: then nothing can
-    be told from here.
+    Cyclr refuses methods from addresses that it does not know; that is
+    inconclusive.
     """
     cyclr = context.cyclr()
     connector = _installed(context, cyclr)
     if connector is None:
-        return Finding(outcome=Outcome.NOT_RUN, reason="The connector is not installed yet.")
+        return not_done(reason="The connector is not installed yet.")
     methods = cyclr.methods(connector.document("Connector").number("Id"))
     method = next((one for one in methods if one.text("Name") == _LIST_PERMISSIONS), None)
     if method is None:

@@ -16,7 +16,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.credential_form import is_facebook_token
-from runbook_lib.core.procedure import Finding, Outcome, Table
+from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
 from runbook_lib.remote.graph import Graph
@@ -65,7 +65,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
     problem = _token_problem(context, data)
     if problem:
-        return Finding(outcome=Outcome.FAILED, reason=problem)
+        return failed(reason=problem)
     end = _end(context, data)
     scopes, wanted = data.texts("scopes"), context.permissions
     grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
@@ -174,7 +174,7 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     graph, form_id = context.user_graph(), form.identifier("id")
     denial = _lead_denial(context, page_id, page_token)
     if denial:
-        return Finding(outcome=Outcome.FAILED, reason=denial)
+        return failed(reason=denial)
     fields = "id,created_time,form_id"
     leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
     if leads:

@@ -219,6 +219,17 @@ def test_a_full_disk_is_said(child: Child, raised: str, said: str) -> None:
     assert error.diagnostics()
 
 
+def test_an_interruption_is_said(child: Child) -> None:
+    """Ctrl-C in the terminal of `lab` reaches this process too: a message, and no traceback."""
+
+    child.performs("raise KeyboardInterrupt")
+
+    error = refused()
+
+    assert str(error) == "Interrupted."
+    assert "seal again" in error.diagnostics()
+
+
 def test_a_defect_is_named_without_its_text(child: Child) -> None:
     """What nobody foresaw may hold what was given."""
 
