@@ -67,7 +67,7 @@ class Person:
     def heading(self, text: str) -> None:
         """Wait for the page of this heading; like every page it says what it is."""
         expect(self.page.get_by_role("heading", level=1, name=text)).to_be_visible()
-        assert self.page.title().startswith("SANDBOX")
+        expect(self.page).to_have_title(re.compile("^SANDBOX"))
         assert "SANDBOX" in self.page.inner_text("body")
 
     def value(self, term: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox.http import pages
 from runbook_lib.sandbox.server import Sandbox
@@ -247,6 +247,7 @@ def visit(
         visitor.dashboard("/login")
         visitor.log_in()
         lead(visitor)
+        page.wait_for_load_state()
         VISITED.add(name)
         return visitor
 
@@ -274,7 +275,7 @@ def test_a_page(visit: Callable[[str], Visitor], axe: str, name: str) -> None:
     One landmark `main`, one heading of the first level.
     """
     page = visit(name).page
-    assert page.title().startswith("SANDBOX")
+    expect(page).to_have_title(re.compile("^SANDBOX"))
     assert "SANDBOX" in page.inner_text("body")
     assert page.get_by_role("main").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
