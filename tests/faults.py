@@ -147,7 +147,7 @@ FAULTS = (
         "one app's limit holds up every other app at that host",
     ),
     Fault(
-        "remote/transport.py",
+        "remote/recording.py",
         "return self._redactor.redact(text[:room])[:-_LONGEST_BODY]",
         "return text[:room]",
         "remote/test_hostile_remotes.py",

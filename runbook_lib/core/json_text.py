@@ -1,16 +1,26 @@
 """
-Read and write strict JSON (RFC 8259): no NaN, no Infinity, no number out of range.
+Read, write and rebuild strict JSON (RFC 8259): no NaN, no Infinity, no number out of range.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-__all__ = ["is_json", "parse_json", "write_json"]
+__all__ = ["Kept", "is_json", "parse_json", "rebuild", "write_json"]
 
 _DEEPEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value that stays as it is."""
+
+    value: Any
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -51,6 +61,31 @@ def is_json(value: Any, depth: int = 0) -> bool:
             isinstance(name, str) and is_json(each, depth + 1) for name, each in value.items()
         )
     return isinstance(value, list | tuple) and all(is_json(each, depth + 1) for each in value)
+
+
+def rebuild(document: Any, item: Callable[[Any], Any]) -> Any:
+    """
+    Return a JSON document with `item` applied to each part, the outer ones first.
+
+    Without recursion, since a remote document may be nested deeper than Python's stack.
+    """
+    top: list[Any] = [document]
+    waiting: deque[tuple[Any, Any]] = deque([(top, 0)])
+    while waiting:
+        parent, place = waiting.popleft()
+        value = parent[place]
+        if isinstance(value, Kept):
+            parent[place] = value.value
+            continue
+        if isinstance(value, list | tuple):
+            changed: Any = list(value)
+            places: Iterable[Any] = range(len(changed))
+        else:
+            changed = item(value)
+            places = changed if isinstance(changed, dict) else ()
+        parent[place] = changed
+        waiting.extend((changed, each) for each in places)
+    return top[0]
 
 
 def _refuse_number(name: str) -> NoReturn:

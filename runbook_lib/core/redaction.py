@@ -10,11 +10,11 @@ import json
 import logging
 import re
 import threading
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
+
+from runbook_lib.core.json_text import Kept, rebuild
 
 __all__ = ["MASK", "RedactingFilter", "Redactor", "Secret", "encoded_forms", "holds_token"]
 
@@ -125,7 +125,7 @@ class Redactor:
         A remote system may echo a credential that this redactor does not
         know; the field's name identifies it.
         """
-        return _rebuilt(document, self._redacted_item)
+        return rebuild(document, self._redacted_item)
 
     def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:
         """
@@ -142,7 +142,7 @@ class Redactor:
                 return {key: _field(key, each, structure) for key, each in value.items()}
             return value
 
-        return _rebuilt(document, item)
+        return rebuild(document, item)
 
     def find_secret(self, text: str, *, bare_hex: bool = True) -> int:
         """
@@ -267,40 +267,8 @@ def _whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A value that stays as it is."""
-
-    value: Any
-
-
 def _field(key: Any, value: Any, structure: Collection[str]) -> Any:
-    return _Kept(value) if key in structure and isinstance(value, str) else value
-
-
-def _rebuilt(document: Any, item: Callable[[Any], Any]) -> Any:
-    """
-    Return a JSON document with `item` applied to each part, the outer ones first.
-
-    Without recursion, since a remote document may be nested deeper than Python's stack.
-    """
-    top: list[Any] = [document]
-    waiting: deque[tuple[Any, Any]] = deque([(top, 0)])
-    while waiting:
-        parent, place = waiting.popleft()
-        value = parent[place]
-        if isinstance(value, _Kept):
-            parent[place] = value.value
-            continue
-        if isinstance(value, list | tuple):
-            changed: Any = list(value)
-            places: Iterable[Any] = range(len(changed))
-        else:
-            changed = item(value)
-            places = changed if isinstance(changed, dict) else ()
-        parent[place] = changed
-        waiting.extend((changed, each) for each in places)
-    return top[0]
+    return Kept(value) if key in structure and isinstance(value, str) else value
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -7,10 +7,8 @@ interpret the answers.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import re
 import ssl
 import threading
 import time
@@ -47,6 +45,7 @@ from runbook_lib.remote.rate_limits import (
     retry_after,
     usage_pause,
 )
+from runbook_lib.remote.recording import recorded_body, recorded_headers, recorded_url
 
 __all__ = ["Answer", "Request", "Session", "Transport"]
 
@@ -60,26 +59,6 @@ _TOO_MANY_REQUESTS = 429
 _LONGEST_WAIT = 10.0
 # The wait after a 429 without Retry-After (RFC 6585 §4).
 _DEFAULT_WAIT = 60.0
-_LONGEST_BODY = 8_192
-# Only the start of a longer body is redacted, and the end of that start is left out.
-_LONGEST_REDACTED = 8 * _LONGEST_BODY
-_LONGEST_HEADER = 1_024
-# Embedded files such as icons, which no check reads.
-_EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
-_KEPT_HEADERS = (
-    "content-type",
-    "facebook-api-version",
-    "location",
-    "retry-after",
-    "www-authenticate",
-    "x-ad-account-usage",
-    "x-ad-api-version-warning",
-    "x-app-usage",
-    "x-business-use-case-usage",
-    "x-fb-rev",
-    "x-fb-trace-id",
-    "x-fb-request-id",
-)
 _SENT_HEADERS = {
     "accept": "*/*",
     # NOTE: no other encoding can be decoded with a size limit.
@@ -494,13 +473,13 @@ class Session:
         sent_body = sent.request.form if sent.request.form is not None else sent.request.document
         return Exchange(
             method=sent.request.method,
-            url=_redacted_url(sent.request.url, redactor),
+            url=recorded_url(sent.request.url, redactor),
             sent_on=sent.sent_on,
             elapsed=sent.elapsed,
             status=answer.status if answer else None,
             request=redactor.redact_document(sent_body),
-            headers=_kept_headers(answer, redactor) if answer else {},
-            response=_recorded_body(answer.text, redactor) if answer else None,
+            headers=recorded_headers(answer.headers, redactor) if answer else {},
+            response=recorded_body(answer.text, redactor) if answer else None,
             error=redactor.redact(sent.error),
         )
 
@@ -530,81 +509,6 @@ def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
 def _out_of_time(request: Request, end: Deadline) -> RemoteError:
     msg = f"The checks of this step took over {end.seconds:g} s: {request.host} was not contacted."
     return RemoteError(msg, next_step="Run again later, or raise step_seconds.")
-
-
-def _redacted_url(url: str, redactor: Redactor) -> str:
-    try:
-        parts = httpx.URL(url)
-        fields = redactor.redact_document(dict(parts.params))
-        bare = str(parts.copy_with(query=None))
-    except (httpx.InvalidURL, ValueError):
-        return redactor.redact(url)
-    query = "&".join(f"{name}={value}" for name, value in fields.items())
-    return redactor.redact(bare) + (f"?{query}" if query else "")
-
-
-def _kept_headers(answer: Answer, redactor: Redactor) -> dict[str, str]:
-    headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-    if "location" in headers:
-        headers["location"] = _redacted_url(headers["location"], redactor)
-    return {name: _cut(redactor.redact(value), _LONGEST_HEADER) for name, value in headers.items()}
-
-
-def _cut(redacted: str, longest: int) -> str:
-    return redacted if len(redacted) <= longest else f"{redacted[:longest]}…"
-
-
-def _recorded_body(text: str, redactor: Redactor) -> Any:
-    text = _EMBEDDED_FILE.sub(r"\1…", text)
-    if len(text) > _LONGEST_REDACTED:
-        return f"{_beginning(text, redactor)[:_LONGEST_BODY]}… ({len(text)} characters in all)"
-    try:
-        body = redactor.redact_document(parse_answer(text))
-    except (ValueError, RecursionError):
-        body = redactor.redact(text)
-    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    if len(shown) <= _LONGEST_BODY:
-        return body
-    return f"{shown[:_LONGEST_BODY]}… ({len(shown)} characters in all)"
-
-
-def _beginning(text: str, redactor: Redactor) -> str:
-    """Return the start of a long body, redacted; the rest costs no more than its parsing."""
-    head = _Head(redactor)
-    try:
-        document = redactor.redact_document(head.of(parse_answer(text)))
-    except (ValueError, RecursionError):
-        return head.of_text(text)
-    return json.dumps(document, ensure_ascii=False)
-
-
-class _Head:
-    """Takes the start of a document, up to a number of characters, with its structure."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._left = _LONGEST_REDACTED
-
-    def of(self, value: Any) -> Any:
-        """Return as much of `value` as fits."""
-        if isinstance(value, str):
-            return self.of_text(value)
-        if isinstance(value, dict):
-            # NOTE: the field Name says whether another one contains a credential.
-            names = sorted(value, key=lambda name: name != "Name")
-            return {self.of_text(name): self.of(value[name]) for name in names if self._left > 0}
-        if isinstance(value, list):
-            return [self.of(each) for each in value if self._left > 0]
-        self._left -= 8
-        return value
-
-    def of_text(self, text: str) -> str:
-        """Return `text`, or its start, without an end that may contain half a secret."""
-        room = max(0, self._left)
-        self._left -= len(text) + 4
-        if len(text) <= room:
-            return text
-        return self._redactor.redact(text[:room])[:-_LONGEST_BODY] + "…"
 
 
 def _describe_error(error: Exception) -> str:

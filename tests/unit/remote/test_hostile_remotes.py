@@ -193,14 +193,14 @@ def test_a_message_of_5_mb_is_cut_where_the_limit_lets_it_in() -> None:
 def test_no_half_secret_survives_where_a_long_body_is_cut(before: int, is_json: bool) -> None:
     """Only the beginning is redacted; a secret that lies across its end is left out."""
 
-    from runbook_lib.remote.transport import _recorded_body  # noqa: PLC0415
+    from runbook_lib.remote.recording import recorded_body  # noqa: PLC0415
 
     secret = Secret("Abcdefgh-1234567890-" * 3)
     tokens = "EAA" + "x" * 190 + " "
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
     body = json.dumps({"a": text}) if is_json else text
 
-    assert "bcdefgh-1" not in _recorded_body(body, Redactor([secret]))
+    assert "bcdefgh-1" not in recorded_body(body, Redactor([secret]))
 
 
 def test_a_slow_handshake_ends(tmp_path: Path) -> None:

@@ -1,0 +1,115 @@
+"""
+What the record keeps of an exchange: redacted, and cut where it is long.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.remote.documents import parse_answer
+
+__all__ = ["recorded_body", "recorded_headers", "recorded_url"]
+
+_LONGEST_BODY = 8_192
+# Only the start of a longer body is redacted, and the end of that start is left out.
+_LONGEST_REDACTED = 8 * _LONGEST_BODY
+_LONGEST_HEADER = 1_024
+# Embedded files such as icons, which no check reads.
+_EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
+_KEPT_HEADERS = (
+    "content-type",
+    "facebook-api-version",
+    "location",
+    "retry-after",
+    "www-authenticate",
+    "x-ad-account-usage",
+    "x-ad-api-version-warning",
+    "x-app-usage",
+    "x-business-use-case-usage",
+    "x-fb-rev",
+    "x-fb-trace-id",
+    "x-fb-request-id",
+)
+
+
+def recorded_url(url: str, redactor: Redactor) -> str:
+    """Return `url` with its secrets masked, in the query by name too."""
+    try:
+        parts = httpx.URL(url)
+        fields = redactor.redact_document(dict(parts.params))
+        bare = str(parts.copy_with(query=None))
+    except (httpx.InvalidURL, ValueError):
+        return redactor.redact(url)
+    query = "&".join(f"{name}={value}" for name, value in fields.items())
+    return redactor.redact(bare) + (f"?{query}" if query else "")
+
+
+def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, str]:
+    """Return the headers that the record keeps."""
+    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+    if "location" in kept:
+        kept["location"] = recorded_url(kept["location"], redactor)
+    return {name: _cut(redactor.redact(value), _LONGEST_HEADER) for name, value in kept.items()}
+
+
+def _cut(redacted: str, longest: int) -> str:
+    return redacted if len(redacted) <= longest else f"{redacted[:longest]}…"
+
+
+def recorded_body(text: str, redactor: Redactor) -> Any:
+    """Return the body of an answer, as JSON where it is, redacted and cut."""
+    text = _EMBEDDED_FILE.sub(r"\1…", text)
+    if len(text) > _LONGEST_REDACTED:
+        return f"{_beginning(text, redactor)[:_LONGEST_BODY]}… ({len(text)} characters in all)"
+    try:
+        body = redactor.redact_document(parse_answer(text))
+    except (ValueError, RecursionError):
+        body = redactor.redact(text)
+    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    if len(shown) <= _LONGEST_BODY:
+        return body
+    return f"{shown[:_LONGEST_BODY]}… ({len(shown)} characters in all)"
+
+
+def _beginning(text: str, redactor: Redactor) -> str:
+    """Return the start of a long body, redacted; the rest costs no more than its parsing."""
+    head = _Head(redactor)
+    try:
+        document = redactor.redact_document(head.of(parse_answer(text)))
+    except (ValueError, RecursionError):
+        return head.of_text(text)
+    return json.dumps(document, ensure_ascii=False)
+
+
+class _Head:
+    """Takes the start of a document, up to a number of characters, with its structure."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._left = _LONGEST_REDACTED
+
+    def of(self, value: Any) -> Any:
+        """Return as much of `value` as fits."""
+        if isinstance(value, str):
+            return self.of_text(value)
+        if isinstance(value, dict):
+            # NOTE: the field Name says whether another one contains a credential.
+            names = sorted(value, key=lambda name: name != "Name")
+            return {self.of_text(name): self.of(value[name]) for name in names if self._left > 0}
+        if isinstance(value, list):
+            return [self.of(each) for each in value if self._left > 0]
+        self._left -= 8
+        return value
+
+    def of_text(self, text: str) -> str:
+        """Return `text`, or its start, without an end that may contain half a secret."""
+        room = max(0, self._left)
+        self._left -= len(text) + 4
+        if len(text) <= room:
+            return text
+        return self._redactor.redact(text[:room])[:-_LONGEST_BODY] + "…"
