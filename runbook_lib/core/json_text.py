@@ -23,15 +23,22 @@ class Kept:
     value: Any
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(
+    text: str | bytes, *, object_hook: Callable[[dict[str, Any]], Any] | None = None
+) -> Any:
     """
-    Parse a JSON document.
+    Parse a JSON document; `object_hook` makes something else of each object.
 
     Raises `ValueError` for anything else, for NaN and Infinity (RFC 8259 §6),
     and if it is nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        return json.loads(
+            text,
+            object_hook=object_hook,
+            parse_constant=_refuse_number,
+            parse_float=_finite,
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -13,8 +13,8 @@ from urllib.parse import quote, urlencode
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
-from runbook_lib.remote.documents import Document, documents
-from runbook_lib.remote.transport import Answer, Request, Session
+from runbook_lib.remote.documents import Answer, Document, documents
+from runbook_lib.remote.transport import Request, Session
 
 __all__ = ["Cyclr", "request_api_token", "sign_in_url"]
 

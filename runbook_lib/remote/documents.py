@@ -1,5 +1,5 @@
 """
-Typed access to the fields of a remote system's answer.
+A remote system's answer, and typed access to its fields.
 
 A field of another type, or another name than the requested one, raises
 `UnexpectedAnswerError` with a message for people.
@@ -10,14 +10,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, NoReturn
+
+import httpx
 
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.plain_text import one_line
+from runbook_lib.remote.network import host_of
 
-__all__ = ["Document", "documents", "parse_answer", "shorten", "unexpected"]
+__all__ = [
+    "Answer",
+    "AnswerObject",
+    "Document",
+    "documents",
+    "parse_answer",
+    "shorten",
+    "unexpected",
+]
 
 _LONGEST = 300
 _LONGEST_VALUE = 60
@@ -32,7 +45,7 @@ _LARGEST_NUMBER = 2**63
 
 def parse_answer(text: str) -> Any:
     """
-    Parse an answer as JSON (RFC 8259).
+    Parse an answer as JSON (RFC 8259), each object in it as an `AnswerObject`.
 
     Raises `ValueError` for anything else and for too many values, and
     `RecursionError` if it is nested too deeply.
@@ -40,7 +53,52 @@ def parse_answer(text: str) -> Any:
     if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
         msg = f"it has over {_MOST_VALUES:,} values"
         raise ValueError(msg)
-    return parse_json(text)
+    return parse_json(text, object_hook=AnswerObject)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    text: str
+    content: bytes = b""
+
+    def document(self) -> Any:
+        """
+        Return the body as a JSON document (RFC 8259, without NaN), each object an `AnswerObject`.
+
+        Raises `UnexpectedAnswerError` if it is not JSON, or has too many values.
+        """
+        try:
+            return self._parsed
+        except (ValueError, RecursionError) as error:
+            host = host_of(httpx.URL(self.url))
+            msg = f"{host} answered {self.status} with something that is not JSON."
+            raise UnexpectedAnswerError(msg) from error
+
+    @cached_property
+    def _parsed(self) -> Any:
+        return parse_answer(self.text)
+
+
+class AnswerObject(dict[str, Any]):
+    """A JSON object in an answer; `read` has the names of the fields that somebody read."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the field `name`, or `default`."""
+        self.read.add(name)
+        return super().get(name, default)
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:

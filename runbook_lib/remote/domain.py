@@ -20,7 +20,7 @@ import httpx
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.documents import shorten, unexpected
+from runbook_lib.remote.documents import Answer, shorten, unexpected
 from runbook_lib.remote.network import (
     find_addresses,
     host_of,
@@ -28,7 +28,7 @@ from runbook_lib.remote.network import (
     open_connection,
     require_public,
 )
-from runbook_lib.remote.transport import Answer, Request, Session
+from runbook_lib.remote.transport import Request, Session
 
 __all__ = [
     "Certificate",

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import GraphAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.remote.documents import Document, shorten, unexpected
-from runbook_lib.remote.transport import Answer, Request, Session
+from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
+from runbook_lib.remote.transport import Request, Session
 
 __all__ = ["VERSION_ENDS", "Graph", "appsecret_proof"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
-from runbook_lib.remote.documents import Document
-from runbook_lib.remote.transport import Answer, Request, Session
+from runbook_lib.remote.documents import Answer, Document
+from runbook_lib.remote.transport import Request, Session
 
 __all__ = ["request_token_by_client_credentials", "request_token_by_code"]
 

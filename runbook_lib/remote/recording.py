@@ -4,14 +4,17 @@ What the record keeps of an exchange: redacted, and cut where it is long.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import Any
 
 import httpx
 
+from runbook_lib.core.json_text import rebuild
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.remote.documents import parse_answer
+from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.documents import Answer, AnswerObject
 
 __all__ = ["recorded_body", "recorded_headers", "recorded_url"]
 
@@ -19,8 +22,11 @@ _LONGEST_BODY = 8_192
 # Only the start of a longer body is redacted, and the end of that start is left out.
 _LONGEST_REDACTED = 8 * _LONGEST_BODY
 _LONGEST_HEADER = 1_024
-# Embedded files such as icons, which no check reads.
-_EMBEDDED_FILE = re.compile(r"(data:[a-z]+/[a-z0-9.+-]+;base64,)[A-Za-z0-9+/=]{32,}")
+_REFUSAL = 400
+# NOTE: the field Name also says whether another one contains a credential.
+_IDENTIFYING = frozenset({"id", "Id", "name", "Name"})
+_NOT_READ = "(fields that no check read)"
+_TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 _KEPT_HEADERS = (
     "content-type",
     "facebook-api-version",
@@ -61,29 +67,56 @@ def _cut(redacted: str, longest: int) -> str:
     return redacted if len(redacted) <= longest else f"{redacted[:longest]}…"
 
 
-def recorded_body(text: str, redactor: Redactor) -> Any:
-    """Return the body of an answer, as JSON where it is, redacted and cut."""
-    text = _EMBEDDED_FILE.sub(r"\1…", text)
+def recorded_body(answer: Answer, redactor: Redactor) -> Any:
+    """
+    Return what the record keeps of a body, redacted and cut.
+
+    A refusal is kept whole; of another JSON document, what was read and what it
+    identifies; of a page, its title.
+    """
+    body = _kept(answer)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     if len(text) > _LONGEST_REDACTED:
-        return f"{_beginning(text, redactor)[:_LONGEST_BODY]}… ({len(text)} characters in all)"
-    try:
-        body = redactor.redact_document(parse_answer(text))
-    except (ValueError, RecursionError):
-        body = redactor.redact(text)
-    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        text = _beginning(body, redactor)
+        return f"{text[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
+    redacted = redactor.redact_document(body)
+    shown = redacted if isinstance(redacted, str) else json.dumps(redacted, ensure_ascii=False)
     if len(shown) <= _LONGEST_BODY:
-        return body
-    return f"{shown[:_LONGEST_BODY]}… ({len(shown)} characters in all)"
+        return redacted
+    return f"{shown[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
 
 
-def _beginning(text: str, redactor: Redactor) -> str:
+def _kept(answer: Answer) -> Any:
+    try:
+        document = answer.document()
+        is_refusal = answer.status >= _REFUSAL or (
+            isinstance(document, dict) and "error" in document
+        )
+        return document if is_refusal else rebuild(document, _part_read)
+    except (UnexpectedAnswerError, RecursionError):
+        title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
+        return _page(answer.text, title[1]) if title else answer.text
+
+
+def _part_read(value: Any) -> Any:
+    """Return an object's fields that were read or identify it, and how many others it has."""
+    if not isinstance(value, AnswerObject):
+        return value
+    kept = {name: value[name] for name in value if name in value.read or name in _IDENTIFYING}
+    left = len(value) - len(kept)
+    return kept | {_NOT_READ: left} if left else kept
+
+
+def _page(text: str, title: str) -> str:
+    return f"page “{html.unescape(title).strip()}” ({len(text)} characters)"
+
+
+def _beginning(body: Any, redactor: Redactor) -> str:
     """Return the start of a long body, redacted; the rest costs no more than its parsing."""
     head = _Head(redactor)
-    try:
-        document = redactor.redact_document(head.of(parse_answer(text)))
-    except (ValueError, RecursionError):
-        return head.of_text(text)
-    return json.dumps(document, ensure_ascii=False)
+    if isinstance(body, str):
+        return head.of_text(body)
+    return json.dumps(redactor.redact_document(head.of(body)), ensure_ascii=False)
 
 
 class _Head:

@@ -29,7 +29,7 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.documents import parse_answer, shorten, unexpected
+from runbook_lib.remote.documents import Answer, shorten, unexpected
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.network import (
     OutOfTimeError,
@@ -47,7 +47,7 @@ from runbook_lib.remote.rate_limits import (
 )
 from runbook_lib.remote.recording import recorded_body, recorded_headers, recorded_url
 
-__all__ = ["Answer", "Request", "Session", "Transport"]
+__all__ = ["Request", "Session", "Transport"]
 
 _ATTEMPTS = 3
 _BACKOFF_SECONDS = 0.25
@@ -67,30 +67,6 @@ _SENT_HEADERS = {
     "user-agent": "facebook-marketing-runbook",
 }
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
-
-    url: str
-    status: int
-    headers: httpx.Headers
-    text: str
-    content: bytes = b""
-
-    def document(self) -> Any:
-        """
-        Return the body as a JSON document (RFC 8259, without NaN).
-
-        Raises `UnexpectedAnswerError` if it is not JSON.
-        """
-        try:
-            return parse_answer(self.text)
-        except (ValueError, RecursionError) as error:
-            host = host_of(httpx.URL(self.url))
-            msg = f"{host} answered {self.status} with something that is not JSON."
-            raise UnexpectedAnswerError(msg) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -479,7 +455,7 @@ class Session:
             status=answer.status if answer else None,
             request=redactor.redact_document(sent_body),
             headers=recorded_headers(answer.headers, redactor) if answer else {},
-            response=recorded_body(answer.text, redactor) if answer else None,
+            response=recorded_body(answer, redactor) if answer else None,
             error=redactor.redact(sent.error),
         )
 

@@ -102,7 +102,7 @@ def test_a_proof_that_is_answered_back_is_masked(remote: FakeRemote, session: Se
         session, base_url="https://graph.example", version="v26.0", app_secret=Secret(APP_SECRET)
     )
 
-    graph.rows("me/accounts", TOKEN)
+    assert proof in graph.get("me/accounts", TOKEN).document("paging").text("next")
 
     (exchange,) = session.exchanges()
     assert "limit=1&appsecret_proof=" in exchange.response["paging"]["next"]

@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
@@ -24,6 +25,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
+from runbook_lib.remote.documents import Answer
 from runbook_lib.remote.domain import (
     Destinations,
     fetch_page,
@@ -34,6 +36,7 @@ from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns
+from runbook_lib.remote.recording import recorded_body
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, hostile_server, whole
 
@@ -193,14 +196,13 @@ def test_a_message_of_5_mb_is_cut_where_the_limit_lets_it_in() -> None:
 def test_no_half_secret_survives_where_a_long_body_is_cut(before: int, is_json: bool) -> None:
     """Only the beginning is redacted; a secret that lies across its end is left out."""
 
-    from runbook_lib.remote.recording import recorded_body  # noqa: PLC0415
-
     secret = Secret("Abcdefgh-1234567890-" * 3)
     tokens = "EAA" + "x" * 190 + " "
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
     body = json.dumps({"a": text}) if is_json else text
 
-    assert "bcdefgh-1" not in recorded_body(body, Redactor([secret]))
+    answer = Answer("https://graph.example", 400, httpx.Headers(), body)
+    assert "bcdefgh-1" not in recorded_body(answer, Redactor([secret]))
 
 
 def test_a_slow_handshake_ends(tmp_path: Path) -> None:

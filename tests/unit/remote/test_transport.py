@@ -15,7 +15,8 @@ import pytest
 from runbook_lib.core.procedure import Exchange
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.transport import Answer, Request, Session, Transport
+from runbook_lib.remote.documents import Answer
+from runbook_lib.remote.transport import Request, Session, Transport
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
@@ -553,7 +554,7 @@ def test_what_looks_like_a_token_is_masked_in_bodies(remote: FakeRemote, session
 
     remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
     session.send(GET)
-    session.send(GET)
+    session.send(GET).document()["next"]
 
     text, document = session.exchanges()
     assert text.response == f"<a href='?t={MASK}'>"
