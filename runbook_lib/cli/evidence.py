@@ -66,10 +66,12 @@ _SECONDS = click.option(
     "--tsa-certificate", default="", metavar="FILE", help="Time-stamp authorities to trust."
 )
 @_SECONDS
+@click.option("--connector", default="", help="Only this connector's evidence.")
 @JSON
 def verify(
     *,
     paths: tuple[str, ...],
+    connector: str,
     keys: tuple[str, ...],
     trusted_keys: str,
     tsa_certificate: str,
@@ -83,6 +85,7 @@ def verify(
     from runbook_lib.evidence.verify.chain import verify_tree  # noqa: PLC0415
     from runbook_lib.evidence.verify.verify import Trust  # noqa: PLC0415
 
+    connector = connector and find_procedure(connector).id
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate else []
     trust = Trust(_trusted(keys, trusted_keys), authorities)
     is_refused = False
@@ -93,7 +96,7 @@ def verify(
         with archived() if is_archive else nullcontext(Path(path)) as folder:
             if not as_json:
                 _show_notes(notes)
-            for verdict in verify_tree(folder, trust):
+            for verdict in verify_tree(folder, trust, connector):
                 is_refused = is_refused or verdict.error is not None
                 if not as_json:
                     show_verdict(verdict)

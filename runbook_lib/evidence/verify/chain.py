@@ -87,23 +87,26 @@ class _Journal:
     lines: Mapping[int, Ref]
 
 
-def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
+def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
     """
     Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
 
-    Raises `SettingsError` if there is no evidence at all.
+    With `connector`, only for the bundles and chains of that one. Raises
+    `SettingsError` if there is no evidence at all.
     """
     path = Path(os.path.realpath(path))
     if is_bundle(path):
         trust, refusals = _trusting(trust, keys_beside(path.parent))
         yield from refusals
-        yield _verdict(path, trust, path.name)
+        yield _of_connector(_verdict(path, trust, path.name), connector)
         return
     is_sealed, trusts = False, dict[Path, Trust]()
     for home in homes_below(path) if _is_searched(path) else ():
         if isinstance(home, Unseen):
             is_sealed = True
             yield Verdict(home.path, error=ContentError(home.why, file=home.name))
+            continue
+        if connector and home.name != connector:
             continue
         keys = keys_beside(home)
         if keys not in trusts:
@@ -115,7 +118,8 @@ def verify_tree(path: Path, trust: Trust) -> Iterator[Verdict]:
             is_sealed = is_sealed or not verdict.is_unsealed
             yield verdict
     if not is_sealed:
-        msg = f"There is no evidence in {path}: nothing is sealed there."
+        of = f" of {connector}" if connector else ""
+        msg = f"There is no evidence{of} in {path}: nothing is sealed there."
         advice = "Name a bundle, a tenant's folder, or the evidence folder."
         raise SettingsError(msg, next_step=advice)
 
@@ -177,6 +181,14 @@ def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
         said = f"It is signed, but cannot be understood ({type(error).__name__})."
         return Verdict(folder, error=ContentError(said))
     return Verdict(folder, verified=verified)
+
+
+def _of_connector(verdict: Verdict, connector: str) -> Verdict:
+    """Return the verdict, or a refusal where the bundle is of another connector."""
+    of = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
+    if not connector or of == connector:
+        return verdict
+    return Verdict(verdict.path, error=ContentError(f"It belongs to the connector {of}."))
 
 
 def _refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:

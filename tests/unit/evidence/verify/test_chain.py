@@ -597,6 +597,21 @@ def test_a_single_bundle_and_a_whole_tree_can_be_named(
     assert all(verdict.error is None for verdict in everywhere)
 
 
+def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) -> None:
+    """Chains of another one are left out, and a single bundle of another one is refused."""
+
+    shutil.copytree(tenant, tenant.parent / "q")
+    tree, bundle = tenant.parent.parent, bundles(tenant)[0]
+
+    assert {verdict.error for verdict in verify_tree(tree, trust, "p")} == {None}
+    assert any(verdict.error for verdict in verify_tree(tree, trust))
+    assert [verdict.error for verdict in verify_tree(bundle, trust, "p")] == [None]
+    (verdict,) = verify_tree(bundle, trust, "q")
+    assert str(verdict.error) == "It belongs to the connector p."
+    with pytest.raises(SettingsError, match="no evidence of elsewhere in"):
+        list(verify_tree(tree, trust, "elsewhere"))
+
+
 def test_a_bundle_that_was_unpacked_under_a_name_of_its_own_is_accepted(
     tenant: Path, tmp_path: Path, trust: Trust
 ) -> None:
