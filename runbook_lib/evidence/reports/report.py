@@ -53,9 +53,7 @@ _SETTLED = {
     Outcome.SKIPPED: "skipped for a reason that a person gave",
 }
 _LEFT = {
-    Outcome.WAITING: "waiting",
-    Outcome.INCONCLUSIVE: "inconclusive",
-    Outcome.NOT_RUN: "not done or not checked yet",
+    outcome: LABELS[outcome] for outcome in (Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)
 }
 _OPEN = (Outcome.FAILED, *_LEFT)
 

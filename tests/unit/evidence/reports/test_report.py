@@ -79,7 +79,7 @@ def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
         (
             "incomplete",
             (step(), step("fb-02-slow", "waiting"), step("fb-03-later", "not_run")),
-            "2 of 3 steps are open: 1 waiting and 1 not done or not checked yet. No check contra",
+            "2 of 3 steps are open: 1 waiting and 1 to do. No check contra",
         ),
     ],
 )
