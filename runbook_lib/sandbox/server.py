@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,7 @@ _SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "
 _START_LIMIT = 30.0
 _LAST_ITERATIONS = 3
 _CERTIFICATE_DAYS = 90
+_DATE_SECONDS = 1.0
 
 
 class Sandbox:
@@ -64,7 +66,8 @@ class Sandbox:
         self.world: World = build_world(scenario, seed=seed, clock=clock)
         self._needs_folder = folder is None
         self._port = port
-        self._servers: list[uvicorn.Server] = []
+        self._servers: list[_Server] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._folder = folder or Path()
@@ -108,8 +111,9 @@ class Sandbox:
         _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        for server in self._servers:
-            server.should_exit = True
+        if self._loop is not None:
+            for server in self._servers:
+                self._loop.call_soon_threadsafe(server.stop.set)
         if self._thread is not None:
             self._thread.join()
         self._remove_folder()
@@ -169,10 +173,11 @@ class Sandbox:
         return path
 
     async def _run(self, sockets: list[socket.socket]) -> None:
+        self._loop = asyncio.get_running_loop()
         pairs = zip(self._servers, sockets, strict=True)
         await asyncio.gather(*(server.serve(sockets=[one]) for server, one in pairs))
         # NOTE: a connection that is being reset may be in no server's list, but the loop has it.
-        for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+        for transport in list(getattr(self._loop, "_transports", {}).values()):
             transport.abort()
         # NOTE: a transport closes its socket in the loop's next iteration, so run a few more.
         for _ in range(_LAST_ITERATIONS):
@@ -195,6 +200,28 @@ class Sandbox:
     def _remove_folder(self) -> None:
         if self._temporary is not None:
             self._temporary.cleanup()
+
+
+class _Server(uvicorn.Server):
+    """A server that stops at once when `stop` is set; uvicorn's looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Keep the date of the answers' headers, until it is time to stop."""
+        while not self.stop.is_set():
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), _DATE_SECONDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything; whoever waits for an answer sees the connection end."""
+        for server in self.servers:
+            server.close()
+        for one in sockets or ():
+            one.close()
 
 
 def _reset(transport: asyncio.Transport) -> None:
@@ -230,8 +257,8 @@ def _bind(one: socket.socket, port: int) -> None:
         raise OSError(error.errno, f"{_ADDRESS}: {said}") from error
 
 
-def _server(application: SiteApplication, certificate: Path | None) -> uvicorn.Server:
-    return uvicorn.Server(
+def _server(application: SiteApplication, certificate: Path | None) -> _Server:
+    return _Server(
         uvicorn.Config(
             application,
             http="h11",
@@ -244,7 +271,6 @@ def _server(application: SiteApplication, certificate: Path | None) -> uvicorn.S
             log_config=None,
             log_level="critical",
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
             ssl_certfile=str(certificate) if certificate else None,
         )
     )
