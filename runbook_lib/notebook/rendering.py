@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import exchange_detail, gathered, step_document
+from runbook_lib.core.templates import template_environment
 from runbook_lib.plain_text import one_line
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["STEP_MIME", "SUMMARY_MIME", "header_bundle", "step_bundle", "summary_bundle"]
 
@@ -130,12 +132,6 @@ def _html(template: str, **shown: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(Path(__file__).parent / "templates")
     environment.globals.update(colours=_COLOURS, icons=ICONS, detail=exchange_detail)
     return environment

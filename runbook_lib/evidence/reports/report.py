@@ -24,6 +24,7 @@ from runbook_lib.core.journal import Entry
 from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
 from runbook_lib.core.procedure import Attachment, Outcome, WordKind
 from runbook_lib.core.state import RunOutcome
+from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import reading, timeline, wording
 from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.runs import SealedRun
@@ -270,7 +271,6 @@ def _render(template: str, **values: object) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (slow)
     from markupsafe import Markup  # noqa: PLC0415
 
     def shown(value: object) -> object:
@@ -279,14 +279,7 @@ def _environment() -> Environment:
             return wording.readable(value)
         return value
 
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=shown,
-    )
+    made = template_environment(_TEMPLATES, finalize=shown)
     made.globals.update(
         outcomes=list(Outcome), meanings=MEANINGS, lasting=wording.lasting, counted=counted
     )
