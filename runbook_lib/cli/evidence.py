@@ -79,11 +79,11 @@ def verify(
     seconds: int | None,
 ) -> None:
     """Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address."""
-    from runbook_lib.cli.terminal import show_verdict  # noqa: PLC0415
-    from runbook_lib.evidence.archive.archive import fetched  # noqa: PLC0415
-    from runbook_lib.evidence.signing.timestamps import read_certificates  # noqa: PLC0415
-    from runbook_lib.evidence.verify.chain import verify_tree  # noqa: PLC0415
-    from runbook_lib.evidence.verify.verify import Trust  # noqa: PLC0415
+    from runbook_lib.cli.terminal import show_verdict
+    from runbook_lib.evidence.archive.archive import fetched
+    from runbook_lib.evidence.signing.timestamps import read_certificates
+    from runbook_lib.evidence.verify.chain import verify_tree
+    from runbook_lib.evidence.verify.verify import Trust
 
     connector = connector and find_procedure(connector).id
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate else []
@@ -152,8 +152,8 @@ def archive(
     as_json: bool,
 ) -> None:
     """Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's."""
-    from runbook_lib.engine.run import load_settings  # noqa: PLC0415
-    from runbook_lib.evidence.archive.archive import (  # noqa: PLC0415
+    from runbook_lib.engine.run import load_settings
+    from runbook_lib.evidence.archive.archive import (
         archive_bundle,
         check_apart,
         check_archive,
@@ -261,7 +261,7 @@ class _Display:
 
     def show(self, progress: FileProgress) -> None:
         """Show which file is copied."""
-        from rich.markup import escape  # noqa: PLC0415  (slow to import)
+        from rich.markup import escape
 
         said = (
             f"{self._number} of {self._of}: {self._name}/{progress.name.rpartition('/')[2]}, "
@@ -278,8 +278,8 @@ class _Display:
 @contextmanager
 def _archiving(of: int) -> Iterator[_Display]:
     """Give a display on the terminal's error output; nothing is drawn where that is none."""
-    from rich.console import Console  # noqa: PLC0415  (slow to import)
-    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
@@ -291,7 +291,7 @@ def _archiving(of: int) -> Iterator[_Display]:
 
 def _limits(seconds: int | None) -> Limits:
     """Return how long an archive may take; each retry is said on the error output."""
-    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits
 
     return Limits(seconds or DEFAULT_SECONDS, say=lambda said: click.echo(one_line(said), err=True))
 
@@ -320,9 +320,9 @@ def key(
     as_json: bool,
 ) -> None:
     """Show the key that signs evidence; --rotate hands over to a new one."""
-    from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder  # noqa: PLC0415
-    from runbook_lib.engine.run import load_settings  # noqa: PLC0415
-    from runbook_lib.evidence.signing import keys, succession  # noqa: PLC0415
+    from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder
+    from runbook_lib.engine.run import load_settings
+    from runbook_lib.evidence.signing import keys, succession
 
     if is_rotated and successor:
         msg = "--rotate makes a new key, --successor names one: give one of them."
@@ -360,12 +360,12 @@ def report(
     *, bundle: str, output: str, connector: str, tenant: str, env_file: str, evidence: str
 ) -> None:
     """Build the history of a tenant as HTML; of BUNDLE, the report of that run again."""
-    from runbook_lib.core.files import is_folder  # noqa: PLC0415
-    from runbook_lib.engine.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.evidence.chain import finish_interrupted  # noqa: PLC0415
-    from runbook_lib.evidence.parts import report_entries  # noqa: PLC0415
-    from runbook_lib.evidence.reports.report import history_report, run_report  # noqa: PLC0415
-    from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs  # noqa: PLC0415
+    from runbook_lib.core.files import is_folder
+    from runbook_lib.engine.run import Mode, open_run
+    from runbook_lib.evidence.chain import finish_interrupted
+    from runbook_lib.evidence.parts import report_entries
+    from runbook_lib.evidence.reports.report import history_report, run_report
+    from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs
 
     if bundle:
         folder = Path(bundle)
@@ -419,14 +419,14 @@ def journal(
     as_json: bool,
 ) -> None:
     """Put a lost journal together from the sealed bundles, or complete one that is behind."""
-    from runbook_lib.config.workspace import (  # noqa: PLC0415
+    from runbook_lib.config.workspace import (
         connector_folder,
         evidence_folder,
         journal_path,
         tenant_name,
     )
-    from runbook_lib.evidence.rebuild import rebuild_journal  # noqa: PLC0415
-    from runbook_lib.evidence.verify.verify import Trust  # noqa: PLC0415
+    from runbook_lib.evidence.rebuild import rebuild_journal
+    from runbook_lib.evidence.verify.verify import Trust
 
     trust = Trust(_trusted(keys, trusted_keys))
     folder = evidence_folder(evidence)
@@ -449,7 +449,7 @@ def journal(
 
 def _trusted(keys: tuple[str, ...], trusted_keys: str) -> dict[str, SSlibKey]:
     """Return the public keys that were named; raises `SettingsError` where none was."""
-    from runbook_lib.evidence.signing.keys import read_public_keys  # noqa: PLC0415
+    from runbook_lib.evidence.signing.keys import read_public_keys
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:

@@ -29,8 +29,8 @@ _HIGHEST_PORT = 65_530
 @click.option("--connector", default="", help="Only this connector's notebook.")
 def notebooks(*, check: bool, connector: str) -> None:
     """Build the notebook of each connector from its procedure."""
-    from runbook_lib.config.workspace import project_folder  # noqa: PLC0415
-    from runbook_lib.engine.notebooks import build, is_stale, notebook_name  # noqa: PLC0415
+    from runbook_lib.config.workspace import project_folder
+    from runbook_lib.engine.notebooks import build, is_stale, notebook_name
 
     folder = project_folder() / "notebooks"
     names = (connector,) if connector else connector_names()
@@ -47,7 +47,7 @@ def notebooks(*, check: bool, connector: str) -> None:
 @click.option("--output", default=".env", show_default=True, metavar="FILE", help="Where to.")
 def init(*, connector: str, output: str) -> None:
     """Write a settings file with every setting that the connector needs, to be filled in."""
-    from runbook_lib.config.env_file import write_env_file  # noqa: PLC0415
+    from runbook_lib.config.env_file import write_env_file
 
     path = write_env_file(Path(output), find_procedure(connector))
     click.echo(f"Written: {path}. Fill in what you know; `runbook doctor` checks it.")
@@ -64,9 +64,9 @@ def init(*, connector: str, output: str) -> None:
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     """Serve Facebook and Cyclr on loopback, for practice and tests."""
-    from runbook_lib.core.scratch import scratch_folder  # noqa: PLC0415
-    from runbook_lib.engine.practice import require_scenario  # noqa: PLC0415
-    from runbook_lib.sandbox.server import serve  # noqa: PLC0415
+    from runbook_lib.core.scratch import scratch_folder
+    from runbook_lib.engine.practice import require_scenario
+    from runbook_lib.sandbox.server import serve
 
     def announce(description: Mapping[str, Any]) -> None:
         if as_json:
@@ -88,8 +88,8 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 @JSON
 def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Check whether this machine, its .env and its network are ready."""
-    from runbook_lib.cli.terminal import plain_cell, show_table  # noqa: PLC0415
-    from runbook_lib.engine.doctor import examine  # noqa: PLC0415
+    from runbook_lib.cli.terminal import plain_cell, show_table
+    from runbook_lib.engine.doctor import examine
 
     examination = examine(find_procedure(connector), env_file, evidence)
     if as_json:

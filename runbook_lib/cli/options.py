@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from runbook_lib.config.settings import own_setting
-from runbook_lib.connectors.registry import DEFAULT
+from runbook_lib.connectors import DEFAULT
 from runbook_lib.errors import SettingsError
 
 __all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "EVIDENCE_IF_READABLE", "JSON", "SANDBOX", "TENANT"]
@@ -25,6 +24,8 @@ def _or_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
     """Return what was given, else what the settings file says; practice has a file of its own."""
     if value or ctx.params.get("scenario") or ctx.resilient_parsing:
         return value
+    from runbook_lib.config.settings import own_setting
+
     return own_setting(str(option.name), ctx.params.get("env_file", ""))
 
 

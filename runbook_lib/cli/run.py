@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, SANDBOX, TENANT
-from runbook_lib.cli.terminal import ProgressDisplay, progress, say, show_again, show_steps
-from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import escaped_json, one_line
+from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
-    from runbook_lib.core.state import RunState
-    from runbook_lib.engine.run import Run
+    from runbook_lib.cli.run_display import RunDisplay
+    from runbook_lib.engine.headless import RunRequest, RunResult
 
 __all__ = ["RUN_COMMANDS"]
 
@@ -29,56 +25,6 @@ _EXIT_CODES = {
     "failed": ExitCode.FAILED,
     "incomplete": ExitCode.INCOMPLETE,
 }
-
-
-class _RunDisplay(RunListener):
-    """Shows a run in the terminal while it is under way; only its result with `as_json`."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
-        self._stack = ExitStack()
-        self._progress: ProgressDisplay | None = None
-
-    def __enter__(self) -> _RunDisplay:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def on_wait(self, said: str) -> None:
-        """Say why the run does not go on yet."""
-        click.echo(one_line(said), err=True)
-
-    def on_start(self, run: Run) -> None:
-        """Show whose run it is, and a bar."""
-        if not self._as_json:
-            click.echo(_banner(run))
-        self._progress = self._stack.enter_context(
-            progress(len(run.procedure.steps), is_quiet=self._as_json)
-        )
-
-    def on_progress(self, state: RunState) -> None:
-        """Move the bar."""
-        if self._progress is not None:
-            self._progress.update(state)
-
-    def on_sealed(self, result: RunResult) -> None:
-        """Show what the run came to, and where the evidence is."""
-        self._stack.close()
-        sealed = result.sealed
-        if self._as_json:
-            record = (sealed.folder / "record.json").read_text(encoding="utf-8")
-            click.echo(escaped_json(record), nl=False)
-        else:
-            click.echo()
-            show_steps(result.state)
-            if result.broken:
-                say(f"The notebook broke off: {result.broken}.", is_error=True)
-            click.echo()
-            say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
-            say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
-        if sealed.unstamped:
-            say(f"No time-stamp: {sealed.unstamped}", is_error=True)
 
 
 @click.command()
@@ -106,6 +52,10 @@ def run(
     as_json: bool,
 ) -> None:
     """Run the procedure headless and seal the evidence."""
+    from runbook_lib.cli.run_display import RunDisplay, show_archived
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.engine.headless import RunRequest
+
     named = {"tsa": tsa, "archive": archive}
     request = RunRequest(
         procedure=find_procedure(connector),
@@ -118,9 +68,9 @@ def run(
     if scenario and env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
-    with _RunDisplay(as_json=as_json) as display:
+    with RunDisplay(as_json=as_json) as display:
         result = _run(scenario, request, display)
-    _show_archived(result, as_json=as_json)
+    show_archived(result, as_json=as_json)
     code = _EXIT_CODES[result.state.outcome]
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE
     sys.exit(ExitCode.INCOMPLETE if is_open else code)
@@ -134,10 +84,12 @@ def run(
 @JSON
 def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
-    from runbook_lib.core.step_document import step_document  # noqa: PLC0415
-    from runbook_lib.engine.run import Mode, open_run  # noqa: PLC0415
-    from runbook_lib.evidence.reports.wording import with_times  # noqa: PLC0415
-    from runbook_lib.walkthrough.views import next_step  # noqa: PLC0415
+    from runbook_lib.cli.terminal import say, show_again, show_steps
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.core.step_document import step_document
+    from runbook_lib.engine.run import Mode, open_run
+    from runbook_lib.evidence.reports.wording import with_times
+    from runbook_lib.walkthrough.views import next_step
 
     procedure = find_procedure(connector)
     opened = open_run(
@@ -177,29 +129,14 @@ def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json
 RUN_COMMANDS = (run, status)
 
 
-def _run(scenario: str, request: RunRequest, display: _RunDisplay) -> RunResult:
+def _run(scenario: str, request: RunRequest, display: RunDisplay) -> RunResult:
     if not scenario:
+        from runbook_lib.engine.headless import run_tenant
+
         return run_tenant(request, display)
-    from runbook_lib.engine.practice import practise_tenant  # noqa: PLC0415
+    from runbook_lib.engine.practice import practise_tenant
 
     return practise_tenant(scenario, request, display)
-
-
-def _show_archived(result: RunResult, *, as_json: bool) -> None:
-    error = result.archive_error
-    if error is not None:
-        say(f"Not archived: {error}", is_error=True)
-        say(f"Next: {error.diagnostics()}", is_error=True)
-        again = f"runbook archive {result.sealed.folder} --to {result.archive_address}"
-        say(f"      {again}", is_error=True)
-    elif result.archived and not as_json:
-        say(f"Archived: {result.archived}")
-
-
-def _banner(opened: Run) -> str:
-    where = "SANDBOX: practice, nothing of this is real" if opened.is_sandbox else "PRODUCTION"
-    about = f"tenant {opened.tenant} · run {opened.run_id}"
-    return f"{where} · {opened.procedure.title} · {about}"
 
 
 def _assignments(texts: Iterable[str]) -> dict[str, str]:

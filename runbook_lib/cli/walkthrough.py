@@ -32,8 +32,8 @@ def lab(
     arguments: tuple[str, ...],
 ) -> None:
     """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
-    from runbook_lib.config.workspace import evidence_folder  # noqa: PLC0415
-    from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab  # noqa: PLC0415
+    from runbook_lib.config.workspace import evidence_folder
+    from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 
     request = LabRequest(
         procedure=find_procedure(connector),

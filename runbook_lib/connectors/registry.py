@@ -7,31 +7,33 @@ Nothing else lists them: a new package is found by itself.
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib import import_module, resources
-from importlib.resources.abc import Traversable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runbook_lib.config.runner import inputs_of
-from runbook_lib.config.settings import suggestion
-from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
 
-__all__ = ["DEFAULT", "connector_names", "find_procedure", "known_variables", "practice_words"]
+if TYPE_CHECKING:
+    from runbook_lib.core.procedure import Procedure
 
-DEFAULT = "facebook_marketing"
+__all__ = ["connector_names", "find_procedure", "known_variables", "practice_words"]
+
 _PACKAGE = "runbook_lib.connectors"
+_FOLDER = Path(__file__).parent
 _ALL_WORDS = "connected.toml"
 
 
 @lru_cache(maxsize=1)
 def connector_names() -> tuple[str, ...]:
     """Return the name of every connector, sorted."""
-    folders = resources.files(_PACKAGE).iterdir()
-    return tuple(sorted(each.name for each in folders if (each / "procedure.py").is_file()))
+    return tuple(sorted(each.parent.name for each in _FOLDER.glob("*/procedure.py")))
 
 
 def find_procedure(name: str) -> Procedure:
     """Return the documented procedure of the connector `name`; raises `SettingsError`."""
     if name not in connector_names():
+        from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
+
         msg = f"There is no connector called {name[:60]!r}.{suggestion(name, connector_names())}"
         raise SettingsError(msg, next_step=f"Known are {', '.join(connector_names())}.")
     procedure: Procedure = import_module(f"{_PACKAGE}.{name}.procedure").PROCEDURE
@@ -45,6 +47,8 @@ def known_variables() -> frozenset[str]:
     Each counts for all connectors that have the setting, or, with the connector's
     name in it, for that one alone.
     """
+    from runbook_lib.config.runner import inputs_of  # noqa: PLC0415  (slow to import)
+
     procedures = map(find_procedure, connector_names())
     return frozenset(
         name
@@ -54,7 +58,7 @@ def known_variables() -> frozenset[str]:
     )
 
 
-def practice_words(connector: str, scenario: str) -> Traversable | None:
+def practice_words(connector: str, scenario: str) -> Path | None:
     """Return the file of what people have said in `scenario` by then; `None` for nothing."""
     name = import_module(f"{_PACKAGE}.{connector}").PRACTICE.get(scenario, _ALL_WORDS)
-    return resources.files(f"{_PACKAGE}.{connector}") / "practice" / name if name else None
+    return _FOLDER / connector / "practice" / name if name else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from runbook_lib.config.runner import inputs_of
@@ -110,14 +109,13 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder))
-        said = stack.enter_context(resources.as_file(words)) if words else ""
         env_file = folder / "sandbox.env"
         _write_env_file(env_file, procedure, sandbox.description)
         who = sandbox.description
         yield Practice(
             scenario=scenario,
             env_file=str(env_file),
-            attestations=str(said),
+            attestations=str(words or ""),
             login=f"{who['login_email']} / {who['login_password']}",
         )
 
