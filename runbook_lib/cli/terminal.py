@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from runbook_lib.core.outcome import ICONS, LABELS
@@ -25,6 +24,8 @@ from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from runbook_lib.evidence.verify.chain import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
@@ -80,13 +81,24 @@ class ProgressDisplay:
 @contextmanager
 def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
     """Give a display for `total` steps; nothing is drawn where `is_quiet`."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    console = Console(quiet=is_quiet)
     bar = Progress(
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
-        console=Console(quiet=is_quiet),
+        console=console,
         transient=True,
+        # NOTE: it draws from a thread of its own; in a log there is nothing to redraw.
+        auto_refresh=console.is_terminal and not is_quiet,
     )
     with bar:
         yield ProgressDisplay(bar, total)

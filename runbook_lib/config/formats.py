@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
-
-import idna
 
 from runbook_lib.core.files import read_plain
 
@@ -214,6 +211,8 @@ def address(text: str) -> str:
 
 def certificate_file(text: str) -> str:
     """Return the absolute path of a PEM file with at least one certificate."""
+    import ssl  # noqa: PLC0415  (slow to import; few name a file)
+
     try:
         path = Path(text.strip()).expanduser()
         content = read_plain(path, _LARGEST_FILE).decode("ascii")
@@ -299,6 +298,8 @@ def _web_parts(typed: str) -> SplitResult:
 
 
 def _ascii(host: str) -> str:
+    import idna  # noqa: PLC0415  (slow to import; `status` needs no name)
+
     if not host:
         raise ValueError("enter a domain name; it looks like acme-h.cyclr.com")
     if _is_ip_address(host):

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ class Section:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Procedure:
     """A whole documented procedure."""
 
@@ -337,7 +338,7 @@ class Procedure:
         """Return every step in the documented order."""
         return tuple(step for section in self.sections for step in section.steps)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return the SHA-256 of the procedure's whole text and checks."""
         return _digest(_document(self))

@@ -10,7 +10,7 @@ import secrets as randomness
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +320,7 @@ class Run:
             "fingerprints": self._fingerprints(),
             # NOTE: it has the lock, so a run without an end was cut off.
             "resumes": history.cut_off_run if self.mode == Mode.HEADLESS else "",
-            "environment": _environment(),
+            "environment": dict(_environment()),
         }
         self._write(EventType.RUN_STARTED, document)
 
@@ -549,6 +549,9 @@ def _open_walkthrough(history: History) -> str:
     return history.unfinished_run if run and run.mode == Mode.INTERACTIVE else ""
 
 
-def _environment() -> dict[str, str]:
+@cache
+def _environment() -> Mapping[str, str]:
+    from importlib.metadata import version  # noqa: PLC0415  (slow to import)
+
     packages = {name: version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), "platform": platform.system(), **packages}
