@@ -26,6 +26,7 @@ ROOMS = (
     "remote",
     "evidence",
     "connectors",
+    "fork_engine",
     "engine",
     "walkthrough",
     "notebook",
@@ -37,7 +38,7 @@ DOORS = {"__main__": len(ROOMS), "": 0}
 APART = ("sandbox",)
 # Who may start the sandbox.
 HOSTS = ("engine.practice", "cli")
-MOST_ENTRIES = 16
+MOST_ENTRIES = 17
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,15 @@
+"""The child as a new interpreter, for a parent that has threads: `python -m` with descriptors."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from runbook_lib.fork_engine.worker import live
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    del sys.path[0]  # the working directory, which `-m` puts there
+    end, stdout, stderr = map(int, sys.argv[1:4])
+    live(socket.socket(fileno=end), stdout, stderr, b"\0" + sys.argv[4].encode() + b"\0")

@@ -1,0 +1,101 @@
+"""
+What a notebook's cells show, as the child's messages change it.
+
+The rules are nbclient's; but text for one stream that follows on text for it
+is one output, however slowly it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from runbook_lib.fork_engine.wire import Message
+
+__all__ = ["Outputs", "timestamp"]
+
+_CONTENTS = {
+    "display_data": ("data", "metadata"),
+    "execute_result": ("data", "metadata", "execution_count"),
+    "error": ("ename", "evalue", "traceback"),
+}
+
+
+def timestamp() -> str:
+    """Return the time as nbclient writes it into a cell's metadata."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Outputs:
+    """Puts outputs into a notebook; `log` is called with each, as it came."""
+
+    def __init__(self, nb: Any, log: Callable[[Any], None]) -> None:
+        self._nb = nb
+        self._log = log
+        self._index = 0
+        self._is_to_be_cleared = False
+        # Where each display id stands: the numbers of outputs, by cell.
+        self._places: dict[str, dict[int, list[int]]] = {}
+
+    def begin_cell(self, index: int) -> None:
+        """Take what comes for the outputs of cell `index`, which has none yet."""
+        self._index = index
+        self._is_to_be_cleared = False
+        self._cell.outputs = []
+
+    def write(self, name: str, text: str) -> None:
+        """Add text that was written to the stream `name`."""
+        if not text:
+            return
+        self._log(_node({"output_type": "stream", "name": name, "text": text}))
+        self._clear_if_due()
+        outputs = self._cell.outputs
+        if outputs and outputs[-1].output_type == "stream" and outputs[-1].name == name:
+            outputs[-1].text += text
+        else:
+            outputs.append(_node({"output_type": "stream", "name": name, "text": text}))
+
+    def show(self, message: Message) -> None:
+        """Do what a message asks for."""
+        kind, display_id = message["type"], message.get("display_id")
+        if "execution_count" in message:
+            self._cell.execution_count = message["execution_count"]
+        if display_id:
+            self._update(display_id, message)
+        if kind == "clear_output":
+            self._is_to_be_cleared = True
+            if not message["wait"]:
+                self._clear_if_due()
+        elif kind in _CONTENTS:
+            self._clear_if_due()
+            if display_id:
+                places = self._places.setdefault(display_id, {})
+                places.setdefault(self._index, []).append(len(self._cell.outputs))
+            output = _node({"output_type": kind} | {key: message[key] for key in _CONTENTS[kind]})
+            self._cell.outputs.append(output)
+            self._log(output)
+
+    @property
+    def _cell(self) -> Any:
+        return self._nb.cells[self._index]
+
+    def _update(self, display_id: str, message: Message) -> None:
+        """Change every output that has this display id, in whichever cell."""
+        for index, numbers in self._places.get(display_id, {}).items():
+            for number in numbers:
+                output = self._nb.cells[index].outputs[number]
+                output.update(_node({key: message[key] for key in ("data", "metadata")}))
+
+    def _clear_if_due(self) -> None:
+        if self._is_to_be_cleared:
+            self._is_to_be_cleared = False
+            self._cell.outputs = []
+            for places in self._places.values():
+                places.pop(self._index, None)
+
+
+def _node(content: dict[str, Any]) -> Any:
+    from nbformat import from_dict  # noqa: PLC0415  (slow to import)
+
+    return from_dict(content)

@@ -1,0 +1,92 @@
+"""
+Save the notebook while it runs: at most once a second, and never half.
+
+Papermill saves at the beginning and the end of every cell, which for long
+notebooks costs more than running them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+from papermill.engines import NotebookExecutionManager
+from papermill.iorw import LocalHandler, papermill_io, write_ipynb
+
+__all__ = ["SavingManager"]
+
+_SECONDS_BETWEEN = 1.0
+
+
+class SavingManager(NotebookExecutionManager):  # type: ignore[misc]
+    """Papermill's account of a run, saved seldom: `save_if_due` catches up."""
+
+    nb: Any
+
+    def __init__(self, nb: Any, **keywords: Any) -> None:
+        super().__init__(nb, **keywords)
+        self._is_saved = False
+        self._next_save = 0.0
+
+    def save(self, **keywords: Any) -> None:
+        """Save the notebook, or leave it for later if it was saved less than a second ago."""
+        self.nb = keywords.get("nb") or self.nb
+        self._is_saved = False
+        self.save_if_due()
+
+    def save_if_due(self) -> None:
+        """Save the notebook if it has changed and a second has passed."""
+        if not self._is_saved and time.monotonic() >= self._next_save:
+            self._save_now()
+
+    def notebook_complete(self, **keywords: Any) -> None:
+        """Finish the account, and save it."""
+        self._next_save = float("inf")
+        super().notebook_complete(**keywords)
+        self._save_now()
+
+    def _save_now(self) -> None:
+        if self.output_path:
+            _write(self.nb, self.output_path)
+        self.last_save_time = self.now()
+        self._is_saved = True
+        self._next_save = time.monotonic() + _SECONDS_BETWEEN
+
+
+def _write(nb: Any, path: str) -> None:
+    """Replace the notebook at `path` in one step, if it is a local file; else as papermill does."""
+    place = _local_file(path)
+    if place is None:
+        write_ipynb(nb, path)
+        return
+    beside = place.with_name(f".{place.stem}-{secrets.token_hex(4)}{place.suffix}")
+    try:
+        write_ipynb(nb, str(beside))
+        if place.exists():
+            shutil.copymode(place, beside)
+        beside.replace(place)
+    except PermissionError:  # the folder takes no new file, but the old one may be writable
+        write_ipynb(nb, path)
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _local_file(path: str) -> Path | None:
+    """Return the file that papermill would write, links followed; None for anything else."""
+    handler = papermill_io.get_handler(path)
+    if not isinstance(handler, LocalHandler):
+        return None
+    # Papermill writes relative to where it was called, and runs the notebook elsewhere.
+    handler.cwd(folder := handler.cwd(None))
+    place = Path(os.path.realpath(Path(folder or Path.cwd(), path)))
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(place.stat().st_mode):
+            return None
+    return place
