@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -25,7 +26,8 @@ from runbook_lib.fork_engine.wire import Channel, Message, Output
 
 __all__ = ["Child", "DiedError", "start_child"]
 
-_POLL_SECONDS = 0.002
+
+_POLL_SECONDS = 0.02
 
 
 class DiedError(Exception):
@@ -50,6 +52,8 @@ class Child:
         self.pid = pid
         self.channel = Channel(end)
         self.outputs = (Output("stdout", pipes[0], mark), Output("stderr", pipes[1], mark))
+        # Whether the child may still say something.
+        self.is_open = True
         self._wait = wait
         self._is_reaped = False
 
@@ -66,6 +70,18 @@ class Child:
             msg = "the child died"
             raise DiedError(msg) from None
 
+    def read(self, patience_seconds: float) -> None:
+        """Read some of what the child has written, waiting for it so long."""
+        poll = select.poll()
+        readable = {output.descriptor: output for output in self.outputs if output.is_readable}
+        for descriptor in (self.channel.socket.fileno(), *readable):
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(max(0.0, patience_seconds) * 1000):
+            if descriptor in readable:
+                readable[descriptor].read()
+            else:
+                self.is_open = self.channel.fill()
+
     def interrupt(self) -> None:
         """Interrupt the cell, and what it started, as Ctrl-C does."""
         with contextlib.suppress(OSError):
@@ -76,10 +92,12 @@ class Child:
         with contextlib.suppress(DiedError):
             self.send({"type": "end"})
             deadline = time.monotonic() + patience_seconds
-            while self.is_alive() and time.monotonic() < deadline:
-                for output in self.outputs:  # or a full pipe would hold it up
-                    output.take_rest()
-                time.sleep(_POLL_SECONDS)
+            # Whatever they still write would hold them up in a full pipe.
+            while self.is_open and self.is_alive() and time.monotonic() < deadline:
+                self.read(_POLL_SECONDS)
+                for output in self.outputs:
+                    output.pass_mark()
+                    output.take()
         self.kill()
 
     def kill(self) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from runbook_lib.fork_engine.child import Child, DiedError, start_child
 from runbook_lib.fork_engine.kernels import NotOursError, kernel_environment
 from runbook_lib.fork_engine.outputs import Outputs, timestamp
-from runbook_lib.fork_engine.wire import Message
+from runbook_lib.fork_engine.wire import Message, Output
 
 __all__ = ["ForkEngine"]
 
@@ -324,48 +323,38 @@ class _Run:
 
         Raises `DiedError` if there is none, because the child is gone.
         """
-        child, is_open = self._child, True
+        child, is_alive = self._child, True
         while (message := child.channel.pop()) is None:
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 return None
-            if not is_open:
+            if not (is_alive and child.is_open):
                 raise DiedError
             if now >= self._next_tick:
                 self._tick(now)
-                is_open = child.is_alive()
-            due = min([self._next_tick, *self._flush_at.values(), deadline or self._next_tick])
-            is_open &= self._read(0.0 if not is_open else max(0.0, due - now))
-            now = time.monotonic()
-            for output in child.outputs:
-                if (
-                    output.has_text
-                    and self._flush_at.setdefault(output.name, now + _FLUSH_SECONDS) <= now
-                ):
-                    self._flush(output.name, output.take())
+                is_alive = child.is_alive()
+            due = min(self._next_tick, deadline or now + 1, *self._flush_at.values(), now + 1)
+            child.read(due - now if is_alive else 0.0)
+            self._flush_due()
         for output in child.outputs:
-            self._flush(output.name, output.take_up_to_mark())
+            output.read_up_to_mark()
+            if message["type"] != "flush" or message["name"] == output.name:
+                self._flush(output)
+            output.pass_mark()
         return message
 
-    def _read(self, patience_seconds: float) -> bool:
-        """Read what the child has written; return False when it has closed its socket."""
-        channel, is_open = self._child.channel, True
-        readable = {
-            output.descriptor: output for output in self._child.outputs if output.is_readable
-        }
-        poll = select.poll()
-        for descriptor in (channel.socket.fileno(), *readable):
-            poll.register(descriptor, select.POLLIN)
-        for descriptor, _ in poll.poll(patience_seconds * 1000):
-            if descriptor in readable:
-                readable[descriptor].read()
-            else:
-                is_open = channel.fill()
-        return is_open
+    def _flush_due(self) -> None:
+        """Put text into the notebook that has waited long enough for more."""
+        now = time.monotonic()
+        for output in self._child.outputs:
+            if output.has_text:
+                due = self._flush_at.setdefault(output.name, now + _FLUSH_SECONDS)
+                if due <= now:
+                    self._flush(output)
 
-    def _flush(self, name: str, text: str) -> None:
-        self._flush_at.pop(name, None)
-        self._write(name, text)
+    def _flush(self, output: Output) -> None:
+        self._flush_at.pop(output.name, None)
+        self._write(output.name, output.take())
 
     def _tick(self, now: float) -> None:
         self._next_tick = now + _TICK_SECONDS

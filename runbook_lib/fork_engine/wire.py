@@ -27,7 +27,7 @@ _NO_NUMBERS = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
 
 
 def encode(message: Message) -> bytes:
-    """Return `message` as bytes; raises `TypeError` if a value has no JSON form."""
+    """Return `message` as bytes; raises `ValueError` if a value has no JSON form."""
     body = json.dumps(message, default=_plain).encode()
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
@@ -48,8 +48,8 @@ def _plain(value: Any) -> Any:
         return float(value)
     if hasattr(value, "__iter__"):
         return list(value)
-    msg = f"{value!r} is not JSON serializable"
-    raise TypeError(msg)
+    msg = f"Can't clean for JSON: {value!r}"  # as ipykernel says
+    raise ValueError(msg)
 
 
 class Channel:
@@ -134,15 +134,16 @@ class Output:
         self._text.clear()
         return text
 
-    def take_up_to_mark(self) -> str:
-        """Return the text in front of the next mark, which the child has written, and pass it."""
+    def read_up_to_mark(self) -> None:
+        """Read what is in front of the next mark, which the child has written."""
         while self.is_readable and self.read():
             pass
         self._decode_up_to_mark()
-        text = self.take()
+
+    def pass_mark(self) -> None:
+        """Go on behind the mark; its message has come."""
         self._bytes = self._bytes.removeprefix(self._mark)
         self._decode_up_to_mark()
-        return text
 
     def take_rest(self) -> str:
         """Return what a dead child left in the pipe, which another process may hold open."""

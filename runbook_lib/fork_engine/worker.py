@@ -44,7 +44,7 @@ def live(end: socket.socket, stdout: int, stderr: int, mark: bytes) -> NoReturn:
     """
     status = 1
     try:
-        _part_from_parent(end, stdout, stderr)
+        streams = _part_from_parent(end, stdout, stderr)
         channel = Channel(end)
         publisher = _Publisher(channel, (stdout, stderr), mark)
         try:
@@ -54,6 +54,8 @@ def live(end: socket.socket, stdout: int, stderr: int, mark: bytes) -> NoReturn:
             if begin is not None:
                 _settle(begin)
                 shell = make_shell(publisher.publish)
+                for stream in streams:
+                    stream.on_flush = publisher.publish
         except Exception as error:  # noqa: BLE001  (nbclient then runs the notebook)
             publisher.publish("failed", reason=f"{type(error).__name__}: {error}")
         else:
@@ -65,8 +67,8 @@ def live(end: socket.socket, stdout: int, stderr: int, mark: bytes) -> NoReturn:
         os._exit(status)
 
 
-def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> None:
-    """Give up what was inherited: group, descriptors, handlers, state of libraries."""
+def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> tuple[_Stream, _Stream]:
+    """Give up what was inherited; return the new standard output and standard error."""
     if os.getsid(0) != os.getpid():
         os.setsid()
     # What the parent made is neither looked through nor finalised: its files are closed here.
@@ -83,16 +85,16 @@ def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> None:
         os.set_inheritable(descriptor, False)  # noqa: FBT003  (to programs that cells start)
     _close_all_but({0, 1, 2, end.fileno(), stdout, stderr})
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    sys.stdout = sys.__stdout__ = _Stream("stdout", stdout)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _Stream("stderr", stderr)  # type: ignore[misc]
+    streams = _Stream("stdout", stdout), _Stream("stderr", stderr)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
     faulthandler.enable(2)
     atexit._clear()  # noqa: SLF001  (the parent's)
     asyncio._set_running_loop(None)  # noqa: SLF001
     asyncio.set_event_loop(None)
     logging.root.handlers.clear()
     logging.root.setLevel(logging.WARNING)
-    _reset_warnings()
     _reset_libraries()
+    return streams
 
 
 def _reset_signals() -> None:
@@ -114,7 +116,7 @@ def _close_all_but(kept: set[int]) -> None:
             os.close(descriptor)
 
 
-def _reset_warnings() -> None:
+def _reset_warnings(options: list[str]) -> None:
     """Filter warnings as a new interpreter does (The Python Standard Library, `warnings`)."""
     warnings.resetwarnings()
     for hidden in (
@@ -125,7 +127,8 @@ def _reset_warnings() -> None:
     ):
         warnings.simplefilter("ignore", hidden)
     warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
-    warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]  # noqa: SLF001
+    sys.warnoptions[:] = options
+    warnings._processoptions(options)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _reset_libraries() -> None:
@@ -144,19 +147,23 @@ def _reset_libraries() -> None:
 
 def _settle(begin: Message) -> None:
     """Take over the environment and the working directory of the run."""
+    environment: dict[str, str] = begin["environment"]
     os.environ.clear()
     _wipe_first_environment()
-    os.environ.update(begin["environment"])
+    os.environ.update(environment)
     os.chdir(begin["directory"])
     time.tzset()
     tempfile.tempdir = None
     # The script's folder, which is the parent's, and the working directory are not a kernel's.
     if sys.path and sys.path[0] in (str(Path(sys.argv[0]).resolve().parent), begin["directory"]):
         del sys.path[0]
-    for entry in reversed(begin["environment"].get("PYTHONPATH", "").split(os.pathsep)):
+    for entry in reversed(environment.get("PYTHONPATH", "").split(os.pathsep)):
         if entry and entry not in sys.path:
             sys.path.insert(0, entry)
     sys.argv = ["ipykernel_launcher"]
+    _reset_warnings(
+        [option for option in environment.get("PYTHONWARNINGS", "").split(",") if option]
+    )
 
 
 def _wipe_first_environment() -> None:
@@ -179,13 +186,19 @@ class _Stream(io.TextIOWrapper):
 
     def __init__(self, name: str, descriptor: int) -> None:
         raw = io.FileIO(descriptor, "w", closefd=False)
-        super().__init__(raw, "utf-8", "backslashreplace", newline="\n", write_through=True)
+        super().__init__(raw, "UTF-8", "backslashreplace", newline="\n", write_through=True)
         self._name = name
+        self.on_flush: Callable[..., None] | None = None
 
     @property
     def name(self) -> str:
         """Return `stdout` or `stderr`, as ipykernel does."""
         return self._name
+
+    def flush(self) -> None:
+        """Have the engine show what was written, before what the other stream gets later."""
+        if self.on_flush:
+            self.on_flush("flush", name=self._name)
 
 
 class _Publisher:
@@ -202,7 +215,8 @@ class _Publisher:
         """Send a message; a process that a cell forked shows text only."""
         data = encode({"type": kind, **content})
         if os.getpid() != self._process:
-            sys.stdout.write(f"{content.get('data', {}).get('text/plain', '')}\n")
+            if text := content.get("data", {}).get("text/plain"):
+                sys.stdout.write(f"{text}\n")
             return
         with self._lock:
             for pipe in self._pipes:
