@@ -91,8 +91,7 @@ def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> tuple[_St
     atexit._clear()  # noqa: SLF001  (the parent's)
     asyncio._set_running_loop(None)  # noqa: SLF001
     asyncio.set_event_loop(None)
-    logging.root.handlers.clear()
-    logging.root.setLevel(logging.WARNING)
+    _reset_hooks()
     _reset_libraries()
     return streams
 
@@ -114,6 +113,24 @@ def _close_all_but(kept: set[int]) -> None:
     for descriptor in inherited - kept:
         with contextlib.suppress(OSError):
             os.close(descriptor)
+
+
+def _reset_hooks() -> None:
+    """Undo what the parent, or what tests it, wants to know of errors, warnings and logs."""
+    sys.excepthook = sys.__excepthook__
+    sys.unraisablehook = sys.__unraisablehook__
+    sys.displayhook = sys.__displayhook__
+    threading.excepthook = threading.__excepthook__
+    logging.root.handlers.clear()
+    logging.root.setLevel(logging.WARNING)
+    warnings.showwarning = warnings._showwarning_orig  # type: ignore[attr-defined]  # noqa: SLF001
+    warnings._showwarnmsg_impl = _show_warning  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _show_warning(message: warnings.WarningMessage) -> None:
+    text = warnings._formatwarnmsg(message)  # type: ignore[attr-defined]  # noqa: SLF001
+    with contextlib.suppress(OSError):
+        (message.file or sys.stderr).write(text)
 
 
 def _reset_warnings(options: list[str]) -> None:
