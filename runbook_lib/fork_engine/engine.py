@@ -240,12 +240,15 @@ class _Run:
         )
         written: list[str] = []
         self._write = lambda name, text: written.append(text)  # noqa: ARG005
-        answer = self._receive(time.monotonic() + patience_seconds)
+        deadline = time.monotonic() + patience_seconds
+        # What a profile's start-up files show belongs to no cell.
+        while (answer := self._receive(deadline)) and answer["type"] not in ("ready", "failed"):
+            pass
         self._write = self._outputs.write
         if answer is None:
             msg = f"the child was not ready after {patience_seconds} s"
             raise NotOursError(msg)
-        if answer["type"] != "ready":
+        if answer["type"] == "failed":
             msg = f"the child could not start: {answer['reason']} {''.join(written)}".rstrip()
             raise NotOursError(msg)
 

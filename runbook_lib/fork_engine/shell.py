@@ -15,7 +15,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.compilerop import CachingCompiler
@@ -176,9 +176,13 @@ Shell.__name__ = Shell.__qualname__ = "ZMQInteractiveShell"
 class _Startup(InteractiveShellApp):
     """Does what a profile asks for: extensions, lines and files to run first."""
 
+    # No command line.
+    extra_args: ClassVar[list[str]] = []
+
     def __init__(self, shell: Shell, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.shell = shell
+        self.ipython_dir = shell.ipython_dir
         self.profile_dir = shell.profile_dir
         self.log = logging.getLogger("IPKernelApp")
 

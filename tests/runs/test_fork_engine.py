@@ -1,0 +1,654 @@
+"""The forking engine for real: what crosses into a run, and runs that do not end well."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import psutil
+import pytest
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+from runbook_lib.fork_engine import engine as engine_module
+from runbook_lib.fork_engine import saving, start_child
+from tests.support.notebooks import notebook
+
+_PATIENCE_SECONDS = 20
+SLEEPER = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
+NOTE_PIDS = SLEEPER + "open('pids', 'w').write(f'{os.getpid()} {sleeper.pid}')\n"
+
+
+@pytest.fixture(autouse=True)
+def _own_profile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read no profile of whoever runs the tests, and work in an empty folder."""
+    monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[None]:
+    """After every test, this process has the children and descriptors that it had before."""
+    process = psutil.Process()
+    before = process.num_fds(), process.children()
+    yield
+    assert (process.num_fds(), process.children()) == before
+
+
+def run(*cells: Any, **options: Any) -> Any:
+    """Execute cells with the forking engine and return the notebook."""
+    return papermill.execute_notebook(
+        notebook(cells), "out.ipynb", engine_name="fork", progress_bar=False, **options
+    )
+
+
+def written() -> Any:
+    return nbformat.read("out.ipynb", 4)
+
+
+def statuses() -> list[str]:
+    """Return papermill's word on each code cell of the notebook as it is on disk."""
+    cells = (cell for cell in written().cells if cell.cell_type == "code")
+    return [cell.metadata.papermill.status for cell in cells]
+
+
+def shown(book: Any, index: int = -1) -> str:
+    """Return the text of a cell's outputs."""
+    return "".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "")
+        for output in book.cells[index].outputs
+    )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def assert_gone(pids: str) -> None:
+    """Assert that none of these processes runs, or soon none will; a zombie does not."""
+
+    def is_gone(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_until(lambda: all(is_gone(int(pid)) for pid in pids.split()))
+
+
+def test_the_entry_point_is_found_by_the_command_line(folder: Path) -> None:
+    """`papermill --engine fork` runs a notebook, with parameters."""
+
+    book = notebook([("who = 'nobody'", ["parameters"]), "print(who)"])
+    nbformat.write(book, "in.ipynb")
+
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "papermill",
+            "--engine",
+            "fork",
+            "-p",
+            "who",
+            "me",
+            "in.ipynb",
+            "out.ipynb",
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+    assert written().metadata.papermill.engine == {"name": "fork"}
+    assert shown(written()) == "me\n"
+
+
+class TestWhatCrosses:
+    """A run gets what it is given, and leaves nothing to the next."""
+
+    def test_the_environment_is_the_one_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No variable of this process reaches the cells, nor what they start."""
+
+        monkeypatch.setenv("SECRET", "hush")
+        given = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd()), "ONLY": "this"}
+
+        book = run(
+            "import os, json\njson.dumps(dict(os.environ))",
+            "print(open('/proc/self/environ').read().strip('\\0'))\n!env",
+            environment=given,
+        )
+
+        variables = json.loads(shown(book, 0).strip("'"))
+        added = {"TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER"}
+        assert variables.keys() - added - {"MPLBACKEND"} == given.keys()
+        assert "hush" not in str(book)
+        assert os.environ["PATH"] not in shown(book, 1).splitlines()[0]
+        assert "ONLY=this" in shown(book, 1)
+
+    def test_runs_share_no_state(self) -> None:
+        """What a run does to modules, directory, umask or environment is gone in the next."""
+
+        before = random.getstate()
+        modules = "import json, os\n"
+        run(modules + "json.spoiled = True\nos.chdir('/')\nos.umask(0)\nos.environ['X'] = '1'")
+        book = run(
+            modules + "hasattr(json, 'spoiled'), os.getcwd(), os.umask(18), 'X' in os.environ"
+        )
+
+        assert shown(book) == str((False, str(Path.cwd()), 18, False))
+        assert not hasattr(json, "spoiled")
+        assert random.getstate() == before
+
+    def test_random_numbers_differ(self) -> None:
+        """Two runs from one process do not draw the same numbers, nor this process's."""
+
+        random.seed(1)
+        drawn = [shown(run("import random; random.random()")) for _ in range(2)]
+        random.seed(1)
+
+        assert len({*drawn, str(random.random())}) == 3
+
+    def test_no_descriptor_crosses(self, folder: Path) -> None:
+        """Cells have no file of this process open; standard input is empty."""
+
+        with (folder / "private.txt").open("w") as file:
+            os.set_inheritable(file.fileno(), True)
+            book = run(
+                "import os\nfor n in os.listdir('/proc/self/fd'):\n"
+                "    try: print(n, os.readlink(f'/proc/self/fd/{n}'))\n    except OSError: pass"
+            )
+
+        lines = dict(line.split(" ", 1) for line in shown(book).splitlines())
+        assert lines["0"] == "/dev/null"
+        assert {place.split(":")[0] for place in lines.values()} <= {
+            "/dev/null",
+            "pipe",
+            "socket",
+            "anon_inode",
+        }
+
+    def test_exit_handlers_are_the_run_s_own(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """The handlers that cells registered run; those of this process do not, in the child."""
+
+        script = (
+            "import atexit, papermill, tests.support.notebooks as n\n"
+            "atexit.register(lambda: open('parents', 'a').write('x'))\n"
+            'papermill.execute_notebook(n.notebook(["import atexit\\n'
+            "atexit.register(lambda: open('cells', 'a').write('x'))\"]),"
+            " 'out.ipynb', engine_name='fork', progress_bar=False)\n"
+        )
+
+        subprocess.run([sys.executable, "-c", script], check=True, env=with_root())
+
+        assert Path("parents").read_text() == Path("cells").read_text() == "x"
+
+    def test_what_is_buffered_is_written_once(self) -> None:
+        """Text that this process has not written yet is not written by the child as well."""
+
+        script = (
+            "import sys, papermill, tests.support.notebooks as n\n"
+            "sys.stdout.write('once')\n"
+            "papermill.execute_notebook(n.notebook(['1']), None, engine_name='fork',"
+            " progress_bar=False)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=True, env=with_root(), capture_output=True
+        )
+
+        assert done.stdout == b"once"
+
+    def test_the_user_s_profile_is_honoured(self, folder: Path) -> None:
+        """Start-up files and configuration of IPython's default profile count, as in a kernel."""
+
+        profile = folder / "ipython" / "profile_default"
+        (profile / "startup").mkdir(parents=True)
+        (profile / "startup" / "a.py").write_text("from_startup = 1\nprint('hidden')")
+        (profile / "ipython_config.py").write_text(
+            "c.InteractiveShell.ast_node_interactivity = 'all'"
+        )
+
+        book = run("from_startup\n2")
+
+        assert [output.data["text/plain"] for output in book.cells[0].outputs] == ["1", "2"]
+
+
+def with_root() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+class TestThreads:
+    """A process with threads forks early, or not at all."""
+
+    def test_a_child_that_was_forked_early_is_used(self) -> None:
+        """A child gets its run's environment and directory when it is used, not when it began."""
+
+        child = start_child()
+        Path("below").mkdir()
+        with thread():
+            book = run(
+                "import os\nos.getpid(), os.environ['A'], os.getcwd()",
+                child=child,
+                environment={**os.environ, "A": "b"},
+                cwd="below",
+            )
+
+        expected = str((child.pid, "b", os.path.realpath("below")))
+        assert " ".join(shown(book).split()) == expected
+        assert book.metadata.papermill.engine == {"name": "fork"}
+
+    def test_a_new_interpreter_does_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With another thread running, nothing is forked, and cells find what they find else."""
+
+        monkeypatch.setenv("SECRET", "hush")
+        place = "sys.argv, len(os.listdir('/proc/self/fd'))"
+        with thread():
+            book = run(
+                "print(1); import sys, os; os.system('echo 2'); 'SECRET' in os.environ, __name__",
+                "import warnings; warnings.warn('w')",
+                f"open('/proc/self/environ').read().strip('\\0'), {place}",
+                environment={"PATH": os.environ["PATH"], "HOME": str(Path.cwd())},
+            )
+        forked = run(f"import sys, os; {place}")
+
+        assert shown(book, 0) == "1\n2\n(False, '__main__')"
+        assert "UserWarning: w" in shown(book, 1)
+        assert shown(book, 2) == shown(forked).replace("(", "('', ", 1)
+
+    def test_a_child_that_is_not_used_ends(self) -> None:
+        """A child can be given up; it leaves neither process nor descriptor."""
+
+        start_child().close()
+
+
+class thread:
+    """Have a second thread, meanwhile."""
+
+    def __enter__(self) -> None:
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._end.wait)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+class TestBadEnds:
+    """However a run ends, the notebook says at which cell, and no process is left."""
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGTERM])
+    def test_the_child_is_killed(self, number: int) -> None:
+        """A cell whose process dies has failed, with what it wrote before; the rest is pending."""
+
+        start = time.monotonic()
+        with pytest.raises(DeadKernelError, match=r"^Kernel died$"):
+            run("1", f"{NOTE_PIDS}print('before')\nos.kill(os.getpid(), {number:d})", "2")
+
+        assert time.monotonic() - start < _PATIENCE_SECONDS
+        assert statuses() == ["completed", "failed", "pending"]
+        assert written().metadata.papermill.exception is True
+        assert shown(written(), 1).startswith("before\n")
+        assert_gone(Path("pids").read_text())
+
+    def test_a_process_that_holds_the_descriptors_does_not_hide_a_death(self) -> None:
+        """The end of the child is seen although what it forked lives on, and that ends too."""
+
+        with pytest.raises(DeadKernelError):
+            run(
+                "import os, time\nparent = os.getpid()\n"
+                "if os.fork() == 0:\n"
+                "    open('pids', 'w').write(f'{parent} {os.getpid()}')\n"
+                "    time.sleep(600)\n"
+                "time.sleep(0.5)\nos.kill(parent, 9)"
+            )
+
+        assert_gone(Path("pids").read_text())
+
+    def test_the_engine_s_process_is_killed(self) -> None:
+        """When nobody is left to read them, cells and what they started die."""
+
+        script = (
+            "import sys, papermill, tests.support.notebooks as n\n"
+            "papermill.execute_notebook(n.notebook([sys.argv[1]]), None, engine_name='fork')\n"
+        )
+        source = NOTE_PIDS + "import time\nos.rename('pids', 'all')\ntime.sleep(600)"
+        parent = subprocess.Popen(
+            [sys.executable, "-c", script, source], env=with_root(), stderr=subprocess.DEVNULL
+        )
+        wait_until(Path("all").exists)
+
+        parent.kill()
+        parent.wait()
+
+        assert_gone(Path("all").read_text())
+
+    def test_no_memory_is_left(self) -> None:
+        """A cell that asks for too much memory fails like any other."""
+
+        with pytest.raises(papermill.PapermillExecutionError, match="MemoryError"):
+            run(
+                "import resource as r\nr.setrlimit(r.RLIMIT_AS, (2**31, 2**31))\nx = bytes(2**32)",
+                "2",
+            )
+
+        assert statuses() == ["failed", "pending"]
+
+    def test_a_cell_takes_too_long(self) -> None:
+        """A time-out raises nbclient's error, and the cell has failed."""
+
+        with pytest.raises(CellTimeoutError, match="after 1 seconds"):
+            run(f"{NOTE_PIDS}print('x')\nwhile True: pass", "2", execution_timeout=1)
+
+        assert statuses() == ["failed", "pending"]
+        assert_gone(Path("pids").read_text())
+
+    @pytest.mark.parametrize(
+        ("source", "name"),
+        [
+            ("import time\ntime.sleep(600)", "KeyboardInterrupt"),
+            ("import asyncio\nawait asyncio.sleep(600)", "CancelledError"),
+        ],
+    )
+    def test_a_cell_is_interrupted(self, source: str, name: str) -> None:
+        """With nbclient's `interrupt_on_timeout`, the notebook goes on where errors are allowed."""
+
+        with pytest.raises(papermill.PapermillExecutionError, match=name):
+            run(
+                (source, ["raises-exception"]),
+                "'after'",
+                execution_timeout=1,
+                interrupt_on_timeout=True,
+            )
+
+        assert statuses() == ["completed", "completed"]
+        assert shown(written()) == "'after'"
+
+    def test_the_caller_is_interrupted(self) -> None:
+        """Ctrl-C kills the run, marks its cell, and goes on to the caller."""
+
+        def on_tick() -> None:
+            if Path("all").exists():
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            run(
+                NOTE_PIDS + "os.rename('pids', 'all')\nimport time\ntime.sleep(600)",
+                "2",
+                on_tick=on_tick,
+            )
+
+        assert statuses() == ["failed", "pending"]
+        assert_gone(Path("all").read_text())
+
+    def test_what_a_cell_leaves_running_ends_with_the_notebook(self) -> None:
+        """Processes that cells started do not outlive the run."""
+
+        run(NOTE_PIDS)
+
+        assert_gone(Path("pids").read_text())
+
+    def test_a_thread_that_never_ends_is_not_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run's end is bounded, whatever its threads and exit handlers do."""
+
+        monkeypatch.setattr(engine_module, "_END_SECONDS", 0.3)
+        start = time.monotonic()
+        run("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()")
+
+        assert time.monotonic() - start < _PATIENCE_SECONDS
+
+    def test_endless_output_is_bounded_by_the_time(self) -> None:
+        """A cell that prints without end runs into its time-out, and ticks go on meanwhile."""
+
+        ticks: list[float] = []
+        with pytest.raises(CellTimeoutError):
+            run(
+                "while True: print('x' * 100)",
+                execution_timeout=1,
+                on_tick=lambda: ticks.append(time.monotonic()),
+            )
+
+        assert len(ticks) > 5
+        assert statuses() == ["failed"]
+
+    def test_a_kernel_that_was_told_to_exit_is_dead_for_the_next_cell(self) -> None:
+        """After `exit`, the next cell finds no kernel."""
+
+        with pytest.raises(DeadKernelError):
+            run("1", "exit", "2")
+
+        assert statuses() == ["completed", "completed", "failed"]
+
+
+class TestSaving:
+    """The notebook is on disk, whole, and not much older than a second."""
+
+    def test_saves_are_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A notebook of many quick cells is saved at its beginning and its end."""
+
+        saves: list[float] = []
+        write = saving._write
+        monkeypatch.setattr(
+            saving, "_write", lambda nb, path: (saves.append(time.monotonic()), write(nb, path))
+        )
+        start = time.monotonic()
+        run(*["pass"] * 50)
+
+        assert 2 <= len(saves) <= 3 + time.monotonic() - start
+
+    def test_a_long_cell_is_on_disk_while_it_runs(self) -> None:
+        """What was left unsaved is saved while a cell runs."""
+
+        seen: list[list[str]] = []
+        run("1", "import time; time.sleep(1.5)", "3", on_tick=lambda: seen.append(statuses()))
+
+        assert ["completed", "running", "pending"] in seen
+
+    def test_no_reader_sees_half_a_notebook(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever reads the file while it is saved again and again finds a whole notebook."""
+
+        monkeypatch.setattr(saving, "_SECONDS_BETWEEN", 0.0)
+        end, seen = threading.Event(), 0
+        child = start_child()
+
+        def read() -> None:
+            nonlocal seen
+            while not end.is_set():
+                if Path("out.ipynb").exists():
+                    json.loads(Path("out.ipynb").read_bytes())
+                    seen += 1
+
+        reader = threading.Thread(target=read)
+        monkeypatch.setattr("papermill.execute.write_ipynb", lambda *_: None)  # papermill's own
+        reader.start()
+        run(*["'x' * 50_000"] * 20, child=child)
+        end.set()
+        reader.join()
+
+        assert seen > 5
+        assert {path.name for path in Path().iterdir()} == {"out.ipynb", "ipython"}
+
+    def test_links_and_permissions_stay(self) -> None:
+        """The file that a link leads to is replaced, with the permissions that it had."""
+
+        Path("real.ipynb").touch(mode=0o600)
+        Path("out.ipynb").symlink_to("real.ipynb")
+        run("1")
+
+        assert Path("out.ipynb").is_symlink()
+        assert Path("real.ipynb").stat().st_mode & 0o777 == 0o600
+
+    def test_the_output_is_relative_to_the_caller(self) -> None:
+        """Cells run in `cwd`, and the notebook is written where the caller is."""
+
+        Path("below").mkdir()
+        run("1", cwd="below")
+
+        assert statuses() == ["completed"]
+        assert list(Path("below").iterdir()) == []
+
+    def test_nothing_is_saved_without_a_path(self) -> None:
+        """Without an output path, the notebook is only returned."""
+
+        book = papermill.execute_notebook(
+            notebook(["1"]), None, engine_name="fork", progress_bar=False
+        )
+
+        assert shown(book) == "1"
+        assert not Path("out.ipynb").exists()
+
+
+class TestOptions:
+    """The options of papermill's own engine mean the same."""
+
+    def test_streams_are_copied(self) -> None:
+        """`stdout_file` and `stderr_file` get what cells write."""
+
+        out, err = StringIO(), StringIO()
+        run(
+            "import sys; print('o'); print('e', file=sys.stderr)",
+            "!echo p",
+            stdout_file=out,
+            stderr_file=err,
+        )
+
+        assert (out.getvalue().split(), err.getvalue().split()) == (["o", "p"], ["e"])
+
+    def test_output_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        """`log_output` logs streams and results."""
+
+        caplog.set_level("INFO", "papermill")
+        run("import sys; print('o'); print('e', file=sys.stderr); 40 + 2", log_output=True)
+
+        logged = [(record.levelname, record.message) for record in caplog.records]
+        assert {("INFO", "o\n"), ("WARNING", "e\n"), ("INFO", "42")} <= set(logged)
+
+    def test_tagged_cells_are_skipped(self) -> None:
+        """A cell with nbclient's tag is not executed."""
+
+        book = run(("1/0", ["skip-execution"]), "2")
+
+        assert [cell.execution_count for cell in book.cells] == [None, 1]
+
+    def test_timing_is_optional(self) -> None:
+        """`record_timing` leaves out when a cell ran."""
+
+        assert "execution" not in run("1", record_timing=False).cells[0].metadata
+
+    def test_widgets_show_their_text(self) -> None:
+        """A widget has no model here: it shows as text, and raises nothing."""
+
+        book = run(
+            "import ipywidgets as w\nw.IntSlider(3)",
+            "s = w.Text('a')\nwith w.Output(): print('in')\ndisplay(s)\ns.value = 'b'",
+        )
+
+        assert [
+            set(output.get("data", {"text/plain": 0}))
+            for cell in book.cells
+            for output in cell.outputs
+        ] == [{"text/plain"}] * 3
+        assert "IntSlider(value=3" in shown(book, 0)
+
+
+class TestFallback:
+    """What the engine cannot do, nbclient does, and the notebook says why."""
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"coalesce_streams": True}, "only nbclient has the option coalesce_streams"),
+            ({"kernel_name": "elsewhere"}, "the kernel elsewhere is another program: env"),
+        ],
+    )
+    def test_nbclient_takes_over(
+        self, options: dict[str, Any], reason: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the same environment, ticks and outputs."""
+
+        make_kernel(folder, "elsewhere", "env", sys.executable)
+        monkeypatch.setenv("SECRET", "hush")
+
+        about, text = run_apart(
+            "import os\nprint('SECRET' in os.environ, os.environ['A'])",
+            environment={**plain_environment(), "A": "b"},
+            **options,
+        )
+
+        assert about["name"] == "nbclient"
+        assert about["reason"].startswith(reason)
+        assert text == "False b\n"
+        assert Path("ticks").exists()
+
+    def test_no_kernel_has_this_name(self) -> None:
+        """The reason names it; nbclient raises its own error, as ever."""
+
+        with pytest.raises(subprocess.CalledProcessError):
+            run_apart("1", kernel_name="nosuch")
+
+        reason = written().metadata.papermill.engine["reason"]
+        assert reason == "no kernel is called nosuch"
+
+    def test_a_child_that_is_gone(self) -> None:
+        """A notebook whose child died before the first cell is run by nbclient."""
+
+        about, text = run_apart("1", is_child_killed=True)
+
+        assert about == {"name": "nbclient", "reason": "the child died"}
+        assert text == "1"
+
+    def test_a_variable_of_the_kernel_is_set(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the kernel's specification adds to the environment, cells see."""
+
+        make_kernel(folder, "mine", sys.executable, env={"MINE": "1"})
+        monkeypatch.setenv("JUPYTER_PATH", str(folder))
+
+        book = run("import os\nos.environ['MINE']", kernel_name="mine")
+
+        assert book.metadata.papermill.engine == {"name": "fork"}
+        assert shown(book) == "'1'"
+
+
+def make_kernel(folder: Path, name: str, *program: str, **more: Any) -> None:
+    """Write the specification of a kernel, below a `JUPYTER_PATH`."""
+    place = folder / "kernels" / name / "kernel.json"
+    place.parent.mkdir(parents=True)
+    argv = [*program, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    place.write_text(json.dumps({"argv": argv, "display_name": name, "language": "python", **more}))
+
+
+def plain_environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())}
+
+
+def run_apart(source: str, *, is_child_killed: bool = False, **options: Any) -> tuple[Any, str]:
+    """Execute a cell in a process of its own, for nbclient leaves event loops open."""
+    script = (
+        "import json, sys, papermill, runbook_lib.fork_engine as f, tests.support.notebooks as n\n"
+        "source, is_killed, options = json.loads(sys.argv[1])\n"
+        "if is_killed:\n"
+        "    options['child'] = f.start_child()\n"
+        "    options['child'].kill()\n"
+        "papermill.execute_notebook(n.notebook([source]), 'out.ipynb', engine_name='fork',\n"
+        "    progress_bar=False, on_tick=lambda: open('ticks', 'w').close(), **options)\n"
+    )
+    arguments = json.dumps([source, is_child_killed, options])
+    environment = {**with_root(), "JUPYTER_PATH": str(Path.cwd())}
+    subprocess.run([sys.executable, "-c", script, arguments], check=True, env=environment)
+    return written().metadata.papermill.engine, shown(written())
