@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -55,6 +57,7 @@ def run(
     from runbook_lib.cli.run_display import RunDisplay, show_archived
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.headless import RunRequest
+    from runbook_lib.fork_engine import start_child
 
     named = {"tsa": tsa, "archive": archive}
     request = RunRequest(
@@ -68,8 +71,9 @@ def run(
     if scenario and env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
-    with RunDisplay(as_json=as_json) as display:
-        result = _run(scenario, request, display)
+    # NOTE: a child is forked while there is one thread: the sandbox and the display begin others.
+    with closing(start_child()) as child, RunDisplay(as_json=as_json) as display:
+        result = _run(scenario, replace(request, child=child), display)
     show_archived(result, as_json=as_json)
     code = _EXIT_CODES[result.state.outcome]
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE

@@ -317,7 +317,8 @@ FORMS: Mapping[str, _Object] = {
     EventType.RUN_STARTED: _RUN,
     EventType.RUN_JOINED: _Object({"parameters": _Map(_VALUE), "fingerprints": _Map(_NAME)}),
     EventType.RUN_FINISHED: _Object(
-        {"outcome": _one_of(("complete", "failed", "incomplete"), "an outcome of a run")}
+        {"outcome": _one_of(("complete", "failed", "incomplete"), "an outcome of a run")},
+        {"environment": _Map(_TEXT)},
     ),
     EventType.RUN_INTERRUPTED: _Object({"reason": _TEXT}),
     EventType.NOTEBOOK_FINISHED: _Object({}),

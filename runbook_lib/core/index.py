@@ -20,7 +20,7 @@ from runbook_lib.core.procedure import Value
 
 __all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
 
-_FORM = 2
+_FORM = 3
 _MOST_RUNS = 32
 _RECENT = 30
 _WORDS = (
@@ -50,7 +50,7 @@ class WordIndex:
 
 @dataclass(frozen=True, slots=True)
 class RunIndex:
-    """One run: where it started, what it checked (by step), whether and when it ended."""
+    """One run: where it started, what it checked (by step), when it ended, and on what it ran."""
 
     started: Ref | None = None
     mode: str = ""
@@ -58,6 +58,7 @@ class RunIndex:
     checked: Mapping[str, Ref] = field(default_factory=dict)
     finished_on: str = ""
     reached_end: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,11 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
     EventType.RUN_STARTED: _run_started,
     EventType.RUN_JOINED: _run_joined,
     EventType.RUN_FINISHED: _run_changed(
-        lambda run, line: replace(run, finished_on=run.finished_on or line.entry.at)
+        lambda run, line: replace(
+            run,
+            finished_on=run.finished_on or line.entry.at,
+            environment=line.entry.data.get("environment", {}),
+        )
     ),
     EventType.NOTEBOOK_FINISHED: _run_changed(lambda run, _: replace(run, reached_end=True)),
     EventType.STEP_STARTED: _step_started,

@@ -143,13 +143,18 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One run: its steps in the documented order; `finished_on` is empty until it ends."""
+    """
+    One run: its steps in the documented order; `finished_on` is empty until it ends.
+
+    `environment` are the versions it ran with, and by its end the engine.
+    """
 
     run_id: str
     steps: Mapping[str, StepState]
     started: Mapping[str, Any] = field(default_factory=dict)
     started_on: str = ""
     finished_on: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> RunOutcome:
@@ -290,6 +295,10 @@ def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
         started=started.data if started else {},
         started_on=started.at if started else "",
         finished_on=mine.finished_on if mine else "",
+        environment={
+            **(started.data.get("environment", {}) if started else {}),
+            **(mine.environment if mine else {}),
+        },
     )
 
 

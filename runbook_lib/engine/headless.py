@@ -22,7 +22,7 @@ from runbook_lib.core.procedure import Procedure, Word
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
-from runbook_lib.engine.execution import execute_notebook
+from runbook_lib.engine.execution import Execution, execute_notebook
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Mode, Run, open_run
@@ -34,6 +34,7 @@ from runbook_lib.evidence.chain import check_restored, remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.signing.timestamps import request_timestamp
+from runbook_lib.fork_engine import Child
 
 __all__ = ["OtherAppError", "RunListener", "RunRequest", "RunResult", "run_tenant"]
 
@@ -46,6 +47,7 @@ class RunRequest:
     `given` are parameters, `attestations` names a file of attestations.
     `environ` is the environment that settings are read from, and that the
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
+    The cells run in `child`, which a caller with threads starts before them.
     """
 
     procedure: Procedure
@@ -56,6 +58,7 @@ class RunRequest:
     attestations: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     key: FingerprintKey | None = None
+    child: Child | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +164,8 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             _notebook(run.procedure) as source,
         ):
             materials = _materials(source)
-            broken = _execute(run, source, folder / source.name, request, listener)
-            state = run.finish()
+            executed = _execute(run, source, folder / source.name, request, listener)
+            state = run.finish(executed.environment)
             run.redactor.allow([*run.values.values(), *state.facts.values()])
             sealed = seal(
                 folder, state, run.history_reader, run.redactor, _seal(run, key, materials)
@@ -177,7 +180,7 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
         state=state,
         sealed=sealed,
         key_id=key.key_id,
-        broken=broken,
+        broken=executed.broken,
     )
 
 
@@ -208,8 +211,8 @@ def _materials(source: Path) -> tuple[Resource, ...]:
 
 def _execute(
     run: Run, source: Path, output: Path, request: RunRequest, listener: RunListener
-) -> str:
-    """Execute the notebook, and return why it did not reach its end, or nothing."""
+) -> Execution:
+    """Execute the notebook, and say why it did not reach its end."""
     seen = 0
 
     def on_tick() -> None:
@@ -221,13 +224,15 @@ def _execute(
 
     parameters = _parameters(run, request)
     environment = kernel_environment(run.procedure, parameters, request.environ)
-    error = execute_notebook(source, output, parameters, environment=environment, on_tick=on_tick)
+    executed = execute_notebook(
+        source, output, parameters, environment=environment, on_tick=on_tick, child=request.child
+    )
     on_tick()
     here = run.history.run(run.run_id)
-    if not error and not (here and here.reached_end):
+    if not executed.broken and not (here and here.reached_end):
         # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
-        error = "it ended before its last cell"
-    return run.redactor.redact(error)
+        executed = replace(executed, broken="it ended before its last cell")
+    return replace(executed, broken=run.redactor.redact(executed.broken))
 
 
 def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:

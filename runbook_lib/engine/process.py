@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -21,6 +21,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.errors import JournalError, RunbookError, SealingError
+from runbook_lib.fork_engine import Child, start_child
 
 __all__ = ["Finished", "ProcessRequest", "run_in_process"]
 
@@ -112,7 +113,7 @@ class _Reporter(RunListener):
         self._stream.flush()
 
 
-def _run(document: Mapping[str, Any], reporter: _Reporter) -> RunResult:
+def _run(document: Mapping[str, Any], reporter: _Reporter, child: Child) -> RunResult:
     environ = {**os.environ, **document["secrets"]}
     request = RunRequest(
         procedure=find_procedure(document["connector"]),
@@ -121,6 +122,7 @@ def _run(document: Mapping[str, Any], reporter: _Reporter) -> RunResult:
         evidence=document["evidence"],
         env_file=document["env_file"],
         environ=environ,
+        child=child,
     )
     return run_tenant(request, reporter)
 
@@ -132,7 +134,9 @@ def main() -> None:
         os.dup2(2, 1)
         reporter = _Reporter(stream)
         try:
-            result = _run(json.load(sys.stdin), reporter)
+            # NOTE: before the request is read, so that no credential of it is in the child.
+            with closing(start_child()) as child:
+                result = _run(json.load(sys.stdin), reporter, child)
         except RunbookError as error:
             reporter.report("refused", said=str(error), next_step=error.diagnostics())
         except KeyboardInterrupt:

@@ -452,9 +452,10 @@ class Run:
         """Record that every cell of the notebook ran."""
         self._write(EventType.NOTEBOOK_FINISHED, {})
 
-    def finish(self) -> RunState:
-        """Record the end of this run and return its state."""
-        self._write(EventType.RUN_FINISHED, {"outcome": self.state.outcome})
+    def finish(self, environment: Mapping[str, str] | None = None) -> RunState:
+        """Record the end of this run, with what it ran on, and return its state."""
+        data = {"outcome": self.state.outcome, "environment": dict(environment or {})}
+        self._write(EventType.RUN_FINISHED, data)
         return self.state
 
     def save_index(self) -> None:

@@ -68,7 +68,7 @@ def build_record(
         "steps": [step_document(step) for step in state.steps.values()],
         "parameters": started["parameters"],
         "credentials": started["credentials"],
-        "environment": started["environment"],
+        "environment": dict(state.environment),
         "journal": dict(journal),
         "carried": [dict(each) for each in carried],
     }

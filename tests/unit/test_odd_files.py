@@ -20,6 +20,7 @@ import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import Symptom
+from runbook_lib.engine.execution import Execution
 from runbook_lib.engine.notebooks import build
 from tests.support.odd_files import FILES, FOLDERS, Shelf, remove
 
@@ -71,6 +72,10 @@ class Server:
         return 0
 
 
+def _execute_nothing(*_: object, **__: object) -> Execution:
+    return Execution()
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project folder in which a tenant has one sealed run; made once."""
@@ -78,7 +83,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch, ending_soon():
         patch.chdir(path)
         patch.setenv("XDG_DATA_HOME", str(path / "home"))
-        patch.setattr(runbook_lib.engine.headless, "execute_notebook", lambda *_, **__: "")
+        patch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
         (path / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
         (path / ".env").chmod(0o600)
         (path / "requirements.txt").write_text("httpx\n")
@@ -95,7 +100,7 @@ def project(
     """Give a copy of it to work in; no kernel, server or network is reached."""
     shutil.copytree(begun, folder, dirs_exist_ok=True)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
-    monkeypatch.setattr(runbook_lib.engine.headless, "execute_notebook", lambda *_, **__: "")
+    monkeypatch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
     monkeypatch.setattr(
         runbook_lib.walkthrough.lab,
         "subprocess",

@@ -16,6 +16,7 @@ from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.state import RunState
 from runbook_lib.engine import headless
+from runbook_lib.engine.execution import Execution
 from runbook_lib.engine.headless import (
     OtherAppError,
     RunListener,
@@ -26,6 +27,7 @@ from runbook_lib.engine.headless import (
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import EvidenceError, SettingsError
+from runbook_lib.fork_engine import Child
 from tests.unit.bodies import APP_SECRET
 
 NAME = notebook_name(PROCEDURE)
@@ -64,7 +66,8 @@ class Papermill:
         *,
         environment: Mapping[str, str],
         on_tick: Callable[[], None],
-    ) -> str:
+        child: Child | None,
+    ) -> Execution:
         """Execute nothing."""
         self.source, self.text = source, source.read_text(encoding="utf-8")
         self.parameters, self.environment = parameters, environment
@@ -73,7 +76,7 @@ class Papermill:
             self.does(run)
         on_tick()
         output.write_text(self.text, encoding="utf-8")
-        return self.returns
+        return Execution(self.returns)
 
 
 class Ear(RunListener):

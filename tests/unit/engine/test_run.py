@@ -573,13 +573,16 @@ def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) ->
     run.perform("a")
     run.finish_notebook()
 
-    state = run.finish()
+    state = run.finish({"engine": "fork"})
 
     assert state.outcome is RunOutcome.COMPLETE
     assert state.finished_on
+    assert state.environment["engine"] == "fork"
+    assert state.environment["python"]
     notebook, run_end = journal.entries()[-2:]
     assert (notebook.type, notebook.data) == ("notebook.finished", {})
-    assert (run_end.type, run_end.data) == ("run.finished", {"outcome": "complete"})
+    assert run_end.type == "run.finished"
+    assert run_end.data == {"outcome": "complete", "environment": {"engine": "fork"}}
 
 
 def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None:

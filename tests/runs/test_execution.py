@@ -31,7 +31,7 @@ notebook, folder, execution._ANSWER_SECONDS = Path(sys.argv[1]), Path(sys.argv[2
 said = execution.execute_notebook(
     notebook, folder / "out.ipynb", {}, environment=dict(os.environ), on_tick=lambda: None
 )
-print(said, end="")
+print(said.broken, end="")
 """
 
 Kernel = Callable[[int, str], Path]
@@ -69,7 +69,7 @@ def execute(notebook: Path, tmp_path: Path, *, answer_seconds: int = 60) -> str:
     """Execute it in a process of its own: what carries messages closes at its end, not before."""
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(notebook), str(tmp_path), str(answer_seconds)],
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,
