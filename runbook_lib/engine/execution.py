@@ -8,10 +8,14 @@ completed that never ran, when their process is killed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from runbook_lib.fork_engine import Child, ForkEngine
@@ -27,6 +31,9 @@ _NEVER_ANSWERED = ("Kernel died before replying", "Kernel didn't respond")
 # Validators of formats that no notebook's schema uses; jsonschema copes with their absence, and
 # they are half of what papermill takes to import.
 _FORMATS = ("fqdn", "isoduration", "rfc3339_validator", "rfc3986_validator", "webcolors")
+
+# What papermill needs for notebooks that are not files.
+_FOR_ADDRESSES = ("requests", "yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,8 @@ def execute_notebook(
 
 
 def _execute(**arguments: Any) -> Execution:
-    with _without(_FORMATS):
+    with _without(_FORMATS), _deferring(_FOR_ADDRESSES):
         import papermill  # noqa: PLC0415  (slow to import; a failed setting need not pay for it)
-    from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
 
     environment: dict[str, str] = {}
 
@@ -112,11 +118,39 @@ def _execute(**arguments: Any) -> Execution:
         )
     except papermill.PapermillExecutionError as error:
         broken = f"a cell raised {error.ename}: {error.evalue}"
-    except DeadKernelError:
-        broken = "the kernel died"
     except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
-        broken = f"papermill broke off ({type(error).__name__}: {error})"
+        from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
+
+        said = f"papermill broke off ({type(error).__name__}: {error})"
+        broken = "the kernel died" if isinstance(error, DeadKernelError) else said
     return Execution(broken, environment)
+
+
+class _Deferred(MetaPathFinder):
+    """Finds packages that are loaded when they are first used."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load one of the packages; nothing for another one."""
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+@contextmanager
+def _deferring(names: Collection[str]) -> Iterator[None]:
+    """Defer the loading of the packages `names`, where they are imported meanwhile."""
+    finder = _Deferred(names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextmanager
