@@ -162,16 +162,21 @@ def _readings(content: bytes) -> Iterator[str]:
 
 def _plainer(text: str) -> Iterator[str]:
     """Yield `text`, then the same with its escapes decoded once, twice, …"""
-    yield text
+    yield from _uncoloured(text)
     for _ in range(_DEEPEST):
         plain = _without_entities(unquote(_ESCAPE.sub(_unescaped, text)))
         if plain == text:
             return
         text = plain
-        yield text
-        if "\x1b" in text:
-            yield _COLOUR.sub("", text)
-            yield _COLOUR.sub(" ", text)
+        yield from _uncoloured(text)
+
+
+def _uncoloured(text: str) -> Iterator[str]:
+    """Yield `text`, then the same without a terminal's colours if it has any."""
+    yield text
+    if "\x1b" in text:
+        yield _COLOUR.sub("", text)
+        yield _COLOUR.sub(" ", text)
 
 
 def _unescaped(match: re.Match[str]) -> str:

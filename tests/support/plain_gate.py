@@ -51,16 +51,15 @@ def _readings(content: bytes) -> Iterator[str]:
     except UnicodeDecodeError:
         yield content.decode("latin-1")
         return
-    yield text
-    for _ in range(3):
-        plain = html.unescape(unquote(_ESCAPE.sub(_unescaped, text)))
-        if plain == text:
-            return
-        text = plain
+    for left in range(3, -1, -1):
         yield text
         if "\x1b" in text:
             yield _COLOUR.sub("", text)
             yield _COLOUR.sub(" ", text)
+        plain = html.unescape(unquote(_ESCAPE.sub(_unescaped, text)))
+        if plain == text or left == 0:
+            return
+        text = plain
 
 
 def _unescaped(match: re.Match[str]) -> str:

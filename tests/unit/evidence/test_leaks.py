@@ -69,6 +69,7 @@ def test_a_secret_in_any_file_is_found(
         ({"a": {"deep": [1, {"x": CANARY[:3]}]}, "b": CANARY[3:]}, "split over fields"),
         ({"metadata": {"widgets": {"state": {"value": CANARY}}}}, "notebook metadata"),
         ({CANARY: 1}, "a key"),
+        ({CANARY[:6]: CANARY[6:]}, "split over a key and its value"),
         ({"data": {"image/png": base64.b64encode(PNG + CANARY.encode()).decode()}}, "a picture"),
         (
             {"source": f"![](data:image/png;base64,{base64.b64encode(CANARY.encode()).decode()})"},
@@ -146,14 +147,21 @@ ESCAPED: dict[str, Callable[[str], str]] = {
     "after a line break in JSON": lambda text: json.dumps({"text": f"name\n{text}"}),
     "after a tab in JSON": lambda text: json.dumps({"text": f"name\t{text}"}),
     "after a colour in JSON": lambda text: json.dumps({"text": f"name\x1b[31m{text}\x1b[0m"}),
+    "with a colour within": lambda text: f"{text[:7]}\x1b[31m{text[7:]}\x1b[0m",
+    "with a colour within, in JSON": lambda text: json.dumps(f"{text[:7]}\x1b[1;31m{text[7:]}"),
+    "after a colour": lambda text: f"name\x1b[31m{text}\x1b[0m",
     "after an escape in a URL": lambda text: f"https://x.test/?next=access_token%3D{text}",
     "in the path of a URL": lambda text: f"https://graph.x.test/v26.0/{text}",
     "in a URL in a URL": lambda text: quote(f"?next={quote(f'a?t={text}', safe='')}", safe=""),
+    "in a URL in a URL in a URL in a URL": lambda text: quote(quote(quote(quote(f"?t={text}")))),
     "as JSON may write letters": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
     "as a URL may write letters": lambda text: "".join(f"%{ord(one):02X}" for one in text),
     "as HTML may write letters": lambda text: "".join(f"&#{ord(one)};" for one in text),
     "as Python writes bytes": lambda text: "b'" + "".join(f"\\x{ord(one):02x}" for one in text),
     "in JSON in JSON": lambda text: json.dumps(json.dumps(json.dumps({"a": f"b\n{text}"}))),
+    "in base64 in base64 in base64": lambda text: base64.b64encode(
+        base64.b64encode(base64.b64encode(text.encode()))
+    ).decode(),
     "in base64 in a URL": lambda text: quote(base64.b64encode(b"\xff\xfe>?" + text.encode())),
     "in base64 with line breaks of MIME": lambda text: (
         base64.encodebytes(b"." * 50 + text.encode()).decode().replace("\n", "\r\n")
