@@ -351,6 +351,7 @@ def test_free_text_is_masked_in_every_field_that_people_or_checks_fill() -> None
     seen = redact_event("step.checked", {"findings": [finding]}, Redactor([Secret(secret)]))
 
     assert (said["note"], said["by"], said["later"]) == (f"it is {MASK}", MASK, [MASK])
+    assert said["binding"] == BINDING
     assert seen["findings"][0]["reason"] == f"x {MASK}"
     assert seen["findings"][0]["facts"] == {secret: MASK}
 

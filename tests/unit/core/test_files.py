@@ -104,9 +104,11 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
         each.write_bytes(b"half")
     for each in (old, other):
         os.utime(each, (0, 0))
-    (tmp_path / ".state.json.02.draft").mkdir()
+    folder, link = tmp_path / ".state.json.02.draft", tmp_path / ".state.json.03.draft"
+    folder.mkdir()
+    link.symlink_to(other)
 
     with draft_beside(path):
         pass
 
-    assert sorted(tmp_path.iterdir()) == sorted([young, other, tmp_path / ".state.json.02.draft"])
+    assert sorted(tmp_path.iterdir()) == sorted([young, other, folder, link])

@@ -372,6 +372,7 @@ def test_reading_stops_where_it_is_told_to(path: Path) -> None:
 
     assert [line.entry.seq for line in read_lines(path, end=end)] == [1, 2, 3]
     assert [line.entry.seq for line in read_lines(path, end=end + 7)] == [1, 2, 3]
+    assert not list(read_lines(path, end=0))
 
 
 def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Path) -> None:

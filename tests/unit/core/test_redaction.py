@@ -465,4 +465,5 @@ def test_log_tracebacks_are_redacted(
 
     assert "hush-hush" not in caplog.text
     assert f"ValueError: bad {MASK}" in caplog.text
+    assert caplog.records[0].exc_info is None
     assert "Traceback" in caplog.text
