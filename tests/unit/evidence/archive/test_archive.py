@@ -489,6 +489,19 @@ def test_a_succession_is_found_from_wherever_one_begins(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_keys_are_not_looked_for_above_a_whole_tree(
+    evidence: Path, memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in it, and are fetched once."""
+
+    archive_all(evidence, "memory://bucket/evidence")
+    asked: list[str] = []
+    monkeypatch.setattr(archive, "_fetch_files", lambda store, *_: asked.append(store.address))
+
+    with fetched("memory://bucket/evidence"):
+        assert asked == ["memory://bucket/evidence"]
+
+
 def test_keys_are_not_looked_for_above_the_bucket(
     bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:

@@ -24,6 +24,7 @@ from runbook_lib.evidence.archive.stores import (
 )
 
 ROOT = Path(__file__).parents[4]
+UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +223,17 @@ class Driver:
         return self.is_there
 
 
+class Taking(Driver):
+    """Takes the place of a driver that stores everything, and keeps the options."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def pipe_file(self, *_args: Any, **options: Any) -> None:
+        """Keep the options."""
+        self.options = options
+
+
 def store_with(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> Store:
     monkeypatch.setattr(fsspec, "url_to_fs", lambda *_args, **_options: (driver, "bucket"))
     return open_store("gs://bucket")
@@ -249,11 +261,29 @@ def test_the_first_failure_is_the_one_that_is_told(
         store_with(monkeypatch, driver).make("a", b"x")
 
 
+@pytest.mark.parametrize(
+    ("until", "retained"),
+    [
+        (None, {}),
+        (UNTIL, {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": UNTIL}),
+    ],
+)
+def test_an_object_is_retained_from_the_start(
+    until: datetime | None, retained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By S3's own names, in the request that makes it: there is no moment in between."""
+
+    driver = Taking()
+
+    assert store_with(monkeypatch, driver).make("a", b"x", until=until) is True
+    assert driver.options == {"mode": "create", **retained}
+
+
 def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
     """Also where it is asked for one object, whoever forgot to ask before."""
 
     with pytest.raises(ArchiveError, match="cannot retain objects") as caught:
-        open_store(str(tmp_path)).keep("a", datetime(2027, 1, 1, tzinfo=UTC))
+        open_store(str(tmp_path)).keep("a", UNTIL)
 
     assert "without retention" in caught.value.diagnostics()
 

@@ -301,6 +301,25 @@ def test_the_settings_name_the_key(tmp_path: Path) -> None:
     assert signs(key, key.public)
 
 
+def test_settings_that_name_no_key_mean_the_one_in_the_home() -> None:
+    """Practice and real runs each have their own."""
+
+    key = key_from_settings(Settings({}, {}), is_sandbox=True)
+
+    assert key.key_id == open_key("", is_sandbox=True).key_id
+    assert default_key_path(is_sandbox=True).is_file()
+
+
+def test_the_settings_name_the_public_key_of_a_service(vault: Path, tmp_path: Path) -> None:
+    """Without it nobody could say which key a service signs with."""
+
+    named = {"signing_key": f"file2:{tmp_path}/vault.pem", "signing_public_key": str(vault)}
+
+    key = key_from_settings(Settings(named, {}), is_sandbox=False)
+
+    assert signs(key, read_public_key(vault))
+
+
 def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
     """What is trusted is named: a file, or a folder of them."""
 
