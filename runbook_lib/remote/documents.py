@@ -146,7 +146,7 @@ class Document(Mapping[str, Any]):
 
     def text(self, name: str) -> str:
         """Return a text that is not empty."""
-        value = self.get(name, _ABSENT)
+        value = self.get(name)
         if not isinstance(value, str) or not value.strip():
             self._refuse(name, "a text")
         return value
@@ -160,7 +160,7 @@ class Document(Mapping[str, Any]):
 
     def identifier(self, name: str, default: str | None = None) -> str:
         """Return the id in the field, a text that is safe in a URL."""
-        value = self.get(name, _ABSENT if default is None else default)
+        value = self.get(name, default)
         if value == default and default is not None:
             return default
         if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
@@ -169,7 +169,7 @@ class Document(Mapping[str, Any]):
 
     def number(self, name: str, default: int | None = None) -> int:
         """Return a whole number."""
-        value = self.get(name, _ABSENT if default is None else default)
+        value = self.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST_NUMBER:
             self._refuse(name, "a whole number")
         return value
@@ -180,7 +180,7 @@ class Document(Mapping[str, Any]):
 
     def flag(self, name: str) -> bool:
         """Return `true` or `false`; other values are not converted."""
-        value = self.get(name, _ABSENT)
+        value = self.get(name)
         if not isinstance(value, bool):
             self._refuse(name, "true or false")
         return value
@@ -213,7 +213,7 @@ class Document(Mapping[str, Any]):
 
     def expect(self, name: str, wanted: str) -> None:
         """Raise unless the field names `wanted`, which was requested."""
-        if self.get(name, _ABSENT) != wanted:
+        if self.get(name) != wanted:
             self._refuse(name, wanted)
 
     def _place(self, name: str) -> str:

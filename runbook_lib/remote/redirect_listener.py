@@ -185,7 +185,7 @@ class RedirectListener:
 
     async def _serve(self) -> None:
         servers = [
-            await asyncio.start_server(self._accept, sock=each, limit=_MOST_BYTES, backlog=_BACKLOG)
+            await asyncio.start_server(self._accept, sock=each, backlog=_BACKLOG)
             for each in self._sockets
         ]
         while not self._is_closed and (left := self._ends_at - time.monotonic()) > 0:

@@ -74,7 +74,7 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
 def test_another_answer_is_refused(url: str) -> None:
     """A redirect that this program did not ask for brings no code in."""
 
-    with pytest.raises(StateMismatchError):
+    with pytest.raises(StateMismatchError, match="its state differs"):
         read_redirect(PENDING, url)
 
 

@@ -219,7 +219,7 @@ def test_a_call_answered_with_another_shape_is_no_answer(
     call, _, path, _, answer, _ = CALLS[name]
     remote.on(f"/v1.0/{path}", says({} if isinstance(answer, list) else []))
 
-    with pytest.raises(UnexpectedAnswerError):
+    with pytest.raises(UnexpectedAnswerError, match=rf"^Cyclr \(/{path}\) answered"):
         call(cyclr)
 
 

@@ -41,6 +41,20 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "documents": ([1], [None], [[]], {}),
     "expect": ("other", ["mine"], "mine "),
 }
+# How the message ends: with what is documented.
+WANTED = {
+    "text": "a text",
+    "words": "a text",
+    "identifier": "an id",
+    "number": "a whole number",
+    "code": "a whole number",
+    "flag": "true or false",
+    "moment": "a (whole number|time)",
+    "texts": "a list of texts",
+    "document": "an object",
+    "documents": "(a list of objects|an object)",
+    "expect": "mine",
+}
 # Where the field is absent, or null, these return what stands for nothing.
 OPTIONAL = {"words": "", "code": None, "texts": ()}
 
@@ -56,7 +70,7 @@ def test_a_reader_returns_what_has_its_type(name: str) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_refuses_every_other_type(name: str) -> None:
-    """Each names who answered, the field, and what stands there."""
+    """Each names who answered, the field, what stands there, and what should."""
 
     read, value, _ = READERS[name]
     others = (None, "text", 7, 1.5, True, [], {}, ["a"], {"a": 1})
@@ -64,7 +78,8 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
     for other in (*wrong, *WRONG.get(name, ())):
         if other is None and name in OPTIONAL:
             continue
-        with pytest.raises(UnexpectedAnswerError, match=r"^Facebook answered .*: f\b") as caught:
+        said = rf"^Facebook answered .*: f\b.* is .+, not {WANTED[name]}\.$"
+        with pytest.raises(UnexpectedAnswerError, match=said) as caught:
             read(Document({"f": other}, "Facebook"))
         assert len(str(caught.value)) < 300
 
@@ -78,7 +93,7 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
         assert read(Document({}, "Facebook")) == OPTIONAL[name]
         assert read(Document({"f": None}, "Facebook")) == OPTIONAL[name]
         return
-    with pytest.raises(UnexpectedAnswerError, match=r"f is (missing|not a token)"):
+    with pytest.raises(UnexpectedAnswerError, match=f"f is missing, not {WANTED[name]}"):
         read(Document({}, "Facebook"))
 
 

@@ -22,11 +22,12 @@ from runbook_lib.remote.domain import (
     Destinations,
     fetch_page,
     follow_to_dialog,
+    leads_to,
     read_certificate,
     resolve_name,
 )
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.transport import Request, Session, Transport
+from runbook_lib.remote.transport import Answer, Request, Session, Transport
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"
@@ -207,7 +208,7 @@ def test_a_name_that_does_not_resolve_is_told(
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     session = open_session(FakeRemote())
 
-    with pytest.raises(UnreachableError, match="does not resolve") as caught:
+    with pytest.raises(UnreachableError, match="not resolve: no name server knows it") as caught:
         resolve_name(session, HOST)
 
     assert "spelling" in caught.value.diagnostics()
@@ -440,6 +441,7 @@ def test_a_redirect_to_what_no_setting_names_is_not_asked(remote: FakeRemote, na
         follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
 
     assert why in str(caught.value)
+    assert "Compare that address with your Cyclr console." in caught.value.diagnostics()
     assert "redirect_hosts" in caught.value.diagnostics()
     assert len(str(caught.value)) < 500
     assert [request.url.path for request in remote.requests] == ["/start"]
@@ -461,20 +463,38 @@ def test_a_redirect_to_what_a_setting_names_is_followed(remote: FakeRemote, loca
     assert answer.text == "done"
 
 
+@pytest.mark.parametrize("given", ["127.0.0.1:8443", "[::1]:8443"])
 def test_practice_leads_to_the_loopback_addresses_that_its_settings_name(
-    remote: FakeRemote,
+    remote: FakeRemote, given: str
 ) -> None:
     """A Service Domain whose address is given may lead to this machine, but only where named."""
 
     remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
     remote.on("/next", says("", 302, {"location": "http://127.0.0.1:8003/other"}))
     named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
-    session = open_session(remote, connect_to={f"{HOST}:443": "127.0.0.1:8443"})
+    session = open_session(remote, connect_to={f"{HOST}:443": given})
 
     with pytest.raises(UnexpectedAnswerError, match="8003/other, which was not opened"):
         follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
 
     assert remote.paths == ["/start", "/next"]
+
+
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        ("https://evil.example:8443/x?code=1", "evil.example:8443/x"),
+        ("/next", f"{HOST}/next"),
+        ("mailto:support@cyclr.com", ""),
+        ("https://evil.example/" + "x" * 60_000, "… (60,013 characters without a space)"),
+    ],
+)
+def test_where_a_redirect_leads_is_told_without_its_query(location: str, place: str) -> None:
+    """Host and path, shortened; a query may contain a code."""
+
+    answer = Answer(URL, 302, httpx.Headers({"location": location}), "")
+
+    assert leads_to(answer) == place
 
 
 PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1"]

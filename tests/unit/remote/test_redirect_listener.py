@@ -114,6 +114,7 @@ def test_both_families_are_listened_on(
     )
 
     assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"<h1>Back to the runbook</h1>" in answer
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
     assert set(listener.addresses) >= {"127.0.0.1", "::1"}
     listener.prove()

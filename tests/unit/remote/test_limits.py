@@ -1,0 +1,31 @@
+"""Limits come from the settings, and a deadline inside another one ends with it."""
+
+from __future__ import annotations
+
+from runbook_lib.remote.limits import Deadline, Limits
+
+
+def test_settings_name_the_limits() -> None:
+    """Each by its own name; what no setting names keeps its default."""
+
+    given = {"answer_limit_kib": 1, "exchange_seconds": 2, "step_seconds": 3, "app_id": "4"}
+
+    assert Limits.of(given) == Limits(answer_kib=1, exchange_seconds=2, step_seconds=3)
+    assert Limits.of({"step_seconds": 3, "answer_limit_kib": None}) == Limits(step_seconds=3)
+    assert Limits(answer_kib=2).answer_bytes == 2048
+
+
+def test_a_deadline_within_another_ends_no_later() -> None:
+    """An exchange has its own time, and no more than its step has left."""
+
+    now = 100.0
+
+    def clock() -> float:
+        return now
+
+    step = Deadline(30, clock)
+    short, long = step.within(10), step.within(60)
+    assert (step.left, short.left, long.left) == (30, 10, 30)
+
+    now = 125.0
+    assert (step.left, short.left, step.within(10).left) == (5, 0, 5)
