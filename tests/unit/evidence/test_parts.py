@@ -611,6 +611,17 @@ def test_a_record_of_another_form_is_refused_by_name(
         read_record(folder)
 
 
+def test_a_word_that_names_nobody_is_refused(tenant: Path, key: SigningKey, trust: Trust) -> None:
+    """Whoever signed the record: a word is somebody's."""
+
+    folder = bundle(tenant, 2)
+    words = [step["word"] for step in read_record(folder)["steps"]]
+    number = next(number for number, word in enumerate(words) if word)
+    resign(folder, key, lambda record: record["steps"][number]["word"].pop("by"))
+
+    assert str(refusal(folder, trust)) == "record.json: Its words are incomplete ('by')."
+
+
 def test_a_statement_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:

@@ -7,7 +7,32 @@ import gzip
 import httpx
 import pytest
 
-from runbook_lib.remote.network import _Gunzip
+from runbook_lib.remote.limits import Deadline
+from runbook_lib.remote.network import OutOfTimeError, _Awaited, _Gunzip, read_body
+
+
+def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
+    """A remote system that is silent is left before the exchange's whole time is over."""
+
+    now = 0.0
+    awaited = _Awaited(Deadline(30, lambda: now), most=1)
+    assert [awaited.seconds(wanted) for wanted in (15, 60, None)] == [15, 30, 30]
+
+    now = 30.0
+    with pytest.raises(OutOfTimeError):
+        awaited.seconds(15)
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity, identity", "gzip", "X-GZIP"])
+def test_a_body_is_decoded_as_its_header_says(encoding: str) -> None:
+    """`identity` is no encoding (RFC 9110 §12.5.3), and `x-gzip` is gzip (§8.4.1.3)."""
+
+    sent = gzip.compress(b"body") if "gzip" in encoding.lower() else b"body"
+    answer = httpx.Response(
+        200, headers={"content-encoding": encoding}, stream=httpx.ByteStream(sent)
+    )
+
+    assert read_body(answer, 100) == b"body"
 
 
 @pytest.mark.parametrize("first", [0, 99, 100, 101, 102, 1_000])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import astuple
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from runbook_lib.evidence.archive.stores import Folder
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.discovery import Unseen
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.evidence.conftest import ended_run, seal_run
 
@@ -438,6 +441,54 @@ def test_what_no_key_beside_it_has_signed_is_not_archived(bundle: Path, target: 
         archive_bundle(bundle, str(target))
 
     assert not target.exists()
+
+
+def test_a_signed_bundle_that_no_runbook_wrote_is_not_archived(
+    bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key may have signed anything; the bundle is named, and what was the matter."""
+
+    def stumble(*_: object) -> None:
+        raise KeyError("journal")
+
+    monkeypatch.setattr(archive, "verify_bundle", stumble)
+
+    with pytest.raises(ContentError) as caught:
+        archive_bundle(bundle, str(target))
+
+    place = f"acme/p/{bundle.name}"
+    assert str(caught.value) == f"{place}: It is signed, but cannot be understood (KeyError)."
+    assert not target.exists()
+
+
+def test_a_tenant_that_cannot_be_read_is_named(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others can be archived all the same."""
+
+    def refuse(_home: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(archive, "bundles_in", refuse)
+
+    home = bundle.parent
+    assert archive.evidence_below(home) == (
+        [],
+        [Unseen(home, "p", "It cannot be read: Permission denied.")],
+    )
+
+
+def test_a_retention_ends_at_a_whole_second(
+    bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 keeps no smaller part: a date that came back earlier would look like a refusal."""
+
+    monkeypatch.setattr(Folder, "check_retention", lambda _self: None)
+    now = datetime(2026, 11, 24, 12, 0, 0, 999_999, UTC)
+
+    archived = archive_bundle(bundle, str(target), retention_days=30, clock=lambda: now)
+
+    assert archived.retained_until == "2026-12-24T12:00:00Z"
 
 
 def test_where_there_is_no_bundle_that_is_said(tmp_path: Path, target: Path) -> None:

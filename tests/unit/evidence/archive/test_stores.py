@@ -9,6 +9,8 @@ import sys
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread, current_thread
 from typing import Any
 
 import fsspec
@@ -16,12 +18,8 @@ import pytest
 
 from runbook_lib.config import formats
 from runbook_lib.config.formats import archive_address, retention_days
-from runbook_lib.errors import ArchiveError, SettingsError
-from runbook_lib.evidence.archive.stores import (
-    Folder,
-    Store,
-    open_store,
-)
+from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
+from runbook_lib.evidence.archive.stores import Folder, Limits, Store, open_store
 
 ROOT = Path(__file__).parents[4]
 UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
@@ -209,8 +207,10 @@ def test_a_driver_that_lacks_its_settings_is_told_where_they_come_from(
 class Driver:
     """Takes the place of a driver whose calls fail as they are told to."""
 
-    def __init__(self, *, failure: Exception, is_there: bool | Exception) -> None:
-        self.failure, self.is_there = failure, is_there
+    def __init__(
+        self, *, failure: Exception | None = None, is_there: bool | Exception = False
+    ) -> None:
+        self.failure, self.is_there = failure or OSError(), is_there
 
     def pipe_file(self, *_args: Any, **_options: Any) -> None:
         """Fail."""
@@ -227,6 +227,7 @@ class Taking(Driver):
     """Takes the place of a driver that stores everything, and keeps the options."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.options: dict[str, Any] = {}
 
     def pipe_file(self, *_args: Any, **options: Any) -> None:
@@ -234,9 +235,11 @@ class Taking(Driver):
         self.options = options
 
 
-def store_with(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> Store:
+def store_with(
+    monkeypatch: pytest.MonkeyPatch, driver: Driver, limits: Limits | None = None
+) -> Store:
     monkeypatch.setattr(fsspec, "url_to_fs", lambda *_args, **_options: (driver, "bucket"))
-    return open_store("gs://bucket")
+    return open_store("gs://bucket", limits)
 
 
 def test_a_driver_that_says_in_its_own_way_that_a_name_is_taken_is_understood(
@@ -277,6 +280,30 @@ def test_an_object_is_retained_from_the_start(
 
     assert store_with(monkeypatch, driver).make("a", b"x", until=until) is True
     assert driver.options == {"mode": "create", **retained}
+
+
+def test_a_store_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The object is named, and the thread that still waits keeps no program from ending."""
+
+    ends, waiting = Event(), SimpleQueue[Thread]()
+
+    class Silent(Driver):
+        def pipe_file(self, *_args: Any, **_options: Any) -> None:
+            """Wait until the test is over."""
+            waiting.put(current_thread())
+            ends.wait()
+
+    store = store_with(monkeypatch, Silent(), Limits(seconds=0.01, retries=0))
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.make("acme/a", b"x")
+
+    assert str(caught.value) == "acme/a: The archive gs://bucket did not answer within 0 s."
+    assert "it resumes where it stopped" in caught.value.diagnostics()
+    thread = waiting.get(timeout=5)
+    assert thread.daemon
+    ends.set()
+    thread.join()
 
 
 def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceErro
     """Return why the bundle is refused; fails where it is not."""
     with pytest.raises(kind) as caught:
         verify_bundle(bundle, trust)
+    assert str(caught.value).endswith(".")  # in a sentence
     is_other_form = isinstance(caught.value, FormError)
     assert caught.value.exit_code == (ExitCode.USAGE if is_other_form else ExitCode.REFUSED)
     return caught.value

@@ -1,0 +1,29 @@
+"""What lies among the evidence and is none is named, with its place and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runbook_lib.evidence.verify.discovery import Unseen, odd_keys
+
+
+def test_what_is_named_like_a_key_and_is_none_is_named(tmp_path: Path) -> None:
+    """A link to nowhere, a folder, a file that is too large; other names do not matter."""
+
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "a.pub.pem").symlink_to("nowhere")
+    (keys / "b.pub.pem").mkdir()
+    (keys / "c.pub.pem").write_bytes(b"12345")
+    (keys / "d.pub.pem").write_bytes(b"1234")
+    (keys / "e.txt").mkdir()
+
+    assert list(odd_keys(keys, (".pub.pem",), 4)) == [
+        Unseen(keys / name, f"keys/{name}", why)
+        for name, why in (
+            ("a.pub.pem", "It cannot be read: No such file or directory."),
+            ("b.pub.pem", "It was left out: it is a folder."),
+            ("c.pub.pem", "It was left out: it has more than 4 bytes."),
+        )
+    ]
+    assert list(odd_keys(tmp_path / "nowhere", (".pub.pem",))) == []
