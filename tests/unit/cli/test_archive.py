@@ -1,4 +1,4 @@
-"""`runbook archive`, and `runbook verify` of what lies in an archive."""
+"""`runbook archive`, and `runbook verify` with the address of an archive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.evidence.conftest import ended_run, seal_run
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
-    """Return an evidence folder with three sealed runs of one tenant, made once."""
+    """Return an evidence folder with three sealed runs of one tenant, made once per module."""
     path = keys_home / "evidence.pem"
     create_key(path)
     evidence = tmp_path_factory.mktemp("sealed") / "evidence"
@@ -32,19 +32,19 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 
 @pytest.fixture
 def tenant(sealed: Path, folder: Path) -> Path:
-    """Return such a tenant's folder, below the working directory."""
+    """Return the tenant's folder in a copy of it, below the working directory."""
     return Path(shutil.copytree(sealed, folder / "evidence")) / "acme" / "p"
 
 
 @pytest.fixture
 def keys(tenant: Path) -> tuple[str, str]:
-    """Return the words that name the key to trust."""
+    """Return the arguments that name the trusted keys."""
     return ("--trusted-keys", str(tenant.parents[1] / "keys"))
 
 
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give the address of an object store in memory."""
+    """Return the address of an object store in memory."""
     from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
 
     monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
@@ -54,8 +54,8 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
-def test_a_tenant_is_archived_and_that_is_said(tenant: Path, folder: Path) -> None:
-    """A line for each bundle, and exit code 0."""
+def test_a_tenant_is_archived(tenant: Path, folder: Path) -> None:
+    """Each bundle is archived and reported on its own line, with exit code 0."""
 
     result = runbook("archive", str(tenant), "--to", "archive")
 
@@ -70,8 +70,8 @@ def test_a_tenant_is_archived_and_that_is_said(tenant: Path, folder: Path) -> No
     ]
 
 
-def test_programs_read_it_as_json(tenant: Path, folder: Path) -> None:
-    """One object for each bundle; paths may be given one by one."""
+def test_archive_as_json(tenant: Path, folder: Path) -> None:
+    """With `--json`, each bundle is one object, in the order in which the paths are given."""
 
     first, second, _ = bundles_below(tenant)
 
@@ -93,7 +93,9 @@ def test_programs_read_it_as_json(tenant: Path, folder: Path) -> None:
 def test_the_environment_names_the_archive(
     tenant: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it names every other setting."""
+    """
+    RUNBOOK_ARCHIVE and RUNBOOK_ARCHIVE_RETENTION_DAYS set the archive; options take precedence.
+    """
 
     monkeypatch.setenv("RUNBOOK_ARCHIVE", "archive")
 
@@ -113,10 +115,10 @@ def test_the_environment_names_the_archive(
         (("--to", "archive", "--retention-days", "9999"), "from 0 to 3653"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is(
+def test_invalid_arguments_are_refused_before_anything_is_archived(
     words: tuple[str, ...], said: str, tenant: Path, folder: Path
 ) -> None:
-    """Exit code 2."""
+    """A missing or invalid address or retention gives exit code 2, and nothing is archived."""
 
     result = runbook("archive", str(tenant), *words)
 
@@ -126,7 +128,9 @@ def test_what_cannot_be_done_is_said_before_anything_is(
 
 
 def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folder: Path) -> None:
-    """Exit code 3, which one and why, and what to do next."""
+    """
+    If one bundle is refused, the others are archived; exit code 3, with the reason and a next step.
+    """
 
     first, *_ = bundles_below(tenant)
     (folder / "archive" / "acme" / "p" / first.name).mkdir(parents=True)
@@ -148,10 +152,8 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
     assert "nothing was overwritten" in document["reason"]
 
 
-def test_a_store_that_refuses_everything_is_not_asked_a_thousand_times(
-    tenant: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each bundle is named, also those that are not tried any more."""
+def test_an_unavailable_store_is_tried_once(tenant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the store proves unavailable, the remaining bundles are listed as not tried."""
 
     asked: list[str] = []
 
@@ -178,8 +180,8 @@ def test_a_store_that_refuses_everything_is_not_asked_a_thousand_times(
     assert [each["path"] for each in documents] == [str(first), str(second), str(third)]
 
 
-def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Path) -> None:
-    """Evidence that was tampered with has exit code 4, whatever else happens."""
+def test_tampering_outranks_a_refusal_by_the_store(tenant: Path, folder: Path) -> None:
+    """A tampered bundle gives exit code 4, also if the store refuses another bundle."""
 
     first, second, _ = bundles_below(tenant)
     (first / "link.txt").symlink_to(second)
@@ -193,8 +195,8 @@ def test_a_link_in_a_bundle_is_no_refusal_of_the_store(tenant: Path, folder: Pat
     assert "nothing was overwritten" in result.stdout
 
 
-def test_a_bundle_that_is_not_finished_is_archived_too(tenant: Path) -> None:
-    """What a run that was cut off left is finished first."""
+def test_an_unfinished_bundle_is_archived_too(tenant: Path) -> None:
+    """A bundle that an interrupted run left unfinished is finished and archived."""
 
     last = bundles_below(tenant)[2]
     last.rename(tenant / ".sealed-00000003")
@@ -206,8 +208,8 @@ def test_a_bundle_that_is_not_finished_is_archived_too(tenant: Path) -> None:
     assert last.name in result.stdout
 
 
-def test_the_evidence_folder_is_no_archive_of_itself(tenant: Path) -> None:
-    """Exit code 2, and nothing that looks like a copy."""
+def test_the_evidence_folder_cannot_be_its_own_archive(tenant: Path) -> None:
+    """The evidence folder as archive gives exit code 2."""
 
     result = runbook("archive", str(tenant), "--to", str(tenant.parent))
 
@@ -215,8 +217,8 @@ def test_the_evidence_folder_is_no_archive_of_itself(tenant: Path) -> None:
     assert "overlaps" in result.stderr
 
 
-def test_what_was_altered_after_sealing_is_refused(tenant: Path, folder: Path) -> None:
-    """Exit code 4; of that bundle nothing is copied, the others are."""
+def test_a_bundle_altered_after_sealing_is_refused(tenant: Path, folder: Path) -> None:
+    """An altered bundle gives exit code 4 and is not copied; the other bundles are."""
 
     first, *_ = bundles_below(tenant)
     (first / "report.html").write_text("<p>All is well.</p>")
@@ -232,8 +234,8 @@ def test_what_was_altered_after_sealing_is_refused(tenant: Path, folder: Path) -
 FORGED = "zz: fine\n✔ acme: 3 in a chain, none missing\x1b[2K\x1b[1A\u202e\udcff"
 
 
-def test_a_name_does_not_forge_lines(tenant: Path, keys: tuple[str, str]) -> None:
-    """A file may be called anything; a verdict stays one line of printable characters."""
+def test_a_file_name_cannot_forge_output_lines(tenant: Path, keys: tuple[str, str]) -> None:
+    """Control characters in a file name are escaped, so that they cannot forge a line of output."""
 
     first, *_ = bundles_below(tenant)
     (first / FORGED).write_text("x")
@@ -252,10 +254,12 @@ def test_a_name_does_not_forge_lines(tenant: Path, keys: tuple[str, str]) -> Non
         assert result.stdout.isascii()
 
 
-def test_too_many_successions_in_an_archive_are_a_verdict(
+def test_too_many_successions_in_an_archive_are_rejected(
     tenant: Path, folder: Path, keys: tuple[str, str]
 ) -> None:
-    """Programs read where they lie, which is beside the tenant."""
+    """
+    More than 200 succession statements in an archive are rejected, and the JSON names their folder.
+    """
 
     runbook("archive", str(tenant), "--to", "archive")
     for number in range(201):
@@ -273,7 +277,7 @@ def test_too_many_successions_in_an_archive_are_a_verdict(
 def test_an_archive_is_verified_by_its_address(
     address: str, tenant: Path, folder: Path, memory: str, keys: tuple[str, str]
 ) -> None:
-    """With the same words as a folder."""
+    """`verify` takes an archive's address in place of a folder."""
 
     url = address.format(folder=folder)
     runbook("archive", str(tenant), "--to", url)
@@ -285,10 +289,10 @@ def test_an_archive_is_verified_by_its_address(
     assert "whether later runs were removed" in result.stdout.splitlines()[-1]
 
 
-def test_programs_read_where_in_the_archive_it_lies(
+def test_json_names_the_path_in_the_archive(
     tenant: Path, memory: str, keys: tuple[str, str]
 ) -> None:
-    """Not where the copy that was verified lay."""
+    """The JSON of `verify` names paths in the archive, not in the local copy."""
 
     runbook("archive", str(tenant), "--to", memory)
     first, *_ = bundles_below(tenant)
@@ -300,10 +304,10 @@ def test_programs_read_where_in_the_archive_it_lies(
     assert paths[3] == paths[7] == "memory://bucket/acme/p"
 
 
-def test_what_was_altered_in_the_archive_is_refused(
+def test_a_bundle_altered_in_the_archive_is_rejected(
     tenant: Path, folder: Path, keys: tuple[str, str]
 ) -> None:
-    """Exit code 4, as for a folder."""
+    """A file altered in the archive gives exit code 4, as in a folder."""
 
     runbook("archive", str(tenant), "--to", "archive")
     last = bundles_below(folder / "archive")[2]
@@ -315,8 +319,8 @@ def test_what_was_altered_in_the_archive_is_refused(
     assert "report.html" in result.stdout
 
 
-def test_an_archive_where_nothing_is_is_a_usage_error(memory: str, keys: tuple[str, str]) -> None:
-    """A typo is not an archive in order."""
+def test_an_empty_archive_is_a_usage_error(memory: str, keys: tuple[str, str]) -> None:
+    """`verify` gives exit code 2 for an address without bundles, such as a misspelled one."""
 
     result = runbook("verify", memory, *keys)
 
@@ -324,8 +328,8 @@ def test_an_archive_where_nothing_is_is_a_usage_error(memory: str, keys: tuple[s
     assert "nothing at memory://bucket" in result.stderr
 
 
-def test_two_bundles_that_are_refused_alike_hide_no_others(tenant: Path, folder: Path) -> None:
-    """Each bundle is tried, and each is named; also those of the next tenant."""
+def test_equal_refusals_do_not_stop_the_archiving(tenant: Path, folder: Path) -> None:
+    """If two bundles are refused for the same reason, the others are still tried and reported."""
 
     shutil.copytree(tenant.parent, tenant.parents[1] / "globex")
     bundles = bundles_below(folder / "evidence")
@@ -360,7 +364,9 @@ def test_two_bundles_that_are_refused_alike_hide_no_others(tenant: Path, folder:
 def test_paths_that_overlap_are_refused(
     source: str, target: str, tenant: Path, folder: Path
 ) -> None:
-    """Exit code 2, and nothing is written, by whichever way the one lies in the other."""
+    """
+    Overlapping source and archive paths give exit code 2, also through links; nothing is written.
+    """
 
     (folder / "link").symlink_to(folder / "evidence")
     before = sorted(folder.rglob("*"))
@@ -372,8 +378,10 @@ def test_paths_that_overlap_are_refused(
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_second_chain_is_evidence_that_is_refused(tenant: Path, folder: Path) -> None:
-    """Exit code 4; what the first one archived is as it was."""
+def test_a_second_chain_is_refused(tenant: Path, folder: Path) -> None:
+    """
+    Bundles of another chain of the same tenant give exit code 4, and the archive stays as it is.
+    """
 
     runbook("archive", "evidence", "--to", "archive")
     create_key(folder / "key.pem")

@@ -1,4 +1,6 @@
-"""Bad input of every kind: exit code 2, one message, no traceback, and nothing is written."""
+"""
+Invalid input of every kind gives exit code 2 and one message, no traceback, and writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ DOMAIN = "service_domain=acme-h.cyclr.com"
 SETTINGS = "RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n"
 WORD = '[[attestation]]\nstep = "fb-01-log-in"\nby = "Ada"\nat = 2026-11-24T09:30:00Z\n'
 HUGE = "9" * 5_000
-# What cannot be seen: control characters, zero-width ones, and those that turn the writing round.
+# Invisible characters: control characters, zero-width ones, and direction overrides.
 UNSEEN = ("a\x07b", "a\x1b[2Jb", "a\x85b", "a\u200bb", "a\u202eb", "\u2066a", "\ufeffa", "a\ud800")
 
-# For each setting, texts that are none of it.
+# Invalid values for each setting.
 BAD_SETTINGS: dict[str, tuple[str, ...]] = {
     "service_domain": ("", "a", "a b.c", "http://a.b", "a.b:99999", "a..b", "-a.b", "1.2.3.4"),
     "permissions": ("Leads!", "ads_read;leads_retrieval", "ads-read"),
@@ -52,10 +54,12 @@ BAD_SETTINGS: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture(autouse=True)
 def _place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in an empty folder, with a named pipe in it; give the signal back that commands take."""
+    """Work in an empty folder that has a named pipe, and restore the SIGTERM handler."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     for name in ("walkthrough.lab._serve", "engine.headless._perform"):
-        monkeypatch.setattr(f"runbook_lib.{name}", lambda *_, **__: pytest.fail("it began"))
+        monkeypatch.setattr(
+            f"runbook_lib.{name}", lambda *_, **__: pytest.fail("the command started")
+        )
     os.mkfifo("fifo")
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -63,12 +67,12 @@ def _place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def everything(folder: Path) -> set[str]:
-    """Return the path of all that lies in `folder`."""
+    """Return the paths of all files and folders in `folder`."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
 def refused(*arguments: str, folder: Path, env: dict[str, str] | None = None) -> Result:
-    """Run `runbook`; see that it ends with 2, in one message, and has written nothing."""
+    """Run `runbook`; assert that it ends with 2 and one message, and writes nothing."""
     before = everything(folder)
     result = CliRunner().invoke(main, list(arguments), env=env)
     said = f"{result.exit_code} {result.output!r} {result.exception!r}"
@@ -83,7 +87,7 @@ def refused(*arguments: str, folder: Path, env: dict[str, str] | None = None) ->
     return result
 
 
-# NOTE: an empty line of the environment or of `.env` means: not known yet.
+# NOTE: an empty value in the environment or in `.env` means: not known yet.
 SETTING_CASES = [
     (name, text, source)
     for source in ("--set", "environment", ".env")
@@ -101,8 +105,8 @@ def identified(value: object) -> str:
 
 
 @pytest.mark.parametrize(("name", "text", "source"), SETTING_CASES, ids=identified)
-def test_a_setting_that_is_none_is_refused(name: str, text: str, source: str, folder: Path) -> None:
-    """Wherever it comes from, before a key is made or a journal begun."""
+def test_an_invalid_setting_is_refused(name: str, text: str, source: str, folder: Path) -> None:
+    """An invalid setting is refused from every source, before a key or a journal is written."""
 
     variable = f"RUNBOOK_{name.upper()}"
     given = () if name == "service_domain" else ("--set", DOMAIN)
@@ -118,8 +122,10 @@ def test_a_setting_that_is_none_is_refused(name: str, text: str, source: str, fo
 
 @pytest.mark.parametrize("text", UNSEEN, ids=ascii)
 @pytest.mark.parametrize("name", TEXT_INPUTS)
-def test_what_cannot_be_seen_is_refused_in_every_text(name: str, text: str, folder: Path) -> None:
-    """A record that shows `acme` says it of `acme`."""
+def test_invisible_characters_are_refused_in_every_text(name: str, text: str, folder: Path) -> None:
+    """
+    A text input with an invisible character is refused: a record shows exactly what was given.
+    """
 
     given = () if name == "service_domain" else ("--set", DOMAIN)
     refused("run", *given, "--set", f"{name}={text}", folder=folder)
@@ -144,10 +150,8 @@ def test_what_cannot_be_seen_is_refused_in_every_text(name: str, text: str, fold
     ids=identified,
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report"])
-def test_a_settings_file_that_is_none_is_refused(
-    command: str, content: bytes, folder: Path
-) -> None:
-    """By every command that reads it."""
+def test_an_invalid_settings_file_is_refused(command: str, content: bytes, folder: Path) -> None:
+    """Every command that reads the settings file refuses one with invalid content."""
 
     Path(".env").write_bytes(content)
     refused(command, folder=folder)
@@ -157,8 +161,10 @@ def test_a_settings_file_that_is_none_is_refused(
     "path", ["nowhere", ".", "/dev/zero", "/dev/null", "fifo", "loop", "a\x07"]
 )
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report"])
-def test_a_settings_file_that_is_no_file_is_refused(command: str, path: str, folder: Path) -> None:
-    """A pipe, a device or a folder is named, and not waited for."""
+def test_a_settings_path_that_is_not_a_file_is_refused(
+    command: str, path: str, folder: Path
+) -> None:
+    """A pipe, device, folder or missing path as settings file is refused at once."""
 
     Path("loop").symlink_to("loop")
     refused(command, "--env-file", path, folder=folder)
@@ -187,16 +193,18 @@ def test_a_settings_file_that_is_no_file_is_refused(command: str, path: str, fol
     ],
     ids=identified,
 )  # fmt: skip
-def test_attestations_that_are_none_are_refused(content: str, folder: Path) -> None:
-    """Whose word it is, when and of what: anything else is named, with the step."""
+def test_invalid_attestations_are_refused(content: str, folder: Path) -> None:
+    """
+    An attestations file is refused unless each entry has a valid step, author, time and subject.
+    """
 
     Path("words.toml").write_text(content, encoding="utf-8")
     refused("run", "--set", DOMAIN, "--attestations", "words.toml", folder=folder)
 
 
 @pytest.mark.parametrize("path", ["nowhere", ".", "/dev/zero", "fifo", "loop"])
-def test_attestations_that_are_no_file_are_refused(path: str, folder: Path) -> None:
-    """A pipe, a device or a folder is named, and not waited for."""
+def test_an_attestations_path_that_is_not_a_file_is_refused(path: str, folder: Path) -> None:
+    """A pipe, device, folder or missing path as attestations file is refused at once."""
 
     Path("loop").symlink_to("loop")
     refused("run", "--set", DOMAIN, "--attestations", path, folder=folder)
@@ -211,8 +219,8 @@ def test_attestations_that_are_no_file_are_refused(path: str, folder: Path) -> N
     ids=ascii,
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report", "journal"])
-def test_a_tenants_name_that_is_none_is_refused(command: str, tenant: str, folder: Path) -> None:
-    """Nor one that Windows or macOS would take for something else."""
+def test_an_invalid_tenant_name_is_refused(command: str, tenant: str, folder: Path) -> None:
+    """A tenant name is refused if it is unsafe as a folder name, also on Windows and macOS."""
 
     more = ("--trusted-keys", ".") if command == "journal" else ()
     refused(command, "--tenant", tenant, *more, folder=folder)
@@ -225,10 +233,10 @@ def test_a_tenants_name_that_is_none_is_refused(command: str, tenant: str, folde
     "evidence", ["/dev/null", "fifo", "file", "file/below", "loop", "n" * 300, "x/" + "n" * 300]
 )
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report"])
-def test_an_evidence_folder_that_is_none_is_refused(
+def test_an_evidence_path_that_is_not_a_folder_is_refused(
     command: str, evidence: str, folder: Path
 ) -> None:
-    """A file of that name is no place for evidence."""
+    """A file, device, pipe, link loop or overlong name as evidence folder is refused."""
 
     Path("file").write_text("")
     Path("loop").symlink_to("loop")
@@ -237,8 +245,10 @@ def test_an_evidence_folder_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report", "archive", "key"])
-def test_an_unknown_variable_is_refused_as_in_the_settings_file(command: str, folder: Path) -> None:
-    """A slip in a scheduler's settings does not go unnoticed."""
+def test_an_unknown_environment_variable_is_refused(command: str, folder: Path) -> None:
+    """
+    A misspelled RUNBOOK_ variable in the environment is refused, as it is in the settings file.
+    """
 
     more = ("ev", "--to", "x") if command == "archive" else ()
     environ = {"RUNBOOK_SERVICE_DOMIAN": "acme-h.cyclr.com"}
@@ -267,14 +277,14 @@ def test_an_unknown_variable_is_refused_as_in_the_settings_file(command: str, fo
     ],
     ids=identified,
 )  # fmt: skip
-def test_arguments_that_are_none_are_refused(arguments: tuple[str, ...], folder: Path) -> None:
-    """An unknown option, a number out of range, a path that leads nowhere."""
+def test_invalid_arguments_are_refused(arguments: tuple[str, ...], folder: Path) -> None:
+    """An unknown option, a number out of range or a missing path is refused."""
 
     refused(*arguments, folder=folder)
 
 
-def test_a_port_that_is_taken_is_named(folder: Path) -> None:
-    """It is no trouble of a disk."""
+def test_a_port_in_use_is_named(folder: Path) -> None:
+    """If a port is in use, the message names the port."""
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -284,7 +294,9 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
 
 
 def test_a_defect_is_no_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever nobody foresaw is named by its kind and place, without what it was given."""
+    """
+    An unexpected error is reported by type and place, without its text and without a traceback.
+    """
 
     def broken(*_: object, **__: object) -> None:
         raise ValueError("canary-5ecret")

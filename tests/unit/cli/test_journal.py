@@ -1,4 +1,4 @@
-"""`runbook journal`: words in, exit code out."""
+"""`runbook journal`: its arguments, output and exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["key"]
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return an evidence folder with two bundles; made once."""
+    """Return an evidence folder with two bundles, made once per module."""
     evidence = tmp_path_factory.mktemp("sealed") / "evidence"
     for number in (1, 2):
         seal_run(ended_run(evidence, f"0000000{number}"), key)
@@ -29,7 +29,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
 
 @pytest.fixture
 def evidence(tmp_path: Path, sealed: Path) -> Path:
-    """Return a copy of it."""
+    """Return a copy of the sealed evidence folder."""
     return Path(shutil.copytree(sealed, tmp_path / "evidence"))
 
 
@@ -38,8 +38,8 @@ def journal(evidence: Path, *more: str) -> Result:
     return CliRunner().invoke(main, ["journal", *arguments, *more])
 
 
-def test_it_says_how_much_came_back_and_what_did_not(evidence: Path) -> None:
-    """In words, and as JSON for programs; the second time nothing is left to be done."""
+def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
+    """It reports restored and lost lines, as text and JSON; a second run adds none."""
 
     path = evidence / "acme" / "p" / "journal.jsonl"
     lines = path.read_bytes().count(b"\n") - 1
@@ -62,7 +62,7 @@ def test_it_says_how_much_came_back_and_what_did_not(evidence: Path) -> None:
 
 
 def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
-    """The exit code says that not all is well."""
+    """A rejected bundle is named with its file and reason, and the exit code is 4."""
 
     first, second = sorted((evidence / "acme" / "p").glob("2*"))
     (second / "report.html").write_text("x")
@@ -85,10 +85,10 @@ def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
         (("--trusted-keys", "{keys}", "--tenant", "globex"), "There is no folder"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(
+def test_invalid_arguments_are_a_usage_error(
     more: tuple[str, ...], said: str, evidence: Path
 ) -> None:
-    """Nothing is written then."""
+    """Invalid or missing arguments give exit code 2, and nothing is written."""
 
     result = journal(evidence, *(text.format(keys=evidence / "keys") for text in more))
 
@@ -97,8 +97,8 @@ def test_what_cannot_be_meant_is_a_usage_error(
     assert not (evidence / "globex").exists()
 
 
-def test_another_form_is_named_by_every_command(evidence: Path) -> None:
-    """`verify` refuses it, and what would write beside it is not done."""
+def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> None:
+    """Every command names an unknown journal form and refuses it; no evidence is changed."""
 
     path = evidence / "acme" / "p" / "journal.jsonl"
     first, *others = lines_of(path)

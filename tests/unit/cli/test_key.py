@@ -1,4 +1,4 @@
-"""`runbook key`: the key that signs, shown, rotated, or handed over."""
+"""`runbook key` shows the signing key, rotates it, or names its successor."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fix
 
 @pytest.fixture
 def _own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without any key."""
+    """Start without any key."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
 
 
 def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
-    """Its id, and the file for whoever verifies."""
+    """`key` shows the key's id and public key file, and shows the same ones the next time."""
 
     first, second = (runbook("key", "--evidence", "evidence") for _ in range(2))
 
@@ -30,8 +30,10 @@ def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
     assert public.name in first.output.replace("\n", "")
 
 
-def test_a_key_hands_over_to_another(folder: Path) -> None:
-    """To the public key of a service, say; the statement lies beside the evidence."""
+def test_a_key_names_its_successor(folder: Path) -> None:
+    """
+    `--successor` signs a succession statement for another key and saves it beside the evidence.
+    """
 
     create_key(folder / "other.pem")
     other = export_public_key(open_key(str(folder / "other.pem"), is_sandbox=False), folder)
@@ -44,8 +46,8 @@ def test_a_key_hands_over_to_another(folder: Path) -> None:
     assert (folder / "evidence" / "keys" / name).is_file()
 
 
-def test_a_rotation_is_said_to_programs_too(folder: Path) -> None:
-    """Another id than before."""
+def test_a_rotation_is_reported_as_json(folder: Path) -> None:
+    """With `--json`, `--rotate` prints the id of the new key."""
 
     before = json.loads(runbook("key", "--json", "--evidence", "evidence").output)
     after = json.loads(runbook("key", "--rotate", "--json", "--evidence", "evidence").output)
@@ -53,8 +55,8 @@ def test_a_rotation_is_said_to_programs_too(folder: Path) -> None:
     assert before["key_id"] != after["key_id"]
 
 
-def test_a_successor_that_cannot_be_read_is_a_mistake(folder: Path) -> None:
-    """And nothing is handed over."""
+def test_a_missing_successor_is_a_usage_error(folder: Path) -> None:
+    """A successor file that cannot be read gives exit code 2, and no statement is written."""
 
     result = runbook("key", "--successor", "none.pem", "--evidence", "evidence")
 
@@ -64,8 +66,8 @@ def test_a_successor_that_cannot_be_read_is_a_mistake(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("_own_home")
-def test_a_rotation_reaches_another_folder_of_evidence(folder: Path) -> None:
-    """The key is the person's: the statement goes wherever it is shown or seals."""
+def test_a_rotation_reaches_other_evidence_folders(folder: Path) -> None:
+    """`key` writes the succession statements of earlier rotations to every evidence folder."""
 
     runbook("key", "--rotate", "--evidence", "one")
 
@@ -79,10 +81,10 @@ def test_a_rotation_reaches_another_folder_of_evidence(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("_own_home")
-def test_a_successor_is_known_in_another_folder_of_evidence(
+def test_a_successor_reaches_other_evidence_folders(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also one that is named by setting."""
+    """The succession to a key named by RUNBOOK_SIGNING_KEY is written to every evidence folder."""
 
     create_key(folder / "other.pem")
     other = export_public_key(open_key(str(folder / "other.pem"), is_sandbox=False), folder)
@@ -95,19 +97,21 @@ def test_a_successor_is_known_in_another_folder_of_evidence(
 
 
 @pytest.mark.usefixtures("_own_home")
-def test_a_passphrase_that_protects_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To people and beside what programs read, until a rotation makes it protect the key."""
+def test_an_unused_passphrase_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A passphrase set for an unencrypted key gives a warning on stderr until a rotation encrypts it.
+    """
 
     assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
     monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
 
     said = runbook("key", "--evidence", "evidence")
-    told = runbook("key", "--evidence", "evidence", "--json")
+    document = runbook("key", "--evidence", "evidence", "--json")
 
     assert said.exit_code == ExitCode.COMPLETE
     assert "is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set" in said.stderr
-    assert "is not encrypted" in told.stderr
-    assert json.loads(told.stdout)["key_id"] in said.stdout
+    assert "is not encrypted" in document.stderr
+    assert json.loads(document.stdout)["key_id"] in said.stdout
     for more in ("--rotate", "--json"):
         result = runbook("key", more, "--evidence", "evidence")
         assert result.exit_code == ExitCode.COMPLETE

@@ -1,4 +1,4 @@
-"""The command line: words in, exit code out, and never a traceback for what can be mended."""
+"""The command line: arguments in, exit code out, and no traceback for an expected error."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ at = 2026-11-20T09:00:00Z
 
 @pytest.fixture(autouse=True)
 def _own_signals(folder: Path) -> Iterator[None]:
-    """Give the signal back that every command takes, and an empty folder to work in."""
+    """Work in an empty folder, and restore the SIGTERM handler that every command replaces."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
 def runbook(*words: str) -> Result:
-    """Run the command; whatever it lets out is a failure of the test."""
+    """Run the command; an exception that it raises fails the test."""
     result = CliRunner().invoke(main, words)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -61,7 +61,7 @@ def runbook(*words: str) -> Result:
 
 
 class Headless:
-    """Takes the place of papermill: notes what it is given, and ends the run."""
+    """Replaces papermill: records what it is given, and ends the run."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -73,7 +73,7 @@ class Headless:
     def __call__(
         self, run: Run, key: SigningKey, request: RunRequest, listener: RunListener
     ) -> RunResult:
-        """Run nothing, and leave a bundle."""
+        """Run no notebook, and write a bundle."""
         self.runs.append(run)
         self.requests.append(request)
         if self.error:
@@ -100,8 +100,8 @@ def headless(monkeypatch: pytest.MonkeyPatch) -> Headless:
 
 
 @pytest.fixture
-def practised(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
-    """Return the scenarios practised; no sandbox is started."""
+def practice_scenarios(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """Return the scenarios that were started; no real sandbox starts."""
     scenarios: list[str] = []
 
     @contextmanager
@@ -121,8 +121,8 @@ def practised(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
     return scenarios
 
 
-def test_a_run_is_told_what_was_given(headless: Headless, folder: Path) -> None:
-    """Values, folder and settings file reach the kernels as parameters."""
+def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
+    """Settings, evidence folder and settings file reach the kernel as parameters."""
 
     env_file = folder / "x.env"
     env_file.write_text(f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\n", encoding="utf-8")
@@ -152,7 +152,7 @@ def test_a_run_is_told_what_was_given(headless: Headless, folder: Path) -> None:
 def test_options_come_from_the_environment_too(
     headless: Headless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A scheduler sets RUNBOOK_TENANT; a word on the command line goes first."""
+    """RUNBOOK_TENANT sets the tenant; `--tenant` takes precedence."""
 
     monkeypatch.setenv("RUNBOOK_TENANT", "of-environment")
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", DOMAIN)
@@ -163,7 +163,7 @@ def test_options_come_from_the_environment_too(
 
 
 def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
-    """A program reads standard output whole."""
+    """With `--json`, standard output is the run's record and nothing else."""
 
     result = runbook("run", "--json", "--set", f"service_domain={DOMAIN}")
 
@@ -171,8 +171,8 @@ def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
     assert result.stderr == ""
 
 
-def test_a_notebook_that_broke_off_is_named(headless: Headless) -> None:
-    """The table does not hide that a notebook did not come to its end."""
+def test_an_interrupted_notebook_is_reported(headless: Headless) -> None:
+    """A notebook that did not run to its end is reported on stderr with the reason."""
 
     headless.broken = "the kernel died"
     result = runbook("run", "--set", f"service_domain={DOMAIN}")
@@ -180,8 +180,10 @@ def test_a_notebook_that_broke_off_is_named(headless: Headless) -> None:
     assert "The notebook broke off: the kernel died." in result.stderr
 
 
-def test_peoples_words_are_written_before_the_run(headless: Headless, folder: Path) -> None:
-    """What stands in the file is in the journal, under its author's name."""
+def test_attestations_are_recorded_before_the_run(headless: Headless, folder: Path) -> None:
+    """
+    Attestations from the file are in the journal under their author's name when the run starts.
+    """
 
     said = folder / "said.toml"
     said.write_text(WORDS.format(step=PROCEDURE.steps[0].id), encoding="utf-8")
@@ -191,14 +193,18 @@ def test_peoples_words_are_written_before_the_run(headless: Headless, folder: Pa
     assert word.by == "Operator"
 
 
-def test_practice_has_its_own_settings_tenant_and_words(
-    headless: Headless, practised: list[str]
+def test_practice_has_its_own_settings_tenant_and_attestations(
+    headless: Headless, practice_scenarios: list[str]
 ) -> None:
-    """A run against the sandbox says so, is filed apart, and the sandbox ends with it."""
+    """
+    A run with `--sandbox` is marked as practice and has its own tenant.
+
+    The sandbox stops with the run.
+    """
 
     result = runbook("run", "--sandbox", "review-pending")
 
-    assert practised == ["review-pending", "ended"]
+    assert practice_scenarios == ["review-pending", "ended"]
     assert "SANDBOX: practice, nothing of this is real" in result.stdout
     (run,) = headless.runs
     assert run.tenant == "sandbox-review-pending"
@@ -206,14 +212,14 @@ def test_practice_has_its_own_settings_tenant_and_words(
     assert list(run.history.index.words) == [PROCEDURE.steps[0].id]
 
 
-def test_practice_without_a_word_is_the_approved_one(
-    headless: Headless, practised: list[str]
+def test_the_default_scenario_is_approved(
+    headless: Headless, practice_scenarios: list[str]
 ) -> None:
-    """`--sandbox` alone is enough; a tenant that is named stays named."""
+    """`--sandbox` alone uses the scenario `approved`; a tenant given by `--tenant` is kept."""
 
     runbook("run", "--tenant", "mine", "--sandbox")
 
-    assert practised[0] == "approved"
+    assert practice_scenarios[0] == "approved"
     assert headless.runs[0].tenant == "mine"
 
 
@@ -233,10 +239,10 @@ def test_practice_without_a_word_is_the_approved_one(
         (("status", "--env-file", "none.env"), "cannot be read"),
     ],
 )
-def test_a_mistake_is_one_message_and_what_to_do(
+def test_a_usage_error_is_one_message_and_a_next_step(
     words: tuple[str, ...], said: str, folder: Path
 ) -> None:
-    """Exit code 2, nothing on standard output, and nothing was written."""
+    """A usage error gives exit code 2, one message and a next step; nothing is written."""
 
     result = runbook(*words)
 
@@ -250,7 +256,7 @@ def test_a_mistake_is_one_message_and_what_to_do(
 
 
 def test_a_secret_on_the_command_line_is_refused_unquoted() -> None:
-    """It would be in the shell's history and in every list of processes."""
+    """A secret on the command line is refused, and the message does not repeat it."""
 
     result = runbook("run", "--set", f"app_secret={APP_SECRET}")
 
@@ -272,10 +278,10 @@ def test_a_secret_on_the_command_line_is_refused_unquoted() -> None:
     ],
     ids=repr,
 )
-def test_what_can_be_mended_is_no_traceback(
+def test_an_expected_error_gives_no_traceback(
     headless: Headless, error: BaseException, code: int, said: str
 ) -> None:
-    """Each kind of trouble has its exit code, its words and its advice."""
+    """Each kind of expected error has its exit code, message and next step, and no traceback."""
 
     headless.error = error
     result = runbook("run", "--json", "--set", f"service_domain={DOMAIN}")
@@ -287,8 +293,10 @@ def test_what_can_be_mended_is_no_traceback(
     assert result.stdout == ""
 
 
-def test_a_defect_is_not_taken_for_the_operators_mistake(headless: Headless) -> None:
-    """What nobody foresaw is named by kind and place; its text may hold a credential."""
+def test_a_defect_is_not_a_usage_error(headless: Headless) -> None:
+    """
+    An unexpected error is named by type and line; its text, which may hold a secret, is not shown.
+    """
 
     headless.error = ZeroDivisionError("canary")
 
@@ -299,8 +307,8 @@ def test_a_defect_is_not_taken_for_the_operators_mistake(headless: Headless) -> 
     assert "canary" not in result.output
 
 
-def test_a_signal_to_end_is_an_interruption() -> None:
-    """A service manager's SIGTERM ends a run as Ctrl-C does: journal written, bundle whole."""
+def test_sigterm_is_an_interruption() -> None:
+    """SIGTERM raises KeyboardInterrupt, so that it ends a run as Ctrl-C does."""
 
     runbook("notebooks", "--check")
 
@@ -309,14 +317,14 @@ def test_a_signal_to_end_is_an_interruption() -> None:
 
 
 class Lab:
-    """Takes the place of JupyterLab."""
+    """Replaces JupyterLab."""
 
     def __init__(self) -> None:
         self.command: list[str] = []
         self.variables: dict[str, str] = {}
 
     def __call__(self, command: Any, environ: Any) -> int:
-        """Note how it is opened; end with a code of its own."""
+        """Record the command and its variables; return the exit code 7."""
         self.command = list(command)
         self.variables = {
             name: value for name, value in environ.items() if name.startswith("RUNBOOK_")
@@ -331,8 +339,10 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
     return fake
 
 
-def test_lab_tells_kernels_whose_run_it_is(lab: Lab, folder: Path) -> None:
-    """By absolute paths, since a kernel works elsewhere; other options go on as they are."""
+def test_lab_passes_its_arguments_to_kernels(lab: Lab, folder: Path) -> None:
+    """
+    `lab` passes tenant, evidence and settings file by absolute path, and other options unchanged.
+    """
 
     (folder / "x.env").write_text(f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\n")
     words = ("--tenant", "acme", "--evidence", "e", "--env-file", "x.env")
@@ -348,8 +358,8 @@ def test_lab_tells_kernels_whose_run_it_is(lab: Lab, folder: Path) -> None:
     assert lab.command[-3:] == ["--no-browser", "--port", "8899"]
 
 
-def test_lab_without_words_uses_the_project(lab: Lab, folder: Path) -> None:
-    """Evidence lies beside the notebooks, and the settings file is found as ever."""
+def test_lab_without_arguments_uses_the_project(lab: Lab, folder: Path) -> None:
+    """Without arguments, the evidence folder is the project's, beside the notebooks."""
 
     (folder / "notebooks").mkdir()
     runbook("lab", "--app")
@@ -369,30 +379,30 @@ def test_lab_without_words_uses_the_project(lab: Lab, folder: Path) -> None:
 )
 def test_lab_refuses_options_before_anything_is_written(
     lab: Lab,
-    practised: list[str],
+    practice_scenarios: list[str],
     folder: Path,
     scenario: tuple[str, ...],
     words: tuple[str, ...],
     said: str,
 ) -> None:
-    """No sandbox is begun and no key is kept for a walkthrough that cannot be opened."""
+    """Invalid options are refused before a sandbox starts or a key is written."""
 
     result = runbook("lab", *scenario, *words)
 
     assert result.exit_code == ExitCode.USAGE
     assert said in result.stderr
     assert "Next: " in result.stderr
-    assert (lab.command, practised) == ([], [])
+    assert (lab.command, practice_scenarios) == ([], [])
     assert list(folder.rglob("*")) == []
 
 
-def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practised: list[str]) -> None:
-    """The sandbox's settings, a tenant of its own, and its login where the person looks."""
+def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list[str]) -> None:
+    """Practice uses the sandbox's settings and its own tenant, and prints the sandbox's login."""
 
     result = runbook("lab", "--sandbox", "fresh")
 
     assert result.exit_code == 7
-    assert practised[0] == "fresh"
+    assert practice_scenarios[0] == "fresh"
     assert lab.variables["RUNBOOK_TENANT"] == "sandbox-fresh"
     assert lab.variables["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     said = result.stderr.splitlines()
@@ -403,9 +413,11 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practised: list[str]) ->
 
 
 def test_lab_for_practice_says_what_still_counts(
-    lab: Lab, practised: list[str], folder: Path
+    lab: Lab, practice_scenarios: list[str], folder: Path
 ) -> None:
-    """A second practice goes on with the first one's journal: that, and how to begin afresh."""
+    """
+    If a practice tenant has a journal, `lab` says that it still counts and how to start a new one.
+    """
 
     journal = folder / "evidence" / "sandbox-fresh" / "facebook_marketing" / "journal.jsonl"
     journal.parent.mkdir(parents=True)
@@ -421,14 +433,14 @@ def test_lab_for_practice_says_what_still_counts(
 
 
 def begun(**given: str) -> Run:
-    """Return a run of a tenant that somebody has begun."""
+    """Return a run that was started interactively."""
     run = open_run(PROCEDURE, {"service_domain": DOMAIN, **given}, mode=Mode.INTERACTIVE)
     run.start()
     return run
 
 
 def test_status_names_the_next_step_its_reason_and_where() -> None:
-    """Whoever comes back after days knows what to do, and in which page."""
+    """`status` names the next step, what to do and the links to open."""
 
     begun()
     result = runbook("status", "--tenant", DOMAIN)
@@ -442,15 +454,15 @@ def test_status_names_the_next_step_its_reason_and_where() -> None:
 
 
 def test_status_marks_practice() -> None:
-    """A rehearsal is not taken for the real thing."""
+    """`status` marks a practice run with SANDBOX."""
 
     begun(graph_url="http://127.0.0.1:9")
 
     assert f"SANDBOX {DOMAIN}" in runbook("status", "--tenant", DOMAIN).stdout
 
 
-def test_status_for_programs() -> None:
-    """The same in one line of JSON, with every step."""
+def test_status_as_json() -> None:
+    """`status --json` gives the outcome, every step and the next step."""
 
     begun()
     document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
@@ -462,8 +474,8 @@ def test_status_for_programs() -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])
-def test_status_of_what_is_complete_names_nothing_next(more: tuple[str, ...]) -> None:
-    """Exit code 0 once every step is settled."""
+def test_status_of_a_complete_run_has_no_next_step(more: tuple[str, ...]) -> None:
+    """When every step is done, the exit code is 0 and no next step is named."""
 
     begun().say(attested(step.id) for step in PROCEDURE.steps)
     result = runbook("status", "--tenant", DOMAIN, *more)
@@ -475,8 +487,8 @@ def test_status_of_what_is_complete_names_nothing_next(more: tuple[str, ...]) ->
         assert "Next:" not in result.stdout
 
 
-def test_looking_at_a_status_writes_nothing(folder: Path) -> None:
-    """A tenant that nobody began stays one."""
+def test_status_writes_nothing(folder: Path) -> None:
+    """`status` for a tenant without a journal writes nothing."""
 
     runbook("status", "--tenant", "acme")
 
@@ -484,7 +496,7 @@ def test_looking_at_a_status_writes_nothing(folder: Path) -> None:
 
 
 def test_notebooks_are_built_and_checked(folder: Path) -> None:
-    """Building names what was built; checking changes nothing and says what is stale."""
+    """`notebooks` names what it built; `--check` names what is stale and writes nothing."""
 
     names = [f"{name}.ipynb" for name in connector_names()]
     stale = runbook("notebooks", "--check")
@@ -499,7 +511,7 @@ def test_notebooks_are_built_and_checked(folder: Path) -> None:
 
 
 def test_only_the_stale_notebook_is_named(folder: Path) -> None:
-    """The others are as they would be built."""
+    """`notebooks --check` names only the notebooks that differ."""
 
     runbook("notebooks")
     path = build(PROCEDURE, folder / "notebooks")
@@ -519,7 +531,9 @@ def test_only_the_stale_notebook_is_named(folder: Path) -> None:
 def test_the_doctor_shows_each_symptom(
     monkeypatch: pytest.MonkeyPatch, symptoms: tuple[Symptom, ...], code: int
 ) -> None:
-    """A mark and a word for each, the same in JSON, and the exit code of the whole."""
+    """
+    `doctor` shows each symptom with its mark, as text and JSON; the worst one sets the exit code.
+    """
 
     monkeypatch.setattr(runbook_lib.engine.doctor, "examine", lambda *_: Examination(symptoms))
 
@@ -536,7 +550,7 @@ def test_the_doctor_shows_each_symptom(
 
 
 def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a person a list, for a program one line of JSON; scenario and port as told."""
+    """`sandbox` uses the given scenario and port, and prints its addresses as a list or as JSON."""
 
     asked: list[Any] = []
 
@@ -557,8 +571,8 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["", *main.commands])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_every_command_explains_itself(name: str, flag: str) -> None:
-    """Help is complete sentences, and asking for it does nothing else."""
+def test_every_command_has_help(name: str, flag: str) -> None:
+    """`-h` and `--help` print the usage and the help text of every command."""
 
     result = runbook(*filter(None, [name, flag]))
 
@@ -568,8 +582,8 @@ def test_every_command_explains_itself(name: str, flag: str) -> None:
     assert "Usage:" in result.stdout
 
 
-def test_the_version_is_told() -> None:
-    """A report of a defect can name it."""
+def test_the_version_is_shown() -> None:
+    """`--version` prints the version."""
 
     assert runbook("--version").stdout.startswith("runbook, version ")
 
@@ -577,14 +591,14 @@ def test_the_version_is_told() -> None:
 @pytest.mark.parametrize(
     "words", [("nonsense",), ("run", "--nonsense"), ("sandbox", "--port", "x")]
 )
-def test_words_that_are_none_are_refused(words: tuple[str, ...]) -> None:
-    """An unknown command or option is a mistake of usage, exit code 2."""
+def test_unknown_commands_and_options_are_usage_errors(words: tuple[str, ...]) -> None:
+    """An unknown command, an unknown option or an invalid value gives exit code 2."""
 
     assert runbook(*words).exit_code == ExitCode.USAGE
 
 
 def test_status_lists_what_must_be_done_again() -> None:
-    """After a changed value each step whose word lapsed is named, with what it was said of."""
+    """After a value changed, `status` lists each step to do again and what was confirmed before."""
 
     run = begun(app_id="111111111111111")
     run.say([attested("fb-01-log-in", by="Ann"), attested("fb-06-facebook-login", by="Ann")])

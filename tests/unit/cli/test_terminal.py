@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: every step, in words, whatever stands in them."""
+"""Terminal output: every step in plain text, whatever its texts contain."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(*states: StepState) -> RunState:
 
 
 def test_every_step_is_in_the_table(capsys: Capture) -> None:
-    """Number, id, icon, outcome and reason of each, then all counted and the run's outcome."""
+    """The table has number, id, outcome and reason of each step; the last line has the counts."""
 
     states = [state(f"step-{outcome}", outcome) for outcome in Outcome]
 
@@ -62,26 +62,26 @@ def test_every_step_is_in_the_table(capsys: Capture) -> None:
         (Outcome.FAILED, "FAILED 1 failed"),
     ],
 )
-def test_the_last_line_says_what_the_run_came_to(
+def test_the_last_line_gives_the_outcome_of_the_run(
     capsys: Capture, outcome: Outcome, said: str
 ) -> None:
-    """Without reading the table one knows."""
+    """The last line gives the outcome of the run and the counts."""
 
     show_steps(run(state("a", outcome)))
 
     assert capsys.readouterr().out.splitlines()[-1] == said
 
 
-def test_a_time_in_a_reason_is_told_as_people_tell_it(capsys: Capture) -> None:
-    """As in the panels and the report; the record is exact to the millisecond."""
+def test_a_time_in_a_reason_is_readable(capsys: Capture) -> None:
+    """An ISO time in a reason is shown as a date and a time in minutes, UTC."""
 
     show_steps(run(state("a", Outcome.ATTESTED, "Operator on 2026-11-24T12:00:00.000Z: done.")))
 
     assert "Operator on 24 Nov 2026, 12:00 UTC: done." in capsys.readouterr().out
 
 
-def test_text_from_outside_is_not_taken_for_markup(capsys: Capture) -> None:
-    """Brackets in a remote system's words are shown, not obeyed."""
+def test_remote_text_is_not_markup(capsys: Capture) -> None:
+    """Markup in a reason or a warning is shown as text."""
 
     warning = Finding(outcome=Outcome.FAILED, reason="", warnings=("[link=x]soon[/link]",))
 
@@ -102,22 +102,22 @@ def test_text_from_outside_is_not_taken_for_markup(capsys: Capture) -> None:
     ],
 )
 def test_text_is_one_line_of_printable_characters(text: str, shown: str) -> None:
-    """What moves the cursor, ends the line or turns the writing is shown instead of obeyed."""
+    """`one_line` escapes control, line-break, direction and invisible characters."""
 
     assert one_line(text) == shown
 
 
-def test_text_from_outside_moves_no_cursor(capsys: Capture) -> None:
-    """Neither a reason nor a warning nor a title reaches the terminal raw."""
+def test_remote_text_cannot_move_the_cursor(capsys: Capture) -> None:
+    """Control characters in a reason, a warning or a title are escaped."""
 
     odd = "\x1b[2J\nforged"
     warning = Finding(outcome=Outcome.FAILED, reason="", warnings=(odd,))
-    told = state("a", Outcome.FAILED, odd, findings=(warning,), checked_on="t")
-    told = replace(told, step=replace(told.step, title=odd))
+    hostile = state("a", Outcome.FAILED, odd, findings=(warning,), checked_on="t")
+    hostile = replace(hostile, step=replace(hostile.step, title=odd))
 
-    show_steps(run(told))
+    show_steps(run(hostile))
     with progress(1, is_quiet=False) as display:
-        display.update(run(told))
+        display.update(run(hostile))
 
     text = capsys.readouterr().out
     assert "\x1b[2J" not in text
@@ -126,7 +126,7 @@ def test_text_from_outside_moves_no_cursor(capsys: Capture) -> None:
 
 
 def test_each_verdict_is_a_line(capsys: Capture) -> None:
-    """A chain is called whole only where nothing is left open; notes and reasons are one line."""
+    """Each verdict is one line; a chain is called complete only if no note remains."""
 
     where = Path("/evidence/acme/p")
     for verdict in (
@@ -147,7 +147,7 @@ def test_each_verdict_is_a_line(capsys: Capture) -> None:
 
 
 def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
-    """Where there is no terminal, lines are 120 wide and hold no escape codes."""
+    """Without a terminal, lines are up to 120 columns wide and have no escape codes."""
 
     show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
 
@@ -158,7 +158,7 @@ def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
 
 
 def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """COLUMNS, as everywhere."""
+    """COLUMNS sets the width."""
 
     monkeypatch.setenv("COLUMNS", "60")
     show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
@@ -167,7 +167,7 @@ def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.Monkey
 
 
 def test_a_table_keeps_all_but_its_last_column_whole(capsys: Capture) -> None:
-    """An id can be copied; only the reason wraps."""
+    """Only the last column of a table wraps, so that an id can be copied."""
 
     show_table("T", ("Step", "Reason"), [("fb-09-permissions-and-features", "word " * 60)])
 
@@ -176,8 +176,8 @@ def test_a_table_keeps_all_but_its_last_column_whole(capsys: Capture) -> None:
     assert text.count("word") == 60
 
 
-def test_progress_tells_each_step_once(capsys: Capture) -> None:
-    """A line for each step as it is checked, in the order of the procedure."""
+def test_progress_shows_each_step_once(capsys: Capture) -> None:
+    """Progress prints one line for each step when it is checked."""
 
     checked = state("a", Outcome.VERIFIED, checked_on="t")
     later = state("b", Outcome.NOT_RUN)
@@ -196,8 +196,8 @@ def test_progress_tells_each_step_once(capsys: Capture) -> None:
     assert "Do b" in text
 
 
-def test_a_quiet_progress_says_nothing(capsys: Capture) -> None:
-    """With --json the output is JSON alone."""
+def test_a_quiet_progress_prints_nothing(capsys: Capture) -> None:
+    """A quiet progress prints nothing, so that JSON output stays clean."""
 
     with progress(1, is_quiet=True) as display:
         display.update(run(state("a", Outcome.VERIFIED, checked_on="t")))
@@ -205,19 +205,19 @@ def test_a_quiet_progress_says_nothing(capsys: Capture) -> None:
     assert capsys.readouterr().out == ""
 
 
-# An escape sequence of old and of new, a bell, a title, what turns the line, what is not seen.
-NASTY = "a\x1b[2J\x9b31m\x07\x1b]0;t\x07\x7f\u202e\u2066\u200b\ufeff\r\n\u2028b\t\x00"
+# Escape sequences, a bell, a title, direction overrides, invisible characters, line breaks.
+HOSTILE = "a\x1b[2J\x9b31m\x07\x1b]0;t\x07\x7f\u202e\u2066\u200b\ufeff\r\n\u2028b\t\x00"
 
 
 def is_safe(text: str) -> bool:
     return all(line.isprintable() for line in text.split("\n"))
 
 
-def test_nothing_that_is_said_moves_the_cursor(capsys: Capture) -> None:
-    """A line stays a line, on either stream, and is still read."""
+def test_a_message_cannot_move_the_cursor(capsys: Capture) -> None:
+    """`say` escapes control characters on both streams and prints one line."""
 
-    say(f"It answered {NASTY}.")
-    say(f"It answered {NASTY}.", is_error=True)
+    say(f"It answered {HOSTILE}.")
+    say(f"It answered {HOSTILE}.", is_error=True)
 
     for text in capsys.readouterr():
         assert is_safe(text)
@@ -225,24 +225,24 @@ def test_nothing_that_is_said_moves_the_cursor(capsys: Capture) -> None:
         assert "[U+001B][2J" in text
 
 
-def test_nothing_in_a_table_moves_the_cursor(capsys: Capture) -> None:
-    """Titles, cells, reasons and warnings are text, neither escapes nor markup."""
+def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
+    """Titles, cells, reasons and warnings in a table are escaped and are not markup."""
 
-    finding = Finding(outcome=Outcome.FAILED, reason=NASTY, warnings=(NASTY,))
-    one = state("a", Outcome.FAILED, NASTY, findings=(finding,))
+    finding = Finding(outcome=Outcome.FAILED, reason=HOSTILE, warnings=(HOSTILE,))
+    one = state("a", Outcome.FAILED, HOSTILE, findings=(finding,))
 
-    show_steps(run(one), title=NASTY)
-    show_table(NASTY, ("",), [(plain_cell(f"[bold]{NASTY}"),)])
+    show_steps(run(one), title=HOSTILE)
+    show_table(HOSTILE, ("",), [(plain_cell(f"[bold]{HOSTILE}"),)])
 
     text = capsys.readouterr().out
     assert is_safe(text)
     assert "[bold]a[U+001B]" in text
 
 
-def test_json_stays_json_and_moves_no_cursor() -> None:
-    """What a terminal might obey is an escape in the document, which is the same one."""
+def test_escaped_json_is_the_same_document() -> None:
+    """`escaped_json` escapes control characters in JSON, and the document stays the same."""
 
-    document = {"reason": NASTY + "Zoë \U000e0001\ud800", "list": [NASTY]}
+    document = {"reason": HOSTILE + "Zoë \U000e0001\ud800", "list": [HOSTILE]}
     for indent in (None, 2):
         shown = escaped_json(json.dumps(document, ensure_ascii=False, indent=indent))
         assert is_safe(shown)

@@ -1,4 +1,4 @@
-"""Unusable input: exit code 2, one clear message, nothing written."""
+"""Invalid input gives exit code 2 and one clear message, and writes nothing."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ DOMAIN = "service_domain=acme-h.cyclr.com"
         ),
     ],
 )
-def test_unusable_input_is_refused_before_anything_is_done(
+def test_invalid_input_is_refused_before_anything_is_written(
     arguments: tuple[str, ...], said: str, folder: Path
 ) -> None:
-    """What cannot be used is named in one message, and nothing is written."""
+    """Invalid arguments are named in one message, and nothing is written."""
 
     result = runbook("run", *arguments, "--evidence", "evidence")
     assert result.exit_code == 2, result.stdout + result.stderr
@@ -67,8 +67,8 @@ def test_unusable_input_is_refused_before_anything_is_done(
     ],
     ids=["empty", "comments", "not UTF-8", "no setting", "unknown", "open quote", "bad secret"],
 )
-def test_an_unusable_env_file_is_refused(content: bytes, said: str, folder: Path) -> None:
-    """A `.env` that cannot be understood is named, its content is not shown, nothing is written."""
+def test_an_invalid_env_file_is_refused(content: bytes, said: str, folder: Path) -> None:
+    """An invalid `.env` gives a message that does not quote its content, and nothing is written."""
 
     (folder / ".env").write_bytes(content)
     result = runbook("run", "--evidence", "evidence")
@@ -78,8 +78,8 @@ def test_an_unusable_env_file_is_refused(content: bytes, said: str, folder: Path
     assert not (folder / "evidence").exists()
 
 
-def test_an_unreadable_env_file_is_refused(folder: Path) -> None:
-    """A `.env` that is no file is named, and nothing is written."""
+def test_an_env_file_that_is_a_folder_is_refused(folder: Path) -> None:
+    """A folder in place of the `.env` file is refused, and nothing is written."""
 
     (folder / "settings").mkdir()
     result = runbook("run", "--env-file", "settings", "--evidence", "evidence")
@@ -112,8 +112,8 @@ def test_an_unreadable_env_file_is_refused(folder: Path) -> None:
         ("step = ", "is not TOML"),
     ],
 )
-def test_unusable_attestations_are_refused(content: str, said: str, folder: Path) -> None:
-    """People's words that cannot be right are refused before the run begins."""
+def test_invalid_attestations_are_refused(content: str, said: str, folder: Path) -> None:
+    """Invalid attestations are refused before the run starts."""
 
     (folder / "words.toml").write_text(content, encoding="utf-8")
     result = runbook(
