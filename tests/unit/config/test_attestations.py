@@ -1,4 +1,4 @@
-"""What people say in a file counts only where it can be understood and has happened."""
+"""The attestations file: each entry must be understood and must not lie in the future."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def step(name: str, kind: StepKind) -> Step:
 
 
 APP_ID = Input(name="app_id", label="App ID", help="Which.", parse=digits)
-APP_SECRET = Input(name="app_secret", label="App Secret", help="Hush.", secret=True)
+APP_SECRET = Input(name="app_secret", label="App Secret", help="Secret.", secret=True)
 PROCEDURE = Procedure(
     id="p",
     version="1",
@@ -79,7 +79,7 @@ def entry(table: str, **fields: str) -> str:
 
 
 def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
-    """A file may hold several of each, and each keeps whose it is, when, and where it was said."""
+    """A file may have several entries of each kind; each keeps its author, time and file name."""
 
     text = "\n".join(
         [
@@ -106,7 +106,7 @@ def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
 
 
 def test_the_order_is_that_of_the_times(tmp_path: Path) -> None:
-    """A skip that came after an attestation counts, wherever the file has it."""
+    """Entries are sorted by time, whatever their order in the file."""
 
     words = read(tmp_path, "\n".join([skip(at="2026-11-24T09:31:00Z"), attestation()]))
 
@@ -114,7 +114,9 @@ def test_the_order_is_that_of_the_times(tmp_path: Path) -> None:
 
 
 def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
-    """Its subject is typed as the setting is; one without a subject names nothing yet."""
+    """
+    An entry's subject is parsed as the settings are; an entry without a subject has no binding.
+    """
 
     (word,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
 
@@ -122,7 +124,7 @@ def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
 
 
 def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
-    """The same entry in another file is the same; any other word of it makes another."""
+    """The same entry in another file has the same digest; any change gives another digest."""
 
     same = [read(tmp_path, attestation())[0].entry for _ in range(2)]
     others = [
@@ -142,8 +144,8 @@ def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
     assert all(len(each) == 64 for each in (*same, *others))
 
 
-def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
-    """Nobody has to say anything."""
+def test_an_empty_file_is_valid(tmp_path: Path) -> None:
+    """A file without entries is valid."""
 
     assert read(tmp_path, "# nothing yet\n") == []
 
@@ -166,8 +168,8 @@ def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
 @pytest.mark.parametrize(
     "at", ["2026-11-24T12:00:01Z", "2026-11-24T12:00:00-01:00", "2027-01-01T00:00:00Z"]
 )
-def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
-    """What has not happened cannot be attested or skipped yet."""
+def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
+    """An entry with a time in the future is refused."""
 
     for text in (attestation(at=at), skip(at=at)):
         with pytest.raises(SettingsError, match="is in the future"):
@@ -209,8 +211,8 @@ def test_nobody_attests_the_future(tmp_path: Path, at: str) -> None:
         (skip(waiting="true"), "there is no key called waiting"),
     ],
 )
-def test_what_cannot_be_understood_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
-    """A mistake in the file is refused whole, naming the file and what is wrong."""
+def test_an_invalid_entry_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
+    """One invalid entry refuses the whole file; the error names the file and the problem."""
 
     with pytest.raises(SettingsError, match=said) as caught:
         read(tmp_path, text)
@@ -218,8 +220,8 @@ def test_what_cannot_be_understood_is_refused(tmp_path: Path, text: str | bytes,
     assert str(tmp_path / "said.toml") in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A mistyped file name is no empty file."""
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """A missing file is an error."""
 
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         read_words(tmp_path / "none.toml", PROCEDURE, now=NOON)

@@ -1,4 +1,4 @@
-"""A credential rests in the keyring or in a file that only its owner can read, nowhere else."""
+"""Credentials are stored in the keyring or in a file with mode 0600, nowhere else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = Secret('canary\'s "secret" $1#')
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):
-    """A keyring in memory; a broken one refuses everything."""
+    """A keyring in memory; a broken one raises on every call."""
 
     priority = 1  # type: ignore[assignment]
 
@@ -36,17 +36,17 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
             raise keyring.errors.NoKeyringError("canary")
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return what is stored."""
+        """Return the stored password."""
         self._refuse()
         return self.stored.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Store."""
+        """Store the password."""
         self._refuse()
         self.stored[service, username] = password
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget; as real keyrings do, raise where there is nothing."""
+        """Delete the password; raise if there is none, as real keyrings do."""
         self._refuse()
         if self.stored.pop((service, username), None) is None:
             raise keyring.errors.PasswordDeleteError("not found")
@@ -62,7 +62,7 @@ def memory() -> Iterator[MemoryKeyring]:
 
 
 def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKeyring) -> None:
-    """What the journal holds leads to the credential, and does not hold it."""
+    """The reference leads to the credential in the keyring, and does not contain it."""
 
     reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
 
@@ -73,7 +73,7 @@ def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKey
 
 
 def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
-    """Each tenant's stands under its own name."""
+    """Each tenant's credential has its own entry in the keyring."""
 
     references = {
         KeyringStore().remember(tenant, APP_SECRET, Secret(f"secret-of-{tenant}"))
@@ -84,7 +84,7 @@ def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
 
 
 def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
-    """Forgetting removes it; forgetting twice, or without a keyring, is no error."""
+    """`forget` removes the credential; a second call, or one without a keyring, is no error."""
 
     store = KeyringStore()
     reference = store.remember("acme", APP_SECRET, SECRET)
@@ -99,7 +99,7 @@ def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
 
 
 def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
-    """The operator is told where else it can rest, and the credential is not quoted."""
+    """Without a keyring, the error suggests `.env` and does not quote the credential."""
 
     memory.is_broken = True
 
@@ -111,8 +111,8 @@ def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
     assert recall([APP_SECRET], Settings(), {"app_secret": "keyring:a/b"}).secrets == {}
 
 
-def test_what_was_given_goes_before_what_was_remembered(memory: MemoryKeyring) -> None:
-    """A credential from the settings is not replaced by an older one."""
+def test_a_given_credential_takes_precedence(memory: MemoryKeyring) -> None:
+    """A credential from the settings takes precedence over a stored one."""
 
     reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
     given = Settings({}, {"app_secret": Secret("given-now")})
@@ -123,7 +123,7 @@ def test_what_was_given_goes_before_what_was_remembered(memory: MemoryKeyring) -
 
 
 def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
-    """Quotes, dollars and hashes survive; the rest of the file stays; nobody else can read it."""
+    """Quotes, dollars and hashes are kept, other lines stay, and the file gets mode 0600."""
 
     path = tmp_path / ".env"
     path.write_text("# mine\nRUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
@@ -141,15 +141,17 @@ def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
-    """Where there was none, it is made with mode 0600."""
+    """A new `.env` is created with mode 0600."""
 
     EnvFileStore(tmp_path / ".env").remember("acme", APP_SECRET, SECRET)
 
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_credential_is_forgotten_in_env(tmp_path: Path) -> None:
-    """Only its line goes; where there is none, or no file, nothing happens."""
+def test_a_credential_is_removed_from_env(tmp_path: Path) -> None:
+    """
+    `forget` removes only the credential's line; without that line or the file it changes nothing.
+    """
 
     path = tmp_path / ".env"
     store = EnvFileStore(path)
@@ -165,8 +167,8 @@ def test_a_credential_is_forgotten_in_env(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_env_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """The message names the file, not the credential."""
+def test_an_env_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """The error names the file and does not quote the credential."""
 
     (tmp_path / "file").write_text("")
 
@@ -177,10 +179,10 @@ def test_an_env_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("does", ["remember", "forget"])
-def test_a_refusal_of_the_disk_names_the_file_and_what_to_do(
+def test_a_permission_error_names_the_file_and_a_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
-    """Nobody is sent to the evidence folder for what lies elsewhere."""
+    """A permission error on `.env` names that file and says what to do."""
 
     store = EnvFileStore(tmp_path / ".env")
     store.remember("acme", APP_SECRET, SECRET)
@@ -198,7 +200,7 @@ def test_a_refusal_of_the_disk_names_the_file_and_what_to_do(
 
 
 def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
-    """What is remembered and forgotten is written where the link leads."""
+    """`remember` and `forget` write to the link's target, and the link stays."""
 
     path, target = tmp_path / ".env", tmp_path / "shared.env"
     target.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
@@ -218,7 +220,9 @@ ALONE = APP_SECRET.variable_for("facebook_messenger")
 
 
 def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
-    """Another connector is often another app: its secret must not take the first one's place."""
+    """
+    A second connector's credential gets its own variable and does not replace the first one's.
+    """
 
     path = tmp_path / ".env"
     EnvFileStore(path, "facebook_marketing").remember("acme/m", APP_SECRET, Secret("first-0815"))
@@ -234,7 +238,7 @@ def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
 
 
 def test_a_credential_is_replaced_where_it_would_be_read(tmp_path: Path) -> None:
-    """A value for the connector alone wins, so a new one must not be written beside it."""
+    """If the file has the connector's own variable, the new credential replaces that value."""
 
     path = tmp_path / ".env"
     name = APP_SECRET.variable_for("facebook_marketing")

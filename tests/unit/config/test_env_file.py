@@ -1,4 +1,4 @@
-"""The settings file that `runbook init` writes: every setting, explained, ready to be filled in."""
+"""The settings file that `runbook init` writes: every setting, explained, to be filled in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ procedures = pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: e
 
 @procedures
 def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
-    """Nothing has to be looked up elsewhere; what has a default stands there as a comment."""
+    """The template has a line for every setting with its help text, and no values."""
 
     text = env_template(procedure)
 
@@ -35,7 +35,7 @@ def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
 
 @procedures
 def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
-    """An empty line means that the value is not known yet."""
+    """The template loads unchanged: an empty value means not known yet."""
 
     path = write_env_file(tmp_path / "x.env", procedure)
     settings = load(
@@ -51,8 +51,8 @@ def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
 
 
 @procedures
-def test_every_line_that_is_taken_in_is_a_setting(procedure: Procedure, tmp_path: Path) -> None:
-    """Who removes the mark of a comment gets the default, not an error."""
+def test_every_uncommented_line_is_a_setting(procedure: Procedure, tmp_path: Path) -> None:
+    """A line without its comment mark sets the default value."""
 
     path = write_env_file(tmp_path / "x.env", procedure)
     text = re.sub(r"^# (RUNBOOK_\w+=)", r"\1", path.read_text("utf-8"), flags=re.MULTILINE)
@@ -71,8 +71,8 @@ def test_every_line_that_is_taken_in_is_a_setting(procedure: Procedure, tmp_path
             assert settings.values[item.name] == item.default
 
 
-def test_nobody_else_can_read_it(tmp_path: Path) -> None:
-    """It will hold credentials."""
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    """The file is written with mode 0600, because it will hold credentials."""
 
     path = write_env_file(tmp_path / ".env", PROCEDURES[0])
 
@@ -81,8 +81,8 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("put", ["text", "link", "folder"])
-def test_what_is_there_is_left_as_it_is(tmp_path: Path, put: str) -> None:
-    """Whatever has the name: nothing that a person wrote is lost."""
+def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
+    """If the path exists, as a file, link or folder, an error is raised and nothing is changed."""
 
     path = tmp_path / ".env"
     if put == "text":
@@ -100,8 +100,8 @@ def test_what_is_there_is_left_as_it_is(tmp_path: Path, put: str) -> None:
     assert put != "text" or path.read_text(encoding="utf-8") == "RUNBOOK_APP_ID=1\n"
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    """In one message, with what to do."""
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """A missing folder raises `SettingsError`."""
 
     with pytest.raises(SettingsError, match="cannot be written"):
         write_env_file(tmp_path / "nowhere" / ".env", PROCEDURES[0])

@@ -1,4 +1,4 @@
-"""What an operator types is understood, or refused clearly, before any network is asked."""
+"""What an operator enters is normalised or refused before any network request."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.unit.bodies import APP_ID, APP_SECRET
         ("acme-h.cyclr.com/connector//callback", "acme-h.cyclr.com"),
     ],
 )
-def test_a_whole_address_is_understood(typed: str, domain: str) -> None:
-    """Scheme, path, port 443, case, a trailing dot and other scripts are taken in stride."""
+def test_a_service_domain_may_be_a_whole_address(typed: str, domain: str) -> None:
+    """Scheme, path, port 443, case, a trailing dot and other scripts are normalised."""
 
     assert formats.domain_name(typed) == domain
     assert formats.domain_name(domain) == domain
@@ -70,8 +70,8 @@ def test_a_whole_address_is_understood(typed: str, domain: str) -> None:
         ("xn--zzzzzz.com", "is not a domain name"),
     ],
 )
-def test_what_is_no_service_domain_is_refused(typed: str, said: str) -> None:
-    """The operator reads what is wrong with what was typed."""
+def test_an_invalid_service_domain_is_refused(typed: str, said: str) -> None:
+    """An invalid Service Domain is refused with the reason."""
 
     with pytest.raises(ValueError, match=said):
         formats.domain_name(typed)
@@ -79,7 +79,9 @@ def test_what_is_no_service_domain_is_refused(typed: str, said: str) -> None:
 
 @given(st.text(max_size=60) | st.text("abxnAXN01-.:/@[]#?%_Ää。 ", max_size=30))
 def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
-    """Nothing that can be typed breaks the program, and what is taken is stable and ASCII."""
+    """
+    Any text gives a domain name or `ValueError`; a domain name is lower-case ASCII and stable.
+    """
 
     try:
         domain = formats.domain_name(typed)
@@ -92,7 +94,7 @@ def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", [APP_ID, f" {APP_ID}\n", "12345678", "1" * 20])
 def test_an_app_id_is_a_number(typed: str) -> None:
-    """Blanks around it do not matter."""
+    """An App ID is a number of 8 to 20 digits; surrounding blanks are ignored."""
 
     assert formats.app_id(typed) == typed.strip()
 
@@ -100,15 +102,15 @@ def test_an_app_id_is_a_number(typed: str) -> None:
 @pytest.mark.parametrize(
     "typed", ["", "1234567", "1" * 21, "12 345678", "-12345678", "１２３４５６７８", "app"]
 )
-def test_what_is_no_app_id_is_refused(typed: str) -> None:
-    """A name, a secret or half a number is no App ID."""
+def test_an_invalid_app_id_is_refused(typed: str) -> None:
+    """Text, other digits or a number of another length is not an App ID."""
 
     with pytest.raises(ValueError, match="an App ID is a number"):
         formats.app_id(typed)
 
 
 def test_an_app_secret_is_hexadecimal() -> None:
-    """Blanks around it do not matter."""
+    """An App Secret is hexadecimal; surrounding blanks are ignored."""
 
     assert formats.app_secret(f" {APP_SECRET}\n") == APP_SECRET
 
@@ -116,8 +118,8 @@ def test_an_app_secret_is_hexadecimal() -> None:
 @pytest.mark.parametrize(
     "typed", ["", APP_SECRET[:-1], APP_SECRET + "0", APP_SECRET.upper(), "•" * 32, "g" * 32]
 )
-def test_what_is_no_app_secret_is_refused_unquoted(typed: str) -> None:
-    """A secret cut short or still hidden is refused, and the message does not quote it."""
+def test_an_invalid_app_secret_is_refused_unquoted(typed: str) -> None:
+    """An incomplete or still hidden App Secret is refused, and the error does not quote it."""
 
     with pytest.raises(ValueError, match="an App Secret has 32 characters") as caught:
         formats.app_secret(typed)
@@ -125,15 +127,17 @@ def test_what_is_no_app_secret_is_refused_unquoted(typed: str) -> None:
     assert not typed or typed not in str(caught.value)
 
 
-def test_an_opaque_secret_is_taken_as_it_is() -> None:
-    """A credential of unknown form only loses the blanks around it."""
+def test_an_opaque_secret_is_accepted_unchanged() -> None:
+    """A credential of unknown form is only stripped of surrounding blanks."""
 
     assert formats.opaque_secret(" a/b+c==\n") == "a/b+c=="
 
 
 @pytest.mark.parametrize("typed", ["", "  ", "can ary", "can\nary"])
-def test_an_opaque_secret_holds_no_blanks(typed: str) -> None:
-    """Half a line more that was copied along is refused, unquoted."""
+def test_an_opaque_secret_has_no_blanks(typed: str) -> None:
+    """
+    A credential that is empty or has blanks inside is refused, and the error does not quote it.
+    """
 
     with pytest.raises(ValueError, match="no spaces") as caught:
         formats.opaque_secret(typed)
@@ -153,7 +157,7 @@ def test_an_opaque_secret_holds_no_blanks(typed: str) -> None:
 def test_permissions_come_once_each_with_public_profile_first(
     typed: str, names: tuple[str, ...]
 ) -> None:
-    """Commas, blanks and repetitions do not matter; `public_profile` is always there."""
+    """Separators and repetitions are ignored; `public_profile` is always first."""
 
     assert formats.permission_names(typed) == names
 
@@ -161,8 +165,8 @@ def test_permissions_come_once_each_with_public_profile_first(
 @pytest.mark.parametrize(
     "typed", ["Ads_Read", "ads-read", "ads__read", "_ads", "ads_", "1ads", "a;b"]
 )
-def test_what_is_no_permission_is_refused(typed: str) -> None:
-    """The one that is wrong is named."""
+def test_an_invalid_permission_is_refused(typed: str) -> None:
+    """The error names the invalid permission."""
 
     with pytest.raises(ValueError, match=r"is not a permission") as caught:
         formats.permission_names(f"ads_read, {typed}")
@@ -172,14 +176,14 @@ def test_what_is_no_permission_is_refused(typed: str) -> None:
 
 @pytest.mark.parametrize(("typed", "version"), [("v26.0", "v26.0"), (" V27.0 ", "v27.0")])
 def test_a_graph_version_has_its_v(typed: str, version: str) -> None:
-    """Case and blanks do not matter."""
+    """A Graph version begins with v; case and blanks are ignored."""
 
     assert formats.graph_version(typed) == version
 
 
 @pytest.mark.parametrize("typed", ["", "26.0", "v26", "v26.00", "v0.1", "latest", "v26.0/me"])
-def test_what_is_no_graph_version_is_refused(typed: str) -> None:
-    """Nothing else finds its way into every path."""
+def test_an_invalid_graph_version_is_refused(typed: str) -> None:
+    """Only a version such as v26.0 is accepted, because it becomes part of every request path."""
 
     with pytest.raises(ValueError, match=r"looks like v26\.0"):
         formats.graph_version(typed)
@@ -195,8 +199,8 @@ def test_what_is_no_graph_version_is_refused(typed: str) -> None:
         ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
-def test_a_web_address_is_taken_without_its_last_slash(typed: str, address: str) -> None:
-    """Plain http is for this machine only."""
+def test_a_web_address_loses_its_last_slash(typed: str, address: str) -> None:
+    """A web address is https, or http to this machine; its last slash is removed."""
 
     assert formats.web_address(typed) == address
 
@@ -220,8 +224,8 @@ def test_a_web_address_is_taken_without_its_last_slash(typed: str, address: str)
         ("https://graph.facebook.com/#a", "fragment"),
     ],
 )
-def test_what_is_no_web_address_is_refused(typed: str, said: str) -> None:
-    """No credential is sent to what is not a web address, or in the clear; none is quoted."""
+def test_an_invalid_web_address_is_refused(typed: str, said: str) -> None:
+    """Plain http to other hosts and invalid addresses are refused; the error quotes no password."""
 
     with pytest.raises(ValueError, match=said) as caught:
         formats.web_address(typed)
@@ -231,7 +235,7 @@ def test_what_is_no_web_address_is_refused(typed: str, said: str) -> None:
 
 @pytest.mark.parametrize("typed", ["127.0.0.1:8443", " localhost:8443 ", "[::1]:8443"])
 def test_an_address_is_host_and_port(typed: str) -> None:
-    """Blanks around it do not matter."""
+    """An address is a host and a port; surrounding blanks are ignored."""
 
     assert formats.address(typed) == typed.strip()
 
@@ -250,17 +254,17 @@ def test_an_address_is_host_and_port(typed: str) -> None:
         "http://127.0.0.1:8443",
     ],
 )
-def test_what_is_no_address_is_refused(typed: str) -> None:
-    """Host and port are both needed."""
+def test_an_invalid_address_is_refused(typed: str) -> None:
+    """An address without a host or a valid port is refused."""
 
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:8443"):
         formats.address(typed)
 
 
-def test_a_certificate_file_is_taken_by_its_whole_path(
+def test_a_certificate_file_becomes_an_absolute_path(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Notebooks run elsewhere: the path is made absolute, `~` is the home folder."""
+    """A path becomes absolute, since kernels run elsewhere; `~` is the home folder."""
 
     trustme.CA().cert_pem.write_to_path(str(folder / "ca.pem"))
     monkeypatch.setenv("HOME", str(folder))
@@ -270,8 +274,8 @@ def test_a_certificate_file_is_taken_by_its_whole_path(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff\xfe"])
-def test_what_is_no_certificate_file_is_refused(folder: Path, content: bytes | None) -> None:
-    """A missing, empty or other file is told before anything is sent."""
+def test_an_invalid_certificate_file_is_refused(folder: Path, content: bytes | None) -> None:
+    """A missing, empty or invalid certificate file is refused."""
 
     if content is not None:
         (folder / "ca.pem").write_bytes(content)
@@ -285,23 +289,23 @@ def test_what_is_no_certificate_file_is_refused(folder: Path, content: bytes | N
     [formats.app_id, formats.app_secret, formats.graph_version, formats.permission_names],
 )
 @given(typed=st.text(max_size=40))
-def test_any_text_is_taken_or_a_value_error(parse: Callable[[str], Any], typed: str) -> None:
-    """Nothing that can be typed breaks the program."""
+def test_any_text_is_accepted_or_a_value_error(parse: Callable[[str], Any], typed: str) -> None:
+    """Any text is accepted or raises `ValueError`, nothing else."""
 
     with suppress(ValueError):
         parse(typed)
 
 
 @pytest.mark.parametrize("text", ["~nobody-of-this-name/ca.pem", "a\0b"])
-def test_a_path_that_cannot_be_is_refused(text: str) -> None:
-    """A path that cannot exist is refused in words."""
+def test_an_impossible_path_is_refused(text: str) -> None:
+    """A path that cannot exist raises `ValueError`."""
 
     with pytest.raises(ValueError, match="PEM file of certificates"):
         formats.certificate_file(text)
 
 
-def test_a_time_stamp_authority_may_answer_over_http() -> None:
-    """Its answers are signed; what is no web address is refused all the same."""
+def test_a_time_stamp_authority_may_use_http() -> None:
+    """A time-stamp authority may use plain http, because its answers are signed."""
 
     address = " http://timestamp.example/tsa/ "
     assert formats.timestamp_authority(address) == "http://timestamp.example/tsa/"
@@ -310,8 +314,8 @@ def test_a_time_stamp_authority_may_answer_over_http() -> None:
             formats.timestamp_authority(wrong)
 
 
-def test_a_passphrase_may_hold_blanks() -> None:
-    """But is not made of them."""
+def test_a_passphrase_may_have_blanks() -> None:
+    """A passphrase may have blanks inside, but not blanks alone."""
 
     assert formats.passphrase(" correct horse ") == "correct horse"
     with pytest.raises(ValueError, match="cannot be empty"):
@@ -321,8 +325,8 @@ def test_a_passphrase_may_hold_blanks() -> None:
 @pytest.mark.parametrize(
     "typed", ["tök-enabcdefgh", "abc\x1bdefghij", "abc\u200bdefghij", "a\ud800b"]
 )
-def test_a_credential_and_an_account_hold_what_a_header_takes(typed: str) -> None:
-    """What no request can carry is refused where it is given, unquoted."""
+def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
+    """A value that no HTTP header can carry is refused, and the error does not quote it."""
 
     for parse in (formats.opaque_secret, formats.header_text):
         with pytest.raises(ValueError, match="letters without accents") as caught:
@@ -341,7 +345,7 @@ def test_a_credential_and_an_account_hold_what_a_header_takes(typed: str) -> Non
 def test_a_limit_is_a_whole_number_within_bounds(
     parse: Callable[[str], int], least: int, most: int
 ) -> None:
-    """Neither nothing, nor without end, nor anything that is no number."""
+    """A limit is a whole number within its bounds; anything else is refused."""
 
     assert (parse(f" {least} "), parse(str(most))) == (least, most)
     for typed in ("", "0", "-1", str(least - 1), str(most + 1), "1.5", "1e3", "NaN", "٣", "9" * 99):
@@ -349,8 +353,10 @@ def test_a_limit_is_a_whole_number_within_bounds(
             parse(typed)
 
 
-def test_redirect_hosts_are_names() -> None:
-    """Commas or blanks between them; each is a domain name, as the Service Domain is."""
+def test_redirect_hosts_are_domain_names() -> None:
+    """
+    Redirect hosts are domain names separated by commas or blanks, as the Service Domain is one.
+    """
 
     assert formats.host_names("Login.Example.com, b.example.com") == (
         "login.example.com",
@@ -362,8 +368,8 @@ def test_redirect_hosts_are_names() -> None:
 
 
 @pytest.mark.parametrize("typed", ["https://a b.example", "https://a.example/\x1b[2J"])
-def test_an_address_with_blanks_or_unseen_characters_is_none(typed: str) -> None:
-    """Nobody could ask it."""
+def test_an_address_with_blanks_or_invisible_characters_is_refused(typed: str) -> None:
+    """A web address with blanks or control characters is refused."""
 
     with pytest.raises(ValueError, match=r"spaces|web address"):
         formats.web_address(typed)

@@ -1,4 +1,4 @@
-"""Settings come from where they may, in the right type, and a secret by reference only."""
+"""Settings: their sources, types and precedence, and secrets by reference only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BAD_SECRET = "canary-NOT-32-hex-characters"
 
 
 def test_what_is_given_wins_over_environment_and_file() -> None:
-    """A parameter beats the environment, which beats `.env`."""
+    """A parameter takes precedence over the environment, and the environment over `.env`."""
 
     given = {"service_domain": "given.cyclr.com"}
     environ = {"RUNBOOK_SERVICE_DOMAIN": "environ.cyclr.com"}
@@ -52,7 +52,9 @@ def test_what_is_given_wins_over_environment_and_file() -> None:
 
 
 def test_secrets_have_the_same_precedence() -> None:
-    """A reference beats the environment, which beats `.env`."""
+    """
+    A reference as parameter takes precedence over the environment, and the environment over `.env`.
+    """
 
     environ = {"RUNBOOK_CYCLR_SECRET": "from-environ", "OTHER": "from-other"}
     file = {"RUNBOOK_CYCLR_SECRET": "from-file"}
@@ -68,7 +70,7 @@ def test_secrets_have_the_same_precedence() -> None:
 
 @pytest.mark.parametrize("nothing", [None, "", ()])
 def test_an_empty_parameter_is_not_given(nothing: object) -> None:
-    """A notebook's parameters are empty where nobody set them; the next source counts then."""
+    """An empty parameter of a notebook counts as not set, so the next source is used."""
 
     environ = {"RUNBOOK_PERMISSIONS": "ads_read"}
     settings = resolve(INPUTS, given={"permissions": nothing}, environ=environ)
@@ -76,8 +78,10 @@ def test_an_empty_parameter_is_not_given(nothing: object) -> None:
     assert settings.values == {"permissions": ("public_profile", "ads_read")}
 
 
-def test_what_nobody_set_is_absent() -> None:
-    """Defaults are not mixed in here, so that an earlier run's value can come before them."""
+def test_unset_values_are_absent() -> None:
+    """
+    Defaults are not filled in here, so that an earlier run's value can take precedence over them.
+    """
 
     settings = resolve(INPUTS, environ={"RUNBOOK_SERVICE_DOMAIN": ""})
 
@@ -93,21 +97,21 @@ def test_what_nobody_set_is_absent() -> None:
     ],
 )
 def test_names_come_as_text_or_as_a_list(value: object, expected: tuple[str, ...]) -> None:
-    """Papermill gives lists, environment variables give text."""
+    """Permissions may be a list, as from papermill, or text, as from the environment."""
 
     assert typed(NAMES, value) == expected
 
 
 @pytest.mark.parametrize("word", [True, "true", "TRUE", " yes ", "on", "1", 1])
 def test_yes_is_true(word: object) -> None:
-    """Permission to change Cyclr can be given in the usual words."""
+    """True can be written in any of the usual words."""
 
     assert typed(FLAG, word) is True
 
 
 @pytest.mark.parametrize("word", [False, "false", "No", "off", "0", 0])
 def test_no_is_false(word: object) -> None:
-    """... and withheld in them."""
+    """False can be written in any of the usual words."""
 
     assert typed(FLAG, word) is False
 
@@ -127,7 +131,7 @@ def test_no_is_false(word: object) -> None:
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(item: Input, value: object, said: str) -> None:
-    """The message names the parameter, its label, and what it takes."""
+    """The error names the parameter, its label and the accepted type."""
 
     with pytest.raises(SettingsError) as caught:
         typed(item, value)
@@ -136,14 +140,14 @@ def test_a_value_of_the_wrong_type_is_refused(item: Input, value: object, said: 
 
 
 def test_an_unknown_parameter_is_refused_with_a_suggestion() -> None:
-    """A misspelt parameter is an error, not ignored."""
+    """A misspelled parameter is an error that suggests the nearest name."""
 
     with pytest.raises(SettingsError, match=r"called servce_domain\. Did you mean service_domain"):
         resolve(INPUTS, given={"servce_domain": "x"}, environ={})
 
 
-def test_an_unknown_name_without_a_likeness_gets_no_suggestion() -> None:
-    """Nothing is suggested where nothing is alike."""
+def test_an_unknown_name_without_a_similar_one_gets_no_suggestion() -> None:
+    """An unknown parameter with no similar name gets no suggestion."""
 
     with pytest.raises(SettingsError) as caught:
         resolve(INPUTS, given={"zzzz": "x"}, environ={})
@@ -152,7 +156,7 @@ def test_an_unknown_name_without_a_likeness_gets_no_suggestion() -> None:
 
 
 def test_an_unknown_setting_in_the_file_is_refused_with_a_suggestion() -> None:
-    """A misspelt name in `.env` is an error; other programs' variables are none of our business."""
+    """A misspelled RUNBOOK_ name in `.env` is an error; other programs' variables are ignored."""
 
     with pytest.raises(SettingsError, match=r"RUNBOOK_APP_SECRT.*Did you mean RUNBOOK_APP_SECRET"):
         resolve(INPUTS, env_file={"RUNBOOK_APP_SECRT": BAD_SECRET}, environ={})
@@ -162,7 +166,7 @@ def test_an_unknown_setting_in_the_file_is_refused_with_a_suggestion() -> None:
 
 
 def test_an_unknown_variable_is_refused_unless_a_reference_leads_to_it() -> None:
-    """One rule for the environment and the file; a credential may stand under any name."""
+    """An unknown RUNBOOK_ variable is refused unless a credential refers to it with `env:`."""
 
     with pytest.raises(SettingsError, match=r"The environment names RUNBOOK_APP_SECRT"):
         resolve(INPUTS, environ={"RUNBOOK_APP_SECRT": BAD_SECRET})
@@ -172,8 +176,8 @@ def test_an_unknown_variable_is_refused_unless_a_reference_leads_to_it() -> None
 
 
 @pytest.mark.parametrize("source", ["environ", "env_file"])
-def test_settings_of_the_command_may_stand_in_both(source: str) -> None:
-    """Tenant and evidence folder are known in the environment and in the file alike."""
+def test_command_settings_are_known_in_both_sources(source: str) -> None:
+    """Tenant and evidence folder may be set in the environment and in `.env`."""
 
     own = {"RUNBOOK_TENANT": "acme", "RUNBOOK_EVIDENCE": "evidence"}
     assert resolve(INPUTS, **{"environ": {}, source: own}).values == {}
@@ -183,7 +187,9 @@ def test_settings_of_the_command_may_stand_in_both(source: str) -> None:
     "value", [BAD_SECRET, GOOD_SECRET, 12345, ["env:X"], "environ:X", " env:X"]
 )
 def test_a_secret_is_never_taken_from_a_parameter(value: object) -> None:
-    """Arguments and notebook parameters are seen by others: only a reference is taken there."""
+    """
+    A secret as parameter is refused unquoted, since others can read it; a reference is accepted.
+    """
 
     with pytest.raises(SettingsError) as caught:
         resolve(INPUTS, given={"app_secret": value}, environ={"X": GOOD_SECRET})
@@ -196,7 +202,9 @@ def test_a_secret_is_never_taken_from_a_parameter(value: object) -> None:
 @pytest.mark.parametrize("token", [USER_TOKEN, f"1234567890123456|{'a1B' * 9}"])
 @pytest.mark.parametrize("source", ["given", "environ", "env_file"])
 def test_a_token_in_an_ordinary_setting_is_refused(token: str, source: str) -> None:
-    """Pasted into the wrong line it would stand in every notebook; it is not quoted either."""
+    """
+    A Facebook token in a setting that is not secret is refused, and the error does not quote it.
+    """
 
     user = Input(name="cyclr_username", label="User", help="")
     name = user.name if source == "given" else user.variable
@@ -216,14 +224,14 @@ class FakeKeyring(keyring.backend.KeyringBackend):
         self.error = error
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return what is stored."""
+        """Return the stored password."""
         if self.error:
             raise self.error
         return self.stored.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Refuse: the product only reads."""
-        raise AssertionError("nothing is written into a keyring")
+        """Fail: the product only reads here."""
+        raise AssertionError("the product wrote to the keyring")
 
 
 @pytest.fixture
@@ -235,7 +243,7 @@ def use_keyring() -> Iterator[object]:
 
 @pytest.fixture
 def references(tmp_path: Path, use_keyring: object) -> dict[str, str]:
-    """Return a reference of each scheme to the same secret."""
+    """Return a reference of each scheme, all to the same secret."""
     use_keyring(FakeKeyring())  # type: ignore[operator]
     file = tmp_path / "secret"
     file.write_text(f"{GOOD_SECRET}\n")
@@ -263,7 +271,7 @@ def test_a_secret_comes_by_reference(references: dict[str, str], scheme: str, so
 def test_a_file_in_the_home_folder_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`~` means the operator's home folder."""
+    """`~` in a file reference is the operator's home folder."""
 
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "secret").write_text(GOOD_SECRET)
@@ -290,10 +298,10 @@ def test_a_file_in_the_home_folder_is_found(
         ("env:BAD", "an App Secret has 32 characters"),
     ],
 )
-def test_a_reference_that_leads_nowhere_is_refused(
+def test_an_invalid_reference_is_refused(
     tmp_path: Path, references: dict[str, str], reference: str, said: str
 ) -> None:
-    """The message names input and reference, never what was found there."""
+    """The error names the input and the reference, and never quotes the content."""
 
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "binary").write_bytes(BAD_SECRET.encode() + b"\xff\xfe")
@@ -314,10 +322,8 @@ def test_a_reference_that_leads_nowhere_is_refused(
 @pytest.mark.parametrize(
     "error", [keyring.errors.NoKeyringError("none"), keyring.errors.KeyringLocked("locked")]
 )
-def test_a_keyring_that_cannot_be_read_is_an_error_in_words(
-    use_keyring: object, error: Exception
-) -> None:
-    """A machine without a keyring, or with a locked one, says so."""
+def test_an_unreadable_keyring_is_an_error(use_keyring: object, error: Exception) -> None:
+    """A missing or locked keyring raises `SettingsError`, which names the keyring's error."""
 
     use_keyring(FakeKeyring(error))  # type: ignore[operator]
 
@@ -328,7 +334,7 @@ def test_a_keyring_that_cannot_be_read_is_an_error_in_words(
 @pytest.mark.parametrize("source", ["environ", "env_file"])
 @pytest.mark.parametrize("value", [BAD_SECRET, BAD_SECRET.upper(), f"{GOOD_SECRET}0"])
 def test_a_malformed_secret_is_refused_without_being_quoted(source: str, value: str) -> None:
-    """An error about a secret never holds the secret, and neither does the error behind it."""
+    """Neither the error about an invalid secret nor its cause contains the secret."""
 
     with pytest.raises(SettingsError) as caught:
         resolve(INPUTS, **{"environ": {}, source: {"RUNBOOK_APP_SECRET": value}})  # type: ignore[arg-type]
@@ -339,7 +345,7 @@ def test_a_malformed_secret_is_refused_without_being_quoted(source: str, value: 
 
 
 def test_settings_show_no_secret() -> None:
-    """Printing the settings prints no secret."""
+    """`repr` of the settings shows no secret."""
 
     settings = resolve(INPUTS, environ={"RUNBOOK_APP_SECRET": GOOD_SECRET})
 
@@ -365,7 +371,11 @@ def env_file(folder: Path, content: str | bytes) -> Path:
     ],
 )
 def test_an_env_file_is_read(tmp_path: Path, content: str, expected: dict[str, str]) -> None:
-    """The usual forms are understood; nothing is expanded, since a secret may hold a dollar."""
+    """
+    The usual forms of `.env` are read.
+
+    Variables are not expanded, since a secret may hold a dollar.
+    """
 
     assert read_env_file(env_file(tmp_path, content)) == expected
 
@@ -387,7 +397,9 @@ def test_an_env_file_is_read(tmp_path: Path, content: str, expected: dict[str, s
     ],
 )
 def test_a_malformed_env_file_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
-    """One clear message with the file and line; the line itself may hold a secret, so not it."""
+    """
+    The error names the file and line number but does not quote the line, which may hold a secret.
+    """
 
     path = env_file(tmp_path, content)
 
@@ -401,14 +413,14 @@ def test_a_malformed_env_file_is_refused(tmp_path: Path, content: str | bytes, s
 
 @pytest.mark.parametrize("name", ["none.env", "."])
 def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
-    """A mistyped file name is an error, not an absence of settings."""
+    """A settings file that is missing or a folder is an error."""
 
     with pytest.raises(SettingsError, match="cannot be read"):
         read_env_file(tmp_path / name)
 
 
 def test_load_finds_the_nearest_env_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a file named, the nearest `.env` upwards from the working directory counts."""
+    """If no file is named, the nearest `.env` in the working directory or a parent is read."""
 
     (folder / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=near.cyclr.com\n")
     (folder / "sub").mkdir()
@@ -418,7 +430,7 @@ def test_load_finds_the_nearest_env_file(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_load_takes_the_file_that_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A named file counts instead of `.env`; the environment goes before both."""
+    """A named file replaces `.env`; the environment takes precedence over both."""
 
     (folder / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=near.cyclr.com\n")
     other = folder / "other.env"
@@ -433,7 +445,7 @@ def test_load_takes_the_file_that_is_named(folder: Path, monkeypatch: pytest.Mon
 def test_load_without_any_file_takes_the_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No `.env` is no mistake."""
+    """Without a `.env`, the environment alone is used."""
 
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "environ.cyclr.com")
 
@@ -443,8 +455,8 @@ def test_load_without_any_file_takes_the_environment(
 @pytest.mark.parametrize(
     "text", ["Acme\x1b[2J", "Acme\u202egpj", "Ac\u200bme", "Acme\ud800", "A\nB"]
 )
-def test_a_value_with_a_character_that_cannot_be_seen_is_refused(text: str) -> None:
-    """Nobody typed it on purpose, and no request, terminal or file takes it well."""
+def test_a_value_with_an_invisible_character_is_refused(text: str) -> None:
+    """A value with an invisible character is refused; accents and other scripts are accepted."""
 
     item = Input(name="app_display_name", label="App Display Name", help="")
 
@@ -465,9 +477,9 @@ ALONE = NAME.variable_for(CONNECTOR)
     [
         ({ALONE: "mine"}, {}),
         ({}, {ALONE: "mine"}),
-        ({ALONE: "mine", NAME.variable: "everybody's"}, {}),
-        ({NAME.variable: "everybody's"}, {ALONE: "mine"}),
-        ({ALONE: "mine"}, {ALONE: "of the file", NAME.variable: "everybody's"}),
+        ({ALONE: "mine", NAME.variable: "for all"}, {}),
+        ({NAME.variable: "for all"}, {ALONE: "mine"}),
+        ({ALONE: "mine"}, {ALONE: "from the file", NAME.variable: "for all"}),
         ({ALONE: ""}, {ALONE: "mine"}),
         ({ALONE: ""}, {NAME.variable: "mine"}),
     ],
@@ -475,7 +487,7 @@ ALONE = NAME.variable_for(CONNECTOR)
 def test_a_value_for_one_connector_alone_wins(
     environ: dict[str, str], env_file: dict[str, str]
 ) -> None:
-    """Wherever each stands; among equal names the environment goes before the file."""
+    """A connector's own variable takes precedence over the shared one, whatever its source."""
 
     settings = resolve([NAME], environ=environ, env_file=env_file, connector=CONNECTOR)
 
@@ -483,7 +495,7 @@ def test_a_value_for_one_connector_alone_wins(
 
 
 def test_a_value_for_another_connector_is_not_read() -> None:
-    """One `.env` serves several connectors: theirs is no error, and not ours."""
+    """Another connector's variable in `.env` is neither an error nor read."""
 
     theirs = NAME.variable_for("facebook_marketing")
     settings = resolve(
@@ -493,15 +505,15 @@ def test_a_value_for_another_connector_is_not_read() -> None:
     assert settings.values == {}
 
 
-def test_a_setting_of_no_connector_is_a_mistake_still() -> None:
-    """A name that differs in one letter is found out, in either spelling."""
+def test_a_misspelled_connector_variable_is_refused() -> None:
+    """A misspelled connector variable is an error that suggests the right name."""
 
     with pytest.raises(SettingsError, match=f"Did you mean {ALONE}"):
         resolve([NAME], environ={ALONE + "X": "x"}, connector=CONNECTOR)
 
 
 def test_a_secret_for_one_connector_alone_wins() -> None:
-    """Another connector is often another app, with a secret of its own."""
+    """A connector's own secret takes precedence over the shared one."""
 
     environ = {
         OPAQUE.variable: "a-secret-for-all-0815",

@@ -1,4 +1,4 @@
-"""Where things lie: names that are folders on every system, and an evidence folder that is one."""
+"""Tenant names, evidence folder and project folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from runbook_lib.plain_text import first_unseen
 
 
 @pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "console", "nulls", "com", "aux-1"])
-def test_an_ordinary_name_is_a_tenants(name: str) -> None:
-    """Only what Windows takes for a device is refused, not what begins like one."""
+def test_an_ordinary_tenant_name_is_accepted(name: str) -> None:
+    """Only exact Windows device names are refused, not names that begin with one."""
 
     assert tenant_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["Acme", "ACME", "aCme"])
 def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> None:
-    """To Windows and macOS they are one folder, and their journals would be one."""
+    """
+    A tenant name that differs from another only in case is refused: Windows and macOS ignore case.
+    """
 
     (tmp_path / "acme").mkdir()
 
@@ -38,7 +40,7 @@ def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> No
 
 
 def test_an_evidence_folder_may_be_missing_or_a_link(tmp_path: Path) -> None:
-    """It is made when it is needed; a link to a folder is one."""
+    """An evidence folder may not exist yet, and may be a link to a folder."""
 
     (tmp_path / "link").symlink_to(tmp_path)
 
@@ -60,14 +62,14 @@ def test_an_evidence_folder_may_be_missing_or_a_link(tmp_path: Path) -> None:
     ],
     ids=ascii,
 )
-def test_what_joins_two_characters_is_part_of_them(text: str, unseen: str) -> None:
-    """Pictures and scripts that need joiners can be written; a name of joiners cannot."""
+def test_joiners_between_characters_are_visible_text(text: str, unseen: str) -> None:
+    """A joiner between two characters is accepted; elsewhere it counts as invisible."""
 
     assert first_unseen(text) == unseen
 
 
-def test_a_folder_that_only_has_the_name_is_no_project(folder: Path) -> None:
-    """Evidence does not end up beside somebody's folder called walkthrough."""
+def test_a_project_folder_has_notebooks(folder: Path) -> None:
+    """A folder called walkthrough is the project's only if it has the notebooks."""
 
     below = folder / "work"
     below.mkdir()
@@ -79,7 +81,7 @@ def test_a_folder_that_only_has_the_name_is_no_project(folder: Path) -> None:
 
 
 def project_folder_from(place: Path) -> Path:
-    """Return the project that a command finds when it is started in `place`."""
+    """Return the project folder that a command finds when it starts in `place`."""
     before = Path.cwd()
     os.chdir(place)
     try:

@@ -1,4 +1,4 @@
-"""What a check is given: the procedure's defaults, invented values, a scripted remote system."""
+"""A check's context in tests: default values, invented credentials, a scripted remote system."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MADE_UP = "c0"
 
 
 def made_up(size: int) -> str:
-    """Return what stands for randomness in tests: as long, and the same each time."""
+    """Return a fixed text of this size in place of random hex digits."""
     return MADE_UP * size
 
 
@@ -53,13 +53,13 @@ MakeContext = Callable[..., CheckContext]
 
 @pytest.fixture
 def remote() -> FakeRemote:
-    """Return the remote system; a test tells what it answers."""
+    """Return the remote system; a test scripts its answers."""
     return FakeRemote()
 
 
 @pytest.fixture
 def make_context(remote: FakeRemote) -> MakeContext:
-    """Return a maker of contexts; keywords that name inputs change their values."""
+    """Return a factory of contexts; keyword arguments that name inputs change their values."""
 
     def make(**changes: Any) -> CheckContext:
         values = {**VALUES, **{name: changes.pop(name) for name in [*changes] if name in VALUES}}
@@ -73,12 +73,12 @@ def make_context(remote: FakeRemote) -> MakeContext:
 
 @pytest.fixture
 def context(make_context: MakeContext) -> CheckContext:
-    """Return a context with everything given."""
+    """Return a context with every value given."""
     return make_context()
 
 
 def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
-    """Tell whether the finding's document, exchanges and all, holds no credential."""
+    """Return whether the finding and its exchanges contain no credential."""
     document = finding_to_document(finding)
     document["exchanges"] = [asdict(exchange) for exchange in context.session.exchanges()]
     secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]

@@ -1,4 +1,4 @@
-"""Every check of the procedure, performed as a run performs it, against scripted answers."""
+"""Performs each check of the procedures as a run does, against scripted answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.conftest import NOON
 from tests.unit.connectors.conftest import SECRETS, VALUES, made_up
 from tests.unit.connectors.least import Least, Script
 
-# Read from disk once: a scripted remote system needs none, and it is most of what a check costs.
+# Loaded once, since it is most of a check's cost; a scripted remote system does not use it.
 _TLS = ssl.create_default_context()
 CHECKS: tuple[Check, ...] = tuple(
     {
@@ -34,7 +34,7 @@ CHECKS: tuple[Check, ...] = tuple(
 
 
 def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
-    """Return what the check finds where these are the answers, or those of `wire`."""
+    """Return what the check finds with these answers, or with those of `wire`."""
 
     def open_context() -> CheckContext:
         transport = Transport(

@@ -1,4 +1,4 @@
-"""The checks of the app: what counts for it, what against it, and what tells nothing."""
+"""The checks of the app: which answers verify, fail or decide nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BAD_CODE_REFUSED = refuses(bodies.BAD_CODE)
 
 @pytest.fixture
 def token_issued(remote: FakeRemote) -> None:
-    """Have Facebook issue an app token."""
+    """Let Facebook issue an app token."""
     remote.on(
         TOKEN_PATH,
         says(bodies.APP_TOKEN_ISSUED),
@@ -53,17 +53,17 @@ def token_issued(remote: FakeRemote) -> None:
 
 
 def with_redirect(uri: str) -> Callable[..., bool]:
-    """Return a condition on what is asked: with this redirect URI."""
+    """Return a condition: the request has this redirect URI."""
     return lambda redirect_uri="", **_: redirect_uri == uri
 
 
 def with_secret(secret: str) -> Callable[..., bool]:
-    """Return a condition on what is asked: with this App Secret."""
+    """Return a condition: the request has this App Secret."""
     return lambda client_secret="", **_: client_secret == secret
 
 
 def answers_secrets(remote: FakeRemote, real: Responder, control: Responder) -> None:
-    """Tell what the App Secret is answered, and what a made-up one."""
+    """Script the answers to the App Secret and to a made-up one."""
     remote.on(TOKEN_PATH, real, when=with_secret(APP_SECRET))
     remote.on(TOKEN_PATH, control, when=with_secret(MADE_UP * 16))
 
@@ -71,10 +71,13 @@ def answers_secrets(remote: FakeRemote, real: Responder, control: Responder) -> 
 class TestCredentials:
     """`app_credentials_are_accepted`."""
 
-    def test_an_issued_token_proves_the_pair(
+    def test_an_issued_token_verifies_the_credentials(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """The token names the app, a made-up secret is refused; the token serves later checks."""
+        """
+        A token for this app verifies the pair if a made-up secret is refused; later checks reuse
+        it.
+        """
 
         answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), refuses(bodies.BAD_SECRET))
 
@@ -96,10 +99,10 @@ class TestCredentials:
             (refuses({}), "answered 400"),
         ],
     )
-    def test_a_secret_that_does_not_count_proves_nothing(
+    def test_without_a_refused_control_nothing_is_proven(
         self, remote: FakeRemote, context: CheckContext, control: Responder, said: str
     ) -> None:
-        """Where a made-up secret is not refused as a wrong secret, nothing is proven of ours."""
+        """If a made-up secret is not refused as wrong, the result is inconclusive."""
 
         answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), control)
 
@@ -120,7 +123,7 @@ class TestCredentials:
     def test_a_token_that_does_not_name_the_app_proves_nothing(
         self, remote: FakeRemote, context: CheckContext, token: str
     ) -> None:
-        """An app token begins with its App ID; another app's is not shown, not kept, no proof."""
+        """A token that does not begin with the App ID is refused, not shown and not kept."""
 
         remote.on(TOKEN_PATH, says({"access_token": token}))
 
@@ -133,7 +136,7 @@ class TestCredentials:
             context.app_token()
 
     def test_a_wrong_secret_fails(self, remote: FakeRemote, context: CheckContext) -> None:
-        """Facebook names the secret: the pair is wrong, and the reason quotes Facebook."""
+        """If Facebook refuses the secret, the step fails with Facebook's message."""
 
         remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
 
@@ -149,7 +152,7 @@ class TestCredentials:
     def test_a_wrong_id_fails(
         self, remote: FakeRemote, context: CheckContext, body: dict[str, Any]
     ) -> None:
-        """Facebook names the id: it is none."""
+        """If Facebook refuses the App ID, the step fails."""
 
         remote.on(TOKEN_PATH, refuses(body))
 
@@ -159,10 +162,10 @@ class TestCredentials:
         assert f"does not take {APP_ID} as an App ID" in finding.reason
 
     @pytest.mark.parametrize("body", [bodies.UNKNOWN_APP, bodies.UNKNOWN_FAULT, bodies.APP_LIMIT])
-    def test_one_answer_to_every_secret_tells_nothing(
+    def test_one_answer_to_every_secret_proves_nothing(
         self, remote: FakeRemote, context: CheckContext, body: dict[str, Any]
     ) -> None:
-        """Code 101 and faults come to any secret: a made-up one shows it, and nothing is failed."""
+        """If a made-up secret gets the same error, such as code 101, the result is inconclusive."""
 
         remote.on(TOKEN_PATH, refuses(body))
 
@@ -179,10 +182,10 @@ class TestCredentials:
     @pytest.mark.parametrize(
         "fault", [bodies.TRANSIENT, bodies.UNKNOWN_FAULT, bodies.APP_LIMIT, bodies.UNKNOWN_APP]
     )
-    def test_a_fault_that_only_the_real_pair_met_fails_nothing(
+    def test_a_fault_for_the_real_secret_alone_is_inconclusive(
         self, remote: FakeRemote, context: CheckContext, fault: dict[str, Any]
     ) -> None:
-        """A passing fault is no refusal, though the made-up secret is then refused by name."""
+        """A temporary fault is not a refusal, even if the made-up secret is refused."""
 
         remote.on(
             TOKEN_PATH, refuses(fault), when=lambda client_secret, **_: client_secret == APP_SECRET
@@ -196,17 +199,17 @@ class TestCredentials:
         assert finding.outcome is Outcome.INCONCLUSIVE
 
     def test_no_answer_is_no_refusal(self, remote: FakeRemote, context: CheckContext) -> None:
-        """A broken connection is raised, for the run to call it inconclusive."""
+        """A broken connection is raised, so that the run records it as inconclusive."""
 
         remote.on(TOKEN_PATH, breaks())
 
         with pytest.raises(UnreachableError):
             app_credentials_are_accepted(context)
 
-    def test_a_page_in_facebooks_place_is_no_refusal(
+    def test_an_answer_that_is_not_json_is_raised(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """What is not JSON is raised."""
+        """An answer that is not JSON raises `UnexpectedAnswerError`."""
 
         remote.on(TOKEN_PATH, says("<html>"))
 
@@ -221,7 +224,7 @@ class TestNode:
     def test_an_app_that_can_be_read_is_registered(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Its node is there; who made it is not claimed."""
+        """An app whose node can be read is verified; the limits say what this does not prove."""
 
         remote.on(NODE, says(bodies.APPLICATION))
 
@@ -232,10 +235,8 @@ class TestNode:
         assert "password was asked" in finding.limits[0]
         assert shows_no_secret(finding, context)
 
-    def test_the_meant_name_is_verified(self, remote: FakeRemote, context: CheckContext) -> None:
-        """The name that users see at consent is the one that was meant; type and purpose are not
-        claimed.
-        """
+    def test_the_right_name_is_verified(self, remote: FakeRemote, context: CheckContext) -> None:
+        """The app's name must be the given one; the limits say what this does not prove."""
 
         remote.on(NODE, says(bodies.APPLICATION))
 
@@ -247,7 +248,7 @@ class TestNode:
 
     @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync "])
     def test_another_name_fails(self, remote: FakeRemote, context: CheckContext, name: str) -> None:
-        """Every character counts; the reason shows both names."""
+        """A name that differs in one character fails; the reason shows both names."""
 
         remote.on(NODE, says({**bodies.APPLICATION, "name": name}))
 
@@ -265,7 +266,7 @@ class TestNode:
         check: Callable[[CheckContext], Finding],
         name: object,
     ) -> None:
-        """An app has a name: an answer without one is not about an app, for or against."""
+        """An answer without a name raises `UnexpectedAnswerError`."""
 
         node = {**bodies.APPLICATION, "name": name}
         remote.on(NODE, says({key: value for key, value in node.items() if value is not None}))
@@ -282,7 +283,7 @@ class TestNode:
         check: Callable[[CheckContext], Finding],
         identifier: object,
     ) -> None:
-        """The answer must name the app that was asked about, as Graph writes ids: in a text."""
+        """An answer whose id is not the App ID, as text, raises `UnexpectedAnswerError`."""
 
         remote.on(NODE, says({**bodies.APPLICATION, "id": identifier}))
 
@@ -290,13 +291,13 @@ class TestNode:
             check(context)
 
     @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
-    def test_an_error_of_graph_is_raised(
+    def test_a_graph_error_is_raised(
         self,
         remote: FakeRemote,
         context: CheckContext,
         check: Callable[[CheckContext], Finding],
     ) -> None:
-        """An error object decides nothing: the run calls it inconclusive."""
+        """A Graph error is raised, so that the run records it as inconclusive."""
 
         remote.on(NODE, refuses(bodies.EXPIRED_TOKEN))
 
@@ -316,7 +317,9 @@ class TestNode:
 def test_without_an_app_token_nothing_is_decided(
     remote: FakeRemote, context: CheckContext, check: Callable[[CheckContext], Finding]
 ) -> None:
-    """A wrong secret fails one step only; checks that need a token cannot tell."""
+    """
+    Without an app token, the checks that need one raise `OAuthError` and send no other request.
+    """
 
     remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
 
@@ -332,7 +335,7 @@ class TestSections:
     """`missing_sections_are_filled`."""
 
     def test_filled_sections_are_verified(self, remote: FakeRemote, context: CheckContext) -> None:
-        """All that the API shows is there; what it does not show is said."""
+        """All fields that the API shows must be filled; the limits name what it does not show."""
 
         remote.on(NODE, says(bodies.FULL_APPLICATION))
 
@@ -357,7 +360,7 @@ class TestSections:
         ],
     )
     @pytest.mark.parametrize("is_absent", [True, False])
-    def test_a_gap_is_inconclusive(
+    def test_a_missing_field_is_inconclusive(
         self,
         remote: FakeRemote,
         context: CheckContext,
@@ -365,7 +368,7 @@ class TestSections:
         label: str,
         is_absent: bool,
     ) -> None:
-        """A field that is not returned may be hidden: it is named, and nothing is failed."""
+        """A missing field is named and is inconclusive, because Facebook may hide it."""
 
         node = {**bodies.FULL_APPLICATION, field: ""}
         if is_absent:
@@ -392,7 +395,7 @@ class TestSections:
     def test_app_domains_are_compared_with_the_service_domain(
         self, remote: FakeRemote, context: CheckContext, domains: list[str] | None, warned: bool
     ) -> None:
-        """The domain or a parent of it must be listed; a name that merely ends alike is neither."""
+        """A warning is given unless the Service Domain or a parent domain is listed."""
 
         remote.on(NODE, says({**bodies.FULL_APPLICATION, "app_domains": domains}))
 
@@ -403,16 +406,16 @@ class TestSections:
     def test_without_a_service_domain_nothing_is_compared(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """What is not known is no reason to warn."""
+        """Without a Service Domain there is no warning."""
 
         remote.on(NODE, says({**bodies.FULL_APPLICATION, "app_domains": []}))
 
         assert missing_sections_are_filled(make_context(service_domain="")).warnings == ()
 
-    def test_a_replaced_version_is_warned_of(
+    def test_an_upgraded_version_gives_a_warning(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Facebook serves another version without an error; the header gives it away."""
+        """If the headers show that Facebook used another API version, a warning is given."""
 
         warning = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
         headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": warning}
@@ -426,10 +429,10 @@ class TestSections:
     @pytest.mark.parametrize(
         ("version", "warned"), [("v21.0", True), ("v22.0", False), ("v99.0", False)]
     )
-    def test_a_version_near_its_end_is_warned_of(
+    def test_a_version_that_ends_soon_gives_a_warning(
         self, remote: FakeRemote, make_context: MakeContext, version: str, warned: bool
     ) -> None:
-        """Ninety days before a version ends the operator hears of it."""
+        """An API version that ends within ninety days gives a warning."""
 
         remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
         headers = {"facebook-api-version": version}
@@ -446,7 +449,7 @@ class TestRedirectUri:
 
     @pytest.fixture
     def answers(self, remote: FakeRemote) -> Callable[..., None]:
-        """Tell what the dummy code is answered with each address."""
+        """Script the answers to the dummy code for each address."""
 
         def tell(real: Responder, control: Responder, path: Responder = BAD_CODE_REFUSED) -> None:
             for uri, answer in ((URI, real), (OTHER_HOST, control), (OTHER_PATH, path)):
@@ -462,7 +465,9 @@ class TestRedirectUri:
         answers: Callable[..., None],
         refusal: dict[str, Any],
     ) -> None:
-        """Yours passes, the control does not: the domain is accepted, the path not claimed."""
+        """
+        If only the control's host is refused, the domain is verified, and the path is a limit.
+        """
 
         answers(refuses(bodies.BAD_CODE), refuses(refusal))
 
@@ -479,10 +484,10 @@ class TestRedirectUri:
         assert shows_no_secret(finding, context)
 
     @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
-    def test_a_path_that_counts_is_proven_too(
+    def test_a_refused_path_proves_the_whole_address(
         self, context: CheckContext, answers: Callable[..., None], refusal: dict[str, Any]
     ) -> None:
-        """Another path on the same host is refused: the whole address is proven, without limit."""
+        """If another path on the host is refused, the whole address is verified without limits."""
 
         answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=refuses(refusal))
 
@@ -505,7 +510,9 @@ class TestRedirectUri:
     def test_the_path_control_only_sets_the_limit(
         self, context: CheckContext, answers: Callable[..., None], path: Responder
     ) -> None:
-        """Whatever it is answered, the host is proven, and the path is not unless refused."""
+        """
+        Any other answer to the path control leaves the domain verified and the path as a limit.
+        """
 
         answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=path)
 
@@ -522,7 +529,7 @@ class TestRedirectUri:
         answers: Callable[..., None],
         refusal: dict[str, Any],
     ) -> None:
-        """Facebook refuses the address: the reason says where to enter it."""
+        """If Facebook refuses the address, the step fails and the reason says where to enter it."""
 
         answers(refuses(refusal), refuses(refusal))
 
@@ -545,7 +552,9 @@ class TestRedirectUri:
     def test_without_a_control_that_fails_nothing_is_proven(
         self, context: CheckContext, answers: Callable[..., None], control: tuple[Responder, str]
     ) -> None:
-        """Where an unregistered address is not refused, nothing is proven; what came is told."""
+        """
+        If the control is not refused, the result is inconclusive, and the reason quotes the answer.
+        """
 
         answers(refuses(bodies.BAD_CODE), control[0])
 
@@ -570,7 +579,7 @@ class TestRedirectUri:
     def test_any_other_answer_is_inconclusive(
         self, context: CheckContext, answers: Callable[..., None], real: Responder
     ) -> None:
-        """Only a complaint about the code means that the address passed."""
+        """Only an error about the code shows that the address is accepted."""
 
         answers(real, refuses(bodies.REDIRECT_REFUSED))
 
@@ -580,7 +589,7 @@ class TestRedirectUri:
         assert "something else" in finding.reason
 
     def test_no_answer_is_raised(self, context: CheckContext, answers: Callable[..., None]) -> None:
-        """A broken connection decides nothing."""
+        """A broken connection raises `UnreachableError`."""
 
         answers(breaks(), refuses(bodies.REDIRECT_REFUSED))
 

@@ -1,4 +1,4 @@
-"""What a check may use: values as they are, and tokens that are asked for once."""
+"""The context of a check: its values, and its tokens, which are requested once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.unit.connectors.conftest import CYCLR_SECRET, MakeContext
 from tests.unit.fake_remote import FakeRemote, fields, says
 
 
-def test_a_token_is_issued_once_however_many_ask() -> None:
-    """Checks run in threads; the first has the token issued, the others get the same."""
+def test_a_token_is_issued_once_for_all_threads() -> None:
+    """If several threads ask for a token, it is issued once and all get the same one."""
 
     shelf = TokenShelf()
     issued: list[Secret] = []
@@ -45,7 +45,7 @@ def test_a_token_is_issued_once_however_many_ask() -> None:
 
 
 def test_tokens_of_different_names_are_different() -> None:
-    """The app's token is not handed out for Cyclr's."""
+    """Tokens under different names are separate."""
 
     shelf = TokenShelf()
     app = shelf.get("app", lambda: Secret("a-token"))
@@ -54,8 +54,8 @@ def test_tokens_of_different_names_are_different() -> None:
 
 
 @pytest.mark.parametrize("error", [OAuthError("refused"), UnreachableError("gone")])
-def test_who_was_refused_may_ask_again(error: Exception) -> None:
-    """A fault passes and a mistake is mended: the next check gets its token."""
+def test_a_refused_token_may_be_requested_again(error: Exception) -> None:
+    """After a refusal or a fault, the next request for the token is tried again."""
 
     shelf = TokenShelf()
 
@@ -68,7 +68,7 @@ def test_who_was_refused_may_ask_again(error: Exception) -> None:
 
 
 def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
-    """Who corrects the App ID is not checked with the token of the app before."""
+    """After the App ID changes, the token of the earlier app is not used."""
 
     shelf, other = TokenShelf(), f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
@@ -84,12 +84,12 @@ def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeCon
 
 
 def of_app(app_id: str) -> Callable[..., bool]:
-    """Return a condition on what is asked: in the name of this app."""
+    """Return a condition: the request names this app."""
     return lambda **given: given["client_id"] == app_id
 
 
 def test_unknown_values_are_empty(make_context: MakeContext) -> None:
-    """A check that asks for what is not known gets nothing, not an error."""
+    """An unknown value is empty, not an error."""
 
     context = make_context()
 
@@ -105,7 +105,9 @@ def test_unknown_values_are_empty(make_context: MakeContext) -> None:
 def test_only_a_users_calls_are_signed(
     make_context: MakeContext, open_graph: Callable[[CheckContext], object], is_signed: bool
 ) -> None:
-    """`appsecret_proof` goes with a user's token; both clients use the pinned version."""
+    """
+    Only the user's Graph client has the App Secret for `appsecret_proof`; both use the set version.
+    """
 
     graph = open_graph(make_context(graph_version="v25.0"))
 
@@ -114,10 +116,12 @@ def test_only_a_users_calls_are_signed(
     assert graph.version == "v25.0"  # type: ignore[attr-defined]
 
 
-def test_the_app_token_is_asked_for_with_the_apps_own_pair(
+def test_the_app_token_is_requested_with_the_apps_credentials(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
-    """The pair goes to the token endpoint of the address and version that are set, once."""
+    """
+    The app token is requested once, with App ID and App Secret, at the set address and version.
+    """
 
     remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
@@ -133,10 +137,10 @@ def test_the_app_token_is_asked_for_with_the_apps_own_pair(
     }
 
 
-def test_cyclr_is_asked_with_its_own_pair_for_the_named_account(
+def test_cyclr_is_called_with_its_own_credentials_and_account(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
-    """Cyclr's API credentials, never the Facebook pair, at the address that is set."""
+    """Cyclr gets its own API credentials and the account id, at the set address."""
 
     remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
     remote.on("/v1.0/account/connectors", says([]))
@@ -152,10 +156,10 @@ def test_cyclr_is_asked_with_its_own_pair_for_the_named_account(
 
 
 @pytest.mark.parametrize("open_graph", [CheckContext.app_graph, CheckContext.user_graph])
-def test_graph_is_asked_where_the_settings_say(
+def test_graph_is_called_at_the_set_address(
     remote: FakeRemote, make_context: MakeContext, open_graph: Callable[[CheckContext], Graph]
 ) -> None:
-    """Both clients ask the address and the version that are set."""
+    """Both Graph clients use the address and the version from the settings."""
 
     remote.on("/v25.0/me", says({}))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")

@@ -1,4 +1,4 @@
-"""Every connector's procedure hangs together, whichever it is."""
+"""Rules that the procedure of every connector keeps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULTS = {
     }
     for procedure in PROCEDURES
 }
-# Inputs that no step asks for: they are set beforehand.
+# Inputs that no step asks for; they are set in advance.
 _NOT_ASKED = {"graph_version"}
 
 procedures = pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
@@ -42,7 +42,7 @@ inputs = pytest.mark.parametrize(
 
 @procedures
 def test_a_procedure_is_found_by_its_own_name(procedure: Procedure) -> None:
-    """The folder's name, the id in records and the setting are one."""
+    """The package name and the procedure's id are the same."""
 
     assert find_procedure(procedure.id) is procedure
     assert procedure.title
@@ -63,7 +63,7 @@ def test_ids_are_unique_and_valid_as_cell_ids(procedure: Procedure) -> None:
 
 @procedures
 def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> None:
-    """Ids carry the documented numbers; what the page does not name carries a letter."""
+    """Ids carry the documented step numbers; a step that is not documented has a letter."""
 
     partner_app = procedure.sections[0].steps
     numbers = [step.source.step for step in partner_app if step.source.step]
@@ -77,7 +77,7 @@ def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> N
 
 @steps
 def test_a_step_says_what_to_do(procedure: Procedure, step: Step) -> None:
-    """Every step has a title, prose, and no line that a template was left in."""
+    """Every step has a title and prose without template placeholders."""
 
     assert step.title
     assert step.prose.endswith((".", ")"))
@@ -86,7 +86,7 @@ def test_a_step_says_what_to_do(procedure: Procedure, step: Step) -> None:
 
 @steps
 def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None:
-    """A check cannot wait for a value that nobody can give."""
+    """Every value that a check needs is an input."""
 
     names = {item.name for item in inputs_of(procedure)}
 
@@ -98,7 +98,7 @@ def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None
 
 @steps
 def test_a_step_requires_earlier_steps_only(procedure: Procedure, step: Step) -> None:
-    """An obstacle lies behind, never ahead."""
+    """A step requires earlier steps only."""
 
     ids = [each.id for each in procedure.steps]
 
@@ -107,7 +107,7 @@ def test_a_step_requires_earlier_steps_only(procedure: Procedure, step: Step) ->
 
 @steps
 def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step: Step) -> None:
-    """One sentence beside the button, bound to the app or console that the step is about."""
+    """Each step confirms one sentence, bound to the app or console that the step is about."""
 
     names = {item.name for item in procedure.inputs}
 
@@ -118,7 +118,7 @@ def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step
 
 @procedures
 def test_each_sentence_and_each_check_is_its_own(procedure: Procedure) -> None:
-    """Two steps never confirm the same, and a check's id is no other's."""
+    """No two steps confirm the same sentence or share a check id."""
 
     sentences = [step.confirms for step in procedure.steps]
     checks = [check.id for step in procedure.steps for check in step.checks]
@@ -129,15 +129,15 @@ def test_each_sentence_and_each_check_is_its_own(procedure: Procedure) -> None:
 
 @procedures
 @pytest.mark.parametrize("name", ["app_id", "app_secret", "service_domain", "account_api_id"])
-def test_what_is_handed_over_is_the_subject_of_a_step(procedure: Procedure, name: str) -> None:
-    """Another value of one of these voids the words of at least one step."""
+def test_each_key_input_is_the_subject_of_a_step(procedure: Procedure, name: str) -> None:
+    """A change of one of these inputs voids the attestations of at least one step."""
 
     assert any(name in step.subject for step in procedure.steps)
 
 
 @procedures
 def test_every_input_is_asked_for_by_a_step(procedure: Procedure) -> None:
-    """A connector has no parameter that no step shows; what is the runner's is not its own."""
+    """Every input of a connector is asked for by a step, and is not also an input of the runner."""
 
     asked = {item.name for step in procedure.steps for item in step.inputs}
 
@@ -149,7 +149,7 @@ def test_every_input_is_asked_for_by_a_step(procedure: Procedure) -> None:
 def test_every_link_works_before_and_after_the_app_id_is_known(
     procedure: Procedure, step: Step
 ) -> None:
-    """A link never shows a hole, a brace or a plain-http address."""
+    """A link is a complete https address, with or without the App ID."""
 
     known = DEFAULTS[procedure.id]
     for values in (known, {**known, "app_id": APP_ID}):
@@ -160,7 +160,7 @@ def test_every_link_works_before_and_after_the_app_id_is_known(
 
 @procedures
 def test_no_secret_is_ever_shown_to_be_pasted(procedure: Procedure) -> None:
-    """A secret is not put into a page of the notebook, not even for copying."""
+    """No link and no text to paste contains a secret."""
 
     secrets = {item.name for item in inputs_of(procedure) if item.secret}
     templates = [part.template for step in procedure.steps for part in (*step.links, *step.pastes)]
@@ -171,7 +171,7 @@ def test_no_secret_is_ever_shown_to_be_pasted(procedure: Procedure) -> None:
 
 @inputs
 def test_an_input_can_be_given(item: Input) -> None:
-    """Its name makes a parameter and a variable; its own default and example are valid."""
+    """An input's name gives a parameter and variables; its default and example are valid."""
 
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", item.name)
     assert item.variable == f"RUNBOOK_{item.name.upper()}"
@@ -189,7 +189,7 @@ def test_an_input_can_be_given(item: Input) -> None:
 
 @procedures
 def test_what_changes_cyclr_is_off_by_default(procedure: Procedure) -> None:
-    """Nothing of the partner's is altered unless a parameter says so."""
+    """The settings that allow changes in Cyclr are false by default."""
 
     assert DEFAULTS[procedure.id]["install_connector"] is False
     assert DEFAULTS[procedure.id]["create_test_account"] is False
@@ -197,7 +197,9 @@ def test_what_changes_cyclr_is_off_by_default(procedure: Procedure) -> None:
 
 @procedures
 def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> None:
-    """A record tells which text its operator read."""
+    """
+    The procedure's digest changes with any step's prose, so a record shows which text was used.
+    """
 
     section = procedure.sections[0]
     digests = {procedure.digest}
@@ -212,8 +214,8 @@ def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> 
 
 @procedures
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_practice_files_are_words_of_the_procedure(procedure: Procedure, scenario: str) -> None:
-    """What the sandbox's operator says by then names real steps, and says SANDBOX."""
+def test_the_practice_files_are_valid_attestations(procedure: Procedure, scenario: str) -> None:
+    """Each practice file has valid entries for existing steps, all by the sandbox operator."""
 
     words = practice_words(procedure.id, scenario)
     if words is None:
@@ -229,7 +231,7 @@ def test_the_practice_files_are_words_of_the_procedure(procedure: Procedure, sce
 
 @procedures
 def test_every_practice_file_is_used(procedure: Procedure) -> None:
-    """A file that no scenario leads to is a mistake."""
+    """Every practice file belongs to a scenario."""
 
     folder = resources.files(f"runbook_lib.connectors.{procedure.id}") / "practice"
     used = {words.name for name in SCENARIOS if (words := practice_words(procedure.id, name))}

@@ -1,4 +1,4 @@
-"""Connectors are found by name, and one `.env` may hold the settings of them all."""
+"""Connectors are found by name, and one `.env` may hold the settings of several."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from runbook_lib.errors import SettingsError
 
 
 def test_the_documented_connector_is_the_default() -> None:
-    """Who names none gets the one that the product began with."""
+    """Without a name, the default connector is facebook_marketing."""
 
     assert DEFAULT == "facebook_marketing"
     assert DEFAULT in connector_names()
 
 
 def test_only_packages_with_a_procedure_are_connectors() -> None:
-    """What connectors share is no connector."""
+    """Packages that connectors share are not connectors."""
 
     assert not {"facebook", "cyclr", "registry", "context"} & set(connector_names())
 
 
 @pytest.mark.parametrize("name", ["", "facebook", "../facebook_marketing", "facebook_marketing.x"])
 def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
-    """With those that there are; nothing is imported for a name that is none."""
+    """An unknown connector name is refused with a list of the known ones."""
 
     with pytest.raises(SettingsError, match="There is no connector called") as caught:
         find_procedure(name)
@@ -37,8 +37,8 @@ def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
     assert "facebook_marketing" in caught.value.diagnostics()
 
 
-def test_a_slip_of_the_finger_is_understood() -> None:
-    """The nearest name is suggested."""
+def test_a_misspelled_connector_gets_a_suggestion() -> None:
+    """A misspelled connector name is refused with the nearest name as suggestion."""
 
     with pytest.raises(SettingsError, match=r"Did you mean facebook_marketing\?"):
         find_procedure("facebook_marketting")
@@ -46,7 +46,9 @@ def test_a_slip_of_the_finger_is_understood() -> None:
 
 @pytest.mark.parametrize("name", connector_names())
 def test_each_setting_has_a_variable_for_all_and_one_for_a_connector_alone(name: str) -> None:
-    """Of the connector's own inputs and of the runner's."""
+    """
+    Each input of the connector and the runner has a shared variable and one for the connector.
+    """
 
     known = known_variables()
 

@@ -1,4 +1,4 @@
-"""The service domain check: name, certificate, callback page."""
+"""The check of the Service Domain: name, certificate and callback page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MADE_UP_PAGE = f"/connector/callback-{MADE_UP * 8}"
 
 @pytest.fixture
 def check(remote: FakeRemote, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch) -> Check:
-    """Return the check, with name resolution and TLS as a test wants them."""
+    """Return the check, with name resolution and TLS answered as a test sets them."""
 
     def run(
         *, days: int = 60, status: int = 400, control: int = 404, domain: str = "acme-h.cyclr.com"
@@ -42,12 +42,10 @@ def check(remote: FakeRemote, make_context: MakeContext, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 405])
-def test_a_callback_that_a_made_up_page_differs_from_is_verified(
+def test_a_callback_that_differs_from_a_made_up_page_is_verified(
     check: Check, remote: FakeRemote, status: int
 ) -> None:
-    """What the callback says to a bare visit is not documented; that it is there shows beside
-    a page that is not.
-    """
+    """The callback counts as present if it answers otherwise than a page that does not exist."""
 
     finding = check(status=status)
 
@@ -69,7 +67,7 @@ def test_a_callback_that_a_made_up_page_differs_from_is_verified(
     [(404, 404), (404, 200), (410, 302), (200, 200), (302, 302), (403, 403), (400, 400)],
 )
 def test_a_host_without_a_callback_is_inconclusive(check: Check, status: int, control: int) -> None:
-    """A good certificate and a page are anybody's: no page, or one for every path, is no proof."""
+    """A missing callback, or a host that answers alike for every path, proves nothing."""
 
     finding = check(status=status, control=control)
 
@@ -78,8 +76,8 @@ def test_a_host_without_a_callback_is_inconclusive(check: Check, status: int, co
     assert "General Settings > Service Domain" in finding.reason
 
 
-def test_a_control_in_trouble_is_inconclusive(check: Check) -> None:
-    """A server error for the made-up page is no difference that counts."""
+def test_a_server_error_for_the_control_is_inconclusive(check: Check) -> None:
+    """A server error for the made-up page is not a difference that counts."""
 
     finding = check(status=400, control=503)
 
@@ -88,8 +86,8 @@ def test_a_control_in_trouble_is_inconclusive(check: Check) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_callback_in_trouble_is_inconclusive(check: Check, status: int) -> None:
-    """A server error proves neither that the callback is there nor that it is not."""
+def test_a_server_error_for_the_callback_is_inconclusive(check: Check, status: int) -> None:
+    """A server error for the callback proves neither its presence nor its absence."""
 
     finding = check(status=status)
 
@@ -98,16 +96,18 @@ def test_a_callback_in_trouble_is_inconclusive(check: Check, status: int) -> Non
 
 
 @pytest.mark.parametrize(("days", "warned"), [(20, True), (21, False)])
-def test_a_certificate_near_its_end_is_warned_of(check: Check, days: int, warned: bool) -> None:
-    """Three weeks before the end the operator hears of it."""
+def test_a_certificate_that_expires_soon_gives_a_warning(
+    check: Check, days: int, warned: bool
+) -> None:
+    """A certificate that expires in less than three weeks gives a warning."""
 
     warnings = check(days=days).warnings
 
     assert any(f"expires in {days} days" in text for text in warnings) is warned
 
 
-def test_a_custom_domain_is_told_apart(check: Check) -> None:
-    """The console shows two domains then; only the custom one is documented for the callback."""
+def test_a_custom_domain_gives_a_warning(check: Check) -> None:
+    """A custom domain is verified with a warning, because the console then shows two domains."""
 
     finding = check(domain="connect.acme.example")
 
@@ -116,10 +116,10 @@ def test_a_custom_domain_is_told_apart(check: Check) -> None:
 
 
 @pytest.mark.parametrize("broken", ["resolve_name", "read_certificate"])
-def test_what_cannot_be_reached_raises(
+def test_an_unreachable_host_raises(
     make_context: MakeContext, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """A name that does not resolve, or bad TLS, ends the check before the page is asked."""
+    """A name that does not resolve or a TLS error raises `UnreachableError`."""
 
     def fail(*_: object) -> None:
         raise UnreachableError("gone")
@@ -131,8 +131,8 @@ def test_what_cannot_be_reached_raises(
         service_domain_answers(make_context())
 
 
-def test_a_page_that_does_not_come_raises(check: Check, remote: FakeRemote) -> None:
-    """No answer from the callback is unreachable, not verified."""
+def test_no_answer_from_the_callback_raises(check: Check, remote: FakeRemote) -> None:
+    """No answer from the callback raises `UnreachableError`."""
 
     remote.on("/connector/callback", breaks())
 
@@ -145,7 +145,7 @@ def test_a_page_that_does_not_come_raises(check: Check, remote: FakeRemote) -> N
     ["acme-h.cyclr.com", "acme-h.eu.cyclr.com", "acme-h.cyclr.uk", "a1-b-h.us2.cyclr.com"],
 )
 def test_cyclrs_own_domains_are_known(domain: str) -> None:
-    """The forms that Cyclr hands out, in every region."""
+    """Cyclr's own domains are recognised in every region."""
 
     assert is_cyclr_domain(domain)
 
@@ -162,12 +162,12 @@ def test_cyclrs_own_domains_are_known(domain: str) -> None:
     ],
 )
 def test_other_domains_are_custom(domain: str) -> None:
-    """What merely looks alike is not Cyclr's."""
+    """A domain that only resembles Cyclr's is a custom one."""
 
     assert not is_cyclr_domain(domain)
 
 
 def test_the_redirect_uri_is_the_documented_one() -> None:
-    """Documented step 8: https, the Service Domain, /connector/callback, no slash at the end."""
+    """The redirect URI is https, the Service Domain and /connector/callback (documented step 8)."""
 
     assert redirect_uri("acme-h.cyclr.com") == "https://acme-h.cyclr.com/connector/callback"

@@ -1,4 +1,4 @@
-"""The documented procedure is whole, in order, and hangs together."""
+"""The procedure of Facebook Marketing has every documented step, in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.bodies import APP_ID
 
 DEFAULTS = {item.name: item.default for item in inputs_of(PROCEDURE) if item.default is not None}
 
-# What each documented step is about, in the documented order (Cyclr: Facebook Marketing
+# A word from the title of each documented step, in the documented order (Cyclr: Facebook Marketing
 # Authentication).
 DOCUMENTED = [
     "log in",
@@ -31,7 +31,9 @@ DOCUMENTED = [
 
 
 def test_all_thirteen_documented_steps_are_there_in_order() -> None:
-    """No documented step is left out, merged or moved, and ids carry the documented numbers."""
+    """
+    All thirteen documented steps are there in order, with the documented numbers in their ids.
+    """
 
     partner_app = PROCEDURE.sections[0].steps
 
@@ -43,7 +45,7 @@ def test_all_thirteen_documented_steps_are_there_in_order() -> None:
 
 
 def test_cyclr_and_the_test_follow() -> None:
-    """Then the console's two fields, then the documented test in a user account."""
+    """Then come the console's steps, and the documented test in a user account."""
 
     _, cyclr, test = PROCEDURE.sections
 
@@ -61,7 +63,7 @@ def test_cyclr_and_the_test_follow() -> None:
 
 
 def test_links_fill_in_the_app_id_once_it_is_known() -> None:
-    """Before the app exists the link leads to the list of apps, afterwards into the app."""
+    """Without an App ID the link leads to the list of apps, with it to the app."""
 
     step = next(step for step in PROCEDURE.steps if step.id == "fb-08-redirect-uri")
     link = step.links[0]
@@ -74,7 +76,7 @@ def test_links_fill_in_the_app_id_once_it_is_known() -> None:
 
 @pytest.mark.parametrize("number", [6, 7, 8, 9, 10, 11, 12, 13])
 def test_steps_within_the_app_link_into_it(number: int) -> None:
-    """From the sixth step on every page belongs to the app."""
+    """From step 6 on, the first link of each documented step leads to the app."""
 
     step = PROCEDURE.sections[0].steps[number - 1]
 
@@ -82,7 +84,7 @@ def test_steps_within_the_app_link_into_it(number: int) -> None:
 
 
 def test_what_is_to_be_pasted_is_the_documented_value() -> None:
-    """The redirect URI is made of the Service Domain; the App ID becomes the Client ID."""
+    """The redirect URI is built from the Service Domain, and the Client ID is the App ID."""
 
     values = {**DEFAULTS, "service_domain": "acme-h.cyclr.com", "app_id": APP_ID}
     pasted = {
@@ -96,8 +98,8 @@ def test_what_is_to_be_pasted_is_the_documented_value() -> None:
     assert pasted["cy-02-client-id"] == {"Client ID": APP_ID}
 
 
-def test_only_the_review_waits_for_the_world() -> None:
-    """The one step on which the world must act is the review."""
+def test_only_the_review_waits_for_an_outside_party() -> None:
+    """The App Review is the only step that waits for an outside party."""
 
     waiting = [step.id for step in PROCEDURE.steps if step.kind is StepKind.WAIT]
 

@@ -1,4 +1,4 @@
-"""What a machine sees of Messenger: the page's subscription, the scopes, the Verify Token."""
+"""The checks of Messenger: the page's subscription, the scopes and the Verify Token."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINK = "/connectorauth/updateaccountconnectoroauth"
 
 
 def test_documented_steps_are_there_in_order() -> None:
-    """Eleven at Facebook, then the console's four fields, then the test in a user account."""
+    """All eleven documented steps are there in order, followed by the console's steps."""
 
     documented = [step for step in PROCEDURE.sections[0].steps if step.source.step]
     words = [
@@ -50,7 +50,7 @@ class TestPage:
     """`page_is_subscribed`."""
 
     def look(self, remote: FakeRemote, make_context: MakeContext, *apps: Any) -> Finding:
-        """Return the finding where the page lists these apps."""
+        """Return the finding if the page lists these apps."""
         node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
         remote.on(PAGE, says(node))
         remote.on(SUBSCRIBED, says({"data": list(apps)}))
@@ -62,7 +62,9 @@ class TestPage:
     def test_a_page_that_lists_the_app_is_verified(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """It is read with the page's own token, and names the fields that it is subscribed to."""
+        """
+        The subscription is read with the page's token, and the reason names the subscribed fields.
+        """
 
         row = {"id": APP_ID, "subscribed_fields": ["messages", "messaging_postbacks"]}
         finding = self.look(remote, make_context, {"id": "1"}, row)
@@ -73,10 +75,10 @@ class TestPage:
         assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
 
     @pytest.mark.parametrize("apps", [(), ({"id": "1"},), ({"id": f"{APP_ID}0"},)])
-    def test_a_page_that_lists_others_fails(
+    def test_a_page_that_lists_only_other_apps_fails(
         self, remote: FakeRemote, make_context: MakeContext, apps: tuple[Any, ...]
     ) -> None:
-        """The app's own id must be there, whole."""
+        """A page that does not list exactly this App ID fails."""
 
         finding = self.look(remote, make_context, *apps)
 
@@ -84,10 +86,10 @@ class TestPage:
         assert f"not subscribed to app {APP_ID}" in finding.reason
         assert "Add the page under Messenger > Settings" in finding.reason
 
-    def test_a_person_without_a_task_on_the_page_sees_nothing(
+    def test_without_a_page_token_nothing_is_proven(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """Facebook leaves the page's token out; that proves nothing."""
+        """Without a task on the page, Facebook gives no page token; the result is inconclusive."""
 
         remote.on(PAGE, says({"id": "page-1"}))
 
@@ -96,8 +98,10 @@ class TestPage:
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert "a task on it" in finding.reason
 
-    def test_another_page_is_no_answer(self, remote: FakeRemote, make_context: MakeContext) -> None:
-        """The answer names the page that was asked for."""
+    def test_an_answer_about_another_page_is_raised(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """An answer about another page raises `UnexpectedAnswerError`."""
 
         remote.on(PAGE, says({"id": "page-2", "access_token": PAGE_TOKEN}))
 
@@ -135,7 +139,7 @@ class TestScopes:
         outcome: Outcome,
         said: str,
     ) -> None:
-        """One too few and one too many are both wrong; order and separator do not count."""
+        """A missing or an additional scope fails; order and separator are ignored."""
 
         remote.on("/oauth/token", says({"access_token": bodies.CYCLR_TOKEN}))
         row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
@@ -155,7 +159,7 @@ class TestVerifyToken:
     """`webhook_takes_verify_token`."""
 
     def look(self, remote: FakeRemote, make_context: MakeContext, *good: str) -> Finding:
-        """Return the finding where the webhook takes these tokens."""
+        """Return the finding if the webhook accepts these tokens."""
 
         def answer(request: httpx.Request) -> httpx.Response:
             sent = fields(request)
@@ -172,7 +176,7 @@ class TestVerifyToken:
     def test_the_token_that_cyclr_holds_is_verified(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """It is asked as Facebook asks, and a made-up token is the control."""
+        """The request is the one that Facebook sends, with a made-up token as control."""
 
         finding = self.look(remote, make_context, VERIFY_TOKEN)
 
@@ -184,7 +188,7 @@ class TestVerifyToken:
     def test_a_token_that_cyclr_refuses_is_not_entered_yet(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """It contradicts a person who said that it is; alone it says what is to be done."""
+        """A refused Verify Token has the outcome `not_run`."""
 
         finding = self.look(remote, make_context)
 
@@ -194,7 +198,7 @@ class TestVerifyToken:
     def test_a_webhook_that_takes_any_token_proves_nothing(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """The control must be refused."""
+        """If a made-up token is accepted too, the result is inconclusive."""
 
         finding = self.look(remote, make_context, VERIFY_TOKEN, "c0" * 16)
 
@@ -207,7 +211,7 @@ class TestVerifyToken:
     def test_another_page_proves_nothing(
         self, remote: FakeRemote, make_context: MakeContext, status: int, text: str
     ) -> None:
-        """Only the challenge itself is an answer."""
+        """Any answer but the challenge is inconclusive."""
 
         remote.on(HOOK, lambda _: httpx.Response(status, text=text))
 
@@ -216,10 +220,10 @@ class TestVerifyToken:
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert f"answers {status}" in finding.reason
 
-    def test_the_token_stands_in_no_recorded_address(
+    def test_the_token_is_masked_in_recorded_addresses(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """It is in the address that is asked; the record shows a mask there, in every encoding."""
+        """The recorded address has a mask in place of the Verify Token."""
 
         remote.on(HOOK, lambda request: httpx.Response(200, text=str(request.url)))
         context = make_context()
