@@ -1,4 +1,4 @@
-"""Executing a notebook: a kernel that never answers is started once more, and once only."""
+"""Executing a notebook: a kernel that never answers is started once more, and only once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-# Counts its starts in a file; the first ones go wrong in this way.
+# Counts its starts in a file; the first ones fail in the given way.
 LAUNCHER = """
 import os, sys, time
 from pathlib import Path
@@ -39,7 +39,10 @@ Kernel = Callable[[int, str], Path]
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    """Give a maker of a kernel whose first starts go wrong; it returns the file that counts."""
+    """
+    Return a factory of a kernel whose first starts fail; it returns the file that counts the
+    starts.
+    """
 
     def make(bad: int, way: str) -> Path:
         count = tmp_path / "starts"
@@ -57,7 +60,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
-    """Return a notebook of one cell."""
+    """Return a notebook with one cell."""
     path = tmp_path / "one.ipynb"
     document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
     document.metadata["kernelspec"] = {"name": "python3", "display_name": "P", "language": "python"}
@@ -66,7 +69,7 @@ def notebook(tmp_path: Path) -> Path:
 
 
 def execute(notebook: Path, tmp_path: Path, *, answer_seconds: int = 60) -> str:
-    """Execute it in a process of its own: what carries messages closes at its end, not before."""
+    """Execute it in another process: message sockets close only when the process ends."""
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(notebook), str(tmp_path), str(answer_seconds)],
         cwd=Path(__file__).parents[2],
@@ -81,7 +84,7 @@ def execute(notebook: Path, tmp_path: Path, *, answer_seconds: int = 60) -> str:
 def test_a_kernel_that_does_not_answer_is_started_once_more(
     kernel: Kernel, notebook: Path, tmp_path: Path, way: str
 ) -> None:
-    """A busy machine, or a port that another took, does not end the run."""
+    """A kernel that does not answer at first, or ends, is started once more."""
 
     count = kernel(1, way)
 
@@ -89,10 +92,10 @@ def test_a_kernel_that_does_not_answer_is_started_once_more(
     assert count.read_text() == "xx"
 
 
-def test_a_kernel_that_never_answers_is_given_up(
+def test_a_kernel_that_never_answers_is_abandoned(
     kernel: Kernel, notebook: Path, tmp_path: Path
 ) -> None:
-    """Twice is enough; the run goes on without this notebook, and says why."""
+    """After the second failed start, the reason is returned and no further start is tried."""
 
     count = kernel(9, "dies")
 
@@ -100,10 +103,12 @@ def test_a_kernel_that_never_answers_is_given_up(
     assert count.read_text() == "xx"
 
 
-def test_a_notebook_that_broke_off_is_not_executed_again(
+def test_a_notebook_that_started_is_not_executed_again(
     kernel: Kernel, notebook: Path, tmp_path: Path
 ) -> None:
-    """A cell may have changed something: only a kernel that never answered is replaced."""
+    """
+    A kernel that dies during execution is not restarted, because a cell may have changed something.
+    """
 
     count = kernel(0, "dies")
     document = nbformat.read(notebook, as_version=4)
@@ -117,7 +122,9 @@ def test_a_notebook_that_broke_off_is_not_executed_again(
 def test_a_long_temporary_folder_does_not_stop_a_kernel(
     kernel: Kernel, notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address of a socket has at most 107 bytes; then the kernel is reached another way."""
+    """
+    A temporary folder too long for a socket address (107 bytes) does not prevent the execution.
+    """
 
     folder = tmp_path / ("long" * 30)
     folder.mkdir()

@@ -1,9 +1,8 @@
 """
-The least that each check must be answered to call its step verified, as data.
+The least answer with which each check verifies its step, as data.
 
-`LEAST` names every check of the procedure. An answer here holds nothing that
-could be left out: `test_least_answers` takes each field away and sees the
-check lose `verified`.
+`LEAST` names every check of the procedures. No part of an answer can be left out:
+`test_least_answers` removes each field and asserts that the check no longer verifies.
 """
 
 from __future__ import annotations
@@ -36,12 +35,11 @@ Asks = Callable[[httpx.Request], bool]
 @dataclass(frozen=True)
 class Said:
     """
-    One exchange: which request, and the least that must be answered.
+    One exchange: which request, and the least answer.
 
-    `free` are the fields whose value nobody can know beforehand, by their
-    dotted paths. `decides` is false for a control that may be answered in
-    many ways, `is_page` true where status and headers are all that is read,
-    `is_free` where any answer of this form will do.
+    `free` are the fields whose value is not predictable, by their dotted paths. `decides` is false
+    for a control that may be answered in many ways, `is_page` is true if only status and headers
+    are read, and `is_free` if any answer of this form will do.
     """
 
     path: str
@@ -57,20 +55,20 @@ class Said:
 
 @dataclass(frozen=True)
 class Least:
-    """A check's exchanges, and the inputs that differ from what tests give otherwise."""
+    """A check's exchanges, and the inputs that differ from the tests' usual ones."""
 
     said: tuple[Said, ...]
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Script(httpx.BaseTransport):
-    """A remote system that gives these answers, and to all else says that there is nothing."""
+    """A remote system that gives these answers, and 404 to every other request."""
 
     def __init__(self, said: tuple[Said, ...]) -> None:
         self._said = said
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Take the place of the network."""
+        """Answer in place of the network."""
         for one in self._said:
             if request.url.path == one.path and one.asks(request):
                 text = one.body if isinstance(one.body, str) else json.dumps(one.body)

@@ -198,7 +198,7 @@ class TestCredentials:
             return  # raised: the run calls it inconclusive
         assert finding.outcome is Outcome.INCONCLUSIVE
 
-    def test_no_answer_is_no_refusal(self, remote: FakeRemote, context: CheckContext) -> None:
+    def test_a_broken_connection_is_raised(self, remote: FakeRemote, context: CheckContext) -> None:
         """A broken connection is raised, so that the run records it as inconclusive."""
 
         remote.on(TOKEN_PATH, breaks())
@@ -549,7 +549,7 @@ class TestRedirectUri:
             (says(bodies.REDIRECT_REFUSED, 200), "Can't Load URL"),
         ],
     )
-    def test_without_a_control_that_fails_nothing_is_proven(
+    def test_an_accepted_control_proves_nothing(
         self, context: CheckContext, answers: Callable[..., None], control: tuple[Responder, str]
     ) -> None:
         """

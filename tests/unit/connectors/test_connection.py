@@ -1,4 +1,4 @@
-"""The connection as a user's token has it: whose, how long, what it grants and reads."""
+"""The checks of a user's token: whose it is, how long it is valid, what it grants and reads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestToken:
 
     @pytest.fixture
     def inspect(self, remote: FakeRemote, make_context: MakeContext) -> Callable[..., Finding]:
-        """Return the check, with what Facebook says of the token."""
+        """Return the check; its keyword arguments change what Facebook says of the token."""
 
         def run(*, grants: Any = GRANTED, **data: Any) -> Finding:
             said = {**TOKEN_INSPECTED, **data}
@@ -61,7 +61,7 @@ class TestToken:
     def test_a_valid_token_of_this_app_is_verified(
         self, remote: FakeRemote, inspect: Callable[..., Finding]
     ) -> None:
-        """Whose it is, what it grants and how long: all of it is read from Facebook."""
+        """Validity, permissions and end of the token are read from Facebook."""
 
         finding = inspect()
 
@@ -75,7 +75,7 @@ class TestToken:
         assert fields(permissions)["appsecret_proof"] == proof(USER_TOKEN)
 
     def test_another_apps_token_fails(self, inspect: Callable[..., Finding]) -> None:
-        """A token of another app proves nothing of this one, valid or not."""
+        """A token of another app fails, even if it is valid."""
 
         finding = inspect(app_id="999999999999999")
 
@@ -85,7 +85,7 @@ class TestToken:
     def test_an_invalid_token_fails_with_facebooks_reason(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Facebook's words, code and subcode are in the reason."""
+        """An invalid token fails, and the reason has Facebook's message, code and subcode."""
 
         remote.on("/v26.0/debug_token", says({"data": bodies.TOKEN_INVALID}))
 
@@ -97,7 +97,7 @@ class TestToken:
         assert len(remote.requests) == 2
 
     def test_a_token_that_is_not_valid_fails(self, inspect: Callable[..., Finding]) -> None:
-        """Facebook need not say why."""
+        """A token that is not valid fails, even if Facebook gives no reason."""
 
         finding = inspect(is_valid=False)
 
@@ -108,7 +108,7 @@ class TestToken:
     def test_neither_true_nor_false_decides_nothing(
         self, inspect: Callable[..., Finding], is_valid: object
     ) -> None:
-        """Anything but a plain `true` or `false` is neither validity nor its absence."""
+        """An `is_valid` that is not true or false raises `UnexpectedAnswerError`."""
 
         with pytest.raises(UnexpectedAnswerError, match=r"is_valid is .*, not true or false"):
             inspect(is_valid=is_valid)
@@ -117,7 +117,7 @@ class TestToken:
     def test_an_empty_inspection_decides_nothing(
         self, remote: FakeRemote, context: CheckContext, body: Any
     ) -> None:
-        """Where Facebook says nothing of the token, it is neither valid nor invalid."""
+        """An answer that says nothing of the token raises `UnexpectedAnswerError`."""
 
         remote.on("/v26.0/debug_token", says(body))
 
@@ -128,7 +128,7 @@ class TestToken:
     def test_a_token_of_another_kind_fails(
         self, inspect: Callable[..., Finding], kind: str
     ) -> None:
-        """A page's or an app's token is not what a user's sign-in gives."""
+        """A token that is not a user's fails."""
 
         finding = inspect(type=kind)
 
@@ -138,23 +138,23 @@ class TestToken:
     def test_a_permission_outside_the_tokens_scopes_fails(
         self, inspect: Callable[..., Finding]
     ) -> None:
-        """What the person granted the app is not what this token carries."""
+        """A permission that the app has but this token's scopes lack fails."""
 
         finding = inspect(scopes=["public_profile"])
 
         assert finding.outcome is Outcome.FAILED
         assert finding.reason == "The token lacks leads_retrieval."
 
-    def test_a_valid_token_that_ended_decides_nothing(
+    def test_an_expired_token_that_is_called_valid_decides_nothing(
         self, inspect: Callable[..., Finding]
     ) -> None:
-        """An answer that contradicts itself, or a wrong clock, proves nothing."""
+        """A contradictory answer, or a wrong clock, raises `UnexpectedAnswerError`."""
 
         with pytest.raises(UnexpectedAnswerError, match="called valid, but ended on 2026-11-24"):
             inspect(expires_at=epoch(NOON - timedelta(minutes=1)))
 
     def test_a_declined_permission_fails(self, inspect: Callable[..., Finding]) -> None:
-        """What the person declined is told apart from what was never asked."""
+        """A declined permission fails, and the reason says that it was declined."""
 
         grants = bodies.statuses(public_profile="granted", leads_retrieval="declined")
 
@@ -166,7 +166,7 @@ class TestToken:
     def test_a_permission_that_was_never_granted_fails(
         self, inspect: Callable[..., Finding]
     ) -> None:
-        """What is not listed as granted is lacking."""
+        """A permission that is not listed as granted fails."""
 
         finding = inspect(grants=bodies.statuses(public_profile="granted"))
 
@@ -181,18 +181,18 @@ class TestToken:
         ],
     )
     @pytest.mark.parametrize(("days", "warned"), [(13, True), (15, False)])
-    def test_an_end_that_is_near_is_warned_of(
+    def test_a_token_that_ends_soon_gives_a_warning(
         self, inspect: Callable[..., Finding], field: str, what: str, days: int, warned: bool
     ) -> None:
-        """Two weeks before, the operator hears that the person must consent again."""
+        """A token or data access that ends within two weeks gives a warning."""
 
         finding = inspect(**{field: epoch(NOON + timedelta(days=days))})
 
         assert finding.outcome is Outcome.VERIFIED
         assert any(text.startswith(what) for text in finding.warnings) is warned
 
-    def test_the_end_is_told_in_utc(self, inspect: Callable[..., Finding]) -> None:
-        """Times are UTC, and say so."""
+    def test_the_end_is_shown_in_utc(self, inspect: Callable[..., Finding]) -> None:
+        """The token's end is shown in UTC."""
 
         finding = inspect(expires_at=epoch(datetime(2027, 3, 1, 8, 30, tzinfo=UTC)))
 
@@ -201,7 +201,7 @@ class TestToken:
     def test_a_grant_for_some_targets_only_is_a_limit(
         self, inspect: Callable[..., Finding]
     ) -> None:
-        """Where the person chose pages, the others are not proven."""
+        """A permission for chosen pages only is a limit of the finding."""
 
         scopes = [
             {"scope": "leads_retrieval", "target_ids": ["1", "2"]},
@@ -228,7 +228,7 @@ class TestMarketingData:
     def test_accounts_and_pages_are_counted(
         self, remote: FakeRemote, context: CheckContext, accounts: int, pages: int, outcome: Outcome
     ) -> None:
-        """Something that was read is proof; nothing to read is none."""
+        """One account or page that can be read verifies; none is inconclusive."""
 
         remote.on("/v26.0/me/adaccounts", says(rows(*[{"id": "act_1"}] * accounts)))
         remote.on("/v26.0/me/accounts", says(rows(*[{"id": "page-1"}] * pages)))
@@ -242,7 +242,7 @@ class TestMarketingData:
         assert shows_no_secret(finding, context)
 
     def test_what_was_read_is_a_table(self, remote: FakeRemote, context: CheckContext) -> None:
-        """Accounts and pages with what tells them apart; of whatever else came, nothing."""
+        """The finding lists accounts and pages with known columns only; no other field is kept."""
 
         account = {
             "id": "act_1",
@@ -283,10 +283,13 @@ class TestMarketingData:
         ("status", "shown"),
         [(2, "DISABLED"), (101, "CLOSED"), (4711, "4711"), (None, ""), ({"a": 1}, ""), ([], "")],
     )
-    def test_a_status_that_nobody_knows_is_shown_as_it_came(
+    def test_an_unknown_account_status_is_shown_as_received(
         self, remote: FakeRemote, context: CheckContext, status: Any, shown: str
     ) -> None:
-        """Known numbers become Facebook's words; others, and what is missing, break nothing."""
+        """
+        A known status number becomes Facebook's name for it; another is shown as it is, or left
+        empty.
+        """
 
         remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1", "account_status": status})))
         remote.on("/v26.0/me/accounts", says(rows()))
@@ -299,7 +302,7 @@ class TestMarketingData:
     def test_a_table_that_is_cut_says_so(
         self, remote: FakeRemote, context: CheckContext, count: int, caption: str
     ) -> None:
-        """Only one page of rows is read; nobody takes it for all there is."""
+        """A table with the most rows that are read says that there may be more."""
 
         remote.on("/v26.0/me/adaccounts", says(rows()))
         remote.on("/v26.0/me/accounts", says(rows(*[{"id": "10"}] * count)))
@@ -310,7 +313,7 @@ class TestMarketingData:
         assert fields(remote.requests[1])["limit"] == "25"
 
     def test_a_refusal_is_raised(self, remote: FakeRemote, context: CheckContext) -> None:
-        """What Facebook refuses was not read."""
+        """A refusal by Facebook raises `GraphAPIError`."""
 
         remote.on("/v26.0/me/adaccounts", says(bodies.NO_ADS, 403))
 
@@ -323,7 +326,7 @@ class TestLeads:
 
     @pytest.fixture
     def page(self, remote: FakeRemote) -> Callable[..., None]:
-        """Tell what a page with a lead form answers."""
+        """Script the answers of a page with a lead form."""
 
         def tell(
             *, access: Any = None, leads: tuple[Any, ...] = (bodies.LEAD,), count: Any = 1
@@ -347,7 +350,7 @@ class TestLeads:
     def test_a_lead_that_was_read_is_verified(
         self, remote: FakeRemote, context: CheckContext, page: Callable[..., None]
     ) -> None:
-        """Of the lead only id and time are asked for, with the page's own token and its proof."""
+        """Only id, time and form of a lead are requested, with the page's token and its proof."""
 
         page()
 
@@ -368,7 +371,7 @@ class TestLeads:
     def test_the_pages_forms_are_a_table(
         self, context: CheckContext, page: Callable[..., None], access: Any
     ) -> None:
-        """Which forms there are is shown, whether or not their leads may be read."""
+        """The finding lists the page's forms, whether or not their leads may be read."""
 
         page(access=access)
 
@@ -384,11 +387,11 @@ class TestLeads:
         )
         assert shows_no_secret(finding, context)
 
-    def test_a_form_that_says_it_is_empty_may_be_read(
+    def test_an_empty_form_is_verified_with_a_limit(
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
-        """Lead Access Manager names page and person, the form its count: nothing is left to read,
-        and that no lead was read is a limit.
+        """
+        With access by Lead Access Manager, a form that counts no leads verifies; the limit says so.
         """
 
         page(leads=(), count=0)
@@ -404,7 +407,9 @@ class TestLeads:
     def test_an_empty_list_alone_proves_nothing(
         self, context: CheckContext, page: Callable[..., None], count: int
     ) -> None:
-        """Leads that are not shown are not read: what to do then is said."""
+        """
+        An empty list is inconclusive unless the form counts no leads; the reason says what to do.
+        """
 
         page(leads=(), count=count)
 
@@ -417,7 +422,7 @@ class TestLeads:
     def test_a_lead_of_another_form_proves_nothing(
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
-        """The lead names the form that was asked."""
+        """A lead that names another form raises `UnexpectedAnswerError`."""
 
         page(leads=({**bodies.LEAD, "form_id": "form-9"},))
 
@@ -430,15 +435,17 @@ class TestLeads:
     def test_access_of_another_page_or_person_proves_nothing(
         self, context: CheckContext, page: Callable[..., None], access: Any
     ) -> None:
-        """Lead Access Manager must name the page and the person that were asked about."""
+        """Lead access that names another page or person raises `UnexpectedAnswerError`."""
 
         page(access=access)
 
         with pytest.raises(UnexpectedAnswerError, match="has_lead_access"):
             lead_data_is_readable(context)
 
-    def test_an_app_may_be_denied(self, context: CheckContext, page: Callable[..., None]) -> None:
-        """The person may read leads, the app may not (Leads access > CRMs)."""
+    def test_an_app_without_lead_access_fails(
+        self, context: CheckContext, page: Callable[..., None]
+    ) -> None:
+        """The step fails if the person may read leads but the app may not (Leads access > CRMs)."""
 
         page(access={"app_has_leads_permission": False})
 
@@ -451,7 +458,7 @@ class TestLeads:
     def test_the_order_of_pages_and_forms_does_not_count(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """The lowest ids are taken, whatever comes first."""
+        """The page and the form with the lowest ids are used, whatever their order."""
 
         pages = [{"id": name, "access_token": PAGE_TOKEN} for name in ("page-2", "page-1")]
         remote.on("/v26.0/me/accounts", says(rows(*pages)))
@@ -466,10 +473,10 @@ class TestLeads:
         assert finding is not None
         assert "A lead of form form-1 (page page-1)" in finding.reason
 
-    def test_a_page_without_a_token_is_passed_over(
+    def test_a_page_without_a_token_is_ignored(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Facebook gives no token of a page on which the person has no task."""
+        """A page without a token, on which the person has no task, is ignored."""
 
         remote.on("/v26.0/me/accounts", says(rows({"id": "page-1"})))
 
@@ -479,10 +486,12 @@ class TestLeads:
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert remote.paths == ["/v26.0/me/accounts"]
 
-    def test_lead_access_manager_may_deny(
+    def test_a_person_without_lead_access_fails(
         self, remote: FakeRemote, context: CheckContext, page: Callable[..., None]
     ) -> None:
-        """A page that keeps its leads from this person fails the step, with Facebook's advice."""
+        """
+        The step fails if Lead Access Manager denies the person, with Facebook's reason and advice.
+        """
 
         page(
             access={
@@ -500,10 +509,10 @@ class TestLeads:
         assert "The user is no lead manager. Ask the page's admin." in finding.reason
         assert "/v26.0/form-1/leads" not in remote.paths
 
-    def test_a_denial_without_reasons_is_told_too(
+    def test_a_denial_without_a_reason_fails_too(
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
-        """Facebook may leave its reasons empty."""
+        """If Facebook gives no reason for the denial, the finding says so."""
 
         page(access={"can_access_lead": False})
 
@@ -515,10 +524,10 @@ class TestLeads:
     @pytest.mark.parametrize(
         "pages", [(), ({"id": "page-0", "access_token": bodies.OTHER_PAGE_TOKEN},)]
     )
-    def test_without_a_form_nothing_can_be_told(
+    def test_without_a_form_nothing_is_proven(
         self, remote: FakeRemote, context: CheckContext, pages: tuple[Any, ...]
     ) -> None:
-        """No page or no form leaves the question open."""
+        """Without a page or a form, the result is inconclusive."""
 
         remote.on("/v26.0/me/accounts", says(rows(*pages)))
         remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
@@ -532,7 +541,7 @@ class TestLeads:
     def test_without_leads_retrieval_the_check_does_not_apply(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """A use case without leads is not asked for them."""
+        """Without the permission leads_retrieval, the check does not apply and sends no request."""
 
         assert lead_data_is_readable(make_context(permissions=("public_profile",))) is None
         assert remote.requests == []
@@ -545,7 +554,7 @@ class TestLeads:
             ("<html>", 200, UnexpectedAnswerError),
         ],
     )
-    def test_what_facebook_refuses_is_raised(
+    def test_an_error_on_the_way_is_raised(
         self,
         remote: FakeRemote,
         context: CheckContext,
@@ -553,7 +562,7 @@ class TestLeads:
         status: int,
         error: type[Exception],
     ) -> None:
-        """An error on the way to the lead decides nothing."""
+        """An error on the way to the lead is raised and decides nothing."""
 
         pages = rows({"id": "page-1", "access_token": PAGE_TOKEN})
         remote.on("/v26.0/me/accounts", says(pages))

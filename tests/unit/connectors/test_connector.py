@@ -1,4 +1,4 @@
-"""The connector in Cyclr: read back what can be read, change only what was permitted."""
+"""The checks of the connector in Cyclr: read what can be read, change only what is permitted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Check = Callable[[CheckContext], Finding]
 
 
 def lists(*rows: dict[str, Any]) -> Responder:
-    """List these connectors as installed; a made-up account is refused."""
+    """List these connectors as installed; refuse a made-up account."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         if request.headers["x-cyclr-account"] == MADE_UP * 16:
@@ -66,7 +66,7 @@ class TestLibrary:
     def test_a_connector_of_that_name_is_verified(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """It is found by name; whether its Setup is filled in is not claimed."""
+        """A connector of that name verifies; the limits say that its Setup cannot be read."""
 
         remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -82,7 +82,7 @@ class TestLibrary:
     def test_without_it_the_step_fails(
         self, remote: FakeRemote, context: CheckContext, found: list[Any]
     ) -> None:
-        """A likeness is not the connector."""
+        """Without a connector of exactly that name, the step fails."""
 
         remote.on(LIBRARY, says(found))
 
@@ -98,7 +98,7 @@ class TestInstalled:
     def test_an_installed_connector_is_verified(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """It is told apart from others in the account; nothing is changed."""
+        """The connector is found among others in the account, and nothing is changed."""
 
         remote.on(INSTALLED, lists(OTHER, ACCOUNT_CONNECTOR))
 
@@ -110,10 +110,10 @@ class TestInstalled:
         assert finding.facts == {"account_api_id": "acct-1"}
         assert remote.paths == ["/oauth/token", INSTALLED, INSTALLED]
 
-    def test_a_connector_that_every_account_lists_is_in_none(
+    def test_a_connector_listed_for_a_made_up_account_proves_nothing(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """A row does not name its account: a made-up account must be answered otherwise."""
+        """If a made-up account lists the same connector, the result is inconclusive."""
 
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
 
@@ -126,7 +126,7 @@ class TestInstalled:
     def test_a_made_up_account_that_lists_something_else_is_a_control(
         self, remote: FakeRemote, context: CheckContext, control: Responder
     ) -> None:
-        """How Cyclr answers for an unknown account is not documented; that it differs counts."""
+        """Any other answer for the made-up account is a valid control."""
 
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), control)
 
@@ -135,7 +135,7 @@ class TestInstalled:
     def test_a_control_that_fails_decides_nothing(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """A server error is no refusal of the account."""
+        """A server error for the made-up account is raised."""
 
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says({"Message": "Busy."}, 500))
 
@@ -146,7 +146,7 @@ class TestInstalled:
     def test_without_permission_nothing_is_installed(
         self, remote: FakeRemote, make_context: MakeContext, listed: list[Any], announced: list[str]
     ) -> None:
-        """Reading is all that happens until a parameter says otherwise."""
+        """Unless `install_connector` is set, the check only reads."""
 
         remote.on(INSTALLED, lists(*listed))
 
@@ -157,13 +157,13 @@ class TestInstalled:
         assert (finding.changes, announced) == ((), [])
         assert all(request.method == "GET" for request in remote.requests[1:])
 
-    def test_with_permission_it_is_installed_and_told(
+    def test_with_permission_it_is_installed_and_reported(
         self, remote: FakeRemote, make_context: MakeContext, announced: list[str]
     ) -> None:
-        """The change is announced before it is sent, and stands in the finding."""
+        """The change is announced before it is made, and is listed in the finding."""
 
         def install(request: Any) -> Any:
-            assert announced, "the journal hears of it first"
+            assert announced, "the change was not announced first"
             return says(ACCOUNT_CONNECTOR)(request)
 
         remote.on(INSTALLED, lists())
@@ -183,7 +183,7 @@ class TestInstalled:
     def test_what_is_installed_is_not_installed_again(
         self, remote: FakeRemote, make_context: MakeContext, announced: list[str]
     ) -> None:
-        """A run that is repeated does not pile up connectors."""
+        """An installed connector is not installed again."""
 
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 
@@ -197,7 +197,7 @@ class TestInstalled:
     def test_a_connector_that_the_library_lacks_cannot_be_installed(
         self, remote: FakeRemote, make_context: MakeContext, announced: list[str]
     ) -> None:
-        """Nothing is announced that cannot be tried."""
+        """If the library lacks the connector, an error is raised and no change is announced."""
 
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([]))
@@ -212,7 +212,7 @@ class TestInstalled:
     def test_a_broken_connection_does_not_install_twice(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """Whether it happened is not known: it is told, not tried again."""
+        """After a broken connection the installation is not repeated, and the error is raised."""
 
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -223,10 +223,10 @@ class TestInstalled:
 
         assert remote.paths.count(INSTALL) == 1
 
-    def test_without_an_account_nothing_is_looked_for(
+    def test_without_an_account_nothing_is_requested(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """No account named, and none to be made: the operator is told both ways."""
+        """Without an account, no request is sent, and the reason names both settings."""
 
         finding = connector_is_installed(make_context(account_api_id=""))
 
@@ -235,10 +235,10 @@ class TestInstalled:
         assert "create_test_account" in finding.reason
         assert remote.requests == []
 
-    def test_a_test_account_is_made_where_that_is_permitted(
+    def test_a_test_account_is_created_with_permission(
         self, remote: FakeRemote, make_context: MakeContext, announced: list[str]
     ) -> None:
-        """The account is announced, made, told, used, and known to later steps."""
+        """The test account is announced, created, used, and passed on to later steps."""
 
         def create(request: Any) -> Any:
             assert len(announced) == 1
@@ -268,10 +268,10 @@ class TestInstalled:
         name = json.loads(remote.requests[1].content)["Name"]
         assert name == "Runbook test acme-h.cyclr.com"
 
-    def test_what_was_changed_is_known_though_the_check_broke_off(
+    def test_changes_are_reported_if_the_check_fails_later(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """An account that was made and an installation are told whatever Cyclr says next."""
+        """A created account and an installation are in the finding whatever Cyclr answers next."""
 
         remote.on("/v1.0/accounts", says({"Id": "acct-9"}))
         remote.on(INSTALLED, lists())
@@ -287,10 +287,13 @@ class TestInstalled:
         assert [text.partition(" ")[0] for text in finding.changes] == ["Created", "Installed"]
         assert finding.facts == {"account_api_id": "acct-9"}
 
-    def test_a_made_account_is_known_though_nothing_was_installed(
+    def test_a_created_account_is_reported_without_an_installation(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """What was changed is told even where the step is not done: it is not done twice."""
+        """
+        A created account is in the finding even if the step is not done, so it is not created
+        twice.
+        """
 
         remote.on("/v1.0/accounts", says({"Id": "acct-9", "Name": "x"}))
         remote.on(INSTALLED, lists())
@@ -305,10 +308,10 @@ class TestInstalled:
 class TestAuthenticated:
     """`connector_is_authenticated`."""
 
-    def test_cyclrs_word_is_verified_with_its_limit(
+    def test_an_authenticated_connector_is_verified_with_a_limit(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Authenticated is what Cyclr says; that it was in a browser is not claimed."""
+        """`Authenticated` verifies; the limit says that consent in a browser is not proven."""
 
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 
@@ -320,7 +323,7 @@ class TestAuthenticated:
     def test_without_a_sign_in_it_is_not_done(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Cyclr says that it is not authenticated."""
+        """A connector that is not authenticated has the outcome `not_run`."""
 
         remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Authenticated": False}))
 
@@ -333,7 +336,7 @@ class TestAuthenticated:
     def test_neither_true_nor_false_decides_nothing(
         self, remote: FakeRemote, context: CheckContext, said: object
     ) -> None:
-        """Only a plain `true` is an authentication, and only a plain `false` is none."""
+        """An `Authenticated` that is not true or false raises `UnexpectedAnswerError`."""
 
         remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Authenticated": said}))
 
@@ -344,7 +347,7 @@ class TestAuthenticated:
     def test_of_several_the_authenticated_one_counts(
         self, remote: FakeRemote, context: CheckContext, order: int
     ) -> None:
-        """Whichever comes first: a user has signed in with one of them."""
+        """Of several installed connectors, the authenticated one counts, whatever their order."""
 
         older = {**ACCOUNT_CONNECTOR, "Id": 7, "Authenticated": False}
         remote.on(INSTALLED, lists(*[older, ACCOUNT_CONNECTOR][::order]))
@@ -357,7 +360,7 @@ class TestAuthenticated:
     def test_what_is_not_installed_is_not_done(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Without a connector there is nothing to authenticate."""
+        """Without an installed connector the outcome is `not_run`."""
 
         remote.on(INSTALLED, lists(OTHER))
 
@@ -366,7 +369,7 @@ class TestAuthenticated:
     def test_a_credential_that_cyclr_shows_is_masked(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Cyclr's answers carry AuthValue and properties in clear; the record does not."""
+        """Credentials in Cyclr's answers are masked in the record."""
 
         shown = {
             **ACCOUNT_CONNECTOR,
@@ -386,7 +389,7 @@ class TestConsole:
 
     @pytest.fixture
     def sends(self, remote: FakeRemote) -> Callable[..., None]:
-        """Tell what Cyclr sends a user to Facebook with."""
+        """Script the address at Facebook to which Cyclr sends a user."""
 
         def tell(**query: str) -> None:
             known = {
@@ -405,7 +408,9 @@ class TestConsole:
     def test_the_same_app_and_address_are_verified(
         self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None]
     ) -> None:
-        """What the console really holds is read where Cyclr sends users; Facebook is not asked."""
+        """
+        Client ID and redirect URI are read from Cyclr's redirect, without a request to Facebook.
+        """
 
         sends()
 
@@ -428,7 +433,7 @@ class TestConsole:
     def test_another_client_id_fails(
         self, context: CheckContext, sends: Callable[..., None]
     ) -> None:
-        """The reason shows both ids and where to correct it."""
+        """Another Client ID fails; the reason shows both and where to correct it."""
 
         sends(client_id="999999999999999")
 
@@ -441,7 +446,7 @@ class TestConsole:
     def test_another_redirect_uri_fails(
         self, context: CheckContext, sends: Callable[..., None]
     ) -> None:
-        """What Cyclr sends must be what step 8 registers, to the last character."""
+        """A redirect URI that differs in one character from the one in step 8 fails."""
 
         sends(redirect_uri=f"{URI}/")
 
@@ -464,7 +469,7 @@ class TestConsole:
     def test_a_field_that_is_missing_or_doubled_decides_nothing(
         self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None], query: str
     ) -> None:
-        """Which of two values Facebook takes is not known, nor what it does without one."""
+        """A missing or repeated field in the address raises `UnexpectedAnswerError`."""
 
         remote.on(
             LINK, says("", 302, {"location": f"https://www.facebook.com/dialog/oauth?{query}"})
@@ -475,7 +480,7 @@ class TestConsole:
             console_holds_app_id(context)
 
     def test_an_empty_setup_fails(self, context: CheckContext, sends: Callable[..., None]) -> None:
-        """A redirect with an empty client_id says that the console holds no App ID."""
+        """An empty client_id fails: the console has no App ID."""
 
         sends(client_id="")
 
@@ -487,7 +492,7 @@ class TestConsole:
     def test_another_page_of_facebook_is_not_its_dialog(
         self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None]
     ) -> None:
-        """What Cyclr sends is read at the dialog only; where the link leads instead is said."""
+        """A redirect to another page of Facebook is inconclusive, and the reason names the page."""
 
         elsewhere = f"https://www.facebook.com/login.php?client_id={APP_ID}"
         remote.on(LINK, says("", 302, {"location": elsewhere}))
@@ -507,10 +512,10 @@ class TestConsole:
             ("", True),
         ],
     )
-    def test_a_scope_that_is_not_asked_for_is_warned_of(
+    def test_a_missing_scope_gives_a_warning(
         self, context: CheckContext, sends: Callable[..., None], scope: str, warned: bool
     ) -> None:
-        """Commas or blanks between scopes; `public_profile` is granted unasked."""
+        """A scope that Cyclr does not request gives a warning, except `public_profile`."""
 
         sends(scope=scope)
 
@@ -522,10 +527,10 @@ class TestConsole:
         )
         assert ("no scope" in finding.reason) is (not scope)
 
-    def test_a_trail_that_does_not_lead_to_facebook_is_inconclusive(
+    def test_a_link_that_ends_at_cyclr_is_inconclusive(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """An empty Setup or a used token ends at Cyclr: nothing can be compared."""
+        """If Cyclr does not redirect to Facebook, the result is inconclusive."""
 
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on("/v1.0/accounts/acct-1/signintoken", says(bodies.SIGN_IN_TOKEN_ISSUED))
@@ -540,7 +545,10 @@ class TestConsole:
     def test_without_an_installed_connector_nothing_can_be_read(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """No single-use token is asked for in vain."""
+        """
+        Without an installed connector no sign-in token is requested, and the result is
+        inconclusive.
+        """
 
         remote.on(INSTALLED, lists())
 
@@ -556,7 +564,7 @@ class TestMethod:
 
     @pytest.fixture
     def answers(self, remote: FakeRemote) -> Callable[..., None]:
-        """Tell what the connector's method answers."""
+        """Script the answer of the connector's method."""
 
         def tell(body: Any, status: int = 200) -> None:
             remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
@@ -569,7 +577,7 @@ class TestMethod:
     def test_granted_permissions_are_verified(
         self, context: CheckContext, answers: Callable[..., None], is_bare: bool
     ) -> None:
-        """Facebook's rows count, with or without their envelope."""
+        """The permissions are read from Facebook's rows, with or without the `data` envelope."""
 
         body = bodies.statuses(public_profile="granted", leads_retrieval="granted")
         answers(body["data"] if is_bare else body)
@@ -581,10 +589,10 @@ class TestMethod:
         assert shows_no_secret(finding, context)
 
     @pytest.mark.parametrize("status", ["declined", "expired", None])
-    def test_a_lacking_permission_fails(
+    def test_a_missing_permission_fails(
         self, context: CheckContext, answers: Callable[..., None], status: str | None
     ) -> None:
-        """Only what is granted counts."""
+        """A permission that is not granted fails."""
 
         more = {"leads_retrieval": status} if status else {}
         answers(bodies.statuses(public_profile="granted", **more))
@@ -594,10 +602,12 @@ class TestMethod:
         assert finding.outcome is Outcome.FAILED
         assert "lacks leads_retrieval" in finding.reason
 
-    def test_an_unknown_address_cannot_test_from_here(
+    def test_an_unknown_ip_address_is_inconclusive(
         self, context: CheckContext, answers: Callable[..., None]
     ) -> None:
-        """Cyclr's 403 is about where the runbook runs, not about the connector."""
+        """
+        Cyclr's 403 for an unknown client IP address says nothing about the connector: inconclusive.
+        """
 
         answers(bodies.UNKNOWN_ADDRESS, 403)
 
@@ -611,7 +621,7 @@ class TestMethod:
     def test_another_refusal_is_raised(
         self, context: CheckContext, answers: Callable[..., None], status: int
     ) -> None:
-        """Only 403 has that meaning."""
+        """Any status but 403 raises `CyclrAPIError`."""
 
         answers({"Message": "Failed to authenticate the connector"}, status)
 
@@ -622,7 +632,7 @@ class TestMethod:
     def test_an_answer_of_another_shape_decides_nothing(
         self, context: CheckContext, answers: Callable[..., None], body: Any
     ) -> None:
-        """What is no list of permissions lists none and lacks none."""
+        """An answer that is not a list of permissions raises `UnexpectedAnswerError`."""
 
         answers(body)
 
@@ -632,7 +642,7 @@ class TestMethod:
     def test_a_connector_without_the_method_is_inconclusive(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Another version of the connector may not have it."""
+        """A connector version without the method is inconclusive."""
 
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on(METHODS, says([]))
@@ -645,7 +655,7 @@ class TestMethod:
     def test_what_is_not_installed_is_not_done(
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
-        """Without a connector there is no method."""
+        """Without an installed connector the outcome is `not_run`."""
 
         remote.on(INSTALLED, lists())
 
@@ -662,10 +672,10 @@ EVERY: list[tuple[Check, str]] = [
 
 
 @pytest.mark.parametrize(("check", "path"), EVERY)
-def test_what_cyclr_refuses_is_raised(
+def test_a_refusal_by_cyclr_is_raised(
     remote: FakeRemote, context: CheckContext, check: Check, path: str
 ) -> None:
-    """A refusal of the API decides nothing about the step."""
+    """A refusal by the API raises `CyclrAPIError` in every check."""
 
     remote.on(path, says({"Message": "Authorization has been denied for this request."}, 401))
 
@@ -674,10 +684,10 @@ def test_what_cyclr_refuses_is_raised(
 
 
 @pytest.mark.parametrize(("check", "path"), EVERY)
-def test_a_page_in_cyclrs_place_is_raised(
+def test_an_answer_that_is_not_json_is_raised(
     remote: FakeRemote, context: CheckContext, check: Check, path: str
 ) -> None:
-    """What is not JSON decides nothing."""
+    """An answer that is not JSON raises `UnexpectedAnswerError` in every check."""
 
     remote.on(path, says("<html>"))
 
@@ -688,7 +698,7 @@ def test_a_page_in_cyclrs_place_is_raised(
 def test_one_cyclr_token_serves_every_check_of_a_run(
     remote: FakeRemote, context: CheckContext
 ) -> None:
-    """A token is issued once a run."""
+    """The Cyclr token is requested once per run."""
 
     remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 

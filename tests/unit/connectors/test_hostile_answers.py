@@ -1,4 +1,4 @@
-"""Whatever a remote system sends: never verified, and never a defect of the runbook."""
+"""No answer of a hostile remote system verifies a step or raises a defect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = (
     *("Id", "Name", "Connector", "Token", "Message", "Authenticated", "code", "message", "type"),
 )
 WORDS = (OTHER, "", "live", "granted", "USER", "act", "../x?y=1", "\ud800", "é\n", "NaN", "[]")
-# Other systems' numbers: too large for a time, for a float, for a sleep.
+# Numbers that are too large for a time, a float or a sleep.
 NUMBERS = (0, 1, -1, 4, 17, 10**18, 10**400, 1.5, -0.0)
 EMPTY: tuple[Any, ...] = (
     *({}, [], None, True, 7, "", "text", [[]], [{}], ["a"], [None]),
@@ -72,25 +72,25 @@ headers = st.just({}) | st.sampled_from(BAD_HEADERS)
 
 
 class Everywhere(httpx.BaseTransport):
-    """A remote system that gives one answer to everything."""
+    """A remote system that gives the same answer to every request."""
 
     def __init__(self, answer: Callable[[], httpx.Response]) -> None:
         self._answer = answer
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Take the place of the network."""
+        """Answer in place of the network."""
         return self._answer()
 
 
 class Once(Script):
-    """A scripted remote system in which one exchange is answered otherwise."""
+    """A scripted remote system in which one exchange is answered differently."""
 
     def __init__(self, least: Least, index: int, answer: Callable[[], httpx.Response]) -> None:
         super().__init__(least.said)
         self._at, self._answer = least.said[index], answer
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Take the place of the network."""
+        """Answer in place of the network."""
         if request.url.path == self._at.path and self._at.asks(request):
             return self._answer()
         return super().handle_request(request)
@@ -101,8 +101,8 @@ def answer_of(text: str, status: int, more: dict[str, str]) -> Callable[[], http
     return lambda: httpx.Response(status, content=content, headers=more)
 
 
-def holds_nothing(finding: Finding | None) -> bool:
-    """Return whether the finding is short, blames nobody's code, and does not verify."""
+def verifies_nothing(finding: Finding | None) -> bool:
+    """Return whether the finding is not verified; assert that it is short and not a defect."""
     if finding is None:
         return True
     assert "defect of the runbook" not in finding.reason, finding.reason
@@ -112,7 +112,7 @@ def holds_nothing(finding: Finding | None) -> bool:
 
 every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 
-# Each exchange whose answer counts, of each check.
+# Each exchange of each check whose answer counts.
 EXCHANGES = [
     pytest.param(check, least, index, id=f"{check.id}-{number}-{index}")
     for check in CHECKS
@@ -131,11 +131,13 @@ every_exchange = pytest.mark.parametrize(("check", "least", "index"), EXCHANGES)
 def test_one_answer_to_everything_verifies_nothing(
     check: Any, text: str, status: int, more: dict[str, str]
 ) -> None:
-    """A remote system that is empty, foreign or lying is neither believed nor a crash."""
+    """
+    The same empty, foreign or false answer to every request verifies nothing and raises no defect.
+    """
 
     least = LEAST[check.run][0]
 
-    assert holds_nothing(perform(check, least, Everywhere(answer_of(text, status, more))))
+    assert verifies_nothing(perform(check, least, Everywhere(answer_of(text, status, more))))
 
 
 @every_exchange
@@ -144,95 +146,97 @@ def test_one_answer_to_everything_verifies_nothing(
 def test_one_wrong_answer_among_right_ones_verifies_nothing(
     check: Any, least: Least, index: int, text: str, status: int, more: dict[str, str]
 ) -> None:
-    """What all others say does not make up for one answer that names nothing."""
+    """One wrong answer verifies nothing, even if all others are right."""
 
     said = least.said[index]
     if said.is_free and status == said.status:
-        status = 500  # any document of that form is right there
+        status = 500  # any document of that form is valid there
     if is_like(text, said.body) and status == said.status:
         return
 
-    assert holds_nothing(perform(check, least, Once(least, index, answer_of(text, status, more))))
+    assert verifies_nothing(
+        perform(check, least, Once(least, index, answer_of(text, status, more)))
+    )
 
 
 @every_exchange
-def test_what_has_no_form_verifies_nothing(check: Any, least: Least, index: int) -> None:
-    """Empty, mistyped or foreign, each at each exchange, with the status that success has."""
+def test_a_malformed_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
+    """An empty, malformed or foreign answer with a success status verifies nothing."""
 
     said = least.said[index]
     for body in EMPTY if said.is_free else (*EMPTY, *FOREIGN):
         if body == said.body:
             continue
         answer = answer_of(json.dumps(body), said.status, {})
-        assert holds_nothing(perform(check, least, Once(least, index, answer))), body
+        assert verifies_nothing(perform(check, least, Once(least, index, answer))), body
     for text in BAD_TEXT:
         answer = answer_of(text, said.status, {})
-        assert holds_nothing(perform(check, least, Once(least, index, answer))), text
+        assert verifies_nothing(perform(check, least, Once(least, index, answer))), text
 
 
 @every_exchange
 def test_half_an_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
-    """The right answer, cut off anywhere, is none."""
+    """A truncated answer verifies nothing."""
 
     said = least.said[index]
     whole = json.dumps(said.body)
     for length in range(0, len(whole), max(1, len(whole) // 12)):
         answer = answer_of(whole[:length], said.status, {})
-        assert holds_nothing(perform(check, least, Once(least, index, answer))), whole[:length]
+        assert verifies_nothing(perform(check, least, Once(least, index, answer))), whole[:length]
 
 
 @every_exchange
 def test_the_right_answer_with_a_wrong_status_verifies_nothing(
     check: Any, least: Least, index: int
 ) -> None:
-    """Success is 200, a refusal is 4xx: anything else is somebody else's answer."""
+    """The right answer with an unexpected status verifies nothing."""
 
     said = least.said[index]
     wrong = (200, 302, 500) if said.status >= 400 else (201, 302, 400, 404, 500)
     for status in wrong:
         answer = answer_of(json.dumps(said.body), status, {})
-        assert holds_nothing(perform(check, least, Once(least, index, answer))), status
+        assert verifies_nothing(perform(check, least, Once(least, index, answer))), status
 
 
 @every_exchange
 def test_nan_anywhere_verifies_nothing(check: Any, least: Least, index: int) -> None:
-    """NaN and Infinity are no JSON (RFC 8259 §6), wherever in the answer they stand."""
+    """NaN and Infinity, which are not JSON (RFC 8259 §6), verify nothing at any path."""
 
     body = least.said[index].body
     for place in places(body):
         if isinstance(at(body, place), str | int):
             for number in (math.nan, math.inf):
-                assert holds_nothing(perform(check, with_value(least, index, place, number)))
+                assert verifies_nothing(perform(check, with_value(least, index, place, number)))
     if isinstance(body, dict):
         text = json.dumps({**body, "more": math.nan})
         answer = answer_of(text, least.said[index].status, {})
-        assert holds_nothing(perform(check, least, Once(least, index, answer)))
+        assert verifies_nothing(perform(check, least, Once(least, index, answer)))
 
 
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_one_page_for_every_address_verifies_nothing(check: Any, least: Least) -> None:
-    """A parked domain, a sign-in page of a hotel, a proxy's block page."""
+    """The same HTML page at every address, as from a parked domain or a proxy, verifies nothing."""
 
     for status in STATUSES:
         page = answer_of(
             f"<html>App {APP_ID} is fine.</html>", status, {"content-type": "text/html"}
         )
-        assert holds_nothing(perform(check, least, Everywhere(page)))
+        assert verifies_nothing(perform(check, least, Everywhere(page)))
 
 
 @pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.RemoteProtocolError])
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_no_answer_verifies_nothing(check: Any, least: Least, error: type[Exception]) -> None:
-    """A connection that breaks off is told as one."""
+    """A broken connection verifies nothing."""
 
     def fail() -> httpx.Response:
         raise error("broken")
 
-    assert holds_nothing(perform(check, least, Everywhere(fail)))
+    assert verifies_nothing(perform(check, least, Everywhere(fail)))
 
 
 def is_like(text: str, body: Any) -> bool:
-    """Return whether this is the very answer that is right."""
+    """Return whether the text is the right answer."""
     try:
         return bool(parse_answer(text) == body)
     except (ValueError, RecursionError):

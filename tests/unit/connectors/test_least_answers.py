@@ -1,4 +1,4 @@
-"""The least answer of each check verifies; with any part of it gone or changed, nothing does."""
+"""The least answer of each check verifies; without any part of it, nothing does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BY_NAME = [
 
 
 def places(content: Any, above: Place = ()) -> Iterator[Place]:
-    """Return the place of every field and every item in a document."""
+    """Return the path of every field and every item in a document."""
     inside: Any = ()
     if isinstance(content, dict):
         inside = content.items()
@@ -36,7 +36,9 @@ def places(content: Any, above: Place = ()) -> Iterator[Place]:
 
 
 def cases(*, free: bool = True) -> list[Any]:
-    """Return each field of each least answer; without `free` only those that can be known."""
+    """
+    Return each field of each least answer; without `free`, only those with a predictable value.
+    """
     found = []
     for check in CHECKS:
         for number, least in enumerate(LEAST[check.run]):
@@ -52,7 +54,7 @@ def cases(*, free: bool = True) -> list[Any]:
 
 
 def at(content: Any, place: Place) -> Any:
-    """Return what stands at a place."""
+    """Return the value at a path."""
     for name in place:
         content = content[name]
     return content
@@ -66,28 +68,30 @@ def changed(least: Least, index: int, **changes: Any) -> Least:
 
 
 def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
-    """Return the exchanges with another value at one place of one answer."""
+    """Return the exchanges with another value at one path of one answer."""
     body = copy.deepcopy(least.said[index].body)
     at(body, place[:-1])[place[-1]] = value
     return changed(least, index, body=body)
 
 
 def loses(finding: Finding | None) -> bool:
-    """Return whether the finding is not verified, and blames no defect of the runbook for it."""
+    """
+    Return whether the finding is not verified; assert that no defect of the runbook is the reason.
+    """
     assert finding is not None
     assert "defect of the runbook" not in finding.reason, finding.reason
     return finding.outcome is not Outcome.VERIFIED
 
 
 def test_every_check_has_its_least_answer() -> None:
-    """A check that is new to the procedure is new here too."""
+    """Every check of the procedures has a least answer."""
 
     assert set(LEAST) == {check.run for check in CHECKS}
 
 
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_the_least_answer_verifies(check: Any, least: Least) -> None:
-    """What stands in the table is enough."""
+    """The least answer is sufficient to verify."""
 
     finding = perform(check, least)
 
@@ -97,7 +101,7 @@ def test_the_least_answer_verifies(check: Any, least: Least) -> None:
 
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases())
 def test_no_part_of_it_can_be_left_out(check: Any, least: Least, index: int, place: Place) -> None:
-    """Without any one field or row nothing is verified: the answer holds nothing idle."""
+    """Without any one field or row, nothing is verified."""
 
     body = copy.deepcopy(least.said[index].body)
     del at(body, place[:-1])[place[-1]]
@@ -107,7 +111,7 @@ def test_no_part_of_it_can_be_left_out(check: Any, least: Least, index: int, pla
 
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases())
 def test_each_part_has_its_type(check: Any, least: Least, index: int, place: Place) -> None:
-    """A number for a text, a text for an object, 1 for true: none of it is the field."""
+    """A value of another type at any path verifies nothing."""
 
     value = at(least.said[index].body, place)
     others = [None, 7, 1.5, True, "7", [], {}, [value], {"value": value}, str(value)]
@@ -117,10 +121,8 @@ def test_each_part_has_its_type(check: Any, least: Least, index: int, place: Pla
 
 
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases(free=False))
-def test_each_value_that_can_be_known_counts(
-    check: Any, least: Least, index: int, place: Place
-) -> None:
-    """Another app's id, another status, another word: the answer is about something else."""
+def test_each_predictable_value_counts(check: Any, least: Least, index: int, place: Place) -> None:
+    """Another value at a path whose value is predictable verifies nothing."""
 
     value = at(least.said[index].body, place)
     if isinstance(value, bool):
@@ -137,31 +139,31 @@ def test_each_value_that_can_be_known_counts(
 
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_order_does_not_count(check: Any, least: Least) -> None:
-    """Fields and rows may come in any order; the finding is the same, to the word."""
+    """Fields and rows may come in any order; the finding stays the same."""
 
-    def turned(content: Any) -> Any:
+    def reordered(content: Any) -> Any:
         if isinstance(content, dict):
-            return {name: turned(value) for name, value in reversed(content.items())}
+            return {name: reordered(value) for name, value in reversed(content.items())}
         if isinstance(content, list):
-            return [turned(value) for value in reversed(content)]
+            return [reordered(value) for value in reversed(content)]
         return content
 
-    assert_same(check, least, turned)
+    assert_same(check, least, reordered)
 
 
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_unknown_fields_do_not_count(check: Any, least: Least) -> None:
-    """A remote system may say more tomorrow than it says today."""
+    """Additional fields do not change the finding."""
 
-    def fuller(content: Any) -> Any:
+    def extended(content: Any) -> Any:
         if isinstance(content, dict):
-            known = {name: fuller(value) for name, value in content.items()}
+            known = {name: extended(value) for name, value in content.items()}
             return {"new_field": {"data": [None]}, **known, "another": 7}
         if isinstance(content, list):
-            return [fuller(value) for value in content]
+            return [extended(value) for value in content]
         return content
 
-    assert_same(check, least, fuller)
+    assert_same(check, least, extended)
 
 
 def assert_same(check: Any, least: Least, change: Any) -> None:
@@ -175,7 +177,7 @@ def assert_same(check: Any, least: Least, change: Any) -> None:
 
 
 def test_the_table_is_not_empty() -> None:
-    """The tests above have something to take away, of every check but the one that reads pages."""
+    """Only the checks that read pages have no JSON answer to take parts from."""
 
     bare = {
         check.id

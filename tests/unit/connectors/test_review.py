@@ -1,4 +1,4 @@
-"""App Review: `live` proves, and nothing else does."""
+"""The checks of App Review: only the status `live` proves an approval."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _token(remote: FakeRemote) -> None:
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
 
 
-def test_leads_retrieval_brings_what_it_depends_on() -> None:
-    """The dashboard hides the permission until these stand beside it."""
+def test_leads_retrieval_includes_its_dependencies() -> None:
+    """leads_retrieval includes the permissions that the dashboard requires with it."""
 
     assert set(with_dependencies(("public_profile", "leads_retrieval"))) == {
         "public_profile",
@@ -48,7 +48,7 @@ def test_leads_retrieval_brings_what_it_depends_on() -> None:
 
 
 def test_dependencies_come_once_and_in_order() -> None:
-    """What is wanted anyway is not listed twice; what has no dependencies brings none."""
+    """Dependencies follow the wanted permissions, each once."""
 
     assert with_dependencies(("ads_read", "email")) == ("ads_read", "email")
     both = with_dependencies(("ads_read", "leads_retrieval"))
@@ -57,7 +57,7 @@ def test_dependencies_come_once_and_in_order() -> None:
 
 
 def test_a_live_public_profile_is_verified(remote: FakeRemote, context: CheckContext) -> None:
-    """Listed as live is proof; the access level is not claimed."""
+    """A live public_profile verifies; its access level is a limit."""
 
     remote.on(EDGE, says(statuses(public_profile="live")))
 
@@ -71,7 +71,7 @@ def test_a_live_public_profile_is_verified(remote: FakeRemote, context: CheckCon
 def test_an_absent_public_profile_is_inconclusive(
     remote: FakeRemote, context: CheckContext
 ) -> None:
-    """It is granted without review, so that it is not listed proves nothing."""
+    """A public_profile that is not listed proves nothing, because it is granted without review."""
 
     remote.on(EDGE, says(statuses(email="live")))
 
@@ -84,7 +84,7 @@ def test_an_absent_public_profile_is_inconclusive(
 
 
 def test_live_permissions_were_requested(remote: FakeRemote, context: CheckContext) -> None:
-    """What is approved was asked for; tier and level are not claimed."""
+    """Live permissions were requested; tier and access level are limits."""
 
     remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED[1:], "live"))))
 
@@ -100,7 +100,7 @@ def test_live_permissions_were_requested(remote: FakeRemote, context: CheckConte
 def test_an_unlisted_permission_is_inconclusive(
     remote: FakeRemote, context: CheckContext, absent: str
 ) -> None:
-    """Each that is missing is named, dependencies too."""
+    """Each missing permission is named, dependencies included, and is inconclusive."""
 
     listed = {name: "live" for name in WANTED if name != absent}
     remote.on(EDGE, says(statuses(**listed)))
@@ -116,7 +116,7 @@ def test_an_unlisted_permission_is_inconclusive(
 def test_without_a_permission_to_request_the_check_does_not_apply(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
-    """An answer that lists nothing proves nothing of a use case that wants nothing."""
+    """Without a permission to request, the check does not apply and sends no request."""
 
     remote.on(EDGE, says(statuses()))
 
@@ -127,7 +127,7 @@ def test_without_a_permission_to_request_the_check_does_not_apply(
 def test_every_wanted_permission_live_is_approved(
     remote: FakeRemote, context: CheckContext
 ) -> None:
-    """The review is over only when all are live, dependencies too."""
+    """The review is approved if all permissions are live, dependencies included."""
 
     remote.on(EDGE, says(statuses(**ALL_LIVE, email="unapproved")))
 
@@ -138,8 +138,10 @@ def test_every_wanted_permission_live_is_approved(
     assert "access level" in finding.limits[0]
 
 
-def test_an_unlisted_permission_cannot_be_told(remote: FakeRemote, context: CheckContext) -> None:
-    """Absence is neither approval nor refusal."""
+def test_an_unlisted_permission_leaves_the_review_open(
+    remote: FakeRemote, context: CheckContext
+) -> None:
+    """A permission that is not listed is neither approved nor refused."""
 
     listed = {name: "live" for name in WANTED if name != "leads_retrieval"}
     remote.on(EDGE, says(statuses(**listed)))
@@ -152,8 +154,8 @@ def test_an_unlisted_permission_cannot_be_told(remote: FakeRemote, context: Chec
     assert "never requested, waits or was declined" in finding.limits[0]
 
 
-def test_where_nothing_is_listed_nothing_is_live(remote: FakeRemote, context: CheckContext) -> None:
-    """Before the first review the list is empty: each is named, and none is called live."""
+def test_an_empty_list_is_inconclusive(remote: FakeRemote, context: CheckContext) -> None:
+    """If the list is empty, each permission is named as missing and none as live."""
 
     remote.on(EDGE, says(statuses()))
 
@@ -167,7 +169,7 @@ def test_where_nothing_is_listed_nothing_is_live(remote: FakeRemote, context: Ch
 def test_another_use_case_has_other_permissions(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
-    """What is wanted is a parameter."""
+    """The wanted permissions are a parameter."""
 
     remote.on(EDGE, says(statuses(public_profile="live", ads_read="live")))
     context = make_context(permissions=("public_profile", "ads_read"))
@@ -188,7 +190,7 @@ every_check = pytest.mark.parametrize(
 def test_any_other_status_is_named_and_decides_nothing(
     remote: FakeRemote, context: CheckContext, check: Check, status: str
 ) -> None:
-    """Exactly `live` is approved; what another word means is for a person to look up."""
+    """Any status but exactly `live` is named and is inconclusive."""
 
     remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED, status))))
 
@@ -203,7 +205,7 @@ def test_any_other_status_is_named_and_decides_nothing(
 def test_a_permission_with_two_statuses_decides_nothing(
     remote: FakeRemote, context: CheckContext, check: Check
 ) -> None:
-    """An answer that contradicts itself is not read as the better half of it."""
+    """A permission with two statuses raises `UnexpectedAnswerError`."""
 
     doubled = statuses(**dict.fromkeys(WANTED, "unapproved"))
     remote.on(EDGE, says({"data": [*doubled["data"], *statuses(**ALL_LIVE)["data"]]}))
@@ -213,10 +215,8 @@ def test_a_permission_with_two_statuses_decides_nothing(
 
 
 @every_check
-def test_an_error_of_graph_is_raised(
-    remote: FakeRemote, context: CheckContext, check: Check
-) -> None:
-    """An error object decides nothing."""
+def test_a_graph_error_is_raised(remote: FakeRemote, context: CheckContext, check: Check) -> None:
+    """A Graph error is raised and decides nothing."""
 
     remote.on(EDGE, says(bodies.EXPIRED_TOKEN, 400))
 
@@ -228,7 +228,7 @@ def test_an_error_of_graph_is_raised(
 def test_an_answer_of_another_shape_is_raised(
     remote: FakeRemote, context: CheckContext, check: Check
 ) -> None:
-    """No list of rows is not an empty list: it would read as absence."""
+    """An answer without a list of rows is raised, not read as an empty list."""
 
     remote.on(EDGE, says({"id": "1"}))
 
@@ -240,7 +240,7 @@ def test_an_answer_of_another_shape_is_raised(
 def test_without_a_token_nothing_is_decided(
     context: CheckContext, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refused pair is another step's failure."""
+    """Without an app token, `OAuthError` is raised."""
 
     def refuse(*_: object) -> None:
         raise OAuthError("no token")

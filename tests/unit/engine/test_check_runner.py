@@ -1,4 +1,4 @@
-"""Checks side by side: each within the step's time, none of them able to hold the others back."""
+"""Checks run in parallel within the step's time limit, and none can hold the others back."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def context(remote: FakeRemote, seconds: int) -> CheckContext:
 
 
 def found(context: CheckContext) -> Finding:
-    """Find the step done."""
+    """Return a verified finding."""
     return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
 
 
 def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others count, the reason names the limit, and what it does later reaches nobody."""
+    """
+    A check that does not end is inconclusive, the others count, and its later requests are not
+    sent.
+    """
 
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 0.2)
     release, errors = threading.Event(), list[Exception]()
@@ -66,8 +69,8 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
     assert len(remote.requests) == 1
 
 
-def test_the_time_of_a_step_is_that_of_all_its_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It begins once, when they do; after it none of them sends anything."""
+def test_the_time_limit_of_a_step_covers_all_its_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step's time limit starts once for all its checks; no check sends a request after it."""
 
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 5)
     remote = FakeRemote()
@@ -87,7 +90,7 @@ def test_the_time_of_a_step_is_that_of_all_its_checks(monkeypatch: pytest.Monkey
 
 
 def test_a_journal_that_cannot_be_written_is_raised() -> None:
-    """It is no finding: nothing could be recorded."""
+    """A `JournalError` in a check is raised, not turned into a finding."""
 
     def broken(context: CheckContext) -> Finding:
         raise JournalError("The disk is full.")

@@ -1,4 +1,4 @@
-"""The doctor finds what a run would stumble over, and changes nothing."""
+"""The doctor finds problems that would stop a run, and changes nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.fake_remote import FakeRemote, breaks, says
 
 @pytest.fixture
 def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
-    """Return the network, as the doctor finds it."""
+    """Return the network that the doctor sees."""
     remote = FakeRemote()
     monkeypatch.setattr(doctor, "Transport", functools.partial(Transport, wire=remote))
     return remote
@@ -31,7 +31,7 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
 
 @pytest.fixture
 def env(folder: Path) -> Path:
-    """Return a settings file that only its owner can read."""
+    """Return a settings file with mode 0600."""
     path = folder / ".env"
     path.touch(mode=0o600)
     path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_SECRET=" + "0a1b2c3d" * 4)
@@ -47,7 +47,7 @@ def found(examination: Examination) -> dict[str, Symptom]:
 
 
 def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: Path) -> None:
-    """Python, Jupyter, notebooks, evidence, settings and both systems: all is well, exit code 0."""
+    """If everything is ready, every symptom is well and the exit code is 0."""
 
     remote.on("/", says("hello", 404))
     build(PROCEDURE, folder / "notebooks")
@@ -64,8 +64,8 @@ def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: 
     assert "0a0a" not in repr(examination)
 
 
-def test_looking_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
-    """No evidence folder is made, no probe file stays."""
+def test_the_doctor_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
+    """The doctor creates no evidence folder and leaves no file."""
 
     remote.on("/", says(""))
 
@@ -75,7 +75,7 @@ def test_looking_changes_nothing(remote: FakeRemote, env: Path, folder: Path) ->
 
 
 def test_a_notebook_that_was_run_and_saved_is_well(remote: FakeRemote, folder: Path) -> None:
-    """Outputs and another layout of the file are no other steps."""
+    """Outputs and another file layout do not make a notebook stale."""
 
     remote.on("/", says(""))
     path = build(PROCEDURE, folder / "notebooks")
@@ -87,7 +87,7 @@ def test_a_notebook_that_was_run_and_saved_is_well(remote: FakeRemote, folder: P
 
 
 def test_a_folder_without_notebooks_is_well(remote: FakeRemote, folder: Path) -> None:
-    """Installed from the wheel there are none: one is built for each run."""
+    """Without a notebooks folder, as with the wheel, a notebook is built for each run."""
 
     remote.on("/", says(""))
 
@@ -98,7 +98,7 @@ def test_a_folder_without_notebooks_is_well(remote: FakeRemote, folder: Path) ->
 
 
 def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Path) -> None:
-    """Whoever has just installed it is told what was found, not scolded."""
+    """Without settings, as after the installation, the exit code is 0."""
 
     remote.on("/", says(""))
 
@@ -108,8 +108,8 @@ def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Pa
     assert examination.exit_code is ExitCode.COMPLETE
 
 
-def test_a_host_that_cannot_be_reached_is_told(remote: FakeRemote, folder: Path) -> None:
-    """A run would end incomplete: exit code 3, and the reason."""
+def test_an_unreachable_host_is_reported(remote: FakeRemote, folder: Path) -> None:
+    """An unreachable host gives exit code 3 and the reason."""
 
     remote.on("/", breaks())
 
@@ -121,8 +121,8 @@ def test_a_host_that_cannot_be_reached_is_told(remote: FakeRemote, folder: Path)
     assert remote.paths == ["/", "/"]
 
 
-def test_unusable_settings_weigh_most(remote: FakeRemote, env: Path) -> None:
-    """A run would do nothing: exit code 2, even where the network is down too."""
+def test_invalid_settings_give_exit_code_2(remote: FakeRemote, env: Path) -> None:
+    """Invalid settings give exit code 2, even if the network is down too."""
 
     remote.on("/", breaks())
     env.write_text("RUNBOOK_APP_SECRET=canary")
@@ -135,10 +135,10 @@ def test_unusable_settings_weigh_most(remote: FakeRemote, env: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
-def test_a_settings_file_that_others_can_read_is_told(
+def test_a_settings_file_that_others_can_read_is_reported(
     remote: FakeRemote, env: Path, mode: int
 ) -> None:
-    """It holds secrets: the way to close it is named."""
+    """A settings file that others can read is reported with the chmod command to run."""
 
     remote.on("/", says(""))
     env.chmod(mode)
@@ -149,8 +149,8 @@ def test_a_settings_file_that_others_can_read_is_told(
     assert f"chmod 600 {env}" in symptom.said
 
 
-def test_the_addresses_of_the_settings_are_asked(remote: FakeRemote, env: Path) -> None:
-    """Another region, or a sandbox, is what is looked at."""
+def test_the_addresses_of_the_settings_are_contacted(remote: FakeRemote, env: Path) -> None:
+    """The addresses in the settings are contacted, such as those of another region."""
 
     remote.on("/", says(""))
     env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
@@ -159,7 +159,7 @@ def test_the_addresses_of_the_settings_are_asked(remote: FakeRemote, env: Path) 
 
 
 def test_a_stale_notebook_is_reported(remote: FakeRemote, folder: Path) -> None:
-    """A notebook of another version would run other steps."""
+    """A notebook that differs from the procedure gives exit code 3."""
 
     remote.on("/", says(""))
     build(PROCEDURE, folder / "notebooks")
@@ -171,10 +171,10 @@ def test_a_stale_notebook_is_reported(remote: FakeRemote, folder: Path) -> None:
     assert symptom.said == "facebook_marketing.ipynb is stale: run `runbook notebooks`"
 
 
-def test_an_evidence_folder_that_cannot_be_written_is_told(
+def test_an_evidence_folder_that_cannot_be_written_is_reported(
     remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Better now than after an hour."""
+    """An evidence folder that cannot be written gives exit code 3."""
 
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -188,10 +188,10 @@ def test_an_evidence_folder_that_cannot_be_written_is_told(
     assert symptom.said == f"{folder / 'evidence'}: Permission denied"
 
 
-def test_a_missing_kernel_is_told(
+def test_a_missing_kernel_is_reported(
     remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without python3's kernel papermill runs nothing."""
+    """Without the kernel python3, which papermill needs, the exit code is 3."""
 
     from jupyter_client import kernelspec  # noqa: PLC0415
 
@@ -204,10 +204,10 @@ def test_a_missing_kernel_is_told(
     assert found(examine())["Jupyter kernel"].exit_code is ExitCode.INCOMPLETE
 
 
-def test_a_signing_key_that_cannot_be_used_is_said(
+def test_an_unusable_signing_key_is_reported(
     remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before a run is refused for it; a first key is not made by looking."""
+    """An unusable signing key gives exit code 2; the doctor does not create a key."""
 
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     remote.on("/", says(""))
@@ -224,10 +224,10 @@ def test_a_signing_key_that_cannot_be_used_is_said(
     assert "can be used" in found(examine(str(env), "evidence"))["Signing key"].said
 
 
-def test_a_key_that_a_passphrase_does_not_protect_is_told(
+def test_an_unencrypted_key_with_a_passphrase_is_reported(
     remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The passphrase was set after the key was made: it signs, but not as its owner thinks."""
+    """A passphrase set for an unencrypted key is reported with the command that encrypts it."""
 
     remote.on("/", says(""))
     create_key(folder / "bare.pem")
@@ -247,7 +247,9 @@ def test_a_key_that_a_passphrase_does_not_protect_is_told(
 def test_the_doctor_shows_a_settings_file_that_cannot_be_read(
     remote: FakeRemote, folder: Path
 ) -> None:
-    """It is what the doctor is asked about: one more line of its table, not the end of it."""
+    """
+    Settings or evidence that cannot be read are symptoms; the doctor still reports all others.
+    """
 
     remote.on("/", says("hello"))
     (folder / ".env").write_text("no setting\n")
@@ -264,7 +266,7 @@ def test_the_doctor_shows_a_settings_file_that_cannot_be_read(
 def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(
     remote: FakeRemote, folder: Path
 ) -> None:
-    """The same folder that a run would use."""
+    """The doctor examines the evidence folder that a run would use."""
 
     remote.on("/", says("hello"))
     (folder / ".env").write_text("RUNBOOK_EVIDENCE=elsewhere\n")

@@ -1,4 +1,4 @@
-"""A tenant's run in one call: it says nothing, tells a listener, and returns what it came to."""
+"""`run_tenant` prints nothing, notifies a listener, and returns the result of the run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ at = 2026-11-20T09:00:00Z
 
 
 class Papermill:
-    """Takes the place of papermill: notes what it is given, and does what a kernel would."""
+    """Replaces papermill: records what it is given, and does what a kernel would do."""
 
     def __init__(self) -> None:
         self.source = Path()
@@ -79,8 +79,8 @@ class Papermill:
         return Execution(self.returns)
 
 
-class Ear(RunListener):
-    """Notes what it hears."""
+class RecordingListener(RunListener):
+    """Records the events that it receives."""
 
     def __init__(self, papermill: Papermill) -> None:
         self.heard: list[str] = []
@@ -88,16 +88,16 @@ class Ear(RunListener):
         self._papermill = papermill
 
     def on_start(self, run: Run) -> None:
-        """Note it."""
+        """Record the event."""
         self.heard.append("start")
         self._papermill.runs.append(run)
 
     def on_progress(self, state: RunState) -> None:
-        """Note it."""
+        """Record the event."""
         self.heard.append("progress")
 
     def on_sealed(self, result: RunResult) -> None:
-        """Note it."""
+        """Record the event."""
         self.heard.append("sealed")
         self.results.append(result)
 
@@ -110,8 +110,8 @@ def papermill(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Papermill:
 
 
 @pytest.fixture
-def ear(papermill: Papermill) -> Ear:
-    return Ear(papermill)
+def listener(papermill: Papermill) -> RecordingListener:
+    return RecordingListener(papermill)
 
 
 def journal() -> Journal:
@@ -123,15 +123,17 @@ def types() -> list[str]:
 
 
 def bundles() -> list[Path]:
-    """Return what lies beside the journal that looks like a bundle, whole or not."""
+    """Return the folders beside the journal: bundles, complete or not."""
     home = journal().path.parent
     return [path for path in home.iterdir() if path.is_dir()] if home.is_dir() else []
 
 
-def test_the_result_says_what_the_run_came_to(ear: Ear, capfd: pytest.CaptureFixture[str]) -> None:
-    """Run, state and bundle, in one call; nothing is printed, so that anybody can call it."""
+def test_the_result_has_run_state_and_bundle(
+    listener: RecordingListener, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The result has the run's id, state and bundle, and nothing is printed."""
 
-    result = run_tenant(REQUEST, ear)
+    result = run_tenant(REQUEST, listener)
 
     assert bundles() == [result.sealed.folder]
     record = json.loads((result.sealed.folder / "record.json").read_text(encoding="utf-8"))
@@ -143,17 +145,17 @@ def test_the_result_says_what_the_run_came_to(ear: Ear, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_listener_hears_of_it_in_order(ear: Ear) -> None:
-    """Each step's outcome as it comes, and the bundle before it is archived."""
+def test_a_listener_is_notified_in_order(listener: RecordingListener) -> None:
+    """The listener gets the start, the progress, and the bundle before it is archived."""
 
-    result = run_tenant(REQUEST, ear)
+    result = run_tenant(REQUEST, listener)
 
-    assert ear.heard == ["start", "progress", "progress", "sealed"]
-    assert ear.results == [result]
+    assert listener.heard == ["start", "progress", "progress", "sealed"]
+    assert listener.results == [result]
 
 
-def test_nobody_needs_to_listen(papermill: Papermill) -> None:
-    """Whoever wants the result alone gives no listener."""
+def test_the_listener_is_optional(papermill: Papermill) -> None:
+    """A run works without a listener."""
 
     assert run_tenant(REQUEST).sealed.folder.is_dir()
 
@@ -167,27 +169,30 @@ def test_nobody_needs_to_listen(papermill: Papermill) -> None:
     ],
 )
 def test_why_a_notebook_broke_off_is_in_the_result(
-    ear: Ear, papermill: Papermill, returned: str, does: Any, said: str
+    listener: RecordingListener, papermill: Papermill, returned: str, does: Any, said: str
 ) -> None:
-    """In words without a credential; the evidence is sealed all the same."""
+    """
+    The reason why a notebook stopped is in the result without credentials; evidence is still
+    sealed.
+    """
 
     papermill.returns, papermill.does = returned, does
 
-    result = run_tenant(REQUEST, ear)
+    result = run_tenant(REQUEST, listener)
 
     assert result.broken == said
     assert result.sealed.folder.is_dir()
 
 
 def test_settings_are_read_from_the_environment_that_is_given(
-    ear: Ear, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
+    listener: RecordingListener, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not from this process's: a fleet runs many tenants side by side."""
+    """Settings come from the given environment, not from this process's."""
 
     monkeypatch.setenv("RUNBOOK_APP_SECRET", "f" * 32)
     monkeypatch.setenv("RUNBOOK_APP_ID", "999999999999999")
 
-    run_tenant(REQUEST, ear)
+    run_tenant(REQUEST, listener)
 
     (run,) = papermill.runs
     assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
@@ -195,11 +200,13 @@ def test_settings_are_read_from_the_environment_that_is_given(
     assert papermill.environment == {"RUNBOOK_APP_SECRET": APP_SECRET, "PATH": "/bin"}
 
 
-def test_the_kernel_opens_the_same_run(ear: Ear, papermill: Papermill) -> None:
-    """By its id, folder and values; what signs and archives the evidence stays out of it."""
+def test_the_kernel_opens_the_same_run(listener: RecordingListener, papermill: Papermill) -> None:
+    """
+    The kernel gets the run's id, folder and values, but no settings for signing and archiving.
+    """
 
     given = {**REQUEST.given, "queue_seconds": 5, "archive_seconds": 9}
-    result = run_tenant(replace(REQUEST, given=given), ear)
+    result = run_tenant(replace(REQUEST, given=given), listener)
 
     assert papermill.parameters == {
         "service_domain": "acme-h.cyclr.com",
@@ -212,24 +219,28 @@ def test_the_kernel_opens_the_same_run(ear: Ear, papermill: Papermill) -> None:
     }
 
 
-def test_the_projects_notebook_is_executed(ear: Ear, papermill: Papermill, folder: Path) -> None:
-    """The one that is reviewed and committed, as it is."""
+def test_the_projects_notebook_is_executed(
+    listener: RecordingListener, papermill: Papermill, folder: Path
+) -> None:
+    """The project's notebook is executed unchanged."""
 
     path = build(PROCEDURE, folder / "notebooks")
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
-    run_tenant(REQUEST, ear)
+    run_tenant(REQUEST, listener)
 
     assert papermill.source == path
     assert papermill.text == path.read_text(encoding="utf-8")
 
 
 def test_without_a_project_a_notebook_is_built_for_the_run(
-    ear: Ear, papermill: Papermill, folder: Path
+    listener: RecordingListener, papermill: Papermill, folder: Path
 ) -> None:
-    """From the wheel, in an empty folder, nothing but evidence is left there."""
+    """
+    Without a project, a notebook is built for the run, and only evidence is left in the folder.
+    """
 
-    result = run_tenant(REQUEST, ear)
+    result = run_tenant(REQUEST, listener)
 
     assert papermill.source.name == NAME
     assert not papermill.source.exists()
@@ -237,15 +248,15 @@ def test_without_a_project_a_notebook_is_built_for_the_run(
     assert (result.sealed.folder / NAME).is_file()
 
 
-def test_a_persons_own_copy_is_not_what_is_executed(
-    ear: Ear, papermill: Papermill, folder: Path
+def test_a_walkthrough_copy_is_not_executed(
+    listener: RecordingListener, papermill: Papermill, folder: Path
 ) -> None:
-    """Whatever somebody tried out in the walkthrough, a headless run performs the procedure."""
+    """A headless run does not execute the copy that a person edited in the walkthrough."""
 
     copy = build(PROCEDURE, folder / "walkthrough")
     copy.write_text("{}", encoding="utf-8")
 
-    run_tenant(REQUEST, ear)
+    run_tenant(REQUEST, listener)
 
     assert papermill.source.parent != copy.parent
     assert copy.read_text(encoding="utf-8") == "{}"
@@ -262,52 +273,54 @@ def test_a_persons_own_copy_is_not_what_is_executed(
         ({"given": {**REQUEST.given, "archive": "ftp://x/"}}, "archive"),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_anything_is_written(
-    ear: Ear, folder: Path, change: dict[str, Any], said: str
+def test_an_invalid_request_is_refused_before_anything_is_written(
+    listener: RecordingListener, folder: Path, change: dict[str, Any], said: str
 ) -> None:
-    """Nothing was done, nobody heard of it, and the folder is as it was."""
+    """An invalid request raises `SettingsError`; no listener is notified and nothing is written."""
 
     with pytest.raises(SettingsError, match=said):
-        run_tenant(replace(REQUEST, **change), ear)
+        run_tenant(replace(REQUEST, **change), listener)
 
-    assert ear.heard == []
+    assert listener.heard == []
     assert list(folder.iterdir()) == []
 
 
-def test_peoples_words_are_in_the_run(ear: Ear, folder: Path) -> None:
-    """A file of attestations is read before the run, and counts in it."""
+def test_attestations_count_in_the_run(listener: RecordingListener, folder: Path) -> None:
+    """Attestations are read before the run and count in it."""
 
     (folder / "said.toml").write_text(WORDS, encoding="utf-8")
 
-    result = run_tenant(replace(REQUEST, attestations="said.toml"), ear)
+    result = run_tenant(replace(REQUEST, attestations="said.toml"), listener)
 
     assert result.state.steps["fb-01-log-in"].conclusion.outcome == "attested"
     assert types()[:2] == ["run.started", "step.attested"]
 
 
 def test_an_interruption_leaves_no_half_bundle(
-    ear: Ear, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
+    listener: RecordingListener, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal says so, and the next run is not kept waiting."""
+    """
+    After an interruption the journal says so, no bundle is left, and the next run starts at once.
+    """
 
     def interrupt(_: Run) -> None:
         raise KeyboardInterrupt
 
     papermill.does = interrupt
     with pytest.raises(KeyboardInterrupt):
-        run_tenant(REQUEST, ear)
+        run_tenant(REQUEST, listener)
 
     assert types() == ["run.started", "run.interrupted"]
     assert bundles() == []
     papermill.does = Run.finish_notebook
     given = {**REQUEST.given, "queue_seconds": 0}
-    assert run_tenant(replace(REQUEST, given=given), ear).sealed.folder.is_dir()
+    assert run_tenant(replace(REQUEST, given=given), listener).sealed.folder.is_dir()
 
 
-def test_a_tenant_that_has_another_key_meanwhile_is_not_begun(
-    ear: Ear, monkeypatch: pytest.MonkeyPatch
+def test_a_key_created_meanwhile_stops_the_run(
+    listener: RecordingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first run began in another process, which practises with another app."""
+    """If another process has given the tenant another key, the run stops before it writes."""
 
     mine, kept, opened = FingerprintKey(), FingerprintKey(), headless._opened
 
@@ -318,29 +331,29 @@ def test_a_tenant_that_has_another_key_meanwhile_is_not_begun(
 
     monkeypatch.setattr(headless, "_opened", opened_meanwhile)
     with pytest.raises(OtherAppError):
-        run_tenant(replace(REQUEST, key=mine), ear)
+        run_tenant(replace(REQUEST, key=mine), listener)
 
-    assert ear.heard == []
+    assert listener.heard == []
     assert not journal().path.exists()
-    assert run_tenant(replace(REQUEST, key=kept), ear).sealed.folder.is_dir()
+    assert run_tenant(replace(REQUEST, key=kept), listener).sealed.folder.is_dir()
 
 
-def test_a_bundle_is_copied_to_the_archive(ear: Ear, folder: Path) -> None:
-    """The result says where it is."""
+def test_a_bundle_is_copied_to_the_archive(listener: RecordingListener, folder: Path) -> None:
+    """The bundle is copied to the archive, and the result names its address."""
 
     given = {**REQUEST.given, "archive": f"file://{folder / 'archive'}"}
 
-    result = run_tenant(replace(REQUEST, given=given), ear)
+    result = run_tenant(replace(REQUEST, given=given), listener)
 
     assert result.sealed.folder.name in result.archived
     assert list((folder / "archive").rglob("record.json"))
-    assert (result.archive_error, ear.results[0].archived) == (None, "")
+    assert (result.archive_error, listener.results[0].archived) == (None, "")
 
 
-def test_an_archive_that_refuses_is_part_of_the_result(
-    ear: Ear, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_archive_error_is_part_of_the_result(
+    listener: RecordingListener, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The evidence is sealed and stays: whoever asked is told what to do with it."""
+    """If archiving fails, the bundle stays sealed and the error is in the result."""
 
     refusal = EvidenceError("Access denied.", next_step="Give the role the right to write.")
 
@@ -349,19 +362,21 @@ def test_an_archive_that_refuses_is_part_of_the_result(
 
     monkeypatch.setattr(headless, "archive_bundle", refuse)
     address = str(folder / "archive")
-    result = run_tenant(replace(REQUEST, given={**REQUEST.given, "archive": address}), ear)
+    result = run_tenant(replace(REQUEST, given={**REQUEST.given, "archive": address}), listener)
 
     assert (result.archive_error, result.archive_address) == (refusal, address)
     assert result.archived == ""
     assert bundles() == [result.sealed.folder]
-    assert ear.heard[-1] == "sealed"
+    assert listener.heard[-1] == "sealed"
 
 
 @pytest.mark.parametrize("is_given", [True, False])
-def test_practice_is_archived_only_where_this_run_says_so(
-    ear: Ear, folder: Path, *, is_given: bool
+def test_practice_is_archived_only_on_request(
+    listener: RecordingListener, folder: Path, *, is_given: bool
 ) -> None:
-    """An archive of the environment is for real evidence."""
+    """
+    A practice run ignores the environment's archive; only an archive given for this run is used.
+    """
 
     address = f"file://{folder / 'archive'}"
     given = {**REQUEST.given, "graph_url": "http://127.0.0.1:9"}
@@ -369,6 +384,6 @@ def test_practice_is_archived_only_where_this_run_says_so(
     if is_given:
         given["archive"] = address
 
-    result = run_tenant(replace(REQUEST, given=given, environ=environ), ear)
+    result = run_tenant(replace(REQUEST, given=given, environ=environ), listener)
 
     assert bool(result.archived) is is_given

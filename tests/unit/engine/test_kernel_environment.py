@@ -1,4 +1,4 @@
-"""The environment of kernels: what steps need is in it, and no stranger's credential."""
+"""The environment of kernels has what steps need, and no unrelated credential."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEEDED = (
 
 
 def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> None:
-    """Each name that is not known to be needed stays outside."""
+    """Only variables that are known to be needed reach the kernel."""
 
     environ = dict.fromkeys((*STRANGERS, *NEEDED), CANARY)
 
@@ -41,8 +41,10 @@ def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> Non
 
 @pytest.mark.parametrize("prefix", ["RUNBOOK", "RUNBOOK_FACEBOOK_MARKETING"])
 @pytest.mark.parametrize("source", ["parameters", "environ", "env_file", "found"])
-def test_what_a_step_refers_to_goes_along(folder: Path, source: str, prefix: str) -> None:
-    """`env:NAME`, wherever it is given; what the signing key refers to does not."""
+def test_a_referenced_variable_is_passed_on(folder: Path, source: str, prefix: str) -> None:
+    """
+    A variable that a step's input refers to with `env:` is passed on, but the signing key's is not.
+    """
 
     given = {"app_secret": "env:MINE", "signing_passphrase": "env:KEYS"}
     variables = {f"{prefix}_{name.upper()}": text for name, text in given.items()}
@@ -64,14 +66,14 @@ def test_what_a_step_refers_to_goes_along(folder: Path, source: str, prefix: str
 
 
 def test_a_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
-    """The run says so before a kernel is started."""
+    """A missing settings file raises `SettingsError` before a kernel starts."""
 
     with pytest.raises(SettingsError, match=r"nowhere\.env"):
         kernel_environment(PROCEDURE, {"env_file": "nowhere.env"}, {})
 
 
 def test_only_what_no_step_asks_for_is_withheld() -> None:
-    """Otherwise a check would lack its credential."""
+    """Exactly the secrets that no step or check needs are withheld from the kernel."""
 
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     needed = {name for step in PROCEDURE.steps for each in step.checks for name in each.needs}
@@ -86,7 +88,7 @@ def test_only_what_no_step_asks_for_is_withheld() -> None:
 def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is in `.env`, where the kernel looks for its own: it is not even read."""
+    """The kernel does not read the signing passphrase from `.env`."""
 
     (folder / ".env").write_text(
         "RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n"

@@ -1,4 +1,4 @@
-"""The notebook is built from the procedure: the same bytes, thin, and never by hand."""
+"""The notebook is built from the procedure: reproducible, thin, and never edited by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Document = dict[str, Any]
 
 
 def test_the_notebook_is_valid() -> None:
-    """The format (4.5) takes it, with the kernel that papermill needs and no output."""
+    """The notebook is valid nbformat 4.5, names the kernel python3 and has no outputs."""
 
     nbformat.validate(NOTEBOOK)
     assert (NOTEBOOK.nbformat, NOTEBOOK.nbformat_minor) == (4, 5)
@@ -42,7 +42,7 @@ def test_the_notebook_is_valid() -> None:
 
 
 def test_the_same_procedure_builds_the_same_bytes() -> None:
-    """Building twice changes nothing, and what Jupyter itself writes is the same."""
+    """The same procedure gives the same bytes, which are also what nbformat writes."""
 
     text = notebook_text(PROCEDURE)
 
@@ -53,7 +53,7 @@ def test_the_same_procedure_builds_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("connector", connector_names())
 def test_the_committed_notebook_is_what_is_built(connector: str) -> None:
-    """It was not edited by hand, nor saved by Jupyter, nor left behind by the procedure."""
+    """The committed notebook equals the one built from the procedure."""
 
     procedure = find_procedure(connector)
 
@@ -62,7 +62,7 @@ def test_the_committed_notebook_is_what_is_built(connector: str) -> None:
 
 
 def test_build_writes_one_notebook(tmp_path: Path) -> None:
-    """The folder is made where there is none; what was built is neither stale nor outdated."""
+    """`build` creates the folder and one notebook, which is neither stale nor outdated."""
 
     path = build(PROCEDURE, tmp_path / "new")
 
@@ -73,7 +73,7 @@ def test_build_writes_one_notebook(tmp_path: Path) -> None:
 
 
 def edited(path: Path, edit: Callable[[Document], object]) -> Path:
-    """Save the notebook as another program might, after `edit`."""
+    """Apply `edit` and save the notebook in another layout."""
     document = json.loads(path.read_text(encoding="utf-8"))
     edit(document)
     path.write_text(json.dumps(document, indent=3), encoding="utf-8")
@@ -91,7 +91,7 @@ def run_and_saved(document: Document) -> None:
 
 
 def test_running_and_saving_makes_no_notebook_stale(tmp_path: Path) -> None:
-    """Outputs, counts, Jupyter's own metadata and the layout of the file are no sources."""
+    """Outputs, execution counts, Jupyter's metadata and the file layout do not make it stale."""
 
     path = edited(build(PROCEDURE, tmp_path), run_and_saved)
 
@@ -116,7 +116,7 @@ def test_running_and_saving_makes_no_notebook_stale(tmp_path: Path) -> None:
 def test_another_source_makes_a_notebook_stale(
     tmp_path: Path, edit: Callable[[Document], object]
 ) -> None:
-    """Whatever a person changed; but it still belongs to this procedure, and is theirs."""
+    """A changed cell makes the notebook stale, but not outdated: it has the same procedure."""
 
     path = edited(build(PROCEDURE, tmp_path), edit)
 
@@ -140,7 +140,7 @@ def test_another_source_makes_a_notebook_stale(
 def test_a_notebook_of_no_procedure_is_outdated(
     tmp_path: Path, edit: Callable[[Document], object]
 ) -> None:
-    """What does not say which procedure it was built from cannot be worked in."""
+    """A notebook without the procedure's digest is outdated."""
 
     path = edited(build(PROCEDURE, tmp_path), edit)
 
@@ -151,7 +151,7 @@ def test_a_notebook_of_no_procedure_is_outdated(
 @pytest.mark.parametrize("position", [0, -3])
 @pytest.mark.parametrize("byte", [b"\xff", b"#"])
 def test_a_broken_file_is_stale_and_outdated(tmp_path: Path, position: int, byte: bytes) -> None:
-    """What is no JSON, or no text, is no notebook, and no traceback."""
+    """A file that is not UTF-8 or JSON is stale and outdated, and raises nothing."""
 
     path = build(PROCEDURE, tmp_path)
     content = bytearray(path.read_bytes())
@@ -163,14 +163,14 @@ def test_a_broken_file_is_stale_and_outdated(tmp_path: Path, position: int, byte
 
 
 def test_a_missing_notebook_is_stale_and_outdated(tmp_path: Path) -> None:
-    """An empty folder holds nothing that is fresh."""
+    """A missing notebook is stale and outdated."""
 
     assert is_stale(PROCEDURE, tmp_path / NAME)
     assert is_outdated(PROCEDURE, tmp_path / NAME)
 
 
 def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
-    """Who changes a step builds again, and a test says so."""
+    """A changed step text makes the notebook stale and outdated."""
 
     path = build(PROCEDURE, tmp_path)
     section = PROCEDURE.sections[0]
@@ -183,7 +183,7 @@ def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
 
 
 def test_every_step_has_its_cell_in_order() -> None:
-    """No step is missing from the notebook, and each cell bears its id."""
+    """Each step has a cell with its id, in order."""
 
     assert [cell.id for cell in STEP_CELLS] == [step.id for step in PROCEDURE.steps]
 
@@ -196,7 +196,7 @@ def test_step_cell_is_one_call(cell: Any) -> None:
 
 
 def test_each_step_is_preceded_by_its_prose() -> None:
-    """What to do stands above where it is done, numbered, with what has changed since."""
+    """The cell before a step has its number, title and instructions."""
 
     cells = {cell.id: cell for cell in NOTEBOOK.cells}
     ids = list(cells)
@@ -211,7 +211,7 @@ def test_each_step_is_preceded_by_its_prose() -> None:
 
 
 def test_sections_are_headings_over_their_steps() -> None:
-    """JupyterLab's table of contents shows the whole procedure: title, sections, steps."""
+    """Headings show title, sections and steps in JupyterLab's table of contents."""
 
     prose = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
     headings = [cell.source.partition("\n")[0] for cell in prose]
@@ -248,7 +248,7 @@ FORBIDDEN = (
 
 
 def test_the_notebook_is_thin() -> None:
-    """No logic in a notebook: literals, one import, and calls."""
+    """The notebook has no logic: literals, one import, and calls."""
 
     source = "\n".join(cell.source for cell in CODE_CELLS)
     nodes = list(ast.walk(ast.parse(source)))
@@ -259,7 +259,7 @@ def test_the_notebook_is_thin() -> None:
 
 
 def test_the_parameters_are_literals_and_no_secret() -> None:
-    """Papermill finds one tagged cell, before all other code; a secret is no parameter."""
+    """One tagged cell, before all other code, has the parameters; no secret is among them."""
 
     tagged = [cell for cell in CODE_CELLS if "parameters" in cell.metadata.get("tags", ())]
     assert tagged == CODE_CELLS[:1]
@@ -279,14 +279,14 @@ def test_the_parameters_are_literals_and_no_secret() -> None:
 
 
 def test_the_notebook_opens_its_connector_and_ends() -> None:
-    """The first call opens the run with the notebook's parameters, the last one ends it."""
+    """The first call opens the run with the notebook's parameters, the last one finishes it."""
 
     assert f'open_run(globals(), connector="{PROCEDURE.id}")' in CODE_CELLS[1].source
     assert (CODE_CELLS[-1].id, CODE_CELLS[-1].source) == ("finish", "run.finish()")
 
 
 def test_the_notebook_names_the_text_it_was_built_from() -> None:
-    """Procedure and digest are in the metadata, to be compared with a record."""
+    """The metadata has the procedure's id and digest, for comparison with a record."""
 
     metadata = json.loads(notebook_text(PROCEDURE))["metadata"]
 
@@ -294,7 +294,7 @@ def test_the_notebook_names_the_text_it_was_built_from() -> None:
 
 
 def test_cell_ids_are_unique() -> None:
-    """A cell can be pointed at."""
+    """Cell ids are unique."""
 
     ids = [cell.id for cell in NOTEBOOK.cells]
 

@@ -1,4 +1,4 @@
-"""Practice brings its own settings, and leaves the operator's where they are."""
+"""Practice has its own settings and does not touch the operator's."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ REAL = {
 }
 
 
-def test_practice_is_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are in a file that only its owner can read, and gone afterwards."""
+def test_practice_has_its_own_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox's settings are in a file with mode 0600 that is deleted afterwards."""
 
     with practice("approved", PROCEDURE, FingerprintKey()) as running:
         path = Path(running.env_file)
@@ -47,7 +47,9 @@ def test_practice_is_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tenants can practise in one process, beside a real run of a third."""
+    """
+    Practice does not change this process's environment, so several runs can share the process.
+    """
 
     for name, value in REAL.items():
         monkeypatch.setenv(name, value)
@@ -64,7 +66,9 @@ def test_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_practice_server_gets_no_real_setting() -> None:
-    """Neither a credential in any spelling nor the real settings file; all else goes along."""
+    """
+    The environment for practice has no real credential and no settings file; other variables stay.
+    """
 
     environ = {**REAL, "PATH": "/bin", "RUNBOOK_TENANT": "acme"}
 
@@ -80,15 +84,15 @@ def test_a_practice_server_gets_no_real_setting() -> None:
         ("wrong-secret", "connected.toml"),
     ],
 )
-def test_people_have_said_what_fits_the_scenario(scenario: str, words: str) -> None:
-    """Before anything was done nobody attests; before the review nobody speaks of after it."""
+def test_attestations_fit_the_scenario(scenario: str, words: str) -> None:
+    """Each scenario has the attestations that people would have made by then."""
 
     with practice(scenario, PROCEDURE, FingerprintKey()) as running:
         assert Path(running.attestations).name == words
 
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
-    """A misspelt scenario is an error in words."""
+    """An unknown scenario is refused with the list of known ones."""
 
     with (
         pytest.raises(SettingsError, match=r"no scenario called aproved; known are .*approved"),
@@ -98,14 +102,14 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
 
 
 class Runs:
-    """Takes the place of `run_tenant`: notes what it is given."""
+    """Replaces `run_tenant`: records what it is given."""
 
     def __init__(self) -> None:
         self.requests: list[RunRequest] = []
         self.keys_meanwhile: list[FingerprintKey] = []
 
     def __call__(self, request: RunRequest, listener: RunListener | None) -> RunListener | None:
-        """Find that another process was quicker, as long as there is one; else return."""
+        """Raise `OtherAppError` while another process's key is left, else return the listener."""
         self.requests.append(request)
         if self.keys_meanwhile:
             journal = journal_path(Path(request.evidence), request.tenant, PROCEDURE.id)
@@ -116,7 +120,7 @@ class Runs:
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Runs:
-    """Return what stands in for runs; a sandbox is a name and its key."""
+    """Return the replacement of `run_tenant`; a sandbox is only a name and its key."""
 
     @contextmanager
     def fake(scenario: str, _procedure: Procedure, key: FingerprintKey) -> Iterator[Practice]:
@@ -129,7 +133,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Runs:
 
 
 def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> None:
-    """Its settings file and key, what people have said by then, no real credential."""
+    """The run gets the sandbox's settings, key and attestations, and no real credential."""
 
     listener = RunListener()
     request = RunRequest(
@@ -144,8 +148,8 @@ def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> Non
     assert (given.attestations, given.environ) == ("said.toml", {"PATH": "/bin"})
 
 
-def test_a_persons_own_words_go_before_the_scenarios(runs: Runs) -> None:
-    """Who names a file of attestations practises with that one."""
+def test_given_attestations_take_precedence(runs: Runs) -> None:
+    """A given attestations file replaces the scenario's."""
 
     practise_tenant(
         "approved", RunRequest(procedure=PROCEDURE, tenant="acme", attestations="mine.toml")
@@ -154,15 +158,15 @@ def test_a_persons_own_words_go_before_the_scenarios(runs: Runs) -> None:
     assert runs.requests[0].attestations == "mine.toml"
 
 
-def test_of_two_first_runs_at_once_both_meet_the_same_app(runs: Runs) -> None:
-    """The slower one starts its sandbox again, with the app of the quicker one."""
+def test_two_first_runs_at_once_use_the_same_app(runs: Runs) -> None:
+    """Of two first runs at once, the slower one restarts its sandbox with the faster one's app."""
 
-    quicker = FingerprintKey()
-    runs.keys_meanwhile = [quicker]
+    faster = FingerprintKey()
+    runs.keys_meanwhile = [faster]
 
     practise_tenant("approved", RunRequest(procedure=PROCEDURE, tenant="acme", evidence="evidence"))
 
     first, second = runs.requests
-    assert first.key != quicker == second.key
-    assert second.env_file == f"{quicker.seed}.env"
-    assert sandbox_key(PROCEDURE, "evidence", "acme") == quicker
+    assert first.key != faster == second.key
+    assert second.env_file == f"{faster.seed}.env"
+    assert sandbox_key(PROCEDURE, "evidence", "acme") == faster

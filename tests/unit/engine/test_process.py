@@ -1,4 +1,4 @@
-"""A run in a process of its own: nothing leaks on the way in, and its end is always known."""
+"""A run in its own process: no credential leaks, and its end is always known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUEST = ProcessRequest(
     secrets={name: Secret(text) for name, text in SECRETS.items()},
 )
 DONE = Finished("incomplete", Path("/somewhere/evidence/acme/20261124-0badcafe"))
-# The process as it is, but for the run itself.
+# The real process, with only the run replaced.
 PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
@@ -49,7 +49,9 @@ start = subprocess.Popen
 
 
 class Child:
-    """Starts a program of a test in place of the real one; notes how the real one would start."""
+    """
+    Starts a test's program in place of the real one, and records how the real one would start.
+    """
 
     def __init__(self) -> None:
         self.program = ""
@@ -57,11 +59,11 @@ class Child:
         self.options: dict[str, Any] = {}
 
     def performs(self, *lines: str) -> None:
-        """Let the run consist of these lines; `request` and `listener` are known to them."""
+        """Set the lines of the run; they can use `request` and `listener`."""
         self.program = PROGRAM.replace("{run}", "\n".join(f"    {line}" for line in lines))
 
     def __call__(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
-        """Start it."""
+        """Start the program."""
         self.command, self.options = command, options
         return start([sys.executable, "-c", self.program], **options)
 
@@ -71,7 +73,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Child:
     fake = Child()
     fake.performs("pass")
     monkeypatch.setattr(subprocess, "Popen", fake)
-    # NOTE: a program by `-c` finds what is in its working directory, which some tests change.
+    # NOTE: with `-c`, Python imports from the working directory, which some tests change.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     return fake
 
@@ -82,13 +84,13 @@ def refused(request: ProcessRequest = REQUEST) -> SealingError:
     return caught.value
 
 
-def test_the_run_is_told_what_was_asked_for(child: Child) -> None:
-    """Connector, tenant, folders and values arrive as they were given."""
+def test_the_run_receives_the_request(child: Child) -> None:
+    """Connector, tenant, folders and values arrive unchanged."""
 
     child.performs(
         "names = 'tenant', 'evidence', 'env_file', 'given'",
-        "told = {name: getattr(request, name) for name in names}",
-        "listener.on_wait(json.dumps({**told, 'connector': request.procedure.id}))",
+        "received = {name: getattr(request, name) for name in names}",
+        "listener.on_wait(json.dumps({**received, 'connector': request.procedure.id}))",
     )
     heard: list[str] = []
 
@@ -105,7 +107,7 @@ def test_the_run_is_told_what_was_asked_for(child: Child) -> None:
 
 
 def test_credentials_go_over_standard_input_alone(child: Child, folder: Path) -> None:
-    """Others on the machine can read arguments, and root a process's environment, while it runs."""
+    """Credentials are passed on standard input only: others can read arguments and environment."""
 
     child.performs(
         "own = Path('/proc/self')",
@@ -122,10 +124,8 @@ def test_credentials_go_over_standard_input_alone(child: Child, folder: Path) ->
     assert list(folder.rglob("*")) == []
 
 
-def test_a_credential_given_goes_before_the_environments(
-    child: Child, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a person typed is newer than what the server was started with."""
+def test_a_given_credential_takes_precedence(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A given credential takes precedence over the one in the environment."""
 
     monkeypatch.setenv("RUNBOOK_APP_SECRET", "old")
     child.performs("listener.on_wait(request.environ['RUNBOOK_APP_SECRET'])")
@@ -139,7 +139,7 @@ def test_a_credential_given_goes_before_the_environments(
 def test_the_environment_is_inherited_but_for_jupyters_session(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the session's name it would take itself for a walkthrough and wait for a person."""
+    """The environment is inherited without the variables that would make the run a walkthrough."""
 
     monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
@@ -153,10 +153,8 @@ def test_the_environment_is_inherited_but_for_jupyters_session(
     assert {"JPY_SESSION_NAME", "SERVER_SOFTWARE"} < set(os.environ)
 
 
-def test_what_is_printed_meanwhile_is_no_event(
-    child: Child, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A kernel or a library prints whatever it likes, also what looks like the end."""
+def test_printed_text_is_not_an_event(child: Child, capfd: pytest.CaptureFixture[str]) -> None:
+    """What a kernel or library prints is not read as an event, even if it looks like one."""
 
     false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
     child.performs(
@@ -171,7 +169,7 @@ def test_what_is_printed_meanwhile_is_no_event(
 
 
 def test_each_reason_to_wait_is_passed_on_as_it_comes(child: Child, folder: Path) -> None:
-    """Not at the end: the child goes on once this process has heard it."""
+    """Each reason to wait is passed on at once, not at the end."""
 
     child.performs(
         "import time",
@@ -191,8 +189,8 @@ def test_each_reason_to_wait_is_passed_on_as_it_comes(child: Child, folder: Path
     assert heard == ["Waiting for another run: ü.", "Heard meanwhile: True."]
 
 
-def test_an_error_has_its_own_words_and_advice(child: Child) -> None:
-    """A person reads what is wrong, and what to do, as on the command line."""
+def test_an_error_keeps_its_message_and_next_step(child: Child) -> None:
+    """An error of the run keeps its message and its next step."""
 
     child.performs("raise SettingsError('No é.', next_step='Do that.')")
 
@@ -208,8 +206,8 @@ def test_an_error_has_its_own_words_and_advice(child: Child) -> None:
         ("PermissionError()", "PermissionError."),
     ],
 )
-def test_a_full_disk_is_said(child: Child, raised: str, said: str) -> None:
-    """It is no defect of the program."""
+def test_a_disk_error_is_reported(child: Child, raised: str, said: str) -> None:
+    """A disk error is reported as such, not as a defect."""
 
     child.performs(f"raise {raised}")
 
@@ -219,8 +217,8 @@ def test_a_full_disk_is_said(child: Child, raised: str, said: str) -> None:
     assert error.diagnostics()
 
 
-def test_an_interruption_is_said(child: Child) -> None:
-    """Ctrl-C in the terminal of `lab` reaches this process too: a message, and no traceback."""
+def test_an_interruption_is_reported(child: Child) -> None:
+    """An interruption gives a message and a next step, and no traceback."""
 
     child.performs("raise KeyboardInterrupt")
 
@@ -231,7 +229,7 @@ def test_an_interruption_is_said(child: Child) -> None:
 
 
 def test_a_defect_is_named_without_its_text(child: Child) -> None:
-    """What nobody foresaw may hold what was given."""
+    """An unexpected error is named by its type; its text, which may hold a secret, is left out."""
 
     child.performs("raise ZeroDivisionError(request.environ['RUNBOOK_APP_SECRET'])")
 
@@ -242,7 +240,7 @@ def test_a_defect_is_named_without_its_text(child: Child) -> None:
 
 
 def test_an_unknown_connector_is_refused(child: Child) -> None:
-    """A notebook of another version may name one that is not here."""
+    """An unknown connector raises `SealingError`."""
 
     unknown = ProcessRequest(connector="nonsense", tenant="acme", evidence="/somewhere")
 
@@ -258,8 +256,8 @@ def test_an_unknown_connector_is_refused(child: Child) -> None:
     ],
     ids=["killed", "left", "half-written"],
 )
-def test_a_process_that_ends_without_a_result_is_said(child: Child, last: str) -> None:
-    """A killed process leaves no words, or half of them; nothing is taken for a result."""
+def test_a_process_that_ends_without_a_result_is_an_error(child: Child, last: str) -> None:
+    """A process that ends without a complete result raises `SealingError` with a next step."""
 
     child.performs("listener.on_wait('Waiting.')", last)
     heard: list[str] = []
@@ -272,10 +270,10 @@ def test_a_process_that_ends_without_a_result_is_said(child: Child, last: str) -
 
 
 @pytest.mark.parametrize("program", ["import sys; sys.exit(1)", "nonsense"])
-def test_a_process_that_does_not_even_begin_is_said(
+def test_a_process_that_does_not_start_is_an_error(
     child: Child, program: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """However much it was to read; its own words are on standard error."""
+    """A process that fails before it reads a large request raises `SealingError`."""
 
     child.program = program
     large = ProcessRequest(
@@ -287,7 +285,7 @@ def test_a_process_that_does_not_even_begin_is_said(
 
 @pytest.fixture
 def processes(child: Child, monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
-    """Return the processes that were started."""
+    """Return the started processes."""
     started: list[subprocess.Popen[str]] = []
 
     def noted(*words: Any, **options: Any) -> subprocess.Popen[str]:
@@ -302,7 +300,7 @@ def processes(child: Child, monkeypatch: pytest.MonkeyPatch) -> list[subprocess.
 def test_no_process_is_left_behind(
     child: Child, processes: list[subprocess.Popen[str]], act: Callable[..., object]
 ) -> None:
-    """It has ended by the time its result is known."""
+    """The process has ended when its result or its error is known."""
 
     if act is refused:
         child.performs("raise SettingsError('No.')")

@@ -1,4 +1,4 @@
-"""A run: what is written, in which order, and what a step comes to when things go wrong."""
+"""A run: what it writes, in which order, and the outcome of a step when something goes wrong."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", req
 APP_ID = Input(name="app_id", label="App ID", help="Which.")
 REGION = Input(name="region", label="Region", help="Where.", default="eu")
 API = Input(name="api_url", label="API", help="Where.", default="https://api.example")
-APP_SECRET = Input(name="app_secret", label="App Secret", help="Hush.", secret=True)
+APP_SECRET = Input(name="app_secret", label="App Secret", help="Secret.", secret=True)
 INPUTS = (DOMAIN, APP_ID, REGION, API, APP_SECRET)
 
 OLD = "2026-11-20T09:00:00Z"
@@ -63,24 +63,24 @@ NEW = "2026-11-24T09:00:00Z"
 
 
 def verified(context: CheckContext) -> Finding:
-    """Find the step done."""
+    """Return a verified finding, with one exchange."""
     note = Exchange(method="GET", url="https://api.example/", sent_on=OLD, elapsed=0.0, status=200)
     context.session.note(note)
     return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
 
 
 def failed(context: CheckContext) -> Finding:
-    """Find the step contradicted."""
+    """Return a failed finding."""
     return Finding(outcome=Outcome.FAILED, reason="It is not there.")
 
 
 def undecided(context: CheckContext) -> Finding:
-    """Find nothing."""
+    """Return an inconclusive finding."""
     return Finding(outcome=Outcome.INCONCLUSIVE, reason="It is hidden.")
 
 
 def not_applicable(context: CheckContext) -> None:
-    """Have nothing to say."""
+    """Return nothing: the check does not apply."""
 
 
 def step(name: str, *checks: Check, requires: tuple[str, ...] = ()) -> Step:
@@ -112,7 +112,7 @@ MakeRun = Callable[..., Run]
 
 @pytest.fixture
 def make_run(journal: Journal) -> MakeRun:
-    """Return a maker of runs over one journal; keywords are values."""
+    """Return a factory of runs with one journal; keyword arguments are values."""
 
     def make(*steps: Step, mode: str = Mode.HEADLESS, run_id: str = "", **values: Any) -> Run:
         settings = Settings(values, {"app_secret": Secret(CANARY)})
@@ -134,10 +134,8 @@ def types(journal: Journal) -> list[str]:
     return [entry.type for entry in journal.entries()]
 
 
-def test_a_step_is_begun_checked_and_on_disk_before_it_returns(
-    make_run: MakeRun, journal: Journal
-) -> None:
-    """The journal tells the beginning, then what was seen; a reader sees it at once."""
+def test_a_step_is_in_the_journal_before_it_returns(make_run: MakeRun, journal: Journal) -> None:
+    """The start of a step and its findings are in the journal when `perform` returns."""
 
     run = make_run(step("a", Check("verified", verified)), run_id="0a1b2c3d")
     run.start()
@@ -155,10 +153,10 @@ def test_a_step_is_begun_checked_and_on_disk_before_it_returns(
     assert state.checked_on == "2026-11-24T12:00:00.000Z"
 
 
-def test_the_beginning_of_a_run_tells_what_it_runs_with(
-    make_run: MakeRun, journal: Journal
-) -> None:
-    """Procedure, digest, mode, values and the names of credentials, never a credential."""
+def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: Journal) -> None:
+    """
+    The start records procedure, mode, values and the names of credentials, never a credential.
+    """
 
     run = make_run(step("a"), service_domain="acme-h.cyclr.com")
     run.start()
@@ -177,7 +175,7 @@ def test_the_beginning_of_a_run_tells_what_it_runs_with(
 
 
 def test_a_run_that_another_process_began_is_joined(make_run: MakeRun, journal: Journal) -> None:
-    """A kernel that opens the same run does not begin it again."""
+    """A kernel that opens the same run does not start it again."""
 
     make_run(step("a"), run_id="0a1b2c3d").start()
     make_run(step("a"), run_id="0a1b2c3d").start()
@@ -185,8 +183,8 @@ def test_a_run_that_another_process_began_is_joined(make_run: MakeRun, journal: 
     assert types(journal) == ["run.started"]
 
 
-def test_a_run_that_was_cut_off_is_resumed(make_run: MakeRun, journal: Journal) -> None:
-    """The next run names the one that never came to its end, and only that one."""
+def test_an_unfinished_run_is_resumed(make_run: MakeRun, journal: Journal) -> None:
+    """The next run names the run before it if that one did not finish."""
 
     first = make_run(step("a"), run_id="00000001")
     first.start()
@@ -203,7 +201,7 @@ def test_a_run_that_was_cut_off_is_resumed(make_run: MakeRun, journal: Journal) 
 def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """It was not cut off: it goes on beside the headless run that seals it."""
+    """A walkthrough is not resumed by a headless run, and does not resume one."""
 
     make_run(step("a"), run_id="00000001", mode=Mode.INTERACTIVE).start()
     make_run(step("a"), run_id="00000002").start()
@@ -217,7 +215,7 @@ def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
 def test_an_unknown_step_is_refused_before_anything_is_written(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """A mistyped id leaves no line."""
+    """An unknown step id raises `UnknownStepError`, and nothing is written."""
 
     with pytest.raises(UnknownStepError, match="no step called nonsense"):
         make_run(step("a")).perform("nonsense")
@@ -226,7 +224,7 @@ def test_an_unknown_step_is_refused_before_anything_is_written(
 
 
 def test_the_checks_of_one_step_overlap(make_run: MakeRun) -> None:
-    """Independent checks run at the same time: each waits here for the other."""
+    """The checks of a step run at the same time; each of these waits for the other."""
 
     gate = threading.Barrier(2, timeout=5)
 
@@ -250,7 +248,9 @@ def test_the_checks_of_one_step_overlap(make_run: MakeRun) -> None:
 def test_an_earlier_failure_keeps_the_check_from_running(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """What is impossible is skipped without a request, and the reason names what to mend."""
+    """
+    A step that requires a failed step is skipped without a request; the reason names that step.
+    """
 
     asked: list[CheckContext] = []
 
@@ -272,7 +272,7 @@ def test_an_earlier_failure_keeps_the_check_from_running(
 
 
 def test_without_its_inputs_a_check_does_not_run(make_run: MakeRun) -> None:
-    """The reason names what was not given, by the label that the operator knows."""
+    """A check without its inputs does not run, and the reason names the missing inputs by label."""
 
     run = make_run(
         step("a", Check("verified", verified, ("app_id", "service_domain", "app_secret")))
@@ -286,7 +286,7 @@ def test_without_its_inputs_a_check_does_not_run(make_run: MakeRun) -> None:
 
 
 def test_a_check_with_its_inputs_runs_beside_one_without(make_run: MakeRun) -> None:
-    """What can be checked is checked; the step is not verified by it alone."""
+    """A check runs although another lacks an input, but the step is not verified by it alone."""
 
     run = make_run(
         step(
@@ -304,8 +304,10 @@ def test_a_check_with_its_inputs_runs_beside_one_without(make_run: MakeRun) -> N
     assert "App ID not given" in state.conclusion.reason
 
 
-def test_a_check_that_does_not_apply_says_nothing(make_run: MakeRun) -> None:
-    """Beside another check it is silent; alone it leaves the step to a person."""
+def test_a_check_that_does_not_apply_is_ignored(make_run: MakeRun) -> None:
+    """
+    A check that does not apply is ignored; if no check applies, a person must confirm the step.
+    """
 
     run = make_run(
         step("a", Check("not_applicable", not_applicable), Check("verified", verified)),
@@ -319,7 +321,7 @@ def test_a_check_that_does_not_apply_says_nothing(make_run: MakeRun) -> None:
 
 
 def test_a_step_without_a_check_waits_for_a_person(make_run: MakeRun) -> None:
-    """No API shows it: only a person's word settles it."""
+    """A step without a check is `not_run` until a person confirms it."""
 
     run = make_run(step("a"))
 
@@ -327,8 +329,10 @@ def test_a_step_without_a_check_waits_for_a_person(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize("error", [UnreachableError("It could not be reached."), RunbookError("x")])
-def test_a_check_that_cannot_ask_is_inconclusive(make_run: MakeRun, error: RunbookError) -> None:
-    """An error on the way is no failure of the step: its words are the reason."""
+def test_a_check_that_raises_an_error_is_inconclusive(
+    make_run: MakeRun, error: RunbookError
+) -> None:
+    """An expected error makes the step inconclusive, with the error's message as reason."""
 
     def ask(context: CheckContext) -> Finding:
         verified(context)
@@ -344,7 +348,7 @@ def test_a_check_that_cannot_ask_is_inconclusive(make_run: MakeRun, error: Runbo
 def test_a_check_that_breaks_is_inconclusive_and_says_so(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """A defect does not pass for a result, and its text, which may hold anything, is not told."""
+    """An unexpected error is inconclusive; the reason has its type but not its text."""
 
     def ask(context: CheckContext) -> Finding:
         raise KeyError("something-private")
@@ -356,8 +360,8 @@ def test_a_check_that_breaks_is_inconclusive_and_says_so(
     assert "something-private" not in journal.path.read_text()
 
 
-def test_a_full_disk_is_not_taken_for_a_result(make_run: MakeRun) -> None:
-    """Where the journal refuses, the step ends there; nothing is claimed."""
+def test_a_journal_error_is_not_a_result(make_run: MakeRun) -> None:
+    """A `JournalError` is raised, and the step has no result."""
 
     def ask(context: CheckContext) -> Finding:
         raise JournalError("full")
@@ -367,7 +371,7 @@ def test_a_full_disk_is_not_taken_for_a_result(make_run: MakeRun) -> None:
 
 
 def test_a_change_is_announced_before_it_is_made(make_run: MakeRun, journal: Journal) -> None:
-    """Whoever finds a half-made change can see that it was meant."""
+    """An intended change is in the journal before the check makes it."""
 
     def install(context: CheckContext) -> Finding:
         context.announce_change("Install it.")
@@ -381,8 +385,8 @@ def test_a_change_is_announced_before_it_is_made(make_run: MakeRun, journal: Jou
     assert journal.entries()[1].step == "a"
 
 
-def test_what_a_check_found_out_is_known_to_later_runs(make_run: MakeRun, journal: Journal) -> None:
-    """A fact that is also an input is remembered; one that is none, or was given, is not."""
+def test_facts_of_a_check_are_known_to_later_runs(make_run: MakeRun, journal: Journal) -> None:
+    """A fact that is an input without a given value is stored for later runs; others are not."""
 
     def ask(context: CheckContext) -> Finding:
         facts = {"app_id": "77", "region": "us", "other": 1}
@@ -398,7 +402,7 @@ def test_what_a_check_found_out_is_known_to_later_runs(make_run: MakeRun, journa
 
 
 def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> None:
-    """A check sees what is known, and the run's clock."""
+    """A check gets values, secrets and the run's clock."""
 
     seen: list[CheckContext] = []
 
@@ -417,7 +421,7 @@ def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> Non
 
 
 def test_tokens_are_shared_by_the_checks_of_a_run(make_run: MakeRun) -> None:
-    """A token that one step had issued serves the next."""
+    """A token that one step obtained is used by the next."""
 
     issued: list[Secret] = []
 
@@ -433,7 +437,7 @@ def test_tokens_are_shared_by_the_checks_of_a_run(make_run: MakeRun) -> None:
 
 
 def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> None:
-    """Whatever a check, a person or an error says, known secrets are masked before writing."""
+    """Known secrets are masked in everything that is written to the journal."""
 
     def ask(context: CheckContext) -> Finding:
         context.announce_change(f"Send {CANARY}.")
@@ -451,8 +455,8 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
     assert text.count(MASK) >= 6
 
 
-def test_words_are_written_once(make_run: MakeRun, journal: Journal) -> None:
-    """The same file can be read at every run."""
+def test_attestations_are_written_once(make_run: MakeRun, journal: Journal) -> None:
+    """An attestation that is read again, also from a copy of the file, is not written again."""
 
     word, skip = attested("a", note="n", entry="1" * 64), skipped("b", entry="2" * 64)
     for origin in ("said.toml", "said.toml", "a-copy.toml"):
@@ -468,10 +472,10 @@ def test_words_are_written_once(make_run: MakeRun, journal: Journal) -> None:
 
 @pytest.mark.parametrize("first", [REAL, PRACTICE])
 @pytest.mark.parametrize("mode", [Mode.HEADLESS, Mode.INTERACTIVE])
-def test_practice_and_the_real_thing_have_tenants_of_their_own(
+def test_practice_and_real_runs_have_separate_tenants(
     make_run: MakeRun, journal: Journal, first: dict[str, str], mode: str
 ) -> None:
-    """No word and no check of practice ever counts as evidence of the real thing."""
+    """A tenant has practice runs or real runs, never both."""
 
     second = PRACTICE if first is REAL else REAL
     make_run(step("a"), **first).start()
@@ -490,7 +494,7 @@ def test_practice_and_the_real_thing_have_tenants_of_their_own(
 
 
 def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journal) -> None:
-    """What a person typed is known in every notebook, and not written twice."""
+    """A value is written only when it changes, and later runs know it."""
 
     run = make_run(step("a"))
     run.remember("app_id", "1")
@@ -504,7 +508,7 @@ def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journa
 def test_a_credential_that_was_typed_is_used_and_never_written(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """It replaces the one before, its tokens too, and is masked from then on."""
+    """A typed credential replaces the earlier one and its tokens, and is masked in the journal."""
 
     issued: list[str] = []
 
@@ -521,52 +525,52 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
     assert "typed-secret-2" not in journal.path.read_text()
 
 
-class Shelf:
-    """A place for credentials, in memory."""
+class MemoryStore:
+    """A store for credentials, in memory."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], str] = {}
 
     def remember(self, tenant: str, item: Input, secret: Secret) -> str:
-        """Keep it."""
+        """Store the credential."""
         self.kept[tenant, item.name] = secret.reveal()
         return f"keyring:{tenant}/{item.name}"
 
     def forget(self, tenant: str, item: Input) -> None:
-        """Forget it."""
+        """Remove the credential."""
         self.kept.pop((tenant, item.name), None)
 
 
 def test_a_credential_is_remembered_by_reference_and_forgotten(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """The journal holds where it rests; once forgotten it is gone everywhere."""
+    """The journal has only a reference to a stored credential; `forget_secret` removes both."""
 
-    shelf, run = Shelf(), make_run(step("a", Check("verified", verified, ("app_secret",))))
-    run.remember_secret(APP_SECRET, shelf)
+    store, run = MemoryStore(), make_run(step("a", Check("verified", verified, ("app_secret",))))
+    run.remember_secret(APP_SECRET, store)
 
-    assert shelf.kept == {("acme/p", "app_secret"): CANARY}
+    assert store.kept == {("acme/p", "app_secret"): CANARY}
     assert run.history.index.credentials == {"app_secret": "keyring:acme/p/app_secret"}
     assert CANARY not in journal.path.read_text()
 
-    run.forget_secret(APP_SECRET, [shelf])
+    run.forget_secret(APP_SECRET, [store])
 
-    assert (shelf.kept, run.history.index.credentials) == ({}, {})
+    assert (store.kept, run.history.index.credentials) == ({}, {})
     assert run.perform("a").conclusion.outcome is Outcome.NOT_RUN
 
 
 def test_forgetting_what_was_never_remembered_leaves_no_line(
     make_run: MakeRun, journal: Journal
 ) -> None:
-    """A credential of this session alone is forgotten without a trace."""
+    """`forget_secret` writes nothing if the credential was never stored."""
 
-    make_run(step("a")).forget_secret(APP_SECRET, [Shelf()])
+    make_run(step("a")).forget_secret(APP_SECRET, [MemoryStore()])
 
     assert journal.entries() == []
 
 
-def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) -> None:
-    """The end is written with the outcome, after the notebook came to its own."""
+def test_the_end_of_a_run_records_its_outcome(make_run: MakeRun, journal: Journal) -> None:
+    """The end of the notebook and of the run are recorded, with the outcome."""
 
     run = make_run(step("a", Check("verified", verified)))
     run.start()
@@ -586,7 +590,7 @@ def test_a_run_ends_with_what_it_came_to(make_run: MakeRun, journal: Journal) ->
 
 
 def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None:
-    """Why a run was cut off can be read afterwards, and it did not end."""
+    """An interruption is recorded with its reason, and the run is not finished."""
 
     run = make_run(step("a"))
     run.start()
@@ -598,7 +602,7 @@ def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None
 
 
 def test_a_headless_run_counts_only_what_it_saw_itself(make_run: MakeRun) -> None:
-    """Evidence of an earlier run is not evidence of this one; in the walkthrough it shows."""
+    """Findings of earlier runs count in a walkthrough, but not in a headless run."""
 
     make_run(step("a", Check("verified", verified)), run_id="00000001").perform("a")
 
@@ -609,7 +613,7 @@ def test_a_headless_run_counts_only_what_it_saw_itself(make_run: MakeRun) -> Non
 
 
 def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
-    """A run that asks nobody says what it lacks, and where to put it."""
+    """A missing required value is an error that names the setting."""
 
     with pytest.raises(SettingsError) as caught:
         make_run(step("a")).require_startable()
@@ -620,7 +624,7 @@ def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
 
 
 def test_a_value_of_an_earlier_run_is_enough(make_run: MakeRun) -> None:
-    """Nobody types the Service Domain again."""
+    """A required value from an earlier run is sufficient."""
 
     make_run(step("a")).remember("service_domain", "acme-h.cyclr.com")
 
@@ -628,7 +632,11 @@ def test_a_value_of_an_earlier_run_is_enough(make_run: MakeRun) -> None:
 
 
 def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun) -> None:
-    """Now beats earlier, earlier beats the default; a secret's or unknown name is not recalled."""
+    """
+    A given value takes precedence over an earlier one, and that over the default.
+
+    Secrets and unknown names are not recalled.
+    """
 
     run = make_run(step("a"))
     for name, value in (("region", "uk"), ("app_id", "1"), ("app_secret", "x"), ("gone", "x")):
@@ -657,8 +665,8 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
         ("", False),
     ],
 )
-def test_practice_is_told_by_its_addresses(address: str, practice: bool) -> None:
-    """One remote system on this machine makes a run practice; nothing else does."""
+def test_practice_is_recognised_by_its_addresses(address: str, practice: bool) -> None:
+    """A run is practice if one remote system's address is on this machine."""
 
     values = {"graph_url": address, "api_url": "https://api.example", "note": "http://127.0.0.1"}
 
@@ -667,7 +675,7 @@ def test_practice_is_told_by_its_addresses(address: str, practice: bool) -> None
 
 @pytest.mark.parametrize("name", ["a", "acme-h.cyclr.com", "Tenant-1", "x" * 63])
 def test_a_tenants_name_is_a_folders_name(name: str) -> None:
-    """What a folder can be called everywhere is taken."""
+    """A valid folder name is a valid tenant name."""
 
     assert tenant_name(name) == name
 
@@ -675,22 +683,22 @@ def test_a_tenants_name_is_a_folders_name(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "-a", "a-", "a b", "x" * 64, "ä", "a\n"]
 )
-def test_what_leaves_the_evidence_folder_is_no_tenant(name: str) -> None:
-    """A name is no path."""
+def test_an_invalid_tenant_name_is_refused(name: str) -> None:
+    """A path or an unsafe folder name is refused as tenant name."""
 
     with pytest.raises(SettingsError, match="is not a tenant name"):
         tenant_name(name)
 
 
 def test_the_folder_of_the_keys_is_no_tenant() -> None:
-    """A tenant of that name would lie among the public keys."""
+    """`keys` is refused as tenant name, because the public keys have that folder."""
 
     with pytest.raises(SettingsError, match="contains the public keys"):
         tenant_name("keys")
 
 
 def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nearest folder upwards with notebooks/ is the project; evidence lies beside them."""
+    """The nearest parent folder with notebooks/ is the project, and has the evidence folder."""
 
     (folder / "notebooks").mkdir()
     (folder / "deep" / "er").mkdir(parents=True)
@@ -702,14 +710,14 @@ def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_without_a_project_the_working_directory_counts(folder: Path) -> None:
-    """Somewhere else, evidence goes where the operator stands."""
+    """Without a project, evidence goes into the working directory."""
 
     assert project_folder() == folder
     assert default_evidence() == "evidence"
 
 
 def test_opening_a_run_writes_nothing(folder: Path) -> None:
-    """A run that was opened and not started has left no trace; its tenant is the Service Domain."""
+    """A run that is opened but not started writes nothing; its tenant is the Service Domain."""
 
     run = open_run(procedure(step("a")), {"service_domain": "acme-h.cyclr.com"}, mode="headless")
 
@@ -719,20 +727,20 @@ def test_opening_a_run_writes_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_run_is_opened_as_it_is_told(folder: Path) -> None:
-    """Tenant, folder and run id can be given; without a domain the tenant is `default`."""
+def test_a_run_is_opened_with_given_arguments(folder: Path) -> None:
+    """Tenant, folder and run id can be given; without a Service Domain the tenant is `default`."""
 
-    told = open_run(
+    opened = open_run(
         procedure(step("a")), {}, mode="headless", tenant="acme", evidence="e", run_id="0a1b2c3d"
     )
 
-    assert (told.tenant, told.run_id) == ("acme", "0a1b2c3d")
-    assert told.journal.path == Path("e/acme/p/journal.jsonl")
+    assert (opened.tenant, opened.run_id) == ("acme", "0a1b2c3d")
+    assert opened.journal.path == Path("e/acme/p/journal.jsonl")
     assert open_run(procedure(step("a")), {}, mode="headless").tenant == "default"
 
 
-def test_unusable_settings_open_no_run(folder: Path) -> None:
-    """A mistake in a parameter ends it before anything is done."""
+def test_invalid_settings_open_no_run(folder: Path) -> None:
+    """Invalid settings raise `SettingsError`, and nothing is written."""
 
     with pytest.raises(SettingsError):
         open_run(procedure(step("a")), {"nonsense": "1"}, mode="headless")
@@ -743,13 +751,13 @@ def test_unusable_settings_open_no_run(folder: Path) -> None:
 
 
 def test_run_ids_differ() -> None:
-    """Two runs do not share an id."""
+    """Two runs never share an id."""
 
     assert len({new_run_id() for _ in range(200)}) == 200
 
 
 def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
-    """Nothing stays open behind a run; one that never connected can be closed too."""
+    """`close` closes the run's connections, and is no error if there are none."""
 
     sessions: list[Any] = []
 
@@ -765,8 +773,8 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
     assert sessions[0].transport.is_closed
 
 
-def test_an_old_word_does_not_overtake_a_newer_one(make_run: MakeRun) -> None:
-    """A file that was read before is not news when it is read again."""
+def test_an_old_attestation_does_not_replace_a_newer_one(make_run: MakeRun) -> None:
+    """An old attestation that is read again does not replace a newer one."""
 
     old = attested("a", at=OLD, note="old", entry="1" * 64)
     run = make_run(step("a"))
@@ -781,7 +789,7 @@ def test_an_old_word_does_not_overtake_a_newer_one(make_run: MakeRun) -> None:
 
 
 def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) -> None:
-    """Who did after all what was to be skipped has done it, though the old file still says skip."""
+    """An old skip that is read again does not replace a newer attestation."""
 
     skip = skipped("a", at=OLD, entry="1" * 64)
     run = make_run(step("a"))
@@ -793,8 +801,8 @@ def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) ->
     assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED
 
 
-def test_looking_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
-    """What is watched is asked again and again without filling the journal."""
+def test_a_preview_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
+    """`preview` runs the checks without a line in the journal."""
 
     run = make_run(step("a", Check("undecided", undecided)), step("b"))
 
@@ -814,8 +822,8 @@ def bound_step(name: str, *checks: Check) -> Step:
     return replace(step(name, *checks), subject=BOUND)
 
 
-def test_a_word_counts_for_the_app_it_was_said_of_and_no_other(make_run: MakeRun) -> None:
-    """Another App ID, another region: the word is shown, named, and not counted."""
+def test_an_attestation_counts_for_its_app_only(make_run: MakeRun) -> None:
+    """With another App ID or region, an attestation is shown in the reason but does not count."""
 
     run = make_run(bound_step("a"), app_id="111")
     run.start()
@@ -834,8 +842,12 @@ def test_a_word_counts_for_the_app_it_was_said_of_and_no_other(make_run: MakeRun
     assert "for App ID 111, not 222 and for Region eu, not us" in reason
 
 
-def test_a_rotated_secret_voids_the_words_about_it(make_run: MakeRun, journal: Journal) -> None:
-    """Neither the old nor the new secret is in the journal; putting the old one back is enough."""
+def test_a_rotated_secret_voids_its_attestations(make_run: MakeRun, journal: Journal) -> None:
+    """
+    An attestation does not count with another secret; it counts again with the old one.
+
+    Neither is in the journal.
+    """
 
     run = make_run(bound_step("a"), app_id="111")
     run.start()
@@ -853,7 +865,7 @@ def test_a_rotated_secret_voids_the_words_about_it(make_run: MakeRun, journal: J
 def test_a_secret_that_is_absent_now_is_compared_by_its_last_fingerprint(
     make_run: MakeRun,
 ) -> None:
-    """Who only looks, without the secret, sees what the last run saw."""
+    """Without the secret, its last recorded fingerprint is compared."""
 
     run = make_run(bound_step("a"), app_id="111")
     run.start()
@@ -870,7 +882,9 @@ def test_a_secret_that_is_absent_now_is_compared_by_its_last_fingerprint(
 
 
 def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: Journal) -> None:
-    """The words about it must be said again, and that is what people read."""
+    """
+    Without the fingerprint key, attestations about a secret do not count, and the reason says why.
+    """
 
     run = make_run(bound_step("a"), app_id="111")
     run.start()
@@ -885,8 +899,8 @@ def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: 
     assert "that the new fingerprint.key cannot recognise" in reason
 
 
-def test_what_a_check_saw_counts_for_what_it_looked_at(make_run: MakeRun) -> None:
-    """In the walkthrough, and in a status, an old result of another app is no result."""
+def test_a_finding_counts_for_its_app_only(make_run: MakeRun) -> None:
+    """A finding about another app does not count; the step must be checked again."""
 
     seen = bound_step("a", Check("verified", verified))
     run = make_run(seen, app_id="111")
@@ -901,7 +915,7 @@ def test_what_a_check_saw_counts_for_what_it_looked_at(make_run: MakeRun) -> Non
 
 
 def test_a_check_of_a_changed_step_is_no_longer_its_check(make_run: MakeRun) -> None:
-    """Another sentence or another check: it must be checked again."""
+    """If a step's checks change, an earlier finding does not count."""
 
     seen = bound_step("a", Check("verified", verified))
     run = make_run(seen)
@@ -914,7 +928,7 @@ def test_a_check_of_a_changed_step_is_no_longer_its_check(make_run: MakeRun) -> 
 
 
 def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
-    """A corrected typo is told beside the word that still counts."""
+    """If a step's text changes, its attestation still counts, with a remark."""
 
     run = make_run(bound_step("a"))
     run.start()
@@ -928,7 +942,7 @@ def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
 
 
 def test_a_file_binds_when_it_is_first_read_and_never_again(make_run: MakeRun) -> None:
-    """The same file, given with another App ID, counts for nothing there."""
+    """An attestation from a file is bound to the app with which it is first read."""
 
     word = attested("a", entry="1" * 64)
     first = make_run(bound_step("a"), app_id="111")
@@ -943,7 +957,7 @@ def test_a_file_binds_when_it_is_first_read_and_never_again(make_run: MakeRun) -
 
 
 def test_a_file_that_names_its_subject_counts_for_that(make_run: MakeRun) -> None:
-    """Read with another app it does not count; with the one it names it does."""
+    """An attestation that names its subject counts for that subject only."""
 
     word = attested("a", entry="1" * 64, binding=Binding(subject={"app_id": "111"}))
     run = make_run(bound_step("a"), app_id="222")
@@ -955,7 +969,7 @@ def test_a_file_that_names_its_subject_counts_for_that(make_run: MakeRun) -> Non
 
 
 def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) -> None:
-    """The file is read at every run; the withdrawal in between stands."""
+    """A withdrawn attestation does not count again when its file is read again."""
 
     word = attested("a", entry="1" * 64)
     run = make_run(step("a"))
@@ -969,7 +983,7 @@ def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) ->
 
 
 def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journal) -> None:
-    """Whoever opens the journal next goes on from there."""
+    """A saved index is used by the next reader of the journal."""
 
     run = make_run(step("a"))
     run.start()
@@ -979,10 +993,8 @@ def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journa
     assert HistoryReader(journal, run.key)._index == run.history.index
 
 
-def test_a_kernel_that_joins_a_run_puts_on_record_what_it_is_given(
-    make_run: MakeRun, journal: Journal
-) -> None:
-    """Words that waited for a value are bound to it; the same values are not written twice."""
+def test_a_kernel_that_joins_a_run_records_new_values(make_run: MakeRun, journal: Journal) -> None:
+    """New values are recorded once, and attestations that lacked them are bound to them."""
 
     def join(**values: Any) -> Run:
         run = make_run(bound_step("a"), mode=Mode.INTERACTIVE, run_id="0a1b2c3d", **values)
@@ -1002,7 +1014,7 @@ def test_a_kernel_that_joins_a_run_puts_on_record_what_it_is_given(
 
 
 def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> None:
-    """A value that is given meanwhile was not looked at."""
+    """A finding is bound to the values with which the check started, not to later ones."""
 
     def meanwhile(context: CheckContext) -> Finding:
         make_run(step("b"), mode=Mode.INTERACTIVE).remember("app_id", "222")
@@ -1017,8 +1029,8 @@ def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> Non
     assert "for App ID 111, not 222" in state.conclusion.reason
 
 
-def test_who_looks_with_another_secret_sees_that_it_is_another(make_run: MakeRun) -> None:
-    """What is given now is compared, not what was recorded last."""
+def test_a_given_secret_is_compared_not_the_recorded_one(make_run: MakeRun) -> None:
+    """The secret that is given now is compared, not the one recorded last."""
 
     run = make_run(bound_step("a"), app_id="111")
     run.start()
