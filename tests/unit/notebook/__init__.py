@@ -1,1 +1,1 @@
-"""A step's two readings: built, shown and run."""
+"""Tests of what a notebook shows and runs."""

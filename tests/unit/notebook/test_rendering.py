@@ -1,4 +1,4 @@
-"""How a step looks: three renderings that agree, load nothing, and escape everything."""
+"""How a step is rendered: three renderings that agree, load nothing, and escape everything."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def header(title: str = "Title", *, is_sandbox: bool = False, **more: str) -> di
 
 
 class Page(HTMLParser):
-    """The tags and attributes of a page, and the text that a person reads."""
+    """The tags and attributes of a page, and its visible text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -97,22 +97,22 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record the tag."""
         self.tags.append((tag, dict(attrs)))
         if tag != "br":
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Note that a tag closes the one that was opened last."""
+        """Assert that it closes the tag that was opened last."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Note text."""
+        """Record the text."""
         self.text += data
 
 
 def test_a_step_has_three_renderings() -> None:
-    """HTML for people, text for terminals, JSON for machines; all say the same outcome."""
+    """A step has HTML, plain text and JSON renderings, all with the same outcome."""
 
     shown = bundle()
 
@@ -123,8 +123,8 @@ def test_a_step_has_three_renderings() -> None:
     assert shown[rendering.STEP_MIME]["outcome"] == "verified"
 
 
-def test_the_machines_rendering_is_json() -> None:
-    """A step as the record has it, but for the exchanges: a program reads those there."""
+def test_the_json_rendering_is_the_step_document() -> None:
+    """The JSON rendering is the step as in the record, without the exchanges."""
 
     document = json.loads(json.dumps(bundle()[rendering.STEP_MIME]))
 
@@ -162,8 +162,8 @@ def test_the_machines_rendering_is_json() -> None:
     }
 
 
-def test_whose_word_it_is_is_in_the_machines_rendering() -> None:
-    """An attestation shows its person."""
+def test_the_json_rendering_names_the_attestor() -> None:
+    """The JSON rendering of an attested step names the person who attested it."""
 
     word = attested(STEP.id)
     state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), word=word)
@@ -176,7 +176,7 @@ def test_whose_word_it_is_is_in_the_machines_rendering() -> None:
 @pytest.mark.parametrize("mime", ["text/html", "text/plain"])
 @pytest.mark.parametrize("said", ["The exact path.", "It ends soon.", "Installed it."])
 def test_limits_warnings_and_changes_are_shown_to_people(mime: str, said: str) -> None:
-    """What is not proven stands beside what is."""
+    """HTML and plain text show limits, warnings and changes."""
 
     text = bundle()[mime]
 
@@ -184,7 +184,7 @@ def test_limits_warnings_and_changes_are_shown_to_people(mime: str, said: str) -
 
 
 def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
-    """Method, address, status, time and what was said, without a script."""
+    """The HTML has the exchange of a finding in a `details` element, without a script."""
 
     page = Page(bundle()["text/html"])
 
@@ -200,16 +200,16 @@ def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
         (replace(EXCHANGE, status=None, method="DNS"), "→ done"),
     ],
 )
-def test_an_exchange_without_a_status_says_what_came(exchange: Exchange, said: str) -> None:
-    """No answer is shown as none, with the reason."""
+def test_an_exchange_without_a_status_shows_its_error(exchange: Exchange, said: str) -> None:
+    """An exchange without a status shows its error, or that it is done."""
 
     state = replace(STATE, findings=(replace(FINDING, exchanges=(exchange,)),))
 
     assert said in Page(bundle(state)["text/html"]).text
 
 
-def test_what_was_read_is_a_table() -> None:
-    """Headings and the first cell of a row say what they are, for those who hear the page."""
+def test_a_table_of_a_finding_is_accessible() -> None:
+    """Column and row headers of a finding's table have a scope, for screen readers."""
 
     shown = bundle()
     page = Page(shown["text/html"])
@@ -221,8 +221,8 @@ def test_what_was_read_is_a_table() -> None:
     assert "  Pages:\n    1 · Acme\n    2 · B" in shown["text/plain"]
 
 
-def test_links_open_apart_and_pastes_are_shown_once_known() -> None:
-    """A link leads to the right page as soon as it can; half a value to paste is not shown."""
+def test_links_open_in_a_new_tab_and_unknown_pastes_are_hidden() -> None:
+    """A link opens in a new tab; a text to paste is shown only if all its values are known."""
 
     known, unknown = Page(bundle()["text/html"]), Page(bundle(values={})["text/html"])
 
@@ -276,7 +276,7 @@ HOSTILE_PAGES = {
 
 @pytest.mark.parametrize("name", HOSTILE_PAGES)
 def test_hostile_text_stays_text(name: str) -> None:
-    """What Facebook, Cyclr or a person writes never becomes a tag or an attribute."""
+    """Text from Facebook, Cyclr or a person never becomes a tag or an attribute."""
 
     page = Page(HOSTILE_PAGES[name])
 
@@ -292,7 +292,7 @@ def test_hostile_text_stays_text(name: str) -> None:
 @pytest.mark.parametrize("is_sandbox", [True, False])
 @pytest.mark.parametrize("make", [bundle, summary, header])
 def test_html_runs_no_script_and_loads_nothing(make: Any, is_sandbox: bool) -> None:
-    """An executed notebook can be read without a network, and years later."""
+    """The HTML runs no script and loads nothing, so it can be read offline."""
 
     html = make(is_sandbox=is_sandbox)["text/html"]
 
@@ -303,7 +303,7 @@ def test_html_runs_no_script_and_loads_nothing(make: Any, is_sandbox: bool) -> N
 @pytest.mark.parametrize("mime", ["text/html", "text/plain"])
 @pytest.mark.parametrize("make", [bundle, summary, header])
 def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> None:
-    """SANDBOX stands in each rendering of a practice run, and in none of a real one."""
+    """Each HTML and text rendering of a practice run says SANDBOX; those of a real run do not."""
 
     def read(text: str) -> str:
         return Page(text).text if mime == "text/html" else text
@@ -313,7 +313,7 @@ def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> Non
 
 
 def test_a_summary_has_a_row_for_each_step() -> None:
-    """Outcome and reason of every step, for people and machines."""
+    """The summary has the outcome and the reason of every step in each rendering."""
 
     shown = summary(is_sandbox=True)
 
@@ -329,7 +329,7 @@ def test_a_summary_has_a_row_for_each_step() -> None:
 
 
 def test_a_header_says_whose_run_it_is() -> None:
-    """Tenant, run and mode; a real run says PRODUCTION."""
+    """The header shows tenant, run and mode; a real run says PRODUCTION."""
 
     text = header()["text/plain"]
 
@@ -338,7 +338,7 @@ def test_a_header_says_whose_run_it_is() -> None:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
-    """Not colour alone: an icon and the word tell the outcomes apart."""
+    """Each outcome has its own icon and its word, not only a colour."""
 
     state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
 
@@ -360,7 +360,7 @@ def contrast(colour: str, ground: str) -> float:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_a_badge_can_be_read(outcome: Outcome) -> None:
-    """White on each badge has the contrast of at least 4.5 to 1."""
+    """White text on each badge has a contrast of at least 4.5 to 1."""
 
     state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
     badge = next(
@@ -374,27 +374,29 @@ def test_a_badge_can_be_read(outcome: Outcome) -> None:
     assert contrast("#ffffff", ground) >= 4.5
 
 
-def test_no_plain_text_moves_a_cursor() -> None:
-    """`text/plain` goes to terminals and editors as it is: a remote's text is one safe line."""
+def test_plain_text_cannot_move_the_cursor() -> None:
+    """Remote text in `text/plain` is one line without control characters."""
 
-    nasty = "a\x1b[2J\x9b\u202e\x7f\r\nb"
+    hostile = "a\x1b[2J\x9b\u202e\x7f\r\nb"
     finding = Finding(
         outcome=Outcome.FAILED,
-        reason=nasty,
-        warnings=(nasty,),
-        limits=(nasty,),
-        changes=(nasty,),
-        tables=(Table(caption=nasty, columns=(nasty,), rows=((nasty,),)),),
+        reason=hostile,
+        warnings=(hostile,),
+        limits=(hostile,),
+        changes=(hostile,),
+        tables=(Table(caption=hostile, columns=(hostile,), rows=((hostile,),)),),
     )
     state = StepState(
         step=STEP,
-        conclusion=Conclusion(outcome=Outcome.FAILED, reason=nasty),
+        conclusion=Conclusion(outcome=Outcome.FAILED, reason=hostile),
         findings=(finding,),
     )
     bundles = (
         rendering.step_bundle(state, {}, is_sandbox=True),
         rendering.summary_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=True),
-        rendering.header_bundle(nasty, tenant=nasty, run_id=nasty, mode=nasty, is_sandbox=False),
+        rendering.header_bundle(
+            hostile, tenant=hostile, run_id=hostile, mode=hostile, is_sandbox=False
+        ),
     )
 
     for bundle in bundles:

@@ -1,4 +1,4 @@
-"""What a notebook's cells call, in this process and against the sandbox over real HTTP."""
+"""The functions that a notebook's cells call, in this process, against a sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EMPTY = {
 
 @pytest.fixture(scope="module")
 def sandbox_env() -> Iterator[Mapping[str, str]]:
-    """Give the settings files of two sandboxes, which run as long as this module."""
+    """Return the settings files of two sandboxes, which run as long as this module."""
     key = FingerprintKey()
     with (
         practice("approved", PROCEDURE, key) as approved,
@@ -49,7 +49,7 @@ Namespace = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """End every run and walkthrough that a test opened; a kernel's end does it otherwise."""
+    """Close every run and walkthrough that a test opened, as the end of a kernel does."""
     runs: list[Run] = []
     walkthroughs: list[Walkthrough] = []
     start, follow = Run.start, Walkthrough.start
@@ -75,7 +75,7 @@ def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def namespace(folder: Path, sandbox_env: Mapping[str, str]) -> Namespace:
-    """Return a notebook's variables, as papermill leaves them, with nothing but the settings."""
+    """Return a notebook's variables as papermill leaves them, with only the settings given."""
     return {
         **EMPTY,
         "env_file": sandbox_env["approved"],
@@ -106,7 +106,9 @@ def shown(value: Any) -> dict[str, Any]:
 
 
 def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """JupyterLab puts its session into the kernel's environment; papermill does not."""
+    """
+    A notebook is interactive in JupyterLab, which sets JPY_SESSION_NAME, and headless in papermill.
+    """
 
     assert detected_mode() == "headless"
     monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/facebook_marketing.ipynb")
@@ -117,10 +119,12 @@ def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) ->
     ("software", "mode"),
     [("voila/0.5.8", "interactive"), ("", "headless"), ("gunicorn/22", "headless")],
 )
-def test_a_notebook_by_voila_is_for_a_person(
+def test_a_notebook_in_voila_is_interactive(
     monkeypatch: pytest.MonkeyPatch, software: str, mode: str
 ) -> None:
-    """Voila names itself as a CGI server would; another server's name means nothing."""
+    """
+    A notebook is interactive if SERVER_SOFTWARE names Voila; another server's name has no effect.
+    """
 
     monkeypatch.setenv("SERVER_SOFTWARE", software)
 
@@ -144,7 +148,7 @@ def test_a_parameter_overrides_what_is_detected(
     parameter: str,
     mode: str,
 ) -> None:
-    """Papermill started from within JupyterLab can be told what it is."""
+    """The parameter `mode` takes precedence over the detected mode."""
 
     monkeypatch.setenv("JPY_SESSION_NAME", session)
 
@@ -154,7 +158,7 @@ def test_a_parameter_overrides_what_is_detected(
 
 
 def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
-    """A misspelt mode is an error before anything is written."""
+    """An unknown mode raises `SettingsError`, and nothing is written."""
 
     with pytest.raises(SettingsError, match="mode takes interactive or headless, not 'auto'"):
         opened(namespace, mode="auto")
@@ -163,7 +167,7 @@ def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
 
 
 def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path) -> None:
-    """The journal lies in the project's evidence folder, under the tenant's name."""
+    """`open_run` starts a run in the tenant's journal, in the project's evidence folder."""
 
     run = opened(namespace)
 
@@ -190,10 +194,10 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
         ("env_file", "none.env", "cannot be read"),
     ],
 )
-def test_an_unusable_parameter_is_refused_before_anything_is_written(
+def test_an_invalid_parameter_is_refused_before_anything_is_written(
     namespace: Namespace, folder: Path, name: str, value: object, said: str
 ) -> None:
-    """Papermill merely warns of unknown parameters; the runbook refuses them."""
+    """An unknown or invalid parameter, of which papermill only warns, raises `SettingsError`."""
 
     with pytest.raises(SettingsError, match=said) as caught:
         opened(namespace, **{name: value})
@@ -203,7 +207,7 @@ def test_an_unusable_parameter_is_refused_before_anything_is_written(
 
 
 def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
-    """`In`, `Out`, private names, modules and functions are none of the operator's mistakes."""
+    """Jupyter's variables, private names, modules and functions are not read as parameters."""
 
     run = opened(namespace, _private="x", Path=Path, helper=len)
 
@@ -211,15 +215,15 @@ def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
 
 
 def test_a_person_may_have_variables_of_their_own(namespace: Namespace, folder: Path) -> None:
-    """In JupyterLab the notebook is the person's: a note in a cell is no mistake."""
+    """In JupyterLab, a person's own variables are no error."""
 
     opened(namespace, mode="interactive", my_note="x")
 
     assert types(folder)[0] == "run.started"
 
 
-def test_a_run_that_asks_nobody_needs_the_service_domain(folder: Path) -> None:
-    """Headless, what is required and missing is named; in JupyterLab it is asked for."""
+def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
+    """A headless run without the Service Domain is an error; JupyterLab asks for it."""
 
     with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
         open_run(EMPTY, connector=PROCEDURE.id)
@@ -230,7 +234,7 @@ def test_a_run_that_asks_nobody_needs_the_service_domain(folder: Path) -> None:
 
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:
-    """The cell's output has its three renderings, and the journal has the evidence."""
+    """`step` performs the step, records it, and returns its three renderings."""
 
     bundle = shown(opened(namespace).step("fb-13-app-id-and-secret"))
 
@@ -241,7 +245,7 @@ def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> No
 
 
 def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> None:
-    """A notebook of a connector that this version does not have says so, and names the others."""
+    """An unknown connector raises `SettingsError` with the known ones."""
 
     with pytest.raises(SettingsError, match="no connector called 'facebook_marketting'") as caught:
         open_run(namespace, connector="facebook_marketting")
@@ -251,14 +255,14 @@ def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> 
 
 
 def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
-    """A cell that was edited by hand does not pass."""
+    """An unknown step id raises `UnknownStepError`."""
 
     with pytest.raises(UnknownStepError):
         opened(namespace).step("fb-99-nothing")
 
 
 def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
-    """The summary shows every step; the end is in the journal."""
+    """`finish` shows the summary of every step and records the end of the run."""
 
     run = opened(namespace)
     for step in PROCEDURE.steps:
@@ -274,7 +278,10 @@ def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Pat
 def test_a_failed_step_raises_at_the_notebooks_end(
     namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
 ) -> None:
-    """Papermill's exit code says nothing else: every cell has run, then the last one raises."""
+    """
+    If a step failed, `finish` raises, so that papermill's exit code shows it; all cells have run by
+    then.
+    """
 
     run = opened(namespace, env_file=sandbox_env["wrong-secret"])
     bundle = shown(run.step("fb-13-app-id-and-secret"))
@@ -287,10 +294,10 @@ def test_a_failed_step_raises_at_the_notebooks_end(
     assert run.run.state.outcome is RunOutcome.FAILED
 
 
-def test_a_guest_does_not_end_the_run(
+def test_a_notebook_that_joined_a_run_does_not_end_it(
     namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
 ) -> None:
-    """A notebook that joined another process's run shows the steps, and leaves the end to it."""
+    """A notebook that joined another process's run records its own end only."""
 
     run = opened(namespace, env_file=sandbox_env["wrong-secret"], run_id="0a1b2c3d")
     run.step("fb-13-app-id-and-secret")
@@ -304,7 +311,7 @@ def test_a_guest_does_not_end_the_run(
 
 
 def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None:
-    """A notebook whose step cells never ran ends with every step `not_run`."""
+    """A step whose cell never ran is `not_run` in the summary."""
 
     bundle = shown(opened(namespace).finish())
 
@@ -313,7 +320,7 @@ def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None
 
 
 def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
-    """Neither an output nor the journal holds a credential of the settings file."""
+    """Neither the outputs nor the journal contain a credential."""
 
     env = Path(sandbox_env["approved"]).read_text(encoding="utf-8")
     names = [item.variable for item in inputs_of(PROCEDURE) if item.secret]
@@ -330,7 +337,7 @@ def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]
 
 
 def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
-    """Header, each step, end: widgets of one walkthrough, over all steps."""
+    """In JupyterLab, header, steps and end are panels of one walkthrough."""
 
     run = opened(namespace, mode="interactive")
 
@@ -349,7 +356,7 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
 
 
 def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) -> None:
-    """In JupyterLab a step is checked when a person says so, not when its cell runs."""
+    """Showing a step's panel does not check the step."""
 
     run = opened(namespace, mode="interactive")
     for step in PROCEDURE.steps:
@@ -360,14 +367,14 @@ def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) ->
 
 
 def test_an_unknown_step_has_no_panel(namespace: Namespace) -> None:
-    """A cell that was edited by hand says so in JupyterLab too."""
+    """In JupyterLab too, an unknown step id raises `UnknownStepError`."""
 
     with pytest.raises(UnknownStepError):
         opened(namespace, mode="interactive").step("fb-99-nothing")
 
 
 def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
-    """What a headless run has seen meanwhile shows in the open notebook."""
+    """An open panel shows what a headless run records meanwhile."""
 
     run = opened(namespace, mode="interactive")
     panel = run.step("fb-13-app-id-and-secret")
@@ -379,7 +386,7 @@ def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
 
 
 def test_kernels_of_one_walkthrough_share_its_run(namespace: Namespace, folder: Path) -> None:
-    """A second kernel joins what the first began; a restart of the kernel does too."""
+    """A second or restarted kernel joins the run that the first one started."""
 
     runs = [opened(namespace, mode="interactive").walkthrough.run for _ in range(3)]
 
@@ -388,7 +395,7 @@ def test_kernels_of_one_walkthrough_share_its_run(namespace: Namespace, folder: 
 
 
 def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
-    """No state that may be saved with a notebook has a credential of the settings file in it."""
+    """The saved state of the panels contains no credential."""
 
     run = opened(namespace, mode="interactive")
     secrets = [secret.reveal() for secret in run.walkthrough.run.settings.secrets.values()]
@@ -403,7 +410,10 @@ def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str,
 def test_parameters_of_the_run_come_from_the_environment_too(
     namespace: Namespace, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What `runbook lab` was told reaches the kernels; a notebook's own parameter goes first."""
+    """
+    RUNBOOK_TENANT and RUNBOOK_EVIDENCE set the run's parameters; a notebook's parameter takes
+    precedence.
+    """
 
     monkeypatch.setenv("RUNBOOK_TENANT", "other")
     monkeypatch.setenv("RUNBOOK_EVIDENCE", str(folder / "elsewhere"))
@@ -418,7 +428,7 @@ def test_parameters_of_the_run_come_from_the_environment_too(
 def test_a_parameter_of_the_run_itself_is_a_text(
     namespace: Namespace, folder: Path, name: str, value: object
 ) -> None:
-    """A list that papermill was given is no name of a tenant, nor of a folder."""
+    """A parameter of the run that is not text raises `SettingsError`, and nothing is written."""
 
     before = set(folder.rglob("*"))
 
@@ -431,7 +441,9 @@ def test_a_parameter_of_the_run_itself_is_a_text(
 def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
     namespace: Namespace, folder: Path
 ) -> None:
-    """The kernel holds the lock already: it gives it back, and takes it anew."""
+    """
+    A second `open_run` in the same kernel releases the first run's lock and does not wait for it.
+    """
 
     first = opened(namespace, queue_seconds=0)
     second = opened(namespace, queue_seconds=0)

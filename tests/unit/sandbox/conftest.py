@@ -1,4 +1,4 @@
-"""A sandbox over real HTTP, and clients that find their way in it."""
+"""A sandbox over real HTTP, and clients for it."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ class Graph:
         self.app_token = f"{self.given['app_id']}|{self.given['app_secret']}"
 
     def get(self, path: str, token: str | None = "user", **params: str) -> httpx.Response:
-        """Call a path with one of the given tokens, or with any other, or with none."""
+        """Call a path with one of the given tokens, any other token, or none."""
         tokens = {
             "user": self.given["user_access_token"],
             "page": self.given["page_access_token"],
@@ -49,7 +49,7 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
 
 
 class Form(HTMLParser):
-    """The first form of a page: where it posts to, and its hidden fields."""
+    """The first form of a page: its action and its hidden fields."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Form(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the form and its fields."""
+        """Record the form and its fields."""
         given = {name: value or "" for name, value in attrs}
         if tag == "form" and not self.action:
             self.action = given["action"]
@@ -70,7 +70,7 @@ class Form(HTMLParser):
 
 
 class Cyclr:
-    """A bare Cyclr client: API with a token, service domain over HTTPS."""
+    """A bare Cyclr client: API with a token, Service Domain over HTTPS."""
 
     def __init__(self, sandbox: Sandbox, http: httpx.Client) -> None:
         self.sandbox = sandbox
@@ -91,7 +91,7 @@ class Cyclr:
         }
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Call the API in the given account."""
+        """Call the API for the given account."""
         headers = {**self.headers, **options.pop("headers", {})}
         url = f"{self.given['cyclr_api_url']}/v1.0/{path}"
         return self.http.request(method, url, headers=headers, **options)
@@ -101,7 +101,7 @@ class Cyclr:
         return self.call("GET", path, **options)
 
     def connector_id(self, name: str = "Facebook Marketing API") -> int:
-        """Look a connector up by its name."""
+        """Return a connector's id by its name."""
         found = self.get("connectors", params={"query": name}).json()
         return int(next(one["Id"] for one in found if one["Name"] == name))
 
@@ -111,7 +111,7 @@ class Cyclr:
         return found
 
     def sign_in_link(self, number: int, target: str = "https://app.partner.test/done") -> str:
-        """Return a fresh sign-in link."""
+        """Return a new sign-in link."""
         path = f"accounts/{self.given['account_api_id']}/signintoken"
         token = self.call("POST", path, json={"Username": "someone"}).json()["Token"]
         query = httpx.QueryParams({"id": str(number), "token": token, "targetOrigin": target})
@@ -120,13 +120,13 @@ class Cyclr:
 
 
 class _Pinned(httpcore.SyncBackend):
-    """Connect to one address, whatever the host name says."""
+    """Connects to one address, whatever the host name."""
 
     def __init__(self, address: str) -> None:
         self._host, _, self._port = address.partition(":")
 
     def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> Any:
-        """Go to the one address."""
+        """Connect to the one address."""
         return super().connect_tcp(self._host, int(self._port), *args, **options)
 
 
@@ -138,14 +138,14 @@ def http() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def approved() -> Iterator[Sandbox]:
-    """One sandbox for the tests of a module that change nothing others rely on."""
+    """Return a sandbox shared by the tests of a module that do not change it for others."""
     with Sandbox("approved", seed=1) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Sandbox]]:
-    """Start sandboxes of one test's own; they stop with it."""
+    """Return a function that starts a sandbox for one test, and stop them all at its end."""
     running: list[Sandbox] = []
 
     def begin(scenario: str, **options: Any) -> Sandbox:
@@ -176,7 +176,9 @@ def cyclr_of(http: httpx.Client) -> Callable[[Sandbox], Cyclr]:
 
 @pytest.fixture
 def domain_of() -> Iterator[Callable[[Sandbox], httpx.Client]]:
-    """A client that finds the service domain and trusts its authority."""
+    """
+    Return a function that opens a client for the Service Domain, which trusts its certificate.
+    """
     clients: list[httpx.Client] = []
 
     def open_client(sandbox: Sandbox) -> httpx.Client:
@@ -198,7 +200,7 @@ def domain_of() -> Iterator[Callable[[Sandbox], httpx.Client]]:
 
 @pytest.fixture
 def answer_dialog(http: httpx.Client) -> Callable[..., httpx.Response]:
-    """Answer the dialog at a URL as a program: GET it, log in, decide."""
+    """Return a function that answers the dialog at a URL as a program: GET it, log in, decide."""
 
     def answer(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
         given = sandbox.description

@@ -34,7 +34,10 @@ def delete(graph: Graph, path: str, token: str = "page_access_token") -> Any:
 
 
 def test_each_request_of_a_batch_has_its_own_answer(own: Graph) -> None:
-    """Code, headers and a body that is JSON in a text; one failure does not fail the others."""
+    """
+    Each answer has code, headers and a JSON text as body; a failed request does not fail the
+    others.
+    """
     requests = [
         {"method": "GET", "relative_url": "me?fields=id"},
         {"method": "GET", "relative_url": "v26.0/4711"},
@@ -51,7 +54,7 @@ def test_each_request_of_a_batch_has_its_own_answer(own: Graph) -> None:
 
 
 def test_a_request_can_use_the_answer_of_another(own: Graph) -> None:
-    """{result=name:$.path} is filled in; the named request itself is shown as null."""
+    """{result=name:$.path} is replaced; the answer of the named request is null."""
     page = own.given["page_id"]
     answers = batch(
         own,
@@ -71,15 +74,15 @@ def test_a_request_can_use_the_answer_of_another(own: Graph) -> None:
 @pytest.mark.parametrize(
     "requests", ["", "{", "[]", "{}", "[1]", '[{"method":"GET"}]', "[" * 50_000, [{}] * 51]
 )
-def test_what_is_no_batch_is_refused(own: Graph, requests: Any) -> None:
-    """An error for the whole batch."""
+def test_an_invalid_batch_is_refused(own: Graph, requests: Any) -> None:
+    """An invalid batch gets one error for the whole batch."""
     answer = batch(own, requests)
     assert answer.status_code == 400
     assert error_of(answer)["message"]
 
 
 def test_a_batch_with_a_file_is_multipart(own: Graph) -> None:
-    """The SDKs send multipart when a file is attached."""
+    """A batch may be multipart, as the SDKs send it with a file."""
     form = {
         "access_token": str(own.given["user_access_token"]),
         "batch": json.dumps([{"method": "GET", "relative_url": "me"}]),
@@ -89,7 +92,9 @@ def test_a_batch_with_a_file_is_multipart(own: Graph) -> None:
 
 
 def test_test_leads(own: Graph) -> None:
-    """One for each form; it must be deleted before the next."""
+    """
+    A form has one test lead, which must be deleted before the next; a real lead cannot be deleted.
+    """
     path = f"{own.given['leadgen_form_id']}/test_leads"
     lead = post(own, path).json()["id"]
     assert error_of(post(own, path))["code"] == 100
@@ -103,7 +108,7 @@ def test_test_leads(own: Graph) -> None:
 
 
 def test_subscribed_apps(own: Graph) -> None:
-    """A page's webhooks: page token with pages_manage_metadata."""
+    """A page's webhooks need a page token and subscribed_fields."""
     path = f"{own.given['page_id']}/subscribed_apps"
     assert error_of(post(own, path))["message"] == (
         "(#100) The parameter subscribed_fields is required"
@@ -117,7 +122,7 @@ def test_subscribed_apps(own: Graph) -> None:
 
 
 def test_subscriptions(own: Graph) -> None:
-    """An app's webhooks: app token; rows of object, callback_url, active, fields."""
+    """An app's webhooks need an app token; each row has object, callback_url, active and fields."""
     path = f"{own.given['app_id']}/subscriptions"
     form = {
         "object": "page",
@@ -141,8 +146,8 @@ def test_subscriptions(own: Graph) -> None:
     assert own.get(path, "app").json()["data"] == []
 
 
-def test_what_cannot_be_posted_or_deleted(own: Graph) -> None:
-    """100/33 in the words of the method."""
+def test_an_unsupported_method_is_refused(own: Graph) -> None:
+    """An unsupported POST, DELETE or PUT gets error 100 with the method's message."""
     assert error_of(post(own, "me"))["message"].startswith("Unsupported post request.")
     assert error_of(delete(own, str(own.given["page_id"])))["message"].startswith(
         "Unsupported delete request."
@@ -151,7 +156,7 @@ def test_what_cannot_be_posted_or_deleted(own: Graph) -> None:
     assert error_of(put)["code"] == 100
 
 
-def test_a_crash_report_is_taken(own: Graph) -> None:
-    """The SDK's crash reporter gets an answer."""
+def test_a_crash_report_is_accepted(own: Graph) -> None:
+    """The crash report of Facebook's SDK is accepted."""
     answer = post(own, f"{own.given['app_id']}/instruments", "user_access_token")
     assert answer.json() == {"success": True}

@@ -1,4 +1,4 @@
-"""No state grows without bound, whatever is asked for."""
+"""The sandbox's state stays bounded, whatever is requested."""
 
 import json
 
@@ -15,8 +15,8 @@ ROUNDS = 300
 CAPACITY = 20
 
 
-def test_a_shelf_forgets_the_oldest_but_keeps_what_is_kept() -> None:
-    """Its size is bounded; kept values stay."""
+def test_a_shelf_drops_the_oldest_except_kept_values() -> None:
+    """A full shelf drops its oldest value, except those put with `keep`."""
     shelf: Shelf[int] = Shelf(3)
     shelf.put("kept", 0, keep=True)
     for number in range(10):
@@ -29,8 +29,8 @@ def test_a_shelf_forgets_the_oldest_but_keeps_what_is_kept() -> None:
     assert len(shelf) == 3
 
 
-def test_what_is_used_outlives_what_is_not() -> None:
-    """A token that a client goes on using survives any number of others."""
+def test_a_used_value_stays_longer_than_an_unused_one() -> None:
+    """A token that a client keeps using is not dropped for newer ones."""
     shelf: Shelf[str] = Shelf(3)
     shelf.put("in use", "x")
     for number in range(10):
@@ -43,7 +43,7 @@ def test_what_is_used_outlives_what_is_not() -> None:
 
 
 def test_a_meter_keeps_sixty_slices() -> None:
-    """A day of calls takes no more room than an hour."""
+    """A meter keeps one hour of calls, in slices of a minute."""
     meter = Meter(100)
     for minute in range(24 * 60):
         meter.count(minute * 60.0)
@@ -54,7 +54,7 @@ def test_a_meter_keeps_sixty_slices() -> None:
 
 
 def test_stores_stay_small() -> None:
-    """Codes, tokens, sessions, links and consents under way are forgotten in time."""
+    """Codes, tokens, sessions, links and pending consents stay within their capacity."""
     world = build_world("approved", seed=2)
     facebook, cyclr, given = world.facebook, world.cyclr, world.answers
     shelves = {
@@ -117,15 +117,15 @@ def _call_cyclr(world: World, method: str, path: str, document: dict[str, str]) 
 
 
 def test_accounts_have_a_limit() -> None:
-    """Accounts are refused when there are too many."""
+    """Above the limit, a new account is refused."""
     world = build_world("approved", seed=2)
     account = next(iter(world.cyclr.accounts.values()))
     world.cyclr.accounts |= {str(number): account for number in range(2_000)}
     assert _call_cyclr(world, "POST", "/v1.0/accounts", {"Name": "x"}).status == 400
 
 
-def test_dice_are_fair_enough() -> None:
-    """Lengths and alphabets are what they say; a seed repeats them."""
+def test_dice_are_reproducible_by_seed() -> None:
+    """Random texts have the given length; the same seed gives the same ones."""
     dice, again = Dice(3), Dice(3)
     assert dice.digits(16) == again.digits(16)
     assert len(dice.base64url(27)) == 27

@@ -1,4 +1,4 @@
-"""Faults, time, state and limits: how tests drive the sandbox."""
+"""The controls of the sandbox: faults, time, state and limits."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def own(start: Start, graph_of: Open) -> Graph:
 
 
 def test_a_server_error_is_graphs_own(own: Graph) -> None:
-    """Code 2, is_transient, after which the next call is answered."""
+    """A server error is Graph's code 2 with is_transient; the next call is answered."""
     control(own, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
     answer = own.get("me")
     assert answer.status_code == 503
@@ -38,8 +38,8 @@ def test_a_server_error_is_graphs_own(own: Graph) -> None:
 
 
 @pytest.mark.parametrize("code", [1, 4, 17, 32, 341, 368, 613, 80001, 80004, 80005])
-def test_any_passing_error_can_be_asked_for(own: Graph, code: int) -> None:
-    """By its code, with the message that belongs to it."""
+def test_any_transient_error_can_be_set(own: Graph, code: int) -> None:
+    """Each transient error can be set by its code, and is removed by DELETE."""
     control(own, "faults", {"faults": [{"kind": "graph-error", "code": code}]})
     assert error_of(own.get("me"))["code"] == code
     control(own, "faults", None, "DELETE")
@@ -47,7 +47,7 @@ def test_any_passing_error_can_be_asked_for(own: Graph, code: int) -> None:
 
 
 def test_broken_answers(own: Graph) -> None:
-    """A reset, half a body and a page instead of JSON."""
+    """An answer can be reset, truncated, HTML instead of JSON, or slow."""
     control(own, "faults", {"faults": [{"kind": "reset", "remaining": 1}]})
     with pytest.raises(httpx.ReadError, match="reset by peer"):
         own.get("me")
@@ -67,7 +67,7 @@ def test_broken_answers(own: Graph) -> None:
 
 
 def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: Callable[..., Cyclr]) -> None:
-    """Cyclr fails while Facebook works."""
+    """A fault for Cyclr does not affect Facebook."""
     cyclr = cyclr_of(own.sandbox)
     control(own, "faults", {"faults": [{"kind": "server-error", "site": "cyclr-api"}]})
     assert cyclr.get("accounts").status_code == 503
@@ -90,8 +90,8 @@ def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: Callable[..., Cyc
         [],
     ],
 )
-def test_a_wrong_fault_is_refused(own: Graph, document: Any) -> None:
-    """400 with what is wrong; nothing is changed."""
+def test_an_invalid_fault_is_refused(own: Graph, document: Any) -> None:
+    """An invalid fault gets 400 with the reason, and nothing changes."""
     answer = control(own, "faults", document)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -99,7 +99,7 @@ def test_a_wrong_fault_is_refused(own: Graph, document: Any) -> None:
 
 
 def test_the_dialog_can_fail(own: Graph, answer_dialog: Callable[..., httpx.Response]) -> None:
-    """error_code and error_message without error, as Facebook does outside OAuth."""
+    """The dialog can fail with error_code and error_message but no error, as Facebook's does."""
     control(own, "faults", {"dialog_error": ["1349220", "Feature Unavailable"]})
     given = own.given
     url = (
@@ -113,7 +113,7 @@ def test_the_dialog_can_fail(own: Graph, answer_dialog: Callable[..., httpx.Resp
 
 
 def test_time_can_be_moved(own: Graph) -> None:
-    """A token expires when the world's clock passes its end."""
+    """Moving the sandbox's clock lets a token expire; it can be moved back."""
     before = control(own, "time", None, "GET").json()["now"]
     after = control(own, "time", {"advance": 61 * 86_400}).json()["now"]
     assert 61 * 86_400 <= after - before < 61 * 86_400 + 60
@@ -125,7 +125,7 @@ def test_time_can_be_moved(own: Graph) -> None:
 
 
 def test_review_can_be_decided(start: Start, graph_of: Open) -> None:
-    """An approved review makes every requested permission live, and lists public_profile."""
+    """Approving the review makes every requested permission live and lists public_profile."""
     graph = graph_of(start("review-pending"))
     path = f"{graph.given['app_id']}/permissions"
     assert graph.get(path, "app").json()["data"] == []
@@ -138,7 +138,7 @@ def test_review_can_be_decided(start: Start, graph_of: Open) -> None:
 
 
 def test_state_is_json(own: Graph) -> None:
-    """The whole world can be read, stores as their size."""
+    """The whole state can be read as JSON, with stores as their sizes."""
     state = control(own, "state", None, "GET").json()
     app_id = str(own.given["app_id"])
     assert state["facebook"]["apps"][app_id]["redirect_uris"] == [own.given["redirect_uri"]]
@@ -149,7 +149,9 @@ def test_state_is_json(own: Graph) -> None:
 
 # --- scenarios -------------------------------------------------------------------------------
 def test_rate_limited_counts_and_recovers(start: Start, graph_of: Open) -> None:
-    """The hour is used up; after five minutes calls are answered and counted again."""
+    """
+    In `rate-limited` all calls are used up; after five minutes they are answered and counted again.
+    """
     graph = graph_of(start("rate-limited"))
     answer = graph.get("me")
     assert error_of(answer)["code"] == 4
@@ -162,7 +164,9 @@ def test_rate_limited_counts_and_recovers(start: Start, graph_of: Open) -> None:
 
 
 def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
-    """A full page answers 80001, its leads 80005, its ad account 80004."""
+    """
+    Page, leads and ad account have their own limits (80001, 80005, 80004) with the minutes to wait.
+    """
     world = own.sandbox.world
     page = world.facebook.pages[str(own.given["page_id"])]
     page.meter, page.lead_meter = Meter(1), Meter(1)
@@ -187,7 +191,7 @@ def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
 
 
 def test_flaky_repeats_with_its_seed(graph_of: Open) -> None:
-    """The same seed breaks the same requests."""
+    """In `flaky`, the same seed breaks the same requests."""
     runs = []
     for _ in range(2):
         with Sandbox("flaky", seed=5) as sandbox:
@@ -209,7 +213,7 @@ def outcome(graph: Graph) -> str:
 
 
 def test_version_expired(start: Start, graph_of: Open) -> None:
-    """v26.0 is silently served by v27.0, and Marketing calls say so."""
+    """In `version-expired`, v27.0 answers for v26.0, and Marketing calls have a warning header."""
     graph = graph_of(start("version-expired"))
     assert graph.get("me").headers["facebook-api-version"] == "v27.0"
     assert graph.get("me/adaccounts").headers["x-ad-api-version-warning"] == (

@@ -22,7 +22,9 @@ def cyclr(approved: Sandbox, cyclr_of: Open) -> Cyclr:
 
 
 def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
-    """Fourteen days, bearer, the client's ID; a wrong secret is refused."""
+    """
+    A token is a bearer token for fourteen days with the client's ID; wrong credentials get 400.
+    """
     url = f"{cyclr.given['cyclr_api_url']}/oauth/token"
     form = {
         "grant_type": "client_credentials",
@@ -40,7 +42,7 @@ def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
 
 
 def test_calls_without_a_token_are_denied(cyclr: Cyclr, http: httpx.Client) -> None:
-    """401 with a Message."""
+    """A call without a token gets 401 with a Message."""
     answer = http.get(f"{cyclr.given['cyclr_api_url']}/v1.0/accounts")
     assert answer.status_code == 401
     assert list(answer.json()) == ["Message"]
@@ -48,14 +50,14 @@ def test_calls_without_a_token_are_denied(cyclr: Cyclr, http: httpx.Client) -> N
 
 @pytest.mark.parametrize("account", ["", "unknown"])
 def test_account_calls_need_an_account(cyclr: Cyclr, account: str) -> None:
-    """An empty or unknown X-Cyclr-Account is 401."""
+    """An empty or unknown X-Cyclr-Account gets 401 for calls that need an account."""
     headers = {"X-Cyclr-Account": account}
     assert cyclr.get("connectors", headers=headers).status_code == 401
     assert cyclr.get("accounts", headers=headers).status_code == 200
 
 
 def test_accounts(start: Start, cyclr_of: Open) -> None:
-    """Created, listed with Total-Pages, changed, refused and deleted as documented."""
+    """Accounts are created, listed with Total-Pages, changed, refused and deleted as documented."""
     cyclr = cyclr_of(start("fresh"))
     made = cyclr.call("POST", "accounts", json={"Id": "acme", "Name": "Acme"})
     assert made.status_code == 200
@@ -74,7 +76,7 @@ def test_accounts(start: Start, cyclr_of: Open) -> None:
 
 
 def test_a_deleted_account_leaves_no_connector_in_its_cycles(start: Start, cyclr_of: Open) -> None:
-    """An account of the same ID later starts without the connectors of the deleted one."""
+    """A new account with the ID of a deleted one has none of its connectors."""
     cyclr = cyclr_of(start("approved"))
     account, (cycle,) = str(cyclr.given["account_api_id"]), cyclr.sandbox.world.cyclr.cycles
     cyclr.call("DELETE", f"accounts/{account}")
@@ -87,7 +89,7 @@ def test_a_deleted_account_leaves_no_connector_in_its_cycles(start: Start, cyclr
 
 
 def test_a_connector_is_found_by_query_name_and_id(cyclr: Cyclr) -> None:
-    """A query gives several, a name an array, an ID an object."""
+    """A query gives several connectors, a name an array, an ID an object."""
     found = cyclr.get("connectors", params={"query": "Facebook"}).json()
     assert {one["Name"] for one in found} == {"Facebook Marketing API", "Facebook Messenger API"}
     number = cyclr.connector_id()
@@ -105,7 +107,7 @@ def test_a_connector_is_found_by_query_name_and_id(cyclr: Cyclr) -> None:
 
 
 def test_versions_categories_and_searches(start: Start, cyclr_of: Open) -> None:
-    """Connectors and methods by version, category and a part of the name."""
+    """Connectors and methods are found by version, category and part of the name."""
     sandbox = start("fresh")
     cyclr = cyclr_of(sandbox)
     number = cyclr.connector_id()
@@ -126,7 +128,7 @@ def test_versions_categories_and_searches(start: Start, cyclr_of: Open) -> None:
 
 
 def test_an_accounts_own_token(start: Start, cyclr_of: Open, http: httpx.Client) -> None:
-    """It works in its account without a header, and nowhere else."""
+    """An account's token works in that account without a header, and in no other."""
     cyclr = cyclr_of(start("approved"))
     cyclr.call("POST", "accounts", json={"Id": "other", "Name": "Other"})
     account = str(cyclr.given["account_api_id"])
@@ -149,7 +151,9 @@ def test_an_accounts_own_token(start: Start, cyclr_of: Open, http: httpx.Client)
 
 
 def test_installing(start: Start, cyclr_of: Open) -> None:
-    """A bare install works; undeclared properties, drafts and taken names do not."""
+    """
+    An install without properties works; undeclared properties, drafts and names in use are refused.
+    """
     sandbox = start("fresh")
     cyclr = cyclr_of(sandbox)
     path = f"connectors/{cyclr.connector_id()}/install"
@@ -180,7 +184,7 @@ def test_installing(start: Start, cyclr_of: Open) -> None:
 
 
 def test_declared_properties_at_install(start: Start, cyclr_of: Open) -> None:
-    """Only a parameter that is an account connector property is taken."""
+    """At install, only a parameter that is an account connector property is accepted."""
     cyclr = cyclr_of(start("fresh"))
     path = f"connectors/{cyclr.connector_id('Close')}/install"
     wrong = cyclr.call("POST", path, json={"Properties": [{"Name": "pageSize", "Value": "1"}]})
@@ -192,7 +196,7 @@ def test_declared_properties_at_install(start: Start, cyclr_of: Open) -> None:
 
 
 def test_orbit_and_launch(start: Start, cyclr_of: Open) -> None:
-    """Their addresses are on the service domain; launch creates an unknown account."""
+    """Orbit and launch URLs are on the Service Domain; launch creates an unknown account."""
     cyclr = cyclr_of(start("fresh"))
     account = cyclr.given["account_api_id"]
     orbit = cyclr.call("POST", f"accounts/{account}/orbit", json={}).json()
@@ -204,7 +208,9 @@ def test_orbit_and_launch(start: Start, cyclr_of: Open) -> None:
 
 
 def test_properties_auth_value_and_removal(start: Start, cyclr_of: Open) -> None:
-    """Properties take any name and are read in clear; an AuthValue authenticates at once."""
+    """
+    Properties have any name and are readable; an AuthValue authenticates the connector at once.
+    """
     cyclr = cyclr_of(start("fresh"))
     number = cyclr.call("POST", f"connectors/{cyclr.connector_id()}/install", json={}).json()["Id"]
     base = f"account/connectors/{number}"
@@ -229,7 +235,7 @@ def test_properties_auth_value_and_removal(start: Start, cyclr_of: Open) -> None
 
 
 def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
-    """A method gives the provider's body; malformed and unknown GUIDs are 400 and 404."""
+    """A method returns Facebook's body; a malformed GUID gets 400, an unknown one 404."""
     number = cyclr.installed()["Id"]
     methods = {
         one["Name"]: one for one in cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()
@@ -256,7 +262,7 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
 
 
 def test_a_providers_error_is_a_message(start: Start, cyclr_of: Open) -> None:
-    """What Facebook refuses, Cyclr reports as its own error: it is no IP restriction."""
+    """An error by Facebook becomes a 400 of Cyclr with Facebook's message."""
     sandbox = start("approved")
     cyclr = cyclr_of(sandbox)
     grants = next(iter(sandbox.world.facebook.grants.values()))
@@ -273,7 +279,7 @@ def test_a_providers_error_is_a_message(start: Start, cyclr_of: Open) -> None:
 
 
 def test_ip_restriction(start: Start, cyclr_of: Open) -> None:
-    """/methods and /test answer 403 in the documented words; the rest works."""
+    """/methods and /test get 403 with the documented message."""
     cyclr = cyclr_of(start("cyclr-ip-blocked"))
     number = cyclr.installed()["Id"]
     unique_id = "00000000-0000-4000-8000-000000000000"
@@ -287,7 +293,7 @@ def test_ip_restriction(start: Start, cyclr_of: Open) -> None:
 
 
 def test_prerequisites(start: Start, cyclr_of: Open) -> None:
-    """A cycle waits for its connector to be authenticated."""
+    """A cycle lists an unauthenticated connector as prerequisite."""
     sandbox = start("approved")
     cyclr = cyclr_of(sandbox)
     cycle = next(iter(sandbox.world.cyclr.cycles))
@@ -306,7 +312,7 @@ def test_prerequisites(start: Start, cyclr_of: Open) -> None:
 
 
 def test_unknown_paths_and_methods(cyclr: Cyclr) -> None:
-    """404 and 405, in Cyclr's error shape."""
+    """An unknown path gets 404, an unknown method 405, both with a Message."""
     assert cyclr.get("nothing").status_code == 404
     answer = cyclr.call("DELETE", "connectors")
     assert (answer.status_code, list(answer.json())) == (405, ["Message"])
@@ -314,17 +320,20 @@ def test_unknown_paths_and_methods(cyclr: Cyclr) -> None:
 
 # --- the service domain ----------------------------------------------------------------------
 def follow_to_facebook(domain: httpx.Client, link: str) -> httpx.Response:
-    """Follow the link as far as the redirect that leaves the service domain."""
+    """Follow the link up to the redirect that leaves the Service Domain."""
     answer = domain.get(link)
     while answer.status_code == 302 and answer.headers["location"].startswith("/"):
         answer = domain.get(answer.headers["location"])
     return answer
 
 
-def test_the_link_leaves_for_facebook_with_what_the_console_holds(
+def test_the_link_leads_to_facebooks_dialog(
     approved: Sandbox, cyclr: Cyclr, domain_of: Domain
 ) -> None:
-    """Two hops and a cookie, then the dialog with client_id, redirect_uri, scope, state."""
+    """
+    The link leads by a cookie to the dialog, with client_id, redirect_uri, scope and state; it
+    works once.
+    """
     domain = domain_of(approved)
     link = cyclr.sign_in_link(cyclr.installed()["Id"])
     hop = domain.get(link)
@@ -344,7 +353,7 @@ def test_the_link_leaves_for_facebook_with_what_the_console_holds(
 def test_the_second_hop_needs_its_cookie(
     approved: Sandbox, cyclr: Cyclr, domain_of: Domain
 ) -> None:
-    """Without the cookie there is nothing to see."""
+    """The second hop without its cookie gets 403."""
     hop = domain_of(approved).get(cyclr.sign_in_link(cyclr.installed()["Id"]))
     assert domain_of(approved).get(hop.headers["location"]).status_code == 403
 
@@ -352,7 +361,7 @@ def test_the_second_hop_needs_its_cookie(
 def test_expired_and_wrong_links_are_forbidden(
     start: Start, cyclr_of: Open, domain_of: Domain
 ) -> None:
-    """After five minutes, or with an invented token: 403 – Forbidden."""
+    """After five minutes, or for another connector, the link gets 403 Forbidden."""
     sandbox = start("approved")
     cyclr = cyclr_of(sandbox)
     domain = domain_of(sandbox)
@@ -369,7 +378,7 @@ def test_expired_and_wrong_links_are_forbidden(
 def test_consent_authenticates_the_connector(
     start: Start, cyclr_of: Open, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
 ) -> None:
-    """Link, dialog, callback, targetOrigin: afterwards it is Authenticated."""
+    """After link, dialog and callback the connector is Authenticated; the callback works once."""
     sandbox = start("approved")
     cyclr = cyclr_of(sandbox)
     domain = domain_of(sandbox)
@@ -389,7 +398,7 @@ def test_denied_consent_shows_the_providers_error(
     domain_of: Domain,
     answer_dialog: Callable[..., httpx.Response],
 ) -> None:
-    """The error page carries error and error_description."""
+    """After a denied consent the page shows error and error_description."""
     domain = domain_of(approved)
     leaving = follow_to_facebook(domain, cyclr.sign_in_link(cyclr.installed()["Id"]))
     back = answer_dialog(approved, leaving.headers["location"], "cancel")
@@ -401,7 +410,7 @@ def test_denied_consent_shows_the_providers_error(
 def test_a_wrong_secret_in_the_console_fails_at_the_callback(
     start: Start, cyclr_of: Open, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
 ) -> None:
-    """The exchange is refused with Facebook's own words."""
+    """With a wrong secret in the console, the callback shows Facebook's error message."""
     sandbox = start("approved")
     cyclr = cyclr_of(sandbox)
     domain = domain_of(sandbox)
@@ -414,7 +423,7 @@ def test_a_wrong_secret_in_the_console_fails_at_the_callback(
 def test_callback_message_is_posted(
     approved: Sandbox, cyclr: Cyclr, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
 ) -> None:
-    """With callbackMessage the page posts it to its opener, and can run no other script."""
+    """With callbackMessage, the page posts it to its opener; its policy allows no other script."""
     domain = domain_of(approved)
     link = cyclr.sign_in_link(cyclr.installed()["Id"]) + "&callbackMessage=</script>done"
     leaving = follow_to_facebook(domain, link)
@@ -426,7 +435,7 @@ def test_callback_message_is_posted(
 
 
 def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of: Domain) -> None:
-    """The callback exists, over HTTPS that the sandbox's authority vouches for."""
+    """The callback without parameters gets 400, a path that does not exist 404."""
     domain = domain_of(approved)
     assert domain.get("/connector/callback").status_code == 400
     assert domain.get("/elsewhere").status_code == 404
@@ -435,7 +444,7 @@ def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of
 
 
 def test_the_service_domain_issues_tokens_too(approved: Sandbox, domain_of: Domain) -> None:
-    """/oauth/token also answers on the service domain."""
+    """/oauth/token also works on the Service Domain."""
     given = approved.description
     answer = domain_of(approved).post(
         "/oauth/token",

@@ -23,7 +23,7 @@ def dialog(sandbox: Sandbox, **params: str) -> str:
 
 
 def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
-    """The redirect is ?code=AQ…&state=…#_=_, and the code is good."""
+    """The redirect is ?code=AQ…&state=…#_=_, and the code can be redeemed."""
     answer = answer_dialog(approved, dialog(approved, scope="leads_retrieval,ads_read"))
     assert answer.status_code == 302
     location = urlsplit(answer.headers["location"])
@@ -41,7 +41,7 @@ def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: G
 def test_scopes_are_comma_or_space_separated(
     approved: Sandbox, http: httpx.Client, answer_dialog: Answer, scope: str
 ) -> None:
-    """Both separators ask for the same permissions."""
+    """Scopes may be separated by commas or blanks."""
     answer = answer_dialog(approved, dialog(approved, scope=scope, response_type="code"))
     assert answer.status_code == 302
 
@@ -56,7 +56,7 @@ def test_denial_has_its_exact_parameters(approved: Sandbox, answer_dialog: Answe
 
 
 def test_token_and_granted_scopes(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
-    """`token` comes in the fragment, `granted_scopes` with the code."""
+    """`token` is in the fragment, `granted_scopes` in the query."""
     answer = answer_dialog(approved, dialog(approved, response_type="token"))
     location = urlsplit(answer.headers["location"])
     assert not location.query
@@ -72,7 +72,7 @@ def test_token_and_granted_scopes(approved: Sandbox, answer_dialog: Answer, grap
 def test_declined_permissions_are_asked_again_only_on_rerequest(
     start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
 ) -> None:
-    """A permission declined once is left out, until auth_type=rerequest."""
+    """A declined permission is offered again only with auth_type=rerequest."""
     sandbox = start("approved")
     url = dialog(sandbox, scope="email,ads_read")
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
@@ -88,7 +88,7 @@ def test_declined_permissions_are_asked_again_only_on_rerequest(
 def test_login_for_business_is_all_or_nothing(
     start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
 ) -> None:
-    """With config_id single permissions cannot be declined."""
+    """With config_id, single permissions cannot be declined."""
     sandbox = start("approved")
     app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
     app.configurations["777"] = ("public_profile", "email", "ads_read")
@@ -115,7 +115,7 @@ def test_login_for_business_is_all_or_nothing(
 def test_problems_are_pages_without_a_redirect(
     approved: Sandbox, http: httpx.Client, params: dict[str, str], title: str
 ) -> None:
-    """The dialog shows what is wrong and does not redirect."""
+    """For an invalid request the dialog shows the problem and does not redirect."""
     answer = http.get(dialog(approved, **params))
     assert answer.status_code == 400
     assert title in answer.text
@@ -124,7 +124,9 @@ def test_problems_are_pages_without_a_redirect(
 def test_localhost_is_free_in_development(
     start: Callable[..., Sandbox], http: httpx.Client
 ) -> None:
-    """In development mode an http://localhost redirect needs no registration."""
+    """
+    In development mode an http://localhost redirect needs no registration, but a role in the app.
+    """
     sandbox = start("approved")
     app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
     app.mode = AppMode.DEVELOPMENT
@@ -137,14 +139,14 @@ def test_localhost_is_free_in_development(
 
 
 def test_a_wrong_password_stays_at_the_login(approved: Sandbox, http: httpx.Client) -> None:
-    """Only the one invented person gets in, and the page says who it is."""
+    """A wrong login is refused, and the page names the sandbox's person."""
     answer = http.post(dialog(approved), data={"email": "me@real.example", "password": "secret"})
     assert 'role="alert"' in answer.text
     assert "operator@partner.test" in answer.text
 
 
 def test_a_browser_can_go_on_on_loopback(approved: Sandbox, answer_dialog: Answer) -> None:
-    """A client that accepts HTML gets a page that leads to the service domain's twin."""
+    """A browser gets a page that links to the callback on loopback."""
     given: dict[str, Any] = dict(approved.description)
     with httpx.Client(headers={"Accept": "text/html,*/*"}) as browser:
         login = {"email": given["login_email"], "password": given["login_password"]}

@@ -1,9 +1,8 @@
 """
-Behind the front doors: each route's own handler, asked with right credentials and odd fields.
+Each route's handler with valid credentials and odd fields.
 
-`test_sandbox_malformed` throws anything at everything, so most of it is refused
-at the door. Here the session, the tokens and most IDs are right, and the fields
-are a mixture of what the handler waits for and what it does not.
+In `test_sandbox_malformed` most requests are refused before they reach a handler. Here session,
+tokens and most IDs are valid, and the fields are a mixture of expected and odd ones.
 """
 
 import json
@@ -111,7 +110,7 @@ SCENARIOS = ("approved", "review-pending", "review-declined", "permission-missin
 
 
 class Door:
-    """A world of one's own, with everything that opens its doors."""
+    """A world with valid session, tokens and ids for all its routes."""
 
     def __init__(self, scenario: str) -> None:
         self.world = build_world(scenario, seed=11)
@@ -157,7 +156,7 @@ class Door:
 
     @property
     def right(self) -> dict[str, str]:
-        """What every handler waits for, by the names of fields."""
+        """Return the fields that the handlers expect, by name."""
         world, answers = self.world, self.world.answers
         return {
             **dict.fromkeys(SECTIONS, "Some text."),
@@ -203,7 +202,7 @@ class Door:
         }
 
     def headers(self, site: str, token: str) -> dict[str, str]:
-        """Return the headers that a client with all rights sends."""
+        """Return the headers of a client with all rights."""
         answers = self.world.answers
         if site == "cyclr":
             account = quote(answers["account_api_id"])
@@ -217,18 +216,18 @@ class Door:
         }
 
 
-# NOTE: Hypothesis looks a strategy through before it draws from it the first time, which takes
-# longer than the drawing; so each is made once.
+# NOTE: Hypothesis examines a strategy before it first draws from it, which takes
+# longer than drawing, so each is created once.
 @cache
 def odd_fields(site: str, known: tuple[str, ...]) -> st.SearchStrategy[dict[str, str]]:
-    """Fields of a site whose values may be anything."""
+    """Return a strategy: fields of a site with any values."""
     values = st.sampled_from([*WORDS, *known]) | VALUES
     return st.dictionaries(st.sampled_from(NAMES[site]), values, max_size=6)
 
 
 @cache
 def blanks(known: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """What a blank of a path is filled in with: two times out of three what is known."""
+    """Return a strategy for a path parameter: two times out of three a known value."""
     odd = VALUES.map(lambda text: quote(text, safe="", errors="replace") or "x")
     return st.sampled_from(known) | st.sampled_from(known) | odd
 
@@ -238,7 +237,7 @@ TOKENS = st.sampled_from(["user_access_token", "page_access_token", "app"])
 
 @st.composite
 def fields(draw: st.DrawFn, door: Door, site: str) -> dict[str, Any]:
-    """Right fields or none, and among them some whose values may be anything."""
+    """Draw valid fields or none, with some odd ones among them."""
     right = {name: value for name, value in door.right.items() if name in NAMES[site]}
     odd = draw(odd_fields(site, tuple(door.known)))
     return {**(right if draw(st.booleans()) else {}), **odd}
@@ -246,7 +245,7 @@ def fields(draw: st.DrawFn, door: Door, site: str) -> dict[str, Any]:
 
 @st.composite
 def requests(draw: st.DrawFn, door: Door, site: str, template: str) -> tuple[Any, ...]:
-    """Path, query, headers and body of a request to one route."""
+    """Draw path, query, headers and body of a request to one route."""
     path = template
     for blank, known in door.blanks.items():
         if blank in path:
@@ -265,7 +264,7 @@ def requests(draw: st.DrawFn, door: Door, site: str, template: str) -> tuple[Any
 
 
 def check(site: str, path: str, answer: Answer) -> None:
-    """Check that an answer is in the shape of its site, and from behind the door."""
+    """Assert that an answer has its site's form and comes from the handler."""
     assert answer.status < 500
     if path.startswith("/_sandbox/"):
         assert answer.kind
@@ -287,7 +286,7 @@ def check(site: str, path: str, answer: Answer) -> None:
 def test_a_route_never_fails(
     site: str, method: str, template: str, data: st.DataObject, scenario: str
 ) -> None:
-    """Whatever it is sent, a handler answers in its site's shape, and never with a 5xx."""
+    """A handler answers any request in its site's form, and never with a 5xx."""
     door = Door(scenario)
     path, query, headers, body = data.draw(requests(door, site, template))
     answer = ask(SITES[site](door.world), method, path, query, headers, body, world=door.world)

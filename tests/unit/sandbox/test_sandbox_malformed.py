@@ -1,4 +1,4 @@
-"""Malformed requests at every route: never a 500, always the system's own error shape."""
+"""Malformed requests at every route get the system's own error, never a 500."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ JSON = st.recursive(
 
 
 class Answer:
-    """What came back over ASGI."""
+    """The answer over ASGI."""
 
     def __init__(self, messages: list[dict[str, Any]]) -> None:
         start, body = messages
@@ -90,23 +90,23 @@ def ask(
     return Answer(sent)
 
 
-# NOTE: Hypothesis looks a strategy through before it draws from it the first time, which takes
-# longer than the drawing; so each is made once.
+# NOTE: Hypothesis examines a strategy before it first draws from it, which takes
+# longer than drawing, so each is created once.
 @cache
 def pairs_of(names: tuple[str, ...], most: int) -> st.SearchStrategy[dict[str, str]]:
-    """Known and unknown names, with any values."""
+    """Return a strategy: known and unknown names with any values."""
     return st.dictionaries(st.sampled_from(names) | TEXTS, VALUES, max_size=most)
 
 
 @cache
 def templates_of(templates: tuple[str, ...]) -> st.SearchStrategy[str]:
-    """A path of some route, or any other."""
+    """Return a strategy: the path of a route, or any other."""
     return st.sampled_from(templates) | VALUES.map(lambda text: "/" + text)
 
 
 @st.composite
 def bodies(draw: st.DrawFn, names: list[str]) -> tuple[dict[str, str], bytes]:
-    """A body with its Content-Type, right or wrong."""
+    """Draw a body and its Content-Type, which may not match."""
     kind = draw(st.sampled_from(["form", "json", "multipart", "raw", "none"]))
     pairs = draw(pairs_of(tuple(names), 4))
     if kind == "form":
@@ -126,14 +126,14 @@ def bodies(draw: st.DrawFn, names: list[str]) -> tuple[dict[str, str], bytes]:
 
 @st.composite
 def queries(draw: st.DrawFn, names: list[str]) -> str:
-    """A query string of known and unknown names."""
+    """Draw a query string of known and unknown names."""
     pairs = draw(pairs_of(tuple(names), 5))
     return urlencode(pairs, errors="replace") if draw(st.booleans()) else draw(TEXTS)
 
 
 @st.composite
 def paths(draw: st.DrawFn, templates: list[str]) -> str:
-    """A path of some route with its blanks filled in, or any other."""
+    """Draw the path of a route with its parameters filled in, or any other."""
     template = draw(templates_of(tuple(templates)))
     while "{" in template and "}" in template.partition("{")[2]:
         before, _, rest = template.partition("{")
@@ -205,7 +205,7 @@ def test_graph_never_fails(
     )
 )
 def test_batches_never_fail(requests: list[Any]) -> None:
-    """Whatever is in a batch, each answer is one of Graph's."""
+    """Any batch gets Graph's answers."""
     form = {"batch": json.dumps(requests), "access_token": ANSWERS["user_access_token"]}
     headers = {"content-type": "application/x-www-form-urlencoded"}
     answer = ask(GraphSite(WORLD), "POST", "/v26.0/", "", headers, urlencode(form).encode())
@@ -288,7 +288,7 @@ SITES: dict[str, Site] = {
 @THOROUGHLY
 @given(data=st.data())
 def test_pages_never_fail(name: str, data: st.DataObject) -> None:
-    """Every page is the sandbox's own, whatever it is sent."""
+    """Every page is one of the sandbox's own, whatever the request."""
     method, path = data.draw(METHODS), data.draw(paths(PAGE_PATHS[name]))
     query, (headers, content) = data.draw(queries(PAGE_NAMES)), data.draw(bodies(PAGE_NAMES))
     cookie = data.draw(st.sampled_from(["", "sandbox_session=session", "=;é\x01", "a=" * 50]))
@@ -302,7 +302,7 @@ def test_pages_never_fail(name: str, data: st.DataObject) -> None:
 @THOROUGHLY
 @given(METHODS, st.sampled_from(["faults", "time", "review", "state", "x"]), JSON)
 def test_the_controls_never_fail(method: str, name: str, document: Any) -> None:
-    """A wrong control is refused and says why."""
+    """An invalid control is refused without a 5xx."""
     body = json.dumps(document).encode()
     answer = ask(GraphSite(WORLD), method, f"/_sandbox/{name}", "", {}, body)
     assert answer.status < 500
@@ -311,7 +311,7 @@ def test_the_controls_never_fail(method: str, name: str, document: Any) -> None:
 
 @pytest.mark.parametrize("name", [*SITES, "graph", "cyclr"])
 def test_a_request_that_is_too_large_is_refused(name: str) -> None:
-    """413 from each site, in its own shape."""
+    """A request that is too large gets 413 from each site."""
     sites: dict[str, Site] = {"graph": GraphSite(WORLD), "cyclr": CyclrApiSite(WORLD), **SITES}
     path = "/connector/callback" if name == "connect" else "/x"
     answer = ask(sites[name], "POST", path, body=b"x" * (7 * 1024 * 1024))
@@ -319,6 +319,6 @@ def test_a_request_that_is_too_large_is_refused(name: str) -> None:
 
 
 def test_a_reply_finds_its_headers() -> None:
-    """Letter case of a header's name does not count."""
+    """The letter case of a header's name is ignored."""
     reply = Reply(200, b"", (("Location", "x"),))
     assert (reply.header("location"), reply.header("etag")) == ("x", "")

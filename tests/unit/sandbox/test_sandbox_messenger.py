@@ -1,4 +1,4 @@
-"""One app serves both connectors: Facebook Messenger's pages, Setup, sign-in and webhook."""
+"""Facebook Messenger in the sandbox: pages, Setup, sign-in and webhook, with the same app."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ SCOPES = "pages_messaging,pages_show_list,pages_manage_metadata"
 
 @pytest.fixture
 def browser(start: Start) -> Any:
-    """Somebody who has a browser, and a world in which nothing was done yet."""
+    """Return a browser and a sandbox in which nothing is done yet."""
     with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
         yield Browser(start("fresh"), client)
 
@@ -53,7 +53,7 @@ def verify(domain: httpx.Client, url: object, token: object, **other: str) -> ht
 
 
 def test_the_app_is_approved_for_messenger_too(graph: Graph) -> None:
-    """Its permissions are live, the person granted them, and the token carries them."""
+    """Messenger's permissions are live, granted and in the token, beside Marketing's."""
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     live = {row["permission"] for row in rows if row["status"] == "live"}
     mine = graph.get("me/permissions").json()["data"]
@@ -66,15 +66,15 @@ def test_the_app_is_approved_for_messenger_too(graph: Graph) -> None:
 
 
 def test_the_page_is_subscribed_to_the_app(graph: Graph) -> None:
-    """The page's token shows the app, and the fields that Messenger needs."""
+    """The page lists the app with the fields that Messenger needs."""
     rows = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page").json()["data"]
 
     assert [row["id"] for row in rows] == [graph.given["app_id"]]
     assert rows[0]["subscribed_fields"] == ["messages", "messaging_postbacks"]
 
 
-def test_the_description_tells_what_setup_holds(approved: Sandbox) -> None:
-    """Scopes, Verify Token and webhook are those of the library's connector."""
+def test_the_description_has_the_values_of_setup(approved: Sandbox) -> None:
+    """Scopes, Verify Token and webhook of the description are those of the library's connector."""
     given, cyclr = approved.description, approved.world.cyclr
     connector = next(one for one in cyclr.library.values() if one.name == NAME)
 
@@ -86,7 +86,7 @@ def test_the_description_tells_what_setup_holds(approved: Sandbox) -> None:
 
 
 def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCyclr) -> None:
-    """Beside the Marketing connector, with a token that carries what Setup asks for."""
+    """Messenger is installed beside Marketing, with a token that has the scopes of Setup."""
     rows = cyclr_of(approved).get("account/connectors").json()
 
     assert [(one["Connector"]["Name"], one["Authenticated"]) for one in rows] == [
@@ -102,7 +102,7 @@ def test_it_is_installed_and_authenticated(approved: Sandbox, cyclr_of: OpenCycl
 def test_the_sign_in_asks_for_the_scopes_of_setup(
     start: Start, cyclr_of: OpenCyclr, domain_of: Domain, answer_dialog: Callable[..., Any]
 ) -> None:
-    """`scope` is Scopes as it was typed; consent authenticates the connector."""
+    """`scope` is Scopes as entered in Setup; consent authenticates the connector."""
     sandbox = start("approved")
     cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
     number = installed(cyclr)["Id"]
@@ -117,7 +117,7 @@ def test_the_sign_in_asks_for_the_scopes_of_setup(
 def test_the_right_verify_token_gets_the_challenge_back(
     approved: Sandbox, domain_of: Domain
 ) -> None:
-    """200 and the challenge as it was sent, as plain text."""
+    """The right Verify Token gets 200 and the challenge unchanged, as plain text."""
     given, domain = approved.description, domain_of(approved)
     answer = verify(domain, given["webhook_url"], given["verify_token"])
     markup = verify(
@@ -136,7 +136,7 @@ def test_the_right_verify_token_gets_the_challenge_back(
 def test_any_other_verification_is_refused(
     approved: Sandbox, domain_of: Domain, token: str | None, mode: str
 ) -> None:
-    """403 without the challenge: for another token, and for another mode."""
+    """Another token or mode gets 403 without the challenge."""
     given, domain = approved.description, domain_of(approved)
     token = str(given["verify_token"]) if token is None else token
     answer = verify(domain, given["webhook_url"], token, **{"hub.mode": mode})
@@ -146,7 +146,7 @@ def test_any_other_verification_is_refused(
 
 
 def test_a_webhook_of_no_connector_does_not_exist(approved: Sandbox, domain_of: Domain) -> None:
-    """404 whatever the token."""
+    """A webhook that no connector has gets 404."""
     given, domain = approved.description, domain_of(approved)
     answer = verify(domain, f"{given['webhook_url']}0", given["verify_token"])
 
@@ -156,7 +156,7 @@ def test_a_webhook_of_no_connector_does_not_exist(approved: Sandbox, domain_of: 
 def test_without_a_verify_token_in_setup_nothing_is_verified(
     start: Start, domain_of: Domain
 ) -> None:
-    """An empty token is not the right one."""
+    """Without a Verify Token in Setup, an empty token gets 403."""
     sandbox = start("fresh")
     given = sandbox.description
 
@@ -165,7 +165,7 @@ def test_without_a_verify_token_in_setup_nothing_is_verified(
 
 
 def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
-    """Four fields; the padlock closes with the last of them; blanks around them do not count."""
+    """Setup is closed when all four fields are filled in; blanks around the values are removed."""
     console = browser.given["cyclr_console_url"]
     browser.open(f"{console}/connectors/library/")
     browser.log_in()
@@ -189,7 +189,7 @@ def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
 def test_the_marketing_connectors_setup_has_two_fields(
     browser: Browser, start: Start, cyclr_of: OpenCyclr
 ) -> None:
-    """Scopes and Verify Token are Messenger's alone: sent to Marketing's Setup they do nothing."""
+    """Marketing's Setup has no Scopes and Verify Token, and ignores them."""
     sandbox = start("fresh")
     number = cyclr_of(sandbox).connector_id()
     scopes = sandbox.world.cyclr.library[number].scopes
@@ -203,7 +203,7 @@ def test_the_marketing_connectors_setup_has_two_fields(
 
 
 def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: httpx.Client) -> None:
-    """Add Products, Messenger > Settings, Add or Remove Pages: the page shows the app, or not."""
+    """Adding a page in Messenger > Settings subscribes it to the app; removing it ends that."""
     app_id = create_app(browser)
     base, at = f"/apps/{app_id}", browser.given["dashboard_url"]
     early = browser.open(f"{at}{base}/messenger/settings/")
@@ -227,7 +227,7 @@ def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: ht
 
 
 def test_adding_a_page_again_keeps_its_fields(start: Start) -> None:
-    """What a page was subscribed to by the API stays when the dashboard's form is saved."""
+    """Saving the dashboard's form keeps the fields that the API subscribed."""
     sandbox = start("approved")
     given = dict(sandbox.description)
     page = sandbox.world.facebook.pages[str(given["page_id"])]
@@ -244,7 +244,7 @@ def test_adding_a_page_again_keeps_its_fields(start: Start) -> None:
 
 
 def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:
-    """Setup lacks pages_messaging: the sign-in does not ask for it, its token does not carry it."""
+    """Setup lacks pages_messaging, so sign-in and token lack it too."""
     sandbox = start("messenger-wrong-scopes")
     cyclr = cyclr_of(sandbox)
     row = installed(cyclr)
@@ -262,7 +262,7 @@ def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Do
 
 
 def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
-    """Cyclr holds another token than the one that the description names."""
+    """Cyclr has another Verify Token than the description."""
     sandbox = start("messenger-wrong-verify-token")
     given, domain = sandbox.description, domain_of(sandbox)
     library = sandbox.world.cyclr.library.values()
@@ -273,7 +273,7 @@ def test_messenger_wrong_verify_token(start: Start, domain_of: Domain) -> None:
 
 
 def test_messenger_page_not_subscribed(start: Start, graph_of: Open) -> None:
-    """The page has no app; everything else is as in `approved`."""
+    """The page is not subscribed to the app."""
     graph = graph_of(start("messenger-page-not-subscribed"))
     answer = graph.get(f"{graph.given['page_id']}/subscribed_apps", "page")
 
@@ -284,7 +284,7 @@ def test_messenger_page_not_subscribed(start: Start, graph_of: Open) -> None:
 def test_before_the_review_messenger_is_not_connected_either(
     start: Start, cyclr_of: OpenCyclr, graph_of: Open, scenario: str
 ) -> None:
-    """Its permissions have no row and its Setup is empty, as for Marketing."""
+    """Before the review, Messenger's permissions are not listed and its Setup is empty."""
     sandbox = start(scenario)
     graph, cyclr = graph_of(sandbox), cyclr_of(sandbox)
     connector = sandbox.world.cyclr.library[cyclr.connector_id(NAME)]
@@ -297,7 +297,7 @@ def test_before_the_review_messenger_is_not_connected_either(
 def test_in_cyclr_mismatch_both_connectors_hold_the_other_app(
     start: Start, cyclr_of: OpenCyclr, domain_of: Domain
 ) -> None:
-    """Messenger's sign-in link leaves with another app's Client ID, too."""
+    """In `cyclr-mismatch`, Messenger's sign-in link has another app's Client ID too."""
     sandbox = start("cyclr-mismatch")
     location = sign_in_location(cyclr_of(sandbox), domain_of(sandbox))
     client_id = parse_qs(urlsplit(location).query)["client_id"][0]

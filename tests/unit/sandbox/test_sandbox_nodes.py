@@ -30,14 +30,14 @@ def page_token_without(graph: Graph, *permissions: str) -> str:
 
 
 def test_application_node_by_default(graph: Graph) -> None:
-    """Without fields it is category, link, name and id."""
+    """Without `fields`, an application has category, link, name and id."""
     answer = graph.get(str(graph.given["app_id"]), "app").json()
     assert list(answer) == ["category", "link", "name", "id"]
     assert answer["name"] == graph.given["app_display_name"]
 
 
 def test_application_node_knows_107_fields(graph: Graph) -> None:
-    """Each of the 107 names is accepted, and no other."""
+    """Each of the application's 107 fields is accepted, and no other."""
     assert len(set(APPLICATION_FIELDS)) == 107
     app_id = str(graph.given["app_id"])
     answer = graph.get(app_id, "app", fields=",".join(APPLICATION_FIELDS))
@@ -51,25 +51,25 @@ def test_application_node_knows_107_fields(graph: Graph) -> None:
 
 
 def test_fields_come_in_the_order_asked_for(graph: Graph) -> None:
-    """The order is the caller's, and id is always there."""
+    """Fields come in the requested order, and id is always there."""
     answer = graph.get(str(graph.given["app_id"]), "app", fields="website_url,name")
     assert list(answer.json()) == ["website_url", "name", "id"]
 
 
 def test_fields_as_a_json_list(graph: Graph) -> None:
-    """Some clients send a JSON list."""
+    """`fields` may be a JSON list, as some clients send it."""
     answer = graph.get("me", fields='["id","name"]')
     assert list(answer.json()) == ["id", "name"]
 
 
 @pytest.mark.parametrize("fields", ["id,,name", "id{", "id,name)", "leads.limit", "a{" * 12])
 def test_malformed_fields_are_a_syntax_error(graph: Graph, fields: str) -> None:
-    """What cannot be parsed is refused with 2500."""
+    """Malformed `fields` get error 2500."""
     assert error_of(graph.get("me", fields=fields))["code"] == 2500
 
 
 def test_app_permissions_show_the_review_state(graph: Graph) -> None:
-    """Rows of permission and status, filters as JSON or comma separated, app token only."""
+    """Rows have permission and status and can be filtered; only an app token may read them."""
     path = f"{graph.given['app_id']}/permissions"
     answer = graph.get(path, "app").json()
     assert {"permission": "leads_retrieval", "status": "live"} in answer["data"]
@@ -82,20 +82,22 @@ def test_app_permissions_show_the_review_state(graph: Graph) -> None:
 
 
 def test_me_needs_a_user(graph: Graph) -> None:
-    """An app token is nobody; a page token is its page."""
+    """`me` is an error for an app token, and the page for a page token."""
     assert error_of(graph.get("me", "app"))["code"] == 2500
     assert graph.get("me", "page").json()["id"] == graph.given["page_id"]
 
 
 def test_my_permissions(graph: Graph) -> None:
-    """Rows of permission and status, with a status filter."""
+    """Rows have permission and status, and can be filtered by status."""
     answer = graph.get("me/permissions").json()
     assert {"permission": "public_profile", "status": "granted"} in answer["data"]
     assert graph.get("me/permissions", status="declined").json()["data"] == []
 
 
 def test_ad_accounts_need_an_ads_permission(graph: Graph) -> None:
-    """One of ads_read and ads_management is enough; without both: 200 and HTTP 403."""
+    """
+    ads_read or ads_management is sufficient; without both, the answer is error 200 with HTTP 403.
+    """
     found = graph.get("me/adaccounts").json()["data"]
     assert found[0]["id"] == f"act_{graph.given['ad_account_id']}"
     assert graph.get("me/adaccounts", without(graph, "ads_read")).status_code == 200
@@ -107,7 +109,7 @@ def test_ad_accounts_need_an_ads_permission(graph: Graph) -> None:
 
 
 def test_accounts_list_pages_with_their_tokens(graph: Graph) -> None:
-    """A page token can be read there, and it is the one of the description."""
+    """me/accounts lists the pages with their tokens, if pages_show_list is granted."""
     found = graph.get("me/accounts").json()["data"]
     assert found[0]["access_token"] == graph.given["page_access_token"]
     assert graph.get("me/accounts", without(graph, "pages_show_list")).json()["data"] == []
@@ -119,7 +121,7 @@ def test_accounts_list_pages_with_their_tokens(graph: Graph) -> None:
 
 
 def test_lead_forms_need_a_page_token(graph: Graph) -> None:
-    """A user token is refused, and so is a page token without pages_manage_ads."""
+    """Lead forms need a page token with pages_manage_ads."""
     path = f"{graph.given['page_id']}/leadgen_forms"
     assert graph.get(path, "page").json()["data"][0]["id"] == graph.given["leadgen_form_id"]
     error = error_of(graph.get(path, "user"))
@@ -133,7 +135,7 @@ def test_lead_forms_need_a_page_token(graph: Graph) -> None:
 
 @pytest.mark.parametrize("token", ["user", "page"])
 def test_leads_are_read_with_leads_retrieval(graph: Graph, token: str) -> None:
-    """A lead has the documented keys; times end in +0000."""
+    """A lead has the documented keys; its time ends in +0000."""
     answer = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
     first = answer["data"][0]
     assert list(first) == ["created_time", "id", "ad_id", "form_id", "field_data"]
@@ -143,7 +145,7 @@ def test_leads_are_read_with_leads_retrieval(graph: Graph, token: str) -> None:
 
 
 def test_leads_without_leads_retrieval(graph: Graph) -> None:
-    """HTTP 403, code 200, in the recorded words."""
+    """Without leads_retrieval, leads get HTTP 403 with the recorded message."""
     path = f"{graph.given['leadgen_form_id']}/leads"
     answer = graph.get(path, without(graph, "leads_retrieval"))
     assert answer.status_code == 403
@@ -153,14 +155,14 @@ def test_leads_without_leads_retrieval(graph: Graph) -> None:
 
 
 def test_ad_fields_of_a_lead_need_ads_management(graph: Graph) -> None:
-    """Without ads_management the lead is shown without ad_id."""
+    """Without ads_management, a lead has no ad_id."""
     token = without(graph, "ads_management")
     answer = graph.get(f"{graph.given['leadgen_form_id']}/leads", token).json()
     assert "ad_id" not in answer["data"][0]
 
 
 def test_has_lead_access(graph: Graph) -> None:
-    """The field answers with the documented keys for a person."""
+    """The field has_lead_access has the documented keys."""
     user_id = graph.sandbox.world.facebook.person.id
     fields = f"has_lead_access.user_id({user_id})"
     answer = graph.get(str(graph.given["page_id"]), "page", fields=fields).json()
@@ -183,7 +185,9 @@ def test_has_lead_access(graph: Graph) -> None:
 
 
 def test_cursors_lead_through_all_pages(graph: Graph) -> None:
-    """`next` only while there is more; cursors on every page; `before` leads back."""
+    """
+    `next` is present only if there is more; every page has cursors, and `previous` leads back.
+    """
     path = f"{graph.given['leadgen_form_id']}/leads"
     first = graph.get(path, limit="1", fields="id").json()
     assert set(first["paging"]) == {"cursors", "next"}
@@ -199,7 +203,7 @@ def test_cursors_lead_through_all_pages(graph: Graph) -> None:
     "cursor", ["nonsense", base64.b64encode(b"cursor:x").decode(), "Ä", "====="]
 )
 def test_a_wrong_cursor_is_refused(graph: Graph, cursor: str) -> None:
-    """What is no cursor is a parameter error."""
+    """An invalid cursor is a parameter error."""
     path = f"{graph.given['leadgen_form_id']}/leads"
     assert error_of(graph.get(path, after=cursor))["code"] == 100
 
@@ -214,7 +218,7 @@ def test_expanded_edges(graph: Graph) -> None:
 
 
 def test_ad_account_node_and_usage(graph: Graph) -> None:
-    """An ad account shows its business use case usage."""
+    """An ad account's answer has the header x-business-use-case-usage."""
     answer = graph.get(f"act_{graph.given['ad_account_id']}", fields="name,account_status")
     assert answer.json()["account_status"] == 1
     assert (
@@ -224,7 +228,7 @@ def test_ad_account_node_and_usage(graph: Graph) -> None:
 
 
 def test_insights_show_their_throttle(graph: Graph) -> None:
-    """Insights carry the ads insights throttle header."""
+    """Insights have the header x-fb-ads-insights-throttle."""
     answer = graph.get(f"act_{graph.given['ad_account_id']}/insights")
     assert answer.json()["data"][0]["account_id"] == graph.given["ad_account_id"]
     assert json.loads(answer.headers["x-fb-ads-insights-throttle"]) == {
@@ -234,7 +238,7 @@ def test_insights_show_their_throttle(graph: Graph) -> None:
 
 
 def test_missing_objects(graph: Graph) -> None:
-    """A number that is nothing: 100/33; a name that is nothing: 803."""
+    """An unknown number gets error 100/33, an unknown name error 803."""
     error = error_of(graph.get("4711"))
     assert (error["code"], error["error_subcode"], error["type"]) == (
         100,
@@ -247,7 +251,7 @@ def test_missing_objects(graph: Graph) -> None:
 
 
 def test_no_token_at_all(graph: Graph) -> None:
-    """Without a token a node answers 104."""
+    """Without a token, a node gets error 104."""
     error = error_of(graph.get(str(graph.given["page_id"]), None))
     assert (error["code"], error["message"]) == (
         104,
@@ -258,7 +262,7 @@ def test_no_token_at_all(graph: Graph) -> None:
 def test_revoking_permissions(
     start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
 ) -> None:
-    """One revoked permission leaves the tokens; all revoked ends them."""
+    """A revoked permission is missing from the tokens; revoking all ends them."""
     graph = graph_of(start("approved"))
     token = {"access_token": str(graph.given["user_access_token"])}
     gone = graph.http.delete(f"{graph.base}/me/permissions/leads_retrieval", params=token)
@@ -278,8 +282,11 @@ def test_revoking_permissions(
 def test_only_approved_permissions_have_a_row(
     scenario: str, listed: list[str], start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
 ) -> None:
-    """What waits or was declined has no row, public_profile none before the first decision; the
-    admin's own token works all the same.
+    """
+    A pending or declined permission is not listed, and public_profile only after the first
+    decision.
+
+    The admin's own token works nevertheless.
     """
     graph = graph_of(start(scenario))
     path = f"{graph.given['app_id']}/permissions"

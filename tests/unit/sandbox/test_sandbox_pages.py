@@ -1,4 +1,4 @@
-"""The practice pages: the documented procedure, done as a person would."""
+"""The practice pages: the documented procedure, performed as a person would."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Start = Callable[..., Sandbox]
 
 
 class Browser:
-    """Just enough of a browser: cookies, HTML accepted, redirects followed."""
+    """A minimal browser: cookies, HTML accepted, redirects followed."""
 
     def __init__(self, sandbox: Sandbox, client: httpx.Client) -> None:
         self.given: dict[str, Any] = dict(sandbox.description)
@@ -38,7 +38,7 @@ class Browser:
         return self.page.text
 
     def log_in(self) -> None:
-        """Log in as the one person."""
+        """Log in as the sandbox's person."""
         self.submit(
             "/login", email=self.given["login_email"], password=self.given["login_password"]
         )
@@ -52,7 +52,7 @@ class Browser:
 
     @property
     def path(self) -> str:
-        """Where the browser is."""
+        """Return the path of the current page."""
         return self.page.url.path
 
 
@@ -68,7 +68,7 @@ def browse(client: httpx.Client) -> Callable[[Sandbox], Browser]:
 
 
 def create_app(browser: Browser, name: str = "My Partner App") -> str:
-    """Do documented steps 1 to 5; return the App ID."""
+    """Perform documented steps 1 to 5; return the App ID."""
     browser.open(f"{browser.given['dashboard_url']}/apps/")
     browser.log_in()
     if browser.path == "/async/registration/":
@@ -92,7 +92,7 @@ def test_the_whole_procedure_from_fresh(
     http: httpx.Client,
     cyclr_of: Callable[[Sandbox], Cyclr],
 ) -> None:
-    """All thirteen steps, the connector's Setup, and the round trip through consent."""
+    """All thirteen steps, the connector's Setup and the consent work on the pages."""
     sandbox = start("fresh")
     browser = browse(sandbox)
     console = browser.given["cyclr_console_url"]
@@ -186,7 +186,7 @@ def set_up_and_authenticate(browser: Browser, cyclr: Cyclr, app_id: str, secret:
 def test_a_declined_review_can_be_sent_again(
     start: Start, browse: Callable[[Sandbox], Browser], graph_of: Callable[[Sandbox], Graph]
 ) -> None:
-    """Declined with a reason, that the pages show and Graph does not."""
+    """The pages show the reason of a declined review, Graph does not; it can be submitted again."""
     sandbox = start("review-pending")
     browser = browse(sandbox)
     base = f"/apps/{browser.given['app_id']}"
@@ -204,10 +204,10 @@ def test_a_declined_review_can_be_sent_again(
     assert "<strong>pending</strong>" in browser.page.text
 
 
-def test_the_menu_says_where_one_is(
+def test_the_menu_marks_the_current_page(
     approved: Sandbox, browse: Callable[[Sandbox], Browser]
 ) -> None:
-    """Exactly one entry of the side menu is the current page; error pages lead back."""
+    """Exactly one menu entry is marked as the current page; error pages link to the start."""
     browser = browse(approved)
     base = f"{browser.given['dashboard_url']}/apps/{browser.given['app_id']}"
     browser.open(f"{base}/settings/basic/")
@@ -221,7 +221,7 @@ def test_the_menu_says_where_one_is(
 def test_an_approved_review_names_its_permissions(
     approved: Sandbox, browse: Callable[[Sandbox], Browser]
 ) -> None:
-    """What was approved stands under the review, at either of its addresses."""
+    """An approved review lists its permissions, at both of its addresses."""
     browser = browse(approved)
     base = f"{browser.given['dashboard_url']}/apps/{browser.given['app_id']}/app-review"
     browser.open(f"{base}/requests/")
@@ -232,8 +232,8 @@ def test_an_approved_review_names_its_permissions(
         assert re.search(r"leads_retrieval</td><td>live", page)
 
 
-def test_creation_tells_what_is_missing(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
-    """Each page of the creation says what it needs, and the password is checked."""
+def test_creation_names_what_is_missing(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+    """Each page of the app creation names what is missing, and the password is checked."""
     browser = browse(start("approved"))
     at = browser.given["dashboard_url"]
     browser.open(f"{at}/apps/creation/")
@@ -270,7 +270,7 @@ USE_CASE_WITH_LOGIN = "Authenticate and request data from users with Facebook Lo
 def test_a_token_can_be_made_for_an_own_app(
     start: Start, browse: Callable[[Sandbox], Browser], graph_of: Callable[[Sandbox], Graph]
 ) -> None:
-    """People with a role get a token with all permissions before any review."""
+    """A person with a role in the app gets a token with all permissions before any review."""
     sandbox = start("review-pending")
     browser = browse(sandbox)
     browser.open(f"{browser.given['dashboard_url']}/tools/explorer/")
@@ -282,10 +282,8 @@ def test_a_token_can_be_made_for_an_own_app(
     assert graph_of(sandbox).get("me/adaccounts", token[0]).status_code == 200
 
 
-def test_settings_refuse_what_is_not_valid(
-    start: Start, browse: Callable[[Sandbox], Browser]
-) -> None:
-    """Redirect URIs, domains and URLs are checked; advanced settings are kept."""
+def test_settings_refuse_invalid_values(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+    """Redirect URIs, domains and URLs are checked; advanced settings are saved."""
     sandbox = start("approved")
     browser = browse(sandbox)
     at = browser.given["dashboard_url"]
@@ -306,7 +304,9 @@ def test_settings_refuse_what_is_not_valid(
 
 
 def test_console_accounts(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
-    """An account is made, a connector installed, its setup link shown, and removed again."""
+    """
+    An account is created, a connector installed, its setup link shown, and the connector removed.
+    """
     sandbox = start("fresh")
     browser = browse(sandbox)
     console = browser.given["cyclr_console_url"]
@@ -331,7 +331,7 @@ def test_console_accounts(start: Start, browse: Callable[[Sandbox], Browser]) ->
 
 
 def test_the_catalogue_needs_no_login(approved: Sandbox, http: httpx.Client) -> None:
-    """Connectors and categories, as Cyclr's documentation build read them."""
+    """Connectors and categories can be read without a login, as on Cyclr's site."""
     console = str(approved.description["cyclr_console_url"])
     connectors = http.get(f"{console}/api/connectors").json()
     one = http.get(f"{console}/api/connectors/{connectors[0]['Id']}").json()
@@ -343,7 +343,7 @@ def test_the_catalogue_needs_no_login(approved: Sandbox, http: httpx.Client) -> 
 def test_logging_out_and_open_redirects(
     approved: Sandbox, browse: Callable[[Sandbox], Browser]
 ) -> None:
-    """The log-in leads nowhere but to this site; after logging out it is asked for again."""
+    """The login redirects within this site only; after logging out it is required again."""
     browser = browse(approved)
     at = browser.given["dashboard_url"]
     browser.open(f"{at}/login?next=//evil.example/")
@@ -374,7 +374,9 @@ EVERY_PAGE = [
 def test_every_page_says_sandbox_and_is_accessible(
     approved: Sandbox, browse: Callable[[Sandbox], Browser], site: str, template: str
 ) -> None:
-    """SANDBOX in title, banner and header; one h1; each control has a name; nothing remote."""
+    """
+    Every page says SANDBOX, has one h1 and a label for each control, and loads nothing remote.
+    """
     browser = browse(approved)
     browser.open(f"{browser.given['dashboard_url']}/login")
     browser.log_in()

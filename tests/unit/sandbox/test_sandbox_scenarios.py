@@ -1,4 +1,4 @@
-"""Each scenario is the state that its name promises, seen from outside."""
+"""Each scenario has the state that its name promises, seen from outside."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -47,7 +47,7 @@ KEYS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_description_has_every_key(start: Start, scenario: str) -> None:
-    """The keys are a contract; in `fresh` what does not exist yet is empty."""
+    """The description has every key; in `fresh`, what does not exist yet is empty."""
     given = start(scenario).description
     assert list(given) == KEYS
     assert given["scenario"] == scenario
@@ -67,21 +67,21 @@ def test_description_has_every_key(start: Start, scenario: str) -> None:
     assert empty == (expected if scenario == "fresh" else set())
 
 
-def test_an_unknown_scenario_is_named(start: Start) -> None:
-    """The error lists what there is."""
+def test_an_unknown_scenario_is_refused(start: Start) -> None:
+    """An unknown scenario raises an error that lists the known ones."""
     with pytest.raises(ValueError, match="the known ones are: approved, fresh"):
         start("nonsense")
 
 
 def test_a_seed_repeats_the_secrets() -> None:
-    """Two sandboxes of one seed have the same secrets, others do not."""
+    """Two sandboxes with the same seed have the same secrets; without it they differ."""
     first, second, third = (Sandbox("approved", seed=seed).world.answers for seed in (7, 7, None))
     assert first == second
     assert first["app_secret"] != third["app_secret"]
 
 
 def test_secrets_have_their_real_shapes(graph: Graph) -> None:
-    """App ID 15 or 16 digits, App Secret 32 lower case hex digits, tokens EAA…."""
+    """App ID, App Secret and tokens have Facebook's formats."""
     given = graph.given
     app_id, secret = str(given["app_id"]), str(given["app_secret"])
     assert app_id.isdecimal()
@@ -92,7 +92,7 @@ def test_secrets_have_their_real_shapes(graph: Graph) -> None:
 
 
 def test_wrong_secret(start: Start, graph_of: Open) -> None:
-    """The given secret is not the app's; the console holds the right one."""
+    """The given secret is not the app's; the console has the right one."""
     sandbox = start("wrong-secret")
     answer = graph_of(sandbox).exchange(grant_type="client_credentials")
     assert error_of(answer)["message"] == "Error validating client secret."
@@ -119,7 +119,7 @@ def test_redirect_missing(start: Start, graph_of: Open, http: httpx.Client) -> N
 
 
 def test_permission_missing(start: Start, graph_of: Open) -> None:
-    """leads_retrieval has no row, is not granted and is missed by the call."""
+    """leads_retrieval is neither listed nor granted, and reading leads fails."""
     graph = graph_of(start("permission-missing"))
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert "leads_retrieval" not in {row["permission"] for row in rows}
@@ -129,7 +129,7 @@ def test_permission_missing(start: Start, graph_of: Open) -> None:
 
 
 def test_token_expired(start: Start, graph_of: Open) -> None:
-    """debug_token says invalid, 190 and 463; calls are refused with the same."""
+    """debug_token says that the token is invalid with 190/463; calls get the same error."""
     graph = graph_of(start("token-expired"))
     token = str(graph.given["user_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
@@ -142,7 +142,7 @@ def test_token_expired(start: Start, graph_of: Open) -> None:
 def test_cyclr_mismatch(
     start: Start, cyclr_of: OpenCyclr, domain_of: Callable[[Sandbox], httpx.Client]
 ) -> None:
-    """The sign-in link leaves with another, existing app's Client ID."""
+    """The sign-in link has another existing app's Client ID."""
     sandbox = start("cyclr-mismatch")
     cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
     hop = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]))
@@ -154,7 +154,7 @@ def test_cyclr_mismatch(
 
 @pytest.mark.parametrize("scenario", ["fresh", "review-pending", "review-declined"])
 def test_not_connected_yet(start: Start, cyclr_of: OpenCyclr, scenario: str) -> None:
-    """Setup is empty and nothing is installed."""
+    """Setup is empty and no connector is installed."""
     sandbox = start(scenario)
     cyclr = cyclr_of(sandbox)
     assert cyclr.get("account/connectors").json() == []

@@ -1,4 +1,4 @@
-"""Starting, stopping, serving until interrupted."""
+"""Starting and stopping the sandbox, and serving until interrupted."""
 
 import contextlib
 import gc
@@ -21,7 +21,7 @@ from runbook_lib.sandbox.server import Description, Sandbox, serve
 
 
 def test_it_stops_without_a_trace() -> None:
-    """No thread, no socket and no file is left; the ports are free again."""
+    """After the sandbox stops, no thread, socket or file is left."""
     before = threading.active_count()
     with Sandbox("approved") as sandbox:
         given = sandbox.description
@@ -47,7 +47,7 @@ def free_ports() -> int:
 
 
 def test_ports_follow_each_other() -> None:
-    """`port` is the first of six."""
+    """`port` is the first of six ports in a row."""
     first = free_ports()
     with Sandbox("fresh", port=first) as sandbox:
         at = sandbox.world.addresses
@@ -56,8 +56,8 @@ def test_ports_follow_each_other() -> None:
         assert at.service_domain == f"127.0.0.1:{first + 4}"
 
 
-def test_a_taken_port_is_an_error() -> None:
-    """OSError, and nothing is left open."""
+def test_a_port_in_use_is_an_error() -> None:
+    """A port in use raises `OSError` that names the port."""
     first = free_ports()
     with (
         socket.create_server(("127.0.0.1", first + 2)),
@@ -67,20 +67,20 @@ def test_a_taken_port_is_an_error() -> None:
 
 
 def test_no_private_key_stays_on_the_disk(tmp_path: Path) -> None:
-    """It was read when the server started; a killed sandbox leaves the authority's certificate."""
+    """Only the authority's certificate is on the disk, no private key."""
     with Sandbox("fresh", folder=tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == ["ca.pem"]
         assert b"PRIVATE" not in (tmp_path / "ca.pem").read_bytes()
 
 
 def test_an_open_connection_does_not_keep_it_alive() -> None:
-    """A client that keeps its connection open cannot stop the sandbox from ending."""
+    """A client's open connection does not keep the sandbox from stopping."""
     with httpx.Client() as client, Sandbox("fresh") as sandbox:
         client.get(f"{sandbox.description['graph_url']}/v26.0/me")
 
 
 def test_a_slow_answer_does_not_keep_it_alive() -> None:
-    """Stopping takes a second or two even while an answer is held back for a minute."""
+    """Stopping does not wait for an answer that is delayed by a minute."""
     answers: list[object] = []
 
     def ask(url: str) -> None:
@@ -103,7 +103,7 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
 
 
 def test_serve_can_announce_and_stop_in_this_process() -> None:
-    """The handlers of the signals are put back afterwards."""
+    """`serve` announces the description, stops on SIGTERM, and restores the signal handlers."""
     before = signal.getsignal(signal.SIGTERM)
     seen: list[Description] = []
 
@@ -118,10 +118,10 @@ def test_serve_can_announce_and_stop_in_this_process() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_ends_on_a_signal(number: signal.Signals) -> None:
-    """It announces the description once, and a signal ends it with exit code 0."""
+    """`serve` announces the description once, and a signal ends it with exit code 0."""
     code = (
         "import json, logging; from runbook_lib.sandbox.server import serve\n"
-        # NOTE: in this mode asyncio also names what took long, which on a busy machine is anything.
+        # NOTE: in this mode asyncio also logs slow callbacks, which are common on a busy machine.
         "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
         "serve('approved', announce=lambda given: print(json.dumps(given), flush=True))"
     )
@@ -142,7 +142,7 @@ def test_serve_ends_on_a_signal(number: signal.Signals) -> None:
 
 
 def test_no_connection_is_left_open_behind_a_sandbox() -> None:
-    """One that is reset while the sandbox ends may be in none of the server's own lists."""
+    """A connection that is missing from the server's lists is closed too when the sandbox stops."""
 
     with Sandbox("approved") as sandbox:
         host, _, port = sandbox.description["graph_url"].removeprefix("http://").rpartition(":")

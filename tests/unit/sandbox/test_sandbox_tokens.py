@@ -1,4 +1,4 @@
-"""The token endpoint, debug_token, appsecret_proof."""
+"""The token endpoint, debug_token and appsecret_proof."""
 
 import hashlib
 import hmac
@@ -25,7 +25,7 @@ def issue_code(sandbox: Sandbox, redirect_uri: str = REDIRECT_URI) -> str:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_client_credentials_give_the_app_token(graph: Graph, method: str) -> None:
-    """The answer is an app token that is not the secret, without expires_in."""
+    """The answer is an app token, which is not the secret, without expires_in."""
     params = {
         "client_id": str(graph.given["app_id"]),
         "client_secret": str(graph.given["app_secret"]),
@@ -61,7 +61,7 @@ def test_client_credentials_give_the_app_token(graph: Graph, method: str) -> Non
 def test_app_credentials_are_refused_in_facebooks_words(
     graph: Graph, change: dict[str, str], code: int, message: str
 ) -> None:
-    """Each wrong credential has its own recorded answer, with HTTP 400."""
+    """Each wrong credential gets its own recorded error, with HTTP 400."""
     answer = graph.exchange(**{"grant_type": "client_credentials", **change})
     assert answer.status_code == 400
     error = error_of(answer)
@@ -80,7 +80,7 @@ def test_app_credentials_are_refused_in_facebooks_words(
 def test_evaluation_order_is_client_secret_redirect_code(
     graph: Graph, change: dict[str, str], code: int, subcode: int | None, start: str
 ) -> None:
-    """With a dummy code, the first thing that is wrong is the one reported."""
+    """With a dummy code, the first error in the order secret, redirect URI, code is returned."""
     answer = graph.exchange(**{"redirect_uri": REDIRECT_URI, "code": "DUMMY", **change})
     error = error_of(answer)
     assert (error["code"], error.get("error_subcode")) == (code, subcode)
@@ -88,13 +88,13 @@ def test_evaluation_order_is_client_secret_redirect_code(
 
 
 def test_registered_domain_with_another_path_passes_to_the_code(graph: Graph) -> None:
-    """The token endpoint looks at the domain of redirect_uri only."""
+    """The token endpoint compares only the domain of redirect_uri."""
     answer = graph.exchange(redirect_uri="https://connect.partner.test/elsewhere", code="DUMMY")
     assert error_of(answer)["message"] == "Invalid verification code format."
 
 
 def test_a_code_is_redeemed_once(graph: Graph) -> None:
-    """A code gives a 60-day token; the second time it is used."""
+    """A code gives a 60-day token; the second time it is refused."""
     code = issue_code(graph.sandbox)
     answer = graph.exchange(redirect_uri=REDIRECT_URI, code=code).json()
     assert list(answer) == ["access_token", "token_type", "expires_in"]
@@ -106,7 +106,7 @@ def test_a_code_is_redeemed_once(graph: Graph) -> None:
 
 
 def test_a_code_keeps_its_redirect_uri(graph: Graph) -> None:
-    """Another URI of the same domain is refused with 36008."""
+    """A code with another URI of the same domain is refused with 36008."""
     code = issue_code(graph.sandbox, "https://connect.partner.test/other")
     error = error_of(graph.exchange(redirect_uri=REDIRECT_URI, code=code))
     assert error["error_subcode"] == 36008
@@ -117,7 +117,7 @@ def test_a_code_keeps_its_redirect_uri(graph: Graph) -> None:
 
 
 def test_a_code_expires(start: Callable[..., Sandbox], graph_of: Callable[..., Graph]) -> None:
-    """After ten minutes it is refused with 36007."""
+    """After ten minutes a code is refused with 36007."""
     sandbox = start("approved")
     code = issue_code(sandbox)
     sandbox.world.offset = 601
@@ -141,7 +141,7 @@ def test_fb_exchange_token_gives_a_long_lived_token(graph: Graph) -> None:
 
 
 def test_debug_token_has_the_recorded_shape(graph: Graph) -> None:
-    """Keys and their order are those of the capture; IDs are texts."""
+    """Keys and their order are those of the recorded answer; IDs are text."""
     token = str(graph.given["user_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
     assert list(data) == [
@@ -175,7 +175,7 @@ def test_debug_token_knows_page_and_app_tokens(graph: Graph) -> None:
 
 
 def test_debug_token_answers_200_for_an_invalid_token(graph: Graph) -> None:
-    """What is no token is reported in `data`, not as an HTTP error."""
+    """An invalid token is reported in `data`, not as an HTTP error."""
     answer = graph.get("debug_token", "app", input_token="nonsense")
     assert answer.status_code == 200
     data = answer.json()["data"]
@@ -183,13 +183,13 @@ def test_debug_token_answers_200_for_an_invalid_token(graph: Graph) -> None:
 
 
 def test_debug_token_needs_an_input_token(graph: Graph) -> None:
-    """Its absence is a parameter error."""
+    """A missing input_token is a parameter error."""
     error = error_of(graph.get("debug_token", "app"))
     assert error["message"] == "(#100) The parameter input_token is required"
 
 
 def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
-    """A page token may not debug."""
+    """debug_token accepts an app token or a developer's user token, but no page token."""
     token = str(graph.given["user_access_token"])
     error = error_of(graph.get("debug_token", "page", input_token=token))
     assert error["message"] == (
@@ -200,7 +200,7 @@ def test_debug_token_is_for_the_app_or_its_developers(graph: Graph) -> None:
 
 
 def test_debug_token_of_another_app(graph: Graph) -> None:
-    """One app cannot examine another's token."""
+    """An app cannot inspect another app's token."""
     world = graph.sandbox.world
     app = world.facebook.apps[world.answers["app_id"]]
     other = replace(app, id="9999999999999999", secret="f" * 32, roles=set())
@@ -224,7 +224,7 @@ def test_debug_token_of_another_app(graph: Graph) -> None:
     ],
 )
 def test_invalid_tokens_have_their_subcodes(graph: Graph, reason: Invalidity, subcode: int) -> None:
-    """Each way to lose a token has the subcode of the fixtures."""
+    """Each reason why a token is invalid has its subcode."""
     world = graph.sandbox.world
     app = world.facebook.apps[world.answers["app_id"]]
     token = world.issue_user_token(app, app.admin_id, ("public_profile",))
@@ -242,14 +242,14 @@ def test_invalid_tokens_have_their_subcodes(graph: Graph, reason: Invalidity, su
         ("1234567890123456|abc", "Invalid OAuth access token signature."),
     ],
 )
-def test_what_is_no_token_is_refused(graph: Graph, token: str, message: str) -> None:
-    """Three kinds of wrong token have three recorded messages, all 190."""
+def test_a_malformed_token_is_refused(graph: Graph, token: str, message: str) -> None:
+    """Three kinds of malformed tokens get three recorded messages, all with code 190."""
     error = error_of(graph.get("me", token))
     assert (error["code"], error["message"]) == (190, message)
 
 
 def test_appsecret_proof_is_verified(graph: Graph) -> None:
-    """The right proof passes, a wrong one is refused as GraphMethodException."""
+    """The right proof is accepted; a wrong one gets a GraphMethodException."""
     token = str(graph.given["user_access_token"])
     secret = str(graph.given["app_secret"])
     proof = hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
@@ -260,7 +260,7 @@ def test_appsecret_proof_is_verified(graph: Graph) -> None:
 
 
 def test_appsecret_proof_can_be_required(graph: Graph) -> None:
-    """With Require App Secret on, a call without proof is refused."""
+    """If the app requires the proof, a call without it is refused."""
     app = graph.sandbox.world.facebook.apps[str(graph.given["app_id"])]
     app.requires_proof = True
     error = error_of(graph.get("me"))
@@ -276,11 +276,11 @@ def test_appsecret_proof_can_be_required(graph: Graph) -> None:
     ],
 )
 def test_times_in_token_errors_are_pacific(moment: int, text: str) -> None:
-    """Summer and winter time are told apart."""
+    """Times in token errors are Pacific time, in summer and winter."""
     assert pacific_time(moment) == text
 
 
 def test_token_endpoint_says_its_version(graph: Graph) -> None:
-    """facebook-api-version is on the token endpoint too."""
+    """The token endpoint's answer has the header facebook-api-version."""
     answer: httpx.Response = graph.exchange(grant_type="client_credentials")
     assert answer.headers["facebook-api-version"] == "v26.0"

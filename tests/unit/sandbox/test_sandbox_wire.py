@@ -1,4 +1,4 @@
-"""Graph's bytes and headers."""
+"""Graph's exact bytes and headers."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
 def test_non_ascii_is_escaped(
     graph_of: Callable[..., Graph], start: Callable[..., Sandbox]
 ) -> None:
-    """A name with an umlaut travels as ASCII."""
+    """Characters outside ASCII are escaped in the JSON body."""
     sandbox = start("approved")
     sandbox.world.facebook.person.name = "Sändbox Operator"
     answer = graph_of(sandbox).get("me")
@@ -59,7 +59,7 @@ def test_non_ascii_is_escaped(
 
 
 def test_error_body_keeps_graphs_key_order(graph: Graph) -> None:
-    """Errors are message, type, code, error_subcode, fbtrace_id."""
+    """An error's keys are message, type, code, error_subcode, fbtrace_id, in this order."""
     answer = graph.get("123")
     assert list(error_of(answer)) == ["message", "type", "code", "error_subcode", "fbtrace_id"]
     assert error_of(answer)["fbtrace_id"] == answer.headers["x-fb-request-id"]
@@ -71,7 +71,7 @@ def test_error_body_keeps_graphs_key_order(graph: Graph) -> None:
     [("me", "nonsense", "invalid_token"), ("123", "user", "invalid_request")],
 )
 def test_challenge_names_its_kind(graph: Graph, path: str, token: str, kind: str) -> None:
-    """WWW-Authenticate carries the kind and the message of the error."""
+    """WWW-Authenticate has the kind and the message of the error."""
     answer = graph.get(path, token)
     message = error_of(answer)["message"]
     expected = f'OAuth "Facebook Platform" "{kind}" "{message}"'
@@ -79,19 +79,19 @@ def test_challenge_names_its_kind(graph: Graph, path: str, token: str, kind: str
 
 
 def test_challenge_of_the_token_endpoint_is_invalid_code(graph: Graph) -> None:
-    """A failed exchange says invalid_code."""
+    """A failed exchange has the kind invalid_code."""
     assert '"invalid_code"' in graph.exchange(client_secret="no").headers["www-authenticate"]
 
 
 def test_an_error_cannot_break_out_of_its_header(graph: Graph) -> None:
-    """A message with quotes and line ends stays inside its header."""
+    """Quotes and line ends in a message cannot add a header."""
     answer = graph.get("me", fields='x"\r\nSet-Cookie: a=b')
     assert answer.status_code == 400
     assert "set-cookie" not in answer.headers
 
 
 def test_etag_saves_the_body(graph: Graph) -> None:
-    """A client that holds the body gets 304."""
+    """A client that sends the ETag gets 304 without a body."""
     first = graph.get("me")
     again = graph.http.get(first.request.url, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -101,7 +101,7 @@ def test_etag_saves_the_body(graph: Graph) -> None:
     ("asked", "served"), [("v26.0", "v26.0"), ("v20.0", "v21.0"), ("v3.2", "v21.0")]
 )
 def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, served: str) -> None:
-    """The next oldest usable version answers, and the header says so."""
+    """For an expired version, the oldest usable one answers, and the header says so."""
     graph.sandbox.world.offset = 0
     answer = graph.http.get(
         f"{graph.given['graph_url']}/{asked}/me",
@@ -112,7 +112,7 @@ def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, serve
 
 
 def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
-    """An unknown version and a known one differ without any token."""
+    """Without a token, an unknown version gets another message than a known one."""
     base = graph.given["graph_url"]
     unknown, known = graph.http.get(f"{base}/v99.0/me"), graph.http.get(f"{base}/v26.0/me")
     assert error_of(unknown)["message"] == "Unknown path components: /me"
@@ -124,7 +124,7 @@ def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
 
 
 def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
-    """The version of the app's settings answers a call that names none."""
+    """A call without a version gets the version of the app's settings."""
     app = graph.sandbox.world.facebook.apps[str(graph.given["app_id"])]
     app.version = "v25.0"
     answer = graph.http.get(
@@ -150,8 +150,8 @@ def test_marketing_versions_end_earlier(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("how", ["query", "bearer", "oauth"])
-def test_a_token_is_taken_wherever_clients_put_it(graph: Graph, how: str) -> None:
-    """Query and Authorization header are equal."""
+def test_a_token_is_accepted_in_query_and_header(graph: Graph, how: str) -> None:
+    """A token is accepted in the query and in the Authorization header."""
     token = str(graph.given["user_access_token"])
     if how == "query":
         answer = graph.get("me/")
@@ -161,13 +161,13 @@ def test_a_token_is_taken_wherever_clients_put_it(graph: Graph, how: str) -> Non
     assert answer.json()["id"] == graph.sandbox.world.facebook.person.id
 
 
-def test_unknown_parameters_do_not_matter(graph: Graph) -> None:
+def test_unknown_parameters_are_ignored(graph: Graph) -> None:
     """`summary=true`, which the SDK adds to every edge, is ignored."""
     assert graph.get("me/adaccounts", summary="true").status_code == 200
 
 
 def test_fidelity_page_is_derived_from_the_code(graph: Graph) -> None:
-    """What is inferred or unknown is listed, for programs and for people."""
+    """The fidelity page lists what is verbatim, inferred or unknown, as JSON and HTML."""
     url = f"{graph.given['graph_url']}/_sandbox/fidelity"
     rows = graph.http.get(url).json()
     assert {row["mark"] for row in rows} == {"verbatim", "inferred", "unknown"}
@@ -194,7 +194,7 @@ def test_json_bodies_are_parameters_too(graph: Graph) -> None:
 
 
 def test_only_loopback_is_answered(graph: Graph) -> None:
-    """A request addressed to another host is refused, and so is a foreign site's post."""
+    """A request to another host or from another origin is refused."""
     url = f"{graph.base}/me"
     assert graph.http.get(url, headers={"Host": "evil.example"}).status_code == 421
     for origin in ("https://evil.example", "null", "http://[broken"):
