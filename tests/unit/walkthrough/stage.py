@@ -1,4 +1,4 @@
-"""A small procedure and what stands around it, for tests of the walkthrough and its panels."""
+"""A small procedure and helpers for tests of the walkthrough and its panels."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ INPUTS = (
 
 
 def verified(context: CheckContext) -> Finding:
-    """Find the step done."""
+    """Return a verified finding."""
     return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
 
 
 def waits(context: CheckContext) -> Finding:
-    """Find that the world has not acted yet."""
+    """Return the finding that an outside party has not acted yet."""
     return Finding(outcome=Outcome.WAITING, reason="Not live yet.")
 
 
@@ -71,13 +71,13 @@ def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: A
 
 
 def app_step(*checks: Callable[..., Any], **more: Any) -> Step:
-    """Return the step that takes App ID and App Secret, among others."""
+    """Return the step that asks for App ID, App Secret and others."""
     asked = (inputs.APP_ID, inputs.APP_SECRET, PERMISSIONS, INSTALL_CONNECTOR)
     return make_step("app", *(checks or (verified,)), inputs=asked, **more)
 
 
 def after_consent_step(*checks: Callable[..., Any]) -> Step:
-    """Return the step that reads with the token that the consent gave."""
+    """Return the step that uses the token from the consent."""
     return make_step("after", *(checks or (verified,)), requires=("consent",))
 
 
@@ -88,7 +88,7 @@ def consent_step(*checks: Callable[..., Any]) -> Step:
 
 
 def waiting_step(*checks: Callable[..., Any]) -> Step:
-    """Return the step in which the world must act."""
+    """Return the step that waits for an outside party."""
     return make_step("wait", *(checks or (waits,)), kind=StepKind.WAIT)
 
 
@@ -103,7 +103,7 @@ def make_run(
     run_id: str = "0a1b2c3d",
     **values: Any,
 ) -> Run:
-    """Return a run over the journal in `folder`."""
+    """Return a run with the journal in `folder`."""
     sections = (Section(id="one", title="One", intro="", steps=steps),)
     return Run(
         Procedure(id="p", version="1", title="P", sections=sections, inputs=INPUTS),
@@ -118,35 +118,35 @@ def make_run(
 
 
 class Screen:
-    """Something that shows a view, and remembers all that it showed."""
+    """Shows a view, and records every view that it showed."""
 
     def __init__(self) -> None:
         self.views: list[dict[str, Any]] = []
 
     def show(self, view: dict[str, Any]) -> None:
-        """Take the place of the browser."""
+        """Record the view in place of the browser."""
         self.views.append(view)
 
     @property
     def view(self) -> dict[str, Any]:
-        """Return what is shown now."""
+        """Return the current view."""
         return self.views[-1]
 
 
 def eventually(is_so: Callable[[], Any], seconds: float = DEADLINE) -> Any:
-    """Return what `is_so` returns once that is true; fail where it never is."""
+    """Return what `is_so` returns once that is true; fail after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = is_so()
         if found:
             return found
         time.sleep(0.005)
-    msg = "it never happened"
+    msg = f"not true within {seconds:g} s"
     raise AssertionError(msg)
 
 
 def settled(screen: Screen, finished: int = 1, seconds: float = DEADLINE) -> dict[str, Any]:
-    """Return the view of a panel that has done `finished` things and is idle."""
+    """Return the view of a panel that has finished `finished` actions and is idle."""
 
     def view() -> dict[str, Any] | None:
         now = screen.view
@@ -158,7 +158,7 @@ def settled(screen: Screen, finished: int = 1, seconds: float = DEADLINE) -> dic
 
 @contextmanager
 def stopped(walkthrough: Walkthrough) -> Iterator[Walkthrough]:
-    """Give the walkthrough, and leave no thread of it behind."""
+    """Yield the walkthrough, and join all its threads at the end."""
     try:
         yield walkthrough
     finally:

@@ -1,4 +1,4 @@
-"""The walkthrough: what is asked for happens elsewhere, shows at once, and always ends."""
+"""The walkthrough: actions run in other threads, show at once, and always end."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ DONE, LEFT_OUT = WordKind.ATTESTED, WordKind.SKIPPED
 KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
 
 
-def verified_by_nobody(context: CheckContext) -> Finding:
-    """Find nothing that tells."""
+def undecided(context: CheckContext) -> Finding:
+    """Return an inconclusive finding."""
     return Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
 
 
 class Scene:
-    """A walkthrough whose every step is shown on a screen."""
+    """A walkthrough with a screen for each step."""
 
     def __init__(self, run: Run, **options: Any) -> None:
         self.run = run
@@ -90,7 +90,7 @@ class Scene:
 
     @property
     def types(self) -> list[str]:
-        """Return the kinds of lines of the journal."""
+        """Return the types of the journal's entries."""
         return [entry.type for entry in self.run.journal.entries()]
 
     @property
@@ -105,7 +105,7 @@ Make = Callable[..., Scene]
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Return a maker of walkthroughs; none of their threads is left behind."""
+    """Return a factory of walkthroughs; their threads are joined at the end."""
     monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
     with ExitStack() as stack:
 
@@ -117,8 +117,8 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         yield make
 
 
-def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
-    """The kernel stays free: the panel is busy meanwhile, then says what came of it."""
+def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
+    """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
 
     released, threads = threading.Event(), []
 
@@ -158,7 +158,7 @@ def test_a_step_is_checked_off_the_calling_thread(scene: Make) -> None:
     ],
 )
 def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
-    """Nobody is left alone with an outcome that is not good."""
+    """The message of each outcome says what to do next."""
 
     play = scene(make_step("a", lambda _: Finding(outcome=outcome, reason="So.")))
     play.walkthrough.perform(play.step("a"), {})
@@ -166,8 +166,8 @@ def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: 
     assert settled(play.screens["a"])["message"] == said
 
 
-def test_what_was_done_is_counted(scene: Make) -> None:
-    """Two equal answers are told apart."""
+def test_finished_actions_are_counted(scene: Make) -> None:
+    """Each finished action is counted, so that two equal results can be told apart."""
 
     play = scene(app_step())
     for number in (1, 2):
@@ -177,7 +177,7 @@ def test_what_was_done_is_counted(scene: Make) -> None:
 
 
 def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
-    """While one step is slow, another is checked, and neither shows the other's message."""
+    """A slow step does not block another, and each panel shows its own message."""
 
     released = threading.Event()
 
@@ -197,7 +197,7 @@ def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
 
 
 def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the runbook knows of is told in its words, and the panel is idle again."""
+    """An expected error is shown with its message and next step, and the panel is idle again."""
 
     play = scene(app_step())
 
@@ -212,8 +212,10 @@ def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.Mo
     assert view["is_error"]
 
 
-def test_a_defect_is_told_without_its_details(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever breaks, the panel is not busy for ever, and no value is quoted."""
+def test_a_defect_is_shown_without_its_details(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unexpected error is shown by its type alone, and the panel is idle again."""
 
     play = scene(app_step())
 
@@ -230,8 +232,8 @@ def test_a_defect_is_told_without_its_details(scene: Make, monkeypatch: pytest.M
     assert APP_SECRET not in json.dumps(play.screens["app"].views)
 
 
-def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the operator's to mend, and no defect."""
+def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is shown as such, not as a defect."""
 
     play = scene(app_step())
 
@@ -248,7 +250,7 @@ def test_a_full_disk_is_told_as_that(scene: Make, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
-    """While it is tried again nothing of the last failure stands there."""
+    """The next attempt removes the earlier error from the panel at once."""
 
     play = scene(app_step())
     step, screen = play.step("app"), play.screens["app"]
@@ -263,8 +265,8 @@ def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
     assert (screen.views[before]["message"], screen.views[before]["is_error"]) == ("", False)
 
 
-def test_what_was_typed_is_remembered(scene: Make) -> None:
-    """Values are in the journal as what they are, empty fields left alone."""
+def test_typed_values_are_recorded(scene: Make) -> None:
+    """Typed values are recorded with their type; empty and unknown fields are ignored."""
 
     play = scene(app_step())
     given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
@@ -281,7 +283,7 @@ def test_what_was_typed_is_remembered(scene: Make) -> None:
 
 
 def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) -> None:
-    """A check can use it; no file and no view holds it, and what quotes it is masked."""
+    """A typed secret can be used by a check, but no file and no view contains it."""
 
     def quotes(context: CheckContext) -> Finding:
         said = context.secrets["app_secret"].reveal()
@@ -302,7 +304,7 @@ def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) ->
 
 
 def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
-    """What is wrong is said in words; the text is not, and nothing was checked."""
+    """An invalid secret is refused without being quoted, and no check runs."""
 
     play = scene(app_step())
     play.walkthrough.perform(play.step("app"), {"app_secret": "halfasecret"})
@@ -317,8 +319,8 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
     assert play.types == []
 
 
-def test_what_is_in_order_is_taken_though_something_is_not(scene: Make) -> None:
-    """Nothing is typed twice: the rest is known, and the field that was refused says why."""
+def test_valid_fields_are_kept_if_another_is_invalid(scene: Make) -> None:
+    """If a field is invalid, its problem is shown, no check runs, and the valid fields are kept."""
 
     play = scene(app_step())
     play.walkthrough.perform(play.step("app"), {"app_id": "x", "app_secret": APP_SECRET})
@@ -337,8 +339,8 @@ def test_what_is_in_order_is_taken_though_something_is_not(scene: Make) -> None:
     assert (view["taken"], view["refused"], view["outcome"]) == (2, [], "verified")
 
 
-def test_a_value_of_the_wrong_kind_is_told_by_its_label(scene: Make) -> None:
-    """A person knows the field's label, not what the program calls it."""
+def test_an_invalid_value_is_named_by_its_label(scene: Make) -> None:
+    """The message about an invalid value names the field by its label."""
 
     play = scene(app_step())
     play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
@@ -347,8 +349,8 @@ def test_a_value_of_the_wrong_kind_is_told_by_its_label(scene: Make) -> None:
     assert message.startswith(f"{INSTALL_CONNECTOR.label}: takes true or false")
 
 
-def test_a_persons_words_are_counted_once_they_are_written(scene: Make) -> None:
-    """A form stays as it is until then: what was refused is not typed again."""
+def test_written_words_are_counted(scene: Make) -> None:
+    """`written` counts only what was recorded, so that a refused form keeps its text."""
 
     play = scene(make_step("a"))
     play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": ""}, [])
@@ -369,8 +371,10 @@ def test_a_persons_words_are_counted_once_they_are_written(scene: Make) -> None:
         ("app_id", "  ", ""),
     ],
 )
-def test_a_field_is_judged_while_it_is_typed(scene: Make, name: str, text: str, said: str) -> None:
-    """What is wrong with a text is said without taking it over; an empty field is not wrong."""
+def test_a_field_is_validated_while_it_is_typed(
+    scene: Make, name: str, text: str, said: str
+) -> None:
+    """A field's problem is returned without storing the text; an empty field has no problem."""
 
     play = scene(app_step())
     problem = play.walkthrough.problem(play.step("app"), name, text)
@@ -382,7 +386,7 @@ def test_a_field_is_judged_while_it_is_typed(scene: Make, name: str, text: str, 
 
 
 def test_a_problem_comes_with_an_example(scene: Make) -> None:
-    """Once something is typed the field's own example is gone; it is not said twice, nor empty."""
+    """The problem has the field's example, unless it has one already or there is none."""
 
     play = scene(app_step())
     step = play.step("app")
@@ -393,8 +397,8 @@ def test_a_problem_comes_with_an_example(scene: Make) -> None:
     assert play.walkthrough.problem(domain, "service_domain", "acme").count("acme-h.cyclr.com") == 1
 
 
-def test_a_persons_word_is_written(scene: Make) -> None:
-    """Who, what they saw and added; the name stays filled in."""
+def test_a_persons_statement_is_recorded(scene: Make) -> None:
+    """Author, note and what they saw are recorded, and the header keeps the author's name."""
 
     play = scene(make_step("a"))
     words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen "}
@@ -415,8 +419,8 @@ def test_a_persons_word_is_written(scene: Make) -> None:
     eventually(lambda: play.header.view["operator"] == "Operator")
 
 
-def test_a_screenshot_lies_under_its_digest(scene: Make) -> None:
-    """The file is beside the journal, and the journal names it."""
+def test_a_screenshot_is_stored_by_its_digest(scene: Make) -> None:
+    """A screenshot is stored beside the journal under its digest, and the journal names it."""
 
     play = scene(make_step("a"))
     file = {"name": "screen.png", "media_type": "image/png", "content": PNG}
@@ -432,8 +436,8 @@ def test_a_screenshot_lies_under_its_digest(scene: Make) -> None:
     assert "[screen.png]" in play.screens["a"].view["history"][0]["what"]
 
 
-def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
-    """Nothing is attested with a file that is not what it claims to be."""
+def test_an_invalid_screenshot_is_refused(scene: Make) -> None:
+    """A file whose content does not match its type is refused, and nothing is recorded."""
 
     play = scene(make_step("a"))
     file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
@@ -445,8 +449,8 @@ def test_what_is_no_screenshot_is_refused(scene: Make) -> None:
 
 @pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
 @pytest.mark.parametrize("said", WordKind)
-def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: WordKind) -> None:
-    """The record says who said so, or nothing is written."""
+def test_a_name_is_required(scene: Make, words: Any, said: WordKind) -> None:
+    """Without a name nothing is recorded."""
 
     play = scene(make_step("a"))
     play.walkthrough.say(play.step("a"), said, words, [])
@@ -457,8 +461,8 @@ def test_nobody_speaks_without_a_name(scene: Make, words: Any, said: WordKind) -
     assert play.types == []
 
 
-def test_leaving_a_step_out_needs_a_reason(scene: Make) -> None:
-    """Without one nothing is written; with one it is, and the step is settled."""
+def test_skipping_a_step_needs_a_reason(scene: Make) -> None:
+    """A step is skipped only with a reason; without one nothing is recorded."""
 
     play = scene(make_step("a"))
     play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": " "}, [])
@@ -471,8 +475,8 @@ def test_leaving_a_step_out_needs_a_reason(scene: Make) -> None:
     assert play.run.history.words("a")[0][0].origin == "walkthrough"
 
 
-def test_a_word_is_withdrawn_with_a_reason(scene: Make) -> None:
-    """What was said no longer counts, and the history keeps both words."""
+def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
+    """After a withdrawal the attestation no longer counts, and the history shows both."""
 
     play = scene(make_step("a"))
     step, screen = play.step("a"), play.screens["a"]
@@ -491,9 +495,9 @@ def test_a_word_is_withdrawn_with_a_reason(scene: Make) -> None:
 
 
 def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
-    """A decline fails the step; the newest word counts."""
+    """A decline fails the step; the latest statement counts."""
 
-    play = scene(waiting_step(verified_by_nobody))
+    play = scene(waiting_step(undecided))
     step, screen = play.step("wait"), play.screens["wait"]
     found = []
     for number, kind in enumerate(
@@ -514,15 +518,15 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
         self.stored: dict[tuple[str, str], str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:
-        """Return what is stored."""
+        """Return the stored password."""
         return self.stored.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        """Store."""
+        """Store the password."""
         self.stored[service, username] = password
 
     def delete_password(self, service: str, username: str) -> None:
-        """Forget; as real keyrings do, raise where there is nothing."""
+        """Delete the password; raise if there is none, as real keyrings do."""
         if self.stored.pop((service, username), None) is None:
             raise keyring.errors.PasswordDeleteError("not found")
 
@@ -541,8 +545,11 @@ def rests(view: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("word", ["outcome", "verified", "app_id", "refused", "message"])
-def test_a_credential_that_is_a_word_leaves_a_panel_whole(scene: Make, word: str) -> None:
-    """The view's names, the step's id and its outcome are structure, whatever a secret is."""
+def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, word: str) -> None:
+    """
+    Masking leaves the view's names, the step's id and its outcome unchanged, whatever the secret
+    is.
+    """
 
     plain = set(scene(app_step(), secrets={"app_secret": APP_SECRET}).screens["app"].view)
     play = scene(app_step(), secrets={"app_secret": word})
@@ -554,8 +561,11 @@ def test_a_credential_that_is_a_word_leaves_a_panel_whole(scene: Make, word: str
     assert view["inputs"][0]["name"] == "app_id"
 
 
-def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -> None:
-    """The file is the owner's alone, the journal does not hold it, the panel says where it is."""
+def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> None:
+    """
+    `.env` gets mode 0600, and the panel says where the credential is; neither journal nor view has
+    it.
+    """
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
@@ -570,8 +580,8 @@ def test_a_credential_is_remembered_in_env(scene: Make, memory: MemoryKeyring) -
     assert memory.stored == {}
 
 
-def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
-    """The journal holds where it lies, and no file what it is."""
+def test_a_credential_is_saved_to_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
+    """The journal has a reference to the credential, and no file contains it."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {})
@@ -584,10 +594,8 @@ def test_a_credential_is_remembered_in_the_keyring(scene: Make, memory: MemoryKe
     assert APP_SECRET not in play.written
 
 
-def test_the_newest_credential_is_the_one_that_is_remembered(
-    scene: Make, memory: MemoryKeyring
-) -> None:
-    """What was typed beside a credential that is known already takes its place, then rests."""
+def test_the_newest_credential_is_saved(scene: Make, memory: MemoryKeyring) -> None:
+    """A typed credential replaces the known one and is the one that is saved."""
 
     play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": APP_SECRET})
@@ -597,8 +605,8 @@ def test_the_newest_credential_is_the_one_that_is_remembered(
     assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
 
 
-def test_a_credential_that_is_none_is_not_remembered(scene: Make, memory: MemoryKeyring) -> None:
-    """Nor is the one before it, which the person meant to replace."""
+def test_an_invalid_credential_is_not_saved(scene: Make, memory: MemoryKeyring) -> None:
+    """If the typed credential is invalid, neither it nor the known one is saved."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": "half"})
@@ -609,10 +617,10 @@ def test_a_credential_that_is_none_is_not_remembered(scene: Make, memory: Memory
 
 
 @pytest.mark.parametrize("where", ["keyring", ".env"])
-def test_a_credential_that_another_kernel_remembers_is_known_here(
+def test_a_credential_saved_by_another_kernel_is_known(
     scene: Make, memory: MemoryKeyring, tmp_path: Path, where: str
 ) -> None:
-    """Given, replaced and forgotten there, it is here too; what was only typed here stays."""
+    """Another kernel's saved, replaced and removed credential is followed; one typed here stays."""
 
     play = scene(app_step(), HAND_STEP)
     play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
@@ -635,8 +643,8 @@ def test_a_credential_that_another_kernel_remembers_is_known_here(
     assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
 
 
-def test_a_settings_file_that_is_unusable_for_a_moment_forgets_nothing(scene: Make) -> None:
-    """Half-edited, it leaves what was known from it; mended, it is read again."""
+def test_a_temporarily_invalid_settings_file_removes_nothing(scene: Make) -> None:
+    """An invalid `.env` leaves the known credentials; once it is valid again it is read."""
 
     play = scene(app_step())
 
@@ -657,8 +665,8 @@ def test_a_settings_file_that_is_unusable_for_a_moment_forgets_nothing(scene: Ma
     assert known() == OTHER_SECRET
 
 
-def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring) -> None:
-    """Session, keyring and .env: one word forgets it in all of them."""
+def test_a_credential_is_removed_everywhere(scene: Make, memory: MemoryKeyring) -> None:
+    """`forget` removes a credential from the session, the keyring and `.env`."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     for number, where in enumerate(("keyring", ".env", "forget"), 1):
@@ -674,8 +682,8 @@ def test_a_credential_is_forgotten_everywhere(scene: Make, memory: MemoryKeyring
 
 
 @pytest.mark.parametrize("name", ["app_id", "user_access_token", "nonsense"])
-def test_only_a_credential_of_the_step_is_kept(scene: Make, name: str) -> None:
-    """A value is not put where credentials lie, nor another step's credential."""
+def test_only_a_credential_of_the_step_is_saved(scene: Make, name: str) -> None:
+    """A value or another step's credential is not saved as credential."""
 
     play = scene(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
 
@@ -685,8 +693,8 @@ def test_only_a_credential_of_the_step_is_kept(scene: Make, name: str) -> None:
     assert not play.run.env_file.exists()
 
 
-def test_an_unknown_place_keeps_nothing(scene: Make) -> None:
-    """Whatever a message asks for, a credential goes to the keyring, to .env, or nowhere."""
+def test_an_unknown_place_saves_nothing(scene: Make) -> None:
+    """A credential is saved to the keyring or to `.env`, and nowhere else."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere", {})
@@ -696,7 +704,7 @@ def test_an_unknown_place_keeps_nothing(scene: Make) -> None:
 
 
 def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
-    """The clipboard gets it from the step that carries it over, and from no other."""
+    """Only the step that hands over a credential returns it, and no view contains it."""
 
     play = scene(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
 
@@ -706,13 +714,13 @@ def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
 
 
 def test_an_unknown_credential_is_not_handed_over(scene: Make) -> None:
-    """There is nothing to carry before it was given."""
+    """A credential that is not known yet is not handed over."""
 
     assert scene(HAND_STEP).walkthrough.hand_over(HAND_STEP) == ""
 
 
 def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
-    """The new panel is drawn at once; the old one is left as it was."""
+    """A cell that runs again gets a new panel; the old one is not updated any more."""
 
     play = scene(app_step())
     again, before = Screen(), len(play.screens["app"].views)
@@ -725,8 +733,8 @@ def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
     assert len(play.screens["app"].views) == before
 
 
-def test_another_process_shows(scene: Make, tmp_path: Path) -> None:
-    """What is done in another kernel is seen here, without anybody asking."""
+def test_results_of_another_process_are_shown(scene: Make, tmp_path: Path) -> None:
+    """Results that another process records are shown without an action here."""
 
     steps = (app_step(), make_step("b", verified))
     play = scene(*steps)
@@ -742,8 +750,8 @@ def test_another_process_shows(scene: Make, tmp_path: Path) -> None:
     assert play.screens["app"].view["finished"] == 0
 
 
-def test_what_waits_is_looked_at_without_writing(scene: Make) -> None:
-    """A review of days does not fill the journal."""
+def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
+    """A waiting step is checked again and again without a line in the journal."""
 
     looks = []
 
@@ -762,8 +770,8 @@ def test_what_waits_is_looked_at_without_writing(scene: Make) -> None:
     assert play.screens["wait"].view["is_watched"]
 
 
-def test_what_has_changed_is_checked_and_written(scene: Make) -> None:
-    """Once the world has acted the step is checked for good, and shows it."""
+def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
+    """Once the outside party has acted, the step is checked and the result is recorded."""
 
     is_live = threading.Event()
 
@@ -781,8 +789,8 @@ def test_what_has_changed_is_checked_and_written(scene: Make) -> None:
     assert play.types == ["step.started", "step.checked"] * 2
 
 
-def test_only_what_is_shown_and_waits_is_watched(scene: Make) -> None:
-    """Neither what is open, nor what no cell shows, nor what no check can see."""
+def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
+    """A step that is open, not shown, or without a check is not watched."""
 
     looked = []
 
@@ -818,8 +826,8 @@ def test_only_what_is_shown_and_waits_is_watched(scene: Make) -> None:
     assert looked == []
 
 
-def test_a_busy_step_is_not_looked_at(scene: Make) -> None:
-    """What a person has begun is not begun a second time."""
+def test_a_busy_step_is_not_watched(scene: Make) -> None:
+    """A step that is being checked is not checked a second time."""
 
     begun, released, calls = threading.Event(), threading.Event(), []
 
@@ -853,7 +861,7 @@ def remote() -> FakeRemote:
 
 @pytest.fixture
 def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """Return a walkthrough that has asked for consent, towards a fake token endpoint."""
+    """Return a walkthrough that has asked for consent, with a fake token endpoint."""
     steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
     session = open_session(remote, play.run.redactor)
@@ -865,13 +873,13 @@ def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def has_token(context: CheckContext) -> Finding:
-    """Tell whether a user's token is known."""
+    """Return whether a user's token is known, as a finding."""
     is_known = "user_access_token" in context.secrets
     return Finding(outcome=Outcome.VERIFIED if is_known else Outcome.NOT_RUN, reason="So.")
 
 
 def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
-    """Return what the consent page is asked, as its address says."""
+    """Return the parameters of the consent page's address."""
     query = urlsplit(play.screens["consent"].view[name]).query
     return {key: values[0] for key, values in parse_qs(query).items()}
 
@@ -882,7 +890,7 @@ def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
 
 
 def test_consent_needs_app_id_and_secret(scene: Make) -> None:
-    """Before they are known the panel says where to give them, and opens nothing."""
+    """Without App ID and App Secret, the panel says that they are missing and shows no link."""
 
     play = scene(consent_step(), **KNOWN)
     play.walkthrough.ask_consent(play.step("consent"))
@@ -894,7 +902,10 @@ def test_consent_needs_app_id_and_secret(scene: Make) -> None:
 
 
 def test_two_ways_back_are_offered(consent: Scene) -> None:
-    """To a listener here, and to the Service Domain for pasting; each with its own state."""
+    """
+    One link returns to a local listener, one to the Service Domain for pasting; each has its own
+    state.
+    """
 
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
 
@@ -913,7 +924,9 @@ def test_two_ways_back_are_offered(consent: Scene) -> None:
 def test_a_code_is_redeemed_once_and_its_token_used(
     consent: Scene, remote: FakeRemote, name: str
 ) -> None:
-    """By either way back: one request with the same redirect URI, then a check with the token."""
+    """
+    Each way back gives one token request with the same redirect URI, then a check with the token.
+    """
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent, name)
@@ -942,7 +955,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
 
 
 def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
-    """The listener takes the answer: nobody pastes anything."""
+    """The listener receives the browser's redirect, so nothing has to be pasted."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
@@ -954,10 +967,10 @@ def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote)
 
 
 @pytest.mark.parametrize("state", ["the-same", "forged", ""])
-def test_a_redirect_that_is_not_awaited_changes_nothing(
+def test_an_unexpected_redirect_changes_nothing(
     consent: Scene, remote: FakeRemote, state: str
 ) -> None:
-    """The tab is loaded again, or a stranger asks: a step that is verified says nothing of it."""
+    """A reloaded or foreign redirect does not change a verified step."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
@@ -973,7 +986,7 @@ def test_a_redirect_that_is_not_awaited_changes_nothing(
 
 
 def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
-    """A code that nobody here asked for is never redeemed (RFC 6749 §10.12)."""
+    """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
 
     view = answer(consent, "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4-1&state=forged")
 
@@ -992,8 +1005,10 @@ def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRem
         ("", "There is no code in this address"),
     ],
 )
-def test_a_refusal_is_told(consent: Scene, remote: FakeRemote, query: str, said: str) -> None:
-    """Denied, failed, failed in Facebook's own way, or cut off: no code, no request, no token."""
+def test_a_refused_consent_is_reported(
+    consent: Scene, remote: FakeRemote, query: str, said: str
+) -> None:
+    """A denied, failed or incomplete answer shows its reason; no request is sent."""
 
     asked = dialog(consent)
     view = answer(consent, f"{asked['redirect_uri']}?{query}&state={asked['state']}")
@@ -1010,7 +1025,7 @@ def test_a_refusal_is_told(consent: Scene, remote: FakeRemote, query: str, said:
 def test_a_code_that_is_not_redeemed_gives_no_token(
     consent: Scene, remote: FakeRemote, response: Any
 ) -> None:
-    """Refused, no answer, no JSON, no token: told in words, and not sent a second time."""
+    """If the code is not redeemed, an error is shown and the code is not sent again."""
 
     remote.on(TOKEN_PATH, response)
     asked = dialog(consent)
@@ -1025,10 +1040,8 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
     assert "user_access_token" not in consent.run.settings.secrets
 
 
-def test_what_the_token_makes_possible_is_checked_at_once(
-    consent: Scene, remote: FakeRemote
-) -> None:
-    """Nobody has to ask for what the token reads; steps that do not need it are left alone."""
+def test_steps_that_need_the_token_are_checked_at_once(consent: Scene, remote: FakeRemote) -> None:
+    """Steps that require the consent are checked automatically; others are not."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
@@ -1038,10 +1051,10 @@ def test_what_the_token_makes_possible_is_checked_at_once(
     assert consent.screens["other"].view["outcome"] == "not_run"
 
 
-def test_a_token_that_is_not_good_reads_nothing(
+def test_a_refused_token_checks_no_other_step(
     scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the check refuses the token (granted in part, say) nothing is read with it."""
+    """If the check of the token fails, the steps that need it are not checked."""
 
     def lacks(_context: CheckContext) -> Finding:
         return Finding(outcome=Outcome.FAILED, reason="It lacks leads_retrieval.")
@@ -1063,8 +1076,8 @@ def test_a_token_that_is_not_good_reads_nothing(
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
 
 
-def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRemote) -> None:
-    """The same listener, another state: an old tab's answer does not count."""
+def test_a_new_request_voids_the_earlier_one(consent: Scene, remote: FakeRemote) -> None:
+    """A new request keeps the listener but changes the state; an earlier answer is refused."""
 
     old = dialog(consent)
     consent.walkthrough.ask_consent(consent.step("consent"))
@@ -1079,7 +1092,7 @@ def test_asking_again_makes_the_last_request_void(consent: Scene, remote: FakeRe
 
 
 def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
-    """Return what the browser shows when it comes back from the consent page."""
+    """Return what the browser shows when it returns from the consent page."""
     uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
     return httpx.get(uri, params={"state": asked["state"], **fields})
 
@@ -1089,10 +1102,8 @@ GRANT = {"code": "AQDcode0aB1cD2eF3gH4-1"}
 
 
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
-def test_after_a_refusal_its_state_takes_nothing(
-    consent: Scene, remote: FakeRemote, name: str
-) -> None:
-    """Cancel is an answer: a code that comes for the same request later is not redeemed."""
+def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote, name: str) -> None:
+    """After Cancel, a code for the same request is not redeemed."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     here, other = dialog(consent), dialog(consent, name)
@@ -1113,10 +1124,10 @@ def test_after_a_refusal_its_state_takes_nothing(
 
 
 @pytest.mark.parametrize("second", [GRANT, CANCEL, {"code": "AQDcode0aB1cD2eF3gH4-2"}, {}])
-def test_a_second_redirect_leaves_a_success_as_it_is(
+def test_a_second_redirect_does_not_change_a_success(
     consent: Scene, remote: FakeRemote, second: dict[str, str]
 ) -> None:
-    """Loaded again, or brought by somebody else: the step stays verified, and says no other."""
+    """After a success, any further redirect leaves step and message unchanged."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
@@ -1132,8 +1143,8 @@ def test_a_second_redirect_leaves_a_success_as_it_is(
     assert len(remote.requests) == 1
 
 
-def test_of_many_redirects_at_once_one_is_taken(consent: Scene, remote: FakeRemote) -> None:
-    """The first is redeemed; whichever that is, no other one's message covers its outcome."""
+def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeRemote) -> None:
+    """Of many redirects at once, one is redeemed, and the others do not change its result."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
@@ -1147,7 +1158,7 @@ def test_of_many_redirects_at_once_one_is_taken(consent: Scene, remote: FakeRemo
 
 
 def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
-    """Whoever guesses spoils nothing: the real answer still counts."""
+    """A redirect with a wrong state does not void the request: the real answer still counts."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
@@ -1162,8 +1173,8 @@ def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeR
     assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
 
 
-def test_where_no_answer_comes_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
-    """Nothing listens for ever; the links go, and a late answer counts no more."""
+def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
+    """After 15 minutes the listener closes, the links are removed, and a late answer is refused."""
 
     asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
     listener = consent.walkthrough._consent._listener
@@ -1184,10 +1195,10 @@ def test_where_no_answer_comes_the_panel_says_so(consent: Scene, remote: FakeRem
     assert come_back(consent, dialog(consent), **CANCEL).status_code == 200
 
 
-def test_once_it_is_answered_nothing_listens_for_long(
+def test_the_listener_closes_after_the_answer(
     consent: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The listener ends soon after, without a word in the panel."""
+    """The listener closes soon after the answer, without a message."""
 
     monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
     asked = dialog(consent)
@@ -1207,7 +1218,7 @@ def test_once_it_is_answered_nothing_listens_for_long(
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `localhost` lead to an address where another program may be."""
+    """Let `localhost` also resolve to an address on which another program may listen."""
     resolve = socket.getaddrinfo
 
     def resolved(host: str, *given: Any, **named: Any) -> Any:
@@ -1219,8 +1230,11 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_where_another_program_could_read_the_answer_it_is_pasted(scene: Make) -> None:
-    """The panel names the address, and shows only the link whose answer does not come there."""
+def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
+    """
+    If localhost resolves to another address, that is shown and only the link for pasting is
+    offered.
+    """
 
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     play.walkthrough.ask_consent(play.step("consent"))
@@ -1233,8 +1247,8 @@ def test_where_another_program_could_read_the_answer_it_is_pasted(scene: Make) -
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_where_nothing_can_be_pasted_either_there_is_no_link(scene: Make) -> None:
-    """Without a Service Domain it is an error, with what to do."""
+def test_an_unsafe_localhost_without_a_service_domain_is_an_error(scene: Make) -> None:
+    """If pasting is not possible either, it is an error and no link is offered."""
 
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     play.walkthrough.ask_consent(play.step("consent"))
@@ -1245,10 +1259,10 @@ def test_where_nothing_can_be_pasted_either_there_is_no_link(scene: Make) -> Non
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
 
-def test_a_link_that_is_safe_no_more_is_taken_back(
+def test_a_link_that_is_no_longer_safe_is_removed(
     scene: Make, request: pytest.FixtureRequest
 ) -> None:
-    """Asked again when another program could read the answer, the old link does not count."""
+    """If localhost has become unsafe, a new request removes the old link and refuses its answer."""
 
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     play.walkthrough.ask_consent(play.step("consent"))
@@ -1267,7 +1281,7 @@ def test_a_link_that_is_safe_no_more_is_taken_back(
 
 
 def test_a_double_click_opens_one_listener(scene: Make) -> None:
-    """The newest link's answer is the one that counts, and no listener is forgotten."""
+    """Several requests at once open one listener, and the answer to the latest link counts."""
 
     before = threading.active_count()
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
@@ -1285,7 +1299,7 @@ def test_a_double_click_opens_one_listener(scene: Make) -> None:
 
 
 def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Busy while the headless run is under way, then the outcome and where it lies."""
+    """The panel is busy during the headless run, then shows its outcome and bundle."""
 
     released = threading.Event()
 
@@ -1318,7 +1332,7 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_that_was_not_sealed_says_why(
     scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    """With what to do next; and the button comes back, whatever broke."""
+    """If sealing fails, message and next step are shown, and the button works again."""
 
     def refuse(run: Run, **_: Any) -> Finished:
         raise error
@@ -1333,7 +1347,7 @@ def test_a_run_that_was_not_sealed_says_why(
 
 
 def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second click finds the run under way; once it has ended, the button works again."""
+    """A second click during sealing has no effect; afterwards the button works again."""
 
     released, begun = threading.Event(), []
 
@@ -1354,10 +1368,10 @@ def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch)
     eventually(lambda: len(begun) == 2)
 
 
-def test_a_panel_says_whom_the_sealing_run_waits_for(
+def test_a_panel_says_what_the_sealing_run_waits_for(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays busy, and the reason stands beside it."""
+    """While the headless run waits for another one, the panel is busy and shows the reason."""
 
     released = threading.Event()
 
@@ -1375,8 +1389,8 @@ def test_a_panel_says_whom_the_sealing_run_waits_for(
     released.set()
 
 
-def test_stopping_ends_what_was_begun(scene: Make) -> None:
-    """What is under way comes to its end, and no thread of the walkthrough is left."""
+def test_stopping_waits_for_running_actions(scene: Make) -> None:
+    """`stop` waits for running actions and leaves no thread."""
 
     before = set(threading.enumerate())
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
@@ -1391,13 +1405,13 @@ def test_stopping_ends_what_was_begun(scene: Make) -> None:
 
 
 def damage(play: Scene) -> None:
-    """Append what is no journal line."""
+    """Append a line that is not a journal line."""
     with play.run.journal.path.open("ab") as file:
         file.write(b"garbage\n")
 
 
 def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
-    """A look that could not tell (a laptop asleep, no network) is not written, and not the last."""
+    """A failed look, as without a network, is not recorded and does not stop the watching."""
 
     mode, looks = ["waits"], []
 
@@ -1420,7 +1434,7 @@ def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
 
 
 def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
-    """A value that a person types now is the one that is used, wherever another came from."""
+    """A typed value takes precedence over one from the settings."""
 
     seen: list[str] = []
 
@@ -1435,8 +1449,8 @@ def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
     assert seen == [APP_ID]
 
 
-def test_a_journal_that_breaks_leaves_no_panel_busy(scene: Make) -> None:
-    """A broken chain at the end of an action is told, and the panel is idle."""
+def test_a_damaged_journal_leaves_no_panel_busy(scene: Make) -> None:
+    """If the journal is damaged during an action, the error is shown and the panel is idle."""
 
     def damages(context: CheckContext) -> Finding:
         damage(play)
@@ -1448,8 +1462,8 @@ def test_a_journal_that_breaks_leaves_no_panel_busy(scene: Make) -> None:
     assert settled(play.screens["app"])["is_error"]
 
 
-def test_the_follower_tells_that_the_journal_is_broken(scene: Make) -> None:
-    """It shows in a panel in which nothing was done yet."""
+def test_a_damaged_journal_is_shown_without_an_action(scene: Make) -> None:
+    """A damaged journal is shown in panels without an action by the person."""
 
     play = scene(app_step())
     play.run.perform("app")
@@ -1460,8 +1474,10 @@ def test_the_follower_tells_that_the_journal_is_broken(scene: Make) -> None:
     eventually(lambda: play.screens["app"].view["is_error"])
 
 
-def test_the_follower_survives_a_bad_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A settings file that cannot be read for a moment does not end the following."""
+def test_the_follower_survives_an_unreadable_settings_file(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settings file that is unreadable for a moment does not stop the following."""
 
     broken = [True]
 
@@ -1481,7 +1497,7 @@ def test_the_follower_survives_a_bad_moment(scene: Make, monkeypatch: pytest.Mon
 
 
 def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: FakeRemote) -> None:
-    """After a failed redemption no link stays whose state is not awaited any more."""
+    """After a failed redemption, the links are removed, since their state is void."""
 
     remote.on(TOKEN_PATH, says(BAD_CODE, 400))
     asked = dialog(consent)
@@ -1495,7 +1511,7 @@ def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: Fake
 def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
     consent: Scene, remote: FakeRemote
 ) -> None:
-    """A browser that asks twice (prefetch, reload) spoils nothing."""
+    """A redirect that arrives twice, as by a reload, redeems the code once."""
 
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
     asked = dialog(consent)
@@ -1509,7 +1525,7 @@ def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
 
 
 def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
-    """No page is offered whose redirect would lead nowhere."""
+    """Without a Service Domain, the link for pasting is not offered."""
 
     play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     play.walkthrough.ask_consent(play.step("consent"))
@@ -1518,7 +1534,7 @@ def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
 
 
 def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
-    """While one of two actions is under way, the panel is at work."""
+    """A panel is busy while any of its actions is running."""
 
     released = threading.Event()
 
@@ -1537,15 +1553,15 @@ def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
 
 
 def test_a_credential_that_stands_in_another_setting_is_masked(scene: Make) -> None:
-    """The App Secret that somebody put into the App ID's place is not shown."""
+    """An App Secret that was entered as App ID is masked."""
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
 
     assert APP_SECRET not in json.dumps(play.screens["app"].view)
 
 
-def test_a_cell_that_runs_over_a_broken_journal_says_so(scene: Make) -> None:
-    """Header, end and a step's panel that are drawn for the first time then are not left blank."""
+def test_a_new_panel_shows_a_damaged_journal(scene: Make) -> None:
+    """Panels that are first shown while the journal is damaged show the error and its next step."""
 
     play = scene(app_step())
     play.run.perform("app")
@@ -1564,7 +1580,7 @@ def test_a_cell_that_runs_over_a_broken_journal_says_so(scene: Make) -> None:
 
 
 def test_a_panel_without_a_view_says_why(scene: Make) -> None:
-    """Where nothing could be drawn before, the error and its advice are all there is."""
+    """If a step has no view yet, its panel shows only the error and its next step."""
 
     play = scene(app_step())
     play.run.perform("app")

@@ -1,4 +1,4 @@
-"""Opening the walkthrough: the right program, over a person's own copy of the notebook."""
+"""Opening the walkthrough: the right program, with a person's own copy of the notebook."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NAME = notebook_name(PROCEDURE)
 
 
 class Server:
-    """Takes the place of JupyterLab's process; `ends` is what waiting for it comes to."""
+    """Replaces JupyterLab's process; `ends` are the results of waiting for it."""
 
     def __init__(self) -> None:
         self.command: list[str] = []
         self.env: dict[str, str] = {}
         self.ends: list[int | BaseException | type[BaseException]] = [0]
-        self.is_told_to_end = False
+        self.is_terminated = False
         self.is_killed = False
 
     def __call__(self, command: list[str], *, env: dict[str, str]) -> Self:
@@ -51,24 +51,24 @@ class Server:
         self.ends.clear()
 
     def wait(self, timeout: float | None = None) -> int:
-        """End as told."""
+        """Return or raise the next of `ends`."""
         end = self.ends.pop(0)
         if isinstance(end, int):
             return end
         raise end
 
     def terminate(self) -> None:
-        """Be told to end."""
-        self.is_told_to_end = True
+        """Record the request to end."""
+        self.is_terminated = True
 
     def kill(self) -> None:
-        """Be ended."""
+        """Record the kill."""
         self.is_killed = True
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Server:
-    """Return the server that is started in place of the real one, in an empty project."""
+    """Return the server that replaces the real one, in an empty project."""
     for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"):
         monkeypatch.delenv(name, raising=False)
     fake = Server()
@@ -78,7 +78,7 @@ def server(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Server:
 
 @pytest.fixture
 def copies(folder: Path) -> Path:
-    """Return where people's copies of the notebook lie; it is not there yet."""
+    """Return the folder of people's copies of the notebook; it does not exist yet."""
     return folder / "walkthrough"
 
 
@@ -93,7 +93,7 @@ def opened(*arguments: str, heard: list[str] | None = None, **more: Any) -> int:
 
 
 def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Path) -> None:
-    """With the project as its root, so that evidence can be opened beside the notebook."""
+    """JupyterLab opens the copy of the notebook, with the project as its root."""
 
     assert opened("--no-browser", "--port", "8899") == 0
 
@@ -106,7 +106,7 @@ def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Pat
 
 
 def test_an_empty_folder_is_enough(server: Server, folder: Path) -> None:
-    """Nothing of the repository is needed, and nothing but the person's copy is written."""
+    """An empty folder is sufficient, and only the person's copy is written."""
 
     assert opened() == 0
 
@@ -120,7 +120,7 @@ def test_an_empty_folder_is_enough(server: Server, folder: Path) -> None:
 def test_the_built_notebook_is_never_opened_or_written(
     server: Server, folder: Path, copies: Path
 ) -> None:
-    """A person works in a copy: the checkout stays clean, whatever is in `notebooks/`."""
+    """A person works in a copy; the notebook in `notebooks/` is neither opened nor written."""
 
     built = build(PROCEDURE, folder / "notebooks")
     old = built.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
@@ -139,7 +139,7 @@ def test_the_built_notebook_is_never_opened_or_written(
 def test_the_copy_is_found_from_a_folder_inside_the_project(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever starts again elsewhere in the project finds their work, not a second copy."""
+    """From a folder inside the project, the same copy is opened."""
 
     opened()
     (folder / "evidence" / "acme").mkdir(parents=True)
@@ -159,10 +159,10 @@ def test_the_copy_is_found_from_a_folder_inside_the_project(
         ({"environ": {"RUNBOOK_APP_ID": "x"}}, "app_id"),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused_before_anything_is_written(
+def test_invalid_settings_are_refused_before_anything_is_written(
     server: Server, folder: Path, given: dict[str, Any], said: str
 ) -> None:
-    """Rather here, in one message, than by a traceback in every kernel."""
+    """Invalid settings are refused here, before a server starts or a file is written."""
 
     with pytest.raises(SettingsError, match=said):
         opened(**given)
@@ -171,8 +171,8 @@ def test_settings_that_cannot_be_used_are_refused_before_anything_is_written(
     assert list(folder.iterdir()) == []
 
 
-def test_people_who_do_not_know_jupyter_get_pages(server: Server, folder: Path) -> None:
-    """The same notebook, without its code, from a server that asks for a token."""
+def test_the_app_opens_pages_without_code(server: Server, folder: Path) -> None:
+    """With `--app`, the same notebook is served as pages without code."""
 
     opened("--no-browser", is_app=True)
 
@@ -202,10 +202,10 @@ def test_people_who_do_not_know_jupyter_get_pages(server: Server, folder: Path) 
         (("--debug", "-y", "file", "a=b", ""), ["--debug", "-y", "file", "a=b", ""]),
     ],
 )
-def test_options_of_voila_mean_what_they_meant(
+def test_options_of_voila_are_translated(
     server: Server, given: tuple[str, ...], passed: list[str] | None
 ) -> None:
-    """Its pages come from another program than its own, which names some options otherwise."""
+    """Voila's options are translated to those of the server that serves its pages."""
 
     opened(*given, is_app=True)
 
@@ -232,7 +232,9 @@ def test_options_of_voila_mean_what_they_meant(
 def test_options_that_only_voilas_program_has_are_refused(
     server: Server, folder: Path, option: str
 ) -> None:
-    """They are named; nothing is started or written. JupyterLab may know them otherwise."""
+    """
+    Options that only Voila's own server has are refused with `--app`, and passed on to JupyterLab.
+    """
 
     with pytest.raises(SettingsError, match=option.partition("=")[0]) as caught:
         opened(option, is_app=True)
@@ -244,10 +246,10 @@ def test_options_that_only_voilas_program_has_are_refused(
 
 
 @pytest.mark.parametrize(("ended", "code"), [(0, 0), (1, 2), (2, 2), (3, 2), (-9, 3), (-15, 3)])
-def test_a_server_that_cannot_start_is_no_failed_step(
+def test_a_server_that_cannot_start_has_its_own_exit_code(
     server: Server, ended: int, code: int
 ) -> None:
-    """Its options or its port are to be changed; a server that was killed left things open."""
+    """A server that cannot start gives exit code 2, one that was killed 3."""
 
     server.ends = [ended]
 
@@ -260,10 +262,10 @@ def test_a_server_that_cannot_start_is_no_failed_step(
     ["99999", "-1", "abc", "", "8888x", "65536", "9" * 5000, "\u0663", "1.5", " 80", "0x50"],
 )
 @pytest.mark.parametrize("form", ["--port={}", "--ServerApp.port={}", "--port {}"])
-def test_a_port_that_is_none_is_refused(
+def test_an_invalid_port_is_refused(
     server: Server, folder: Path, form: str, port: str, *, is_app: bool
 ) -> None:
-    """Before anything is started or written; Jupyter would show a traceback for some."""
+    """An invalid port is refused before a server starts or a file is written."""
 
     option, space, _ = form.partition(" ")
     given = (option, port) if space else (form.format(port),)
@@ -276,10 +278,10 @@ def test_a_port_that_is_none_is_refused(
 
 @pytest.mark.parametrize("is_app", [True, False])
 @pytest.mark.parametrize("form", ["--port={}", "--port {}", "--ServerApp.port={}"])
-def test_a_port_that_is_taken_is_named(
+def test_a_port_in_use_is_named(
     server: Server, monkeypatch: pytest.MonkeyPatch, form: str, *, is_app: bool
 ) -> None:
-    """Where Jupyter may try no other one; else it does, and says so."""
+    """A port in use is refused if Jupyter may not try another one."""
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -306,7 +308,7 @@ def test_a_port_that_is_taken_is_named(
 def test_an_address_that_is_not_this_machines_is_refused(
     server: Server, folder: Path, form: str, address: str, *, is_app: bool
 ) -> None:
-    """Jupyter would show a traceback for it."""
+    """An address of another machine is refused before a server starts."""
 
     with pytest.raises(SettingsError, match="is no address of this machine"):
         opened(*form.format(address).split(), is_app=is_app)
@@ -317,7 +319,7 @@ def test_an_address_that_is_not_this_machines_is_refused(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
 def test_an_address_of_this_machine_is_passed_on(server: Server, address: str) -> None:
-    """Who wants others in the network to come says so, as with JupyterLab."""
+    """An address of this machine is passed on to Jupyter unchanged."""
 
     assert opened(f"--ip={address}") == 0
     assert server.command[-1] == f"--ip={address}"
@@ -357,10 +359,13 @@ def put_deep(path: Path) -> None:
 @pytest.mark.parametrize(
     "put", [put_pipe, put_socket, put_folder, put_endless, put_dangling, put_huge, put_deep]
 )
-def test_whatever_is_in_the_notebooks_place_is_kept_and_built_again(
+def test_an_odd_file_is_renamed_and_the_notebook_built(
     server: Server, folder: Path, copies: Path, put: Callable[[Path], None]
 ) -> None:
-    """A pipe, a device, a folder, a huge or deep file: none is waited for or read to its end."""
+    """
+    A pipe, device, folder or huge file in the notebook's place is renamed, and a new notebook is
+    built.
+    """
 
     path, heard = copies / NAME, list[str]()
     copies.mkdir()
@@ -379,10 +384,10 @@ def test_whatever_is_in_the_notebooks_place_is_kept_and_built_again(
 
 
 @pytest.mark.parametrize("fails", ["build", "replace"])
-def test_a_notebook_that_cannot_be_written_is_no_traceback(
+def test_a_notebook_that_cannot_be_written_is_an_error(
     server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    """A read-only project folder is said, with what to do; no server starts."""
+    """A read-only project folder raises `SettingsError`, and no server starts."""
 
     copies.mkdir()
     (copies / NAME).write_text("{}", encoding="utf-8")
@@ -401,7 +406,9 @@ def test_a_notebook_that_cannot_be_written_is_no_traceback(
 def test_kernels_inherit_what_was_given(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is named reaches them beside the person's own environment, which stays theirs."""
+    """
+    Given arguments are set in the server's environment; this process's environment stays unchanged.
+    """
 
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("RUNBOOK_TENANT", "old")
@@ -422,7 +429,7 @@ def test_kernels_inherit_what_was_given(
 def test_the_persons_own_jupyter_paths_are_kept(
     server: Server, monkeypatch: pytest.MonkeyPatch, name: str, ours: str
 ) -> None:
-    """Ours come beside them; where there are none, ours stand alone without an empty entry."""
+    """The runbook's folder is put before the person's Jupyter paths, without an empty entry."""
 
     opened()
     (alone,) = server.env[name].split(os.pathsep)
@@ -435,10 +442,10 @@ def test_the_persons_own_jupyter_paths_are_kept(
 
 
 @pytest.mark.parametrize("left", ["{}", "half a note", None])
-def test_a_notebook_of_another_procedure_is_built_again_and_kept(
+def test_an_outdated_notebook_is_renamed_and_built_again(
     server: Server, copies: Path, left: str | None
 ) -> None:
-    """Nobody walks through a procedure that has changed since, nor loses what was noted there."""
+    """An outdated copy is renamed with its content, and a new one is built."""
 
     path, heard = build(PROCEDURE, copies), list[str]()
     text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
@@ -454,8 +461,8 @@ def test_a_notebook_of_another_procedure_is_built_again_and_kept(
     assert kept.name in said
 
 
-def test_a_notebook_that_a_person_saved_is_left_alone(server: Server, copies: Path) -> None:
-    """With outputs, parameters and notes of theirs it is of this procedure still."""
+def test_a_saved_notebook_is_not_changed(server: Server, copies: Path) -> None:
+    """A copy with a person's outputs, parameters and notes is not changed."""
 
     path, heard = build(PROCEDURE, copies), list[str]()
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -470,10 +477,10 @@ def test_a_notebook_that_a_person_saved_is_left_alone(server: Server, copies: Pa
     assert list(copies.iterdir()) == [path]
 
 
-def test_a_copy_that_is_fresh_is_left_alone(
+def test_a_fresh_copy_is_not_written(
     server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What need not be written is not written: the folder may be read-only."""
+    """A fresh copy is not written again, so the folder may be read-only."""
 
     build(PROCEDURE, copies)
 
@@ -487,7 +494,7 @@ def test_a_copy_that_is_fresh_is_left_alone(
 
 @pytest.fixture
 def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[FingerprintKey]:
-    """Return the keys that sandboxes were started with; none is started."""
+    """Return the keys with which sandboxes were started; no real one starts."""
     keys: list[FingerprintKey] = []
 
     @contextmanager
@@ -501,7 +508,7 @@ def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Fingerprint
     return keys
 
 
-def practised(heard: list[str] | None = None, **more: Any) -> int:
+def practise(heard: list[str] | None = None, **more: Any) -> int:
     say = (lambda _: None) if heard is None else heard.append
     return practise_in_lab("approved", request(evidence="evidence", **more), say=say)
 
@@ -509,13 +516,13 @@ def practised(heard: list[str] | None = None, **more: Any) -> int:
 def test_practice_leaves_the_real_settings_out(
     server: Server, sandboxes: list[FingerprintKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernels get the sandbox's settings file, and no credential of the environment."""
+    """The kernels get the sandbox's settings file, and no credential from the environment."""
 
     monkeypatch.setenv("RUNBOOK_APP_SECRET", APP_SECRET)
     monkeypatch.setenv("RUNBOOK_ENV_FILE", "real.env")
     before = dict(os.environ)
 
-    assert practised() == 0
+    assert practise() == 0
 
     assert "RUNBOOK_APP_SECRET" not in server.env
     assert server.env["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
@@ -523,15 +530,18 @@ def test_practice_leaves_the_real_settings_out(
     assert dict(os.environ) == before
 
 
-def test_a_person_who_practises_again_meets_the_same_app(
+def test_practising_again_uses_the_same_app(
     server: Server, sandboxes: list[FingerprintKey]
 ) -> None:
-    """What was done so far counts, and they are told; another tenant begins with nothing."""
+    """
+    Practice of the same tenant uses the same app and says that earlier work counts; another tenant
+    starts anew.
+    """
 
     heard: list[list[str]] = [[], [], []]
     for number, tenant in enumerate(("mine", "mine", "other")):
         server.ends = [0]
-        practised(heard[number], tenant=tenant)
+        practise(heard[number], tenant=tenant)
         journal_path(Path("evidence"), tenant, PROCEDURE.id).touch()
 
     first, again, other = sandboxes
@@ -545,34 +555,36 @@ def test_a_person_who_practises_again_meets_the_same_app(
     assert all("log in as operator@example.com / a password" in text for text in said)
 
 
-def test_an_interrupted_server_is_told_to_end(server: Server) -> None:
-    """It is asked, and waited for, so that it ends its kernels; then the interruption goes on."""
+def test_an_interrupted_server_is_terminated(server: Server) -> None:
+    """
+    On an interruption the server is terminated and waited for, then the interruption is raised.
+    """
 
     server.ends = [KeyboardInterrupt, 0]
 
     with pytest.raises(KeyboardInterrupt):
         opened()
 
-    assert server.is_told_to_end
+    assert server.is_terminated
     assert server.ends == []
     assert not server.is_killed
 
 
 def test_a_server_that_does_not_end_is_killed(server: Server) -> None:
-    """Nobody has to press Ctrl+C twice, or to look for a process that is left."""
+    """A server that does not end in time is killed."""
 
     server.ends = [KeyboardInterrupt, subprocess.TimeoutExpired("jupyterlab", 20)]
 
     with pytest.raises(KeyboardInterrupt):
         opened()
 
-    assert server.is_told_to_end
+    assert server.is_terminated
     assert server.is_killed
 
 
-def test_a_server_that_ends_by_itself_is_not_told(server: Server) -> None:
-    """Only an interruption ends what a person has opened."""
+def test_a_server_that_ends_by_itself_is_not_terminated(server: Server) -> None:
+    """A server that ends by itself is not terminated."""
 
     opened()
 
-    assert not server.is_told_to_end
+    assert not server.is_terminated

@@ -1,4 +1,4 @@
-"""Sealing from the walkthrough: another process is given all that is known here, and no more."""
+"""Sealing from the walkthrough: the headless run gets what is known here, and no more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAITS = "Waiting for another headless run of this tenant: process 7, since 2026-
 
 
 class Process:
-    """Takes the place of the headless run in its process."""
+    """Replaces the headless run in its own process."""
 
     def __init__(self) -> None:
         self.requests: list[ProcessRequest] = []
@@ -30,7 +30,7 @@ class Process:
         self.error: SealingError | None = None
 
     def __call__(self, request: ProcessRequest, *, on_wait: Callable[[str], None]) -> Finished:
-        """Note what it is given; wait, then end as told."""
+        """Record the request, then return the result or raise the error."""
         self.requests.append(request)
         on_wait(WAITS)
         if self.error:
@@ -39,7 +39,7 @@ class Process:
 
     @property
     def request(self) -> ProcessRequest:
-        """Return the one request."""
+        """Return the only request."""
         (request,) = self.requests
         return request
 
@@ -53,7 +53,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Process:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Callable[..., Run]:
-    """Return a maker of runs that have begun."""
+    """Return a factory of started runs."""
 
     def make(**more: Any) -> Run:
         run = make_run(tmp_path, app_step(), make_step("b"), secrets=CANARIES, **more)
@@ -63,8 +63,8 @@ def started(tmp_path: Path) -> Callable[..., Run]:
     return make
 
 
-def test_what_that_run_came_to_is_returned(process: Process, started: Callable[..., Run]) -> None:
-    """Not the newest bundle, not another's: the one that the process itself has named."""
+def test_the_result_of_the_run_is_returned(process: Process, started: Callable[..., Run]) -> None:
+    """`seal_evidence` returns the result that the process reports."""
 
     assert seal_evidence(started()) == process.finished
 
@@ -72,7 +72,9 @@ def test_what_that_run_came_to_is_returned(process: Process, started: Callable[.
 def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
     process: Process, started: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """Wherever the process is started, with every value that was given here, as it is."""
+    """
+    The run has the same connector, tenant and values, and the evidence folder as absolute path.
+    """
 
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
     seal_evidence(started(**values))
@@ -84,10 +86,10 @@ def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
     assert request.given == values
 
 
-def test_the_settings_file_is_named_where_there_is_one(
+def test_an_existing_settings_file_is_passed_on(
     process: Process, started: Callable[..., Run]
 ) -> None:
-    """A file that does not exist would be an error; one that does holds what nobody typed here."""
+    """The settings file is passed on only if it exists."""
 
     run = started()
     seal_evidence(run)
@@ -100,7 +102,7 @@ def test_the_settings_file_is_named_where_there_is_one(
 def test_credentials_go_by_the_name_that_counts_for_this_connector(
     process: Process, started: Callable[..., Run]
 ) -> None:
-    """What was typed here beats the settings file and the environment, in both spellings."""
+    """Credentials are passed under this connector's own variables, which take precedence."""
 
     seal_evidence(started())
 
@@ -111,7 +113,7 @@ def test_credentials_go_by_the_name_that_counts_for_this_connector(
 def test_a_forgotten_credential_is_not_passed_on(
     process: Process, started: Callable[..., Run]
 ) -> None:
-    """The process gets what is known here, and no more."""
+    """A credential that was removed is not passed on."""
 
     run = started()
     run.forget_secret(APP_SECRET_INPUT, [])
@@ -120,10 +122,10 @@ def test_a_forgotten_credential_is_not_passed_on(
     assert set(process.request.secrets) == {"RUNBOOK_P_USER_ACCESS_TOKEN"}
 
 
-def test_a_run_that_leaves_nothing_says_why_in_its_own_words(
+def test_the_error_of_the_run_is_raised_redacted(
     process: Process, started: Callable[..., Run]
 ) -> None:
-    """With what to do next; redacted, since another program's words are anything."""
+    """The run's error is raised with its message and next step, both redacted."""
 
     process.error = SealingError(f"{APP_SECRET} is refused.", next_step=f"Replace {APP_SECRET}.")
 
@@ -136,10 +138,8 @@ def test_a_run_that_leaves_nothing_says_why_in_its_own_words(
     assert caught.value.__suppress_context__
 
 
-def test_whom_the_run_waits_for_is_passed_on_as_it_comes(
-    process: Process, started: Callable[..., Run]
-) -> None:
-    """Nobody looks at a busy panel for minutes without knowing why."""
+def test_the_reason_to_wait_is_passed_on(process: Process, started: Callable[..., Run]) -> None:
+    """The reason why the run waits is passed on."""
 
     heard: list[str] = []
 

@@ -84,7 +84,7 @@ def entry(event: str, step: str = "a", **data: Any) -> Entry:
 
 
 def test_a_view_is_plain_json() -> None:
-    """The browser draws what it is sent: nothing in it but JSON, and it says the same there."""
+    """A view is plain JSON."""
 
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(EXCHANGE,), tables=(PAGES,))
     shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,)))
@@ -94,7 +94,7 @@ def test_a_view_is_plain_json() -> None:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
-    """A colour is never all that tells an outcome."""
+    """A step shows its outcome, icon, reason and time of check."""
 
     shown = view(state(make_step("a"), outcome, checked_on=AT))
 
@@ -103,8 +103,8 @@ def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
     assert shown["checked_on"] == AT
 
 
-def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
-    """The record is exact to the millisecond; the panel is for people."""
+def test_a_time_in_a_reason_is_readable() -> None:
+    """An ISO time in a reason is shown as date and time in minutes, UTC."""
 
     said = f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."
     shown = view(StepState(make_step("a"), Conclusion(outcome=Outcome.ATTESTED, reason=said)))
@@ -114,8 +114,8 @@ def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
     )
 
 
-def test_what_findings_say_is_gathered() -> None:
-    """Warnings, limits and changes of every check are shown, in order."""
+def test_warnings_limits_and_changes_are_collected() -> None:
+    """Warnings, limits and changes of all findings are shown, in order."""
 
     found = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
     second = replace(found, limits=(), warnings=("w3",), changes=("c1",))
@@ -126,8 +126,8 @@ def test_what_findings_say_is_gathered() -> None:
     assert shown["changes"] == ["c1"]
 
 
-def test_what_was_read_is_shown_as_tables() -> None:
-    """Those of every check, in order, each with caption, headings and rows."""
+def test_tables_of_findings_are_shown() -> None:
+    """The tables of all findings are shown, in order, each with caption, columns and rows."""
 
     accounts = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
     found = Finding(outcome=Outcome.VERIFIED, reason="", tables=(accounts, PAGES))
@@ -143,7 +143,7 @@ def test_what_was_read_is_shown_as_tables() -> None:
 
 
 def test_links_and_pastes_are_filled_in() -> None:
-    """A link leads somewhere before all is known; a paste is shown only with its value."""
+    """A link has an address before its values are known; a paste is shown only with its values."""
 
     step = make_step(
         "a",
@@ -160,8 +160,8 @@ def test_links_and_pastes_are_filled_in() -> None:
     assert known["pastes"] == [{"label": "Redirect URI", "value": "https://acme.example/cb"}]
 
 
-def test_an_input_is_drawn_as_what_it_is() -> None:
-    """Text, a list as text, a tick, a hidden field; with its help and example."""
+def test_an_input_has_its_kind_and_value() -> None:
+    """An input is text, a checkbox or a password, with its value, help and example."""
 
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
     shown = {each["name"]: each for each in view(state(app_step()), values=values)["inputs"]}
@@ -177,7 +177,7 @@ def test_an_input_is_drawn_as_what_it_is() -> None:
 
 
 def test_of_a_credential_only_its_place_is_shown() -> None:
-    """That it is known and where it rests, whatever stands among the values."""
+    """Of a credential, only the place where it is stored is shown."""
 
     shown = view(
         state(app_step()),
@@ -191,7 +191,10 @@ def test_of_a_credential_only_its_place_is_shown() -> None:
 
 
 def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
-    """No other step has it; where it is not known yet the panel says where to give it."""
+    """
+    Only the step that hands over a credential shows that; if it is unknown, it says where to give
+    it.
+    """
 
     known = view(state(HAND_STEP), credentials={"app_secret": "this session"})["hand_over"]
     assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
@@ -202,7 +205,7 @@ def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
 
 
 def test_a_step_says_what_can_be_done_with_it() -> None:
-    """Checking and consent are offered where they make sense."""
+    """Check and consent are offered only by steps that have them."""
 
     names = ("can_check", "needs_consent")
 
@@ -223,10 +226,10 @@ def test_a_step_says_what_can_be_done_with_it() -> None:
         (make_step("a", kind=StepKind.WAIT), Outcome.WAITING, False),
     ],
 )
-def test_watched_is_what_waits_and_can_be_asked(
+def test_only_a_waiting_step_with_a_check_is_watched(
     step: Step, outcome: Outcome, is_watched: bool
 ) -> None:
-    """Nobody is told that a step is watched which no check can look at."""
+    """A step is shown as watched only if it waits and has a check."""
 
     assert view(state(step, outcome))["is_watched"] is is_watched
 
@@ -240,7 +243,7 @@ def test_watched_is_what_waits_and_can_be_asked(
     ],
 )
 def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str) -> None:
-    """Method, address, time and trace id at a glance; what was sent and answered below."""
+    """An exchange has one line with status, time and trace id, and its details as JSON."""
 
     found = Finding(outcome=Outcome.VERIFIED, reason="", exchanges=(exchange,))
     (shown,) = view(state(make_step("a"), findings=(found,)))["exchanges"]
@@ -252,8 +255,8 @@ def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str)
     assert (detail["sent"], detail["answer"]) == ({"fields": "id"}, {"id": "ü"})
 
 
-def test_an_exchange_shows_what_there_is_and_not_too_much() -> None:
-    """What is empty is left out; a long answer is cut, so that a page stays a page."""
+def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
+    """Empty parts of an exchange are left out, and a long answer is cut."""
 
     bare = replace(EXCHANGE, request=None, headers={}, response=None)
     long = replace(EXCHANGE, response="x" * 100_000)
@@ -308,8 +311,8 @@ def test_an_exchange_shows_what_there_is_and_not_too_much() -> None:
         ),
     ],
 )
-def test_history_is_told_in_words(given: Entry, said: str) -> None:
-    """Each kind of line that concerns a person becomes one sentence."""
+def test_history_is_in_plain_words(given: Entry, said: str) -> None:
+    """Each journal entry about a person becomes one sentence."""
 
     shown = view(state(make_step("a")), recent=(given,))
 
@@ -317,7 +320,7 @@ def test_history_is_told_in_words(given: Entry, said: str) -> None:
 
 
 def test_history_is_newest_first() -> None:
-    """What happened last stands on top."""
+    """The history begins with the newest entry."""
 
     first = entry(EventType.STEP_ATTESTED, by="Operator", note="first")
     second = replace(first, data={"by": "Operator", "note": "second"})
@@ -329,8 +332,10 @@ def test_history_is_newest_first() -> None:
     ]
 
 
-def test_a_step_offers_the_words_that_can_be_said_of_it() -> None:
-    """Its own sentence is what is confirmed; only what waits can be submitted or declined."""
+def test_a_step_offers_the_forms_that_apply() -> None:
+    """
+    Every step can be confirmed, skipped and withdrawn; only a waiting one submitted or declined.
+    """
 
     plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
 
@@ -349,8 +354,8 @@ def test_a_step_offers_the_words_that_can_be_said_of_it() -> None:
     assert notes["skip"] == notes["withdraw"] == ("reason", False)
 
 
-def test_only_a_word_that_counts_can_be_withdrawn() -> None:
-    """Where nothing was said, or it lapsed, there is nothing to withdraw."""
+def test_only_an_attestation_that_counts_can_be_withdrawn() -> None:
+    """Without an attestation that counts, nothing can be withdrawn."""
 
     lapsed = (Lapsed(attested("a"), "for App ID 1, not 2"),)
 
@@ -359,8 +364,8 @@ def test_only_a_word_that_counts_can_be_withdrawn() -> None:
     assert view(state(make_step("a"), word=attested("a")))["can_withdraw"]
 
 
-def test_a_word_that_lapsed_is_shown_with_the_reason() -> None:
-    """Who said it, when, of what, and that it must be said again."""
+def test_a_lapsed_attestation_is_shown_with_the_reason() -> None:
+    """A lapsed attestation is shown with author, time and the reason why it must be repeated."""
 
     lapsed = (Lapsed(attested("a", at=AT), "for App ID 1, not 2"),)
 
@@ -372,18 +377,18 @@ def test_a_word_that_lapsed_is_shown_with_the_reason() -> None:
     ]
 
 
-def test_the_moment_is_part_of_the_view() -> None:
-    """Being at work, and what came of it, are shown with the step."""
+def test_the_activity_is_part_of_the_view() -> None:
+    """The current activity and its result are part of the view."""
 
-    moment = Activity(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
-    shown = view(state(make_step("a")), activity=moment)
+    activity = Activity(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
+    shown = view(state(make_step("a")), activity=activity)
 
     assert (shown["busy_since"], shown["finished"]) == (1.5, 2)
     assert (shown["message"], shown["advice"], shown["is_error"]) == ("m", "a", True)
 
 
 def test_the_header_counts() -> None:
-    """How far the whole procedure is; only outcomes that occur are listed, in a fixed order."""
+    """The header counts settled steps and lists the outcomes that occur, in a fixed order."""
 
     shown = header(
         state(make_step("a"), Outcome.VERIFIED),
@@ -416,7 +421,9 @@ def test_the_header_counts() -> None:
     ],
 )
 def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) -> None:
-    """Mend before doing, do before looking, wait last; else the first in order; else nothing."""
+    """
+    Next is a failed step, then one to do, to look at, or to wait for; of equals the first one.
+    """
 
     states = [state(make_step(n), o) for n, o in zip("ab", outcomes, strict=True)]
     found = next_step(run_state(*states))
@@ -430,8 +437,8 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
         assert (shown["advice"], shown["number"]) == (found[1], number)
 
 
-def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
-    """Waiting for a person is not waiting for the world: the header and the panel tell apart."""
+def test_a_step_that_needs_a_second_person_says_so() -> None:
+    """A step that needs a second person is told apart from one that waits for an outside party."""
 
     half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
     asked, waits = StepState(make_step("a"), half), state(make_step("b"), Outcome.WAITING)
@@ -442,7 +449,7 @@ def test_somebody_else_is_sent_for_where_one_word_is_not_enough() -> None:
 
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
-    """Each open step with its number in the procedure, as its heading has it, in order."""
+    """The last panel counts all steps and lists the open ones with number, title and icon."""
 
     states = run_state(
         state(make_step("a"), Outcome.VERIFIED),
@@ -458,7 +465,7 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
 
 
 def test_no_view_holds_a_credential(tmp_path: Path) -> None:
-    """With every secret known, said, found and sent, neither panel, header nor end shows it."""
+    """Neither panel, header nor end contains a credential, whatever findings and people say."""
 
     def tells(context: Any) -> Finding:
         context.session.note(replace(EXCHANGE, request=dict(CANARIES), response=str(CANARIES)))

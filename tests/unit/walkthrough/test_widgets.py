@@ -1,4 +1,4 @@
-"""Panels: each message asks the walkthrough for one thing, and none leaves a secret in state."""
+"""Panels: each message calls the walkthrough once, and no state contains a secret."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ STEP = app_step()
 
 
 class FakeWalkthrough:
-    """Notes what it is asked for."""
+    """Records the calls that it receives."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.shown: list[Any] = []
 
     def add_header(self, header: Any) -> None:
-        """Draw it at once, as the real one does."""
+        """Show it at once, as the real one does."""
         header.show({"title": "One"})
 
     def add_panel(self, step_id: str, panel: Any) -> None:
-        """Draw it at once, as the real one does."""
+        """Show it at once, as the real one does."""
         panel.show({"id": step_id})
 
     def add_finish(self, finish: Any) -> None:
-        """Draw it at once, as the real one does."""
+        """Show it at once, as the real one does."""
         finish.show({"done": 0})
 
     def problem(self, *asked: Any) -> str:
-        """Find a problem."""
+        """Record the call and return a problem."""
         self.asked.append(("problem", *asked))
         return "It is too short."
 
     def hand_over(self, *asked: Any) -> str:
-        """Hand over."""
+        """Record the call and return the secret."""
         self.asked.append(("hand_over", *asked))
         return APP_SECRET
 
@@ -68,7 +68,7 @@ class FakeWalkthrough:
 
 
 def receive(panel: Any, message: Any, *buffers: Any) -> None:
-    """Let a message arrive as the kernel delivers it."""
+    """Deliver a message as the kernel does."""
     panel._handle_custom_msg(message, list(buffers))
 
 
@@ -78,7 +78,7 @@ def step_panel(walkthrough: Any) -> StepPanel:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Return what panels send to the browser."""
+    """Return the messages that panels send to the browser."""
     messages: list[Any] = []
     monkeypatch.setattr(StepPanel, "send", lambda _, content: messages.append(content))
     return messages
@@ -113,8 +113,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ],
     ids=lambda value: value.get("action") if isinstance(value, dict) else "",
 )
-def test_each_message_asks_for_one_thing(message: Any, asked: Any, sent: list[Any]) -> None:
-    """A panel decides nothing: it passes on what the browser asks."""
+def test_each_message_is_one_call(message: Any, asked: Any, sent: list[Any]) -> None:
+    """A panel only passes on what the browser asks for: each message is one call."""
 
     walkthrough = FakeWalkthrough()
     receive(step_panel(walkthrough), message)
@@ -123,15 +123,15 @@ def test_each_message_asks_for_one_thing(message: Any, asked: Any, sent: list[An
 
 
 def test_every_action_is_tested() -> None:
-    """An action that is added is added to the test above too."""
+    """The test above covers every action of a panel."""
 
-    mark = test_each_message_asks_for_one_thing.pytestmark[0]  # type: ignore[attr-defined]
+    mark = test_each_message_is_one_call.pytestmark[0]  # type: ignore[attr-defined]
     assert {message["action"] for message, _ in mark.args[1]} == set(StepPanel._actions)
     assert set(WORDS) <= set(StepPanel._actions)
 
 
 def test_files_travel_as_buffers() -> None:
-    """Each file's bytes belong to the name that stands in its place."""
+    """The bytes of each file come in a buffer, in the order of the names."""
 
     walkthrough = FakeWalkthrough()
     files = [{"name": "a.png", "type": "image/png"}, {"name": "b.pdf", "type": "application/pdf"}]
@@ -149,7 +149,7 @@ def test_files_travel_as_buffers() -> None:
 
 
 def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
-    """The answer names the input and never repeats what was typed."""
+    """The answer about a field names the input and does not repeat the text."""
 
     message = {"action": "validate", "name": "app_secret", "value": APP_SECRET}
     receive(step_panel(FakeWalkthrough()), message)
@@ -158,7 +158,7 @@ def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
 
 
 def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
-    """It goes to the clipboard by message, and stays in no state."""
+    """A credential for the clipboard is sent as a message and is in no state."""
 
     panel = step_panel(FakeWalkthrough())
     receive(panel, {"action": "hand_over"})
@@ -191,8 +191,8 @@ def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
     ],
     ids=str,
 )
-def test_a_message_that_is_none_does_no_harm(message: Any, buffers: Any, sent: list[Any]) -> None:
-    """Unknown or malformed: nothing is asked for, nothing sent, and the panel works on."""
+def test_a_malformed_message_has_no_effect(message: Any, buffers: Any, sent: list[Any]) -> None:
+    """An unknown or malformed message has no effect, and the panel still works."""
 
     walkthrough = FakeWalkthrough()
     panel = step_panel(walkthrough)
@@ -219,8 +219,8 @@ def test_a_message_that_is_none_does_no_harm(message: Any, buffers: Any, sent: l
     ],
     ids=str,
 )
-def test_a_message_that_asks_for_nonsense_does_no_harm(message: Any, tmp_path: Path) -> None:
-    """With the real walkthrough: no credential moves, the panel ends idle and goes on working."""
+def test_an_invalid_request_has_no_effect(message: Any, tmp_path: Path) -> None:
+    """An invalid request moves no credential, and the panel ends idle and still works."""
 
     run = make_run(tmp_path, STEP, secrets={"app_secret": APP_SECRET})
     with stopped(Walkthrough(run)) as walkthrough:
@@ -238,7 +238,9 @@ def test_a_message_that_asks_for_nonsense_does_no_harm(message: Any, tmp_path: P
 
 
 def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
-    """State may be saved with the notebook: no secret is in it, known, typed or mistyped."""
+    """
+    A secret is never in the state that may be saved with the notebook, even if it is mistyped.
+    """
 
     steps = (STEP, HAND_STEP)
     run = make_run(tmp_path, *steps)
@@ -258,7 +260,7 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
 
 
 def test_a_view_is_what_the_browser_gets() -> None:
-    """What is shown is synchronised state, and nothing else about the step is."""
+    """The view is the panel's synchronised state."""
 
     walkthrough: Any = FakeWalkthrough()
     for panel, key in (
@@ -271,8 +273,8 @@ def test_a_view_is_what_the_browser_gets() -> None:
         assert panel.get_state()["view"] == {"new": 1}
 
 
-def test_the_end_seals_when_asked_and_only_then() -> None:
-    """One action; anything else does nothing."""
+def test_only_the_action_seal_seals() -> None:
+    """Only the action `seal` seals."""
 
     walkthrough: Any = FakeWalkthrough()
     panel = FinishPanel(walkthrough)
@@ -285,8 +287,8 @@ def test_the_end_seals_when_asked_and_only_then() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
-def test_what_draws_loads_nothing_from_elsewhere(name: str) -> None:
-    """A panel works without a network, and tells nobody that it is open."""
+def test_static_files_load_nothing_remote(name: str) -> None:
+    """The scripts and styles of the panels load nothing from a network."""
 
     text = (panels._STATIC / name).read_text(encoding="utf-8")
 
@@ -296,8 +298,8 @@ def test_what_draws_loads_nothing_from_elsewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("panel", [HeaderPanel, StepPanel, FinishPanel])
-def test_what_all_panels_share_is_written_once(panel: Any) -> None:
-    """Each panel's script brings the helper that makes elements, and has it from one place."""
+def test_panels_share_one_helper(panel: Any) -> None:
+    """The helper that all panels share is in each script exactly once."""
 
     assert str(panel._esm).count("function element(") == 1
     assert "export default" in str(panel._esm)
@@ -305,7 +307,7 @@ def test_what_all_panels_share_is_written_once(panel: Any) -> None:
 
 @pytest.mark.parametrize("panel", [step_panel, HeaderPanel, FinishPanel])
 def test_a_notebook_that_was_saved_says_how_to_see_its_panels(panel: Callable[[Any], Any]) -> None:
-    """Opened again without being run it shows text: what to do, and no Python."""
+    """In a saved notebook that is not run, a panel's text says how to show it."""
 
     (bundle, _) = panel(FakeWalkthrough())._repr_mimebundle_()
 
