@@ -122,9 +122,7 @@ def test_a_program_that_may_not_be_used_is_missing_too(
 
     (programs / "unshare").unlink()
     (programs / "unshare").symlink_to("/bin/false")
-    assert problems() == {
-        "unshare": "unshare may not be used here (a container needs --privileged)"
-    }
+    assert problems() == {"unshare": "unshare is not allowed here (a container needs --privileged)"}
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A remote system on loopback that answers as no honest one would, mode by mode."""
+"""A remote system on loopback that answers as no honest one would, by mode."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _head(*headers: str, status: str = "200 OK", kind: str = "application/json")
 
 
 def whole(body: bytes, *headers: str, status: str = "200 OK") -> Mode:
-    """Return a mode that answers with `body`, and with these headers as they are."""
+    """Return a mode that answers with `body` and with these headers unchanged."""
     head = _head(f"content-length: {len(body)}", *headers, status=status)
     return lambda connection, _: connection.sendall(head + body)
 
@@ -38,7 +38,7 @@ def _raw(text: bytes) -> Mode:
 
 
 def _bomb() -> bytes:
-    """Return zeros that were compressed; they come to 100 MiB."""
+    """Return 100 MiB of zeros, compressed."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return b"".join(packer.compress(bytes(_MIB)) for _ in range(100)) + packer.flush()
 
@@ -75,7 +75,7 @@ def _silent(_: socket.socket, stop: threading.Event) -> None:
 
 def _reset(connection: socket.socket, _: threading.Event) -> None:
     connection.sendall(_head("content-length: 1000") + b'{"data":')
-    # NOTE: a connection that is closed so sends RST.
+    # NOTE: with this option, closing the connection sends RST.
     linger = (1).to_bytes(4, "little") + bytes(4)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
@@ -96,7 +96,7 @@ _CHUNK = b"10000\r\n" + _BLOCK + b"\r\n"
 _CHUNKED = "transfer-encoding: chunked"
 BOMB_OF_100_MIB = _bomb()
 
-# What each answers, to whatever is asked.
+# The answer of each mode to every request.
 MODES: Mapping[str, Mode] = {
     "gzip bomb": whole(BOMB_OF_100_MIB, "content-encoding: gzip"),
     "gzip bomb in gzip": whole(gzip.compress(BOMB_OF_100_MIB), "content-encoding: gzip, gzip"),
@@ -197,9 +197,9 @@ def hostile_server(
     mode: str | Mode, *, tls: ssl.SSLContext | None = None, is_handshake_slow: bool = False
 ) -> Iterator[str]:
     """
-    Give the address of a server that answers every request in `mode`, over TLS where `tls` is.
+    Yield the address of a server that answers every request in `mode`, with TLS if `tls` is given.
 
-    With `is_handshake_slow` it sends a byte of a TLS record now and then, and nothing else.
+    With `is_handshake_slow` it only sends one byte of a TLS record at a time.
     """
     answer = MODES[mode] if isinstance(mode, str) else mode
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""What tests ask of a journal beside its lines, and lines that the runbook would not write."""
+"""Helpers to read a journal, and to write lines that the runbook would not write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def head_of(journal: Journal) -> str:
 
 
 def chained(lines: list[dict[str, Any]]) -> bytes:
-    """Return journal lines that follow one another, whatever each of them says."""
+    """Return these lines as a valid chain, whatever their content."""
     content, prev = b"", GENESIS
     for seq, line in enumerate(lines, 1):
         text = json.dumps({**line, "seq": seq, "prev": prev}, ensure_ascii=False) + "\n"
@@ -31,21 +31,21 @@ def chained(lines: list[dict[str, Any]]) -> bytes:
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a journal, each as the JSON object that it is."""
+    """Return the lines of a journal as JSON objects."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def announced(journal: Path) -> list[SealedBundle]:
-    """Return the bundles that the journal at this path announces."""
+    """Return the bundles that the journal at this path lists as sealed."""
     return sealed_bundles(open_history(journal.parent).read().index)
 
 
 def copied(*bundles: Path) -> bytes:
-    """Return the journal as it was when the last of these bundles, all of them, had been made."""
+    """Return the journal's content up to the last of these bundles, which must be all of them."""
     return b"".join((bundle / "journal.jsonl").read_bytes() for bundle in bundles)
 
 
 def described(journal: Journal) -> dict[str, Any]:
-    """Return what a record says of a journal that it was made of from the first line on."""
+    """Return how a record describes a journal that it covers from the first line."""
     lines = len(journal.entries())
     return {"first": 1, "lines": lines, "previous": GENESIS, "head": head_of(journal)}

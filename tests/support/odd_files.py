@@ -1,9 +1,8 @@
 """
-Odd files: what a person, an attacker or a broken disk may leave where a plain file is expected.
+Odd files: what may be where a plain file is expected, by accident, attack or disk error.
 
-Each maker puts one such thing at a path whose folder is there. `FILES` take the
-place of a file, `FOLDERS` that of a folder; whoever reads them must end soon,
-with little memory, and name what is odd.
+Each maker creates one such thing at a path in an existing folder. `FILES` replace a file, `FOLDERS`
+a folder; a command that reads them must end soon, use little memory, and name the odd path.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["FILES", "FOLDERS", "FORGED_NAME", "NAMES", "Maker", "Shelf", "remove
 
 Maker = Callable[[Path], None]
 
-# A name that would end a line, move the cursor, turn the direction of writing, and is no UTF-8.
+# A name with a line end, escape sequences, a direction override, and a byte that is not UTF-8.
 FORGED_NAME = "zz: fine\n✔ acme: 3 in a chain\x1b[2K\x1b[1A\u202e\udcff"
 NAMES = (FORGED_NAME, "tab\tand\rreturn", "\u200b", "a" * 255, "-rf", "\x07bell")
 
@@ -36,7 +35,7 @@ def _pipe(path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    """Bind a socket there; by a short name, for an address has 107 bytes at most."""
+    """Bind a socket there, by a short name, since a socket's address has at most 107 bytes."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as bound:
@@ -71,20 +70,20 @@ def _content(content: bytes) -> Maker:
 
 
 def _huge(path: Path) -> None:
-    """Make a file of 500 MB that takes no room on the disk."""
+    """Make a sparse file of 500 MB."""
     with path.open("wb") as file:
         file.truncate(_HUGE)
 
 
 def _huge_json(path: Path) -> None:
-    """Make a JSON text that begins well, and whose end is 500 MB away."""
+    """Make a sparse file of 500 MB that begins as JSON."""
     with path.open("wb") as file:
         file.write(b'{"a": "')
         file.truncate(_HUGE)
 
 
 def _nested(path: Path) -> None:
-    """Make folders in folders, deeper than any path may be long (PATH_MAX)."""
+    """Make nested folders, deeper than the longest path (PATH_MAX)."""
     path.mkdir()
     here = os.open(path, os.O_RDONLY)
     try:
@@ -100,7 +99,7 @@ def _nested(path: Path) -> None:
 
 
 def _crowded(path: Path) -> None:
-    """Make a folder of 100,000 empty files: links to one, for that is quick."""
+    """Make a folder of 100,000 empty files, as links to one file, which is faster."""
     path.mkdir()
     first = path / "0"
     first.touch()
@@ -109,7 +108,7 @@ def _crowded(path: Path) -> None:
         try:
             os.link(source, path / str(number))
         except OSError:
-            # NOTE: a file may have only so many names (65,000 on ext4).
+            # NOTE: the number of links to a file is limited (65,000 on ext4).
             source = path / str(number)
             source.touch()
 
@@ -161,7 +160,7 @@ FOLDERS: Mapping[str, Maker] = {
 }
 
 
-# What takes long to make and to remove, and the names in each.
+# The folders that are slow to make and remove, with the names in each.
 _SLOW: Mapping[str, frozenset[str]] = {
     "nested 1,500 deep": frozenset({"deeper"}),
     "100,000 files": frozenset(map(str, range(_MANY))),
@@ -169,14 +168,14 @@ _SLOW: Mapping[str, frozenset[str]] = {
 
 
 class Shelf:
-    """The odd folders that take long to make: each is made once, and lent to test after test."""
+    """The odd folders that are slow to make: each is made once and reused by many tests."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lent: dict[str, Path] = {}
 
     def maker(self, kind: str) -> Maker:
-        """Return what puts an odd folder of this kind at a path."""
+        """Return the maker of an odd folder of this kind."""
         return partial(self._lend, kind) if kind in _SLOW else FOLDERS[kind]
 
     def _lend(self, kind: str, path: Path) -> None:
@@ -186,7 +185,7 @@ class Shelf:
         self._lent[kind] = kept.rename(path.absolute())
 
     def take_back(self) -> None:
-        """Take back what was lent, without what a test added; what a test damaged is removed."""
+        """Move the folders back without what a test added; drop a folder that a test damaged."""
         for kind, path in self._lent.items():
             found = {each.name for each in path.iterdir()} if path.is_dir() else set()
             if found >= _SLOW[kind]:
@@ -196,7 +195,7 @@ class Shelf:
 
 
 def remove(*paths: Path) -> None:
-    """Remove whatever a maker made, however deep it is: `shutil.rmtree` would give up."""
+    """Remove what a maker made, however deep, which `shutil.rmtree` cannot."""
     folders = []
     for path in paths:
         with contextlib.suppress(OSError):

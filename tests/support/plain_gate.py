@@ -1,7 +1,7 @@
 """
-The leak gate as one would write it first: each base64 word for itself, each escape as it comes.
+The leak gate in its simplest form: each base64 word alone, each escape in turn.
 
-Slow, and quadratic; what it finds in a short text, the real one must find too.
+It is slow and quadratic; whatever it finds in a short text, the real gate must find too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COLOUR = re.compile("\x1b\\[[0-9;]*[@-~]")
 def before_leak(
     content: bytes, redactor: Redactor, *, bare_hex: bool, depth: int = 3
 ) -> str | None:
-    """Return what stands before a secret in `content`, or `None`."""
+    """Return the text before a secret in `content`, or `None`."""
     for reading in _readings(content):
         position = redactor.find_secret(reading, bare_hex=bare_hex)
         if position >= 0:

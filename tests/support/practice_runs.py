@@ -1,4 +1,4 @@
-"""One `runbook run --sandbox` per scenario, for all the tests that look at what it left."""
+"""One `runbook run --sandbox` per scenario, shared by all tests that examine its results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _PATIENCE_SECONDS = 120
 
 @dataclass(frozen=True)
 class PracticeRun:
-    """What a practice run printed, and what it left: to be read; who changes it takes a copy."""
+    """
+    The output and the files of a practice run, read-only: a test that changes them makes a copy.
+    """
 
     folder: Path
     returncode: int
@@ -42,12 +44,12 @@ class PracticeRun:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return what a later run needs to sign with the same key."""
+        """Return the environment in which a later run signs with the same key."""
         return {"XDG_DATA_HOME": str(self.folder / "home")}
 
     @cached_property
     def bundle(self) -> Path:
-        """Return the folder that the run sealed."""
+        """Return the sealed folder."""
         (record,) = self.evidence.rglob("record.json")
         return record.parent
 
@@ -59,11 +61,11 @@ class PracticeRun:
 
     @property
     def entries(self) -> list[Entry]:
-        """Return the journal's lines, as they were sealed."""
+        """Return the sealed entries of the journal."""
         return Journal(self.bundle / "journal.jsonl").entries()
 
     def copy_evidence(self, target: Path) -> Path:
-        """Copy the evidence folder to `target`, for one test to go on from."""
+        """Copy the evidence folder to `target`, for one test to continue."""
         return shutil.copytree(self.evidence, target)
 
 
@@ -71,7 +73,7 @@ PractiseOnce = Callable[..., PracticeRun]
 
 
 def practise(scenario: str, connector: str, folder: Path) -> PracticeRun:
-    """Return the run of `scenario` in `folder`, made by the first test that asks for it."""
+    """Return the run of `scenario` in `folder`; the first test that needs it makes it."""
     folder.mkdir(parents=True, exist_ok=True)
     printed = folder / "printed.json"
     with FileLock(folder / "lock"):
@@ -111,9 +113,9 @@ class CommandLines(threading.Thread):
         self._process = psutil.Process(pid)
 
     def run(self) -> None:
-        """Look twenty times a second: a kernel lives longer."""
+        """Poll twenty times a second, which is more often than kernels start and end."""
         while self._process.is_running() and not self.is_over.is_set():
-            with suppress(psutil.Error):  # one that ended meanwhile
+            with suppress(psutil.Error):  # a process that has ended
                 for process in (self._process, *self._process.children(recursive=True)):
                     self.seen.add("\0".join(process.cmdline()))
             time.sleep(0.05)

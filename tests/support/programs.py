@@ -1,9 +1,9 @@
 """
-Programs that some tests need beside Python.
+Programs other than Python that some tests need.
 
-Without one the tests that need it are left out, and a line says how many, why, and how to get
-it. With `CI=true` that is an error. A test says what it needs by `@needs("openssl")`; what needs
-a browser or npm is known by its fixture. `.ci/programs` installs the programs on Debian.
+Without one, the tests that need it are left out, and a line says how many, why, and how to get it.
+With `CI=true` that is an error. A test names its programs with `@needs("openssl")`; a need for a
+browser or npm is derived from its fixtures. `.ci/programs` installs the programs on Debian.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAMESPACE = ("unshare", "--user", "--map-root-user", "--net", "true")
 
 
 def problems() -> dict[str, str]:
-    """Return why each program that cannot be used here cannot, and what to do, by its name."""
+    """Return, for each program that cannot be used here, the reason and what to do."""
     lines = _LIST.read_text(encoding="utf-8").splitlines()
     listed = dict(line.split(maxsplit=1) for line in lines if not line.startswith("#"))
     found = {
@@ -36,21 +36,21 @@ def problems() -> dict[str, str]:
         for name, packages in listed.items()
         if shutil.which(name) is None
     }
-    # NOTE: most containers have `unshare`, and may not use it.
+    # NOTE: most containers have `unshare` but are not allowed to use it.
     if "unshare" not in found and _fails(*_NAMESPACE):
-        found["unshare"] = "unshare may not be used here (a container needs --privileged)"
+        found["unshare"] = "unshare is not allowed here (a container needs --privileged)"
     return found
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, and count from zero."""
+    """Declare the marker, and set the counts to zero."""
     config.addinivalue_line("markers", "needs(*programs): left out where one of them is missing")
     config.stash[_LEFT_OUT] = Counter()
 
 
-@pytest.hookimpl(trylast=True)  # after what a person left out
+@pytest.hookimpl(trylast=True)  # after the options of the command line
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what cannot run here."""
+    """Deselect the tests that cannot run here."""
     unusable = problems().keys()
     lacking = [(item, _needed(item) & unusable) for item in items]
     left_out = config.stash[_LEFT_OUT]
@@ -58,18 +58,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out.update(programs)
     items[:] = [item for item, programs in lacking if not programs]
     config.hook.pytest_deselected(items=[item for item, programs in lacking if programs])
-    if hasattr(config, "workeroutput"):  # one of pytest-xdist's processes, each collects all
+    if hasattr(config, "workeroutput"):  # a worker of pytest-xdist; each collects all tests
         config.workeroutput["left_out"] = dict(left_out)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Learn from a process of pytest-xdist what it left out."""
+    """Take over the counts of a pytest-xdist worker."""
     node.config.stash[_LEFT_OUT] |= Counter(getattr(node, "workeroutput", {}).get("left_out"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Refuse a run of CI that is not whole."""
+    """Fail a CI run in which tests were left out."""
     if session.config.stash[_LEFT_OUT] and os.environ.get("CI") == "true":
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
@@ -77,7 +77,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Write one line for each program that is missing."""
+    """Write one line for each missing program."""
     why = problems() if config.stash[_LEFT_OUT] else {}
     for name, count in sorted(config.stash[_LEFT_OUT].items()):
         terminalreporter.write_line(f"left out {count} tests: {why[name]}", yellow=True)

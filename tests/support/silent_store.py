@@ -1,8 +1,8 @@
 """
-A store that answers as S3 does, in this process, until it is told to go silent.
+A store that answers as S3 does, in this process, and can be set to stop answering.
 
-It takes, lists and gives back objects; `mode` says what it does to which
-requests. Only what an archive asks for is here: moto has the rest.
+It stores, lists and returns objects; `mode` and `on` set which requests fail, and how. It has only
+what an archive uses; for the rest there is moto.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ __all__ = ["SilentStore", "silent_store"]
 
 class SilentStore:
     """
-    What the store holds, and how it behaves.
+    The store's content and behaviour.
 
-    `mode` is empty, or `silent` (it takes a request and never answers), `drip`
-    (a byte a second), or `cut` (it closes the connection); `on` names the
-    requests that this happens to: PUT, GET, HEAD or LIST; `after` how many of
-    them still go well. `asked` counts all of them.
+    `mode` is empty, `silent` (never answers), `drip` (one byte a second) or `cut` (closes the
+    connection). `on` is the kind of request that fails: PUT, GET, HEAD or LIST; `after` is how many
+    of them succeed first. `asked` counts all requests by kind.
     """
 
     def __init__(self, address: str) -> None:
@@ -36,11 +35,11 @@ class SilentStore:
         self.is_over = threading.Event()
 
     def misbehave(self, mode: str, on: str, *, after: int = 0) -> None:
-        """Behave like `mode` to requests of the kind `on`, once `after` of them went well."""
+        """Fail by `mode` for requests of the kind `on`, after `after` of them succeeded."""
         self.mode, self.on, self.after = mode, on, after
 
     def is_bad(self, kind: str) -> bool:
-        """Count a request, and return whether it goes wrong."""
+        """Count a request, and return whether it fails."""
         self.asked[kind] = self.asked.get(kind, 0) + 1
         if not self.mode or kind != self.on:
             return False
@@ -50,7 +49,7 @@ class SilentStore:
 
 @contextmanager
 def silent_store() -> Iterator[SilentStore]:
-    """Give a store on loopback; who waits for it when this ends is let go."""
+    """Yield a store on loopback; at the end, waiting clients are released."""
 
     class Handler(_Handler):
         store: SilentStore
@@ -75,10 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
     store: SilentStore
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
     def do_PUT(self) -> None:
-        """Take an object, unless its name is taken."""
+        """Store an object, unless its name is in use."""
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         if "chunked" in self.headers.get("content-encoding", ""):
             content = _unchunked(content)
@@ -91,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, b"")
 
     def do_GET(self) -> None:
-        """Give an object, or list some."""
+        """Return an object, or a listing."""
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         is_list = "versions" in query or "list-type" in query
         if self._is_cut_off("LIST" if is_list else "GET"):
@@ -104,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, _error("NoSuchKey"))
 
     def do_HEAD(self) -> None:
-        """Give the headers of an object."""
+        """Return the headers of an object."""
         if self._is_cut_off("HEAD"):
             return
         content = self.store.objects.get(self._key)
@@ -170,7 +169,7 @@ def _error(code: str) -> bytes:
 
 
 def _unchunked(content: bytes) -> bytes:
-    """Return what is said in chunks (the coding `aws-chunked`), without its trailer."""
+    """Return the content of chunks (coding `aws-chunked`), without the trailer."""
     said = b""
     while content:
         size, _, content = content.partition(b"\r\n")

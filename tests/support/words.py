@@ -1,4 +1,4 @@
-"""People's words for tests: made as the walkthrough makes them, or as a file's entry."""
+"""Attestations and other statements for tests, as the walkthrough or a file makes them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ AT = "2026-11-24T09:30:00Z"
 
 
 def word(kind: WordKind, step: str, **more: Any) -> Word:
-    """Return what the operator says of `step`."""
+    """Return a statement of the operator about `step`."""
     return Word(**{"kind": kind, "step": step, "by": "Operator", "at": AT, **more})
 
 
 def attested(step: str, **more: Any) -> Word:
-    """Return the word that `step` is done."""
+    """Return the attestation that `step` is done."""
     return word(WordKind.ATTESTED, step, **more)
 
 
 def submitted(step: str, **more: Any) -> Word:
-    """Return the word that `step` was submitted to an outside party."""
+    """Return the statement that `step` was submitted to an outside party."""
     return word(WordKind.SUBMITTED, step, **more)
 
 
 def declined(step: str, **more: Any) -> Word:
-    """Return the word that an outside party declined `step`."""
+    """Return the statement that an outside party declined `step`."""
     return word(WordKind.DECLINED, step, **more)
 
 
 def skipped(step: str, **more: Any) -> Word:
-    """Return the word that `step` is left out."""
+    """Return the statement that `step` is skipped."""
     return word(WordKind.SKIPPED, step, **{"note": "not needed", **more})
 
 
 def withdrawn(step: str, **more: Any) -> Word:
-    """Return the word that takes back what was said of `step`."""
+    """Return the withdrawal of the statement about `step`."""
     return word(WordKind.WITHDRAWN, step, **{"note": "a mistake", **more})

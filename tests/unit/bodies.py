@@ -1,4 +1,4 @@
-"""Bodies that Facebook and Cyclr are known to send; identifiers are invented."""
+"""Response bodies that Facebook and Cyclr are known to send; identifiers are invented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OTHER_PAGE_TOKEN = "EAAemptyPageToken" + "5tS4rQ3pN2" * 4
 def graph_error(
     message: str, code: int, *, kind: str = "OAuthException", **more: Any
 ) -> dict[str, Any]:
-    """Return Graph's error object, its keys in Graph's order."""
+    """Return Graph's error object, with its keys in Graph's order."""
     error = {"message": message, "type": kind, "code": code, **more, "fbtrace_id": "F0n/KYH+Z5K"}
     return {"error": error}
 

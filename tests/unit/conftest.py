@@ -1,4 +1,4 @@
-"""What unit tests do without: the disk. What is flushed, and when, is tested by name."""
+"""Unit tests do not flush to disk; the tests of flushing name what is flushed, and when."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.support.odd_files import Shelf, remove
 @pytest.fixture(autouse=True, scope="session")
 def _flush_nothing() -> Iterator[None]:
     """
-    Leave out `fsync`, which takes most of a sealing's time and changes nothing that a test sees.
+    Replace `fsync`, which takes most of the time of sealing and has no effect on tests.
 
-    A descriptor that is none is refused as before.
+    An invalid file descriptor still raises.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", _only_check)
@@ -28,7 +28,7 @@ def _only_check(descriptor: int) -> None:
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
-    """Give the odd folders that take long to make, until the last test has ended."""
+    """Return the odd folders that are slow to make, for the whole session."""
     path = tmp_path_factory.mktemp("shelf")
     yield Shelf(path)
     remove(path)

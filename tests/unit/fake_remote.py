@@ -1,4 +1,4 @@
-"""A remote system that answers as a test tells it to; nothing leaves the process."""
+"""A remote system with scripted answers; nothing leaves the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Responder = Callable[[httpx.Request], httpx.Response]
 
 
 class FakeRemote(httpx.BaseTransport):
-    """Answers by path, in the order told; the last answer to a path stays."""
+    """Answers by path, in the scripted order; the last answer for a path is repeated."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -25,22 +25,22 @@ class FakeRemote(httpx.BaseTransport):
     def on(
         self, path: str, *answers: Responder, when: Callable[..., bool] = lambda **_: True
     ) -> None:
-        """Answer `path` with `answers`, where `when` likes the fields of query and form."""
+        """Answer `path` with `answers` if `when` is true for the fields of query and form."""
         self._answers.append((path, when, list(answers)))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Take the place of the network."""
+        """Answer in place of the network."""
         self.requests.append(request)
         for path, when, answers in self._answers:
             if request.url.path == path and when(**fields(request)):
                 responder = answers.pop(0) if len(answers) > 1 else answers[0]
                 return responder(request)
-        msg = f"nobody told what {request.method} {request.url} answers"
+        msg = f"no answer is scripted for {request.method} {request.url}"
         raise AssertionError(msg)
 
     @property
     def paths(self) -> list[str]:
-        """Return the paths asked so far."""
+        """Return the paths requested so far."""
         return [request.url.path for request in self.requests]
 
 
@@ -51,7 +51,7 @@ def fields(request: httpx.Request) -> dict[str, str]:
 
 
 def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
-    """Return an answer: JSON with Graph's escaped slashes, or text as it is."""
+    """Return an answer: JSON with Graph's escaped slashes, or text unchanged."""
     is_text = isinstance(body, str)
     content = body if is_text else json.dumps(body).replace("/", "\\/")
     given = {} if is_text else {"content-type": "application/json; charset=UTF-8"}
@@ -60,7 +60,7 @@ def says(body: Any = "", status: int = 200, headers: Any = None) -> Responder:
 
 
 def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "") -> Responder:
-    """Return no answer, but this failure of the connection."""
+    """Return a connection error in place of an answer."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         raise error(text, request=request)

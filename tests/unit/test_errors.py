@@ -1,4 +1,4 @@
-"""The error tree: each error says what to do next, and what the process exits with."""
+"""The error tree: each error has a next step and an exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DETAILS = {
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_every_error_says_what_to_do_next(kind: type[RunbookError]) -> None:
-    """No error leaves the operator without its message and a next step."""
+    """Every error has its message and a next step."""
 
     error = kind("what failed", **DETAILS.get(kind, {}))
 
@@ -34,7 +34,7 @@ def test_every_error_says_what_to_do_next(kind: type[RunbookError]) -> None:
 
 
 def test_tree_in_the_docstring_names_every_error() -> None:
-    """The tree that a reader sees is the tree that the code has."""
+    """The tree in the module's docstring names every error."""
 
     drawn = set(re.findall(r"\b[A-Z]\w+Error\b", errors.__doc__ or ""))
 
@@ -56,13 +56,13 @@ def test_tree_in_the_docstring_names_every_error() -> None:
     ],
 )
 def test_exit_codes_are_the_contract(kind: type[RunbookError], code: int) -> None:
-    """Scripts rely on these numbers."""
+    """Each kind of error has its exit code, on which scripts rely."""
 
     assert kind("x").exit_code == code
 
 
 def test_exit_codes_have_their_documented_numbers() -> None:
-    """The exit codes are those of the documented contract, and no others."""
+    """The exit codes are the documented ones, and no others."""
 
     assert {code.name: int(code) for code in ExitCode} == {
         "COMPLETE": 0,
@@ -75,7 +75,7 @@ def test_exit_codes_have_their_documented_numbers() -> None:
 
 
 def test_a_next_step_of_its_own_replaces_the_usual_one() -> None:
-    """An error can give better advice than its kind does, for itself only."""
+    """An error's own next step replaces the one of its class, for this error only."""
 
     special = errors.UnreachableError("x", next_step="Check the spelling.")
 
@@ -84,7 +84,7 @@ def test_a_next_step_of_its_own_replaces_the_usual_one() -> None:
 
 
 def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
-    """In a notebook an operator reads what to do, not where the code stood."""
+    """A notebook shows an error's message and next step, and no traceback."""
 
     error = errors.SettingsError("service_domain is missing.")
 
@@ -95,7 +95,7 @@ def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
 
 
 def test_remote_errors_keep_the_remote_fields() -> None:
-    """What support asks for (status, code, subcode, trace) can be read from the error."""
+    """Status, code, subcode and trace id of a remote error can be read from it."""
 
     error = errors.GraphAPIError(
         "Session has expired", status=400, code=190, error_subcode=463, trace_id="F0n"
@@ -110,11 +110,11 @@ def test_remote_errors_keep_the_remote_fields() -> None:
     assert "463" not in "".join(traceback.format_exception_only(error))
 
 
-def test_a_traceback_in_a_notebook_moves_no_cursor() -> None:
-    """IPython prints these lines as they are; a remote system may have written them."""
+def test_an_error_in_a_notebook_cannot_move_the_cursor() -> None:
+    """Control characters in an error's message and next step are escaped in a notebook."""
 
-    nasty = "a\x1b[2J\u202e\r\n"
-    error = RunbookError(nasty, next_step=nasty)
+    hostile = "a\x1b[2J\u202e\r\n"
+    error = RunbookError(hostile, next_step=hostile)
 
     lines = error._render_traceback_()
 

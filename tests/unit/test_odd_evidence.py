@@ -1,4 +1,6 @@
-"""Every evidence command meets every kind of odd file: it ends, names it, and does the rest."""
+"""
+Every evidence command with every kind of odd file: it ends, names the file, and does the rest.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ HOME = Path("evidence", "acme", "p")
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
-    """Return an evidence folder with two sealed runs of one tenant, made once."""
+    """Return an evidence folder with two sealed runs of one tenant, made once per module."""
     path = keys_home / "evidence.pem"
     create_key(path)
     evidence = tmp_path_factory.mktemp("sealed") / "evidence"
@@ -42,7 +44,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 
 @pytest.fixture
 def evidence(sealed: Path, folder: Path, shelf: Shelf) -> Iterator[Path]:
-    """Give such a folder below the working directory; whatever was put into it goes."""
+    """Return a copy of it below the working directory, and remove everything at the end."""
     shutil.copytree(sealed, folder / "trusted", ignore=shutil.ignore_patterns("acme"))
     yield Path(shutil.copytree(sealed, folder / "evidence"))
     shelf.take_back()
@@ -50,11 +52,11 @@ def evidence(sealed: Path, folder: Path, shelf: Shelf) -> Iterator[Path]:
 
 
 @contextmanager
-def soon() -> Iterator[None]:
-    """Fail, and do not hang, where what is done inside does not end."""
+def time_limit() -> Iterator[None]:
+    """Fail if the block does not end in time."""
 
     def stop(_signal: int, _frame: object) -> None:
-        raise AssertionError(f"it did not end within {SECONDS} s")
+        raise AssertionError(f"no end within {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
@@ -108,8 +110,8 @@ def put(make: Callable[[Path], None], place: Path) -> None:
 
 
 def ran(name: str, words: tuple[str, ...]) -> Any:
-    """Return what a command did; nothing but an exit code may come out of it."""
-    with soon():
+    """Return the result of a command; assert that it ends with an exit code and no traceback."""
+    with time_limit():
         result = runbook(*words)
     error = result.exception
     assert error is None or isinstance(error, SystemExit), (name, repr(error))
@@ -122,8 +124,8 @@ def ran(name: str, words: tuple[str, ...]) -> Any:
 
 @pytest.mark.parametrize("place", FILE_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FILES)
-def test_every_command_ends_at_every_odd_file(kind: str, place: Path, evidence: Path) -> None:
-    """With an exit code of its contract; of the bundles that are in order, all is done."""
+def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence: Path) -> None:
+    """Every command ends with an exit code of its contract and processes the bundles in order."""
 
     put(FILES[kind], place)
 
@@ -149,10 +151,13 @@ def test_every_command_ends_at_every_odd_file(kind: str, place: Path, evidence: 
 
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FOLDERS)
-def test_every_command_ends_at_every_odd_folder(
+def test_every_command_ends_when_a_folder_is_odd(
     kind: str, place: Path, evidence: Path, shelf: Shelf
 ) -> None:
-    """What it holds is refused by name where it is added to a bundle, and the rest is done."""
+    """
+    An odd folder is rejected by name if it is added to a bundle, and the other bundles are
+    processed.
+    """
 
     put(shelf.maker(kind), place)
 
@@ -174,8 +179,10 @@ def test_every_command_ends_at_every_odd_folder(
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_path_that_is_odd_itself_is_refused(kind: str, evidence: Path) -> None:
-    """Exit code 2 and one message from archive; nothing is written."""
+def test_an_odd_path_as_argument_is_refused(kind: str, evidence: Path) -> None:
+    """
+    `archive` refuses an odd path with exit code 2 and writes nothing; `verify` and `report` end.
+    """
 
     FILES[kind](Path("odd"))
     for path in ("odd", "nowhere", "odd/below", "n" * 300):
@@ -195,27 +202,25 @@ def test_a_path_that_is_odd_itself_is_refused(kind: str, evidence: Path) -> None
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "link to nowhere"])
 @pytest.mark.parametrize("name", ["journal.jsonl", "state.json", "fingerprint.key", "journal.lock"])
-def test_whoever_reads_a_tenants_folder_names_what_is_odd(
-    name: str, kind: str, evidence: Path
-) -> None:
-    """Status, run and lab read these through the same functions."""
+def test_an_odd_file_in_a_tenants_folder_is_named(name: str, kind: str, evidence: Path) -> None:
+    """The functions with which status, run and lab read a tenant's folder name the odd file."""
 
     home = evidence / "acme" / "p"
     keep_key(home, FingerprintKey())
     put(FILES[kind], home / name)
-    with soon():
-        said = _said_of(home)
+    with time_limit():
+        said = _error_of(home)
     if said:
         assert name in said
     else:
-        # NOTE: a lock may hold anything, and an index that is damaged is made again.
+        # NOTE: a lock may hold anything, and a damaged index is rebuilt.
         assert name in ("journal.lock", "state.json") or kind == "empty"
         assert "link" not in kind
         assert kind not in ("named pipe", "socket", "folder")
 
 
-def _said_of(home: Path) -> str:
-    """Return what is said by whoever reads all in `home`, and writes a line."""
+def _error_of(home: Path) -> str:
+    """Read all files in `home` and append a line; return the error message, if any."""
     try:
         open_history(home).read()
         read_key(home)
@@ -228,8 +233,8 @@ def _said_of(home: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_report_is_not_waited_for_in_a_pipe(kind: str, evidence: Path) -> None:
-    """Whatever lies where it is to be written."""
+def test_report_ends_if_its_output_path_is_odd(kind: str, evidence: Path) -> None:
+    """`report` ends if a pipe or another odd file is at its output path."""
 
     FILES[kind](Path("out.html"))
 
@@ -239,8 +244,8 @@ def test_a_report_is_not_waited_for_in_a_pipe(kind: str, evidence: Path) -> None
 DEEP = Path("a", "b", "c", "d", "e", "f", "g")
 
 
-def test_what_lies_deeper_than_evidence_is_said(evidence: Path) -> None:
-    """A tenant that somebody moved far down is not verified silently."""
+def test_a_folder_too_deep_to_be_evidence_is_named(evidence: Path) -> None:
+    """A tenant that was moved too far down is rejected, not silently ignored."""
 
     (evidence / DEEP.parent).mkdir(parents=True)
     (evidence / "acme").rename(evidence / DEEP)
@@ -253,7 +258,7 @@ def test_what_lies_deeper_than_evidence_is_said(evidence: Path) -> None:
 
 
 def test_an_empty_folder_that_was_added_is_named(evidence: Path) -> None:
-    """It changes no digest, and is no part of what was sealed."""
+    """An empty folder added to a bundle is rejected, although it changes no digest."""
 
     (evidence / "acme" / "p" / FIRST / "attachments" / "later").mkdir(parents=True)
 
@@ -264,7 +269,7 @@ def test_an_empty_folder_that_was_added_is_named(evidence: Path) -> None:
 
 
 def test_a_name_is_printed_in_one_line(evidence: Path) -> None:
-    """Whatever a folder is called, in whichever command."""
+    """Any folder name is printed in one line by every command."""
 
     shutil.copytree(evidence / "acme", evidence / FORGED_NAME)
     os.mkfifo(evidence / f"pipe{FORGED_NAME}")
@@ -301,10 +306,12 @@ SIGNED = {
 
 
 @pytest.mark.parametrize(("change", "said"), SIGNED.values(), ids=SIGNED)
-def test_what_a_trusted_key_signed_may_still_be_no_record(
+def test_an_invalid_record_is_rejected_though_its_signature_is_valid(
     change: Callable[[str], str], said: str, evidence: Path, keys_home: Path
 ) -> None:
-    """It is refused by name, and the other bundle is verified."""
+    """
+    An invalid record with a valid signature is rejected by name; the other bundle is verified.
+    """
 
     bundle = evidence / "acme" / "p" / FIRST
     record = (bundle / "record.json").read_text()

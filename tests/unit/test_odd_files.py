@@ -1,4 +1,4 @@
-"""`run`, `status`, `doctor` and `lab` meet every kind of odd file: they end, and say what it is."""
+"""`run`, `status`, `doctor` and `lab` with every kind of odd file: they end and name it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JOURNAL, STATE, KEY = (HOME / name for name in ("journal.jsonl", "state.json", "
 ENV = Path(".env")
 NOTEBOOK, COPY = (Path(name, f"{PROCEDURE.id}.ipynb") for name in ("notebooks", "walkthrough"))
 SIGNING_KEY = Path("home", "facebook-marketing-runbook", "signing-key.pem")
-# What each command may open.
+# The files that each command may open.
 FILE_PLACES = {
     "run": (
         *(JOURNAL, STATE, KEY, ENV, NOTEBOOK, SIGNING_KEY, Path("requirements.txt")),
@@ -58,7 +58,7 @@ FOLDER_PLACES = (
 
 
 class Server:
-    """Takes the place of the server that `lab` starts; it ends at once."""
+    """Replaces the server that `lab` starts; it ends at once."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -78,9 +78,9 @@ def _execute_nothing(*_: object, **__: object) -> Execution:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a project folder in which a tenant has one sealed run; made once."""
+    """Return a project folder in which a tenant has one sealed run, made once per module."""
     path = tmp_path_factory.mktemp("begun")
-    with pytest.MonkeyPatch.context() as patch, ending_soon():
+    with pytest.MonkeyPatch.context() as patch, time_limit():
         patch.chdir(path)
         patch.setenv("XDG_DATA_HOME", str(path / "home"))
         patch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
@@ -97,7 +97,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(
     begun: Path, folder: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
-    """Give a copy of it to work in; no kernel, server or network is reached."""
+    """Return a copy of it to work in; no kernel, server or network is used."""
     shutil.copytree(begun, folder, dirs_exist_ok=True)
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     monkeypatch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
@@ -115,11 +115,11 @@ def project(
 
 
 @contextmanager
-def ending_soon() -> Iterator[None]:
-    """Fail, and do not hang, where what is done inside does not end; give SIGTERM back."""
+def time_limit() -> Iterator[None]:
+    """Fail if the block does not end in time; restore the signal handlers."""
 
     def stop(_signal: int, _frame: object) -> None:
-        raise AssertionError(f"it did not end within {SECONDS} s")
+        raise AssertionError(f"no end within {SECONDS} s")
 
     before = {one: signal.getsignal(one) for one in (signal.SIGALRM, signal.SIGTERM)}
     signal.signal(signal.SIGALRM, stop)
@@ -133,8 +133,10 @@ def ending_soon() -> Iterator[None]:
 
 
 def ends_well(command: str) -> Result:
-    """Run the command; see that it ends by itself, with an exit code that says what it did."""
-    with ending_soon():
+    """
+    Run the command; assert that it ends with an exit code of its contract and without a defect.
+    """
+    with time_limit():
         result = CliRunner().invoke(main, COMMANDS[command])
     said = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
     assert result.exception is None or isinstance(result.exception, SystemExit), said
@@ -145,7 +147,7 @@ def ends_well(command: str) -> Result:
 
 
 def put(maker: Any, place: Path) -> None:
-    """Put something odd in the place of what is there."""
+    """Put something odd in place of what is there."""
     remove(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     maker(place)
@@ -157,8 +159,13 @@ def put(maker: Any, place: Path) -> None:
     [(command, place) for command, places in FILE_PLACES.items() for place in places],
     ids=str,
 )
-def test_an_odd_file_holds_nobody_up(command: str, place: Path, kind: str, project: Path) -> None:
-    """Neither a pipe nor a device nor a huge text: each command ends, without a defect."""
+def test_commands_end_when_a_file_is_odd(
+    command: str, place: Path, kind: str, project: Path
+) -> None:
+    """
+    Each command ends with an exit code of its contract when a file is a pipe, a device, huge or
+    malformed.
+    """
 
     put(FILES[kind], place)
 
@@ -168,10 +175,12 @@ def test_an_odd_file_holds_nobody_up(command: str, place: Path, kind: str, proje
 @pytest.mark.parametrize("kind", [kind for kind in FOLDERS if kind != "link to the root"])
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_odd_folder_holds_nobody_up(
+def test_commands_end_when_a_folder_is_odd(
     command: str, place: Path, kind: str, project: Path, shelf: Shelf
 ) -> None:
-    """What is no folder, or an endless one, is named or left alone; a link is followed."""
+    """
+    Each command ends with an exit code of its contract when a folder is odd, or is not a folder.
+    """
 
     put(shelf.maker(kind), place)
 
@@ -181,7 +190,7 @@ def test_an_odd_folder_holds_nobody_up(
 @pytest.mark.parametrize("kind", ["named pipe", "socket", "link to /dev/zero", "folder"])
 @pytest.mark.parametrize("command", ["run", "status", "lab"])
 def test_an_odd_journal_is_named(command: str, kind: str, project: Path) -> None:
-    """Nothing is claimed of a tenant whose journal cannot be read."""
+    """A journal that is not a regular file is named, and the command fails."""
 
     put(FILES[kind], HOME / "journal.jsonl")
 
