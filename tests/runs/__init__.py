@@ -1,1 +1,1 @@
-"""Whole runs: the command line, papermill, real kernels, the sandbox over real HTTP."""
+"""Whole runs: the command line, papermill, real kernels, and the sandbox over HTTP."""

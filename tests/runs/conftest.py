@@ -1,4 +1,4 @@
-"""Starting `runbook` as a user does, watching its journal, and reading what it leaves."""
+"""Starts `runbook` as a user does, watches its journal, and reads its evidence."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PATIENCE_SECONDS = 60
 
 @dataclass
 class Process:
-    """A `runbook run` under way, and the journal that it writes."""
+    """A running `runbook run`, and the journal that it writes."""
 
     popen: subprocess.Popen[str]
     journal: Journal
 
     def wait_for(self, event: str, step: str = "") -> Entry:
-        """Return the first journal line of this kind, as soon as it is there."""
+        """Return the first journal entry of this type, as soon as it is written."""
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end and self.popen.poll() is None:
             for entry in self.journal.entries():
@@ -42,22 +42,22 @@ class Process:
                     return entry
             time.sleep(0.02)
         output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS)
-        msg = f"{event} {step} never came; the run said: {output} {errors}"
+        msg = f"no {event} {step} in the journal; output: {output} {errors}"
         raise AssertionError(msg)
 
     def kernel(self) -> psutil.Process:
-        """Return the kernel that works for this run."""
+        """Return the kernel of this run."""
         children = psutil.Process(self.popen.pid).children(recursive=True)
         return next(child for child in children if "ipykernel_launcher" in child.cmdline())
 
     def finish(self) -> tuple[int, str, str]:
-        """Return exit code, output and error output, once the process has ended."""
+        """Return exit code, output and error output, after the process has ended."""
         output, errors = self.popen.communicate(timeout=_PATIENCE_SECONDS * 2)
         return self.popen.returncode, output, errors
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a user who has no settings of the runbook."""
+    """Return the environment of a user without settings of the runbook."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNBOOK_")}
     return {**kept, **more}
 
@@ -73,7 +73,7 @@ def runbook(
     env: Mapping[str, str] | None = None,
     prefix: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run `runbook` to its end, by way of another program where `prefix` names one."""
+    """Run `runbook` to its end, through the program `prefix` if one is given."""
     return subprocess.run(
         [*prefix, *command(*arguments)],
         cwd=cwd,
@@ -102,7 +102,7 @@ def records(evidence: Path) -> list[dict[str, Any]]:
 
 
 def settings_of(sandbox: Any, folder: Path) -> Path:
-    """Write the settings that point at `sandbox`, and what they need to outlive it."""
+    """Write the settings for `sandbox`, and a copy of the certificate that they need."""
     folder.mkdir(exist_ok=True)
     ca_file = folder / "ca.pem"
     ca_file.write_bytes(Path(sandbox.description["ca_file"]).read_bytes())
@@ -120,13 +120,13 @@ def settings_of(sandbox: Any, folder: Path) -> Path:
 
 @pytest.fixture
 def env_file(sandbox: Any, tmp_path: Path) -> Path:
-    """Return a settings file that points at a running sandbox."""
+    """Return a settings file for a running sandbox."""
     return settings_of(sandbox, tmp_path / "settings")
 
 
 @pytest.fixture
 def hears_interrupts() -> Iterator[None]:
-    """Let SIGINT reach what this process starts, even where a shell has it ignored, as with `&`."""
+    """Let child processes receive SIGINT, even if a shell ignores it, as with `&`."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -136,7 +136,7 @@ def hears_interrupts() -> Iterator[None]:
 def start(
     env_file: Path, tmp_path: Path, hears_interrupts: None
 ) -> Iterator[Callable[..., Process]]:
-    """Give a function that starts `runbook run` against the running sandbox."""
+    """Return a function that starts `runbook run` against the running sandbox."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(*more: str, cwd: Path = ROOT, **options: Any) -> Process:

@@ -30,10 +30,10 @@ def approved(practice_run: PractiseOnce) -> PracticeRun:
     return practice_run("approved")
 
 
-def test_a_practice_run_shows_every_step_and_where_the_evidence_lies(
+def test_a_practice_run_shows_every_step_and_its_bundle(
     approved: PracticeRun,
 ) -> None:
-    """The table names each step with outcome and reason, and the folder that can be opened."""
+    """The output lists each step, the outcome and the bundle's folder, marked SANDBOX."""
 
     assert approved.returncode == 0
     for step in PROCEDURE.steps:
@@ -47,11 +47,11 @@ def test_a_practice_run_shows_every_step_and_where_the_evidence_lies(
 def test_a_bundle_holds_the_notebook_the_record_and_the_journal(
     approved: PracticeRun,
 ) -> None:
-    """What an auditor needs lies in one folder, and nothing half finished beside it."""
+    """A bundle has all files that an auditor needs, and no unfinished folder is beside it."""
 
     assert [path for path in approved.bundle.parent.iterdir() if path.is_dir()] == [approved.bundle]
     names = {path.name for path in approved.bundle.iterdir()}
-    told = {
+    content = {
         NOTEBOOK,
         "record.json",
         "record.schema.json",
@@ -60,11 +60,11 @@ def test_a_bundle_holds_the_notebook_the_record_and_the_journal(
         "VERIFY.md",
     }
     signed = {"SHA256SUMS", "provenance.dsse.json", "statement.dsse.json"}
-    assert names == told | signed | {NOTEBOOK, "statement.sigstore.json"}
+    assert names == content | signed | {NOTEBOOK, "statement.sigstore.json"}
 
 
 def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
-    """The executed notebook has HTML for people, text, and JSON for machines at every step."""
+    """Each step's cell in the executed notebook has HTML, text and JSON."""
 
     notebook = nbformat.read(approved.bundle / NOTEBOOK, as_version=4)
     record = approved.record
@@ -79,7 +79,7 @@ def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
 
 
 def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """After a run, status names the next step, why, and where."""
+    """After a run, `status` names the next step."""
 
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
@@ -93,8 +93,8 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
     assert document["outcome"] == "incomplete"
 
 
-def test_status_of_a_tenant_that_nobody_began_points_at_the_first_step(tmp_path: Path) -> None:
-    """Without a journal nothing is claimed."""
+def test_status_without_a_journal_names_the_first_step(tmp_path: Path) -> None:
+    """Without a journal, `status` names the first step."""
 
     result = runbook("status", "--tenant", "acme", "--evidence", str(tmp_path))
     assert result.returncode == 3
@@ -102,7 +102,7 @@ def test_status_of_a_tenant_that_nobody_began_points_at_the_first_step(tmp_path:
 
 
 def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> None:
-    """`notebooks --check` is content with the project's, and goes red for an edited one."""
+    """`notebooks --check` accepts the project's notebooks and reports an edited one as stale."""
 
     assert runbook("notebooks", "--check").returncode == 0
     (tmp_path / "notebooks").mkdir()
@@ -114,8 +114,8 @@ def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> No
     assert f"stale: {NOTEBOOK}" in result.stdout
 
 
-def test_the_sandbox_describes_itself_in_one_line_and_ends_when_told() -> None:
-    """Any client can be pointed at the sandbox with what it prints; SIGTERM ends it."""
+def test_the_sandbox_describes_itself_and_ends_on_sigterm() -> None:
+    """`sandbox --json` prints its addresses in one line; SIGTERM ends it."""
 
     process = subprocess.Popen(
         command("sandbox", "--scenario", "fresh", "--json"),
@@ -134,7 +134,7 @@ def test_the_sandbox_describes_itself_in_one_line_and_ends_when_told() -> None:
 
 @needs("unshare")
 def test_doctor_finds_what_is_missing(folder: Path) -> None:
-    """The doctor names an unusable .env and answers with the exit code that a run would have."""
+    """`doctor` reports an invalid .env and an unreachable host, with a run's exit code."""
 
     (folder / ".env").write_text("RUNBOOK_APP_ID=abc\n", encoding="utf-8")
     result = subprocess.run(
@@ -154,7 +154,7 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
 def test_plain_papermill_works_and_says_when_a_step_failed(
     sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
-    """Without our command line a notebook runs too, and papermill's exit code tells a failure."""
+    """Plain papermill executes the notebook too, and its exit code shows a failed step."""
 
     def papermill(*parameters: str) -> subprocess.CompletedProcess[str]:
         variables = dict(
@@ -185,7 +185,7 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
 
 
 def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
-    """Where there is no notebooks/ folder the run builds its own."""
+    """Without a notebooks/ folder, a run builds its own notebook."""
 
     result = runbook("run", "--sandbox", "fresh", cwd=folder)
     assert result.returncode == 3
@@ -195,7 +195,7 @@ def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
 
 
 def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
-    """A real credential in the environment is not sent to the sandbox."""
+    """Settings in the environment are not used for practice."""
 
     mine = {"RUNBOOK_APP_SECRET": "f" * 32, "RUNBOOK_SERVICE_DOMAIN": "acme-h.cyclr.com"}
     result = runbook("run", "--sandbox", "approved", "--json", cwd=folder, env=mine)
@@ -206,10 +206,10 @@ def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
     assert os.environ.get("RUNBOOK_APP_SECRET") is None
 
 
-def test_installing_the_connector_needs_a_word_and_stands_in_the_record(
+def test_installing_the_connector_needs_permission_and_is_recorded(
     practice_run: PractiseOnce, folder: Path
 ) -> None:
-    """Cyclr is changed only where a parameter says so, and the record says what was changed."""
+    """Cyclr is changed only if a parameter allows it, and the record lists the change."""
 
     without = practice_run("review-pending")
     evidence = str(without.copy_evidence(folder / "evidence"))
@@ -226,8 +226,8 @@ def test_installing_the_connector_needs_a_word_and_stands_in_the_record(
     assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
 
 
-def test_runs_beside_each_other_in_one_folder_do_not_meet(tmp_path: Path) -> None:
-    """Each kernel's sockets lie in a folder of its own: both runs end, and nothing is left."""
+def test_parallel_runs_in_one_folder_are_separate(tmp_path: Path) -> None:
+    """Two runs at once with the same temporary folder both complete and leave no files in it."""
 
     started = [
         subprocess.Popen(
@@ -246,8 +246,10 @@ def test_runs_beside_each_other_in_one_folder_do_not_meet(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("*kernel*"))
 
 
-def test_a_second_practice_meets_the_same_app(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """People's words count there still: the run ends complete, as the first one did."""
+def test_a_second_practice_run_uses_the_same_app(
+    practice_run: PractiseOnce, tmp_path: Path
+) -> None:
+    """A second practice run has the same app, so that attestations still count."""
 
     first = practice_run("approved")
     evidence = first.copy_evidence(tmp_path / "evidence")
@@ -260,11 +262,15 @@ def test_a_second_practice_meets_the_same_app(practice_run: PractiseOnce, tmp_pa
     found = json.loads(again.stdout)
     assert found["parameters"]["app_id"] == first.record["parameters"]["app_id"]
     assert outcomes(found) == outcomes(first.record)
-    assert found["carried"], "the words were said in the first run"
+    assert found["carried"], "the attestations were made in the first run"
 
 
-def test_words_of_another_app_count_for_nothing(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """Without its key the sandbox has another app: the words are named, and not counted."""
+def test_attestations_of_another_app_do_not_count(
+    practice_run: PractiseOnce, tmp_path: Path
+) -> None:
+    """
+    Without its key the sandbox has another app: earlier attestations are listed but do not count.
+    """
 
     first = practice_run("approved")
     evidence = first.copy_evidence(tmp_path / "evidence")

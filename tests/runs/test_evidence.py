@@ -1,4 +1,4 @@
-"""What a run leaves is whole, signed, free of secrets, and verified by who trusts none of us."""
+"""The evidence of a run is complete, signed, free of secrets, and can be verified independently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ display(Image(data=b'\\x89PNG\\r\\n\\x1a\\n' + open(env_file, 'rb').read()))
 
 
 @pytest.fixture(scope="module")
-def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_practice_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an evidence folder with two practice runs of one tenant."""
     home = tmp_path_factory.mktemp("home")
     evidence = tmp_path_factory.mktemp("evidence")
@@ -46,9 +46,9 @@ def practised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def evidence(practised: Path, tmp_path: Path) -> Path:
+def evidence(two_practice_runs: Path, tmp_path: Path) -> Path:
     """Return a copy of the evidence, for one test to alter."""
-    return shutil.copytree(practised, tmp_path / "evidence")
+    return shutil.copytree(two_practice_runs, tmp_path / "evidence")
 
 
 def bundles(evidence: Path) -> list[Path]:
@@ -61,7 +61,7 @@ def verified(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def by_hand(bundle: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run every command that VERIFY.md prints, as it is printed, in one shell that stops at 1."""
+    """Run every command of VERIFY.md literally, in one shell that stops at the first error."""
     script = "".join(BLOCK.findall((bundle / "VERIFY.md").read_text(encoding="utf-8")))
     assert script.count("openssl") >= 3
     return subprocess.run(
@@ -74,8 +74,10 @@ def by_hand(bundle: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_practised_tenant_verifies(evidence: Path) -> None:
-    """A line each, SANDBOX in it, and the chain at the end; the same for programs."""
+def test_practice_evidence_verifies(evidence: Path) -> None:
+    """
+    `verify` prints a line for each run, marked SANDBOX, and one for the chain, as text and JSON.
+    """
 
     result = verified(evidence)
     assert result.returncode == 0, result.stdout
@@ -93,7 +95,7 @@ def test_a_practised_tenant_verifies(evidence: Path) -> None:
 
 @needs("openssl")
 def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
-    """Each command of VERIFY.md, literally, in the first bundle of a chain and in the second."""
+    """The commands of VERIFY.md work for the first and the second bundle of a chain."""
 
     for bundle in bundles(evidence):
         result = by_hand(bundle)
@@ -131,10 +133,10 @@ def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
     ],
 )
 @needs("openssl")
-def test_the_auditors_commands_fail_where_something_is_wrong(
+def test_the_auditors_commands_fail_for_an_altered_bundle(
     spoil: Callable[[Path], Any], evidence: Path
 ) -> None:
-    """What the runbook refuses, plain openssl and sha256sum refuse too."""
+    """An altered bundle is rejected by the commands of VERIFY.md and by `runbook verify`."""
 
     bundle = bundles(evidence)[1]
     spoil(bundle)
@@ -144,14 +146,14 @@ def test_the_auditors_commands_fail_where_something_is_wrong(
 
 
 def _linked(path: Path, elsewhere: Path) -> None:
-    """Put a link to the very same content in the place of a file."""
+    """Replace a file by a link to the same content."""
     path.rename(elsewhere / path.name)
     path.symlink_to(elsewhere / path.name)
 
 
 @needs("openssl")
-def test_an_auditor_accepts_the_time_stamp_that_was_asked_for(start: Start, tmp_path: Path) -> None:
-    """Where the run asked an authority, a file of its own is no stranger."""
+def test_an_auditor_accepts_a_requested_time_stamp(start: Start, tmp_path: Path) -> None:
+    """If the run requested a time-stamp, the file with it is accepted."""
 
     code, _, errors = start("--tsa", "http://127.0.0.1:9/tsa").finish()
     assert code == 0, errors
@@ -176,7 +178,7 @@ def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
 
 
 def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
-    """Exit 4, what is wrong and where; the other bundle is verified all the same."""
+    """A rejected bundle gives exit code 4 with file and reason; the other bundle is verified."""
 
     with (bundles(evidence)[0] / "journal.jsonl").open("ab") as file:
         file.write(b"{}\n")
@@ -201,10 +203,10 @@ def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
         (("--key", "KEY", "--tsa-certificate", "none.pem"), "contains no readable certificate"),
     ],
 )
-def test_verifying_without_something_to_trust_is_a_mistake(
+def test_verifying_without_a_trusted_key_is_a_usage_error(
     arguments: tuple[str, ...], said: str, evidence: Path, tmp_path: Path
 ) -> None:
-    """Exit 2, and nothing that looks like a verdict."""
+    """Without a usable trusted key or certificate, `verify` gives exit code 2 and no verdict."""
 
     (key,) = evidence.glob("keys/*.pub.pem")
     given = [str(key) if word == "KEY" else word for word in arguments]
@@ -215,8 +217,8 @@ def test_verifying_without_something_to_trust_is_a_mistake(
     assert "Traceback" not in result.stderr
 
 
-def test_a_place_without_evidence_is_a_mistake(evidence: Path, tmp_path: Path) -> None:
-    """A slip in the path must not look like evidence in order."""
+def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Path) -> None:
+    """A folder without evidence gives exit code 2."""
 
     (tmp_path / "empty").mkdir()
     result = runbook(
@@ -230,7 +232,7 @@ def test_a_place_without_evidence_is_a_mistake(evidence: Path, tmp_path: Path) -
 def test_a_key_can_be_shown_rotated_and_followed(
     tmp_path: Path, start: Start, env_file: Path
 ) -> None:
-    """One command each; who trusts the first key trusts what the second one signed."""
+    """Evidence signed with a rotated key is accepted by trust in the first key."""
 
     evidence, home = tmp_path / "evidence", tmp_path / "home"
     options = ("--evidence", str(evidence), "--env-file", str(env_file), "--json")
@@ -250,7 +252,7 @@ def test_a_key_can_be_shown_rotated_and_followed(
 
 
 def test_an_unusable_key_stops_a_run_before_it_begins(start: Start, tmp_path: Path) -> None:
-    """Exit 2, with what to do; no journal line is written."""
+    """An unusable signing key gives exit code 2, and no journal is written."""
 
     run = start("--set", f"signing_key={tmp_path / 'none.pem'}")
     code, _, errors = run.finish()
@@ -260,8 +262,11 @@ def test_an_unusable_key_stops_a_run_before_it_begins(start: Start, tmp_path: Pa
     assert not run.journal.path.exists()
 
 
-def test_an_authority_that_does_not_answer_is_said(start: Start, tmp_path: Path) -> None:
-    """The evidence is sealed without a time-stamp, and says so; verifying says so too."""
+def test_an_unreachable_time_stamp_authority_is_reported(start: Start, tmp_path: Path) -> None:
+    """
+    If the authority is unreachable, the bundle is sealed without a time-stamp; run and `verify` say
+    so.
+    """
 
     code, _, errors = start("--tsa", "http://127.0.0.1:9/tsa").finish()
 
@@ -282,7 +287,7 @@ def test_an_authority_that_does_not_answer_is_said(start: Start, tmp_path: Path)
     ids=["printed", "in-base64", "in-a-picture"],
 )
 def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Path) -> None:
-    """Exit 4 with file and step, never the value; no bundle, and the journal is intact."""
+    """A secret in the notebook gives exit code 4 with file and step; no bundle is written."""
 
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
     run = start(cwd=project)
@@ -297,7 +302,7 @@ def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Pa
 
 
 def test_a_run_is_archived_and_verified_from_there(start: Start, tmp_path: Path) -> None:
-    """With --archive the bundle is copied once it is sealed, with the key to verify it."""
+    """With --archive, the bundle and the key to verify it are copied to the archive."""
 
     archive = tmp_path / "archive"
     code, output, errors = start("--archive", str(archive)).finish()
@@ -309,8 +314,10 @@ def test_a_run_is_archived_and_verified_from_there(start: Start, tmp_path: Path)
     assert bundles(archive)[0].name in result.stdout
 
 
-def test_an_archive_that_refuses_costs_no_evidence(start: Start, tmp_path: Path) -> None:
-    """Exit 3 with the command that goes on; the sealed bundle stays where it is."""
+def test_an_archive_error_keeps_the_sealed_bundle(start: Start, tmp_path: Path) -> None:
+    """
+    If archiving fails, the exit code is 3, the command to continue is shown, and the bundle stays.
+    """
 
     (tmp_path / "taken").write_text("a file, not a folder")
     code, _, errors = start("--archive", str(tmp_path / "taken")).finish()
@@ -321,8 +328,8 @@ def test_an_archive_that_refuses_costs_no_evidence(start: Start, tmp_path: Path)
     assert verified(tmp_path / "evidence").returncode == 0
 
 
-def test_a_report_can_be_built_anew(evidence: Path, tmp_path: Path) -> None:
-    """Of a run it is the same to the byte; of a tenant it tells of every run."""
+def test_a_report_can_be_rebuilt(evidence: Path, tmp_path: Path) -> None:
+    """A run's report is rebuilt byte for byte; a tenant's report lists every run."""
 
     bundle = bundles(evidence)[1]
     result = runbook("report", str(bundle), "--output", str(tmp_path / "again.html"))
@@ -336,8 +343,8 @@ def test_a_report_can_be_built_anew(evidence: Path, tmp_path: Path) -> None:
     assert verified(evidence).returncode == 0
 
 
-def test_a_history_believes_no_record_that_was_altered(evidence: Path) -> None:
-    """Nor does it keep quiet of a run that is gone, or of one that was cut off while sealed."""
+def test_a_history_shows_altered_and_missing_runs(evidence: Path) -> None:
+    """The history shows an altered record as not intact and a missing run as MISSING."""
 
     first, second = bundles(evidence)
     second.rename(evidence / "acme" / PROCEDURE.id / f".sealed-{second.name.rpartition('-')[2]}")
@@ -365,10 +372,10 @@ def test_a_history_believes_no_record_that_was_altered(evidence: Path) -> None:
         (("nowhere",), 2, "There is no bundle nowhere"),
     ],
 )
-def test_a_report_of_nothing_is_a_mistake(
+def test_a_report_of_nothing_is_a_usage_error(
     arguments: tuple[str, ...], code: int, said: str, evidence: Path
 ) -> None:
-    """A message, not an empty page."""
+    """A report without runs gives exit code 2 and no page."""
 
     result = runbook("report", *arguments, "--evidence", str(evidence))
 
@@ -379,7 +386,7 @@ def test_a_report_of_nothing_is_a_mistake(
 def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
     start: Start, tmp_path: Path
 ) -> None:
-    """At whatever moment: what has a bundle's name verifies, and the chain has no hole."""
+    """Whenever a run is killed during sealing, each bundle verifies and the chain has no gap."""
 
     evidence = tmp_path / "evidence"
     for milliseconds in (0, 20, 50, 90, 140, 200):
@@ -403,8 +410,8 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
     assert not list(evidence.glob("acme/*/.sealed-*"))
 
 
-def test_attestations_from_a_file_stand_in_the_evidence(evidence: Path) -> None:
-    """Whose word it was, and when, is signed with the rest."""
+def test_attestations_from_a_file_are_in_the_evidence(evidence: Path) -> None:
+    """The record names the person of each attestation."""
 
     record = json.loads((bundles(evidence)[1] / "record.json").read_text())
     said = {step["attested_by"] for step in record["steps"]} - {None}

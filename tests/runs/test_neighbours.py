@@ -1,4 +1,4 @@
-"""Runs side by side, in one folder or for one tenant, never touch each other."""
+"""Parallel runs, in one folder or of one tenant, do not affect each other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 240
 
 
 def start_eight(folder: Path, tenants: list[str]) -> list[subprocess.Popen[str]]:
-    """Start a practice run for each of `tenants` at the same moment, in one folder."""
+    """Start a practice run for each of `tenants` at the same time, in one folder."""
     arguments = ("run", "--sandbox", "approved", "--evidence", "evidence", "--json")
     return [
         subprocess.Popen(
@@ -36,8 +36,11 @@ def start_eight(folder: Path, tenants: list[str]) -> list[subprocess.Popen[str]]
 
 
 @pytest.mark.parametrize("is_one_tenant", [False, True], ids=["eight tenants", "one tenant"])
-def test_eight_runs_at_once_all_come_to_their_end(tmp_path: Path, is_one_tenant: bool) -> None:
-    """Each ends with 0 and a whole bundle; no two runs of a tenant overlap; nothing is left."""
+def test_eight_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> None:
+    """
+    Each run is complete with its bundle, no two runs of a tenant overlap, and no other file is
+    left.
+    """
 
     tenants = ["acme"] * EIGHT if is_one_tenant else [f"tenant-{n}" for n in range(EIGHT)]
     (tmp_path / "temporary").mkdir()
@@ -67,8 +70,8 @@ def test_eight_runs_at_once_all_come_to_their_end(tmp_path: Path, is_one_tenant:
         assert bounds == [EventType.RUN_STARTED, EventType.BUNDLE_SEALED] * EIGHT
 
 
-def test_a_working_directory_that_nobody_can_write_to_will_do(tmp_path: Path) -> None:
-    """Kernels, notebooks and drafts have folders of their own."""
+def test_a_read_only_working_directory_is_sufficient(tmp_path: Path) -> None:
+    """A run does not write to its working directory."""
 
     root = Path(__file__).parents[2]
     result = runbook(
@@ -81,7 +84,10 @@ def test_a_working_directory_that_nobody_can_write_to_will_do(tmp_path: Path) ->
 
 
 def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
-    """It names the holder, and has written nothing."""
+    """
+    A run that waits longer than queue_seconds ends with 3, names the running process and writes
+    nothing.
+    """
 
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     words = (
@@ -114,7 +120,7 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
 
 
 def test_plain_papermill_waits_too(tmp_path: Path) -> None:
-    """A notebook that papermill executes by itself is a headless run like any other."""
+    """Plain papermill waits for a headless run of the same tenant, too."""
 
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     code = (

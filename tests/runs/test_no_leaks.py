@@ -1,4 +1,4 @@
-"""The canary: no secret in any file, line of output, exception or command line of a run."""
+"""No secret is in any file, output or command line of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRETS = ("app_secret", "cyclr_client_secret", "user_access_token", "page_acces
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield what a leak could look like; written apart from the redactor on purpose."""
+    """Yield the forms that a leaked secret may have, without using the redactor's code."""
     raw = secret.encode()
     yield secret
     yield urllib.parse.quote(secret, safe="")
@@ -63,7 +63,7 @@ def _found(secrets: dict[str, str], text: str) -> list[str]:
     ],
 )
 def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -> None:
-    """In each scenario no credential, in no encoding, is left where somebody could read it."""
+    """In each scenario, no file, output or command line contains a credential in any encoding."""
 
     run = practice_run(scenario)
     home = run.bundle.parent
@@ -83,10 +83,10 @@ def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
 
 
-def test_what_was_typed_in_a_walkthrough_is_left_nowhere_by_its_sealing(
+def test_sealing_a_walkthrough_leaks_no_typed_credential(
     sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
-    """Credentials that no file holds reach the run's process, and no file, output or argument."""
+    """Typed credentials reach the run's process, but no file, output or command line."""
 
     secrets = {name: str(sandbox.description[name]) for name in SECRETS}
     typed = {f"RUNBOOK_{name.upper()}": secrets[name] for name in SECRETS[:3]}
@@ -121,10 +121,10 @@ def test_what_was_typed_in_a_walkthrough_is_left_nowhere_by_its_sealing(
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
 
 
-def test_no_token_that_was_issued_on_the_way_is_left(
+def test_no_token_issued_during_the_run_is_left(
     start: Callable[..., Process], sandbox: Any, tmp_path: Path
 ) -> None:
-    """Tokens that the remote systems issued during the run are redacted as well as what it had."""
+    """Tokens issued during the run are redacted too."""
 
     run = start()
     assert run.finish()[0] == 0
@@ -143,7 +143,7 @@ def test_no_token_that_was_issued_on_the_way_is_left(
 
 
 def test_no_kernel_is_given_what_its_steps_do_not_need(start: Callable[..., Process]) -> None:
-    """While a run is under way its kernels' environment lacks what only sealing needs."""
+    """The kernel's environment has no credential that only sealing needs."""
 
     names = (
         *("RUNBOOK_SIGNING_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
@@ -159,8 +159,8 @@ def test_no_kernel_is_given_what_its_steps_do_not_need(start: Callable[..., Proc
     assert run.finish()[0] == 0
 
 
-def test_the_canary_would_sing(tmp_path: Path) -> None:
-    """The search finds a secret in each encoding that it knows."""
+def test_the_search_finds_each_encoding(tmp_path: Path) -> None:
+    """The search of this test finds a secret in each encoding."""
 
     secret = "5ecret/with+odd&characters"
     for text in (secret, urllib.parse.quote(secret, safe=""), secret.encode().hex()):

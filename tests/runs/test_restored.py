@@ -1,4 +1,4 @@
-"""A tenant's folder after a person's hands were in it: backups put back, practice in its place."""
+"""A tenant's folder after a person changed it: a restored backup, practice instead of real."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ SCENARIO = "review-pending"
 TENANT = f"sandbox-{SCENARIO}"
 
 
-def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(
-    practice_run: PractiseOnce, tmp_path: Path
-) -> None:
-    """Nothing runs on top of it; what the message says to do brings the tenant in order again."""
+def test_a_restored_older_journal_is_refused(practice_run: PractiseOnce, tmp_path: Path) -> None:
+    """A run refuses an older journal; the command in the message restores the missing lines."""
 
     first = practice_run(SCENARIO)
     evidence = first.copy_evidence(tmp_path / "evidence")
@@ -56,10 +54,8 @@ def test_a_journal_that_was_put_back_is_told_before_anything_is_lost(
     assert verified.returncode == 0, verified.stdout
 
 
-def test_practice_never_becomes_evidence_of_the_real_thing(
-    practice_run: PractiseOnce, tmp_path: Path
-) -> None:
-    """A tenant that was practised takes no real run, and says what to do; nothing is written."""
+def test_a_practice_tenant_takes_no_real_run(practice_run: PractiseOnce, tmp_path: Path) -> None:
+    """A real run of a practice tenant is refused with a next step, and nothing is written."""
 
     evidence = practice_run(SCENARIO).copy_evidence(tmp_path / "evidence")
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}

@@ -174,7 +174,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
     "version-expired": (0, {}),
 }
 
-# What the operator reads at the step that matters, in each scenario.
+# Part of the reason of the relevant step, in each scenario.
 SAID = {
     "fresh": ("fb-13-app-id-and-secret", "App ID, App Secret not given"),
     "wrong-secret": ("fb-13-app-id-and-secret", "refuses this App Secret"),
@@ -192,7 +192,9 @@ SAID = {
 
 @pytest.mark.parametrize("scenario", DIFFERENT)
 def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnce) -> None:
-    """A run says of every step exactly what the world of the scenario makes true."""
+    """
+    Each scenario gives exactly the expected outcome of every step, and the expected exit code.
+    """
 
     result = practice_run(scenario)
     assert result.stdout, result.stderr
@@ -211,7 +213,7 @@ def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnc
 def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
     practice_run: PractiseOnce,
 ) -> None:
-    """What no API shows is named as not proven, not guessed."""
+    """A declined review cannot be told from a pending one, and the limits say so."""
 
     record = practice_run("review-declined").record
     check = step_of(record, "fb-12-submit-review")["checks"][0]
@@ -219,7 +221,7 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
 
 
 def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> None:
-    """Facebook serves another version in silence; the run says so where the app is checked."""
+    """If Facebook uses another API version, the step that checks the app has a warning."""
 
     record = practice_run("version-expired").record
     checks = step_of(record, "fb-13-app-id-and-secret")["checks"]
@@ -228,7 +230,7 @@ def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> No
 
 
 def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: PractiseOnce) -> None:
-    """A passed redirect probe names the exact path as not proven."""
+    """A verified redirect URI has the exact path as limit."""
 
     record = practice_run("approved").record
     checks = step_of(record, "fb-08-redirect-uri")["checks"]
@@ -245,8 +247,8 @@ MESSENGER = {
 
 
 @pytest.mark.parametrize("scenario", MESSENGER)
-def test_messenger_is_practised_whole(scenario: str, practice_run: PractiseOnce) -> None:
-    """Each mistake fails its own step by name, and no other."""
+def test_messenger_scenarios_have_their_outcomes(scenario: str, practice_run: PractiseOnce) -> None:
+    """Each Messenger scenario fails exactly one step."""
 
     approved = practice_run("approved", "facebook_messenger").record
     result = practice_run(scenario, "facebook_messenger")

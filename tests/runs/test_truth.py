@@ -1,4 +1,4 @@
-"""Whatever breaks: no step is better than what was checked, and nothing is lost."""
+"""Whatever breaks, no step is better than what was checked, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ KILLED_DURING = (
 
 
 def _slow_down(sandbox: Any, seconds: float) -> None:
-    """Let every answer take its time, so that a step can be caught in the act."""
+    """Delay every answer, so that a step can be interrupted."""
     sandbox.world.faults.active.append(Fault(FaultKind.SLOW, seconds=seconds))
 
 
@@ -73,7 +73,9 @@ def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
 def test_a_killed_kernel_leaves_its_steps_not_run(
     step: str, start: Start, sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
-    """With the kernel killed during a step, that step and those after it are `not_run`."""
+    """
+    If the kernel is killed during a step, neither that step nor a later one counts as checked.
+    """
 
     _slow_down(sandbox, 0.15)
     run = start()
@@ -86,7 +88,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     position = ids.index(step)
     found = outcomes(record)
     assert "interrupted before it had a result" in step_of(record, step)["reason"]
-    # A person's earlier word still holds; it does not become more than that.
+    # An attestation still counts, but does not become more than that.
     assert found[step] in ("not_run", "attested", "waiting")
     assert all(step_of(record, later)["checked_on"] is None for later in ids[position:])
     assert all(found[later] in ("not_run", "attested", "waiting") for later in ids[position:])
@@ -97,7 +99,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
 
 
 def project_with(folder: Path, cell_id: str, source: str) -> Path:
-    """Copy the notebook into a project of its own and put `source` into one cell."""
+    """Copy the notebook into a new project and put `source` into one cell."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     path = folder / "notebooks" / notebook_name(PROCEDURE)
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -119,7 +121,7 @@ def project_with(folder: Path, cell_id: str, source: str) -> Path:
 def test_a_cell_that_ends_early_completes_nothing(
     source: str, said: str, start: Start, tmp_path: Path
 ) -> None:
-    """A cell that leaves early, politely or not, makes no later step look done."""
+    """After a cell that ends the notebook early, no later step counts as checked."""
 
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
     exit_code, _, errors = start(cwd=project).finish()
@@ -139,7 +141,9 @@ def test_a_cell_that_ends_early_completes_nothing(
 def test_an_interrupted_run_says_so_and_is_resumed(
     number: signal.Signals, start: Start, sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
-    """A signal ends the run with 130, leaves no kernel and no half bundle; the next resumes."""
+    """
+    A signal ends the run with 130, without a kernel or a bundle left; the next run resumes it.
+    """
 
     _slow_down(sandbox, 0.15)
     run = start()
@@ -160,10 +164,10 @@ def test_an_interrupted_run_says_so_and_is_resumed(
     assert record["resumes"] == entries[0].run_id
 
 
-def test_a_run_killed_outright_is_resumed(
+def test_a_killed_run_is_resumed(
     start: Start, sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
-    """With the program itself killed the journal is whole and the next run goes on from it."""
+    """If the run itself is killed, its journal is intact and the next run resumes it."""
 
     _slow_down(sandbox, 0.15)
     run = start()
@@ -179,7 +183,9 @@ def test_a_run_killed_outright_is_resumed(
 
 
 def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_path: Path) -> None:
-    """Steps whose remote system vanished say that it could not be reached."""
+    """
+    If the remote systems become unreachable, the remaining checks are inconclusive and say so.
+    """
 
     with Sandbox("approved") as vanishing:
         _slow_down(vanishing, 0.1)
@@ -200,14 +206,17 @@ def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_
 def test_a_full_disk_loses_nothing(
     kilobytes: int, start: Start, env_file: Path, tmp_path: Path
 ) -> None:
-    """When no file can grow any more the run stops with a message, and the next one succeeds."""
+    """
+    If no file can grow, the run stops with a message, the journal is intact, and the next run
+    succeeds.
+    """
 
     size = kilobytes * 1024
 
     def refuse_growth() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    # What measures coverage writes files too, and would complain in the run's name.
+    # Coverage writes files too, and its errors would appear in the run's output.
     plain = {name: value for name, value in environment().items() if "COVERAGE" not in name}
     exit_code, output, errors = start(preexec_fn=refuse_growth, env=plain).finish()
     assert exit_code == 3, output + errors
@@ -227,7 +236,9 @@ def test_a_full_disk_loses_nothing(
 
 @needs("unshare")
 def test_without_a_network_a_run_ends_in_seconds(tmp_path: Path) -> None:
-    """Against production and with no network at all, each step says what could not be reached."""
+    """
+    Without a network, a real run ends within a minute, and each step says what is unreachable.
+    """
 
     env_file = tmp_path / ".env"
     env_file.write_text(
@@ -242,7 +253,7 @@ def test_without_a_network_a_run_ends_in_seconds(tmp_path: Path) -> None:
         *("run", "--env-file", str(env_file), "--evidence", str(tmp_path / "evidence"), "--json"),
         prefix=("unshare", "--user", "--map-root-user", "--net"),
     )
-    assert time.monotonic() - began < 60, "it waited for a network that is not there"
+    assert time.monotonic() - began < 60, "it waited for a missing network"
     assert result.returncode == 3, result.stderr
     record = json.loads(result.stdout)
     assert record["sandbox"] is False
