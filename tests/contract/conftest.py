@@ -1,4 +1,4 @@
-"""Sandboxes for clients that we did not write, and a person who answers their dialog."""
+"""Sandboxes for third-party clients, and a person who answers their dialog."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ Given = dict[str, Any]
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Sandbox]]:
-    """Start sandboxes whose clock stands at noon of a known day, so versions do not age."""
+    """
+    Return a function that starts sandboxes with a fixed clock, so that API versions do not expire.
+    """
     running: list[Sandbox] = []
 
     def begin(scenario: str = "approved", *, now: float = NOON.timestamp()) -> Sandbox:
@@ -34,18 +36,18 @@ def start() -> Iterator[Callable[..., Sandbox]]:
 
 @pytest.fixture
 def given(start: Callable[..., Sandbox]) -> Given:
-    """Describe a sandbox in which everything is approved."""
+    """Return the description of a sandbox in which everything is approved."""
     return start().description
 
 
 def control(given: Given, path: str, document: dict[str, Any]) -> None:
-    """Tell the sandbox what is to happen, as `POST /_sandbox/…` is documented."""
+    """Control the sandbox by `POST /_sandbox/…`, as documented."""
     answer = httpx.post(f"{given['graph_url']}/_sandbox/{path}", json=document)
     assert answer.status_code == 200, answer.text
 
 
 class _Form(HTMLParser):
-    """The page's form: where it goes, what it carries along, what stands ticked in it."""
+    """The page's form: its action, hidden fields and ticked boxes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class _Form(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a form and its fields."""
+        """Record the form and its fields."""
         values = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.action = values["action"]
@@ -69,9 +71,9 @@ def answer_dialog(
     given: Given, url: str, decision: str = "continue", *, declined: tuple[str, ...] = ()
 ) -> str:
     """
-    Do what a person does at an authorization URL: log in, untick what is `declined`, decide.
+    Log in at an authorization URL as a person, untick the `declined` permissions, and decide.
 
-    Returns the address that the browser is sent to.
+    Returns the address to which the browser is redirected.
     """
     parts = urlsplit(url)
     with httpx.Client(base_url=f"{parts.scheme}://{parts.netloc}") as browser:

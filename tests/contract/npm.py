@@ -1,4 +1,4 @@
-"""The npm packages that tests need: installed once from their lock file, where absent."""
+"""The npm packages that tests need, installed once from their lock file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _PATIENCE_SECONDS = 240
 
 
 def installed(folder: Path) -> Path:
-    """Return the `node_modules` beside `folder`'s lock file, after `npm ci` where it is stale."""
-    # NOTE: the processes that share the tests ask for the same packages at the same time.
+    """Return `node_modules` beside the lock file in `folder`; run `npm ci` first if it is stale."""
+    # NOTE: pytest-xdist's workers may install the same packages at the same time.
     with FileLock(folder / ".npm.lock"):
         _install(folder)
     return folder / "node_modules"
 
 
 def _install(folder: Path) -> None:
-    """Run `npm ci` where what stands in `node_modules` is stale."""
+    """Run `npm ci` if `node_modules` is stale."""
     if not _is_fresh(folder / "node_modules", folder / "package-lock.json"):
         done = subprocess.run(
             ["npm", "ci", "--no-audit", "--no-fund"],
@@ -37,6 +37,6 @@ def _install(folder: Path) -> None:
 
 
 def _is_fresh(modules: Path, lock: Path) -> bool:
-    """Tell whether what stands in `modules` was installed from the lock file as it is now."""
+    """Return whether `modules` was installed from the current lock file."""
     marker = modules / ".package-lock.json"
     return marker.exists() and marker.stat().st_mtime >= lock.stat().st_mtime

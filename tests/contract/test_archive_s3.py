@@ -1,4 +1,4 @@
-"""The archive against a server that answers as S3 does, in a process of its own (moto's)."""
+"""The archive with a server that answers as S3 does, in its own process (moto)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.unit.evidence.conftest import ended_run, seal_run
 
 IDS = ("00000001", "00000002")
 URL = "s3://evidence/partner"
-PAGE = 5  # objects at a time, so that no listing here comes whole at once
+PAGE = 5  # objects per page, so that every listing here has several pages
 SECRET = "wJalrXUtnFEMI-dummy-secret"
 COPY = """
 import os, signal, sys
@@ -54,7 +54,7 @@ archive.archive_bundle(Path(sys.argv[1]), sys.argv[2])
 
 @contextmanager
 def serving(log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Give the process of a server, all of whose state is in memory, and its address."""
+    """Yield the process of a server, whose state is in memory, and its address."""
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)}
     with log.open("wb") as file:
@@ -78,14 +78,14 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a server for all tests here."""
+    """Return the address of a server for all tests here."""
     with serving(tmp_path_factory.mktemp("moto") / "log") as (_process, address):
         yield address
 
 
 @pytest.fixture(autouse=True)
 def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give a client of an empty store; whatever reads the environment finds that store."""
+    """Return a client of an empty store, which the environment names."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -98,7 +98,7 @@ def s3(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every client use the store at `address`, with the credentials of nobody."""
+    """Let every client use the store at `address`, with invented credentials."""
     for name, value in {
         "ENDPOINT_URL_S3": address,
         "ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -114,7 +114,7 @@ def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
-    """Return the key that signs here."""
+    """Return the signing key."""
     path = tmp_path_factory.mktemp("key") / "evidence.pem"
     create_key(path)
     return open_key(str(path), is_sandbox=False)
@@ -122,7 +122,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return an evidence folder with two sealed runs of one tenant, made once."""
+    """Return an evidence folder with two sealed runs of one tenant, made once per module."""
     evidence = tmp_path_factory.mktemp("sealed") / "evidence"
     for run_id in IDS:
         seal_run(ended_run(evidence, run_id), key)
@@ -131,7 +131,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
 
 @pytest.fixture
 def evidence(sealed: Path, tmp_path: Path) -> Iterator[Path]:
-    """Give such a folder, and see that nothing in it changed, whatever the store did."""
+    """Return a copy of it; assert at the end that nothing in it has changed."""
     evidence = Path(shutil.copytree(sealed, tmp_path / "evidence"))
     yield evidence
     assert contents(evidence) == contents(sealed)
@@ -145,7 +145,7 @@ def bundle(evidence: Path) -> Path:
 
 @pytest.fixture
 def trust(key: SigningKey) -> Trust:
-    """Return what a verifier relies on."""
+    """Return the verifier's trust: the signing key."""
     return Trust({key.key_id: key.public})
 
 
@@ -155,14 +155,14 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def objects(prefix: str = "partner/") -> dict[str, bytes]:
-    """Return what is in the bucket, as another client sees it."""
+    """Return the objects in the bucket, as another client sees them."""
     bucket = boto3.resource("s3").Bucket("evidence")
     listed = bucket.objects.filter(Prefix=prefix)
     return {each.key.removeprefix(prefix): each.get()["Body"].read() for each in listed}
 
 
 def archived_as(evidence: Path) -> dict[str, bytes]:
-    """Return what an archive of `evidence` holds."""
+    """Return the objects that an archive of `evidence` must have."""
     places = [f"acme/p/{bundle.name}/" for bundle in bundles_below(evidence)]
     return {
         name: content
@@ -179,7 +179,7 @@ def verdicts(url: str, trust: Trust) -> list[Verdict]:
 def test_a_tenant_is_archived_and_verified_from_there(
     evidence: Path, s3: Any, trust: Trust
 ) -> None:
-    """Byte for byte, by plain s3:// addresses."""
+    """A tenant is archived byte for byte and verified by its s3:// address."""
 
     done = [archive_bundle(bundle, URL) for bundle in bundles_below(evidence)]
 
@@ -191,7 +191,7 @@ def test_a_tenant_is_archived_and_verified_from_there(
 
 
 def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that acknowledges and keeps something else is found out at once."""
+    """A store that returns other content than was written is detected at once."""
 
     make = _Objects.make
 
@@ -205,10 +205,12 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("number", [0, 1, 5, 10])
-def test_a_copy_that_was_killed_goes_on(
+def test_a_killed_copy_is_resumed(
     number: int, bundle: Path, s3: Any, trust: Trust, server: str
 ) -> None:
-    """After SIGKILL at any object: no statement yet, and the next copy makes only the rest."""
+    """
+    A copy killed at any object has no statement yet; the next one writes only the missing objects.
+    """
 
     count = len(contents(bundle)) + 1
     command = [sys.executable, "-c", COPY, str(bundle), URL, str(number)]
@@ -222,7 +224,7 @@ def test_a_copy_that_was_killed_goes_on(
 
 
 def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: Trust) -> None:
-    """Nobody takes it for a whole one."""
+    """An incomplete copy is rejected."""
 
     archive_bundle(bundle, URL)
     s3.delete_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/statement.dsse.json")
@@ -231,10 +233,12 @@ def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: Trust) -> None:
     assert "statement.dsse.json: It is missing" in str(first.error)
 
 
-def test_a_store_that_dies_midway_is_said_and_mended(
+def test_a_store_that_fails_midway_is_reported(
     bundle: Path, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network goes down after two objects; once it is back, the copy goes on."""
+    """
+    A store that fails during the copy is reported; once it is back, the bundle can be archived.
+    """
 
     make, made = _Objects.make, []
 
@@ -261,8 +265,8 @@ def test_a_store_that_dies_midway_is_said_and_mended(
         assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
 
 
-def test_nothing_is_written_over(bundle: Path, s3: Any) -> None:
-    """Another content under the name is refused, by name, and stays."""
+def test_nothing_is_overwritten(bundle: Path, s3: Any) -> None:
+    """An object of that name with other content is refused by name and stays."""
 
     name = f"acme/p/{bundle.name}/report.html"
     s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"other")
@@ -278,7 +282,9 @@ def test_nothing_is_written_over(bundle: Path, s3: Any) -> None:
 def test_the_store_itself_refuses_a_second_object(
     content: bytes, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where both look first and then write: If-None-Match (RFC 9110 §13.1.2) decides."""
+    """
+    The store refuses to overwrite an object by If-None-Match (RFC 9110 §13.1.2), also in a race.
+    """
 
     store = open_store(URL)
     assert store.make("acme/a", b"theirs") is True
@@ -289,7 +295,7 @@ def test_the_store_itself_refuses_a_second_object(
 
 
 def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, trust: Trust) -> None:
-    """Whoever can write to the store cannot make the archive say something else."""
+    """An object altered in the store is rejected."""
 
     for each in bundles_below(evidence):
         archive_bundle(each, URL)
@@ -302,8 +308,8 @@ def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, tru
     assert "1 of 2 is refused" in str(chain.error)
 
 
-def test_folders_that_consoles_draw_are_no_files(bundle: Path, s3: Any, trust: Trust) -> None:
-    """An empty object whose name ends with a slash holds nothing, and hinders nothing."""
+def test_folder_markers_are_ignored(bundle: Path, s3: Any, trust: Trust) -> None:
+    """An empty object whose name ends with a slash, as consoles create it, is ignored."""
 
     s3.put_object(Bucket="evidence", Key="partner/", Body=b"")
     s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/", Body=b"")
@@ -312,8 +318,8 @@ def test_folders_that_consoles_draw_are_no_files(bundle: Path, s3: Any, trust: T
     assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 2
 
 
-def test_a_name_that_leads_elsewhere_is_refused(s3: Any, bundle: Path, tmp_path: Path) -> None:
-    """S3 takes such names; here nothing is written under one."""
+def test_a_name_with_parent_folders_is_refused(s3: Any, bundle: Path, tmp_path: Path) -> None:
+    """An object name that leads out of the folder is refused, and no file is written for it."""
 
     archive_bundle(bundle, URL)
     open_store(URL).make("acme/../../../../outside.txt", b"x")
@@ -323,7 +329,7 @@ def test_a_name_that_leads_elsewhere_is_refused(s3: Any, bundle: Path, tmp_path:
 
 
 def test_pages_of_a_long_listing_are_all_read(s3: Any) -> None:
-    """The store lists a few objects at a time; a folder is not one whose name begins alike."""
+    """All pages of a listing are read; a prefix matches whole folder names only."""
 
     names = [f"acme/{number}" for number in range(PAGE * 2 + 1)]
     for name in names:
@@ -339,7 +345,7 @@ def test_pages_of_a_long_listing_are_all_read(s3: Any) -> None:
 
 @pytest.fixture
 def locked(s3: Any) -> str:
-    """Return the address of a bucket that was made with Object Lock."""
+    """Return the address of a bucket with Object Lock."""
     s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
     return "s3://locked/partner"
 
@@ -351,15 +357,15 @@ def retain(bundle: Path, url: str, days: int, *, extends: bool = False) -> Archi
 
 
 def versions() -> list[dict[str, Any]]:
-    """Return the newest version of every object in the locked bucket, with its head."""
+    """Return the newest version of every object in the locked bucket, with its headers."""
     listed = boto3.resource("s3").Bucket("locked").object_versions.all()
     return [each.head() | {"Key": each.object_key} for each in listed]
 
 
-def test_what_is_retained_nobody_can_delete(
+def test_a_retained_object_cannot_be_deleted(
     bundle: Path, s3: Any, locked: str, trust: Trust
 ) -> None:
-    """Every object, the key too, under COMPLIANCE: not even who may bypass GOVERNANCE."""
+    """Every object, also the key, has COMPLIANCE retention, which GOVERNANCE bypass cannot lift."""
 
     archived = retain(bundle, locked, 30)
 
@@ -379,8 +385,11 @@ def test_what_is_retained_nobody_can_delete(
     assert [verdict.error for verdict in verdicts(locked, trust)] == [None] * 2
 
 
-def test_what_was_copied_without_is_retained_afterwards(bundle: Path, s3: Any, locked: str) -> None:
-    """A copy that began before anybody thought of it; a date that is there stays, unless asked."""
+def test_existing_objects_get_retention_later(bundle: Path, s3: Any, locked: str) -> None:
+    """
+    Retention is added to existing objects; an existing date changes only to a later one, on
+    request.
+    """
 
     archive_bundle(bundle, locked)
     assert not [each for each in versions() if "ObjectLockMode" in each]
@@ -393,10 +402,8 @@ def test_what_was_copied_without_is_retained_afterwards(bundle: Path, s3: Any, l
         assert archived.retained_until == f"{max(dates):%Y-%m-%d}T12:00:00Z"
 
 
-def test_a_retention_that_somebody_may_lift_is_not_enough(
-    bundle: Path, s3: Any, locked: str
-) -> None:
-    """GOVERNANCE, which a bucket may have by default, becomes COMPLIANCE, and no shorter."""
+def test_governance_retention_becomes_compliance(bundle: Path, s3: Any, locked: str) -> None:
+    """GOVERNANCE retention, such as a bucket's default, becomes COMPLIANCE and is not shortened."""
 
     s3.put_object_lock_configuration(
         Bucket="locked",
@@ -416,7 +423,9 @@ def test_a_retention_that_somebody_may_lift_is_not_enough(
 
 
 def test_a_bucket_without_object_lock_retains_nothing_and_says_so(bundle: Path, s3: Any) -> None:
-    """Before anything is copied; also where everything is there already."""
+    """
+    A bucket without Object Lock is refused before anything is copied, also if all is there already.
+    """
 
     with pytest.raises(ArchiveError, match="no Object Lock") as caught:
         retain(bundle, URL, 30)
@@ -428,10 +437,10 @@ def test_a_bucket_without_object_lock_retains_nothing_and_says_so(bundle: Path, 
         retain(bundle, URL, 30)
 
 
-def test_a_store_that_only_says_yes_to_retention_is_found_out(
+def test_a_store_that_ignores_retention_is_detected(
     bundle: Path, locked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some that speak S3's language take the words and do nothing."""
+    """A store that accepts the retention but does not show it is reported."""
 
     store = open_store(locked)
     call = store._fs.call_s3  # type: ignore[attr-defined]
@@ -447,8 +456,8 @@ def test_a_store_that_only_says_yes_to_retention_is_found_out(
     assert "s3:GetObjectRetention" in caught.value.diagnostics()
 
 
-def test_a_missing_bucket_is_said(bundle: Path, s3: Any) -> None:
-    """When writing and when reading."""
+def test_a_missing_bucket_is_reported(bundle: Path, s3: Any) -> None:
+    """A missing bucket is reported, both when writing and when reading."""
 
     for attempt in attempts(bundle, "s3://nowhere/partner"):
         with pytest.raises(ArchiveError, match="no such bucket") as caught:
@@ -457,8 +466,8 @@ def test_a_missing_bucket_is_said(bundle: Path, s3: Any) -> None:
         assert SECRET not in f"{caught.value}{caught.value.diagnostics()}"
 
 
-def test_a_part_of_a_bucket_where_nothing_is_is_said(s3: Any) -> None:
-    """A typo in the address is not an archive in order."""
+def test_an_address_without_objects_is_an_error(s3: Any) -> None:
+    """An address without objects raises `SettingsError`."""
 
     s3.put_object(Bucket="evidence", Key="partner2/acme/x", Body=b"")
 
@@ -466,8 +475,8 @@ def test_a_part_of_a_bucket_where_nothing_is_is_said(s3: Any) -> None:
         pass  # pragma: no cover
 
 
-def test_credentials_that_are_not_accepted_are_said(bundle: Path, server: str, s3: Any) -> None:
-    """With where they come from, and without what they are."""
+def test_rejected_credentials_are_reported(bundle: Path, server: str, s3: Any) -> None:
+    """Rejected credentials are reported by their source, without their value."""
 
     httpx.post(f"{server}/moto-api/reset-auth", content=b"0").raise_for_status()
     try:
@@ -482,8 +491,8 @@ def test_credentials_that_are_not_accepted_are_said(bundle: Path, server: str, s
         httpx.post(f"{server}/moto-api/reset-auth", content=b"inf").raise_for_status()
 
 
-def test_missing_credentials_are_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sent then."""
+def test_missing_credentials_are_reported(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing credentials are reported."""
 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -493,8 +502,8 @@ def test_missing_credentials_are_said(bundle: Path, monkeypatch: pytest.MonkeyPa
             attempt()
 
 
-def test_refused_access_is_said(bundle: Path, s3: Any) -> None:
-    """A policy that forbids to write leaves nothing behind."""
+def test_denied_access_is_reported(bundle: Path, s3: Any) -> None:
+    """A policy that denies writing is reported with the rights that are needed."""
 
     s3.put_bucket_policy(
         Bucket="evidence",
@@ -508,8 +517,8 @@ def test_refused_access_is_said(bundle: Path, s3: Any) -> None:
     assert "list, read and create" in caught.value.diagnostics()
 
 
-def test_a_server_that_is_down_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When writing and when reading."""
+def test_an_unreachable_server_is_reported(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unreachable server is reported, both when writing and when reading."""
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -520,7 +529,7 @@ def test_a_server_that_is_down_is_said(bundle: Path, monkeypatch: pytest.MonkeyP
 
 
 def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
-    """Return what an operator does with an archive: write to it, and read from it."""
+    """Return the two operations on an archive: writing to it and reading from it."""
 
     def read() -> None:
         with fetched(url):
@@ -530,7 +539,7 @@ def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
 
 
 def notes_of(url: str) -> list[str]:
-    """Return what reading the archive at `url` notes."""
+    """Return the notes of reading the archive at `url`."""
     notes: list[str] = []
     with fetched(url, note=notes.append):
         return notes
@@ -538,7 +547,7 @@ def notes_of(url: str) -> list[str]:
 
 @pytest.fixture
 def versioned(s3: Any) -> str:
-    """Return the address of a bucket that keeps versions, without Object Lock."""
+    """Return the address of a bucket with versions, without Object Lock."""
     s3.create_bucket(Bucket="versioned")
     s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
     return "s3://versioned/partner"
@@ -546,7 +555,7 @@ def versioned(s3: Any) -> str:
 
 @pytest.mark.parametrize("kind", ["locked", "versioned"])
 @pytest.mark.parametrize("whole", [True, False])
-def test_what_a_delete_marker_hides_is_said_and_read(
+def test_objects_behind_delete_markers_are_noted_and_read(
     whole: bool,
     kind: str,
     evidence: Path,
@@ -555,7 +564,7 @@ def test_what_a_delete_marker_hides_is_said_and_read(
     locked: str,
     versioned: str,
 ) -> None:
-    """Whoever hides the last bundle of a chain, or one file of it, hides nothing."""
+    """Objects hidden by delete markers, a whole bundle or one file, are read and noted."""
 
     url = locked if kind == "locked" else versioned
     for each in bundles_below(evidence):
@@ -575,10 +584,8 @@ def test_what_a_delete_marker_hides_is_said_and_read(
     assert len(again.notes) == len(hidden)
 
 
-def test_what_a_newer_version_covers_is_said_and_read(
-    evidence: Path, s3: Any, trust: Trust, versioned: str
-) -> None:
-    """The version that was archived counts, not what somebody wrote over it."""
+def test_the_oldest_version_counts(evidence: Path, s3: Any, trust: Trust, versioned: str) -> None:
+    """If an object was overwritten, the archived version is read, and the newer ones are noted."""
 
     for each in bundles_below(evidence):
         archive_bundle(each, versioned)
@@ -593,7 +600,7 @@ def test_what_a_newer_version_covers_is_said_and_read(
 def test_the_retention_of_the_version_that_counts_is_the_one_that_is_kept(
     bundle: Path, s3: Any, locked: str
 ) -> None:
-    """Not that of what covers it, which anybody may have written without one."""
+    """The retention of the archived version counts, not that of a newer one."""
 
     retain(bundle, locked, 30)
     s3.put_object(Bucket="locked", Key=f"partner/acme/p/{bundle.name}/record.json", Body=b"x")
@@ -603,10 +610,10 @@ def test_the_retention_of_the_version_that_counts_is_the_one_that_is_kept(
     assert (again.copied, again.retained_until) == (0, "2026-12-24T12:00:00Z")
 
 
-def test_where_versions_cannot_be_listed_that_is_said(
+def test_unlistable_versions_are_noted(
     evidence: Path, s3: Any, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Listing them is a permission of its own; what is shown is verified all the same."""
+    """If versions cannot be listed, that is noted and the visible objects are verified."""
 
     for each in bundles_below(evidence):
         archive_bundle(each, URL)
@@ -624,7 +631,7 @@ def test_where_versions_cannot_be_listed_that_is_said(
 
 
 def test_pages_of_versions_are_all_read(s3: Any, versioned: str) -> None:
-    """The store lists a few at a time, also those of one object."""
+    """All pages of versions are read, also of one object."""
 
     for number in range(PAGE * 2 + 1):
         s3.put_object(Bucket="versioned", Key="partner/acme/a", Body=b"x" * (number + 1))
@@ -642,7 +649,7 @@ def test_pages_of_versions_are_all_read(s3: Any, versioned: str) -> None:
 def test_another_chain_is_refused_before_anything_is_written(
     evidence: Path, tmp_path: Path, s3: Any, key: SigningKey, trust: Trust
 ) -> None:
-    """Two folders of one tenant, one address: the archive stays one that can be verified."""
+    """Bundles of another chain of the same tenant are refused, and the archive stays verifiable."""
 
     other = tmp_path / "other"
     for run_id in ("0000000a", "0000000b", "0000000c"):

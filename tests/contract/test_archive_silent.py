@@ -1,4 +1,4 @@
-"""An archive that goes silent, drips or breaks off: it is said, and the next call goes on."""
+"""An archive that stops answering is reported in time, and the next call continues."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.silent_store import SilentStore, silent_store
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 URL = "s3://bucket/evidence"
-# Three attempts of a second each take three seconds; a busy machine may take longer.
+# Three attempts of one second each take three seconds, or more on a busy machine.
 SOON = 30
 AT_ONCE = 4
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an evidence folder with two sealed runs of one tenant, made once."""
+    """Return an evidence folder with two sealed runs of one tenant, made once per module."""
     path = tmp_path_factory.mktemp("key") / "evidence.pem"
     create_key(path)
     evidence = tmp_path_factory.mktemp("sealed") / "evidence"
@@ -48,7 +48,7 @@ def evidence(sealed: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentStore]:
-    """Give a store that behaves, for now; whatever reads the environment finds it."""
+    """Return a store that works, which the environment names."""
     with silent_store() as store:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             monkeypatch.delenv(name)
@@ -62,7 +62,7 @@ def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def variables_of(address: str) -> dict[str, str]:
-    """Return what leads a client of S3 to the store at `address`."""
+    """Return the variables that lead an S3 client to the store at `address`."""
     variables = {
         "ENDPOINT_URL_S3": address,
         "ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -76,7 +76,7 @@ def variables_of(address: str) -> dict[str, str]:
 
 
 def runbook(*words: str, **variables: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Return what the command did in a process of its own, and how long that took."""
+    """Return the result of the command in another process, and its duration."""
     begun = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "runbook_lib", *words],
@@ -91,7 +91,7 @@ def runbook(*words: str, **variables: str) -> tuple[subprocess.CompletedProcess[
 
 @dataclass(frozen=True)
 class Archived:
-    """What two calls of `archive` did: into a store that goes silent, then into the same, awake."""
+    """The results of two calls of `archive`: one with a failing store, then one with it working."""
 
     done: subprocess.CompletedProcess[str]
     seconds: float
@@ -115,7 +115,7 @@ def archive_twice(evidence: Path, mode: str, on: str, after: int) -> Archived:
 def verify_once(
     evidence: Path, mode: str, on: str, after: int
 ) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Return what `verify` did at a store that goes silent once all is in it."""
+    """Return the result of `verify` with a store that fails after everything is in it."""
     with silent_store() as store:
         variables = variables_of(store.address)
         runbook("archive", str(evidence), "--to", URL, **variables)
@@ -141,7 +141,7 @@ VERIFIED = (("silent", "GET", 3), ("drip", "GET", 3), ("silent", "LIST", 0))
 
 @pytest.fixture(scope="module")
 def under_way(sealed: Path) -> Iterator[dict[Any, Future[Any]]]:
-    """Give all that is done at silent stores, begun at once: it is waiting, nearly all of it."""
+    """Run all commands with failing stores in parallel, since they mostly wait."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             **{("archive", *way): pool.submit(archive_twice, sealed, *way) for way in ARCHIVED},
@@ -149,8 +149,8 @@ def under_way(sealed: Path) -> Iterator[dict[Any, Future[Any]]]:
         }
 
 
-def test_the_store_behaves_until_it_is_told_otherwise(evidence: Path, store: SilentStore) -> None:
-    """Else nothing here would say anything about silence."""
+def test_the_store_works_without_a_fault(evidence: Path, store: SilentStore) -> None:
+    """Without a fault, the store works; otherwise the other tests would prove nothing."""
 
     for bundle in bundles_below(evidence):
         archive_bundle(bundle, URL)
@@ -163,7 +163,9 @@ def test_the_store_behaves_until_it_is_told_otherwise(evidence: Path, store: Sil
 def test_a_store_that_goes_silent_ends_the_command_soon(
     way: tuple[str, str, int], under_way: dict[Any, Future[Any]]
 ) -> None:
-    """Exit code 3, each retry is said, what is not there is named, and the next call goes on."""
+    """
+    The command ends in time with exit code 3, reports each retry, and the next call continues.
+    """
 
     seen: Archived = under_way["archive", *way].result()
 
@@ -180,10 +182,8 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
     assert sum(each["copied"] for each in documents) + seen.there == seen.in_the_end
 
 
-def test_one_bundle_that_is_there_is_said_before_the_silence(
-    evidence: Path, store: SilentStore
-) -> None:
-    """What is there, what is not; in words, for a person."""
+def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: SilentStore) -> None:
+    """The bundles that are archived and those that are not are both reported."""
 
     first, second = bundles_below(evidence)
     count = archive_bundle(first, URL).copied
@@ -200,7 +200,7 @@ def test_one_bundle_that_is_there_is_said_before_the_silence(
 
 @pytest.mark.parametrize("way", VERIFIED, ids=lambda way: "-".join(map(str, way)))
 def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Future[Any]]) -> None:
-    """What an archive does not give back in time is not verified, and that is said."""
+    """`verify` ends in time with exit code 3 if the archive does not answer."""
 
     done, seconds = under_way["verify", *way].result()
 
@@ -209,10 +209,10 @@ def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Fu
     assert "did not answer within" in done.stderr or "cannot be reached" in done.stderr
 
 
-def test_a_refused_connection_is_said_soon(
+def test_a_refused_connection_is_reported_soon(
     evidence: Path, store: SilentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody listens there."""
+    """A refused connection is reported in time."""
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -225,10 +225,10 @@ def test_a_refused_connection_is_said_soon(
     assert "not tried" in done.stdout
 
 
-def test_a_drive_that_hangs_is_left_alone(
+def test_a_hanging_drive_is_abandoned(
     evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder too may be on a network that is gone."""
+    """A folder that does not answer, as on a network drive, is abandoned after the retries."""
 
     said: list[str] = []
     monkeypatch.setattr(Folder, "_make", lambda *_: time.sleep(5))
@@ -245,7 +245,7 @@ def test_a_drive_that_hangs_is_left_alone(
 
 
 def test_large_files_may_take_longer() -> None:
-    """A slow line is not a silent one."""
+    """The time limit grows with the size of a file."""
 
     assert Limits(60).deadline(0) == 60
     assert Limits(60).deadline(50 * 2**20) > 600

@@ -1,4 +1,4 @@
-"""Authlib's `OAuth2Session`: authorization URL, code exchange by POST and GET, its errors."""
+"""Authlib's `OAuth2Session`: authorization URL, code exchange by POST and GET, and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIXTY_DAYS = 60 * 86_400
 
 @pytest.fixture
 def session_of() -> Iterator[Callable[..., OAuth2Session]]:
-    """Give sessions of an app; they are closed after the test."""
+    """Return a function that opens an app's session; all are closed after the test."""
     opened: list[OAuth2Session] = []
 
     def make(given: Given, secret: str = "", **options: str) -> OAuth2Session:
@@ -42,13 +42,13 @@ def token_url(given: Given) -> str:
 
 
 def sign_in(session: OAuth2Session, given: Given, decision: str = "continue") -> tuple[str, str]:
-    """Take a person through the session's URL; return the callback's address, and the state."""
+    """Sign in as a person at the session's URL; return the callback's address and the state."""
     url, state = session.create_authorization_url(given["dialog_url"])
     return answer_dialog(given, url, decision), state
 
 
 def without_fragment(url: str) -> str:
-    """Return the address as the app's server gets it: browsers keep the fragment to themselves."""
+    """Return the address without its fragment, as the app's server gets it."""
     return url.partition("#")[0]
 
 
@@ -56,7 +56,7 @@ def without_fragment(url: str) -> str:
 def test_a_whole_sign_in(
     given: Given, session_of: Callable[..., OAuth2Session], method: str
 ) -> None:
-    """From URL to a Bearer call on `/me`, with the code exchanged by POST or by GET."""
+    """The code is exchanged by POST or GET, and the token works as Bearer on `/me`."""
     session = session_of(given)
     callback, state = sign_in(session, given)
     token = session.fetch_token(
@@ -75,7 +75,7 @@ def test_a_whole_sign_in(
 
 
 def test_an_app_token(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """`client_credentials` gives the app's own token, which has no lifetime and reads the app."""
+    """`client_credentials` gives the app's token, without a lifetime, which can read the app."""
     session = session_of(given)
     token = session.fetch_token(token_url(given), grant_type="client_credentials")
     assert token["access_token"].startswith(f"{given['app_id']}|")
@@ -85,7 +85,7 @@ def test_an_app_token(given: Given, session_of: Callable[..., OAuth2Session]) ->
 
 
 def test_a_person_declines(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """Cancel leaves no code to exchange: the callback's error is RFC 6749's access_denied."""
+    """Cancel gives the error access_denied (RFC 6749) and no code."""
     session = session_of(given)
     callback, state = sign_in(session, given, "cancel")
     answer = query_of(callback)
@@ -94,7 +94,7 @@ def test_a_person_declines(given: Given, session_of: Callable[..., OAuth2Session
 
 
 def test_a_foreign_state(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """The dialog hands back the state as it was given; Authlib refuses any other."""
+    """The dialog returns the state unchanged; Authlib refuses another one."""
     session = session_of(given)
     callback, _ = sign_in(session, given)
     with pytest.raises(MismatchingStateException):
@@ -106,7 +106,7 @@ def test_a_foreign_state(given: Given, session_of: Callable[..., OAuth2Session])
 def refusal(
     session: OAuth2Session, given: Given, callback: str, **options: str
 ) -> dict[str, object]:
-    """Return Graph's error object, which Authlib hands on as its error's `error`."""
+    """Return Graph's error object, which Authlib's error has as `error`."""
     with pytest.raises(OAuthError) as caught:
         session.fetch_token(
             token_url(given), authorization_response=without_fragment(callback), **options
@@ -127,7 +127,7 @@ def test_a_reused_code(given: Given, session_of: Callable[..., OAuth2Session]) -
 
 
 def test_an_expired_code(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """A code is good for ten minutes: at the tenth it is taken, after it 100/36007."""
+    """A code is valid for ten minutes, and is then refused with 100/36007."""
     session = session_of(given)
     callback, _ = sign_in(session, given)
     control(given, "time", {"advance": 600})
@@ -139,7 +139,7 @@ def test_an_expired_code(given: Given, session_of: Callable[..., OAuth2Session])
 
 
 def test_another_redirect_uri(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """The exchange must name the dialog's redirect URI to the letter: else 100/36008."""
+    """A redirect URI that differs from the dialog's is refused with 100/36008."""
     session = session_of(given)
     callback, _ = sign_in(session, given)
     error = refusal(session, given, callback, redirect_uri=given["redirect_uri"] + "?x=1")
@@ -147,7 +147,7 @@ def test_another_redirect_uri(given: Given, session_of: Callable[..., OAuth2Sess
 
 
 def test_the_order_of_evaluation(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """Client, secret, redirect URI, code: the first that is wrong is the one that is named."""
+    """Of client, secret, redirect URI and code, the first wrong one is named."""
     callback = f"{given['redirect_uri']}?code=DUMMY"
     foreign = "https://unregistered.invalid/x"
     wrong_secret = session_of(given, "0" * 32)
@@ -161,7 +161,7 @@ def test_the_order_of_evaluation(given: Given, session_of: Callable[..., OAuth2S
 
 
 def test_a_revoked_sign_in(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
-    """After DELETE /me/permissions the token is refused: 190, subcode 458."""
+    """After DELETE /me/permissions the token is refused with 190/458."""
     session = session_of(given)
     callback, _ = sign_in(session, given)
     session.fetch_token(token_url(given), authorization_response=without_fragment(callback))

@@ -1,4 +1,4 @@
-"""The official Python SDK: objects, edges with cursors, errors, batches, proofs, limits."""
+"""The official Python SDK: objects, edges with cursors, errors, batches, proofs and limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ Open = Callable[..., FacebookAdsApi]
 
 @pytest.fixture
 def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Give `FacebookAdsApi.init` for a sandbox, with the token and secret of one's choice."""
+    """
+    Return a function that calls `FacebookAdsApi.init` for a sandbox, with a token and options.
+    """
     opened: list[FacebookAdsApi] = []
     monkeypatch.setattr(FacebookAdsApi, "_default_api", None)
 
@@ -52,14 +54,14 @@ def open_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 
 
 def refusal(call: Callable[[], object]) -> FacebookRequestError:
-    """Return the error with which the SDK reports that a call was refused."""
+    """Return the SDK's error for a refused call."""
     with pytest.raises(FacebookRequestError) as caught:
         call()
     return caught.value
 
 
 def shown(error: FacebookRequestError) -> tuple[Any, ...]:
-    """Return what the SDK understood of an error: status, type, code, subcode, message."""
+    """Return the SDK's view of an error: status, type, code, subcode and message."""
     return (
         error.http_status(),
         error.api_error_type(),
@@ -71,7 +73,9 @@ def shown(error: FacebookRequestError) -> tuple[Any, ...]:
 
 # --- objects and edges -----------------------------------------------------------------------
 def test_objects_are_read(given: Given, open_api: Open) -> None:
-    """A user, a page with its lead access, an ad account and an app come as the SDK's objects."""
+    """
+    A user, a page with its lead access, an ad account and an app are read as the SDK's objects.
+    """
     open_api(given)
     me = User("me").api_get(fields=["id", "name", "first_name"])
     assert isinstance(me, User)
@@ -91,7 +95,7 @@ def test_objects_are_read(given: Given, open_api: Open) -> None:
 
 
 def test_a_cursor_walks_every_page(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """All leads of three pages come once each, in order; the walk ends where Graph says."""
+    """All leads of three pages come once each, in order, and the cursor ends."""
     sandbox = start()
     given = sandbox.description
     form = next(iter(sandbox.world.facebook.pages.values())).forms[0]
@@ -113,7 +117,7 @@ def test_a_cursor_walks_every_page(start: Callable[..., Sandbox], open_api: Open
 
 
 def test_edges_with_limits(given: Given, open_api: Open) -> None:
-    """`limit` makes more pages, never other rows; usage headers come with each of them."""
+    """`limit` changes the number of pages but not the rows; each page has usage headers."""
     open_api(given)
     account = AdAccount(f"act_{given['ad_account_id']}")
     whole = [one["name"] for one in account.get_campaigns(fields=["name"])]
@@ -127,7 +131,7 @@ def test_edges_with_limits(given: Given, open_api: Open) -> None:
 
 
 def test_a_page_and_its_forms(given: Given, open_api: Open) -> None:
-    """From the user's pages to a page's own token, its forms and a test lead, and back."""
+    """The user's pages give a page token, which reads forms and creates and deletes a test lead."""
     open_api(given)
     page = User("me").get_accounts()[0]
     assert page["id"] == given["page_id"]
@@ -146,7 +150,7 @@ def test_a_page_and_its_forms(given: Given, open_api: Open) -> None:
 
 
 def test_webhooks_of_a_page(given: Given, open_api: Open) -> None:
-    """A page is subscribed, shows the subscription and loses it again."""
+    """A page is subscribed, lists the subscription, and is unsubscribed."""
     open_api(given, "page")
     page = Page(given["page_id"])
     page.create_subscribed_app(params={"subscribed_fields": ["leadgen"]})
@@ -157,7 +161,7 @@ def test_webhooks_of_a_page(given: Given, open_api: Open) -> None:
 
 
 def test_paths_that_have_no_class(given: Given, open_api: Open) -> None:
-    """`call` reaches the app's review state, a JSON list among its parameters, and token facts."""
+    """`call` reads the app's review state, with a JSON list as parameter, and inspects a token."""
     api = open_api(given, "app")
     path = (given["app_id"], "permissions")
     live = api.call("GET", path, {"status": ["live"]}).json()
@@ -169,7 +173,7 @@ def test_paths_that_have_no_class(given: Given, open_api: Open) -> None:
 
 
 def test_an_etag_is_honoured(given: Given, open_api: Open) -> None:
-    """The same question with the answer's ETag gives the SDK's empty success, HTTP 304."""
+    """A request with the answer's ETag gets the SDK's empty success, HTTP 304."""
     api = open_api(given, "app")
     first = api.call("GET", (given["app_id"],))
     second = api.call("GET", (given["app_id"],), headers={"If-None-Match": first.etag()})
@@ -184,7 +188,7 @@ GONE = (
 
 
 def test_errors_carry_code_and_subcode(given: Given, open_api: Open) -> None:
-    """Each refusal comes with the status, type, code, subcode and message that Graph gives it."""
+    """Each error has Graph's status, type, code, subcode and message."""
     api = open_api(given)
     unknown_field = refusal(lambda: api.call("GET", (given["app_id"],), {"fields": "no_such"}))
     assert shown(unknown_field) == (
@@ -220,7 +224,7 @@ def test_a_missing_permission(start: Callable[..., Sandbox], open_api: Open) -> 
 
 
 def test_an_expired_token(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """The refusal names both times, code 190 and subcode 463, and the challenge in its header."""
+    """The error has both times, code 190 and subcode 463, and the challenge in its header."""
     given = start("token-expired").description
     open_api(given)
     error = refusal(User("me").api_get)
@@ -235,7 +239,7 @@ def test_an_expired_token(start: Callable[..., Sandbox], open_api: Open) -> None
     assert challenge.startswith('OAuth "Facebook Platform" "invalid_token" "Error validating')
 
 
-def test_versions_that_are_over(start: Callable[..., Sandbox], open_api: Open) -> None:
+def test_expired_versions(start: Callable[..., Sandbox], open_api: Open) -> None:
     """A dead Marketing version is refused, an ended one upgraded with a warning, v99.0 unknown."""
     given = start().description
     account = f"act_{given['ad_account_id']}"
@@ -258,8 +262,8 @@ def test_versions_that_are_over(start: Callable[..., Sandbox], open_api: Open) -
     )
 
 
-def test_transient_errors_are_called_so(given: Given, open_api: Open) -> None:
-    """`is_transient` reaches `api_transient_error`; the next call is answered."""
+def test_transient_errors_are_marked(given: Given, open_api: Open) -> None:
+    """`is_transient` sets `api_transient_error`; the next call is answered."""
     open_api(given)
     control(given, "faults", {"faults": [{"kind": "server-error", "remaining": 1}]})
     error = refusal(User("me").api_get)
@@ -273,7 +277,7 @@ def test_transient_errors_are_called_so(given: Given, open_api: Open) -> None:
 
 @pytest.mark.parametrize("kind", ["html", "truncated"])
 def test_broken_answers_do_not_pass_as_good_ones(given: Given, open_api: Open, kind: str) -> None:
-    """A page instead of JSON, or half of it, is what the SDK got: no object comes of it."""
+    """An HTML page or truncated JSON gives no object."""
     api = open_api(given)
     control(given, "faults", {"faults": [{"kind": kind, "remaining": 1}]})
     try:
@@ -287,7 +291,7 @@ def test_broken_answers_do_not_pass_as_good_ones(given: Given, open_api: Open, k
 
 # --- limits ----------------------------------------------------------------------------------
 def test_a_rate_limit_counts_and_recovers(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """A used-up app is refused with 4 and its usage; five minutes later it is answered."""
+    """An app at its limit is refused with 4 and its usage; six minutes later it is answered."""
     given = start("rate-limited").description
     open_api(given)
     error = refusal(User("me").api_get)
@@ -302,7 +306,7 @@ def test_a_rate_limit_counts_and_recovers(start: Callable[..., Sandbox], open_ap
 
 
 def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """The third call of an hour that allows two is refused with 80004; others are not touched."""
+    """An ad account at its own limit is refused with 80004; other calls are answered."""
     sandbox = start()
     given = sandbox.description
     sandbox.world.facebook.ad_accounts[given["ad_account_id"]].meter = Meter(2)
@@ -323,8 +327,8 @@ def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api
 
 
 # --- appsecret_proof -------------------------------------------------------------------------
-def test_a_right_proof_is_taken(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """The SDK proves each call with the secret, also where the app requires it."""
+def test_a_right_proof_is_accepted(start: Callable[..., Sandbox], open_api: Open) -> None:
+    """The SDK's proof is accepted, also if the app requires it."""
     sandbox = start()
     given = sandbox.description
     sandbox.world.facebook.apps[given["app_id"]].requires_proof = True
@@ -334,7 +338,7 @@ def test_a_right_proof_is_taken(start: Callable[..., Sandbox], open_api: Open) -
 
 
 def test_a_wrong_proof_is_refused(given: Given, open_api: Open) -> None:
-    """A proof with another secret is refused wherever it stands."""
+    """A proof with another secret is refused."""
     open_api(given, app_secret="0" * 32)
     assert shown(refusal(User("me").api_get)) == (
         *(400, "GraphMethodException", 100, None),
@@ -345,7 +349,7 @@ def test_a_wrong_proof_is_refused(given: Given, open_api: Open) -> None:
 def test_a_missing_proof_is_refused_where_it_is_required(
     start: Callable[..., Sandbox], open_api: Open
 ) -> None:
-    """Without a secret the SDK sends no proof: that is enough only where none is required."""
+    """A call without a proof is refused only if the app requires one."""
     sandbox = start()
     given = sandbox.description
     open_api(given, app_secret=None)
@@ -358,8 +362,8 @@ def test_a_missing_proof_is_refused_where_it_is_required(
 
 
 # --- batches ---------------------------------------------------------------------------------
-class Heard:
-    """The callbacks of a batch, and what they were told."""
+class Callbacks:
+    """The callbacks of a batch, and the responses that they received."""
 
     def __init__(self) -> None:
         self.good: list[FacebookResponse] = []
@@ -367,14 +371,16 @@ class Heard:
 
     @property
     def callbacks(self) -> dict[str, Callable[[FacebookResponse], None]]:
-        """Both callbacks by the names that the SDK has for them."""
+        """Return both callbacks by the SDK's names."""
         return {"success": self.good.append, "failure": self.bad.append}
 
 
 def test_a_batch_answers_each_call_as_if_it_came_alone(given: Given, open_api: Open) -> None:
-    """Good calls reach `success`, refused ones `failure`, each with status and body of its own."""
+    """
+    Successful calls reach `success`, refused ones `failure`, each with its own status and body.
+    """
     api = open_api(given)
-    heard, batch = Heard(), api.new_batch()
+    heard, batch = Callbacks(), api.new_batch()
     me = User("me").api_get(fields=["name"], batch=batch, **heard.callbacks)
     campaigns = AdAccount(f"act_{given['ad_account_id']}").get_campaigns(
         fields=["name"], params={"limit": 1}, batch=batch, **heard.callbacks
@@ -390,7 +396,7 @@ def test_a_batch_answers_each_call_as_if_it_came_alone(given: Given, open_api: O
     assert api.get_num_requests_attempted() == 1
 
 
-def test_a_batch_that_is_no_batch(given: Given, open_api: Open) -> None:
+def test_an_oversized_batch_is_refused(given: Given, open_api: Open) -> None:
     """More than fifty calls are refused as a whole."""
     api = open_api(given)
     batch = api.new_batch()
@@ -402,9 +408,9 @@ def test_a_batch_that_is_no_batch(given: Given, open_api: Open) -> None:
 
 
 def test_a_batch_writes_too(given: Given, open_api: Open) -> None:
-    """A POST inside a batch changes what later reads show."""
+    """A POST in a batch takes effect for later reads."""
     api = open_api(given, "page")
-    heard, batch = Heard(), api.new_batch()
+    heard, batch = Callbacks(), api.new_batch()
     batch.add("POST", (given["leadgen_form_id"], "test_leads"), **heard.callbacks)
     batch.add("GET", (given["leadgen_form_id"], "test_leads"), **heard.callbacks)
     assert batch.execute() is None

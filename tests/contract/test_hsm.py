@@ -1,4 +1,4 @@
-"""A key that never leaves its security module signs evidence: SoftHSM, by way of PKCS#11."""
+"""A key that stays in its security module signs evidence: SoftHSM through PKCS#11."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PLACES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm
 
 @pytest.fixture
 def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a token with a key pair in it, and return the file of the public half."""
+    """Make a token with a key pair, and return the file of the public key."""
     library = next((place for place in _PLACES if Path(place).is_file()), None)
     if library is None:
         pytest.fail("SoftHSM is missing: apt-get install softhsm2.", pytrace=False)
@@ -58,7 +58,7 @@ def opened(public: Path, pin: str = PIN, reference: str = KEY) -> SigningKey:
 
 
 def test_a_key_in_a_security_module_seals_a_bundle(public: Path, tmp_path: Path) -> None:
-    """The PIN is the passphrase; who trusts the module's public key accepts the bundle."""
+    """The PIN is the passphrase; the bundle verifies with the module's public key."""
 
     key = opened(public)
 
@@ -71,10 +71,10 @@ def test_a_key_in_a_security_module_seals_a_bundle(public: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("pin", "reference"), [("000000", KEY), (PIN, KEY.replace("hsm:2", "hsm:7"))]
 )
-def test_a_module_that_refuses_is_said(
+def test_an_unusable_module_key_is_reported(
     pin: str, reference: str, public: Path, tmp_path: Path
 ) -> None:
-    """A wrong PIN, a key that is not there: no bundle, no PIN in the message, run again."""
+    """A wrong PIN or a missing key gives exit code 3 and no bundle; the message has no PIN."""
 
     run = ended_run(tmp_path / "evidence")
     with pytest.raises(SigningError, match="could not be used") as caught:

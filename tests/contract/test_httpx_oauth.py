@@ -1,4 +1,4 @@
-"""httpx-oauth's Facebook client: authorization URL, code, long-lived token, profile, refusals."""
+"""httpx-oauth's Facebook client: authorization URL, code, long-lived token, profile and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ SIXTY_DAYS = 60 * 86_400
 
 @pytest.fixture
 def client_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FacebookOAuth2]:
-    """Give the client of a sandbox: the library's own paths at the sandbox's addresses."""
+    """
+    Return a function that makes a sandbox's client: the library's paths at the sandbox's addresses.
+    """
 
     def make(given: Given, **other: str) -> FacebookOAuth2:
         client = FacebookOAuth2(given["app_id"], other.get("client_secret", given["app_secret"]))
@@ -46,14 +48,14 @@ def authorize(client: FacebookOAuth2, given: Given, **more: list[str]) -> str:
 
 
 def error_of(error: OAuth2RequestError | GetProfileError) -> dict[str, object]:
-    """Return Graph's error out of the answer that the library's error carries."""
+    """Return Graph's error from the answer in the library's error."""
     assert error.response is not None
     document: dict[str, object] = error.response.json()["error"]
     return document
 
 
 def test_a_whole_sign_in(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
-    """URL, consent, code, token, a longer one and the profile, with nothing but the library."""
+    """URL, consent, code, token, long-lived token and profile work with the library alone."""
     client = client_of(given)
     url = authorize(client, given)
     assert query_of(url)["scope"] == "email public_profile"
@@ -83,7 +85,7 @@ def test_the_redirect_is_facebooks(given: Given, client_of: Callable[..., Facebo
 def test_a_person_declines_everything(
     given: Given, client_of: Callable[..., FacebookOAuth2]
 ) -> None:
-    """Cancel brings access_denied with Facebook's four error fields, and no code."""
+    """Cancel gives access_denied with Facebook's error fields, and no code."""
     client = client_of(given)
     location = answer_dialog(given, authorize(client, given), "cancel")
     assert query_of(location) == {
@@ -99,7 +101,9 @@ def test_a_person_declines_everything(
 def test_a_person_declines_one_permission(
     given: Given, client_of: Callable[..., FacebookOAuth2]
 ) -> None:
-    """Without `email` the profile has an ID and no address; asked again, it is not offered."""
+    """
+    Without `email` the profile has no address; the permission is offered again only by rerequest.
+    """
     client = client_of(given)
     location = answer_dialog(given, authorize(client, given), declined=("email",))
     token = asyncio.run(client.get_access_token(query_of(location)["code"], given["redirect_uri"]))
@@ -121,10 +125,8 @@ def test_a_person_declines_one_permission(
     assert asyncio.run(client.get_id_email(token["access_token"]))[1] == given["login_email"]
 
 
-def test_an_error_that_is_not_oauths(
-    given: Given, client_of: Callable[..., FacebookOAuth2]
-) -> None:
-    """Facebook's other errors come as error_code and error_message, without `error`."""
+def test_an_error_outside_oauth(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
+    """Facebook's other errors have error_code and error_message, but no `error`."""
     client = client_of(given)
     message = "App Not Active: This app is not accessible right now."
     control(given, "faults", {"dialog_error": ["1349220", message]})
@@ -139,7 +141,7 @@ def test_an_error_that_is_not_oauths(
 def test_a_redirect_that_is_not_registered(
     given: Given, client_of: Callable[..., FacebookOAuth2]
 ) -> None:
-    """The dialog shows URL Blocked and sends nobody anywhere."""
+    """For an unregistered redirect URI the dialog shows URL Blocked and does not redirect."""
     client = client_of(given)
     url = asyncio.run(client.get_authorization_url("https://elsewhere.example/callback", STATE))
     page = httpx.get(url)
@@ -151,7 +153,7 @@ def test_a_redirect_that_is_not_registered(
 def test_a_scope_that_does_not_exist(
     given: Given, client_of: Callable[..., FacebookOAuth2]
 ) -> None:
-    """The dialog shows Invalid Scopes with the scope's name."""
+    """For an unknown scope the dialog shows Invalid Scopes with its name."""
     client = client_of(given)
     page = httpx.get(authorize(client, given, scope=["email", "no_such_scope"]))
     assert "Invalid Scopes: no_such_scope" in page.text
@@ -176,7 +178,7 @@ def test_a_refused_exchange(
     subcode: int | None,
     message: str,
 ) -> None:
-    """Each refusal of the token endpoint reaches the library's error with its whole answer."""
+    """Each error of the token endpoint reaches the library's error with the whole answer."""
     client = client_of(given)
     granted = query_of(answer_dialog(given, authorize(client, given)))["code"]
     redirect_uri = given["redirect_uri"]
@@ -206,7 +208,7 @@ def test_a_refused_exchange(
 def test_an_expired_token_is_not_made_longer(
     start: Callable[..., Sandbox], client_of: Callable[..., FacebookOAuth2]
 ) -> None:
-    """Neither the exchange nor the profile takes a token that is over: 190, subcode 463."""
+    """Exchange and profile refuse an expired token with 190/463."""
     given = start("token-expired").description
     client = client_of(given)
     with pytest.raises(GetLongLivedAccessTokenError) as caught:
@@ -221,7 +223,7 @@ def test_an_expired_token_is_not_made_longer(
 def test_broken_answers_of_the_token_endpoint(
     given: Given, client_of: Callable[..., FacebookOAuth2], kind: str
 ) -> None:
-    """No JSON, half of it or no answer at all: the library's own error each time."""
+    """HTML, truncated JSON or a broken connection raises the library's own error."""
     client = client_of(given)
     code = query_of(answer_dialog(given, authorize(client, given)))["code"]
     control(given, "faults", {"faults": [{"kind": kind, "site": "graph", "remaining": 1}]})

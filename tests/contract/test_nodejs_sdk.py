@@ -24,7 +24,7 @@ Drive = Callable[[str, Given], Any]
 
 @pytest.fixture(scope="session")
 def drive() -> Drive:
-    """Give a function that runs one flow of the driver and returns what the SDK reported."""
+    """Return a function that runs one flow of the driver and returns what the SDK reported."""
     installed(FOLDER)
 
     def run(flow: str, given: Given) -> Any:
@@ -43,7 +43,10 @@ def drive() -> Drive:
 
 
 def test_objects_are_read(given: Given, drive: Drive) -> None:
-    """User, page, ad account come as objects; the SDK's ended version is upgraded and says so."""
+    """
+    User, page and ad account are read as objects; the SDK's ended version is upgraded with a
+    warning.
+    """
     seen = drive("objects", given)
     assert (seen["me"], seen["page"]) == ("Sandbox Operator", "Sandbox Bakery")
     assert seen["canAccessLead"] is True
@@ -55,7 +58,7 @@ def test_objects_are_read(given: Given, drive: Drive) -> None:
 
 
 def test_a_cursor_walks_every_page_and_back(start: Callable[..., Sandbox], drive: Drive) -> None:
-    """57 leads come in three pages by `next`, which ends as it should; `previous` leads back."""
+    """57 leads come in three pages by `next`, which then ends; `previous` leads back."""
     sandbox = start()
     form = next(iter(sandbox.world.facebook.pages.values())).forms[0]
     first = form.leads[0]
@@ -72,19 +75,21 @@ def test_a_cursor_walks_every_page_and_back(start: Callable[..., Sandbox], drive
 
 
 def test_a_cursor_of_campaigns(given: Given, drive: Drive) -> None:
-    """The links of an upgraded call lead on, one campaign a page."""
+    """The cursor links of an upgraded call work, with one campaign per page."""
     assert drive("campaigns", given) == ["Campaign 1", "Campaign 2", "Campaign 3"]
 
 
 def test_from_user_to_test_lead(given: Given, drive: Drive) -> None:
-    """The page's token out of the user's pages reads its forms and makes a test lead."""
+    """The page token from the user's pages reads its forms and creates a test lead."""
     seen = drive("walk", given)
     assert (seen["page"], seen["form"]) == ("Sandbox Bakery", "Ask for an offer")
     assert seen["made"] == seen["found"]
 
 
 def test_webhooks_of_a_page(given: Given, drive: Drive) -> None:
-    """A page is subscribed by a JSON body, shows it, and loses it by DELETE."""
+    """
+    A page is subscribed by a JSON body, lists the subscription, and is unsubscribed by DELETE.
+    """
     seen = drive("subscribe", given)
     assert [one["id"] for one in seen["before"]] == [given["app_id"]]
     assert seen["before"][0]["subscribed_fields"] == ["leadgen"]
@@ -126,20 +131,20 @@ def test_errors(given: Given, drive: Drive) -> None:
 
 
 def test_a_missing_permission(start: Callable[..., Sandbox], drive: Drive) -> None:
-    """Leads without leads_retrieval: 200 with HTTP 403."""
+    """Leads without leads_retrieval are refused with 200 and HTTP 403."""
     seen = drive("leads", start("permission-missing").description)
     assert (seen["status"], seen["response"]["code"]) == (403, 200)
     assert seen["message"] == "(#200) Requires leads_retrieval permission to manage the object"
 
 
 def test_an_expired_token(start: Callable[..., Sandbox], drive: Drive) -> None:
-    """The refusal is 190, subcode 463."""
+    """An expired token is refused with 190/463."""
     seen = drive("me", start("token-expired").description)
     assert (seen["response"]["code"], seen["response"]["error_subcode"]) == (190, 463)
 
 
 def test_a_rate_limit_recovers(start: Callable[..., Sandbox], drive: Drive) -> None:
-    """A used-up app gets 4, which is transient; later it is answered."""
+    """An app at its limit gets 4, which is transient; six minutes later it is answered."""
     given = start("rate-limited").description
     seen = drive("me", given)
     assert (seen["status"], seen["response"]["code"]) == (403, 4)
@@ -150,13 +155,13 @@ def test_a_rate_limit_recovers(start: Callable[..., Sandbox], drive: Drive) -> N
 
 @pytest.mark.parametrize("kind", ["html", "reset"])
 def test_broken_answers(given: Given, drive: Drive, kind: str) -> None:
-    """A page instead of JSON, or a cut connection, is never taken for an answer."""
+    """An HTML page or a broken connection is not read as an answer."""
     control(given, "faults", {"faults": [{"kind": kind, "remaining": 1}]})
     assert "answered" not in drive("me", given)
 
 
 def test_a_batch(given: Given, drive: Drive) -> None:
-    """Two good calls and a refused one reach their own callbacks; nothing is left to repeat."""
+    """Two successful calls and a refused one reach their callbacks; nothing is left to repeat."""
     seen = drive("batch", given)
     assert seen["left"] is None
     me, campaigns = seen["good"]

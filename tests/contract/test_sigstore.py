@@ -1,4 +1,4 @@
-"""Sigstore's own verifier (npm) accepts a bundle, and refuses each altered one."""
+"""Sigstore's own verifier (npm) accepts a bundle and rejects each altered one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Verify = Callable[[Path, Path], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def verify() -> Verify:
-    """Give a function that returns what Sigstore's verifier says of a bundle and a key."""
+    """Return a function that returns the result of Sigstore's verifier for a bundle and a key."""
     installed(FOLDER)
 
     def run(bundle: Path, public: Path) -> dict[str, Any]:
@@ -51,12 +51,12 @@ def bundle(tmp_path: Path, key: SigningKey) -> Path:
 
 @pytest.fixture
 def public(tmp_path: Path, key: SigningKey) -> Path:
-    """Return the file of the key that is trusted."""
+    """Return the file of the trusted key."""
     return export_public_key(key, tmp_path / "trusted")
 
 
 def test_a_bundle_is_accepted(bundle: Path, public: Path, verify: Verify) -> None:
-    """By an implementation that shares nothing with ours, with the claims that we made."""
+    """An independent implementation accepts the bundle, with its claims."""
 
     answer = verify(bundle, public)
 
@@ -69,7 +69,7 @@ def test_a_bundle_is_accepted(bundle: Path, public: Path, verify: Verify) -> Non
 def test_another_key_is_refused(
     bundle: Path, tmp_path: Path, other_key: SigningKey, verify: Verify
 ) -> None:
-    """It is the signature that counts, not the key's name in the bundle."""
+    """Another key is rejected by the signature, whatever key id the bundle names."""
 
     answer = verify(bundle, export_public_key(other_key, tmp_path / "other"))
 
@@ -101,7 +101,7 @@ def _no_signature(document: dict[str, Any]) -> None:
 def test_an_altered_bundle_is_refused(
     alter: Callable[[dict[str, Any]], None], bundle: Path, public: Path, verify: Verify
 ) -> None:
-    """Claim, type or signature."""
+    """An altered claim, type or signature is rejected."""
 
     document = json.loads(bundle.read_bytes())
     alter(document)
