@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { load, Model, newPage, put, writes } from "./page.mjs";
+
+const dom = await load("dom.js");
+const { element } = dom;
+
+beforeEach(() => { newPage(); });
+
+describe("what is drawn again", () => {
+  test("a text that is the same is not written again: a screen reader would repeat it", () => {
+    const node = put("div");
+    dom.setText(node, "Now attested.");
+    dom.setText(node, "Now attested.");
+    assert.deepEqual(writes, ["Now attested."]);
+  });
+
+  test("what shows the same is left as it is", () => {
+    const parent = put("div");
+    dom.redraw(parent, ["a"], () => [element("b", {}, "first")]);
+    const drawn = parent.firstChild;
+    dom.redraw(parent, ["a"], () => [element("b", {}, "second")]);
+    assert.equal(parent.firstChild, drawn);
+    dom.redraw(parent, ["b"], () => [element("b", {}, "third")]);
+    assert.equal(parent.textContent, "third");
+  });
+
+  test("the focus stays on the same thing, and on the panel where that is gone", () => {
+    const panel = put("section", { tabindex: -1 });
+    const parent = put("div", {}, panel);
+    const draw = (...keys) => dom.redraw(parent, keys, () => keys.map((key) => element("a", { "data-key": key }, key)));
+    draw("one", "two");
+    parent.querySelector('[data-key="two"]').focus();
+    draw("zero", "two");
+    assert.equal(document.activeElement, parent.querySelector('[data-key="two"]'));
+    draw("zero");
+    assert.equal(document.activeElement, panel);
+  });
+
+  test("a focus elsewhere is left there", () => {
+    const parent = put("div");
+    const elsewhere = put("input");
+    elsewhere.focus();
+    dom.redraw(parent, ["a"], () => [element("a", { "data-key": "a" })]);
+    assert.equal(document.activeElement, elsewhere);
+  });
+});
+
+describe("buttons while something runs", () => {
+  test("a held button takes no click and keeps the focus; let go, it takes one", () => {
+    const root = put("section");
+    let clicks = 0;
+    root.append(element("button", { onclick: () => { clicks += 1; } }, "Check"));
+    const button = root.firstChild;
+    dom.ignoreClicksWhileHeld(root);
+    dom.holdButtons(root, true);
+    button.click();
+    assert.equal(clicks, 0);
+    assert.equal(button.getAttribute("disabled"), null);
+    dom.holdButtons(root, false);
+    button.click();
+    assert.equal(clicks, 1);
+  });
+
+  test("the seconds that something takes are counted", (_context) => {
+    const root = put("div");
+    root.append(dom.progressBox("Working…"));
+    dom.showSeconds(root, Date.now() / 1000 - 4);
+    assert.match(root.textContent, /^Working… 4 s$/);
+    dom.showSeconds(root, Date.now() / 1000 + 60);
+    assert.match(root.textContent, / 0 s$/);
+  });
+});
+
+describe("the kernel", () => {
+  for (const status of ["restarting", "autorestarting", "terminating", "dead"]) {
+    test(`${status} means that it is gone`, () => {
+      const model = new Model({});
+      let lost = 0;
+      const stop = dom.watchKernel(model, () => { lost += 1; });
+      model.status("busy");
+      model.status("idle");
+      assert.equal(lost, 0);
+      model.status(status);
+      assert.equal(lost, 1);
+      stop();
+      model.status(status);
+      assert.equal(lost, 1);
+    });
+  }
+
+  test("a closed channel means that it is gone, too", () => {
+    const model = new Model({});
+    let lost = 0;
+    const stop = dom.watchKernel(model, () => { lost += 1; });
+    model.heard.get("comm:close")();
+    assert.equal(lost, 1);
+    stop();
+    assert.equal(model.heard.has("comm:close"), false);
+  });
+
+  test("what cannot be sent is no error in the page", () => {
+    const model = new Model({});
+    assert.equal(dom.ask(model, { action: "check" }), true);
+    model.isGone = true;
+    assert.equal(dom.ask(model, { action: "check" }), false);
+    assert.equal(model.sent.length, 1);
+  });
+});
+
+describe("a jump to a step", () => {
+  const cell = (attributes = {}) => put("div", { class: "jp-Cell", ...attributes });
+
+  test("leads to its prose, and the focus into its panel", () => {
+    const prose = cell();
+    const panel = put("section", { id: "runbook-fb-01", tabindex: -1 }, cell());
+    assert.equal(dom.jump("fb-01", "Log in"), "");
+    assert.equal(prose.scrolled, 1);
+    assert.equal(document.activeElement, panel);
+  });
+
+  test("leads to its heading where no cell ran, and says what to do first", () => {
+    const before = cell();
+    const prose = cell({ class: "jp-Cell lm-mod-hidden" });
+    put("h3", {}, prose, "1 · Log in¶");
+    assert.equal(dom.jump("fb-01", "Log in"), "Choose Run > Run All Cells first.");
+    assert.equal(before.scrolled, 1);
+  });
+
+  test("says that a section is collapsed", () => {
+    put("section", { id: "runbook-fb-01" }, cell({ class: "jp-Cell lm-mod-hidden" }));
+    assert.equal(dom.jump("fb-01", "Log in"), "This section is collapsed: expand its heading first.");
+  });
+});
+
+describe("where JupyterLab shows a file", () => {
+  const configure = (baseUrl, serverRoot) =>
+    put("script", { id: "jupyter-config-data" }, document.body, JSON.stringify({ baseUrl, serverRoot }));
+
+  test("below its own address, whatever that begins with", () => {
+    configure("/user/somebody/", "/home/me/project/");
+    assert.equal(dom.labAddress("lab/tree", "/home/me/project/evidence/acme/a b"),
+      "/user/somebody/lab/tree/evidence/acme/a%20b");
+    assert.equal(dom.labAddress("files", "/home/me/project/r.html"), "/user/somebody/files/r.html");
+  });
+
+  test("nowhere, if it lies elsewhere", () => {
+    configure("/", "/home/me/project");
+    assert.equal(dom.labAddress("files", "/home/me/project-2/r.html"), null);
+  });
+
+  test("nowhere, if this is not JupyterLab", () => {
+    assert.equal(dom.labAddress("files", "/home/me/project/r.html"), null);
+  });
+});
+
+describe("the operator's name", () => {
+  test("is kept in this browser; no name takes its place", () => {
+    dom.saveOperator("Ada");
+    dom.saveOperator("");
+    assert.equal(dom.savedOperator(), "Ada");
+  });
+
+  test("is asked for again where a browser keeps nothing", () => {
+    const refuse = () => { throw new Error("no storage"); };
+    globalThis.localStorage = { getItem: refuse, setItem: refuse };
+    dom.saveOperator("Ada");
+    assert.equal(dom.savedOperator(), "");
+  });
+});

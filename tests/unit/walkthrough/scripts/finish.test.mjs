@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { load, Model, newPage, put } from "./page.mjs";
+import { finishView } from "./views.mjs";
+
+const { default: script } = await load("dom.js", "finish.js");
+const BUNDLE = "/home/me/project/evidence/acme/facebook_marketing/20261124T120000Z-0a1b2c3d";
+
+let page;
+beforeEach(() => { page = newPage(); });
+
+function shown(changes = {}) {
+  const model = new Model(finishView(changes));
+  const stop = script.render({ model, el: page.body });
+  const root = page.body.querySelector('[id="runbook-finish"]');
+  return { model, stop, root, live: root.querySelector('[role="status"]'), seal: root.querySelector('[data-action="seal"]') };
+}
+
+describe("the end of the notebook", () => {
+  test("lists what is open, with number, title and outcome", () => {
+    const { model, root } = shown();
+    assert.equal(root.dataset.outcome, "waiting");
+    assert.match(root.textContent, /^20 of 21 steps are done\. Open:3 · Open My Apps ○ to do/);
+    model.show({ open: [], done: 21 });
+    assert.equal(root.dataset.outcome, "verified");
+    assert.match(root.textContent, /^All 21 steps are done\./);
+    assert.equal(root.querySelector(".rb-notes").hidden, true);
+  });
+
+  test("leads to an open step, or says what to do first", () => {
+    const { root, live } = shown();
+    const link = root.querySelector('a[data-key="fb-03"]');
+    link.click();
+    assert.equal(live.textContent, "Choose Run > Run All Cells first.");
+    const panel = put("section", { id: "runbook-fb-03" });
+    link.click();
+    assert.equal(document.activeElement, panel);
+    assert.equal(live.textContent, "");
+  });
+
+  test("seals, and is busy meanwhile", () => {
+    const { model, root, live, seal } = shown();
+    seal.click();
+    assert.deepEqual(model.sent, [{ action: "seal" }]);
+    model.show({ busy_since: Date.now() / 1000 });
+    seal.click();
+    assert.equal(model.sent.length, 1);
+    assert.equal(root.getAttribute("aria-busy"), "true");
+    assert.match(live.textContent, /^Checking every step again…/);
+    model.show({ message: "Waiting for another run." });
+    assert.match(live.textContent, /^Waiting for another run\./);
+  });
+
+  test("links to the sealed bundle and its report in JupyterLab, below its own address", () => {
+    put("script", { id: "jupyter-config-data" }, page.body,
+      JSON.stringify({ baseUrl: "/user/somebody/", serverRoot: "/home/me/project" }));
+    const { model, root, live } = shown();
+    model.show({ message: "The run is incomplete.", bundle: BUNDLE, bundle_name: BUNDLE.split("/").at(-1) });
+    const [bundle, report] = live.querySelectorAll("a");
+    const below = BUNDLE.replace("/home/me/project/", "");
+    assert.equal(bundle.href, `/user/somebody/lab/tree/${below}`);
+    assert.equal(bundle.textContent, "20261124T120000Z-0a1b2c3d");
+    assert.equal(report.href, `/user/somebody/files/${below}/report.html`);
+    assert.match(live.textContent, /^The run is incomplete\.Sealed: /);
+    assert.equal(root.querySelector("[data-bundle]"), bundle);
+  });
+
+  test("names the folder where a page shows no files", () => {
+    const { live } = shown({ bundle: BUNDLE, bundle_name: "b" });
+    assert.equal(live.textContent, `Sealed in ${BUNDLE}. Open report.html there.`);
+    assert.equal(live.querySelector("a"), null);
+  });
+
+  test("without its kernel, says what to do", () => {
+    const { model, root, live, seal } = shown({ busy_since: 1 });
+    model.status("dead");
+    assert.equal(live.textContent, "The kernel was restarted: choose Run > Run All Cells.");
+    assert.equal(root.getAttribute("aria-busy"), "false");
+    seal.click();
+    assert.deepEqual(model.sent, []);
+  });
+
+  test("shows only the reason where the journal cannot be read", () => {
+    const { root, live } = shown({ open: null, message: "The journal cannot be read.", is_error: true });
+    assert.equal(root.querySelector(".rb-row").hidden, true);
+    assert.match(live.textContent, /The journal cannot be read\./);
+  });
+
+  test("taken away, it stops its clock and listens no more", () => {
+    const { model, stop } = shown();
+    stop();
+    assert.deepEqual([model.heard.size, page.timers.size], [0, 0]);
+  });
+});

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { load, Model, newPage, put } from "./page.mjs";
+import { headerView } from "./views.mjs";
+
+const { default: script } = await load("dom.js", "header.js");
+
+let page;
+beforeEach(() => { page = newPage(); });
+
+function shown(changes = {}) {
+  const model = new Model(headerView(changes));
+  const stop = script.render({ model, el: put("div", { class: "jp-Cell" }) });
+  const root = page.body.querySelector(".rb-header");
+  return { model, stop, root, link: root.querySelector("a"), live: root.querySelector("[aria-live]"),
+    isShown: (text) => root.querySelectorAll("strong").some((one) => one.textContent.startsWith(text) && !one.closest("[hidden]")) };
+}
+
+describe("the header", () => {
+  test("says whose run it is, whether it is practice, and how far it is", () => {
+    const { model, root } = shown();
+    assert.match(root.textContent, /SANDBOXFacebook Marketing API connectortenant acme/);
+    assert.match(root.textContent, /3 of 21 done · ✓ 3 attested · ○ 18 to do/);
+    const bar = root.querySelector('[role="progressbar"]');
+    assert.deepEqual(["aria-valuenow", "aria-valuemax", "aria-valuetext"].map((name) => bar.getAttribute(name)),
+      ["3", "21", "3 of 21 steps done"]);
+    assert.deepEqual(bar.childNodes.map((part) => [part.dataset.outcome, Math.round(parseFloat(part.style.width))]), [["attested", 14]]);
+    model.show({ sandbox: false });
+    assert.match(root.textContent, /^PRODUCTION/);
+    assert.equal(root.querySelector(".rb-badge").classList.contains("rb-sandbox"), false);
+  });
+
+  test("names the operator: of the run, else of this browser, else nobody yet", () => {
+    const { model, root } = shown();
+    assert.match(root.textContent, /no operator named yet/);
+    page.kept.set("runbook.operator", "Ada");
+    model.show({});
+    assert.match(root.textContent, /operator Ada/);
+    model.show({ operator: "Sandbox operator" });
+    assert.match(root.textContent, /operator Sandbox operator/);
+  });
+
+  test("links to the next step, and the link keeps the focus when that changes", () => {
+    const { model, link, live } = shown();
+    assert.match(live.textContent, /^Next: 4 · Create App\. Do it\./);
+    assert.equal(link.href, "#runbook-fb-04");
+    link.focus();
+    model.show({ next: { id: "fb-05", number: 5, title: "Confirm", advice: "Wait." } });
+    assert.equal(document.activeElement, link);
+    assert.deepEqual([link.dataset.next, link.textContent], ["fb-05", "5 · Confirm"]);
+  });
+
+  test("leads to the next step's panel, or says what to do first", () => {
+    const { link, live } = shown();
+    const event = link.click();
+    assert.equal(event.isPrevented, true);
+    assert.match(live.textContent, /Choose Run > Run All Cells first\./);
+    const panel = put("section", { id: "runbook-fb-04" });
+    link.click();
+    assert.equal(document.activeElement, panel);
+    assert.doesNotMatch(live.textContent, /first\./);
+  });
+
+  test("says that everything is done", () => {
+    const { model, isShown } = shown();
+    assert.deepEqual([isShown("Next:"), isShown("Every step is done.")], [true, false]);
+    model.show({ next: null, settled: 21 });
+    assert.equal(isShown("Next:"), false);
+    assert.equal(isShown("Every step is done. Seal the evidence at the end of the notebook."), true);
+  });
+
+  test("announces that the kernel is gone", () => {
+    const { model, live } = shown();
+    model.status("restarting");
+    assert.match(live.textContent, /The kernel was restarted: choose Run > Run All Cells\./);
+  });
+
+  test("shows only the reason where the journal cannot be read", () => {
+    const { root, live } = shown({ title: "", next: null, message: "The journal cannot be read.", advice: "Restore it.", is_error: true });
+    assert.equal(root.querySelector(".rb-known").hidden, true);
+    assert.match(live.textContent, /The journal cannot be read\.Next: Restore it\./);
+  });
+
+  test("stays in sight: its cell sticks to the top", () => {
+    const { root } = shown();
+    assert.equal(root.closest(".jp-Cell").classList.contains("rb-sticky"), true);
+  });
+
+  test("taken away, it listens no more", () => {
+    const { model, stop } = shown();
+    stop();
+    assert.equal(model.heard.size, 0);
+  });
+});

@@ -1,0 +1,213 @@
+// As much of a page as the scripts touch, so that what they decide is tested without a browser:
+// elements, events, focus, timers, and the model that stands for the kernel. What only a browser
+// knows (layout, scrolling, the clipboard) is noted or left out; tests/browser has the real thing.
+
+import { readFile } from "node:fs/promises";
+
+const STATIC = new URL("../../../../runbook_lib/walkthrough/static/", import.meta.url);
+const REFLECTED = ["id", "href", "type", "title", "rel", "target"];
+
+class Element {
+  constructor(tag) {
+    this.tag = tag;
+    this.parentElement = null;
+    this.children_ = [];
+    this.attributes = new Map();
+    this.listeners = [];
+    this.value = "";
+    this.checked = false;
+    this.scrolled = 0;
+    this.style = {};
+    this.dataset = new Proxy(this, {
+      get: (node, name) => node.attributes.get(dashed(name)),
+      set: (node, name, value) => node.attributes.set(dashed(name), String(value)),
+      deleteProperty: (node, name) => node.attributes.delete(dashed(name)) || true,
+    });
+    this.classList = {
+      contains: (name) => this.className.split(" ").includes(name),
+      add: (name) => { this.className = `${this.className} ${name}`.trim(); },
+      toggle: (name, isOn) => {
+        const others = this.className.split(" ").filter((one) => one && one !== name);
+        this.className = (isOn ? [...others, name] : others).join(" ");
+      },
+    };
+  }
+
+  // --- attributes --------------------------------------------------------------
+  getAttribute(name) { return this.attributes.get(name) ?? null; }
+  setAttribute(name, value) { this.attributes.set(name, String(value)); }
+  removeAttribute(name) { this.attributes.delete(name); }
+  get className() { return this.getAttribute("class") ?? ""; }
+  set className(value) { this.setAttribute("class", value); }
+  get hidden() { return this.attributes.has("hidden"); }
+  set hidden(value) { if (value) this.setAttribute("hidden", ""); else this.removeAttribute("hidden"); }
+
+  // --- the tree ------------------------------------------------------------------
+  get childNodes() { return this.children_; }
+  get firstChild() { return this.children_[0] ?? null; }
+  get previousElementSibling() {
+    const all = this.parentElement?.children_ ?? [];
+    return all[all.indexOf(this) - 1] ?? null;
+  }
+  append(...nodes) {
+    for (const node of nodes) {
+      if (node instanceof Element) { node.remove(); node.parentElement = this; }
+      this.children_.push(node instanceof Element ? node : String(node));
+    }
+  }
+  prepend(...nodes) { this.replaceChildren(...nodes, ...this.children_); }
+  replaceChildren(...nodes) {
+    for (const node of [...this.children_]) if (node instanceof Element) node.parentElement = null;
+    this.children_ = [];
+    this.append(...nodes.filter((node) => node !== ""));
+  }
+  remove() {
+    const all = this.parentElement?.children_;
+    all?.splice(all.indexOf(this), 1);
+    this.parentElement = null;
+  }
+  contains(node) { return node === this || Boolean(node?.parentElement && this.contains(node.parentElement)); }
+  get textContent() {
+    return this.children_.map((node) => (node instanceof Element ? node.textContent : node)).join("");
+  }
+  set textContent(text) { this.replaceChildren(text); writes.push(text); }
+
+  // --- selectors -------------------------------------------------------------------
+  matches(selector) { return selector.split(",").some((one) => isMatch(this, one.trim())); }
+  closest(selector) { return this.matches(selector) ? this : this.parentElement?.closest(selector) ?? null; }
+  querySelectorAll(selector) {
+    const below = this.children_.filter((node) => node instanceof Element);
+    return below.flatMap((node) => [...(node.matches(selector) ? [node] : []), ...node.querySelectorAll(selector)]);
+  }
+  querySelector(selector) { return this.querySelectorAll(selector)[0] ?? null; }
+
+  // --- events ------------------------------------------------------------------------
+  addEventListener(kind, hear, isCapturing = false) { this.listeners.push({ kind, hear, isCapturing }); }
+  dispatch(kind, details = {}) {
+    const event = { target: this, type: kind, isStopped: false, isPrevented: false, ...details };
+    event.preventDefault = () => { event.isPrevented = true; };
+    event.stopImmediatePropagation = () => { event.isStopped = true; };
+    const path = [];
+    for (let node = this; node; node = node.parentElement) path.push(node);
+    const capturing = [...path].reverse().flatMap((node) => node.listeners.filter((one) => one.isCapturing));
+    const bubbling = path.flatMap((node) => node.listeners.filter((one) => !one.isCapturing));
+    for (const { kind: heard, hear } of [...capturing, ...bubbling]) {
+      if (heard === kind && !event.isStopped) hear(event);
+    }
+    return event;
+  }
+  click() { return this.dispatch("click"); }
+  focus() { globalThis.document.activeElement = this; }
+  scrollIntoView() { this.scrolled += 1; }
+}
+for (const name of REFLECTED) {
+  Object.defineProperty(Element.prototype, name, {
+    get() { return this.getAttribute(name) ?? ""; },
+    set(value) { this.setAttribute(name, value); },
+  });
+}
+
+// What was written as an element's text, each time that it was.
+export const writes = [];
+
+function dashed(name) { return `data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`; }
+
+function isMatch(node, selector) {
+  const [, tag, rest] = selector.match(/^([a-z0-9]*)((?:\.[\w-]+|\[[^\]]+\])*)$/); // nothing else is known here
+  const parts = rest.match(/\.[\w-]+|\[[^\]]+\]/g) ?? [];
+  return (!tag || node.tag === tag) && parts.every((part) => {
+    if (part.startsWith(".")) return node.classList.contains(part.slice(1));
+    const [, name, , value] = part.match(/^\[([\w-]+)(="(.*)")?\]$/);
+    return value === undefined ? node.attributes.has(name) : node.getAttribute(name) === value;
+  });
+}
+
+// Puts an empty page in place, with a clock that a test moves; returns it.
+export function newPage() {
+  const body = new Element("body");
+  const timers = new Map();
+  const kept = new Map();
+  const page = { body, now: 0, copied: [], kept };
+  let count = 0;
+  const later = (call, delay, every) => { timers.set(++count, { call, at: page.now + delay, every }); return count; };
+  page.wait = (milliseconds) => {
+    page.now += milliseconds;
+    for (const [id, timer] of [...timers]) {
+      if (!timers.has(id) || timer.at > page.now) continue;
+      if (timer.every) timer.at = page.now + timer.every; else timers.delete(id);
+      timer.call();
+    }
+  };
+  page.timers = timers;
+  writes.length = 0;
+  const shared = {
+    document: {
+      activeElement: body, body, createElement: (tag) => new Element(tag),
+      documentElement: { style: { setProperty() {} } },
+      getElementById: (id) => body.querySelector(`[id="${id}"]`),
+      querySelectorAll: (selector) => body.querySelectorAll(selector),
+      createRange: () => ({ selectNodeContents: (node) => { page.selected = node; } }),
+    },
+    getSelection: () => ({ removeAllRanges() {}, addRange() {} }),
+    localStorage: { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) },
+    navigator: { clipboard: { writeText: async (text) => { page.copied.push(text); } } },
+    ResizeObserver: class { observe() {} disconnect() {} },
+    requestAnimationFrame: (call) => call(),
+    setTimeout: (call, delay) => later(call, delay),
+    clearTimeout: (id) => timers.delete(id),
+    setInterval: (call, delay) => later(call, delay, delay),
+    clearInterval: (id) => timers.delete(id),
+  };
+  for (const [name, value] of Object.entries(shared)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  }
+  return page;
+}
+
+// Adds an element with these attributes to the page, or below `parent`.
+export function put(tag, attributes = {}, parent = globalThis.document.body, text = "") {
+  const node = new Element(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text) node.append(text);
+  parent.append(node);
+  return node;
+}
+
+// The kernel's side of a panel: what it shows, and what was asked of it.
+export class Model {
+  constructor(view) {
+    this.view = view;
+    this.sent = [];
+    this.heard = new Map();
+    this.isGone = false;
+    this.statusHears = null;
+    this.widget_manager = { kernel: {
+      statusChanged: { connect: (hear) => { this.statusHears = hear; }, disconnect: () => { this.statusHears = null; } },
+      disposed: { connect() {}, disconnect() {} } } };
+  }
+  get(name) { return name === "view" ? this.view : undefined; }
+  on(kind, hear) { this.heard.set(kind, hear); }
+  off(kind) { this.heard.delete(kind); }
+  send(content, _callbacks, buffers) {
+    if (this.isGone) throw new Error("the comm is closed");
+    this.sent.push(buffers ? { ...content, buffers } : content);
+  }
+  show(changes) {
+    this.view = { ...this.view, ...changes };
+    this.heard.get("change:view")?.();
+  }
+  say(message) { this.heard.get("msg:custom")(message); }
+  status(status) { this.statusHears?.(null, status); }
+}
+
+// Loads scripts as a panel has them, one behind the other; returns what they define.
+export async function load(...names) {
+  const texts = await Promise.all(names.map((name) => readFile(new URL(name, STATIC), "utf8")));
+  const text = texts.join("\n");
+  const defined = [...text.matchAll(/^(?:async )?(?:function|class|const) (\w+)/gm)].map((found) => found[1]);
+  const own = `${text}\nexport { ${[...new Set(defined)].filter((name) => name !== "default").join(", ")} };`;
+  return import(`data:text/javascript;base64,${Buffer.from(own).toString("base64")}`);
+}
+
+// Lets what was promised happen.
+export async function settle() { for (let turn = 0; turn < 20; turn += 1) await null; }

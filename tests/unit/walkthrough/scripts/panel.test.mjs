@@ -1,0 +1,362 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { load, Model, newPage, settle, writes } from "./page.mjs";
+import { stepView } from "./views.mjs";
+
+const { default: script } = await load("dom.js", "forms.js", "panel.js");
+const AGAIN = "The kernel was restarted: choose Run > Run All Cells.";
+
+let page;
+beforeEach(() => { page = newPage(); });
+
+// Draws a panel as anywidget does; returns what a person sees and does there.
+function shown(changes = {}) {
+  const model = new Model(stepView(changes));
+  const stop = script.render({ model, el: page.body });
+  const root = page.body.firstChild;
+  const find = (selector) => root.querySelector(selector);
+  return { model, root, stop, find,
+    live: root.querySelector('[role="status"]'),
+    field: (name) => find(`input[data-name="${name}"]`),
+    problem: (name) => find(`[id="rb-fb-13-${name}-problem"]`),
+    note: (name) => find(`[id="rb-fb-13-${name}-note"]`).textContent,
+    press: (action) => find(`button[data-action="${action}"]`).click(),
+    type(name, text) {
+      const field = find(`input[data-name="${name}"]`);
+      if (typeof text === "boolean") field.checked = text; else field.value = text;
+      field.dispatch("input");
+    } };
+}
+
+describe("what is typed", () => {
+  test("is judged by the kernel a moment after the last key, and once", () => {
+    const { model, type } = shown();
+    type("app_id", "2");
+    page.wait(150);
+    type("app_id", "29445");
+    page.wait(199);
+    assert.deepEqual(model.sent, []);
+    page.wait(1);
+    assert.deepEqual(model.sent, [{ action: "validate", name: "app_id", value: "29445" }]);
+  });
+
+  test("a tick is not judged", () => {
+    const { model, type } = shown();
+    type("install", true);
+    page.wait(1000);
+    assert.deepEqual(model.sent, []);
+  });
+
+  test("a problem stands at its field, with its example, until the value is right", () => {
+    const { model, field, problem } = shown();
+    assert.equal(problem("app_id").hidden, true);
+    model.say({ kind: "problem", name: "app_id", problem: "an App ID is a number of 15 or 16 digits, such as 1" });
+    assert.equal(problem("app_id").textContent, "an App ID is a number of 15 or 16 digits, such as 1");
+    assert.equal(problem("app_id").hidden, false);
+    assert.equal(field("app_id").getAttribute("aria-invalid"), "true");
+    assert.equal(problem("app_secret").hidden, true);
+    model.say({ kind: "problem", name: "app_id", problem: "" });
+    assert.equal(problem("app_id").hidden, true);
+    assert.equal(field("app_id").getAttribute("aria-invalid"), "false");
+  });
+
+  test("goes with Check: what was touched, what is secret, and nothing else", () => {
+    const { model, field, press, type } = shown({ inputs: [
+      ...stepView().inputs, { ...stepView().inputs[0], name: "untouched", value: "as it was" }] });
+    type("app_id", "123456789012345");
+    field("app_secret").value = "filled in by a password manager";
+    type("install", true);
+    press("check");
+    assert.deepEqual(model.sent, [{ action: "check", inputs: {
+      app_id: "123456789012345", app_secret: "filled in by a password manager", install: true } }]);
+  });
+
+  test("an accepted password leaves the page, an accepted value stays", () => {
+    const { model, field, press, type } = shown();
+    type("app_id", "123456789012345");
+    type("app_secret", "0a1b2c3d");
+    press("check");
+    assert.equal(field("app_secret").value, "0a1b2c3d");
+    const [first, ...others] = stepView().inputs;
+    model.show({ taken: 1, busy_since: 1, inputs: [{ ...first, value: "123456789012345" }, ...others] });
+    assert.deepEqual([field("app_id").value, field("app_secret").value], ["123456789012345", ""]);
+    assert.equal(field("app_id").dataset.touched, undefined);
+  });
+
+  test("a refused value stays with what is wrong, while what is in order is taken", () => {
+    const { model, field, press, problem, type } = shown();
+    type("app_id", "29445");
+    type("app_secret", "0a1b2c3d");
+    press("check");
+    model.show({ taken: 1, refused: [{ input: "app_id", problem: "too short" }] });
+    assert.deepEqual([field("app_id").value, field("app_id").getAttribute("aria-invalid")], ["29445", "true"]);
+    assert.equal(problem("app_id").textContent, "too short");
+    assert.equal(field("app_secret").value, "");
+    assert.equal(problem("app_secret").hidden, true);
+  });
+
+  test("what was typed since is kept", () => {
+    const { model, field, press, type } = shown();
+    type("app_secret", "first");
+    press("check");
+    type("app_secret", "second");
+    model.show({ taken: 1 });
+    assert.equal(field("app_secret").value, "second");
+  });
+
+  test("nothing is removed before the kernel has taken it", () => {
+    const { model, field, press, type } = shown();
+    type("app_secret", "0a1b2c3d");
+    press("check");
+    model.show({ busy_since: 1 });
+    assert.equal(field("app_secret").value, "0a1b2c3d");
+  });
+
+  test("a value from elsewhere is shown, but not over one that is being typed", () => {
+    const { model, field, type } = shown();
+    const given = (value) => stepView().inputs.map((one) => (one.name === "app_id" ? { ...one, value } : one));
+    model.show({ inputs: given("111111111111111") });
+    assert.equal(field("app_id").value, "111111111111111");
+    field("app_id").focus();
+    model.show({ inputs: given("222222222222222") });
+    assert.equal(field("app_id").value, "111111111111111");
+    page.body.focus();
+    type("app_id", "3");
+    model.show({ inputs: given("444444444444444") });
+    assert.equal(field("app_id").value, "3");
+  });
+});
+
+describe("a credential", () => {
+  const rests = (where) => stepView().inputs.map((one) => (one.name === "app_secret" ? { ...one, rests: where } : one));
+
+  test("is only said to be known, and where", () => {
+    const { model, find, note } = shown();
+    assert.equal(note("app_secret"), "32 characters.");
+    assert.equal(find(".rb-keep").hidden, true);
+    model.show({ inputs: rests("this session") });
+    assert.equal(note("app_secret"), "Known (this session). Leave empty to keep it.");
+    assert.equal(find(".rb-keep").hidden, false);
+  });
+
+  test("what is saved is what was typed last", () => {
+    const { model, find, type } = shown({ inputs: rests("this session") });
+    type("app_secret", "the newest");
+    const save = find('button[data-keep=".env"]');
+    assert.equal(save.getAttribute("aria-label"), ".env: App Secret");
+    save.click();
+    assert.deepEqual(model.sent, [{ action: "keep", name: "app_secret", where: ".env", inputs: { app_secret: "the newest" } }]);
+  });
+
+  test("removed, it is not in its field either", () => {
+    const { model, field, find, type } = shown({ inputs: rests(".env") });
+    type("app_secret", "half typed");
+    find('button[data-keep="forget"]').click();
+    assert.equal(field("app_secret").value, "");
+    assert.deepEqual(model.sent, [{ action: "keep", name: "app_secret", where: "forget" }]);
+  });
+
+  test("is handed over by the clipboard alone", async () => {
+    const { model, find, press, root } = shown({ hand_over: { name: "app_secret", label: "App Secret", unknown: "" } });
+    press("hand-over");
+    assert.deepEqual(model.sent, [{ action: "hand_over" }]);
+    model.say({ kind: "hand_over", value: "0a1b2c3d" });
+    await settle();
+    assert.deepEqual(page.copied, ["0a1b2c3d"]);
+    assert.equal(find('[data-action="hand-over"]').textContent, "Copied");
+    assert.equal(root.textContent.includes("0a1b2c3d"), false);
+    page.wait(1500);
+    assert.equal(find('[data-action="hand-over"]').textContent, "Copy the App Secret");
+  });
+
+  test("that is not known is not offered", () => {
+    const { find, root } = shown({ hand_over: { name: "app_secret", label: "App Secret", unknown: "Not known yet." } });
+    assert.equal(find('[data-action="hand-over"]'), null);
+    assert.match(root.textContent, /App Secret: Not known yet\./);
+  });
+});
+
+describe("what is to be pasted elsewhere", () => {
+  const pastes = [{ label: "Valid OAuth Redirect URIs", value: "https://acme/callback" }];
+
+  test("is copied by its button, which says so for a moment", async () => {
+    const { find } = shown({ pastes });
+    const button = find('[aria-label="Copy Valid OAuth Redirect URIs"]');
+    button.click();
+    await settle();
+    assert.deepEqual(page.copied, ["https://acme/callback"]);
+    assert.equal(button.textContent, "Copied");
+    page.wait(1500);
+    assert.equal(button.textContent, "Copy");
+  });
+
+  test("is selected where the browser refuses its clipboard", async () => {
+    navigator.clipboard.writeText = async () => { throw new Error("NotAllowedError"); };
+    const { find } = shown({ pastes });
+    find('[aria-label="Copy Valid OAuth Redirect URIs"]').click();
+    await settle();
+    assert.equal(page.selected.textContent, "https://acme/callback");
+    assert.equal(find('[aria-label="Copy Valid OAuth Redirect URIs"]').textContent, "Press Ctrl+C");
+  });
+});
+
+describe("what is shown of a step", () => {
+  test("outcome and reason, and each kind of note by its name", () => {
+    const { root } = shown({ outcome: "failed", icon: "✗", label: "failed", reason: "Facebook refuses this App Secret.",
+      remarks: ["r"], warnings: ["Copy it again."], changes: ["c"], limits: ["That it is yours."] });
+    assert.equal(root.dataset.outcome, "failed");
+    assert.equal(root.querySelector(".rb-badge").textContent, "✗ failed");
+    assert.match(root.querySelector(".rb-reason").textContent, /Facebook refuses this App Secret\./);
+    assert.deepEqual(root.querySelector(".rb-reason").querySelectorAll("li").map((one) => one.textContent),
+      ["Note: r", "Warning: Copy it again.", "Changed: c", "Not proven: That it is yours."]);
+  });
+
+  test("a table has a caption, column headings, and a heading in each row", () => {
+    const { root } = shown({ tables: [{ caption: "Pages", columns: ["ID", "Name"], rows: [["1", "One"], ["2", "Two"]] }] });
+    const texts = (selector) => root.querySelectorAll(selector).map((one) => one.textContent);
+    assert.deepEqual(texts("caption"), ["Pages"]);
+    assert.deepEqual(texts('th[scope="col"]'), ["ID", "Name"]);
+    assert.deepEqual(texts('th[scope="row"]'), ["1", "2"]);
+    assert.deepEqual(texts("td"), ["One", "Two"]);
+    assert.equal(root.querySelector('[role="group"][tabindex="0"]').getAttribute("aria-label"), "Pages");
+  });
+
+  test("each request with its answer, folded, and as the person left it", () => {
+    const exchanges = [503, 503, 200].map((status) => ({ line: "GET https://x/y", status: `${status}`, milliseconds: 7,
+      trace: status === 200 ? "T1" : "", sent_on: "noon", detail: "the detail" }));
+    const { model, root } = shown({ exchanges, history: [{ at: "noon", what: "checked (a: verified)" }] });
+    const summaries = () => root.querySelectorAll("summary").map((one) => one.textContent);
+    assert.deepEqual(summaries(), ["Requests and answers", "GET https://x/y → 503, 7 ms, noon",
+      "GET https://x/y → 503, 7 ms, noon", "GET https://x/y → 200, 7 ms, trace T1, noon", "History"]);
+    assert.match(root.textContent, /noon checked \(a: verified\)/);
+    const fold = root.querySelector('[data-fold="history"]');
+    fold.open = true;
+    fold.dispatch("toggle");
+    model.show({ history: [], exchanges: [] });
+    model.show({ history: [{ at: "one", what: "skipped" }] });
+    assert.equal(root.querySelector('[data-fold="history"]').getAttribute("open"), "");
+  });
+
+  test("a step that cannot be checked has Save for its fields, and nothing without any", () => {
+    assert.equal(shown().find('[data-action="check"]').textContent, "Check");
+    page = newPage();
+    assert.equal(shown({ can_check: false }).find('[data-action="check"]').textContent, "Save");
+    page = newPage();
+    assert.equal(shown({ can_check: false, inputs: [] }).find('[data-action="check"]').hidden, true);
+  });
+
+  test("without a view there is only the reason, until there is one", () => {
+    const model = new Model({ message: "The journal cannot be read.", advice: "Restore it." });
+    const stop = script.render({ model, el: page.body });
+    assert.match(page.body.textContent, /The journal cannot be read\.Next: Restore it\./);
+    model.show(stepView());
+    assert.equal(page.body.querySelectorAll("section").length, 1);
+    assert.doesNotMatch(page.body.textContent, /cannot be read/);
+    stop();
+  });
+});
+
+describe("consent", () => {
+  test("is asked for; the ways back are shown where there are any", () => {
+    const { model, find, press } = shown({ needs_consent: true });
+    press("consent");
+    assert.deepEqual(model.sent, [{ action: "consent" }]);
+    const form = find("[data-consent]").closest(".rb-form");
+    assert.equal(form.hidden, true);
+    model.show({ consent_url: "http://here/", consent_paste_url: "" });
+    assert.equal(form.hidden, false);
+    assert.equal(find("[data-consent]").href, "http://here/");
+    assert.equal(find("[data-consent-paste]").parentElement.hidden, true);
+    model.show({ consent_url: "", consent_paste_url: "http://paste/" });
+    assert.equal(find("[data-consent]").parentElement.hidden, true);
+    assert.equal(find("[data-consent]").getAttribute("href"), null);
+    assert.equal(find("[data-consent-paste]").href, "http://paste/");
+  });
+
+  test("a pasted address is sent and leaves the page: it holds a code", () => {
+    const { model, field, press } = shown({ needs_consent: true, consent_paste_url: "http://paste/" });
+    field("redirect").value = "https://acme/callback?code=AQ";
+    press("redirect");
+    assert.deepEqual(model.sent, [{ action: "redirect", url: "https://acme/callback?code=AQ" }]);
+    assert.equal(field("redirect").value, "");
+  });
+});
+
+describe("while something runs, and after", () => {
+  test("the panel is busy, its buttons are held, and its seconds count", () => {
+    const { model, root, live, press } = shown();
+    model.show({ busy_since: Date.now() / 1000 - 5 });
+    page.wait(250);
+    assert.equal(root.getAttribute("aria-busy"), "true");
+    assert.equal(live.textContent, "Working… 5 s");
+    press("check");
+    assert.deepEqual(model.sent, []);
+    model.show({ busy_since: 0, finished: 1, message: "Verified.", advice: "Go on." });
+    assert.equal(root.getAttribute("aria-busy"), "false");
+    assert.equal(root.dataset.finished, "1");
+    assert.equal(live.textContent, "Verified.Next: Go on.");
+    press("check");
+    assert.equal(model.sent.length, 1);
+  });
+
+  test("a change that nobody here asked for is said, and once", () => {
+    const { model, live } = shown();
+    model.show({ outcome: "attested", label: "attested" });
+    assert.equal(live.textContent, "Now attested.");
+    const before = writes.length;
+    model.show({ history: [{ at: "noon", what: "confirmed" }] });
+    assert.equal(live.textContent, "Now attested.");
+    assert.equal(writes.slice(before).includes("Now attested."), false);
+    model.show({ finished: 1, message: "Recorded." });
+    assert.equal(live.textContent, "Recorded.");
+  });
+
+  test("the outcome of one's own action is not said twice", () => {
+    const { model, live } = shown();
+    model.show({ busy_since: 1 });
+    model.show({ busy_since: 0, finished: 1, outcome: "verified", label: "verified", message: "Verified." });
+    assert.equal(live.textContent, "Verified.");
+  });
+
+  test("what is watched says so", () => {
+    const { live } = shown({ is_watched: true });
+    assert.match(live.textContent, /^Checked again every minute; .* You can close everything and come back\.$/);
+  });
+});
+
+describe("without its kernel", () => {
+  test("a panel says what to do, aloud only where it is used, and keeps what was typed", () => {
+    const { model, root, field, live, press, type } = shown();
+    type("app_id", "123456789012345");
+    model.status("restarting");
+    const gone = root.querySelectorAll(".rb-message")[0];
+    assert.deepEqual([gone.textContent, gone.hidden, live.textContent], [AGAIN, false, ""]);
+    press("check");
+    assert.deepEqual([gone.hidden, live.textContent], [true, AGAIN]);
+    assert.equal(root.getAttribute("aria-busy"), "false");
+    assert.equal(field("app_id").value, "123456789012345");
+    assert.deepEqual(model.sent, []);
+  });
+
+  test("nothing runs any more, whatever the view says", () => {
+    const { model, root } = shown({ busy_since: 1 });
+    model.status("dead");
+    assert.equal(root.getAttribute("aria-busy"), "false");
+  });
+
+  test("a channel that refuses is a lost kernel", () => {
+    const { model, live, press } = shown();
+    model.isGone = true;
+    press("check");
+    assert.equal(live.textContent, AGAIN);
+  });
+
+  test("a panel that is taken away stops its clock and listens no more", () => {
+    const { model, stop } = shown();
+    assert.equal(page.timers.size, 1);
+    stop();
+    assert.equal(page.timers.size, 0);
+    assert.equal(model.heard.size, 0);
+  });
+});

@@ -1,0 +1,70 @@
+"""What the browser scripts decide, tested by node without a browser: see `scripts/*.test.mjs`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.procedure import Conclusion, Outcome
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.views import finish_view, header_view, step_view
+from tests.unit.walkthrough.stage import app_step, make_step
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+_TESTS = sorted(path.name for path in _SCRIPTS.glob("*.test.mjs"))
+
+
+@pytest.mark.needs("node")
+@pytest.mark.parametrize("name", _TESTS)
+def test_browser_scripts(name: str) -> None:
+    """The tests of one script's decisions pass in node."""
+    done = subprocess.run(
+        ["node", "--test", name],
+        cwd=_SCRIPTS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n# fail 0\n" in done.stdout
+    assert "\n# pass 0\n" not in done.stdout
+
+
+def _made() -> dict[str, Any]:
+    """Return a view of each panel as the kernel makes it."""
+    states = [
+        StepState(step, Conclusion(outcome=outcome, reason="So."))
+        for step, outcome in (
+            (app_step(), Outcome.NOT_RUN),
+            (make_step("b"), Outcome.ATTESTED),
+        )
+    ]
+    run = RunState("0a1b2c3d", {state.step.id: state for state in states})
+    views = {
+        "step": step_view(states[0], values={}, credentials={}, recent=(), activity=Activity()),
+        "header": header_view(run, title="One", tenant="acme", operator="", is_sandbox=True),
+        "finish": finish_view(run, activity=Activity(), bundle=""),
+    }
+    return json.loads(json.dumps(views))  # type: ignore[no-any-return]
+
+
+def _shape(value: Any) -> Any:
+    """Return which names and types a view has; of a list, those of what stands in it."""
+    if isinstance(value, dict):
+        return {name: _shape(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_shape(value[0])] if value else list
+    return float if isinstance(value, int) and not isinstance(value, bool) else type(value)
+
+
+@pytest.mark.parametrize("name", ["step", "header", "finish"])
+def test_the_views_of_these_tests_are_the_kernels(name: str) -> None:
+    """A view that the scripts are tested with has the names and types that the kernel gives."""
+    views = json.loads((_SCRIPTS / "views.json").read_text(encoding="utf-8"))
+    assert _shape(views[name]) == _shape(_made()[name])
