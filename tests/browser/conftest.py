@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.jupyter import Lab, Serve
+from tests.browser.jupyter import TOKEN, Desk, Desks, Lab, Serve
 from tests.contract.npm import installed
 from tests.runs.conftest import settings_of
 
@@ -104,22 +106,42 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         lab.stop()
 
 
-@pytest.fixture
-def lab(sandbox: Any, serve: Serve) -> Lab:
-    """Return a JupyterLab with the walkthrough, against a sandbox in which all is approved."""
-    return serve(sandbox)
+@pytest.fixture(scope="package")
+def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """
+    Give one JupyterLab, with a token as people have it, for all tests that ask nothing special.
 
-
-@pytest.fixture(scope="module")
-def shared_lab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
-    """Give one such JupyterLab for the tests of a module that use different tenants or steps."""
+    It starts against a sandbox of its own, which none of them uses.
+    """
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("lab")
     (folder / "project").mkdir()
     with Sandbox("approved") as sandbox:
         settings = settings_of(sandbox, folder / "settings")
-        lab = Lab(folder / "project", settings, variables={"XDG_DATA_HOME": str(keys_home)})
+        variables = {"XDG_DATA_HOME": str(keys_home)}
+        lab = Lab(folder / "project", settings, variables=variables, token=TOKEN)
         lab.start()
-        yield lab
-        lab.stop()
+    yield lab
+    lab.stop()
+
+
+@pytest.fixture
+def desks(jupyterlab: Lab, tmp_path: Path) -> Iterator[Desks]:
+    """
+    Give a function that returns a notebook with journal and settings of its own.
+
+    It takes the sandbox, the steps to show (all, where none is named) and parameters. The kernels
+    end with the test.
+    """
+    count = itertools.count()
+
+    def make(sandbox: Any, *steps: str, **parameters: str) -> Desk:
+        name = f"desk-{uuid4().hex[:8]}"
+        settings = settings_of(sandbox, tmp_path / f"settings-{next(count)}")
+        desk = Desk(jupyterlab, name, settings, parameters)
+        desk.write(steps)
+        return desk
+
+    yield make
+    jupyterlab.end_kernels()

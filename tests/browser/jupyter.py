@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 from playwright.sync_api import TimeoutError as PatienceError
 
 from runbook_lib.config.workspace import WORKING_COPIES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.notebooks import notebook_name
+from runbook_lib.engine.notebooks import is_stale, notebook_name
 from tests.runs.conftest import command, environment
 
 _PATIENCE_SECONDS = 60
@@ -32,11 +34,15 @@ _KERNEL_IS_IDLE = re.compile(r"\| Idle$")
 NOTEBOOK = notebook_name(PROCEDURE)
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
-# What `runbook lab --app` asks of whoever opens it here.
+# What the servers here ask of whoever opens them.
 TOKEN = "a-token-that-only-the-tests-know"
 TOKEN_STEP = "test-04-user-token"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
+# What every notebook needs, whichever steps it shows.
+_FRAME = ("title", "parameters", "open", "finish")
+# Reading the certificates that it trusts takes a client longer than a request on loopback.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # `SCREENSHOTS=folder` keeps the pictures that the README shows.
 _PICTURES = os.environ.get("SCREENSHOTS")
 
@@ -55,6 +61,10 @@ def serious_violations(page: Page, axe: str) -> list[tuple[Any, ...]]:
         for one in page.evaluate(_AXE)
         if one["impact"] in ("serious", "critical")
     ]
+
+
+def _is_saving(response: Response) -> bool:
+    return response.request.method == "PUT" and "/api/contents/" in response.url
 
 
 def free_port() -> int:
@@ -88,9 +98,11 @@ class Lab:
         """Return the notebook that a person works in; `runbook lab` makes it."""
         return self.project / WORKING_COPIES / NOTEBOOK
 
-    def copy_notebook(self, name: str) -> Path:
-        """Return another copy of the notebook, which gets a kernel of its own."""
-        return Path(shutil.copy(self.notebook, self.notebook.with_name(f"{name}.ipynb")))
+    def show_only(self, *steps: str) -> None:
+        """Delete the other steps' cells from the notebook, as a person may: it opens faster."""
+        document = json.loads(self.notebook.read_text(encoding="utf-8"))
+        _keep_cells(document, steps)
+        self.notebook.write_text(json.dumps(document), encoding="utf-8")
 
     @property
     def url(self) -> str:
@@ -138,9 +150,18 @@ class Lab:
 
     def leave_out(self, *variables: str) -> None:
         """Take variables out of the settings file."""
-        lines = self.env_file.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.partition("=")[0] not in variables]
-        self.env_file.write_text("".join(kept), encoding="utf-8")
+        leave_out(self.env_file, variables)
+
+    def end_kernels(self) -> None:
+        """End what runs here, as closing the notebooks would."""
+        asked: dict[str, Any] = {
+            "headers": {"authorization": f"token {self.token}"},
+            "trust_env": False,
+            "verify": NO_CERTIFICATES,
+            "timeout": _PATIENCE_SECONDS,
+        }
+        for session in httpx.get(f"{self.url}/api/sessions", **asked).json():
+            httpx.delete(f"{self.url}/api/sessions/{session['id']}", **asked)
 
     def stop(self) -> None:
         """Stop the server and its kernels."""
@@ -152,7 +173,8 @@ class Lab:
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end:
             try:
-                if httpx.get(url, timeout=5, trust_env=False).status_code < 500:
+                answer = httpx.get(url, timeout=5, trust_env=False, verify=NO_CERTIFICATES)
+                if answer.status_code < 500:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
@@ -163,16 +185,103 @@ class Lab:
 Serve = Callable[..., Lab]
 
 
+@dataclass(frozen=True)
+class Desk:
+    """
+    One person's notebook, journal and settings, on a server that others use as well.
+
+    The notebook is a copy whose first cell names the other two, as a person would type it. It
+    may show some of the steps only: then opening it takes less.
+    """
+
+    lab: Lab
+    name: str
+    env_file: Path
+    parameters: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        """Return the server's address."""
+        return self.lab.url
+
+    @property
+    def token(self) -> str:
+        """Return what the server asks for."""
+        return self.lab.token
+
+    @property
+    def evidence(self) -> Path:
+        """Return the folder of journals and evidence."""
+        return self.lab.project / f"{self.name}-evidence"
+
+    @property
+    def notebook(self) -> Path:
+        """Return this person's copy of the notebook."""
+        return self.lab.notebook.with_name(f"{self.name}.ipynb")
+
+    def copy_notebook(self, name: str) -> Path:
+        """Return another copy of it, which gets a kernel of its own."""
+        return Path(
+            shutil.copy(self.notebook, self.notebook.with_name(f"{self.name}-{name}.ipynb"))
+        )
+
+    def leave_out(self, *variables: str) -> None:
+        """Take variables out of the settings file."""
+        leave_out(self.env_file, variables)
+
+    def write(self, steps: tuple[str, ...]) -> None:
+        """Write the notebook, with these steps or, where none is named, with all."""
+        document = json.loads(self.lab.notebook.read_text(encoding="utf-8"))
+        if steps:
+            _keep_cells(document, steps)
+        _parameters_cell(document)["source"] += self._typed()
+        self.notebook.write_text(json.dumps(document), encoding="utf-8")
+
+    def is_as_built(self, folder: Path) -> bool:
+        """Return whether all sources, but for what was typed, are those that were built."""
+        document = json.loads(self.notebook.read_text(encoding="utf-8"))
+        cell = _parameters_cell(document)
+        cell["source"] = "".join(cell["source"]).removesuffix("".join(self._typed()))
+        path = folder / self.notebook.name
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return not is_stale(PROCEDURE, path)
+
+    def _typed(self) -> list[str]:
+        given = {"evidence": str(self.evidence), "env_file": str(self.env_file), **self.parameters}
+        return [f"\n{name} = {value!r}" for name, value in given.items()]
+
+
+Desks = Callable[..., Desk]
+
+
+def _keep_cells(document: Any, steps: tuple[str, ...]) -> None:
+    kept = {*_FRAME, *steps, *(f"{step}-text" for step in steps)}
+    document["cells"] = [cell for cell in document["cells"] if cell["id"] in kept]
+
+
+def _parameters_cell(document: Any) -> Any:
+    return next(cell for cell in document["cells"] if cell["id"] == "parameters")
+
+
+def leave_out(env_file: Path, variables: tuple[str, ...]) -> None:
+    """Take variables out of a settings file."""
+    lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.partition("=")[0] not in variables]
+    env_file.write_text("".join(kept), encoding="utf-8")
+
+
 @dataclass
 class Walk:
     """A person in front of a notebook of the walkthrough."""
 
     page: Page
-    lab: Lab
+    lab: Lab | Desk
 
-    def open(self, notebook: str = NOTEBOOK) -> None:
+    def open(self, notebook: str = "") -> None:
         """Open the notebook, or another copy of it, in JupyterLab and run it all."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{notebook}?reset")
+        token = f"&token={self.lab.token}" if self.lab.token else ""
+        name = notebook or self.lab.notebook.name
+        self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{name}?reset{token}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
         # NOTE: JupyterLab drops what is run before its connection to a new kernel stands, and only
         # the status bar tells when it does; on a slow machine not even that is enough.
@@ -204,18 +313,24 @@ class Walk:
         for name in names[1:]:
             self.page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).click()
 
+    def choose_theme(self, name: str) -> None:
+        """Choose a theme of JupyterLab's, and wait until it is drawn."""
+        self.menu("Settings", "Theme", name)
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+
     def restart_kernel(self) -> None:
         """Restart the kernel and run everything again."""
+        self.page.evaluate("document.querySelectorAll('.rb').forEach(one => one.id += '-before')")
         self.menu("Kernel", "Restart Kernel and Run All Cells…")
         self.page.locator(".jp-Dialog .jp-mod-accept").click()
-        time.sleep(1)
+        expect(self.page.locator("[id$='-before']")).to_have_count(0, timeout=_PATIENCE)
         self.ready()
         self.is_idle()
 
     def save(self) -> None:
-        """Save the notebook."""
-        self.menu("File", "Save Notebook")
-        time.sleep(0.3)
+        """Save the notebook, and wait until the server has it."""
+        with self.page.expect_response(_is_saving):
+            self.menu("File", "Save Notebook")
 
     def panel(self, step: str) -> Locator:
         """Return a step's panel, scrolled into view, in the tab that is looked at."""
@@ -225,14 +340,15 @@ class Walk:
         found.scroll_into_view_if_needed()
         return found
 
-    def look_at(self, step: str) -> None:
-        """Scroll to a step as the header's link does, its prose first."""
+    def keep_picture(self, step: str, name: str) -> None:
+        """Keep a picture of a step, its prose first, where that is asked for."""
         # NOTE: JupyterLab measures what comes into view only then, and what is above moves it.
-        for _ in range(_TRIES):
+        for _ in range(_TRIES if _PICTURES else 0):
             self.panel(step).evaluate(
                 "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
             )
             self.page.wait_for_timeout(200)
+        keep_picture(self.page, name)
 
     def fill(self, step: str, **values: str) -> None:
         """Type into a step's inputs."""
@@ -245,6 +361,13 @@ class Walk:
         with self.work(step):
             panel.locator('button[data-action="check"]').click()
         return str(panel.get_attribute("data-outcome"))
+
+    def copied(self, button: Locator) -> str:
+        """Press a button that copies, and return what the clipboard holds once it says so."""
+        handle = button.element_handle()  # its name may change with what it says
+        button.click()
+        self.page.wait_for_function("button => button.textContent === 'Copied'", arg=handle)
+        return str(self.page.evaluate("navigator.clipboard.readText()"))
 
     @contextmanager
     def work(self, step: str) -> Iterator[None]:
@@ -292,6 +415,7 @@ class Walk:
             panel.locator(f"a[data-{way}]").click()
         dialog: Page = opened.value
         email = dialog.get_by_label("Email address")
+        expect(dialog.get_by_role("heading", level=1)).to_be_visible()
         if email.is_visible():
             email.fill(given["login_email"])
             dialog.get_by_label("Password").fill(given["login_password"])

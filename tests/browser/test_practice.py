@@ -50,6 +50,7 @@ class Person:
         button = self.page.get_by_role("button", name=name, exact=True)
         link = self.page.get_by_role("link", name=name, exact=True)
         button.or_(link).first.click()
+        self.page.wait_for_load_state()
 
     def fill(self, **fields: str) -> None:
         """Fill in fields by their labels, `_` standing for a blank."""
@@ -68,7 +69,7 @@ class Person:
         """Wait for the page of this heading; like every page it says what it is."""
         expect(self.page.get_by_role("heading", level=1, name=text)).to_be_visible()
         expect(self.page).to_have_title(re.compile("^SANDBOX"))
-        assert "SANDBOX" in self.page.inner_text("body")
+        expect(self.page.locator("body")).to_contain_text("SANDBOX")
 
     def value(self, term: str) -> str:
         """Read what stands beside a term of the page's list."""
@@ -134,14 +135,19 @@ class Person:
         self.press("Edit App Review Request")
         self.press("Submit for Review")
         expect(self.page.get_by_role("alert")).to_contain_text("Still to be filled in")
-        for section in self.page.get_by_role("main").locator("textarea").all():
-            section.fill("Leads are copied to the customer's own system.")
+        self.fill_in_request("Leads are copied to the customer's own system.")
         self.press("Submit for Review")
         self.heading("App Review > Requests")
         self.reads("The review is pending.")
         self.choose("Approved")
         self.press("5 days later")
         self.reads("The review is approved.")
+
+    def fill_in_request(self, text: str) -> None:
+        """Say the same in every section of the request for review."""
+        self.heading("Edit App Review Request")
+        for section in self.page.get_by_role("main").locator("textarea").all():
+            section.fill(text)
 
     def complete_settings(self, icon: Path) -> tuple[str, str]:
         """13: the missing sections; then App ID and App Secret, after the password."""
@@ -158,7 +164,7 @@ class Person:
         self.page.get_by_label("App Icon (1024 x 1024)").set_input_files(icon)
         self.press("Save Changes")
         self.reads("An icon is set.")
-        assert "●" in self.value("App Secret")
+        expect(self.page.locator("#app-secret")).to_contain_text("●")
         self.page.get_by_label("Please re-enter your password").fill(self.password)
         self.press("Show")
         expect(self.page.locator("#app-secret")).not_to_contain_text("●")
@@ -183,6 +189,7 @@ class Person:
         """Settings > OAuth Client Credentials: Cyclr's own pair."""
         self.page.goto(self.console)
         self.press("OAuth Client Credentials")
+        self.heading("OAuth Client Credentials")
         first, second = self.page.locator("tbody tr").first.locator("td").all_inner_texts()
         return first.strip(), second.strip()
 
@@ -211,8 +218,8 @@ class Person:
         self.reads("Not authenticated")
         self.press("Authenticate Facebook Marketing API")
         self.heading(f"{NAME} asks for access")
-        assert f"client_id={app_id}" in self.page.url
-        assert self.page.get_by_role("checkbox", checked=True).count() == 9
+        expect(self.page).to_have_url(re.compile(rf"\bclient_id={app_id}\b"))
+        expect(self.page.get_by_role("checkbox", checked=True)).to_have_count(9)
         self.press("Continue")
         self.heading("Your browser would now leave Facebook")
         self.reads("https://connect.partner.test/connector/callback?code=AQ")
@@ -295,8 +302,7 @@ def test_a_declined_review_says_why_and_can_be_repeated(page: Page, fresh: Sandb
     person.create_app()
     person.request("leads_retrieval")
     person.press("Edit App Review Request")
-    for section in page.get_by_role("main").locator("textarea").all():
-        section.fill("So.")
+    person.fill_in_request("So.")
     person.press("Submit for Review")
     person.choose("Declined")
     person.fill(**{"Reason,_when_declined": "The screencast shows another app."})

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -18,27 +18,30 @@ from tests.browser.jupyter import (
     OPERATOR,
     TENANT,
     TOKEN_STEP,
-    Lab,
-    Serve,
+    Desks,
     Walk,
     keep_picture,
     serious_violations,
 )
 from tests.browser.test_practice import png
 
+READ_STEP = "test-05-marketing-data"
 _COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem(
     {"image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"})})])"""
 
 
-def test_a_field_tells_what_is_wrong_while_it_is_typed(lab: Lab, page: Page) -> None:
+def test_a_field_tells_what_is_wrong_while_it_is_typed(
+    desks: Desks, sandbox: Any, page: Page
+) -> None:
     """Nothing is pressed: the message comes with an example, and goes once the value is right."""
 
-    walk = Walk(page, lab)
-    walk.open()
-    for step, name, typed, said, example in (
+    fields = (
         ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
         ("fb-08-redirect-uri", "service_domain", "acme", "only part", "acme-h.cyclr.com"),
-    ):
+    )
+    walk = Walk(page, desks(sandbox, *(step for step, *_ in fields)))
+    walk.open()
+    for step, name, typed, said, example in fields:
         panel = walk.panel(step)
         field = panel.locator(f'input[data-name="{name}"]')
         problem = panel.locator(".rb-problem:visible")
@@ -52,7 +55,9 @@ def test_a_field_tells_what_is_wrong_while_it_is_typed(lab: Lab, page: Page) -> 
         expect(field).to_have_attribute("aria-invalid", "false")
 
 
-def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_a_screenshot_is_pasted_from_the_clipboard(
+    desks: Desks, sandbox: Any, page: Page, tmp_path: Path
+) -> None:
     """
     Ctrl+V in the form attaches the picture; the journal names it, and it lies beside it.
 
@@ -60,6 +65,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     """
 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    lab = desks(sandbox, "fb-01-log-in")
     walk = Walk(page, lab)
     walk.open()
     panel = walk.panel("fb-01-log-in")
@@ -91,42 +97,13 @@ def test_a_screenshot_is_pasted_from_the_clipboard(lab: Lab, page: Page, tmp_pat
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]
 
 
-def test_a_second_person_confirms(sandbox: Any, serve: Serve, browser: Browser, page: Page) -> None:
-    """Where four eyes are demanded one person's word waits, in both browsers, for the other's."""
-
-    step = "fb-01-log-in"
-    served = serve(sandbox, RUNBOOK_FOUR_EYES=step)
-    colleague = served.copy_notebook("colleague")
-    first, second = Walk(page, served), Walk(browser.new_context().new_page(), served)
-    first.open()
-    second.open(colleague.name)
-
-    assert first.attest(step, by="First operator") == "waiting"
-    first.reads(step, "another person must confirm it")
-    assert first.attest(step, by="first Operator ") == "waiting"
-    confirming = second.panel(step)
-    expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=20_000)
-    expect(confirming.locator('button[data-action="attest"]')).to_have_text("I confirm it")
-    assert second.attest(step, by="Second operator") == "attested"
-
-    for walk in (second, first):
-        panel = walk.panel(step)
-        expect(panel).to_have_attribute("data-outcome", "attested", timeout=20_000)
-        expect(panel).to_contain_text("Second operator on")
-        expect(panel).to_contain_text("confirming first Operator")
-        expect(panel.get_by_text("I have done this")).to_be_visible()
-        panel.get_by_text("History").click()
-        expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
-        expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
-    second.page.context.close()
-
-
-def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: str) -> None:
+def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, axe: str) -> None:
     """The redirect arrives on loopback; refused or granted in part, it is explained; granted, used.
 
     What the token reads is then shown without anybody asking, as tables that everybody can use.
     """
 
+    lab = desks(sandbox, TOKEN_STEP, READ_STEP)
     lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
     app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
     app.mode = AppMode.DEVELOPMENT
@@ -158,17 +135,16 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Continue").click()
     expect(step).to_have_attribute("data-outcome", "verified")
-    read = walk.panel("test-05-marketing-data")
+    read = walk.panel(READ_STEP)
     expect(read).to_have_attribute("data-outcome", "verified")
-    walk.look_at("test-05-marketing-data")
-    keep_picture(page, "walkthrough-marketing-data")
+    walk.keep_picture(READ_STEP, "walkthrough-marketing-data")
     for name, headings, key in (
         ("Ad accounts", ["ID", "Name", "Status", "Currency", "Time zone"], "ad_account_id"),
         ("Pages", ["ID", "Name", "Category", "Tasks"], "page_id"),
         ("Lead forms of", ["ID", "Name", "Status", "Language"], "leadgen_form_id"),
     ):
         table = read.get_by_role("table", name=name)
-        assert table.get_by_role("columnheader").all_inner_texts() == headings
+        expect(table.get_by_role("columnheader")).to_have_text(headings)
         expect(table.get_by_role("rowheader")).to_contain_text(sandbox.description[key])
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
@@ -177,11 +153,12 @@ def test_consent_comes_back_by_itself(lab: Lab, sandbox: Any, page: Page, axe: s
 
 
 def test_an_answer_that_is_too_late_or_was_used_is_explained(
-    lab: Lab, sandbox: Any, page: Page
+    desks: Desks, sandbox: Any, page: Page
 ) -> None:
     """An expired code, one that somebody else redeemed, an old address: what it was, what next."""
 
     given = sandbox.description
+    lab = desks(sandbox, TOKEN_STEP)
     lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, lab)
     walk.open()

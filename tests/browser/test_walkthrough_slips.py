@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from runbook_lib.config.settings import read_env_file
@@ -13,9 +13,8 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import EventType, Journal
-from runbook_lib.engine.notebooks import is_stale
 from runbook_lib.engine.run import Mode, open_run
-from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
+from tests.browser.jupyter import OPERATOR, TENANT, Desks, Walk
 from tests.support.words import attested
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -35,14 +34,16 @@ def _form(panel: Locator, button: str, name: str) -> Locator:
     return panel.get_by_role("group", name=name)
 
 
-@pytest.mark.timeout(180)
-def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path: Path) -> None:
+def test_what_was_typed_is_kept_until_it_is_taken(
+    desks: Desks, sandbox: Any, page: Page, tmp_path: Path
+) -> None:
     """
     A refused field, file or reason stays with what is wrong; what is in order is taken.
 
     What is remembered is what was typed last, and the next person begins with an empty form.
     """
 
+    lab = desks(sandbox, _APP_STEP, "fb-01-log-in", "fb-02-developer-account")
     lab.leave_out("RUNBOOK_APP_SECRET")
     walk = Walk(page, lab)
     walk.open()
@@ -105,14 +106,16 @@ def test_what_was_typed_is_kept_until_it_is_taken(lab: Lab, page: Page, tmp_path
     expect(form).to_be_visible()
 
 
-@pytest.mark.timeout(180)
-def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) -> None:
+def test_a_change_from_outside_and_a_lost_kernel_are_told(
+    desks: Desks, sandbox: Any, page: Page, tmp_path: Path
+) -> None:
     """
     Whoever reads by ear or goes by keyboard hears of both, and keeps the focus.
 
     Before cells run, a link says what to do first, and a saved notebook what to do to see it.
     """
 
+    lab = desks(sandbox)
     walk = Walk(page, lab)
     walk.open()
     link = page.locator(".rb-header a[data-next]")
@@ -149,7 +152,7 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(lab: Lab, page: Page) 
     expect(panel).to_have_attribute("aria-busy", "false")
     expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
 
-    assert not is_stale(PROCEDURE, lab.notebook), "running and saving changed its sources"
+    assert lab.is_as_built(tmp_path), "running and saving changed its sources"
     saved = json.loads(lab.notebook.read_text("utf-8"))
     texts = [
         output["data"]["text/plain"]

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from runbook_lib.config.workspace import journal_path
-from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.jupyter import (
-    NOTEBOOK,
-    TENANT,
-    TOKEN,
+    TOKEN_STEP,
+    Desk,
+    Desks,
     Lab,
     Serve,
     Walk,
     free_port,
-    keep_picture,
     serious_violations,
 )
 from tests.runs.conftest import settings_of
@@ -98,50 +96,35 @@ EXPLAINED = {
 }
 
 
-# One for each section; `test_explanations` looks at what the panels are given in all of them.
-IN_BROWSER = ("wrong-secret", "cyclr-mismatch", "token-expired")
-
-
-def _type_parameters(notebook: Path, **parameters: str) -> None:
-    """Give a notebook other parameters, as a person would type them into its first cell."""
-    document = json.loads(notebook.read_text(encoding="utf-8"))
-    cell = next(cell for cell in document["cells"] if cell["id"] == "parameters")
-    cell["source"] += [f"\n{name} = {value!r}" for name, value in parameters.items()]
-    notebook.write_text(json.dumps(document), encoding="utf-8")
-
-
 def _browser_storage(page: Page) -> str:
     """Return all that the browser keeps: cookies, IndexedDB, and both kinds of web storage."""
     kept = page.context.storage_state(indexed_db=True)
     return json.dumps(kept) + str(page.evaluate("JSON.stringify({...sessionStorage})"))
 
 
-@pytest.mark.timeout(300)
-def test_a_failure_is_explained_where_it_shows(shared_lab: Lab, page: Page, tmp_path: Path) -> None:
-    """In each section a failed step says what is wrong and what to do next."""
+def test_a_failure_is_explained_where_it_shows(desks: Desks, page: Page) -> None:
+    """
+    A failed step says what is wrong and what to do next.
 
-    walk = Walk(page, shared_lab)
-    page.set_default_timeout(20_000)
-    for scenario in IN_BROWSER:
-        explained = EXPLAINED[scenario]
-        with Sandbox(scenario) as failing:
-            settings = settings_of(failing, tmp_path / scenario)
-            notebook = shared_lab.copy_notebook(scenario)
-            _type_parameters(notebook, env_file=str(settings), tenant=scenario)
-            walk.open(notebook.name)
-            for step in explained.steps:
-                walk.check(step)
-            walk.reads(explained.steps[-1], explained.wrong)
-            walk.reads(explained.steps[-1], explained.following)
-            page.evaluate("window.onbeforeunload = null")
+    `test_explanations` looks at what the panels are given in all scenarios.
+    """
+
+    explained = EXPLAINED["cyclr-mismatch"]
+    with Sandbox("cyclr-mismatch") as failing:
+        walk = Walk(page, desks(failing, *explained.steps))
+        walk.open()
+        for step in explained.steps:
+            walk.check(step)
+        walk.reads(explained.steps[-1], explained.wrong)
+        walk.reads(explained.steps[-1], explained.following)
 
 
-@pytest.mark.timeout(120)
-def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page) -> None:
+def test_a_flaky_network_is_not_taken_for_a_failed_step(desks: Desks, page: Page) -> None:
     """What went wrong on the way is told as that, each attempt is shown, and asking again helps."""
 
+    steps = ("fb-05-confirm-creation", "fb-10-public-profile", "fb-11-permissions")
     with Sandbox("flaky", seed=7) as flaky:
-        walk = Walk(page, serve(flaky))
+        walk = Walk(page, desks(flaky, *steps))
         walk.open()
         # Beside the scenario's own faults: the first three attempts to read fail in any case.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
@@ -152,7 +135,7 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page
         panel = walk.panel(step)
         panel.get_by_text("Requests and answers").click()
         expect(panel.get_by_text("→ 503")).to_have_count(3)
-        for step in ("fb-05-confirm-creation", "fb-10-public-profile", "fb-11-permissions"):
+        for step in steps:
             for _ in range(4):
                 outcome = walk.check(step)
                 if outcome == "verified":
@@ -161,28 +144,13 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(serve: Serve, page: Page
             assert outcome == "verified", step
 
 
-def test_several_people_see_each_other(shared_lab: Lab, page: Page) -> None:
-    """What one kernel writes shows in another's header and panels, without a reload."""
-
-    other = page.context.new_page()
-    here, there = Walk(page, shared_lab), Walk(other, shared_lab)
-    here.open()
-    there.open(shared_lab.copy_notebook("colleague").name)
-    here.attest("fb-01-log-in")
-    expect(other.locator(".rb-header")).to_contain_text("1 of 21 done", timeout=20_000)
-    expect(there.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
-    there.attest("cy-03-client-secret")
-    expect(page.locator(".rb-header")).to_contain_text("2 of 21 done", timeout=20_000)
-    here.skip("fb-02-developer-account", "there is one already")
-    expect(other.locator(".rb-header")).to_contain_text("3 of 21 done", timeout=20_000)
-
-
-def test_a_slow_or_vanished_remote_system_stops_nobody(serve: Serve, page: Page) -> None:
+def test_a_slow_or_vanished_remote_system_stops_nobody(desks: Desks, page: Page) -> None:
     """An answer of five seconds holds up nothing else; a vanished system is named, then found."""
 
     port = free_port()
     with Sandbox("approved", port=port, seed=7) as first:
-        walk = Walk(page, serve(first))
+        steps = ("fb-01-log-in", "fb-05-confirm-creation", "fb-10-public-profile")
+        walk = Walk(page, desks(first, *steps))
         walk.open()
         first.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5.0))
         slow = walk.panel("fb-05-confirm-creation")
@@ -198,7 +166,7 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(serve: Serve, page: Page)
     walk.reads("fb-10-public-profile", "could not be reached")
     with Sandbox("approved", port=port, seed=7):
         walk.restart_kernel()
-        assert walk.panel("fb-01-log-in").get_attribute("data-outcome") == "attested"
+        expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
         assert walk.check("fb-10-public-profile") == "verified"
 
 
@@ -222,6 +190,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
         IPYTHONDIR=str(own / "ipython"),
     )
     served.leave_out("RUNBOOK_APP_SECRET", "RUNBOOK_USER_ACCESS_TOKEN")
+    served.show_only("fb-13-app-id-and-secret", TOKEN_STEP, "test-05-marketing-data")
     walk = Walk(page, served)
     walk.open()
     walk.fill("fb-13-app-id-and-secret", app_secret=secrets["app_secret"])
@@ -232,8 +201,8 @@ def test_no_secret_rests_where_jupyterlab_saves(
     walk.reads("fb-13-app-id-and-secret", "saved to .env")
     walk.save()
     storage = _browser_storage(page)
-    walk.fill("test-04-user-token", user_access_token=secrets["user_access_token"])
-    walk.check("test-04-user-token")
+    walk.fill(TOKEN_STEP, user_access_token=secrets["user_access_token"])
+    walk.check(TOKEN_STEP)
     assert walk.check("test-05-marketing-data") == "verified"
     walk.save()
     time.sleep(1)
@@ -255,87 +224,43 @@ def test_no_secret_rests_where_jupyterlab_saves(
         assert [path for path, text in texts.items() if secret in text] == [], name
 
 
+@pytest.fixture(scope="module")
+def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Walk]:
+    """Give the whole notebook with steps checked and forms open, for tests that only look at it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    with Sandbox("approved") as sandbox:
+        settings = settings_of(sandbox, tmp_path_factory.mktemp("at-work") / "settings")
+        desk = Desk(jupyterlab, "at-work", settings, {})
+        desk.write(())
+        walk = Walk(context.new_page(), desk)
+        walk.open()
+        walk.check("fb-08-redirect-uri")
+        walk.check("fb-13-app-id-and-secret")
+        walk.panel("fb-06-facebook-login").locator('button[data-action="attest"]').click()
+        walk.panel("fb-07-login-settings").locator('button[data-action="skip"]').click()
+        yield walk
+        walk.choose_theme("JupyterLab Light")
+        context.close()
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_the_panels_can_be_used_by_everybody(
-    theme: str, sandbox: Any, serve: Serve, page: Page, axe: str, tmp_path: Path
-) -> None:
+def test_the_panels_can_be_used_by_everybody(theme: str, at_work: Walk, axe: str) -> None:
     """
     Nothing serious is found by axe in the panels, in either theme, wide or narrow.
 
     The header's link leads to the step from its heading on, and the focus into its panel.
     """
 
-    chosen = tmp_path / "lab" / "@jupyterlab" / "apputils-extension"
-    chosen.mkdir(parents=True)
-    (chosen / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}), "utf-8")
-    walk = Walk(page, serve(sandbox, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "lab")))
-    walk.open()
-    walk.check("fb-08-redirect-uri")
-    walk.check("fb-13-app-id-and-secret")
-    walk.panel("fb-06-facebook-login").locator('button[data-action="attest"]').click()
-    walk.panel("fb-07-login-settings").locator('button[data-action="skip"]').click()
+    page = at_work.page
+    at_work.choose_theme(theme)
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
         assert serious_violations(page, axe) == []
         if (theme, width) in (("JupyterLab Light", 1280), ("JupyterLab Dark", 800)):
-            walk.look_at("fb-08-redirect-uri")
-            keep_picture(page, f"walkthrough-{theme.rpartition(' ')[2].lower()}-{width}")
+            name = f"walkthrough-{theme.rpartition(' ')[2].lower()}-{width}"
+            at_work.keep_picture("fb-08-redirect-uri", name)
         page.locator(".rb-header a[data-next]").click()
         expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
         heading = page.get_by_role("heading", name="Log in to Facebook")
-        assert heading.evaluate(_IS_BELOW_HEADER), width
-
-
-def test_the_walkthrough_works_below_a_prefix(sandbox: Any, serve: Serve, page: Page) -> None:
-    """As in JupyterHub: another base address, and the sealed bundle's link leads there too."""
-
-    walk = Walk(page, serve(sandbox, base="/user/somebody"))
-    walk.open()
-    assert walk.check("cy-01-connector-setup") == "verified"
-    end = page.locator("#runbook-finish")
-    end.focus()
-    page.keyboard.type("dd")  # deletes the cell where it is a shortcut
-    said, link = walk.seal()
-    assert "The run is incomplete." in said
-    assert link.startswith(f"/user/somebody/lab/tree/evidence/{TENANT}/{PROCEDURE.id}/")
-    with page.context.expect_page() as opened:
-        end.get_by_role("link", name="Read the report").click()
-    expect(opened.value.get_by_role("heading", level=1)).to_contain_text(TENANT)
-    expect(opened.value.get_by_text("SANDBOX").first).to_be_visible()
-
-
-def test_people_who_do_not_know_jupyter_see_no_code(sandbox: Any, serve: Serve, page: Page) -> None:
-    """
-    `runbook lab --app` shows the same panels without cells, and they work.
-
-    The header stays in reach, and where the system is dark the page is, too.
-    """
-
-    page.emulate_media(color_scheme="dark")
-    served = serve(sandbox, "--app")
-    page.goto(f"{served.url}/?token={TOKEN}", timeout=60_000)
-    page.wait_for_url(f"**/voila/render/{NOTEBOOK}?token=*", timeout=60_000)
-    walk = Walk(page, served)
-    walk.ready()
-    expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
-    assert walk.attest("fb-01-log-in") == "attested"
-    assert walk.check("fb-05-confirm-creation") == "verified"
-    expect(page.locator(".rb-header")).to_be_in_viewport()
-    assert page.locator(".rb-sticky").evaluate("cell => cell.getBoundingClientRect().top") == 0
-    heading = page.get_by_role("heading", name="Log in to Facebook")
-    expect(heading).not_to_be_in_viewport()
-    for shown, colour in (("body", "rgb(17, 17, 17)"), (".rb-panel", "rgb(33, 33, 33)")):
-        expect(page.locator(shown).first).to_have_css("background-color", colour)
-    keep_picture(page, "app-dark")
-    journal = journal_path(served.evidence, TENANT, PROCEDURE.id).read_text(encoding="utf-8")
-    assert '"origin":"walkthrough"' in journal
-    page.goto(f"{served.url}/voila/render/{NOTEBOOK}", timeout=60_000)
-    walk.ready()
-    expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
-    end = page.locator("#runbook-finish")
-    end.get_by_role("button", name="Seal the evidence").click()
-    expect(end.get_by_text("Sealed in ")).to_be_visible(timeout=60_000)
-    (bundle,) = (path.parent for path in served.evidence.rglob("report.html"))
-    expect(end.get_by_text(str(bundle))).to_be_visible()
-    expect(end.get_by_text("Open report.html there")).to_be_visible()
-    expect(page.locator(".rb-header")).to_contain_text(PROCEDURE.title)
+        page.wait_for_function(_IS_BELOW_HEADER, arg=heading.element_handle())
+        page.evaluate("document.activeElement.blur()")

@@ -145,6 +145,11 @@ describe("where JupyterLab shows a file", () => {
     assert.equal(dom.labAddress("files", "/home/me/project/r.html"), "/user/somebody/files/r.html");
   });
 
+  test("at the root, where there is no prefix", () => {
+    configure("/", "/home/me/project");
+    assert.equal(dom.labAddress("lab/tree", "/home/me/project/evidence/b"), "/lab/tree/evidence/b");
+  });
+
   test("nowhere, if it lies elsewhere", () => {
     configure("/", "/home/me/project");
     assert.equal(dom.labAddress("files", "/home/me/project-2/r.html"), null);

@@ -1,0 +1,93 @@
+"""The walkthrough when several people work on the same: each sees what the others have done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from runbook_lib.sandbox.server import Sandbox
+from tests.browser.jupyter import Desk, Lab, Walk
+from tests.runs.conftest import settings_of
+
+_PATIENCE = 20_000
+FOUR_EYES_STEP = "fb-03-my-apps"
+STEPS = ("fb-01-log-in", "fb-02-developer-account", FOUR_EYES_STEP, "cy-03-client-secret")
+
+
+class Pair(NamedTuple):
+    """Two people, each with a browser, a notebook and a kernel; one journal."""
+
+    first: Walk
+    second: Walk
+
+
+@pytest.fixture(scope="module")
+def pair(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Pair]:
+    """Give both of them; the tests use different steps."""
+    contexts = [
+        browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+        for _ in range(2)
+    ]
+    with Sandbox("approved") as sandbox:
+        settings = settings_of(sandbox, tmp_path_factory.mktemp("pair") / "settings")
+        desk = Desk(jupyterlab, "pair", settings, {"four_eyes": FOUR_EYES_STEP})
+        desk.write(STEPS)
+        colleague = desk.copy_notebook("colleague")
+        first, second = (Walk(context.new_page(), desk) for context in contexts)
+        first.open()
+        second.open(colleague.name)
+        yield Pair(first, second)
+        for context in contexts:
+            context.close()
+
+
+def _header(walk: Walk) -> Locator:
+    return walk.page.locator(".rb-header")
+
+
+def _done(walk: Walk) -> int:
+    """Return how many steps the header says are done."""
+    said = re.search(r"(\d+) of 21 done", _header(walk).inner_text())
+    assert said is not None
+    return int(said[1])
+
+
+def test_several_people_see_each_other(pair: Pair) -> None:
+    """What one kernel writes shows in another's header and panels, without a reload."""
+
+    here, there = pair
+    before = _done(here)
+    here.attest("fb-01-log-in")
+    expect(_header(there)).to_contain_text(f"{before + 1} of 21 done", timeout=_PATIENCE)
+    expect(there.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
+    there.attest("cy-03-client-secret")
+    expect(_header(here)).to_contain_text(f"{before + 2} of 21 done", timeout=_PATIENCE)
+    here.skip("fb-02-developer-account", "there is one already")
+    expect(_header(there)).to_contain_text(f"{before + 3} of 21 done", timeout=_PATIENCE)
+
+
+def test_a_second_person_confirms(pair: Pair) -> None:
+    """Where four eyes are demanded one person's word waits, in both browsers, for the other's."""
+
+    first, second, step = *pair, FOUR_EYES_STEP
+    assert first.attest(step, by="First operator") == "waiting"
+    first.reads(step, "another person must confirm it")
+    assert first.attest(step, by="first Operator ") == "waiting"
+    confirming = second.panel(step)
+    expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
+    expect(confirming.locator('button[data-action="attest"]')).to_have_text("I confirm it")
+    assert second.attest(step, by="Second operator") == "attested"
+
+    for walk in (second, first):
+        panel = walk.panel(step)
+        expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
+        expect(panel).to_contain_text("Second operator on")
+        expect(panel).to_contain_text("confirming first Operator")
+        expect(panel.get_by_text("I have done this")).to_be_visible()
+        panel.get_by_text("History").click()
+        expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
+        expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
