@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +119,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Ite
     with Sandbox("approved") as sandbox:
         settings = settings_of(sandbox, folder / "settings")
         variables = {"XDG_DATA_HOME": str(keys_home)}
+        (folder / "project" / "screen.png").write_bytes(b"a picture of the project")
         lab = Lab(folder / "project", settings, variables=variables, token=TOKEN)
         lab.start()
     yield lab
@@ -134,14 +134,14 @@ def desks(jupyterlab: Lab, tmp_path: Path) -> Iterator[Desks]:
     It takes the sandbox, the steps to show (all, where none is named) and parameters. The kernels
     end with the test.
     """
-    count = itertools.count()
+    made: list[Desk] = []
 
     def make(sandbox: Any, *steps: str, **parameters: str) -> Desk:
-        name = f"desk-{uuid4().hex[:8]}"
-        settings = settings_of(sandbox, tmp_path / f"settings-{next(count)}")
-        desk = Desk(jupyterlab, name, settings, parameters)
-        desk.write(steps)
-        return desk
+        settings = settings_of(sandbox, tmp_path / f"settings-{len(made)}")
+        made.append(Desk(jupyterlab, f"desk-{uuid4().hex[:8]}", settings, parameters))
+        made[-1].write(steps)
+        return made[-1]
 
     yield make
-    jupyterlab.end_kernels()
+    for desk in made:
+        desk.leave()

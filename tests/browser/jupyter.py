@@ -152,8 +152,8 @@ class Lab:
         """Take variables out of the settings file."""
         leave_out(self.env_file, variables)
 
-    def end_kernels(self) -> None:
-        """End what runs here, as closing the notebooks would."""
+    def end_kernels(self, beginning: str) -> None:
+        """End the kernels of the notebooks whose names begin so, as closing them would."""
         asked: dict[str, Any] = {
             "headers": {"authorization": f"token {self.token}"},
             "trust_env": False,
@@ -161,7 +161,8 @@ class Lab:
             "timeout": _PATIENCE_SECONDS,
         }
         for session in httpx.get(f"{self.url}/api/sessions", **asked).json():
-            httpx.delete(f"{self.url}/api/sessions/{session['id']}", **asked)
+            if Path(session["path"]).name.startswith(beginning):
+                httpx.delete(f"{self.url}/api/sessions/{session['id']}", **asked)
 
     def stop(self) -> None:
         """Stop the server and its kernels."""
@@ -236,6 +237,10 @@ class Desk:
             _keep_cells(document, steps)
         _parameters_cell(document)["source"] += self._typed()
         self.notebook.write_text(json.dumps(document), encoding="utf-8")
+
+    def leave(self) -> None:
+        """End the kernels of this notebook and its copies."""
+        self.lab.end_kernels(self.name)
 
     def is_as_built(self, folder: Path) -> bool:
         """Return whether all sources, but for what was typed, are those that were built."""

@@ -43,6 +43,7 @@ def pair(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[P
         yield Pair(first, second)
         for context in contexts:
             context.close()
+        desk.leave()
 
 
 def _header(walk: Walk) -> Locator:

@@ -241,6 +241,7 @@ def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterato
         yield walk
         walk.choose_theme("JupyterLab Light")
         context.close()
+        desk.leave()
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
