@@ -69,7 +69,7 @@ class Person:
         """Wait for the page of this heading; like every page it says what it is."""
         expect(self.page.get_by_role("heading", level=1, name=text)).to_be_visible()
         expect(self.page).to_have_title(re.compile("^SANDBOX"))
-        expect(self.page.locator("body")).to_contain_text("SANDBOX")
+        expect(self.page.locator("body")).to_contain_text("SANDBOX", use_inner_text=True)
 
     def value(self, term: str) -> str:
         """Read what stands beside a term of the page's list."""
