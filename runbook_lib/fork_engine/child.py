@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import select
 import signal
 import socket
@@ -130,7 +129,7 @@ def start_child() -> Child:
     if not hasattr(os, "fork"):
         msg = "this system cannot fork"
         raise OSError(msg)
-    mark = b"\0" + secrets.token_hex(16).encode() + b"\0"
+    mark = b"\0" + os.urandom(16).hex().encode() + b"\0"
     ours, theirs = socket.socketpair()
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
     start = _fork if _is_single() else _spawn

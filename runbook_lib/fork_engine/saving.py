@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -65,7 +64,7 @@ def _write(nb: Any, path: str) -> None:
     if place is None:
         write_ipynb(nb, path)
         return
-    beside = place.with_name(f".{place.stem}-{secrets.token_hex(4)}{place.suffix}")
+    beside = place.with_name(f".{place.stem}-{os.urandom(4).hex()}{place.suffix}")
     try:
         write_ipynb(nb, str(beside))
         if place.exists():

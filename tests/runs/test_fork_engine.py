@@ -21,7 +21,7 @@ import psutil
 import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-from runbook_lib.fork_engine import engine as engine_module
+from runbook_lib.fork_engine import run as run_module
 from runbook_lib.fork_engine import saving, start_child
 from tests.support.notebooks import notebook
 
@@ -347,12 +347,14 @@ class TestBadEnds:
         assert statuses() == ["failed", "pending"]
 
     def test_a_cell_takes_too_long(self) -> None:
-        """A time-out raises nbclient's error, and the cell has failed."""
+        """A time-out raises nbclient's error; the cell has failed, and shows where it was."""
 
         with pytest.raises(CellTimeoutError, match="after 1 seconds"):
             run(f"{NOTE_PIDS}print('x')\nwhile True: pass", "2", execution_timeout=1)
 
         assert statuses() == ["failed", "pending"]
+        text, error = written().cells[0].outputs
+        assert (text.text, error.ename) == ("x\n", "KeyboardInterrupt")
         assert_gone(Path("pids").read_text())
 
     @pytest.mark.parametrize(
@@ -381,11 +383,12 @@ class TestBadEnds:
 
         def on_tick() -> None:
             if Path("all").exists():
+                time.sleep(0.1)
                 signal.raise_signal(signal.SIGINT)
 
         with pytest.raises(KeyboardInterrupt):
             run(
-                NOTE_PIDS + "os.rename('pids', 'all')\nimport time\ntime.sleep(600)",
+                NOTE_PIDS + "print('x')\nos.rename('pids', 'all')\nimport time\ntime.sleep(600)",
                 "2",
                 on_tick=on_tick,
             )
@@ -405,19 +408,20 @@ class TestBadEnds:
     ) -> None:
         """A run's end is bounded, whatever its threads and exit handlers do."""
 
-        monkeypatch.setattr(engine_module, "_END_SECONDS", 0.3)
+        monkeypatch.setattr(run_module, "_END_SECONDS", 0.3)
         start = time.monotonic()
         run("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()")
 
         assert time.monotonic() - start < _PATIENCE_SECONDS
 
-    def test_endless_output_is_bounded_by_the_time(self) -> None:
+    @pytest.mark.parametrize("show", ["print('x' * 100)", "display(1)"])
+    def test_endless_output_is_bounded_by_the_time(self, show: str) -> None:
         """A cell that prints without end runs into its time-out, and ticks go on meanwhile."""
 
         ticks: list[float] = []
         with pytest.raises(CellTimeoutError):
             run(
-                "while True: print('x' * 100)",
+                f"while True: {show}",
                 execution_timeout=1,
                 on_tick=lambda: ticks.append(time.monotonic()),
             )
