@@ -1,0 +1,101 @@
+"""What messages do to a notebook's outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nbformat
+import pytest
+
+from runbook_lib.fork_engine.outputs import Outputs
+from tests.support.notebooks import notebook
+
+
+class Book:
+    """A notebook of two cells, the first of which runs."""
+
+    def __init__(self) -> None:
+        self.nb = notebook(["1", "2"])
+        self.logged: list[Any] = []
+        self.outputs = Outputs(self.nb, self.logged.append)
+        self.outputs.begin_cell(0)
+
+    def show(self, kind: str, text: str = "", **content: Any) -> None:
+        """Show `text`, as `kind`."""
+        data = {"data": {"text/plain": text}, "metadata": {}}
+        self.outputs.show({"type": kind, **data, **content})
+
+    def texts(self, index: int) -> list[str]:
+        """Return what a cell shows."""
+        return [o.get("text") or o.data["text/plain"] for o in self.nb.cells[index].outputs]
+
+
+@pytest.fixture
+def book() -> Book:
+    """Give a notebook whose first cell runs."""
+    return Book()
+
+
+def test_text_for_one_stream_is_one_output(book: Book) -> None:
+    """Text joins the output before it, if that is of the same stream; each piece is logged."""
+
+    for name, text in (("stdout", "a"), ("stdout", "b"), ("stderr", "c"), ("stdout", "d")):
+        book.outputs.write(name, text)
+
+    assert book.texts(0) == ["ab", "c", "d"]
+    assert [output.text for output in book.logged] == ["a", "b", "c", "d"]
+
+
+def test_a_display_id_changes_every_cell_that_has_it(book: Book) -> None:
+    """An update, or another display, changes all outputs of that id and no other."""
+
+    book.show("display_data", "first", display_id="x")
+    book.show("display_data", "other", display_id="y")
+    book.outputs.begin_cell(1)
+    book.show("display_data", "second", display_id="x")
+    assert (book.texts(0), book.texts(1)) == (["second", "other"], ["second"])
+
+    book.show("update_display_data", "third", display_id="x")
+    book.show("update_display_data", "lost", display_id="unknown")
+    assert (book.texts(0), book.texts(1)) == (["third", "other"], ["third"])
+
+
+def test_cleared_outputs_are_not_updated(book: Book) -> None:
+    """After `clear_output`, an id leads to what was shown since."""
+
+    book.show("display_data", "gone", display_id="x")
+    book.show("clear_output", wait=False)
+    book.show("display_data", "kept")
+    book.show("update_display_data", "lost", display_id="x")
+
+    assert book.texts(0) == ["kept"]
+
+
+def test_a_clearing_can_wait_for_the_next_output(book: Book) -> None:
+    """With `wait`, outputs stand until something takes their place, in this cell."""
+
+    book.outputs.write("stdout", "old")
+    book.show("clear_output", wait=True)
+    assert book.texts(0) == ["old"]
+
+    book.outputs.write("stdout", "new")
+    assert book.texts(0) == ["new"]
+
+    book.show("clear_output", wait=True)
+    book.outputs.begin_cell(1)
+    book.outputs.write("stdout", "other")
+    assert (book.texts(0), book.texts(1)) == (["new"], ["other"])
+
+
+def test_the_notebook_stays_valid(book: Book) -> None:
+    """Outputs of every kind have the form that nbformat asks for."""
+
+    book.outputs.write("stdout", "a")
+    book.show("display_data", "b", display_id="x")
+    book.show("execute_result", "c", execution_count=3)
+    book.show("error", ename="E", evalue="v", traceback=["t"])
+    book.show("execute_input", execution_count=3)
+
+    nbformat.validate(book.nb)
+    assert book.nb.cells[0].execution_count == 3
+    assert len(book.nb.cells[0].outputs) == 4

@@ -1,0 +1,158 @@
+"""The shell in this process: what cells show, and whom they may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import getpass
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from runbook_lib.fork_engine import worker
+from runbook_lib.fork_engine.shell import Shell, make_shell
+
+
+class Said(list[tuple[str, dict[str, Any]]]):
+    """What the shell published."""
+
+    def publish(self, kind: str, **content: Any) -> None:
+        """Note a message."""
+        self.append((kind, content))
+
+
+@pytest.fixture
+def said() -> Said:
+    """Give what is published."""
+    return Said()
+
+
+@pytest.fixture
+def shell(said: Said, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """Give a shell, and put back what it changes in its process."""
+    monkeypatch.setattr(os, "environ", dict(os.environ, IPYTHONDIR=str(folder), MPLBACKEND=""))
+    for owner, name in ((builtins, "input"), (getpass, "getpass"), (sys, "path")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    profile = folder / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "startup" / "first.py").write_text("started = True")
+    (profile / "ipython_config.py").write_text("c.InteractiveShell.xmode = 'Minimal'")
+    (profile / "ipython_kernel_config.json").write_text(
+        '{"InteractiveShell": {"colors": "nocolor"}}'
+    )
+    yield make_shell(said.publish)
+    Shell.clear_instance()
+    InteractiveShell.clear_instance()
+
+
+def execute(shell: Shell, source: str) -> dict[str, Any]:
+    """Run a cell as the child does; return its reply."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return asyncio.run(worker._execute(shell, source))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_results_and_displays_are_published(shell: Shell, said: Said) -> None:
+    """A cell's value has its number; what is displayed has its id."""
+
+    reply = execute(shell, "h = display('a', display_id='x')\nh.update('b')\n1 + 1")
+
+    assert reply == {"status": "ok", "execution_count": 1}
+    assert said == [
+        ("display_data", {"data": {"text/plain": "'a'"}, "metadata": {}, "display_id": "x"}),
+        ("update_display_data", {"data": {"text/plain": "'b'"}, "metadata": {}, "display_id": "x"}),
+        ("execute_result", {"data": {"text/plain": "2"}, "metadata": {}, "execution_count": 1}),
+    ]
+
+
+def test_the_profile_counts(shell: Shell, said: Said) -> None:
+    """Start-up files have run, and both configurations are those of the profile."""
+
+    reply = execute(shell, "assert started\n1/0")
+
+    assert reply["traceback"] == ["ZeroDivisionError: division by zero\n"]
+    assert said == [("error", {k: reply[k] for k in ("ename", "evalue", "traceback")})]
+
+
+def test_a_value_that_cannot_be_shown_fails_its_cell(shell: Shell, said: Said) -> None:
+    """An error while a result is formatted is the cell's error, and there is no result."""
+
+    reply = execute(shell, "class A:\n    def __repr__(self): raise ValueError('no')\nA()")
+
+    assert reply["status"] == "error"
+    assert [kind for kind, _ in said] == ["error"]
+    assert execute(shell, "1")["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("call", "name"), [("input()", "raw_input"), ("import getpass\ngetpass.getpass()", "getpass")]
+)
+def test_nobody_is_asked(shell: Shell, call: str, name: str) -> None:
+    """What asks a person raises, in ipykernel's words."""
+
+    reply = execute(shell, call)
+
+    assert reply["ename"] == "StdinNotImplementedError"
+    assert (
+        reply["evalue"] == f"{name} was called, but this frontend does not support input requests."
+    )
+
+
+def test_cells_may_await(shell: Shell, said: Said) -> None:
+    """Top-level `await` works, and its cell's events come."""
+
+    shell.user_ns["events"] = []
+    execute(
+        shell, "ip = get_ipython()\nip.events.register('post_execute', lambda: events.append(1))"
+    )
+    reply = execute(shell, "import asyncio\nawait asyncio.sleep(0, 7)")
+
+    assert reply["status"] == "ok"
+    assert said[-1][1]["data"] == {"text/plain": "7"}
+    assert shell.user_ns["events"] == [1, 1]
+
+
+def test_a_broken_cell_is_shown_as_such(shell: Shell, said: Said) -> None:
+    """A cell that cannot be transformed is the cell's error, not the child's."""
+
+    assert execute(shell, "'''")["ename"] == "SyntaxError"
+    assert execute(shell, "%%nosuch\n1")["ename"] == "UsageError"
+
+
+def test_exit_ends_the_kernel_unless_it_is_kept(shell: Shell) -> None:
+    """`exit` is noted; `exit(keep_kernel=True)` is not."""
+
+    execute(shell, "exit(True)")
+    assert not shell.exit_now
+
+    execute(shell, "exit")
+    assert shell.exit_now
+
+
+def test_pagers_and_widgets_leave_nothing(shell: Shell, said: Said) -> None:
+    """A pager shows nothing; a widget shows its text."""
+
+    execute(shell, "len?")
+    assert said == []
+
+    widget = {"text/plain": "W", "application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    execute(shell, f"display({widget}, raw=True)\nclear_output = None")
+    assert said[0][1]["data"] == {"text/plain": "W"}
+
+
+def test_outputs_can_be_cleared(shell: Shell, said: Said) -> None:
+    """`clear_output` is published."""
+
+    execute(shell, "from IPython.display import clear_output\nclear_output(wait=True)\n%gui")
+
+    assert said == [("clear_output", {"wait": True})]

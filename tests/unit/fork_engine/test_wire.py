@@ -1,0 +1,143 @@
+"""Messages and output, cut into pieces as a socket and a pipe may cut them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib.fork_engine.wire import Channel, Output, encode
+
+MARK = b"\0mark\0"
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, Channel]]:
+    """Give one end as a socket and the other as a channel."""
+    one, other = socket.socketpair()
+    with one, other:
+        yield one, Channel(other)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, Output]]:
+    """Give a pipe's end for writing, and what reads the other."""
+    reading, writing = os.pipe()
+    output = Output("stdout", reading, MARK)
+    yield writing, output
+    output.close()
+    os.close(writing)
+
+
+def test_messages_arrive_in_any_pieces(ends: tuple[socket.socket, Channel]) -> None:
+    """A message is there when its last byte is, and not before."""
+
+    one, channel = ends
+    data = encode({"type": "a", "text": "ä"}) + encode({"type": "b"})
+    for position in range(len(data) - 1):
+        one.sendall(data[position : position + 1])
+        channel.fill()
+    assert channel.pop() == {"type": "a", "text": "ä"}
+    assert channel.pop() is None
+
+    one.sendall(data[-1:])
+    assert channel.receive() == {"type": "b"}
+
+
+def test_the_end_of_the_other_side_is_none(ends: tuple[socket.socket, Channel]) -> None:
+    """Half a message, and then the end, is no message."""
+
+    one, channel = ends
+    one.sendall(encode({"type": "a"})[:-1])
+    one.close()
+
+    assert channel.receive() is None
+
+
+def test_what_libraries_display_has_a_json_form(ends: tuple[socket.socket, Channel]) -> None:
+    """Dates, bytes, numbers and collections pass as ipykernel has them; others are refused."""
+
+    one, channel = ends
+    odd = {"d": dt.date(2026, 1, 2), "b": b"x", "t": (1,), "s": {2}, "f": Fraction(1, 2)}
+    one.sendall(encode({**odd, "n": float("nan"), "i": float("-inf")}))
+
+    received = channel.receive()
+
+    assert received == {
+        "d": "2026-01-02",
+        "b": "eA==",
+        "t": [1],
+        "s": [2],
+        "f": 0.5,
+        "n": "nan",
+        "i": "-inf",
+    }
+    with pytest.raises(ValueError, match="Can't clean for JSON"):
+        encode({"o": object()})
+
+
+@given(
+    texts=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))),
+    size=st.integers(1, 40),
+)
+def test_text_is_cut_at_marks_alone(texts: list[str], size: int) -> None:
+    """However its bytes arrive, text is divided where the marks stand, and complete."""
+
+    reading, writing = os.pipe()
+    output = Output("stdout", reading, MARK)
+    data, found = b"".join(text.encode() + MARK for text in texts), []
+    for position in range(0, len(data), size):
+        os.write(writing, data[position : position + size])
+        while output.is_readable and output.read():
+            pass
+        while not output.is_readable:
+            output.read_up_to_mark()
+            found.append(output.take())
+            output.pass_mark()
+    os.close(writing)
+    output.close()
+
+    # Text in front of a mark may have been taken before the mark came; here it never is.
+    assert found == texts
+
+
+def test_text_behind_a_mark_waits_for_its_message(pipe: tuple[int, Output]) -> None:
+    """Nothing is read past a mark before the message that belongs to it has come."""
+
+    writing, output = pipe
+    os.write(writing, b"before" + MARK + b"behind")
+    output.read()
+
+    assert not output.is_readable
+    assert output.take() == "before"
+
+    output.pass_mark()
+    assert output.is_readable
+    assert output.take() == "behind"
+
+
+def test_bytes_that_are_no_text_are_replaced(pipe: tuple[int, Output]) -> None:
+    """Undecodable bytes become the replacement character; a divided character does not."""
+
+    writing, output = pipe
+    os.write(writing, b"\xff\xc3")
+    output.read()
+    os.write(writing, b"\xa4")
+    output.read()
+
+    assert output.take() == "\ufffdä"
+
+
+def test_what_a_dead_child_left_is_read(pipe: tuple[int, Output]) -> None:
+    """The rest is text without marks, although the pipe is still open elsewhere."""
+
+    writing, output = pipe
+    os.write(writing, b"a" + MARK + b"b\0ma")
+
+    assert output.take_rest() == "ab\0ma"
