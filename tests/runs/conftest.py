@@ -45,10 +45,10 @@ class Process:
         msg = f"no {event} {step} in the journal; output: {output} {errors}"
         raise AssertionError(msg)
 
-    def kernel(self) -> psutil.Process:
-        """Return the kernel of this run."""
-        children = psutil.Process(self.popen.pid).children(recursive=True)
-        return next(child for child in children if "ipykernel_launcher" in child.cmdline())
+    def cells(self) -> psutil.Process:
+        """Return the process in which this run's cells run, its only child."""
+        (child,) = psutil.Process(self.popen.pid).children()
+        return child
 
     def finish(self) -> tuple[int, str, str]:
         """Return exit code, output and error output, after the process has ended."""

@@ -20,6 +20,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import Process, environment, outcomes, records, runbook
+from tests.runs.test_truth import project_with
 from tests.support.practice_runs import CommandLines, PractiseOnce
 
 SECRETS = ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token")
@@ -74,7 +75,7 @@ def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -
     journal = (home / "journal.jsonl").read_text(encoding="utf-8")
     assert key.of_secret("app_secret", Secret(secrets["app_secret"])) in journal
 
-    assert len(run.command_lines) >= 2, "the kernel's command line was not seen"
+    assert run.command_lines, "no command line was seen"
     assert _found(secrets, run.stdout + run.stderr) == []
     assert _found(secrets, "\n".join(run.command_lines)) == []
     files = [path for path in run.evidence.rglob("*") if path.is_file()]
@@ -115,7 +116,7 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
         assert found[step] == "verified", "the credential did not reach the check"
     keys = str(tmp_path / "evidence" / "keys")
     assert runbook("verify", str(finished.bundle), "--trusted-keys", keys).returncode == 0
-    assert any("ipykernel" in line for line in watcher.seen)
+    assert any("runbook_lib.engine.process" in line for line in watcher.seen)
     assert _found(secrets, "\n".join(watcher.seen)) == []
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
@@ -142,21 +143,30 @@ def test_no_token_issued_during_the_run_is_left(
     assert "Bearer" not in text
 
 
-def test_no_kernel_is_given_what_its_steps_do_not_need(start: Callable[..., Process]) -> None:
-    """The kernel's environment has no credential that only sealing needs."""
+def test_cells_are_not_given_what_their_steps_do_not_need(
+    start: Callable[..., Process], tmp_path: Path
+) -> None:
+    """
+    The cells' process has no credential that only sealing needs: not in its environment, and not
+    in what the system shows of it.
+    """
 
     names = (
         *("RUNBOOK_SIGNING_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
         *("AZURE_STORAGE_CONNECTION_STRING", "GITHUB_TOKEN", "JUPYTERHUB_API_TOKEN", "OTHER"),
     )
-    run = start(env=environment(**dict.fromkeys(names, "canary horse battery")))
+    noted = tmp_path / "environment.json"
+    note = f"import json, os; open({str(noted)!r}, 'w').write(json.dumps(dict(os.environ)))"
+    project = project_with(tmp_path / "project", "test-05-marketing-data", note)
+    run = start(env=environment(**dict.fromkeys(names, "canary horse battery")), cwd=project)
     run.wait_for("step.started", "fb-01-log-in")
 
-    held = run.kernel().environ()
+    shown = run.cells().environ()
 
+    assert run.finish()[0] == 3
+    held = json.loads(noted.read_text(encoding="utf-8"))
     assert held["PATH"]
-    assert [each for each in held if "canary" in held[each]] == []
-    assert run.finish()[0] == 0
+    assert [each for each in (*held.values(), *shown.values()) if "canary" in each] == []
 
 
 def test_the_search_finds_each_encoding(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     _slow_down(sandbox, 0.15)
     run = start()
     run.wait_for(EventType.STEP_STARTED, step)
-    run.kernel().kill()
+    run.cells().kill()
     exit_code, _, errors = run.finish()
     (record,) = records(tmp_path / "evidence")
     validate_record(record)
@@ -148,13 +148,13 @@ def test_an_interrupted_run_says_so_and_is_resumed(
     _slow_down(sandbox, 0.15)
     run = start()
     run.wait_for(EventType.STEP_STARTED, "fb-08-redirect-uri")
-    kernel = run.kernel()
+    cells = run.cells()
     run.popen.send_signal(number)
     exit_code, _, errors = run.finish()
     assert exit_code == 130
     assert "run again" in errors
-    psutil.wait_procs([kernel], timeout=5)
-    assert not kernel.is_running()
+    psutil.wait_procs([cells], timeout=5)
+    assert not cells.is_running()
     entries = run.journal.entries()
     assert entries[-1].type == EventType.RUN_INTERRUPTED
     assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
