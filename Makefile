@@ -46,7 +46,7 @@ notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks
 
 bench: $(VENV)/.installed-tests  ## measure, and print the tables
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --json bench.json
 
 soak: $(VENV)/.installed-tests  ## long histories, kills, neighbours, hostile remotes: an hour, beside the tests
 	$(BIN)/python -m tests.soak

@@ -1,5 +1,8 @@
 """
-`python -m tests.bench`: the sandbox's speed and memory, what evidence costs, a person's wait.
+`python -m tests.bench`: headless runs, the sandbox, what evidence costs, a person's wait.
+
+`--only runs` measures one of the parts `runs`, `sandbox`, `evidence` and
+`walkthrough`; `--json FILE` writes the figures of headless runs.
 
 The sandbox runs in a process of its own, pinned to one core; the load comes
 from another one, where there is another one.
@@ -7,14 +10,16 @@ from another one, where there is another one.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +27,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import evidence, walkthrough
+from tests.bench import evidence, runs, walkthrough
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -188,16 +193,15 @@ def _stored(state: Any) -> int:
     return stored + sum(_stored(inner) for inner in state.values())
 
 
-def main() -> None:
-    """Measure, and print what was measured."""
-    console = Console()
+def _measure_sandbox(console: Console) -> None:
+    """Print the tables of the sandbox."""
     cores = _cores()
     if len(cores) > 1:
         os.sched_setaffinity(0, set(cores[1:]))
         where = f"the sandbox on core {cores[0]} alone, the load on another"
     else:
         where = "the sandbox and the load share what there is"
-    console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores; {where}.")
+    console.print(f"{where}.")
     with _sandbox(cores[0] if cores else None) as (process, given):
         table, rate = _measure_reads(process, given)
         console.print(table)
@@ -206,9 +210,32 @@ def main() -> None:
         console.print(_measure_memory(process, given))
     if cores:
         os.sched_setaffinity(0, set(cores))
-    evidence.report(console)
-    walkthrough.report(console)
+
+
+PARTS: dict[str, Callable[[Console], Any]] = {
+    "runs": runs.report,
+    "sandbox": _measure_sandbox,
+    "evidence": evidence.report,
+    "walkthrough": walkthrough.report,
+}
+
+
+def main(words: list[str]) -> None:
+    """Measure, and print what was measured."""
+    parser = argparse.ArgumentParser(prog="tests.bench")
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(words)
+    console = Console()
+    machine = {"python": platform.python_version(), "cores": os.cpu_count()}
+    console.print(f"Python {machine['python']}, {machine['cores']} cores.")
+    for name, measure in PARTS.items():
+        if options.only in (None, name):
+            measured = measure(console)
+            if name == "runs" and options.json:
+                text = json.dumps({**machine, **measured}, indent=2)
+                options.json.write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
