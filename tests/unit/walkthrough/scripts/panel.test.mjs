@@ -267,11 +267,13 @@ describe("consent", () => {
     model.show({ consent_url: "http://here/", consent_paste_url: "" });
     assert.equal(form.hidden, false);
     assert.equal(find("[data-consent]").href, "http://here/");
+    assert.equal(find("[data-consent]").parentElement.hidden, false);
     assert.equal(find("[data-consent-paste]").parentElement.hidden, true);
     model.show({ consent_url: "", consent_paste_url: "http://paste/" });
     assert.equal(find("[data-consent]").parentElement.hidden, true);
     assert.equal(find("[data-consent]").getAttribute("href"), null);
     assert.equal(find("[data-consent-paste]").href, "http://paste/");
+    assert.deepEqual([form.hidden, find("[data-consent-paste]").parentElement.hidden], [false, false]);
   });
 
   test("a pasted address is sent and leaves the page: it holds a code", () => {
@@ -309,6 +311,10 @@ describe("while something runs, and after", () => {
     assert.equal(live.textContent, "Now attested.");
     assert.equal(writes.slice(before).includes("Now attested."), false);
     model.show({ finished: 1, message: "Recorded." });
+    assert.equal(live.textContent, "Recorded.");
+    model.show({ outcome: "not_run", label: "to do" });
+    assert.equal(live.textContent, "Now to do.");
+    model.show({ finished: 2 });
     assert.equal(live.textContent, "Recorded.");
   });
 
