@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.jupyter import TOKEN, Desk, Desks, Lab, Serve
 from tests.contract.npm import installed
@@ -55,17 +56,25 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@contextmanager
+def own_windows(browser: Browser) -> Iterator[BrowserContext]:
+    """Give a person's own windows, with their cookies; what they load must come from loopback."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
+    elsewhere: list[str] = []
+    context.on("request", lambda request: _note(request.url, elsewhere))
+    try:
+        yield context
+    finally:
+        context.close()
+    assert elsewhere == []
+
+
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """Give an empty page with cookies of its own; what it loads must come from loopback."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    opened = context.new_page()
-    opened.set_default_timeout(_PATIENCE_MILLISECONDS)
-    elsewhere: list[str] = []
-    context.on("request", lambda request: _note(request.url, elsewhere))
-    yield opened
-    context.close()
-    assert elsewhere == []
+    with own_windows(browser) as context:
+        yield context.new_page()
 
 
 def _note(url: str, elsewhere: list[str]) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import own_windows
 from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
 from tests.browser.test_practice import NAME, Person, png
 from tests.runs.conftest import outcomes, records, runbook, settings_of
@@ -47,26 +48,21 @@ def story(
     """Give the beginning: a sandbox in which nothing is done, a notebook, and two tabs."""
     folder = tmp_path_factory.mktemp("story")
     (folder / "project").mkdir()
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-
-    def tab() -> Page:
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        return page
-
-    with Sandbox("fresh") as sandbox:
+    with Sandbox("fresh") as sandbox, own_windows(browser) as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(20_000)
         given: dict[str, Any] = sandbox.description
         settings = settings_of(sandbox, folder / "settings")
         variables = {"XDG_DATA_HOME": str(keys_home)}
         lab = Lab(folder / "project", settings, variables=variables, base=PREFIX)
-        lab.start()
-        walk = Walk(tab(), lab)
-        walk.open()
-        person = Person(tab(), given["dashboard_url"], given["cyclr_console_url"])
-        yield Story(given, lab, walk, person, folder)
-        context.close()
-        lab.stop()
+        try:
+            lab.start()
+            walk = Walk(context.new_page(), lab)
+            walk.open()
+            person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
+            yield Story(given, lab, walk, person, folder)
+        finally:
+            lab.stop()
 
 
 class TestFromNothingToACompleteRecord:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import own_windows
 from tests.browser.jupyter import Desk, Lab, Walk
 from tests.runs.conftest import settings_of
 
@@ -28,22 +29,20 @@ class Pair(NamedTuple):
 @pytest.fixture(scope="module")
 def pair(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Pair]:
     """Give both of them; the tests use different steps."""
-    contexts = [
-        browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-        for _ in range(2)
-    ]
-    with Sandbox("approved") as sandbox:
+    with (
+        Sandbox("approved") as sandbox,
+        own_windows(browser) as one,
+        own_windows(browser) as another,
+    ):
         settings = settings_of(sandbox, tmp_path_factory.mktemp("pair") / "settings")
         desk = Desk(jupyterlab, "pair", settings, {"four_eyes": FOUR_EYES_STEP})
         desk.write(STEPS)
         colleague = desk.copy_notebook("colleague")
-        first, second = (Walk(context.new_page(), desk) for context in contexts)
+        first, second = (Walk(context.new_page(), desk) for context in (one, another))
         first.open()
         second.open(colleague.name)
         yield Pair(first, second)
-        for context in contexts:
-            context.close()
-        desk.leave()
+    desk.leave()
 
 
 def _header(walk: Walk) -> Locator:

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import own_windows
 from tests.browser.jupyter import (
     TOKEN_STEP,
     Desk,
@@ -227,8 +228,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
 @pytest.fixture(scope="module")
 def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Walk]:
     """Give the whole notebook with steps checked and forms open, for tests that only look at it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    with Sandbox("approved") as sandbox:
+    with Sandbox("approved") as sandbox, own_windows(browser) as context:
         settings = settings_of(sandbox, tmp_path_factory.mktemp("at-work") / "settings")
         desk = Desk(jupyterlab, "at-work", settings, {})
         desk.write(())
@@ -240,8 +240,7 @@ def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterato
         walk.panel("fb-07-login-settings").locator('button[data-action="skip"]').click()
         yield walk
         walk.choose_theme("JupyterLab Light")
-        context.close()
-        desk.leave()
+    desk.leave()
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
