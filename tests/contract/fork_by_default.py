@@ -1,0 +1,9 @@
+"""A pytest plugin: papermill's default engine is ours."""
+
+from __future__ import annotations
+
+from papermill.engines import papermill_engines
+
+from runbook_lib.fork_engine import ForkEngine
+
+papermill_engines.register(None, ForkEngine)
