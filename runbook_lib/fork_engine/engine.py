@@ -102,7 +102,7 @@ class ForkEngine:
                 child = child or start_child()
                 run = Run(child, nb_man, settings, on_tick)
                 run.begin(given, options.get("start_timeout") or _START_SECONDS)
-            except (NotOursError, DiedError, OSError) as error:
+            except (NotOursError, DiedError, OSError, ValueError) as error:
                 reason = str(error)
             else:
                 about["engine"] = {"name": "fork"}

@@ -45,9 +45,15 @@ class SavingManager(NotebookExecutionManager):  # type: ignore[misc]
             self._save_now()
 
     def notebook_complete(self, **keywords: Any) -> None:
-        """Finish the account, and save it."""
+        """Finish the account, and save it; a cell that never ran stays pending."""
         self._next_save = float("inf")
+        pending = [
+            cell for cell in self.nb.cells if cell.metadata.papermill["status"] == self.PENDING
+        ]
         super().notebook_complete(**keywords)
+        # NOTE: papermill calls them completed, where no cell has failed.
+        for cell in pending:
+            cell.metadata.papermill["status"] = self.PENDING
         self._save_now()
 
     def _save_now(self) -> None:

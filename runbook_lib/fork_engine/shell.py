@@ -12,6 +12,7 @@ import getpass
 import logging
 import os
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, ClassVar, NoReturn
 
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.compilerop import CachingCompiler
+from IPython.core.completer import ProvisionalCompleterWarning
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
@@ -202,6 +204,8 @@ def make_shell(publish: Publish) -> Shell:
     Shell.publish = staticmethod(publish)
     InteractiveShell.clear_instance()
     shell: Shell = Shell.instance(config=config, profile_dir=profile, compiler_class=_Compiler)
+    # As IPython does when it is imported, which may have been under other filters.
+    warnings.filterwarnings("error", category=ProvisionalCompleterWarning)
     builtins.input = _refuse("raw_input")
     getpass.getpass = _refuse("getpass")
     startup = _Startup(shell, config=config)

@@ -135,6 +135,8 @@ def _show_warning(message: warnings.WarningMessage) -> None:
 
 def _reset_warnings(options: list[str]) -> None:
     """Filter warnings as a new interpreter does (The Python Standard Library, `warnings`)."""
+    # Those that libraries which are loaded already have set for their own categories stay.
+    kept = [entry for entry in warnings.filters if entry[2].__module__ != "builtins"]
     warnings.resetwarnings()
     for hidden in (
         ResourceWarning,
@@ -143,6 +145,7 @@ def _reset_warnings(options: list[str]) -> None:
         DeprecationWarning,
     ):
         warnings.simplefilter("ignore", hidden)
+    warnings.filters[:0] = kept  # type: ignore[index]
     warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
     sys.warnoptions[:] = options
     warnings._processoptions(options)  # type: ignore[attr-defined]  # noqa: SLF001

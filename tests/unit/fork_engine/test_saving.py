@@ -60,6 +60,16 @@ def test_what_is_due_is_saved_once(saves: list[str], monkeypatch: pytest.MonkeyP
     assert saves == ["pending", "running"]
 
 
+def test_a_cell_that_never_ran_is_not_called_completed(saves: list[str]) -> None:
+    """A run that breaks off before its first cell leaves that cell pending."""
+
+    made = manager()
+    made.notebook_start()
+    made.notebook_complete()
+
+    assert saves[-1] == made.nb.cells[0].metadata.papermill.status == "pending"
+
+
 def test_without_a_path_nothing_is_written(saves: list[str]) -> None:
     """A notebook that is only returned is not saved."""
 

@@ -1,0 +1,91 @@
+"""The handle on a child, where no process is needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import psutil
+import pytest
+
+from runbook_lib.fork_engine import child as child_module
+from runbook_lib.fork_engine.child import start_child
+from tests.unit.fork_engine.scripted_child import ScriptedChild
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+def test_a_child_that_cannot_be_started_leaves_nothing(
+    *, is_single: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error goes to the caller, and every descriptor is closed."""
+
+    asked: list[str] = []
+
+    def refuse(name: str) -> None:
+        asked.append(name)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(child_module, "_fork", lambda *_: refuse("fork"))
+    monkeypatch.setattr(child_module, "_spawn", lambda *_: refuse("spawn"))
+    monkeypatch.setattr(child_module, "_is_single", lambda: is_single)
+    before = psutil.Process().num_fds()
+
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        start_child()
+
+    assert asked == ["fork" if is_single else "spawn"]
+    assert psutil.Process().num_fds() == before
+
+
+def test_a_system_without_fork_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is one that a notebook's metadata can give."""
+
+    monkeypatch.delattr(os, "fork")
+
+    with pytest.raises(OSError, match="this system cannot fork"):
+        start_child()
+
+
+def test_only_a_progress_bar_s_thread_is_no_obstacle() -> None:
+    """The thread that watches progress bars may run; any other may not."""
+
+    class TMonitor(threading.Thread):
+        pass
+
+    end = threading.Event()
+    others = len(threading.enumerate()) - 1
+    monitor = TMonitor(target=end.wait)
+    monitor.start()
+    assert child_module._is_single() == (others == 0)
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    assert not child_module._is_single()
+
+    end.set()
+    monitor.join()
+    thread.join()
+
+
+def test_an_end_is_bounded_and_reads_what_still_comes() -> None:
+    """A child that writes a lot at its end is not held up, and one that never ends is killed."""
+
+    def write_on(_: str, child: ScriptedChild) -> None:
+        for _ in range(20):
+            child.write("stdout", b"x" * 65536)
+            child.say("flush", name="stdout")
+
+    child = ScriptedChild(write_on)
+    child.send({"type": "begin"})
+    child.send({"type": "execute", "source": ""})
+    child.end(5)
+    assert not child.is_alive()
+    child.close()
+
+    child = ScriptedChild(lambda _, child: child.is_interrupted.wait(30) and None)
+    child.send({"type": "begin"})
+    child.send({"type": "execute", "source": ""})
+    start = time.monotonic()
+    child.end(0.1)
+    assert time.monotonic() - start < 5
+    child.close()

@@ -1,0 +1,98 @@
+"""How nbclient is called in the engine's place."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from papermill.engines import NBClientEngine
+
+from runbook_lib.fork_engine import fallback
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
+    """Have a function called in the place of papermill's own engine."""
+
+    def put(function: Callable[..., None]) -> None:
+        monkeypatch.setattr(NBClientEngine, "execute_managed_notebook", function)
+
+    return put
+
+
+def test_options_go_on_as_they_are(stand_in: Any) -> None:
+    """Without an environment and ticks, papermill's engine is called as papermill would."""
+
+    calls: list[Any] = []
+    stand_in(lambda *args, **options: calls.append((args, options)))
+    fallback.execute("manager", "python3", None, None, {"a": 1})
+
+    assert calls == [(("manager", "python3"), {"a": 1})]
+
+
+def test_the_kernel_gets_the_environment_alone(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever manager of kernels is used, it starts the kernel with what was given."""
+
+    class Base:
+        async def start_kernel(self, **keywords: Any) -> Any:
+            return keywords
+
+    started: list[Any] = []
+
+    def start(*_: Any, kernel_manager_class: Any) -> None:
+        started.append(asyncio.run(kernel_manager_class().start_kernel(env={"SECRET": "x"}, a=1)))
+
+    stand_in(start)
+    fallback.execute("manager", "k", {"A": "b"}, None, {"kernel_manager_class": Base})
+
+    assert started == [{"env": {"A": "b"}, "a": 1}]
+
+
+def test_a_tick_that_raises_kills_the_kernel(stand_in: Any) -> None:
+    """The kernel is killed, and the error goes on when nbclient has ended."""
+
+    events: list[str] = []
+
+    class Process:
+        def kill(self) -> None:
+            events.append("killed")
+
+    class Base:
+        class provisioner:
+            process = Process()
+
+        def start_kernel(self, **_: Any) -> None:
+            events.append("started")
+
+    def run(*_: Any, kernel_manager_class: Any) -> None:
+        kernel_manager_class().start_kernel()
+        while "killed" not in events:
+            time.sleep(0.01)
+        events.append("ended")
+
+    def on_tick() -> None:
+        if events:
+            raise KeyboardInterrupt
+
+    stand_in(run)
+    with pytest.raises(KeyboardInterrupt):
+        fallback.execute("manager", "k", {}, on_tick, {"kernel_manager_class": Base})
+
+    assert events == ["started", "killed", "ended"]
+
+
+def test_an_error_of_nbclient_goes_on(stand_in: Any) -> None:
+    """With ticks, too, what nbclient raises reaches the caller."""
+
+    def run(*_: Any) -> None:
+        msg = "Kernel died"
+        raise RuntimeError(msg)
+
+    stand_in(run)
+    with pytest.raises(RuntimeError, match="Kernel died"):
+        fallback.execute("manager", "k", None, lambda: None, {})
