@@ -148,6 +148,10 @@ def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey)
     chain = claims(second.folder / "statement.dsse.json")["predicate"]["runbook_chain"]
     assert (second.sequence, chain["sequence"]) == (2, 2)
     assert chain["previous"] == {"name": first.folder.name, "digest": {"sha256": statement}}
+    said = (second.folder / "VERIFY.md").read_text()
+    assert f"that bundle is `{first.folder.name}`" in said
+    assert said.count(statement) == 2
+    assert "This is the first run of the chain" in (first.folder / "VERIFY.md").read_text()
 
 
 def test_a_leak_leaves_no_bundle_and_no_announcement(

@@ -611,15 +611,27 @@ def test_a_record_of_another_form_is_refused_by_name(
         read_record(folder)
 
 
-def test_a_word_that_names_nobody_is_refused(tenant: Path, key: SigningKey, trust: Trust) -> None:
-    """Whoever signed the record: a word is somebody's."""
+@pytest.mark.parametrize(
+    ("lose", "said"),
+    [
+        (lambda record: record.pop("outcome"), "It lacks an outcome ('outcome')."),
+        (lambda record: record.pop("run_id"), "It lacks 'run_id'."),
+        (
+            lambda record: [step["word"].pop("by") for step in record["steps"] if step["word"]],
+            "Its words are incomplete ('by').",
+        ),
+    ],
+    ids=["outcome", "run", "word"],
+)
+def test_a_signed_record_that_lacks_something_is_refused(
+    lose: Callable[[Document], Any], said: str, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Who holds the key can sign half a record; what is missing is named."""
 
     folder = bundle(tenant, 2)
-    words = [step["word"] for step in read_record(folder)["steps"]]
-    number = next(number for number, word in enumerate(words) if word)
-    resign(folder, key, lambda record: record["steps"][number]["word"].pop("by"))
+    resign(folder, key, lose)
 
-    assert str(refusal(folder, trust)) == "record.json: Its words are incomplete ('by')."
+    assert str(refusal(folder, trust)) == f"record.json: {said}"
 
 
 def test_a_statement_of_another_form_is_refused_by_name(

@@ -586,8 +586,13 @@ def test_a_proxy_is_not_asked_for_a_private_address(
 def test_a_resolver_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-up ends with the time for an exchange, whatever the resolver does."""
 
-    release = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(60))
+    release, waiting = threading.Event(), list[threading.Thread]()
+
+    def silent(*_: object, **__: object) -> None:
+        waiting.append(threading.current_thread())
+        release.wait(60)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
     transport = Transport(Redactor(), limits=Limits(exchange_seconds=1), sleep=lambda _: None)
     began = time.monotonic()
     try:
@@ -601,6 +606,8 @@ def test_a_resolver_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyP
         transport.close()
 
     assert time.monotonic() - began < 30
+    assert len(waiting) == 3
+    assert all(thread.daemon for thread in waiting)  # or the program would wait for them
 
 
 def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:

@@ -703,6 +703,21 @@ def server() -> Iterator[Callable[[], str]]:
         thread.join()
 
 
+@pytest.mark.parametrize(
+    ("url", "host", "place"),
+    [
+        ("https://graph.example:8443/me", "graph.example", "graph.example:8443"),
+        ("https://graph.example:x/", "", ""),
+    ],
+)
+def test_a_request_names_its_host(url: str, host: str, place: str) -> None:
+    """What is no address has none; sending it fails in words."""
+
+    request = Request(method="GET", url=url)
+
+    assert (request.host, request.place) == (host, place)
+
+
 def test_a_proxy_is_not_asked_for_loopback_addresses(
     server: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

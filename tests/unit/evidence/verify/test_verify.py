@@ -174,6 +174,18 @@ def test_a_file_that_was_added_is_named(name: str, bundle: Path, trust: Trust) -
     assert (error.file, "added" in str(error)) == (name, True)
 
 
+def test_a_folder_that_is_deeper_than_evidence_is_named(bundle: Path, trust: Trust) -> None:
+    """Nobody follows folders without end."""
+
+    folder = bundle.joinpath("attachments", *["x"] * 16)
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(b"")
+
+    error = refused(bundle, trust, ContentError)
+    assert str(error) == f"{error.file}: It was added: no bundle has such deep folders."
+    assert error.file == folder.relative_to(bundle).as_posix()
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_link_in_the_place_of_a_file_is_refused(
     name: str, bundle: Path, tmp_path: Path, trust: Trust
@@ -482,6 +494,19 @@ def test_a_signed_file_that_cannot_be_read_is_refused(
     resign_everything(bundle, key, statement)
 
     assert refused(bundle, trust).file == name
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_signed_number_that_json_has_not_is_named(
+    number: str, bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """RFC 8259 §6; it is not quoted what else stands there."""
+
+    (bundle / "record.json").write_text(f'{{"x": {number}}}')
+    resign_everything(bundle, key, payload(bundle / STATEMENT))
+
+    said = f"record.json: It is not a JSON object: {number} is not JSON."
+    assert str(refused(bundle, trust)) == said
 
 
 def resign_everything(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
