@@ -282,8 +282,9 @@ def test_a_bundle_that_changes_meanwhile_is_no_journal(
 def test_where_there_is_nothing_it_is_said(tmp_path: Path, trust: Trust) -> None:
     """No folder, or no bundle in it; nothing is written."""
 
-    with pytest.raises(SettingsError, match="There is no folder"):
+    with pytest.raises(SettingsError, match="There is no folder") as caught:
         rebuild_journal(tmp_path / "acme" / "p", trust)
+    assert "Name another --tenant." in caught.value.diagnostics()
     home = ended_run(tmp_path, "00000001").journal.path.parent
     with pytest.raises(SettingsError, match="There is no bundle"):
         rebuild_journal(home, trust)
