@@ -119,7 +119,13 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
     ]
     assert definition["externalParameters"]["tenant"] == "acme"
     assert definition["internalParameters"]["credentials"] == ["app_secret"]
-    assert made["predicate"]["runDetails"]["metadata"]["invocationId"] == run.run_id
+    details, ran = made["predicate"]["runDetails"], predicate["runbook_run"]
+    assert set(details["builder"]) == {"id", "version"}
+    assert details["metadata"] == {
+        "invocationId": run.run_id,
+        "startedOn": ran["started_on"],
+        "finishedOn": ran["finished_on"],
+    }
 
 
 def test_sandbox_and_production_are_told_apart_in_the_statements(
