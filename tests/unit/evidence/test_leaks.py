@@ -143,6 +143,16 @@ def test_what_only_looks_like_a_credential_is_refused_too(
     assert shape not in str(error)
 
 
+@pytest.mark.parametrize("shape", [USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"])
+def test_a_file_that_is_nothing_but_a_credential_is_refused(shape: str, tmp_path: Path) -> None:
+    """Nothing needs to stand before it."""
+
+    path = tmp_path / "report.html"
+    path.write_text(shape)
+
+    refusal(path, Redactor())
+
+
 ESCAPED: dict[str, Callable[[str], str]] = {
     "after a line break in JSON": lambda text: json.dumps({"text": f"name\n{text}"}),
     "after a tab in JSON": lambda text: json.dumps({"text": f"name\t{text}"}),

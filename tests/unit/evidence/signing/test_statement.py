@@ -95,7 +95,7 @@ def test_an_envelope_of_another_type_is_refused(key: SigningKey) -> None:
 
     envelope = signed_as_it_is(key, json.dumps(statement()).encode(), "text/plain")
 
-    with pytest.raises(EnvelopeError):
+    with pytest.raises(EnvelopeError, match=r"^It is not a DSSE envelope with one signature"):
         open_envelope(envelope, {key.key_id: key.public}, TEST_RESULT)
 
 
