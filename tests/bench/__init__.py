@@ -1,1 +1,1 @@
-"""How fast the sandbox answers, and what it holds: measured and printed, never asserted."""
+"""The sandbox's speed and memory: measured and printed, never asserted."""

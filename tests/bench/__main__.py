@@ -4,8 +4,8 @@
 `--only runs` measures one of the parts `runs`, `sandbox`, `evidence` and
 `walkthrough`; `--json FILE` writes the figures of headless runs.
 
-The sandbox runs in a process of its own, pinned to one core; the load comes
-from another one, where there is another one.
+The sandbox runs in its own process, pinned to one core; the load comes from another core, if there
+is one.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ Given = dict[str, Any]
 
 
 def _cores() -> list[int]:
-    """Return the cores that this process may use; none where they cannot be chosen."""
+    """Return the cores that this process may use; none if they cannot be chosen."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 @contextmanager
 def _sandbox(core: int | None) -> Iterator[tuple[psutil.Process, Given]]:
-    """Serve the sandbox in a process of its own, on one core."""
+    """Serve the sandbox in its own process, on one core."""
     command = [sys.executable, "-m", "runbook_lib", "sandbox", "--scenario", "approved", "--json"]
     with subprocess.Popen(
         command,
@@ -64,7 +64,7 @@ def _sandbox(core: int | None) -> Iterator[tuple[psutil.Process, Given]]:
 
 
 def _graph_reads(given: Given) -> dict[str, Ask]:
-    """Return the reads that a check or a connector does, by what they are."""
+    """Return the reads of a check or a connector, by path."""
     graph = f"{given['graph_url']}/v26.0"
     user = {"access_token": given["user_access_token"]}
     page = {"access_token": given["page_access_token"]}
@@ -81,7 +81,7 @@ def _graph_reads(given: Given) -> dict[str, Ask]:
 
 
 def _mixed(given: Given) -> list[Ask]:
-    """Return requests of every kind; half of them leave something behind in the sandbox."""
+    """Return requests of every kind; half of them store something in the sandbox."""
     graph, dialog = f"{given['graph_url']}/v26.0", given["dialog_url"]
     api, account = given["cyclr_api_url"], given["account_api_id"]
     person = {"email": given["login_email"], "password": given["login_password"]}
@@ -129,7 +129,7 @@ def _mixed(given: Given) -> list[Ask]:
 
 
 def _measure_reads(process: psutil.Process, given: Given) -> tuple[Table, float]:
-    """Return the table of reads, and how many of them a second of the server's core answers."""
+    """Return the table of reads, and the rate of the mixed ones."""
     table = Table(title=f"Graph reads over {CONNECTIONS} connections kept alive", min_width=96)
     table.add_column("read")
     for column in ("requests", "a second", "a core second", "median ms", "99 % ms", "HTTP"):
@@ -159,8 +159,8 @@ def _core_seconds(process: psutil.Process) -> float:
 
 
 def _measure_memory(process: psutil.Process, given: Given) -> Table:
-    """Return the table of what the sandbox holds, in slices of the mixed requests."""
-    table = Table(title=f"What the sandbox holds over {MIXED:,} requests of mixed kinds")
+    """Return the table of the sandbox's memory, in slices of the mixed requests."""
+    table = Table(title=f"The sandbox's memory over {MIXED:,} requests of mixed kinds")
     names = ("requests so far", "resident MiB", "objects stored", "state KiB", "a second", "HTTP")
     for column in names:
         table.add_column(column, justify="right")
@@ -177,7 +177,7 @@ def _measure_memory(process: psutil.Process, given: Given) -> Table:
 
 
 def _held(process: psutil.Process, given: Given) -> tuple[str, str, str]:
-    """Return resident memory, how much the bounded stores hold, and the size of the rest."""
+    """Return resident memory, the number of values in bounded stores, and the size of the state."""
     resident = process.memory_info().rss / _MEBIBYTE
     state = httpx.get(f"{given['graph_url']}/_sandbox/state")
     return f"{resident:.1f}", f"{_stored(state.json()):,}", f"{len(state.content) / 1024:.0f}"
@@ -200,7 +200,7 @@ def _measure_sandbox(console: Console) -> None:
         os.sched_setaffinity(0, set(cores[1:]))
         where = f"the sandbox on core {cores[0]} alone, the load on another"
     else:
-        where = "the sandbox and the load share what there is"
+        where = "the sandbox and the load share all cores"
     console.print(f"{where}.")
     with _sandbox(cores[0] if cores else None) as (process, given):
         table, rate = _measure_reads(process, given)
@@ -221,7 +221,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
 
 
 def main(words: list[str]) -> None:
-    """Measure, and print what was measured."""
+    """Measure, and print the results."""
     parser = argparse.ArgumentParser(prog="tests.bench")
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--json", type=Path)

@@ -1,4 +1,4 @@
-"""What evidence costs: sealing within a run, verifying one bundle and many, a long journal."""
+"""The cost of evidence: sealing within a run, verifying one bundle and many, a long journal."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def report(console: Console) -> None:
 
 
 def _measure_runs(evidence: Path) -> tuple[Table, Path]:
-    """Return what sealing takes of a whole practice run, and the bundle of the last one."""
+    """Return the table of sealing within a practice run, and the last run's bundle."""
     command = [sys.executable, "-m", "runbook_lib", "run", "--sandbox", "approved", "--json"]
     wholes, seals = [], []
     for _ in range(RUNS):
@@ -104,7 +104,7 @@ def _moment(entry: Entry) -> datetime:
 
 
 def _measure_verifying(bundle: Path, folder: Path) -> Table:
-    """Return how long `runbook verify` takes, and openssl with sha256sum on the same files."""
+    """Return the table of `runbook verify`, and of openssl with sha256sum on the same files."""
     create_key(folder / "key.pem")
     key = open_key(str(folder / "key.pem"), is_sandbox=True)
     public = export_public_key(key, folder / "trusted")
@@ -113,7 +113,7 @@ def _measure_verifying(bundle: Path, folder: Path) -> Table:
         tree = _copies(bundle, folder / "many" / "0", key, tenants=TENANTS, each=RUNS_EACH)
         for number in range(1, TREES):
             shutil.copytree(tree, tree.with_name(str(number)))
-    table = Table(title="Verifying bundles, each command in a process of its own")
+    table = Table(title="Verifying bundles, each command in its own process")
     table.add_column("command")
     for column in ("bundles", "s in all", "ms a bundle", "MiB resident at most"):
         table.add_column(column, justify="right")
@@ -137,7 +137,7 @@ def _each(seconds: float, count: int) -> str:
 
 
 def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each: int) -> Path:
-    """Seal the run of `bundle` again and again, for several tenants; return where."""
+    """Seal the run of `bundle` many times, for several tenants; return the folder."""
     entries = Journal(bundle / "journal.jsonl").entries()
     last = entries[-1].run_id
     mine = [entry for entry in entries if entry.run_id == last]
@@ -156,7 +156,7 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each
 
 
 def _replay(entries: list[Entry], journal: Journal, run_id: str) -> None:
-    """Write the lines of one run as those of another, of the journal's own tenant."""
+    """Append the entries of one run as another run of the journal's tenant."""
     for entry in entries:
         named = {"tenant": journal.path.parents[1].name} if "tenant" in entry.data else {}
         journal.append(entry.type, {**entry.data, **named}, run_id=run_id, step=entry.step)
@@ -164,7 +164,7 @@ def _replay(entries: list[Entry], journal: Journal, run_id: str) -> None:
 
 @contextmanager
 def _without_flushing() -> Iterator[None]:
-    """Leave out fsync while what is to be measured is prepared."""
+    """Skip fsync during the preparation."""
     fsync = os.fsync
     os.fsync = lambda _descriptor: None
     try:
@@ -174,7 +174,7 @@ def _without_flushing() -> Iterator[None]:
 
 
 def _timed(command: list[str]) -> tuple[float, float]:
-    """Return how long a command takes, and the most memory that it was seen to hold."""
+    """Return the duration of a command, and its largest resident memory."""
     began, most = time.perf_counter(), 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as popen:
         process = psutil.Process(popen.pid)
@@ -187,7 +187,7 @@ def _timed(command: list[str]) -> tuple[float, float]:
 
 
 def _measure_journal(bundle: Path, folder: Path) -> Table:
-    """Return how long a run with many lines takes to open, against reading the same file."""
+    """Return the table of opening a run with many lines, compared to reading the same file."""
     entries = Journal(bundle / "journal.jsonl").entries()
     journal = Journal(journal_path(folder, "acme", PROCEDURE.id))
     with _without_flushing():

@@ -1,4 +1,4 @@
-"""Requests as bytes over kept-alive connections: a client that costs little beside its server."""
+"""Requests as bytes over kept-alive connections: a client that uses little processor time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Ask", "Seen", "ask", "send"]
 
 @dataclass(frozen=True)
 class Ask:
-    """One request, ready to be sent to a port of loopback."""
+    """One request, ready to be sent to a port on loopback."""
 
     port: int
     content: bytes
@@ -22,7 +22,7 @@ class Ask:
 
 @dataclass
 class Seen:
-    """What came back: how many of each status, and how long each took, in seconds."""
+    """The answers: how many of each status, and the duration of each, in seconds."""
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -30,11 +30,11 @@ class Seen:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Return answers per second."""
         return sum(self.statuses.values()) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Return the wait, in milliseconds, that `percent` of the answers kept below."""
+        """Return the wait in milliseconds that `percent` of the answers do not exceed."""
         ordered = sorted(self.waits)
         return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] * 1_000
 
@@ -47,7 +47,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     **query: str,
 ) -> Ask:
-    """Return the request for a URL with its query, and a form where it is a POST."""
+    """Return the request for a URL with its query, and its form if one is given."""
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{urlencode(query)}" if query else "")
     body = urlencode(form or {}).encode()
@@ -72,7 +72,7 @@ async def _answer(reader: asyncio.StreamReader) -> int:
 
 
 async def _work(asks: Iterator[Ask], seen: Seen) -> None:
-    """Send requests one after the other, over one connection to each port."""
+    """Send requests in sequence, over one connection to each port."""
     open_to: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
     for one in asks:
         if one.port not in open_to:
@@ -96,5 +96,5 @@ async def _send(asks: Iterator[Ask], connections: int) -> Seen:
 
 
 def send(asks: Iterator[Ask], *, connections: int = 8) -> Seen:
-    """Send all `asks` over so many connections at once, and return what came back."""
+    """Send all `asks` over so many connections at once, and return the answers."""
     return asyncio.run(_send(asks, connections))

@@ -1,9 +1,9 @@
 """
-How long a person waits in JupyterLab: Run All until every panel can be used, and *Check*.
+Waiting times in JupyterLab: Run All until every panel is usable, and *Check*.
 
-Run All is compared, turn by turn in one JupyterLab, with a notebook that has
-the same prose and as many cells, each an empty `ipywidgets.VBox`. The clock
-runs in the page: from the kernel's restart being confirmed to the last panel.
+Run All is compared, alternately in one JupyterLab, with a notebook that has the same prose and as
+many cells, each an empty `ipywidgets.VBox`. The time is measured in the page, from the confirmed
+restart of the kernel to the last panel.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _report_run_all(console: Console, walk: Walk) -> None:
 
 
 def _empty_cells(path: Path) -> int:
-    """Let every cell show an empty box, to compare with; return how many there are."""
+    """Replace every panel by an empty box, for comparison; return how many there are."""
     document = json.loads(path.read_text(encoding="utf-8"))
     shown = 0
     for cell in document["cells"]:

@@ -1,1 +1,1 @@
-"""Long histories, measured: bounded, beside the tests, not instead of them (`make soak`)."""
+"""Measurements with long histories, bounded in time, in addition to the tests (`make soak`)."""

@@ -1,10 +1,10 @@
 """
-What a long history costs: time and memory of run, status, verify and report.
+The cost of a long history: time and memory of run, status, verify and report.
 
     python -m tests.soak [--tree FOLDER] [--lines 1000 10000 …] [--runs 200] [--json FILE]
 
-`--tree` measures another checkout, by the Python in its own `.venv`; both
-tables of a comparison are made that way, one after the other.
+`--tree` measures another checkout, with the Python in its own `.venv`; to compare
+two checkouts, measure one after the other.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tests.soak.histories import lengthen
 
 ROOT = Path(__file__).parents[2]
 TENANT = "sandbox-approved"
-# Nothing here runs longer than this, however long the history.
+# No command may run longer than this.
 _PATIENCE_SECONDS = 400
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one command cost: seconds, the largest resident memory in MiB, its exit code."""
+    """The cost of one command: seconds, largest resident memory in MiB, and exit code."""
 
     command: str
     lines: int
@@ -38,7 +38,7 @@ class Cost:
 
 
 class Tree:
-    """A checkout of the runbook, and evidence that its commands work on."""
+    """A checkout of the runbook, and the evidence for its commands."""
 
     def __init__(self, folder: Path, evidence: Path) -> None:
         self._folder = folder
@@ -46,7 +46,7 @@ class Tree:
         self.evidence = evidence
 
     def cost(self, lines: int, *arguments: str) -> Cost:
-        """Run `runbook` with these arguments; return what it cost."""
+        """Run `runbook` with these arguments; return its cost."""
         began = time.perf_counter()
         environ = {**os.environ, "PYTHONPATH": str(self._folder)}
         with subprocess.Popen(
@@ -73,7 +73,7 @@ class Tree:
 
     @property
     def journal(self) -> Path:
-        """Return the tenant's journal, wherever this checkout keeps it."""
+        """Return the tenant's journal, whose place depends on the checkout."""
         return next(self.evidence.glob(f"{TENANT}/**/journal.jsonl"))
 
     def run(self, lines: int) -> Cost:
@@ -99,11 +99,11 @@ def main() -> None:
 
 
 def _costs(folder: Path, lines: int) -> list[Cost]:
-    """Return what each command costs over a journal of so many lines."""
+    """Return the cost of each command with a journal of so many lines."""
     with tempfile.TemporaryDirectory(prefix="soak-") as evidence:
         tree = Tree(folder, Path(evidence))
         tree.run(0)
-        # NOTE: the second run is what the history repeats: words are said once, in the first.
+        # NOTE: the history repeats the second run; attestations are recorded only in the first.
         tree.run(0)
         found = lengthen(_whole_journal(tree), lines)
         for saved in tree.evidence.rglob("state.json"):
@@ -130,7 +130,7 @@ def _named(cost: Cost, command: str) -> Cost:
 
 
 def _sizes(folder: Path, runs: int) -> list[int]:
-    """Return the bytes of each bundle over so many runs, sealed one after the other."""
+    """Return the size in bytes of each bundle of so many runs in sequence."""
     with tempfile.TemporaryDirectory(prefix="soak-") as evidence:
         tree = Tree(folder, Path(evidence))
         for _ in range(runs):

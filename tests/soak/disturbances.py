@@ -1,11 +1,11 @@
 """
-What bends a run, and what is left of it: kills, neighbours, hostile remotes, a silent archive.
+Runs under disturbance, and what they leave: kills, parallel runs, hostile remotes, silent archives.
 
     python -m tests.soak.disturbances [--tree FOLDER] [--kills 300] [--only kills …] [--json FILE]
 
-`--tree` measures another checkout, by the Python in its own `.venv`; both
-tables of a comparison are made that way, one after the other. Servers are on
-loopback, and nothing runs longer than its patience.
+`--tree` measures another checkout, with the Python in its own `.venv`; to compare
+two checkouts, measure one after the other. Servers are on loopback, and each command
+has a time limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.silent_store import silent_store
 
 ROOT = Path(__file__).parents[2]
 _SEED = 20261125
-# A practice run takes four seconds or five; a kill may come at any moment of it.
+# A practice run takes four or five seconds; it may be killed at any moment.
 _LATEST_KILL = 4.5
 _PATIENCE = {"run": 120.0, "hostile": 60.0, "archive": 90.0}
 _HOSTILE = (
@@ -46,7 +46,7 @@ _STORE = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was done, and what came of it, by name."""
+    """One line of the table: what was done, and the results by name."""
 
     what: str
     found: Mapping[str, object] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Place:
-    """A checkout, and a folder of its own in which its commands work."""
+    """A checkout, and a separate folder in which its commands work."""
 
     tree: Path
     folder: Path
@@ -70,7 +70,7 @@ class Place:
         return self.folder / "temporary"
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        """Start `runbook` with these arguments, in an environment of its own."""
+        """Start `runbook` with these arguments, in a clean environment."""
         environ = {name: value for name, value in os.environ.items() if "RUNBOOK_" not in name}
         own = {
             "PYTHONPATH": str(self.tree),
@@ -87,7 +87,7 @@ class Place:
         )
 
     def run(self, patience: float, *arguments: str, **more: str) -> tuple[int | None, float, str]:
-        """Return exit code (`None`: it was stopped), seconds, and what was said."""
+        """Return exit code (`None` if it was stopped), seconds, and output."""
         began = time.monotonic()
         with self.start(*arguments, **more) as process:
             try:
@@ -99,7 +99,7 @@ class Place:
         return process.returncode, time.monotonic() - began, said
 
     def verify(self) -> int | None:
-        """Return the exit code of `runbook verify` over all that was sealed."""
+        """Return the exit code of `runbook verify` for all sealed evidence."""
         keys = ("--trusted-keys", "evidence/keys")
         return self.run(_PATIENCE["run"], "verify", "evidence", *keys)[0]
 
@@ -113,7 +113,7 @@ def _place(tree: Path) -> Iterator[Place]:
 
 
 def _left(place: Place) -> dict[str, int]:
-    """Count what nobody sealed: files, drafts, and files that hold a private key."""
+    """Count the leftovers: temporary files, private keys, and drafts."""
     loose = [path for path in place.temporary.rglob("*") if not path.is_dir()]
     keys = [path for path in loose if path.suffix == ".pem" and b"PRIVATE" in path.read_bytes()]
     hidden = [path for path in place.evidence.rglob(".*") if place.evidence.is_dir()]
@@ -121,7 +121,7 @@ def _left(place: Place) -> dict[str, int]:
 
 
 def kills(tree: Path, count: int) -> list[Row]:
-    """Kill so many practice runs at random moments; then let one come to its end."""
+    """Kill so many practice runs at random moments; then let one finish."""
     chance = random.Random(_SEED)
     practice = ("run", "--sandbox", "approved", "--evidence", "evidence", "--json")
     with _place(tree) as place:
@@ -147,7 +147,7 @@ def kills(tree: Path, count: int) -> list[Row]:
 
 
 def neighbours(tree: Path) -> list[Row]:
-    """Start pairs and eights at the same moment, in one folder."""
+    """Start groups of runs at the same moment, in one folder."""
     groups = {
         "three pairs, two tenants each": [["a", "b"]] * 3,
         "eight tenants": [[f"tenant-{number}" for number in range(8)]],
@@ -179,7 +179,7 @@ def _ended(process: subprocess.Popen[str]) -> int | None:
 
 
 def hostile(tree: Path) -> list[Row]:
-    """Run against a Facebook that answers as no honest one would, mode by mode."""
+    """Run against a hostile Facebook, mode by mode."""
     return [_hostile(tree, mode) for mode in MODES]
 
 
@@ -202,7 +202,7 @@ def _step(said: str, step_id: str) -> str:
 
 
 def archive(tree: Path) -> list[Row]:
-    """Archive to a store that goes silent, drips or cuts; then go on when it is well again."""
+    """Archive to a failing store, then again when it works."""
     cases = [(mode, kind) for mode in ("silent", "drip", "cut") for kind in ("PUT", "GET", "LIST")]
     return [_archive(tree, mode, kind) for mode, kind in cases]
 

@@ -1,8 +1,8 @@
 """
-Journals of many thousand lines: made of one practised run, again and again, with new ids.
+Journals of many thousand lines: one practice run repeated with new ids.
 
-The lines are generic: whatever form the runbook under test writes, a longer
-journal of the same form comes out, with its chain intact.
+The lines are generic: the longer journal has the same form as the runbook under test writes, and a
+valid chain.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ GENESIS = "0" * 64
 
 
 def lengthen(journal: Path, lines: int) -> int:
-    """Write the runs of `journal` again behind it until it has `lines` lines; return how many."""
+    """Append the last run of `journal` until it has `lines` lines; return how many it has."""
     pattern = [json.loads(line) for line in journal.read_bytes().splitlines()]
-    # NOTE: the first run carries people's words, which are said once; the last one repeats.
+    # NOTE: only the first run records attestations, so the last run is the one to repeat.
     begins = [number for number, line in enumerate(pattern) if line["type"] == "run.started"]
     repeated = pattern[begins[-1] :]
     content = journal.read_bytes()
@@ -51,7 +51,7 @@ def _repeat(lines: list[dict[str, Any]], most: int) -> Iterator[dict[str, Any]]:
 
 
 def _moved(fields: Mapping[str, Any], number: int, prev: str, end: int) -> Any:
-    """Return a line's data, where it names the end of a bundle's part with that of this copy."""
+    """Return a line's data; if it names the end of a bundle's part, with the end of this copy."""
     data = fields["data"]
     if fields["type"] != "bundle.sealed" or "journal" not in data:
         return data
