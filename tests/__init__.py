@@ -1,1 +1,1 @@
-"""The tests; each one's docstring states the promise that it keeps."""
+"""The tests; each one's docstring states the promise that the product keeps."""

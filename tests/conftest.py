@@ -1,4 +1,4 @@
-"""What every test gets: loopback only, none of the operator's own settings, a working folder."""
+"""Fixtures of all tests: loopback only, no settings of the operator, a working folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no reason to fail, and fixtures here hold nothing that one example changes for
-# the next.
+# A busy machine must not fail a test, and no example changes a fixture for the next one.
 settings.register_profile(
     "patient",
     parent=settings(),
@@ -29,7 +28,7 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def _is_allowed(address: Any) -> bool:
-    if not isinstance(address, tuple):  # a socket in the file system
+    if not isinstance(address, tuple):  # a Unix socket
         return True
     try:
         return ipaddress.ip_address(address[0]).is_loopback
@@ -39,7 +38,7 @@ def _is_allowed(address: Any) -> bool:
 
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse every connection of this process that would leave the machine."""
+    """Refuse every connection of this process to another machine."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
@@ -53,7 +52,9 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings, and the JupyterLab session, of whoever runs the tests."""
+    """
+    Remove the runbook's variables and the JupyterLab session of the person who runs the tests.
+    """
     for name in list(os.environ):
         if name.startswith("RUNBOOK_") or name in ("JPY_SESSION_NAME", "NO_COLOR", "COLUMNS"):
             monkeypatch.delenv(name)
@@ -61,13 +62,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_signing_key(monkeypatch: pytest.MonkeyPatch, keys_home: Path) -> None:
-    """Sign with a key of the tests' own, never with that of whoever runs them."""
+    """Sign with a key made for the tests, never with the key of the person who runs them."""
     monkeypatch.setenv("XDG_DATA_HOME", str(keys_home))
 
 
 @pytest.fixture(autouse=True)
-def _nobody_cools_down() -> None:
-    """Let no test wait for what a remote system of another test asked for."""
+def _no_cool_downs() -> None:
+    """Clear cool-downs, so that no test waits because of another one."""
     from runbook_lib.remote.rate_limits import SHARED  # noqa: PLC0415
 
     SHARED.clear()
@@ -75,21 +76,21 @@ def _nobody_cools_down() -> None:
 
 @pytest.fixture(scope="session")
 def keys_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which this session's signing keys are made."""
+    """Return the folder of this session's signing keys."""
     return tmp_path_factory.mktemp("keys-home")
 
 
 @pytest.fixture(scope="session")
 def practice_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """
-    Give a function that returns the one practice run of a scenario, as a `PracticeRun`.
+    Return a function that returns the only practice run of a scenario, as a `PracticeRun`.
 
-    It takes the scenario and, for another than the documented one, the connector.
+    It takes the scenario and, if it is not the default one, the connector.
     """
     from tests.support.practice_runs import practise  # noqa: PLC0415
 
     base = tmp_path_factory.getbasetemp()
-    # NOTE: pytest-xdist puts the folder of each of its processes into one that they share.
+    # NOTE: with pytest-xdist, the folders of the workers are in one shared folder.
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def once(scenario: str, connector: str = "facebook_marketing") -> Any:
@@ -107,7 +108,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def sandbox() -> Iterator[Any]:
-    """Give a sandbox in which everything is approved."""
+    """Return a sandbox in which everything is approved."""
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     with Sandbox("approved") as running:

@@ -1,14 +1,13 @@
 """
 Planted faults: does a test go red when the code is wrong?
 
-`python -m tests.faults` (or `make faults`) plants one fault at a time in a copy
-of the project and runs the tests that reach it against the copy. Words after
-the command choose the faults whose file holds one of them. Exit code 1 where
-a fault stays green, where its text is no longer in the file exactly once, or
-where the tests are red without any fault.
+`python -m tests.faults` (or `make faults`) plants one fault at a time in a copy of the project and
+runs the tests that cover it against the copy. Arguments select the faults whose file name contains
+one of them. Exit code 1 if a fault stays green, if its text is not in the file exactly once, or if
+the tests are red without any fault.
 
-To update: a row of `FAULTS` is a file, an exact text in it, what stands in its
-place, the tests that reach it, and what that breaks.
+To update: a row of `FAULTS` is a file, an exact text in it, its replacement, the tests that cover
+it, and the effect.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ ROOT = Path(__file__).parents[1]
 _NEEDED = ("runbook_lib", "tests", "notebooks")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 _PATIENCE_SECONDS = 180
-# What pytest's exit code says (pytest.ExitCode); the others mean that no test ran to its end.
+# pytest's exit codes (pytest.ExitCode); any other means that no test ran to its end.
 _GREEN, _RED = 0, 1
 
 
 class Fault(NamedTuple):
-    """One wrong line: `text` in `file` becomes `planted`; `tests` reach it."""
+    """One wrong line: `text` in `file` becomes `planted`; `tests` cover it."""
 
     file: str
     text: str
@@ -45,13 +44,13 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    # --- what counts -----------------------------------------------------------------------
+    # --- outcomes --------------------------------------------------------------------------
     Fault(
         "core/procedure.py",
         "seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):",
         "seen.outcome is Outcome.VERIFIED:",
         "core/test_procedure.py",
-        "a check that contradicts no longer beats a person's word",
+        "a failed check no longer overrides an attestation",
     ),
     Fault(
         "core/state.py",
@@ -65,35 +64,35 @@ FAULTS = (
         'if code.decode("ascii", "replace") != key.of_bytes(saved):',
         "if not code:",
         "core/test_index.py",
-        "an index that somebody altered is believed",
+        "an altered index is accepted",
     ),
     Fault(
         "core/words.py",
         "if not then or _same(then, now):",
         "if not then or now:",
         "core/test_words.py",
-        "a word counts for another app than the one it was said of",
+        "an attestation counts for another app",
     ),
     Fault(
         "engine/run.py",
         "_refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)",
         "pass",
         "engine/test_run.py",
-        "practice becomes evidence of the real thing",
+        "practice counts as real evidence",
     ),
     Fault(
         "core/journal.py",
         "if prev != before.digest or entry.seq != number:",
         "if entry.seq != number:",
         "core/test_journal.py",
-        "an altered line of the journal is read as if nothing had happened",
+        "an altered line of the journal is accepted",
     ),
     Fault(
         "core/journal.py",
         "file.truncate(file.seek(0, os.SEEK_END) - len(torn))",
         "file.seek(0, os.SEEK_END)",
         "core/test_journal.py",
-        "a line is written behind half a line that a killed process left",
+        "a line is appended to the incomplete line of a killed process",
     ),
     # --- secrets ---------------------------------------------------------------------------
     Fault(
@@ -137,63 +136,63 @@ FAULTS = (
         "self._release()",
         "pass",
         "remote/test_rate_limits.py",
-        "a transport that is closed leaves its filter on the loggers",
+        "a closed transport leaves its filter on the loggers",
     ),
     Fault(
         "remote/transport.py",
         'app = request.app if is_limit else ""',
         'app = ""',
         "remote/test_rate_limits.py",
-        "one app's limit holds up every other app at that host",
+        "one app's limit delays all other apps at that host",
     ),
     Fault(
         "remote/recording.py",
         "return self._redactor.redact(text[:room])[:-_LONGEST_BODY]",
         "return text[:room]",
         "remote/test_hostile_remotes.py",
-        "a body is recorded up to a cut that may go through a secret",
+        "a recorded body is cut within a secret",
     ),
     Fault(
         "remote/network.py",
         "if max(size, arrived) > most:",
         "if size > 10**12:",
         "remote/test_hostile_remotes.py",
-        "an answer may be as large as it likes",
+        "an answer may have any size",
     ),
     Fault(
         "remote/network.py",
         "piece = self._inflate.decompress(chunk, self._left)",
         "piece = self._inflate.decompress(chunk)",
         "remote/test_hostile_remotes.py",
-        "a gzip bomb is inflated before it is measured",
+        "a gzip bomb is inflated before its size is checked",
     ),
     Fault(
         "remote/network.py",
         "return require_public(host, found) if is_public_only else found",
         "return found",
         "remote/test_domain.py",
-        "the Service Domain may be on this machine",
+        "the Service Domain may resolve to this machine",
     ),
     Fault(
         "remote/domain.py",
         "why = destinations.refusal(",
         'why = "" and destinations.refusal(',
         "remote/test_domain.py",
-        "a redirect is followed to wherever it leads",
+        "a redirect is followed to any address",
     ),
     Fault(
         "engine/check_runner.py",
         "context.session.end_by(deadline)",
         "context.session.deadline()",
         "engine/test_check_runner.py",
-        "a step's checks may take as long as they like",
+        "a step's checks have no time limit",
     ),
     Fault(
         "plain_text.py",
         "return character.isprintable() or",
         "return True or",
         "cli/test_terminal.py",
-        "a remote system's text moves the cursor",
+        "a remote system's text can move the cursor",
     ),
     Fault(
         "remote/oauth.py",
@@ -207,7 +206,7 @@ FAULTS = (
         "return found[0] if found else None",
         "return next(iter(pending.values()), None)",
         "remote/test_consent.py",
-        "a redirect that answers no request of ours is taken (RFC 6749 §10.12)",
+        "a redirect without a matching request is accepted (RFC 6749 §10.12)",
     ),
     Fault(
         "remote/domain.py",
@@ -236,49 +235,49 @@ FAULTS = (
         "if name not in names and name not in UNSIGNED:",
         "if not name:",
         "evidence/verify/test_verify.py",
-        "a file that was added to a bundle is accepted",
+        "a file added to a bundle is accepted",
     ),
     Fault(
         "evidence/verify/chain.py",
         "(before and each.link.sha256 != before.statement)",
         "(before and not each.link.sha256)",
         "evidence/verify/test_chain.py",
-        "a run that was exchanged for another does not show in the chain",
+        "a replaced run is not detected in the chain",
     ),
     Fault(
         "evidence/chain.py",
         "return is_next and copied is not None and copied.digest == each.sealed.last.digest",
         "return is_next and copied is not None",
         "evidence/test_chain.py",
-        "a run is sealed on top of a journal that lacks lines",
+        "a run is sealed with a journal that lacks lines",
     ),
     Fault(
         "evidence/parts.py",
         "if (last.seq, last.digest) != (part.lines, part.head):",
         "if last.seq != part.lines:",
         "evidence/test_parts.py",
-        "the journal's lines in a bundle end in another line than the one that was signed",
+        "the last journal line of a bundle is not the signed one",
     ),
     Fault(
         "evidence/parts.py",
         "if entry is None or (entry.seq, digest) != each:",
         "if entry is None or entry.seq != each.seq:",
         "evidence/test_parts.py",
-        "an older word that counts is exchanged in a bundle",
+        "an older attestation that counts is replaced in a bundle",
     ),
     Fault(
         "core/credential_form.py",
         'elif text.casefold().removeprefix("runbook_") in _own_text():',
         "elif not text:",
         "core/test_credential_form.py",
-        "a word that the runbook itself writes is taken for a credential",
+        "a word that the runbook itself writes is accepted as a credential",
     ),
     Fault(
         "evidence/leaks.py",
         "for start in range(4):",
         "for start in range(1):",
         "evidence/test_leaks.py",
-        "a secret in base64 behind other letters is sealed",
+        "a secret in base64 after other characters is sealed",
     ),
     Fault(
         "evidence/bundle.py",
@@ -299,49 +298,49 @@ FAULTS = (
         "return encode_dss_signature(r, min(s, _P256_ORDER - s))",
         "return encode_dss_signature(r, s)",
         "evidence/signing/test_statement.py",
-        "a signature has a second spelling that anybody can write",
+        "a signature has a second valid form",
     ),
     Fault(
         "evidence/signing/timestamps.py",
         "if response.tst_info.nonce != asked.nonce:",
         "if response.tst_info.nonce is None:",
         "evidence/signing/test_timestamps.py",
-        "the time-stamp of another request is taken",
+        "the time-stamp of another request is accepted",
     ),
     Fault(
         "core/files.py",
         "path.hardlink_to(draft)",
         "draft.replace(path)",
         "evidence/archive/test_stores.py",
-        "an archived file is written over",
+        "an archived file is overwritten",
     ),
     Fault(
         "evidence/archive/archive.py",
         "paths.sort(key=lambda path: path == folder / STATEMENT_NAME)",
         "paths.sort(key=lambda path: path != folder / STATEMENT_NAME)",
         "evidence/archive/test_archive.py",
-        "half an archived bundle looks like a whole one",
+        "an incomplete archived bundle looks complete",
     ),
     Fault(
         "core/attachments.py",
         "if hashlib.sha256(content).hexdigest() != attachment.sha256:",
         "if not content:",
         "core/test_attachments.py",
-        "another file is sealed than the one that was attached",
+        "a file other than the attached one is sealed",
     ),
     Fault(
         "evidence/leaks.py",
         "for start in range(4):",
         "for start in range(3):",
         "evidence/test_leaks.py",
-        "a secret in base64 passes the leak gate behind three letters",
+        "a secret in base64 after three characters passes the leak gate",
     ),
     Fault(
         "evidence/verify/verify.py",
         "if made.key_id != signed.key_id or set(made.subjects) != expected:",
         "if set(made.subjects) != expected:",
         "evidence/verify/test_verify.py",
-        "the two statements of a bundle may be of two signers",
+        "the two statements of a bundle may have different signers",
     ),
     # --- sandbox ---------------------------------------------------------------------------
     Fault(
@@ -363,7 +362,7 @@ FAULTS = (
         "if redirect_uri in app.redirect_uris:",
         "if any(map(redirect_uri.startswith, app.redirect_uris)):",
         "sandbox/test_sandbox_dialog.py",
-        "a redirect URI passes that only begins as a registered one",
+        "a redirect URI that only begins like a registered one is accepted",
     ),
     Fault(
         "sandbox/cyclr/connect.py",
@@ -377,7 +376,7 @@ FAULTS = (
         'if target.partition("?")[0] != _PATH:',
         "if not target.startswith(_PATH):",
         "remote/test_redirect_listener.py",
-        "an answer is taken from a path that only begins as the listener's",
+        "an answer on a path that only begins like the listener's is accepted",
     ),
     # --- notebook, command line ------------------------------------------------------------
     Fault(
@@ -385,27 +384,27 @@ FAULTS = (
         '[sys.executable, "-m", "runbook_lib.engine.process"],',
         '[sys.executable, "-m", "runbook_lib.engine.process", str(_document(request))],',
         "engine/test_process.py",
-        "a secret stands on a command line that others see",
+        "a secret is on a command line, visible to others",
     ),
     Fault(
         "notebook/templates/step.html",
         "{{ badge(step.outcome) }} {{ step.reason }}",
         "{{ badge(step.outcome) }} {{ step.reason|safe }}",
         "notebook/test_rendering.py",
-        "what a remote system says becomes HTML in the notebook",
+        "a remote system's text becomes HTML in the notebook",
     ),
     Fault(
         "cli/run.py",
         "sys.exit(_EXIT_CODES[state.outcome])",
         "sys.exit(ExitCode.COMPLETE)",
         "cli/test_main.py",
-        "the status of a tenant that is not done ends with 0",
+        "the status of an incomplete tenant ends with 0",
     ),
 )
 
 
 def main(words: Iterable[str]) -> int:
-    """Plant each chosen fault, print what became of it, and return the exit code."""
+    """Plant each selected fault, print the results, and return the exit code."""
     console = Console()
     chosen = [each for each in FAULTS if not words or any(word in each.file for word in words)]
     table = Table("file", "what it breaks", "", "s")
@@ -427,7 +426,7 @@ def main(words: Iterable[str]) -> int:
 
 
 def _copy(project: Path) -> Path:
-    """Copy what the tests need, and nothing that the checkout has grown, to `project`."""
+    """Copy what the tests need to `project`."""
     for name in _NEEDED:
         shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
     shutil.copy(ROOT / "pyproject.toml", project)
@@ -435,7 +434,7 @@ def _copy(project: Path) -> Path:
 
 
 def _plant(project: Path, fault: Fault) -> str:
-    """Run the tests of `fault` with it in the copy, and say what became of it."""
+    """Run the tests of `fault` with it in the copy, and return the result."""
     path = project / "runbook_lib" / fault.file
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if text.count(fault.text) != 1:
@@ -452,7 +451,7 @@ def _run(project: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[str
     """Run these files of `tests/unit` up to the first failure."""
     files = [f"tests/unit/{each}" for each in tests]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
-    # NOTE: bytecode is compared by size and whole seconds: a planted fault may be as long, as fast.
+    # NOTE: bytecode is compared by size and whole seconds; a planted fault may differ in neither.
     environ = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command,

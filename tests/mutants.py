@@ -2,13 +2,14 @@
 Mutation testing: does a test go red when one line of the code is wrong?
 
 `python -m tests.mutants` (or `make mutants`) lets mutmut change a copy of `core/`, `evidence/` and
-`remote/`, draws a seeded sample of the mutants, and runs the unit tests that reach each of them.
-It prints every mutant that stayed green, as a diff, unless `mutants.toml` beside this file
-lists it with a reason. Exit code 1 where one is not listed; 2 where mutmut itself could not run.
+`remote/`, draws a seeded sample of the mutants, and runs the unit tests that cover each of them. It
+prints every mutant that stayed green, as a diff, unless `mutants.toml` beside this file lists it
+with a reason. Exit code 1 if one is not listed; 2 if mutmut itself could not run.
 What only other tests reach is counted as `no tests`: S3, for one, which `tests/contract` covers.
 A mutant may do whatever the code's user may, such as write into a folder that is not its own.
 
-Options: `--sample 400`, `--seed 11`, `--minutes 55` (what is not reached by then is counted).
+Options: `--sample 400`, `--seed 11`, `--minutes 55` (mutants that are not tested by then are
+counted).
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ ROOT = Path(__file__).parents[1]
 SURVIVORS = Path(__file__).with_name("mutants.toml")
 _NEEDED = ("runbook_lib", "tests", "notebooks", "pyproject.toml", "requirements.txt")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
-# A room's mutants are tested by the tests that mirror it. What is deselected starts Python anew,
-# and mutmut cannot follow it there, or measures time for half a minute. With its dependency
-# tracking, or the process titles that it sets, CPython 3.11 was seen to crash.
-# With each room stands a small module of it, where mutmut is sent first: it makes every mutant
-# then, and learns which tests reach which function.
+# A room's mutants are tested by the tests that mirror it. Deselected tests start another Python,
+# where mutmut cannot follow, or measure time for half a minute. With its dependency tracking, or with its process titles,
+# CPython 3.11 was seen to crash.
+# Each room is listed with a small module that mutmut tests first: it then creates every mutant
+# and records which tests cover which function.
 ROOMS = {"core": "scratch", "evidence": "instructions", "remote": "limits"}
 _SETTINGS = """
 [tool.mutmut]
@@ -60,7 +61,7 @@ _GREEN = "survived"
 
 
 class Mutant(NamedTuple):
-    """A changed line: the function that it is in, what the line was, and what it became."""
+    """A changed line: its function, the original line, and the changed one."""
 
     name: str
     was: str
@@ -83,7 +84,7 @@ def listed(text: str) -> set[tuple[str, str, str]]:
 
 
 def read_mutant(name: str, diff: str) -> Mutant:
-    """Return what `mutmut show` prints as a mutant; of several changed lines, joined."""
+    """Return the output of `mutmut show` as a mutant; several changed lines are joined."""
     lines = [line for line in diff.splitlines() if not line.startswith(("---", "+++"))]
     was, became = (
         "\n".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+"
@@ -92,13 +93,13 @@ def read_mutant(name: str, diff: str) -> Mutant:
 
 
 def sample(names: Iterable[str], size: int, seed: int) -> list[str]:
-    """Return the same `size` of `names` for the same seed, whatever their order."""
+    """Return the same `size` of `names` for the same seed, in any order of `names`."""
     every = sorted(names)
     return random.Random(seed).sample(every, min(size, len(every)))
 
 
 class Mutmut:
-    """mutmut at work on a room, in a copy of the project."""
+    """Runs mutmut on one room, in a copy of the project."""
 
     def __init__(self, room: str, project: Path) -> None:
         copy_project(project)
@@ -106,7 +107,7 @@ class Mutmut:
             settings.write(_SETTINGS.format(room=room))
         self._prefix = f"runbook_lib.{room}."
         self._project = project
-        # NOTE: bytecode is compared by size and whole seconds, and a mutant may be as long.
+        # NOTE: bytecode is compared by size and whole seconds, and a mutant may differ in neither.
         self._environ = {
             **os.environ,
             "PYTHONPATH": str(project / "mutants"),
@@ -121,9 +122,9 @@ class Mutmut:
 
     def test(self, names: Iterable[str], workers: int, seconds: float) -> dict[str, str]:
         """
-        Test those of `names` that are in the room until `seconds` are over, and return the results.
+        Test those of `names` that are in the room for at most `seconds`, and return the results.
 
-        Raises `RuntimeError` where mutmut ends with an error.
+        Raises `RuntimeError` if mutmut ends with an error.
         """
         mine = [name for name in names if name.startswith(self._prefix)]
         if mine:
@@ -153,7 +154,7 @@ class Mutmut:
                 raise RuntimeError(log.read().decode(errors="replace")[-4_000:])
 
     def results(self) -> dict[str, str]:
-        """Return what became of each mutant, by its name."""
+        """Return the result of each mutant, by its name."""
         return dict(_RESULT.findall(self._said("results", "--all", "true")))
 
     def show(self, name: str) -> Mutant:
@@ -187,14 +188,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def copy_project(project: Path) -> None:
-    """Copy what the tests need to `project`, and nothing that the checkout has grown."""
+    """Copy what the tests need to `project`."""
     project.mkdir()
     for name in _NEEDED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
         else:
             shutil.copy(ROOT / name, project)
-    # NOTE: Python forgets a folder on its path that is not there when it starts.
+    # NOTE: Python ignores a folder on its path that does not exist when it starts.
     (project / "mutants").mkdir()
 
 

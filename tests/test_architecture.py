@@ -1,8 +1,8 @@
 """
-Floors: a module imports only from strictly lower ones, so that reading goes one way.
+Rooms: a module imports only from lower ones.
 
-Kept on the syntax tree, so that imports inside functions count too; what
-only a type checker imports does not.
+The test uses the syntax tree, so that imports inside functions count too; imports for type checkers
+alone do not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "runbook_lib"
 
-# From low to high; a folder is one room, and its files run one way too.
+# From low to high; a folder is one room, and its files have no circular imports either.
 ROOMS = (
     "plain_text",
     "errors",
@@ -32,18 +32,18 @@ ROOMS = (
     "notebook",
     "cli",
 )
-FLOORS = {room: floor for floor, room in enumerate(ROOMS)}
-# The program's two doors: `python -m runbook_lib`, and the package itself.
-DOORS = {"__main__": len(ROOMS), "": 0}
+LEVELS = {room: level for level, room in enumerate(ROOMS)}
+# The two entry points: `python -m runbook_lib`, and the package itself.
+ENTRY_POINTS = {"__main__": len(ROOMS), "": 0}
 APART = ("sandbox",)
-# Who may start the sandbox.
+# The modules that may start the sandbox.
 HOSTS = ("engine.practice", "cli")
 MOST_ENTRIES = 17
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the package: its dotted name below it, its file, its tree."""
+    """A module of the package: its dotted name without the package, its file and its tree."""
 
     name: str
     path: Path
@@ -70,7 +70,7 @@ def is_for_types_only(node: ast.AST) -> bool:
 
 
 def nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk the tree, but not what only a type checker sees."""
+    """Walk the tree without the parts for type checkers."""
     for child in ast.iter_child_nodes(node):
         if is_for_types_only(child):
             for other in child.orelse:  # type: ignore[attr-defined]
@@ -82,7 +82,7 @@ def nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported(module: Module, known: dict[str, Module]) -> set[str]:
-    """Return the modules of the package that `module` imports, by name below it."""
+    """Return the modules of the package that `module` imports, by name."""
     names: set[str] = set()
     for node in nodes(module.tree):
         if isinstance(node, ast.Import):
@@ -98,12 +98,12 @@ def imported(module: Module, known: dict[str, Module]) -> set[str]:
     return {name.removeprefix(PACKAGE).removeprefix(".") for name in mine}
 
 
-def floor(room: str) -> int:
-    return DOORS[room] if room in DOORS else FLOORS[room]
+def level(room: str) -> int:
+    return ENTRY_POINTS[room] if room in ENTRY_POINTS else LEVELS[room]
 
 
-def wrong_ways(known: dict[str, Module]) -> list[str]:
-    """Return every import that does not lead to a lower floor."""
+def wrong_imports(known: dict[str, Module]) -> list[str]:
+    """Return every import that does not lead to a lower room."""
     wrong = []
     for module in known.values():
         for target in imported(module, known):
@@ -115,13 +115,13 @@ def wrong_ways(known: dict[str, Module]) -> list[str]:
             elif room in APART:
                 if not {module.name, module.room} & set(HOSTS):
                     wrong.append(f"{module.name} imports {target}, which stands apart")
-            elif target and not floor(room) < floor(module.room):
-                wrong.append(f"{module.name} imports {target}, which is not on a lower floor")
+            elif target and not level(room) < level(module.room):
+                wrong.append(f"{module.name} imports {target}, which is not a lower room")
     return wrong
 
 
-def circles(known: dict[str, Module]) -> list[list[str]]:
-    """Return each circle of imports."""
+def import_cycles(known: dict[str, Module]) -> list[list[str]]:
+    """Return each cycle of imports."""
     graph = {name: imported(module, known) - {name} for name, module in known.items()}
     found: list[list[str]] = []
     done: set[str] = set()
@@ -145,45 +145,45 @@ every_module = pytest.mark.parametrize(
 )
 
 
-def test_every_room_has_its_floor() -> None:
-    """A new module is given a floor before it is used."""
+def test_every_room_has_its_place() -> None:
+    """Every module belongs to a listed room."""
 
     rooms = {module.room for module in KNOWN.values()}
 
-    assert rooms - set(APART) == {*ROOMS, *DOORS}
+    assert rooms - set(APART) == {*ROOMS, *ENTRY_POINTS}
     assert len(KNOWN) > 50
 
 
-def test_the_package_is_a_dozen_rooms() -> None:
-    """What lies at the top of the package can be taken in at a glance."""
+def test_the_package_has_few_entries() -> None:
+    """The top folder of the package has at most 16 entries."""
 
     entries = [path.name for path in (ROOT / PACKAGE).iterdir() if path.name != "__pycache__"]
 
     assert len(entries) <= MOST_ENTRIES
 
 
-def test_imports_lead_to_lower_floors_only() -> None:
-    """No module knows of one that stands on its floor or above."""
+def test_imports_lead_to_lower_rooms_only() -> None:
+    """No module imports from its own level in another room, or from a higher room."""
 
-    assert wrong_ways(KNOWN) == []
+    assert wrong_imports(KNOWN) == []
 
 
-def test_no_imports_go_in_a_circle() -> None:
-    """Inside a folder, too, files run one way."""
+def test_there_are_no_import_cycles() -> None:
+    """There are no import cycles, also within a room."""
 
-    assert circles(KNOWN) == []
+    assert import_cycles(KNOWN) == []
 
 
 @every_module
-def test_a_module_says_what_lives_in_it(module: Module) -> None:
-    """Every module opens with a docstring."""
+def test_every_module_has_a_docstring(module: Module) -> None:
+    """Every module begins with a docstring."""
 
     assert (ast.get_docstring(module.tree) or "").strip()
 
 
 @every_module
-def test_nothing_is_printed_past_the_terminal(module: Module) -> None:
-    """What a person reads goes out through `terminal` or `click`."""
+def test_no_module_calls_print(module: Module) -> None:
+    """All output goes through `terminal` or `click`, never through `print`."""
 
     calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
 
@@ -214,14 +214,14 @@ def tree(root: Path, **files: str) -> dict[str, Module]:
         ("notebook__session", "from runbook_lib.cli.main import main"),
     ],
 )
-def test_a_wrong_way_is_seen(tmp_path: Path, importer: str, source: str) -> None:
-    """However it is written, an import to the same floor, upwards or across shows."""
+def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) -> None:
+    """An import to the same level, to a higher room or to the sandbox is detected in every form."""
 
     others = ("errors", "core__redaction", "config__settings", "connectors__context")
     empty = dict.fromkeys((*others, "sandbox__server", "cli__main", "__main__"), "")
     known = tree(tmp_path, **{**empty, importer: source})
 
-    assert len(wrong_ways(known)) == 1
+    assert len(wrong_imports(known)) == 1
 
 
 @pytest.mark.parametrize(
@@ -236,18 +236,21 @@ def test_a_wrong_way_is_seen(tmp_path: Path, importer: str, source: str) -> None
         ("sandbox__server", "from runbook_lib.sandbox import control"),
     ],
 )
-def test_a_right_way_is_let_be(tmp_path: Path, importer: str, source: str) -> None:
-    """Downwards, within a folder, for types alone, and to the sandbox from its hosts."""
+def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) -> None:
+    """
+    Imports to lower rooms, within a room, for types only, and of the sandbox from its hosts are
+    accepted.
+    """
 
     names = ("errors", "engine__run", "sandbox__control", "sandbox__server", "remote__transport")
     known = tree(tmp_path, **{**dict.fromkeys(names, ""), importer: source})
 
-    assert wrong_ways(known) == []
-    assert circles(known) == []
+    assert wrong_imports(known) == []
+    assert import_cycles(known) == []
 
 
-def test_a_circle_is_seen(tmp_path: Path) -> None:
-    """Two files of one folder that know each other show."""
+def test_an_import_cycle_is_detected(tmp_path: Path) -> None:
+    """A cycle between files of one room is detected."""
 
     known = tree(
         tmp_path,
@@ -256,4 +259,4 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
         remote__c="import runbook_lib.remote.a",
     )
 
-    assert sorted(circles(known)[0]) == ["remote.a", "remote.b", "remote.c"]
+    assert sorted(import_cycles(known)[0]) == ["remote.a", "remote.b", "remote.c"]

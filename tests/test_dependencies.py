@@ -1,4 +1,4 @@
-"""What the product imports is what it declares, and a type checker sees its types."""
+"""The product declares every dependency that it imports, and its types are visible."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "runbook_lib"
 
-# Declared, though no module imports it: what needs it all the same.
+# Declared although no module imports it, with the reason.
 NOT_IMPORTED = {
-    "ipykernel": "the kernel that runs the notebooks, started by its name",
-    "ipywidgets": "the widgets that anywidget's are, in the version that JupyterLab 4 shows",
+    "ipykernel": "the kernel that runs the notebooks, started by name",
+    "ipywidgets": "the base of anywidget's widgets, in the version that JupyterLab 4 shows",
     "jupyterlab": "`runbook lab` starts it as a program",
     "python-multipart": "Starlette reads the sandbox's forms with it",
-    "voila": "`runbook lab --app` loads it as a server extension, by its name",
+    "voila": "`runbook lab --app` loads it as a server extension, by name",
 }
 
 
@@ -29,7 +29,7 @@ def declared() -> set[str]:
 
 
 def imported(source: str) -> set[str]:
-    """Return the top names that a module imports, inside functions and for types too."""
+    """Return the top-level names that a module imports, inside functions and for types too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -40,7 +40,7 @@ def imported(source: str) -> set[str]:
 
 
 def distributions() -> set[str]:
-    """Return the distributions that the product imports from, by their normal names."""
+    """Return the distributions from which the product imports, by their normalised names."""
     names = set().union(*(imported(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")))
     foreign = names - sys.stdlib_module_names - {PACKAGE.name}
     known = packages_distributions()
@@ -48,19 +48,19 @@ def distributions() -> set[str]:
 
 
 def test_every_import_is_declared() -> None:
-    """What another package happens to bring along may be gone with its next version."""
+    """Every imported distribution is declared, since a transitive one may disappear."""
 
     assert distributions() - declared() == set()
 
 
 def test_every_declared_dependency_is_used() -> None:
-    """One that no module imports has a reason here, and one that is imported needs none."""
+    """Every declared dependency is imported or has a reason here."""
 
     assert declared() - distributions() == set(NOT_IMPORTED)
 
 
-def test_an_import_is_seen_wherever_it_stands() -> None:
-    """In a function, for a type checker only, with a dotted name."""
+def test_every_form_of_import_is_found() -> None:
+    """An import in a function, for a type checker only, or with a dotted name is found."""
 
     source = "import a.b\ndef f():\n    from c.d import e\nif TYPE_CHECKING:\n    import g as h"
 

@@ -1,4 +1,4 @@
-"""What the documents, the example settings and the changelog say is what the product does."""
+"""The documents, the example settings and the changelog agree with the product."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ README, HEADLESS = DOCUMENTS["README.md"], DOCUMENTS["docs/headless.md"]
 ARCHITECTURE, CONTRIBUTING = DOCUMENTS["ARCHITECTURE.md"], DOCUMENTS["CONTRIBUTING.md"]
 
 RUN_ENDS = (ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.INCOMPLETE)
-# Commands that do not end with 0 where they are run here: how they may end.
+# The exit codes of commands that do not end with 0 here.
 ENDINGS: Mapping[str, tuple[int, ...]] = {
     "runbook run --sandbox review-declined": (ExitCode.INCOMPLETE,),
     "runbook run --attestations": RUN_ENDS,
@@ -48,10 +48,10 @@ ENDINGS: Mapping[str, tuple[int, ...]] = {
     # The Service Domain of the example is not the sandbox's: fb-08 fails.
     "papermill": (ExitCode.FAILED,),
 }
-# Commands that no test here runs, whole or (with a blank at the end) as they begin, and why.
+# Commands that are not run here, with the reason; with a blank at the end, only their beginning.
 NOT_RUN = {
-    "make ": "the Makefile's targets are how these tests are started, or take an hour",
-    "python3 -m venv ": "these tests run in an environment that was made so",
+    "make ": "the Makefile's targets start these tests, or take an hour",
+    "python3 -m venv ": "these tests run in such an environment",
     ".venv/bin/pip install ": "needs a package index",
     ".venv/bin/runbook lab ": "serves until interrupted: tests/browser opens it in a browser",
     ".venv/bin/jupyter lab ": "serves until interrupted; the notebook is run by papermill",
@@ -96,16 +96,16 @@ def commands() -> Iterator[Command]:
 COMMANDS = tuple(commands())
 
 
-# --- what is typed ---------------------------------------------------------------------------
+# --- commands --------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Office:
-    """A folder in which a person works, and the settings that the person has."""
+class Workplace:
+    """A person's working folder, and the person's settings."""
 
     folder: Path
     settings: Mapping[str, str]
 
     def type(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run a line in a shell, as it is; what practises has no settings."""
+        """Run a line in a shell, unchanged; practice has no settings."""
         kept = {name: value for name, value in os.environ.items() if "RUNBOOK" not in name}
         mine = {} if "--sandbox" in line else self.settings
         environ = {**kept, **mine, "XDG_DATA_HOME": str(self.folder / "home")}
@@ -120,16 +120,16 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """Give a folder with a tenant that ran once, against a sandbox in which all is approved."""
-    folder = tmp_path_factory.mktemp("office")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+    """Return a folder with a tenant that ran once, against a sandbox with everything approved."""
+    folder = tmp_path_factory.mktemp("workplace")
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "attestations.toml").write_text(attestations(), encoding="utf-8")
     with Sandbox("approved") as sandbox:
         settings = read_env_file(settings_of(sandbox, folder / "settings"))
-        mine = Office(folder, {**settings, "RUNBOOK_TENANT": "acme"})
+        mine = Workplace(folder, {**settings, "RUNBOOK_TENANT": "acme"})
         first = mine.type(".venv/bin/runbook run")
         assert first.returncode in RUN_ENDS, first.stderr
         (key,) = (folder / "evidence" / "keys").glob("*.pub.pem")
@@ -144,34 +144,34 @@ def attestations() -> str:
 
 
 @pytest.mark.parametrize("document", sorted({each.document for each in COMMANDS if each.is_run}))
-def test_the_commands_of_a_document_work(document: str, office: Office) -> None:
-    """Whoever copies its lines, one after another, gets what it promises, not an error."""
+def test_the_commands_of_a_document_work(document: str, workplace: Workplace) -> None:
+    """The commands of a document work, in order, with the documented exit codes."""
 
-    (office.folder / ".env").unlink(missing_ok=True)
+    (workplace.folder / ".env").unlink(missing_ok=True)
     for command in COMMANDS:
         if command.document == document and command.is_run:
-            result = office.type(command.line)
+            result = workplace.type(command.line)
             said = f"{command.line}\n{result.stdout}{result.stderr}"
             assert result.returncode in command.endings, said
 
 
 def test_every_command_that_is_not_run_is_in_a_document() -> None:
-    """The list of exceptions is as short as it can be."""
+    """Every exception in `NOT_RUN` is still in a document."""
 
     left_out = [f"{command.line} " for command in COMMANDS if not command.is_run]
     assert all(any(line.startswith(start) for line in left_out) for start in NOT_RUN)
 
 
-# --- what is said ----------------------------------------------------------------------------
+# --- content ---------------------------------------------------------------------------------
 def test_the_documents_name_every_command_and_no_other() -> None:
-    """A command that is missing is not found; one that is not there disappoints."""
+    """The list of commands in the documents is the list of the program."""
 
     named = set(re.findall(r"^runbook ([a-z]+)  ", HEADLESS, flags=re.MULTILINE))
     assert named == set(main.commands)
 
 
 def test_the_documents_name_every_exit_code() -> None:
-    """Scripts rely on the table."""
+    """The documents list every exit code, and no other."""
 
     rows = set(re.findall(r"^\| (\d+) \|", HEADLESS, flags=re.MULTILINE))
     assert rows == {str(int(code)) for code in ExitCode}
@@ -179,36 +179,36 @@ def test_the_documents_name_every_exit_code() -> None:
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_the_readme_explains_every_outcome(outcome: Outcome) -> None:
-    """Icon, word and meaning are those that a person sees."""
+    """The README has each outcome with its icon and meaning."""
 
     assert f"| {ICONS[outcome]} | `{outcome}` | {MEANINGS[outcome]} |" in README
     assert f"| `{outcome}` | " in CONTRIBUTING
 
 
 def test_the_documents_name_every_scenario() -> None:
-    """What can be practised is in the list."""
+    """docs/sandbox.md lists every scenario."""
 
     assert all(f"| `{scenario}` |" in DOCUMENTS["docs/sandbox.md"] for scenario in SCENARIOS)
 
 
 @pytest.mark.parametrize("connector", connector_names())
 def test_the_readme_names_every_connector(connector: str) -> None:
-    """Each has its row, and its notebook is there."""
+    """The README lists each connector, and its notebook exists."""
 
     assert f"| `{connector}`" in README
     assert f"notebooks/{connector}.ipynb" in README
     assert (ROOT / "notebooks" / f"{connector}.ipynb").is_file()
 
 
-def test_the_readme_is_two_screens() -> None:
-    """What a newcomer needs first; all else has its own document."""
+def test_the_readme_is_short() -> None:
+    """The README has at most 100 lines."""
 
     assert len(README.splitlines()) <= 100
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_link_leads_somewhere(name: str) -> None:
-    """A file that is linked exists, and so does the heading in it."""
+def test_every_link_has_a_target(name: str) -> None:
+    """Every linked file exists, and so does the heading in it."""
 
     for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[name]):
         if "://" in target:
@@ -226,14 +226,14 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/performance.md"])
 def test_every_file_that_is_named_exists(name: str) -> None:
-    """A recipe that leads to a file which was moved helps nobody."""
+    """Every file named in these documents exists."""
 
     for path in re.findall(r"`((?:runbook_lib|tests|docs|\.ci)/[\w./]*)`", DOCUMENTS[name]):
         assert (ROOT / path).exists(), path
 
 
 def test_the_architecture_names_every_room_in_order() -> None:
-    """From low to high, as the test of the imports has them; what stands apart, too."""
+    """ARCHITECTURE.md lists the rooms in the order of the import test, and the sandbox apart."""
 
     (table,) = re.findall(r"^\| room \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, flags=re.MULTILINE)
@@ -242,7 +242,7 @@ def test_the_architecture_names_every_room_in_order() -> None:
 
 
 def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
-    """No package is installed at a customer's without somebody knowing why."""
+    """ARCHITECTURE.md gives a reason for each dependency."""
 
     _, _, table = ARCHITECTURE.partition("## Direct dependencies")
     rows = re.findall(r"^\| ([\w-]+) \| \S+", table, flags=re.MULTILINE)
@@ -251,7 +251,7 @@ def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
 
 
 def test_ci_runs_each_python_that_is_promised() -> None:
-    """The matrix, the metadata and the documents name the same versions; all run `.ci/run`."""
+    """CI, metadata and documents name the same Python versions, and CI runs `.ci/run`."""
 
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -266,8 +266,8 @@ def test_ci_runs_each_python_that_is_promised() -> None:
     assert "Windows and macOS are not tested" in README
 
 
-def test_a_commit_is_checked_by_the_quick_part_of_what_ci_runs() -> None:
-    """Each hook is a part of `make check`."""
+def test_pre_commit_runs_the_quick_part_of_make_check() -> None:
+    """The pre-commit hooks are the parts of `make check`, without the tests."""
 
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     (parts,) = re.findall(r"^check: ([a-z ]+?) +##", (ROOT / "Makefile").read_text("utf-8"), re.M)
@@ -275,8 +275,8 @@ def test_a_commit_is_checked_by_the_quick_part_of_what_ci_runs() -> None:
 
 
 # --- examples --------------------------------------------------------------------------------
-def test_the_example_settings_are_settings() -> None:
-    """`.env.example` can be copied as it is, and names every credential."""
+def test_the_example_settings_are_valid() -> None:
+    """`.env.example` can be used unchanged, and names every credential."""
 
     variables = read_env_file(ROOT / ".env.example")
     inputs = inputs_of(PROCEDURE)
@@ -285,8 +285,8 @@ def test_the_example_settings_are_settings() -> None:
     assert {item.variable for item in inputs if item.secret} <= set(variables)
 
 
-def test_the_attestations_of_the_documents_are_read(tmp_path: Path) -> None:
-    """The example file is one that the runbook takes."""
+def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
+    """The attestations file in the documents is valid and has every kind of entry."""
 
     path = tmp_path / "attestations.toml"
     path.write_text(attestations(), encoding="utf-8")
@@ -294,7 +294,7 @@ def test_the_attestations_of_the_documents_are_read(tmp_path: Path) -> None:
     assert {word.kind for word in words} == set(WordKind)
 
 
-def test_the_version_is_the_changelogs() -> None:
+def test_the_version_is_in_the_changelog() -> None:
     """The package's version is a heading of the changelog, or not released yet."""
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -303,7 +303,7 @@ def test_the_version_is_the_changelogs() -> None:
 
 
 def test_every_tracked_picture_is_shown() -> None:
-    """A picture in a document exists, the walkthrough's are all shown, and none is slow to load."""
+    """All pictures in documents exist and are small, and all of the walkthrough's are shown."""
 
     shown = {
         ((ROOT / name).parent / path).resolve()

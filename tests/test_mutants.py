@@ -1,4 +1,4 @@
-"""The draw of mutants, and the list of those that may stay green."""
+"""The sample of mutants, and the list of those that may stay green."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ became = "for entry in None:"
 
 
 def test_a_seed_draws_the_same_mutants_again() -> None:
-    """Whoever is told of a survivor can draw it, in whatever order mutmut lists them."""
+    """The same seed draws the same mutants, whatever the order in which mutmut lists them."""
 
     names = [f"m{number}" for number in range(100)]
 
@@ -36,7 +36,7 @@ def test_a_seed_draws_the_same_mutants_again() -> None:
 
 
 def test_a_listed_survivor_is_known_by_its_line() -> None:
-    """A number given by mutmut changes with the function around it; the line stays."""
+    """A survivor is identified by its line, since mutmut's number changes with the function."""
 
     mutant = read_mutant("runbook_lib.core.state.x_fold__mutmut_3", DIFF)
 
@@ -46,7 +46,7 @@ def test_a_listed_survivor_is_known_by_its_line() -> None:
 
 @pytest.mark.parametrize("reason", ["", 'reason = " "'])
 def test_a_survivor_without_a_reason_is_refused(reason: str) -> None:
-    """The list is no place to sweep things under."""
+    """A survivor without a reason is an error."""
 
     with pytest.raises(ValueError, match=r"no reason for runbook_lib\.core\.state\.x_fold"):
         listed(ROW + reason)

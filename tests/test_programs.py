@@ -1,4 +1,4 @@
-"""What happens to a test that needs a program which is not there."""
+"""Tests whose programs are missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 
 @pytest.fixture
 def browser():
-    raise AssertionError("asked for without a browser")
+    raise AssertionError("requested without a browser")
 
 @needs("openssl")
 def test_of_openssl(): raise AssertionError("ran without openssl")
@@ -34,7 +34,7 @@ Try = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """Return a folder with every listed program, each of which does nothing, well."""
+    """Return a folder with every listed program, each of which does nothing and succeeds."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in LISTED:
@@ -44,7 +44,7 @@ def programs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def try_tests(tmp_path: Path, programs: Path) -> Try:
-    """Give a function that runs `TESTS`, with nothing on the PATH but `programs`."""
+    """Return a function that runs `TESTS` with only `programs` on the PATH."""
     (tmp_path / "test_it.py").write_text(TESTS, encoding="utf-8")
 
     def run(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +57,7 @@ def try_tests(tmp_path: Path, programs: Path) -> Try:
 def _run(
     *command: str, folder: Path, path: str, variables: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in `folder` with nothing in its environment but this."""
+    """Run a command in `folder` with only this environment."""
     environ = {"PATH": path, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     return subprocess.run(
         command, cwd=folder, env=environ, capture_output=True, text=True, check=False
@@ -65,10 +65,12 @@ def _run(
 
 
 @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two"])
-def test_what_cannot_run_is_left_out_with_a_line_for_each_program(
+def test_tests_without_their_program_are_left_out(
     try_tests: Try, programs: Path, options: tuple[str, ...]
 ) -> None:
-    """The others run; the line names the program, how many tests it costs, and how to get it."""
+    """
+    The other tests run; a line for each program says how many tests are left out and how to get it.
+    """
 
     for name in ("openssl", "node", "chromium"):
         (programs / name).unlink()
@@ -90,7 +92,7 @@ def test_what_cannot_run_is_left_out_with_a_line_for_each_program(
 
 @pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "another"])
 def test_ci_leaves_nothing_out(try_tests: Try, programs: Path, options: tuple[str, ...]) -> None:
-    """The same is an error there, however well the other tests went."""
+    """In CI a missing program is an error, whatever the result of the other tests."""
 
     (programs / "openssl").unlink()
 
@@ -100,10 +102,8 @@ def test_ci_leaves_nothing_out(try_tests: Try, programs: Path, options: tuple[st
     assert "openssl is missing" in result.stdout
 
 
-def test_ci_is_content_where_nothing_that_a_test_needs_is_missing(
-    try_tests: Try, programs: Path
-) -> None:
-    """A program that no chosen test needs may be missing."""
+def test_ci_accepts_a_missing_program_that_no_test_needs(try_tests: Try, programs: Path) -> None:
+    """In CI a program that no selected test needs may be missing."""
 
     (programs / "chromium").unlink()
 
@@ -112,10 +112,10 @@ def test_ci_is_content_where_nothing_that_a_test_needs_is_missing(
     assert (result.returncode, "left out" in result.stdout) == (0, False), result.stdout
 
 
-def test_a_program_that_may_not_be_used_is_missing_too(
+def test_a_program_that_is_not_allowed_counts_as_missing(
     monkeypatch: pytest.MonkeyPatch, programs: Path
 ) -> None:
-    """Most containers have `unshare` and refuse it: that is said in place of a failure."""
+    """`unshare` counts as missing if it is not allowed, as in most containers."""
 
     monkeypatch.setenv("PATH", str(programs))
     assert problems() == {}
@@ -127,7 +127,10 @@ def test_a_program_that_may_not_be_used_is_missing_too(
 
 @pytest.fixture
 def set_up(tmp_path: Path, programs: Path) -> Try:
-    """Give a function that runs `.ci/programs` in a copy where `apt-get` only says its words."""
+    """
+    Return a function that runs `.ci/programs` in a copy, with an `apt-get` that prints its
+    arguments.
+    """
     for name in (".ci/programs", "tests/programs.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -144,8 +147,8 @@ def set_up(tmp_path: Path, programs: Path) -> Try:
     return run
 
 
-def test_the_set_up_has_nothing_to_do_where_all_is_there(set_up: Try) -> None:
-    """Every `make test` begins with it, so it is silent and asks nobody."""
+def test_the_set_up_is_silent_if_nothing_is_missing(set_up: Try) -> None:
+    """If nothing is missing, the set-up prints nothing, since every `make test` runs it."""
 
     result = set_up()
 
@@ -153,7 +156,9 @@ def test_the_set_up_has_nothing_to_do_where_all_is_there(set_up: Try) -> None:
 
 
 def test_the_set_up_names_what_it_may_not_install(set_up: Try, programs: Path) -> None:
-    """For anybody but root it says what is missing and what to type, and ends with 1."""
+    """
+    For a user other than root, it names the missing programs and the command, and ends with 1.
+    """
 
     (programs / "node").unlink()
     (programs / "softhsm2-util").unlink()
@@ -167,7 +172,7 @@ def test_the_set_up_names_what_it_may_not_install(set_up: Try, programs: Path) -
 
 
 def test_the_set_up_installs_what_is_missing_and_nothing_else(set_up: Try, programs: Path) -> None:
-    """One install of the packages of the missing programs, which it announces."""
+    """As root it installs only the packages of the missing programs, and announces them."""
 
     (programs / "chromium").unlink()
 

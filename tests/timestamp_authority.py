@@ -1,8 +1,7 @@
 """
 A time-stamp authority on loopback: `openssl ts` behind an HTTP server (RFC 3161 §3.4).
 
-Shares no code with the client that asks it, nor with the library that
-the client uses.
+It shares no code with the client, nor with the client's library.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ class Authority:
     """
     A running authority: its address, and the root certificate to trust.
 
-    `status` and `body`, where set, are answered instead of a time-stamp;
-    `requests` are those that came.
+    `status` and `body`, if set, are the answer in place of a time-stamp; `requests` are the
+    received ones.
     """
 
     url: str
@@ -63,7 +62,7 @@ class Authority:
 
 @contextmanager
 def serve_authority(folder: Path, *, digests: str = "sha256, sha512") -> Iterator[Authority]:
-    """Serve an authority whose keys lie in `folder`; it refuses all but `digests`."""
+    """Serve an authority whose keys are in `folder`; it accepts only `digests`."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "openssl.cnf"
     config.write_text(_CONFIG.format(folder=folder, digests=digests))
@@ -85,7 +84,7 @@ def serve_authority(folder: Path, *, digests: str = "sha256, sha512") -> Iterato
             self.wfile.write(body)
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         authority.url = f"http://127.0.0.1:{server.server_port}/tsa"
