@@ -38,8 +38,8 @@ SURVIVORS = Path(__file__).with_name("mutants.toml")
 _NEEDED = ("runbook_lib", "tests", "notebooks", "pyproject.toml", "requirements.txt")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 # A room's mutants are tested by the tests that mirror it. Deselected tests start another Python,
-# where mutmut cannot follow, or measure time for half a minute. With its dependency tracking, or with its process titles,
-# CPython 3.11 was seen to crash.
+# where mutmut cannot follow, or measure time for half a minute. With its dependency tracking, or
+# with its process titles, CPython 3.11 was seen to crash.
 # Each room is listed with a small module that mutmut tests first: it then creates every mutant
 # and records which tests cover which function.
 ROOMS = {"core": "scratch", "evidence": "instructions", "remote": "limits"}
