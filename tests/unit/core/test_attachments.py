@@ -1,4 +1,4 @@
-"""What people give as evidence: pictures and PDFs, named by their digest."""
+"""Attachments: pictures and PDFs, stored by their digest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def store(folder: Path, **changes: object) -> Attachment:
 def test_a_picture_or_pdf_is_kept_under_its_digest(
     tmp_path: Path, media_type: str, start: bytes, suffix: str
 ) -> None:
-    """Anybody can check with sha256sum that the file is what was given."""
+    """An attachment is stored under its SHA-256, so that sha256sum can check it."""
 
     content = start + b" rest"
 
@@ -63,7 +63,7 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
     ],
 )
 def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
-    """What a browser would run, or what is not what it says, never becomes evidence."""
+    """Another type of file, or content that does not match its type, is refused."""
 
     with pytest.raises(SettingsError, match=r"shot\.png is neither a picture nor a PDF") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
@@ -72,8 +72,8 @@ def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -
     assert not (tmp_path / "new").exists()
 
 
-def test_what_one_message_carries_is_the_most(tmp_path: Path) -> None:
-    """A file that is kept is one that could have been sent, with room for what is said of it."""
+def test_the_size_limit_fits_in_one_message(tmp_path: Path) -> None:
+    """The size limit fits in one message of the browser; a larger file is refused."""
 
     assert tornado.websocket._default_max_message_size - 2**19 >= LARGEST
 
@@ -87,7 +87,7 @@ def test_what_one_message_carries_is_the_most(tmp_path: Path) -> None:
     [("../../etc/passwd", "passwd"), ("/a/b.png", "b.png"), ("x" * 500, "x" * 120)],
 )
 def test_a_name_is_no_path(tmp_path: Path, name: str, kept: str) -> None:
-    """The name that a browser sends is for people to read; it leads nowhere."""
+    """Only the last part of the browser's file name is kept."""
 
     attachment = store(tmp_path, name=name)
 
@@ -96,16 +96,16 @@ def test_a_name_is_no_path(tmp_path: Path, name: str, kept: str) -> None:
 
 
 def test_the_same_file_twice_is_kept_once(tmp_path: Path) -> None:
-    """Two steps may show the same screen."""
+    """The same content is stored once."""
 
     assert store(tmp_path, name="a.png").sha256 == store(tmp_path, name="b.png").sha256
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_was_given_earlier_outlives_a_full_disk(
+def test_a_full_disk_keeps_the_stored_attachment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same picture given again, when nothing more can be written, does not undo the first."""
+    """If storing the same file again fails, the stored one stays intact."""
 
     path = attachment_path(tmp_path, store(tmp_path))
     before = path.read_bytes()
@@ -120,8 +120,8 @@ def test_what_was_given_earlier_outlives_a_full_disk(
     assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
 
 
-def test_a_lost_attachment_is_said_with_what_to_do(tmp_path: Path) -> None:
-    """It is named, with where it must lie and what else helps: sealing is not over for ever."""
+def test_a_missing_attachment_is_an_error(tmp_path: Path) -> None:
+    """The error names the missing attachment, its path, and what else can be done."""
 
     attachment = store(tmp_path / "kept")
     path = attachment_path(tmp_path / "kept", attachment)
@@ -134,8 +134,8 @@ def test_a_lost_attachment_is_said_with_what_to_do(tmp_path: Path) -> None:
     assert "again without it" in caught.value.diagnostics()
 
 
-def test_another_file_than_was_attached_is_said_too(tmp_path: Path) -> None:
-    """What lies under an attachment's name, and is not what was attached, goes into no bundle."""
+def test_a_changed_attachment_is_an_error(tmp_path: Path) -> None:
+    """An attachment whose content has changed is not copied into a bundle."""
 
     attachment = store_attachment(
         tmp_path / "kept", name="a.png", media_type="image/png", content=PNG

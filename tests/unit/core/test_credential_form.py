@@ -1,4 +1,4 @@
-"""Credentials that are words: refused where they are given, and harmless where they are not."""
+"""Credentials that are common words: refused as input, and harmless in the journal."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def field_names(document: Any) -> Iterator[str]:
             yield from field_names(each)
 
 
-# Words that journal, record, notebook and settings consist of, gathered from where they are made.
+# The words of journal, record, notebook and settings, collected from their definitions.
 WORDS = sorted(
     {
         *(outcome.value for outcome in Outcome),
@@ -95,8 +95,8 @@ MONOTONE = ["aaaaaaaaaaaaaaaa", "abababababab", "12341234", "--------", "f" * 32
 
 
 @pytest.mark.parametrize("text", [*WORDS, *SHORT, *MONOTONE])
-def test_what_cannot_be_told_from_a_word_is_refused(text: str) -> None:
-    """Short, monotonous, or a word of the runbook's own, in any case: said without quoting it."""
+def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
+    """A short, repetitive or common word is refused in any case, without being quoted."""
 
     for each in (text, text.upper(), text.title()):
         reason = implausible(each)
@@ -105,20 +105,20 @@ def test_what_cannot_be_told_from_a_word_is_refused(text: str) -> None:
 
 
 def test_a_part_of_what_the_runbook_writes_is_refused_too() -> None:
-    """The search of a finished bundle would find it in each of them, for ever."""
+    """A part of a word that the runbook writes is refused, since every bundle would contain it."""
 
     assert implausible("marketin")
 
 
 @pytest.mark.parametrize("text", ["correct horse", "kT9-xx_q", "canary-1-x", bodies.APP_SECRET])
-def test_a_plausible_credential_is_taken(text: str) -> None:
-    """The rule is a floor, no measure of strength."""
+def test_a_plausible_credential_is_accepted(text: str) -> None:
+    """The rule is a minimum, not a measure of strength."""
 
     assert implausible(text) == ""
 
 
-def test_what_the_sandbox_hands_out_is_taken() -> None:
-    """Practice must not end at a rule that the real thing would pass."""
+def test_the_credentials_of_the_sandbox_are_accepted() -> None:
+    """The sandbox's credentials pass the rule."""
 
     with Sandbox("approved") as sandbox:
         given = sandbox.description
@@ -129,7 +129,7 @@ def test_what_the_sandbox_hands_out_is_taken() -> None:
 
 @pytest.fixture
 def keyring(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return what the machine's keyring holds, by user."""
+    """Return the content of the machine's keyring, by user."""
     held: dict[str, str] = {}
     errors = SimpleNamespace(KeyringError=RuntimeError)
     module = ModuleType("keyring")
@@ -145,7 +145,7 @@ def keyring(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_a_word_is_refused_wherever_it_comes_from(
     item: Any, text: str, keyring: dict[str, str], tmp_path: Path
 ) -> None:
-    """`.env`, the environment and every reference: by the setting's name, never quoted."""
+    """A common word is refused from `.env`, the environment and every reference, unquoted."""
 
     keyring["me"] = text
     (tmp_path / "it").write_text(f"{text}\n", encoding="utf-8")
@@ -166,7 +166,9 @@ def test_a_word_is_refused_wherever_it_comes_from(
 
 
 def test_a_credential_that_is_a_shown_value_is_refused() -> None:
-    """Who pastes the Client ID into the Client Secret is told so."""
+    """
+    A credential that equals a visible value is refused, such as the Client ID as Client Secret.
+    """
 
     environ = {
         CYCLR_CLIENT_ID.variable: "client-0815-xyz",
@@ -178,7 +180,7 @@ def test_a_credential_that_is_a_shown_value_is_refused() -> None:
 
 
 def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
-    """Neither its value nor where its reference leads; other settings are as they were."""
+    """A withheld credential is not read, and its reference is not resolved."""
 
     environ = {"RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere", "RUNBOOK_APP_ID": bodies.APP_ID}
 
@@ -202,7 +204,7 @@ def step(name: str, *checks: Check, **more: Any) -> Step:
 
 
 def chatty(secret: str) -> Check:
-    """Return a check that repeats the secret wherever a remote system could make it do so."""
+    """Return a check whose exchange and finding repeat the secret everywhere."""
 
     def run(context: CheckContext) -> Finding:
         context.session.note(
@@ -229,7 +231,7 @@ def chatty(secret: str) -> Check:
 
 
 def written(folder: Path, secret: str, redactor: Redactor | None = None) -> Run:
-    """Return a run in which people and remote systems repeated its secret in every way."""
+    """Return a run in which people and remote systems repeated the secret everywhere."""
     steps = (step("fb-01-log-in", chatty(secret)), step("fb-02-other"))
     section = Section(id="01", title="One", intro="", steps=steps)
     run = Run(
@@ -255,7 +257,7 @@ def written(folder: Path, secret: str, redactor: Redactor | None = None) -> Run:
 
 
 def strings_of(run: Run) -> set[str]:
-    """Return every text in the data of a run's journal, wherever it stands."""
+    """Return every text in the data of a run's journal."""
 
     def strings(document: Any) -> Iterator[str]:
         if isinstance(document, str):
@@ -267,14 +269,14 @@ def strings_of(run: Run) -> set[str]:
     return {text for each in run.journal.entries() for text in strings(each.data)}
 
 
-class Apart:
-    """Takes the place of a redactor: gathers the free text, and leaves a blank."""
+class FreeTextCollector:
+    """Replaces a redactor: collects the free text, and leaves it empty."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     def redact_values(self, document: Any) -> str:
-        """Gather a document of the runbook's own."""
+        """Collect a document of the runbook's own."""
         self.texts.append(json.dumps(document, ensure_ascii=False, default=str))
         self.texts += [document] if isinstance(document, str) else []
         return ""
@@ -284,7 +286,7 @@ class Apart:
 
 def structure_of(run: Run) -> tuple[list[Any], list[str]]:
     """Return the structure of a run's journal, and its free text."""
-    apart = Apart()
+    apart = FreeTextCollector()
     lines = [
         (replace(each, data={}), redact_event(each.type, each.data, apart))
         for each in run.journal.entries()
@@ -293,7 +295,7 @@ def structure_of(run: Run) -> tuple[list[Any], list[str]]:
 
 
 with tempfile.TemporaryDirectory() as _folder:
-    # What stands there whatever the secret is.
+    # The texts that are there whatever the secret is.
     HARMLESS = strings_of(written(Path(_folder), "Harmless-canary-1"))
 
 
@@ -305,7 +307,9 @@ with tempfile.TemporaryDirectory() as _folder:
 @example(secret=KEY.of_secret("app_secret", Secret("x")))
 @settings(max_examples=60)
 def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
-    """Every reader reads it, its structure is as without secrets, and no free text holds one."""
+    """
+    Whatever the secret is, the journal stays readable with its structure, and no free text has it.
+    """
 
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         run, plain = written(Path(first), secret), written(Path(second), secret, Redactor())
@@ -331,7 +335,7 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
 
 
 def check_view(run: Run, name: str) -> None:
-    """Check that a panel can be drawn: whatever the secret is, its structure is whole."""
+    """Assert that a panel has its whole structure, whatever the secret is."""
     view = step_view(
         run.state.steps[name],
         values=run.values,
@@ -348,7 +352,9 @@ def check_view(run: Run, name: str) -> None:
 
 
 def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
-    """Below its field while it is typed, and when it is taken over; the one in use stays."""
+    """
+    The walkthrough refuses a common word while it is typed and when it is set; the old value stays.
+    """
 
     run = written(tmp_path, "canary-secret-1")
     before = run.settings
@@ -364,13 +370,13 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
     assert run.settings is before
 
 
-def test_a_taken_credential_has_lost_its_blanks() -> None:
-    """What is used is what `parse` made of what was typed."""
+def test_a_credential_is_stripped() -> None:
+    """A credential is used without surrounding blanks."""
 
     assert secret_of(USER_ACCESS_TOKEN, " canary-secret-1\n", {}).reveal() == ("canary-secret-1")
 
 
-# What a remote system issues.
+# Texts that are not tokens.
 
 NO_TOKENS = [
     *("outcome", "verified", "facebook_marketing", "", "a", "0a1b2c3d", "x" * 40),
@@ -393,7 +399,7 @@ NO_TOKENS = [
 
 @pytest.mark.parametrize("text", NO_TOKENS)
 def test_a_word_is_no_token(text: str) -> None:
-    """Nor an id, a digest, a time or an address: by length, letters and the rule for all."""
+    """Words, ids, digests, times and addresses are not tokens."""
 
     assert not is_facebook_token(text)
     assert not is_issued_token(text)
@@ -401,21 +407,23 @@ def test_a_word_is_no_token(text: str) -> None:
 
 @pytest.mark.parametrize("text", [bodies.USER_TOKEN, bodies.PAGE_TOKEN, bodies.APP_TOKEN])
 def test_facebooks_tokens_are_tokens(text: str) -> None:
-    """A user's, a page's and an app's, as Facebook's guide shows them."""
+    """User, page and app tokens as in Facebook's guide are recognised."""
 
     assert is_facebook_token(text)
 
 
 @pytest.mark.parametrize("text", [bodies.CYCLR_TOKEN, bodies.SIGN_IN_TOKEN, "AQDx-0_" * 9])
 def test_what_servers_issue_is_a_token(text: str) -> None:
-    """Cyclr's two kinds, and Facebook's codes."""
+    """Cyclr's two kinds of tokens and Facebook's codes are recognised."""
 
     assert is_issued_token(text)
 
 
 @pytest.mark.parametrize("value", [*NO_TOKENS, None, 7, ["x"], {"a": "b"}])
-def test_what_has_no_tokens_form_is_neither_learned_nor_used(value: Any) -> None:
-    """The endpoint is named, and nothing that is written later is masked for it."""
+def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
+    """
+    A value that is not a token raises an error with the endpoint, and is not masked afterwards.
+    """
 
     remote, redactor = FakeRemote(), Redactor()
     session = open_session(remote, redactor)
@@ -444,7 +452,7 @@ def test_what_has_no_tokens_form_is_neither_learned_nor_used(value: Any) -> None
 
 
 def test_a_value_that_is_shown_is_no_token() -> None:
-    """A remote system that answers with the account's id does not blot it out everywhere."""
+    """A visible value is not accepted as token, so that it is not masked everywhere."""
 
     remote, redactor = FakeRemote(), Redactor()
     shown = "Acct-0123456789-ABCDEFGHIJ"
@@ -463,7 +471,7 @@ def test_a_value_that_is_shown_is_no_token() -> None:
 
 
 def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
-    """The endpoint is named, and the page is not asked in anybody's name."""
+    """Without a valid page token the check is inconclusive and sends no request for the page."""
 
     remote, redactor = FakeRemote(), Redactor()
     rows = bodies.rows({"id": "page-1", "access_token": "outcome"})

@@ -1,4 +1,6 @@
-"""Events: what a journal line must hold, and what every command says of one that it cannot use."""
+"""
+Events: the required form of a journal line, and the error of every command for an invalid one.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,7 @@ RUN = {
     "resumes": "",
     "environment": {"python": "3.11.2"},
 }
-# A line of each kind, whole.
+# A complete line of each type.
 WHOLE: dict[str, dict[str, Any]] = {
     EventType.RUN_STARTED: RUN,
     EventType.RUN_JOINED: {
@@ -107,7 +109,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "journal": {"lines": 3, "head": DIGEST, "end": 900},
     },
 }
-# What may be left out, and what may hold anything: a remote system's documents.
+# Optional fields, and fields that may hold anything: a remote system's documents.
 OPTIONAL = {
     "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "connector",
     "confirms", "text", "subject", "status", "request", "headers", "response", "error",
@@ -117,7 +119,7 @@ ANYTHING = ("request", "response")
 
 
 def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every value in `document`, except below what may hold anything."""
+    """Yield the path of every value in `document`, except in fields that may hold anything."""
     if path and path[-1] in ANYTHING:
         return
     pairs = document.items() if isinstance(document, dict) else enumerate(document)
@@ -128,7 +130,7 @@ def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
 
 
 def changed(document: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
-    """Return a copy of `document` with `change` done to the value at `path`."""
+    """Return a copy of `document` with the value at `path` changed."""
     copy = deepcopy(document)
     place = copy
     for key in path[:-1]:
@@ -197,7 +199,7 @@ def write(path: Path, *lines: dict[str, Any]) -> Path:
 
 
 def test_each_kind_of_line_has_a_form_and_a_sample() -> None:
-    """A kind without a form could not be read back, one without a sample is not tested."""
+    """Each type of line has a form to read it, and a sample here."""
 
     kinds = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
@@ -208,10 +210,10 @@ def test_each_kind_of_line_has_a_form_and_a_sample() -> None:
 
 
 @pytest.mark.parametrize(("kind", "data"), WHOLE.items(), ids=str)
-def test_a_whole_line_is_read_with_what_was_added_to_it(
+def test_a_line_with_additional_fields_is_read(
     kind: str, data: dict[str, Any], tmp_path: Path
 ) -> None:
-    """A field that a later version adds, anywhere, is no reason to refuse the line."""
+    """Additional fields, as from a later version, are accepted anywhere in a line."""
 
     def add(place: Any, _key: Any) -> None:
         if isinstance(place, dict):
@@ -228,8 +230,8 @@ def test_a_whole_line_is_read_with_what_was_added_to_it(
     assert read.entry.data["added_later"] == 1
 
 
-def test_what_a_later_version_added_is_left_out_of_what_lines_come_to(tmp_path: Path) -> None:
-    """A finding, its exchanges, a word, its attachments and its binding are made without it."""
+def test_additional_fields_are_ignored(tmp_path: Path) -> None:
+    """Findings, exchanges, attestations and bindings are built without the additional fields."""
 
     added = {"added_later": 1}
     exchange = {**FINDING["exchanges"][0], **added}  # type: ignore[index]
@@ -245,10 +247,8 @@ def test_what_a_later_version_added_is_left_out_of_what_lines_come_to(tmp_path: 
 
 
 @pytest.mark.parametrize(("kind", "data", "why"), SPOILT)
-def test_a_line_that_cannot_be_understood_is_named(
-    kind: str, data: Any, why: str, tmp_path: Path
-) -> None:
-    """With its number, with what is wrong, and with what to do; the same when it is read again."""
+def test_an_invalid_line_is_an_error(kind: str, data: Any, why: str, tmp_path: Path) -> None:
+    """The error has the line's number, the problem and a next step."""
 
     path = write(tmp_path / "j.jsonl", line("step.started", {}), line(kind, data))
 
@@ -264,10 +264,8 @@ def test_a_line_that_cannot_be_understood_is_named(
     [{"at": MASK}, {"at": None}, {"type": 1}, {"run_id": None}, {"step": ["x"]}, {"step": 1}],
     ids=str,
 )
-def test_what_stands_around_the_data_is_looked_at_too(
-    fields: dict[str, Any], tmp_path: Path
-) -> None:
-    """Time, kind, run and step are structure: without them the line says nothing."""
+def test_the_fields_beside_the_data_are_checked_too(fields: dict[str, Any], tmp_path: Path) -> None:
+    """Time, type, run and step of a line must be valid."""
 
     path = write(tmp_path / "j.jsonl", {**line("step.started", {}), **fields})
 
@@ -276,10 +274,8 @@ def test_what_stands_around_the_data_is_looked_at_too(
 
 
 @pytest.mark.parametrize(("kind", "data", "why"), SPOILT[::9])
-def test_a_line_that_nobody_could_read_is_never_written(
-    kind: str, data: Any, why: str, tmp_path: Path
-) -> None:
-    """It would end the tenant's history; a defect must not."""
+def test_an_invalid_line_is_never_written(kind: str, data: Any, why: str, tmp_path: Path) -> None:
+    """An invalid line is not written, since it would make the journal unreadable."""
 
     journal = Journal(tmp_path / "acme" / "journal.jsonl")
 
@@ -290,7 +286,7 @@ def test_a_line_that_nobody_could_read_is_never_written(
 
 @pytest.mark.parametrize(("kind", "data"), WHOLE.items(), ids=str)
 def test_no_secret_alters_the_structure_of_a_line(kind: str, data: dict[str, Any]) -> None:
-    """Whatever a credential is called: names, ids, outcomes, digests and times stay."""
+    """Redaction keeps names, ids, outcomes, digests and times, whatever a secret is."""
 
     words = [DIGEST, FINGERPRINT, AT, *_strings(data), *_names(data)]
     redactor = Redactor(Secret(word) for word in words)
@@ -304,7 +300,7 @@ def test_no_secret_alters_the_structure_of_a_line(kind: str, data: dict[str, Any
 
 
 def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Any]]:
-    """Yield what is structure by the names of fields, said apart from the table on purpose."""
+    """Yield the structural values by field name; independent of the product's table on purpose."""
     names = {
         "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
         "media_type", "entry", "at", "tenant", "id", "version", "digest", "mode", "resumes",
@@ -341,7 +337,7 @@ def _is_tree(document: Any) -> bool:
 
 
 def test_free_text_is_masked_in_every_field_that_people_or_checks_fill() -> None:
-    """A credential that somebody typed into a note is masked there, and nowhere else."""
+    """A credential in a field filled in by people or checks is masked."""
 
     secret = "hush-hush-42"
     word = {**WORD, "note": f"it is {secret}", "by": secret, "later": [secret]}
@@ -357,7 +353,10 @@ def test_free_text_is_masked_in_every_field_that_people_or_checks_fill() -> None
 
 
 def test_a_remotes_document_is_masked_by_its_names_too() -> None:
-    """What a remote system calls an access token is masked, though nobody knows it."""
+    """
+    In a remote system's document, a field called access_token is masked even if its value is
+    unknown.
+    """
 
     exchange = {**FINDING["exchanges"][0], "response": {"access_token": "outcome"}}  # type: ignore[index]
     data = {"findings": [{**FINDING, "exchanges": [exchange]}]}
@@ -368,7 +367,7 @@ def test_a_remotes_document_is_masked_by_its_names_too() -> None:
     assert seen["findings"][0]["outcome"] == "verified"
 
 
-# The commands, each of which must name the line.
+# Each of these commands must name the line.
 
 STATE = ("--tenant", "acme", "--evidence", "evidence")
 COMMANDS = {
@@ -380,7 +379,7 @@ COMMANDS = {
     "archive": ("archive", "evidence/acme/facebook_marketing", "--to", "archive"),
     "lab": ("lab", *STATE),
 }
-# NOTE: a run of another form is refused by its form, which is another test's business.
+# NOTE: a run of another form is refused by its form, which another test covers.
 OF_THIS_FORM = [
     (kind, data)
     for kind, data, _ in SPOILT
@@ -391,7 +390,7 @@ ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 
 @pytest.fixture
 def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return the journal of a tenant with a run; a bundle beside it waits for its name."""
+    """Return the journal of a tenant with a run and an unfinished bundle."""
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "acme-h.cyclr.com")
     monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", lambda *_, **__: 0)
     run = open_run(PROCEDURE, {}, mode=Mode.HEADLESS, tenant="acme", evidence="evidence")
@@ -417,10 +416,12 @@ def runbook(*words: str) -> Result:
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("kind", "data"), ONE_OF_EACH, ids=[kind for kind, _ in ONE_OF_EACH])
-def test_every_command_names_the_line(
+def test_every_command_names_an_invalid_line(
     words: tuple[str, ...], kind: str, data: Any, tenant: Path
 ) -> None:
-    """Exit code 4, the line's number and what to do: never a traceback, and nothing is written."""
+    """
+    An invalid line gives exit code 4, its number and no traceback; the journal is not changed.
+    """
 
     lines = [*lines_of(tenant), line(kind, data, step=PROCEDURE.steps[0].id)]
     write(tenant, *lines)
@@ -434,8 +435,8 @@ def test_every_command_names_the_line(
     assert tenant.read_bytes() == before
 
 
-def test_the_commands_take_a_journal_in_order(tenant: Path) -> None:
-    """The same commands, with nothing wrong, say nothing of a line."""
+def test_the_commands_accept_a_valid_journal(tenant: Path) -> None:
+    """The same commands accept a valid journal."""
 
     for words in (COMMANDS["status"], COMMANDS["report"], COMMANDS["lab"]):
         assert "is invalid" not in runbook(*words).output

@@ -1,4 +1,4 @@
-"""Files that somebody else put there: plain ones are read up to a size, others are named."""
+"""Reading files that others may have put there: regular ones up to a size, others are refused."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_no_regular_file_is_named_at_once(tmp_path, monkeypatch, kind):
-    """Nothing waits for a pipe's writer or for the end of a device."""
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypatch, kind):
+    """A folder, pipe, socket or device is refused by its kind, without waiting for it."""
 
     monkeypatch.chdir(tmp_path)
     path = Path("odd")
@@ -37,7 +37,7 @@ def test_what_is_no_regular_file_is_named_at_once(tmp_path, monkeypatch, kind):
 
 
 def test_a_link_is_followed_only_where_the_reader_says_so(tmp_path):
-    """A person may link a settings file; evidence holds no links."""
+    """A link is followed unless `follows_links` is false."""
 
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")
@@ -48,7 +48,7 @@ def test_a_link_is_followed_only_where_the_reader_says_so(tmp_path):
 
 
 def test_a_file_is_read_up_to_the_size_that_is_asked_for(tmp_path):
-    """A huge file costs no memory beyond the limit."""
+    """A file above the given size is refused."""
 
     (tmp_path / "file").write_bytes(b"12345")
 
@@ -57,15 +57,15 @@ def test_a_file_is_read_up_to_the_size_that_is_asked_for(tmp_path):
         read_plain(tmp_path / "file", 4)
 
 
-def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path):
-    """The system's own words stay where they are clear."""
+def test_a_missing_file_raises(tmp_path):
+    """A missing file raises `FileNotFoundError`."""
 
     with pytest.raises(FileNotFoundError):
         read_plain(tmp_path / "file", 4)
 
 
-def test_what_takes_a_files_place_after_the_look_is_refused(tmp_path, monkeypatch):
-    """The opened file itself is looked at, not only its name."""
+def test_a_file_that_is_replaced_before_it_is_opened_is_refused(tmp_path, monkeypatch):
+    """The opened file itself is checked, not only its path."""
 
     path = tmp_path / "file"
     path.write_bytes(b"content")
@@ -78,8 +78,8 @@ def test_what_takes_a_files_place_after_the_look_is_refused(tmp_path, monkeypatc
         open_plain(path)
 
 
-def test_a_draft_takes_its_place_or_goes(tmp_path):
-    """What was not finished leaves no trace, and two writers do not meet."""
+def test_a_draft_replaces_the_file_or_is_removed(tmp_path):
+    """An unfinished draft is removed, and two writers have separate drafts."""
 
     path = tmp_path / "state.json"
     with draft_beside(path) as first, draft_beside(path) as second:
@@ -92,8 +92,8 @@ def test_a_draft_takes_its_place_or_goes(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
-    """Nothing grows over many kills; a writer that is at work keeps its draft, as do others."""
+def test_an_old_draft_is_removed_by_the_next_writer(tmp_path):
+    """Old drafts of the same file are removed; young drafts and drafts of other files stay."""
 
     path = tmp_path / "state.json"
     old, young, other = (

@@ -1,4 +1,4 @@
-"""Fingerprints: a secret is recognised again, and nobody learns it from the evidence."""
+"""Fingerprints: a secret can be recognised, but not learned from the evidence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def test_the_same_secret_has_the_same_fingerprint() -> None:
-    """With the same key; another name, secret or key gives another one."""
+    """The same key, name and secret give the same fingerprint; any other one gives another."""
 
     key = FingerprintKey()
     mine = key.of_secret("app_secret", Secret(SECRET))
@@ -32,7 +32,7 @@ def test_the_same_secret_has_the_same_fingerprint() -> None:
 
 
 def test_a_fingerprint_names_its_key_and_not_the_secret() -> None:
-    """The key's id tells a lost key from another secret; neither can be computed back."""
+    """A fingerprint has the key's id, but neither the key nor the secret."""
 
     key = FingerprintKey()
     fingerprint = key.of_secret("app_secret", Secret(SECRET))
@@ -45,7 +45,7 @@ def test_a_fingerprint_names_its_key_and_not_the_secret() -> None:
 
 
 def test_a_key_is_kept_and_read(tmp_path: Path) -> None:
-    """What the file holds is the key, whoever made it first; it lies beside the journal."""
+    """The first key is stored beside the journal, and later calls return it."""
 
     folder = tmp_path / "acme"
     assert read_key(folder) is None
@@ -57,7 +57,7 @@ def test_a_key_is_kept_and_read(tmp_path: Path) -> None:
 
 
 def test_a_key_has_the_permissions_of_the_journal(tmp_path: Path) -> None:
-    """Who may read the journal may read the key; the process's own mask decides for both."""
+    """The key file has the permissions of the process's umask, as the journal has."""
 
     before = os.umask(0o027)
     try:
@@ -69,7 +69,7 @@ def test_a_key_has_the_permissions_of_the_journal(tmp_path: Path) -> None:
 
 
 def test_several_at_once_keep_one_key(tmp_path: Path) -> None:
-    """Two kernels that begin at the same moment agree."""
+    """Several threads that store a key at once get the same one."""
 
     kept: list[FingerprintKey] = []
     threads = [
@@ -86,7 +86,7 @@ def test_several_at_once_keep_one_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"x", b"0" * 64, b"G" * 64 + b"\n", b"\xff" * 65])
 def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
-    """Nobody guesses: the message names the file and both ways on."""
+    """A damaged key raises `JournalError` with the file and both ways to continue."""
 
     (tmp_path / KEY_NAME).write_bytes(content)
 
@@ -99,7 +99,7 @@ def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A folder in its place is no key."""
+    """A folder in the key's place raises `JournalError`."""
 
     (tmp_path / KEY_NAME).mkdir()
 
@@ -108,7 +108,7 @@ def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_key_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A file in the folder's place keeps it from being made."""
+    """A key that cannot be written raises `JournalError`."""
 
     (tmp_path / "acme").write_text("")
 
@@ -117,7 +117,7 @@ def test_a_key_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_seed_belongs_to_the_key() -> None:
-    """A tenant's sandbox is the same each time, and another tenant's is another."""
+    """The seed of a tenant's sandbox is derived from the key."""
 
     key = FingerprintKey()
 

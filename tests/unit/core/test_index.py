@@ -1,4 +1,4 @@
-"""The index over a journal: it saves reading, and never decides anything."""
+"""The index of a journal saves reading, and never changes a result."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def make_run(path: Path, run_id: str = "0a1b2c3d", **values: Any) -> Run:
 
 
 def busy(path: Path) -> None:
-    """Write a journal with a line of every kind that the index knows."""
+    """Write a journal with a line of every type that the index uses."""
     first = make_run(path, "00000001")
     first.start()
     first.say([attested("a", entry="1" * 64), submitted("b", note="x")])
@@ -106,13 +106,13 @@ def index_of(path: Path) -> Index:
 
 
 def state_of(path: Path, key: FingerprintKey | None = KEY, **values: Any) -> RunState:
-    """Return what whoever opens this journal now sees."""
+    """Return the state for a reader who opens this journal now."""
     history = HistoryReader(Journal(path), key).read()
     return fold(history, Subject(PROCEDURE, {**history.index.recorded, **values}), None)
 
 
 def save(path: Path) -> Path:
-    """Save an index over all lines, and return its file."""
+    """Save an index of all lines, and return its file."""
     reader = HistoryReader(Journal(path), KEY)
     reader.read()
     reader.save(KEY)
@@ -120,7 +120,7 @@ def save(path: Path) -> Path:
 
 
 def test_an_index_comes_back_as_it_was(path: Path) -> None:
-    """Everything that is saved is what was folded, to the type."""
+    """A saved index is loaded unchanged."""
 
     busy(path)
     index = index_of(path)
@@ -130,7 +130,7 @@ def test_an_index_comes_back_as_it_was(path: Path) -> None:
 
 
 def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
-    """Half from the file and half from the lines is the same as all from the lines."""
+    """Folding the remaining lines into a saved index gives the same as folding all lines."""
 
     busy(path)
     lines = list(read_lines(path))
@@ -144,8 +144,11 @@ def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
         assert index == index_of(path)
 
 
-def test_a_word_of_an_unknown_value_is_bound_to_the_first_one_given_later(path: Path) -> None:
-    """It then fits that value, and lapses when it changes; each way of giving one binds."""
+def test_an_attestation_is_bound_to_the_first_value_given_later(path: Path) -> None:
+    """
+    An attestation without a known value is bound to the first one given, and lapses with another
+    one.
+    """
 
     run = make_run(path)
     run.start()
@@ -162,8 +165,8 @@ def test_a_word_of_an_unknown_value_is_bound_to_the_first_one_given_later(path: 
     assert "for App ID 111, not 222" in lapsed.conclusion.reason
 
 
-def test_a_run_that_begins_with_a_value_binds_it_too(path: Path) -> None:
-    """A parameter is given like any other."""
+def test_a_parameter_of_a_run_binds_too(path: Path) -> None:
+    """A value that is a run's parameter binds as well."""
 
     first = make_run(path)
     first.start()
@@ -175,7 +178,7 @@ def test_a_run_that_begins_with_a_value_binds_it_too(path: Path) -> None:
 
 
 def test_a_reader_parses_only_what_is_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten thousand lines behind the saved index cost nothing."""
+    """A reader parses only the lines after the saved index."""
 
     busy(path)
     save(path)
@@ -235,7 +238,7 @@ ALTERED: dict[str, Alter] = {
 
 @pytest.mark.parametrize("how", ALTERED)
 def test_an_altered_index_changes_no_outcome(path: Path, how: str) -> None:
-    """Whatever stands in the file, what follows is what the journal says."""
+    """An altered index is not used, and the result is the journal's."""
 
     busy(path)
     saved = save(path)
@@ -247,7 +250,7 @@ def test_an_altered_index_changes_no_outcome(path: Path, how: str) -> None:
 
 
 def test_an_index_of_another_journal_is_not_used(path: Path, tmp_path: Path) -> None:
-    """Its last line is looked up: another journal, or an older copy, is read from its beginning."""
+    """The index of another or a longer journal is not used."""
 
     busy(path)
     saved = save(path)
@@ -263,8 +266,8 @@ def test_an_index_of_another_journal_is_not_used(path: Path, tmp_path: Path) -> 
         assert state_of(each) == state_of(each, None)
 
 
-def test_an_index_that_leads_to_another_line_is_noticed(path: Path) -> None:
-    """A word is read back from its own line, and compared by its SHA-256."""
+def test_an_index_with_a_wrong_reference_is_detected(path: Path) -> None:
+    """A line read through the index must have the recorded SHA-256."""
 
     busy(path)
     index = index_of(path)
@@ -280,7 +283,7 @@ def test_an_index_that_leads_to_another_line_is_noticed(path: Path) -> None:
 
 
 def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An index that cannot be saved is not saved; nothing half is left."""
+    """An index that cannot be saved is no error, and no part of it is left."""
 
     busy(path)
     reader = HistoryReader(Journal(path), KEY)
@@ -295,8 +298,8 @@ def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.Monkey
     assert [each.name for each in path.parent.iterdir() if STATE_NAME in each.name] == []
 
 
-def test_runs_of_long_ago_are_forgotten_but_for_what_counts(path: Path) -> None:
-    """Forty runs later the newest checks of all runs, and people's words, are still there."""
+def test_old_runs_are_dropped_except_what_counts(path: Path) -> None:
+    """The index keeps 32 runs, and all attestations and latest checks."""
 
     first = make_run(path, "00000000", app_id="1")
     first.start()
@@ -315,7 +318,7 @@ def test_runs_of_long_ago_are_forgotten_but_for_what_counts(path: Path) -> None:
 
 
 def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
-    """Two hundred lines in any order: saved after each, or never, what follows is the same."""
+    """With random lines, the state is the same with and without a saved index."""
 
     dice = random.Random(9)
     run = make_run(path)
@@ -339,8 +342,8 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
     assert index_of(path).last != BEFORE_THE_FIRST
 
 
-def test_an_empty_value_is_no_value(path: Path) -> None:
-    """It neither binds a word that waits for one, nor replaces what is on record."""
+def test_an_empty_value_is_ignored(path: Path) -> None:
+    """An empty value neither binds an attestation nor replaces a recorded value."""
 
     run = make_run(path)
     run.start()

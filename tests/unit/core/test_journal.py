@@ -1,4 +1,4 @@
-"""The journal loses nothing that was acknowledged, and shows what was tampered with."""
+"""The journal loses no acknowledged line, and detects tampering."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def written(path: Path, count: int = 5) -> list[bytes]:
-    """Write `count` lines and return them as they stand in the file."""
+    """Write `count` lines and return them as bytes of the file."""
     journal = Journal(path, clock=lambda: NOON)
     for number in range(count):
         journal.append("step.started", {"n": number}, run_id="0a1b2c3d", step=f"fb-0{number}-x")
@@ -59,7 +59,7 @@ def written(path: Path, count: int = 5) -> list[bytes]:
 
 
 def test_a_line_is_appended_read_and_returned(path: Path) -> None:
-    """What `append` returns is what another process reads."""
+    """`append` returns the entry that another process reads."""
 
     entry = Journal(path, clock=lambda: NOON).append(
         "step.started", {"ä": ["\n", 1]}, run_id="0a1b2c3d", step="fb-01-log-in"
@@ -73,7 +73,7 @@ def test_a_line_is_appended_read_and_returned(path: Path) -> None:
 
 
 def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
-    """The chain can be followed with nothing but SHA-256 over the file's own bytes."""
+    """Each line has the SHA-256 of the line before it."""
 
     lines = written(path)
 
@@ -84,7 +84,7 @@ def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
 
 
 def test_an_absent_journal_is_empty(path: Path) -> None:
-    """Reading creates nothing."""
+    """Reading a missing journal returns nothing and creates nothing."""
 
     journal = Journal(path)
 
@@ -173,7 +173,7 @@ TAMPERINGS = [
 
 @pytest.mark.parametrize("tamper", TAMPERINGS)
 def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes]]) -> None:
-    """A line that was altered, removed, moved or smuggled in shows when the journal is read."""
+    """A line that was altered, removed, moved or inserted raises `ChainError`."""
 
     path.write_bytes(b"".join(tamper(written(path))))
 
@@ -186,7 +186,7 @@ def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes
 
 @given(data=st.data())
 def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataObject) -> None:
-    """No single bit of a line with a successor can change unnoticed."""
+    """A flipped bit in any line but the last raises `ChainError`."""
 
     path.unlink(missing_ok=True)
     lines = written(path, 3)
@@ -202,7 +202,7 @@ def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataOb
 @settings(max_examples=40)
 @given(documents=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4))
 def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[str, Any]]) -> None:
-    """Whatever a check saw, the journal gives it back, one line for each."""
+    """Any JSON is read back unchanged, from one line each."""
 
     path.unlink(missing_ok=True)
     journal = Journal(path)
@@ -214,11 +214,9 @@ def test_any_json_comes_back_as_it_was_written(path: Path, documents: list[dict[
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("place", ["response", "elapsed", "a field of its own"])
-def test_a_number_that_json_has_not_is_refused_by_its_place(
-    path: Path, number: float, place: str
-) -> None:
-    """RFC 8259 §6: NaN and Infinity enter no line, and the error says where one stood."""
+@pytest.mark.parametrize("place", ["response", "elapsed", "another field"])
+def test_nan_and_infinity_are_refused_by_their_path(path: Path, number: float, place: str) -> None:
+    """NaN and Infinity (RFC 8259 §6) are not written, and the error has their path."""
 
     exchange: dict[str, Any] = {
         "method": "GET",
@@ -243,8 +241,8 @@ def test_a_number_that_json_has_not_is_refused_by_its_place(
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_line_with_a_number_that_json_has_not_is_no_line(path: Path, number: str) -> None:
-    """Whoever wrote it: no reader takes it."""
+def test_a_line_with_nan_or_infinity_is_invalid(path: Path, number: str) -> None:
+    """A line with NaN or Infinity raises `ChainError` for every reader."""
 
     Journal(path).append("step.started", {})
     text = path.read_bytes().replace(b'"data":{}', b'"data":{"x":' + number.encode() + b"}")
@@ -258,7 +256,7 @@ def test_a_line_with_a_number_that_json_has_not_is_no_line(path: Path, number: s
 
 
 def test_a_torn_tail_is_not_returned(path: Path) -> None:
-    """Half a line that a killed process left was never acknowledged, and is not read."""
+    """An incomplete last line is not returned."""
 
     lines = written(path)
     path.write_bytes(b"".join(lines) + lines[-1][:20])
@@ -267,8 +265,10 @@ def test_a_torn_tail_is_not_returned(path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [b'{"seq":6,"at"', b"\xff\xfe", b"{}", b"x" * 70_000])
-def test_a_torn_tail_is_mended_and_nothing_acknowledged_is_lost(path: Path, torn: bytes) -> None:
-    """The next append cuts the half line off, says so in a line of its own, and goes on."""
+def test_a_torn_tail_is_removed_and_recorded(path: Path, torn: bytes) -> None:
+    """
+    The next append removes the incomplete line and records that; no acknowledged line is lost.
+    """
 
     lines = written(path)
     reader = Journal(path)
@@ -285,8 +285,8 @@ def test_a_torn_tail_is_mended_and_nothing_acknowledged_is_lost(path: Path, torn
         assert (appended.type, appended.data) == ("step.started", {"a": 1})
 
 
-def test_a_torn_first_line_is_mended(path: Path) -> None:
-    """A process killed during its very first line leaves a journal that can be used."""
+def test_a_torn_first_line_is_removed(path: Path) -> None:
+    """An incomplete first line is removed as well."""
 
     path.parent.mkdir()
     path.write_bytes(b'{"seq":1')
@@ -297,7 +297,7 @@ def test_a_torn_first_line_is_mended(path: Path) -> None:
 
 
 def test_a_long_line_is_found_again(path: Path) -> None:
-    """A line longer than what is read back at once still chains to its successor."""
+    """Long lines are chained to their successors."""
 
     journal = Journal(path)
     journal.append("step.started", {"body": "x" * 200_000})
@@ -308,8 +308,8 @@ def test_a_long_line_is_found_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_line_longer_than_any_is_refused_unparsed(path: Path, end: bytes) -> None:
-    """Whoever can write into a journal cannot fill the memory of who reads it."""
+def test_a_line_above_the_limit_is_refused_unparsed(path: Path, end: bytes) -> None:
+    """A line above the size limit is refused without reading it into memory."""
 
     lines = written(path)
     path.write_bytes(b"".join(lines) + b"[" * 32 * 2**20 + end)
@@ -323,8 +323,8 @@ def test_a_line_longer_than_any_is_refused_unparsed(path: Path, end: bytes) -> N
     assert most < 16 * 2**20
 
 
-def test_a_line_that_could_not_be_read_again_is_not_written(path: Path) -> None:
-    """The bound that holds for reading holds for writing; what was there stays."""
+def test_a_line_above_the_limit_is_not_written(path: Path) -> None:
+    """A line above the size limit is not written, and the journal stays as it was."""
 
     before = b"".join(written(path))
 
@@ -335,8 +335,8 @@ def test_a_line_that_could_not_be_read_again_is_not_written(path: Path) -> None:
     assert len(Journal(path).entries()) == 5
 
 
-def test_a_huge_torn_tail_is_mended_with_its_beginning(path: Path) -> None:
-    """The line that tells of it is short enough to be read."""
+def test_a_huge_torn_tail_is_recorded_by_its_beginning(path: Path) -> None:
+    """Of a huge incomplete line only the beginning is recorded."""
 
     lines = written(path)
     path.write_bytes(b"".join(lines) + b"\0" * 2**20)
@@ -347,8 +347,8 @@ def test_a_huge_torn_tail_is_mended_with_its_beginning(path: Path) -> None:
     assert (mended.data["bytes"], len(mended.data["text"])) == (2**20, 65_536)
 
 
-def test_lines_are_read_one_after_the_other(path: Path) -> None:
-    """Whoever only looks at each holds one, however long the journal is."""
+def test_lines_are_read_one_at_a_time(path: Path) -> None:
+    """Reading needs memory for one line only, however long the journal is."""
 
     journal = Journal(path)
     for _ in range(64):
@@ -364,8 +364,8 @@ def test_lines_are_read_one_after_the_other(path: Path) -> None:
     assert most < 4 * 2**20
 
 
-def test_reading_stops_where_it_is_told_to(path: Path) -> None:
-    """What was written after a moment can be left out, a line that was half there too."""
+def test_reading_stops_at_the_given_end(path: Path) -> None:
+    """Reading stops at `end`, also within a line."""
 
     lines = written(path)
     end = sum(map(len, lines[:3]))
@@ -375,8 +375,8 @@ def test_reading_stops_where_it_is_told_to(path: Path) -> None:
     assert not list(read_lines(path, end=0))
 
 
-def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Path) -> None:
-    """A torn tail that another process mends meanwhile is not read half old, half new."""
+def test_lines_written_during_reading_are_not_returned(path: Path) -> None:
+    """Lines that are written during reading are left for the next reading."""
 
     lines = written(path)
     path.write_bytes(b"".join(lines) + b'{"seq":6')
@@ -389,8 +389,8 @@ def test_what_is_written_while_somebody_reads_is_left_for_the_next_time(path: Pa
     assert len(Journal(path).entries()) == 7
 
 
-def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> None:
-    """Nothing is appended after a last line that is no journal line."""
+def test_a_journal_with_an_invalid_last_line_is_not_continued(path: Path) -> None:
+    """Nothing is appended after an invalid last line."""
 
     path.parent.mkdir()
     path.write_bytes(b"hello\n")
@@ -402,13 +402,13 @@ def test_a_journal_that_ends_in_something_else_is_not_continued(path: Path) -> N
 
 
 class RefusingFile(FileIO):
-    """A file on a disk that takes only so many more bytes."""
+    """A file on a disk with a limited number of free bytes."""
 
     refusal = errno.ENOSPC
     room = 0
 
     def write(self, data: Any) -> int:
-        """Take what there is room for, then refuse."""
+        """Write the bytes that fit, then raise."""
         cls = type(self)
         if cls.room <= 0:
             raise OSError(cls.refusal, os.strerror(cls.refusal))
@@ -422,7 +422,7 @@ class RefusingFile(FileIO):
 def test_a_full_disk_leaves_the_journal_as_it_was(
     path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int, room: int
 ) -> None:
-    """A line that does not fit is taken back whole, and the operator is told why."""
+    """A line that does not fit is removed again, and the error has the reason."""
 
     before = b"".join(written(path))
     monkeypatch.setattr(RefusingFile, "refusal", refusal)
@@ -441,7 +441,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
 def test_a_line_that_is_not_on_disk_is_not_acknowledged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`append` flushes each line to disk, and takes it back where that fails."""
+    """`append` flushes each line to disk, and removes it again if that fails."""
 
     before = b"".join(written(path))
 
@@ -457,7 +457,7 @@ def test_a_line_that_is_not_on_disk_is_not_acknowledged(
 
 
 def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new file survives a power cut only if its folder was flushed."""
+    """The folder of a new journal is flushed, so that the file survives a power cut."""
 
     flushed: list[int] = []
     monkeypatch.setattr(
@@ -469,8 +469,8 @@ def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.Monk
     assert flushed == [file, folder, file]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
-    """Where the tenant's folder cannot be made, the operator is told which journal that is."""
+def test_a_folder_that_cannot_be_made_raises(tmp_path: Path) -> None:
+    """If the tenant's folder cannot be made, `JournalError` names the journal."""
 
     (tmp_path / "tenant").write_text("a file")
 
@@ -478,8 +478,8 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
         Journal(tmp_path / "tenant" / "journal.jsonl").append("step.started", {})
 
 
-def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None:
-    """What cannot be read or written at all raises `JournalError`, never a bare `OSError`."""
+def test_a_folder_in_the_journals_place_raises(path: Path) -> None:
+    """A folder in the journal's place raises `JournalError`, not `OSError`."""
 
     path.mkdir(parents=True)
 
@@ -489,10 +489,8 @@ def test_a_folder_in_the_journals_place_is_an_error_in_words(path: Path) -> None
         Journal(path).append("step.started", {})
 
 
-def test_a_lock_that_is_never_released_is_an_error_in_words(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another process that sits on the journal does not make this one hang for ever."""
+def test_a_lock_that_is_never_released_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another process keeps the lock, `JournalError` is raised after the time limit."""
 
     written(path, 1)
     monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
@@ -514,7 +512,7 @@ for number in range(100):
 
 
 def test_two_processes_at_once_write_one_chain(path: Path) -> None:
-    """Every line of both is there, in order, and whoever reads meanwhile sees a chain."""
+    """Two processes that append at once write one valid chain with all their lines."""
 
     writers = [
         subprocess.Popen(
@@ -540,7 +538,7 @@ def test_two_processes_at_once_write_one_chain(path: Path) -> None:
 
 
 def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that was read is not parsed again; only what is new is."""
+    """Reading after a known line parses only new lines."""
 
     written(path)
     *_, last = read_lines(path)
@@ -557,8 +555,8 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
     assert len(parsed) == 1
 
 
-def test_a_line_is_read_again_where_it_lies(path: Path) -> None:
-    """Its place and its SHA-256 are enough."""
+def test_a_line_is_read_again_by_its_reference(path: Path) -> None:
+    """A line can be read again by its position and SHA-256."""
 
     written(path)
     journal = Journal(path)
@@ -570,8 +568,8 @@ def test_a_line_is_read_again_where_it_lies(path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [{"digest": "0" * 64}, {"start": 1}, {"end": 20}, {"start": 9**9}]
 )
-def test_what_is_not_the_line_is_refused(path: Path, change: dict[str, Any]) -> None:
-    """Other bytes than those that had the SHA-256 are never taken for the line."""
+def test_a_wrong_reference_is_refused(path: Path, change: dict[str, Any]) -> None:
+    """A reference whose bytes do not have the SHA-256 raises `ChainError`."""
 
     written(path)
     *_, last = read_lines(path)
@@ -580,8 +578,8 @@ def test_what_is_not_the_line_is_refused(path: Path, change: dict[str, Any]) -> 
         Journal(path).read(last.ref._replace(**change))
 
 
-def test_a_line_of_a_journal_that_is_gone_cannot_be_read(path: Path) -> None:
-    """The message names the file."""
+def test_a_line_of_a_missing_journal_raises(path: Path) -> None:
+    """If the journal is missing, `JournalError` is raised."""
 
     written(path)
     *_, last = read_lines(path)
@@ -592,7 +590,7 @@ def test_a_line_of_a_journal_that_is_gone_cannot_be_read(path: Path) -> None:
 
 
 def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
-    """A caller that alters its list does not alter the journal."""
+    """A caller may change the returned list without effect on the journal."""
 
     written(path)
     journal = Journal(path)
@@ -602,7 +600,7 @@ def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
 
 
 def test_the_kinds_of_lines_have_their_documented_names() -> None:
-    """Journals outlive the program: a name that was written once is not changed."""
+    """The types of lines have their documented names, since journals outlive a version."""
 
     names = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
@@ -629,13 +627,13 @@ def test_the_kinds_of_lines_have_their_documented_names() -> None:
     ],
 )
 def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
-    """Every time in the journal has milliseconds and ends with Z."""
+    """Every time in the journal is UTC with milliseconds and Z (RFC 3339)."""
 
     assert timestamp(moment) == text
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
-    """A name that a remote system cut in the middle of an emoji can still be written down."""
+    """Text with half a surrogate pair, as from a cut emoji, can be written."""
 
     cut = json.loads('"\\ud83d"')
 
@@ -645,7 +643,7 @@ def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
 
 
 def test_reading_from_several_threads_at_once_sees_one_chain(path: Path) -> None:
-    """Checks of one step run in threads and all read the journal: none sees a broken chain."""
+    """Several threads can read the journal at once."""
 
     written(path, 300)
     journal = Journal(path)

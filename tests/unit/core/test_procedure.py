@@ -1,4 +1,4 @@
-"""What is said of a step, once findings and people's words are weighed."""
+"""The conclusion of a step, from its findings and from people's statements."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def finding(outcome: Outcome, reason: str = "") -> Finding:
 
 
 def test_nothing_checked_is_no_conclusion() -> None:
-    """Without a finding nothing can be combined."""
+    """Without findings, `combine` returns nothing."""
 
     assert combine(()) is None
 
 
 def test_every_step_outcome_has_its_documented_name() -> None:
-    """The words of the record are a contract, and none of them is "completed"."""
+    """The outcomes have their documented names, which are a contract."""
 
     assert [outcome.value for outcome in Outcome] == [
         "verified",
@@ -65,8 +65,8 @@ def test_every_step_outcome_has_its_documented_name() -> None:
 
 @pytest.mark.parametrize("worse", range(len(CHECKED)))
 @pytest.mark.parametrize("better", range(len(CHECKED)))
-def test_the_worst_finding_speaks_for_the_step(worse: int, better: int) -> None:
-    """A step is never better than the worst of its findings, whatever their order."""
+def test_the_worst_finding_decides(worse: int, better: int) -> None:
+    """A step is never better than its worst finding, whatever their order."""
 
     bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
 
@@ -79,7 +79,7 @@ def test_the_worst_finding_speaks_for_the_step(worse: int, better: int) -> None:
 
 
 def test_equal_findings_give_all_their_reasons() -> None:
-    """Two checks that agree are both heard."""
+    """Findings with the same outcome all give their reasons."""
 
     pair = (finding(Outcome.VERIFIED, "One."), finding(Outcome.VERIFIED, "Two."))
 
@@ -89,10 +89,10 @@ def test_equal_findings_give_all_their_reasons() -> None:
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
 @pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
-def test_what_a_check_proves_or_contradicts_stands(
+def test_failed_and_verified_override_people(
     outcome: Outcome, word: Word | None, obstacle: str
 ) -> None:
-    """`failed` and `verified` beat every word of a person: a check that can tell, tells."""
+    """`failed` and `verified` take precedence over every statement of a person."""
 
     said = conclude((finding(outcome),), word=word, obstacle=obstacle)
 
@@ -102,7 +102,7 @@ def test_what_a_check_proves_or_contradicts_stands(
 
 @pytest.mark.parametrize("word", [WORD, SUBMITTED])
 def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
-    """Who attests what a check then finds undone, is told so, with name and time."""
+    """An attestation that a check contradicts is `failed`, with author and time in the reason."""
 
     said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), word=word)
 
@@ -114,7 +114,7 @@ def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
 
 
 def test_not_run_without_an_attestation_is_no_failure() -> None:
-    """What nobody has done yet, and nobody claimed, is `not_run`."""
+    """Without an attestation, a step that is not done is `not_run`."""
 
     said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
 
@@ -124,7 +124,7 @@ def test_not_run_without_an_attestation_is_no_failure() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
 @pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
-    """A skip is a person's, carries the reason, and goes before an obstacle."""
+    """A skip by a person has its reason, and takes precedence over an obstacle."""
 
     said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
 
@@ -134,13 +134,13 @@ def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str
 
 
 def test_a_skip_needs_no_check() -> None:
-    """A step without any check can be skipped by a person."""
+    """A step without a check can be skipped."""
 
     assert conclude((), word=SKIP).by_person
 
 
-def test_what_was_declined_has_failed_and_says_what_to_do() -> None:
-    """A decline that no check contradicts fails the step, whatever a check cannot tell."""
+def test_a_declined_step_fails_with_a_next_step() -> None:
+    """A decline fails the step if no check decides, and the reason says what to do."""
 
     for findings in ((), (finding(Outcome.INCONCLUSIVE, "Hidden."),)):
         said = conclude(findings, word=replace(DECLINED, note="No screencast."))
@@ -152,7 +152,7 @@ def test_what_was_declined_has_failed_and_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
 def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
-    """A step that an earlier failure makes impossible is skipped, by nobody."""
+    """A step that an earlier failure blocks is skipped, but not by a person."""
 
     said = conclude((), word=word, obstacle="Blocked: complete fb-13 first.")
 
@@ -160,16 +160,16 @@ def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
 
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
-def test_what_waits_for_the_world_waits(word: Word | None) -> None:
-    """No word of a person ends a wait that a check sees."""
+def test_a_waiting_step_stays_waiting(word: Word | None) -> None:
+    """No statement of a person ends a wait that a check sees."""
 
     said = conclude((finding(Outcome.WAITING),), word=word)
 
     assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
 
 
-def test_inconclusive_stays_where_nobody_attests() -> None:
-    """A check that cannot tell leaves the step inconclusive."""
+def test_inconclusive_stays_without_an_attestation() -> None:
+    """Without an attestation, an inconclusive check leaves the step inconclusive."""
 
     said = conclude((finding(Outcome.INCONCLUSIVE, "Hidden."),))
 
@@ -180,10 +180,10 @@ def test_inconclusive_stays_where_nobody_attests() -> None:
     ("word", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
 )
 @pytest.mark.parametrize("findings", [(), (finding(Outcome.INCONCLUSIVE, "Hidden."),)])
-def test_a_persons_word_counts_where_no_check_can_tell(
+def test_a_persons_statement_counts_if_no_check_decides(
     findings: tuple[Finding, ...], word: Word, outcome: Outcome
 ) -> None:
-    """An attestation settles the step; that it was submitted only makes it wait."""
+    """If no check decides, an attestation settles the step, and a submission makes it wait."""
 
     said = conclude(findings, word=replace(word, note="As agreed."))
 
@@ -196,7 +196,7 @@ def test_a_persons_word_counts_where_no_check_can_tell(
 
 
 def test_an_attestation_never_reads_as_verified() -> None:
-    """A person's word shows as a person's word, with or without a note."""
+    """An attestation has the outcome `attested`, with the person's name."""
 
     said = conclude((), word=WORD)
 
@@ -205,7 +205,7 @@ def test_an_attestation_never_reads_as_verified() -> None:
 
 
 def test_an_unchecked_step_says_why_no_check_ran() -> None:
-    """Where inputs were lacking, the reason names them, also beside an attestation."""
+    """If inputs are missing, the reason names them, also beside an attestation."""
 
     why = "Not checked: App ID not given."
 
@@ -213,8 +213,8 @@ def test_an_unchecked_step_says_why_no_check_ran() -> None:
     assert why in conclude((), word=WORD, unchecked=why).reason
 
 
-def test_a_step_that_nobody_did_is_not_run() -> None:
-    """Nothing seen and nothing said is `not_run`, with a reason to read."""
+def test_a_step_without_anything_is_not_run() -> None:
+    """Without findings and statements, a step is `not_run` with a reason."""
 
     said = conclude(())
 
@@ -223,7 +223,7 @@ def test_a_step_that_nobody_did_is_not_run() -> None:
 
 
 def test_link_fills_in_what_is_known_and_falls_back_before() -> None:
-    """A link is right once the App ID is known, and of use before."""
+    """A link has an address both before and after its values are known."""
 
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "{dashboard_url}/apps")
 
@@ -232,7 +232,7 @@ def test_link_fills_in_what_is_known_and_falls_back_before() -> None:
 
 
 def test_paste_is_empty_while_a_value_is_unknown() -> None:
-    """Nobody is shown half an address to paste."""
+    """A text to paste is empty until all its values are known."""
 
     paste = Paste("Redirect URI", "https://{service_domain}/connector/callback")
 
@@ -243,7 +243,7 @@ def test_paste_is_empty_while_a_value_is_unknown() -> None:
 
 
 def test_an_inputs_variable_follows_from_its_name_and_a_checks_id_does_not() -> None:
-    """The variable needs no second list; a check is called by its id in the record."""
+    """An input's variable is derived from its name; a check has the given id."""
 
     def app_is_there(context: object) -> None:
         """Do nothing."""
@@ -252,8 +252,8 @@ def test_an_inputs_variable_follows_from_its_name_and_a_checks_id_does_not() -> 
     assert Check("app-is-there", app_is_there).id == "app-is-there"
 
 
-def test_what_is_known_cannot_be_altered() -> None:
-    """Findings and words are frozen."""
+def test_findings_are_frozen() -> None:
+    """A finding cannot be changed."""
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         finding(Outcome.FAILED).outcome = Outcome.VERIFIED  # type: ignore[misc]
@@ -320,7 +320,7 @@ CHANGES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
-    """A record's digest tells which text was read: any change of a step's changes it."""
+    """The procedure's digest changes with any change of a step's content."""
 
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
@@ -328,7 +328,7 @@ def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
 
 
 def test_every_field_of_a_step_is_changed_above() -> None:
-    """A field that is added must be in the digest too."""
+    """The test above covers every field of a step."""
 
     changed = {name for change in CHANGES.values() for name in change}
 
@@ -336,7 +336,7 @@ def test_every_field_of_a_step_is_changed_above() -> None:
 
 
 def test_a_renamed_function_changes_no_digest() -> None:
-    """Evidence names checks by their ids; how a function is called is nobody's business."""
+    """A check's function name is not part of any digest; its id is."""
 
     renamed = replace(STEP, checks=(Check("seen", seen_otherwise, ("a",)),))
 
@@ -346,8 +346,11 @@ def test_a_renamed_function_changes_no_digest() -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_word_is_bound_to_the_sentence_and_the_checks_alone(name: str) -> None:
-    """A corrected typo elsewhere changes the text, not what was confirmed."""
+def test_the_confirms_digest_has_sentence_and_checks_only(name: str) -> None:
+    """
+    Only the confirmed sentence and the checks change `confirms_digest`; the rest changes the
+    text's.
+    """
 
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
@@ -358,13 +361,13 @@ def test_a_word_is_bound_to_the_sentence_and_the_checks_alone(name: str) -> None
 
 @pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])
 def test_the_digest_changes_with_the_procedures_own_name(change: dict[str, str]) -> None:
-    """Id, version and title are in the digest."""
+    """Id, version and title are part of the digest."""
 
     assert procedure(**change).digest != procedure().digest
 
 
 def test_the_digest_is_a_sha256_and_stays() -> None:
-    """The same text has the same digest."""
+    """The same procedure has the same SHA-256 digest."""
 
     assert procedure().digest == procedure().digest
     assert len(procedure().digest) == 64

@@ -1,4 +1,4 @@
-"""Secrets stay secret: in every encoding, wherever they stand, whoever prints them."""
+"""Secrets are masked in every encoding and place."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 
 SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=5, max_size=40)
 AROUND = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
-# No form of a secret made of these can stand in a text made of digits, and the mask has none.
+# No form of a secret of these letters can be in a text of digits or in the mask.
 LETTERS = st.text("ghijklmnopqrstuvwxyz", min_size=5, max_size=20)
 
 
@@ -62,7 +62,7 @@ LETTERS = st.text("ghijklmnopqrstuvwxyz", min_size=5, max_size=20)
 def test_a_secret_is_masked_in_every_encoding(
     encode: Callable[[str], str], value: str, before: str, after: str
 ) -> None:
-    """Whatever stands around it, no encoded form of a secret survives."""
+    """No encoded form of a secret remains, whatever the surrounding text."""
 
     assume("*" not in value + before + after)
 
@@ -83,7 +83,7 @@ def test_a_secret_is_masked_in_every_encoding(
 def test_a_secret_inside_base64_is_masked_at_every_alignment(
     value: str, before: bytes, after: bytes, alphabet: Callable[[bytes], bytes]
 ) -> None:
-    """Base64 of a longer text shows none of the characters that the secret alone decides."""
+    """In base64 of a longer text, the characters that depend on the secret alone are masked."""
 
     raw = value.encode()
     text = alphabet(before + raw + after).decode()
@@ -101,7 +101,7 @@ def test_a_secret_inside_base64_is_masked_at_every_alignment(
 
 @given(secret=LETTERS, text=st.text("0123456789 .,;:-", max_size=200))
 def test_a_text_without_any_form_is_unchanged(secret: str, text: str) -> None:
-    """The redactor eats no innocent text."""
+    """Text without a secret is not changed."""
 
     assume(not re.search("[0-9]{10,}", text))  # hex of letters is digits
 
@@ -116,7 +116,7 @@ def test_a_text_without_any_form_is_unchanged(secret: str, text: str) -> None:
     text=st.text("abc", max_size=60),
 )
 def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str) -> None:
-    """Each place where it begins counts, also inside another one."""
+    """A secret that overlaps itself is masked at each of its positions."""
 
     secret = (unit * 5)[:6]
     if len(secret) < 5:
@@ -133,7 +133,7 @@ def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str
 
 
 def test_a_long_row_of_a_secret_is_one_mask() -> None:
-    """Millions of places where it begins take no memory for each."""
+    """Millions of repetitions become one mask, with bounded memory."""
 
     text = "abab" * 500_000
     tracemalloc.start()
@@ -145,8 +145,8 @@ def test_a_long_row_of_a_secret_is_one_mask() -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
-def test_a_document_may_be_deeper_than_calls_may_be(wrap: Callable[[object], object]) -> None:
-    """What a remote system sends is masked at any depth."""
+def test_a_document_of_any_depth_is_masked(wrap: Callable[[object], object]) -> None:
+    """A document deeper than the recursion limit is masked."""
 
     document: object = "x hush-hush"
     for _ in range(100_000):
@@ -161,7 +161,7 @@ def test_a_document_may_be_deeper_than_calls_may_be(wrap: Callable[[object], obj
 
 
 def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
-    """The order of the fields stays as it was."""
+    """If two keys become the same mask, the last value counts; the order of keys stays."""
 
     redactor = Redactor([Secret("hush-hush"), Secret("hush-hash")])
 
@@ -172,7 +172,7 @@ def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
 
 @given(first=LETTERS, second=LETTERS, overlap=st.integers(1, 4))
 def test_overlapping_secrets_leave_no_rest(first: str, second: str, overlap: int) -> None:
-    """Where two secrets share characters, neither end of the pair stays behind."""
+    """If two secrets overlap, both are masked completely."""
 
     second = first[-overlap:] + second
     text = f"[{first}{second[overlap:]}]"
@@ -186,7 +186,7 @@ def test_overlapping_secrets_leave_no_rest(first: str, second: str, overlap: int
 def test_a_secret_that_begins_another_does_not_uncover_its_rest(
     prefix: str, rest: str, is_longer_first: bool
 ) -> None:
-    """The longer secret is masked whole, in whichever order the two were learned."""
+    """If one secret begins with another, the longer one is masked, in any order of learning."""
 
     secrets = [Secret(prefix), Secret(prefix + rest)]
     if is_longer_first:
@@ -197,7 +197,7 @@ def test_a_secret_that_begins_another_does_not_uncover_its_rest(
 
 @given(value=LETTERS, times=st.integers(2, 4))
 def test_every_occurrence_is_masked(value: str, times: int) -> None:
-    """Not just the first occurrence goes."""
+    """Every occurrence of a secret is masked."""
 
     redacted = Redactor([Secret(value)]).redact("0".join([value] * times))
 
@@ -205,15 +205,15 @@ def test_every_occurrence_is_masked(value: str, times: int) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "a", "abcd"])
-def test_very_short_values_do_not_eat_text(value: str) -> None:
-    """A value under five characters would match by accident, so it is left alone."""
+def test_very_short_values_are_ignored(value: str) -> None:
+    """A value under five characters is not masked, since it would match by accident."""
 
     assert all(len(form) >= 5 for form in encoded_forms(Secret(value)))
     assert Redactor([Secret(value)]).redact("abcd and a") == "abcd and a"
 
 
 def test_five_characters_are_enough() -> None:
-    """The shortest secret that counts has five characters."""
+    """A secret of five characters is masked."""
 
     assert Redactor([Secret("abcde")]).redact("xabcdex") == f"x{MASK}x"
 
@@ -229,7 +229,7 @@ def test_five_characters_are_enough() -> None:
     ],
 )
 def test_what_looks_like_a_facebook_token_is_masked_unlearned(token: str) -> None:
-    """A token that the runbook never saw issued is still recognised by its shape."""
+    """A Facebook token is recognised by its form, even if it is unknown."""
 
     redactor = Redactor()
 
@@ -239,13 +239,13 @@ def test_what_looks_like_a_facebook_token_is_masked_unlearned(token: str) -> Non
 
 @pytest.mark.parametrize("text", ["EAA short", "app 1234567891011121 has 2 pages", "2026|11|24"])
 def test_ordinary_text_is_no_token(text: str) -> None:
-    """Ids, dates and short words are not taken for tokens."""
+    """Ids, dates and short words are not masked as tokens."""
 
     assert Redactor().redact(text) == text
 
 
-def test_what_looks_like_an_app_secret_is_masked_unless_it_is_known_to_be_none() -> None:
-    """32 hexadecimal digits that stand alone, but for values that are meant to be seen."""
+def test_an_app_secrets_form_is_masked_unless_allowed() -> None:
+    """32 hexadecimal digits alone are masked, unless the value is allowed."""
 
     text = f"app_secret={APP_SECRET}, id {APP_SECRET[:31]}, digest {APP_SECRET * 2}"
     redactor = Redactor()
@@ -259,8 +259,8 @@ def test_what_looks_like_an_app_secret_is_masked_unless_it_is_known_to_be_none()
 
 
 @pytest.mark.parametrize("token", [USER_TOKEN, APP_TOKEN])
-def test_nothing_allows_a_token(token: str) -> None:
-    """It is never meant to be seen, whatever a setting says."""
+def test_a_token_cannot_be_allowed(token: str) -> None:
+    """A token is masked even if it is allowed."""
 
     redactor = Redactor()
     redactor.allow([token])
@@ -269,8 +269,8 @@ def test_nothing_allows_a_token(token: str) -> None:
     assert redactor.find_secret(token) == 0
 
 
-def test_a_secret_that_is_known_stays_one_whatever_is_allowed() -> None:
-    """Allowing what looks like a secret never uncovers one."""
+def test_a_known_secret_cannot_be_allowed() -> None:
+    """A known secret is masked even if it is allowed."""
 
     redactor = Redactor([Secret(APP_SECRET)])
     redactor.allow([APP_SECRET])
@@ -279,10 +279,8 @@ def test_a_secret_that_is_known_stays_one_whatever_is_allowed() -> None:
 
 
 @given(secrets=st.lists(SECRETS, max_size=3), pieces=st.lists(st.text(max_size=30), max_size=4))
-def test_what_holds_no_secret_is_never_changed_and_what_does_is(
-    secrets: list[str], pieces: list[str]
-) -> None:
-    """Any secrets, any text around them: the two questions always have the same answer."""
+def test_redact_and_find_secret_agree(secrets: list[str], pieces: list[str]) -> None:
+    """`redact` changes a text if and only if `find_secret` finds a secret in it."""
 
     redactor = Redactor([Secret(value) for value in secrets])
     plain = "".join(pieces)
@@ -293,7 +291,7 @@ def test_what_holds_no_secret_is_never_changed_and_what_does_is(
 
 
 def test_a_token_is_masked_once_it_is_learned() -> None:
-    """A secret that is learned later is masked from then on."""
+    """A learned secret is masked from then on."""
 
     redactor = Redactor()
     assert redactor.redact("issued-token") == "issued-token"
@@ -304,7 +302,7 @@ def test_a_token_is_masked_once_it_is_learned() -> None:
 
 
 def test_document_is_masked_by_value_at_any_depth_and_in_keys() -> None:
-    """Lists, tuples, nested objects and keys are all searched; other types stay what they are."""
+    """Lists, tuples, objects and keys are masked; other types stay unchanged."""
 
     redactor = Redactor([Secret("hush-hush")])
     document = {"a": [{"b": ("x hush-hush", 1, None, True, 1.5)}], "hush-hush": "kept"}
@@ -324,8 +322,8 @@ def test_document_is_masked_by_value_at_any_depth_and_in_keys() -> None:
         ("\U0001f600 ä", "\U0001f600 ä"),
     ],
 )
-def test_half_a_character_is_made_whole(cut: str, whole: str) -> None:
-    """A name that was cut in the middle of an emoji can be written as UTF-8; others are kept."""
+def test_half_a_surrogate_pair_is_replaced(cut: str, whole: str) -> None:
+    """Half a surrogate pair is replaced, so that a document can be written as UTF-8."""
 
     document = Redactor().redact_document({"name": [cut], cut: 1})
 
@@ -356,20 +354,20 @@ def test_half_a_character_is_made_whole(cut: str, whole: str) -> None:
     ],
 )
 def test_document_is_masked_by_the_name_of_a_field(name: str) -> None:
-    """A credential that a remote system echoes is given away by its field's name."""
+    """The value of a field that is named as a credential is masked."""
 
     assert Redactor().redact_document({name: "never seen before"}) == {name: MASK}
 
 
 @pytest.mark.parametrize("name", ["token_type", "ExpiresAtUtc", "error_code", "encoding", "name"])
 def test_harmless_fields_are_kept(name: str) -> None:
-    """What an auditor needs to read is not masked."""
+    """Fields that only resemble credentials are not masked."""
 
     assert Redactor().redact_document({name: "bearer"}) == {name: "bearer"}
 
 
 def test_numbers_and_empty_texts_are_not_masked() -> None:
-    """Graph's numeric `code` is an error's number, not a credential."""
+    """A number, such as Graph's `code`, and an empty text are not masked."""
 
     document = {"code": 190, "access_token": ""}
 
@@ -377,7 +375,7 @@ def test_numbers_and_empty_texts_are_not_masked() -> None:
 
 
 def test_cyclr_properties_are_masked_by_their_name() -> None:
-    """Cyclr lists a property's name and value apart; a secret's value is masked all the same."""
+    """In Cyclr's list of names and values, a secret's value is masked."""
 
     properties = [
         {"Name": "ClientSecret", "Value": "0123abcd", "Id": 1},
@@ -394,14 +392,14 @@ def test_cyclr_properties_are_masked_by_their_name() -> None:
     [str, repr, "{}".format, "{!s}".format, "{!r}".format, lambda s: f"{s}", lambda s: f"{[s]}"],
 )
 def test_a_secret_prints_as_stars(show: Callable[[Secret], str]) -> None:
-    """However it is printed, a secret shows stars."""
+    """A secret prints as stars in every form of output."""
 
     assert "hush-hush" not in show(Secret("hush-hush"))
     assert MASK in show(Secret("hush-hush"))
 
 
 @pytest.mark.parametrize(
-    "carry_off",
+    "serialise",
     [
         *(lambda s, p=protocol: pickle.dumps(s, p) for protocol in range(pickle.HIGHEST_PROTOCOL)),
         copy.copy,
@@ -412,17 +410,17 @@ def test_a_secret_prints_as_stars(show: Callable[[Secret], str]) -> None:
         vars,
     ],
 )
-def test_a_secret_refuses_to_be_carried_off(carry_off: Callable[[Secret], object]) -> None:
-    """Serialising and copying a secret raise, and the error does not quote it."""
+def test_a_secret_cannot_be_serialised_or_copied(serialise: Callable[[Secret], object]) -> None:
+    """Serialising or copying a secret raises `TypeError`, which does not quote it."""
 
     with pytest.raises(TypeError) as caught:
-        carry_off(Secret("hush-hush"))
+        serialise(Secret("hush-hush"))
 
     assert "hush-hush" not in str(caught.value)
 
 
 def test_reveal_is_the_way_to_the_value() -> None:
-    """The value can be had, by the one name that a search finds."""
+    """`reveal` returns the value."""
 
     assert Secret("hush-hush").reveal() == "hush-hush"
 
@@ -439,7 +437,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> tuple[logging.Logger, pytest.Log
 def test_log_messages_and_arguments_are_redacted(
     logged: tuple[logging.Logger, pytest.LogCaptureFixture],
 ) -> None:
-    """Neither the message nor its arguments reach a handler with a secret in them."""
+    """Log messages and their arguments are redacted."""
 
     logger, caplog = logged
     caplog.set_level(logging.DEBUG)
@@ -454,7 +452,7 @@ def test_log_messages_and_arguments_are_redacted(
 def test_log_tracebacks_are_redacted(
     logged: tuple[logging.Logger, pytest.LogCaptureFixture],
 ) -> None:
-    """A traceback is kept for whoever debugs, without the secret in the exception's text."""
+    """A logged traceback is redacted."""
 
     logger, caplog = logged
 

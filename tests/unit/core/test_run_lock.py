@@ -1,4 +1,4 @@
-"""The queue of headless runs: one at a time, whoever waits knows for whom, nothing stale counts."""
+"""The lock of headless runs: one run at a time; a waiting run knows which process it waits for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with run_lock(Path(sys.argv[1]), seconds=10, on_wait=print):
 
 
 def hold(home: Path) -> subprocess.Popen[str]:
-    """Start a process that holds the lock; return it once it does."""
+    """Start a process, and return it after it has taken the lock."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(home)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
@@ -40,8 +40,8 @@ def end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def test_who_waits_too_long_is_told_the_holder(tmp_path: Path) -> None:
-    """Exit code 3, with process and time, so that a person can look for it."""
+def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
+    """After the time limit, the error has exit code 3 and names the process that holds the lock."""
 
     said: list[str] = []
     process = hold(tmp_path)
@@ -63,7 +63,7 @@ def test_who_waits_too_long_is_told_the_holder(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
-    """The system takes it back; what the file says of its holder stands in nobody's way."""
+    """The lock of a killed process is free, whatever its holder file says."""
 
     end(hold(tmp_path))
 
@@ -74,7 +74,7 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_one_after_the_other(tmp_path: Path) -> None:
-    """Who waits goes on as soon as the other has ended."""
+    """A waiting run starts as soon as the other one has ended."""
 
     order: list[str] = []
     held = threading.Event()
@@ -97,7 +97,7 @@ def test_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
-    """Only runs of the same tenant and connector queue."""
+    """A run of another tenant does not wait."""
 
     process = hold(tmp_path / "acme")
     try:
@@ -111,8 +111,8 @@ def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
     "content",
     ["", "no JSON", "[]", '{"process": "\\u001b[2J", "since": "x"}', '{"process": 7}', "[" * 1000],
 )
-def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content: str) -> None:
-    """Nothing of a damaged file reaches the terminal."""
+def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> None:
+    """If the holder file is damaged, the message says "another process"."""
 
     process = hold(tmp_path)
     (tmp_path / "run.holder").write_text(content)
@@ -127,7 +127,7 @@ def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, content
 
 
 def test_a_lock_that_cannot_be_taken_is_named(tmp_path: Path) -> None:
-    """A folder of its name, say."""
+    """A folder in the lock's place raises `JournalError`."""
 
     (tmp_path / "run.lock").mkdir()
 

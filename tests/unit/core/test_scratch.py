@@ -1,4 +1,4 @@
-"""Scratch folders: private, and gone with the process that made them."""
+"""Scratch folders: private, and removed with the process that made them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with scratch_folder(owns=Path(sys.argv[1])) as folder:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of temporary files, which is this test's own."""
+    """Return the folder of temporary files for this test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -40,7 +40,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hold(owns: Path) -> subprocess.Popen[str]:
-    """Start a process that keeps a scratch folder; return it once the folder is there."""
+    """Start a process, and return it after it has made its scratch folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(owns)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
@@ -49,8 +49,8 @@ def hold(owns: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_folder_is_private_and_goes_at_the_end(temporary: Path) -> None:
-    """Nobody else looks in, and nothing of it is left."""
+def test_a_folder_is_private_and_removed_at_the_end(temporary: Path) -> None:
+    """A scratch folder has mode 0700 and is removed at the end."""
 
     with scratch_folder() as folder:
         assert list(folder.iterdir()) == []
@@ -60,10 +60,10 @@ def test_a_folder_is_private_and_goes_at_the_end(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_goes_with_the_next_folder(
-    temporary: Path, tmp_path: Path
-) -> None:
-    """Its keys and sockets, and the draft beside the journal that no leak gate has seen."""
+def test_folders_of_killed_processes_are_removed(temporary: Path, tmp_path: Path) -> None:
+    """
+    The next scratch folder removes those of killed processes, and their drafts beside a journal.
+    """
 
     draft = tmp_path / "acme" / ".draft-0a1b2c3d"
     draft.mkdir(parents=True)
@@ -77,8 +77,8 @@ def test_what_a_killed_process_left_goes_with_the_next_folder(
     assert not draft.exists()
 
 
-def test_what_a_living_process_uses_stays(temporary: Path, tmp_path: Path) -> None:
-    """Neighbours do not take each other's folders away."""
+def test_folders_of_running_processes_stay(temporary: Path, tmp_path: Path) -> None:
+    """The folders of running processes stay."""
 
     draft = tmp_path / ".draft-0a1b2c3d"
     draft.mkdir()
@@ -93,8 +93,8 @@ def test_what_a_living_process_uses_stays(temporary: Path, tmp_path: Path) -> No
         process.communicate()
 
 
-def test_only_a_draft_goes_with_a_dead_process(temporary: Path, tmp_path: Path) -> None:
-    """Whatever a folder names, nothing else is removed, and no link is followed."""
+def test_only_a_draft_is_removed_with_a_dead_process(temporary: Path, tmp_path: Path) -> None:
+    """Of the paths that a dead process names, only a draft is removed; links are not followed."""
 
     precious = tmp_path / "evidence"
     precious.mkdir()
@@ -112,10 +112,10 @@ def test_only_a_draft_goes_with_a_dead_process(temporary: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["link", "open", "file"])
-def test_what_others_called_the_same_is_left_alone(
-    temporary: Path, tmp_path: Path, kind: str
-) -> None:
-    """In a folder that everybody writes to, a name proves nothing."""
+def test_similar_names_are_not_removed(temporary: Path, tmp_path: Path, kind: str) -> None:
+    """
+    A link, a file, or a folder that others may write to is not removed, even with a scratch name.
+    """
 
     path = temporary / "runbook-scratch-other"
     elsewhere = tmp_path / "elsewhere"
@@ -135,10 +135,8 @@ def test_what_others_called_the_same_is_left_alone(
     assert elsewhere.is_dir()
 
 
-def test_a_young_folder_may_be_about_to_take_its_lock(
-    temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between making a folder and locking it, nobody takes it for a dead one."""
+def test_a_young_folder_is_not_removed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A young folder without a lock is not removed, since its lock may follow."""
 
     monkeypatch.setattr(scratch, "_YOUNG_SECONDS", 60)
     folder = temporary / "runbook-scratch-young"

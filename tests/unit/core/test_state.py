@@ -1,4 +1,4 @@
-"""What the journal's lines come to, folded: never better than what was checked and said."""
+"""The state folded from the journal's lines: never better than what was checked and attested."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ RUN = {"tenant": "x", "mode": "headless", "sandbox": False, "parameters": {}, "f
 
 
 def binding(name: str) -> dict[str, Any]:
-    """Return what is bound to the step of this name, as the journal holds it."""
+    """Return the binding of this step, as the journal has it."""
     found = next(one for one in PROCEDURE.steps if one.id == name)
     return asdict(bind(found, SUBJECT))
 
 
 class Lines:
-    """Journal lines, numbered as they come; the clock shows the number."""
+    """Numbered journal lines; the clock shows the number."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -94,7 +94,7 @@ class Lines:
         return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
-        """Add what checks saw."""
+        """Add a check's findings."""
         findings = [
             finding_to_document(Finding(outcome=outcome, reason=f"{step} {outcome}."))
             for outcome in outcomes
@@ -104,15 +104,15 @@ class Lines:
         )
 
     def attested(self, step: str, *, by: str = "Operator", **data: Any) -> Lines:
-        """Add a person's word."""
+        """Add an attestation."""
         return self.add(EventType.STEP_ATTESTED, step, by=by, at=AT, **data)
 
     def skipped(self, step: str, note: str = "not needed") -> Lines:
-        """Add a person's skip."""
+        """Add a skip."""
         return self.add(EventType.STEP_SKIPPED, step, by="Operator", at=AT, note=note)
 
     def fold(self, run: str | None = "r1") -> RunState:
-        """Return what the lines come to."""
+        """Return the state of these lines."""
         return fold(self.history(), SUBJECT, run)
 
 
@@ -121,7 +121,7 @@ def outcomes(state: RunState) -> str:
 
 
 def test_without_a_line_nothing_has_run() -> None:
-    """An empty journal promises nothing."""
+    """With an empty journal, every step is `not_run`."""
 
     state = Lines().fold(None)
 
@@ -132,7 +132,7 @@ def test_without_a_line_nothing_has_run() -> None:
 
 
 def test_only_findings_of_the_run_count() -> None:
-    """What an earlier run verified is not verified in this one."""
+    """The findings of an earlier run do not count in this one."""
 
     lines = Lines().checked("a", Outcome.VERIFIED, run="r0").checked("d", Outcome.VERIFIED)
 
@@ -142,7 +142,7 @@ def test_only_findings_of_the_run_count() -> None:
 
 
 def test_the_newest_finding_of_a_step_counts() -> None:
-    """A step that was checked twice is what the second check saw."""
+    """Of several checks of a step, the last one counts."""
 
     lines = Lines().checked("a", Outcome.VERIFIED).checked("a", Outcome.FAILED)
 
@@ -152,7 +152,7 @@ def test_the_newest_finding_of_a_step_counts() -> None:
 
 
 def test_a_check_that_never_returned_is_not_run() -> None:
-    """A killed kernel leaves `not_run`, and the reason says that the check was cut off."""
+    """A check that was interrupted leaves `not_run`, and the reason says so."""
 
     begun = Lines().add(EventType.STEP_STARTED, "a").fold()
 
@@ -162,8 +162,8 @@ def test_a_check_that_never_returned_is_not_run() -> None:
     assert begun.steps["a"].checked_on == ""
 
 
-def test_people_s_words_hold_across_runs() -> None:
-    """Nobody attests the same thing again for each run."""
+def test_attestations_count_across_runs() -> None:
+    """Attestations and skips count in later runs; the last one of a step counts."""
 
     lines = Lines().attested("a", note="old").attested("a", note="new").skipped("d")
     lines.add(EventType.RUN_STARTED, run="r2")
@@ -176,15 +176,15 @@ def test_people_s_words_hold_across_runs() -> None:
     assert state.steps["d"].word is not None
 
 
-def test_an_attestation_overtakes_an_earlier_skip() -> None:
-    """Who skips a step and then does it after all has done it."""
+def test_the_last_of_attestation_and_skip_counts() -> None:
+    """Of an attestation and a skip, the later one counts."""
 
     assert outcomes(Lines().skipped("a").attested("a").fold()).startswith("attested")
     assert outcomes(Lines().attested("a").skipped("a").fold()).startswith("skipped")
 
 
-def test_why_no_check_ran_is_told() -> None:
-    """The reason of an unchecked step names what was lacking."""
+def test_the_reason_of_an_unchecked_step_is_kept() -> None:
+    """The reason of an unchecked step says what was missing."""
 
     state = Lines().checked("a", unchecked="Not checked: App ID not given.").fold()
 
@@ -192,8 +192,8 @@ def test_why_no_check_ran_is_told() -> None:
     assert state.steps["a"].checked_on == "t1"
 
 
-def test_a_failure_makes_what_requires_it_impossible_all_the_way() -> None:
-    """An obstacle is passed on; it names the step to mend; others are untouched."""
+def test_a_failure_blocks_all_dependent_steps() -> None:
+    """A failed step blocks all steps that depend on it; the reason names the step to complete."""
 
     state = Lines().checked("a", Outcome.FAILED).checked("d", Outcome.VERIFIED).fold()
 
@@ -206,7 +206,7 @@ def test_a_failure_makes_what_requires_it_impossible_all_the_way() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.NOT_RUN])
 def test_only_a_failure_is_an_obstacle(outcome: Outcome) -> None:
-    """What merely waits or cannot be told does not keep anybody from going on."""
+    """A step that waits, is inconclusive or is not run blocks no other."""
 
     state = Lines().checked("a", outcome).fold()
 
@@ -214,7 +214,7 @@ def test_only_a_failure_is_an_obstacle(outcome: Outcome) -> None:
 
 
 def test_a_persons_skip_is_no_obstacle() -> None:
-    """Who skips a step with a reason may still do the next."""
+    """A step skipped by a person blocks no other."""
 
     state = Lines().skipped("a").attested("b").fold()
 
@@ -222,13 +222,13 @@ def test_a_persons_skip_is_no_obstacle() -> None:
 
 
 def test_an_unknown_requirement_is_no_obstacle() -> None:
-    """A step can be looked at alone."""
+    """A required step without a state blocks nothing."""
 
     assert obstacle(PROCEDURE.steps[1], {}) == ""
 
 
 def test_a_run_is_complete_when_every_step_is_settled() -> None:
-    """Verified, attested, or skipped by a person: nothing else completes a run."""
+    """A run is complete if every step is verified, attested or skipped by a person."""
 
     lines = Lines().checked("a", Outcome.VERIFIED).attested("b").skipped("c")
 
@@ -248,7 +248,7 @@ def test_a_run_is_complete_when_every_step_is_settled() -> None:
     ],
 )
 def test_one_step_decides_a_run(outcome: Outcome, run: RunOutcome) -> None:
-    """A run is as good as its worst step."""
+    """A run is only as good as its worst step."""
 
     lines = Lines().attested("a").attested("b").attested("c").checked("d", outcome)
 
@@ -256,7 +256,7 @@ def test_one_step_decides_a_run(outcome: Outcome, run: RunOutcome) -> None:
 
 
 def test_a_step_skipped_by_an_obstacle_does_not_complete_a_run() -> None:
-    """A failure that was mended elsewhere does not hide: the run has failed."""
+    """A step that is skipped because of a failure leaves the run failed."""
 
     lines = Lines().checked("a", Outcome.FAILED).attested("c").attested("d")
 
@@ -264,7 +264,7 @@ def test_a_step_skipped_by_an_obstacle_does_not_complete_a_run() -> None:
 
 
 def test_a_runs_beginning_and_end_are_read() -> None:
-    """When a run began and ended comes from its own lines; one that was cut off has no end."""
+    """A run's start and end come from its own lines; an interrupted run has no end."""
 
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r0", tenant="x").add(EventType.RUN_FINISHED, run="r0")
@@ -281,7 +281,7 @@ def test_a_runs_beginning_and_end_are_read() -> None:
 
 
 def test_facts_of_later_findings_win() -> None:
-    """What a run found out is known to its later steps; newer beats older."""
+    """Facts of later findings take precedence."""
 
     lines = Lines()
     for name, facts in (("a", {"x": 1, "y": ["p", "q"]}), ("b", {"x": 2})):
@@ -291,8 +291,8 @@ def test_facts_of_later_findings_win() -> None:
     assert lines.fold().facts == {"x": 2, "y": ("p", "q")}
 
 
-def test_inputs_are_remembered_newest_last() -> None:
-    """What a person typed in one notebook is known in the next; lists come back as tuples."""
+def test_the_last_value_of_an_input_counts() -> None:
+    """The last value of an input counts; lists are read as tuples."""
 
     lines = Lines()
     lines.add(EventType.INPUT_GIVEN, name="app_id", value="1")
@@ -303,7 +303,7 @@ def test_inputs_are_remembered_newest_last() -> None:
 
 
 def test_remembered_credentials_are_references_until_forgotten() -> None:
-    """The journal tells where a credential rests, never what it is; the newest line counts."""
+    """A stored credential is a reference until it is removed; the last line counts."""
 
     lines = Lines()
     for name, reference in (("a", "keyring:s/a"), ("b", "keyring:s/b"), ("b", "")):
@@ -314,7 +314,7 @@ def test_remembered_credentials_are_references_until_forgotten() -> None:
 
 
 def test_a_finding_comes_back_from_its_document() -> None:
-    """What the journal holds of a finding is the whole finding."""
+    """A finding is read back completely from its document."""
 
     exchange = Exchange(
         method="GET",
@@ -346,8 +346,8 @@ def test_a_finding_comes_back_from_its_document() -> None:
 
 
 @pytest.mark.parametrize("demanded", [["a"], ["all"]])
-def test_where_four_eyes_are_demanded_one_person_is_not_enough(demanded: list[str]) -> None:
-    """An attestation waits for another person; the same one twice is still one."""
+def test_four_eyes_need_two_persons(demanded: list[str]) -> None:
+    """With four_eyes, an attestation waits for another person; the same person twice is one."""
 
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": demanded})
@@ -367,8 +367,8 @@ def test_where_four_eyes_are_demanded_one_person_is_not_enough(demanded: list[st
     assert [(each.by, each.at) for each in state.others] == [("FIRST", "u")]
 
 
-def test_elsewhere_one_person_is_enough() -> None:
-    """Four eyes are demanded for the named steps only, and a skip begins anew."""
+def test_without_four_eyes_one_person_is_enough() -> None:
+    """four_eyes applies to the named steps only, and a skip resets the count."""
 
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": ["b"]})

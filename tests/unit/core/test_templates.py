@@ -1,4 +1,4 @@
-"""Templates are compiled once, and never used when they are stale."""
+"""Compiled templates are cached, and never used if they are stale."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def rendered(folder: Path, text: str = "x") -> str:
 
 
 def kept(folder: Path) -> list[Path]:
-    """Return the files that hold what was compiled."""
+    """Return the cached files."""
     return sorted((folder / "__pycache__").glob("*"))
 
 
 def test_a_template_is_compiled_once(folder: Path) -> None:
-    """The next process reads what the first one compiled."""
+    """Another process reads the cached template."""
     assert rendered(folder) == "<p>x</p>"
     assert len(kept(folder)) == 1
 
@@ -41,7 +41,7 @@ def test_a_template_is_compiled_once(folder: Path) -> None:
 
 
 def test_a_changed_template_is_compiled_again(folder: Path) -> None:
-    """Also where its time and size are those of before."""
+    """A changed template is compiled again, even if its time and size are the same."""
     rendered(folder)
     stat = (folder / "a.html").stat()
     (folder / "a.html").write_text("<b>{{ text }}</b>", "utf-8")
@@ -52,7 +52,7 @@ def test_a_changed_template_is_compiled_again(folder: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"j2", b"\0" * 200])
 def test_a_damaged_file_is_compiled_again(content: bytes, folder: Path) -> None:
-    """As Python does with its own."""
+    """A damaged cache file is replaced."""
     rendered(folder)
     kept(folder)[0].write_bytes(content)
 
@@ -61,7 +61,7 @@ def test_a_damaged_file_is_compiled_again(content: bytes, folder: Path) -> None:
 
 @pytest.mark.parametrize("call", ["pathlib.Path.mkdir", "tempfile.NamedTemporaryFile"])
 def test_a_folder_that_cannot_be_written_keeps_nothing(call: str, folder: Path) -> None:
-    """Rendering does not need it."""
+    """If the cache cannot be written, the template is still rendered."""
     with patch(call, side_effect=PermissionError(13, "Permission denied")):
         assert rendered(folder) == "<p>x</p>"
 
@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(call: str, folder: Path) 
 def test_nothing_is_kept_where_python_keeps_no_bytecode(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PYTHONDONTWRITEBYTECODE holds for templates too."""
+    """With PYTHONDONTWRITEBYTECODE nothing is cached."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     assert rendered(folder) == "<p>x</p>"
@@ -79,7 +79,7 @@ def test_nothing_is_kept_where_python_keeps_no_bytecode(
 
 
 def test_values_are_escaped_and_an_unknown_name_is_an_error(folder: Path) -> None:
-    """No template can write a value as markup by accident, or nothing in its place."""
+    """Values are escaped, and an unknown name raises."""
     assert rendered(folder, "<i>") == "<p>&lt;i&gt;</p>"
     with pytest.raises(jinja2.UndefinedError):
         template_environment(folder).get_template("a.html").render()

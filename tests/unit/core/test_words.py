@@ -1,4 +1,4 @@
-"""Whether a person's word still counts: for what it was said of, and for nothing else."""
+"""Whether a person's statement still counts: only for the subject that it was made about."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def subject(**values: Value) -> Subject:
 
 
 def said(word: Word, of: Subject = NOW, given: Mapping[str, Value] | None = None) -> Word:
-    """Return the word as the journal holds it."""
+    """Return the statement as the journal has it."""
     return replace(word, binding=bind(STEP, of, given))
 
 
 def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
-    """Connector, sentence, checks and every value of the subject; the text too."""
+    """A statement is bound to connector, sentence, checks, text and every value of the subject."""
 
     assert bind(STEP, NOW) == Binding(
         connector="p",
@@ -79,22 +79,22 @@ def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
     )
 
 
-def test_a_value_that_nobody_knows_is_bound_to_nothing_yet() -> None:
-    """Absent or empty, it stands there as unknown."""
+def test_an_unknown_value_is_bound_as_none() -> None:
+    """A missing or empty value is bound as None."""
 
     bound = bind(STEP, Subject(PROCEDURE, {"app_id": "", "permissions": ("a",)}))
 
     assert bound.subject == {"app_id": None, "permissions": ("a",), "app_secret": None}
 
 
-def test_what_a_file_names_goes_before_what_is_known() -> None:
-    """The entry says what it was said of; the rest is what is known."""
+def test_a_given_subject_takes_precedence() -> None:
+    """A subject named in the file takes precedence over the known values."""
 
     assert bind(STEP, NOW, {"app_id": "222"}).subject == {**VALUES, "app_id": "222"}
 
 
-def test_a_word_fits_what_it_was_said_of() -> None:
-    """The same values, in another order of names too."""
+def test_a_statement_fits_its_own_subject() -> None:
+    """A statement fits the same values, in any order of permissions."""
 
     assert misfit(bind(STEP, NOW), STEP, NOW) == ""
     assert misfit(bind(STEP, NOW), STEP, subject(permissions=("b", "a"))) == ""
@@ -120,21 +120,21 @@ def test_a_word_fits_what_it_was_said_of() -> None:
     ],
 )
 def test_a_changed_value_is_named(change: dict[str, Value], why: str) -> None:
-    """With what it was and what it is; of a secret only that it is another one."""
+    """A changed value is named with the old and the new one; of a secret only that it changed."""
 
     assert misfit(bind(STEP, NOW), STEP, subject(**change)) == why
 
 
-def test_a_value_that_was_unknown_then_does_not_part_them() -> None:
-    """It is bound to the first one given later (the index does so)."""
+def test_a_value_that_was_unknown_is_no_misfit() -> None:
+    """A value that was unknown at the time is no misfit."""
 
     bound = bind(STEP, Subject(PROCEDURE, {"permissions": ("a", "b")}))
 
     assert misfit(bound, STEP, NOW) == ""
 
 
-def test_another_sentence_check_or_connector_parts_them() -> None:
-    """A reworded step, another check, another procedure: the word is not about this."""
+def test_another_sentence_check_or_connector_is_a_misfit() -> None:
+    """A changed sentence, check or connector is a misfit."""
 
     bound = bind(STEP, NOW)
     other = Subject(replace(PROCEDURE, id="q"), VALUES)
@@ -147,16 +147,16 @@ def test_another_sentence_check_or_connector_parts_them() -> None:
     assert misfit(Binding(), STEP, NOW) == "for the connector of another form"
 
 
-def test_a_typo_elsewhere_does_not_part_them() -> None:
-    """What else the step says may change; a thousand tenants need not confirm again."""
+def test_other_text_is_no_misfit() -> None:
+    """A change of prose, title or hints is no misfit."""
 
     corrected = replace(STEP, prose="Corrected.", title="Do it", today="Moved.")
 
     assert misfit(bind(STEP, NOW), corrected, NOW) == ""
 
 
-def test_a_word_of_before_a_name_was_added_to_the_subject_does_not_fit() -> None:
-    """Nobody knows what it was said of."""
+def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
+    """A statement from before a name was added to the subject does not fit."""
 
     bound = replace(bind(STEP, NOW), subject={"app_id": "111"})
 
@@ -164,8 +164,8 @@ def test_a_word_of_before_a_name_was_added_to_the_subject_does_not_fit() -> None
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WordKind if kind is not WordKind.WITHDRAWN])
-def test_every_kind_of_word_lapses(kind: WordKind) -> None:
-    """Attestation, submission, decline and skip: none counts for another app."""
+def test_every_kind_of_statement_lapses(kind: WordKind) -> None:
+    """No kind of statement counts for another app."""
 
     word = said(Word(kind=kind, step="a", by="Operator", at=AT))
 
@@ -178,8 +178,8 @@ def test_every_kind_of_word_lapses(kind: WordKind) -> None:
     assert lapsed.sentence.endswith(f"for App ID 111, not 222, so it no longer counts: {again}")
 
 
-def test_the_newest_word_that_fits_counts() -> None:
-    """What was said of another app meanwhile does not hide it."""
+def test_the_newest_fitting_statement_counts() -> None:
+    """The newest statement that fits counts, even if a newer one about another app exists."""
 
     old = said(attested("a", by="First"))
     other = said(skipped("a", by="Second"), subject(app_id="222"))
@@ -189,7 +189,7 @@ def test_the_newest_word_that_fits_counts() -> None:
 
 
 def test_kinds_replace_each_other() -> None:
-    """Submitted, then declined, then submitted again, then approved: the last one counts."""
+    """Of several kinds of statements, the last one counts."""
 
     words = [said(word("a", note=str(n))) for n, word in enumerate((submitted, declined) * 2)]
     words.append(said(attested("a")))
@@ -199,7 +199,7 @@ def test_kinds_replace_each_other() -> None:
 
 
 def test_a_second_person_confirms_only_what_fits() -> None:
-    """Of the others, each person's newest word of the same kind and subject."""
+    """Of other persons, the newest fitting statement of the same kind confirms."""
 
     first, again = said(attested("a", by="First")), said(attested("a", by="first", note="x"))
     lapsed = said(attested("a", by="Third"), subject(app_id="222"))
@@ -209,7 +209,7 @@ def test_a_second_person_confirms_only_what_fits() -> None:
 
 
 def test_a_withdrawal_takes_back_what_was_said_before() -> None:
-    """Of everybody; what is said afterwards counts."""
+    """A withdrawal voids the earlier statements of all persons, but no later one."""
 
     words = [
         said(attested("a", by="First")),
@@ -223,7 +223,7 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
 
 
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
-    """What was said of this app stands; of the other one nothing is left to show."""
+    """A withdrawal about another app voids nothing of this one."""
 
     other = subject(app_id="222")
     mine, theirs = said(attested("a")), said(attested("a", by="Second"), other)
@@ -233,8 +233,8 @@ def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
     assert weigh(words, STEP, other) == (None, (), weigh([mine], STEP, other)[2])
 
 
-def test_lapsed_words_are_shown_once_a_person() -> None:
-    """The newest of each, and none while a newer word counts."""
+def test_lapsed_statements_are_shown_once_per_person() -> None:
+    """The newest lapsed statement of each person is shown, and none if a newer statement counts."""
 
     old = [said(attested("a", by=by, note=str(n))) for n, by in enumerate(("A", "B", "a"))]
     now = subject(app_id="222")
@@ -248,10 +248,10 @@ def test_lapsed_words_are_shown_once_a_person() -> None:
     st.lists(st.tuples(st.sampled_from(WordKind), st.sampled_from("AB"), st.sampled_from("12"))),
     st.sampled_from("12"),
 )
-def test_no_word_ever_counts_for_another_subject(
+def test_no_statement_counts_for_another_subject(
     words: list[tuple[WordKind, str, str]], now: str
 ) -> None:
-    """However people speak of two apps in turn, what counts was said of the present one."""
+    """Whatever the order of statements, the one that counts is about the present app."""
 
     spoken = [
         said(Word(kind=kind, step="a", by=by, at=AT), subject(app_id=app_id))
@@ -267,8 +267,8 @@ def test_no_word_ever_counts_for_another_subject(
     assert (counting is None) is (not mine or mine[-1] is WordKind.WITHDRAWN)
 
 
-def test_another_kind_of_word_by_somebody_else_begins_a_new_count() -> None:
-    """Who attests after a skip confirms nobody: the attestation before it was replaced."""
+def test_another_kind_of_statement_starts_a_new_count() -> None:
+    """An attestation after a skip by another person does not confirm the one before the skip."""
 
     words = [
         said(attested("a", by="First")),
