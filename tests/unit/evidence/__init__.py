@@ -1,1 +1,1 @@
-"""What is left of a run: record and bundle."""
+"""Tests of records and bundles."""

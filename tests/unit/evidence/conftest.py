@@ -1,4 +1,4 @@
-"""A small run whose steps come to everything that can be said of a step."""
+"""A small run whose steps have every outcome."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def key(keys_home: Path) -> SigningKey:
 
 @pytest.fixture(scope="session")
 def other_key(keys_home: Path) -> SigningKey:
-    """Return a key that nobody trusts."""
+    """Return a key that is not trusted."""
     path = keys_home / "other.pem"
     create_key(path)
     return open_key(str(path), is_sandbox=False)
@@ -105,12 +105,12 @@ def other_key(keys_home: Path) -> SigningKey:
 
 @pytest.fixture
 def trust(key: SigningKey) -> Trust:
-    """Return what a verifier relies on who trusts `key` alone."""
+    """Return the trust in `key` alone."""
     return Trust({key.key_id: key.public})
 
 
 def seal_run(run: Run, key: SigningKey, **options: Any) -> Sealed:
-    """Seal what a run came to, with a file in the place of its executed notebook."""
+    """Seal a run, with a file in place of its executed notebook."""
     with draft(run.journal.path.parent, run.run_id) as folder:
         (folder / "01.ipynb").write_text('{"cells": []}\n', encoding="utf-8")
         seal_with = Seal(key, MATERIALS, **options)
@@ -122,12 +122,12 @@ def ended_run(
     run_id: str = "0a1b2c3d",
     *,
     four_eyes: tuple[str, ...] = (),
-    is_told: bool = True,
+    has_statements: bool = True,
 ) -> Run:
     """
     Return a run for the tenant acme that has ended, with one step of each outcome.
 
-    Where it is not told anything, it rests on what people said before.
+    Without `has_statements`, it relies on what people stated in earlier runs.
     """
     section = Section(id="01", title="One", intro="", steps=STEPS)
     run = Run(
@@ -140,7 +140,7 @@ def ended_run(
         clock=lambda: NOON,
     )
     run.start()
-    if is_told:
+    if has_statements:
         run.say([attested("fb-02-attested", at=AT, note="Done.")])
         run.say([skipped("fb-07-skipped", at=AT, note="Not needed.")])
     for step in STEPS[:-1]:
@@ -156,18 +156,20 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def told_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return an evidence folder with three sealed runs, each told what people say; made once."""
-    return _three_runs(tmp_path_factory.mktemp("told") / "evidence", key, told=(1, 2, 3))
+def attested_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """
+    Return an evidence folder with three sealed runs, each with people's statements; made once.
+    """
+    return _three_runs(tmp_path_factory.mktemp("attested") / "evidence", key, attested_in=(1, 2, 3))
 
 
 @pytest.fixture(scope="session")
-def resting_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return one in which the second and third rest on words said in the first; made once."""
-    return _three_runs(tmp_path_factory.mktemp("resting") / "evidence", key, told=(1,))
+def carrying_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return one whose second and third run carry the first one's statements; made once."""
+    return _three_runs(tmp_path_factory.mktemp("carrying") / "evidence", key, attested_in=(1,))
 
 
-def _three_runs(evidence: Path, key: SigningKey, *, told: tuple[int, ...]) -> Path:
+def _three_runs(evidence: Path, key: SigningKey, *, attested_in: tuple[int, ...]) -> Path:
     for number in (1, 2, 3):
-        seal_run(ended_run(evidence, f"0000000{number}", is_told=number in told), key)
+        seal_run(ended_run(evidence, f"0000000{number}", has_statements=number in attested_in), key)
     return evidence

@@ -1,4 +1,4 @@
-"""A bundle is whole or absent, signed, and leaves with no secret in it."""
+"""A bundle is complete or absent, signed, and has no secret in it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def claims(envelope: Path) -> dict[str, Any]:
 
 
 def test_a_bundle_has_every_file_and_its_final_name(run: Run, key: SigningKey) -> None:
-    """What an auditor needs lies side by side; the draft is gone."""
+    """A sealed bundle has all its files under its final name, and no draft is left."""
 
     sealed = seal_run(run, key)
 
@@ -62,7 +62,7 @@ def test_a_bundle_has_every_file_and_its_final_name(run: Run, key: SigningKey) -
 
 
 def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
-    """Which bundle was sealed as which number, and its statement's digest, is not forgotten."""
+    """The journal records name, number, statement digest and last line of the bundle."""
 
     sealed = seal_run(run, key)
 
@@ -79,7 +79,7 @@ def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
 
 
 def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey) -> None:
-    """Only the public half, under the key's id."""
+    """Only the public key is exported, under the key's id."""
 
     seal_run(run, key)
 
@@ -89,7 +89,7 @@ def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey
 
 
 def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) -> None:
-    """In the words of in-toto's test-result and SLSA's provenance; attested is not passed."""
+    """The statements use in-toto's test-result and SLSA's provenance; attested is not passed."""
 
     folder = seal_run(run, key, timestamp_authority="http://tsa.example").folder
 
@@ -128,10 +128,10 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
     }
 
 
-def test_sandbox_and_production_are_told_apart_in_the_statements(
+def test_the_statements_mark_sandbox_and_production(
     run: Run, key: SigningKey, tmp_path: Path
 ) -> None:
-    """Practice cannot be mistaken for the real thing by a machine either."""
+    """The statements and VERIFY.md mark practice."""
 
     record = write_record(tmp_path, run.state, run.journal)
     for is_sandbox, place in ((True, "sandbox"), (False, "production")):
@@ -145,7 +145,7 @@ def test_sandbox_and_production_are_told_apart_in_the_statements(
 
 
 def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey) -> None:
-    """A chain per tenant: the second names the first by folder and digest."""
+    """Each statement has its predecessor's folder and digest."""
 
     first = seal_run(ended_run(tmp_path, "00000001"), key)
     second = seal_run(ended_run(tmp_path, "00000002"), key)
@@ -163,7 +163,7 @@ def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey)
 def test_a_leak_leaves_no_bundle_and_no_announcement(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A secret that any file holds is refused before there is a final name."""
+    """A secret in any file raises `LeakError`; no bundle and no journal line is written."""
 
     monkeypatch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
     before = run.journal.path.read_bytes()
@@ -175,10 +175,10 @@ def test_a_leak_leaves_no_bundle_and_no_announcement(
     assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
 
 
-def test_what_is_written_about_the_bundle_is_scanned_too(
+def test_the_statements_are_scanned_too(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even base64 in the statement's payload hides a secret."""
+    """A secret in a statement's base64 payload is found."""
 
     poisoned = replace(MATERIALS[0], name=f"notebooks/{CANARY}")
     monkeypatch.setattr(conftest, "MATERIALS", (poisoned,))
@@ -192,7 +192,7 @@ def test_what_is_written_about_the_bundle_is_scanned_too(
 def test_every_file_is_on_disk_before_the_announcement(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the journal announces is there after a power cut too."""
+    """Every file of a bundle is flushed before the journal announces it."""
 
     flushed: set[int] = set()
     announced: list[set[int]] = []
@@ -211,10 +211,8 @@ def test_every_file_is_on_disk_before_the_announcement(
     assert announced[0] >= inodes
 
 
-def test_an_authority_that_refuses_is_said_and_does_not_stop_the_sealing(
-    run: Run, key: SigningKey
-) -> None:
-    """No time-stamp is no reason to lose the evidence, and none to be silent."""
+def test_a_time_stamp_error_does_not_stop_the_sealing(run: Run, key: SigningKey) -> None:
+    """If the time-stamp fails, the bundle is sealed and the result has the reason."""
 
     def refuse(_authority: str, _content: bytes) -> bytes:
         raise TimestampError("The time-stamp authority refused: not today.")
@@ -225,8 +223,10 @@ def test_an_authority_that_refuses_is_said_and_does_not_stop_the_sealing(
     assert not (sealed.folder / "statement.tsr").exists()
 
 
-def test_a_key_that_refuses_leaves_no_bundle(run: Run, key: SigningKey) -> None:
-    """A key service that is down costs nothing but the time to run again."""
+def test_a_signing_error_leaves_no_bundle(run: Run, key: SigningKey) -> None:
+    """
+    If signing fails, the exit code is 3, no bundle is left, and the error's text is not quoted.
+    """
 
     class Broken:
         def sign(self, _content: bytes) -> None:
@@ -241,7 +241,7 @@ def test_a_key_that_refuses_leaves_no_bundle(run: Run, key: SigningKey) -> None:
 
 
 def test_a_draft_is_empty_and_hidden_and_removed(tmp_path: Path) -> None:
-    """What an earlier, killed run left is thrown away; what is not sealed does not stay."""
+    """A draft begins empty, also after a killed run, and is removed if it is not sealed."""
 
     old = tmp_path / ".draft-0a1b2c3d"
     old.mkdir()
@@ -256,7 +256,7 @@ def test_a_draft_is_empty_and_hidden_and_removed(tmp_path: Path) -> None:
 
 
 def test_a_draft_is_removed_when_something_breaks(tmp_path: Path) -> None:
-    """Half a bundle never stays behind."""
+    """A draft is removed after an exception."""
 
     def break_off() -> None:
         with draft(tmp_path / "new" / "tenant", "0a1b2c3d") as path:
@@ -270,13 +270,13 @@ def test_a_draft_is_removed_when_something_breaks(tmp_path: Path) -> None:
 
 
 def test_a_bundles_name_sorts_by_time(run: Run) -> None:
-    """When the run began, in UTC, and its id; no character that a file system refuses."""
+    """A bundle's name is the run's start in UTC and its id."""
 
     assert bundle_name(run.state.started_on, run.run_id) == "20261124T120000Z-0a1b2c3d"
 
 
 def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: Path) -> None:
-    """Record, schema and journal lie side by side, and the record names the journal's end."""
+    """Record, schema and journal are written, and the record names the journal's last line."""
 
     write_record(tmp_path, run.state, run.journal)
 
@@ -290,7 +290,7 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
 
 
 def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None:
-    """A screenshot lies beside the record, which names it by digest and belonging."""
+    """An attachment is in the bundle, and the record names it by digest."""
 
     attachment = store_attachment(
         run.journal.path.parent / "attachments",
@@ -313,7 +313,7 @@ def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None
 
 
 def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
-    """Where a second person confirms, the first one's word and file stay in the evidence."""
+    """With four_eyes, the attachments and attestations of both persons are in the bundle."""
 
     run = ended_run(tmp_path / "evidence", four_eyes=("all",))
     kept = run.journal.path.parent / "attachments"
@@ -335,7 +335,7 @@ def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
 def test_a_file_that_is_not_what_was_attached_is_refused(
     content: bytes | None, run: Run, tmp_path: Path
 ) -> None:
-    """The evidence never names a digest that it does not hold."""
+    """A changed or missing attachment raises `ContentError`."""
 
     folder = run.journal.path.parent / "attachments"
     attachment = store_attachment(
@@ -349,8 +349,8 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
         write_record(tmp_path, run.state, run.journal)
 
 
-def test_a_secret_in_what_a_person_gave_is_told_to_that_person(run: Run, key: SigningKey) -> None:
-    """By the file's own name and its step; nothing is sealed."""
+def test_a_secret_in_an_attachment_is_named_by_file_and_step(run: Run, key: SigningKey) -> None:
+    """A secret in an attachment raises `LeakError` with its file name and step."""
 
     folder = run.journal.path.parent
     content = b"\x89PNG\r\n\x1a\n" + CANARY.encode()
@@ -368,7 +368,7 @@ def test_a_secret_in_what_a_person_gave_is_told_to_that_person(run: Run, key: Si
 def test_lines_that_another_process_adds_meanwhile_are_not_copied(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy ends where the record was derived from, though the journal goes on."""
+    """Lines that another process appends during the sealing are not copied."""
 
     before = run.journal.path.read_bytes()
     validate = bundle.validate_record

@@ -1,4 +1,4 @@
-"""Sealing survives being cut off at any moment: a bundle is whole or absent, a link never lost."""
+"""Sealing can be interrupted at any time: a bundle is complete or absent, and no link is lost."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LAST = {"lines": 1, "head": "0" * 64, "end": 1}
 
 
 class CutOff(BaseException):
-    """Stands for a process that is killed: nothing of it runs any more."""
+    """Stands for the kill of a process: no code runs after it."""
 
 
 def folders(tenant: Path) -> set[str]:
@@ -48,7 +48,7 @@ def is_in_order(evidence: Path, trust: Trust) -> bool:
 
 
 def cut_off_before_its_name(run: Run, key: SigningKey) -> None:
-    """Seal `run`, but be killed between the announcement and the name."""
+    """Seal `run`, but be killed between the announcement and the rename."""
     with pytest.MonkeyPatch.context() as patched:
         rename = Path.rename
 
@@ -62,10 +62,10 @@ def cut_off_before_its_name(run: Run, key: SigningKey) -> None:
             seal_run(run, key)
 
 
-def test_what_was_announced_gets_its_name_by_the_next_sealing(
+def test_an_announced_bundle_is_renamed_by_the_next_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Killed between announcement and name, the bundle is complete and is not lost."""
+    """A bundle whose run was killed before the rename gets its name at the next sealing."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     assert folders(tmp_path / "acme" / "p") == {".sealed-00000001"}
@@ -77,10 +77,10 @@ def test_what_was_announced_gets_its_name_by_the_next_sealing(
     assert is_in_order(tmp_path, trust)
 
 
-def test_what_was_announced_gets_its_name_without_a_sealing_too(
+def test_an_announced_bundle_is_renamed_without_a_sealing_too(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Whoever copies bundles has it finished first; where nothing is left, no lock is taken."""
+    """`finish_interrupted` renames an announced bundle; if there is none, it takes no lock."""
 
     run = ended_run(tmp_path, "00000001")
     finish_interrupted(tmp_path / "acme" / "p")
@@ -93,10 +93,8 @@ def test_what_was_announced_gets_its_name_without_a_sealing_too(
     assert is_in_order(tmp_path, trust)
 
 
-def test_a_journal_that_was_put_back_costs_no_bundle_that_lacks_its_name(
-    tmp_path: Path, key: SigningKey
-) -> None:
-    """Its announcement is among the lines that are gone: it waits until they are back."""
+def test_an_older_journal_keeps_an_unnamed_bundle(tmp_path: Path, key: SigningKey) -> None:
+    """If an older journal lacks its announcement, an unnamed bundle is kept."""
 
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     seal_run(ended_run(tmp_path, "00000002"), key)
@@ -114,7 +112,7 @@ def test_a_journal_that_was_put_back_costs_no_bundle_that_lacks_its_name(
 def test_a_copy_beside_the_final_name_stops_no_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Found under both names, as a backup may put it back, the bundle is kept under its own."""
+    """If a bundle exists under both names, the final one is kept."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     left, final = (
@@ -127,8 +125,8 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
     assert is_in_order(tmp_path, trust)
 
 
-def test_the_only_whole_bundle_is_never_removed(tmp_path: Path, key: SigningKey) -> None:
-    """Where something else has the final name, both stay; the next sealing is not stopped."""
+def test_the_only_complete_bundle_is_never_removed(tmp_path: Path, key: SigningKey) -> None:
+    """If something else has the final name, both are kept and the next sealing works."""
 
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     final = tmp_path / "acme" / "p" / "20261124T120000Z-00000001"
@@ -140,10 +138,11 @@ def test_the_only_whole_bundle_is_never_removed(tmp_path: Path, key: SigningKey)
     assert (final / "notes.txt").is_file()
 
 
-def test_what_was_not_announced_leaves_no_trace(
-    tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
-    """Killed before the announcement, there is no bundle, and the chain goes on without it."""
+def test_an_unannounced_bundle_is_removed(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """
+    A bundle whose run was killed before the announcement is removed, and the chain goes on without
+    it.
+    """
 
     with pytest.MonkeyPatch.context() as patched:
 
@@ -167,7 +166,7 @@ def test_what_was_not_announced_leaves_no_trace(
 def test_a_journal_that_cannot_be_written_leaves_no_bundle(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk at the announcement: the error says so, and nothing half done stays."""
+    """If the announcement cannot be written, the error is raised and no bundle is left."""
 
     run = ended_run(tmp_path, "00000001")
 
@@ -185,7 +184,7 @@ def test_a_journal_that_cannot_be_written_leaves_no_bundle(
 def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
     number: int, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Whichever flush it is that fails, the next sealing finds everything in order."""
+    """Whichever flush fails, the bundle is complete or absent, and the next sealing works."""
 
     run = ended_run(tmp_path, "00000001")
     before = run.journal.path.read_bytes()
@@ -204,7 +203,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
             known = [each.bundle for each in announced(run.journal.path)]
             assert set(named) <= set(known)
         else:
-            assert next(count) <= number  # there are no more flushes than this
+            assert next(count) <= number  # there are not that many flushes
 
     assert run.journal.path.read_bytes().startswith(before)
     seal_run(ended_run(tmp_path, "00000002"), key)
@@ -213,7 +212,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
 
 
 def test_the_drafts_of_killed_runs_are_removed(tmp_path: Path) -> None:
-    """No leak gate has seen them; whoever holds the lock of headless runs clears them away."""
+    """The drafts of killed runs, which no leak gate has checked, are removed."""
 
     folder = draft_folder(tmp_path, "aaaaaaaa")
     folder.mkdir()
@@ -224,10 +223,10 @@ def test_the_drafts_of_killed_runs_are_removed(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_journal_that_was_restored_from_the_newest_bundle_goes_on(
+def test_a_journal_restored_from_the_newest_bundle_continues(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """What it has forgotten is announced again; the chain has no fork and no hole."""
+    """A journal restored from bundles announces the missing one again, and the chain continues."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
@@ -240,10 +239,12 @@ def test_a_journal_that_was_restored_from_the_newest_bundle_goes_on(
 
 
 @pytest.mark.parametrize("older", [0, 1, None])
-def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
+def test_no_run_is_sealed_after_missing_lines(
     older: int | None, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Put back to an older state, or gone: the error names the copy that has all, which works."""
+    """
+    With an older or a missing journal, sealing is refused; the command in the error restores it.
+    """
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
@@ -268,10 +269,8 @@ def test_a_journal_that_lacks_lines_of_a_bundle_is_not_sealed_after(
     assert is_in_order(tmp_path, trust)
 
 
-def test_other_lines_in_the_place_of_lost_ones_are_not_taken_for_them(
-    tmp_path: Path, key: SigningKey
-) -> None:
-    """Where a restored journal went on and is as long again, its lines are still others."""
+def test_other_lines_do_not_replace_lost_ones(tmp_path: Path, key: SigningKey) -> None:
+    """A journal that is as long again but has other lines is refused."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
     journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
@@ -291,10 +290,10 @@ def restore(journal: Path, bundle: Path | None) -> None:
         journal.write_bytes(copied(*(each for each in before if each.name <= bundle.name)))
 
 
-def test_what_the_key_before_signed_is_announced_again_too(
+def test_bundles_of_the_previous_key_are_announced_again(
     tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """A restored journal goes on after a rotation as well: no two bundles have one number."""
+    """After a rotation, a restored journal also announces bundles of the previous key."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
     hand_over(key, other_key.public, tmp_path / "keys")
@@ -306,10 +305,10 @@ def test_what_the_key_before_signed_is_announced_again_too(
     assert is_in_order(tmp_path, trust)
 
 
-def test_lines_that_the_key_before_signed_are_missed_too(
+def test_lines_signed_by_the_previous_key_are_missed_too(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Nobody seals a second number 2 because the first was signed by another key."""
+    """After a rotation, lines in a bundle of the previous key may not be missing either."""
 
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2)]
     restore(tmp_path / "acme" / "p" / "journal.jsonl", sealed[0].folder)
@@ -318,10 +317,10 @@ def test_lines_that_the_key_before_signed_are_missed_too(
         seal_run(ended_run(tmp_path, "00000003"), other_key)
 
 
-def test_a_second_bundle_of_one_number_is_told_before_sealing(
+def test_a_second_bundle_with_the_same_number_stops_the_sealing(
     tmp_path: Path, key: SigningKey
 ) -> None:
-    """It was sealed elsewhere with the same key: the advice is to take it away, and that works."""
+    """A second bundle with the same number stops the sealing until it is moved away."""
 
     seal_run(ended_run(tmp_path, "00000001"), key)
     other = seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key).folder
@@ -335,8 +334,8 @@ def test_a_second_bundle_of_one_number_is_told_before_sealing(
     assert seal_run(ended_run(tmp_path, "00000003"), key).sequence == 2
 
 
-def test_what_is_no_bundle_of_this_chain_stops_no_sealing(tmp_path: Path, key: SigningKey) -> None:
-    """A copy of a bundle, one of another tenant, a link to one, and what claims nothing."""
+def test_other_folders_do_not_stop_the_sealing(tmp_path: Path, key: SigningKey) -> None:
+    """A copied, linked, foreign or invalid bundle does not stop the sealing."""
 
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     shutil.copytree(first, first.with_name(f"{first.name} copy"))
@@ -361,7 +360,7 @@ def test_what_is_no_bundle_of_this_chain_stops_no_sealing(tmp_path: Path, key: S
 def test_where_every_bundle_is_announced_no_statement_is_read(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of a tenant with a long chain begins at once."""
+    """If every bundle is announced, no statement and no key is read."""
 
     journal = ended_run(tmp_path, "00000001").journal
     seal_run(ended_run(tmp_path, "00000002"), key)
@@ -371,10 +370,10 @@ def test_where_every_bundle_is_announced_no_statement_is_read(
     check_restored(open_history(journal.path.parent), key)
 
 
-def test_a_bundle_that_another_key_signed_is_not_taken_up(
+def test_a_bundle_of_another_key_is_ignored(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Nobody lengthens the chain by putting a folder there."""
+    """A bundle signed by an unrelated key does not become part of the chain."""
 
     planted = seal_run(ended_run(tmp_path / "elsewhere", "00000001"), other_key).folder
     run = ended_run(tmp_path, "00000002")
@@ -385,10 +384,8 @@ def test_a_bundle_that_another_key_signed_is_not_taken_up(
     assert seal_run(run, key).sequence == 1
 
 
-def test_two_sealings_at_once_follow_each_other(
-    tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
-    """However many runs end at the same time, the chain has no fork."""
+def test_parallel_sealings_form_one_chain(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """Runs that are sealed at the same time form one chain."""
 
     runs = [ended_run(tmp_path, f"0000000{number}") for number in range(6)]
     threads = [threading.Thread(target=seal_run, args=(run, key)) for run in runs]
@@ -401,10 +398,10 @@ def test_two_sealings_at_once_follow_each_other(
     assert is_in_order(tmp_path, trust)
 
 
-def test_a_sealing_that_hangs_is_not_waited_for_without_end(
+def test_waiting_for_another_sealing_has_a_limit(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who waits is told for what."""
+    """Waiting for another sealing ends after the time limit with an error."""
 
     journal = ended_run(tmp_path, "00000001").journal
     monkeypatch.setattr(chain, "_LOCK_SECONDS", 0)
@@ -417,8 +414,8 @@ def test_a_sealing_that_hangs_is_not_waited_for_without_end(
         pass
 
 
-def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
-    """Other lines of the journal are no bundles."""
+def test_only_announcements_count_as_sealed(tmp_path: Path) -> None:
+    """Other lines of the journal do not announce bundles."""
 
     journal = ended_run(tmp_path, "00000001").journal
 
@@ -435,8 +432,8 @@ def test_only_what_was_sealed_counts_as_sealed(tmp_path: Path) -> None:
         {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "more": 1}},
     ],
 )
-def test_a_line_that_announces_no_bundle_is_told(data: dict[str, object], tmp_path: Path) -> None:
-    """Whoever wrote it: it is named, and no traceback is shown."""
+def test_an_invalid_announcement_is_an_error(data: dict[str, object], tmp_path: Path) -> None:
+    """An invalid announcement raises `ChainError` with its line number."""
 
     journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
     journal.append(EventType.BUNDLE_SEALED, data, run_id="00000001")

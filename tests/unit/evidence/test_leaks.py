@@ -1,4 +1,4 @@
-"""No secret leaves in a bundle, wherever and however it is written there."""
+"""No secret leaves in a bundle, in any place or encoding."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def refusal(path: Path, redactor: Redactor) -> LeakError:
 def test_a_secret_in_any_file_is_found(
     name: str, form: str, tmp_path: Path, redactor: Redactor
 ) -> None:
-    """Whatever the file and the encoding, and the value is not quoted."""
+    """A secret is found in any file and encoding, and the error does not quote it."""
 
     leak = FORMS[form](CANARY)
     path = tmp_path / name
@@ -89,7 +89,7 @@ def test_a_secret_in_any_file_is_found(
 def test_a_secret_is_found_wherever_it_hides_in_json(
     document: object, what: str, tmp_path: Path, redactor: Redactor
 ) -> None:
-    """In a notebook as in a record: strings are joined, base64 is opened."""
+    """In JSON, strings are joined and base64 is decoded before the search."""
 
     path = tmp_path / "01.ipynb"
     path.write_text(json.dumps(document, indent=1))
@@ -98,10 +98,8 @@ def test_a_secret_is_found_wherever_it_hides_in_json(
 
 
 @pytest.mark.parametrize("before", ["", "A", "AB", "ABC"], ids=len)
-def test_base64_is_found_behind_what_only_looks_like_it(
-    before: str, tmp_path: Path, redactor: Redactor
-) -> None:
-    """Letters that stand before a base64 text shift it, by any of its four alignments."""
+def test_base64_is_found_at_each_alignment(before: str, tmp_path: Path, redactor: Redactor) -> None:
+    """Base64 is found at each of the four alignments that preceding characters may give."""
 
     path = tmp_path / "record.json"
     path.write_text(f"name={before}{base64.b64encode(CANARY.encode()).decode()}")
@@ -112,7 +110,7 @@ def test_base64_is_found_behind_what_only_looks_like_it(
 def test_a_secret_split_within_a_line_of_the_journal_is_found(
     tmp_path: Path, redactor: Redactor
 ) -> None:
-    """Each line of the journal is a document of its own."""
+    """A secret that is split over the fields of one journal line is found."""
 
     lines = [{"a": 1}, {"x": CANARY[:5], "y": [CANARY[5:]]}, {"b": 2}]
     path = tmp_path / "journal.jsonl"
@@ -131,10 +129,10 @@ def test_a_secret_split_within_a_line_of_the_journal_is_found(
     ],
     ids=["text", "json", "base64"],
 )
-def test_what_only_looks_like_a_credential_is_refused_too(
+def test_the_form_of_a_credential_is_refused_too(
     shape: str, wrap: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """A token or an App Secret that nobody registered does not leave either."""
+    """A text with the form of a token or an App Secret is refused, even if it is unknown."""
 
     path = tmp_path / "report.html"
     path.write_text(f"something {wrap(shape)} else")
@@ -184,7 +182,7 @@ ESCAPED: dict[str, Callable[[str], str]] = {
 def test_no_escape_hides_a_credential(
     shape: str, wrap: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Whoever undoes the escapes reads it, so the gate does too; nobody registered it."""
+    """An escaped text with the form of a credential is found."""
 
     path = tmp_path / "01.ipynb"
     path.write_bytes(f"something {wrap(shape)} else".encode())
@@ -196,7 +194,7 @@ def test_no_escape_hides_a_credential(
 def test_no_escape_hides_a_secret(
     wrap: Callable[[str], str], tmp_path: Path, redactor: Redactor
 ) -> None:
-    """Nor one that was registered, whatever it looks like."""
+    """An escaped known secret is found."""
 
     path = tmp_path / "01.ipynb"
     path.write_bytes(f"something {wrap(CANARY)} else".encode())
@@ -208,7 +206,7 @@ def test_no_escape_hides_a_secret(
 def test_a_secret_in_wide_characters_is_found(
     encoding: str, tmp_path: Path, redactor: Redactor
 ) -> None:
-    """As some programs write text, and PDFs their strings."""
+    """A secret in UTF-16 or UTF-32, as in PDFs, is found."""
 
     path = tmp_path / "a.pdf"
     path.write_bytes(b"%PDF-1.7 \xff\xd8" + f"some {CANARY} text".encode(encoding))
@@ -216,10 +214,8 @@ def test_a_secret_in_wide_characters_is_found(
     refusal(path, redactor)
 
 
-def test_a_file_that_a_person_gave_is_called_by_its_name(
-    tmp_path: Path, redactor: Redactor
-) -> None:
-    """A digest says nothing to who must give another file instead."""
+def test_an_attachment_is_named_by_its_original_name(tmp_path: Path, redactor: Redactor) -> None:
+    """The error names an attachment by its original name and its step."""
 
     path = tmp_path / f"{'ab' * 32}.png"
     path.write_bytes(PNG + CANARY.encode())
@@ -231,8 +227,8 @@ def test_a_file_that_a_person_gave_is_called_by_its_name(
     assert "Confirm the step again" in caught.value.diagnostics()
 
 
-def test_a_pdf_may_name_itself_as_pdfs_do(tmp_path: Path) -> None:
-    """By 32 hexadecimal digits (ISO 32000-1 §14.4); a token in it is a token all the same."""
+def test_the_id_of_a_pdf_is_accepted(tmp_path: Path) -> None:
+    """A PDF's id of 32 hexadecimal digits (ISO 32000-1 §14.4) is accepted, but a token is not."""
 
     path = tmp_path / "a.pdf"
     content = f"%PDF-1.7\ntrailer << /ID [<{APP_SECRET}> <{APP_SECRET}>] >>\n".encode()
@@ -246,8 +242,8 @@ def test_a_pdf_may_name_itself_as_pdfs_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["x", "xy", "xyz"])
-def test_base64_is_opened_behind_other_letters(before: str, tmp_path: Path) -> None:
-    """A token that nobody named is found at each of the alignments that what precedes may give."""
+def test_base64_is_decoded_after_other_characters(before: str, tmp_path: Path) -> None:
+    """A token in base64 is found after up to three other characters."""
 
     path = tmp_path / "01.ipynb"
     token = "EAAB" + "x1Zq" * 12
@@ -257,7 +253,7 @@ def test_base64_is_opened_behind_other_letters(before: str, tmp_path: Path) -> N
 
 
 def test_base64_of_a_picture_is_not_taken_for_a_token(tmp_path: Path) -> None:
-    """The letters EAA come up in any long base64, also behind `/`, `+` and a line break."""
+    """The characters EAA within the base64 of a picture are not a token."""
 
     path = tmp_path / "01.ipynb"
     for between in ("/", "+", "\n"):
@@ -266,8 +262,8 @@ def test_base64_of_a_picture_is_not_taken_for_a_token(tmp_path: Path) -> None:
         refuse_leaks([path], Redactor())
 
 
-def test_what_is_meant_to_be_seen_may_look_like_one(tmp_path: Path) -> None:
-    """A client id of 32 hexadecimal digits is no secret, once somebody says so."""
+def test_an_allowed_value_passes(tmp_path: Path) -> None:
+    """An allowed value passes, such as a client id of 32 hexadecimal digits."""
 
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"cyclr_client_id": APP_SECRET}))
@@ -290,8 +286,8 @@ def test_what_is_meant_to_be_seen_may_look_like_one(tmp_path: Path) -> None:
         "sha256:" + "ab" * 32,
     ],
 )
-def test_what_looks_like_no_credential_passes(text: str, tmp_path: Path) -> None:
-    """Digests, ids and words are no secrets: the gate must not cry wolf."""
+def test_harmless_text_passes(text: str, tmp_path: Path) -> None:
+    """Digests, ids and words are not credentials."""
 
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"x": text}))
@@ -300,7 +296,7 @@ def test_what_looks_like_no_credential_passes(text: str, tmp_path: Path) -> None
 
 
 def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None:
-    """The step under whose id it stands, not one that is only mentioned afterwards."""
+    """The error names the step whose line has the secret."""
 
     lines = [
         json.dumps({"step": "fb-01-log-in", "data": "harmless"}),
@@ -315,7 +311,7 @@ def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None
 
 
 def test_clean_files_pass(tmp_path: Path, redactor: Redactor) -> None:
-    """Pictures, broken JSON, deep JSON and empty files are read, and are no leak."""
+    """Pictures, broken JSON, deep JSON and empty files pass."""
 
     contents = {"a.png": PNG, "b.json": b'{"x": ', "c.json": b"[" * 100_000, "d": b"", "e": b"\xff"}
     for name, content in contents.items():
@@ -342,7 +338,7 @@ def test_any_secret_in_any_form_anywhere_is_found(
     data: st.DataObject,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """The gate knows every form that the redactor knows, whatever stands around it."""
+    """Every form that the redactor knows is found, whatever the surrounding text."""
 
     form = data.draw(st.sampled_from(sorted(encoded_forms(Secret(value)))))
     path = tmp_path_factory.mktemp("leak") / "record.json"
@@ -355,7 +351,7 @@ def test_any_secret_in_any_form_anywhere_is_found(
 def test_any_secret_in_two_strings_is_found(
     value: str, cut: int, filler: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Wherever it is cut, and whatever numbers stand between the pieces."""
+    """A secret that is split over two strings is found, wherever it is split."""
 
     document = {"a": [value[:cut], *range(filler), {"b": value[cut:]}]}
     path = tmp_path_factory.mktemp("leak") / "01.ipynb"
@@ -364,7 +360,7 @@ def test_any_secret_in_two_strings_is_found(
     refusal(path, Redactor([Secret(value)]))
 
 
-# Pieces from which a text is put together that hides a secret, or almost does.
+# Encodings and surrounding texts, to hide a secret or something similar.
 WRAPPINGS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
     base64.b64encode,
@@ -401,7 +397,7 @@ AROUND = st.one_of(
 
 @st.composite
 def hidings(draw: st.DrawFn) -> bytes:
-    """Draw a text that hides a secret, or what is almost one, several layers deep."""
+    """Draw a text that hides a secret, or something similar, in several layers."""
     content = draw(KERNELS)
     for _ in range(draw(st.integers(0, 4))):
         content = draw(AROUND) + draw(st.sampled_from(WRAPPINGS))(content) + draw(AROUND)
@@ -409,8 +405,8 @@ def hidings(draw: st.DrawFn) -> bytes:
 
 
 @given(content=hidings(), bare_hex=st.booleans())
-def test_the_gate_finds_what_a_plain_one_does_and_where(content: bytes, bare_hex: bool) -> None:
-    """Searching quickly overlooks nothing, and cries no wolf; the step is named as well."""
+def test_the_gate_agrees_with_the_plain_one(content: bytes, bare_hex: bool) -> None:
+    """The fast search finds the same leak at the same position as the simple one."""
 
     redactor = Redactor([Secret(CANARY)])
 
@@ -465,7 +461,7 @@ HARD: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("make", HARD.values(), ids=HARD)
 def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], bytes]) -> None:
-    """Eight times as much takes not much more than eight times as long, whatever stands there."""
+    """Eight times as much data takes less than thirty times as long, whatever the content."""
 
     search = _Search(Redactor([Secret(CANARY)]), bare_hex=False)
 
@@ -477,13 +473,13 @@ def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], byt
         return time.process_time() - begun
 
     small = max(seconds(65_536), seconds(65_536), 0.02)
-    # NOTE: quadratic work would take 64 times as long, and on most of these many minutes.
+    # NOTE: quadratic time would be 64 times as long, and minutes for most of these.
     assert seconds(8 * 65_536) < 30 * small
 
 
 @pytest.mark.parametrize("name", ["backslashes in a PDF", "escapes of URLs", "words of base64"])
-def test_nine_mebibytes_pass_in_seconds(name: str, tmp_path: Path, redactor: Redactor) -> None:
-    """As much as an attachment may have."""
+def test_nine_mebibytes_pass_within_a_minute(name: str, tmp_path: Path, redactor: Redactor) -> None:
+    """The largest attachment is searched within a minute."""
 
     path = tmp_path / "letter.pdf"
     path.write_bytes(HARD[name](LARGEST)[:LARGEST])
@@ -498,7 +494,7 @@ def test_nine_mebibytes_pass_in_seconds(name: str, tmp_path: Path, redactor: Red
 def test_a_reference_of_thousands_of_digits_is_read(
     number: str, tmp_path: Path, redactor: Redactor
 ) -> None:
-    """Python converts no decimal number of over 4,300 digits; what stands behind it is found."""
+    """A character reference with thousands of digits does not stop the search."""
 
     path = tmp_path / "report.html"
     path.write_text(f"<p>&#{number};</p>")
@@ -508,10 +504,8 @@ def test_a_reference_of_thousands_of_digits_is_read(
     refusal(path, redactor)
 
 
-def test_words_of_base64_that_stand_apart_are_not_joined(
-    tmp_path: Path, redactor: Redactor
-) -> None:
-    """They are searched together, but what begins in one does not go on in the next."""
+def test_separate_base64_words_are_not_joined(tmp_path: Path, redactor: Redactor) -> None:
+    """Separate base64 words are not joined."""
 
     words = [
         base64.b64encode(b"x" * 12 + CANARY[:9].encode()),

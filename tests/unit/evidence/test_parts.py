@@ -1,4 +1,4 @@
-"""A bundle carries its own journal lines and the older ones that its outcomes rest on, no more."""
+"""A bundle has its own journal lines and the older ones on which its outcomes rely, no more."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Document = dict[str, Any]
 
 
 @pytest.fixture
-def tenant(tmp_path: Path, resting_runs: Path) -> Path:
-    """Return a folder with three bundles; the second and third rest on words said in the first."""
-    return Path(shutil.copytree(resting_runs, tmp_path / "evidence")) / "acme" / "p"
+def tenant(tmp_path: Path, carrying_runs: Path) -> Path:
+    """Return a folder with three bundles; the later ones rely on statements in the first."""
+    return Path(shutil.copytree(carrying_runs, tmp_path / "evidence")) / "acme" / "p"
 
 
 def bundle(tenant: Path, number: int) -> Path:
@@ -43,7 +43,7 @@ def bundle(tenant: Path, number: int) -> Path:
 
 
 def resign(folder: Path, key: SigningKey, change: Callable[[Document], Any] = bool) -> None:
-    """Change the record, and sign all of the bundle as only the holder of the key could."""
+    """Change the record, and sign the whole bundle again, as only the holder of the key can."""
     record = json.loads((folder / "record.json").read_text())
     change(record)
     (folder / "record.json").write_text(json.dumps(record))
@@ -59,7 +59,9 @@ def refusal(folder: Path, trust: Trust) -> EvidenceError:
 
 
 def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
-    """Together the parts are the journal; the announcement says where the next one begins."""
+    """
+    The parts of the bundles together are the journal, and each announcement has the next start.
+    """
 
     journal = tenant / "journal.jsonl"
     bundles = [bundle(tenant, number) for number in (1, 2, 3)]
@@ -75,8 +77,10 @@ def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
     assert last.end == len(whole)
 
 
-def test_words_that_were_said_earlier_are_carried(tenant: Path, trust: Trust) -> None:
-    """Byte for byte, with number and digest; a first bundle has none to carry."""
+def test_earlier_statements_are_carried(tenant: Path, trust: Trust) -> None:
+    """
+    Earlier statements are copied byte for byte with number and digest; a first bundle has none.
+    """
 
     assert not (bundle(tenant, 1) / "carried.jsonl").exists()
     lines = (tenant / "journal.jsonl").read_bytes().splitlines(keepends=True)
@@ -94,10 +98,8 @@ def test_words_that_were_said_earlier_are_carried(tenant: Path, trust: Trust) ->
         )
 
 
-def test_one_bundle_alone_shows_what_its_outcomes_rest_on(
-    tenant: Path, tmp_path: Path, trust: Trust
-) -> None:
-    """Without the others and without the journal: verification and report need neither."""
+def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+    """One bundle is verified and reported without the others and without the journal."""
 
     alone = shutil.copytree(bundle(tenant, 3), tmp_path / "alone")
     shutil.rmtree(tenant)
@@ -109,11 +111,11 @@ def test_one_bundle_alone_shows_what_its_outcomes_rest_on(
     assert "Done." in (alone / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_withdrawn_word_is_carried_no_more(tmp_path: Path, key: SigningKey) -> None:
-    """Only what counts is carried."""
+def test_a_withdrawn_statement_is_not_carried(tmp_path: Path, key: SigningKey) -> None:
+    """Only statements that count are carried."""
 
     seal_run(ended_run(tmp_path, "00000001"), key)
-    run = ended_run(tmp_path, "00000002", is_told=False)
+    run = ended_run(tmp_path, "00000002", has_statements=False)
     run.say([withdrawn("fb-02-attested", at=AT)])
 
     folder = seal_run(run, key).folder
@@ -125,9 +127,9 @@ def test_a_withdrawn_word_is_carried_no_more(tmp_path: Path, key: SigningKey) ->
 def test_a_run_reads_the_journal_from_the_last_bundle_on(
     tenant: Path, tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bundle costs what was done since the one before, not what was ever done."""
+    """Sealing reads only the journal lines after the last bundle."""
 
-    run = ended_run(tmp_path / "evidence", "00000004", is_told=False)
+    run = ended_run(tmp_path / "evidence", "00000004", has_statements=False)
     run.history_reader.read()
     begins: list[int] = []
 
@@ -154,7 +156,7 @@ def test_the_size_of_bundles_does_not_grow(tmp_path: Path, key: SigningKey) -> N
     seal_run(ended_run(tmp_path, "0000000f"), key)
     sizes = []
     for number in range(9):
-        folder = seal_run(ended_run(tmp_path, f"0000000{number}", is_told=False), key).folder
+        folder = seal_run(ended_run(tmp_path, f"0000000{number}", has_statements=False), key).folder
         sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
     assert max(sizes) - min(sizes) < 600
@@ -164,7 +166,7 @@ def test_the_size_of_bundles_does_not_grow(tmp_path: Path, key: SigningKey) -> N
 def test_a_record_that_names_another_part_is_refused(
     name: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Each of its four fields is compared with the lines."""
+    """Each field of the record's part is compared with the lines."""
 
     folder = bundle(tenant, 2)
 
@@ -181,7 +183,7 @@ def test_a_record_that_names_another_part_is_refused(
 def test_a_record_that_names_no_part_is_refused(
     part: Any, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """By its name, whatever stands there instead."""
+    """A record without a valid part is refused."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(journal=part))
@@ -193,7 +195,7 @@ def test_a_record_that_names_no_part_is_refused(
 def test_a_carried_line_is_the_one_that_is_listed(
     name: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Its number and its digest."""
+    """Number and digest of a carried line must be those in the record."""
 
     folder = bundle(tenant, 2)
     other: Document = {"seq": 1, "sha256": "0" * 64}
@@ -206,7 +208,7 @@ def test_a_carried_line_is_the_one_that_is_listed(
 def test_a_carried_line_that_was_altered_is_refused(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Even where everything else is signed again: the record names its digest."""
+    """An altered carried line is refused, even if the statement is signed again."""
 
     path = bundle(tenant, 2) / "carried.jsonl"
     path.write_bytes(path.read_bytes().replace(b"Done.", b"Gone."))
@@ -227,7 +229,7 @@ def test_a_carried_line_that_was_altered_is_refused(
 def test_carried_lines_are_all_that_are_listed(
     alter: Callable[[bytes], bytes], said: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """No more, and no fewer."""
+    """Additional or missing carried lines are refused."""
 
     path = bundle(tenant, 2) / "carried.jsonl"
     path.write_bytes(alter(path.read_bytes()))
@@ -248,10 +250,10 @@ def test_carried_lines_are_all_that_are_listed(
         [{"seq": 3, "sha256": "0" * 64}, {"seq": 2, "sha256": "0" * 64}],
     ],
 )
-def test_a_list_of_other_than_older_lines_is_refused(
+def test_an_invalid_list_of_carried_lines_is_refused(
     listed: Any, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A carried line is older than the bundle's own, and listed once."""
+    """A carried line must be older than the bundle's own lines, and listed once."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(carried=listed))
@@ -281,10 +283,10 @@ def words_of(record: Document) -> list[Document]:
     ],
 )
 @pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
-def test_a_word_that_no_line_says_is_refused(
+def test_a_statement_without_its_line_is_refused(
     name: str, value: Any, number: int, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Whatever of it is changed; `attested_by` is changed with it, so nothing else is wrong."""
+    """A statement in the record must equal a journal line in every field."""
 
     folder = bundle(tenant, number)
 
@@ -299,10 +301,10 @@ def test_a_word_that_no_line_says_is_refused(
     assert refusal(folder, trust).file == "record.json"
 
 
-def test_each_word_needs_a_line_of_its_own_step(
+def test_each_statement_needs_a_line_of_its_own_step(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A word about one step proves nothing of another."""
+    """A statement about one step proves nothing about another."""
 
     folder = bundle(tenant, 2)
 
@@ -316,10 +318,10 @@ def test_each_word_needs_a_line_of_its_own_step(
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
-def test_an_attested_step_needs_a_word(
+def test_an_attested_step_needs_a_statement(
     number: int, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """No outcome that rests on a person stands without that person."""
+    """An attested step without an attestation is refused."""
 
     folder = bundle(tenant, number)
     resign(folder, key, lambda record: record["steps"][1].update(word=None, attested_by=None))
@@ -330,10 +332,10 @@ def test_an_attested_step_needs_a_word(
 
 
 @pytest.mark.parametrize("number", [2, 4], ids=["waiting", "failed"])
-def test_an_outcome_that_no_check_saw_needs_a_word(
+def test_an_outcome_without_a_check_needs_a_statement(
     number: int, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A review that waits or was declined is what a check saw, or what a person said."""
+    """A waiting or failed step needs a check or a statement."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][number].update(checks=[]))
@@ -341,8 +343,8 @@ def test_an_outcome_that_no_check_saw_needs_a_word(
     assert "does not name the person on whose word" in str(refusal(folder, trust))
 
 
-def test_a_step_that_was_left_out_needs_a_word() -> None:
-    """Or an earlier step that failed."""
+def test_a_skipped_step_needs_a_statement() -> None:
+    """A skipped step needs a skip by a person, or an earlier failed step."""
 
     step = {"id": "a", "outcome": "skipped", "word": None, "attested_by": None}
     step |= {"confirms": [], "checks": []}
@@ -352,10 +354,8 @@ def test_a_step_that_was_left_out_needs_a_word() -> None:
     check_words({"steps": [failed, step]}, ())
 
 
-def test_the_name_beside_an_outcome_is_the_words(
-    tenant: Path, key: SigningKey, trust: Trust
-) -> None:
-    """`attested_by` cannot name another person than the word does."""
+def test_attested_by_must_be_the_author(tenant: Path, key: SigningKey, trust: Trust) -> None:
+    """`attested_by` must be the author of the attestation."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][1].update(attested_by="Somebody Else"))
@@ -363,10 +363,10 @@ def test_the_name_beside_an_outcome_is_the_words(
     assert "does not name the person on whose word" in str(refusal(folder, trust))
 
 
-def test_a_word_whose_line_is_not_carried_is_refused(
+def test_a_statement_whose_line_is_not_carried_is_refused(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Not even where the list of carried lines is shortened with it."""
+    """A statement without its carried line is refused, even if the list is shortened too."""
 
     folder = bundle(tenant, 2)
     path = folder / "carried.jsonl"
@@ -377,10 +377,10 @@ def test_a_word_whose_line_is_not_carried_is_refused(
 
 
 @pytest.mark.parametrize("word", [3, [], {"kind": "attested"}, {"kind": []}])
-def test_a_word_of_another_kind_is_refused(
+def test_an_invalid_statement_is_refused(
     word: Any, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Never a traceback for what a record holds."""
+    """An invalid statement in a record raises `EvidenceError`."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][6].update(word=word))
@@ -388,8 +388,10 @@ def test_a_word_of_another_kind_is_refused(
     assert refusal(folder, trust).file == "record.json"
 
 
-def test_both_of_two_people_are_looked_for(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
-    """Where a second person must confirm, the first one's line is carried and checked too."""
+def test_the_statements_of_both_persons_are_checked(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """With four_eyes, the lines of both persons are carried and checked."""
 
     run = ended_run(tmp_path, "00000001", four_eyes=("all",))
     kept = run.journal.path.parent / "attachments"
@@ -400,7 +402,7 @@ def test_both_of_two_people_are_looked_for(tmp_path: Path, key: SigningKey, trus
     run.say([attested("fb-08-not-run", by="Second", at=AT, attachments=(given,))])
     seal_run(run, key)
     folder = seal_run(
-        ended_run(tmp_path, "00000002", four_eyes=("all",), is_told=False), key
+        ended_run(tmp_path, "00000002", four_eyes=("all",), has_statements=False), key
     ).folder
     assert len(read_record(folder)["carried"]) == 4
     verify_bundle(folder, trust)
@@ -410,10 +412,10 @@ def test_both_of_two_people_are_looked_for(tmp_path: Path, key: SigningKey, trus
     assert "what Nobody said" in str(refusal(folder, trust))
 
 
-def test_a_value_that_was_filled_in_later_is_no_contradiction(
-    tenant: Path, key: SigningKey, trust: Trust
-) -> None:
-    """A word that was said before a value was known may name it in the record, but no other."""
+def test_a_value_filled_in_later_is_accepted(tenant: Path, key: SigningKey, trust: Trust) -> None:
+    """
+    A record may have a value that was unknown when the statement was made, but no other change.
+    """
 
     folder = bundle(tenant, 2)
     path = folder / "carried.jsonl"
@@ -443,7 +445,7 @@ def chain_error(tenant: Path, trust: Trust) -> str:
 
 
 def replace_part(folder: Path, key: SigningKey, alter: Callable[[bytes], bytes]) -> None:
-    """Give a bundle other lines, whole in themselves, and sign it again."""
+    """Replace a bundle's lines by others that are valid by themselves, and sign it again."""
     path = folder / "journal.jsonl"
     record = json.loads((folder / "record.json").read_text())
     lines, previous = [], record["journal"]["previous"]
@@ -459,7 +461,7 @@ def replace_part(folder: Path, key: SigningKey, alter: Callable[[bytes], bytes])
 def test_parts_that_do_not_join_are_refused(
     has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A part that was made up by a holder of the key does not fit between its neighbours."""
+    """A part that does not continue the previous one is refused."""
 
     folder = bundle(tenant, 3)
     record = json.loads((folder / "record.json").read_text())
@@ -474,7 +476,7 @@ def test_parts_that_do_not_join_are_refused(
 
 
 def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
-    """Lines that were cut off before the first bundle show, without a journal too."""
+    """The first part must begin with line 1, also without a journal."""
 
     folder = seal_run(ended_run(tmp_path, "00000001"), key).folder
     (folder.parent / "journal.jsonl").unlink()
@@ -487,10 +489,10 @@ def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust:
 
 
 @pytest.mark.parametrize("has_journal", [True, False])
-def test_a_carried_line_that_no_part_has_is_refused(
+def test_a_carried_line_that_is_not_the_journals_is_refused(
     has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A word that was made up for one bundle is compared with where it is said to come from."""
+    """A carried line must be the journal's, or that of an earlier part."""
 
     folder = bundle(tenant, 3)
     path = folder / "carried.jsonl"
@@ -514,7 +516,7 @@ def test_a_carried_line_that_no_part_has_is_refused(
 
 
 def announce_again(path: Path, folder: Path) -> None:
-    """Let the journal announce the statement that lies in `folder` now."""
+    """Let the journal announce the current statement in `folder`."""
     lines = path.read_bytes().splitlines(keepends=True)
     document = json.loads(lines[-1])
     statement = hashlib.sha256((folder / STATEMENT).read_bytes()).hexdigest()
@@ -527,7 +529,7 @@ def announce_again(path: Path, folder: Path) -> None:
 def test_an_announcement_of_other_lines_is_refused(
     name: str, value: Any, tenant: Path, trust: Trust
 ) -> None:
-    """The next bundle would begin elsewhere."""
+    """An announcement with another last line than the bundle's is refused."""
 
     path = tenant / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -539,8 +541,8 @@ def test_an_announcement_of_other_lines_is_refused(
     assert "says that Number 3 (00000003) copied other lines" in chain_error(tenant, trust)
 
 
-def test_what_lies_beside_the_journal_is_no_evidence(tenant: Path, trust: Trust) -> None:
-    """Index, fingerprint key and locks go into no bundle, and disturb no verification."""
+def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: Trust) -> None:
+    """Index, key and locks are in no bundle and do not affect verification."""
 
     for name in ("state.json", "fingerprint.key", "fingerprint.lock", "sealing.lock"):
         (tenant / name).touch()
@@ -551,8 +553,8 @@ def test_what_lies_beside_the_journal_is_no_evidence(tenant: Path, trust: Trust)
     assert not {name for name in names if name.endswith((".key", ".lock"))}
 
 
-def test_a_long_part_is_not_held(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
-    """Sealing and verifying take the memory of one line, however many a part has."""
+def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """Sealing and verifying need memory for one line only, however long the part is."""
 
     run = ended_run(tmp_path, "00000001")
     finding = {"check": "c", "outcome": "waiting", "reason": "r", "limits": [], "warnings": []}
@@ -579,7 +581,7 @@ def test_a_long_part_is_not_held(tmp_path: Path, key: SigningKey, trust: Trust) 
 def test_a_journal_of_another_form_is_refused_by_name(
     form: Any, tenant: Path, trust: Trust
 ) -> None:
-    """By `verify`, and by whatever else reads it."""
+    """A journal of another form raises `FormError`, in `verify` and in every reader."""
 
     path = tenant / "journal.jsonl"
     lines = lines_of(path)
@@ -599,7 +601,7 @@ def test_a_journal_of_another_form_is_refused_by_name(
 def test_a_record_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Its schema names the form."""
+    """A record of another form raises `FormError`."""
 
     folder = bundle(tenant, 2)
     schema = "facebook-marketing-runbook/record/v7"
@@ -637,7 +639,7 @@ def test_a_signed_record_that_lacks_something_is_refused(
 def test_a_statement_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """What it claims may mean something else there."""
+    """A statement of another form raises `FormError`."""
 
     folder = bundle(tenant, 2)
     statement = payload(folder / STATEMENT)
@@ -651,7 +653,7 @@ def test_a_statement_of_another_form_is_refused_by_name(
 def test_a_provenance_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its build type names the form."""
+    """A provenance of another form raises `FormError`."""
 
     made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
     assert made["buildDefinition"]["buildType"].endswith(":headless-run:v2")
@@ -665,10 +667,10 @@ def test_a_provenance_of_another_form_is_refused_by_name(
     assert str(refusal(folder, trust)) == said
 
 
-def test_a_bundle_of_another_form_beside_the_journal_is_told_before_a_run(
+def test_a_bundle_of_another_form_stops_the_sealing(
     tenant: Path, tmp_path: Path, key: SigningKey
 ) -> None:
-    """A run does not seal after what it cannot read."""
+    """A bundle of another form stops the sealing."""
 
     folder = bundle(tenant, 3)
     statement = payload(folder / STATEMENT)

@@ -1,4 +1,4 @@
-"""A lost journal is put together from bundles that verify, and one that is there is not lost."""
+"""A lost journal is rebuilt from verified bundles; an existing one is never lost."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.unit.evidence.test_chain import CutOff
 
 
 @pytest.fixture
-def home(tmp_path: Path, resting_runs: Path) -> Path:
+def home(tmp_path: Path, carrying_runs: Path) -> Path:
     """Return a folder with three bundles and their journal."""
-    return Path(shutil.copytree(resting_runs, tmp_path, dirs_exist_ok=True)) / "acme" / "p"
+    return Path(shutil.copytree(carrying_runs, tmp_path, dirs_exist_ok=True)) / "acme" / "p"
 
 
 def bundles(home: Path) -> list[Path]:
@@ -41,7 +41,7 @@ def names(home: Path) -> set[str]:
 
 
 def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> None:
-    """Up to the last bundle; the last announcement is written again, and `verify` is content."""
+    """A lost journal is rebuilt byte for byte up to the last bundle, and verifies."""
 
     journal = home / "journal.jsonl"
     lost = journal.read_bytes()
@@ -63,19 +63,19 @@ def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> No
 def test_the_next_run_goes_on_with_the_chain(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Words that were said before the loss still count."""
+    """After the rebuild the chain continues, and earlier attestations count."""
 
     (home / "journal.jsonl").unlink()
     rebuild_journal(home, trust)
 
-    run = ended_run(tmp_path, "00000004", is_told=False)
+    run = ended_run(tmp_path, "00000004", has_statements=False)
     assert run.state.steps["fb-02-attested"].attested_by == "Operator"
     assert seal_run(run, key).sequence == 4
     assert is_in_order(home, trust)
 
 
-def test_a_journal_that_is_behind_is_completed(home: Path, trust: Trust) -> None:
-    """One from a backup keeps its lines, and gets those that follow; a torn line does not count."""
+def test_an_older_journal_is_completed(home: Path, trust: Trust) -> None:
+    """An older journal keeps its lines and gets the missing ones; an incomplete line is dropped."""
 
     journal = home / "journal.jsonl"
     backup = copied(*bundles(home)[:1])
@@ -89,8 +89,8 @@ def test_a_journal_that_is_behind_is_completed(home: Path, trust: Trust) -> None
         assert is_in_order(home, trust)
 
 
-def test_a_journal_that_has_more_is_left_alone(home: Path, tmp_path: Path, trust: Trust) -> None:
-    """Nothing is added and nothing lost, not even what no bundle has copied."""
+def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: Trust) -> None:
+    """A journal with more lines than the bundles is not changed."""
 
     ended_run(tmp_path, "00000004")
     before = (home / "journal.jsonl").read_bytes()
@@ -101,10 +101,8 @@ def test_a_journal_that_has_more_is_left_alone(home: Path, tmp_path: Path, trust
     assert (home / "journal.jsonl").read_bytes() == before
 
 
-def test_a_journal_that_says_something_else_is_never_overwritten(
-    home: Path, tmp_path: Path, trust: Trust
-) -> None:
-    """A run on top of an older copy wrote lines that no bundle has: what differs is named."""
+def test_a_different_journal_is_never_overwritten(home: Path, tmp_path: Path, trust: Trust) -> None:
+    """A journal with other lines is not changed, and the error names the first difference."""
 
     journal = home / "journal.jsonl"
     journal.write_bytes(copied(*bundles(home)[:1]))
@@ -122,10 +120,10 @@ def test_a_journal_that_says_something_else_is_never_overwritten(
     assert is_in_order(home, trust)
 
 
-def test_a_short_journal_of_another_kind_is_never_overwritten(
+def test_a_short_different_journal_is_never_overwritten(
     home: Path, tmp_path: Path, trust: Trust
 ) -> None:
-    """Not even where it ends in the middle of what a bundle copied."""
+    """A journal that is shorter but different is not changed either."""
 
     other = ended_run(tmp_path / "elsewhere", "0000000a").journal
     journal = home / "journal.jsonl"
@@ -139,7 +137,7 @@ def test_a_short_journal_of_another_kind_is_never_overwritten(
 
 
 def test_a_damaged_journal_is_kept(home: Path, trust: Trust) -> None:
-    """It is told at which line, and nothing is written."""
+    """A damaged journal is not changed, and the error names the line."""
 
     journal = home / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
@@ -155,7 +153,7 @@ def test_a_damaged_journal_is_kept(home: Path, trust: Trust) -> None:
 def test_only_trusted_bundles_are_used(
     home: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """What another key signed gives no line; what is left is used as far as it goes."""
+    """Bundles without a trusted signature, and those after a gap, are not used."""
 
     (bundles(home)[1] / "report.html").write_text("x")
     (home / "journal.jsonl").unlink()
@@ -175,7 +173,7 @@ def test_only_trusted_bundles_are_used(
 def test_a_bundle_of_another_tenant_is_not_used(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Whoever signed it: its lines are another journal's."""
+    """A bundle of another tenant is not used."""
 
     other = shutil.copytree(home, tmp_path / "globex" / "p")
     (other / "journal.jsonl").unlink()
@@ -184,8 +182,8 @@ def test_a_bundle_of_another_tenant_is_not_used(
         rebuild_journal(other, trust)
 
 
-def test_a_gap_that_the_journal_covers_is_none(home: Path, trust: Trust) -> None:
-    """A bundle in the middle may be gone where a backup of the journal has its lines."""
+def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: Trust) -> None:
+    """A bundle may be missing if the existing journal has its lines."""
 
     whole = copied(*bundles(home))
     (home / "journal.jsonl").write_bytes(copied(*bundles(home)[:2]))
@@ -197,10 +195,10 @@ def test_a_gap_that_the_journal_covers_is_none(home: Path, trust: Trust) -> None
     assert rebuilt.unused == {}
 
 
-def test_keys_that_trusted_ones_named_are_trusted(
+def test_successors_of_trusted_keys_are_trusted(
     home: Path, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """As `verify` does it."""
+    """Successors of trusted keys are trusted, as in `verify`."""
 
     hand_over(key, other_key.public, tmp_path / "keys")
     seal_run(ended_run(tmp_path, "00000004"), other_key)
@@ -210,10 +208,10 @@ def test_keys_that_trusted_ones_named_are_trusted(
     assert len(announced(home / "journal.jsonl")) == 4
 
 
-def test_a_bundle_that_never_got_its_name_is_used_and_gets_it(
+def test_an_unnamed_bundle_is_used_and_renamed(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Its announcement was among the lines that are lost."""
+    """A bundle whose run was killed before the rename is used and gets its name."""
 
     with pytest.MonkeyPatch.context() as patched:
         rename = Path.rename
@@ -235,10 +233,10 @@ def test_a_bundle_that_never_got_its_name_is_used_and_gets_it(
     assert len(announced(home / "journal.jsonl")) == 4
 
 
-def test_an_index_of_the_lost_journal_does_no_harm(
+def test_an_index_of_the_lost_journal_is_ignored(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """What was saved beside the journal is compared with it, and made anew where it differs."""
+    """A saved index that does not fit the rebuilt journal is not used."""
 
     run = ended_run(tmp_path, "00000004")
     kept = read_key(home)
@@ -251,7 +249,7 @@ def test_an_index_of_the_lost_journal_does_no_harm(
     (home / "journal.jsonl").unlink()
 
     rebuild_journal(home, trust)
-    again = ended_run(tmp_path, "00000005", is_told=False)
+    again = ended_run(tmp_path, "00000005", has_statements=False)
 
     fresh = HistoryReader(Journal(home / "journal.jsonl"), kept).read().index
     assert fresh == HistoryReader(Journal(home / "journal.jsonl")).read().index
@@ -259,10 +257,10 @@ def test_an_index_of_the_lost_journal_does_no_harm(
     assert is_in_order(home, trust)
 
 
-def test_a_bundle_that_changes_meanwhile_is_no_journal(
+def test_the_rebuilt_journal_is_checked_before_use(
     home: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was put together is read once more before it takes the journal's place."""
+    """The rebuilt journal is checked before it replaces the old one."""
 
     (home / "journal.jsonl").unlink()
     copy = rebuild.copy_lines
@@ -279,8 +277,8 @@ def test_a_bundle_that_changes_meanwhile_is_no_journal(
     assert not {name for name in names(home) if name.startswith((".", "journal.jsonl"))}
 
 
-def test_where_there_is_nothing_it_is_said(tmp_path: Path, trust: Trust) -> None:
-    """No folder, or no bundle in it; nothing is written."""
+def test_without_bundles_it_is_an_error(tmp_path: Path, trust: Trust) -> None:
+    """Without a folder or a bundle, `SettingsError` is raised and nothing is written."""
 
     with pytest.raises(SettingsError, match="There is no folder") as caught:
         rebuild_journal(tmp_path / "acme" / "p", trust)

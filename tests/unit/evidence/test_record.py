@@ -1,4 +1,4 @@
-"""The record says what the journal says, and its schema refuses one that claims more."""
+"""The record has the journal's content, and its schema refuses claims without evidence."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def record(run: Run) -> Record:
     return document
 
 
-def test_a_record_of_every_outcome_is_what_its_schema_says(record: Record) -> None:
-    """Each of the seven outcomes can be recorded, in the documented order."""
+def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
+    """A record with each of the seven outcomes is valid."""
 
     validate_record(record)
 
@@ -55,7 +55,7 @@ def test_a_record_of_every_outcome_is_what_its_schema_says(record: Record) -> No
 
 
 def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
-    """Run, tenant, procedure, mode, times and outcome come from the journal's own lines."""
+    """Run, tenant, procedure, mode, times and outcome are those of the journal."""
 
     assert record["schema"] == "facebook-marketing-runbook/record/v2"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
@@ -67,7 +67,7 @@ def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: R
 
 
 def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> None:
-    """Lines and head can be compared with the file by anybody."""
+    """The record has the number of lines and the digest of the last one."""
 
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
 
@@ -80,7 +80,7 @@ def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> 
 
 
 def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
-    """Checks say what they claim and do not claim; exchanges stand beside them, once."""
+    """A verified step has its checks with their limits, and its exchanges."""
 
     step = record["steps"][0]
 
@@ -96,7 +96,7 @@ def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
 
 
 def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
-    """Name, time and note of the person, and nothing that looks like a check."""
+    """An attested step has author, time and note, and no checks."""
 
     step = record["steps"][1]
 
@@ -107,7 +107,7 @@ def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
 
 
 def test_a_run_under_way_has_no_end(run: Run) -> None:
-    """An unfinished run is recorded as unfinished."""
+    """An unfinished run is recorded without an end."""
 
     under_way = replace(run.state, finished_on="")
     record = build_record(under_way, journal=described(run.journal), carried=())
@@ -218,7 +218,7 @@ FALSE_RECORDS = [
 def test_a_record_that_claims_more_than_it_shows_is_refused(
     record: Record, falsify: Callable[[Record], None]
 ) -> None:
-    """The schema alone, in anybody's hands, refuses a claim without what must stand behind it."""
+    """The schema refuses an outcome without its evidence, and unknown or invalid fields."""
 
     false = copy.deepcopy(record)
     falsify(false)
@@ -229,7 +229,7 @@ def test_a_record_that_claims_more_than_it_shows_is_refused(
 
 
 def test_every_field_of_a_record_is_required(record: Record) -> None:
-    """Nothing can be left out silently."""
+    """A record without any one field is refused."""
 
     for name in record:
         lacking = {key: value for key, value in record.items() if key != name}
@@ -248,7 +248,7 @@ def test_every_field_of_a_record_is_required(record: Record) -> None:
 
 
 def test_the_schema_itself_is_valid() -> None:
-    """It is JSON Schema 2020-12, and takes the ids of every real step."""
+    """The schema is valid JSON Schema 2020-12 and accepts the ids of every step."""
 
     schema = record_schema()
 
@@ -258,8 +258,8 @@ def test_the_schema_itself_is_valid() -> None:
         jsonschema.validate(step.id, pattern)
 
 
-def test_a_record_is_read_as_it_lies_there(tmp_path: Path, record: Record) -> None:
-    """Nothing is verified; a report can be built of it."""
+def test_a_record_is_read_unverified(tmp_path: Path, record: Record) -> None:
+    """`read_record` returns the record without verifying it."""
 
     (tmp_path / "record.json").write_text(json.dumps(record))
 
@@ -267,8 +267,8 @@ def test_a_record_is_read_as_it_lies_there(tmp_path: Path, record: Record) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"\xff", b"[" * 100_000])
-def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
-    """With its name, and no trace of a programming error."""
+def test_an_invalid_record_is_refused(tmp_path: Path, content: bytes) -> None:
+    """A file that is not a JSON object raises `ContentError`."""
 
     (tmp_path / "record.json").write_bytes(content)
 
@@ -277,7 +277,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
-    """A gigabyte of nothing does not fill the memory of who wants a report."""
+    """A record above the size limit is refused without reading it into memory."""
 
     with (tmp_path / "record.json").open("wb") as file:
         file.truncate(2**30)

@@ -1,4 +1,4 @@
-"""An archive takes sealed bundles as they are, once, and gives them back to be verified."""
+"""An archive stores sealed bundles unchanged, once, and returns them for verification."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ IDS = ("00000001", "00000002")
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
-    """Return an evidence folder with two sealed runs of one tenant, made once."""
+    """Return an evidence folder with two sealed runs of one tenant, made once per module."""
     path = keys_home / "evidence.pem"
     create_key(path)
     evidence = tmp_path_factory.mktemp("sealed") / "evidence"
@@ -54,7 +54,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 
 @pytest.fixture
 def evidence(sealed: Path, tmp_path: Path) -> Path:
-    """Return such a folder of this test's own."""
+    """Return a copy of it for this test."""
     return Path(shutil.copytree(sealed, tmp_path / "evidence"))
 
 
@@ -66,13 +66,13 @@ def bundle(evidence: Path) -> Path:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """Return where nothing is yet."""
+    """Return a path that does not exist yet."""
     return tmp_path / "archive"
 
 
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """Give the objects of an object store in memory; its addresses begin with memory://."""
+    """Return the objects of an object store in memory, with addresses memory://."""
     from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
 
     monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
@@ -83,7 +83,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Return every file below `path`, but no journal and no lock."""
+    """Return every file below `path`, without journals and locks."""
     files = (file for file in path.rglob("*") if file.is_file())
     found = {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
     return {name: text for name, text in found.items() if not _is_of_the_tenant(name)}
@@ -98,10 +98,11 @@ def archive_all(evidence: Path, url: str) -> None:
         archive_bundle(each, url)
 
 
-def test_bundles_and_public_keys_lie_in_the_archive_as_in_the_evidence(
-    evidence: Path, target: Path
-) -> None:
-    """Byte for byte, under the same names; the journals, which grow, stay at home."""
+def test_the_archive_has_bundles_and_public_keys(evidence: Path, target: Path) -> None:
+    """
+    Bundles and public keys are copied byte for byte under the same names, journals and other keys
+    are not.
+    """
 
     before = contents(evidence)
     archive_all(evidence, str(target))
@@ -112,10 +113,12 @@ def test_bundles_and_public_keys_lie_in_the_archive_as_in_the_evidence(
     assert contents(evidence) == before
 
 
-def test_it_says_what_it_did(bundle: Path, target: Path) -> None:
-    """Where the bundle lies, how much is new, and that nothing is retained."""
+def test_the_result_has_address_and_counts(bundle: Path, target: Path) -> None:
+    """
+    The result has the bundle's address, the number of new and present files, and no retention.
+    """
 
-    count = len(contents(bundle)) + 1  # and one key
+    count = len(contents(bundle)) + 1  # plus one key
 
     first = archive_bundle(bundle, f"file://{target}/")
     again = archive_bundle(bundle, str(target))
@@ -125,7 +128,7 @@ def test_it_says_what_it_did(bundle: Path, target: Path) -> None:
 
 
 def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, trust: Trust) -> None:
-    """Bundles and chain, without a journal."""
+    """Bundles and chain are verified from the archive, without a journal."""
 
     archive_all(evidence, str(target))
 
@@ -135,10 +138,10 @@ def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, tru
     assert verdicts[-1].length == 2
 
 
-def test_only_what_verifies_leaves_the_folder_of_keys(
+def test_only_public_keys_and_successions_are_archived(
     evidence: Path, target: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Public keys and successions; a private one that was left there by mistake does not."""
+    """Of the folder of keys, only public keys and successions are archived, never a private key."""
 
     hand_over(key, other_key.public, evidence / "keys")
     (evidence / "keys" / "signing-key.pem").write_text("-----BEGIN PRIVATE KEY-----")
@@ -150,10 +153,10 @@ def test_only_what_verifies_leaves_the_folder_of_keys(
     )
 
 
-def test_an_interrupted_copy_goes_on_and_is_none_before(
+def test_an_interrupted_copy_is_resumed(
     bundle: Path, target: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever it stops, the statement is not there yet; what was copied is not copied again."""
+    """An interrupted copy has no statement yet; the next call copies only the missing files."""
 
     make = Folder.make
     count = len(contents(bundle)) + 1
@@ -172,7 +175,7 @@ def test_an_interrupted_copy_goes_on_and_is_none_before(
         assert len(contents(target)) == number
         assert not list(target.rglob("statement.dsse.json"))
         made.clear()
-    with fetched(str(target)) as folder:  # nothing that is no bundle is taken for one
+    with fetched(str(target)) as folder:  # an incomplete copy is rejected
         verdicts = list(verify_tree(folder, trust))
     assert "statement.dsse.json: It is missing" in str(verdicts[0].error)
 
@@ -184,8 +187,8 @@ def test_an_interrupted_copy_goes_on_and_is_none_before(
 
 @pytest.mark.parametrize("content", [b"{}", b"as long as it was"], ids=["longer", "as long"])
 @pytest.mark.parametrize("name", ["record.json", "statement.dsse.json"])
-def test_nothing_is_written_over(name: str, content: bytes, bundle: Path, target: Path) -> None:
-    """Another content under the name is refused, by name, and stays."""
+def test_nothing_is_overwritten(name: str, content: bytes, bundle: Path, target: Path) -> None:
+    """A file of that name with other content is refused by name and stays."""
 
     there = target / "acme" / "p" / bundle.name / name
     there.parent.mkdir(parents=True)
@@ -202,7 +205,7 @@ def test_nothing_is_written_over(name: str, content: bytes, bundle: Path, target
 
 
 def test_another_key_under_the_name_is_refused_too(bundle: Path, target: Path) -> None:
-    """The archive's keys are what the chain of trust hangs on."""
+    """Another key under the same name is refused."""
 
     (key,) = (bundle.parents[2] / "keys").iterdir()
     (target / "keys").mkdir(parents=True)
@@ -212,8 +215,8 @@ def test_another_key_under_the_name_is_refused_too(bundle: Path, target: Path) -
         archive_bundle(bundle, str(target))
 
 
-def test_what_was_slipped_into_the_archive_is_seen(bundle: Path, target: Path) -> None:
-    """An object that the bundle has not would make the archived one fail for ever."""
+def test_an_additional_file_in_the_archive_is_refused(bundle: Path, target: Path) -> None:
+    """A file in the archived bundle that the sealed one does not have is refused by name."""
 
     archive_bundle(bundle, str(target))
     (target / "acme" / "p" / bundle.name / "more.txt").write_text("x")
@@ -222,10 +225,10 @@ def test_what_was_slipped_into_the_archive_is_seen(bundle: Path, target: Path) -
         archive_bundle(bundle, str(target))
 
 
-def test_a_copy_that_another_process_makes_meanwhile_is_as_good(
+def test_a_copy_made_by_another_process_is_accepted(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two that archive the same bundle at once agree; what differs is refused."""
+    """A copy that another process makes at the same time is accepted if its content is equal."""
 
     archive_bundle(bundle, str(target))
     monkeypatch.setattr(Folder, "sizes", lambda *_args: {})
@@ -237,10 +240,10 @@ def test_a_copy_that_another_process_makes_meanwhile_is_as_good(
         archive_bundle(bundle, str(target))
 
 
-def test_what_the_store_gives_back_is_compared(
+def test_every_file_is_read_back_and_compared(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that takes everything and keeps something else is found out."""
+    """A store that returns other content than was written is detected."""
 
     monkeypatch.setattr(Folder, "read", lambda *_args: b"other")
 
@@ -249,7 +252,7 @@ def test_what_the_store_gives_back_is_compared(
 
 
 def test_a_folder_retains_nothing_and_says_so(bundle: Path, target: Path) -> None:
-    """What was asked for and cannot be had is refused before anything is copied."""
+    """A folder as archive refuses a retention before anything is copied."""
 
     with pytest.raises(ArchiveError, match="cannot retain"):
         archive_bundle(bundle, str(target), retention_days=1)
@@ -259,10 +262,8 @@ def test_a_folder_retains_nothing_and_says_so(bundle: Path, target: Path) -> Non
     assert not target.exists()
 
 
-def test_an_archive_is_looked_at_before_a_run_without_being_asked(
-    target: Path, tmp_path: Path
-) -> None:
-    """What cannot serve costs no run; what can leaves no trace."""
+def test_an_archive_address_is_checked_without_contacting_it(target: Path, tmp_path: Path) -> None:
+    """An invalid address or retention is refused before a run; a valid one is not contacted."""
 
     tenant = tmp_path / "somewhere" / "acme" / "p"
     check_archive(str(target), tenant)
@@ -279,15 +280,15 @@ def test_an_archive_is_looked_at_before_a_run_without_being_asked(
 
 
 @pytest.mark.parametrize("days", [-1, 3654, 10**9])
-def test_a_retention_that_must_be_a_slip_is_refused(days: int, bundle: Path, target: Path) -> None:
-    """There is no way back from a date in the next century."""
+def test_an_excessive_retention_is_refused(days: int, bundle: Path, target: Path) -> None:
+    """A retention outside 0 to 3653 days is refused, since it cannot be undone."""
 
     with pytest.raises(SettingsError, match="from 0 to 3653"):
         archive_bundle(bundle, str(target), retention_days=days)
 
 
 def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path: Path) -> None:
-    """What it leads to is no part of the bundle, and may be a secret."""
+    """A link in a bundle is refused and not followed."""
 
     (tmp_path / "secret.txt").write_text("secret")
     (bundle / "link.txt").symlink_to(tmp_path / "secret.txt")
@@ -298,10 +299,8 @@ def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path
     assert not list(target.rglob("link.txt"))
 
 
-def test_a_folder_behind_a_link_is_no_part_of_a_bundle_either(
-    bundle: Path, target: Path, tmp_path: Path
-) -> None:
-    """It is refused, not passed over: what is archived is whole."""
+def test_a_linked_folder_in_a_bundle_is_refused(bundle: Path, target: Path, tmp_path: Path) -> None:
+    """A linked folder is refused, not silently left out."""
 
     (tmp_path / "elsewhere").mkdir()
     (bundle / "attachments").symlink_to(tmp_path / "elsewhere")
@@ -310,10 +309,10 @@ def test_a_folder_behind_a_link_is_no_part_of_a_bundle_either(
         archive_bundle(bundle, str(target))
 
 
-def test_what_has_another_size_is_not_even_read(
+def test_a_file_of_another_size_is_not_read(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever somebody put there, it does not fill the memory."""
+    """An archived file of another size is refused without reading it."""
 
     archive_bundle(bundle, str(target))
     (target / "acme" / "p" / bundle.name / "record.json").write_text("other")
@@ -331,10 +330,10 @@ def test_what_has_another_size_is_not_even_read(
     assert "record.json" not in names
 
 
-def test_a_file_that_could_not_be_fetched_again_is_not_archived(
+def test_a_file_above_the_size_limit_is_not_archived(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bound that holds for reading holds for writing."""
+    """A file above the size limit for fetching is not archived."""
 
     monkeypatch.setattr(archive, "_LARGEST", 5)
 
@@ -343,7 +342,7 @@ def test_a_file_that_could_not_be_fetched_again_is_not_archived(
 
 
 def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> None:
-    """One, a tenant's, everybody's; what is not sealed under its final name does not count."""
+    """Bundles are found at a bundle, a tenant or the whole evidence; drafts are not."""
 
     second = bundles_below(evidence)[1]
     shutil.copytree(bundle, bundle.parent / ".sealed-00000003")
@@ -354,8 +353,8 @@ def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> 
     assert bundles_below(evidence) == [bundle, second]
 
 
-def test_a_bundle_that_is_not_finished_is_finished_first(bundle: Path) -> None:
-    """What a run that was cut off left gets its name, and is archived like any."""
+def test_an_unfinished_bundle_is_finished_first(bundle: Path) -> None:
+    """A bundle that an interrupted run left is finished and found."""
 
     bundle.rename(bundle.with_name(".sealed-00000001"))
 
@@ -363,10 +362,10 @@ def test_a_bundle_that_is_not_finished_is_finished_first(bundle: Path) -> None:
     assert bundle.is_dir()
 
 
-def test_a_bundle_that_cannot_be_finished_is_told(
+def test_a_bundle_that_cannot_be_finished_is_refused(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not passed over; the next run gives it its name."""
+    """A bundle that cannot be finished is refused with a next step, not silently left out."""
 
     unfinished = bundle.rename(bundle.with_name(".sealed-00000001"))
 
@@ -388,10 +387,10 @@ def test_a_bundle_that_cannot_be_finished_is_told(
         *("{bundle}", "{bundle}/more", "globex", "globex/more", "globex/p/more"),
     ],
 )
-def test_an_archive_lies_apart_from_the_evidence(
+def test_an_archive_may_not_overlap_the_evidence(
     place: str, evidence: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    """A copy onto itself, or into what is sealed, is none; nothing is written."""
+    """An archive inside the evidence of a tenant is refused, and nothing is written."""
 
     shutil.copytree(evidence / "acme", evidence / "globex")
     before = contents(evidence)
@@ -406,17 +405,15 @@ def test_an_archive_lies_apart_from_the_evidence(
 
 
 def test_an_archive_may_lie_beside_the_tenants(evidence: Path, bundle: Path) -> None:
-    """Only what would be mixed up with evidence is refused."""
+    """An archive beside the tenants is accepted."""
 
     assert archive_bundle(bundle, str(evidence.parent / "archive")).present == 0
     assert archive_bundle(bundle, str(evidence / "copies")).present == 0
 
 
 @pytest.mark.parametrize("name", ["report.html", "journal.jsonl", "statement.dsse.json", "new.txt"])
-def test_what_was_altered_after_sealing_is_not_archived(
-    name: str, bundle: Path, target: Path
-) -> None:
-    """The archive would keep it for ever; it is refused before anything is copied."""
+def test_an_altered_bundle_is_not_archived(name: str, bundle: Path, target: Path) -> None:
+    """A bundle altered after sealing is refused before anything is copied."""
 
     content = (bundle / name).read_bytes() if (bundle / name).exists() else b"x"
     (bundle / name).write_bytes(content.replace(b"a", b"b", 1))
@@ -429,8 +426,11 @@ def test_what_was_altered_after_sealing_is_not_archived(
     assert not target.exists()
 
 
-def test_what_no_key_beside_it_has_signed_is_not_archived(bundle: Path, target: Path) -> None:
-    """Without the key nobody could verify it there; other files among the keys do not matter."""
+def test_a_bundle_without_its_public_key_is_not_archived(bundle: Path, target: Path) -> None:
+    """
+    A bundle whose public key is missing is refused; other files in the folder of keys do not
+    matter.
+    """
 
     (key,) = (bundle.parents[2] / "keys").iterdir()
     (key.parent / "noise.pub.pem").write_text("no key")
@@ -491,8 +491,8 @@ def test_a_retention_ends_at_a_whole_second(
     assert archived.retained_until == "2026-12-24T12:00:00Z"
 
 
-def test_where_there_is_no_bundle_that_is_said(tmp_path: Path, target: Path) -> None:
-    """A wrong path is a usage error, and nothing was done."""
+def test_a_path_without_a_bundle_is_an_error(tmp_path: Path, target: Path) -> None:
+    """A path without a bundle raises `SettingsError`."""
 
     with pytest.raises(SettingsError, match="no sealed bundle"):
         bundles_below(tmp_path / "nowhere")
@@ -501,10 +501,10 @@ def test_where_there_is_no_bundle_that_is_said(tmp_path: Path, target: Path) -> 
 
 
 @pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
-def test_an_object_store_is_verified_wherever_one_begins(
+def test_an_object_store_is_verified_at_any_level(
     place: str, evidence: Path, bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
-    """A whole tree, a tenant, a bundle: each with its right names."""
+    """An object store can be verified at the level of the tree, a tenant or a bundle."""
 
     archive_all(evidence, "memory://bucket/evidence")
 
@@ -516,7 +516,7 @@ def test_an_object_store_is_verified_wherever_one_begins(
 
 
 @pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
-def test_a_succession_is_found_from_wherever_one_begins(
+def test_a_succession_is_found_from_any_level(
     place: str,
     tmp_path: Path,
     memory: dict[str, Any],
@@ -525,7 +525,7 @@ def test_a_succession_is_found_from_wherever_one_begins(
     other_key: SigningKey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who trusts the old key verifies what its successor signed; nothing is left of the copy."""
+    """A succession is found from any level, and no temporary file is left."""
 
     evidence = tmp_path / "evidence"
     seal_run(ended_run(evidence), other_key)
@@ -556,7 +556,7 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
 def test_keys_are_not_looked_for_above_the_bucket(
     bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
-    """A bundle that lies in the bucket itself has none beside it."""
+    """A bundle at the root of a bucket has no keys beside it, and is verified."""
 
     for path in bundle.rglob("*"):
         memory_file(f"/{bundle.name}/{path.name}", path.read_bytes())
@@ -566,7 +566,7 @@ def test_keys_are_not_looked_for_above_the_bucket(
 
 
 def memory_file(path: str, content: bytes) -> None:
-    """Put an object into the store in memory, under a name that no file system would take."""
+    """Put an object into the store in memory, under any name."""
     from fsspec.implementations.memory import MemoryFile, MemoryFileSystem  # noqa: PLC0415
 
     MemoryFileSystem.store[path] = MemoryFile(MemoryFileSystem(), path, content)
@@ -575,7 +575,7 @@ def memory_file(path: str, content: bytes) -> None:
 def test_an_altered_object_is_refused(
     evidence: Path, bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
-    """Whoever can write to the archive cannot make it say something else."""
+    """An object altered in the archive is rejected."""
 
     archive_all(evidence, "memory://bucket")
     memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
@@ -602,10 +602,10 @@ def test_an_altered_object_is_refused(
         f"acme/{'ü' * 128}",
     ],
 )
-def test_an_object_whose_name_leads_elsewhere_is_refused(
+def test_an_object_name_that_leaves_the_folder_is_refused(
     name: str, memory: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is written, least of all outside the folder."""
+    """An object name that leads out of the folder is refused, and no file is written."""
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a" / "b"))
     (tmp_path / "a" / "b").mkdir(parents=True)
@@ -625,7 +625,7 @@ def test_an_object_whose_name_leads_elsewhere_is_refused(
 def test_an_object_that_is_too_large_is_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever writes to the archive cannot fill the verifier's disk with one object."""
+    """An object above the size limit is not fetched."""
 
     memory_file("/bucket/acme/report.html", b"123456")
     monkeypatch.setattr(archive, "_LARGEST", 5)
@@ -637,7 +637,7 @@ def test_an_object_that_is_too_large_is_not_fetched(
 def test_too_many_objects_are_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor with many."""
+    """More objects than the limit are not fetched."""
 
     for number in range(3):
         memory_file(f"/bucket/acme/{number}", b"")
@@ -647,10 +647,10 @@ def test_too_many_objects_are_not_fetched(
         pass  # pragma: no cover
 
 
-def test_more_than_the_disk_has_room_for_is_not_fetched(
+def test_more_than_the_free_space_is_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is said before the disk is full."""
+    """If the disk has too little space, nothing is fetched."""
 
     memory_file("/bucket/acme/record.json", b"123456")
     usage = type("Usage", (), {"free": 5})
@@ -666,7 +666,7 @@ def test_more_than_the_disk_has_room_for_is_not_fetched(
 def test_an_object_that_changes_meanwhile_is_refused(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What arrived must be what was listed."""
+    """An object that does not have its listed size is refused."""
 
     memory_file("/bucket/acme/record.json", b"123456")
     monkeypatch.setattr(stores._Objects, "fetch", lambda *_args: None)
@@ -679,7 +679,7 @@ def test_an_object_that_changes_meanwhile_is_refused(
 
 
 def test_an_empty_archive_is_a_wrong_address(memory: dict[str, Any]) -> None:
-    """Nothing is not the same as nothing wrong."""
+    """An archive without objects raises `SettingsError`."""
 
     with (
         pytest.raises(SettingsError, match="nothing at memory://bucket"),
@@ -688,8 +688,8 @@ def test_an_empty_archive_is_a_wrong_address(memory: dict[str, Any]) -> None:
         pass  # pragma: no cover
 
 
-def test_a_folder_is_given_as_it_is(bundle: Path, target: Path, trust: Trust) -> None:
-    """A copy would hide that a file is a link, which a bundle may not hold."""
+def test_a_folder_is_verified_in_place(bundle: Path, target: Path, trust: Trust) -> None:
+    """A folder is not copied for verification, since a copy would hide links."""
 
     archive_bundle(bundle, str(target))
     place = target / "acme" / "p" / bundle.name
@@ -720,7 +720,10 @@ def test_a_second_chain_is_refused_before_anything_is_written(
     key: SigningKey,
     trust: Trust,
 ) -> None:
-    """Whatever its bundles are called, and whichever of them comes first."""
+    """
+    Bundles of another chain are refused, whatever their names and order, and the archive stays
+    unchanged.
+    """
 
     others = other_chain(tmp_path / "other", key, *run_ids)
     if not has_journal:
@@ -737,10 +740,10 @@ def test_a_second_chain_is_refused_before_anything_is_written(
     assert [verdict.error for verdict in verify_tree(target, trust)] == [None] * 3
 
 
-def test_a_chain_that_forks_is_refused_where_it_does(
+def test_a_forked_chain_is_refused(
     evidence: Path, target: Path, tmp_path: Path, key: SigningKey
 ) -> None:
-    """A copy of the folder on another machine, where both went on."""
+    """If a copied folder continues on its own, its bundles are refused from the fork on."""
 
     copy = Path(shutil.copytree(evidence, tmp_path / "copy"))
     seal_run(ended_run(evidence, "00000003"), key)
@@ -757,7 +760,7 @@ def test_a_chain_that_forks_is_refused_where_it_does(
 
 
 def test_gaps_are_filled_later(evidence: Path, target: Path, key: SigningKey, trust: Trust) -> None:
-    """In any order, from the folder itself or a copy of it, also where old bundles were removed."""
+    """Bundles can be archived in any order, also after older ones were removed."""
 
     for run_id in ("00000003", "00000004"):
         seal_run(ended_run(evidence, run_id), key)
@@ -774,7 +777,7 @@ def test_gaps_are_filled_later(evidence: Path, target: Path, key: SigningKey, tr
 def test_of_a_long_chain_few_statements_are_read(
     evidence: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run costs the same whether it is the tenant's first or its thousandth."""
+    """Archiving reads few statements, however long the chain is."""
 
     archive_all(evidence, str(target))
     first, second = bundles_below(evidence)
@@ -796,8 +799,8 @@ def test_of_a_long_chain_few_statements_are_read(
     assert len([name for name in names if name.endswith("statement.dsse.json")]) < 5
 
 
-def test_what_is_no_statement_in_a_place_of_one_is_named(bundle: Path, target: Path) -> None:
-    """Which chain is there cannot be known then."""
+def test_an_invalid_statement_in_the_archive_is_named(bundle: Path, target: Path) -> None:
+    """An invalid statement in the archive is an error, since the chain is then unknown."""
 
     place = target / "acme" / "p" / "20261124T120000Z-0000000f"
     place.mkdir(parents=True)

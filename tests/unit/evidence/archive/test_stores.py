@@ -1,4 +1,4 @@
-"""Stores make an object once, whole, and refuse in the operator's words."""
+"""Stores create an object once and completely; their errors are in the operator's terms."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
     ],
 )
 def test_an_address_is_brought_into_one_form(text: str, address: str) -> None:
-    """However it was typed."""
+    """An address is normalised."""
 
     assert archive_address(text) == address
 
 
-def test_a_folder_is_meant_from_here(folder: Path) -> None:
-    """A relative path does not change its meaning with the working directory later."""
+def test_a_folder_becomes_absolute(folder: Path) -> None:
+    """
+    A relative path becomes absolute, so that its meaning does not change with the working
+    directory.
+    """
 
     assert archive_address("archive") == str(folder / "archive")
     assert archive_address("~/archive") == str(Path.home() / "archive")
@@ -67,8 +70,8 @@ def test_a_folder_is_meant_from_here(folder: Path) -> None:
         "s3:///secret",
     ],
 )
-def test_what_is_no_address_is_refused_without_being_quoted(text: str) -> None:
-    """People paste credentials into addresses."""
+def test_an_invalid_address_is_refused_unquoted(text: str) -> None:
+    """An invalid address is refused without being quoted, since it may contain credentials."""
 
     with pytest.raises(SettingsError, match=r"This is not an archive: an? ") as caught:
         open_store(text)
@@ -78,15 +81,15 @@ def test_what_is_no_address_is_refused_without_being_quoted(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "3654", "³"])
-def test_what_is_no_number_of_days_is_refused(text: str) -> None:
-    """In the operator's words, which settings quote."""
+def test_an_invalid_number_of_days_is_refused(text: str) -> None:
+    """A number of days outside 0 to 3653 is refused."""
 
     with pytest.raises(ValueError, match="a whole number of days from 0 to 3653"):
         retention_days(text)
 
 
 def test_a_number_of_days_is_read() -> None:
-    """With blanks around it, and up to ten years."""
+    """A number of days is read, with surrounding blanks, up to ten years."""
 
     assert (retention_days(" 365 "), retention_days("0"), retention_days("3653")) == (365, 0, 3653)
 
@@ -94,7 +97,10 @@ def test_a_number_of_days_is_read() -> None:
 def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut leaves the name free, or the whole file."""
+    """
+    A file gets its name only after it is complete and flushed, so a power cut leaves all or
+    nothing.
+    """
 
     final = tmp_path / "archive" / "acme" / "x" / "record.json"
     flushed: list[tuple[Path, bytes, bool]] = []
@@ -111,13 +117,13 @@ def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
 
     (drafted, *whole), *folders = flushed
     assert whole == [b"content", False]
-    assert drafted.parent == tmp_path / "archive"  # in a bundle's folder it would be a file added
+    assert drafted.parent == tmp_path / "archive"  # within a bundle it would be an additional file
     assert folders == [(final.parents[number], b"", True) for number in range(3)]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [final]
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither half a file nor its draft; the reason is said."""
+    """A full disk leaves neither a file nor its draft, and the error has the reason."""
 
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -131,8 +137,8 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_what_is_no_folder_is_said(tmp_path: Path) -> None:
-    """So is one that cannot be listed or read."""
+def test_a_path_that_is_not_a_folder_is_an_error(tmp_path: Path) -> None:
+    """A file in the folder's place raises `ArchiveError` when writing and when reading."""
 
     (tmp_path / "file").write_text("x")
     store = Folder(str(tmp_path / "file"))
@@ -143,10 +149,10 @@ def test_what_is_no_folder_is_said(tmp_path: Path) -> None:
         store.read("acme/a")
 
 
-def test_a_drive_without_hard_links_serves_too(
+def test_a_drive_without_hard_links_is_supported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stick or a network drive takes files whole as well, and never over another."""
+    """Without hard links, files are still created completely and never overwritten."""
 
     def refuse(self: Path, _target: Path) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -160,7 +166,7 @@ def test_a_drive_without_hard_links_serves_too(
 
 
 def test_a_link_under_the_name_is_neither_followed_nor_replaced(tmp_path: Path) -> None:
-    """Not even one that leads nowhere."""
+    """A link under the name counts as existing; it is neither followed nor replaced."""
 
     (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
 
@@ -173,7 +179,7 @@ def test_a_link_under_the_name_is_neither_followed_nor_replaced(tmp_path: Path) 
 def test_a_missing_driver_is_named(
     scheme: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the one command that installs it."""
+    """A missing driver is named with the command that installs it."""
 
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
@@ -188,10 +194,10 @@ def test_a_missing_driver_is_named(
     assert requirement.startswith(module)
 
 
-def test_a_driver_that_lacks_its_settings_is_told_where_they_come_from(
+def test_a_driver_without_settings_names_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Azure's, for one, begins only where the account is named."""
+    """If a driver lacks its settings, the error says which variables set them."""
 
     def refuse(_address: str, **_options: Any) -> None:
         raise ValueError("Must provide account_name")
@@ -205,7 +211,7 @@ def test_a_driver_that_lacks_its_settings_is_told_where_they_come_from(
 
 
 class Driver:
-    """Takes the place of a driver whose calls fail as they are told to."""
+    """Replaces a driver; its calls fail as given."""
 
     def __init__(
         self, *, failure: Exception | None = None, is_there: bool | Exception = False
@@ -213,11 +219,11 @@ class Driver:
         self.failure, self.is_there = failure or OSError(), is_there
 
     def pipe_file(self, *_args: Any, **_options: Any) -> None:
-        """Fail."""
+        """Raise the failure."""
         raise self.failure
 
     def exists(self, _path: str) -> bool:
-        """Tell, or fail too."""
+        """Return or raise the given result."""
         if isinstance(self.is_there, Exception):
             raise self.is_there
         return self.is_there
@@ -242,10 +248,10 @@ def store_with(
     return open_store("gs://bucket", limits)
 
 
-def test_a_driver_that_says_in_its_own_way_that_a_name_is_taken_is_understood(
+def test_an_existing_object_is_recognised_after_any_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever the error: an object that is there was not made now."""
+    """After any error of a driver, an object that exists was not created by this call."""
 
     store = store_with(monkeypatch, Driver(failure=OSError(22, "412"), is_there=True))
 
@@ -253,10 +259,10 @@ def test_a_driver_that_says_in_its_own_way_that_a_name_is_taken_is_understood(
 
 
 @pytest.mark.parametrize("is_there", [False, OSError("and this fails too")])
-def test_the_first_failure_is_the_one_that_is_told(
+def test_the_first_failure_is_raised(
     is_there: bool | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looking whether the object is there must not hide why it is not."""
+    """The first failure is raised, even if the following look-up fails too."""
 
     driver = Driver(failure=PermissionError("403 Forbidden"), is_there=is_there)
 
@@ -307,7 +313,7 @@ def test_a_store_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
-    """Also where it is asked for one object, whoever forgot to ask before."""
+    """A folder raises `ArchiveError` if a retention is requested."""
 
     with pytest.raises(ArchiveError, match="cannot retain objects") as caught:
         open_store(str(tmp_path)).keep("a", UNTIL)
@@ -316,7 +322,7 @@ def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
 
 
 def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
-    """Each into the file that it shall be."""
+    """Objects of a folder can be fetched into files, as from any store."""
 
     store = open_store(str(tmp_path / "store"))
     store.make("a/b", b"x")
@@ -326,7 +332,7 @@ def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
-    """Who archives in a folder does not wait for drivers."""
+    """A folder as archive loads no cloud driver."""
 
     code = (
         "import sys; from runbook_lib.evidence.archive.stores import open_store; "
@@ -336,6 +342,6 @@ def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
 
 
 def test_kinds_and_addresses_go_together() -> None:
-    """Every kind of store that is offered can be named."""
+    """Every kind of object store has a valid address."""
 
     assert [archive_address(f"{scheme}://bucket") for scheme in formats.OBJECT_STORES]

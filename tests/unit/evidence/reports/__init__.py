@@ -1,1 +1,1 @@
-"""The pages that tell of runs."""
+"""Tests of the reports."""

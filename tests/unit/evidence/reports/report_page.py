@@ -1,4 +1,4 @@
-"""A report as a reader's program takes it in: elements, text and headings, strictly nested."""
+"""A report as a program reads it: elements, text and headings, strictly nested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VOID = {"meta", "link", "br", "img"}
 
 @dataclass
 class Element:
-    """An element: its attributes, the text in it, and the elements it stands in."""
+    """An element: its attributes, its text, and the elements around it."""
 
     tag: str
     attributes: dict[str, str]
@@ -24,16 +24,16 @@ class Element:
 
     @property
     def text(self) -> str:
-        """All text in the element, white space folded."""
+        """Return all text in the element, with white space collapsed."""
         return " ".join("".join(self.pieces).split())
 
     def is_within(self, other: Element) -> bool:
-        """Tell whether it stands in `other`."""
+        """Return whether it is inside `other`."""
         return any(parent is other for parent in self.parents)
 
 
 class ReportPage(HTMLParser):
-    """The elements of a report in order; refuses what is not nested as it should be."""
+    """The elements of a report in order; wrong nesting fails."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -44,7 +44,7 @@ class ReportPage(HTMLParser):
         assert self._open == [], [element.tag for element in self._open]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element and where it stands."""
+        """Record the element and its parents."""
         assert len(attrs) == len(dict(attrs)), (tag, attrs)
         element = Element(tag, {name: value or "" for name, value in attrs}, tuple(self._open))
         self.elements.append(element)
@@ -54,16 +54,16 @@ class ReportPage(HTMLParser):
             self.handle_data(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        """Close the element that was opened last; it must be this one."""
+        """Assert that it closes the element that was opened last."""
         assert self._open.pop().tag == tag, tag
 
     def handle_data(self, data: str) -> None:
-        """Give text to every element it stands in."""
+        """Add the text to every open element."""
         for element in self._open:
             element.pieces.append(data)
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
-        """Return the elements of this name that have these attributes (`class_` for class)."""
+        """Return the elements of this name with these attributes (`class_` for class)."""
         wanted = {name.rstrip("_").replace("_", "-"): text for name, text in attributes.items()}
         return [
             element
@@ -72,12 +72,12 @@ class ReportPage(HTMLParser):
         ]
 
     def one(self, tag: str, **attributes: str) -> Element:
-        """Return the one element of this name that has these attributes."""
+        """Return the only element of this name with these attributes."""
         (element,) = self.all(tag, **attributes)
         return element
 
     def within(self, other: Element, tag: str) -> list[Element]:
-        """Return the elements of this name that stand in `other`."""
+        """Return the elements of this name inside `other`."""
         return [each for each in self.all(tag) if each.is_within(other)]
 
     def section(self, identifier: str) -> str:
@@ -90,12 +90,12 @@ class ReportPage(HTMLParser):
         return body[start : body.index(later[0], start)] if later else body[start:]
 
     def step(self, step_id: str) -> Element:
-        """Return the part that holds the evidence of one step."""
+        """Return the part with the evidence of one step."""
         return self.one("section", id=f"step-{step_id}")
 
     @property
     def text(self) -> str:
-        """All that a reader reads."""
+        """Return all visible text."""
         return self.one("body").text
 
 

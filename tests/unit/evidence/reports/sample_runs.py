@@ -18,7 +18,7 @@ SAID = "2026-11-20T09:00:00Z"
 
 
 def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Document:
-    """Return what a person attested."""
+    """Return an attestation."""
     return {
         "kind": "attested",
         "step": step,
@@ -35,7 +35,7 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
 
 
 def skip(step: str, note: str = "Not needed.", **more: Any) -> Document:
-    """Return what a person skipped."""
+    """Return a skip."""
     return words(step, **{"kind": "skipped", "note": note, **more})
 
 
@@ -56,7 +56,7 @@ def exchange(**more: Any) -> Document:
 
 
 def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Document:
-    """Return what one check saw."""
+    """Return the finding of one check."""
     return {
         "check": "it_is_so",
         "outcome": outcome,
@@ -71,12 +71,12 @@ def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Docu
 
 
 def attachment(**more: Any) -> Document:
-    """Return what a record holds of a file that a person gave."""
+    """Return a record's entry for an attached file."""
     return {"name": "screen.png", "sha256": SHA, "size": 10, "media_type": "image/png", **more}
 
 
 def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: Any) -> Document:
-    """Return a step of a record; a verified one has the check and the exchange behind it."""
+    """Return a step of a record; a verified one has its check and exchange."""
     is_seen = outcome == "verified"
     return {
         "id": identifier,
@@ -128,21 +128,21 @@ def entry(
 
 
 def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any) -> Entry:
-    """Return the line that holds a person's attestation."""
+    """Return the line of an attestation."""
     data = words(step, **said)
     del data["step"]
     return entry(f"step.{data.pop('kind')}", data, at=written_on, step=step, run=run)
 
 
 def skipped(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
-    """Return the line that holds a person's skip."""
+    """Return the line of a skip."""
     said = skip(step, **said)
     del said["step"]
     return attested(step, written_on=written_on, **said)
 
 
 def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Entry:
-    """Return the line that holds what a check saw; nothing where `outcome` is empty."""
+    """Return the line of a check's finding, without findings if `outcome` is empty."""
     findings = [{**check(outcome), "exchanges": []}] if outcome else []
     return entry("step.checked", {"findings": findings, "unchecked": ""}, at=at, step=step, run=run)
 
@@ -154,7 +154,7 @@ def on(day: int, *steps: Document, **more: Any) -> Document:
 
 
 def sealed(*records: Document) -> list[SealedRun]:
-    """Return runs as they were sealed one after the other, none of them with a fault."""
+    """Return runs as sealed in sequence, none of them with a fault."""
     return [
         SealedRun(record, number, f"20261201T080000Z-{number:08x}")
         for number, record in enumerate(records, start=1)

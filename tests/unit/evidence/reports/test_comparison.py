@@ -1,4 +1,4 @@
-"""What changed from one run to the next, and nothing that did not."""
+"""What changed from one run to the next."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def test_the_same_again_is_no_change() -> None:
-    """Neither the run's id nor its times nor the length of its journal are a change."""
+    """Id, times and length of the journal are not a change."""
 
     later = of(run_id="ffffffff", started_on="2026-12-01T00:00:00Z", journal={"lines": 2})
     later["steps"][0]["checked_on"] = "2026-12-01T00:00:00Z"
@@ -24,8 +24,8 @@ def test_the_same_again_is_no_change() -> None:
     assert not compare(of(), later)
 
 
-def test_a_step_that_came_to_something_else_is_told_with_both_reasons() -> None:
-    """Outcome and reason before and after."""
+def test_a_changed_outcome_has_both_reasons() -> None:
+    """A changed outcome has outcome and reason before and after."""
 
     found = compare(of(step(ONE)), of(step(ONE, "failed")))
 
@@ -36,16 +36,16 @@ def test_a_step_that_came_to_something_else_is_told_with_both_reasons() -> None:
     assert found
 
 
-def test_another_reason_for_the_same_is_told_apart() -> None:
-    """So that a report can put it aside."""
+def test_another_reason_for_the_same_outcome_is_marked() -> None:
+    """Another reason for the same outcome is a change that is not of the outcome."""
 
     (change,) = compare(of(step(ONE)), of(step(ONE, reason="Seen again."))).steps
 
     assert (change.is_outcome, change.was, change.reason) == (False, "Seen.", "Seen again.")
 
 
-def test_steps_that_came_and_went_are_told() -> None:
-    """A procedure of another version has other steps; the new ones stand first."""
+def test_added_and_removed_steps_are_listed() -> None:
+    """Added and removed steps are listed, the added ones first."""
 
     found = compare(of(step(ONE)), of(step(TWO)))
 
@@ -55,8 +55,8 @@ def test_steps_that_came_and_went_are_told() -> None:
     ]
 
 
-def test_words_are_given_given_anew_and_withdrawn() -> None:
-    """Attestations and skips, with whose they are."""
+def test_changes_of_statements_are_listed() -> None:
+    """New, repeated, withdrawn and lapsed statements are listed with their authors."""
 
     nothing = step(ONE, "not_run")
     said = step(ONE, "not_run", word=words(ONE, note="Done."))
@@ -84,15 +84,15 @@ def test_words_are_given_given_anew_and_withdrawn() -> None:
 
 
 def test_the_same_words_from_another_file_are_no_change() -> None:
-    """Where they were read from is not what was said."""
+    """The same statement from another file is no change."""
 
     before = of(step(ONE, word=words(ONE, origin="a.toml")))
 
     assert not compare(before, of(step(ONE, word=words(ONE, origin="b.toml"))))
 
 
-def test_parameters_and_circumstances_are_told() -> None:
-    """What was given, what came and went, and what the run was made with."""
+def test_changed_parameters_and_circumstances_are_listed() -> None:
+    """Changed parameters, procedure, mode, credentials and environment are listed."""
 
     before = of(parameters={"a": "1", "gone": True, "same": [1]}, sandbox=True)
     after = of(

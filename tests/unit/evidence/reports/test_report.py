@@ -1,4 +1,4 @@
-"""A report of a run says what the record says, for people."""
+"""A report of a run shows the record's content to people."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from tests.unit.evidence.reports.sample_runs import (
 REVIEW = "fb-12-submit-review"
 
 
-def test_what_is_told_here_could_be_true() -> None:
-    """The records of these tests are what the schema says a record is."""
+def test_the_sample_records_are_valid() -> None:
+    """The records of these tests are valid by the schema."""
 
     validate_record(
         record(
@@ -48,8 +48,8 @@ def test_what_is_told_here_could_be_true() -> None:
     )
 
 
-def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
-    """The record has it to the millisecond; this page is for reading."""
+def test_a_time_in_a_reason_is_readable() -> None:
+    """An ISO time in a reason is shown as date and time in minutes, UTC."""
 
     waits = step(REVIEW, "waiting", reason="Not live yet; submitted on 2026-01-05T09:40:00Z.")
     page = report_of(waits, outcome="incomplete")
@@ -83,10 +83,8 @@ def test_a_time_in_a_reason_is_told_as_people_tell_it() -> None:
         ),
     ],
 )
-def test_the_outcome_stands_at_the_top_in_plain_words(
-    outcome: str, steps: tuple[Document, ...], words: str
-) -> None:
-    """Title, first heading and first sentence say how the run ended and what it means."""
+def test_the_outcome_is_at_the_top(outcome: str, steps: tuple[Document, ...], words: str) -> None:
+    """Title, first heading and first sentence say the outcome and what it means."""
 
     page = report_of(*steps, outcome=outcome)
 
@@ -97,8 +95,10 @@ def test_the_outcome_stands_at_the_top_in_plain_words(
 
 
 @pytest.mark.parametrize("number", range(len(EVERY_OUTCOME)))
-def test_every_outcome_is_told_by_mark_and_word(number: int) -> None:
-    """At a glance, in the evidence and in the count; and what the word means."""
+def test_every_outcome_has_its_icon_and_label(number: int) -> None:
+    """
+    Each outcome has its icon and label in the evidence, the table and the counts, with its meaning.
+    """
 
     outcome = list(Outcome)[number]
     page = report_of(*EVERY_OUTCOME)
@@ -113,8 +113,8 @@ def test_every_outcome_is_told_by_mark_and_word(number: int) -> None:
     assert f"{badge}{MEANINGS[outcome]}" in page.one("dl", class_="facts legend").text
 
 
-def test_a_real_run_is_told_step_by_step(run: Run) -> None:
-    """What the journal of a run gives is what the report is made of."""
+def test_a_real_run_is_reported_step_by_step(run: Run) -> None:
+    """The report of a real run has each step with its outcome."""
 
     entries = run.journal.entries()
     built = build_record(run.state, journal=described(run.journal), carried=())
@@ -128,8 +128,8 @@ def test_a_real_run_is_told_step_by_step(run: Run) -> None:
     assert head_of(run.journal) in page.section("verify")
 
 
-def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
-    """Title and reason of each, with a link to its evidence; nothing that is settled."""
+def test_open_steps_are_listed_failures_first() -> None:
+    """Open steps are listed with reason and link, failed ones first; settled ones are not."""
 
     blocked = step("fb-01-blocked", "skipped", reason="Blocked: complete fb-03 first.")
     page = report_of(
@@ -148,8 +148,8 @@ def test_what_is_open_is_told_first_and_failures_first_of_all() -> None:
     assert "3 open steps" in page.section("not-proven")
 
 
-def test_what_was_not_proven_is_told_with_the_reason() -> None:
-    """Words alone, what was left out, and what the checks themselves cannot see."""
+def test_what_is_not_proven_is_listed() -> None:
+    """Attested and skipped steps and the limits of checks are listed, with people and reasons."""
 
     page = report_of(
         step("fb-01-said", "attested"),
@@ -167,8 +167,8 @@ def test_what_was_not_proven_is_told_with_the_reason() -> None:
     assert part.count("The access level.") == 1
 
 
-def test_where_all_is_proven_nothing_is_made_up() -> None:
-    """No empty list, and a sentence that says so."""
+def test_without_anything_unproven_the_report_says_so() -> None:
+    """If every step is verified, a sentence says so in place of empty lists."""
 
     page = report_of(step())
 
@@ -177,7 +177,7 @@ def test_where_all_is_proven_nothing_is_made_up() -> None:
 
 
 def test_a_step_shows_the_evidence_of_its_checks() -> None:
-    """Name, reason, warnings, changes, limits, facts and tables, each called what it is."""
+    """A step shows each check's name, reason, warnings, changes, limits, facts and tables."""
 
     rows = [[f"Account {number}", "active"] for number in range(103)]
     table = {"caption": "Ad accounts", "columns": ["Name", "Status"], "rows": rows}
@@ -207,8 +207,8 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
     assert "3 more rows are in record.json" in text
 
 
-def test_the_reason_of_a_step_is_told_where_nothing_else_tells_it() -> None:
-    """It is neither lost nor said twice."""
+def test_the_reason_of_a_step_is_shown_once() -> None:
+    """A step's reason is shown unless its checks or statements already show it."""
 
     unchecked = f"Operator on {SAID}: Done. (Not checked: app_secret not given.)"
     page = report_of(
@@ -233,8 +233,8 @@ def test_the_reason_of_a_step_is_told_where_nothing_else_tells_it() -> None:
     assert "Not checked: app_secret not given." in page.step("fb-04-half").text
 
 
-def test_exchanges_are_folded_and_tell_what_an_auditor_asks() -> None:
-    """Method, address, status, time, duration and what the remote system calls it."""
+def test_exchanges_are_collapsed_with_their_details() -> None:
+    """Exchanges are collapsed, and show method, address, status, time, duration and trace ids."""
 
     page = report_of(
         step(
@@ -268,7 +268,7 @@ def test_exchanges_are_folded_and_tell_what_an_auditor_asks() -> None:
 
 
 def test_many_exchanges_are_counted() -> None:
-    """What stands in the record only is said."""
+    """Of many exchanges, the first ones are shown and the others counted."""
 
     page = report_of(step(exchanges=[exchange()] * 43))
 
@@ -277,8 +277,10 @@ def test_many_exchanges_are_counted() -> None:
     assert "3 more are in record.json." in page.step("fb-01-log-in").text
 
 
-def test_a_persons_words_are_told_with_all_that_belongs_to_them() -> None:
-    """Name, time, note, screens, where they were given, since when the journal has them."""
+def test_an_attestation_is_shown_with_its_details() -> None:
+    """
+    An attestation shows author, time, note, screens and file, and since when the journal has it.
+    """
 
     page = report_of(
         step("fb-01-said", "attested"),
@@ -297,8 +299,8 @@ def test_a_persons_words_are_told_with_all_that_belongs_to_them() -> None:
     assert "Skipped by First" in earlier.text
 
 
-def test_who_said_what_is_summed_up() -> None:
-    """Each person once, with what they said and from when to when."""
+def test_statements_are_summed_up_by_person() -> None:
+    """A table has each person with the number of statements and their first and last time."""
 
     page = report_of(
         step("fb-01-said", "attested"),
@@ -320,8 +322,8 @@ def test_who_said_what_is_summed_up() -> None:
     ]
 
 
-def test_the_timeline_tells_who_and_what_by_day() -> None:
-    """People and machine, in the order of their times, under one heading a day."""
+def test_the_timeline_lists_events_by_day() -> None:
+    """The timeline lists people's and machine's events by time, with one heading per day."""
 
     page = report_of(
         step("fb-01-said", "attested"),
@@ -345,7 +347,7 @@ def test_the_timeline_tells_who_and_what_by_day() -> None:
 
 
 def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was left out is counted and can be found."""
+    """A long timeline shows its newest events and counts the others."""
 
     monkeypatch.setattr(report, "_MOST_EVENTS", 2)
     page = report_of(
@@ -357,8 +359,8 @@ def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) 
     assert "R3." in page.text
 
 
-def test_a_wait_is_told_with_since_when_and_how_long() -> None:
-    """Open or over, with whose word it is."""
+def test_a_wait_is_shown_with_its_duration() -> None:
+    """A wait shows its start, end and duration, and by whose statement."""
 
     waiting = attested(REVIEW, kind="submitted")
     open_wait = report_of(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
@@ -375,8 +377,8 @@ def test_a_wait_is_told_with_since_when_and_how_long() -> None:
     )
 
 
-def test_lines_after_the_run_are_none_of_its_business() -> None:
-    """The record says how many lines it was made of."""
+def test_lines_after_the_run_are_not_reported() -> None:
+    """Lines after the number in the record are not reported."""
 
     second = replace(attested("fb-01-log-in", by="Somebody Else"), seq=2)
     lines = [entry("run.started"), second]
@@ -386,7 +388,7 @@ def test_lines_after_the_run_are_none_of_its_business() -> None:
 
 
 def test_a_run_without_an_end_says_so() -> None:
-    """It does not look as if it had ended."""
+    """A run without an end is reported as not ended."""
 
     page = report_of(finished_on=None, resumes="ffffffff", lines=[entry("run.started")])
 
@@ -396,8 +398,10 @@ def test_a_run_without_an_end_says_so() -> None:
     assert "This run has not ended" not in report_of().text
 
 
-def test_a_time_stamp_that_was_asked_for_is_told() -> None:
-    """Where it is, and what it means that it is not there; nothing where nobody asked."""
+def test_a_requested_time_stamp_is_explained() -> None:
+    """
+    A requested time-stamp is listed with the meaning of its absence; otherwise it is not mentioned.
+    """
 
     part = report_of(parameters={"tsa": "http://tsa.example/<b>"}).section("verify")
 
@@ -408,8 +412,8 @@ def test_a_time_stamp_that_was_asked_for_is_told() -> None:
     assert "statement.tsr" not in report_of().section("verify")
 
 
-def test_how_to_verify_is_told() -> None:
-    """The command, the instructions, and what lies beside the report."""
+def test_the_report_says_how_to_verify() -> None:
+    """The report names the command, the instructions and the files for verification."""
 
     part = report_of().section("verify")
 
@@ -418,8 +422,8 @@ def test_how_to_verify_is_told() -> None:
     assert "1000 lines" in part
 
 
-def test_what_the_run_was_made_with_is_told() -> None:
-    """Parameters, names of credentials, procedure and environment."""
+def test_the_circumstances_of_the_run_are_shown() -> None:
+    """Parameters, names of credentials, procedure and environment are shown."""
 
     text = report_of(
         mode="interactive",
@@ -444,11 +448,11 @@ def test_what_the_run_was_made_with_is_told() -> None:
         assert words_ in text
 
 
-@pytest.mark.parametrize("told_as", [True, None])
-def test_practice_cannot_be_mistaken(told_as: bool | None) -> None:
-    """Title, a banner that stays in sight, each printed page; also where a record is silent."""
+@pytest.mark.parametrize("mark", [True, None])
+def test_practice_cannot_be_mistaken(mark: bool | None) -> None:
+    """Practice is marked in title, banner and print, also if the record does not say."""
 
-    text = run_report(record(sandbox=told_as), [])
+    text = run_report(record(sandbox=mark), [])
     page = ReportPage(text)
 
     assert page.one("title").text.startswith("SANDBOX · ")
@@ -459,8 +463,8 @@ def test_practice_cannot_be_mistaken(told_as: bool | None) -> None:
     assert "PRODUCTION" not in page.text
 
 
-def test_production_is_said_too() -> None:
-    """And nothing then speaks of practice."""
+def test_production_is_marked_too() -> None:
+    """A real run is marked as PRODUCTION and never mentions SANDBOX."""
 
     text = run_report(record(), [])
     page = ReportPage(text)
@@ -472,8 +476,8 @@ def test_production_is_said_too() -> None:
     assert page.all("div", class_="watermark") == []
 
 
-def test_a_word_that_no_longer_counts_is_named_once() -> None:
-    """With whose it is and what it was said of; not again where the reason says so already."""
+def test_a_lapsed_attestation_is_named_once() -> None:
+    """A lapsed attestation is named with author and subject, unless the reason already does."""
 
     why = "for App ID 111, not 222"
     lapsed = [{"word": words("x", by="Ann"), "why": why}]

@@ -15,8 +15,8 @@ from tests.unit.evidence.reports.sample_runs import SHA, on, sealed, step, words
 REVIEW = "fb-12-submit-review"
 
 
-def test_a_history_tells_the_runs_in_the_order_in_which_they_were_sealed() -> None:
-    """A clock that was set back changes nothing; the newest one's outcome stands at the top."""
+def test_a_history_lists_runs_in_the_order_of_sealing() -> None:
+    """Runs are in the order of sealing, whatever their times; the newest outcome is at the top."""
 
     page = history(
         on(3, step(outcome="failed"), outcome="failed"),
@@ -48,8 +48,8 @@ def test_a_history_tells_the_runs_in_the_order_in_which_they_were_sealed() -> No
         (Fault.UNREADABLE, "sealed with an invalid record. Its record.json is not a valid"),
     ],
 )
-def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str) -> None:
-    """By number and name, in the table too; nothing else of it is shown, and that is said."""
+def test_a_faulty_run_is_named_at_the_top(fault: Fault, said: str) -> None:
+    """A missing, altered or invalid run is named at the top, and nothing else of it is shown."""
 
     first, second, third = sealed(on(1), on(2, step("fb-66-forged", "waiting")), on(3))
     spoilt = replace(second, fault=fault)
@@ -74,8 +74,8 @@ def test_a_run_that_is_not_as_sealed_is_told_at_the_top(fault: Fault, said: str)
 
 
 @pytest.mark.parametrize("fault", Fault)
-def test_of_a_newest_run_that_is_not_as_sealed_no_outcome_is_claimed(fault: Fault) -> None:
-    """Neither in the headline nor in a verdict, whatever the runs before it came to."""
+def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
+    """If the newest run is faulty, the history claims no outcome."""
 
     first, second = sealed(on(1), on(2))
     page = ReportPage(history_report("acme", [first, replace(second, fault=fault)]))
@@ -95,8 +95,8 @@ def test_of_a_newest_run_that_is_not_as_sealed_no_outcome_is_claimed(fault: Faul
     assert {each.attributes["href"] for each in only.all("a")} == {"#runs"}
 
 
-def test_a_history_of_many_that_are_not_as_sealed_stays_readable() -> None:
-    """The newest of them are named, the others counted."""
+def test_of_many_faulty_runs_the_newest_are_named() -> None:
+    """Of many faulty runs, the newest are named and the others counted."""
 
     gone = [replace(each, fault=Fault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
     top = ReportPage(history_report("acme", gone)).one("div", class_="verdict").text
@@ -105,8 +105,10 @@ def test_a_history_of_many_that_are_not_as_sealed_stays_readable() -> None:
     assert top.count("The journal announces it") == 20
 
 
-def test_a_run_that_the_journal_does_not_announce_stands_last() -> None:
-    """Without a number, and the caption says why."""
+def test_an_unannounced_run_is_last() -> None:
+    """
+    A run that the journal does not announce is last, without a number, and the caption says why.
+    """
 
     loose = SealedRun(on(1), 0, "20261201T080000Z-00000001")
     page = ReportPage(history_report("acme", [*sealed(on(2)), loose]))
@@ -121,15 +123,15 @@ def test_a_run_that_the_journal_does_not_announce_stands_last() -> None:
 
 
 def test_a_history_says_that_it_is_no_verification() -> None:
-    """A digest that fits proves nothing of who signed it."""
+    """The history says that it checks no signature."""
 
     assert (
         "This is not a verification: no signature was checked." in history(on(1)).one("footer").text
     )
 
 
-def test_a_history_tells_each_step_over_time() -> None:
-    """A row for each step, a column for each run; a word beside each mark."""
+def test_a_history_shows_each_step_over_time() -> None:
+    """A grid has a row for each step and a column for each run, with icon and label."""
 
     page = history(on(1, step("fb-01-a", "failed")), on(2, step("fb-01-a"), step("fb-02-b")))
 
@@ -141,8 +143,10 @@ def test_a_history_tells_each_step_over_time() -> None:
     ]
 
 
-def test_a_history_tells_what_changed_between_two_runs() -> None:
-    """Outcomes, words, procedure and parameters; other reasons for the same are folded."""
+def test_a_history_shows_changes_between_runs() -> None:
+    """
+    Changed outcomes, statements, procedure and parameters are shown; other reasons are collapsed.
+    """
 
     page = history(
         on(1, step("fb-01-a", "failed"), step("fb-02-b"), parameters={"app_id": "1"}),
@@ -173,8 +177,8 @@ def test_a_history_tells_what_changed_between_two_runs() -> None:
     assert "Seen. Seen again." in folded.text
 
 
-def test_a_history_tells_that_nothing_changed_once() -> None:
-    """Runs in a row that came to the same are one line."""
+def test_equal_runs_in_sequence_are_one_entry() -> None:
+    """Consecutive runs without a change are one entry."""
 
     page = history(*(on(day) for day in range(1, 6)), on(6, step(outcome="failed")))
 
@@ -187,8 +191,8 @@ def test_a_history_tells_that_nothing_changed_once() -> None:
     assert "6 Dec 2026, 08:00 UTC run 00000006 compared with run 00000005" in part
 
 
-def test_a_history_tells_the_waits() -> None:
-    """Since when, until when and how long, across runs; and where there was none."""
+def test_a_history_shows_waits() -> None:
+    """Waits are shown with start, end and duration across runs, or that there was none."""
 
     said = words(REVIEW, kind="submitted", at="2026-11-30T08:00:00Z")
     waiting = step(REVIEW, "waiting", word=said, checked_on=None)
@@ -204,7 +208,7 @@ def test_a_history_tells_the_waits() -> None:
 
 
 def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was left out is counted."""
+    """A long history shows its newest runs and counts the others."""
 
     monkeypatch.setattr(report, "_MOST_RUNS", 4)
     monkeypatch.setattr(report, "_MOST_COLUMNS", 2)
@@ -220,14 +224,14 @@ def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_history_without_a_run_says_so() -> None:
-    """And one with a single run compares it with nothing."""
+    """A history without runs says so; one with a single run has no comparison."""
 
     assert "There is no run of this tenant yet." in history().text
     assert "There is only one run" in history(on(1)).section("changes")
 
 
 def test_a_history_names_its_connector() -> None:
-    """A tenant has a history for each connector: which one this is, is said at the top."""
+    """The history names its connector at the top."""
 
     page = history(on(1))
 
@@ -244,7 +248,7 @@ def test_a_history_names_its_connector() -> None:
     ],
 )
 def test_a_history_says_which_runs_were_practice(practice: tuple[bool, ...], said: str) -> None:
-    """In the title and the banner as soon as one of them was, and beside each that was."""
+    """Practice is marked in title and banner if any run was practice, and beside each such run."""
 
     page = history(*(on(day, sandbox=each) for day, each in enumerate(practice, start=1)))
 

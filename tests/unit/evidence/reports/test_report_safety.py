@@ -1,4 +1,4 @@
-"""A report is harmless and the same every time, whatever stands in the record."""
+"""A report is safe and reproducible, whatever the record contains."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.unit.evidence.reports.sample_runs import (
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture"
 REVIEW = "fb-12-submit-review"
 
-# All that a report is made of: nothing here can run, load, send or embed.
+# All elements of a report: none of them can run, load, send or embed anything.
 HARMLESS = set(
     re.findall(
         "[a-z0-9]+",
@@ -78,7 +78,7 @@ def with_files(*given: Document, folder: Path | None) -> ReportPage:
 
 
 def test_a_picture_is_shown_and_linked_with_its_digest(kept: Path) -> None:
-    """Inside the file, so that nothing is loaded; the digest is what it is known by."""
+    """A picture is embedded in the report, and linked with its digest."""
 
     page = with_files(attachment(sha256=digest(PNG), size=len(PNG)), folder=kept)
 
@@ -92,7 +92,7 @@ def test_a_picture_is_shown_and_linked_with_its_digest(kept: Path) -> None:
 
 
 def test_without_the_folder_a_picture_is_only_linked() -> None:
-    """A report that is built elsewhere names what it does not show."""
+    """Without the folder of attachments, a picture is listed but not shown."""
 
     page = with_files(attachment(), folder=None)
 
@@ -101,8 +101,8 @@ def test_without_the_folder_a_picture_is_only_linked() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", PNG + b"!"])
-def test_what_is_not_what_was_given_is_not_shown(kept: Path, content: bytes) -> None:
-    """A file that is gone or was swapped is neither shown nor linked, and that is said."""
+def test_a_changed_or_missing_attachment_is_not_shown(kept: Path, content: bytes) -> None:
+    """A missing or changed file is neither shown nor linked, and the report says so."""
 
     path = kept / f"{digest(PNG)}.png"
     path.write_bytes(content) if content else path.unlink()
@@ -123,8 +123,8 @@ def test_what_is_not_what_was_given_is_not_shown(kept: Path, content: bytes) -> 
         {"sha256": '"><script>'},
     ],
 )
-def test_what_is_no_picture_and_no_pdf_is_not_linked(kept: Path, odd: Document) -> None:
-    """Nothing that a browser would run, and no name that leads elsewhere."""
+def test_another_type_of_file_is_not_linked(kept: Path, odd: Document) -> None:
+    """A file that is not a picture or PDF, or has an invalid digest, is not linked."""
 
     page = with_files(attachment(**odd), folder=kept)
 
@@ -134,7 +134,7 @@ def test_what_is_no_picture_and_no_pdf_is_not_linked(kept: Path, odd: Document) 
 
 
 def test_a_pdf_is_linked(kept: Path) -> None:
-    """It cannot be shown inside, and opens with a click."""
+    """A PDF is linked but not shown."""
 
     page = with_files(attachment(name="letter.pdf", media_type="application/pdf"), folder=kept)
 
@@ -142,10 +142,8 @@ def test_a_pdf_is_linked(kept: Path) -> None:
     assert page.all("img") == []
 
 
-def test_pictures_do_not_make_the_report_endless(
-    kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that is large, and what is more than enough together, is linked only."""
+def test_large_pictures_are_only_linked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture above the size limit, alone or together, is only linked."""
 
     other = PNG + b", another one"
     (kept / f"{digest(other)}.png").write_bytes(other)
@@ -178,7 +176,7 @@ HOSTILE = {
 
 
 def everywhere(text: str) -> Document:
-    """Return a record that says `text` wherever somebody else's text may stand."""
+    """Return a record with `text` in every field that others can fill."""
     seen = check(
         "inconclusive",
         text,
@@ -237,7 +235,7 @@ def lines_with(text: str) -> list[Any]:
 
 
 def faulty(text: str) -> list[SealedRun]:
-    """Return runs without shown outcomes, each in a folder with this name, then a good one."""
+    """Return runs with each fault and this folder name, then a good one."""
     known = {"run_id": text, "started_on": text, "mode": text, "sandbox": False}
     gone = [SealedRun(known, 2, text, fault) for fault in Fault]
     return [*gone, SealedRun(everywhere(text + "2"), 0, text)]
@@ -245,7 +243,7 @@ def faulty(text: str) -> list[SealedRun]:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_other_peoples_text_is_only_text(kind: str) -> None:
-    """Nothing that stands in a record adds an element, an attribute or a link, or hides."""
+    """Text in a record adds no element, attribute, link or style."""
 
     text = HOSTILE[kind]
     plain = (run_report(record(run_id=""), []), history_report("acme", sealed(record())))
@@ -268,8 +266,8 @@ def test_other_peoples_text_is_only_text(kind: str) -> None:
         assert len(page_text) < 400_000
 
 
-def test_right_to_left_text_keeps_to_its_place() -> None:
-    """It is shown as it was written, and turns nothing around it."""
+def test_right_to_left_text_is_isolated() -> None:
+    """Right-to-left text is shown unchanged and does not affect the text around it."""
 
     page = ReportPage(run_report(everywhere(HOSTILE["right to left"]), []))
 
@@ -279,7 +277,7 @@ def test_right_to_left_text_keeps_to_its_place() -> None:
 
 
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
-    """Ten thousand characters do not drown the report."""
+    """A long note is cut, with the number of the remaining characters."""
 
     page = report_of(step("fb-01-said", "attested", word=words("x", note="n" * 10_000)))
 
@@ -289,7 +287,7 @@ def test_a_long_note_is_cut_and_its_rest_counted() -> None:
 
 
 def test_only_a_secure_address_becomes_a_link() -> None:
-    """Nothing else that looks like an address can be followed."""
+    """Only an https address becomes a link."""
 
     good, bad = "https://www.facebook.com/apps/4711?a=b&c=d", "javascript:alert(1)"
     page = report_of(
@@ -303,7 +301,7 @@ def test_only_a_secure_address_becomes_a_link() -> None:
 
 
 def full() -> str:
-    """Return the report of a run in which everything occurs."""
+    """Return the report of a run with everything in it."""
     lines = [entry("run.started"), attested(REVIEW, kind="submitted"), checked(REVIEW, "waiting")]
     return run_report(
         record(*EVERY_OUTCOME, step(REVIEW, "waiting"), everywhere("some text")["steps"][0]), lines
@@ -311,7 +309,7 @@ def full() -> str:
 
 
 def both() -> str:
-    """Return a history in which something changed and something did not."""
+    """Return a history with and without changes."""
     return history_report(
         "acme", sealed(on(1), on(2), on(3, step(outcome="failed")), on(4, step(REVIEW)))
     )
@@ -322,7 +320,7 @@ made = pytest.mark.parametrize("make", [full, both])
 
 @made
 def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str]) -> None:
-    """No script, no address but those of pages to follow, and a policy that forbids the rest."""
+    """A report has no script and loads nothing, and its policy forbids both."""
 
     text = make()
     page = ReportPage(text)
@@ -343,8 +341,10 @@ def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str
 
 
 @made
-def test_a_report_can_be_found_through_by_ear(make: Callable[[], str]) -> None:
-    """A language, one first heading, no level left out, captions, and links that lead there."""
+def test_a_report_is_accessible(make: Callable[[], str]) -> None:
+    """
+    A report has a language, one h1, no skipped heading level, captions, and valid internal links.
+    """
 
     page = ReportPage(make())
 
@@ -368,7 +368,7 @@ def test_a_report_can_be_found_through_by_ear(make: Callable[[], str]) -> None:
 
 @made
 def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
-    """To the byte, at another time, in another process, another zone and another language."""
+    """A report is the same to the byte in another process, time zone and hash seed."""
 
     code = f"from {__name__} import {make.__name__} as make; print(make())"
     printed = [
@@ -386,8 +386,8 @@ def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
     assert printed == [make() + "\n"] * 2
 
 
-def test_nothing_given_is_changed() -> None:
-    """The record of the report can still be written and signed."""
+def test_the_record_is_not_changed() -> None:
+    """Building a report does not change the record."""
 
     given = record(*EVERY_OUTCOME)
     before = json.dumps(given)
@@ -408,8 +408,8 @@ def test_nothing_given_is_changed() -> None:
         dict.fromkeys(record()),
     ],
 )
-def test_what_a_record_lacks_is_no_reason_to_fail(least: Document) -> None:
-    """A record of another day, or one that was damaged, can still be read."""
+def test_an_incomplete_record_gives_a_report(least: Document) -> None:
+    """A record with missing fields gives a report."""
 
     page = ReportPage(run_report(least, []))
     assert "INCOMPLETE" in page.one("h1").text

@@ -1,4 +1,4 @@
-"""Which runs a tenant has, in which order, and which of them are not as they were sealed."""
+"""The runs of a tenant, their order, and which of them are not as they were sealed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.journals import copied
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, sign_again
 
-# Against the alphabet: runs that began at the same moment are called by their ids.
+# Not in alphabetical order: the folder names differ only in the ids.
 IDS = ("00000003", "00000001", "00000002")
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """Return an evidence folder with three sealed runs of one tenant; made once."""
+    """Return an evidence folder with three sealed runs of one tenant, made once per module."""
     evidence = tmp_path_factory.mktemp("sealed")
     for run_id in IDS:
         seal_run(ended_run(evidence, run_id), key)
@@ -47,14 +47,16 @@ def bundle(tenant: Path, run_id: str) -> Path:
     return found
 
 
-def test_runs_stand_in_the_order_of_sealing(tenant: Path) -> None:
-    """As the journal announces them, not as their folders are called."""
+def test_runs_are_in_the_order_of_sealing(tenant: Path) -> None:
+    """Runs are in the order of the journal, not of their folder names."""
 
     assert listed(tenant) == [(number, run_id, None) for number, run_id in enumerate(IDS, start=1)]
 
 
 def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
-    """Also the last; what the journal says about its start is shown."""
+    """
+    A run without its folder is missing, also the last one; its start is known from the journal.
+    """
 
     shutil.rmtree(bundle(tenant, IDS[2]))
 
@@ -86,7 +88,7 @@ def edit_record(folder: Path) -> None:
 def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
     spoil: Callable[[Path], Any], tenant: Path
 ) -> None:
-    """Nothing of it is believed, whatever it says now."""
+    """A run with a changed record or statement is altered, and its record is not used."""
 
     spoil(bundle(tenant, IDS[1]))
 
@@ -95,7 +97,7 @@ def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
 
 
 def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
-    """One that looks like the run's own would tell what never was."""
+    """An altered record raises `ContentError`."""
 
     folder = bundle(tenant, IDS[0])
     assert sealed_record(folder)["run_id"] == IDS[0]
@@ -106,10 +108,10 @@ def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
         sealed_record(folder)
 
 
-def test_a_statement_that_was_signed_anew_is_not_the_announced_one(
-    tenant: Path, key: SigningKey
-) -> None:
-    """The journal names the statement by its digest: an altered record does not hide behind it."""
+def test_a_re_signed_statement_is_not_the_announced_one(tenant: Path, key: SigningKey) -> None:
+    """
+    A statement that was signed again is altered, since the journal has the digest of the first one.
+    """
 
     folder = bundle(tenant, IDS[1])
     statement = payload(folder / "statement.dsse.json")
@@ -118,8 +120,10 @@ def test_a_statement_that_was_signed_anew_is_not_the_announced_one(
     assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
 
 
-def test_what_the_journal_does_not_announce_stands_last(tenant: Path) -> None:
-    """A journal that was put back hides no run; of an altered one its name tells when it began."""
+def test_unannounced_runs_are_last(tenant: Path) -> None:
+    """
+    Runs that an older journal does not announce are last; their start is known from their name.
+    """
 
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, IDS[0]), bundle(tenant, IDS[1])))
@@ -131,13 +135,13 @@ def test_what_the_journal_does_not_announce_stands_last(tenant: Path) -> None:
 
 
 def test_a_tenant_without_a_sealed_run_has_none(tmp_path: Path) -> None:
-    """A run that was never sealed is no evidence."""
+    """A run that was not sealed is not listed."""
 
     assert sealed_runs(ended_run(tmp_path).history_reader) == []
 
 
-def test_a_journal_that_was_altered_is_told(tenant: Path) -> None:
-    """There is no order to go by."""
+def test_an_altered_journal_raises(tenant: Path) -> None:
+    """An altered journal raises `ChainError`."""
 
     journal = tenant / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))

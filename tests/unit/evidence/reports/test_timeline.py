@@ -1,4 +1,4 @@
-"""What happened when: words, checks and waits, in the order of their times."""
+"""The timeline: statements, checks and waits in the order of their times."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def seen(outcome: str, day: int) -> Entry:
     return checked(REVIEW, outcome, at=DAY.format(day))
 
 
-def test_words_are_kept_in_the_order_in_which_they_were_written() -> None:
-    """Who, when, what, and when it came into the journal; the last one counts."""
+def test_statements_are_in_the_order_of_writing() -> None:
+    """Statements are in the order in which they were written, with author, times, note and file."""
 
     lines = [
         attested("fb-01-log-in", note="Done.", seen="new", origin="words.toml", written_on=STARTED),
@@ -72,8 +72,11 @@ def test_words_are_kept_in_the_order_in_which_they_were_written() -> None:
     ]
 
 
-def test_what_was_given_again_in_another_file_is_told_once() -> None:
-    """As it was written first; the word of another person, time or note is another one."""
+def test_the_same_statement_from_another_file_is_listed_once() -> None:
+    """
+    The same statement from another file is listed once; another author or note is another
+    statement.
+    """
 
     first = attested(REVIEW, origin="one.toml", written_on=STARTED)
     lines = [
@@ -97,8 +100,8 @@ def test_what_was_given_again_in_another_file_is_told_once() -> None:
     assert len(events(lines, run)) == 4
 
 
-def test_without_a_journal_the_records_own_words_stand() -> None:
-    """A record alone is enough."""
+def test_without_a_journal_the_records_statements_are_used() -> None:
+    """Without journal lines, the statements of the record are used."""
 
     run = of(
         step("fb-01-log-in", "attested", word={"step": "x", "by": "A", "at": SAID}),
@@ -116,8 +119,8 @@ def test_without_a_journal_the_records_own_words_stand() -> None:
     assert found["fb-04-seen"] == []
 
 
-def test_events_stand_in_the_order_of_their_times() -> None:
-    """A word that was written down today shows on the day that the person names."""
+def test_events_are_in_the_order_of_their_times() -> None:
+    """Events are sorted by time; a statement has the time that its author names."""
 
     run = of(step("fb-01-log-in", "attested"), step("fb-04-seen"))
     lines = [
@@ -138,8 +141,8 @@ def test_events_stand_in_the_order_of_their_times() -> None:
     ]
 
 
-def test_of_other_runs_a_report_tells_only_that_they_were() -> None:
-    """Beginning, cutting-off and end of earlier runs, what was mended; not their checks."""
+def test_of_other_runs_only_start_and_end_are_listed() -> None:
+    """Of other runs, start, interruption and end are listed, but no checks."""
 
     lines = [
         entry("run.started", run="ffffffff"),
@@ -162,7 +165,7 @@ def test_of_other_runs_a_report_tells_only_that_they_were() -> None:
 
 
 def test_a_walkthrough_counts_the_checks_of_every_run() -> None:
-    """As its record does."""
+    """In a walkthrough, the checks of every run are listed."""
 
     lines = [checked("fb-01-log-in", "failed", run="ffffffff")]
 
@@ -170,8 +173,8 @@ def test_a_walkthrough_counts_the_checks_of_every_run() -> None:
     assert len(events(lines, of(mode="interactive"))) == 1
 
 
-def test_the_same_answer_again_and_again_is_one_event() -> None:
-    """A review that is watched for days does not drown everything else."""
+def test_repeated_results_are_one_event() -> None:
+    """Repeated equal results of a step are one event with a count."""
 
     lines = [
         *(seen("waiting", day) for day in range(1, 6)),
@@ -188,8 +191,8 @@ def test_the_same_answer_again_and_again_is_one_event() -> None:
     ]
 
 
-def test_what_is_of_no_step_of_the_record_is_left_out() -> None:
-    """A procedure of another version may have had other steps."""
+def test_steps_that_are_not_in_the_record_are_left_out() -> None:
+    """Lines about steps that are not in the record are left out."""
 
     lines = [checked("zz-99-gone", "verified"), attested("zz-99-gone"), waiting()]
 
@@ -266,16 +269,16 @@ SPANS = {
 
 
 @pytest.mark.parametrize("story", SPANS)
-def test_a_wait_is_told_with_its_ends(story: str) -> None:
-    """Since when and by whose word, until when and what came then."""
+def test_a_wait_has_start_and_end(story: str) -> None:
+    """A wait has its start, author, end and the outcome that ended it."""
 
     lines, waits = SPANS[story]
 
     assert waits_of_run(lines, of(step(REVIEW))) == waits
 
 
-def test_a_step_that_waits_is_never_left_out() -> None:
-    """Where no line opens the wait (a second person must confirm), the record does."""
+def test_a_waiting_step_is_always_listed() -> None:
+    """A waiting step without a line that opens its wait is listed from the record."""
 
     half = step("fb-02-app", "waiting", word=words("fb-02-app", by="First"))
     alone = step("fb-03-other", "waiting")
@@ -290,7 +293,7 @@ def test_a_step_that_waits_is_never_left_out() -> None:
     ]
 
 
-def told_on(day: int, outcome: str, **more: Any) -> dict[str, Any]:
+def observed_on(day: int, outcome: str, **more: Any) -> dict[str, Any]:
     at = DAY.format(day)
     return of(step(REVIEW, outcome, checked_on=at, **more), started_on=at)
 
@@ -299,26 +302,26 @@ SUBMITTED = words(REVIEW, kind="submitted")
 RUNS = {
     "one wait over three runs": (
         [
-            told_on(21, "waiting", word=SUBMITTED),
-            told_on(22, "waiting", word=SUBMITTED),
-            told_on(23, "verified", word=SUBMITTED),
+            observed_on(21, "waiting", word=SUBMITTED),
+            observed_on(22, "waiting", word=SUBMITTED),
+            observed_on(23, "verified", word=SUBMITTED),
         ],
         [Wait(REVIEW, SAID, "Operator", DAY.format(23), Outcome.VERIFIED)],
     ),
     "a run that could not tell lies between": (
         [
-            told_on(21, "waiting"),
-            told_on(22, "inconclusive"),
-            told_on(23, "not_run"),
-            told_on(24, "waiting"),
+            observed_on(21, "waiting"),
+            observed_on(22, "inconclusive"),
+            observed_on(23, "not_run"),
+            observed_on(24, "waiting"),
         ],
         [Wait(REVIEW, DAY.format(21))],
     ),
     "it waits anew under an old word": (
         [
-            told_on(21, "waiting", word=SUBMITTED),
-            told_on(22, "verified", word=SUBMITTED),
-            told_on(23, "waiting", word=SUBMITTED),
+            observed_on(21, "waiting", word=SUBMITTED),
+            observed_on(22, "verified", word=SUBMITTED),
+            observed_on(23, "waiting", word=SUBMITTED),
         ],
         [
             Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.VERIFIED),
@@ -327,13 +330,13 @@ RUNS = {
     ),
     "attested at last": (
         [
-            told_on(21, "waiting", word=SUBMITTED),
-            told_on(22, "attested", word=words(REVIEW)),
+            observed_on(21, "waiting", word=SUBMITTED),
+            observed_on(22, "attested", word=words(REVIEW)),
         ],
         [Wait(REVIEW, SAID, "Operator", DAY.format(22), Outcome.ATTESTED)],
     ),
     "attested after a machine saw it waiting": (
-        [told_on(21, "waiting"), told_on(22, "attested", word=words(REVIEW))],
+        [observed_on(21, "waiting"), observed_on(22, "attested", word=words(REVIEW))],
         [Wait(REVIEW, DAY.format(21), "", DAY.format(22), Outcome.ATTESTED)],
     ),
     "no check at all": (
@@ -344,8 +347,8 @@ RUNS = {
 
 
 @pytest.mark.parametrize("story", RUNS)
-def test_a_wait_is_told_across_runs(story: str) -> None:
-    """From records alone, as a tenant's history has them."""
+def test_a_wait_spans_several_runs(story: str) -> None:
+    """Waits across runs are derived from the records alone."""
 
     runs, waits = RUNS[story]
 

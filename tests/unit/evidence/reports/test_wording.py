@@ -1,4 +1,4 @@
-"""Times, spans and other people's text in plain words, the same everywhere."""
+"""Times, durations and remote text in plain words."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from runbook_lib.evidence.reports import wording
     ],
 )
 def test_a_time_is_shown_in_utc(text: str, expected: str) -> None:
-    """Day and minute; what is no time stands as it is."""
+    """A time is shown with day and minute in UTC; other text stays unchanged."""
 
     assert wording.when(text) == expected
 
 
-def test_a_time_can_be_told_by_day_and_by_second() -> None:
-    """The timeline needs both apart."""
+def test_a_time_has_a_day_and_a_clock() -> None:
+    """The timeline shows the day and the time in seconds separately."""
 
     assert wording.day("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
     assert wording.clock("2026-12-31T23:59:59.999Z") == "23:59:59"
@@ -45,14 +45,14 @@ def test_a_time_can_be_told_by_day_and_by_second() -> None:
         ("", "an unknown time"),
     ],
 )
-def test_a_span_is_shown_in_its_two_largest_units(until: str, expected: str) -> None:
-    """Nobody needs the seconds of five days; an end before the beginning is no span."""
+def test_a_duration_has_its_two_largest_units(until: str, expected: str) -> None:
+    """A duration is shown in its two largest units; an end before the start is unknown."""
 
     assert wording.lasting("2026-01-01T00:00:00Z", until) == expected
 
 
 def test_numbers_agree_with_their_nouns() -> None:
-    """One step, two steps, many steps."""
+    """Nouns are singular or plural as their number needs."""
 
     counts = [wording.counted(number, "step") for number in (0, 1, 2, 1_234)]
     assert counts == ["0 steps", "1 step", "2 steps", "1,234 steps"]
@@ -68,8 +68,8 @@ def test_numbers_agree_with_their_nouns() -> None:
     ("parts", "expected"),
     [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")],
 )
-def test_a_list_is_written_as_a_sentence_has_it(parts: list[str], expected: str) -> None:
-    """Commas, and an `and` before the last."""
+def test_a_list_is_written_as_text(parts: list[str], expected: str) -> None:
+    """A list is written with commas and a final `and`."""
 
     assert wording.listed(parts) == expected
 
@@ -86,23 +86,23 @@ def test_a_list_is_written_as_a_sentence_has_it(parts: list[str], expected: str)
         ("שלום, 日本, 👍🏽, e\u0301", "שלום, 日本, 👍🏽, e\u0301"),
     ],
 )
-def test_what_cannot_be_seen_is_made_visible(text: str, expected: str) -> None:
-    """Nothing turns the direction of what follows; every script can still be written."""
+def test_invisible_characters_are_made_visible(text: str, expected: str) -> None:
+    """Control and direction characters are made visible; every script stays readable."""
 
     assert wording.readable(text) == expected
     assert wording.readable(expected) == expected
 
 
-def test_no_text_is_endless() -> None:
-    """What is cut off is counted, so that a reader knows where the rest is wanted."""
+def test_long_text_is_cut() -> None:
+    """Long text is cut, with the number of the remaining characters."""
 
     assert wording.bounded("abcdef", 6) == "abcdef"
     assert wording.bounded("abcdef", 5) == "abcde… (1 more character)"
     assert wording.readable("x" * 10_000).endswith("… (6,000 more characters)")
 
 
-def test_answers_are_told_short() -> None:
-    """JSON as it is, a web page by its length, a depth that nobody reads not at all."""
+def test_answers_are_shown_short() -> None:
+    """JSON is shown cut, a web page by its length, and very deep JSON not at all."""
 
     deep: list[object] = []
     for _ in range(100_000):
@@ -119,8 +119,8 @@ def test_answers_are_told_short() -> None:
     "text",
     ["https://example.com", "https://example.com/a?b=c#d", "HTTPS://EXAMPLE.COM/"],
 )
-def test_a_secure_address_may_be_followed(text: str) -> None:
-    """Only `https`, and only whole."""
+def test_a_secure_address_is_a_link(text: str) -> None:
+    """A complete https address is a link."""
 
     assert wording.is_web_link(text)
 
@@ -150,6 +150,6 @@ def test_a_secure_address_may_be_followed(text: str) -> None:
     ],
 )
 def test_nothing_else_becomes_a_link(text: object) -> None:
-    """No script, no plain http, no hidden direction, no credentials, no second attribute."""
+    """Scripts, plain http, credentials and hidden characters are not links."""
 
     assert not wording.is_web_link(text)

@@ -1,4 +1,4 @@
-"""The key that signs: made once, kept from others, named by reference, succeeded by another."""
+"""The signing key: created once, private, named by reference, and succeeded by another."""
 
 from __future__ import annotations
 
@@ -52,13 +52,15 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def signs(key: SigningKey, public: Any) -> bool:
-    """Tell whether what `key` signs is accepted by who trusts `public`."""
+    """Return whether a signature of `key` is accepted with trust in `public`."""
     envelope = sign_statement(key, [FILE], TEST_RESULT, {})
     return open_envelope(envelope, {str(public.keyid): public}, TEST_RESULT).key_id == key.key_id
 
 
-def test_a_first_key_is_made_where_nobody_else_reads(tmp_path: Path) -> None:
-    """Outside of the evidence, mode 0600 in a folder of mode 0700, PKCS#8, on P-256."""
+def test_a_first_key_is_private(tmp_path: Path) -> None:
+    """
+    The first key is outside the evidence, mode 0600 in a folder of mode 0700, PKCS#8, on P-256.
+    """
 
     key = open_key("", is_sandbox=False)
 
@@ -73,14 +75,14 @@ def test_a_first_key_is_made_where_nobody_else_reads(tmp_path: Path) -> None:
 
 
 def test_practice_signs_with_a_key_of_its_own() -> None:
-    """A verifier who trusts the real key refuses whatever was practised."""
+    """Practice has its own signing key."""
 
     assert open_key("", is_sandbox=True).key_id != open_key("", is_sandbox=False).key_id
 
 
 @needs("openssl")
 def test_the_key_id_is_one_that_openssl_prints(tmp_path: Path) -> None:
-    """SHA-256 of the SubjectPublicKeyInfo: an auditor compares it without the runbook."""
+    """The key id is the SHA-256 of the SubjectPublicKeyInfo, as openssl gives it."""
 
     key = open_key("", is_sandbox=False)
     path = export_public_key(key, tmp_path / "keys")
@@ -94,8 +96,8 @@ def test_the_key_id_is_one_that_openssl_prints(tmp_path: Path) -> None:
     assert path.name == f"{key.key_id}.pub.pem"
 
 
-def test_two_first_runs_agree_on_one_key(tmp_path: Path) -> None:
-    """Whoever is second uses the key of who was first, and leaves nothing behind."""
+def test_an_existing_key_is_not_replaced(tmp_path: Path) -> None:
+    """A second `create_key` keeps the first key and leaves no other file."""
 
     path = tmp_path / "key.pem"
     create_key(path)
@@ -108,7 +110,7 @@ def test_two_first_runs_agree_on_one_key(tmp_path: Path) -> None:
 
 
 def test_a_passphrase_protects_the_key_file(tmp_path: Path) -> None:
-    """Encrypted PKCS#8: without the passphrase, or with another, the key is refused."""
+    """With a passphrase the key is encrypted PKCS#8, and is refused without the right one."""
 
     path = tmp_path / "key.pem"
     create_key(path, passphrase=PASSPHRASE)
@@ -123,8 +125,10 @@ def test_a_passphrase_protects_the_key_file(tmp_path: Path) -> None:
         assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_every_wrong_passphrase_is_told_as_that(tmp_path: Path) -> None:
-    """Also the one in 256 that decrypts to something (RFC 8018 §6.2: the padding may fit)."""
+def test_every_wrong_passphrase_is_reported_as_such(tmp_path: Path) -> None:
+    """
+    A wrong passphrase is reported as such, even if its padding fits (RFC 8018 §6.2, one in 256).
+    """
 
     path = tmp_path / "key.pem"
     create_key(path, passphrase=PASSPHRASE)
@@ -141,8 +145,8 @@ def decrypts_to_something(pem: bytes, passphrase: str) -> bool:
     return "password" not in str(caught.value)
 
 
-def test_a_passphrase_does_no_harm_to_a_key_without_one(tmp_path: Path) -> None:
-    """A setting too many is no reason to fail."""
+def test_a_passphrase_for_an_unencrypted_key_is_ignored(tmp_path: Path) -> None:
+    """A passphrase for an unencrypted key is no error."""
 
     create_key(tmp_path / "key.pem")
 
@@ -151,7 +155,7 @@ def test_a_passphrase_does_no_harm_to_a_key_without_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> None:
-    """Whoever can read it can sign; the advice is a command."""
+    """A key file that others can read is refused with the chmod command to run."""
 
     create_key(tmp_path / "key.pem")
     (tmp_path / "key.pem").chmod(mode)
@@ -160,8 +164,8 @@ def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> Non
         open_key(str(tmp_path / "key.pem"), is_sandbox=False)
 
 
-def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
-    """Rubbish, another curve and another kind of key, each in the operator's words."""
+def test_an_invalid_key_is_refused(tmp_path: Path) -> None:
+    """Other content, another curve or another kind of key is refused."""
 
     def pem(private: Any) -> bytes:
         content: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -180,16 +184,16 @@ def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
             open_key(str(path), is_sandbox=False)
 
 
-def test_a_named_key_is_never_made(tmp_path: Path) -> None:
-    """A slip in the path does not silently sign with a new key."""
+def test_a_named_key_is_never_created(tmp_path: Path) -> None:
+    """A missing key that was named by path is an error; no new one is created."""
 
     with pytest.raises(SettingsError, match="No such file"):
         open_key(str(tmp_path / "none.pem"), is_sandbox=False)
     assert not (tmp_path / "none.pem").exists()
 
 
-def test_a_folder_that_refuses_is_said(tmp_path: Path) -> None:
-    """A read-only home gets a message, not a traceback."""
+def test_a_read_only_home_is_an_error(tmp_path: Path) -> None:
+    """A key that cannot be created raises `SettingsError`."""
 
     (tmp_path / "file").write_text("x")
 
@@ -198,7 +202,7 @@ def test_a_folder_that_refuses_is_said(tmp_path: Path) -> None:
 
 
 class Vault(Signer):
-    """A key service: signs for who knows the PIN, and never gives the key away."""
+    """A key service that signs with the right PIN and never returns the key."""
 
     private = ec.generate_private_key(ec.SECP256R1())
 
@@ -207,7 +211,7 @@ class Vault(Signer):
 
     @classmethod
     def from_priv_key_uri(cls, uri: str, public_key: Any, secrets_handler: Any = None) -> Vault:
-        """Open the key for who knows the PIN."""
+        """Open the key with the right PIN."""
         if uri != "vault-of-tests:key-1" or secrets_handler("pin") != PASSPHRASE.reveal():
             msg = f"refused {uri} {secrets_handler('pin')}"
             raise ConnectionError(msg)
@@ -215,7 +219,7 @@ class Vault(Signer):
 
     @property
     def public_key(self) -> Any:
-        """Return the public half."""
+        """Return the public key."""
         return self._signer.public_key
 
     def sign(self, payload: bytes) -> Any:
@@ -225,7 +229,7 @@ class Vault(Signer):
 
 @pytest.fixture
 def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Offer a key service under a scheme of its own; return the file of the public half."""
+    """Register the key service under its own scheme; return the file of the public key."""
     monkeypatch.setitem(SIGNER_FOR_URI_SCHEME, "vault-of-tests", Vault)
     path = tmp_path / "vault.pem"
     path.write_bytes(Vault.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -234,7 +238,7 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
-    """The key stays in its service; passphrase and public half come from the settings."""
+    """A key in a service is used by its URI, with passphrase and public key from the settings."""
 
     key = open_key(
         "vault-of-tests:key-1", passphrase=PASSPHRASE, public_key=str(vault), is_sandbox=False
@@ -252,10 +256,10 @@ def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
         ("vault-of-tests:key-1", "none.pem", "cannot be read"),
     ],
 )
-def test_a_signer_that_cannot_be_used_is_said(
+def test_an_unusable_signer_is_an_error(
     reference: str, public: str, reason: str, vault: Path
 ) -> None:
-    """Before anything is run, without quoting what a service's error quotes."""
+    """An unusable signer raises `SettingsError`, which does not quote the service's error."""
 
     public_key = str(vault) if public == "vault" else public
     with pytest.raises(SettingsError, match=reason) as caught:
@@ -264,12 +268,12 @@ def test_a_signer_that_cannot_be_used_is_said(
     assert "horse" not in str(caught.value)
 
 
-def test_a_service_that_fails_when_it_is_to_sign_is_said(vault: Path) -> None:
-    """Only the kind of its error is told: its text may quote anything."""
+def test_a_service_that_fails_to_sign_is_an_error(vault: Path) -> None:
+    """If signing fails, `SigningError` has the type of the service's error but not its text."""
 
     class Broken(Vault):
         def sign(self, payload: bytes) -> Any:
-            """Break off."""
+            """Raise an error."""
             raise TimeoutError(PASSPHRASE.reveal())
 
     key = SigningKey(read_public_key(vault), Broken(read_public_key(vault)))
@@ -280,7 +284,7 @@ def test_a_service_that_fails_when_it_is_to_sign_is_said(vault: Path) -> None:
 
 
 def test_the_file_signer_of_the_library_works_too(vault: Path, tmp_path: Path) -> None:
-    """Any signer URI that securesystemslib knows is taken as it is."""
+    """Any signer URI of securesystemslib is accepted."""
 
     key = open_key(f"file2:{tmp_path}/vault.pem", public_key=str(vault), is_sandbox=False)
 
@@ -288,7 +292,7 @@ def test_the_file_signer_of_the_library_works_too(vault: Path, tmp_path: Path) -
 
 
 def test_the_settings_name_the_key(tmp_path: Path) -> None:
-    """As in `.env`: path and passphrase."""
+    """The settings name path and passphrase of the key."""
 
     create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
     settings = Settings(
@@ -321,7 +325,7 @@ def test_the_settings_name_the_public_key_of_a_service(vault: Path, tmp_path: Pa
 
 
 def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
-    """What is trusted is named: a file, or a folder of them."""
+    """Trusted keys are read from a file or from a folder."""
 
     one, two = (open_key("", is_sandbox=flag) for flag in (True, False))
     for key in (one, two):
@@ -333,8 +337,8 @@ def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"rubbish", b"-----BEGIN PUBLIC KEY-----\n"])
-def test_a_public_key_that_is_none_is_a_mistake(content: bytes | None, tmp_path: Path) -> None:
-    """Verifying with a key that cannot be read must not look like verifying."""
+def test_an_invalid_public_key_is_an_error(content: bytes | None, tmp_path: Path) -> None:
+    """A missing or invalid public key raises `SettingsError`."""
 
     path = tmp_path / "key.pub.pem"
     if content is not None:
@@ -344,15 +348,15 @@ def test_a_public_key_that_is_none_is_a_mistake(content: bytes | None, tmp_path:
         read_public_keys([path])
 
 
-def test_a_folder_without_keys_is_a_mistake(tmp_path: Path) -> None:
-    """Nothing to trust is not trust."""
+def test_a_folder_without_keys_is_an_error(tmp_path: Path) -> None:
+    """A folder without keys raises `SettingsError`."""
 
     with pytest.raises(SettingsError, match="ends with"):
         read_public_keys([tmp_path])
 
 
-def test_an_exported_key_that_was_replaced_is_put_right(tmp_path: Path) -> None:
-    """The name says which key it is; whatever lies there is no other."""
+def test_a_replaced_exported_key_is_restored(tmp_path: Path) -> None:
+    """Exporting a key again replaces other content under its name."""
 
     key = open_key("", is_sandbox=False)
     path = export_public_key(key, tmp_path)
@@ -365,7 +369,7 @@ def test_an_exported_key_that_was_replaced_is_put_right(tmp_path: Path) -> None:
 
 
 def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> None:
-    """The old one signs that the new one follows, and stays beside it under its id."""
+    """After a rotation the new key is in place, the old one is kept, and a succession is signed."""
 
     old = open_key("", is_sandbox=False)
 
@@ -386,7 +390,7 @@ def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> N
 
 
 def test_rotation_of_an_encrypted_key_stays_encrypted(tmp_path: Path) -> None:
-    """The same passphrase opens the new one."""
+    """The new key is encrypted with the same passphrase."""
 
     create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
     settings = Settings(
@@ -399,8 +403,8 @@ def test_rotation_of_an_encrypted_key_stays_encrypted(tmp_path: Path) -> None:
     key_from_settings(settings, is_sandbox=False)
 
 
-def test_rotation_that_was_cut_off_can_be_done_again(tmp_path: Path) -> None:
-    """Killed before the new key is in place, the old one signs on; a second try works."""
+def test_an_interrupted_rotation_can_be_repeated(tmp_path: Path) -> None:
+    """After an interrupted rotation the old key is still in use, and a second rotation works."""
 
     old = open_key("", is_sandbox=False)
     with pytest.MonkeyPatch.context() as patched:
@@ -422,7 +426,7 @@ def test_rotation_that_was_cut_off_can_be_done_again(tmp_path: Path) -> None:
 
 
 def test_a_key_in_a_service_is_rotated_there(vault: Path, tmp_path: Path) -> None:
-    """The runbook makes no key that the service does not know."""
+    """A key in a service cannot be rotated here; the error names --successor."""
 
     settings = Settings({"signing_key": "vault-of-tests:key-1"})
 
@@ -431,7 +435,7 @@ def test_a_key_in_a_service_is_rotated_there(vault: Path, tmp_path: Path) -> Non
 
 
 def test_no_key_succeeds_itself(tmp_path: Path) -> None:
-    """That would retire it."""
+    """A key cannot be its own successor, since that would retire it."""
 
     key = open_key("", is_sandbox=False)
 
@@ -442,7 +446,7 @@ def test_no_key_succeeds_itself(tmp_path: Path) -> None:
 def test_the_private_key_is_never_readable_by_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even for a moment: the file is opened with its mode."""
+    """The key file is created with mode 0600 from the start."""
 
     modes: list[int] = []
     opened = keys.os.open

@@ -1,4 +1,4 @@
-"""What is signed is a statement of a known kind; whatever else a key signed is refused."""
+"""Only a statement of a known kind is signed and accepted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = "application/vnd.in-toto+json"
 
 
 def signed_as_it_is(key: SigningKey, payload: bytes, kind: str = KINDS) -> bytes:
-    """Return an envelope around any bytes, signed."""
+    """Return a signed envelope around any bytes."""
     envelope = Envelope(payload, kind, {})
     key.sign(envelope)
     attestation._lower(envelope)
@@ -53,7 +53,7 @@ def statement(**more: Any) -> dict[str, Any]:
 
 
 def test_a_statement_is_read_as_it_was_signed(key: SigningKey) -> None:
-    """Key, claims and files come back, in whatever language the claims are."""
+    """Key, claims and files are read as they were signed, in any script."""
 
     claims = {"who": "Zoë \U0001f9fe", "half": "\ud83d"}
     envelope = sign_statement(key, [FILE], TEST_RESULT, claims)
@@ -83,15 +83,15 @@ def test_a_statement_is_read_as_it_was_signed(key: SigningKey) -> None:
         ).encode(),
     ],
 )
-def test_whatever_else_the_key_signed_is_no_statement(key: SigningKey, payload: bytes) -> None:
-    """A good signature under something else proves nothing."""
+def test_another_signed_payload_is_no_statement(key: SigningKey, payload: bytes) -> None:
+    """A valid signature of any other payload raises `EnvelopeError`."""
 
     with pytest.raises(EnvelopeError):
         open_envelope(signed_as_it_is(key, payload), {key.key_id: key.public}, TEST_RESULT)
 
 
 def test_an_envelope_of_another_type_is_refused(key: SigningKey) -> None:
-    """The type is signed with the payload (DSSE, PAE), and only one counts."""
+    """The payload type is signed too (DSSE, PAE), and only one is accepted."""
 
     envelope = signed_as_it_is(key, json.dumps(statement()).encode(), "text/plain")
 
@@ -100,16 +100,16 @@ def test_an_envelope_of_another_type_is_refused(key: SigningKey) -> None:
 
 
 def with_signature(envelope: bytes, signature: bytes) -> bytes:
-    """Return the same envelope under another signature."""
+    """Return the same envelope with another signature."""
     document = json.loads(envelope)
     document["signatures"][0]["sig"] = base64.b64encode(signature).decode()
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
 def order_of_the_curve() -> int:
-    """Return the order that the code names, once it is seen to be that of P-256."""
+    """Return the order in the product's code; assert that it is that of P-256."""
     order = attestation._P256_ORDER
-    # The private key n - 1 has the public point -G: the x of G, and the other y.
+    # The private key n - 1 has the public point -G: the same x as G, and another y.
     below, one = (
         ec.derive_private_key(number, ec.SECP256R1()).public_key().public_numbers()
         for number in (order - 1, 1)
@@ -123,8 +123,10 @@ def signature_of(envelope: bytes) -> tuple[int, int]:
     return decode_dss_signature(base64.b64decode(json.loads(envelope)["signatures"][0]["sig"]))
 
 
-def test_of_the_two_signatures_that_fit_one_is_written_and_accepted(key: SigningKey) -> None:
-    """Where (r, s) fits, (r, n - s) does: who has no key cannot make another envelope of it."""
+def test_only_the_low_s_signature_is_accepted(key: SigningKey) -> None:
+    """
+    Of (r, s) and (r, n - s) only the low one is written and accepted, so envelopes are unique.
+    """
 
     order = order_of_the_curve()
     for number in range(16):  # half of what a key signs is high
@@ -140,21 +142,19 @@ def test_of_the_two_signatures_that_fit_one_is_written_and_accepted(key: Signing
 
 @dataclass
 class Service:
-    """A key service that gives back whatever it likes."""
+    """A key service that returns the given signature."""
 
     key: SigningKey
     signature: str
 
     def sign(self, _payload: bytes) -> Signature:
-        """Give it back."""
+        """Return the signature."""
         return Signature(self.key.key_id, self.signature)
 
 
 @pytest.mark.parametrize("signature", ["", "00", "ff" * 64, "no hexadecimal"])
-def test_a_key_service_that_gives_back_no_signature_is_refused(
-    key: SigningKey, signature: str
-) -> None:
-    """Nothing is sealed with it, and the operator is told."""
+def test_an_invalid_signature_of_a_key_service_is_refused(key: SigningKey, signature: str) -> None:
+    """An invalid signature from a key service raises `SigningError`."""
 
     odd = SigningKey(key.public, Service(key, signature))  # type: ignore[arg-type]
 
@@ -162,8 +162,8 @@ def test_a_key_service_that_gives_back_no_signature_is_refused(
         sign_statement(odd, [FILE], TEST_RESULT, {})
 
 
-def test_the_signer_that_is_named_is_read_without_a_key(key: SigningKey) -> None:
-    """From an envelope as it is written; from anything else none."""
+def test_the_named_signer_is_read_without_a_key(key: SigningKey) -> None:
+    """The key id is read from a well-formed envelope, and from nothing else."""
 
     envelope = sign_statement(key, [FILE], TEST_RESULT, {"text": '"signatures":[{"keyid":"'})
 
@@ -174,7 +174,7 @@ def test_the_signer_that_is_named_is_read_without_a_key(key: SigningKey) -> None
 
 @given(content=st.binary(max_size=300))
 def test_no_bytes_break_the_reader(key: SigningKey, content: bytes) -> None:
-    """Anything at all is refused with an error of ours."""
+    """Any bytes raise an `EvidenceError`."""
 
     with pytest.raises(EvidenceError):
         open_envelope(content, {key.key_id: key.public}, TEST_RESULT)
@@ -193,14 +193,14 @@ JSON = st.recursive(
     )
 )
 def test_no_document_breaks_the_reader(key: SigningKey, document: dict[str, Any]) -> None:
-    """Fields of any type are refused with an error of ours."""
+    """Fields of any type raise an `EvidenceError`."""
 
     with pytest.raises(EvidenceError):
         open_envelope(json.dumps(document).encode(), {key.key_id: key.public}, TEST_RESULT)
 
 
-def test_the_sigstore_bundle_holds_the_very_envelope(key: SigningKey) -> None:
-    """With the key's id as its hint, and no log entry that nobody made."""
+def test_the_sigstore_bundle_has_the_same_envelope(key: SigningKey) -> None:
+    """The Sigstore bundle has the same envelope, the key's id as hint, and no log entry."""
 
     envelope = sign_statement(key, [FILE], TEST_RESULT, {})
 

@@ -1,4 +1,4 @@
-"""A key that was succeeded in one folder of evidence was succeeded in all of that person's."""
+"""The succession of a key is known in all evidence folders of a person."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ def names(folder: Path) -> set[str]:
 
 
 def refused(evidence: Path, trusted: SigningKey) -> list[str]:
-    """Return why anything in `evidence` is refused by who trusts one key."""
+    """Return the errors in `evidence` with trust in one key."""
     verdicts = verify_tree(evidence, Trust({trusted.key_id: trusted.public}))
     return [str(verdict.error) for verdict in verdicts if verdict.error]
 
 
 def test_a_rotation_reaches_every_folder_of_evidence(tmp_path: Path) -> None:
-    """Two generations on, who trusts the first key trusts what is sealed anywhere."""
+    """
+    After two rotations, trust in the first key accepts later bundles in every evidence folder.
+    """
 
     first = open_key("", is_sandbox=False)
     one, two = tmp_path / "one", tmp_path / "two"
@@ -57,10 +59,10 @@ def test_a_rotation_reaches_every_folder_of_evidence(tmp_path: Path) -> None:
         assert str(read_public_key(path).keyid) == key.key_id
 
 
-def test_only_what_leads_to_the_present_key_is_exported(
+def test_only_successions_to_the_current_key_are_exported(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Another key's successions have no business there; neither has what nobody signed."""
+    """Successions of other keys and unsigned files are not exported."""
 
     kept = successions_folder()
     hand_over(other_key, key.public, tmp_path / "keys", kept=kept)
@@ -80,7 +82,7 @@ def test_only_what_leads_to_the_present_key_is_exported(
 def test_keys_that_succeed_each_other_are_exported_once(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """A circle ends."""
+    """A cycle of successions is exported once."""
 
     for old, new in ((key, other_key), (other_key, key)):
         hand_over(old, new.public, tmp_path / "keys", kept=successions_folder())
@@ -90,10 +92,10 @@ def test_keys_that_succeed_each_other_are_exported_once(
     assert len(names(tmp_path / "mine")) == 4
 
 
-def test_an_export_never_writes_over_anything(
+def test_an_export_never_overwrites_a_file(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """What lies there under another content stays; the succession finds a name that is free."""
+    """An existing file with other content stays; the succession gets a free name."""
 
     hand_over(key, other_key.public, tmp_path / "keys", kept=successions_folder())
     folder = tmp_path / "mine"
@@ -113,7 +115,7 @@ def test_an_export_never_writes_over_anything(
 def test_two_keys_may_name_one_successor(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Say when two people begin to use one key service: neither statement replaces the other."""
+    """Two keys may name the same successor, and both statements are kept."""
 
     evidence, service = tmp_path / "evidence", open_key("", is_sandbox=False)
     for old in (key, other_key, other_key):
@@ -127,7 +129,7 @@ def test_two_keys_may_name_one_successor(
 def test_a_statement_is_written_whole_or_not_at_all(
     tmp_path: Path, key: SigningKey, other_key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off, no half statement has a name that a verifier reads."""
+    """A succession statement is written completely or not at all."""
 
     def refuse(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
@@ -139,8 +141,8 @@ def test_a_statement_is_written_whole_or_not_at_all(
     assert list(tmp_path.glob("*.succession.dsse.json")) == []
 
 
-def test_where_nothing_was_succeeded_nothing_is_kept(tmp_path: Path, key: SigningKey) -> None:
-    """Neither a seal nor a refusal makes the folder beside the keys."""
+def test_without_a_succession_no_folder_is_created(tmp_path: Path, key: SigningKey) -> None:
+    """Without a succession, the folder of successions is not created."""
 
     seal_run(ended_run(tmp_path / "evidence"), key)
     with pytest.raises(SettingsError, match="cannot succeed itself"):
@@ -150,10 +152,10 @@ def test_where_nothing_was_succeeded_nothing_is_kept(tmp_path: Path, key: Signin
     assert names(tmp_path / "evidence" / "keys") == {f"{key.key_id}.pub.pem"}
 
 
-def test_successions_are_kept_beside_the_keys(
+def test_successions_are_stored_beside_the_private_keys(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Outside of every folder of evidence, in one that is nobody else's, made if need be."""
+    """Successions are also stored beside the private keys, in a folder of mode 0700."""
 
     hand_over(key, other_key.public, tmp_path / "keys", kept=successions_folder())
 

@@ -1,4 +1,4 @@
-"""A time-stamp is asked for, checked against a named authority, and never faked or hidden."""
+"""Time-stamps are requested, checked against a named authority, and their absence is reported."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def session() -> Iterator[Session]:
 
 
 def test_a_time_stamp_says_when_something_existed(authority: Authority, session: Session) -> None:
-    """The authority's time, not this machine's, for who trusts the authority."""
+    """The time is the authority's, if the authority is trusted."""
 
     token = request_timestamp(session, authority.url, CONTENT)
 
@@ -68,8 +68,8 @@ def test_a_time_stamp_says_when_something_existed(authority: Authority, session:
     check_imprint(token, CONTENT)
 
 
-def test_only_a_digest_leaves(authority: Authority, session: Session) -> None:
-    """What is stamped is not shown to the authority."""
+def test_only_a_digest_is_sent(authority: Authority, session: Session) -> None:
+    """The request has a digest, not the content."""
 
     request_timestamp(session, authority.url, CONTENT)
 
@@ -77,7 +77,7 @@ def test_only_a_digest_leaves(authority: Authority, session: Session) -> None:
 
 
 def test_a_stamp_of_another_file_is_refused(authority: Authority, session: Session) -> None:
-    """Whoever trusts the authority, and whoever names none."""
+    """A time-stamp of another file is refused, with and without a trusted authority."""
 
     token = request_timestamp(session, authority.url, CONTENT)
 
@@ -90,7 +90,7 @@ def test_a_stamp_of_another_file_is_refused(authority: Authority, session: Sessi
 def test_a_stamp_of_another_authority_is_refused(
     authority: Authority, session: Session, tmp_path: Path
 ) -> None:
-    """A certificate that travels with the stamp is not trusted for that."""
+    """A time-stamp of another authority is refused, even with its certificate included."""
 
     token = request_timestamp(session, authority.url, CONTENT)
     with serve_authority(tmp_path / "other") as other:
@@ -100,8 +100,8 @@ def test_a_stamp_of_another_authority_is_refused(
         stamped_at(token, CONTENT, certificates)
 
 
-def test_a_stamp_that_was_altered_is_refused(authority: Authority, session: Session) -> None:
-    """In each of its regions."""
+def test_an_altered_stamp_is_refused(authority: Authority, session: Session) -> None:
+    """An altered time-stamp is refused, or its time is unchanged."""
 
     token = request_timestamp(session, authority.url, CONTENT)
     certificates = read_certificates(authority.certificate)
@@ -112,15 +112,13 @@ def test_a_stamp_that_was_altered_is_refused(authority: Authority, session: Sess
             moment = stamped_at(bytes(altered), CONTENT, certificates)
         except TimestampError:
             continue
-        # Bytes that nobody signs, such as those of a certificate that is not needed.
+        # Bytes that are not signed, such as those of a certificate that is not needed.
         assert moment == stamped_at(token, CONTENT, certificates)
 
 
 @pytest.mark.parametrize("body", [b"", b"rubbish", b"<html>busy</html>", b"\x30\x03\x02\x01"])
-def test_an_answer_that_is_no_time_stamp_is_said(
-    body: bytes, authority: Authority, session: Session
-) -> None:
-    """Something between here and the authority may answer in its place."""
+def test_an_invalid_answer_is_an_error(body: bytes, authority: Authority, session: Session) -> None:
+    """An answer that is not RFC 3161 raises `TimestampError`."""
 
     authority.body = body
 
@@ -129,8 +127,8 @@ def test_an_answer_that_is_no_time_stamp_is_said(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
-def test_a_refusal_over_http_is_said(status: int, authority: Authority, session: Session) -> None:
-    """With its status."""
+def test_an_http_error_is_reported(status: int, authority: Authority, session: Session) -> None:
+    """An HTTP error raises `TimestampError` with its status."""
 
     authority.status = status
 
@@ -138,10 +136,8 @@ def test_a_refusal_over_http_is_said(status: int, authority: Authority, session:
         request_timestamp(session, authority.url, CONTENT)
 
 
-def test_an_authority_that_limits_calls_is_not_asked_again(
-    authority: Authority, session: Session
-) -> None:
-    """The run is sealed without a time-stamp, and says why."""
+def test_a_rate_limit_is_raised(authority: Authority, session: Session) -> None:
+    """Status 429 raises `ThrottledError`."""
 
     authority.status = 429
 
@@ -149,8 +145,8 @@ def test_an_authority_that_limits_calls_is_not_asked_again(
         request_timestamp(session, authority.url, CONTENT)
 
 
-def test_a_refusal_of_the_authority_is_said(session: Session, tmp_path: Path) -> None:
-    """In its own words: an authority that takes no SHA-256, say."""
+def test_a_refusal_by_the_authority_is_reported(session: Session, tmp_path: Path) -> None:
+    """A refusal by the authority, such as of SHA-256, raises `TimestampError`."""
 
     with (
         serve_authority(tmp_path / "strict", digests="sha512") as strict,
@@ -160,7 +156,7 @@ def test_a_refusal_of_the_authority_is_said(session: Session, tmp_path: Path) ->
 
 
 def test_an_answer_to_another_request_is_refused(authority: Authority, session: Session) -> None:
-    """An old stamp cannot be played back (RFC 3161 §2.4.2, nonce)."""
+    """An answer with another nonce is refused (RFC 3161 §2.4.2)."""
 
     authority.body = request_timestamp(session, authority.url, CONTENT)
 
@@ -168,18 +164,16 @@ def test_an_answer_to_another_request_is_refused(authority: Authority, session: 
         request_timestamp(session, authority.url, CONTENT)
 
 
-def test_an_authority_that_is_gone_is_said(session: Session) -> None:
-    """A dead address is a dead address."""
+def test_an_unreachable_authority_is_an_error(session: Session) -> None:
+    """An unreachable authority raises `UnreachableError`."""
 
     with pytest.raises(UnreachableError):
         request_timestamp(session, "http://127.0.0.1:9/tsa", CONTENT)
 
 
 @pytest.mark.parametrize("content", [None, b"rubbish", b""])
-def test_certificates_that_cannot_be_read_are_a_mistake(
-    content: bytes | None, tmp_path: Path
-) -> None:
-    """Verifying without an authority must not look like verifying with one."""
+def test_an_invalid_certificate_file_is_an_error(content: bytes | None, tmp_path: Path) -> None:
+    """A missing or invalid certificate file raises `SettingsError`."""
 
     path = tmp_path / "tsa.pem"
     if content is not None:
@@ -207,7 +201,7 @@ def trusting(trust: Trust, authority: Authority) -> Trust:
 
 
 def test_a_stamped_bundle_proves_its_time(stamped: Sealed, trusting: Trust) -> None:
-    """The authority's word for it is told, and nothing is left to be said."""
+    """A bundle with a time-stamp has the authority's time, and no note."""
 
     verified = verify_bundle(stamped.folder, trusting)
 
@@ -215,8 +209,8 @@ def test_a_stamped_bundle_proves_its_time(stamped: Sealed, trusting: Trust) -> N
     assert (stamped.unstamped, verified.notes) == ("", ())
 
 
-def test_a_stamp_that_was_not_checked_is_said(stamped: Sealed, trust: Trust) -> None:
-    """Without a named authority nothing is claimed of the time."""
+def test_an_unchecked_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
+    """Without a trusted authority, no time is claimed and a note says so."""
 
     verified = verify_bundle(stamped.folder, trust)
 
@@ -224,10 +218,8 @@ def test_a_stamp_that_was_not_checked_is_said(stamped: Sealed, trust: Trust) -> 
     assert "no trusted authority is named" in verified.notes[0]
 
 
-def test_a_stamp_that_was_asked_for_and_is_not_there_is_said(
-    stamped: Sealed, trusting: Trust
-) -> None:
-    """The statement says that one was asked for, so removing it shows."""
+def test_a_missing_requested_stamp_is_noted(stamped: Sealed, trusting: Trust) -> None:
+    """If a requested time-stamp is missing, a note says so."""
 
     (stamped.folder / "statement.tsr").unlink()
 
@@ -239,7 +231,7 @@ def test_a_stamp_that_was_asked_for_and_is_not_there_is_said(
 def test_a_stamp_of_another_bundle_is_refused(
     stamped: Sealed, trusting: Trust, trust: Trust, authority: Authority, session: Session
 ) -> None:
-    """Whether an authority is named or not; and rubbish is refused too."""
+    """Another or an invalid time-stamp is refused, with and without a trusted authority."""
 
     path = stamped.folder / "statement.tsr"
     for token in (request_timestamp(session, authority.url, CONTENT), b"rubbish", b""):
@@ -251,10 +243,10 @@ def test_a_stamp_of_another_bundle_is_refused(
             assert caught.value.exit_code == ExitCode.REFUSED
 
 
-def test_a_stamp_that_nobody_asked_for_is_refused(
+def test_a_stamp_that_was_not_requested_is_refused(
     stamped: Sealed, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A file more is a file more."""
+    """A time-stamp that was not requested is an additional file."""
 
     plain = seal_run(ended_run(tmp_path / "plain"), key)
     shutil.copy(stamped.folder / "statement.tsr", plain.folder)
@@ -266,7 +258,7 @@ def test_a_stamp_that_nobody_asked_for_is_refused(
 def test_openssl_accepts_the_stamp_as_the_instructions_say(
     stamped: Sealed, authority: Authority, tmp_path: Path
 ) -> None:
-    """The last command of VERIFY.md, as it is printed."""
+    """The last command of VERIFY.md accepts the time-stamp, and rejects it after a change."""
 
     text = (stamped.folder / "VERIFY.md").read_text()
     (command,) = (line for line in text.splitlines() if line.startswith("openssl ts -verify"))

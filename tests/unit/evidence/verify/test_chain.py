@@ -1,4 +1,4 @@
-"""Together a tenant's bundles show that none is missing, swapped, re-ordered or foreign."""
+"""A tenant's bundles show together that none is missing, swapped, re-ordered or foreign."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ LAST = {"lines": 1, "head": "0" * 64, "end": 1}
 
 
 @pytest.fixture
-def tenant(tmp_path: Path, told_runs: Path) -> Path:
+def tenant(tmp_path: Path, attested_runs: Path) -> Path:
     """Return a tenant's folder with three sealed runs."""
-    return Path(shutil.copytree(told_runs, tmp_path / "evidence")) / "acme" / "p"
+    return Path(shutil.copytree(attested_runs, tmp_path / "evidence")) / "acme" / "p"
 
 
 def bundles(tenant: Path) -> list[Path]:
@@ -38,19 +38,19 @@ def bundles(tenant: Path) -> list[Path]:
 
 
 def chain_of(path: Path, trust: Trust) -> Verdict:
-    """Return the verdict on the chain, the last of a tenant's."""
+    """Return the verdict on the chain, which is the last one."""
     return list(verify_tree(path, trust))[-1]
 
 
 def reason(path: Path, trust: Trust) -> str:
-    """Return why the chain is refused."""
+    """Return why the chain is rejected."""
     verdict = chain_of(path, trust)
     assert isinstance(verdict.error, ChainError)
     return str(verdict.error)
 
 
 def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
-    """Each bundle gets its verdict, and the chain one of its own."""
+    """Each bundle has its verdict, and the chain has one."""
 
     verdicts = list(verify_tree(tenant, trust))
 
@@ -60,8 +60,8 @@ def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_deleted_run_shows(number: int, tenant: Path, trust: Trust) -> None:
-    """The first, one in the middle, and the last."""
+def test_a_deleted_run_is_detected(number: int, tenant: Path, trust: Trust) -> None:
+    """A deleted run is detected, also the first and the last one."""
 
     gone = bundles(tenant)[number]
     shutil.rmtree(gone)
@@ -72,8 +72,10 @@ def test_a_deleted_run_shows(number: int, tenant: Path, trust: Trust) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_deleted_run_shows_without_the_journal(number: int, tenant: Path, trust: Trust) -> None:
-    """The bundles alone tell of it, but for the last."""
+def test_a_deleted_run_is_detected_without_the_journal(
+    number: int, tenant: Path, trust: Trust
+) -> None:
+    """Without the journal, a deleted run is detected unless it is the last one."""
 
     shutil.rmtree(bundles(tenant)[number])
     (tenant / "journal.jsonl").unlink()
@@ -81,8 +83,8 @@ def test_a_deleted_run_shows_without_the_journal(number: int, tenant: Path, trus
     assert "is missing" in reason(tenant, trust)
 
 
-def test_swapped_names_show(tenant: Path, trust: Trust) -> None:
-    """A run under the name of another is refused, and so is the other."""
+def test_swapped_names_are_detected(tenant: Path, trust: Trust) -> None:
+    """Bundles under each other's names are both rejected."""
 
     first, second, _ = bundles(tenant)
     first.rename(tenant / "spare")
@@ -94,10 +96,10 @@ def test_swapped_names_show(tenant: Path, trust: Trust) -> None:
     assert "under another name" in str(errors[0])
 
 
-def test_a_run_that_was_replaced_by_another_of_the_same_key_shows(
+def test_a_run_replaced_by_another_of_the_same_key_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A bundle that was sealed elsewhere does not fit between its neighbours."""
+    """A bundle sealed elsewhere does not fit between its neighbours."""
 
     for run_id in IDS[:1]:
         seal_run(ended_run(tmp_path / "elsewhere", run_id), key)
@@ -108,10 +110,10 @@ def test_a_run_that_was_replaced_by_another_of_the_same_key_shows(
     assert "does not follow the statement before it" in reason(tenant, trust)
 
 
-def test_a_first_run_that_names_one_before_it_shows(
+def test_a_first_run_with_a_predecessor_is_detected(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A chain does not begin in the middle under the number one."""
+    """A first bundle that names a predecessor is rejected."""
 
     first = seal_run(ended_run(tmp_path, IDS[0]), key).folder
     (tmp_path / "acme" / "p" / "journal.jsonl").unlink()
@@ -125,10 +127,10 @@ def test_a_first_run_that_names_one_before_it_shows(
     assert "does not follow the statement before it" in reason(tmp_path, trust)
 
 
-def test_another_run_under_the_same_number_shows(
+def test_a_second_run_with_the_same_number_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Two bundles cannot both be the second."""
+    """Two bundles with the same number are rejected."""
 
     seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key)
     other = seal_run(ended_run(tmp_path / "elsewhere", "0000000b"), key).folder
@@ -137,10 +139,10 @@ def test_another_run_under_the_same_number_shows(
     assert "Two bundles claim to be number 2" in reason(tenant, trust)
 
 
-def test_a_run_that_the_journal_does_not_know_shows(
+def test_an_unannounced_run_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Journal and bundles must tell the same story."""
+    """A bundle that the journal does not announce is rejected."""
 
     journal = tenant / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
@@ -149,8 +151,8 @@ def test_a_run_that_the_journal_does_not_know_shows(
     assert "did not announce Number 3" in reason(tenant, trust)
 
 
-def test_a_journal_that_was_rewritten_shows(tenant: Path, tmp_path: Path, trust: Trust) -> None:
-    """A journal that is whole in itself, but not the one of which the bundles have a copy."""
+def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+    """A valid journal that differs from the bundles' copies is rejected."""
 
     other = ended_run(tmp_path / "elsewhere", "0000000c").journal
     for line in (tenant / "journal.jsonl").read_text().splitlines():
@@ -162,8 +164,8 @@ def test_a_journal_that_was_rewritten_shows(tenant: Path, tmp_path: Path, trust:
     assert "is not the one that Number" in reason(tenant, trust)
 
 
-def test_a_journal_line_that_was_altered_shows(tenant: Path, trust: Trust) -> None:
-    """The chain of lines is checked too."""
+def test_an_altered_journal_line_is_detected(tenant: Path, trust: Trust) -> None:
+    """An altered journal line is rejected."""
 
     journal = tenant / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
@@ -172,7 +174,7 @@ def test_a_journal_line_that_was_altered_shows(tenant: Path, trust: Trust) -> No
 
 
 def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
-    """A gigabyte of nothing behind the journal is refused by its size."""
+    """A journal above the size limit is rejected without reading it into memory."""
 
     with (tenant / "journal.jsonl").open("r+b") as file:
         file.truncate(2**30)
@@ -187,7 +189,7 @@ def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
 
 
 def test_a_huge_journal_line_is_not_parsed(tenant: Path, trust: Trust) -> None:
-    """What no runbook wrote is refused by its length, whatever it would cost to read."""
+    """A journal line above the size limit is rejected without parsing it."""
 
     with (tenant / "journal.jsonl").open("ab") as file:
         file.write(b"[" * 63 * 2**20 + b"\n")
@@ -201,8 +203,8 @@ def test_a_huge_journal_line_is_not_parsed(tenant: Path, trust: Trust) -> None:
     assert most < 32 * 2**20
 
 
-def test_a_long_journal_is_not_held(tenant: Path, trust: Trust) -> None:
-    """Verifying takes the memory of one line, however many there are."""
+def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
+    """Verifying needs memory for one line only, however long the journal is."""
 
     journal = Journal(tenant / "journal.jsonl")
     for _ in range(40):
@@ -224,16 +226,16 @@ def test_a_long_journal_is_not_held(tenant: Path, trust: Trust) -> None:
         {"bundle": "x", "sequence": 4, "statement": "", "journal": {**LAST, "end": 0}},
     ],
 )
-def test_an_announcement_of_nothing_shows(data: Any, tenant: Path, trust: Trust) -> None:
-    """A line of another form is refused by its number."""
+def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Trust) -> None:
+    """An invalid announcement is rejected with its line number."""
 
     entry = Journal(tenant / "journal.jsonl").append("bundle.sealed", data)
 
     assert f"Line {entry.seq} announces no bundle" in reason(tenant, trust)
 
 
-def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trust) -> None:
-    """Rubbish beside the evidence must not keep a verifier busy without end."""
+def test_too_many_successions_are_refused(tenant: Path, trust: Trust) -> None:
+    """More than 200 successions are rejected; the bundles are still verified."""
 
     keys = tenant.parents[1] / "keys"
     for number in range(201):
@@ -245,7 +247,7 @@ def test_more_successions_than_anybody_has_are_refused(tenant: Path, trust: Trus
     assert [verdict.error for verdict in others] == [None] * 4
 
 
-def test_a_succession_is_looked_at_once_and_only_if_it_can_be_one(
+def test_only_plausible_successions_are_opened(
     tenant: Path,
     tmp_path: Path,
     key: SigningKey,
@@ -253,7 +255,7 @@ def test_a_succession_is_looked_at_once_and_only_if_it_can_be_one(
     trust: Trust,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not what is too large, a link, or a pipe; and none that names a signer nobody trusts."""
+    """A huge file, a link, a pipe, or a succession by an unknown signer is not opened."""
 
     keys = tenant.parents[1] / "keys"
     known = hand_over(key, other_key.public, keys)
@@ -285,10 +287,12 @@ def test_a_succession_is_looked_at_once_and_only_if_it_can_be_one(
     assert most < 4 * 2**20
 
 
-def test_a_succession_that_cannot_be_read_is_a_verdict(
+def test_an_unreadable_succession_is_rejected(
     tenant: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """It could have said that a key is no longer to be relied on; the bundles are verified."""
+    """
+    An unreadable succession is rejected, since it may retire a key; the bundles are still verified.
+    """
 
     path = hand_over(key, other_key.public, tenant.parents[1] / "keys")
     with pytest.MonkeyPatch.context() as patched:
@@ -307,18 +311,18 @@ def test_a_succession_that_cannot_be_read_is_a_verdict(
     assert [verdict.error for verdict in others] == [None] * 4
 
 
-def test_a_foreign_tenants_run_shows(
+def test_a_foreign_tenants_run_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A whole folder under another tenant's name proves nothing of that one."""
+    """Bundles under another tenant's name are rejected."""
 
     tenant.parent.rename(tenant.parents[1] / "globex")
 
     assert "belongs to the tenant acme" in reason(tenant.parents[1] / "globex", trust)
 
 
-def test_a_foreign_connectors_run_shows(tenant: Path, trust: Trust) -> None:
-    """What was done for one connector proves nothing of another."""
+def test_a_foreign_connectors_run_is_detected(tenant: Path, trust: Trust) -> None:
+    """Bundles under another connector's name are rejected."""
 
     tenant.rename(tenant.parent / "other")
 
@@ -326,7 +330,7 @@ def test_a_foreign_connectors_run_shows(tenant: Path, trust: Trust) -> None:
 
 
 def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
-    """Each gets its verdict; of the chain is told how far it is proven."""
+    """Each bundle has its verdict, and the chain's verdict says how far it is proven."""
 
     (bundles(tenant)[1] / "report.html").write_text("x")
 
@@ -342,10 +346,10 @@ def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -
     )
 
 
-def test_a_refused_bundle_excuses_no_number_that_the_journal_skips(
+def test_a_gap_in_the_journal_is_reported_despite_a_rejected_bundle(
     tenant: Path, trust: Trust
 ) -> None:
-    """Whoever writes a huge number into the journal keeps no verifier busy counting up to it."""
+    """A gap in the announced numbers is reported at once, even if another bundle was rejected."""
 
     (bundles(tenant)[1] / "report.html").write_text("x")
     far = {
@@ -360,10 +364,10 @@ def test_a_refused_bundle_excuses_no_number_that_the_journal_skips(
 
 
 @pytest.mark.parametrize(("number", "proven"), [(0, 0), (2, 2)])
-def test_how_far_a_chain_is_proven_is_told(
+def test_the_proven_part_of_a_chain_is_reported(
     number: int, proven: int, tenant: Path, trust: Trust
 ) -> None:
-    """Up to the first that is refused."""
+    """The chain is proven up to the first rejected bundle."""
 
     (bundles(tenant)[number] / "report.html").write_text("x")
 
@@ -371,7 +375,7 @@ def test_how_far_a_chain_is_proven_is_told(
 
 
 def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> None:
-    """That no later run was removed is not claimed where nothing shows it."""
+    """Without the journal, a note says that later runs may have been removed."""
 
     assert chain_of(tenant, trust).notes == ()
 
@@ -384,8 +388,8 @@ def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> No
     assert "later runs were removed" in note
 
 
-def test_a_tenant_of_whom_nothing_is_sealed_is_told(tenant: Path, trust: Trust) -> None:
-    """It is no chain in order, and no mistake beside tenants that have one."""
+def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> None:
+    """A tenant without a sealed run is noted beside others, and is an error alone."""
 
     journal = Journal(tenant.parents[1] / "globex" / "p" / "journal.jsonl")
     journal.append("step.started", {})
@@ -398,8 +402,8 @@ def test_a_tenant_of_whom_nothing_is_sealed_is_told(tenant: Path, trust: Trust) 
         list(verify_tree(journal.path.parent, trust))
 
 
-def test_where_all_bundles_were_removed_the_journal_shows_it(tenant: Path, trust: Trust) -> None:
-    """A tenant without a bundle is not taken for one that has none yet."""
+def test_removed_bundles_are_detected_by_the_journal(tenant: Path, trust: Trust) -> None:
+    """If all bundles were removed, the journal shows it."""
 
     for bundle in bundles(tenant):
         shutil.rmtree(bundle)
@@ -408,7 +412,7 @@ def test_where_all_bundles_were_removed_the_journal_shows_it(tenant: Path, trust
 
 
 def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust) -> None:
-    """Whatever lies above them, tenants are found."""
+    """A journal above the tenants does not hide them."""
 
     (tenant.parents[1] / "journal.jsonl").touch()
     shutil.rmtree(bundles(tenant)[2])
@@ -418,10 +422,10 @@ def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust
 
 @pytest.mark.parametrize("leads", ["acme", "nowhere", "."])
 def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trust) -> None:
-    """What it leads to may be somebody else's by tomorrow; it is not passed over."""
+    """A link in a tenant's place is rejected and not followed."""
 
     (tenant.parents[1] / "globex").symlink_to(leads)
-    (tenant.parents[1] / "zero.txt").symlink_to(tenant / "journal.jsonl")  # no folder
+    (tenant.parents[1] / "zero.txt").symlink_to(tenant / "journal.jsonl")  # not a folder
 
     *others, last = verify_tree(tenant.parents[1], trust)
     assert (last.path.name, last.document()["refused"]) == ("globex", "content")
@@ -429,8 +433,8 @@ def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trus
     assert [verdict.error for verdict in others] == [None] * 4
 
 
-def test_the_keys_may_lie_behind_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
-    """That folder is no tenant's, and nothing in it is trusted by itself."""
+def test_the_folder_of_keys_may_be_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+    """The folder of keys may be a link, since nothing in it is trusted by itself."""
 
     (tenant.parents[1] / "keys").rename(tmp_path / "shared")
     (tenant.parents[1] / "keys").symlink_to(tmp_path / "shared")
@@ -439,10 +443,10 @@ def test_the_keys_may_lie_behind_a_link(tenant: Path, tmp_path: Path, trust: Tru
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
-def test_what_is_no_file_in_the_journals_place_is_refused(
+def test_an_odd_file_in_the_journals_place_is_refused(
     kind: str, tenant: Path, tmp_path: Path, trust: Trust
 ) -> None:
-    """It is named, not followed and not waited for; the bundles are verified."""
+    """A link, folder or pipe in the journal's place is rejected; the bundles are still verified."""
 
     path = tenant / "journal.jsonl"
     path.rename(tmp_path / "elsewhere")
@@ -459,10 +463,10 @@ def test_what_is_no_file_in_the_journals_place_is_refused(
     assert [verdict.error for verdict in others] == [None] * 3
 
 
-def test_a_journal_that_cannot_be_read_is_a_verdict(
+def test_an_unreadable_journal_is_rejected(
     tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused by name, and the bundles are verified."""
+    """An unreadable journal is rejected by name; the bundles are still verified."""
 
     open_it = journal.open_plain
 
@@ -479,10 +483,10 @@ def test_a_journal_that_cannot_be_read_is_a_verdict(
     assert [verdict.error for verdict in others] == [None] * 3
 
 
-def test_a_tenants_folder_that_cannot_be_read_is_a_verdict(
+def test_an_unreadable_tenant_is_rejected(
     tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused by name, and the other tenants are verified."""
+    """An unreadable tenant's folder is rejected by name; the others are still verified."""
 
     (tenant.parents[1] / "aaa").mkdir()
     scan = os.scandir
@@ -517,7 +521,7 @@ def cut_off(tenant: Path, key: SigningKey, run_id: str = "00000004") -> Path:
 
 
 def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust) -> None:
-    """Whatever its draft already holds, the tenant is in order meanwhile."""
+    """Drafts and unannounced bundles are ignored."""
 
     shutil.copytree(bundles(tenant)[0], tenant / ".sealed-00000005")  # not announced
     shutil.copytree(bundles(tenant)[1], tenant / ".draft-00000004")
@@ -531,7 +535,7 @@ def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust)
 def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A run that was killed at the very end leaves a tenant in order."""
+    """An announced bundle without its final name counts."""
 
     left = cut_off(tenant, key)
 
@@ -547,10 +551,10 @@ def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
     assert "Number 4 of the chain is missing" in reason(tenant, trust)
 
 
-def test_another_bundle_in_the_place_of_an_announced_one_shows(
+def test_another_bundle_in_an_announced_ones_place_is_detected(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """It is held to the name that it would have been given."""
+    """A bundle in the place of an announced one must have its name."""
 
     left = cut_off(tenant, key)
     shutil.rmtree(left)
@@ -560,8 +564,8 @@ def test_another_bundle_in_the_place_of_an_announced_one_shows(
     assert "under another name" in str(errors[3])
 
 
-def test_an_announcement_leads_nowhere_else(tenant: Path, trust: Trust) -> None:
-    """Nothing outside of the tenant's folder is looked at, whatever name a journal holds."""
+def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> None:
+    """An announcement cannot lead out of the tenant's folder."""
 
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
@@ -572,8 +576,8 @@ def test_an_announcement_leads_nowhere_else(tenant: Path, trust: Trust) -> None:
     assert len(list(verify_tree(tenant, trust))) == 3
 
 
-def test_a_bundle_whose_statement_is_gone_is_still_seen(tenant: Path, trust: Trust) -> None:
-    """A folder with a bundle's name is one, whatever is left in it."""
+def test_a_bundle_without_its_statement_is_rejected(tenant: Path, trust: Trust) -> None:
+    """A folder with a bundle's name is a bundle, whatever it contains."""
 
     shutil.rmtree(bundles(tenant)[2])
     bundles(tenant)[1].joinpath("statement.dsse.json").unlink()
@@ -583,10 +587,10 @@ def test_a_bundle_whose_statement_is_gone_is_still_seen(tenant: Path, trust: Tru
     assert verdicts[1].document()["file"] == "statement.dsse.json"
 
 
-def test_a_single_bundle_and_a_whole_tree_can_be_named(
+def test_a_single_bundle_or_a_whole_tree_can_be_verified(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """What is asked for is what is verified."""
+    """A single bundle or a whole tree can be verified."""
 
     alone = list(verify_tree(bundles(tenant)[1], trust))
     assert [v.verified.link.sequence for v in alone if v.verified] == [2]
@@ -598,7 +602,7 @@ def test_a_single_bundle_and_a_whole_tree_can_be_named(
 
 
 def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) -> None:
-    """Chains of another one are left out, and a single bundle of another one is refused."""
+    """With a connector, only its chains are verified; a bundle of another one is rejected."""
 
     shutil.copytree(tenant, tenant.parent / "q")
     tree, bundle = tenant.parent.parent, bundles(tenant)[0]
@@ -612,10 +616,8 @@ def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) ->
         list(verify_tree(tree, trust, "elsewhere"))
 
 
-def test_a_bundle_that_was_unpacked_under_a_name_of_its_own_is_accepted(
-    tenant: Path, tmp_path: Path, trust: Trust
-) -> None:
-    """An auditor may call the folder what he likes."""
+def test_a_single_bundle_may_have_any_name(tenant: Path, tmp_path: Path, trust: Trust) -> None:
+    """A single bundle may have any folder name."""
 
     shutil.copytree(bundles(tenant)[0], tmp_path / "from-acme")
 
@@ -624,8 +626,8 @@ def test_a_bundle_that_was_unpacked_under_a_name_of_its_own_is_accepted(
 
 
 @pytest.mark.parametrize("name", ["none", "empty"])
-def test_nothing_to_verify_is_a_mistake(name: str, tmp_path: Path, trust: Trust) -> None:
-    """No evidence is not evidence in order."""
+def test_nothing_to_verify_is_an_error(name: str, tmp_path: Path, trust: Trust) -> None:
+    """A path without evidence raises `SettingsError`."""
 
     (tmp_path / "empty").mkdir()
 
@@ -633,10 +635,10 @@ def test_nothing_to_verify_is_a_mistake(name: str, tmp_path: Path, trust: Trust)
         list(verify_tree(tmp_path / name, trust))
 
 
-def test_a_folder_without_permission_is_a_verdict(
+def test_an_unreadable_bundle_is_rejected(
     tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be read is refused, and the others are verified."""
+    """An unreadable bundle is rejected."""
 
     def denied(*_args: object) -> Verdict:
         raise PermissionError(13, "Permission denied", "record.json")
@@ -661,7 +663,7 @@ def sealer(tmp_path: Path) -> Sealer:
 def test_a_successor_is_trusted_through_the_key_before_it(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """Who trusts the old key trusts the one to which it handed over, and no other."""
+    """A successor that the trusted key has signed is trusted, and no other key."""
 
     sealer(key, IDS[0])
     sealer(other_key, IDS[1])
@@ -673,10 +675,10 @@ def test_a_successor_is_trusted_through_the_key_before_it(
     assert [verdict.error for verdict in verify_tree(evidence, trust)] == [None] * 3
 
 
-def test_a_key_that_was_succeeded_signs_nothing_more(
+def test_a_succeeded_key_may_not_sign_later(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """A stolen old key does not lengthen the chain."""
+    """A bundle signed by a key after its succession is rejected."""
 
     hand_over(key, other_key.public, tmp_path / "evidence" / "keys")
     for signer, run_id in zip((key, other_key, key), IDS, strict=True):
@@ -685,10 +687,10 @@ def test_a_key_that_was_succeeded_signs_nothing_more(
     assert "signed by a key that was already succeeded" in reason(tmp_path / "evidence", trust)
 
 
-def test_a_key_that_was_succeeded_is_refused_though_both_are_named(
+def test_a_succeeded_key_may_not_sign_later_though_both_are_trusted(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Whoever trusts a whole folder of keys trusts none of them beyond its time."""
+    """That holds even if both keys are trusted by name."""
 
     hand_over(key, other_key.public, tmp_path / "evidence" / "keys")
     for signer, run_id in zip((key, other_key, key), IDS, strict=True):
@@ -698,10 +700,10 @@ def test_a_key_that_was_succeeded_is_refused_though_both_are_named(
     assert "signed by a key that was already succeeded" in reason(tmp_path / "evidence", both)
 
 
-def test_keys_that_succeed_each_other_keep_nobody_busy(
+def test_a_cycle_of_successions_ends(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """A circle of successions ends."""
+    """A cycle of successions does not loop."""
 
     hand_over(key, other_key.public, tmp_path / "evidence" / "keys")
     hand_over(other_key, key.public, tmp_path / "evidence" / "keys")
@@ -710,10 +712,10 @@ def test_keys_that_succeed_each_other_keep_nobody_busy(
     assert len(list(verify_tree(tmp_path / "evidence", trust))) == 2
 
 
-def test_a_succession_that_no_trusted_key_signed_counts_for_nothing(
+def test_an_untrusted_succession_is_ignored(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """Nobody names himself the successor."""
+    """A succession that no trusted key signed is ignored."""
 
     sealer(key, IDS[0])
     sealer(other_key, IDS[1])
@@ -730,7 +732,7 @@ def test_a_succession_that_no_trusted_key_signed_counts_for_nothing(
 def test_successions_follow_each_other_in_any_order(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, keys_home: Path
 ) -> None:
-    """Two generations on, whatever the files are called."""
+    """Successions are followed over several generations, whatever their file names."""
 
     from runbook_lib.evidence.signing.keys import create_key, open_key  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Whatever a driver raises, the operator reads what it means, and no secret."""
+"""Each error of a storage driver becomes a clear message without secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from runbook_lib.errors import ArchiveError
 from runbook_lib.evidence.verify.refusals import refusal
 
-SECRET = "AWS4-HMAC-SHA256 Credential=AKIA/secret"  # the kind of thing that such errors quote
+SECRET = "AWS4-HMAC-SHA256 Credential=AKIA/secret"  # such errors may quote credentials
 
 
 def failure(name: str, base: type[Exception] = Exception, **fields: Any) -> Exception:
@@ -20,7 +20,7 @@ def failure(name: str, base: type[Exception] = Exception, **fields: Any) -> Exce
 
 
 def caused(error: Exception, code: str) -> Exception:
-    """Return `error` as the S3 driver makes it from an answer with this code."""
+    """Return `error` as the S3 driver raises it for an answer with this code."""
     error.__cause__ = failure("ClientError", response={"Error": {"Code": code}})
     return error
 
@@ -56,8 +56,8 @@ def refused(error: Exception) -> ArchiveError:
         (failure("Strange"), r"acme/a: .* failed \(Strange\)", "runbook archive"),
     ],
 )
-def test_a_failure_is_told_by_its_meaning(error: Exception, said: str, advice: str) -> None:
-    """What is wrong, and what to do about it; never the driver's own text."""
+def test_a_driver_error_is_translated(error: Exception, said: str, advice: str) -> None:
+    """The error has the problem and a next step, and never the driver's text."""
 
     refusal = refused(error)
 

@@ -1,4 +1,4 @@
-"""A bundle that is not what was signed is refused, with the file and the reason."""
+"""A bundle that differs from what was signed is rejected with the file and the reason."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ FILES = (*SIGNED, STATEMENT, SIGSTORE)
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, module_key: SigningKey) -> Path:
-    """Return a bundle that is in order; tests alter copies of it."""
+    """Return a valid bundle; tests alter copies of it."""
     run = ended_run(tmp_path_factory.mktemp("evidence"))
     return seal_run(run, module_key).folder
 
@@ -71,7 +71,7 @@ def bundle(sealed: Path, tmp_path: Path) -> Path:
 
 
 def refused(bundle: Path, trust: Trust, kind: type[EvidenceError] = EvidenceError) -> EvidenceError:
-    """Return why the bundle is refused; fails where it is not."""
+    """Return the error of verifying the bundle; fail if there is none."""
     with pytest.raises(kind) as caught:
         verify_bundle(bundle, trust)
     assert str(caught.value).endswith(".")  # in a sentence
@@ -87,7 +87,7 @@ def payload(envelope: Path) -> dict[str, Any]:
 
 
 def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
-    """Write the statement as whoever holds the key could: signed, and with all that repeats it."""
+    """Sign the statement again, as the holder of the key can, with all files that repeat it."""
     subjects = [
         Resource(each["name"], each["digest"]["sha256"], each["annotations"]["size"])
         for each in statement["subject"]
@@ -98,7 +98,7 @@ def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None
 
 
 def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningKey) -> None:
-    """What is proven is told: whose run, what came of it, who signed, where in the chain."""
+    """A valid bundle gives its run, key, position in the chain and notes."""
 
     verified = verify_bundle(bundle, trust)
 
@@ -115,8 +115,8 @@ def places(content: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_byte_that_was_altered_anywhere_is_seen(name: str, bundle: Path, trust: Trust) -> None:
-    """In each region of each file one flipped bit is enough, and the file is named."""
+def test_an_altered_byte_is_detected(name: str, bundle: Path, trust: Trust) -> None:
+    """A flipped bit anywhere in any file is detected, and the file is named."""
 
     content = (bundle / name).read_bytes()
     for place in places(content):
@@ -140,10 +140,10 @@ def test_a_byte_that_was_altered_anywhere_is_seen(name: str, bundle: Path, trust
         pytest.param(lambda content: content[::-1], id="reversed"),
     ],
 )
-def test_a_file_of_another_length_is_seen(
+def test_a_file_of_another_length_is_detected(
     name: str, alter: Callable[[bytes], bytes], bundle: Path, trust: Trust
 ) -> None:
-    """Blanks count too: JSON has many spellings, a signed file has one."""
+    """Additional or missing bytes are detected, also blanks in JSON."""
 
     path = bundle / name
     path.write_bytes(alter(path.read_bytes()))
@@ -152,8 +152,8 @@ def test_a_file_of_another_length_is_seen(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_was_removed_is_named(name: str, bundle: Path, trust: Trust) -> None:
-    """Nothing may be missing, not even what only repeats the statement."""
+def test_a_removed_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
+    """A removed file is named."""
 
     (bundle / name).unlink()
 
@@ -164,8 +164,8 @@ def test_a_file_that_was_removed_is_named(name: str, bundle: Path, trust: Trust)
 @pytest.mark.parametrize(
     "name", ["extra.txt", "attachments/deep/x.png", "statement.evil", ".hidden"]
 )
-def test_a_file_that_was_added_is_named(name: str, bundle: Path, trust: Trust) -> None:
-    """Nothing may lie among the evidence that nobody signed."""
+def test_an_added_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
+    """An added file is named."""
 
     (bundle / name).parent.mkdir(parents=True, exist_ok=True)
     (bundle / name).write_text("x")
@@ -190,7 +190,7 @@ def test_a_folder_that_is_deeper_than_evidence_is_named(bundle: Path, trust: Tru
 def test_a_link_in_the_place_of_a_file_is_refused(
     name: str, bundle: Path, tmp_path: Path, trust: Trust
 ) -> None:
-    """Even where the link leads to the very same content: that could change later."""
+    """A link in a file's place is rejected, even with the same content."""
 
     (bundle / name).rename(tmp_path / "elsewhere")
     (bundle / name).symlink_to(tmp_path / "elsewhere")
@@ -200,7 +200,7 @@ def test_a_link_in_the_place_of_a_file_is_refused(
 
 
 def test_a_link_to_a_folder_is_refused(bundle: Path, tmp_path: Path, trust: Trust) -> None:
-    """A whole folder from elsewhere is no evidence either."""
+    """A link to a folder is rejected."""
 
     (tmp_path / "elsewhere").mkdir()
     (bundle / "attachments").symlink_to(tmp_path / "elsewhere")
@@ -209,7 +209,7 @@ def test_a_link_to_a_folder_is_refused(bundle: Path, tmp_path: Path, trust: Trus
 
 
 def test_a_pipe_is_refused_and_not_waited_for(bundle: Path, trust: Trust) -> None:
-    """What is no plain file is not opened."""
+    """A pipe in a file's place is rejected without opening it."""
 
     (bundle / "report.html").unlink()
     os.mkfifo(bundle / "report.html")
@@ -218,7 +218,7 @@ def test_a_pipe_is_refused_and_not_waited_for(bundle: Path, trust: Trust) -> Non
 
 
 def leaves(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to each value of a JSON document that holds no other."""
+    """Yield the path of each leaf of a JSON document."""
     items: Any = ()
     if isinstance(document, dict):
         items = document.items()
@@ -246,7 +246,7 @@ def altered(document: Any, path: tuple[Any, ...]) -> Any:
 
 @pytest.mark.parametrize("name", ["record.json", "record.schema.json"])
 def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) -> None:
-    """No value of the record can be changed, of whatever kind."""
+    """A change of any value in record or schema is detected."""
 
     document = json.loads((bundle / name).read_bytes())
     paths = list(leaves(document))
@@ -257,7 +257,7 @@ def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) 
 
 
 def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
-    """No value of any line can be changed."""
+    """A change of any value in any journal line is detected."""
 
     path = bundle / "journal.jsonl"
     lines = path.read_text().splitlines()
@@ -271,7 +271,7 @@ def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
 
 @pytest.mark.parametrize("name", [STATEMENT, PROVENANCE_FILE])
 def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust) -> None:
-    """No claim can be changed under a signature that was made for another."""
+    """A change of any claim in a statement is detected."""
 
     document = json.loads((bundle / name).read_bytes())
     statement = payload(bundle / name)
@@ -287,7 +287,7 @@ def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust)
 
 @pytest.mark.parametrize("name", [STATEMENT, SIGSTORE])
 def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust) -> None:
-    """Payload, its type, key id and signature."""
+    """A change of payload, type, key id or signature is detected."""
 
     document = json.loads((bundle / name).read_bytes())
     for way in leaves(document):
@@ -312,7 +312,7 @@ def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust)
 def test_an_envelope_of_another_form_is_refused(
     alter: Callable[[Any], Any], bundle: Path, trust: Trust
 ) -> None:
-    """There is one spelling of an envelope, and no room beside it."""
+    """An envelope has exactly one valid form."""
 
     document = json.loads((bundle / STATEMENT).read_bytes())
     text = json.dumps(alter(document), separators=(",", ":"))
@@ -324,7 +324,7 @@ def test_an_envelope_of_another_form_is_refused(
 def test_a_base64_that_decodes_to_the_same_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """The last characters of base64 have bits to spare (RFC 4648 §3.5)."""
+    """Base64 with other spare bits (RFC 4648 §3.5) is rejected."""
 
     statement, signature = payload(bundle / STATEMENT), ""
     while not signature.endswith("="):  # a DER signature has 70 to 72 bytes
@@ -343,17 +343,17 @@ def test_a_base64_that_decodes_to_the_same_is_refused(
 
 
 def test_another_key_is_not_trusted(bundle: Path, other_key: SigningKey) -> None:
-    """The key that lies beside the evidence, or in it, counts for nothing."""
+    """A key beside the evidence or in it is not trusted by itself."""
 
     trust = Trust({other_key.key_id: other_key.public})
 
     assert "not among the trusted" in str(refused(bundle, trust, SignatureError))
 
 
-def test_a_forger_who_signs_with_a_key_of_his_own_is_refused(
+def test_a_signature_by_another_key_is_refused(
     bundle: Path, other_key: SigningKey, trust: Trust
 ) -> None:
-    """Under his key's id, and under that of the trusted key."""
+    """A signature by another key is rejected, also under the trusted key's id."""
 
     sign_again(bundle, other_key, payload(bundle / STATEMENT))
     refused(bundle, trust, SignatureError)
@@ -364,10 +364,10 @@ def test_a_forger_who_signs_with_a_key_of_his_own_is_refused(
     refused(bundle, trust, SignatureError)
 
 
-def test_a_signature_that_was_moved_between_bundles_is_refused(
+def test_a_signature_of_another_bundle_is_refused(
     bundle: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """The signature alone, and the whole statement."""
+    """A signature or a statement of another bundle is rejected."""
 
     other = seal_run(ended_run(tmp_path / "other", "ffffffff"), key).folder
     mine, theirs = (json.loads((each / STATEMENT).read_bytes()) for each in (bundle, other))
@@ -383,10 +383,10 @@ def test_a_signature_that_was_moved_between_bundles_is_refused(
 CHAIN_ONLY = ("runbook_chain",)
 
 
-def test_claims_that_the_record_does_not_bear_out_are_refused(
+def test_claims_that_differ_from_the_record_are_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Not even who holds the key can claim another outcome than the record shows."""
+    """A signed claim that differs from the record is rejected."""
 
     statement = payload(bundle / STATEMENT)
     ways = [way for way in leaves(statement["predicate"]) if way[0] not in CHAIN_ONLY]
@@ -399,7 +399,7 @@ def test_claims_that_the_record_does_not_bear_out_are_refused(
 def test_subjects_that_are_not_the_files_are_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A statement of the right key about other files proves nothing of these."""
+    """A signed statement about other files is rejected."""
 
     statement = payload(bundle / STATEMENT)
     for way in leaves(statement["subject"]):
@@ -409,10 +409,10 @@ def test_subjects_that_are_not_the_files_are_refused(
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside"])
-def test_a_path_that_climbs_out_is_refused(
+def test_a_path_out_of_the_bundle_is_refused(
     name: str, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Nothing outside of the bundle is opened, whoever signed its name."""
+    """A signed path out of the bundle is rejected without opening it."""
 
     (bundle.parent / "outside").write_text("x")
     statement = payload(bundle / STATEMENT)
@@ -427,7 +427,7 @@ def test_a_path_that_climbs_out_is_refused(
 def test_a_provenance_of_another_run_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """The two statements belong together, though each is signed."""
+    """A signed provenance of another run is rejected."""
 
     made = payload(bundle / PROVENANCE_FILE)
     made["predicate"]["runDetails"]["metadata"]["invocationId"] = "ffffffff"
@@ -446,7 +446,7 @@ def test_a_provenance_of_another_run_is_refused(
 def test_a_statement_of_another_kind_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A provenance in the place of the test result says something else."""
+    """A provenance in place of the test result is rejected."""
 
     shutil.copy(bundle / PROVENANCE_FILE, bundle / STATEMENT)
 
@@ -459,7 +459,9 @@ NESTED = b"[" * 200_000 + b"]" * 200_000
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("size", [2**30, 5 * 2**30])
 def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust: Trust) -> None:
-    """A gigabyte is not read: the signed size, or what an envelope can have, is the most."""
+    """
+    A file above its signed size, or an envelope above its limit, is rejected without reading it.
+    """
 
     with (bundle / name).open("r+b") as file:
         file.truncate(size)
@@ -475,7 +477,7 @@ def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust
 
 @pytest.mark.parametrize("name", FILES)
 def test_deeply_nested_json_is_refused(name: str, bundle: Path, trust: Trust) -> None:
-    """No recursion without end, in whichever file."""
+    """Deeply nested JSON in any file is rejected."""
 
     (bundle / name).write_bytes(NESTED)
 
@@ -484,10 +486,10 @@ def test_deeply_nested_json_is_refused(name: str, bundle: Path, trust: Trust) ->
 
 @pytest.mark.parametrize("name", ["record.json", "journal.jsonl"])
 @pytest.mark.parametrize("content", [NESTED, b"null\n", b"\xff\xfe", b'{"seq": 1}\n'])
-def test_a_signed_file_that_cannot_be_read_is_refused(
+def test_an_invalid_signed_file_is_refused(
     name: str, content: bytes, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Who holds the key can sign nonsense; that is told, and nothing breaks."""
+    """An invalid record or journal is rejected, even if it is signed."""
 
     (bundle / name).write_bytes(content)
     statement = payload(bundle / STATEMENT)
@@ -510,7 +512,7 @@ def test_a_signed_number_that_json_has_not_is_named(
 
 
 def resign_everything(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
-    """Bring the lists and both statements in line with the files as they are now."""
+    """Update the lists and both statements to the current files, and sign them."""
     made = payload(bundle / PROVENANCE_FILE)
     names = [each["name"] for each in made["subject"]]
     subjects = [resource(bundle / name, name) for name in names]
@@ -525,15 +527,15 @@ def resign_everything(bundle: Path, key: SigningKey, statement: dict[str, Any]) 
 
 
 def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
-    """Sign a statement about the files as they lie there, whatever they say."""
+    """Sign a statement about the current files."""
     statement = payload(bundle / STATEMENT)
     names = [each["name"] for each in statement["subject"]]
     subjects = [resource(bundle / name, name).descriptor() for name in names]
     sign_again(bundle, key, {**statement, "subject": subjects})
 
 
-def test_large_attachments_are_not_held(bundle: Path, key: SigningKey, trust: Trust) -> None:
-    """Of what is not looked into, the digest is made block by block."""
+def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """Attachments are digested in blocks, with bounded memory."""
 
     statement, made = payload(bundle / STATEMENT), payload(bundle / PROVENANCE_FILE)
     for number in range(4):
@@ -557,10 +559,8 @@ def test_large_attachments_are_not_held(bundle: Path, key: SigningKey, trust: Tr
     assert refused(bundle, trust, ContentError).file == "attachments/3.pdf"
 
 
-def test_a_list_that_says_something_else_is_refused(
-    bundle: Path, key: SigningKey, trust: Trust
-) -> None:
-    """An auditor who works with SHA256SUMS alone must see the same files."""
+def test_a_wrong_list_of_digests_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """SHA256SUMS must list the same files and digests as the statement."""
 
     (bundle / "SHA256SUMS").write_text(f"{'0' * 64}  record.json\n")
     sign_as_they_are(bundle, key)
@@ -571,7 +571,7 @@ def test_a_list_that_says_something_else_is_refused(
 def test_a_provenance_of_other_files_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """How something was made is said of these files, not of some."""
+    """The provenance must be about all files of the bundle."""
 
     made = payload(bundle / PROVENANCE_FILE)
     names = [each["name"] for each in made["subject"]][1:]
@@ -589,7 +589,7 @@ def test_a_provenance_of_other_files_is_refused(
 def test_a_provenance_that_another_trusted_key_signed_is_refused(
     bundle: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
-    """Both statements are one signer's, however many keys the verifier trusts."""
+    """Both statements must have the same signer, even if both keys are trusted."""
 
     made, statement = payload(bundle / PROVENANCE_FILE), payload(bundle / STATEMENT)
     subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
@@ -604,7 +604,7 @@ def test_a_provenance_that_another_trusted_key_signed_is_refused(
 
 
 def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
-    """Which of two digests counts must never be a question."""
+    """A file that a statement names twice is rejected."""
 
     statement = payload(bundle / STATEMENT)
     statement["subject"].append({**statement["subject"][0], "digest": {"sha256": "0" * 64}})
@@ -613,10 +613,8 @@ def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, tr
     assert "named once" in str(refused(bundle, trust, EnvelopeError))
 
 
-def test_signing_everything_again_is_what_only_the_key_can_do(
-    bundle: Path, key: SigningKey, trust: Trust
-) -> None:
-    """The tests above fail for the reason that they name, not for a slip of their own."""
+def test_a_re_signed_bundle_is_accepted(bundle: Path, key: SigningKey, trust: Trust) -> None:
+    """A bundle that is signed again is accepted, so the tests above fail for their own reason."""
 
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
@@ -626,7 +624,7 @@ def test_signing_everything_again_is_what_only_the_key_can_do(
 def test_a_journal_that_ends_elsewhere_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """The record was derived from a journal of so many lines, and from no other."""
+    """The bundle's journal must have the number of lines in the record."""
 
     lines = (bundle / "journal.jsonl").read_bytes().splitlines(keepends=True)
     assert EventType.RUN_FINISHED.encode() in lines[-1]
@@ -649,7 +647,7 @@ def test_a_journal_that_ends_elsewhere_is_refused(
 def test_a_statement_without_a_place_in_a_chain_is_refused(
     chain: Any, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Each bundle says after which one it comes."""
+    """A statement without a valid position in a chain is rejected."""
 
     statement = payload(bundle / STATEMENT)
     statement["predicate"]["runbook_chain"] = chain
@@ -659,13 +657,13 @@ def test_a_statement_without_a_place_in_a_chain_is_refused(
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path, trust: Trust) -> None:
-    """A name under which nothing lies is no bundle."""
+    """A missing folder raises `ContentError`."""
 
     refused(tmp_path / "none", trust, ContentError)
 
 
 def test_no_secret_is_quoted_by_a_refusal(bundle: Path, trust: Trust) -> None:
-    """What was put into a file does not come back in the message."""
+    """An error does not quote a file's content."""
 
     (bundle / "record.json").write_text(Secret("planted-canary").reveal())
 
