@@ -1,4 +1,4 @@
-"""Strict JSON: what another reader would not take is neither read nor written."""
+"""Strict JSON is read and written: what other readers reject is an error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from runbook_lib.core.json_text import parse_json, write_json
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_number_that_json_has_not_is_not_written(number: float) -> None:
-    """RFC 8259 §6: no file that the runbook writes contains NaN or Infinity."""
+def test_a_number_that_json_does_not_have_is_not_written(number: float) -> None:
+    """Writing NaN or an infinity raises `ValueError` (RFC 8259 §6)."""
 
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json({"elapsed": [number]})
@@ -17,7 +17,11 @@ def test_a_number_that_json_has_not_is_not_written(number: float) -> None:
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_document_comes_back_as_it_was_written(indent: int | None) -> None:
-    """Compact in a journal's line, indented in a file for people; letters stay letters."""
+    """
+    A document survives writing and reading; without an indent it is compact.
+
+    Letters are written as they are, without escapes.
+    """
 
     document = {"name": "Zürich", "numbers": [1, 2.5, None, True]}
     text = write_json(document, indent=indent)

@@ -625,10 +625,10 @@ def test_a_record_of_another_form_is_refused_by_name(
     ],
     ids=["outcome", "run", "word"],
 )
-def test_a_signed_record_that_lacks_something_is_refused(
+def test_a_signed_record_with_a_missing_field_is_refused(
     lose: Callable[[Document], Any], said: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """Who holds the key can sign half a record; what is missing is named."""
+    """A record that lacks a field is refused even if it is signed; the error names the field."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lose)

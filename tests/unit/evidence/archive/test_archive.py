@@ -446,7 +446,9 @@ def test_a_bundle_without_its_public_key_is_not_archived(bundle: Path, target: P
 def test_a_signed_bundle_that_no_runbook_wrote_is_not_archived(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its key may have signed anything; the bundle is named, and what was the matter."""
+    """
+    A signed bundle whose content cannot be understood is refused, with its name and the reason.
+    """
 
     def stumble(*_: object) -> None:
         raise KeyError("journal")
@@ -464,7 +466,9 @@ def test_a_signed_bundle_that_no_runbook_wrote_is_not_archived(
 def test_a_tenant_that_cannot_be_read_is_named(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others can be archived all the same."""
+    """
+    A folder that cannot be read is returned with its name and the reason; there is no exception.
+    """
 
     def refuse(_home: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -481,7 +485,11 @@ def test_a_tenant_that_cannot_be_read_is_named(
 def test_a_retention_ends_at_a_whole_second(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3 keeps no smaller part: a date that came back earlier would look like a refusal."""
+    """
+    The end of a retention has whole seconds.
+
+    S3 stores no fractions: an earlier date in its answer would look like a refusal.
+    """
 
     monkeypatch.setattr(Folder, "check_retention", lambda _self: None)
     now = datetime(2026, 11, 24, 12, 0, 0, 999_999, UTC)
@@ -543,7 +551,7 @@ def test_a_succession_is_found_from_any_level(
 def test_keys_are_not_looked_for_above_a_whole_tree(
     evidence: Path, memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are in it, and are fetched once."""
+    """If the archive holds a whole tree, its files are fetched once: the keys are among them."""
 
     archive_all(evidence, "memory://bucket/evidence")
     asked: list[str] = []

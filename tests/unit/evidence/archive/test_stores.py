@@ -230,7 +230,7 @@ class Driver:
 
 
 class Taking(Driver):
-    """Takes the place of a driver that stores everything, and keeps the options."""
+    """Replaces a driver: accepts each object and keeps the options of the call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,7 +280,7 @@ def test_the_first_failure_is_raised(
 def test_an_object_is_retained_from_the_start(
     until: datetime | None, retained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By S3's own names, in the request that makes it: there is no moment in between."""
+    """The request that creates an object has its retention too, in S3's parameters."""
 
     driver = Taking()
 
@@ -288,14 +288,18 @@ def test_an_object_is_retained_from_the_start(
     assert driver.options == {"mode": "create", **retained}
 
 
-def test_a_store_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The object is named, and the thread that still waits keeps no program from ending."""
+def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    If a store does not answer in time, the error names the object.
+
+    The thread that still waits is a daemon: it does not prevent the program's end.
+    """
 
     ends, waiting = Event(), SimpleQueue[Thread]()
 
     class Silent(Driver):
         def pipe_file(self, *_args: Any, **_options: Any) -> None:
-            """Wait until the test is over."""
+            """Wait until the test ends."""
             waiting.put(current_thread())
             ends.wait()
 

@@ -305,8 +305,8 @@ def test_the_settings_name_the_key(tmp_path: Path) -> None:
     assert signs(key, key.public)
 
 
-def test_settings_that_name_no_key_mean_the_one_in_the_home() -> None:
-    """Practice and real runs each have their own."""
+def test_without_a_setting_the_key_in_the_home_folder_is_used() -> None:
+    """Without `signing_key`, the key in the home folder is used; practice has a key of its own."""
 
     key = key_from_settings(Settings({}, {}), is_sandbox=True)
 
@@ -315,7 +315,7 @@ def test_settings_that_name_no_key_mean_the_one_in_the_home() -> None:
 
 
 def test_the_settings_name_the_public_key_of_a_service(vault: Path, tmp_path: Path) -> None:
-    """Without it nobody could say which key a service signs with."""
+    """`signing_public_key` names the public key of a key that a service holds."""
 
     named = {"signing_key": f"file2:{tmp_path}/vault.pem", "signing_public_key": str(vault)}
 

@@ -1,4 +1,4 @@
-"""What lies among the evidence and is none is named, with its place and the reason."""
+"""Evidence that cannot be used is reported with its place and the reason."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 from runbook_lib.evidence.verify.discovery import Unseen, odd_keys
 
 
-def test_what_is_named_like_a_key_and_is_none_is_named(tmp_path: Path) -> None:
-    """A link to nowhere, a folder, a file that is too large; other names do not matter."""
+def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
+    """
+    A broken link, a folder and a file that is too large are reported if they are named like a key.
+
+    Files with other names are ignored.
+    """
 
     keys = tmp_path / "keys"
     keys.mkdir()
