@@ -1,1 +1,1 @@
-"""Clients of the remote systems, against scripted answers."""
+"""Tests of the clients of the remote systems, with scripted answers."""

@@ -1,4 +1,4 @@
-"""A person's consent: the request, and the redirect that answers it."""
+"""The consent: the address of Facebook's dialog, and the redirect that answers it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ PENDING = {"state-1": authorization(), "state-2": authorization("state-2")}
 
 
 def test_the_request_is_what_facebook_documents() -> None:
-    """Client, redirect URI, state, code and scopes; what was declined before is asked again."""
+    """
+    The dialog's address has the client, redirect URI, state, response type and scopes.
+
+    `auth_type=rerequest` asks again for permissions that were declined before.
+    """
 
     parts = urlsplit(authorization().url)
 
@@ -38,7 +42,7 @@ def test_the_request_is_what_facebook_documents() -> None:
 
 
 def test_a_state_cannot_be_guessed() -> None:
-    """Each request has its own (RFC 6749 §10.12)."""
+    """Each request has a random state of at least 32 characters (RFC 6749 §10.12)."""
 
     states = {PendingAuthorization(DIALOG, "1", "http://x", ()).state for _ in range(50)}
 
@@ -55,7 +59,11 @@ def test_a_state_cannot_be_guessed() -> None:
     ],
 )
 def test_a_redirect_answers_its_own_request(url: str) -> None:
-    """Facebook's `#_=_`, blanks from copying and the bare path are understood."""
+    """
+    A redirect is matched to its request by the state.
+
+    Facebook's `#_=_`, surrounding blanks and an address without a host are accepted.
+    """
 
     request, code = read_redirect(PENDING, url)
 
@@ -71,8 +79,8 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
         "/consent?code=AQDcode-0aB1cD2eF3gH4&state=other",
     ],
 )
-def test_another_answer_is_refused(url: str) -> None:
-    """A redirect that this program did not ask for brings no code in."""
+def test_a_redirect_with_another_state_is_refused(url: str) -> None:
+    """A redirect without the state of a pending request raises `StateMismatchError`."""
 
     with pytest.raises(StateMismatchError, match="its state differs"):
         read_redirect(PENDING, url)
@@ -88,8 +96,10 @@ def test_another_answer_is_refused(url: str) -> None:
         ("https://acme-h.cyclr.com/connector/callback", "no answer in this address"),
     ],
 )
-def test_what_is_no_answer_is_told_as_that(url: str, said: str) -> None:
-    """A slip in copying is not taken for somebody else's answer."""
+def test_a_text_that_is_not_a_redirect_is_refused(url: str, said: str) -> None:
+    """
+    The error says why a pasted text is not a redirect, and what to paste; it is no state mismatch.
+    """
 
     with pytest.raises(AuthorizationError, match=said) as caught:
         read_redirect(PENDING, url)
@@ -115,8 +125,10 @@ def test_what_is_no_answer_is_told_as_that(url: str, said: str) -> None:
         ("code=outcome", "no code in this address"),
     ],
 )
-def test_a_refusal_is_told_in_words(query: str, said: str) -> None:
-    """Cancel, an error with or without `error`, and half an address are told apart."""
+def test_a_refusal_has_a_message_of_its_own(query: str, said: str) -> None:
+    """
+    Cancel, an error in each of Facebook's forms and an incomplete address have different messages.
+    """
 
     with pytest.raises(AuthorizationError, match=said):
         read_redirect(PENDING, f"/consent?state=state-1&{query}")
@@ -130,8 +142,8 @@ def test_a_refusal_is_told_in_words(query: str, said: str) -> None:
         "error={said}",
     ],
 )
-def test_what_a_stranger_may_have_written_is_cut_and_readable(query: str) -> None:
-    """Nothing that moves a cursor, turns text round or fills the screen comes into a message."""
+def test_text_from_the_address_is_printable_and_short_in_a_message(query: str) -> None:
+    """An error text from the address is cut, and its control characters are escaped."""
 
     said = quote("\x1b[2J\x07\u202eabc\x00\u200b\r\n" + "x" * 100_000)
 
@@ -154,16 +166,16 @@ def test_what_a_stranger_may_have_written_is_cut_and_readable(query: str) -> Non
         "code=AQDcode-0aB1cD2eF3gH4&state=\ud800",
     ],
 )
-def test_only_the_very_state_is_an_answer(query: str) -> None:
-    """Twice, cut, in capitals or with something behind it, it answers nothing."""
+def test_only_exactly_the_state_matches(query: str) -> None:
+    """A state that is repeated, cut, in capitals or extended does not match."""
 
     assert not answers(PENDING, f"/consent?{query}")
     with pytest.raises(StateMismatchError):
         read_redirect(PENDING, f"/consent?{query}")
 
 
-def test_a_code_that_comes_twice_is_none() -> None:
-    """No field of a redirect may come more than once (RFC 6749 §3.1)."""
+def test_a_repeated_code_is_refused() -> None:
+    """A redirect with two codes is refused (RFC 6749 §3.1)."""
 
     twice = "code=AQDcode-0aB1cD2eF3gH4&code=AQDcode-0aB1cD2eF3gH5&state=state-1"
 
@@ -171,8 +183,8 @@ def test_a_code_that_comes_twice_is_none() -> None:
         read_redirect(PENDING, f"/consent?{twice}")
 
 
-def test_an_address_of_thousands_of_fields_is_no_answer() -> None:
-    """It is refused before it is read to its end."""
+def test_an_address_with_thousands_of_fields_is_refused() -> None:
+    """An address with 100,000 fields is refused."""
 
     with pytest.raises(AuthorizationError, match="no answer in this address"):
         read_redirect(PENDING, "/consent?state=state-1" + "&a=1" * 100_000)

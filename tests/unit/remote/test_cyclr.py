@@ -1,4 +1,4 @@
-"""Cyclr's API: each call's request, what it returns, and what is raised instead."""
+"""Each call of Cyclr's API: its request, its result and its errors."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def ask_for_token(session: Session) -> Secret:
     return request_api_token(session, BASE, client_id="partner", client_secret=CLIENT_SECRET)
 
 
-def test_a_token_is_issued_and_known_from_then_on(remote: FakeRemote, session: Session) -> None:
-    """Cyclr's own credentials go as a form, and neither they nor the token are recorded."""
+def test_a_token_is_issued_and_redacted(remote: FakeRemote, session: Session) -> None:
+    """The credentials are sent as a form; neither they nor the token are recorded."""
 
     remote.on("/oauth/token", says(CYCLR_TOKEN_ISSUED))
 
@@ -76,10 +76,10 @@ def test_a_token_is_issued_and_known_from_then_on(remote: FakeRemote, session: S
         ("<html>", 403, "Cyclr answered 403."),
     ],
 )
-def test_a_refused_token_is_raised_with_cyclrs_words(
+def test_a_refused_token_raises_cyclrs_message(
     remote: FakeRemote, session: Session, body: Any, status: int, said: str
 ) -> None:
-    """Whatever form the refusal has, its words or at least its status are told."""
+    """The error has Cyclr's message, whatever its form, or at least the status."""
 
     remote.on("/oauth/token", says(body, status))
 
@@ -90,10 +90,10 @@ def test_a_refused_token_is_raised_with_cyclrs_words(
 
 
 @pytest.mark.parametrize("body", ["<html>", {}, [], {"access_token": ""}, {"access_token": 1}])
-def test_an_answer_without_a_token_is_no_token(
+def test_an_answer_without_a_token_is_an_error(
     remote: FakeRemote, session: Session, body: Any
 ) -> None:
-    """Status 200 alone is no token."""
+    """An answer with status 200 but without a token is an error."""
 
     remote.on("/oauth/token", says(body))
 
@@ -101,8 +101,10 @@ def test_an_answer_without_a_token_is_no_token(
         ask_for_token(session)
 
 
-def test_asking_for_a_token_survives_a_passing_fault(remote: FakeRemote, session: Session) -> None:
-    """Several tokens may coexist, so asking again is harmless."""
+def test_a_token_is_requested_again_after_a_transient_error(
+    remote: FakeRemote, session: Session
+) -> None:
+    """A token request is repeated after a broken connection; a second token does no harm."""
 
     remote.on("/oauth/token", breaks(), says(CYCLR_TOKEN_ISSUED))
 
@@ -164,7 +166,7 @@ CALLS: dict[str, tuple[Call, str, str, Any, Any, Any]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
-    """Method, path, account header, token and body are the documented ones."""
+    """Method, path, account header, token and body are as documented."""
 
     call, method, path, document, answer, returned = CALLS[name]
     remote.on(f"/v1.0/{path}", says(answer))
@@ -185,7 +187,7 @@ def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, nam
 def test_a_call_that_cyclr_refuses_raises_its_message(
     remote: FakeRemote, cyclr: Cyclr, name: str
 ) -> None:
-    """Cyclr's own words and the status reach whoever asked."""
+    """The error has Cyclr's message and the status."""
 
     call, _, path, *_ = CALLS[name]
     remote.on(f"/v1.0/{path}", says(UNKNOWN_ADDRESS, 403))
@@ -198,10 +200,10 @@ def test_a_call_that_cyclr_refuses_raises_its_message(
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("body", ["<html>", '{"Id":'])
-def test_a_call_answered_with_no_json_is_no_answer(
+def test_an_answer_that_is_not_json_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, name: str, body: str
 ) -> None:
-    """A page in place of the API proves nothing."""
+    """A page or an incomplete body is an error."""
 
     call, _, path, *_ = CALLS[name]
     remote.on(f"/v1.0/{path}", says(body))
@@ -211,10 +213,8 @@ def test_a_call_answered_with_no_json_is_no_answer(
 
 
 @pytest.mark.parametrize("name", sorted(set(CALLS) - {"run_method"}))
-def test_a_call_answered_with_another_shape_is_no_answer(
-    remote: FakeRemote, cyclr: Cyclr, name: str
-) -> None:
-    """A list where an object is documented, or the reverse, is not taken for one."""
+def test_an_answer_of_another_type_is_an_error(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
+    """A list in place of an object, or the reverse, is an error that names the call."""
 
     call, _, path, _, answer, _ = CALLS[name]
     remote.on(f"/v1.0/{path}", says({} if isinstance(answer, list) else []))
@@ -224,8 +224,8 @@ def test_a_call_answered_with_another_shape_is_no_answer(
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_only_reading_is_repeated(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
-    """A broken connection never installs twice; reading gets three attempts."""
+def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
+    """After a broken connection a GET is sent three times in all, a POST only once."""
 
     call, method, path, *_ = CALLS[name]
     remote.on(f"/v1.0/{path}", breaks(httpx.ReadTimeout))
@@ -237,10 +237,10 @@ def test_only_reading_is_repeated(remote: FakeRemote, cyclr: Cyclr, name: str) -
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_answer_that_was_cut_off_is_asked_again(
+def test_a_get_is_repeated_after_an_incomplete_answer(
     remote: FakeRemote, cyclr: Cyclr, name: str
 ) -> None:
-    """Half an answer to reading is no answer yet; what changes something is never sent twice."""
+    """A GET is repeated if its answer is incomplete; a POST is not."""
 
     call, method, path, _, answer, returned = CALLS[name]
     remote.on(f"/v1.0/{path}", says(json.dumps(answer)[:-1]), says(answer))
@@ -254,7 +254,7 @@ def test_an_answer_that_was_cut_off_is_asked_again(
 
 
 def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> None:
-    """The query narrows the list; a hundred rows come at once."""
+    """Connectors are searched by name, with up to a hundred rows per page."""
 
     remote.on("/v1.0/connectors", says([]))
 
@@ -262,10 +262,8 @@ def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) 
     assert fields(remote.requests[0]) == {"query": "Facebook & Co", "pageSize": "100"}
 
 
-def test_a_sign_in_token_is_a_secret_from_the_start(
-    remote: FakeRemote, session: Session, cyclr: Cyclr
-) -> None:
-    """The single-use token is returned and never recorded."""
+def test_a_sign_in_token_is_a_secret(remote: FakeRemote, session: Session, cyclr: Cyclr) -> None:
+    """The single-use token is returned as a secret and never recorded."""
 
     remote.on("/v1.0/accounts/acct-1/signintoken", says(SIGN_IN_TOKEN_ISSUED))
 
@@ -279,7 +277,7 @@ def test_a_sign_in_token_is_a_secret_from_the_start(
 
 
 def test_a_sign_in_token_may_be_refused(remote: FakeRemote, cyclr: Cyclr) -> None:
-    """An unknown account is told in Cyclr's words."""
+    """For an unknown account, the error has Cyclr's message."""
 
     remote.on("/v1.0/accounts/no-such/signintoken", says({"Message": "Not found"}, 404))
 
@@ -287,8 +285,8 @@ def test_a_sign_in_token_may_be_refused(remote: FakeRemote, cyclr: Cyclr) -> Non
         cyclr.sign_in_token("no-such", "operator@acme.example")
 
 
-def test_the_sign_in_link_is_encoded_whole() -> None:
-    """The token ends in `=` and the target is an address: both survive the query."""
+def test_the_sign_in_link_is_encoded() -> None:
+    """The token and the target's address are percent-encoded in the link's query."""
 
     url = sign_in_url("acme-h.cyclr.com", 54321, Secret("a+b/c=="), "https://my.cyclr.com/x?y=1")
 
@@ -302,8 +300,10 @@ def test_the_sign_in_link_is_encoded_whole() -> None:
     }
 
 
-def test_without_an_account_no_account_is_named(remote: FakeRemote, session: Session) -> None:
-    """Cyclr refuses an empty account header; making the first account must not send one."""
+def test_without_an_account_there_is_no_account_header(
+    remote: FakeRemote, session: Session
+) -> None:
+    """No account header is sent without an account, because Cyclr refuses an empty one."""
 
     remote.on("/v1.0/accounts", says({"Id": "acct-2", "Name": "x"}))
     Cyclr(session, base_url=BASE, token=Secret(CYCLR_TOKEN), account="").create_account("x")

@@ -1,4 +1,4 @@
-"""What a remote system sent is read by its documented type; all else is an error in words."""
+"""The fields of a remote system's answer are read by type; another type is an error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READERS: dict[str, tuple[Read, Any, Any]] = {
     "documents": (lambda one: one.documents("f"), [{"g": 1}, {}], [{"g": 1}, {}]),
     "expect": (lambda one: one.expect("f", "mine"), "mine", None),
 }
-# What each reader refuses beside all that has another type.
+# Values that a reader refuses in addition to all of other types.
 WRONG: dict[str, tuple[Any, ...]] = {
     "text": ("", "  "),
     "identifier": ("", "a/b", "..", "a b", "\u00e9", "x" * 200, "a?b"),
@@ -41,7 +41,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "documents": ([1], [None], [[]], {}),
     "expect": ("other", ["mine"], "mine "),
 }
-# How the message ends: with what is documented.
+# The end of the message: the documented type.
 WANTED = {
     "text": "a text",
     "words": "a text",
@@ -55,13 +55,13 @@ WANTED = {
     "documents": "(a list of objects|an object)",
     "expect": "mine",
 }
-# Where the field is absent, or null, these return what stands for nothing.
+# These readers return an empty value if the field is absent or null.
 OPTIONAL = {"words": "", "code": None, "texts": ()}
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_reader_returns_what_has_its_type(name: str) -> None:
-    """The documented value comes back as it is."""
+def test_a_reader_returns_a_value_of_its_type(name: str) -> None:
+    """A value of the documented type is returned."""
 
     read, value, expected = READERS[name]
 
@@ -70,7 +70,7 @@ def test_a_reader_returns_what_has_its_type(name: str) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_refuses_every_other_type(name: str) -> None:
-    """Each names who answered, the field, what stands there, and what should."""
+    """The error names the remote system, the field, the value and the documented type."""
 
     read, value, _ = READERS[name]
     others = (None, "text", 7, 1.5, True, [], {}, ["a"], {"a": 1})
@@ -86,7 +86,7 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_field_that_is_missing_is_named(name: str) -> None:
-    """Absence is said as such, or is what the reader documents."""
+    """A missing field is an error that names it, or gives the reader's empty value."""
 
     read, *_ = READERS[name]
     if name in OPTIONAL:
@@ -97,8 +97,8 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
         read(Document({}, "Facebook"))
 
 
-def test_a_default_stands_for_an_absent_field_only() -> None:
-    """Null is a value, and not the documented one."""
+def test_a_default_is_for_absent_fields_only() -> None:
+    """A default replaces an absent field; null is an error."""
 
     empty, null = Document({}, "Facebook"), Document({"f": None}, "Facebook")
 
@@ -111,8 +111,8 @@ def test_a_default_stands_for_an_absent_field_only() -> None:
             read()
 
 
-def test_a_place_deep_in_an_answer_is_named_whole() -> None:
-    """Who reads the message finds the field."""
+def test_the_error_has_the_full_path_of_a_field() -> None:
+    """The error has the field's full path, with indexes of lists."""
 
     answer = Document({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
 
@@ -125,8 +125,8 @@ def test_a_place_deep_in_an_answer_is_named_whole() -> None:
     )
 
 
-def test_what_is_shown_of_a_value_is_short() -> None:
-    """A page of text is cut."""
+def test_a_long_value_is_cut_in_the_message() -> None:
+    """A long text or number is cut in the error's message."""
 
     answer = Document({"id": "x" * 10_000, "number": 10**400}, "Facebook")
 
@@ -137,15 +137,15 @@ def test_what_is_shown_of_a_value_is_short() -> None:
 
 
 @pytest.mark.parametrize("content", [None, [], "text", 7, True])
-def test_what_is_no_object_is_no_document(content: object) -> None:
-    """An answer of another form is refused at once."""
+def test_only_an_object_is_a_document(content: object) -> None:
+    """An answer that is not an object is an error."""
 
     with pytest.raises(UnexpectedAnswerError, match=r"the answer is .*, not an object"):
         Document(content, "Facebook")
 
 
 def test_a_document_is_a_mapping() -> None:
-    """It can be compared, and looked through, as what it holds."""
+    """A document compares and iterates like its dictionary."""
 
     answer = Document({"id": "1", "name": "Acme"}, "Facebook")
 
@@ -154,8 +154,8 @@ def test_a_document_is_a_mapping() -> None:
 
 
 @pytest.mark.parametrize("content", [{}, None, "text", 7])
-def test_what_is_no_list_holds_no_documents(content: object) -> None:
-    """Some APIs answer with a bare list; nothing else is one."""
+def test_only_a_list_contains_documents(content: object) -> None:
+    """A list of documents is read from a list only; anything else is an error."""
 
     with pytest.raises(UnexpectedAnswerError, match="not a list of objects"):
         documents(content, "Cyclr")
@@ -165,15 +165,15 @@ def test_what_is_no_list_holds_no_documents(content: object) -> None:
     "text",
     ["NaN", "Infinity", "-Infinity", '{"a":NaN}', "[1e999]", "-1e999", "\ufeff{}", "{'a':1}"],
 )
-def test_what_rfc_8259_does_not_know_is_no_json(text: str) -> None:
-    """Python would read some of these; JSON has no NaN, no Infinity and no byte order mark."""
+def test_json_beyond_rfc_8259_is_refused(text: str) -> None:
+    """NaN, infinities, numbers out of range, a byte order mark and single quotes are refused."""
 
     with pytest.raises(ValueError, match=r".+"):
         parse_answer(text)
 
 
 def test_json_is_read() -> None:
-    """Numbers keep their kind: a whole one stays whole."""
+    """JSON is read; a whole number stays an `int`."""
 
     assert parse_answer('{"a":[1,1.5,true,null,"\\ud83d\\ude00"]}') == {
         "a": [1, 1.5, True, None, "\U0001f600"]
@@ -181,8 +181,8 @@ def test_json_is_read() -> None:
     assert isinstance(parse_answer("1"), int)
 
 
-def test_words_for_a_sentence_are_short() -> None:
-    """One line, and no more of it than a person reads."""
+def test_a_text_is_shortened_for_a_message() -> None:
+    """A text becomes one line of some 300 characters at most, with control characters escaped."""
 
     assert shorten(" a\n b ") == "a b"
     assert shorten("word " * 100) == ("word " * 60).strip() + "…"
@@ -192,8 +192,8 @@ def test_words_for_a_sentence_are_short() -> None:
 
 
 @given(st.text(min_size=8, max_size=80).filter(lambda text: not any(map(str.isspace, text))))
-def test_no_word_is_cut_in_two(secret: str) -> None:
-    """Half a credential would be masked by nobody: it stands there whole, or not at all."""
+def test_no_word_is_cut(secret: str) -> None:
+    """A text is cut between words only: redaction would not find part of a credential."""
 
     for before in range(280, 300):
         shown = shorten("." * before + " " + secret + " and more" * 100)
@@ -201,8 +201,8 @@ def test_no_word_is_cut_in_two(secret: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" + "{}," * 200_000 + "{}]", '{"a":' + "[0," * 90_000])
-def test_a_document_of_more_values_than_any_answer_has_is_none(text: str) -> None:
-    """Parsing it would take thirty times its size in memory."""
+def test_a_document_with_too_many_values_is_refused(text: str) -> None:
+    """A document with too many values is refused: parsing it takes thirty times its size."""
 
     with pytest.raises(ValueError):  # noqa: PT011
         parse_answer(text)

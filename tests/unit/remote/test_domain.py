@@ -1,4 +1,4 @@
-"""The service domain as the internet sees it, against real TLS on loopback."""
+"""The checks of the Service Domain: DNS, certificate, page and redirects, with TLS on loopback."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Server = Callable[..., AbstractContextManager[Session]]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers every path with the Host that was asked for."""
+    """Answers each GET with its path and Host header."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -49,7 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(f"{self.path} at {self.headers['host']}".encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def serve(authority: trustme.CA, tmp_path: Path) -> Server:
-    """Give a real TLS server, and a session that is led to it under the service domain's name."""
+    """Return a function that runs a TLS server and yields a session connected to it as `HOST`."""
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
 
@@ -91,7 +91,7 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Server:
 
 
 def test_the_certificate_is_read_after_it_was_verified(serve: Server) -> None:
-    """Issuer and end are what the server really showed under that name, and are recorded."""
+    """The certificate's issuer and expiry are read in a verified TLS connection, and recorded."""
 
     ends = datetime(2036, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -117,10 +117,10 @@ def test_the_certificate_is_read_after_it_was_verified(serve: Server) -> None:
     ],
     ids=["another name", "expired", "unknown authority"],
 )
-def test_a_certificate_that_is_not_good_is_refused(
+def test_an_invalid_certificate_is_refused(
     serve: Server, names: tuple[str, ...], ends: datetime | None, is_trusted: bool
 ) -> None:
-    """Another name, an end in the past or an unknown authority is no certificate of the domain."""
+    """A certificate of another name, an expired one or one of an unknown authority is an error."""
 
     with serve(*names, ends=ends, is_trusted=is_trusted) as session:
         with pytest.raises(UnreachableError, match="its TLS certificate is not trusted"):
@@ -137,8 +137,8 @@ def closed_port() -> int:
         return int(one.getsockname()[1])
 
 
-def test_no_tls_connection_is_told(tmp_path: Path) -> None:
-    """A port where nobody listens is unreachable, and the record keeps why."""
+def test_without_a_tls_connection_the_domain_is_unreachable(tmp_path: Path) -> None:
+    """A closed port is an error with its reason, which is recorded too."""
 
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": f"127.0.0.1:{closed_port()}"})
 
@@ -151,7 +151,7 @@ def test_no_tls_connection_is_told(tmp_path: Path) -> None:
 
 
 def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
-    """Host header and SNI name the service domain though another address is connected to."""
+    """The Host header names the Service Domain, although the connection goes to another address."""
 
     with serve() as session:
         answer = fetch_page(session, URL)
@@ -160,8 +160,8 @@ def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
-def test_a_page_counts_whatever_its_status(status: int) -> None:
-    """That something answers is what is asked; what it says is for the check."""
+def test_a_page_is_returned_with_any_status(status: int) -> None:
+    """A page is returned with any status; the check decides what it means."""
 
     remote = FakeRemote()
     remote.on("/connector/callback", says("page", status))
@@ -169,8 +169,8 @@ def test_a_page_counts_whatever_its_status(status: int) -> None:
     assert fetch_page(open_session(remote), URL).status == status
 
 
-def test_a_page_that_does_not_come_is_unreachable() -> None:
-    """No answer is told as none."""
+def test_a_page_without_an_answer_is_unreachable() -> None:
+    """A broken connection raises `UnreachableError`."""
 
     remote = FakeRemote()
     remote.on("/connector/callback", breaks())
@@ -180,7 +180,7 @@ def test_a_page_that_does_not_come_is_unreachable() -> None:
 
 
 def test_a_name_resolves_to_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each address once, in the resolver's order, and in the record."""
+    """Each address is returned once, in the resolver's order, and recorded."""
 
     addresses = ["192.0.2.7", "192.0.2.7", "2001:db8::7"]
     found = [(2, 1, 6, "", (address, 443)) for address in addresses]
@@ -197,10 +197,10 @@ def test_a_name_resolves_to_its_addresses(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     "failure", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")]
 )
-def test_a_name_that_does_not_resolve_is_told(
+def test_a_name_that_does_not_resolve_is_an_error(
     monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    """The operator is told to look at the spelling, and the record keeps the attempt."""
+    """The error advises to check the spelling, and the attempt is recorded."""
 
     def fail(*_: object, **__: object) -> None:
         raise failure
@@ -216,7 +216,7 @@ def test_a_name_that_does_not_resolve_is_told(
 
 
 def test_an_overridden_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the address is given, the record says that it was given."""
+    """If a setting gives the address, there is no DNS query, and the record says so."""
 
     monkeypatch.setattr(socket, "getaddrinfo", None)
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": "127.0.0.1:8443"})
@@ -230,8 +230,8 @@ def remote() -> FakeRemote:
     return FakeRemote()
 
 
-def test_redirects_are_followed_up_to_the_host_that_is_not_asked(remote: FakeRemote) -> None:
-    """The address at Facebook is read from the redirect; Facebook itself hears nothing."""
+def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
+    """Redirects are followed until one leads to Facebook's dialog; its address is not requested."""
 
     dialog = "https://www.facebook.com/v26.0/dialog/oauth?client_id=1&state=s"
     remote.on("/start", says("", 302, {"location": "/next?token=single-use"}))
@@ -246,8 +246,8 @@ def test_redirects_are_followed_up_to_the_host_that_is_not_asked(remote: FakeRem
     assert f"token={MASK}" in session.exchanges()[1].url
 
 
-def test_cookies_are_carried_along_the_trail(remote: FakeRemote) -> None:
-    """Cyclr may need on the next page what it set on this one; nothing is kept afterwards."""
+def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
+    """Cookies are sent with the requests that follow a redirect, and then forgotten."""
 
     cookies = [("set-cookie", "sid=1; Path=/; HttpOnly"), ("set-cookie", "lang=en; Secure")]
     remote.on("/start", says("", 302, [("location", "/next"), *cookies]))  # type: ignore[arg-type]
@@ -263,8 +263,8 @@ def test_cookies_are_carried_along_the_trail(remote: FakeRemote) -> None:
     assert "sid=1" not in repr(session.exchanges())
 
 
-def test_a_trail_that_ends_elsewhere_returns_where_it_ended(remote: FakeRemote) -> None:
-    """A page instead of a redirect ends the trail, and its answer is returned."""
+def test_redirects_that_end_elsewhere_return_the_last_answer(remote: FakeRemote) -> None:
+    """If a page ends the redirects, its answer is returned, without a dialog's address."""
 
     remote.on("/start", says("403 – Forbidden: Access is denied.", 403))
 
@@ -273,8 +273,8 @@ def test_a_trail_that_ends_elsewhere_returns_where_it_ended(remote: FakeRemote) 
     assert (url, answer.status) == ("", 403)
 
 
-def test_a_trail_in_a_circle_ends(remote: FakeRemote) -> None:
-    """Nobody is led around for ever."""
+def test_a_redirect_loop_ends(remote: FakeRemote) -> None:
+    """A redirect loop ends after six requests."""
 
     remote.on("/start", says("", 302, {"location": "/start"}))
 
@@ -285,8 +285,8 @@ def test_a_trail_in_a_circle_ends(remote: FakeRemote) -> None:
 
 
 @pytest.mark.parametrize("fault", [breaks(), says("busy", 503)])
-def test_a_single_use_address_is_asked_once(remote: FakeRemote, fault: object) -> None:
-    """The first address may hold a single-use token: nothing on the trail is repeated."""
+def test_a_single_use_address_is_requested_once(remote: FakeRemote, fault: object) -> None:
+    """No request on the way is repeated, because the first address may have a single-use token."""
 
     remote.on("/start", fault)  # type: ignore[arg-type]
     with suppress(UnreachableError):
@@ -302,8 +302,8 @@ def test_a_single_use_address_is_asked_once(remote: FakeRemote, fault: object) -
         "https://www.facebook.com:443/v26.0/dialog/oauth",
     ],
 )
-def test_the_host_is_known_however_it_is_spelled(remote: FakeRemote, location: str) -> None:
-    """A host is its name and port, whatever the case, and 443 goes without saying."""
+def test_hosts_compare_without_case_and_default_port(remote: FakeRemote, location: str) -> None:
+    """The dialog's host matches in any case, with or without port 443."""
 
     remote.on("/start", says("", 302, {"location": location}))
 
@@ -327,8 +327,8 @@ def test_the_host_is_known_however_it_is_spelled(remote: FakeRemote, location: s
         "https://evil.example/v26.0/dialog/oauth?client_id=1",
     ],
 )
-def test_what_only_looks_like_the_dialog_is_not_it(remote: FakeRemote, location: str) -> None:
-    """Scheme, host, port and path must all be the dialog's; Facebook itself is never asked."""
+def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, location: str) -> None:
+    """Scheme, host, port and path must all match; no other host is contacted."""
 
     remote.on("/start", says("", 302, {"location": location}))
     for path in ("/x/dialog/oauth", "/v26.0/dialog/oauth"):
@@ -344,7 +344,7 @@ def test_what_only_looks_like_the_dialog_is_not_it(remote: FakeRemote, location:
 
 @pytest.mark.parametrize("path", ["/dialog/oauth", "/v3.3/dialog/oauth", "/v26.0/dialog/oauth"])
 def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> None:
-    """Which Graph version Cyclr pins is its own affair."""
+    """The dialog matches in every Graph version, since Cyclr pins its own."""
 
     remote.on("/start", says("", 302, {"location": f"https://www.facebook.com{path}?a=1"}))
 
@@ -353,8 +353,8 @@ def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> 
     assert url == f"https://www.facebook.com{path}?a=1"
 
 
-def test_a_dialog_on_a_port_of_its_own_is_told_from_its_neighbours(remote: FakeRemote) -> None:
-    """Where all systems share one host, as on loopback, the port tells them apart."""
+def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
+    """If all systems share one host, as on loopback, the dialog matches by its port."""
 
     dialog = "http://127.0.0.1:8001/v26.0/dialog/oauth"
     remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
@@ -368,8 +368,8 @@ def test_a_dialog_on_a_port_of_its_own_is_told_from_its_neighbours(remote: FakeR
 
 
 @pytest.mark.parametrize("cookie", ["a@b=1", 'x="\\012"', "=", "sid=1; Path", 'y="\\377"'])
-def test_a_cookie_that_cannot_be_read_is_dropped(remote: FakeRemote, cookie: str) -> None:
-    """Whatever a page sets, the trail goes on."""
+def test_a_malformed_cookie_is_ignored(remote: FakeRemote, cookie: str) -> None:
+    """A malformed cookie does not stop the redirects."""
 
     remote.on("/start", says("", 302, {"location": "/next", "set-cookie": cookie}))
     remote.on("/next", says("done"))
@@ -380,7 +380,7 @@ def test_a_cookie_that_cannot_be_read_is_dropped(remote: FakeRemote, cookie: str
 
 
 def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
-    """A cookie that one host set is nobody else's business."""
+    """A cookie is sent only to the host that set it."""
 
     remote.on(
         "/start",
@@ -394,8 +394,8 @@ def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
 
 
 @pytest.mark.parametrize("location", ["javascript:history.back()", "mailto:support@cyclr.com"])
-def test_a_redirect_to_no_web_address_ends_the_trail(remote: FakeRemote, location: str) -> None:
-    """A page that leads nowhere over the web is an answer in words, and in the record."""
+def test_a_redirect_to_another_scheme_is_an_error(remote: FakeRemote, location: str) -> None:
+    """A redirect to `javascript:` or `mailto:` is an error; the exchange is recorded."""
 
     remote.on("/start", says("", 302, {"location": location}))
     session = open_session(remote)
@@ -429,8 +429,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_redirect_to_what_no_setting_names_is_not_asked(remote: FakeRemote, name: str) -> None:
-    """The reason says where it led and why nobody went there; the record shows one request."""
+def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name: str) -> None:
+    """The error names the target and the reason; nothing is sent there."""
 
     location, why = REFUSED[name]
     remote.on("/start", says("", 302, {"location": location}))
@@ -451,8 +451,8 @@ def test_a_redirect_to_what_no_setting_names_is_not_asked(remote: FakeRemote, na
 @pytest.mark.parametrize(
     "location", ["https://login.cyclr.example/next", "https://other.example/next", "/next"]
 )
-def test_a_redirect_to_what_a_setting_names_is_followed(remote: FakeRemote, location: str) -> None:
-    """The hosts of the settings, those named for this, and the host itself are asked."""
+def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: str) -> None:
+    """Redirects to the settings' hosts, to `redirect_hosts` and to the same host are followed."""
 
     remote.on("/start", says("", 302, {"location": location}))
     remote.on("/next", says("done"))
@@ -464,10 +464,14 @@ def test_a_redirect_to_what_a_setting_names_is_followed(remote: FakeRemote, loca
 
 
 @pytest.mark.parametrize("given", ["127.0.0.1:8443", "[::1]:8443"])
-def test_practice_leads_to_the_loopback_addresses_that_its_settings_name(
+def test_practice_follows_redirects_to_named_loopback_addresses(
     remote: FakeRemote, given: str
 ) -> None:
-    """A Service Domain whose address is given may lead to this machine, but only where named."""
+    """
+    If the Service Domain's address is given, a redirect may lead to loopback.
+
+    The settings must name the host and port; others are refused.
+    """
 
     remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
     remote.on("/next", says("", 302, {"location": "http://127.0.0.1:8003/other"}))
@@ -489,8 +493,8 @@ def test_practice_leads_to_the_loopback_addresses_that_its_settings_name(
         ("https://evil.example/" + "x" * 60_000, "… (60,013 characters without a space)"),
     ],
 )
-def test_where_a_redirect_leads_is_told_without_its_query(location: str, place: str) -> None:
-    """Host and path, shortened; a query may contain a code."""
+def test_a_redirects_target_is_shown_without_its_query(location: str, place: str) -> None:
+    """The target is shown as host and path, shortened; a query may contain a code."""
 
     answer = Answer(URL, 302, httpx.Headers({"location": location}), "")
 
@@ -501,10 +505,10 @@ PRIVATE = ["127.0.0.1", "10.0.0.5", "192.168.1.1", "169.254.1.1", "100.64.0.1", 
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_service_domain_on_a_private_network_is_not_asked(
+def test_a_service_domain_on_a_private_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    """What the name resolves to is looked at, by each of the three that look at the domain."""
+    """DNS, certificate and page checks refuse a name that resolves to a private address."""
 
     found = [(2, 1, 6, "", (address, 443))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -523,10 +527,10 @@ def test_a_service_domain_on_a_private_network_is_not_asked(
         transport.close()
 
 
-def test_a_private_host_that_a_setting_names_is_asked(
+def test_a_private_host_that_a_setting_names_is_contacted(
     serve: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the operator says that the host is on a private network, it is reached there."""
+    """A host of `private_hosts` may have a private address."""
 
     with serve() as session:
         address = session.transport.connect_to[f"{HOST}:443"]
@@ -541,10 +545,10 @@ def test_a_private_host_that_a_setting_names_is_asked(
     assert answer.status == 200
 
 
-def test_the_address_that_was_looked_at_is_the_one_connected_to(
+def test_the_checked_address_is_the_one_connected_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A name that resolves to another address a moment later (rebinding) leads nowhere else."""
+    """The connection goes to the address that was checked, even if DNS then changes (rebinding)."""
 
     answers = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
     connected: list[object] = []
@@ -571,7 +575,7 @@ def test_the_address_that_was_looked_at_is_the_one_connected_to(
 def test_a_proxy_is_not_asked_for_a_private_address(
     monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
-    """A proxy looks names up itself; what is private by its spelling it is not asked for."""
+    """A URL with a private address or `localhost` is refused before a proxy is contacted."""
 
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     transport = Transport(Redactor())
@@ -583,8 +587,8 @@ def test_a_proxy_is_not_asked_for_a_private_address(
         transport.close()
 
 
-def test_a_resolver_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-up ends with the time for an exchange, whatever the resolver does."""
+def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DNS query without an answer ends with the time limit of the exchange."""
 
     release, waiting = threading.Event(), list[threading.Thread]()
 
@@ -611,7 +615,7 @@ def test_a_resolver_that_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:
-    """What no header takes, and more than a browser keeps, is dropped; the trail goes on."""
+    """Cookies that are not ASCII or too long are not sent back; the redirects go on."""
 
     cookies = [(b"set-cookie", each.encode()) for each in ("é=1", 'a="é"', "b=1")]
     headers = [(b"location", b"/next"), *cookies]

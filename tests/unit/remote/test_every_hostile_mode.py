@@ -1,4 +1,4 @@
-"""Every mode of a hostile remote, met by every client: an answer, or an error in words, soon."""
+"""Every client meets every mode of the hostile server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runbook_lib.remote.transport import Transport
 from tests.support.hostile_server import MODES, hostile_server
 from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, transport_of
 
-# Modes that only the clock ends; how long it runs makes no difference to any of them.
+# Modes that end with a time limit only; a short limit tests the same.
 ENDLESS = (
     *("one byte at a time", "one chunk at a time", "slow headers", "a slow status line"),
     *("100 Continue without end", "silence"),
@@ -26,7 +26,7 @@ BRIEF = replace(LIMITS, exchange_seconds=0.25)
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_tls_context() -> Iterator[None]:
-    """Load the authorities once, for no server here speaks TLS."""
+    """Load the certificate authorities only once: no server here uses TLS."""
     context = httpx.create_ssl_context()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Transport, "tls_context", lambda _: context)
@@ -36,7 +36,11 @@ def _one_tls_context() -> Iterator[None]:
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("mode", MODES)
 def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
-    """Each mode ends soon, takes little memory, and is an answer or an error in words."""
+    """
+    Each client returns an answer or raises a `RunbookError` within 30 seconds.
+
+    The message is printable and short, the record is small, and neither has the secret.
+    """
 
     transport = transport_of(BRIEF if mode in ENDLESS else LIMITS)
     session = transport.session()

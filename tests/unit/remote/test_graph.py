@@ -1,4 +1,4 @@
-"""Graph is asked in one version, with the token in a header, and errors go by their codes."""
+"""The Graph client: one version, tokens in a header, and errors by their codes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def graph(session: Session) -> Graph:
 def test_a_node_is_read_in_the_pinned_version(
     remote: FakeRemote, session: Session, graph: Graph
 ) -> None:
-    """The version is in the path, the token in a header, and neither URL nor record shows it."""
+    """The URL has the version and the header the token; neither the URL nor the record has it."""
 
     remote.on("/v26.0/me/accounts", says(APPLICATION))
 
@@ -71,13 +71,13 @@ def test_a_node_is_read_in_the_pinned_version(
 
 
 def test_the_token_endpoint_is_in_the_same_version(graph: Graph) -> None:
-    """Tokens are asked for in the version in which everything is read."""
+    """The token endpoint has the same version as all other requests."""
 
     assert graph.token_endpoint == "https://graph.example/v26.0/oauth/access_token"
 
 
-def test_a_users_call_is_signed(remote: FakeRemote, session: Session) -> None:
-    """With the app secret at hand each call carries `appsecret_proof`, masked in the record."""
+def test_a_call_with_the_app_secret_is_signed(remote: FakeRemote, session: Session) -> None:
+    """With the app secret, each call has `appsecret_proof`, which is masked in the record."""
 
     remote.on(PATH, says({"id": "1"}))
     graph = Graph(
@@ -92,8 +92,8 @@ def test_a_users_call_is_signed(remote: FakeRemote, session: Session) -> None:
     assert proof not in repr(session.exchanges())
 
 
-def test_a_proof_that_is_answered_back_is_masked(remote: FakeRemote, session: Session) -> None:
-    """The address of the next page may repeat what was asked; the record does not."""
+def test_a_proof_in_an_answer_is_masked(remote: FakeRemote, session: Session) -> None:
+    """A proof in the address of the next page is masked in the record."""
 
     proof = appsecret_proof(Secret(APP_SECRET), TOKEN)
     again = f"https://graph.example{PATH}/accounts?limit=1&appsecret_proof={proof}"
@@ -109,8 +109,8 @@ def test_a_proof_that_is_answered_back_is_masked(remote: FakeRemote, session: Se
     assert proof not in repr(exchange)
 
 
-def test_an_apps_call_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
-    """Without the secret there is no proof."""
+def test_a_call_without_the_app_secret_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
+    """Without the app secret, a call has no `appsecret_proof`."""
 
     remote.on(PATH, says({"id": "1"}))
     graph.get("me", TOKEN)
@@ -136,7 +136,7 @@ def test_an_apps_call_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
 def test_an_error_object_is_raised_with_its_fields(
     remote: FakeRemote, graph: Graph, body: Any, status: int, code: int, subcode: int | None
 ) -> None:
-    """Whatever the HTTP status, an error object is an error, with code, subcode and trace id."""
+    """An error object is raised with status, code, subcode and trace ID, whatever the status."""
 
     remote.on(PATH, says(body, status))
 
@@ -161,8 +161,10 @@ def test_an_error_object_is_raised_with_its_fields(
         *(graph_error("There have been too many calls.", code) for code in BUSINESS_USE_CASES),
     ],
 )
-def test_a_reached_limit_is_told_apart(remote: FakeRemote, graph: Graph, body: Any) -> None:
-    """A limit says nothing about the step: it asks to wait, and is not tried again at once."""
+def test_a_reached_limit_raises_throttled_error(
+    remote: FakeRemote, graph: Graph, body: Any
+) -> None:
+    """An answer with a rate limit's code raises `ThrottledError` and is not repeated."""
 
     remote.on(PATH, says(body, 400))
 
@@ -177,16 +179,16 @@ def test_a_reached_limit_is_told_apart(remote: FakeRemote, graph: Graph, body: A
     "fault",
     [says(TRANSIENT, 400), says(graph_error("Service unavailable", 2), 400), says('{"id":', 200)],
 )
-def test_a_passing_fault_is_survived(remote: FakeRemote, graph: Graph, fault: Any) -> None:
-    """What Graph calls transient, and what is cut off on the way, is asked again."""
+def test_a_transient_error_is_repeated(remote: FakeRemote, graph: Graph, fault: Any) -> None:
+    """A request is repeated after a transient error or an incomplete answer."""
 
     remote.on(PATH, fault, says({"id": "1"}))
 
     assert graph.get("me", TOKEN) == {"id": "1"}
 
 
-def test_code_one_is_not_taken_for_passing(remote: FakeRemote, graph: Graph) -> None:
-    """A wrong secret has code 1 too, so the number alone is no reason to repeat."""
+def test_error_code_1_alone_is_not_transient(remote: FakeRemote, graph: Graph) -> None:
+    """An error with code 1 is not repeated: a wrong secret has this code too."""
 
     remote.on(PATH, says(graph_error("Error validating client secret.", 1), 400))
 
@@ -200,10 +202,10 @@ def test_code_one_is_not_taken_for_passing(remote: FakeRemote, graph: Graph) -> 
     ("body", "status"),
     [("<html>", 200), ('{"id":', 200), ([], 200), ("null", 200), ({}, 500), ({"a": 1}, 404)],
 )
-def test_anything_else_is_no_answer(
+def test_an_unexpected_answer_is_an_error(
     remote: FakeRemote, graph: Graph, body: Any, status: int
 ) -> None:
-    """A page that stands in for Graph, or half a body, proves nothing."""
+    """A page, an incomplete body or another type of answer raises `UnexpectedAnswerError`."""
 
     remote.on(PATH, says(body, status))
 
@@ -212,7 +214,7 @@ def test_anything_else_is_no_answer(
 
 
 def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
-    """A broken connection is told as one."""
+    """A broken connection raises `UnreachableError`."""
 
     remote.on(PATH, breaks(httpx.ConnectTimeout))
 
@@ -221,7 +223,7 @@ def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
 
 
 def test_an_edges_rows_are_returned(remote: FakeRemote, graph: Graph) -> None:
-    """The first page's rows come as they are."""
+    """The rows of the first page are returned unchanged."""
 
     remote.on(PATH, says(rows({"id": "1"}, {"id": "2"})), says(rows()))
 
@@ -230,8 +232,10 @@ def test_an_edges_rows_are_returned(remote: FakeRemote, graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": {}}, {"data": [1]}])
-def test_an_edge_without_rows_is_no_answer(remote: FakeRemote, graph: Graph, body: Any) -> None:
-    """What is not a list of objects is not taken for an empty one."""
+def test_an_edge_without_a_list_of_objects_is_an_error(
+    remote: FakeRemote, graph: Graph, body: Any
+) -> None:
+    """If `data` is not a list of objects, there is an error, and not an empty list."""
 
     remote.on(PATH, says(body))
 
@@ -240,7 +244,7 @@ def test_an_edge_without_rows_is_no_answer(remote: FakeRemote, graph: Graph, bod
 
 
 def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph: Graph) -> None:
-    """Graph serves another version silently; its headers give it away, for the last call only."""
+    """The version that served the last call, and its warning, are read from the headers."""
 
     warning = "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
     headers = {"facebook-api-version": "v27.0", "X-Ad-Api-Version-Warning": warning}
@@ -253,7 +257,7 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
 
 
 def test_the_default_version_has_not_ended() -> None:
-    """The runbook is pinned to a version that its own table knows and that has no end."""
+    """The default version is in the table of versions and has no end date."""
 
     assert GRAPH_VERSION == "v26.0"
     assert VERSION_ENDS[GRAPH_VERSION] is None
@@ -273,6 +277,6 @@ def test_the_default_version_has_not_ended() -> None:
     ],
 )
 def test_versions_end_when_facebook_says(version: str, end: date | None) -> None:
-    """The table is that of the Graph API changelog of November 2026."""
+    """The end dates are those of the Graph API changelog of November 2026."""
 
     assert VERSION_ENDS[version] == end

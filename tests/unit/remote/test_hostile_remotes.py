@@ -1,4 +1,4 @@
-"""What a hostile remote costs: seconds, a few MiB, and a reason that says what it did."""
+"""A hostile remote system costs seconds and a few MiB, and its error says what it did."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def peak(limits: Limits, mode: str) -> int:
     "mode", ["gzip bomb in gzip", "100 MiB of JSON", "100 MiB of numbers", "an endless body"]
 )
 def test_a_large_answer_takes_little_memory(mode: str) -> None:
-    """What lies beyond the limit is neither kept nor inflated."""
+    """A body beyond the limit is neither kept nor inflated."""
 
     assert peak(Limits(answer_kib=1024, exchange_seconds=20), mode) < 16 * MIB
 
 
-def test_a_bomb_is_inflated_up_to_the_limit_only() -> None:
-    """500 KiB that come to 100 MiB: a little more than the limit is ever held."""
+def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
+    """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
 
     transport = transport_of(Limits(answer_kib=1024, exchange_seconds=20))
     answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
@@ -128,8 +128,8 @@ REASONS = {
 
 
 @pytest.mark.parametrize("mode", REASONS)
-def test_the_reason_says_what_was_the_matter(mode: str) -> None:
-    """The host, and what came instead of an answer."""
+def test_the_error_says_what_was_wrong(mode: str) -> None:
+    """The error names the host and what was wrong with the answer."""
 
     transport = transport_of()
     with hostile_server(mode) as url, pytest.raises(RunbookError) as caught:
@@ -140,8 +140,10 @@ def test_the_reason_says_what_was_the_matter(mode: str) -> None:
     assert "127.0.0.1" in str(caught.value)
 
 
-def test_a_slow_answer_is_not_asked_for_again() -> None:
-    """Whoever drips once drips again: one attempt, and the host is left alone for a while."""
+def test_a_slow_answer_is_not_requested_again() -> None:
+    """
+    A slow answer is an error at the first attempt, and the host is not contacted for some time.
+    """
 
     transport = transport_of()
     session = transport.session()
@@ -155,7 +157,7 @@ def test_a_slow_answer_is_not_asked_for_again() -> None:
 
 
 def test_a_step_ends_with_its_time() -> None:
-    """A retry is not begun when the step's time is gone, and nothing is sent after it."""
+    """After the step's deadline there is neither a retry nor a new request."""
 
     transport = transport_of(Limits(exchange_seconds=1, step_seconds=1))
     session = transport.session()
@@ -171,8 +173,8 @@ def test_a_step_ends_with_its_time() -> None:
     assert len(session.exchanges()) == 2
 
 
-def test_a_message_of_5_mb_is_cut_where_the_limit_lets_it_in() -> None:
-    """Even then a person reads a sentence, the record keeps a beginning, and both come soon."""
+def test_a_message_of_5_mb_is_cut() -> None:
+    """If the size limit permits a message of 5 MB, the error and the record have its start only."""
 
     transport = transport_of(Limits(answer_kib=8192))
     session = transport.session()
@@ -193,8 +195,8 @@ def test_a_message_of_5_mb_is_cut_where_the_limit_lets_it_in() -> None:
 
 @pytest.mark.parametrize("is_json", [True, False])
 @pytest.mark.parametrize("before", range(65_500, 65_560, 7))
-def test_no_half_secret_survives_where_a_long_body_is_cut(before: int, is_json: bool) -> None:
-    """Only the beginning is redacted; a secret that lies across its end is left out."""
+def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: bool) -> None:
+    """A secret across the end of the redacted start of a body is left out of the record."""
 
     secret = Secret("Abcdefgh-1234567890-" * 3)
     tokens = "EAA" + "x" * 190 + " "
@@ -206,7 +208,7 @@ def test_no_half_secret_survives_where_a_long_body_is_cut(before: int, is_json: 
 
 
 def test_a_slow_handshake_ends(tmp_path: Path) -> None:
-    """A TLS handshake that drips is bounded, for a page and for the certificate."""
+    """A slow TLS handshake ends with the time limit, for a page and for the certificate."""
 
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -229,8 +231,8 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_what_one_byte_at_a_time_does_over_tls(tmp_path: Path) -> None:
-    """The deadline holds inside TLS as well."""
+def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
+    """An answer of one byte at a time ends with the time limit over TLS too."""
 
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -248,7 +250,7 @@ def test_what_one_byte_at_a_time_does_over_tls(tmp_path: Path) -> None:
 
 
 def test_a_redirect_to_loopback_is_not_fetched() -> None:
-    """The neighbour at 127.0.0.2 hears nothing, though the Service Domain leads there."""
+    """A redirect to another loopback address is refused; nothing connects there."""
 
     heard: list[object] = []
 
@@ -271,8 +273,11 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.startswith("429")])
-def test_a_limit_is_an_error_that_says_so(mode: str) -> None:
-    """Whatever Retry-After says or does not say, nobody asks without end, and a person reads it."""
+def test_a_rate_limit_is_an_error_with_its_wait(mode: str) -> None:
+    """
+    With any `Retry-After`, or none, status 429 ends in a `ThrottledError` after three attempts at
+    most.
+    """
 
     transport = transport_of()
     session = transport.session()

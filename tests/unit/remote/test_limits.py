@@ -1,12 +1,12 @@
-"""Limits come from the settings, and a deadline inside another one ends with it."""
+"""Limits are read from the settings; a deadline inside another one ends no later."""
 
 from __future__ import annotations
 
 from runbook_lib.remote.limits import Deadline, Limits
 
 
-def test_settings_name_the_limits() -> None:
-    """Each by its own name; what no setting names keeps its default."""
+def test_settings_set_the_limits() -> None:
+    """Each limit has a setting; without it, the default applies."""
 
     given = {"answer_limit_kib": 1, "exchange_seconds": 2, "step_seconds": 3, "app_id": "4"}
 
@@ -16,7 +16,7 @@ def test_settings_name_the_limits() -> None:
 
 
 def test_a_deadline_within_another_ends_no_later() -> None:
-    """An exchange has its own time, and no more than its step has left."""
+    """A deadline within another has its own time, but no more than the other has left."""
 
     now = 100.0
 

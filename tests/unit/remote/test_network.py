@@ -1,4 +1,4 @@
-"""What lies beneath the transport: an answer's bytes, counted and decoded up to a limit."""
+"""The layer below the transport: time limits and decoding, with a size limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runbook_lib.remote.network import OutOfTimeError, _Awaited, _Gunzip, read_b
 
 
 def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
-    """A remote system that is silent is left before the exchange's whole time is over."""
+    """A call's time-out is what it asks for, but no more than the exchange has left."""
 
     now = 0.0
     awaited = _Awaited(Deadline(30, lambda: now), most=1)
@@ -37,7 +37,7 @@ def test_a_body_is_decoded_as_its_header_says(encoding: str) -> None:
 
 @pytest.mark.parametrize("first", [0, 99, 100, 101, 102, 1_000])
 def test_members_of_gzip_are_inflated_up_to_the_limit_together(first: int) -> None:
-    """A second member (RFC 1952 §2.2) does not begin where the first one used up the limit."""
+    """The limit applies to all members of a gzip body together (RFC 1952 §2.2)."""
 
     content = b"x" * first + b"y" * 1_000_000
     decoder = _Gunzip(100)
@@ -49,7 +49,7 @@ def test_members_of_gzip_are_inflated_up_to_the_limit_together(first: int) -> No
 
 
 def test_gzip_that_ends_too_early_is_an_error() -> None:
-    """Half an answer is not taken for a whole one; bytes after the end are padding."""
+    """An incomplete gzip body is an error; bytes after its end are ignored."""
 
     whole = gzip.compress(b"x" * 50)
     decoder = _Gunzip(100)

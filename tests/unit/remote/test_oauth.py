@@ -1,4 +1,4 @@
-"""The token endpoint as Facebook speaks it: issued, refused, unreachable, or something else."""
+"""Facebook's token endpoint: issued tokens, refusals, errors and broken connections."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def session(remote: FakeRemote) -> Session:
 
 
 @both
-def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
+def test_an_issued_token_is_redacted(
     remote: FakeRemote, session: Session, request_token: Callable[[Session], Secret]
 ) -> None:
-    """The token is returned, and no record or log shows it."""
+    """An issued token is returned as a secret, redacted in texts and not recorded."""
 
     remote.on(PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
 
@@ -80,7 +80,9 @@ def test_an_issued_token_is_a_secret_that_is_known_from_then_on(
 
 
 def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Session) -> None:
-    """No URL holds the secret (RFC 6749 §2.3.1), and the grant type is the RFC's."""
+    """
+    The client credentials are in the body, not in the URL (RFC 6749 §2.3.1), and not recorded.
+    """
 
     remote.on(PATH, says(APP_TOKEN_ISSUED))
 
@@ -97,7 +99,10 @@ def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Sess
 
 
 def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: Session) -> None:
-    """The code goes with the redirect URI of its dialog (RFC 6749 §4.1.3)."""
+    """
+    The code is sent with the redirect URI of its dialog (RFC 6749 §4.1.3), and masked in the
+    record.
+    """
 
     remote.on(PATH, says(APP_TOKEN_ISSUED))
 
@@ -131,7 +136,7 @@ def test_a_refusal_keeps_graphs_own_error_fields(
     body: dict[str, dict[str, str]],
     code: int,
 ) -> None:
-    """Message, code, status and trace id are Facebook's, to be quoted to its support."""
+    """A refusal has Facebook's message, status, code and trace ID, and is not repeated."""
 
     remote.on(PATH, says(body, 400))
 
@@ -145,7 +150,7 @@ def test_a_refusal_keeps_graphs_own_error_fields(
 
 
 def test_the_rfcs_error_form_is_understood_too(remote: FakeRemote, session: Session) -> None:
-    """RFC 6749 §5.2's `error` and `error_description` are a refusal with words."""
+    """An error in the form of RFC 6749 §5.2 is a refusal with its description or its code."""
 
     remote.on(
         PATH,
@@ -169,7 +174,7 @@ def test_an_error_status_without_an_error_is_a_refusal(
     request_token: Callable[[Session], Secret],
     body: object,
 ) -> None:
-    """An error status alone is a refusal that names the status."""
+    """An error status without an error object is a refusal that names the status."""
 
     remote.on(PATH, says(body, 403))
 
@@ -181,13 +186,13 @@ def test_an_error_status_without_an_error_is_a_refusal(
 @pytest.mark.parametrize(
     "body", ["<html>", '{"access_token":', {}, {"access_token": ""}, {"access_token": 7}]
 )
-def test_an_answer_without_a_token_is_no_token(
+def test_an_answer_without_a_token_is_an_error(
     remote: FakeRemote,
     session: Session,
     request_token: Callable[[Session], Secret],
     body: object,
 ) -> None:
-    """What is not JSON, or lacks the token, is never taken for success."""
+    """An answer that is not JSON or has no token is an error."""
 
     remote.on(PATH, says(body))
 
@@ -196,7 +201,7 @@ def test_an_answer_without_a_token_is_no_token(
 
 
 def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session) -> None:
-    """Asking for an app token again is harmless, so a passing fault is survived."""
+    """A request for an app token is repeated after a transient error."""
 
     remote.on(PATH, breaks(), says("busy", 503), says(APP_TOKEN_ISSUED))
 
@@ -205,7 +210,7 @@ def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session
 
 
 def test_a_code_is_never_sent_twice(remote: FakeRemote, session: Session) -> None:
-    """An authorization code is single use: a broken connection is reported, not repeated."""
+    """After a broken connection the code is not sent again, because it is single use."""
 
     remote.on(PATH, breaks(httpx.ReadTimeout))
 

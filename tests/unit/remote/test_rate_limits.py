@@ -1,4 +1,4 @@
-"""What a remote system asks to wait is waited or said, within bounds, by who shares the limit."""
+"""Rate limits: short waits are waited, long ones are errors, and cool-downs are shared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PATH = "/v26.0/me"
 
 
 class Clock:
-    """Seconds that pass where somebody sleeps."""
+    """A clock that advances with `sleep` only."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -45,7 +45,7 @@ class Clock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.slept.append(seconds)
         self.now += seconds
 
@@ -96,14 +96,18 @@ def get(app: str = "", url: str = URL) -> Request:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    """RFC 9110 §10.2.3, a day at most; anything else says nothing."""
+    """
+    `Retry-After` is a number of seconds or a date (RFC 9110 §10.2.3), a day at most.
+
+    Anything else is ignored.
+    """
 
     assert retry_after(value, NOW) == seconds
 
 
 @given(st.text())
-def test_no_retry_after_breaks_anything(value: str) -> None:
-    """Whatever stands there: a number of seconds within a day, or nothing."""
+def test_any_retry_after_is_read_without_an_error(value: str) -> None:
+    """Any text gives a number of seconds up to a day, or `None`."""
 
     seconds = retry_after(value, NOW)
 
@@ -113,15 +117,15 @@ def test_no_retry_after_breaks_anything(value: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.2, "1 s"), (45, "45 s"), (90, "2 min"), (3600, "60 min")]
 )
-def test_a_duration_is_said_as_people_say_it(seconds: float, said: str) -> None:
-    """No wait of 0, and no thousands of seconds."""
+def test_a_duration_is_shown_in_a_readable_unit(seconds: float, said: str) -> None:
+    """A duration is shown in seconds, minutes or hours, and never as 0."""
 
     assert duration(seconds) == said
     assert duration(86_400) == "24 h"
 
 
 def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
-    """A limit that ends in seconds costs seconds, not the check."""
+    """If a limit ends within seconds, the request is sent again after that time."""
 
     remote.on(PATH, says({}, 429, {"retry-after": "3"}), says({"id": "1"}))
 
@@ -133,7 +137,7 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
 
 @pytest.mark.parametrize("status", [429, 503, 500])
 def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, status: int) -> None:
-    """Nobody sits there for an hour: the reason says how long, and nothing is sent meanwhile."""
+    """A longer wait is an error that says how long; until then, nothing is sent."""
 
     remote.on(PATH, says({}, status, {"retry-after": "3600"}), says({"id": "1"}))
     session = opened(remote, clock, CoolDowns())
@@ -148,10 +152,8 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
     assert session.send(get("1")).document() == {"id": "1"}
 
 
-def test_a_limit_that_does_not_say_how_long_is_left_alone_for_a_minute(
-    remote: FakeRemote, clock: Clock
-) -> None:
-    """429 without a word (RFC 6585 §4) is obeyed all the same."""
+def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: Clock) -> None:
+    """Status 429 without `Retry-After` (RFC 6585 §4) starts a cool-down of a minute."""
 
     remote.on(PATH, says({}, 429), says({}))
     session = opened(remote, clock, CoolDowns())
@@ -163,8 +165,10 @@ def test_a_limit_that_does_not_say_how_long_is_left_alone_for_a_minute(
     assert session.send(get()).status == 200
 
 
-def test_a_post_is_not_repeated_but_others_wait(remote: FakeRemote, clock: Clock) -> None:
-    """What may have had its effect is sent once; the limit holds for the next request."""
+def test_a_post_is_not_repeated_and_the_next_request_waits(
+    remote: FakeRemote, clock: Clock
+) -> None:
+    """A POST with status 429 is not sent again; the next request waits for the limit."""
 
     remote.on(PATH, says({}, 429, {"retry-after": "5"}), says({}))
     session = opened(remote, clock, CoolDowns())
@@ -180,7 +184,7 @@ def test_a_post_is_not_repeated_but_others_wait(remote: FakeRemote, clock: Clock
 def test_a_cool_down_is_shared_by_the_transports_of_a_process(
     remote: FakeRemote, clock: Clock
 ) -> None:
-    """Another run of the same App ID does not ask either; another App ID does."""
+    """A cool-down applies to all transports of a process with the same App ID, host and port."""
 
     shared = CoolDowns()
     remote.on(PATH, says({}, 429, {"retry-after": "600"}), says({}))
@@ -197,10 +201,10 @@ def test_a_cool_down_is_shared_by_the_transports_of_a_process(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_host_that_cools_down_does_so_for_everybody(
+def test_a_hosts_cool_down_applies_to_every_app(
     remote: FakeRemote, clock: Clock, status: int
 ) -> None:
-    """A limit of no app's, or a server out of order, is everybody's."""
+    """Status 429 without an App ID, and status 503, start a cool-down of the host for every app."""
 
     shared = CoolDowns()
     remote.on(PATH, says({}, status, {"retry-after": "600"}), says({}))
@@ -212,8 +216,8 @@ def test_a_host_that_cools_down_does_so_for_everybody(
         opened(remote, clock, shared).send(get("2"))
 
 
-def test_the_usage_of_an_app_is_that_apps(remote: FakeRemote, clock: Clock) -> None:
-    """Graph's usage headers are about the app that asked (Graph API: Rate Limits)."""
+def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> None:
+    """Graph's usage headers start a cool-down of the app that sent the request only."""
 
     shared = CoolDowns()
     usage = {"x-app-usage": json.dumps({"call_count": 100})}
@@ -225,8 +229,8 @@ def test_the_usage_of_an_app_is_that_apps(remote: FakeRemote, clock: Clock) -> N
     assert opened(remote, clock, shared).send(get("2")).status == 200
 
 
-def test_transports_share_the_cool_downs_of_the_process_unless_told_otherwise() -> None:
-    """One registry a process."""
+def test_transports_share_the_cool_downs_by_default() -> None:
+    """By default, all transports of a process share the cool-downs."""
 
     one, other = Transport(Redactor()), Transport(Redactor())
     one.close()
@@ -235,8 +239,8 @@ def test_transports_share_the_cool_downs_of_the_process_unless_told_otherwise() 
     assert one.cool_downs is other.cool_downs
 
 
-def test_a_wait_ends_with_the_step(remote: FakeRemote, clock: Clock) -> None:
-    """What the step has no time for is not waited, but said."""
+def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock: Clock) -> None:
+    """A wait that exceeds the step's deadline is an error at once."""
 
     remote.on(PATH, says({}, 429, {"retry-after": "9"}))
     session = opened(remote, clock, CoolDowns())
@@ -248,8 +252,8 @@ def test_a_wait_ends_with_the_step(remote: FakeRemote, clock: Clock) -> None:
     assert (clock.slept, len(remote.requests)) == ([], 1)
 
 
-def test_a_retry_is_not_begun_when_the_time_is_gone(remote: FakeRemote, clock: Clock) -> None:
-    """The last answer counts, as it does after three attempts."""
+def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) -> None:
+    """After the step's deadline there is no retry, and the last answer is returned."""
 
     def slow(_: httpx.Request) -> httpx.Response:
         clock.now += 10
@@ -263,8 +267,8 @@ def test_a_retry_is_not_begun_when_the_time_is_gone(remote: FakeRemote, clock: C
     assert len(remote.requests) == 1
 
 
-def test_a_shorter_cool_down_ends_none_that_is_longer() -> None:
-    """Whoever asked first for longer is obeyed; what ended is forgotten."""
+def test_the_longest_cool_down_applies() -> None:
+    """A shorter cool-down does not replace a longer one, and an ended one does not apply."""
 
     cooling = CoolDowns()
     cooling.begin("h", "", CoolDown(100, "long"))
@@ -280,7 +284,7 @@ def test_a_shorter_cool_down_ends_none_that_is_longer() -> None:
 
 
 def resources() -> tuple[Any, ...]:
-    """Return what transports must leave as they found it."""
+    """Return the log filters, the number of open files and the number of threads."""
     names = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
     filters = [len(logging.getLogger(name).filters) for name in names]
     return filters, len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
@@ -288,7 +292,11 @@ def resources() -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_transports_leave_nothing_behind(is_closed: bool) -> None:
-    """Filters, sockets and threads of fifty transports go with them, closed or forgotten."""
+    """
+    The log filters of fifty transports are removed, whether they are closed or collected.
+
+    Closed transports leave no sockets open.
+    """
 
     with hostile_server(whole(b"{}")) as url:
         before = resources()
@@ -309,8 +317,8 @@ def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDown
     return KeptCoolDowns(path, clock=lambda: now, wall=lambda: wall)
 
 
-def test_another_process_obeys_a_cool_down_too(tmp_path: Path) -> None:
-    """What one kernel was told, the next one, with a clock of its own, need not ask again."""
+def test_a_cool_down_applies_to_other_processes(tmp_path: Path) -> None:
+    """A process reads the cool-downs of another from the file, although their clocks differ."""
 
     path = tmp_path / "cool-downs.json"
     first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
@@ -325,8 +333,8 @@ def test_another_process_obeys_a_cool_down_too(tmp_path: Path) -> None:
     assert second.find("graph", "2", 77.0) is None
 
 
-def test_what_has_ended_is_neither_kept_nor_obeyed(tmp_path: Path) -> None:
-    """The file does not grow, and nobody waits for yesterday's limit."""
+def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(tmp_path: Path) -> None:
+    """An ended cool-down does not apply and is removed at the next write."""
 
     path = tmp_path / "cool-downs.json"
     kept(path).begin("graph", "1", CoolDown(65.0, "old"))
@@ -338,8 +346,8 @@ def test_what_has_ended_is_neither_kept_nor_obeyed(tmp_path: Path) -> None:
     assert [each["reason"] for each in json.loads(path.read_text())] == ["new"]
 
 
-def test_cool_downs_of_several_processes_come_together(tmp_path: Path) -> None:
-    """Neither writes over what the other was told."""
+def test_processes_keep_each_others_cool_downs(tmp_path: Path) -> None:
+    """A process that writes the file keeps the cool-downs of others."""
 
     path = tmp_path / "cool-downs.json"
     first, second = kept(path), kept(path)
@@ -355,8 +363,8 @@ def test_cool_downs_of_several_processes_come_together(tmp_path: Path) -> None:
      '[{"ends": 99999999999, "host": "graph", "app": "1", "reason": "for ever"}]', "9" * 99_999],
     ids=range(8),
 )  # fmt: skip
-def test_a_damaged_file_keeps_nobody_waiting_for_ever(tmp_path: Path, content: str) -> None:
-    """It holds nothing, or a day at most."""
+def test_a_damaged_file_means_a_day_at_most(tmp_path: Path, content: str) -> None:
+    """A damaged file gives no cool-down, or one of a day at most."""
 
     path = tmp_path / "cool-downs.json"
     path.write_text(content)
@@ -364,8 +372,8 @@ def test_a_damaged_file_keeps_nobody_waiting_for_ever(tmp_path: Path, content: s
     assert found is None or found.seconds(5.0) <= 86_400
 
 
-def test_where_nothing_can_be_written_the_process_still_obeys(tmp_path: Path) -> None:
-    """A full disk, or a folder in its place, is no reason to ask again."""
+def test_a_cool_down_applies_even_if_it_cannot_be_written(tmp_path: Path) -> None:
+    """If the file cannot be written, the cool-down still applies to this process."""
 
     path = tmp_path / "cool-downs.json"
     path.mkdir()

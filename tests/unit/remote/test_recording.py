@@ -1,4 +1,4 @@
-"""The record keeps what a check read and what an auditor needs, and nothing else of an answer."""
+"""The record has only the fields that a check read or an auditor needs."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def recorded(given: Answer) -> Any:
     return recorded_body(given, Redactor())
 
 
-def test_a_field_that_was_read_is_kept_and_others_are_counted() -> None:
-    """Read through the typed readers, inside another object too."""
+def test_read_fields_are_recorded_and_others_counted() -> None:
+    """Fields that a reader read are recorded, in nested objects too; the others are counted."""
     given = answer({"a": {"b": 1, "who": PERSON}, "c": "x", "who": PERSON})
     Document(given.document(), "Facebook").document("a").number("b")
 
     assert recorded(given) == {"a": {"b": 1, NOT_READ: 1}, NOT_READ: 2}
 
 
-def test_ids_and_names_of_things_are_kept() -> None:
-    """They say which row of a list was which, whether it was read or not."""
+def test_ids_and_names_are_recorded() -> None:
+    """Ids and names are recorded even if no check read them, to identify the rows of a list."""
     rows = [{"Id": 1, "Name": "One", "who": PERSON}, {"Id": 2, "Name": "Two"}]
     given = answer(rows)
     documents(given.document(), "Cyclr")
@@ -44,16 +44,16 @@ def test_ids_and_names_of_things_are_kept() -> None:
     assert recorded(given) == [{"Id": 1, "Name": "One", NOT_READ: 1}, {"Id": 2, "Name": "Two"}]
 
 
-def test_a_field_that_was_looked_for_in_vain_adds_nothing() -> None:
-    """Its absence shows, since what is there is named or counted."""
+def test_a_missing_field_is_not_recorded() -> None:
+    """Reading a missing field adds nothing to the record."""
     given = answer({"a": 1})
     assert Document(given.document(), "Facebook").words("missing") == ""
 
     assert recorded(given) == {NOT_READ: 1}
 
 
-def test_an_answer_that_no_check_read_shows_how_much_it_had() -> None:
-    """Where its status is all that counts."""
+def test_an_unread_answer_shows_its_number_of_fields() -> None:
+    """If no check read the answer, the record has the number of its fields."""
     assert recorded(answer({"a": 1, "who": PERSON})) == {NOT_READ: 2}
     assert recorded(answer([])) == []
     assert recorded(answer("12")) == 12
@@ -66,25 +66,25 @@ def test_an_answer_that_no_check_read_shows_how_much_it_had() -> None:
         answer({"Message": "denied", "Trace": "t-1"}, status=401),
     ],
 )
-def test_a_refusal_is_kept_whole(refused: Answer) -> None:
-    """Whoever asks the remote system about it needs every field."""
+def test_a_refusal_is_recorded_in_full(refused: Answer) -> None:
+    """An error is recorded with all its fields, which the remote system's support may need."""
     assert recorded(refused) == json.loads(refused.text)
 
 
-def test_of_a_page_its_title_is_kept() -> None:
-    """What stands on a page is for people, and may be about them."""
+def test_only_the_title_of_a_page_is_recorded() -> None:
+    """A page's title and length are recorded; its text may be about persons."""
     page = f"<!DOCTYPE html><TITLE lang=en>Not found &amp; gone\n</TITLE><p>{PERSON}"
 
     assert recorded(answer(page, 404)) == f"page “Not found & gone” ({len(page)} characters)"
 
 
-def test_other_text_is_kept() -> None:
-    """A proxy may refuse in words."""
+def test_a_plain_text_is_recorded() -> None:
+    """A plain text is recorded, for example a proxy's refusal."""
     assert recorded(answer("blocked by policy", 403)) == "blocked by policy"
 
 
 def test_deep_nesting_is_recorded_too() -> None:
-    """As text, or as a document: nothing overflows."""
+    """A deeply nested answer is recorded as a document or as text, without an error."""
     given = answer("[" * 900 + "]" * 900)
 
     assert json.dumps(recorded(given))[:3] in {"[[[", '"[['}

@@ -1,4 +1,6 @@
-"""The listener for the consent's redirect: nobody else is in its place, and nothing holds it up."""
+"""
+The listener for the consent's redirect: no other program receives it, and no client blocks it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from runbook_lib.remote.redirect_listener import RedirectListener
 
 CODE = "AQDcode-0aB1cD2eF3gH4"
 ANSWER = f"/consent?code={CODE}&state=state-1"
-# Far beyond what anything here takes; whoever waits for it has found a defect.
+# Far longer than any test here takes: a test that waits as long fails.
 _PATIENCE_SECONDS = 30
 
 
@@ -34,7 +36,7 @@ def arrived() -> queue.Queue[str]:
 
 @pytest.fixture
 def listen(arrived: queue.Queue[str]) -> Iterator[Callable[..., RedirectListener]]:
-    """Give a function that returns a listener to which only `state-1` is an answer."""
+    """Return a function that opens a listener which accepts only `state-1`."""
 
     def take(url: str) -> bool:
         arrived.put(url)
@@ -66,14 +68,14 @@ def get(listener: RedirectListener, target: str = ANSWER, **options: Any) -> htt
 
 
 def exchange(listener: RedirectListener, sent: bytes, address: str = "127.0.0.1") -> bytes:
-    """Return everything that the listener answers to these bytes."""
+    """Send these bytes and return the whole answer."""
     with socket.create_connection((address, port_of(listener)), _PATIENCE_SECONDS) as client:
         client.sendall(sent)
         return b"".join(iter(lambda: client.recv(4096), b""))
 
 
 def leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let `localhost` lead to these addresses."""
+    """Let `localhost` resolve to these addresses."""
 
     resolve = socket.getaddrinfo
 
@@ -86,7 +88,7 @@ def leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
 
 def intruder(address: str, port: int, *options: int) -> socket.socket:
-    """Return another program's socket; raises `OSError` where it cannot have the place."""
+    """Return a socket that listens there; raise `OSError` if it cannot."""
     taken = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
         for option in options:
@@ -99,14 +101,14 @@ def intruder(address: str, port: int, *options: int) -> socket.socket:
     return taken
 
 
-# Who is there
+# Addresses
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_both_families_are_listened_on(
     listener: RedirectListener, arrived: queue.Queue[str], address: str
 ) -> None:
-    """Whichever address a browser takes `localhost` for, it comes to this program."""
+    """The redirect arrives whether the browser uses IPv4 or IPv6 for `localhost`."""
 
     host = f"localhost:{port_of(listener)}".encode()
     answer = exchange(
@@ -122,13 +124,13 @@ def test_both_families_are_listened_on(
 
 @pytest.mark.parametrize("address", ["::1", "::"])
 @pytest.mark.parametrize("tries", [1, 3])
-def test_a_port_that_somebody_has_in_the_other_family_is_left(
+def test_a_port_taken_in_the_other_family_is_not_used(
     listen: Callable[..., RedirectListener],
     monkeypatch: pytest.MonkeyPatch,
     address: str,
     tries: int,
 ) -> None:
-    """Who sits at the same port of `[::1]` receives no answer: another port is taken."""
+    """If another program has the same port on IPv6, another port is used."""
 
     bind, intruders = redirect_listener._bind, []
 
@@ -154,10 +156,10 @@ def test_a_port_that_somebody_has_in_the_other_family_is_left(
         one.close()
 
 
-def test_where_no_port_is_free_there_is_no_link(
+def test_without_a_free_port_there_is_an_error(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After some tries it says so, and leaves no socket open."""
+    """If no port is free, the error says so and advises to paste the address."""
 
     bind = redirect_listener._bind
 
@@ -175,19 +177,19 @@ def test_where_no_port_is_free_there_is_no_link(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::"])
 @pytest.mark.parametrize("options", [(), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT,)])
-def test_nobody_gets_in_beside_the_listener(
+def test_no_other_program_can_share_the_address(
     listener: RedirectListener, address: str, options: tuple[int, ...]
 ) -> None:
-    """No option of a socket lets another program share the address once it is handed out."""
+    """No socket option lets another program listen on the address too."""
 
     with pytest.raises(OSError, match="in use"):
         intruder(address, port_of(listener), *options)
 
 
-def test_a_machine_without_ipv6_is_no_obstacle(
+def test_a_machine_without_ipv6_works(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where an address is not on the machine, nobody can listen there: though names lead to it."""
+    """Without IPv6, the listener uses IPv4 only, even if `localhost` resolves to `::1` too."""
 
     bind = redirect_listener._bind
 
@@ -204,10 +206,10 @@ def test_a_machine_without_ipv6_is_no_obstacle(
     listener.prove()
 
 
-def test_whatever_localhost_leads_to_is_listened_on(
+def test_every_address_of_localhost_is_listened_on(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hosts file may name other addresses of loopback."""
+    """The listener uses other loopback addresses too if `localhost` resolves to them."""
 
     leads_to(monkeypatch, "127.0.0.2", "127.0.0.1")
     listener = listen()
@@ -217,10 +219,10 @@ def test_whatever_localhost_leads_to_is_listened_on(
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_an_address_that_is_not_ours_is_found_before_the_link_is_shown(
+def test_an_address_of_localhost_without_the_listener_is_an_error(
     listener: RedirectListener, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
 ) -> None:
-    """Somebody answers there, or could at any time: both are said, with the address."""
+    """If `localhost` resolves to an address where the listener is not, `prove` names it."""
 
     leads_to(monkeypatch, "127.0.0.1", "127.0.0.2")
     taken = intruder("127.0.0.2", port_of(listener)) if is_there else None
@@ -233,10 +235,10 @@ def test_an_address_that_is_not_ours_is_found_before_the_link_is_shown(
         taken.close()
 
 
-def test_another_machine_is_not_even_asked(
+def test_an_address_of_another_machine_is_an_error(
     listener: RedirectListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where `localhost` leads away from here, that is reason enough."""
+    """If `localhost` resolves to another machine, `prove` raises an error."""
 
     leads_to(monkeypatch, "192.0.2.1")
 
@@ -244,10 +246,8 @@ def test_another_machine_is_not_even_asked(
         listener.prove()
 
 
-def test_a_relay_proves_nothing(
-    listener: RedirectListener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who passes everything on to the listener would read the code: its connection is another."""
+def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If another program relays connections to the listener, `prove` raises an error."""
 
     connect = socket.create_connection
     monkeypatch.setattr(redirect_listener, "_PROOF_SECONDS", 1.0)
@@ -262,11 +262,15 @@ def test_a_relay_proves_nothing(
             listener.prove()
 
 
-# What it answers
+# Answers
 
 
-def test_the_redirect_is_handed_over(listener: RedirectListener, arrived: queue.Queue[str]) -> None:
-    """The browser sees one page that runs nothing; the address arrives whole."""
+def test_the_redirect_is_passed_on(listener: RedirectListener, arrived: queue.Queue[str]) -> None:
+    """
+    The listener passes on the whole address and answers with a page without scripts and links.
+
+    The page does not have the code, and is neither cached nor sent as a referrer.
+    """
 
     answer = get(listener)
 
@@ -279,8 +283,8 @@ def test_the_redirect_is_handed_over(listener: RedirectListener, arrived: queue.
     assert not re.search(r"<script|src=|href=", answer.text)
 
 
-def test_a_redirect_that_nobody_awaits_is_told_so(listener: RedirectListener) -> None:
-    """A tab that is loaded again does not say that its answer arrived."""
+def test_an_unexpected_redirect_gets_another_page(listener: RedirectListener) -> None:
+    """For a redirect that is not accepted, the page says that nothing was done."""
 
     answer = get(listener, "/consent?code=x&state=old")
 
@@ -327,10 +331,10 @@ NAVIGATION = {
         (405, {"method": "BREW"}),
     ],
 )
-def test_only_a_browser_that_comes_back_is_heard(
+def test_only_a_browsers_navigation_is_accepted(
     listener: RedirectListener, arrived: queue.Queue[str], status: int, options: dict[str, Any]
 ) -> None:
-    """A foreign name, a script, a frame, a prefetch, another method or path changes nothing."""
+    """Another Host, origin, method or path, a script, a frame and a prefetch are refused."""
 
     port = str(port_of(listener))
     given = dict(options)
@@ -343,10 +347,10 @@ def test_only_a_browser_that_comes_back_is_heard(
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"])
-def test_its_own_names_are_known(
+def test_the_names_of_loopback_are_accepted(
     listener: RedirectListener, arrived: queue.Queue[str], host: str
 ) -> None:
-    """A browser may write the name in capitals, or be given the literal address."""
+    """The Host may be `localhost`, in any case, or a loopback address."""
 
     assert get(listener, headers={"host": f"{host}:{port_of(listener)}"}).status_code == 200
     assert arrived.qsize() == 1
@@ -372,16 +376,18 @@ def test_its_own_names_are_known(
         bytes(range(256)) * 4,
     ],
 )
-def test_what_is_no_request_is_refused_without_a_traceback(
+def test_a_bad_request_is_refused_without_a_traceback(
     listener: RedirectListener,
     arrived: queue.Queue[str],
     capfd: pytest.CaptureFixture[str],
     sent: bytes,
 ) -> None:
-    """Malformed, doubled, too long or not HTTP at all: nothing is taken, nothing is written."""
+    """
+    A request that is malformed, ambiguous, too long or not HTTP is refused; nothing is logged.
+    """
 
     host = f"localhost:{port_of(listener)}".encode()
-    with contextlib.suppress(OSError):  # it may hang up before it has all of it
+    with contextlib.suppress(OSError):  # it may close the connection before it has read everything
         answer = exchange(listener, sent.replace(b"%b", host))
         assert answer.startswith(b"HTTP/1.1 4")
     assert arrived.empty()
@@ -390,14 +396,14 @@ def test_what_is_no_request_is_refused_without_a_traceback(
     assert "".join(capfd.readouterr()) == ""
 
 
-# What would hold it up
+# Blocking clients
 
 
 @pytest.mark.parametrize("sent", [b"GET /consent?" + b"a" * 8_000_000, b"a: b\r\n" * 1_000_000])
 def test_a_request_has_a_largest_size(
     listen: Callable[..., RedirectListener], arrived: queue.Queue[str], sent: bytes
 ) -> None:
-    """What never ends is not kept until its time is over, however long that is."""
+    """A request that is too large is refused, however long the time limit is."""
 
     listener = listen(request_seconds=3600)
     with contextlib.suppress(ConnectionError):
@@ -406,10 +412,14 @@ def test_a_request_has_a_largest_size(
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /consent?", b"GET /consent HTTP/1.1\r\nhost: "])
-def test_three_hundred_half_requests_do_not_hold_it_up(
+def test_three_hundred_incomplete_requests_do_not_block_it(
     listener: RedirectListener, arrived: queue.Queue[str], sent: bytes
 ) -> None:
-    """The redirect is answered while they wait; they cost no thread each, and are closed."""
+    """
+    Beside 300 incomplete requests, the redirect is answered.
+
+    They need no threads, and fewer than 100 connections stay open.
+    """
 
     threads = threading.active_count()
     with contextlib.ExitStack() as clients:
@@ -420,15 +430,15 @@ def test_three_hundred_half_requests_do_not_hold_it_up(
 
         assert get(listener, timeout=_PATIENCE_SECONDS).status_code == 200
         listener.prove()
-        assert threading.active_count() <= threads + 1  # the one that hands over
+        assert threading.active_count() <= threads + 1  # the one that passes the redirect on
         assert len(listener._open) < 100
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
 
 
-def test_a_request_has_one_time_for_all_of_it(
+def test_the_time_limit_is_for_the_whole_request(
     listen: Callable[..., RedirectListener], arrived: queue.Queue[str]
 ) -> None:
-    """One byte now and then does not keep a connection open."""
+    """A client that sends byte after byte is disconnected after the time limit."""
 
     listener = listen(request_seconds=0.5)
     end = time.monotonic() + _PATIENCE_SECONDS
@@ -444,11 +454,13 @@ def test_a_request_has_one_time_for_all_of_it(
     assert arrived.empty()
 
 
-# How long it listens
+# The end
 
 
-def test_nobody_is_heard_once_it_is_closed(listen: Callable[..., RedirectListener]) -> None:
-    """Both addresses are given back, its threads end, and closing twice is no error."""
+def test_a_closed_listener_frees_its_port(listen: Callable[..., RedirectListener]) -> None:
+    """
+    After closing, both addresses refuse connections and the threads end; closing twice is allowed.
+    """
 
     before = threading.active_count()
     listener = listen()
@@ -468,8 +480,8 @@ def test_nobody_is_heard_once_it_is_closed(listen: Callable[..., RedirectListene
     assert not listener.keep_open(1)
 
 
-def test_it_ends_by_itself_and_says_so(listen: Callable[..., RedirectListener]) -> None:
-    """Where no answer comes, nothing listens for ever."""
+def test_it_ends_after_its_time(listen: Callable[..., RedirectListener]) -> None:
+    """Without an answer, the listener closes after its time and calls `on_end`."""
 
     ended: queue.Queue[RedirectListener] = queue.Queue()
     listener = listen(seconds=0.05, on_end=ended.put)
@@ -481,7 +493,7 @@ def test_it_ends_by_itself_and_says_so(listen: Callable[..., RedirectListener]) 
 
 
 def test_its_time_can_be_changed(listen: Callable[..., RedirectListener]) -> None:
-    """Whoever asks again has the whole time; once the answer is there, it is short."""
+    """`keep_open` sets the remaining time of an open listener."""
 
     ended: queue.Queue[RedirectListener] = queue.Queue()
     listener = listen(seconds=3600, on_end=ended.put)
@@ -490,8 +502,8 @@ def test_its_time_can_be_changed(listen: Callable[..., RedirectListener]) -> Non
     assert ended.get(timeout=_PATIENCE_SECONDS) is listener
 
 
-def test_closing_is_no_end_by_itself(listen: Callable[..., RedirectListener]) -> None:
-    """Whoever closes it knows that."""
+def test_closing_does_not_call_on_end(listen: Callable[..., RedirectListener]) -> None:
+    """`close` does not call `on_end`."""
 
     ended: queue.Queue[RedirectListener] = queue.Queue()
     listen(on_end=ended.put).close()
@@ -499,8 +511,12 @@ def test_closing_is_no_end_by_itself(listen: Callable[..., RedirectListener]) ->
     assert ended.empty()
 
 
-def test_an_error_of_the_receiver_is_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
-    """Such a text could hold the code; the next redirect is heard."""
+def test_an_error_of_the_receiver_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    If the receiver raises an error, nothing is logged, since the text may have the code.
+
+    The listener continues.
+    """
 
     def broken(url: str) -> bool:
         raise RuntimeError(url)
@@ -512,5 +528,5 @@ def test_an_error_of_the_receiver_is_no_traceback(capfd: pytest.CaptureFixture[s
         get(listener)
     listener.close()
 
-    gc.collect()  # what a task ended with is written once nobody can ask for it any more
+    gc.collect()  # a task's unread exception is logged when the task is collected
     assert "".join(capfd.readouterr()) == ""

@@ -1,4 +1,6 @@
-"""Every request is bounded, recorded without secrets, and repeated only where that is safe."""
+"""
+Requests have time limits, are recorded without secrets, and are repeated only if that is safe.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ POST = Request(method="POST", url=URL, form={"a": "1"})
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -58,7 +60,7 @@ def session(remote: FakeRemote, slept: list[float], clock: Clock) -> Session:
 
 
 def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
-    """An error status is an answer; what it means is decided by whoever asked."""
+    """An answer with an error status is returned; the caller decides what it means."""
 
     remote.on(PATH, says(BAD_SECRET, 400))
 
@@ -70,8 +72,8 @@ def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: 
 
 
 @pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000, "NaN", '{"a":Infinity}'])
-def test_what_is_not_json_is_an_error_in_words(text: str) -> None:
-    """A proxy's page or a truncated body is not taken for an answer."""
+def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
+    """A page, an incomplete body or invalid JSON raises an error with the host and status."""
 
     answer = Answer(URL, 200, httpx.Headers(), text)
 
@@ -83,7 +85,7 @@ def test_what_is_not_json_is_an_error_in_words(text: str) -> None:
 def test_json_is_utf_8_whatever_the_header_says(
     remote: FakeRemote, session: Session, charset: str
 ) -> None:
-    """RFC 8259 §8.1; a header may name what decodes no text at all, and nothing breaks."""
+    """JSON is decoded as UTF-8 (RFC 8259 §8.1), whatever charset the header names."""
 
     content = '{"name":"Zoë"}'.encode()
     headers = {"content-type": f"application/json; charset={charset}"}
@@ -92,8 +94,8 @@ def test_json_is_utf_8_whatever_the_header_says(
     assert session.send(GET).document() == {"name": "Zoë"}
 
 
-def test_nan_stands_in_the_record_as_it_came(remote: FakeRemote, session: Session) -> None:
-    """The record is JSON: what is none is kept as a text."""
+def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) -> None:
+    """An answer with NaN is recorded as text, since the record is strict JSON."""
 
     remote.on(PATH, says('{"a":NaN}'))
 
@@ -115,10 +117,14 @@ def test_nan_stands_in_the_record_as_it_came(remote: FakeRemote, session: Sessio
         says("not gzip", 200, {"content-encoding": "gzip"}),
     ],
 )
-def test_a_get_is_repeated_after_a_passing_fault(
+def test_a_get_is_repeated_after_a_transient_error(
     remote: FakeRemote, session: Session, slept: list[float], fault: Any
 ) -> None:
-    """A server error or a broken connection is given two more chances, and both are recorded."""
+    """
+    After a server error or a broken connection a GET is repeated up to twice.
+
+    All attempts are recorded.
+    """
 
     remote.on(PATH, fault, fault, says({"id": "1"}))
 
@@ -130,10 +136,10 @@ def test_a_get_is_repeated_after_a_passing_fault(
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
-def test_a_plain_answer_is_not_repeated(
+def test_other_statuses_are_not_repeated(
     remote: FakeRemote, session: Session, slept: list[float], status: int
 ) -> None:
-    """What the server decided is asked once."""
+    """An answer with another status is returned at once."""
 
     remote.on(PATH, says({}, status))
 
@@ -141,10 +147,10 @@ def test_a_plain_answer_is_not_repeated(
     assert (len(remote.requests), slept) == (1, [])
 
 
-def test_after_three_attempts_the_last_answer_counts(
+def test_after_three_attempts_the_last_answer_is_returned(
     remote: FakeRemote, session: Session, slept: list[float]
 ) -> None:
-    """Patience ends; a server that keeps failing has answered."""
+    """If every attempt gets status 503, the third answer is returned."""
 
     remote.on(PATH, says("busy", 503))
 
@@ -153,10 +159,10 @@ def test_after_three_attempts_the_last_answer_counts(
 
 
 @pytest.mark.parametrize("fault", [says("busy", 503), breaks(httpx.ReadTimeout)])
-def test_what_may_have_happened_is_not_repeated(
+def test_a_post_is_not_repeated(
     remote: FakeRemote, session: Session, slept: list[float], fault: Any
 ) -> None:
-    """A POST may have had its effect: it is sent once."""
+    """A POST is sent once, because it may have had its effect."""
 
     remote.on(PATH, fault)
     try:
@@ -167,8 +173,8 @@ def test_what_may_have_happened_is_not_repeated(
     assert (len(remote.requests), slept) == (1, [])
 
 
-def test_the_caller_says_what_else_is_safe(remote: FakeRemote, session: Session) -> None:
-    """A token request may be repeated though it is a POST; a single-use link must not."""
+def test_the_caller_decides_what_is_repeatable(remote: FakeRemote, session: Session) -> None:
+    """With `is_repeatable`, a POST is repeated, or a GET is not."""
 
     remote.on(PATH, says("busy", 503))
 
@@ -178,8 +184,8 @@ def test_the_caller_says_what_else_is_safe(remote: FakeRemote, session: Session)
     assert len(remote.requests) == 4
 
 
-def test_the_pause_doubles_and_never_stands_still(remote: FakeRemote, slept: list[float]) -> None:
-    """Waits grow and spread: many tenants do not come back at the same moment."""
+def test_the_pause_doubles_and_is_random(remote: FakeRemote, slept: list[float]) -> None:
+    """The pause before a retry doubles, and is random so that retries spread out."""
 
     remote.on(PATH, says("busy", 503))
     for _ in range(40):
@@ -191,10 +197,10 @@ def test_the_pause_doubles_and_never_stands_still(remote: FakeRemote, slept: lis
     assert len(set(first)) > 30
 
 
-def test_a_transient_answer_is_repeated_where_the_caller_knows_it(
+def test_an_answer_that_the_caller_calls_transient_is_repeated(
     remote: FakeRemote, session: Session
 ) -> None:
-    """The client of an API tells what its passing errors look like."""
+    """A GET is repeated if `is_transient` is true for its answer."""
 
     remote.on(PATH, says(TRANSIENT, 400), says({"id": "1"}))
 
@@ -203,10 +209,14 @@ def test_a_transient_answer_is_repeated_where_the_caller_knows_it(
     assert answer.document() == {"id": "1"}
 
 
-def test_a_host_that_gave_no_answer_is_left_alone_for_a_while(
+def test_an_unreachable_host_is_not_contacted_for_30_seconds(
     remote: FakeRemote, session: Session, clock: Clock
 ) -> None:
-    """Later checks do not each wait for a host that is down; after a while it is asked again."""
+    """
+    After three failed attempts, requests to the host fail at once for 30 seconds.
+
+    Other hosts are not affected.
+    """
 
     remote.on(PATH, breaks(), breaks(), breaks(), says({}))
     remote.on("/other", says({}))
@@ -223,10 +233,10 @@ def test_a_host_that_gave_no_answer_is_left_alone_for_a_while(
     assert session.send(GET).status == 200
 
 
-def test_a_host_that_is_left_alone_costs_no_wait(
+def test_a_request_that_is_not_sent_costs_no_wait(
     remote: FakeRemote, session: Session, slept: list[float]
 ) -> None:
-    """Nobody sleeps between attempts that are not made, and they are not recorded as made."""
+    """A request that is not sent has no pauses and at most one record."""
 
     remote.on(PATH, breaks())
     with pytest.raises(UnreachableError):
@@ -241,10 +251,10 @@ def test_a_host_that_is_left_alone_costs_no_wait(
     assert len(later.exchanges()) <= 1
 
 
-def test_asking_meanwhile_does_not_prolong_the_silence(
+def test_requests_meanwhile_do_not_extend_the_pause(
     remote: FakeRemote, session: Session, clock: Clock
 ) -> None:
-    """A host that is back is asked again after the time that was meant, however many asked."""
+    """Requests that are not sent do not extend the 30 seconds."""
 
     remote.on(PATH, breaks(), breaks(), breaks(), says({}))
     with pytest.raises(UnreachableError):
@@ -286,10 +296,10 @@ def test_asking_meanwhile_does_not_prolong_the_silence(
         (breaks(httpx.ReadError), "the connection was closed (ReadError)"),
     ],
 )
-def test_no_answer_is_told_in_plain_words(
+def test_without_an_answer_the_error_has_the_host_and_reason(
     remote: FakeRemote, session: Session, error: Any, said: str
 ) -> None:
-    """The operator reads which host it was and why, and the record keeps it."""
+    """The error names the host and the reason, and is recorded."""
 
     remote.on(PATH, error)
 
@@ -340,7 +350,7 @@ USED_UP = [
 
 
 @pytest.mark.parametrize(("header", "usage", "seconds"), USED_UP)
-def test_a_used_up_limit_keeps_the_host_in_peace(
+def test_a_used_up_limit_pauses_requests(
     remote: FakeRemote,
     session: Session,
     clock: Clock,
@@ -348,7 +358,11 @@ def test_a_used_up_limit_keeps_the_host_in_peace(
     usage: dict[str, Any],
     seconds: int,
 ) -> None:
-    """The answer still counts; nothing more is sent until the time that the header names."""
+    """
+    If a usage header says that a limit is used up, the answer is still returned.
+
+    Requests then fail until the time that the header gives.
+    """
 
     remote.on(PATH, says({"id": "1"}, headers={header: json.dumps(usage)}), says({"id": "2"}))
 
@@ -386,10 +400,10 @@ def test_a_used_up_limit_keeps_the_host_in_peace(
         ),
     ],
 )
-def test_a_limit_with_room_left_stops_nothing(
+def test_a_limit_that_is_not_used_up_pauses_nothing(
     remote: FakeRemote, session: Session, header: str, value: str
 ) -> None:
-    """Usage below the limit, or a header that says nothing, is no reason to wait."""
+    """Usage below the limit, or a header that cannot be read, causes no pause."""
 
     remote.on(PATH, says({}, headers={header: value}))
 
@@ -409,10 +423,10 @@ USAGE_OF_NO_USE = {
 
 
 @pytest.mark.parametrize("name", USAGE_OF_NO_USE)
-def test_a_usage_that_makes_no_sense_stops_nothing(
+def test_an_impossible_usage_pauses_nothing(
     remote: FakeRemote, session: Session, name: str
 ) -> None:
-    """A header is no better than the answer that it comes with: nothing breaks, nobody waits."""
+    """A usage header with impossible values causes neither a pause nor an error."""
 
     headers = {"x-app-usage": USAGE_OF_NO_USE[name]}
     remote.on(PATH, says({"id": "1"}, headers=headers), says({"id": "2"}))
@@ -421,10 +435,10 @@ def test_a_usage_that_makes_no_sense_stops_nothing(
     assert session.send(GET).document() == {"id": "2"}
 
 
-def test_a_throttled_host_is_not_asked_again_by_a_retry(
+def test_a_used_up_limit_ends_the_retries(
     remote: FakeRemote, session: Session, slept: list[float]
 ) -> None:
-    """A limit that shows in a failing answer ends the attempts at once."""
+    """If a failed answer says that a limit is used up, there is no retry."""
 
     usage = json.dumps({"call_count": 100})
     remote.on(PATH, says("busy", 503, {"x-app-usage": usage}))
@@ -436,8 +450,10 @@ def test_a_throttled_host_is_not_asked_again_by_a_retry(
     assert session.exchanges()[-1].error
 
 
-def test_connect_to_leads_elsewhere_under_the_same_name(remote: FakeRemote) -> None:
-    """Another address is connected to; Host and SNI still name the host that was asked for."""
+def test_connect_to_changes_the_address_only(remote: FakeRemote) -> None:
+    """
+    `connect_to` changes the address; the Host header, SNI and the record keep the host's name.
+    """
 
     remote.on("/connector/callback", says("ok"))
     session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
@@ -451,8 +467,8 @@ def test_connect_to_leads_elsewhere_under_the_same_name(remote: FakeRemote) -> N
     assert session.exchanges()[0].url.startswith("https://acme-h.cyclr.com/")
 
 
-def test_connect_to_leaves_other_hosts_alone(remote: FakeRemote) -> None:
-    """Only the host and port that are named go elsewhere."""
+def test_connect_to_applies_to_its_host_and_port_only(remote: FakeRemote) -> None:
+    """`connect_to` applies to its host and port only."""
 
     remote.on(PATH, says("ok"))
     session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
@@ -469,7 +485,7 @@ def test_connect_to_leaves_other_hosts_alone(remote: FakeRemote) -> None:
 def test_redirects_are_not_followed_and_cookies_not_kept(
     remote: FakeRemote, session: Session
 ) -> None:
-    """Each request is exactly what the caller made; no session grows behind its back."""
+    """The transport neither follows redirects nor keeps cookies."""
 
     remote.on(PATH, says("", 302, {"location": "https://x.example/", "set-cookie": "sid=1"}))
 
@@ -485,8 +501,8 @@ def only(session: Session) -> Exchange:
     return exchange
 
 
-def test_an_exchange_is_recorded_whole(remote: FakeRemote, session: Session) -> None:
-    """Method, address, what was sent, status, the telling headers and the body are kept."""
+def test_an_exchange_is_recorded(remote: FakeRemote, session: Session) -> None:
+    """Method, URL, request, status, selected headers, body and times are recorded."""
 
     remote.on(
         PATH,
@@ -508,7 +524,7 @@ def test_an_exchange_is_recorded_whole(remote: FakeRemote, session: Session) -> 
 
 
 def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
-    """Known secrets go by value, everything with a credential's name goes by its name."""
+    """Known secrets are masked by value, and other credentials by the name of their field."""
 
     known = Secret("known-secret/value")
     session = open_session(remote, Redactor([known]))
@@ -545,7 +561,7 @@ def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
 def test_a_token_that_is_learned_later_is_masked_in_earlier_exchanges(
     remote: FakeRemote, session: Session
 ) -> None:
-    """The answer that issues a token is recorded after the token is known."""
+    """A secret that becomes known after an exchange is masked in its record too."""
 
     remote.on(PATH, says('issued: "fresh-token-1"'))
     session.send(GET)
@@ -554,8 +570,8 @@ def test_a_token_that_is_learned_later_is_masked_in_earlier_exchanges(
     assert only(session).response == f'issued: "{MASK}"'
 
 
-def test_what_looks_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Session) -> None:
-    """A token that a page shows is recognised by its shape, in JSON and in text."""
+def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Session) -> None:
+    """Text of a token's form is masked in JSON and in text."""
 
     remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
     session.send(GET)
@@ -568,7 +584,7 @@ def test_what_looks_like_a_token_is_masked_in_bodies(remote: FakeRemote, session
 
 @pytest.mark.parametrize("body", [["x" * 100] * 200, "y" * 20_000])
 def test_a_long_body_is_cut_and_says_so(remote: FakeRemote, session: Session, body: Any) -> None:
-    """The record stays readable, and tells how much it left out."""
+    """A long body is cut in the record, which has its full length."""
 
     remote.on(PATH, says(body))
 
@@ -581,7 +597,7 @@ def test_a_long_body_is_cut_and_says_so(remote: FakeRemote, session: Session, bo
     assert len(answer.text) >= 20_000
 
 
-def test_a_secret_at_the_cut_does_not_survive_in_half(remote: FakeRemote) -> None:
+def test_no_part_of_a_secret_remains_at_the_cut(remote: FakeRemote) -> None:
     """A body is redacted before it is cut."""
 
     secret = "abcdefghij" * 4
@@ -597,7 +613,7 @@ def test_a_secret_at_the_cut_does_not_survive_in_half(remote: FakeRemote) -> Non
 def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     remote: FakeRemote, session: Session, length: int
 ) -> None:
-    """Its name counts, though it stands behind a value that fills the record."""
+    """A value is masked by its name even if the name comes after a value longer than the record."""
 
     remote.on(PATH, says({"Value": "Zürich" * length, "Name": "ClientSecret"}))
 
@@ -607,8 +623,8 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     assert MASK in str(only(session).response)
 
 
-def test_letters_stay_letters_in_a_body_that_is_cut(remote: FakeRemote, session: Session) -> None:
-    """Whoever reads the record reads what was answered."""
+def test_a_body_that_is_cut_has_no_escapes(remote: FakeRemote, session: Session) -> None:
+    """A body that is cut keeps its letters, without JSON escapes."""
 
     remote.on(PATH, says(["Zürich"] * 20_000))
 
@@ -617,8 +633,8 @@ def test_letters_stay_letters_in_a_body_that_is_cut(remote: FakeRemote, session:
     assert str(only(session).response).startswith('["Zürich", "Zürich"')
 
 
-def test_a_short_body_is_kept_whole(remote: FakeRemote, session: Session) -> None:
-    """Up to the limit nothing is cut."""
+def test_a_short_body_is_not_cut(remote: FakeRemote, session: Session) -> None:
+    """A body up to the limit is not cut."""
 
     remote.on(PATH, says("y" * 8_192))
     session.send(GET)
@@ -630,7 +646,7 @@ def test_a_short_body_is_kept_whole(remote: FakeRemote, session: Session) -> Non
 def test_log_lines_of_the_http_library_are_redacted(
     remote: FakeRemote, caplog: pytest.LogCaptureFixture, logger: str
 ) -> None:
-    """Even with debug logging on, no log line shows a secret."""
+    """The HTTP library's log lines are redacted."""
 
     caplog.set_level(logging.DEBUG)
     secret = Secret("log-canary-1")
@@ -646,7 +662,7 @@ def test_log_lines_of_the_http_library_are_redacted(
 def test_the_http_library_logs_no_url_with_a_secret(
     server: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The lines that the library writes for a real request are redacted where they are written."""
+    """The debug log of a real request has no secret, neither in the URL nor in a header."""
 
     caplog.set_level(logging.DEBUG)
     transport = Transport(Redactor([Secret("url-canary-1")]))
@@ -660,7 +676,7 @@ def test_the_http_library_logs_no_url_with_a_secret(
 
 
 def test_notes_of_lower_layers_are_in_the_record(remote: FakeRemote, session: Session) -> None:
-    """Name resolution and TLS are part of what a check saw."""
+    """DNS queries and TLS connections are recorded like exchanges."""
 
     note = Exchange(method="DNS", url="acme-h.cyclr.com", sent_on="", elapsed=0.0)
     session.note(note)
@@ -668,8 +684,8 @@ def test_notes_of_lower_layers_are_in_the_record(remote: FakeRemote, session: Se
     assert session.exchanges() == (note,)
 
 
-def test_sessions_record_apart_but_share_connections(remote: FakeRemote) -> None:
-    """Each check's record holds its own requests only."""
+def test_sessions_record_separately(remote: FakeRemote) -> None:
+    """Each session of a transport records its own exchanges only."""
 
     remote.on(PATH, says("{}"))
     transport = Transport(Redactor(), wire=remote)
@@ -683,7 +699,7 @@ def test_sessions_record_apart_but_share_connections(remote: FakeRemote) -> None
 
 @pytest.fixture
 def server() -> Iterator[Callable[[], str]]:
-    """Give the address of a real server on loopback, which stops even where nobody asked it."""
+    """Return a function that gives the address of an HTTP server on loopback."""
     import http.server  # noqa: PLC0415
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -693,7 +709,7 @@ def server() -> Iterator[Callable[[], str]]:
             self.wfile.write(self.headers["user-agent"].encode())
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
@@ -711,17 +727,17 @@ def server() -> Iterator[Callable[[], str]]:
     ],
 )
 def test_a_request_names_its_host(url: str, host: str, place: str) -> None:
-    """What is no address has none; sending it fails in words."""
+    """`host` and `place` are read from the URL, and are empty if it is invalid."""
 
     request = Request(method="GET", url=url)
 
     assert (request.host, request.place) == (host, place)
 
 
-def test_a_proxy_is_not_asked_for_loopback_addresses(
+def test_no_proxy_is_used_for_loopback_addresses(
     server: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy in the environment does not stand between here and the sandbox."""
+    """Requests to loopback ignore a proxy in the environment."""
 
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
