@@ -1,4 +1,4 @@
-"""Executing a notebook: a kernel that never answers is started once more, and only once."""
+"""Executing a notebook: a kernel that does not answer is started once more, and only once."""
 
 from __future__ import annotations
 

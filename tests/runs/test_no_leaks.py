@@ -147,8 +147,9 @@ def test_cells_are_not_given_what_their_steps_do_not_need(
     start: Callable[..., Process], tmp_path: Path
 ) -> None:
     """
-    The cells' process has no credential that only sealing needs: not in its environment, and not
-    in what the system shows of it.
+    The process of the cells has no credential that only sealing needs.
+
+    Neither its environment nor what the system shows of it has one.
     """
 
     names = (

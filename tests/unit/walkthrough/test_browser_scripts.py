@@ -1,4 +1,4 @@
-"""What the browser scripts decide, tested by node without a browser: see `scripts/*.test.mjs`."""
+"""The logic of the browser scripts, tested in node without a browser (`scripts/*.test.mjs`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TESTS = sorted(path.name for path in _SCRIPTS.glob("*.test.mjs"))
 @pytest.mark.needs("node")
 @pytest.mark.parametrize("name", _TESTS)
 def test_browser_scripts(name: str) -> None:
-    """The tests of one script's decisions pass in node."""
+    """The tests of each script pass in node."""
     done = subprocess.run(
         ["node", "--test", name],
         cwd=_SCRIPTS,
@@ -55,7 +55,7 @@ def _made() -> dict[str, Any]:
 
 
 def _shape(value: Any) -> Any:
-    """Return which names and types a view has; of a list, those of what stands in it."""
+    """Return the names and types of a view; a list has those of its first item."""
     if isinstance(value, dict):
         return {name: _shape(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -64,7 +64,7 @@ def _shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["step", "header", "finish"])
-def test_the_views_of_these_tests_are_the_kernels(name: str) -> None:
-    """A view that the scripts are tested with has the names and types that the kernel gives."""
+def test_the_tests_views_have_the_kernels_shape(name: str) -> None:
+    """A view in these tests has the same names and types as the kernel's."""
     views = json.loads((_SCRIPTS / "views.json").read_text(encoding="utf-8"))
     assert _shape(views[name]) == _shape(_made()[name])

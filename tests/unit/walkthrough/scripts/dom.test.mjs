@@ -8,15 +8,15 @@ const { element } = dom;
 
 beforeEach(() => { newPage(); });
 
-describe("what is drawn again", () => {
-  test("a text that is the same is not written again: a screen reader would repeat it", () => {
+describe("redrawing", () => {
+  test("does not write the same text again, which a screen reader would repeat", () => {
     const node = put("div");
     dom.setText(node, "Now attested.");
     dom.setText(node, "Now attested.");
     assert.deepEqual(writes, ["Now attested."]);
   });
 
-  test("what shows the same is left as it is", () => {
+  test("keeps the elements if the key is the same", () => {
     const parent = put("div");
     dom.redraw(parent, ["a"], () => [element("b", {}, "first")]);
     const drawn = parent.firstChild;
@@ -26,7 +26,7 @@ describe("what is drawn again", () => {
     assert.equal(parent.textContent, "third");
   });
 
-  test("the focus stays on the same thing, and on the panel where that is gone", () => {
+  test("keeps the focus on the same element, or moves it to the panel if the element is gone", () => {
     const panel = put("section", { tabindex: -1 });
     const parent = put("div", {}, panel);
     const draw = (...keys) => dom.redraw(parent, keys, () => keys.map((key) => element("a", { "data-key": key }, key)));
@@ -38,7 +38,7 @@ describe("what is drawn again", () => {
     assert.equal(document.activeElement, panel);
   });
 
-  test("a focus elsewhere is left there", () => {
+  test("does not move a focus that is elsewhere", () => {
     const parent = put("div");
     const elsewhere = put("input");
     elsewhere.focus();
@@ -48,7 +48,7 @@ describe("what is drawn again", () => {
 });
 
 describe("buttons while something runs", () => {
-  test("a held button takes no click and keeps the focus; let go, it takes one", () => {
+  test("a held button ignores clicks without being disabled, until it is released", () => {
     const root = put("section");
     let clicks = 0;
     root.append(element("button", { onclick: () => { clicks += 1; } }, "Check"));
@@ -63,7 +63,7 @@ describe("buttons while something runs", () => {
     assert.equal(clicks, 1);
   });
 
-  test("the seconds that something takes are counted", (_context) => {
+  test("the progress shows the seconds since the start", (_context) => {
     const root = put("div");
     root.append(dom.progressBox("Working…"));
     dom.showSeconds(root, Date.now() / 1000 - 4);
@@ -73,9 +73,9 @@ describe("buttons while something runs", () => {
   });
 });
 
-describe("the kernel", () => {
+describe("the connection to the kernel", () => {
   for (const status of ["restarting", "autorestarting", "terminating", "dead"]) {
-    test(`${status} means that it is gone`, () => {
+    test(`the status ${status} means that the kernel is gone`, () => {
       const model = new Model({});
       let lost = 0;
       const stop = dom.watchKernel(model, () => { lost += 1; });
@@ -90,7 +90,7 @@ describe("the kernel", () => {
     });
   }
 
-  test("a closed channel means that it is gone, too", () => {
+  test("a closed comm channel means that the kernel is gone", () => {
     const model = new Model({});
     let lost = 0;
     const stop = dom.watchKernel(model, () => { lost += 1; });
@@ -100,7 +100,7 @@ describe("the kernel", () => {
     assert.equal(model.heard.has("comm:close"), false);
   });
 
-  test("what cannot be sent is no error in the page", () => {
+  test("a message that cannot be sent raises no error", () => {
     const model = new Model({});
     assert.equal(dom.ask(model, { action: "check" }), true);
     model.isGone = true;
@@ -112,7 +112,7 @@ describe("the kernel", () => {
 describe("a jump to a step", () => {
   const cell = (attributes = {}) => put("div", { class: "jp-Cell", ...attributes });
 
-  test("leads to its prose, and the focus into its panel", () => {
+  test("scrolls to its prose and focuses its panel", () => {
     const prose = cell();
     const panel = put("section", { id: "runbook-fb-01", tabindex: -1 }, cell());
     assert.equal(dom.jump("fb-01", "Log in"), "");
@@ -120,7 +120,7 @@ describe("a jump to a step", () => {
     assert.equal(document.activeElement, panel);
   });
 
-  test("leads to its heading where no cell ran, and says what to do first", () => {
+  test("scrolls to its heading if no cell has run, and says what to do first", () => {
     const before = cell();
     const prose = cell({ class: "jp-Cell lm-mod-hidden" });
     put("h3", {}, prose, "1 · Log in¶");
@@ -134,40 +134,40 @@ describe("a jump to a step", () => {
   });
 });
 
-describe("where JupyterLab shows a file", () => {
+describe("the address of a file in JupyterLab", () => {
   const configure = (baseUrl, serverRoot) =>
     put("script", { id: "jupyter-config-data" }, document.body, JSON.stringify({ baseUrl, serverRoot }));
 
-  test("below its own address, whatever that begins with", () => {
+  test("begins with JupyterLab's base URL", () => {
     configure("/user/somebody/", "/home/me/project/");
     assert.equal(dom.labAddress("lab/tree", "/home/me/project/evidence/acme/a b"),
       "/user/somebody/lab/tree/evidence/acme/a%20b");
     assert.equal(dom.labAddress("files", "/home/me/project/r.html"), "/user/somebody/files/r.html");
   });
 
-  test("at the root, where there is no prefix", () => {
+  test("begins at the root without a prefix", () => {
     configure("/", "/home/me/project");
     assert.equal(dom.labAddress("lab/tree", "/home/me/project/evidence/b"), "/lab/tree/evidence/b");
   });
 
-  test("nowhere, if it lies elsewhere", () => {
+  test("is null for a file outside the server's root", () => {
     configure("/", "/home/me/project");
     assert.equal(dom.labAddress("files", "/home/me/project-2/r.html"), null);
   });
 
-  test("nowhere, if this is not JupyterLab", () => {
+  test("is null outside JupyterLab", () => {
     assert.equal(dom.labAddress("files", "/home/me/project/r.html"), null);
   });
 });
 
 describe("the operator's name", () => {
-  test("is kept in this browser; no name takes its place", () => {
+  test("is saved in the browser; an empty name does not replace it", () => {
     dom.saveOperator("Ada");
     dom.saveOperator("");
     assert.equal(dom.savedOperator(), "Ada");
   });
 
-  test("is asked for again where a browser keeps nothing", () => {
+  test("is empty if the browser has no storage", () => {
     const refuse = () => { throw new Error("no storage"); };
     globalThis.localStorage = { getItem: refuse, setItem: refuse };
     dom.saveOperator("Ada");

@@ -18,7 +18,7 @@ function shown(changes = {}) {
 }
 
 describe("the end of the notebook", () => {
-  test("lists what is open, with number, title and outcome", () => {
+  test("lists the open steps with number, title and outcome", () => {
     const { model, root } = shown();
     assert.equal(root.dataset.outcome, "waiting");
     assert.match(root.textContent, /^20 of 21 steps are done\. Open:3 · Open My Apps ○ to do/);
@@ -28,7 +28,7 @@ describe("the end of the notebook", () => {
     assert.equal(root.querySelector(".rb-notes").hidden, true);
   });
 
-  test("leads to an open step, or says what to do first", () => {
+  test("links to an open step, or says what to do first", () => {
     const { root, live } = shown();
     const link = root.querySelector('a[data-key="fb-03"]');
     link.click();
@@ -39,7 +39,7 @@ describe("the end of the notebook", () => {
     assert.equal(live.textContent, "");
   });
 
-  test("seals, and is busy meanwhile", () => {
+  test("seals once, and is busy meanwhile", () => {
     const { model, root, live, seal } = shown();
     seal.click();
     assert.deepEqual(model.sent, [{ action: "seal" }]);
@@ -52,7 +52,7 @@ describe("the end of the notebook", () => {
     assert.match(live.textContent, /^Waiting for another run\./);
   });
 
-  test("links to the sealed bundle and its report in JupyterLab, below its own address", () => {
+  test("links to the sealed bundle and its report at JupyterLab's base URL", () => {
     put("script", { id: "jupyter-config-data" }, page.body,
       JSON.stringify({ baseUrl: "/user/somebody/", serverRoot: "/home/me/project" }));
     const { model, root, live } = shown();
@@ -66,13 +66,13 @@ describe("the end of the notebook", () => {
     assert.equal(root.querySelector("[data-bundle]"), bundle);
   });
 
-  test("names the folder where a page shows no files", () => {
+  test("names the folder if the page cannot show files", () => {
     const { live } = shown({ bundle: BUNDLE, bundle_name: "b" });
     assert.equal(live.textContent, `Sealed in ${BUNDLE}. Open report.html there.`);
     assert.equal(live.querySelector("a"), null);
   });
 
-  test("without its kernel, says what to do", () => {
+  test("says what to do if the kernel is gone", () => {
     const { model, root, live, seal } = shown({ busy_since: 1 });
     model.status("dead");
     assert.equal(live.textContent, "The kernel was restarted: choose Run > Run All Cells.");
@@ -81,13 +81,13 @@ describe("the end of the notebook", () => {
     assert.deepEqual(model.sent, []);
   });
 
-  test("shows only the reason where the journal cannot be read", () => {
+  test("shows only the reason if the journal cannot be read", () => {
     const { root, live } = shown({ open: null, message: "The journal cannot be read.", is_error: true });
     assert.equal(root.querySelector(".rb-row").hidden, true);
     assert.match(live.textContent, /The journal cannot be read\./);
   });
 
-  test("taken away, it stops its clock and listens no more", () => {
+  test("removes its timers and listeners when it is disposed", () => {
     const { model, stop } = shown();
     stop();
     assert.deepEqual([model.heard.size, page.timers.size], [0, 0]);

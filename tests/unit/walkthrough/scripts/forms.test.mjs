@@ -26,7 +26,7 @@ function file(name, size, type = "image/png") {
 }
 
 describe("a form", () => {
-  test("opens by its button with the focus in it, closes by it, and shuts the others", () => {
+  test("is opened, with the focus in it, and closed by its button; opening it closes the others", () => {
     const { panel, form } = opened();
     assert.equal(form.root.hidden, false);
     assert.equal(form.button.getAttribute("aria-expanded"), "true");
@@ -38,14 +38,14 @@ describe("a form", () => {
     assert.deepEqual([skip.root.hidden, skip.button.getAttribute("aria-expanded")], [true, "false"]);
   });
 
-  test("Escape closes it, and the focus goes back to its button", () => {
+  test("is closed by Escape, and the focus returns to its button", () => {
     const { form } = opened();
     form.field("note").dispatch("keydown", { key: "Escape" });
     assert.equal(form.root.hidden, true);
     assert.equal(document.activeElement, form.button);
   });
 
-  test("Enter in a text confirms; while a word is composed, or on a button, it does not", async () => {
+  test("is confirmed by Enter in a text field, but not during composition or on a button", async () => {
     const { model, form } = opened();
     form.field("note").dispatch("keydown", { key: "Enter", isComposing: true });
     form.root.querySelector("button").dispatch("keydown", { key: "Enter" });
@@ -57,7 +57,7 @@ describe("a form", () => {
     assert.equal(model.sent.length, 1);
   });
 
-  test("sends name, words and files once, however often it is confirmed", async () => {
+  test("sends name, texts and files once, even if it is confirmed twice", async () => {
     const { model, form } = opened();
     form.field("by").value = "  Ada ";
     form.field("note").value = "With a large screen.";
@@ -73,7 +73,7 @@ describe("a form", () => {
     assert.equal(page.kept.get("runbook.operator"), "Ada");
   });
 
-  test("without files it asks for a reason alone", async () => {
+  test("has no files if it asks for a reason only", async () => {
     const { model, form } = opened("skip");
     assert.equal(form.fileNames, undefined);
     form.field("reason").value = "There is one.";
@@ -102,7 +102,7 @@ describe("a form", () => {
     assert.deepEqual([form.field("note").value, form.field("by").value], ["", "Ada"]);
   });
 
-  test("a focus that has gone elsewhere by then stays there", async () => {
+  test("does not move a focus that is elsewhere by then", async () => {
     const { model, panel, form } = opened();
     form.confirm();
     await settle();
@@ -111,7 +111,7 @@ describe("a form", () => {
     assert.equal(document.activeElement, panel.check);
   });
 
-  test("refused, it stays with what was typed, and can be confirmed again", async () => {
+  test("keeps its content if it is refused, and can be confirmed again", async () => {
     const { model, form } = opened();
     form.field("note").value = "n";
     form.attach([file("page.gif", 64, "image/gif")]);
@@ -128,7 +128,7 @@ describe("a form", () => {
     assert.equal(model.sent.length, 2);
   });
 
-  test("a file that is gone from the disk is named as the reason, and nothing is sent", async () => {
+  test("sends nothing if a file cannot be read, and says so", async () => {
     const { model, form } = opened();
     const gone = { ...file("a.png", 64), arrayBuffer: async () => { throw new Error("NotReadableError"); } };
     form.attach([gone]);
@@ -140,7 +140,7 @@ describe("a form", () => {
     assert.equal(form.asked, null);
   });
 
-  test("where the kernel is gone it can be confirmed again later", async () => {
+  test("can be confirmed again later if the kernel is gone", async () => {
     const { model, form } = opened();
     model.isGone = true;
     form.confirm();
@@ -148,7 +148,7 @@ describe("a form", () => {
     assert.equal(form.asked, null);
   });
 
-  test("offers the saved name, but not the first person's to the second", () => {
+  test("suggests the saved name, but not for a second person's confirmation", () => {
     page.kept.set("runbook.operator", "Ada");
     assert.equal(opened().form.field("by").value, "Ada");
     const second = opened("attest", { needs_another: true });
@@ -158,7 +158,7 @@ describe("a form", () => {
     assert.equal(second.form.button.textContent, "I have done this");
   });
 
-  test("only what was confirmed can be withdrawn", () => {
+  test("offers to withdraw only a confirmation", () => {
     const { model, form } = opened("withdraw");
     assert.equal(form.button.hidden, true);
     model.show({ can_withdraw: true });
@@ -167,11 +167,11 @@ describe("a form", () => {
 });
 
 describe("files", () => {
-  test("are measured as people write it", () => {
+  test("have sizes in MiB with one decimal", () => {
     assert.deepEqual([megabytes(9 * MIB), megabytes(1.25 * MIB), megabytes(64)], ["9.0 MiB", "1.3 MiB", "0.0 MiB"]);
   });
 
-  test("a file above the limit is not attached, and the message says by how much", () => {
+  test("are not attached above the limit; the message has their size and the limit", () => {
     const { form } = opened();
     form.attach([file("large.png", LARGEST + 1)]);
     assert.equal(form.problem.hidden, false);
@@ -181,7 +181,7 @@ describe("files", () => {
     assert.equal(form.fileNames.textContent, "");
   });
 
-  test("one of exactly the limit is attached, and the next one not beside it", () => {
+  test("are attached up to exactly the limit, which applies to all together", () => {
     const { form } = opened();
     form.attach([file("most.png", LARGEST)]);
     assert.equal(form.fileNames.textContent, "Attached: most.png");
@@ -191,14 +191,14 @@ describe("files", () => {
     assert.match(form.problem.textContent, /^Not attached: more\.png \(0\.0 MiB\), The pasted picture \(0\.0 MiB\)\./);
   });
 
-  test("of several those are kept for which there is room", () => {
+  test("are attached if there is room, and named if there is not", () => {
     const { form } = opened();
     form.attach([file("a.png", LARGEST - 10), file("b.png", 11), file("c.png", 10)]);
     assert.equal(form.fileNames.textContent, "Attached: a.png, c.png");
     assert.match(form.problem.textContent, /^Not attached: b\.png/);
   });
 
-  test("are removed together, with the problem", () => {
+  test("are removed together, with the message", () => {
     const { form } = opened();
     form.attach([file("a.png", 64), file("large.png", LARGEST)]);
     assert.equal(form.removeFiles.hidden, false);
@@ -208,7 +208,7 @@ describe("files", () => {
     assert.deepEqual(form.files, []);
   });
 
-  test("a picture is pasted anywhere in the form; a pasted text is left to the field", () => {
+  test("can be pasted anywhere in the form; pasted text goes to the field", () => {
     const { form } = opened();
     const text = form.field("note").dispatch("paste", { clipboardData: { files: [] } });
     assert.equal(text.isPrevented, false);
@@ -217,7 +217,7 @@ describe("files", () => {
     assert.equal(form.fileNames.textContent, "Attached: pasted picture");
   });
 
-  test("the same file can be chosen again: the chooser forgets it", () => {
+  test("can be chosen again: the file input is emptied", () => {
     const { form } = opened();
     const chooser = form.root.querySelector('input[type="file"]');
     chooser.files = [file("a.png", 64)];

@@ -18,7 +18,7 @@ function shown(changes = {}) {
 }
 
 describe("the header", () => {
-  test("says whose run it is, whether it is practice, and how far it is", () => {
+  test("shows the tenant, whether it is practice, and the progress", () => {
     const { model, root } = shown();
     assert.match(root.textContent, /SANDBOXFacebook Marketing API connectortenant acme/);
     assert.match(root.textContent, /3 of 21 done · ✓ 3 attested · ○ 18 to do/);
@@ -31,7 +31,7 @@ describe("the header", () => {
     assert.equal(root.querySelector(".rb-badge").classList.contains("rb-sandbox"), false);
   });
 
-  test("names the operator: of the run, else of this browser, else nobody yet", () => {
+  test("names the operator of the run, or the one saved in this browser, or none", () => {
     const { model, root } = shown();
     assert.match(root.textContent, /no operator named yet/);
     page.kept.set("runbook.operator", "Ada");
@@ -41,7 +41,7 @@ describe("the header", () => {
     assert.match(root.textContent, /operator Sandbox operator/);
   });
 
-  test("links to the next step, and the link keeps the focus when that changes", () => {
+  test("links to the next step; the link keeps the focus when the step changes", () => {
     const { model, link, live } = shown();
     assert.match(live.textContent, /^Next: 4 · Create App\. Do it\./);
     assert.equal(link.href, "#runbook-fb-04");
@@ -51,7 +51,7 @@ describe("the header", () => {
     assert.deepEqual([link.dataset.next, link.textContent], ["fb-05", "5 · Confirm"]);
   });
 
-  test("leads to the next step's panel, or says what to do first", () => {
+  test("moves the focus to the next step's panel, or says what to do first", () => {
     const { link, live } = shown();
     const event = link.click();
     assert.equal(event.isPrevented, true);
@@ -76,18 +76,18 @@ describe("the header", () => {
     assert.match(live.textContent, /The kernel was restarted: choose Run > Run All Cells\./);
   });
 
-  test("shows only the reason where the journal cannot be read", () => {
+  test("shows only the reason if the journal cannot be read", () => {
     const { root, live } = shown({ title: "", next: null, message: "The journal cannot be read.", advice: "Restore it.", is_error: true });
     assert.equal(root.querySelector(".rb-known").hidden, true);
     assert.match(live.textContent, /The journal cannot be read\.Next: Restore it\./);
   });
 
-  test("stays in sight: its cell sticks to the top", () => {
+  test("stays visible: its cell is sticky", () => {
     const { root } = shown();
     assert.equal(root.closest(".jp-Cell").classList.contains("rb-sticky"), true);
   });
 
-  test("taken away, it listens no more", () => {
+  test("removes its listeners when it is disposed", () => {
     const { model, stop } = shown();
     stop();
     assert.equal(model.heard.size, 0);

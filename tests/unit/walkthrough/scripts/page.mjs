@@ -1,6 +1,6 @@
-// As much of a page as the scripts touch, so that what they decide is tested without a browser:
-// elements, events, focus, timers, and the model that stands for the kernel. What only a browser
-// knows (layout, scrolling, the clipboard) is noted or left out; tests/browser has the real thing.
+// The parts of a page that the scripts use, to test their logic without a browser: elements,
+// events, focus, timers, and the model that replaces the kernel. Layout, scrolling and the
+// clipboard are only recorded or left out; tests/browser tests them in a browser.
 
 import { readFile } from "node:fs/promises";
 
@@ -107,13 +107,13 @@ for (const name of REFLECTED) {
   });
 }
 
-// What was written as an element's text, each time that it was.
+// All texts written into elements, in order.
 export const writes = [];
 
 function dashed(name) { return `data-${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`; }
 
 function isMatch(node, selector) {
-  const [, tag, rest] = selector.match(/^([a-z0-9]*)((?:\.[\w-]+|\[[^\]]+\])*)$/); // nothing else is known here
+  const [, tag, rest] = selector.match(/^([a-z0-9]*)((?:\.[\w-]+|\[[^\]]+\])*)$/); // other selectors are not supported
   const parts = rest.match(/\.[\w-]+|\[[^\]]+\]/g) ?? [];
   return (!tag || node.tag === tag) && parts.every((part) => {
     if (part.startsWith(".")) return node.classList.contains(part.slice(1));
@@ -122,7 +122,7 @@ function isMatch(node, selector) {
   });
 }
 
-// Puts an empty page in place, with a clock that a test moves; returns it.
+// Installs an empty page whose clock a test advances; returns it.
 export function newPage() {
   const body = new Element("body");
   const timers = new Map();
@@ -164,7 +164,7 @@ export function newPage() {
   return page;
 }
 
-// Adds an element with these attributes to the page, or below `parent`.
+// Adds an element with these attributes to `parent`, by default the page's body.
 export function put(tag, attributes = {}, parent = globalThis.document.body, text = "") {
   const node = new Element(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -173,7 +173,7 @@ export function put(tag, attributes = {}, parent = globalThis.document.body, tex
   return node;
 }
 
-// The kernel's side of a panel: what it shows, and what was asked of it.
+// The kernel's side of a panel: its view, and the messages it receives.
 export class Model {
   constructor(view) {
     this.view = view;
@@ -200,7 +200,7 @@ export class Model {
   status(status) { this.statusHears?.(null, status); }
 }
 
-// Loads scripts as a panel has them, one behind the other; returns what they define.
+// Loads scripts concatenated, as a panel does; returns their definitions.
 export async function load(...names) {
   const texts = await Promise.all(names.map((name) => readFile(new URL(name, STATIC), "utf8")));
   const text = texts.join("\n");
@@ -209,5 +209,5 @@ export async function load(...names) {
   return import(`data:text/javascript;base64,${Buffer.from(own).toString("base64")}`);
 }
 
-// Lets what was promised happen.
+// Waits until pending promises are settled.
 export async function settle() { for (let turn = 0; turn < 20; turn += 1) await null; }

@@ -10,7 +10,7 @@ const AGAIN = "The kernel was restarted: choose Run > Run All Cells.";
 let page;
 beforeEach(() => { page = newPage(); });
 
-// Draws a panel as anywidget does; returns what a person sees and does there.
+// Renders a panel as anywidget does; returns its parts, and functions for a person's actions.
 function shown(changes = {}) {
   const model = new Model(stepView(changes));
   const stop = script.render({ model, el: page.body });
@@ -29,8 +29,8 @@ function shown(changes = {}) {
     } };
 }
 
-describe("what is typed", () => {
-  test("is judged by the kernel a moment after the last key, and once", () => {
+describe("input", () => {
+  test("is validated by the kernel once, 200 ms after the last key", () => {
     const { model, type } = shown();
     type("app_id", "2");
     page.wait(150);
@@ -41,14 +41,14 @@ describe("what is typed", () => {
     assert.deepEqual(model.sent, [{ action: "validate", name: "app_id", value: "29445" }]);
   });
 
-  test("a tick is not judged", () => {
+  test("is not validated if it is a tick", () => {
     const { model, type } = shown();
     type("install", true);
     page.wait(1000);
     assert.deepEqual(model.sent, []);
   });
 
-  test("a problem stands at its field, with its example, until the value is right", () => {
+  test("shows a problem at its field until the value is valid", () => {
     const { model, field, problem } = shown();
     assert.equal(problem("app_id").hidden, true);
     model.say({ kind: "problem", name: "app_id", problem: "an App ID is a number of 15 or 16 digits, such as 1" });
@@ -61,7 +61,7 @@ describe("what is typed", () => {
     assert.equal(field("app_id").getAttribute("aria-invalid"), "false");
   });
 
-  test("goes with Check: what was touched, what is secret, and nothing else", () => {
+  test("is sent with Check: only changed fields and secrets", () => {
     const { model, field, press, type } = shown({ inputs: [
       ...stepView().inputs, { ...stepView().inputs[0], name: "untouched", value: "as it was" }] });
     type("app_id", "123456789012345");
@@ -72,7 +72,7 @@ describe("what is typed", () => {
       app_id: "123456789012345", app_secret: "filled in by a password manager", install: true } }]);
   });
 
-  test("an accepted password leaves the page, an accepted value stays", () => {
+  test("is removed from a password field once it is accepted, and stays in others", () => {
     const { model, field, press, type } = shown();
     type("app_id", "123456789012345");
     type("app_secret", "0a1b2c3d");
@@ -84,7 +84,7 @@ describe("what is typed", () => {
     assert.equal(field("app_id").dataset.touched, undefined);
   });
 
-  test("a refused value stays with what is wrong, while what is in order is taken", () => {
+  test("stays with its problem if it is refused, while valid values are accepted", () => {
     const { model, field, press, problem, type } = shown();
     type("app_id", "29445");
     type("app_secret", "0a1b2c3d");
@@ -96,7 +96,7 @@ describe("what is typed", () => {
     assert.equal(problem("app_secret").hidden, true);
   });
 
-  test("what was typed since is kept", () => {
+  test("is kept if it was typed after the request", () => {
     const { model, field, press, type } = shown();
     type("app_secret", "first");
     press("check");
@@ -105,7 +105,7 @@ describe("what is typed", () => {
     assert.equal(field("app_secret").value, "second");
   });
 
-  test("nothing is removed before the kernel has taken it", () => {
+  test("is not removed before the kernel has accepted it", () => {
     const { model, field, press, type } = shown();
     type("app_secret", "0a1b2c3d");
     press("check");
@@ -113,7 +113,7 @@ describe("what is typed", () => {
     assert.equal(field("app_secret").value, "0a1b2c3d");
   });
 
-  test("a value from elsewhere is shown, but not over one that is being typed", () => {
+  test("is replaced by a value from elsewhere, but not while it is typed", () => {
     const { model, field, type } = shown();
     const given = (value) => stepView().inputs.map((one) => (one.name === "app_id" ? { ...one, value } : one));
     model.show({ inputs: given("111111111111111") });
@@ -131,7 +131,7 @@ describe("what is typed", () => {
 describe("a credential", () => {
   const rests = (where) => stepView().inputs.map((one) => (one.name === "app_secret" ? { ...one, rests: where } : one));
 
-  test("is only said to be known, and where", () => {
+  test("is shown only as known, with its place", () => {
     const { model, find, note } = shown();
     assert.equal(note("app_secret"), "32 characters.");
     assert.equal(find(".rb-keep").hidden, true);
@@ -140,7 +140,7 @@ describe("a credential", () => {
     assert.equal(find(".rb-keep").hidden, false);
   });
 
-  test("what is saved is what was typed last", () => {
+  test("is saved as it was typed last", () => {
     const { model, find, type } = shown({ inputs: rests("this session") });
     type("app_secret", "the newest");
     const save = find('button[data-keep=".env"]');
@@ -149,7 +149,7 @@ describe("a credential", () => {
     assert.deepEqual(model.sent, [{ action: "keep", name: "app_secret", where: ".env", inputs: { app_secret: "the newest" } }]);
   });
 
-  test("removed, it is not in its field either", () => {
+  test("is removed from its field too when it is forgotten", () => {
     const { model, field, find, type } = shown({ inputs: rests(".env") });
     type("app_secret", "half typed");
     find('button[data-keep="forget"]').click();
@@ -157,7 +157,7 @@ describe("a credential", () => {
     assert.deepEqual(model.sent, [{ action: "keep", name: "app_secret", where: "forget" }]);
   });
 
-  test("is handed over by the clipboard alone", async () => {
+  test("is handed over through the clipboard only", async () => {
     const { model, find, press, root } = shown({ hand_over: { name: "app_secret", label: "App Secret", unknown: "" } });
     press("hand-over");
     assert.deepEqual(model.sent, [{ action: "hand_over" }]);
@@ -170,17 +170,17 @@ describe("a credential", () => {
     assert.equal(find('[data-action="hand-over"]').textContent, "Copy the App Secret");
   });
 
-  test("that is not known is not offered", () => {
+  test("is not offered if it is not known", () => {
     const { find, root } = shown({ hand_over: { name: "app_secret", label: "App Secret", unknown: "Not known yet." } });
     assert.equal(find('[data-action="hand-over"]'), null);
     assert.match(root.textContent, /App Secret: Not known yet\./);
   });
 });
 
-describe("what is to be pasted elsewhere", () => {
+describe("a text to paste elsewhere", () => {
   const pastes = [{ label: "Valid OAuth Redirect URIs", value: "https://acme/callback" }];
 
-  test("is copied by its button, which says so for a moment", async () => {
+  test("is copied by its button, which says so for a short time", async () => {
     const { find } = shown({ pastes });
     const button = find('[aria-label="Copy Valid OAuth Redirect URIs"]');
     button.click();
@@ -191,7 +191,7 @@ describe("what is to be pasted elsewhere", () => {
     assert.equal(button.textContent, "Copy");
   });
 
-  test("is selected where the browser refuses its clipboard", async () => {
+  test("is selected if the browser refuses the clipboard", async () => {
     navigator.clipboard.writeText = async () => { throw new Error("NotAllowedError"); };
     const { find } = shown({ pastes });
     find('[aria-label="Copy Valid OAuth Redirect URIs"]').click();
@@ -201,8 +201,8 @@ describe("what is to be pasted elsewhere", () => {
   });
 });
 
-describe("what is shown of a step", () => {
-  test("outcome and reason, and each kind of note by its name", () => {
+describe("the display of a step", () => {
+  test("has outcome, reason and each kind of note with its label", () => {
     const { root } = shown({ outcome: "failed", icon: "✗", label: "failed", reason: "Facebook refuses this App Secret.",
       remarks: ["r"], warnings: ["Copy it again."], changes: ["c"], limits: ["That it is yours."] });
     assert.equal(root.dataset.outcome, "failed");
@@ -212,7 +212,7 @@ describe("what is shown of a step", () => {
       ["Note: r", "Warning: Copy it again.", "Changed: c", "Not proven: That it is yours."]);
   });
 
-  test("a table has a caption, column headings, and a heading in each row", () => {
+  test("has tables with a caption, column headings and row headings", () => {
     const { root } = shown({ tables: [{ caption: "Pages", columns: ["ID", "Name"], rows: [["1", "One"], ["2", "Two"]] }] });
     const texts = (selector) => root.querySelectorAll(selector).map((one) => one.textContent);
     assert.deepEqual(texts("caption"), ["Pages"]);
@@ -222,7 +222,7 @@ describe("what is shown of a step", () => {
     assert.equal(root.querySelector('[role="group"][tabindex="0"]').getAttribute("aria-label"), "Pages");
   });
 
-  test("each request with its answer, folded, and as the person left it", () => {
+  test("has each request and answer in a fold, which stays open once it is opened", () => {
     const exchanges = [503, 503, 200].map((status) => ({ line: "GET https://x/y", status: `${status}`, milliseconds: 7,
       trace: status === 200 ? "T1" : "", sent_on: "noon", detail: "the detail" }));
     const { model, root } = shown({ exchanges, history: [{ at: "noon", what: "checked (a: verified)" }] });
@@ -238,7 +238,7 @@ describe("what is shown of a step", () => {
     assert.equal(root.querySelector('[data-fold="history"]').getAttribute("open"), "");
   });
 
-  test("a step that cannot be checked has Save for its fields, and nothing without any", () => {
+  test("has Save in place of Check if the step cannot be checked, and no button without fields", () => {
     assert.equal(shown().find('[data-action="check"]').textContent, "Check");
     page = newPage();
     assert.equal(shown({ can_check: false }).find('[data-action="check"]').textContent, "Save");
@@ -246,7 +246,7 @@ describe("what is shown of a step", () => {
     assert.equal(shown({ can_check: false, inputs: [] }).find('[data-action="check"]').hidden, true);
   });
 
-  test("without a view there is only the reason, until there is one", () => {
+  test("has only the reason as long as there is no view", () => {
     const model = new Model({ message: "The journal cannot be read.", advice: "Restore it." });
     const stop = script.render({ model, el: page.body });
     assert.match(page.body.textContent, /The journal cannot be read\.Next: Restore it\./);
@@ -258,7 +258,7 @@ describe("what is shown of a step", () => {
 });
 
 describe("consent", () => {
-  test("is asked for; the ways back are shown where there are any", () => {
+  test("is requested; its links are shown if there are any", () => {
     const { model, find, press } = shown({ needs_consent: true });
     press("consent");
     assert.deepEqual(model.sent, [{ action: "consent" }]);
@@ -276,7 +276,7 @@ describe("consent", () => {
     assert.deepEqual([form.hidden, find("[data-consent-paste]").parentElement.hidden], [false, false]);
   });
 
-  test("a pasted address is sent and leaves the page: it holds a code", () => {
+  test("sends a pasted address and removes it from the page, because it has a code", () => {
     const { model, field, press } = shown({ needs_consent: true, consent_paste_url: "http://paste/" });
     field("redirect").value = "https://acme/callback?code=AQ";
     press("redirect");
@@ -285,8 +285,8 @@ describe("consent", () => {
   });
 });
 
-describe("while something runs, and after", () => {
-  test("the panel is busy, its buttons are held, and its seconds count", () => {
+describe("during an action and after it", () => {
+  test("the panel is busy, its buttons are held, and the seconds are shown", () => {
     const { model, root, live, press } = shown();
     model.show({ busy_since: Date.now() / 1000 - 5 });
     page.wait(250);
@@ -302,7 +302,7 @@ describe("while something runs, and after", () => {
     assert.equal(model.sent.length, 1);
   });
 
-  test("a change that nobody here asked for is said, and once", () => {
+  test("a change from elsewhere is announced once", () => {
     const { model, live } = shown();
     model.show({ outcome: "attested", label: "attested" });
     assert.equal(live.textContent, "Now attested.");
@@ -318,21 +318,21 @@ describe("while something runs, and after", () => {
     assert.equal(live.textContent, "Recorded.");
   });
 
-  test("the outcome of one's own action is not said twice", () => {
+  test("the outcome of an own action is not announced twice", () => {
     const { model, live } = shown();
     model.show({ busy_since: 1 });
     model.show({ busy_since: 0, finished: 1, outcome: "verified", label: "verified", message: "Verified." });
     assert.equal(live.textContent, "Verified.");
   });
 
-  test("what is watched says so", () => {
+  test("a watched step says so", () => {
     const { live } = shown({ is_watched: true });
     assert.match(live.textContent, /^Checked again every minute; .* You can close everything and come back\.$/);
   });
 });
 
-describe("without its kernel", () => {
-  test("a panel says what to do, aloud only where it is used, and keeps what was typed", () => {
+describe("without the kernel", () => {
+  test("a panel says what to do, announces it only if it is used, and keeps the input", () => {
     const { model, root, field, live, press, type } = shown();
     type("app_id", "123456789012345");
     model.status("restarting");
@@ -345,20 +345,20 @@ describe("without its kernel", () => {
     assert.deepEqual(model.sent, []);
   });
 
-  test("nothing runs any more, whatever the view says", () => {
+  test("a panel is not busy, even if its view says so", () => {
     const { model, root } = shown({ busy_since: 1 });
     model.status("dead");
     assert.equal(root.getAttribute("aria-busy"), "false");
   });
 
-  test("a channel that refuses is a lost kernel", () => {
+  test("a closed channel counts as a lost kernel", () => {
     const { model, live, press } = shown();
     model.isGone = true;
     press("check");
     assert.equal(live.textContent, AGAIN);
   });
 
-  test("a panel that is taken away stops its clock and listens no more", () => {
+  test("a panel removes its timers and listeners when it is disposed", () => {
     const { model, stop } = shown();
     assert.equal(page.timers.size, 1);
     stop();

@@ -1,4 +1,4 @@
-// Views as the kernel gives them, shortened; test_browser_scripts.py compares them with its own.
+// Shortened views of the kernel; test_browser_scripts.py compares their shape with the real ones.
 
 import { readFileSync } from "node:fs";
 
