@@ -1,9 +1,9 @@
 """
-What a headless run costs, side by side with stock papermill.
+The cost of a headless run, compared with stock papermill.
 
-Two environments are made first: the runbook's, from requirements.txt, and one
-with papermill and ipykernel alone, in the same versions; both are compiled to
-bytecode. Commands are timed in turn, as whole processes with all that they
+Two environments are created first: the runbook's, from requirements.txt, and one
+with only papermill and ipykernel, in the same versions; both are compiled to
+bytecode. Commands are timed alternately, as whole processes with all that they
 start. The 200 runs of one tenant, and the pools, are timed once.
 """
 
@@ -55,7 +55,7 @@ Measured = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a command took, in seconds: on the clock, and of processors."""
+    """The wall-clock and processor time of a command, in seconds."""
 
     wall: float
     cpu: float
@@ -70,7 +70,7 @@ class Commands:
     folder: Path
 
     def run(self, words: Sequence[object]) -> Spent:
-        """Run a command to its end, and return what it and its children took."""
+        """Run a command, and return its time, with its children's."""
         before, began = _children_seconds(), time.perf_counter()
         done = subprocess.run(
             [str(word) for word in words],
@@ -103,7 +103,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _commands() -> Iterator[Commands]:
-    """Make both environments, and a notebook of one cell and one of twenty."""
+    """Create both environments, a notebook of one cell and one of twenty."""
     with tempfile.TemporaryDirectory(prefix="runbook-bench-") as name:
         folder = Path(name)
         pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def _commands() -> Iterator[Commands]:
 
 
 def _installed(place: Path, *words: str) -> Path:
-    """Make an environment with these packages; return the folder of its programs."""
+    """Create an environment with these packages; return the folder of its programs."""
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     programs = place / "bin"
     install = [
@@ -156,7 +156,7 @@ def report(console: Console) -> Measured:
 
 
 def _measure_run(commands: Commands) -> Measured:
-    """Time a whole sealed run in turn with stock papermill on one empty cell."""
+    """Time a whole sealed run, alternately with stock papermill on one empty cell."""
     numbers, folder = count(), commands.folder
     stock = ["papermill", "--no-progress-bar", folder / "1.ipynb", folder / "1-out.ipynb"]
     return _in_turn(
@@ -176,7 +176,7 @@ def _practise(commands: Commands, tenant: str) -> list[object]:
 
 
 def _in_turn(commands: Commands, sides: Mapping[str, Callable[[], Sequence[object]]]) -> Measured:
-    """Return the median of each side over several turns, after one that does not count."""
+    """Return the median of each side over several turns, after a warm-up."""
     taken: dict[str, list[Spent]] = {name: [] for name in sides}
     for turn in range(TURNS + 1):
         for name, words in sides.items():
@@ -193,7 +193,7 @@ def _in_turn(commands: Commands, sides: Mapping[str, Callable[[], Sequence[objec
 
 
 def _measure_pools(commands: Commands) -> Measured:
-    """Return how many notebooks of twenty cells each way runs in a second, four at once."""
+    """Return the notebooks of twenty cells per second of each method, four at once."""
     folder, source = commands.folder, commands.folder / f"{_CELLS}.ipynb"
 
     def pool(programs: Path, engine: str, runs: int) -> float:
@@ -219,7 +219,7 @@ def _measure_pools(commands: Commands) -> Measured:
 
 
 def _measure_history(commands: Commands) -> Measured:
-    """Time runs after 199 others of their tenant, in turn with first runs; and their bundles."""
+    """Time runs after 199 others of the tenant, alternately with first runs; size their bundles."""
     for _ in range(HISTORY - 1):
         commands.run(_practise(commands, "long"))
     numbers = count()
@@ -258,7 +258,7 @@ def _measure_small(commands: Commands) -> Measured:
 
 
 def _table(measured: Measured) -> Table:
-    """Return the table of all comparisons, with the aim of each."""
+    """Return the table of all comparisons with their aims."""
     table = Table(title="A headless run, and what it is compared with", min_width=100)
     for name in ("measure", "ours", "compared with", "", "ratio", "aim"):
         table.add_column(name, justify="left" if name in ("measure", "compared with") else "right")
@@ -295,7 +295,7 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
 def _row(
     name: str, other: str, ours: float, theirs: float, aim: float, unit: str
 ) -> tuple[str, ...]:
-    """Return a row; a rate should be at least so many times the other, all else at most."""
+    """Return a row; `aim` is the smallest ratio of a rate, and the largest of anything else."""
     ratio, is_rate = ours / theirs, unit == "/s"
     is_reached = ratio >= aim if is_rate else ratio <= aim
     return (

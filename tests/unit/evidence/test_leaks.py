@@ -143,7 +143,7 @@ def test_the_form_of_a_credential_is_refused_too(
 
 @pytest.mark.parametrize("shape", [USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"])
 def test_a_file_that_is_nothing_but_a_credential_is_refused(shape: str, tmp_path: Path) -> None:
-    """Nothing needs to stand before it."""
+    """A file that consists of a credential only is refused."""
 
     path = tmp_path / "report.html"
     path.write_text(shape)

@@ -611,7 +611,7 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
 
     assert time.monotonic() - began < 30
     assert len(waiting) == 3
-    assert all(thread.daemon for thread in waiting)  # or the program would wait for them
+    assert all(thread.daemon for thread in waiting)  # otherwise the program would wait for them
 
 
 def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:

@@ -1,4 +1,4 @@
-"""How requests reach the network: the time-outs of each, and the proxy in the environment."""
+"""Each request has time-outs and uses the proxy of the environment."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def wire() -> Wire:
 
 
 class Pool:
-    """Takes the place of httpcore's pool, and keeps the request."""
+    """Replaces httpcore's pool and stores the request."""
 
     request: httpcore.Request
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Keep it."""
+        """Store the request."""
         self.request = request
         return httpcore.Response(204)
 
 
 def test_each_wait_has_a_time_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By httpcore's own names: it waits without end for what it has no time-out of."""
+    """A request has all four of httpcore's time-outs; httpcore waits indefinitely without them."""
 
     pool = Pool()
     monkeypatch.setattr(wire, "_pool", lambda _proxy: pool)
@@ -58,7 +58,7 @@ def test_the_proxy_of_the_environment_is_used(
     wire: Wire,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By its scheme, host and port, with the user that the address names."""
+    """The proxy's scheme, host, port and credentials are those of `HTTPS_PROXY`."""
 
     asked: list[tuple[Any, Any]] = []
 

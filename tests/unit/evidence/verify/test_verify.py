@@ -174,8 +174,8 @@ def test_an_added_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
     assert (error.file, "added" in str(error)) == (name, True)
 
 
-def test_a_folder_that_is_deeper_than_evidence_is_named(bundle: Path, trust: Trust) -> None:
-    """Nobody follows folders without end."""
+def test_a_folder_deeper_than_a_bundle_is_refused(bundle: Path, trust: Trust) -> None:
+    """A bundle with a folder deeper than any bundle has is refused; the error names the folder."""
 
     folder = bundle.joinpath("attachments", *["x"] * 16)
     folder.mkdir(parents=True)
@@ -499,10 +499,14 @@ def test_an_invalid_signed_file_is_refused(
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_a_signed_number_that_json_has_not_is_named(
+def test_a_signed_record_with_invalid_json_is_refused(
     number: str, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """RFC 8259 §6; it is not quoted what else stands there."""
+    """
+    A record with NaN or an infinity (RFC 8259 §6) is refused even if it is signed.
+
+    The error names the number and quotes nothing else.
+    """
 
     (bundle / "record.json").write_text(f'{{"x": {number}}}')
     resign_everything(bundle, key, payload(bundle / STATEMENT))
