@@ -30,7 +30,15 @@ _STARTS = 2
 _NEVER_ANSWERED = ("Kernel died before replying", "Kernel didn't respond")
 # Validators of formats that no notebook's schema uses; jsonschema copes with their absence, and
 # they are half of what papermill takes to import.
-_FORMATS = ("fqdn", "isoduration", "rfc3339_validator", "rfc3986_validator", "webcolors")
+_FORMATS = (
+    "fqdn",
+    "isoduration",
+    "jsonpointer",
+    "rfc3339_validator",
+    "rfc3986_validator",
+    "uri_template",
+    "webcolors",
+)
 
 # What papermill needs for notebooks that are not files.
 _FOR_ADDRESSES = ("requests", "yaml")
