@@ -36,8 +36,8 @@ _USER_TOKEN = re.compile(
 _APP_TOKEN = re.compile(r"[0-9]{8}(?<![0-9]{9})[0-9]{0,12}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}")
 # An App Secret (Settings > Basic); no other separate word here has this shape.
 _APP_SECRET = re.compile(
-    r"[0-9a-f](?:(?<![0-9A-Za-z][0-9a-f])|(?<=%[0-9A-Fa-f]{2}[0-9a-f])|(?<=\\[nrtbf][0-9a-f]))"
-    r"[0-9a-f]{31}(?![0-9A-Za-z])"
+    r"[0-9a-f]{32}(?![0-9A-Za-z])(?:(?<![0-9A-Za-z][0-9a-f]{32})"
+    r"|(?<=%[0-9A-Fa-f]{2}[0-9a-f]{32})|(?<=\\[nrtbf][0-9a-f]{32}))"
 )
 
 _SENSITIVE_KEY = re.compile(

@@ -7,17 +7,12 @@ completed that never ran, when their process is killed.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import LazyLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from runbook_lib.engine.lean_imports import load_papermill
 from runbook_lib.fork_engine import Child, ForkEngine
 
 __all__ = ["Execution", "execute_notebook"]
@@ -28,20 +23,6 @@ _CELL_SECONDS = 300
 _ANSWER_SECONDS = 60
 _STARTS = 2
 _NEVER_ANSWERED = ("Kernel died before replying", "Kernel didn't respond")
-# Validators of formats that no notebook's schema uses; jsonschema copes with their absence, and
-# they are half of what papermill takes to import.
-_FORMATS = (
-    "fqdn",
-    "isoduration",
-    "jsonpointer",
-    "rfc3339_validator",
-    "rfc3986_validator",
-    "uri_template",
-    "webcolors",
-)
-
-# What papermill needs for notebooks that are not files.
-_FOR_ADDRESSES = ("requests", "yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +71,7 @@ def execute_notebook(
 
 
 def _execute(**arguments: Any) -> Execution:
-    with _without(_FORMATS), _deferring(_FOR_ADDRESSES):
-        import papermill  # noqa: PLC0415  (slow to import; a failed setting need not pay for it)
-
+    papermill = load_papermill()
     environment: dict[str, str] = {}
 
     class Engine(ForkEngine):
@@ -132,42 +111,3 @@ def _execute(**arguments: Any) -> Execution:
         said = f"papermill broke off ({type(error).__name__}: {error})"
         broken = "the kernel died" if isinstance(error, DeadKernelError) else said
     return Execution(broken, environment)
-
-
-class _Deferred(MetaPathFinder):
-    """Finds packages that are loaded when they are first used."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        self._names = names
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return how to load one of the packages; nothing for another one."""
-        spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
-        if spec is not None and spec.loader is not None:
-            spec.loader = LazyLoader(spec.loader)
-        return spec
-
-
-@contextmanager
-def _deferring(names: Collection[str]) -> Iterator[None]:
-    """Defer the loading of the packages `names`, where they are imported meanwhile."""
-    finder = _Deferred(names)
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-
-
-@contextmanager
-def _without(names: Iterable[str]) -> Iterator[None]:
-    """Declare the packages `names` absent for a while, unless they are loaded already."""
-    absent = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in absent:
-            del sys.modules[name]

@@ -27,8 +27,6 @@ from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import EvidenceError
-from runbook_lib.evidence.archive.archive import archive_bundle, check_archive
-from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import check_restored, remove_drafts
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
@@ -138,6 +136,8 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word]]:
     run.require_startable()
     url, days = _archive_settings(run, request)
     if url:
+        from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
+
         check_archive(url, run.journal.path.parent, retention_days=days)
     path = Path(request.attestations) if request.attestations else None
     return run, read_words(path, request.procedure, now=run.clock()) if path else []
@@ -254,6 +254,9 @@ def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunList
     url, days = _archive_settings(run, request)
     if not url:
         return result
+    from runbook_lib.evidence.archive.archive import archive_bundle  # noqa: PLC0415  (slow)
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
+
     seconds = float(str(run.settings.values.get("archive_seconds", DEFAULT_SECONDS)))
     limits = Limits(seconds, say=listener.on_wait)
     try:
