@@ -29,8 +29,8 @@ _FORMATS = (
     "webcolors",
 )
 
-# What papermill needs for notebooks that are not files.
-_FOR_ADDRESSES = ("requests", "yaml")
+# What papermill needs for notebooks that are at an address.
+_FOR_ADDRESSES = ("requests",)
 _CLIENT = "papermill.clientwrap"
 
 

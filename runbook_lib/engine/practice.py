@@ -108,7 +108,9 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     words = practice_words(procedure.id, scenario)
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
-        sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder))
+        sandbox = stack.enter_context(
+            Sandbox(scenario, seed=key.seed, folder=folder, kept=_kept_folder())
+        )
         env_file = folder / "sandbox.env"
         _write_env_file(env_file, procedure, sandbox.description)
         who = sandbox.description
@@ -118,6 +120,13 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
             attestations=str(words or ""),
             login=f"{who['login_email']} / {who['login_password']}",
         )
+
+
+def _kept_folder() -> Path:
+    """Return where the sandbox keeps its certificate between runs."""
+    from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
+
+    return Path(user_cache_path("facebook-marketing-runbook")) / "sandbox"
 
 
 def _write_env_file(path: Path, procedure: Procedure, description: Mapping[str, object]) -> None:

@@ -197,6 +197,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._reader = self.reader or HistoryReader(self.journal)
+        self._folded: tuple[tuple[object, ...], RunState] | None = None
         self.redactor = Redactor(self.settings.secrets.values())
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
@@ -240,7 +241,13 @@ class Run:
 
     def _state(self, run_id: str | None) -> RunState:
         history = self.history
-        return fold(history, self._subject(history), run_id)
+        subject = self._subject(history)
+        # NOTE: a step asks five times for the same state, which is a third of what it costs.
+        key = (history.index.last, run_id, subject.values)
+        folded = self._folded
+        if folded is None or folded[0] != key:
+            folded = self._folded = (key, fold(history, subject, run_id))
+        return folded[1]
 
     def _subject(self, history: History) -> Subject:
         """Return the values that attestations and checks are compared with."""

@@ -14,13 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
-import trustme
 import uvicorn
 
+from runbook_lib.sandbox.certificates import certificate
 from runbook_lib.sandbox.control import Control
 from runbook_lib.sandbox.cyclr.api import CyclrApiSite
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
@@ -40,7 +39,6 @@ _ADDRESS = "127.0.0.1"
 _SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "connect")
 _START_LIMIT = 30.0
 _LAST_ITERATIONS = 3
-_CERTIFICATE_DAYS = 90
 _DATE_SECONDS = 1.0
 
 
@@ -50,8 +48,8 @@ class Sandbox:
 
     `port` is the first of six ports in a row; 0 takes free ones. `seed` makes
     secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
-    temporary one. Raises ValueError for an unknown scenario and OSError when a
-    port is taken.
+    temporary one; the server's is kept in `kept` for the next time. Raises
+    ValueError for an unknown scenario and OSError when a port is taken.
     """
 
     def __init__(
@@ -61,6 +59,7 @@ class Sandbox:
         port: int = 0,
         seed: int | None = None,
         folder: Path | None = None,
+        kept: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.world: World = build_world(scenario, seed=seed, clock=clock)
@@ -71,6 +70,7 @@ class Sandbox:
         self._thread: threading.Thread | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._folder = folder or Path()
+        self._kept = kept
 
     @property
     def description(self) -> Description:
@@ -128,7 +128,7 @@ class Sandbox:
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
         world = self.world
         world.addresses = Addresses(**urls)
-        certificate = self._certify()
+        server_certificate = self._certify()
         control = Control(world, lambda: self.description)
         sites: dict[str, Site] = {
             "graph": GraphSite(world),
@@ -147,29 +147,23 @@ class Sandbox:
                 abort=self._abort,
                 refuse=site.refuse if isinstance(site, GraphSite) else None,
             )
-            path = certificate if name == "service_domain" else None
+            path = server_certificate if name == "service_domain" else None
             self._servers.append(_server(application, path))
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
         )
         self._thread.start()
         self._wait_until_it_listens()
-        # NOTE: the server has read it by now; no private key stays on disk.
-        certificate.unlink()
+        # NOTE: the server has read it by now; no private key stays in this folder.
+        server_certificate.unlink()
 
     def _certify(self) -> Path:
-        """Create a temporary certificate authority and the service domain's certificate."""
-        authority = trustme.CA(organization_name="SANDBOX runbook")
-        authority.cert_pem.write_to_path(str(self._ca_file))
-        now = datetime.now(UTC)
-        certificate = authority.issue_cert(
-            self.world.cyclr.service_domain,
-            not_before=now - timedelta(days=1),
-            not_after=now + timedelta(days=_CERTIFICATE_DAYS),
-        )
+        """Write the authority's certificate, and the service domain's with its key."""
+        made = certificate(self.world.cyclr.service_domain, self._kept)
+        self._ca_file.write_bytes(made.authority)
         path = self._ca_file.with_name("service_domain.pem")
         path.touch(mode=0o600)
-        certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
+        path.write_bytes(made.server)
         return path
 
     async def _run(self, sockets: list[socket.socket]) -> None:

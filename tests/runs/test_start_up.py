@@ -26,9 +26,9 @@ _STATUS = _HELP | {"dotenv", "filelock", "httpx", "idna", "rich"}
 _SANDBOX = {"anyio", "h11", "python_multipart", "starlette", "trustme", "uvicorn"}
 _PAPERMILL = (
     *("attr", "attrs", "dateutil", "entrypoints", "fastjsonschema", "jsonschema"),
-    *("jsonschema_specifications", "jupyter_client", "jupyter_core", "nbclient", "nbformat"),
+    *("jsonschema_specifications", "jupyter_core", "nbformat"),
     *("papermill", "platformdirs", "referencing", "rpds", "six", "tenacity", "tornado"),
-    *("traitlets", "typing_extensions", "zmq"),
+    *("traitlets", "typing_extensions", "yaml"),
 )
 _SEALING = {"cryptography", "jinja2", "markupsafe", "securesystemslib"}
 # Parts of compiled packages that stand at the top.

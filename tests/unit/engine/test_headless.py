@@ -360,7 +360,7 @@ def test_an_archive_error_is_part_of_the_result(
     def refuse(*_: object, **__: object) -> None:
         raise refusal
 
-    monkeypatch.setattr(headless, "archive_bundle", refuse)
+    monkeypatch.setattr("runbook_lib.evidence.archive.archive.archive_bundle", refuse)
     address = str(folder / "archive")
     result = run_tenant(replace(REQUEST, given={**REQUEST.given, "archive": address}), listener)
 

@@ -1,0 +1,81 @@
+"""
+The certificate of the Service Domain, kept between runs because making one takes a while.
+
+Only the server's key is kept, in a file of mode 0600, for two of its three
+months; the authority's key is never written.
+"""
+
+import os
+import re
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+
+__all__ = ["Certificate", "certificate"]
+
+_DAYS = 90
+_KEPT_SECONDS = 60 * 24 * 3600
+_BLOCK = re.compile(rb"-----BEGIN [A-Z ]+-----\n[^-]+-----END [A-Z ]+-----\n")
+_OTHERS = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A server's key and certificate as PEM, and the authority's certificate."""
+
+    server: bytes
+    authority: bytes
+
+
+def certificate(domain: str, kept: Path | None) -> Certificate:
+    """Return a certificate for `domain`: from the folder `kept` if there is one, else a new one."""
+    path = kept / f"{domain}.pem" if kept is not None else None
+    found = _read(path) if path is not None else None
+    if found is None:
+        found = _make(domain)
+        if path is not None:
+            # NOTE: where it cannot be kept, the next run makes another one.
+            with suppress(OSError):
+                _write(path, found.server + found.authority)
+    return found
+
+
+def _make(domain: str) -> Certificate:
+    import trustme  # noqa: PLC0415  (slow to import)
+
+    authority = trustme.CA(organization_name="SANDBOX runbook")
+    now = datetime.now(UTC)
+    issued = authority.issue_cert(
+        domain, not_before=now - timedelta(days=1), not_after=now + timedelta(days=_DAYS)
+    )
+    server = issued.private_key_and_cert_chain_pem.bytes()
+    return Certificate(server, authority.cert_pem.bytes())
+
+
+def _read(path: Path) -> Certificate | None:
+    """Return the certificate in a file that is new enough, and that no other user can read."""
+    try:
+        stat = path.stat()
+        if stat.st_mode & _OTHERS or time.time() - stat.st_mtime > _KEPT_SECONDS:
+            return None
+        *server, authority = _BLOCK.findall(path.read_bytes())
+        ssl.create_default_context(cadata=authority.decode("ascii"))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+    except (OSError, ValueError):
+        return None
+    return Certificate(b"".join(server), authority)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

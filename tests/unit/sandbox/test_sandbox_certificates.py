@@ -1,0 +1,96 @@
+"""The Service Domain's certificate is kept between runs, and only where nobody else can read it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.sandbox.certificates import Certificate, certificate
+
+DOMAIN = "connect.partner.test"
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Return a folder that does not exist yet."""
+    return tmp_path / "cache" / "sandbox"
+
+
+def is_usable(made: Certificate, folder: Path) -> bool:
+    """Return whether a server can use the certificate, and a client can trust its authority."""
+    path = folder / "server.pem"
+    path.write_bytes(made.server)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
+    context = ssl.create_default_context(cadata=made.authority.decode())
+    return b"PRIVATE KEY" not in made.authority and len(context.get_ca_certs()) > 0
+
+
+def test_a_certificate_is_kept_for_its_owner_alone(kept: Path, tmp_path: Path) -> None:
+    """The second call returns what the first one made; file and folder are the owner's."""
+    first = certificate(DOMAIN, kept)
+
+    assert certificate(DOMAIN, kept) == first
+    assert is_usable(first, tmp_path)
+    (path,) = kept.iterdir()
+    assert (path.stat().st_mode & 0o777, kept.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
+    """Each call makes a new certificate."""
+    first, second = certificate(DOMAIN, None), certificate(DOMAIN, None)
+
+    assert first != second
+    assert is_usable(first, tmp_path)
+
+
+def test_domains_have_certificates_of_their_own(kept: Path) -> None:
+    """A certificate is found by the domain that it is for."""
+    assert certificate(DOMAIN, kept) != certificate("other.partner.test", kept)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_key_that_others_could_read_is_not_used(mode: int, kept: Path) -> None:
+    """A new certificate takes its place."""
+    first = certificate(DOMAIN, kept)
+    path = next(kept.iterdir())
+    path.chmod(mode)
+
+    assert certificate(DOMAIN, kept) != first
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("days", "is_kept"), [(59, True), (61, False)])
+def test_a_certificate_is_renewed_in_time(days: int, kept: Path, *, is_kept: bool) -> None:
+    """It is valid for 90 days, and used for 60."""
+    first = certificate(DOMAIN, kept)
+    then = time.time() - days * DAY
+    os.utime(next(kept.iterdir()), (then, then))
+
+    assert (certificate(DOMAIN, kept) == first) is is_kept
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM", b"\xff" * 100])
+def test_a_damaged_file_is_replaced(content: bytes, kept: Path, tmp_path: Path) -> None:
+    """A new certificate is made, and kept."""
+    certificate(DOMAIN, kept)
+    path = next(kept.iterdir())
+    whole = path.read_bytes()
+    for damaged in (content, whole[:-200], whole.replace(b"MII", b"AAA", 1)):
+        path.write_bytes(damaged)
+
+        made = certificate(DOMAIN, kept)
+
+        assert is_usable(made, tmp_path)
+        assert certificate(DOMAIN, kept) == made
+
+
+def test_where_nothing_can_be_written_a_certificate_is_made(kept: Path, tmp_path: Path) -> None:
+    """The sandbox starts all the same."""
+    kept.parent.write_text("a file where the folder should be")
+
+    assert is_usable(certificate(DOMAIN, kept), tmp_path)
