@@ -14,7 +14,7 @@ PACKAGE = ROOT / "runbook_lib"
 
 # Declared although no module imports it, with the reason.
 NOT_IMPORTED = {
-    "ipykernel": "the kernel that runs the notebooks, started by name",
+    "ipykernel": "the kernel in JupyterLab, started by name",
     "ipywidgets": "the base of anywidget's widgets, in the version that JupyterLab 4 shows",
     "jupyterlab": "`runbook lab` starts it as a program",
     "python-multipart": "Starlette reads the sandbox's forms with it",

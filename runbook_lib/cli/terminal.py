@@ -63,7 +63,7 @@ class ProgressDisplay:
 
     def __init__(self, bar: Progress, total: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("starting the kernel", total=total)
+        self._task = bar.add_task("starting", total=total)
         self._shown: set[str] = set()
 
     def update(self, state: RunState) -> None:
