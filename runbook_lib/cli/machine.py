@@ -88,7 +88,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 @JSON
 def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Check whether this machine, its .env and its network are ready."""
-    from runbook_lib.cli.terminal import plain_cell, show_table
+    from runbook_lib.cli.terminal import Cell, show_table
     from runbook_lib.engine.doctor import examine
 
     examination = examine(find_procedure(connector), env_file, evidence)
@@ -97,8 +97,9 @@ def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> No
     else:
         rows = [
             (
-                "[green]✔[/]" if symptom.is_well else "[red]✘[/]",
-                *map(plain_cell, (symptom.subject, symptom.said)),
+                (Cell("✔", "green") if symptom.is_well else Cell("✘", "red"),),
+                (Cell(symptom.subject),),
+                (Cell(symptom.said),),
             )
             for symptom in examination.symptoms
         ]

@@ -7,15 +7,15 @@ Only the layout is decided here.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from runbook_lib.evidence.verify.verify import Verified
 
 __all__ = [
+    "Cell",
     "ProgressDisplay",
     "one_line",
-    "plain_cell",
     "progress",
     "say",
     "show_again",
@@ -41,29 +41,55 @@ __all__ = [
     "show_verdict",
 ]
 
-_STYLES = {
-    Outcome.VERIFIED: "green",
-    Outcome.ATTESTED: "blue",
-    Outcome.WAITING: "yellow",
-    Outcome.INCONCLUSIVE: "yellow",
-    Outcome.FAILED: "bold red",
-    Outcome.SKIPPED: "dim",
-    Outcome.NOT_RUN: "dim",
-}
+# NOTE: rich, which draws the bar on a terminal, takes as long to import as all of this package.
 _LOG_WIDTH = 120
+_NARROWEST = 20
+_GAP = 2
+
+
+class Cell(NamedTuple):
+    """A line of text, and how it is shown."""
+
+    text: str
+    color: str = ""
+    is_bold: bool = False
+    is_dim: bool = False
+
+    def escaped(self) -> Cell:
+        """Return the cell as one line without control characters."""
+        return self._replace(text=one_line(self.text))
+
+    def padded(self, width: int) -> str:
+        """Return the text for a terminal, filled up to `width` columns."""
+        shown = click.style(
+            self.text, fg=self.color or None, bold=self.is_bold or None, dim=self.is_dim or None
+        )
+        return shown + " " * (width - _width(self.text))
+
+
+_STYLES = {
+    Outcome.VERIFIED: Cell("", "green"),
+    Outcome.ATTESTED: Cell("", "blue"),
+    Outcome.WAITING: Cell("", "yellow"),
+    Outcome.INCONCLUSIVE: Cell("", "yellow"),
+    Outcome.FAILED: Cell("", "red", is_bold=True),
+    Outcome.SKIPPED: Cell("", is_dim=True),
+    Outcome.NOT_RUN: Cell("", is_dim=True),
+}
 _OUTCOME_STYLES = {
-    RunOutcome.COMPLETE: "bold green",
-    RunOutcome.FAILED: "bold red",
-    RunOutcome.INCOMPLETE: "bold yellow",
+    RunOutcome.COMPLETE: Cell("", "green", is_bold=True),
+    RunOutcome.FAILED: Cell("", "red", is_bold=True),
+    RunOutcome.INCOMPLETE: Cell("", "yellow", is_bold=True),
 }
 
 
 class ProgressDisplay:
-    """A bar that moves as steps are checked, with a line for each above it."""
+    """A line for each step that was checked; on a terminal, a bar that moves below them."""
 
-    def __init__(self, bar: Progress, total: int) -> None:
+    def __init__(self, total: int, *, bar: Progress | None, is_quiet: bool) -> None:
         self._bar = bar
-        self._task = bar.add_task("starting", total=total)
+        self._is_quiet = is_quiet
+        self._task = bar.add_task("starting", total=total) if bar else None
         self._shown: set[str] = set()
 
     def update(self, state: RunState) -> None:
@@ -71,16 +97,30 @@ class ProgressDisplay:
         for step in state.steps.values():
             if step.checked_on and step.step.id not in self._shown:
                 self._shown.add(step.step.id)
-                self._bar.console.print(_line(step), highlight=False)
-        waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
-        self._bar.update(
-            self._task, completed=len(self._shown), description=plain_cell(next(waiting, "sealing"))
-        )
+                self._print(step)
+        if self._bar is not None and self._task is not None:
+            from rich.markup import escape
+
+            waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
+            following = escape(one_line(next(waiting, "sealing")))
+            self._bar.update(self._task, completed=len(self._shown), description=following)
+
+    def _print(self, step: StepState) -> None:
+        line = f"{_marked(step).padded(22)} {one_line(step.step.title)}"
+        if self._bar is not None:
+            from rich.text import Text
+
+            self._bar.console.print(Text.from_ansi(line))
+        elif not self._is_quiet:
+            _echo(line)
 
 
 @contextmanager
 def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
-    """Give a display for `total` steps; nothing is drawn where `is_quiet`."""
+    """Give a display for `total` steps; nothing is shown with `is_quiet`."""
+    if is_quiet or not sys.stdout.isatty():
+        yield ProgressDisplay(total, bar=None, is_quiet=is_quiet)
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -89,30 +129,27 @@ def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
         TimeElapsedColumn,
     )
 
-    console = Console(quiet=is_quiet)
-    bar = Progress(
+    with Progress(
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
-        console=console,
         transient=True,
-        # NOTE: it draws from a thread of its own; in a log there is nothing to redraw.
-        auto_refresh=console.is_terminal and not is_quiet,
-    )
-    with bar:
-        yield ProgressDisplay(bar, total)
+    ) as bar:
+        yield ProgressDisplay(total, bar=bar, is_quiet=False)
 
 
 def show_steps(state: RunState, *, title: str = "") -> None:
     """Print the table of steps, and the outcome of the run."""
     rows = [
         (
-            str(number),
-            plain_cell(step.step.id),
-            f"[{_STYLES[step.conclusion.outcome]}]{_marked(step.conclusion.outcome)}[/]",
-            plain_cell(with_times(step.conclusion.reason))
-            + "".join(f"\n[yellow]! {plain_cell(text)}[/]" for text in _warnings(step)),
+            (Cell(str(number)),),
+            (Cell(step.step.id),),
+            (_marked(step),),
+            (
+                Cell(with_times(step.conclusion.reason)),
+                *(Cell(f"! {text}", "yellow") for text in _warnings(step)),
+            ),
         )
         for number, step in enumerate(state.steps.values(), 1)
     ]
@@ -121,55 +158,64 @@ def show_steps(state: RunState, *, title: str = "") -> None:
     said = " · ".join(
         f"{counts[outcome]} {LABELS[outcome]}" for outcome in Outcome if counts[outcome]
     )
-    _console().print(f"[{_OUTCOME_STYLES[state.outcome]}]{state.outcome.upper()}[/] {said}")
+    outcome = _OUTCOME_STYLES[state.outcome]._replace(text=state.outcome.upper())
+    _echo(f"{outcome.padded(0)} {said}")
 
 
 def show_again(state: RunState) -> None:
     """Print which steps must be done again because something that they are about has changed."""
     steps = [step for step in state.steps.values() if step.again]
     if steps:
-        numbered = (f"{plain_cell(step.step.title)} ({plain_cell(step.step.id)})" for step in steps)
-        _console().print("\n".join(["", "To do again:", *(f"- {each}" for each in numbered)]))
+        _echo("\nTo do again:")
+    for step in steps:
+        _echo(one_line(f"- {step.step.title} ({step.step.id})"))
 
 
-def show_table(title: str, head: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table whose last column wraps; cells are rich markup."""
-    table = Table(
-        title=plain_cell(title) or None, title_justify="left", box=None, padding=(0, 2, 0, 0)
-    )
-    names = list(head)
-    for name in names:
-        is_last = name == names[-1]
-        table.add_column(name, no_wrap=not is_last, ratio=1 if is_last else None, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table, highlight=False)
+def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Sequence[Cell]]]) -> None:
+    """Print a table whose last column wraps; each of its cells is a list of lines."""
+    if title:
+        _echo(one_line(title))
+    named = [tuple((Cell(name, is_bold=True),) for name in head), *rows]
+    lines = [[[each.escaped() for each in cell] for cell in row] for row in named]
+    whole = range(len(head) - 1)
+    widths = [max(_width(row[column][0].text) for row in lines) for column in whole]
+    room = _columns() - sum(widths) - _GAP * len(widths)
+    gap = " " * _GAP
+    for row in lines:
+        cells = gap.join(row[column][0].padded(widths[column]) for column in whole)
+        blank = " " * (sum(widths) + _GAP * (len(widths) - 1))
+        for line in row[-1]:
+            for part in _wrapped(line.text, max(room, _NARROWEST)):
+                _echo(f"{cells}{gap}{line._replace(text=part).padded(0)}")
+                cells = blank
 
 
 def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
     is_chain = verdict.verified is None and verdict.error is None
-    name = plain_cell("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
+    name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
+    good, bad = (Cell(*each).padded(0) for each in (("✔", "green"), ("✘", "red")))
     notes = verdict.notes
     if verdict.error is not None:
-        said = f"[red]✘[/] {name}: {plain_cell(str(verdict.error))}"
+        said = f"{bad} {name}: {one_line(str(verdict.error))}"
     elif verdict.verified is not None:
-        said = f"[green]✔[/] {name}: {_proven(verdict.verified)}"
+        said = f"{good} {name}: {_proven(verdict.verified)}"
         notes = verdict.verified.notes
     elif verdict.is_unsealed:
         said, notes = f"- {name}: nothing sealed yet", ()
     else:
-        said = f"[green]✔[/] {name}: {verdict.length} in a chain{', none missing' * (not notes)}"
-    lines = [said, *(f"  [yellow]! {plain_cell(note)}[/]" for note in notes)]
-    _console().print("\n".join(lines), highlight=False, soft_wrap=True)
+        said = f"{good} {name}: {verdict.length} in a chain{', none missing' * (not notes)}"
+    _echo(said)
+    for note in notes:
+        _echo("  " + Cell(one_line(f"! {note}"), "yellow").padded(0))
 
 
 def _proven(verified: Verified) -> str:
     run = verified.run
     steps = run["outcomes"]
     words = [
-        *(["[bold yellow]SANDBOX[/]"] if run["sandbox"] else []),
-        f"[{_OUTCOME_STYLES[run['outcome']]}]{run['outcome']}[/]",
+        *([Cell("SANDBOX", "yellow", is_bold=True).padded(0)] if run["sandbox"] else []),
+        _OUTCOME_STYLES[run["outcome"]]._replace(text=run["outcome"]).padded(0),
         *(f"{len(steps[outcome])} {LABELS[outcome]}" for outcome in Outcome if steps[outcome]),
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
@@ -183,26 +229,53 @@ def say(text: str, *, is_error: bool = False) -> None:
     click.echo(one_line(text), err=is_error)
 
 
-def plain_cell(text: str) -> str:
-    """Return text of a file or remote system, safe inside rich markup."""
-    return escape(one_line(text))
+def _echo(line: str) -> None:
+    """Print a line, in colors if the output is a terminal and NO_COLOR is not set."""
+    click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
 
 
-def _console() -> Console:
-    """Return the terminal; where there is none (a log, CI), lines may be wider."""
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _LOG_WIDTH
-    return console
+def _columns() -> int:
+    """Return the terminal's width; where there is none (a log, CI), lines may be wider."""
+    return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
 
 
-def _line(step: StepState) -> str:
+def _width(text: str) -> int:
+    """Return how many columns a terminal needs for `text` (Unicode, UAX #11)."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    """Yield `text` in lines of at most `width` columns; a longer word is cut."""
+    line = ""
+    for word in text.split(" "):
+        if line and _width(line) + 1 + _width(word) > width:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+        while _width(line) > width:
+            end = _end(line, width)
+            yield line[:end]
+            line = line[end:]
+    yield line
+
+
+def _end(line: str, width: int) -> int:
+    """Return how many characters of `line` fit into `width` columns, at least one."""
+    used = 0
+    for number, each in enumerate(line):
+        used += _width(each)
+        if used > width:
+            return max(number, 1)
+    return len(line)
+
+
+def _marked(step: StepState) -> Cell:
     outcome = step.conclusion.outcome
-    return f"[{_STYLES[outcome]}]{_marked(outcome):22}[/] {plain_cell(step.step.title)}"
-
-
-def _marked(outcome: Outcome) -> str:
-    return f"{ICONS[outcome]} {LABELS[outcome]}"
+    return _STYLES[outcome]._replace(text=f"{ICONS[outcome]} {LABELS[outcome]}")
 
 
 def _warnings(step: StepState) -> list[str]:

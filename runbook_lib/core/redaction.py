@@ -231,7 +231,9 @@ def holds_token(text: str) -> bool:
 
 
 def _tokens(text: str) -> Iterator[tuple[int, int]]:
-    for shape in (_USER_TOKEN, _APP_TOKEN):
+    # NOTE: most texts have no `|`, and to look for one costs a hundredth of the search.
+    shapes = (_USER_TOKEN, _APP_TOKEN) if "|" in text or "%7" in text else (_USER_TOKEN,)
+    for shape in shapes:
         for match in shape.finditer(text):
             yield match.span()
 

@@ -22,7 +22,7 @@ print(json.dumps([n for n, m in sys.modules.items() if m and type(m) is not _Laz
 """
 _OURS = "runbook_lib"
 _HELP = {"click"}
-_STATUS = _HELP | {"dotenv", "filelock", "httpx", "idna", "rich"}
+_STATUS = _HELP | {"dotenv", "filelock", "httpx", "idna"}
 _SANDBOX = {"anyio", "h11", "python_multipart", "starlette", "trustme", "uvicorn"}
 _PAPERMILL = (
     *("attr", "attrs", "dateutil", "entrypoints", "fastjsonschema", "jsonschema"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runbook_lib.cli.terminal import plain_cell, progress, say, show_steps, show_table, show_verdict
+from runbook_lib.cli.terminal import Cell, progress, say, show_steps, show_table, show_verdict
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.core.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
@@ -17,6 +20,7 @@ from runbook_lib.evidence.verify.chain import Verdict
 from runbook_lib.plain_text import escaped_json, one_line
 
 Capture = pytest.CaptureFixture[str]
+STEP = "fb-09-permissions-and-features"
 
 
 def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> StepState:
@@ -169,11 +173,51 @@ def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.Monkey
 def test_a_table_keeps_all_but_its_last_column_whole(capsys: Capture) -> None:
     """Only the last column of a table wraps, so that an id can be copied."""
 
-    show_table("T", ("Step", "Reason"), [("fb-09-permissions-and-features", "word " * 60)])
+    show_table(
+        "T",
+        ("Step", "Reason"),
+        [((Cell("fb-09-permissions-and-features"),), (Cell("word " * 60),))],
+    )
 
     text = capsys.readouterr().out
-    assert "fb-09-permissions-and-features " in text
+    assert f"{STEP} " in text
     assert text.count("word") == 60
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "接続の確認 " * 40, "接続" * 200, "e\u0301" * 300])
+def test_a_table_fits_its_width(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """No line is wider than the terminal, and no character is lost."""
+
+    monkeypatch.setenv("COLUMNS", "60")
+    show_table("", ("Step", "Reason"), [((Cell(STEP),), (Cell(text),))])
+
+    lines = capsys.readouterr().out.splitlines()
+    widths = [sum(1 + (unicodedata.east_asian_width(c) == "W") for c in line) for line in lines]
+    combined = [sum(unicodedata.combining(c) > 0 for c in line) for line in lines]
+    assert all(width - more <= 60 for width, more in zip(widths, combined, strict=True))
+    shown = "".join(line[len(STEP) :].replace(" ", "") for line in lines[1:])
+    assert shown == text.replace(" ", "")
+
+
+def test_a_terminal_gets_colors_unless_it_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes are colored on a terminal; NO_COLOR turns that off."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = []
+    for no_color in ("", "1"):
+        monkeypatch.setattr("sys.stdout", Terminal())
+        monkeypatch.setenv("NO_COLOR", no_color)
+        show_steps(run(state("a", Outcome.FAILED)))
+        shown.append(sys.stdout.getvalue())  # type: ignore[attr-defined]
+
+    assert "\x1b[31m" in shown[0]
+    assert "\x1b" not in shown[1]
+    assert "FAILED 1 failed" in shown[1]
 
 
 def test_progress_shows_each_step_once(capsys: Capture) -> None:
@@ -232,7 +276,7 @@ def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
     one = state("a", Outcome.FAILED, HOSTILE, findings=(finding,))
 
     show_steps(run(one), title=HOSTILE)
-    show_table(HOSTILE, ("",), [(plain_cell(f"[bold]{HOSTILE}"),)])
+    show_table(HOSTILE, ("",), [((Cell(f"[bold]{HOSTILE}"),),)])
 
     text = capsys.readouterr().out
     assert is_safe(text)
