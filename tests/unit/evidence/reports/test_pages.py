@@ -1,0 +1,93 @@
+"""
+Whole report pages, compared with approved ones in `pages/`.
+
+After a change that is meant, write them again with `UPDATE_PAGES=1` and read the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.evidence.reports.report import history_report, run_report
+from runbook_lib.evidence.reports.runs import Fault
+from tests.unit.evidence.reports.sample_runs import (
+    EVERY_OUTCOME,
+    attachment,
+    attested,
+    check,
+    checked,
+    entry,
+    on,
+    record,
+    sealed,
+    skip,
+    skipped,
+    step,
+    words,
+)
+
+PAGES = Path(__file__).parent / "pages"
+_REVIEW, _TEST = "fb-12-submit-review", "test-01-install"
+
+
+def complete() -> str:
+    """Return the report of a production run in which everything is settled."""
+    said = words("fb-01-log-in", note="As the owner.", attachments=[attachment()])
+    steps = (
+        step("fb-01-log-in", "attested", word=said, attachments=[attachment()]),
+        step("fb-04-create-app"),
+        step(
+            _TEST, "skipped", word=skip(_TEST, "Cyclr does it."), reason="Operator: Cyclr does it."
+        ),
+    )
+    lines = [
+        entry("run.started", {"parameters": {}}),
+        attested("fb-01-log-in", note="As the owner."),
+        checked("fb-04-create-app", "verified"),
+        skipped(_TEST, note="Cyclr does it."),
+    ]
+    return run_report(record(*steps), lines)
+
+
+def failed() -> str:
+    """Return the report of a practice run with every outcome, warnings, limits and tables."""
+    table = {"caption": "Pages", "columns": ["ID", "Name"], "rows": [["1", "Bakery"]]}
+    seen = check("failed", "Wrong.", warnings=["Soon."], limits=["Not shown."], tables=[table])
+    steps = (*EVERY_OUTCOME, step(_REVIEW, "failed", reason="Wrong.", checks=[seen]))
+    return run_report(record(*steps, outcome="failed", sandbox=True), [])
+
+
+def history() -> str:
+    """Return the history of three runs, the second of which is missing."""
+    first, second, third = sealed(
+        on(1, step(_REVIEW, "waiting"), outcome="incomplete"),
+        on(2, step(_REVIEW, "waiting"), outcome="incomplete"),
+        on(9, step(_REVIEW)),
+    )
+    return history_report("acme", [first, replace(second, fault=Fault.MISSING), third])
+
+
+MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed, "history": history}
+
+
+def plain(page: str) -> str:
+    """Return a page without its styles, and without blank lines."""
+    page = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_page_is_as_approved(name: str) -> None:
+    """A report changes only where somebody has read the change."""
+    approved = PAGES / f"{name}.html"
+    page = plain(MAKERS[name]())
+    if os.environ.get("UPDATE_PAGES"):
+        approved.write_text(page, encoding="utf-8")
+
+    assert page == approved.read_text(encoding="utf-8")
