@@ -82,3 +82,19 @@ def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
 
     rooms = {".".join(module.split(".")[1:2]) for module in modules}
     assert rooms == {"cli", "connectors", "errors", "plain_text"}
+
+
+def test_what_papermill_is_loaded_without_is_there_for_others() -> None:
+    """Packages that were left out can be imported afterwards, and kernels have their client."""
+
+    script = (
+        "import sys\n"
+        "from runbook_lib.engine.lean_imports import load_papermill\n"
+        "assert load_papermill() is load_papermill()\n"
+        "assert 'jupyter_client' not in sys.modules and 'urllib3' not in sys.modules\n"
+        "import requests, webcolors, fqdn, isoduration\n"
+        "assert requests.get and webcolors.name_to_hex\n"
+        "from papermill.clientwrap import PapermillNotebookClient\n"
+        "assert PapermillNotebookClient.__mro__[1].__name__ == 'NotebookClient'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
