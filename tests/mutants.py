@@ -56,6 +56,14 @@ use_git_change_detection = false
 track_dependencies = false
 use_setproctitle = false
 """
+# NOTE: mutmut notes in a ContextVar which function calls which, also where it does not track
+# dependencies; CPython 3.11 crashes in `ContextVar.set` under the generators of `remote`.
+_MUTMUT = """
+from mutmut.core import MutmutCallStack
+MutmutCallStack.set = MutmutCallStack.reset = lambda _: None
+from mutmut.__main__ import cli
+cli(prog_name="mutmut")
+"""
 _RESULT = re.compile(r"^ +(\S+): (.+)$", re.MULTILINE)
 _GREEN = "survived"
 
@@ -172,7 +180,7 @@ class Mutmut:
         ).stdout
 
     def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "mutmut", *words]
+        return [sys.executable, "-c", _MUTMUT, *words]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

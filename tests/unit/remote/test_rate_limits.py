@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import threading
@@ -298,6 +299,7 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
     Closed transports leave no sockets open.
     """
 
+    gc.collect()  # what other tests forgot
     with hostile_server(whole(b"{}")) as url:
         before = resources()
         for _ in range(50):
