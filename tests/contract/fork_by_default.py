@@ -1,4 +1,4 @@
-"""A pytest plugin: papermill's default engine is ours."""
+"""A pytest plugin: papermill's default engine is the fork engine."""
 
 from __future__ import annotations
 

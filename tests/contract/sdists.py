@@ -1,4 +1,4 @@
-"""Source distributions whose own tests and notebooks we run: downloaded once, then kept."""
+"""Source distributions whose tests and notebooks are run here: downloaded once and cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unpacked(name: str) -> Path:
     """Return the source of the installed version of the package `name`."""
     release = f"{name}-{version(name)}"
     _CACHE.mkdir(exist_ok=True)
-    # NOTE: the processes that share the tests ask for the same package at the same time.
+    # NOTE: the workers of pytest-xdist need the same package at the same time.
     with FileLock(_CACHE / f"{name}.lock"):
         if not (_CACHE / release).exists():
             _download(name)
@@ -29,7 +29,7 @@ def unpacked(name: str) -> Path:
 
 
 def _download(name: str) -> None:
-    """Fetch the package with pip, from the index that pip is configured for, and unpack it."""
+    """Download the package with pip, from its configured index, and unpack it."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),

@@ -1,7 +1,7 @@
 """
-The notebooks of nbclient's tests and papermill's own tests, with papermill's engine and with ours.
+The notebooks of nbclient's tests, and papermill's tests, with papermill's and the fork engine.
 
-Each difference that is known stands here, with its reason.
+Each known difference is listed with its reason.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ NOTEBOOKS = (
     "Unicode",
     "UnicodePy3",
 )
-# What differs in the others, and why.
+# Notebooks whose outputs differ, and why.
 DIFFERENT = {
     "Disable Stdin": "the traceback shows the code that stands in for `input`",
     "JupyterWidgets": "widgets have no model here, and show as text",
     "Output": "an Output widget captures nothing: what is written in it is the cell's",
     "update-display-id": "uses `get_ipython().kernel`, which is not there",
 }
-# Parallel Execute A and B wait for each other; Sleep1s shows the time; in Autokill, it is chance
-# whether the number of the cell that kills its kernel still comes through from nbclient's.
+# Left out: Parallel Execute A and B wait for each other; Sleep1s shows the time; Autokill kills its
+# kernel, and nbclient receives the number of that cell only sometimes.
 
-# The parts of papermill whose tests execute notebooks.
+# The test modules of papermill that execute notebooks.
 EXECUTING = ("autosave", "engines", "execute")
-# Tests of papermill that fail with our engine alone.
+# Tests of papermill that fail with the fork engine only.
 FAILING = {
     "test_autosave.py::TestMidCellAutosave::test_end2end_autosave_slow_notebook": (
         "counts papermill's own way of saving"
@@ -63,7 +63,7 @@ FAILING = {
 
 
 def executed(engine: str | None, name: str, folder: Path) -> tuple[str, list[Any]]:
-    """Execute one of nbclient's notebooks; return the error's name, and what each cell shows."""
+    """Execute one of nbclient's notebooks; return the error's name, and each cell's outputs."""
     source = unpacked("nbclient") / "tests" / "files"
     output, error = folder / f"{engine}.ipynb", ""
     try:
@@ -76,17 +76,17 @@ def executed(engine: str | None, name: str, folder: Path) -> tuple[str, list[Any
             execution_timeout=5,
             cwd=source,
         )
-    except Exception as raised:  # noqa: BLE001  (whichever, as long as it is the same)
+    except Exception as raised:  # noqa: BLE001  (any error, if it is the same)
         error = type(raised).__name__
     cells = cells_of(nbformat.read(output, 4))
     return error, [(cell.execution_count, outputs(cell)) for cell in cells]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_of_nbclient_is_the_same(
+def test_a_notebook_of_nbclient_has_the_same_outputs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both engines leave the same outputs and numbers, and raise the same error."""
+    """Both engines give the same outputs and execution counts, and raise the same error."""
 
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
 
@@ -94,10 +94,10 @@ def test_a_notebook_of_nbclient_is_the_same(
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_a_known_difference_is_still_there(
+def test_a_known_difference_still_exists(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A difference that went away is taken off the list."""
+    """Each notebook of `DIFFERENT` has other outputs with the fork engine."""
 
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
 
@@ -105,7 +105,7 @@ def test_a_known_difference_is_still_there(
 
 
 def failures(*options: str) -> set[str]:
-    """Run papermill's tests; return those that failed."""
+    """Run papermill's tests; return the failed ones."""
     source = unpacked("papermill")
     done = subprocess.run(
         [
@@ -125,8 +125,8 @@ def failures(*options: str) -> set[str]:
 
 
 @pytest.mark.timeout(2 * _PATIENCE_SECONDS)
-def test_papermill_s_tests_pass_with_our_engine() -> None:
-    """No test fails with our engine that passes with papermill's, but for the known ones."""
+def test_papermills_tests_pass_with_the_fork_engine() -> None:
+    """Only the known tests fail with the fork engine and pass with papermill's."""
 
     stock = failures()
     ours = failures("-p", "tests.contract.fork_by_default")

@@ -1,4 +1,4 @@
-"""Our engine beside papermill's own: one broad notebook, compared cell by cell."""
+"""The fork engine and papermill's own: one notebook with many features, compared cell by cell."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ CELLS = re.findall(
 )
 NAMES = [name for _, name, _ in CELLS]
 
-# What the traceback of the kernel's own function shows is not the same code.
+# The traceback of these shows code of the kernel, which differs.
 OWN_FRAMES = {"input", "getpass", "unserializable"}
 
 
 def run(engine: str | None, folder: Path) -> Any:
-    """Execute the cells of `every_feature.txt`; return the notebook as it was written."""
+    """Execute the cells of `every_feature.txt`; return the written notebook."""
     folder.mkdir()
     book = notebook((source, ["raises-exception"] if raises else []) for raises, _, source in CELLS)
-    # NOTE: ipykernel does not catch the output of programs where it sees this variable.
+    # NOTE: ipykernel does not capture the output of programs if this variable is set.
     os.environ.pop("PYTEST_CURRENT_TEST", None)
     with pytest.raises(papermill.PapermillExecutionError):
         papermill.execute_notebook(
@@ -39,7 +39,7 @@ def run(engine: str | None, folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """Give the notebook as nbclient leaves it, and as our engine does."""
+    """Return the notebook as executed by nbclient, and by the fork engine."""
     folder = tmp_path_factory.mktemp("engines")
     return run(None, folder / "stock"), run("fork", folder / "ours")
 
@@ -58,7 +58,7 @@ def normalized(text: str) -> str:
 
 
 def outputs(cell: Any, *, has_own_frames: bool = False) -> list[dict[str, Any]]:
-    """Return what a cell shows, with streams merged, and without what differs from run to run."""
+    """Return a cell's outputs with merged streams, without text that differs between runs."""
     merged: list[dict[str, Any]] = []
     for output in cell.get("outputs", ()):
         plain = dict(output)
@@ -82,8 +82,8 @@ def outputs(cell: Any, *, has_own_frames: bool = False) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cell_shows_what_it_shows_in_nbclient(both: tuple[Any, Any], name: str) -> None:
-    """Each cell has the same outputs, number and status with both engines."""
+def test_a_cell_has_the_same_outputs_as_in_nbclient(both: tuple[Any, Any], name: str) -> None:
+    """Each cell has the same outputs, execution count and status with both engines."""
 
     stock, ours = (cells_of(book)[NAMES.index(name)] for book in both)
 
@@ -100,8 +100,8 @@ def cells_of(book: Any) -> list[Any]:
     return [cell for cell in book.cells if cell.cell_type == "code"]
 
 
-def test_the_notebook_is_described_as_by_nbclient(both: tuple[Any, Any]) -> None:
-    """Kernel, language and papermill's account are the same, but for the engine's name."""
+def test_the_notebook_has_the_same_metadata_as_in_nbclient(both: tuple[Any, Any]) -> None:
+    """Kernel, language and papermill's metadata are the same, except for the engine's name."""
 
     stock, ours = (book.metadata for book in both)
 
@@ -112,8 +112,8 @@ def test_the_notebook_is_described_as_by_nbclient(both: tuple[Any, Any]) -> None
     assert [c.cell_type for c in both[1].cells] == [c.cell_type for c in both[0].cells]
 
 
-def test_both_came_to_the_end(both: tuple[Any, Any]) -> None:
-    """No cell before the last but one ended the run, so all of them were compared."""
+def test_every_cell_is_compared(both: tuple[Any, Any]) -> None:
+    """Both engines run up to the last cell but one, which fails: all cells are compared."""
 
     for book in both:
         statuses = [cell.metadata.papermill.status for cell in cells_of(book)]

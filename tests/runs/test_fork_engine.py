@@ -1,4 +1,4 @@
-"""The forking engine for real: what crosses into a run, and runs that do not end well."""
+"""The fork engine with real processes: what a run inherits, and runs that end badly."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ NOTE_PIDS = SLEEPER + "open('pids', 'w').write(f'{os.getpid()} {sleeper.pid}')\n
 
 @pytest.fixture(autouse=True)
 def _own_profile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read no profile of whoever runs the tests, and work in an empty folder."""
+    """Use an empty IPython profile and an empty working folder."""
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
 
 
 @pytest.fixture(autouse=True)
 def _own_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork although pytest-xdist has threads; they wait for its next message."""
+    """Fork although pytest-xdist has threads: they only wait for its next message."""
     others = set(threading.enumerate())
     monkeypatch.setattr(child_module, "_is_single", lambda: set(threading.enumerate()) <= others)
 
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing() -> Iterator[None]:
-    """After every test, this process has the children and descriptors that it had before."""
+    """Check that a test leaves neither child processes nor file descriptors."""
     process = psutil.Process()
     before = process.num_fds(), process.children()
     yield
@@ -65,7 +65,7 @@ def written() -> Any:
 
 
 def statuses() -> list[str]:
-    """Return papermill's word on each code cell of the notebook as it is on disk."""
+    """Return papermill's status of each code cell of the notebook on disk."""
     cells = (cell for cell in written().cells if cell.cell_type == "code")
     return [cell.metadata.papermill.status for cell in cells]
 
@@ -86,7 +86,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def assert_gone(pids: str) -> None:
-    """Assert that none of these processes runs, or soon none will; a zombie does not."""
+    """Wait until none of these processes runs; a zombie does not run."""
 
     def is_gone(pid: int) -> bool:
         try:
@@ -124,11 +124,11 @@ def test_the_entry_point_is_found_by_the_command_line(folder: Path) -> None:
     assert shown(written()) == "me\n"
 
 
-class TestWhatCrosses:
-    """A run gets what it is given, and leaves nothing to the next."""
+class TestInheritance:
+    """A run inherits only what it is given, and does not affect the next one."""
 
     def test_the_environment_is_the_one_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No variable of this process reaches the cells, nor what they start."""
+        """No variable of this process reaches the cells or the processes that they start."""
 
         monkeypatch.setenv("SECRET", "hush")
         given = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd()), "ONLY": "this"}
@@ -147,7 +147,7 @@ class TestWhatCrosses:
         assert "ONLY=this" in shown(book, 1)
 
     def test_runs_share_no_state(self) -> None:
-        """What a run does to modules, directory, umask or environment is gone in the next."""
+        """A run's changes of modules, directory, umask and environment end with it."""
 
         before = random.getstate()
         modules = "import json, os\n"
@@ -162,7 +162,7 @@ class TestWhatCrosses:
         assert random.getstate() == before
 
     def test_random_numbers_differ(self) -> None:
-        """Two runs from one process do not draw the same numbers, nor this process's."""
+        """Two runs of one process get different random numbers, and so does this process."""
 
         random.seed(1)
         drawn = [shown(run("import random; random.random()")) for _ in range(2)]
@@ -170,8 +170,8 @@ class TestWhatCrosses:
 
         assert len({*drawn, str(random.random())}) == 3
 
-    def test_no_descriptor_crosses(self, folder: Path) -> None:
-        """Cells have no file of this process open; standard input is empty."""
+    def test_no_file_descriptor_is_inherited(self, folder: Path) -> None:
+        """Cells inherit no open file of this process; standard input is empty."""
 
         with (folder / "private.txt").open("w") as file:
             os.set_inheritable(file.fileno(), True)
@@ -189,8 +189,10 @@ class TestWhatCrosses:
             "anon_inode",
         }
 
-    def test_exit_handlers_are_the_run_s_own(self, capfd: pytest.CaptureFixture[str]) -> None:
-        """The handlers that cells registered run; those of this process do not, in the child."""
+    def test_the_child_runs_only_its_own_exit_handlers(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The child runs exit handlers that cells registered, and none of this process."""
 
         script = (
             "import atexit, papermill, tests.support.notebooks as n\n"
@@ -204,8 +206,8 @@ class TestWhatCrosses:
 
         assert Path("parents").read_text() == Path("cells").read_text() == "x"
 
-    def test_what_is_buffered_is_written_once(self) -> None:
-        """Text that this process has not written yet is not written by the child as well."""
+    def test_buffered_text_is_written_once(self) -> None:
+        """Text in this process's buffers is not written by the child too."""
 
         script = (
             "import sys, papermill, tests.support.notebooks as n\n"
@@ -219,8 +221,8 @@ class TestWhatCrosses:
 
         assert done.stdout == b"once"
 
-    def test_the_user_s_profile_is_honoured(self, folder: Path) -> None:
-        """Start-up files and configuration of IPython's default profile count, as in a kernel."""
+    def test_the_users_profile_is_used(self, folder: Path) -> None:
+        """Start-up files and configuration of IPython's default profile are used."""
 
         profile = folder / "ipython" / "profile_default"
         (profile / "startup").mkdir(parents=True)
@@ -242,7 +244,7 @@ class TestThreads:
     """A process with threads forks early, or not at all."""
 
     def test_a_child_that_was_forked_early_is_used(self) -> None:
-        """A child gets its run's environment and directory when it is used, not when it began."""
+        """A child gets the environment and directory of its run when it is used."""
 
         child = start_child()
         Path("below").mkdir()
@@ -258,8 +260,8 @@ class TestThreads:
         assert " ".join(shown(book).split()) == expected
         assert book.metadata.papermill.engine == {"name": "fork"}
 
-    def test_a_new_interpreter_does_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With another thread running, nothing is forked, and cells find what they find else."""
+    def test_a_new_interpreter_behaves_like_a_fork(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If another thread runs, a new interpreter is started, with the same results as a fork."""
 
         monkeypatch.setenv("SECRET", "hush")
         place = "sys.argv, len(os.listdir('/proc/self/fd'))"
@@ -281,14 +283,14 @@ class TestThreads:
         assert "UserWarning: w" in shown(book, 1)
         assert shown(book, 2) == shown(forked).replace("(", "('', ", 1)
 
-    def test_a_child_that_is_not_used_ends(self) -> None:
-        """A child can be given up; it leaves neither process nor descriptor."""
+    def test_an_unused_child_can_be_closed(self) -> None:
+        """A closed child leaves neither a process nor a file descriptor."""
 
         start_child().close()
 
 
 class thread:
-    """Have a second thread, meanwhile."""
+    """Run a second thread in the `with` block."""
 
     def __enter__(self) -> None:
         self._end = threading.Event()
@@ -301,11 +303,11 @@ class thread:
 
 
 class TestBadEnds:
-    """However a run ends, the notebook says at which cell, and no process is left."""
+    """If a run ends badly, the notebook shows at which cell, and no process is left."""
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGTERM])
     def test_the_child_is_killed(self, number: int) -> None:
-        """A cell whose process dies has failed, with what it wrote before; the rest is pending."""
+        """If a cell's process dies, the cell is failed and keeps its output."""
 
         start = time.monotonic()
         with pytest.raises(DeadKernelError, match=r"^Kernel died$"):
@@ -317,8 +319,8 @@ class TestBadEnds:
         assert shown(written(), 1).startswith("before\n")
         assert_gone(Path("pids").read_text())
 
-    def test_a_process_that_holds_the_descriptors_does_not_hide_a_death(self) -> None:
-        """The end of the child is seen although what it forked lives on, and that ends too."""
+    def test_a_child_that_died_is_noticed_if_its_descriptors_stay_open(self) -> None:
+        """The child's death is noticed although a process that it forked lives; that ends too."""
 
         with pytest.raises(DeadKernelError):
             run(
@@ -332,7 +334,7 @@ class TestBadEnds:
         assert_gone(Path("pids").read_text())
 
     def test_the_engine_s_process_is_killed(self) -> None:
-        """When nobody is left to read them, cells and what they started die."""
+        """If the engine's process is killed, cells and the processes that they started end."""
 
         script = (
             "import sys, papermill, tests.support.notebooks as n\n"
@@ -349,8 +351,8 @@ class TestBadEnds:
 
         assert_gone(Path("all").read_text())
 
-    def test_no_memory_is_left(self) -> None:
-        """A cell that asks for too much memory fails like any other."""
+    def test_a_cell_runs_out_of_memory(self) -> None:
+        """A cell that requests too much memory fails with `MemoryError`."""
 
         with pytest.raises(papermill.PapermillExecutionError, match="MemoryError"):
             run(
@@ -361,7 +363,7 @@ class TestBadEnds:
         assert statuses() == ["failed", "pending"]
 
     def test_a_cell_takes_too_long(self) -> None:
-        """A time-out raises nbclient's error; the cell has failed, and shows where it was."""
+        """A time-out raises nbclient's error; the cell is failed and shows where it was."""
 
         with pytest.raises(CellTimeoutError, match="after 1 seconds"):
             run(f"{NOTE_PIDS}print('x')\nwhile True: pass", "2", execution_timeout=1)
@@ -379,7 +381,7 @@ class TestBadEnds:
         ],
     )
     def test_a_cell_is_interrupted(self, source: str, name: str) -> None:
-        """With nbclient's `interrupt_on_timeout`, the notebook goes on where errors are allowed."""
+        """With `interrupt_on_timeout`, the notebook continues if the cell may fail."""
 
         with pytest.raises(papermill.PapermillExecutionError, match=name):
             run(
@@ -393,7 +395,7 @@ class TestBadEnds:
         assert shown(written()) == "'after'"
 
     def test_the_caller_is_interrupted(self) -> None:
-        """Ctrl-C kills the run, marks its cell, and goes on to the caller."""
+        """Ctrl-C ends the run, marks its cell as failed, and is raised to the caller."""
 
         def on_tick() -> None:
             if Path("all").exists():
@@ -410,8 +412,8 @@ class TestBadEnds:
         assert statuses() == ["failed", "pending"]
         assert_gone(Path("all").read_text())
 
-    def test_what_a_cell_leaves_running_ends_with_the_notebook(self) -> None:
-        """Processes that cells started do not outlive the run."""
+    def test_processes_of_a_cell_end_with_the_notebook(self) -> None:
+        """Processes that cells started end with the run."""
 
         run(NOTE_PIDS)
 
@@ -420,7 +422,7 @@ class TestBadEnds:
     def test_a_thread_that_never_ends_is_not_waited_for(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A run's end is bounded, whatever its threads and exit handlers do."""
+        """The end of a run has a time limit, whatever its threads do."""
 
         monkeypatch.setattr(run_module, "_END_SECONDS", 0.3)
         start = time.monotonic()
@@ -430,7 +432,7 @@ class TestBadEnds:
 
     @pytest.mark.parametrize("show", ["print('x' * 100)", "display(1)"])
     def test_endless_output_is_bounded_by_the_time(self, show: str) -> None:
-        """A cell that prints without end runs into its time-out, and ticks go on meanwhile."""
+        """A cell with endless output ends with its time-out; `on_tick` is called meanwhile."""
 
         ticks: list[float] = []
         with pytest.raises(CellTimeoutError):
@@ -443,8 +445,8 @@ class TestBadEnds:
         assert len(ticks) > 5
         assert statuses() == ["failed"]
 
-    def test_a_kernel_that_was_told_to_exit_is_dead_for_the_next_cell(self) -> None:
-        """After `exit`, the next cell finds no kernel."""
+    def test_after_exit_the_next_cell_finds_no_kernel(self) -> None:
+        """After a cell with `exit`, the next cell fails with `DeadKernelError`."""
 
         with pytest.raises(DeadKernelError):
             run("1", "exit", "2")
@@ -453,10 +455,10 @@ class TestBadEnds:
 
 
 class TestSaving:
-    """The notebook is on disk, whole, and not much older than a second."""
+    """The notebook on disk is complete and about a second old at most."""
 
     def test_saves_are_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A notebook of many quick cells is saved at its beginning and its end."""
+        """A notebook of many quick cells is saved about once per second."""
 
         saves: list[float] = []
         write = saving._write
@@ -469,15 +471,17 @@ class TestSaving:
         assert 2 <= len(saves) <= 3 + time.monotonic() - start
 
     def test_a_long_cell_is_on_disk_while_it_runs(self) -> None:
-        """What was left unsaved is saved while a cell runs."""
+        """Unsaved changes are saved while a long cell runs."""
 
         seen: list[list[str]] = []
         run("1", "import time; time.sleep(1.5)", "3", on_tick=lambda: seen.append(statuses()))
 
         assert ["completed", "running", "pending"] in seen
 
-    def test_no_reader_sees_half_a_notebook(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever reads the file while it is saved again and again finds a whole notebook."""
+    def test_a_reader_always_finds_a_complete_notebook(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is complete JSON at each moment while it is saved many times."""
 
         monkeypatch.setattr(saving, "_SECONDS_BETWEEN", 0.0)
         end, seen = threading.Event(), 0
@@ -501,7 +505,7 @@ class TestSaving:
         assert {path.name for path in Path().iterdir()} == {"out.ipynb", "ipython"}
 
     def test_links_and_permissions_stay(self) -> None:
-        """The file that a link leads to is replaced, with the permissions that it had."""
+        """A link stays a link; its target is replaced and keeps its permissions."""
 
         Path("real.ipynb").touch(mode=0o600)
         Path("out.ipynb").symlink_to("real.ipynb")
@@ -511,7 +515,7 @@ class TestSaving:
         assert Path("real.ipynb").stat().st_mode & 0o777 == 0o600
 
     def test_the_output_is_relative_to_the_caller(self) -> None:
-        """Cells run in `cwd`, and the notebook is written where the caller is."""
+        """Cells run in `cwd`; the output path is relative to the caller's directory."""
 
         Path("below").mkdir()
         run("1", cwd="below")
@@ -531,10 +535,10 @@ class TestSaving:
 
 
 class TestOptions:
-    """The options of papermill's own engine mean the same."""
+    """Options have the same meaning as in papermill's own engine."""
 
     def test_streams_are_copied(self) -> None:
-        """`stdout_file` and `stderr_file` get what cells write."""
+        """`stdout_file` and `stderr_file` receive the text that cells write."""
 
         out, err = StringIO(), StringIO()
         run(
@@ -563,12 +567,12 @@ class TestOptions:
         assert [cell.execution_count for cell in book.cells] == [None, 1]
 
     def test_timing_is_optional(self) -> None:
-        """`record_timing` leaves out when a cell ran."""
+        """Without `record_timing`, cells have no times."""
 
         assert "execution" not in run("1", record_timing=False).cells[0].metadata
 
     def test_widgets_show_their_text(self) -> None:
-        """A widget has no model here: it shows as text, and raises nothing."""
+        """Widgets have no model here: they are shown as text, without an error."""
 
         book = run(
             "import ipywidgets as w\nw.IntSlider(3)",
@@ -584,7 +588,7 @@ class TestOptions:
 
 
 class TestFallback:
-    """What the engine cannot do, nbclient does, and the notebook says why."""
+    """If the engine cannot run a notebook, nbclient does, and the metadata says why."""
 
     @pytest.mark.parametrize(
         ("options", "reason"),
@@ -596,7 +600,7 @@ class TestFallback:
     def test_nbclient_takes_over(
         self, options: dict[str, Any], reason: str, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With the same environment, ticks and outputs."""
+        """The notebook runs in nbclient with the same environment and ticks."""
 
         make_kernel(folder, "elsewhere", "env", sys.executable)
         monkeypatch.setenv("SECRET", "hush")
@@ -612,8 +616,8 @@ class TestFallback:
         assert text == "False b\n"
         assert Path("ticks").exists()
 
-    def test_no_kernel_has_this_name(self) -> None:
-        """The reason names it; nbclient raises its own error, as ever."""
+    def test_an_unknown_kernel_is_an_error(self) -> None:
+        """For an unknown kernel, nbclient raises its error, and the reason names the kernel."""
 
         with pytest.raises(subprocess.CalledProcessError):
             run_apart("1", kernel_name="nosuch")
@@ -621,8 +625,8 @@ class TestFallback:
         reason = written().metadata.papermill.engine["reason"]
         assert reason == "no kernel is called nosuch"
 
-    def test_a_child_that_is_gone(self) -> None:
-        """A notebook whose child died before the first cell is run by nbclient."""
+    def test_nbclient_replaces_a_dead_child(self) -> None:
+        """If the child dies before the first cell, nbclient runs the notebook."""
 
         about, text = run_apart("1", is_child_killed=True)
 
@@ -632,7 +636,7 @@ class TestFallback:
     def test_a_variable_of_the_kernel_is_set(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What the kernel's specification adds to the environment, cells see."""
+        """Cells get the environment variables of the kernel's specification."""
 
         make_kernel(folder, "mine", sys.executable, env={"MINE": "1"})
         monkeypatch.setenv("JUPYTER_PATH", str(folder))
@@ -644,7 +648,7 @@ class TestFallback:
 
 
 def make_kernel(folder: Path, name: str, *program: str, **more: Any) -> None:
-    """Write the specification of a kernel, below a `JUPYTER_PATH`."""
+    """Write the specification of a kernel into a folder of `JUPYTER_PATH`."""
     place = folder / "kernels" / name / "kernel.json"
     place.parent.mkdir(parents=True)
     argv = [*program, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -656,7 +660,7 @@ def plain_environment() -> dict[str, str]:
 
 
 def run_apart(source: str, *, is_child_killed: bool = False, **options: Any) -> tuple[Any, str]:
-    """Execute a cell in a process of its own, for nbclient leaves event loops open."""
+    """Execute a cell in a new process, because nbclient leaves event loops open."""
     script = (
         "import json, sys, papermill, runbook_lib.fork_engine as f, tests.support.notebooks as n\n"
         "source, is_killed, options = json.loads(sys.argv[1])\n"

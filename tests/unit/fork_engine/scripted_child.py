@@ -1,4 +1,4 @@
-"""A child without a process: a thread that answers as a script says."""
+"""A child without a process: a thread that answers by a script."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MARK = b"\0mark\0"
 
 class ScriptedChild(Child):
     """
-    Answers each cell by calling `script(source, self)`, which calls `write` and `say`.
+    A child that calls `script(source, self)` for each cell; the script calls `write` and `say`.
 
-    `script` returns the reply's content, or None to leave without one.
+    `script` returns the reply's content, or None to end without a reply.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class ScriptedChild(Child):
         os.write(self._out if name == "stdout" else self._err, data)
 
     def say(self, kind: str, **content: Any) -> None:
-        """Send a message, after its marks."""
+        """Send a message, after its marks in both streams."""
         self.write("stdout", MARK)
         self.write("stderr", MARK)
         Channel(self._theirs).send({"type": kind, **content})
 
     def _live(self) -> None:
-        with self._theirs, contextlib.suppress(OSError):  # nobody listens any more
+        with self._theirs, contextlib.suppress(OSError):  # the other end is closed
             self._answer()
         os.close(self._out)
         os.close(self._err)
@@ -73,15 +73,15 @@ class ScriptedChild(Child):
             self.say("execute_reply", **{"status": "ok", "execution_count": count, **reply})
 
     def is_alive(self) -> bool:
-        """Return whether it still answers."""
+        """Return whether the thread runs."""
         return self._thread.is_alive()
 
     def interrupt(self) -> None:
-        """Note that it was interrupted; scripts look."""
+        """Set `is_interrupted`, for the script."""
         self.is_interrupted.set()
 
     def kill(self) -> None:
-        """Have the thread end, by closing this end."""
+        """End the thread by closing this end of the channel."""
         self.is_killed = True
         self.is_interrupted.set()
         if self.channel.socket.fileno() >= 0:

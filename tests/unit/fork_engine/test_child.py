@@ -1,4 +1,4 @@
-"""The handle on a child, where no process is needed."""
+"""The handle of a child, without a process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.fork_engine.scripted_child import ScriptedChild
 def test_a_child_that_cannot_be_started_leaves_nothing(
     *, is_single: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error goes to the caller, and every descriptor is closed."""
+    """If a child cannot be started, the error is raised and every file descriptor is closed."""
 
     asked: list[str] = []
 
@@ -38,8 +38,8 @@ def test_a_child_that_cannot_be_started_leaves_nothing(
     assert psutil.Process().num_fds() == before
 
 
-def test_a_system_without_fork_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason is one that a notebook's metadata can give."""
+def test_a_system_without_fork_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `os.fork`, the error says that this system cannot fork."""
 
     monkeypatch.delattr(os, "fork")
 
@@ -47,8 +47,8 @@ def test_a_system_without_fork_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         start_child()
 
 
-def test_only_a_progress_bar_s_thread_is_no_obstacle() -> None:
-    """The thread that watches progress bars may run; any other may not."""
+def test_only_the_thread_of_progress_bars_permits_a_fork() -> None:
+    """The process may fork beside the thread that monitors progress bars, and beside no other."""
 
     class TMonitor(threading.Thread):
         pass
@@ -67,8 +67,8 @@ def test_only_a_progress_bar_s_thread_is_no_obstacle() -> None:
     thread.join()
 
 
-def test_an_end_is_bounded_and_reads_what_still_comes() -> None:
-    """A child that writes a lot at its end is not held up, and one that never ends is killed."""
+def test_the_end_has_a_time_limit_and_reads_the_rest() -> None:
+    """A child that writes a lot at its end is read to the end; one that does not end is killed."""
 
     def write_on(_: str, child: ScriptedChild) -> None:
         for _ in range(20):

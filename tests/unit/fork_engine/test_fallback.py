@@ -1,4 +1,4 @@
-"""How nbclient is called in the engine's place."""
+"""The call of nbclient in place of the fork engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook_lib.fork_engine import fallback
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
-    """Have a function called in the place of papermill's own engine."""
+    """Return a function that replaces papermill's own engine."""
 
     def put(function: Callable[..., None]) -> None:
         monkeypatch.setattr(NBClientEngine, "execute_managed_notebook", function)
@@ -23,8 +23,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]],
     return put
 
 
-def test_options_go_on_as_they_are(stand_in: Any) -> None:
-    """Without an environment and ticks, papermill's engine is called as papermill would."""
+def test_options_are_passed_on_unchanged(stand_in: Any) -> None:
+    """Without an environment and ticks, papermill's engine gets the options unchanged."""
 
     calls: list[Any] = []
     stand_in(lambda *args, **options: calls.append((args, options)))
@@ -33,10 +33,10 @@ def test_options_go_on_as_they_are(stand_in: Any) -> None:
     assert calls == [(("manager", "python3"), {"a": 1})]
 
 
-def test_the_kernel_gets_the_environment_alone(
+def test_the_kernel_gets_only_the_given_environment(
     stand_in: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever manager of kernels is used, it starts the kernel with what was given."""
+    """Any kernel manager starts the kernel with the given environment only."""
 
     class Base:
         async def start_kernel(self, **keywords: Any) -> Any:
@@ -54,7 +54,7 @@ def test_the_kernel_gets_the_environment_alone(
 
 
 def test_a_tick_that_raises_kills_the_kernel(stand_in: Any) -> None:
-    """The kernel is killed, and the error goes on when nbclient has ended."""
+    """An error of `on_tick` kills the kernel and is raised once nbclient has ended."""
 
     events: list[str] = []
 
@@ -86,8 +86,8 @@ def test_a_tick_that_raises_kills_the_kernel(stand_in: Any) -> None:
     assert events == ["started", "killed", "ended"]
 
 
-def test_an_error_of_nbclient_goes_on(stand_in: Any) -> None:
-    """With ticks, too, what nbclient raises reaches the caller."""
+def test_an_error_of_nbclient_is_raised(stand_in: Any) -> None:
+    """With ticks too, an error of nbclient reaches the caller."""
 
     def run(*_: Any) -> None:
         msg = "Kernel died"

@@ -1,4 +1,4 @@
-"""Which kernels are this interpreter's own."""
+"""Which kernels run in this interpreter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULE = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 
 @pytest.fixture(autouse=True)
 def _kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write some specifications, and look for no others before them."""
+    """Write some kernel specifications into the first folder that Jupyter searches."""
     monkeypatch.setenv("JUPYTER_PATH", str(folder))
     for name, argv in {
         "generic": ["python", *MODULE],
@@ -30,22 +30,22 @@ def _kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["generic", "exact", "Exact"])
-def test_ipykernel_in_this_interpreter_is_ours(name: str) -> None:
-    """Its variables are the specification's."""
+def test_ipykernel_in_this_interpreter_is_accepted(name: str) -> None:
+    """For ipykernel in this interpreter, the environment of the specification is returned."""
 
     assert kernel_environment(name) == {"NAME": name.lower()}
 
 
 @pytest.mark.parametrize("name", ["elsewhere", "shell", "other"])
-def test_any_other_program_is_not(name: str) -> None:
-    """The reason names the program."""
+def test_any_other_program_is_refused(name: str) -> None:
+    """For another program, the error names it."""
 
     with pytest.raises(NotOursError, match=f"{name} is another program: "):
         kernel_environment(name)
 
 
-def test_a_kernel_that_is_not_installed_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Except for Jupyter's own name for the interpreter that it runs in."""
+def test_a_kernel_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without a specification is refused, except for `python3`, Jupyter's own name."""
 
     monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *_: [])
 

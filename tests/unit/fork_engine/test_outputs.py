@@ -1,4 +1,4 @@
-"""What messages do to a notebook's outputs."""
+"""The effect of messages on a notebook's outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.notebooks import notebook
 
 
 class Book:
-    """A notebook of two cells, the first of which runs."""
+    """A notebook of two cells, of which the first runs."""
 
     def __init__(self) -> None:
         self.nb = notebook(["1", "2"])
@@ -21,23 +21,25 @@ class Book:
         self.outputs.begin_cell(0)
 
     def show(self, kind: str, text: str = "", **content: Any) -> None:
-        """Show `text`, as `kind`."""
+        """Show `text` in a message of this kind."""
         data = {"data": {"text/plain": text}, "metadata": {}}
         self.outputs.show({"type": kind, **data, **content})
 
     def texts(self, index: int) -> list[str]:
-        """Return what a cell shows."""
+        """Return the texts of a cell's outputs."""
         return [o.get("text") or o.data["text/plain"] for o in self.nb.cells[index].outputs]
 
 
 @pytest.fixture
 def book() -> Book:
-    """Give a notebook whose first cell runs."""
+    """Return a notebook whose first cell runs."""
     return Book()
 
 
 def test_text_for_one_stream_is_one_output(book: Book) -> None:
-    """Text joins the output before it, if that is of the same stream; each piece is logged."""
+    """
+    Text is appended to the output before it if that has the same stream; each piece is logged.
+    """
 
     for name, text in (("stdout", "a"), ("stdout", "b"), ("stderr", "c"), ("stdout", "d")):
         book.outputs.write(name, text)
@@ -46,8 +48,8 @@ def test_text_for_one_stream_is_one_output(book: Book) -> None:
     assert [output.text for output in book.logged] == ["a", "b", "c", "d"]
 
 
-def test_a_display_id_changes_every_cell_that_has_it(book: Book) -> None:
-    """An update, or another display, changes all outputs of that id and no other."""
+def test_a_display_id_updates_its_outputs_in_every_cell(book: Book) -> None:
+    """An update, or another display, changes all outputs with its id, and no others."""
 
     book.show("display_data", "first", display_id="x")
     book.show("display_data", "other", display_id="y")
@@ -61,7 +63,7 @@ def test_a_display_id_changes_every_cell_that_has_it(book: Book) -> None:
 
 
 def test_cleared_outputs_are_not_updated(book: Book) -> None:
-    """After `clear_output`, an id leads to what was shown since."""
+    """After `clear_output`, an update does not change outputs without its id."""
 
     book.show("display_data", "gone", display_id="x")
     book.show("clear_output", wait=False)
@@ -71,8 +73,8 @@ def test_cleared_outputs_are_not_updated(book: Book) -> None:
     assert book.texts(0) == ["kept"]
 
 
-def test_a_clearing_can_wait_for_the_next_output(book: Book) -> None:
-    """With `wait`, outputs stand until something takes their place, in this cell."""
+def test_clear_output_can_wait_for_the_next_output(book: Book) -> None:
+    """With `wait`, the outputs stay until the cell's next output."""
 
     book.outputs.write("stdout", "old")
     book.show("clear_output", wait=True)
@@ -88,7 +90,7 @@ def test_a_clearing_can_wait_for_the_next_output(book: Book) -> None:
 
 
 def test_the_notebook_stays_valid(book: Book) -> None:
-    """Outputs of every kind have the form that nbformat asks for."""
+    """Outputs of each type are valid for nbformat."""
 
     book.outputs.write("stdout", "a")
     book.show("display_data", "b", display_id="x")

@@ -1,4 +1,4 @@
-"""How a notebook is driven: what the child says, and what the notebook gets of it."""
+"""How the engine runs a notebook: the child's messages and their effect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Script = Callable[[str, ScriptedChild], dict[str, Any] | None]
 
 
 def run(script: Script, *cells: Any, **options: Any) -> Any:
-    """Execute cells with a scripted child; return the notebook, also one that failed."""
+    """Execute cells with a scripted child, which is closed afterwards; return the notebook."""
     book = notebook(cells or ["cell"])
     child = ScriptedChild(script)
     try:
@@ -40,8 +40,8 @@ def plain(outputs: list[Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def test_output_stands_where_it_was_written() -> None:
-    """Text comes in front of what was displayed after it, and is one output for one stream."""
+def test_outputs_are_in_order() -> None:
+    """Text comes before outputs displayed after it; adjacent text of one stream is one output."""
 
     def script(_: str, child: ScriptedChild) -> dict[str, Any]:
         child.write("stdout", b"1")
@@ -63,7 +63,7 @@ def test_output_stands_where_it_was_written() -> None:
 
 
 def test_a_flush_shows_one_stream() -> None:
-    """What is flushed comes before what another stream got earlier, and did not flush."""
+    """A stream that is flushed comes before earlier text of the other stream."""
 
     def script(_: str, child: ScriptedChild) -> dict[str, Any]:
         child.write("stdout", b"1")
@@ -77,7 +77,7 @@ def test_a_flush_shows_one_stream() -> None:
 
 
 def test_text_is_shown_while_the_cell_runs() -> None:
-    """Text that waited long enough is in the notebook before the cell ends."""
+    """Text is shown after a short time, before the cell ends."""
 
     out = StringIO()
 
@@ -94,7 +94,7 @@ def test_text_is_shown_while_the_cell_runs() -> None:
 
 
 def test_an_error_ends_the_notebook_unless_the_cell_may_fail() -> None:
-    """The tag and the options of nbclient decide which error ends a notebook."""
+    """The tag and nbclient's options decide whether an error ends the notebook."""
 
     def script(source: str, child: ScriptedChild) -> dict[str, Any]:
         return {"status": "error", **ERROR} if source == "fails" else {}
@@ -109,8 +109,12 @@ def test_an_error_ends_the_notebook_unless_the_cell_may_fail() -> None:
         run(script, "fails", "2", allow_error_names=["F"])
 
 
-def test_the_options_decide_how_long_a_cell_may_take() -> None:
-    """A cell that takes too long is interrupted, and ends the run with nbclient's error."""
+def test_the_options_set_a_cells_time_limit() -> None:
+    """
+    A cell that exceeds its time limit is interrupted, and the run ends with nbclient's error.
+
+    With `interrupt_on_timeout`, it is an error of the cell.
+    """
 
     def script(source: str, child: ScriptedChild) -> dict[str, Any]:
         if source == "long":
@@ -130,10 +134,10 @@ def test_the_options_decide_how_long_a_cell_may_take() -> None:
         run(script, "long", "2", **options)
 
 
-def test_a_cell_that_cannot_be_interrupted_is_not_waited_for(
+def test_a_cell_that_ignores_the_interrupt_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The time-out comes although the cell ignores the interruption."""
+    """The time-out is raised even if the cell ignores the interrupt."""
 
     monkeypatch.setattr(run_module, "_INTERRUPT_SECONDS", 0.1)
 
@@ -145,8 +149,8 @@ def test_a_cell_that_cannot_be_interrupted_is_not_waited_for(
         run(script, execution_timeout=0.2)
 
 
-def test_a_child_that_leaves_is_a_dead_kernel(folder: Path) -> None:
-    """What it wrote before is kept."""
+def test_a_child_that_ends_is_a_dead_kernel(folder: Path) -> None:
+    """A child that ends without a reply raises `DeadKernelError`; its output is kept."""
 
     out = StringIO()
 
@@ -159,8 +163,8 @@ def test_a_child_that_leaves_is_a_dead_kernel(folder: Path) -> None:
     assert out.getvalue() == "last words"
 
 
-def test_ticks_go_on_and_their_error_goes_to_the_caller() -> None:
-    """`on_tick` is called while a cell runs; what it raises ends the run."""
+def test_ticks_continue_and_their_error_is_raised() -> None:
+    """`on_tick` is called while a cell runs; its error ends the run and is raised."""
 
     ticks: list[None] = []
 
@@ -181,7 +185,7 @@ def test_ticks_go_on_and_their_error_goes_to_the_caller() -> None:
 
 
 def test_the_child_gets_environment_and_directory(folder: Path) -> None:
-    """Both come by message, when the run begins."""
+    """The child gets environment and directory in a message at the start of the run."""
 
     child = ScriptedChild(lambda *_: {})
     papermill.execute_notebook(
@@ -201,7 +205,7 @@ def test_the_child_gets_environment_and_directory(folder: Path) -> None:
 
 
 def test_a_child_that_fails_to_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The notebook is left to nbclient, and says why."""
+    """If the child fails to start, nbclient runs the notebook, and the metadata has the reason."""
 
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(

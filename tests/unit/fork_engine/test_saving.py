@@ -1,4 +1,4 @@
-"""When the notebook is saved, and how."""
+"""When and how the notebook is saved."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.notebooks import notebook
 
 @pytest.fixture
 def saves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note every save, with the status of the first cell, and write nothing."""
+    """Return a list of the first cell's status at each save; nothing is written."""
     noted: list[str] = []
 
     def note(nb: Any, path: str) -> None:
@@ -32,7 +32,7 @@ def manager(path: str | None = "out.ipynb") -> SavingManager:
 
 
 def test_quick_changes_are_saved_together(saves: list[str]) -> None:
-    """Within a second there is one save, and one at the end, which is complete."""
+    """Changes within a second are saved together; the last save is complete."""
 
     made = manager()
     made.notebook_start()
@@ -43,8 +43,8 @@ def test_quick_changes_are_saved_together(saves: list[str]) -> None:
     assert saves == ["pending", "completed"]
 
 
-def test_what_is_due_is_saved_once(saves: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change that had to wait is saved when a second has passed, and not again."""
+def test_a_delayed_change_is_saved_once(saves: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that was delayed is saved after a second, and only once."""
 
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
@@ -60,8 +60,8 @@ def test_what_is_due_is_saved_once(saves: list[str], monkeypatch: pytest.MonkeyP
     assert saves == ["pending", "running"]
 
 
-def test_a_cell_that_never_ran_is_not_called_completed(saves: list[str]) -> None:
-    """A run that breaks off before its first cell leaves that cell pending."""
+def test_a_cell_that_did_not_run_is_pending(saves: list[str]) -> None:
+    """If a run ends before its first cell, that cell stays pending."""
 
     made = manager()
     made.notebook_start()
@@ -71,7 +71,7 @@ def test_a_cell_that_never_ran_is_not_called_completed(saves: list[str]) -> None
 
 
 def test_without_a_path_nothing_is_written(saves: list[str]) -> None:
-    """A notebook that is only returned is not saved."""
+    """A notebook without an output path is not saved."""
 
     made = manager(None)
     made.notebook_start()
@@ -83,7 +83,7 @@ def test_without_a_path_nothing_is_written(saves: list[str]) -> None:
 def test_a_save_that_fails_leaves_the_old_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is whole before and after a failed save, and nothing lies beside it."""
+    """After a failed save, the old file is complete and there is no other file."""
 
     made = manager()
     made.notebook_start()
@@ -101,10 +101,10 @@ def test_a_save_that_fails_leaves_the_old_file(
     assert list(folder.iterdir()) == [folder / "out.ipynb"]
 
 
-def test_a_folder_that_takes_no_file_is_written_to_in_place(
+def test_the_file_is_written_in_place_if_the_folder_is_read_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing can be put beside it, the file itself is written."""
+    """If no file can be created in the folder, the notebook is written into the existing path."""
 
     write = saving.write_ipynb
 
@@ -120,10 +120,8 @@ def test_a_folder_that_takes_no_file_is_written_to_in_place(
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/out.ipynb", "/dev/null"])
-def test_other_places_are_written_as_papermill_does(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Object stores and devices have no file to put in another's place."""
+def test_other_targets_are_written_by_papermill(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Object stores and devices are written directly, because no file can be replaced there."""
 
     written: list[str] = []
     monkeypatch.setattr(saving, "write_ipynb", lambda nb, path: written.append(path))

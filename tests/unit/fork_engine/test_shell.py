@@ -1,4 +1,4 @@
-"""The shell in this process: what cells show, and whom they may ask."""
+"""The shell, in this process: outputs of cells, and input requests."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from runbook_lib.fork_engine.shell import Shell, make_shell
 
 
 class Said(list[tuple[str, dict[str, Any]]]):
-    """What the shell published."""
+    """The messages that the shell published."""
 
     def publish(self, kind: str, **content: Any) -> None:
-        """Note a message."""
+        """Store a message."""
         self.append((kind, content))
 
 
 @pytest.fixture
 def said() -> Said:
-    """Give what is published."""
+    """Return the published messages."""
     return Said()
 
 
 @pytest.fixture
 def shell(said: Said, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    """Give a shell, and put back what it changes in its process."""
+    """Yield a shell, and restore what it changes in this process."""
     monkeypatch.setattr(os, "environ", dict(os.environ, IPYTHONDIR=str(folder), MPLBACKEND=""))
     for owner, name in ((builtins, "input"), (getpass, "getpass"), (sys, "path")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
@@ -63,7 +63,7 @@ def execute(shell: Shell, source: str) -> dict[str, Any]:
 
 
 def test_results_and_displays_are_published(shell: Shell, said: Said) -> None:
-    """A cell's value has its number; what is displayed has its id."""
+    """A cell's result has its execution count; a display has its id."""
 
     reply = execute(shell, "h = display('a', display_id='x')\nh.update('b')\n1 + 1")
 
@@ -75,8 +75,8 @@ def test_results_and_displays_are_published(shell: Shell, said: Said) -> None:
     ]
 
 
-def test_the_profile_counts(shell: Shell, said: Said) -> None:
-    """Start-up files have run, and both configurations are those of the profile."""
+def test_the_profile_is_used(shell: Shell, said: Said) -> None:
+    """Start-up files are run, and both configuration files of the profile apply."""
 
     reply = execute(shell, "assert started\n1/0")
 
@@ -84,8 +84,8 @@ def test_the_profile_counts(shell: Shell, said: Said) -> None:
     assert said == [("error", {k: reply[k] for k in ("ename", "evalue", "traceback")})]
 
 
-def test_a_value_that_cannot_be_shown_fails_its_cell(shell: Shell, said: Said) -> None:
-    """An error while a result is formatted is the cell's error, and there is no result."""
+def test_a_result_that_cannot_be_formatted_fails_its_cell(shell: Shell, said: Said) -> None:
+    """An error in formatting a result is the cell's error, and there is no result."""
 
     reply = execute(shell, "class A:\n    def __repr__(self): raise ValueError('no')\nA()")
 
@@ -97,8 +97,8 @@ def test_a_value_that_cannot_be_shown_fails_its_cell(shell: Shell, said: Said) -
 @pytest.mark.parametrize(
     ("call", "name"), [("input()", "raw_input"), ("import getpass\ngetpass.getpass()", "getpass")]
 )
-def test_nobody_is_asked(shell: Shell, call: str, name: str) -> None:
-    """What asks a person raises, in ipykernel's words."""
+def test_input_is_an_error(shell: Shell, call: str, name: str) -> None:
+    """A request for input raises ipykernel's error."""
 
     reply = execute(shell, call)
 
@@ -109,7 +109,7 @@ def test_nobody_is_asked(shell: Shell, call: str, name: str) -> None:
 
 
 def test_cells_may_await(shell: Shell, said: Said) -> None:
-    """Top-level `await` works, and its cell's events come."""
+    """Top-level `await` works, and the cell's events are triggered."""
 
     shell.user_ns["events"] = []
     execute(
@@ -122,15 +122,15 @@ def test_cells_may_await(shell: Shell, said: Said) -> None:
     assert shell.user_ns["events"] == [1, 1]
 
 
-def test_a_broken_cell_is_shown_as_such(shell: Shell, said: Said) -> None:
-    """A cell that cannot be transformed is the cell's error, not the child's."""
+def test_a_cell_with_invalid_syntax_fails(shell: Shell, said: Said) -> None:
+    """Invalid syntax or an unknown magic is the cell's error."""
 
     assert execute(shell, "'''")["ename"] == "SyntaxError"
     assert execute(shell, "%%nosuch\n1")["ename"] == "UsageError"
 
 
 def test_exit_ends_the_kernel_unless_it_is_kept(shell: Shell) -> None:
-    """`exit` is noted; `exit(keep_kernel=True)` is not."""
+    """`exit` ends the kernel; `exit(True)` keeps it."""
 
     execute(shell, "exit(True)")
     assert not shell.exit_now
@@ -139,7 +139,7 @@ def test_exit_ends_the_kernel_unless_it_is_kept(shell: Shell) -> None:
     assert shell.exit_now
 
 
-def test_pagers_and_widgets_leave_nothing(shell: Shell, said: Said) -> None:
+def test_pagers_show_nothing_and_widgets_their_text(shell: Shell, said: Said) -> None:
     """A pager shows nothing; a widget shows its text."""
 
     execute(shell, "len?")

@@ -1,4 +1,4 @@
-"""Messages and output, cut into pieces as a socket and a pipe may cut them."""
+"""Messages and output, in pieces of any size from a socket or a pipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = b"\0mark\0"
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, Channel]]:
-    """Give one end as a socket and the other as a channel."""
+    """Yield one end as a socket and the other as a channel."""
     one, other = socket.socketpair()
     with one, other:
         yield one, Channel(other)
@@ -27,7 +27,7 @@ def ends() -> Iterator[tuple[socket.socket, Channel]]:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Output]]:
-    """Give a pipe's end for writing, and what reads the other."""
+    """Yield a pipe's writing end, and the reader of the other."""
     reading, writing = os.pipe()
     output = Output("stdout", reading, MARK)
     yield writing, output
@@ -36,7 +36,7 @@ def pipe() -> Iterator[tuple[int, Output]]:
 
 
 def test_messages_arrive_in_any_pieces(ends: tuple[socket.socket, Channel]) -> None:
-    """A message is there when its last byte is, and not before."""
+    """A message in pieces is returned once its last byte has arrived."""
 
     one, channel = ends
     data = encode({"type": "a", "text": "ä"}) + encode({"type": "b"})
@@ -50,8 +50,8 @@ def test_messages_arrive_in_any_pieces(ends: tuple[socket.socket, Channel]) -> N
     assert channel.receive() == {"type": "b"}
 
 
-def test_the_end_of_the_other_side_is_none(ends: tuple[socket.socket, Channel]) -> None:
-    """Half a message, and then the end, is no message."""
+def test_an_incomplete_message_is_none(ends: tuple[socket.socket, Channel]) -> None:
+    """If the other end closes after an incomplete message, `receive` returns None."""
 
     one, channel = ends
     one.sendall(encode({"type": "a"})[:-1])
@@ -60,8 +60,10 @@ def test_the_end_of_the_other_side_is_none(ends: tuple[socket.socket, Channel]) 
     assert channel.receive() is None
 
 
-def test_what_libraries_display_has_a_json_form(ends: tuple[socket.socket, Channel]) -> None:
-    """Dates, bytes, numbers and collections pass as ipykernel has them; others are refused."""
+def test_displayed_values_are_encoded_as_json(ends: tuple[socket.socket, Channel]) -> None:
+    """
+    Dates, bytes, numbers and collections are encoded as in ipykernel; other objects are refused.
+    """
 
     one, channel = ends
     odd = {"d": dt.date(2026, 1, 2), "b": b"x", "t": (1,), "s": {2}, "f": Fraction(1, 2)}
@@ -86,8 +88,8 @@ def test_what_libraries_display_has_a_json_form(ends: tuple[socket.socket, Chann
     texts=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))),
     size=st.integers(1, 40),
 )
-def test_text_is_cut_at_marks_alone(texts: list[str], size: int) -> None:
-    """However its bytes arrive, text is divided where the marks stand, and complete."""
+def test_text_is_split_at_marks_only(texts: list[str], size: int) -> None:
+    """Text is split at the marks only, and complete, whatever pieces its bytes arrive in."""
 
     reading, writing = os.pipe()
     output = Output("stdout", reading, MARK)
@@ -103,12 +105,12 @@ def test_text_is_cut_at_marks_alone(texts: list[str], size: int) -> None:
     os.close(writing)
     output.close()
 
-    # Text in front of a mark may have been taken before the mark came; here it never is.
+    # Text before a mark may be taken before the mark arrives; not in this test.
     assert found == texts
 
 
-def test_text_behind_a_mark_waits_for_its_message(pipe: tuple[int, Output]) -> None:
-    """Nothing is read past a mark before the message that belongs to it has come."""
+def test_text_after_a_mark_waits_for_its_message(pipe: tuple[int, Output]) -> None:
+    """Text after a mark is not read before the mark's message has arrived."""
 
     writing, output = pipe
     os.write(writing, b"before" + MARK + b"behind")
@@ -122,8 +124,8 @@ def test_text_behind_a_mark_waits_for_its_message(pipe: tuple[int, Output]) -> N
     assert output.take() == "behind"
 
 
-def test_bytes_that_are_no_text_are_replaced(pipe: tuple[int, Output]) -> None:
-    """Undecodable bytes become the replacement character; a divided character does not."""
+def test_invalid_bytes_are_replaced(pipe: tuple[int, Output]) -> None:
+    """Invalid bytes become the replacement character; a split character is decoded."""
 
     writing, output = pipe
     os.write(writing, b"\xff\xc3")
@@ -134,8 +136,8 @@ def test_bytes_that_are_no_text_are_replaced(pipe: tuple[int, Output]) -> None:
     assert output.take() == "\ufffdä"
 
 
-def test_what_a_dead_child_left_is_read(pipe: tuple[int, Output]) -> None:
-    """The rest is text without marks, although the pipe is still open elsewhere."""
+def test_the_output_of_a_dead_child_is_read(pipe: tuple[int, Output]) -> None:
+    """The remaining text is returned without marks, even if the pipe is still open elsewhere."""
 
     writing, output = pipe
     os.write(writing, b"a" + MARK + b"b\0ma")
