@@ -1,1 +1,1 @@
-"""The pages that people see, in a real Chromium: the sandbox's, and JupyterLab's."""
+"""The pages of the sandbox and of JupyterLab in Chromium."""

@@ -1,4 +1,4 @@
-"""One Chromium for all tests of this folder, a page of its own for each; JupyterLab; axe-core."""
+"""One Chromium for all tests of this folder, with a page for each; JupyterLab; axe-core."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PATIENCE_MILLISECONDS = 10_000
 
 
 def chromium_program() -> str:
-    """Return the Chromium that stands on the PATH."""
+    """Return the Chromium on the PATH."""
     program = shutil.which("chromium")
     if program is None:
         pytest.fail(
@@ -44,9 +44,9 @@ def chromium_program() -> str:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """
-    Give Debian's Chromium, or whichever `chromium` stands on the PATH.
+    Yield the Chromium on the PATH.
 
-    It lives as long as this folder's tests, not as the session: while Playwright
+    It runs as long as this folder's tests, not as the session: while Playwright
     runs, its event loop is the main thread's, and no other test could start one.
     """
     program = chromium_program()
@@ -58,7 +58,7 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def own_windows(browser: Browser) -> Iterator[BrowserContext]:
-    """Give a person's own windows, with their cookies; what they load must come from loopback."""
+    """Yield windows with their own cookies; all their requests must go to loopback."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     context.set_default_timeout(_PATIENCE_MILLISECONDS)
     elsewhere: list[str] = []
@@ -72,7 +72,7 @@ def own_windows(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """Give an empty page with cookies of its own; what it loads must come from loopback."""
+    """Yield an empty page with its own cookies; all its requests must go to loopback."""
     with own_windows(browser) as context:
         yield context.new_page()
 
@@ -91,14 +91,14 @@ def _note(url: str, elsewhere: list[str]) -> None:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """Return the source of axe-core, as it is locked beside this file."""
+    """Return the source of axe-core, in the version of `package-lock.json`."""
     modules = installed(Path(__file__).parent)
     return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Give a function that serves the walkthrough against a sandbox, until the test has ended."""
+    """Return a function that serves the walkthrough with a sandbox until the test ends."""
     served: list[Lab] = []
 
     def begin(sandbox: Any, *arguments: str, base: str = "", **variables: str) -> Lab:
@@ -117,9 +117,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 @pytest.fixture(scope="package")
 def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
     """
-    Give one JupyterLab, with a token as people have it, for all tests that ask nothing special.
+    Yield one JupyterLab, with a token as users have it, for all tests without special needs.
 
-    It starts against a sandbox of its own, which none of them uses.
+    It starts with its own sandbox, which no test uses.
     """
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
@@ -138,9 +138,9 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Ite
 @pytest.fixture
 def desks(jupyterlab: Lab, tmp_path: Path) -> Iterator[Desks]:
     """
-    Give a function that returns a notebook with journal and settings of its own.
+    Return a function that returns a notebook with its own journal and settings.
 
-    It takes the sandbox, the steps to show (all, where none is named) and parameters. The kernels
+    It takes the sandbox, the steps to show (by default all) and parameters. The kernels
     end with the test.
     """
     made: list[Desk] = []

@@ -1,4 +1,4 @@
-"""JupyterLab with the walkthrough, as a person has it: served, opened, clicked."""
+"""JupyterLab with the walkthrough, as a user has it: served, opened, clicked."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ _KERNEL_IS_IDLE = re.compile(r"\| Idle$")
 NOTEBOOK = notebook_name(PROCEDURE)
 OPERATOR = "Sandbox operator"
 TENANT = "acme"
-# What the servers here ask of whoever opens them.
+# The token of the servers here.
 TOKEN = "a-token-that-only-the-tests-know"
 TOKEN_STEP = "test-04-user-token"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
-# What every notebook needs, whichever steps it shows.
+# The cells that every notebook needs.
 _FRAME = ("title", "parameters", "open", "finish")
-# Reading the certificates that it trusts takes a client longer than a request on loopback.
+# Loading the trusted certificates takes a client longer than a request on loopback.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-# `SCREENSHOTS=folder` keeps the pictures that the README shows.
+# `SCREENSHOTS=folder` saves the README's screenshots.
 _PICTURES = os.environ.get("SCREENSHOTS")
 
 
 def keep_picture(page: Page, name: str) -> None:
-    """Keep a picture of what the person sees, where that is asked for."""
+    """Save a screenshot if `SCREENSHOTS` is set."""
     if _PICTURES:
         page.screenshot(path=Path(_PICTURES) / f"{name}.png")
 
 
 def serious_violations(page: Page, axe: str) -> list[tuple[Any, ...]]:
-    """Return the violations in the panels that axe calls serious, or worse."""
+    """Return the violations in the panels that axe calls serious or critical."""
     page.evaluate(axe)
     return [
         (one["id"], one["nodes"][0]["html"], one["nodes"][0]["any"])
@@ -68,7 +68,7 @@ def _is_saving(response: Response) -> bool:
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody listens on now."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -76,14 +76,14 @@ def free_port() -> int:
 
 @dataclass
 class Lab:
-    """A JupyterLab of one project, which may be an empty folder; it can be started again."""
+    """A JupyterLab of one project folder; it can be started again."""
 
     project: Path
     env_file: Path
     arguments: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
-    # Without one JupyterLab asks for nothing, which is less than people have.
+    # Without one, JupyterLab needs no token, unlike a user's.
     token: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -95,11 +95,11 @@ class Lab:
 
     @property
     def notebook(self) -> Path:
-        """Return the notebook that a person works in; `runbook lab` makes it."""
+        """Return the notebook that a person works in; `runbook lab` creates it."""
         return self.project / WORKING_COPIES / NOTEBOOK
 
     def show_only(self, *steps: str) -> None:
-        """Delete the other steps' cells from the notebook, as a person may: it opens faster."""
+        """Delete the other steps' cells from the notebook, so that it opens faster."""
         document = json.loads(self.notebook.read_text(encoding="utf-8"))
         _keep_cells(document, steps)
         self.notebook.write_text(json.dumps(document), encoding="utf-8")
@@ -111,11 +111,11 @@ class Lab:
 
     @property
     def log(self) -> Path:
-        """Return what the server wrote."""
+        """Return the server's log file."""
         return self.project / "lab.log"
 
     def start(self) -> None:
-        """Serve, and wait until the server answers."""
+        """Start the server, and wait until it answers."""
         is_app = "--app" in self.arguments
         token = TOKEN if is_app else self.token
         own = (
@@ -135,7 +135,7 @@ class Lab:
                     *("--evidence", str(self.evidence), *self.arguments, *own),
                 ],
                 cwd=self.project,
-                # The settings of JupyterLab are the test's own, not those of whoever runs it.
+                # JupyterLab's settings are the test's own, not the user's.
                 env=environment(
                     **{
                         "JUPYTER_CONFIG_DIR": str(self.project.parent / "jupyter"),
@@ -149,11 +149,11 @@ class Lab:
         self._wait(f"{self.url}/api")
 
     def leave_out(self, *variables: str) -> None:
-        """Take variables out of the settings file."""
+        """Remove variables from the settings file."""
         leave_out(self.env_file, variables)
 
     def end_kernels(self, beginning: str) -> None:
-        """End the kernels of the notebooks whose names begin so, as closing them would."""
+        """End the kernels of the notebooks whose names have this beginning."""
         asked: dict[str, Any] = {
             "headers": {"authorization": f"token {self.token}"},
             "trust_env": False,
@@ -179,7 +179,7 @@ class Lab:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
-        msg = f"JupyterLab never answered: {self.log.read_text(encoding='utf-8')[-2000:]}"
+        msg = f"JupyterLab does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"
         raise AssertionError(msg)
 
 
@@ -189,10 +189,10 @@ Serve = Callable[..., Lab]
 @dataclass(frozen=True)
 class Desk:
     """
-    One person's notebook, journal and settings, on a server that others use as well.
+    One person's notebook, journal and settings, on a shared server.
 
-    The notebook is a copy whose first cell names the other two, as a person would type it. It
-    may show some of the steps only: then opening it takes less.
+    The notebook is a copy whose first cell names the other two, as a person types it. It
+    may have only some of the steps, so that it opens faster.
     """
 
     lab: Lab
@@ -207,7 +207,7 @@ class Desk:
 
     @property
     def token(self) -> str:
-        """Return what the server asks for."""
+        """Return the server's token."""
         return self.lab.token
 
     @property
@@ -221,17 +221,17 @@ class Desk:
         return self.lab.notebook.with_name(f"{self.name}.ipynb")
 
     def copy_notebook(self, name: str) -> Path:
-        """Return another copy of it, which gets a kernel of its own."""
+        """Return another copy of the notebook, which has its own kernel."""
         return Path(
             shutil.copy(self.notebook, self.notebook.with_name(f"{self.name}-{name}.ipynb"))
         )
 
     def leave_out(self, *variables: str) -> None:
-        """Take variables out of the settings file."""
+        """Remove variables from the settings file."""
         leave_out(self.env_file, variables)
 
     def write(self, steps: tuple[str, ...]) -> None:
-        """Write the notebook, with these steps or, where none is named, with all."""
+        """Write the notebook with these steps, by default with all."""
         document = json.loads(self.lab.notebook.read_text(encoding="utf-8"))
         if steps:
             _keep_cells(document, steps)
@@ -243,7 +243,7 @@ class Desk:
         self.lab.end_kernels(self.name)
 
     def is_as_built(self, folder: Path) -> bool:
-        """Return whether all sources, but for what was typed, are those that were built."""
+        """Return whether all sources are as built, except for the typed parameters."""
         document = json.loads(self.notebook.read_text(encoding="utf-8"))
         cell = _parameters_cell(document)
         cell["source"] = "".join(cell["source"]).removesuffix("".join(self._typed()))
@@ -269,7 +269,7 @@ def _parameters_cell(document: Any) -> Any:
 
 
 def leave_out(env_file: Path, variables: tuple[str, ...]) -> None:
-    """Take variables out of a settings file."""
+    """Remove variables from a settings file."""
     lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.partition("=")[0] not in variables]
     env_file.write_text("".join(kept), encoding="utf-8")
@@ -288,8 +288,8 @@ class Walk:
         name = notebook or self.lab.notebook.name
         self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{name}?reset{token}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
-        # NOTE: JupyterLab drops what is run before its connection to a new kernel stands, and only
-        # the status bar tells when it does; on a slow machine not even that is enough.
+        # NOTE: JupyterLab drops cells that are run before it is connected to a new kernel, which
+        # only the status bar shows; on a slow machine, even that is not enough.
         expect(self.page.get_by_text(_KERNEL_IS_IDLE)).to_be_visible(timeout=_PATIENCE)
         for _ in range(_TRIES):
             self.answer_dialog()
@@ -305,7 +305,7 @@ class Walk:
         expect(self.page.locator(".rb-header")).to_be_attached(timeout=_PATIENCE)
 
     def answer_dialog(self) -> None:
-        """Say yes to what JupyterLab asks on a slow machine, and show what it was."""
+        """Accept a dialog that JupyterLab shows on a slow machine, and print it."""
         dialog = self.page.locator(".jp-Dialog")
         if dialog.count():
             print("JupyterLab asks:", dialog.first.inner_text())  # noqa: T201  (pytest shows it)
@@ -333,21 +333,21 @@ class Walk:
         self.is_idle()
 
     def save(self) -> None:
-        """Save the notebook, and wait until the server has it."""
+        """Save the notebook, and wait until the server has saved it."""
         with self.page.expect_response(_is_saving):
             self.menu("File", "Save Notebook")
 
     def panel(self, step: str) -> Locator:
-        """Return a step's panel, scrolled into view, in the tab that is looked at."""
-        # NOTE: Chromium draws a tab in the background once a second, and a test waits for drawings.
+        """Return a step's panel, scrolled into view, in the foreground tab."""
+        # NOTE: Chromium draws a background tab only once per second, and tests wait for drawing.
         self.page.bring_to_front()
         found = self.page.locator(f"#runbook-{step}")
         found.scroll_into_view_if_needed()
         return found
 
     def keep_picture(self, step: str, name: str) -> None:
-        """Keep a picture of a step, its prose first, where that is asked for."""
-        # NOTE: JupyterLab measures what comes into view only then, and what is above moves it.
+        """Save a screenshot of a step, from its prose on, if `SCREENSHOTS` is set."""
+        # NOTE: JupyterLab measures cells only when they come into view, which then move.
         for _ in range(_TRIES if _PICTURES else 0):
             self.panel(step).evaluate(
                 "panel => panel.closest('.jp-Cell').previousElementSibling.scrollIntoView()"
@@ -368,15 +368,15 @@ class Walk:
         return str(panel.get_attribute("data-outcome"))
 
     def copied(self, button: Locator) -> str:
-        """Press a button that copies, and return what the clipboard holds once it says so."""
-        handle = button.element_handle()  # its name may change with what it says
+        """Press a button that copies, and return the clipboard's text once the button says so."""
+        handle = button.element_handle()  # its name may change with its text
         button.click()
         self.page.wait_for_function("button => button.textContent === 'Copied'", arg=handle)
         return str(self.page.evaluate("navigator.clipboard.readText()"))
 
     @contextmanager
     def work(self, step: str) -> Iterator[None]:
-        """Wait at the end until what was asked of a panel in between is done."""
+        """Wait at the end until the panel's action is finished."""
         panel = self.panel(step)
         before = panel.get_attribute("data-finished") or ""
         yield
@@ -384,17 +384,17 @@ class Walk:
         expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
 
     def attest(self, step: str, note: str = "", files: Any = None, by: str = OPERATOR) -> str:
-        """Say that a step is done."""
+        """Confirm that a step is done."""
         return self.say(step, "attest", note, files, by)
 
     def skip(self, step: str, reason: str) -> str:
-        """Leave a step out."""
+        """Skip a step."""
         return self.say(step, "skip", reason)
 
     def say(
         self, step: str, action: str, note: str = "", files: Any = None, by: str = OPERATOR
     ) -> str:
-        """Fill in one of the forms of a step's panel, and return the outcome."""
+        """Fill in a form of a step's panel, and return the outcome."""
         panel = self.panel(step)
         panel.locator(f'button[data-action="{action}"]').click()
         form = panel.locator(f'.rb-form:has(button[data-action="confirm-{action}"])')
@@ -409,9 +409,9 @@ class Walk:
 
     def sign_in(self, given: Mapping[str, Any], way: str = "consent") -> Page:
         """
-        Open the consent page from the step of the token; log in where that is asked.
+        Open the consent page from the token's step; log in if it asks for that.
 
-        `way` is the link: "consent", or "consent-paste" whose answer is pasted.
+        `way` is the link: "consent", or "consent-paste", whose redirect is pasted.
         """
         panel = self.panel(TOKEN_STEP)
         with self.work(TOKEN_STEP):
@@ -428,14 +428,14 @@ class Walk:
         return dialog
 
     def granted_address(self, dialog: Page) -> str:
-        """Grant what is asked for, and return the address where the browser ends."""
+        """Grant the permissions, and return the address of the redirect."""
         dialog.get_by_role("button", name="Continue").click()
         address = dialog.get_by_text("/connector/callback?code=").first.inner_text().strip()
         dialog.close()
         return address
 
     def use_address(self, address: str) -> None:
-        """Paste the address where the browser ended."""
+        """Paste the address of the redirect."""
         panel = self.panel(TOKEN_STEP)
         panel.get_by_label("Address to paste").fill(address)
         with self.work(TOKEN_STEP):
@@ -446,13 +446,13 @@ class Walk:
         expect(self.panel(step).get_by_text(text).first).to_be_visible(timeout=_PATIENCE)
 
     def is_idle(self) -> None:
-        """Wait until the kernel has nothing to do."""
+        """Wait until the kernel is idle."""
         expect(self.page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
             "data-status", "idle", timeout=_PATIENCE
         )
 
     def seal(self) -> tuple[str, str]:
-        """Seal the evidence; return what was said and the link to the bundle."""
+        """Seal the evidence; return the message and the link to the bundle."""
         end = self.page.locator("#runbook-finish")
         end.scroll_into_view_if_needed()
         end.get_by_role("button", name="Seal the evidence").click()

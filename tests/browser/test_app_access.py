@@ -1,4 +1,4 @@
-"""Who can use what `runbook lab` serves: whoever has the token, from this machine's own pages."""
+"""Who can use the pages that `runbook lab` serves: users with the token, from its own origin."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UPGRADE = {
     "sec-websocket-version": "13",
     "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
-# What anybody may read: the login page with its pictures, and the version.
+# Public: the login page with its images, and the version.
 PUBLIC = ("/login", "/api", "/static/favicon.ico")
 _PATIENCE_SECONDS = 60
 _STICKS = "document.querySelector('.rb-sticky')?.getBoundingClientRect().top === 0"
@@ -40,7 +40,7 @@ _STICKS = "document.querySelector('.rb-sticky')?.getBoundingClientRect().top ===
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
-    """Give one `runbook lab --app` for the tests here, which leave no kernel behind."""
+    """Yield one `runbook lab --app` for the tests here, which leave no kernel running."""
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("access")
@@ -56,7 +56,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[L
 
 
 def ask(lab: Lab, path: str, method: str = "GET", **headers: str) -> httpx.Response:
-    """Return what the server answers to somebody who may be anybody."""
+    """Return the server's answer to a request with these headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     with httpx.Client(trust_env=False, timeout=_PATIENCE_SECONDS, verify=NO_CERTIFICATES) as client:
         request = client.build_request(method, f"{lab.url}{path}", headers=named)
@@ -77,14 +77,14 @@ def kernels(lab: Lab, token: str = TOKEN) -> list[str]:
 
 
 def is_refused(answer: httpx.Response) -> bool:
-    """Return whether an answer is no, or the way to the login page."""
+    """Return whether an answer is a refusal, or a redirect to the login page."""
     if answer.status_code == 302:
         return "/login?" in answer.headers["location"]
     return answer.status_code in (403, 404, 405)
 
 
 def is_untouched(lab: Lab) -> bool:
-    """Return whether no kernel runs, and no journal was begun."""
+    """Return whether no kernel runs and there is no journal."""
     return kernels(lab) == [] and not list(lab.evidence.rglob("*"))
 
 
@@ -142,12 +142,14 @@ STRANGERS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_a_stranger_changes_nothing(app: Lab, stranger: str, method: str) -> None:
-    """On no path, by no method: no kernel starts, and nothing is written."""
+def test_an_unauthorized_request_changes_nothing(app: Lab, stranger: str, method: str) -> None:
+    """
+    Without a valid token, host and origin, no path and method starts a kernel or writes a file.
+    """
 
     for path in PATHS:
         answer = ask(app, path, method, **STRANGERS[stranger])
-        if path in ELSEWHERE:  # sent on to another path here, which is refused
+        if path in ELSEWHERE:  # redirected to another path here, which is refused
             assert answer.status_code in (302, 403, 404, 405), path
             assert answer.headers.get("location", "/").startswith("/"), path
         elif method == "OPTIONS" and answer.status_code in (200, 204):
@@ -158,8 +160,8 @@ def test_a_stranger_changes_nothing(app: Lab, stranger: str, method: str) -> Non
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-def test_a_stranger_opens_no_channel(app: Lab, stranger: str) -> None:
-    """Neither the widgets' channel nor another one, with or without an Origin."""
+def test_an_unauthorized_request_opens_no_channel(app: Lab, stranger: str) -> None:
+    """No WebSocket channel opens without a valid token, host and origin."""
 
     for path in (f"/api/kernels/{SOME_KERNEL}/channels", f"/voila/execution/{SOME_KERNEL}"):
         for own in ({}, {"origin": app.url}):
@@ -169,8 +171,8 @@ def test_a_stranger_opens_no_channel(app: Lab, stranger: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_another_site_does_not_open_a_page(app: Lab, site: str) -> None:
-    """Not even where the browser is logged in: a link without the token starts no kernel."""
+def test_another_site_cannot_open_a_page(app: Lab, site: str) -> None:
+    """A link from another site starts no kernel, even in a browser that is logged in."""
 
     with httpx.Client(base_url=app.url, trust_env=False, timeout=_PATIENCE_SECONDS) as browser:
         browser.get("/voila/static/voila.js", params={"token": TOKEN}).raise_for_status()
@@ -182,8 +184,8 @@ def test_another_site_does_not_open_a_page(app: Lab, site: str) -> None:
     assert is_untouched(app)
 
 
-def test_what_a_page_does_not_need_is_not_there(app: Lab) -> None:
-    """With the token, too: no terminal, no file, no other extension; nothing is written."""
+def test_unneeded_services_do_not_exist(app: Lab) -> None:
+    """With the token too, there are no terminals, no files, no sessions and no other extensions."""
 
     for path in ("/api/contents", "/api/terminals", "/api/sessions", "/lab", "/tree"):
         assert ask(app, path, authorization=f"token {TOKEN}").status_code == 404, path
@@ -196,15 +198,15 @@ def test_what_a_page_does_not_need_is_not_there(app: Lab) -> None:
 def eventually(is_so: Callable[[], Any]) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
     while not is_so():
-        assert time.monotonic() < end, "it never happened"
+        assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
 
 
-def test_people_who_do_not_know_jupyter_see_no_code(app: Lab, page: Page) -> None:
+def test_the_app_shows_panels_without_code(app: Lab, page: Page) -> None:
     """
-    `runbook lab --app` shows the same panels without cells, and they work.
+    `runbook lab --app` shows the same panels without code cells, and they work.
 
-    The header stays in reach, and where the system is dark the page is, too.
+    The header stays visible, and the page is dark if the system is.
     """
 
     page.emulate_media(color_scheme="dark")
@@ -235,16 +237,16 @@ def test_people_who_do_not_know_jupyter_see_no_code(app: Lab, page: Page) -> Non
     expect(end.get_by_text(str(bundle))).to_be_visible()
     expect(end.get_by_text("Open report.html there")).to_be_visible()
     expect(page.locator(".rb-header")).to_contain_text(PROCEDURE.title)
-    page.goto("about:blank")  # leaving a page ends its kernel
+    page.goto("about:blank")  # closing a page ends its kernel
 
 
-def test_a_page_has_a_kernel_of_its_own_which_goes_with_it(app: Lab, page: Page) -> None:
-    """Others cannot reach the kernel while it runs; it ends when the page is left."""
+def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
+    """Only its own page can reach a kernel, which ends with the page."""
 
     page.goto(f"{app.url}/?token={TOKEN}", timeout=60_000)
     walk = Walk(page, app)
     walk.ready()
-    eventually(lambda: len(kernels(app)) == 1)  # that of a page before it may still be ending
+    eventually(lambda: len(kernels(app)) == 1)  # the kernel of an earlier page may still be ending
     (kernel,) = kernels(app)
 
     channel = f"/api/kernels/{kernel}/channels"
@@ -272,7 +274,9 @@ def test_a_page_has_a_kernel_of_its_own_which_goes_with_it(app: Lab, page: Page)
 def test_a_server_behind_a_prefix_has_the_same_checks(
     sandbox: Any, serve: Serve, page: Page
 ) -> None:
-    """As in JupyterHub: pages work below the prefix, for whoever has the token."""
+    """
+    With a base URL, as in JupyterHub, requests are checked too, and pages work with the token.
+    """
 
     served = serve(sandbox, "--app", base="/user/somebody")
     for path in (f"/voila/render/{NOTEBOOK}", "/voila", "/api/kernels", "/voila/static/voila.js"):
@@ -289,13 +293,11 @@ def test_a_server_behind_a_prefix_has_the_same_checks(
     eventually(lambda: kernels(served) == [])
 
 
-def test_the_address_that_is_printed_holds_the_token(
-    sandbox: Any, serve: Serve, page: Page
-) -> None:
+def test_the_printed_address_has_the_token(sandbox: Any, serve: Serve, page: Page) -> None:
     """
-    It is made for this server, opens the page, and comes to no other process.
+    The printed address has a random token and opens the page; no process shows the token.
 
-    Once the server is stopped, none of its kernels is left.
+    Once the server is stopped, its kernels end.
     """
 
     served = serve(sandbox, "--app", JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE="")
@@ -334,7 +336,7 @@ LAB_PATHS = [
 
 @pytest.mark.parametrize("stranger", [name for name in STRANGERS if name != "foreign-origin"])
 def test_jupyterlab_keeps_its_own_checks(jupyterlab: Lab, stranger: str) -> None:
-    """The runbook's defaults take nothing away from them."""
+    """JupyterLab refuses requests without a valid token and host."""
 
     for path in LAB_PATHS:
         assert is_refused(ask(jupyterlab, path, **STRANGERS[stranger])), path
@@ -347,8 +349,8 @@ def test_jupyterlab_keeps_its_own_checks(jupyterlab: Lab, stranger: str) -> None
     assert is_untouched(jupyterlab)
 
 
-def test_jupyterlab_shows_no_pages_beside_its_own(jupyterlab: Lab) -> None:
-    """What starts a kernel by a GET is not there, with the token neither; notebooks are."""
+def test_jupyterlab_serves_no_voila_pages(jupyterlab: Lab) -> None:
+    """Voilà's pages, which start a kernel by a GET, do not exist in JupyterLab."""
 
     known = {"authorization": f"token {TOKEN}"}
     for path in (f"/voila/render/walkthrough/{NOTEBOOK}", "/voila", "/voila/files/screen.png"):
@@ -358,8 +360,10 @@ def test_jupyterlab_shows_no_pages_beside_its_own(jupyterlab: Lab) -> None:
     assert is_untouched(jupyterlab)
 
 
-def test_jupyterlab_refuses_other_pages_scripts(jupyterlab: Lab) -> None:
-    """With a login, too, no other origin reads an answer or opens a channel (XSRF, CORS)."""
+def test_jupyterlab_refuses_requests_of_other_origins(jupyterlab: Lab) -> None:
+    """
+    With a login too, another origin can neither read an answer nor start a kernel (CORS, XSRF).
+    """
 
     with httpx.Client(base_url=jupyterlab.url, trust_env=False) as browser:
         browser.get("/lab", params={"token": TOKEN}).raise_for_status()

@@ -1,4 +1,4 @@
-"""What the panels are given to show of each failure: seen without a browser, which adds nothing."""
+"""The text that panels show for each failure, tested without a browser."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.runs.conftest import settings_of
 
 
 @pytest.mark.parametrize("scenario", EXPLAINED)
-def test_a_panel_is_given_what_is_wrong_and_what_to_do_next(scenario: str, tmp_path: Path) -> None:
-    """In each failing scenario the right step says both, among what its panel shows."""
+def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_path: Path) -> None:
+    """In each failing scenario, the step's view says what is wrong and what to do next."""
 
     explained = EXPLAINED[scenario]
     with Sandbox(scenario) as failing:

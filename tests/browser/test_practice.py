@@ -1,4 +1,4 @@
-"""A person practises the whole documented procedure in the pages; then the runbook checks it."""
+"""A person practises the whole procedure in the sandbox's pages; then a run checks it."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ ATTESTED = {step.id for section in PROCEDURE.sections for step in section.steps}
 
 @pytest.fixture
 def fresh() -> Iterator[Sandbox]:
-    """Give a sandbox in which nothing is done yet."""
+    """Yield a sandbox in which nothing is done yet."""
     with Sandbox("fresh") as sandbox:
         yield sandbox
 
 
 @dataclass
 class Person:
-    """Someone in front of the browser, who knows nothing but what the pages say."""
+    """A person at the browser who knows only what the pages say."""
 
     page: Page
     dashboard: str
     console: str
 
-    # --- habits ------------------------------------------------------------------------------
+    # --- actions -----------------------------------------------------------------------------
     def press(self, name: str) -> None:
-        """Press the button, or the link that looks like one, of this name."""
+        """Press the button or the link of this name."""
         self.page.bring_to_front()
         button = self.page.get_by_role("button", name=name, exact=True)
         link = self.page.get_by_role("link", name=name, exact=True)
@@ -53,7 +53,7 @@ class Person:
         self.page.wait_for_load_state()
 
     def fill(self, **fields: str) -> None:
-        """Fill in fields by their labels, `_` standing for a blank."""
+        """Fill in fields by their labels, with `_` for a blank."""
         for label, value in fields.items():
             self.page.get_by_label(label.replace("_", " "), exact=True).fill(value)
 
@@ -66,19 +66,19 @@ class Person:
         expect(self.page.get_by_text(text).first).to_be_visible()
 
     def heading(self, text: str) -> None:
-        """Wait for the page of this heading; like every page it says what it is."""
+        """Wait for the page with this heading; its title and body say SANDBOX, as on each page."""
         expect(self.page.get_by_role("heading", level=1, name=text)).to_be_visible()
         expect(self.page).to_have_title(re.compile("^SANDBOX"))
         expect(self.page.locator("body")).to_contain_text("SANDBOX", use_inner_text=True)
 
     def value(self, term: str) -> str:
-        """Read what stands beside a term of the page's list."""
+        """Return the value of a term in the page's list."""
         where = f"//dt[normalize-space()='{term}']/following-sibling::dd[1]"
         return self.page.locator(where).inner_text().strip()
 
     # --- Facebook, section 1 -----------------------------------------------------------------
     def log_in(self) -> None:
-        """1 to 3: log in with the invented person that the page names, register, see My Apps."""
+        """1 to 3: log in as the person that the page names, register, see My Apps."""
         self.page.goto(self.dashboard)
         self.heading("Log in")
         email, self.password = self.page.locator(".note .mono").all_inner_texts()
@@ -90,7 +90,7 @@ class Person:
         self.reads("You have no app yet.")
 
     def create_app(self) -> None:
-        """4 and 5: Business behind Other, name, purpose, and the password again."""
+        """4 and 5: Other, Business, name, purpose, and the password again."""
         self.press("Create App")
         self.choose("Other")
         self.press("Next")
@@ -120,7 +120,7 @@ class Person:
         self.reads("This is a valid redirect URI for this application.")
 
     def request(self, permission: str) -> None:
-        """9 to 11: search a permission, Get Advanced Access, confirm."""
+        """9 to 11: search for a permission, Get Advanced Access, confirm."""
         self.press("Permissions and Features")
         self.heading("Permissions and Features")
         self.fill(Search_Permissions_and_Features=permission)
@@ -131,7 +131,7 @@ class Person:
         self.press("Confirm")
 
     def submit_for_review(self) -> None:
-        """12: an incomplete request is sent back; a complete one is reviewed in five days."""
+        """12: an incomplete request is refused; a complete one is reviewed in five days."""
         self.press("Edit App Review Request")
         self.press("Submit for Review")
         expect(self.page.get_by_role("alert")).to_contain_text("Still to be filled in")
@@ -144,13 +144,13 @@ class Person:
         self.reads("The review is approved.")
 
     def fill_in_request(self, text: str) -> None:
-        """Say the same in every section of the request for review."""
+        """Enter the same text in every section of the request for review."""
         self.heading("Edit App Review Request")
         for section in self.page.get_by_role("main").locator("textarea").all():
             section.fill(text)
 
     def complete_settings(self, icon: Path) -> tuple[str, str]:
-        """13: the missing sections; then App ID and App Secret, after the password."""
+        """13: fill in the missing sections; read App ID and, with the password, App Secret."""
         self.press("Basic")
         self.heading("Settings > Basic")
         self.fill(
@@ -171,7 +171,7 @@ class Person:
         return self.value("App ID"), self.value("App Secret")
 
     def take_token(self) -> str:
-        """Take a user token of the app, as from Graph API Explorer."""
+        """Return a user token of the app, as from Graph API Explorer."""
         self.page.goto(f"{self.dashboard}/tools/explorer/")
         self.page.get_by_role("button").filter(has_text="Token").click()
         field = self.page.locator("textarea[readonly], [readonly]").first
@@ -186,7 +186,7 @@ class Person:
         return self.value("Service Domain")
 
     def read_api_client(self) -> tuple[str, str]:
-        """Settings > OAuth Client Credentials: Cyclr's own pair."""
+        """Settings > OAuth Client Credentials: Cyclr's own client ID and secret."""
         self.page.goto(self.console)
         self.press("OAuth Client Credentials")
         self.heading("OAuth Client Credentials")
@@ -194,7 +194,7 @@ class Person:
         return first.strip(), second.strip()
 
     def set_up_connector(self, app_id: str, app_secret: str) -> None:
-        """Connector Library, its padlock, Setup, Save Changes, the padlock again."""
+        """Connector Library, Setup, Save Changes; the connector is then closed."""
         self.page.goto(self.console)
         self.press("Connector Library")
         self.heading("Connector Library")
@@ -209,7 +209,7 @@ class Person:
         expect(row).to_contain_text("Closed")
 
     def connect(self, app_id: str) -> str:
-        """Install in one account, authenticate through consent and callback; its Account API ID."""
+        """Install in one account, authenticate by consent; return its Account API ID."""
         self.press("Account Management")
         self.press("First Customer")
         account = self.page.locator("#account-id").inner_text().strip()
@@ -230,7 +230,7 @@ class Person:
 
 
 def png(path: Path, side: int = 1024) -> Path:
-    """Write a square picture, as an app icon has to be."""
+    """Write a square image, as an app icon must be."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + data))
@@ -243,8 +243,8 @@ def png(path: Path, side: int = 1024) -> Path:
     return path
 
 
-def test_what_is_practised_is_verified(page: Page, fresh: Sandbox, tmp_path: Path) -> None:
-    """All documented steps in the pages; then a run verifies each one that a machine can."""
+def test_a_practised_procedure_is_verified(page: Page, fresh: Sandbox, tmp_path: Path) -> None:
+    """After all documented steps in the pages, a run verifies each one that can be checked."""
     given: dict[str, Any] = fresh.description
     person = Person(page, given["dashboard_url"], given["cyclr_console_url"])
     person.log_in()
@@ -295,7 +295,7 @@ def test_what_is_practised_is_verified(page: Page, fresh: Sandbox, tmp_path: Pat
 
 
 def test_a_declined_review_says_why_and_can_be_repeated(page: Page, fresh: Sandbox) -> None:
-    """Declined with a reason, the request is edited, sent again and approved."""
+    """A declined review has its reason; the request can be edited, submitted again and approved."""
     given: dict[str, Any] = fresh.description
     person = Person(page, given["dashboard_url"], given["cyclr_console_url"])
     person.log_in()
@@ -317,7 +317,7 @@ def test_a_declined_review_says_why_and_can_be_repeated(page: Page, fresh: Sandb
 
 
 def test_every_link_of_the_walkthrough_leads_to_its_page(page: Page) -> None:
-    """A person who practises can follow each link of each step: none ends nowhere."""
+    """Each link of each step leads to an existing page of the sandbox."""
     with Sandbox("approved") as sandbox:
         given: dict[str, Any] = sandbox.description
         page.goto(f"{given['dashboard_url']}/login")

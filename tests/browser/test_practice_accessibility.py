@@ -1,4 +1,4 @@
-"""Every page of the sandbox: accessible to axe-core, marked SANDBOX, readable at two widths."""
+"""Every page of the sandbox is accessible (axe-core), marked SANDBOX and readable at two widths."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ TEMPLATES = Path(pages.__file__).parent / "templates"
 
 @dataclass
 class Visitor:
-    """A person who is logged in, in one sandbox."""
+    """A person who is logged in to one sandbox."""
 
     page: Page
     sandbox: Sandbox
 
     @property
     def given(self) -> dict[str, Any]:
-        """The sandbox's description."""
+        """Return the sandbox's description."""
         return self.sandbox.description
 
     def dashboard(self, path: str) -> None:
-        """Open a page of the dashboard; `APP` stands for the scenario's app."""
+        """Open a page of the dashboard; `APP` is replaced by the scenario's app."""
         self.page.goto(f"{self.given['dashboard_url']}{path}".replace("APP", self.given["app_id"]))
 
     def console(self, path: str) -> None:
-        """Open a page of the console; `ACCOUNT` and `CONNECTOR` stand for the scenario's."""
+        """Open a page of the console; `ACCOUNT` and `CONNECTOR` are replaced by the scenario's."""
         number = next(
             one.id for one in self.sandbox.world.cyclr.library.values() if "Marketing" in one.name
         )
@@ -44,7 +44,7 @@ class Visitor:
         self.page.goto(f"{self.given['cyclr_console_url']}{path.replace('CONNECTOR', str(number))}")
 
     def dialog(self, **changes: str) -> None:
-        """Open the OAuth dialog as the connector does, but for `changes`."""
+        """Open the OAuth dialog as the connector does, with `changes`."""
         asked = {
             "client_id": self.given["app_id"],
             "redirect_uri": self.given["redirect_uri"],
@@ -55,26 +55,26 @@ class Visitor:
         self.page.goto(f"{self.given['dialog_url']}?{urlencode(asked)}")
 
     def connect(self, path: str) -> None:
-        """Open a page of the service domain, on loopback."""
+        """Open a page of the Service Domain, on loopback."""
         self.page.goto(f"{self.sandbox.world.addresses.connect}{path}")
 
     def press(self, name: str) -> None:
-        """Press a button, or a link that looks like one."""
+        """Press a button or a link."""
         button = self.page.get_by_role("button", name=name, exact=True)
         button.or_(self.page.get_by_role("link", name=name, exact=True)).first.click()
         self.page.wait_for_load_state()
 
     def log_in(self) -> None:
-        """Log in with the invented person, wherever the page asks for it."""
+        """Log in as the sandbox's person."""
         self.page.get_by_label("Email address").fill(self.given["login_email"])
         self.page.get_by_label("Password").fill(self.given["login_password"])
         self.press("Log in")
 
     def log_out(self) -> None:
-        """Forget the log-in."""
+        """Log out, by deleting the cookies."""
         self.page.context.clear_cookies()
 
-    # --- pages that take more than one step --------------------------------------------------
+    # --- pages that need more than one action -------------------------------------------------
     def wrong_login(self) -> None:
         """The log-in after a wrong password."""
         self.log_out()
@@ -138,12 +138,12 @@ class Visitor:
         self.press("Generate Setup Token Facebook Marketing API")
 
     def notice(self) -> None:
-        """A page with a notice of what was done."""
+        """A page with the notice that changes are saved."""
         self.dashboard("/apps/APP/fb-login/settings/")
         self.press("Save Changes")
 
     def authenticated(self) -> None:
-        """The callback's last page where the app asked for a message instead of a redirect."""
+        """The callback's last page, with a message in place of a redirect."""
         self.setup_link()
         link = self.page.get_by_label("Setup link").input_value()
         query = link.partition("?")[2] + "&callbackMessage=done"
@@ -210,7 +210,7 @@ PAGES: dict[str, tuple[str, Go]] = {
     "callback-error": ("approved", lambda v: v.connect("/connector/callback?error=access_denied")),
     "callback-message": ("approved", Visitor.authenticated),
 }
-# Who is logged in, in which scenario's sandbox: once for all tests.
+# The cookies of the log-in to each scenario's sandbox, for all tests.
 LOGGED_IN: dict[str, Any] = {}
 VISITED: set[str] = set()
 SHOWN: set[str] = set()
@@ -218,7 +218,7 @@ SHOWN: set[str] = set()
 
 @pytest.fixture(scope="module")
 def sandboxes() -> Iterator[Callable[[str], Sandbox]]:
-    """Give one sandbox for each scenario, started when it is first asked for."""
+    """Return a function that gives one sandbox for each scenario, started at its first use."""
     running: dict[str, Sandbox] = {}
 
     def get(scenario: str) -> Sandbox:
@@ -235,7 +235,7 @@ def sandboxes() -> Iterator[Callable[[str], Sandbox]]:
 def visit(
     page: Page, sandboxes: Callable[[str], Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Visitor]:
-    """Give a function that leads to one of the pages, and notes which templates it shows."""
+    """Return a function that opens one of the pages and records the templates that it shows."""
     get_template = pages._TEMPLATES.get_template
 
     def note(name: str, *more: Any) -> Any:
@@ -262,7 +262,7 @@ def visit(
 
 
 def violations(page: Page, axe: str) -> list[str]:
-    """Return what axe-core finds serious or critical, with the elements concerned."""
+    """Return the serious and critical violations that axe-core finds, with their elements."""
     if page.evaluate("typeof axe") == "undefined":
         page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -276,11 +276,13 @@ def violations(page: Page, axe: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page(visit: Callable[[str], Visitor], axe: str, name: str) -> None:
+def test_a_page_is_accessible_and_marked(
+    visit: Callable[[str], Visitor], axe: str, name: str
+) -> None:
     """
-    No serious violation, SANDBOX in title and body, nothing cut off at the side.
+    A page has no serious violation, says SANDBOX in title and body, and fits both widths.
 
-    One landmark `main`, one heading of the first level.
+    It has one `main` landmark and one heading of the first level.
     """
     page = visit(name).page
     expect(page).to_have_title(re.compile("^SANDBOX"))
@@ -293,8 +295,8 @@ def test_a_page(visit: Callable[[str], Visitor], axe: str, name: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_every_template_was_looked_at(visit: Callable[[str], Visitor]) -> None:
-    """The pages above are all there are: each template is shown by one of them."""
+def test_every_template_is_tested(visit: Callable[[str], Visitor]) -> None:
+    """Each template is shown by one of the pages above."""
     for name in set(PAGES) - VISITED:
         visit(name)
     parts = re.compile(r"_|.*base\.html")
@@ -302,8 +304,8 @@ def test_every_template_was_looked_at(visit: Callable[[str], Visitor]) -> None:
     assert every - SHOWN == set()
 
 
-def test_a_violation_would_be_found(browser: Browser, axe: str) -> None:
-    """An input without a name, and grey on grey, do not pass."""
+def test_a_violation_is_found(browser: Browser, axe: str) -> None:
+    """An input without a label, and grey on grey, are found."""
     page = browser.new_page()
     page.set_content(
         "<html lang=en><title>x</title><main><h1>x</h1><input>"

@@ -1,4 +1,4 @@
-"""The reports in a real Chromium: read, narrow, dark, printed, by ear, and without a network."""
+"""The reports in Chromium: accessible, narrow, dark, printed, and without a network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.unit.evidence.reports.sample_runs import (
 )
 from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, faulty, lines_with
 
-# What a report of a whole approved run may weigh.
+# The largest size of a report of a complete run, in bytes.
 LARGEST = 150_000
 SCENARIOS = ("approved", "review-pending", "wrong-secret")
 REPORTS = (*SCENARIOS, "production", "hostile", "history", "faulty-history", "hostile-history")
@@ -45,13 +45,13 @@ _TWICE_DRAWN = """() => new Promise(
 
 @pytest.fixture(scope="module")
 def runs(practice_run: PractiseOnce) -> dict[str, PracticeRun]:
-    """Return a real run in each of the scenarios."""
+    """Return a practice run of each scenario."""
     return {scenario: practice_run(scenario) for scenario in SCENARIOS}
 
 
 @pytest.fixture(scope="module")
 def picture(browser: Browser) -> bytes:
-    """Return a screenshot, as people attach them."""
+    """Return a screenshot, as a person attaches it."""
     page = browser.new_page(viewport={"width": 300, "height": 200})
     page.set_content("<h1>A screen</h1>")
     content = page.screenshot()
@@ -63,7 +63,7 @@ def picture(browser: Browser) -> bytes:
 def reports(
     runs: dict[str, PracticeRun], picture: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Return a folder with every report, as it lies in a bundle."""
+    """Return a folder with every report."""
     folder = tmp_path_factory.mktemp("reports")
     kept = folder / "attachments"
     kept.mkdir()
@@ -93,7 +93,7 @@ def reports(
 
 
 def _faulty_history() -> list[SealedRun]:
-    """Return runs of which one is gone and the newest one was altered."""
+    """Return runs of which one is missing and the newest is altered."""
     first, second, third = sealed(on(1, *EVERY_OUTCOME), on(2), on(3))
     return [
         first,
@@ -105,7 +105,7 @@ def _faulty_history() -> list[SealedRun]:
 
 @dataclass
 class Reader:
-    """A person with a browser, what it asked for and complained of meanwhile."""
+    """A browser with its requests and its console messages."""
 
     context: BrowserContext
     folder: Path
@@ -124,7 +124,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def desktop(browser: Browser, reports: Path) -> Iterator[Reader]:
-    """Give a reader whose window is made wide or narrow, light or dark, as a test needs it."""
+    """Yield a reader whose window and colour scheme each test sets."""
     context = browser.new_context()
     yield Reader(context, reports)
     context.close()
@@ -132,7 +132,7 @@ def desktop(browser: Browser, reports: Path) -> Iterator[Reader]:
 
 @pytest.fixture
 def reader(browser: Browser, reports: Path) -> Any:
-    """Give a function that makes a reader with the options of a browser."""
+    """Return a function that opens a reader with these options of a browser."""
     readers: list[Reader] = []
 
     def make(**options: Any) -> Reader:
@@ -154,7 +154,7 @@ def unfold(page: Page, *, is_open: bool = True) -> None:
 
 
 def printed(page: Page) -> list[str]:
-    """Return the text of each page of the PDF that this page prints to, what is aslant last."""
+    """Return the text of each page of this page's PDF, with slanted text last."""
     return [_text(each) for each in PdfReader(io.BytesIO(page.pdf())).pages]
 
 
@@ -164,7 +164,7 @@ def _printed_in(page: Page, scheme: Literal["light", "dark"]) -> bytes:
 
 
 def _undated(pdf: bytes) -> bytes:
-    """Return a PDF without the times at which it was made."""
+    """Return a PDF without its dates."""
     return re.sub(rb"/(?:Creation|Mod)Date \([^)]*\)", b"", pdf)
 
 
@@ -179,11 +179,11 @@ def _text(page: PageObject) -> str:
 
 
 @every_report
-def test_everybody_can_read_it(desktop: Reader, axe: str, name: str) -> None:
+def test_a_report_is_accessible(desktop: Reader, axe: str, name: str) -> None:
     """
-    No serious violation and nothing beyond the side, folded or not, whoever wrote into it.
+    A report has no serious violation and fits the window, folded and unfolded.
 
-    In the light and in the dark, wide and narrow.
+    That is so in both colour schemes and at both widths, with any text in the evidence.
     """
     page = desktop.open(name)
     looks: Iterator[tuple[Literal["light", "dark"], int]]
@@ -205,20 +205,20 @@ def test_everybody_can_read_it(desktop: Reader, axe: str, name: str) -> None:
 
 
 @every_report
-def test_it_asks_for_nothing_and_runs_nothing(reader: Make, name: str) -> None:
-    """One file is opened, and that is all; its policy has nothing to refuse."""
+def test_a_report_sends_no_request(reader: Make, name: str) -> None:
+    """A report sends no request, and its Content Security Policy blocks nothing in it."""
     one = reader()
     page = one.open(name)
     unfold(page)
-    page.evaluate(_TWICE_DRAWN)  # what the unfolded part shows is asked for when it is drawn
+    page.evaluate(_TWICE_DRAWN)  # the unfolded part loads its content when it is drawn
 
     assert one.asked == [page.url]
     assert one.complaints == []
 
 
 @every_report
-def test_it_can_be_read_without_script(reader: Make, name: str) -> None:
-    """Everything is there where scripts are off, and unfolds by itself."""
+def test_a_report_works_without_scripts(reader: Make, name: str) -> None:
+    """Without scripts, a report is complete and can be unfolded."""
     page = reader(java_script_enabled=False).open(name)
     page.locator("summary").first.click()
 
@@ -226,8 +226,8 @@ def test_it_can_be_read_without_script(reader: Make, name: str) -> None:
     assert page.locator("h2").count() >= 4
 
 
-def test_its_policy_would_refuse_a_script_and_a_request(reader: Make, reports: Path) -> None:
-    """What somebody smuggles in after all neither runs nor loads."""
+def test_the_policy_blocks_an_injected_script_and_request(reader: Make, reports: Path) -> None:
+    """An injected script does not run, and an injected image is not loaded."""
     text = (reports / "approved.html").read_text(encoding="utf-8")
     smuggled = '<script>document.title = "run"</script><img src="https://elsewhere.example/a.png">'
     (reports / "smuggled.html").write_text(text.replace("<main>", f"<main>{smuggled}"), "utf-8")
@@ -241,7 +241,7 @@ def test_its_policy_would_refuse_a_script_and_a_request(reader: Make, reports: P
 
 
 def test_an_attached_picture_is_shown(reader: Make) -> None:
-    """From within the file: it is drawn although nothing may be loaded."""
+    """An attached image is embedded in the file and shown."""
     page = reader().open("production")
 
     expect(page.locator("img")).to_have_js_property("complete", value=True)
@@ -249,8 +249,8 @@ def test_an_attached_picture_is_shown(reader: Make) -> None:
 
 
 @pytest.mark.parametrize("name", PRACTICE)
-def test_practice_stays_in_sight(reader: Make, name: str) -> None:
-    """However far down somebody reads, or takes a picture of."""
+def test_the_sandbox_banner_stays_visible(reader: Make, name: str) -> None:
+    """The sandbox banner stays at the top of the window when the page is scrolled."""
     page = reader(viewport={"width": 400, "height": 700}).open(name)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     page.evaluate(_TWICE_DRAWN)
@@ -263,9 +263,9 @@ def test_practice_stays_in_sight(reader: Make, name: str) -> None:
 @pytest.mark.parametrize("name", PRACTICE)
 def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
     """
-    At its head and across it; and each page says which of how many it is.
+    Each printed page says SANDBOX at its top and across it, and has its page number.
 
-    What is printed is the same, whatever the screen looks like.
+    It is the same in both colour schemes.
     """
     page = desktop.open(name)
     light, dark = (_printed_in(page, scheme) for scheme in ("light", "dark"))
@@ -281,7 +281,7 @@ def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
 
 
 def test_a_printed_run_of_production_says_so(reader: Make) -> None:
-    """On each page, and nothing of practice."""
+    """Each printed page says PRODUCTION and the run, and none says SANDBOX."""
     pages = printed(reader().open("production"))
 
     assert len(pages) > 1
@@ -290,8 +290,8 @@ def test_a_printed_run_of_production_says_so(reader: Make) -> None:
     assert not any("SANDBOX" in text for text in pages)
 
 
-def test_print_unfolds_what_is_folded(reader: Make) -> None:
-    """Paper has nothing to click on."""
+def test_print_shows_folded_content(reader: Make) -> None:
+    """Folded content is printed."""
     page = reader().open("approved")
     assert page.locator("details[open]").count() == 0
 
@@ -303,7 +303,7 @@ def test_print_unfolds_what_is_folded(reader: Make) -> None:
 
 @schemes
 def test_print_is_dark_on_white(reader: Make, scheme: str) -> None:
-    """Whatever the screen looks like; no row is cut between two pages."""
+    """Print is dark on white in both colour schemes, and no row is split between pages."""
     page = reader(color_scheme=scheme).open("approved")
     page.emulate_media(media="print")
 
@@ -316,8 +316,8 @@ def test_print_is_dark_on_white(reader: Make, scheme: str) -> None:
     assert page.locator(".badge").first.evaluate(badge) == "rgba(0, 0, 0, 0)"
 
 
-def test_every_link_within_leads_somewhere(reader: Make) -> None:
-    """A reader who follows one sees the evidence of the step, below the banner."""
+def test_a_link_to_a_step_shows_the_step(reader: Make) -> None:
+    """A link to a step shows its evidence below the banner."""
     page = reader(viewport={"width": 1280, "height": 700}).open("approved")
     page.get_by_role("link", name="Set the Valid OAuth Redirect URI").first.click()
     expect(page).to_have_url(re.compile("#step-fb-08-redirect-uri$"))
@@ -330,16 +330,18 @@ def test_every_link_within_leads_somewhere(reader: Make) -> None:
     assert banner["height"] <= box["y"] < 200
 
 
-def test_a_table_breaks_no_word(reader: Make) -> None:
-    """It is moved sideways where it is wider than the screen; headings stand on one line."""
+def test_a_table_heading_does_not_wrap(reader: Make) -> None:
+    """In a narrow window, table headings stay on one line."""
     page = reader(viewport={"width": 400, "height": 900}).open("approved")
 
     heights = "cells => cells.map(cell => cell.getBoundingClientRect().height)"
     assert max(page.locator(".data thead th").evaluate_all(heights)) < 45
 
 
-def test_a_whole_run_stays_small(runs: dict[str, PracticeRun], reports: Path) -> None:
-    """A report can be sent by mail; a hundred times the journal does not make it endless."""
+def test_a_report_stays_small(runs: dict[str, PracticeRun], reports: Path) -> None:
+    """
+    A report is less than 150 kB, and less than 300 kB with a journal of a hundred times the lines.
+    """
     assert (reports / "approved.html").stat().st_size < LARGEST
     run = runs["approved"]
     many = copy.copy(run.record)

@@ -1,4 +1,4 @@
-"""The walkthrough in real JupyterLab, over days: nobody gets lost, and no secret leaks."""
+"""The walkthrough in JupyterLab from start to end, over several days."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
 from tests.browser.test_practice import NAME, Person, png
 from tests.runs.conftest import outcomes, records, runbook, settings_of
 
-# As in JupyterHub: every address of the server begins with it.
+# Every URL of the server begins with it, as in JupyterHub.
 PREFIX = "/user/somebody"
 APP_STEP = "fb-13-app-id-and-secret"
 REVIEW_STEP = "fb-12-submit-review"
@@ -25,14 +25,14 @@ REVIEW_STEP = "fb-12-submit-review"
 
 @dataclass
 class Story:
-    """One tenant's way from nothing: the notebook, the consoles, and what was found there."""
+    """The set-up of one tenant: the notebook, the consoles, and the values found there."""
 
     given: dict[str, Any]
     lab: Lab
     walk: Walk
     person: Person
     folder: Path
-    told: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     found: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -45,7 +45,7 @@ class Story:
 def story(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory, keys_home: Path
 ) -> Iterator[Story]:
-    """Give the beginning: a sandbox in which nothing is done, a notebook, and two tabs."""
+    """Yield the start: a sandbox in which nothing is done, a notebook, and two tabs."""
     folder = tmp_path_factory.mktemp("story")
     (folder / "project").mkdir()
     with Sandbox("fresh") as sandbox, own_windows(browser) as context:
@@ -66,29 +66,29 @@ def story(
 
 
 class TestFromNothingToACompleteRecord:
-    """From nothing, through review, set-up, consent and test, until every step is settled."""
+    """From an empty sandbox, through review, set-up, consent and test, until every step is done."""
 
     @pytest.fixture(autouse=True)
     def _in_order(self, story: Story, request: pytest.FixtureRequest) -> Iterator[None]:
-        """Each test goes on where the one before it ended."""
+        """Each test continues where the one before it ended."""
         order = [name for name in vars(type(self)) if name.startswith("test_")]
         name = request.node.name
-        if story.told != order[: order.index(name)]:
-            pytest.fail("It goes on where the test before it ended: see that one.", pytrace=False)
+        if story.passed != order[: order.index(name)]:
+            pytest.fail("It needs the test before it, which failed or did not run.", pytrace=False)
         failed = request.session.testsfailed
         yield
         if request.session.testsfailed == failed:
-            story.told.append(name)
+            story.passed.append(name)
 
-    def test_the_header_says_where_to_begin(self, story: Story) -> None:
-        """Whether it is practice, which step comes first, and that nobody is named yet."""
+    def test_the_header_names_the_first_step(self, story: Story) -> None:
+        """The header shows SANDBOX, the first step, and that no operator is named."""
 
         expect(story.header).to_contain_text("SANDBOX")
         expect(story.header).to_contain_text("Next: 1 · Log in to Facebook")
         expect(story.header).to_contain_text("no operator named yet")
 
-    def test_a_confirmed_step_counts_and_the_next_one_is_named(self, story: Story) -> None:
-        """What only a person sees counts once it is said."""
+    def test_a_confirmed_step_is_done_and_the_next_one_named(self, story: Story) -> None:
+        """A step that only a person can see is done once it is confirmed."""
 
         story.person.log_in()
         for step in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
@@ -96,10 +96,10 @@ class TestFromNothingToACompleteRecord:
         expect(story.header).to_contain_text("3 of 21 done")
         expect(story.header.locator("a")).to_contain_text("Create App")
 
-    def test_a_check_names_what_it_lacks_and_a_person_may_confirm_instead(
+    def test_a_check_names_missing_values_and_a_person_can_confirm_instead(
         self, story: Story
     ) -> None:
-        """Without App ID and App Secret no check can run; a word with a screenshot can be given."""
+        """Without App ID and App Secret the check is not run; the step can be confirmed instead."""
 
         walk = story.walk
         walk.fill("fb-04-create-app", app_display_name=NAME)
@@ -109,8 +109,8 @@ class TestFromNothingToACompleteRecord:
         story.found["app_page"] = story.person.page.url
         walk.attest("fb-04-create-app", files=str(png(story.folder / "screen.png", 64)))
 
-    def test_an_address_is_copied_character_by_character(self, story: Story) -> None:
-        """The redirect URI goes from the panel to Facebook by way of the clipboard."""
+    def test_the_redirect_uri_is_copied(self, story: Story) -> None:
+        """The redirect URI is copied from the panel to Facebook through the clipboard."""
 
         walk, person = story.walk, story.person
         service_domain = person.read_service_domain()
@@ -128,8 +128,8 @@ class TestFromNothingToACompleteRecord:
         ):
             assert walk.attest(step) == "attested"
 
-    def test_what_was_submitted_waits_for_facebook(self, story: Story) -> None:
-        """The person says that it is submitted; nothing claims that it is approved."""
+    def test_a_submitted_step_waits_for_facebook(self, story: Story) -> None:
+        """A step that a person marks as submitted is waiting."""
 
         person = story.person
         person.request("public_profile")
@@ -141,8 +141,8 @@ class TestFromNothingToACompleteRecord:
         story.found["requests_page"] = person.page.url
         assert story.walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
 
-    def test_a_credential_is_verified_leaves_the_page_and_is_saved(self, story: Story) -> None:
-        """With it the review can be watched, too."""
+    def test_a_credential_is_verified_removed_from_the_page_and_saved(self, story: Story) -> None:
+        """The App Secret is verified, removed from its field and saved."""
 
         walk = story.walk
         app_id, app_secret = story.person.complete_settings(png(story.folder / "icon.png"))
@@ -157,8 +157,8 @@ class TestFromNothingToACompleteRecord:
         walk.reads(REVIEW_STEP, "Checked again every minute")
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
-    def test_days_later_everything_is_as_it_was_left(self, story: Story) -> None:
-        """JupyterLab is closed, the review ends, the person comes back: notebook, name, values."""
+    def test_everything_is_kept_until_days_later(self, story: Story) -> None:
+        """A restart of JupyterLab keeps the notebook, the name and the values."""
 
         walk, person, lab = story.walk, story.person, story.lab
         walk.save()
@@ -181,8 +181,8 @@ class TestFromNothingToACompleteRecord:
         ):
             assert walk.check(step) == "verified", step
 
-    def test_cyclr_is_given_the_app_by_the_clipboard(self, story: Story) -> None:
-        """Client ID and Client Secret are what was typed in Facebook's part, and never shown."""
+    def test_client_id_and_secret_are_copied_to_cyclr(self, story: Story) -> None:
+        """App ID and App Secret are copied through the clipboard to Cyclr."""
 
         walk, person = story.walk, story.person
         assert walk.check("cy-01-connector-setup") == "verified"
@@ -195,14 +195,14 @@ class TestFromNothingToACompleteRecord:
         assert noted == "attested"
 
     def test_the_connection_is_verified(self, story: Story) -> None:
-        """Installed, authenticated, with the permissions that were asked for."""
+        """The connector is installed and authenticated, with the requested permissions."""
 
         story.person.connect(story.found["app_id"])
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
             assert story.walk.check(step) == "verified", step
 
-    def test_after_a_restart_a_pasted_answer_gives_the_last_token(self, story: Story) -> None:
-        """A new kernel knows what is needed for consent; with the token every step is done."""
+    def test_after_a_restart_a_pasted_redirect_gives_the_token(self, story: Story) -> None:
+        """After a restart of the kernel, consent works; with the token, every step is done."""
 
         walk = story.walk
         walk.restart_kernel()
@@ -216,8 +216,8 @@ class TestFromNothingToACompleteRecord:
         assert walk.check("cy-02-client-id") == "verified"
         expect(story.header).to_contain_text("21 of 21 done")
 
-    def test_a_run_without_a_browser_finds_it_complete(self, story: Story) -> None:
-        """From the same settings and journal; the screenshot is in its record."""
+    def test_a_headless_run_is_complete(self, story: Story) -> None:
+        """With the same settings and journal, a run is complete; its record has the screenshot."""
 
         lab = story.lab
         done = runbook(
@@ -230,16 +230,18 @@ class TestFromNothingToACompleteRecord:
         attachments = [each for step in record["steps"] for each in step["attachments"]]
         assert [attachment["name"] for attachment in attachments] == ["screen.png"]
 
-    def test_the_sealed_bundle_is_linked_below_the_prefix_and_its_report_opens(
-        self, story: Story
-    ) -> None:
-        """It comes to the same as that run; a key pressed there is no shortcut of JupyterLab's."""
+    def test_the_sealed_bundle_is_linked_and_its_report_opens(self, story: Story) -> None:
+        """
+        The bundle has the same outcomes as that run, and its link has the server's prefix.
+
+        A key that is pressed in the panel is no shortcut of JupyterLab.
+        """
 
         walk, lab = story.walk, story.lab
         (record,) = records(lab.evidence)
         end = walk.page.locator("#runbook-finish")
         end.focus()
-        walk.page.keyboard.type("dd")  # deletes the cell where it is a shortcut
+        walk.page.keyboard.type("dd")  # deletes the cell if it is a shortcut
         said, link = walk.seal()
         assert "The run is complete." in said
         sealed = records(lab.evidence)[-1]

@@ -1,4 +1,4 @@
-"""What a person does in one panel: types, pastes, says, consents; and what it answers."""
+"""A person's actions in one panel, and their results: typing, pasting, confirming, consent."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ _COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem
     {"image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"})})])"""
 
 
-def test_a_field_tells_what_is_wrong_while_it_is_typed(
-    desks: Desks, sandbox: Any, page: Page
-) -> None:
-    """Nothing is pressed: the message comes with an example, and goes once the value is right."""
+def test_a_field_shows_a_problem_while_it_is_typed(desks: Desks, sandbox: Any, page: Page) -> None:
+    """While a value is typed, a message with an example is shown until the value is valid."""
 
     fields = (
         ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
@@ -59,9 +57,9 @@ def test_a_screenshot_is_pasted_from_the_clipboard(
     desks: Desks, sandbox: Any, page: Page, tmp_path: Path
 ) -> None:
     """
-    Ctrl+V in the form attaches the picture; the journal names it, and it lies beside it.
+    Ctrl+V in the form attaches the image, which is stored beside the journal and named in it.
 
-    Then the person is still in the panel, and a key there is no shortcut of JupyterLab's.
+    The focus then is in the panel, and a key is no shortcut of JupyterLab.
     """
 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -84,7 +82,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(
     button = panel.locator('button[data-action="attest"]')
     expect(button).to_have_attribute("aria-expanded", "false")
     expect(panel).to_be_focused()
-    page.keyboard.type("dd")  # deletes the cell where it is a shortcut
+    page.keyboard.type("dd")  # deletes the cell if it is a shortcut
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 
@@ -98,9 +96,10 @@ def test_a_screenshot_is_pasted_from_the_clipboard(
 
 
 def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, axe: str) -> None:
-    """The redirect arrives on loopback; refused or granted in part, it is explained; granted, used.
+    """
+    The redirect arrives on loopback: a refusal or a missing permission is explained, a grant used.
 
-    What the token reads is then shown without anybody asking, as tables that everybody can use.
+    The data that the token can read is then shown in accessible tables, without another action.
     """
 
     lab = desks(sandbox, TOKEN_STEP, READ_STEP)
@@ -152,10 +151,11 @@ def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, ax
         assert read.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
 
 
-def test_an_answer_that_is_too_late_or_was_used_is_explained(
-    desks: Desks, sandbox: Any, page: Page
-) -> None:
-    """An expired code, one that somebody else redeemed, an old address: what it was, what next."""
+def test_an_expired_or_used_redirect_is_explained(desks: Desks, sandbox: Any, page: Page) -> None:
+    """
+    For an expired code, a used code and an old redirect, the panel says what is wrong and what to
+    do.
+    """
 
     given = sandbox.description
     lab = desks(sandbox, TOKEN_STEP)

@@ -1,4 +1,4 @@
-"""The walkthrough when several people work on the same: each sees what the others have done."""
+"""The walkthrough with several people on one journal: each sees what the others have done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = ("fb-01-log-in", "fb-02-developer-account", FOUR_EYES_STEP, "cy-03-clien
 
 
 class Pair(NamedTuple):
-    """Two people, each with a browser, a notebook and a kernel; one journal."""
+    """Two people with one journal, each with a browser, a notebook and a kernel."""
 
     first: Walk
     second: Walk
@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 
 @pytest.fixture(scope="module")
 def pair(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Pair]:
-    """Give both of them; the tests use different steps."""
+    """Yield both people; the tests use different steps."""
     with (
         Sandbox("approved") as sandbox,
         own_windows(browser) as one,
@@ -50,14 +50,14 @@ def _header(walk: Walk) -> Locator:
 
 
 def _done(walk: Walk) -> int:
-    """Return how many steps the header says are done."""
+    """Return the header's number of steps that are done."""
     said = re.search(r"(\d+) of 21 done", _header(walk).inner_text())
     assert said is not None
     return int(said[1])
 
 
-def test_several_people_see_each_other(pair: Pair) -> None:
-    """What one kernel writes shows in another's header and panels, without a reload."""
+def test_people_see_each_others_changes(pair: Pair) -> None:
+    """A change by one kernel is shown in another's header and panels, without a reload."""
 
     here, there = pair
     before = _done(here)
@@ -71,7 +71,7 @@ def test_several_people_see_each_other(pair: Pair) -> None:
 
 
 def test_a_second_person_confirms(pair: Pair) -> None:
-    """Where four eyes are demanded one person's word waits, in both browsers, for the other's."""
+    """If a step needs two people, the first one's confirmation waits for the second one's."""
 
     first, second, step = *pair, FOUR_EYES_STEP
     assert first.attest(step, by="First operator") == "waiting"

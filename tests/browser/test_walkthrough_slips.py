@@ -1,4 +1,4 @@
-"""The walkthrough when a person slips, goes by keyboard, or loses the kernel: nothing is lost."""
+"""The walkthrough with wrong input, by keyboard, and with a lost kernel: no input is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _APP_STEP = "fb-13-app-id-and-secret"
 
 
 def _picture(folder: Path, name: str, size: int) -> str:
-    """Write a file that begins as a picture does, of this size, and return its path."""
+    """Write a file of this size that begins like an image, and return its path."""
     path = folder / name
     path.write_bytes(_PNG + b"x" * (size - len(_PNG)))
     return str(path)
@@ -34,13 +34,13 @@ def _form(panel: Locator, button: str, name: str) -> Locator:
     return panel.get_by_role("group", name=name)
 
 
-def test_what_was_typed_is_kept_until_it_is_taken(
+def test_input_is_kept_until_it_is_accepted(
     desks: Desks, sandbox: Any, page: Page, tmp_path: Path
 ) -> None:
     """
-    A refused field, file or reason stays with what is wrong; what is in order is taken.
+    A refused field, file or reason stays with its problem, while valid input is accepted.
 
-    What is remembered is what was typed last, and the next person begins with an empty form.
+    The value typed last is stored, and the form is empty after it is recorded.
     """
 
     lab = desks(sandbox, _APP_STEP, "fb-01-log-in", "fb-02-developer-account")
@@ -106,13 +106,13 @@ def test_what_was_typed_is_kept_until_it_is_taken(
     expect(form).to_be_visible()
 
 
-def test_a_change_from_outside_and_a_lost_kernel_are_told(
+def test_an_outside_change_and_a_lost_kernel_are_announced(
     desks: Desks, sandbox: Any, page: Page, tmp_path: Path
 ) -> None:
     """
-    Whoever reads by ear or goes by keyboard hears of both, and keeps the focus.
+    A screen reader announces both, and the focus stays.
 
-    Before cells run, a link says what to do first, and a saved notebook what to do to see it.
+    Before cells run, a link and a saved notebook say to choose Run All Cells first.
     """
 
     lab = desks(sandbox)
@@ -152,7 +152,7 @@ def test_a_change_from_outside_and_a_lost_kernel_are_told(
     expect(panel).to_have_attribute("aria-busy", "false")
     expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
 
-    assert lab.is_as_built(tmp_path), "running and saving changed its sources"
+    assert lab.is_as_built(tmp_path), "running and saving changed the notebook's sources"
     saved = json.loads(lab.notebook.read_text("utf-8"))
     texts = [
         output["data"]["text/plain"]

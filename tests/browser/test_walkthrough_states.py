@@ -1,4 +1,4 @@
-"""The walkthrough when things go wrong, when others are there too, and for everybody's eyes."""
+"""The walkthrough with failures and slow systems, its credentials in storage, its accessibility."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
 
 
 class Explained(NamedTuple):
-    """The steps to check in turn; what the last says is wrong, and to do next."""
+    """The steps to check in order, and the last one's texts: what is wrong, what to do next."""
 
     steps: tuple[str, ...]
     wrong: str
@@ -98,16 +98,16 @@ EXPLAINED = {
 
 
 def _browser_storage(page: Page) -> str:
-    """Return all that the browser keeps: cookies, IndexedDB, and both kinds of web storage."""
+    """Return the browser's cookies, IndexedDB, local storage and session storage."""
     kept = page.context.storage_state(indexed_db=True)
     return json.dumps(kept) + str(page.evaluate("JSON.stringify({...sessionStorage})"))
 
 
-def test_a_failure_is_explained_where_it_shows(desks: Desks, page: Page) -> None:
+def test_a_failure_is_explained_in_its_panel(desks: Desks, page: Page) -> None:
     """
-    A failed step says what is wrong and what to do next.
+    A failed step's panel says what is wrong and what to do next.
 
-    `test_explanations` looks at what the panels are given in all scenarios.
+    `test_explanations` tests all scenarios without a browser.
     """
 
     explained = EXPLAINED["cyclr-mismatch"]
@@ -120,14 +120,16 @@ def test_a_failure_is_explained_where_it_shows(desks: Desks, page: Page) -> None
         walk.reads(explained.steps[-1], explained.following)
 
 
-def test_a_flaky_network_is_not_taken_for_a_failed_step(desks: Desks, page: Page) -> None:
-    """What went wrong on the way is told as that, each attempt is shown, and asking again helps."""
+def test_a_flaky_network_is_not_a_failed_step(desks: Desks, page: Page) -> None:
+    """
+    After server errors the step is inconclusive, each attempt is shown, and a later check succeeds.
+    """
 
     steps = ("fb-05-confirm-creation", "fb-10-public-profile", "fb-11-permissions")
     with Sandbox("flaky", seed=7) as flaky:
         walk = Walk(page, desks(flaky, *steps))
         walk.open()
-        # Beside the scenario's own faults: the first three attempts to read fail in any case.
+        # In addition to the scenario's own faults, the first three attempts to read fail.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         step = "fb-05-confirm-creation"
         assert walk.check(step) == "inconclusive"
@@ -145,8 +147,12 @@ def test_a_flaky_network_is_not_taken_for_a_failed_step(desks: Desks, page: Page
             assert outcome == "verified", step
 
 
-def test_a_slow_or_vanished_remote_system_stops_nobody(desks: Desks, page: Page) -> None:
-    """An answer of five seconds holds up nothing else; a vanished system is named, then found."""
+def test_a_slow_or_unreachable_remote_system_blocks_nothing(desks: Desks, page: Page) -> None:
+    """
+    A slow answer does not block other panels.
+
+    An unreachable system makes the step inconclusive, which succeeds once the system is back.
+    """
 
     port = free_port()
     with Sandbox("approved", port=port, seed=7) as first:
@@ -159,7 +165,7 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(desks: Desks, page: Page)
             slow.locator('button[data-action="check"]').click()
             expect(slow).to_have_attribute("aria-busy", "true")
             assert walk.attest("fb-01-log-in") == "attested"
-            # The other panel did not have to wait for the slow answer.
+            # The other panel does not wait for the slow answer.
             expect(slow).to_have_attribute("aria-busy", "true")
         expect(slow).to_have_attribute("data-outcome", "verified")
         first.world.faults.active.clear()
@@ -171,10 +177,8 @@ def test_a_slow_or_vanished_remote_system_stops_nobody(desks: Desks, page: Page)
         assert walk.check("fb-10-public-profile") == "verified"
 
 
-def test_no_secret_rests_where_jupyterlab_saves(
-    sandbox: Any, serve: Serve, page: Page, tmp_path: Path
-) -> None:
-    """With widget state saved after every step, no credential is in any file or browser storage."""
+def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_path: Path) -> None:
+    """With widget state saved after every step, no file and no browser storage has a credential."""
 
     own = tmp_path / "own"
     manager = own / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
@@ -216,7 +220,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
         if path.is_file()
     }
     saved = texts[served.notebook]
-    assert "Lead forms of" in saved, "the widget state was not saved: this test proves nothing"
+    assert "Lead forms of" in saved, "the widget state is not saved, so this test proves nothing"
     assert any(".ipynb_checkpoints" in path.parts for path in texts)
     assert any("workspaces" in path.parts for path in texts)
     assert "jupyterlab" in storage
@@ -227,7 +231,7 @@ def test_no_secret_rests_where_jupyterlab_saves(
 
 @pytest.fixture(scope="module")
 def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Walk]:
-    """Give the whole notebook with steps checked and forms open, for tests that only look at it."""
+    """Yield the whole notebook with checked steps and open forms; tests do not change it."""
     with Sandbox("approved") as sandbox, own_windows(browser) as context:
         settings = settings_of(sandbox, tmp_path_factory.mktemp("at-work") / "settings")
         desk = Desk(jupyterlab, "at-work", settings, {})
@@ -244,11 +248,11 @@ def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterato
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_the_panels_can_be_used_by_everybody(theme: str, at_work: Walk, axe: str) -> None:
+def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     """
-    Nothing serious is found by axe in the panels, in either theme, wide or narrow.
+    The panels have no serious violation (axe-core) in both themes and at both widths.
 
-    The header's link leads to the step from its heading on, and the focus into its panel.
+    The header's link scrolls to the step's heading and focuses its panel.
     """
 
     page = at_work.page
