@@ -294,7 +294,7 @@ class thread:
 
     def __enter__(self) -> None:
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._end.wait)
+        self._thread = threading.Thread(target=self._end.wait, daemon=True)
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -494,7 +494,7 @@ class TestSaving:
                     json.loads(Path("out.ipynb").read_bytes())
                     seen += 1
 
-        reader = threading.Thread(target=read)
+        reader = threading.Thread(target=read, daemon=True)
         monkeypatch.setattr("papermill.execute.write_ipynb", lambda *_: None)  # papermill's own
         reader.start()
         run(*["'x' * 50_000"] * 20, child=child)

@@ -38,7 +38,7 @@ class ScriptedChild(Child):
         self.begun: dict[str, Any] = {}
         self.is_interrupted = threading.Event()
         self.is_killed = False
-        self._thread = threading.Thread(target=self._live)
+        self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
     def write(self, name: str, data: bytes) -> None:

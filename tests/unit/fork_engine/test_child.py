@@ -58,7 +58,7 @@ def test_only_the_thread_of_progress_bars_permits_a_fork() -> None:
     monitor = TMonitor(target=end.wait)
     monitor.start()
     assert child_module._is_single() == (others == 0)
-    thread = threading.Thread(target=end.wait)
+    thread = threading.Thread(target=end.wait, daemon=True)
     thread.start()
     assert not child_module._is_single()
 
