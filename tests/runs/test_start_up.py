@@ -85,7 +85,7 @@ def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
 
 
 def test_what_papermill_is_loaded_without_is_there_for_others() -> None:
-    """Packages that were left out can be imported afterwards, and kernels have their client."""
+    """Packages that papermill was loaded without can be imported afterwards."""
 
     script = (
         "import sys\n"

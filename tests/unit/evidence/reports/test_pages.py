@@ -1,7 +1,7 @@
 """
 Whole report pages, compared with approved ones in `pages/`.
 
-After a change that is meant, write them again with `UPDATE_PAGES=1` and read the difference.
+After an intended change, rewrite them with `UPDATE_PAGES=1` and review the difference.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def plain(page: str) -> str:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_page_is_as_approved(name: str) -> None:
-    """A report changes only where somebody has read the change."""
+    """The rendered page equals the approved one."""
     approved = PAGES / f"{name}.html"
     page = plain(MAKERS[name]())
     if os.environ.get("UPDATE_PAGES"):
