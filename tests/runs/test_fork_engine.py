@@ -356,7 +356,10 @@ class TestBadEnds:
 
         with pytest.raises(papermill.PapermillExecutionError, match="MemoryError"):
             run(
-                "import resource as r\nr.setrlimit(r.RLIMIT_AS, (2**31, 2**31))\nx = bytes(2**32)",
+                "import resource as r\n"
+                "used = int(open('/proc/self/statm').read().split()[0]) * r.getpagesize()\n"
+                "r.setrlimit(r.RLIMIT_AS, (used + 2**28, used + 2**28))\n"
+                "x = bytes(2**30)",
                 "2",
             )
 
