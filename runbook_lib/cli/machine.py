@@ -11,13 +11,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE_IF_READABLE, JSON
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.errors import ExitCode
+
+if TYPE_CHECKING:
+    from runbook_lib.cli.terminal import Cell
+    from runbook_lib.engine.doctor import Symptom
 
 __all__ = ["MACHINE_COMMANDS"]
 
@@ -97,7 +101,7 @@ def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> No
     else:
         rows = [
             (
-                (Cell("✔", "green") if symptom.is_well else Cell("✘", "red"),),
+                (_mark(symptom),),
                 (Cell(symptom.subject),),
                 (Cell(symptom.said),),
             )
@@ -105,6 +109,14 @@ def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> No
         ]
         show_table("Is this machine ready?", ("", "What", "Found"), rows)
     sys.exit(examination.exit_code)
+
+
+def _mark(symptom: Symptom) -> Cell:
+    from runbook_lib.cli.terminal import Cell
+
+    if symptom.is_warning:
+        return Cell("!", "yellow")
+    return Cell("✔", "green") if symptom.is_well else Cell("✘", "red")
 
 
 MACHINE_COMMANDS = (notebooks, init, sandbox, doctor)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import platform
 import stat
+import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,21 @@ from runbook_lib.remote.transport import Request, Transport
 
 __all__ = ["Examination", "Symptom", "examine"]
 
+_PACKAGE_FOLDER = Path(__file__).parents[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
-    """One thing that was examined, and the exit code that it calls for."""
+    """
+    One thing that was examined, and the exit code that it calls for.
+
+    A warning calls for none.
+    """
 
     subject: str
     said: str
     exit_code: ExitCode = ExitCode.COMPLETE
+    is_warning: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -61,7 +70,8 @@ class Examination:
 
 def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     """Examine Python, Jupyter, the notebook, the evidence folder, settings and network."""
-    symptoms = [_python(), _kernel(), _notebook(procedure), _evidence_folder(evidence)]
+    symptoms = [_python(), _bytecode(), _kernel(), _notebook(procedure)]
+    symptoms.append(_evidence_folder(evidence))
     settings, said = _settings(procedure, env_file)
     symptoms.append(said)
     values = known_values(procedure, {}, settings)
@@ -74,6 +84,19 @@ def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
 
 def _python() -> Symptom:
     return Symptom("Python", platform.python_version())
+
+
+def _bytecode() -> Symptom:
+    """Return whether what a run imports is compiled; else every command compiles it."""
+    names = (__name__, "papermill.execute", "IPython.core.interactiveshell")
+    sources = [str(spec.origin) for name in names if (spec := find_spec(name))]
+    if all(Path(cache_from_source(source)).is_file() for source in sources):
+        return Symptom("Bytecode", "is kept")
+    said = (
+        "is not kept, so every command is slower: unset PYTHONDONTWRITEBYTECODE, and run "
+        f"`{sys.executable} -m compileall -q {Path(sources[-1]).parents[2]} {_PACKAGE_FOLDER}`"
+    )
+    return Symptom("Bytecode", said, is_warning=True)
 
 
 def _kernel() -> Symptom:

@@ -64,6 +64,25 @@ def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: 
     assert "0a0a" not in repr(examination)
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_missing_bytecode_is_a_warning(
+    remote: FakeRemote, env: Path, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool
+) -> None:
+    """If Python keeps no bytecode, the doctor says how to compile; that is no failure."""
+
+    cached = env if is_kept else env.with_name("nowhere")
+    remote.on("/", says("hello", 404))
+    monkeypatch.setattr(doctor, "cache_from_source", lambda _: str(cached))
+
+    symptom = found(examine())["Bytecode"]
+
+    assert (symptom.is_well, symptom.is_warning) == (True, not is_kept)
+    assert ("-m compileall" in symptom.said) is not is_kept
+    shown = CliRunner().invoke(main, ["doctor"]).output
+    (line,) = [line for line in shown.splitlines() if " Bytecode " in line]
+    assert line.startswith("✔ " if is_kept else "! ")
+
+
 def test_the_doctor_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
     """The doctor creates no evidence folder and leaves no file."""
 
