@@ -7,6 +7,7 @@ the step's panel. The kernel's environment decides which of the two.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -37,6 +38,13 @@ _NOT_PARAMETERS = ("In", "Out")
 
 # The locks of this kernel, by the folder of the journal.
 _locks: dict[Path, ExitStack] = {}
+
+
+@atexit.register
+def _release_locks() -> None:
+    """Release the locks while Python still has its modules."""
+    for lock in _locks.values():
+        lock.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def test_cells_may_await(shell: Shell, said: Said) -> None:
 def test_a_cell_with_invalid_syntax_fails(shell: Shell, said: Said) -> None:
     """Invalid syntax or an unknown magic is the cell's error."""
 
-    assert execute(shell, "'''")["ename"] == "SyntaxError"
+    assert execute(shell, "1 1")["ename"] == "SyntaxError"
     assert execute(shell, "%%nosuch\n1")["ename"] == "UsageError"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -450,3 +452,21 @@ def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
 
     assert first.run.run_id != second.run.run_id
     assert second.lock is not None
+
+
+def test_a_kernel_that_ends_early_releases_its_locks(tmp_path: Path) -> None:
+    """A run that was not finished leaves no lock, and nothing on the error output."""
+
+    script = (
+        "import sys\n"
+        "from runbook_lib.notebook import open_run\n"
+        "open_run({'mode': 'headless', 'tenant': 'acme', 'service_domain': 'acme-h.cyclr.com'},"
+        " 'facebook_marketing')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.glob("evidence/acme/*/run.holder"))
+    assert list(tmp_path.glob("evidence/acme/*/run.lock"))
