@@ -302,6 +302,14 @@ class thread:
         self._thread.join()
 
 
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """Have SIGINT raise KeyboardInterrupt; a shell lets its background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestBadEnds:
     """If a run ends badly, the notebook shows at which cell, and no process is left."""
 
@@ -397,7 +405,7 @@ class TestBadEnds:
         assert statuses() == ["completed", "completed"]
         assert shown(written()) == "'after'"
 
-    def test_the_caller_is_interrupted(self) -> None:
+    def test_the_caller_is_interrupted(self, handled: None) -> None:
         """Ctrl-C ends the run, marks its cell as failed, and is raised to the caller."""
 
         def on_tick() -> None:
