@@ -226,7 +226,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     console.print(f"Python {machine['python']}, {machine['cores']} cores.")
     for name, measure in PARTS.items():

@@ -115,7 +115,8 @@ def _commands() -> Iterator[Commands]:
             [ours / "python", "-m", "compileall", "-q", ROOT / "runbook_lib"], check=True
         )
         for cells in (1, _CELLS):
-            book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("pass")] * cells)
+            passes = [nbformat.v4.new_code_cell("pass") for _ in range(cells)]
+            book = nbformat.v4.new_notebook(cells=passes)
             book.metadata["kernelspec"] = {
                 "name": "python3",
                 "display_name": "Python 3",
