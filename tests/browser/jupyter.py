@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -26,6 +25,7 @@ from runbook_lib.config.workspace import WORKING_COPIES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from tests.runs.conftest import command, environment
+from tests.support.ports import free_ports
 
 _PATIENCE_SECONDS = 60
 _PATIENCE = _PATIENCE_SECONDS * 1000
@@ -67,13 +67,6 @@ def _is_saving(response: Response) -> bool:
     return response.request.method == "PUT" and "/api/contents/" in response.url
 
 
-def free_port() -> int:
-    """Return a free port on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Lab:
     """A JupyterLab of one project folder; it can be started again."""
@@ -85,7 +78,7 @@ class Lab:
     base: str = ""
     # Without one, JupyterLab needs no token, unlike a user's.
     token: str = ""
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_ports(1))
     process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -21,10 +21,10 @@ from tests.browser.jupyter import (
     Lab,
     Serve,
     Walk,
-    free_port,
     serious_violations,
 )
 from tests.runs.conftest import settings_of
+from tests.support.ports import free_ports
 
 _IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
     >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
@@ -154,7 +154,7 @@ def test_a_slow_or_unreachable_remote_system_blocks_nothing(desks: Desks, page: 
     An unreachable system makes the step inconclusive, which succeeds once the system is back.
     """
 
-    port = free_port()
+    port = free_ports(6)
     with Sandbox("approved", port=port, seed=7) as first:
         steps = ("fb-01-log-in", "fb-05-confirm-creation", "fb-10-public-profile")
         walk = Walk(page, desks(first, *steps))

@@ -48,9 +48,11 @@ def _own_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def _leaves_nothing() -> Iterator[None]:
     """Check that a test leaves neither child processes nor file descriptors."""
     process = psutil.Process()
-    before = process.num_fds(), process.children()
+    descriptors, children = process.num_fds(), process.children()
     yield
-    assert (process.num_fds(), process.children()) == before
+    # NOTE: what earlier tests of this process left may be collected meanwhile.
+    assert process.num_fds() <= descriptors
+    assert process.children() == children
 
 
 def run(*cells: Any, **options: Any) -> Any:

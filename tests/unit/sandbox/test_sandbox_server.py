@@ -1,6 +1,5 @@
 """Starting and stopping the sandbox, and serving until interrupted."""
 
-import contextlib
 import gc
 import json
 import os
@@ -18,6 +17,7 @@ import pytest
 
 from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Description, Sandbox, serve
+from tests.support.ports import free_ports
 
 
 def test_it_stops_without_a_trace() -> None:
@@ -33,22 +33,9 @@ def test_it_stops_without_a_trace() -> None:
         httpx.get(f"{given['graph_url']}/v26.0/me")
 
 
-def free_ports() -> int:
-    """Return the first of six free ports in a row."""
-    for first in range(21_000, 60_000, 10):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + 6):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return first
-    raise AssertionError("no six free ports in a row")
-
-
 def test_ports_follow_each_other() -> None:
     """`port` is the first of six ports in a row."""
-    first = free_ports()
+    first = free_ports(6)
     with Sandbox("fresh", port=first) as sandbox:
         at = sandbox.world.addresses
         urls = [at.graph, at.facebook, at.cyclr_api, at.cyclr_console]
@@ -58,7 +45,7 @@ def test_ports_follow_each_other() -> None:
 
 def test_a_port_in_use_is_an_error() -> None:
     """A port in use raises `OSError` that names the port."""
-    first = free_ports()
+    first = free_ports(6)
     with (
         socket.create_server(("127.0.0.1", first + 2)),
         pytest.raises(OSError, match=f"port {first + 2} is taken"),
