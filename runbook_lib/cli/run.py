@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,8 +55,8 @@ def run(
     """Run the procedure headless and seal the evidence."""
     from runbook_lib.cli.run_display import RunDisplay, show_archived
     from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.engine.execution import early_child
     from runbook_lib.engine.headless import RunRequest
-    from runbook_lib.fork_engine import start_child
 
     named = {"tsa": tsa, "archive": archive}
     request = RunRequest(
@@ -71,8 +70,8 @@ def run(
     if scenario and env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
-    # NOTE: a child is forked while there is one thread: the sandbox and the display begin others.
-    with closing(start_child()) as child, RunDisplay(as_json=as_json) as display:
+    # NOTE: the sandbox and the display begin threads.
+    with early_child() as child, RunDisplay(as_json=as_json) as display:
         result = _run(scenario, replace(request, child=child), display)
     show_archived(result, as_json=as_json)
     code = _EXIT_CODES[result.state.outcome]

@@ -7,17 +7,19 @@ completed that never ran, when their process is killed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runbook_lib.engine.lean_imports import load_papermill
-from runbook_lib.fork_engine import Child, ForkEngine
+from runbook_lib.fork_engine import Child, ForkEngine, start_child
 
-__all__ = ["Execution", "execute_notebook"]
+__all__ = ["Execution", "early_child", "execute_notebook"]
 
-_ENGINE = "fork"
+# Not `fork`, which others in this process may ask for.
+_ENGINE = "runbook"
 _CELL_SECONDS = 300
 # How long a kernel may take to answer, and how many are started before giving up.
 _ANSWER_SECONDS = 60
@@ -36,6 +38,22 @@ class Execution:
 
     broken: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def early_child() -> Iterator[Child | None]:
+    """
+    Give a child for the cells, forked while this process has one thread.
+
+    Gives `None` where nothing can be forked: the engine then finds another way, or says why not.
+    """
+    try:
+        child = start_child()
+    except OSError:
+        yield None
+        return
+    with closing(child):
+        yield child
 
 
 def execute_notebook(

@@ -12,16 +12,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.execution import early_child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.errors import JournalError, RunbookError, SealingError
-from runbook_lib.fork_engine import Child, start_child
+from runbook_lib.fork_engine import Child
 
 __all__ = ["Finished", "ProcessRequest", "run_in_process"]
 
@@ -113,7 +114,7 @@ class _Reporter(RunListener):
         self._stream.flush()
 
 
-def _run(document: Mapping[str, Any], reporter: _Reporter, child: Child) -> RunResult:
+def _run(document: Mapping[str, Any], reporter: _Reporter, child: Child | None) -> RunResult:
     environ = {**os.environ, **document["secrets"]}
     request = RunRequest(
         procedure=find_procedure(document["connector"]),
@@ -135,7 +136,7 @@ def main() -> None:
         reporter = _Reporter(stream)
         try:
             # NOTE: before the request is read, so that no credential of it is in the child.
-            with closing(start_child()) as child:
+            with early_child() as child:
                 result = _run(json.load(sys.stdin), reporter, child)
         except RunbookError as error:
             reporter.report("refused", said=str(error), next_step=error.diagnostics())

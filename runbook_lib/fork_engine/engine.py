@@ -48,6 +48,9 @@ class ForkEngine:
 
         if child is None:
             with contextlib.suppress(OSError):  # which is the reason for nbclient, below
+                # This process may run more notebooks: it loads IPython once, for all children.
+                import runbook_lib.fork_engine.shell  # noqa: F401, PLC0415
+
                 child = start_child()  # before a progress bar starts its thread
         try:
             manager = SavingManager(

@@ -132,3 +132,21 @@ def test_a_long_temporary_folder_does_not_stop_a_kernel(
     kernel(0, "dies")
 
     assert execute(notebook, tmp_path) == ""
+
+
+def test_a_run_without_fork_uses_nbclient_and_says_why(tmp_path: Path) -> None:
+    """On a system that cannot fork, a sealed run works, and its record gives the reason."""
+
+    script = (
+        "import os; del os.fork\n"
+        "from runbook_lib.cli.main import main\n"
+        "main(['run', '--sandbox', '--json', '--evidence', 'evidence'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    environment = json.loads(done.stdout)["environment"]
+    assert environment["engine"] == "nbclient"
+    assert environment["engine_reason"] == "this system cannot fork"
