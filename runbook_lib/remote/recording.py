@@ -74,15 +74,13 @@ def recorded_body(answer: Answer, redactor: Redactor) -> Any:
     A refusal is kept whole; of another JSON document, what was read and what it
     identifies; of a page, its title.
     """
-    body = _kept(answer)
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    if len(text) > _LONGEST_REDACTED:
-        text = _beginning(body, redactor)
-        return f"{text[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
-    redacted = redactor.redact_document(body)
-    shown = redacted if isinstance(redacted, str) else json.dumps(redacted, ensure_ascii=False)
-    if len(shown) <= _LONGEST_BODY:
-        return redacted
+    body, head = _kept(answer), _Head(redactor)
+    if len(answer.text) > _LONGEST_REDACTED:
+        body = head.of(body)
+    body = redactor.redact_document(body)
+    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    if len(shown) <= _LONGEST_BODY and not head.is_full:
+        return body
     return f"{shown[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
 
 
@@ -111,20 +109,17 @@ def _page(text: str, title: str) -> str:
     return f"page “{html.unescape(title).strip()}” ({len(text)} characters)"
 
 
-def _beginning(body: Any, redactor: Redactor) -> str:
-    """Return the start of a long body, redacted; the rest costs no more than its parsing."""
-    head = _Head(redactor)
-    if isinstance(body, str):
-        return head.of_text(body)
-    return json.dumps(redactor.redact_document(head.of(body)), ensure_ascii=False)
-
-
 class _Head:
     """Takes the start of a document, up to a number of characters, with its structure."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._left = _LONGEST_REDACTED
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether something did not fit."""
+        return self._left <= 0
 
     def of(self, value: Any) -> Any:
         """Return as much of `value` as fits."""
