@@ -9,11 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from runbook_lib.core.compiled_schemas import compiled_schema
 
 __all__ = ["load_papermill"]
 
@@ -38,6 +41,10 @@ def load_papermill() -> Any:
     """Return papermill, loaded once."""
     with _without(_FORMATS), _deferring(_FOR_ADDRESSES), _kernels_later():
         import papermill  # noqa: PLC0415  (slow to import; a failed setting need not pay for it)
+        json_compat: Any = import_module("nbformat.json_compat")
+    # NOTE: nbformat compiles the schema of notebooks in each process, and that takes longer than
+    # to validate one.
+    json_compat.fastjsonschema = SimpleNamespace(compile=compiled_schema)
     return papermill
 
 

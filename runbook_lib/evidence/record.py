@@ -8,13 +8,14 @@ It is built from the journal alone, never from notebooks or papermill's status.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.compiled_schemas import compiled_schema
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.core.procedure import Attachment, Outcome
@@ -131,20 +132,13 @@ def record_schema() -> dict[str, Any]:
 
 
 def validate_record(record: dict[str, Any]) -> None:
-    """Raise jsonschema's `ValidationError` if `record` does not match its schema."""
-    from jsonschema.exceptions import best_match  # noqa: PLC0415  (slow to import)
-
-    error = best_match(_validator().iter_errors(record))
-    if error is not None:
-        raise error
+    """Raise fastjsonschema's `JsonSchemaException` if `record` does not match its schema."""
+    _validator()(record)
 
 
 @cache
-def _validator() -> Any:
-    """Return the validator of records; `jsonschema.validate` would check our schema each time."""
-    import jsonschema  # noqa: PLC0415  (slow to import)
-
-    return jsonschema.Draft202012Validator(record_schema())
+def _validator() -> Callable[[Any], Any]:
+    return compiled_schema(record_schema())
 
 
 def attachments(state: RunState) -> list[Attachment]:

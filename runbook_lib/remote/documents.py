@@ -15,11 +15,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NoReturn
 
-import httpx
-
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.plain_text import one_line
+from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import host_of
 
 __all__ = [

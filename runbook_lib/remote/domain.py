@@ -15,12 +15,11 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urljoin
 
-import httpx
-
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.documents import Answer, shorten, unexpected
+from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import (
     find_addresses,
     host_of,

@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import httpx
-
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline
 
 __all__ = [

@@ -9,12 +9,11 @@ import json
 import re
 from typing import Any
 
-import httpx
-
 from runbook_lib.core.json_text import rebuild
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, AnswerObject
+from runbook_lib.remote.http_library import httpx
 
 __all__ = ["recorded_body", "recorded_headers", "recorded_url"]
 

@@ -17,8 +17,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
 from runbook_lib.core.redaction import RedactingFilter, Redactor, Secret
@@ -30,6 +28,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.documents import Answer, shorten, unexpected
+from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.network import (
     OutOfTimeError,

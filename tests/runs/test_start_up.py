@@ -22,7 +22,7 @@ print(json.dumps([n for n, m in sys.modules.items() if m and type(m) is not _Laz
 """
 _OURS = "runbook_lib"
 _HELP = {"click"}
-_STATUS = _HELP | {"dotenv", "filelock", "httpx", "idna"}
+_STATUS = _HELP | {"dotenv", "filelock"}
 _SANDBOX = {"anyio", "h11", "python_multipart", "starlette", "trustme", "uvicorn"}
 _PAPERMILL = (
     *("attr", "attrs", "dateutil", "entrypoints", "fastjsonschema", "jsonschema"),
@@ -41,7 +41,7 @@ _SIGNERS = (
 MAY_LOAD = {
     "--help": _HELP,
     "status": _STATUS,
-    "run": _STATUS | _SANDBOX | _SEALING | _COMPILED | {*_PAPERMILL, *_SIGNERS},
+    "run": _STATUS | {"httpx", "idna"} | _SANDBOX | _SEALING | _COMPILED | {*_PAPERMILL, *_SIGNERS},
 }
 COMMANDS = {
     "--help": ("--help",),

@@ -108,8 +108,8 @@ def _understood(bundle: Path) -> dict[str, Any]:
     try:
         validate_record(record)
     except Exception as error:  # noqa: BLE001
-        # NOTE: jsonschema is slow to import, so its error is recognised by its attribute.
-        where = getattr(error, "json_path", "$").removeprefix("$").removeprefix(".")
+        # NOTE: fastjsonschema is slow to import, so its error is recognised by its attribute.
+        where = getattr(error, "name", "data").removeprefix("data").removeprefix(".")
         said = f"It is not a valid record{f', at {where}' * bool(where)}."
         raise ContentError(said, file=RECORD_NAME) from None
     return record

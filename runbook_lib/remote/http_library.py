@@ -1,0 +1,24 @@
+"""
+httpx, loaded with its first use: a command that sends nothing need not wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["httpx"]
+
+if TYPE_CHECKING:
+    import httpx
+else:
+
+    class _Httpx:
+        """Stands for the package until it is used."""
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what httpx has under this name."""
+            import httpx as loaded  # noqa: PLC0415  (slow to import)
+
+            return getattr(loaded, name)
+
+    httpx = _Httpx()
