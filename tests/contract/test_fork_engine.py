@@ -49,6 +49,7 @@ def normalized(text: str) -> str:
         (r"ipykernel_\d+/\d+\.py", "CELL.py"),
         (r"0x[0-9a-f]+", "0x"),
         (r"\b\d+\.py\b", "CELL.py"),
+        (r"\bpid=\d+", "pid=PID"),
         (r"/stock\b", "/ours"),
         (r"(?m)^(CPU times|Wall time).*\n?", ""),
         (r"Thread-\d+", "Thread-N"),

@@ -21,6 +21,8 @@ except SystemExit:
 print(json.dumps([n for n, m in sys.modules.items() if m and type(m) is not _LazyModule]))
 """
 _OURS = "runbook_lib"
+# What starts every Python, where a distribution or an installer adds it.
+_START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}
 _HELP = {"click"}
 _STATUS = _HELP | {"dotenv", "filelock"}
 _SANDBOX = {"anyio", "h11", "python_multipart", "starlette", "trustme", "uvicorn"}
@@ -68,7 +70,7 @@ def test_a_command_loads_no_other_package(name: str, tmp_path: Path) -> None:
 
     modules = loaded(*COMMANDS[name], folder=tmp_path)
 
-    known = {*sys.stdlib_module_names, _OURS, "__main__", "_distutils_hack"}
+    known = {*sys.stdlib_module_names, _OURS, *_START}
     packages = {module.partition(".")[0] for module in modules} - known
     assert {
         each for each in packages if not each.startswith(("__editable__", "_cython"))
