@@ -9,9 +9,8 @@ format of each setting.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from importlib import resources
-from importlib.resources.abc import Traversable
+from functools import cache
+from pathlib import Path
 
 __all__ = ["implausible", "is_facebook_token", "is_issued_token"]
 
@@ -21,11 +20,12 @@ _SHORTEST_TOKEN = 20
 # Files that contain the runbook's own text; the sandbox does not count.
 _SOURCES = (".css", ".html", ".j2", ".js", ".json", ".py", ".toml")
 _APART = ("sandbox", "__pycache__")
+_PACKAGE = Path(__file__).parents[1]
 # What Jupyter and papermill write into each notebook (nbformat 4.5).
 _OF_NOTEBOOKS = (
-    "application/vnd.jupyter.widget-view+json codemirror_mode display_data environment_variables "
-    "execute_result execution_count file_extension input_path language_info nbconvert_exporter "
-    "nbformat_minor output_path outputs parameters pygments_lexer text/x-python version_minor"
+    b"application/vnd.jupyter.widget-view+json codemirror_mode display_data environment_variables "
+    b"execute_result execution_count file_extension input_path language_info nbconvert_exporter "
+    b"nbformat_minor output_path outputs parameters pygments_lexer text/x-python version_minor"
 )
 
 # Composed when they are written, so no source file contains them.
@@ -54,7 +54,7 @@ def implausible(text: str) -> str:
         why = f"it has fewer than {_FEWEST_CHARACTERS} different characters"
     elif _ADDRESS_OR_TIME.match(text):
         why = "it is an address or a time"
-    elif text.casefold().removeprefix("runbook_") in _own_text():
+    elif text.lower().removeprefix("runbook_").encode() in _own_text():
         why = "the runbook itself writes it"
     else:
         return ""
@@ -74,22 +74,23 @@ def is_issued_token(text: str) -> bool:
     return sum(bool(each.search(text)) for each in _CLASSES) > 1 and not implausible(text)
 
 
-@lru_cache(maxsize=1)
-def _own_text() -> str:
+@cache
+def _own_text() -> bytes:
     """
     Return all text that the runbook itself can write, in lower case.
 
     NOTE: its own source files contain each name of a field, step or setting,
-    each outcome and address, so there is no second list.
+    each outcome and address, so there is no second list. They are not decoded:
+    that would take as long as to start Python.
     """
-    return "\n".join([_OF_NOTEBOOKS, *_texts(resources.files("runbook_lib"))]).casefold()
+    return b"\n".join([_OF_NOTEBOOKS, *_texts(_PACKAGE)]).lower()
 
 
-def _texts(folder: Traversable) -> list[str]:
-    found: list[str] = []
+def _texts(folder: Path) -> list[bytes]:
+    found: list[bytes] = []
     for each in folder.iterdir():
         if each.is_dir():
             found += _texts(each) if each.name not in _APART else []
         elif each.name.endswith(_SOURCES):
-            found.append(each.read_text(encoding="utf-8"))
+            found.append(each.read_bytes())
     return found

@@ -32,6 +32,9 @@ _FORMATS = (
     "webcolors",
 )
 
+# What papermill's retries would work with too.
+_OTHER_LOOPS = ("tornado",)
+
 # What papermill needs for notebooks that are at an address.
 _FOR_ADDRESSES = ("requests",)
 _CLIENT = "papermill.clientwrap"
@@ -39,8 +42,15 @@ _CLIENT = "papermill.clientwrap"
 
 def load_papermill() -> Any:
     """Return papermill, loaded once."""
-    with _without(_FORMATS), _deferring(_FOR_ADDRESSES), _kernels_later():
+    with (
+        _without(_FORMATS),
+        _without(_OTHER_LOOPS),
+        _deferring(_FOR_ADDRESSES),
+        _kernels_later(),
+        _own_engines(),
+    ):
         import papermill  # noqa: PLC0415  (slow to import; a failed setting need not pay for it)
+
         json_compat: Any = import_module("nbformat.json_compat")
     # NOTE: nbformat compiles the schema of notebooks in each process, and that takes longer than
     # to validate one.
@@ -61,6 +71,21 @@ def _kernels_later() -> Iterator[None]:
         yield
     finally:
         del sys.modules[_CLIENT]
+
+
+@contextmanager
+def _own_engines() -> Iterator[None]:
+    """Let papermill register its own engines and stores, without a search of what is installed."""
+    if "entrypoints" in sys.modules:
+        yield
+        return
+    search = ModuleType("entrypoints")
+    search.get_group_all = lambda _group: []  # type: ignore[attr-defined]
+    sys.modules[search.__name__] = search
+    try:
+        yield
+    finally:
+        del sys.modules[search.__name__]
 
 
 def _client(*arguments: Any, **options: Any) -> Any:

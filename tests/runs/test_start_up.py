@@ -27,9 +27,9 @@ _HELP = {"click"}
 _STATUS = _HELP | {"dotenv", "filelock"}
 _SANDBOX = {"anyio", "h11", "python_multipart", "starlette", "trustme", "uvicorn"}
 _PAPERMILL = (
-    *("attr", "attrs", "dateutil", "entrypoints", "fastjsonschema", "jsonschema"),
+    *("attr", "attrs", "dateutil", "fastjsonschema", "jsonschema"),
     *("jsonschema_specifications", "jupyter_core", "nbformat"),
-    *("papermill", "platformdirs", "referencing", "rpds", "six", "tenacity", "tornado"),
+    *("papermill", "platformdirs", "referencing", "rpds", "six", "tenacity"),
     *("traitlets", "typing_extensions", "yaml"),
 )
 _SEALING = {"cryptography", "jinja2", "markupsafe", "securesystemslib"}
