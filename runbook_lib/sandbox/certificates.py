@@ -1,10 +1,12 @@
 """
-The certificate of the Service Domain, kept between runs because making one takes a while.
+The certificate of the Service Domain and of the website, kept between runs because making one
+takes a while.
 
 Only the server's key is kept, in a file of mode 0600, for two of its three
 months; the authority's key is never written.
 """
 
+import hashlib
 import os
 import re
 import ssl
@@ -31,12 +33,16 @@ class Certificate:
     authority: bytes
 
 
-def certificate(domain: str, kept: Path | None) -> Certificate:
-    """Return a certificate for `domain`: from the folder `kept` if there is one, else a new one."""
-    path = kept / f"{domain}.pem" if kept is not None else None
+def certificate(domain: str, kept: Path | None, others: tuple[str, ...] = ()) -> Certificate:
+    """
+    Return a certificate for `domain` and `others`.
+
+    It comes from the folder `kept` if there is one for the same names, else it is new.
+    """
+    path = kept / f"{_file_name(domain, others)}.pem" if kept is not None else None
     found = _read(path) if path is not None else None
     if found is None:
-        found = _make(domain)
+        found = _make(domain, *others)
         if path is not None:
             # NOTE: where it cannot be kept, the next run makes another one.
             with suppress(OSError):
@@ -44,13 +50,18 @@ def certificate(domain: str, kept: Path | None) -> Certificate:
     return found
 
 
-def _make(domain: str) -> Certificate:
+def _file_name(domain: str, others: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(" ".join(others).encode()).hexdigest()
+    return f"{domain}-{digest[:8]}" if others else domain
+
+
+def _make(*domains: str) -> Certificate:
     import trustme  # noqa: PLC0415  (slow to import)
 
     authority = trustme.CA(organization_name="SANDBOX runbook")
     now = datetime.now(UTC)
     issued = authority.issue_cert(
-        domain, not_before=now - timedelta(days=1), not_after=now + timedelta(days=_DAYS)
+        *domains, not_before=now - timedelta(days=1), not_after=now + timedelta(days=_DAYS)
     )
     server = issued.private_key_and_cert_chain_pem.bytes()
     return Certificate(server, authority.cert_pem.bytes())

@@ -102,15 +102,18 @@ class Control:
 
     @_router.route("POST", "/_sandbox/review")
     def _decide_review(self, request: Request) -> Reply:
-        document = _object(request, {"outcome", "reason", "app_id"})
-        outcome = ReviewState(str(document.get("outcome")))
+        document = _object(request, {"outcome", "permissions", "reason", "app_id"})
+        named = _mapping(document.get("permissions", {}))
+        outcome = str(document.get("outcome", "approved" if named else None))
+        outcomes = {name: str(one) for name, one in named.items()}
         apps = [
             app
             for app in self.world.facebook.apps.values()
             if app.review.state is ReviewState.PENDING and document.get("app_id") in (None, app.id)
         ]
         for app in apps:
-            decide(app, outcome, str(document.get("reason", "")))
+            known = dict.fromkeys(app.review.permissions, outcome)
+            decide(app, {**known, **outcomes}, str(document.get("reason", "")))
         return json_reply({"decided": [app.id for app in apps]})
 
     @_router.route("GET", "/_sandbox/fidelity")

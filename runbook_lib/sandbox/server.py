@@ -89,6 +89,7 @@ class Sandbox:
             "ca_file": str(self._ca_file),
             "redirect_uri": world.cyclr.redirect_uri,
             **answers,
+            "website_address": at.service_domain,
         }
 
     def __enter__(self) -> "Sandbox":
@@ -158,8 +159,9 @@ class Sandbox:
         server_certificate.unlink()
 
     def _certify(self) -> Path:
-        """Write the authority's certificate, and the service domain's with its key."""
-        made = certificate(self.world.cyclr.service_domain, self._kept)
+        """Write the authority's certificate, and that of the partner's domain with its key."""
+        cyclr = self.world.cyclr
+        made = certificate(cyclr.service_domain, self._kept, cyclr.website_hosts)
         self._ca_file.write_bytes(made.authority)
         path = self._ca_file.with_name("service_domain.pem")
         path.touch(mode=0o600)

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from runbook_lib.sandbox.cyclr.api import issue_token
 from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.tokens import exchange
+from runbook_lib.sandbox.http.asgi import host_of
 from runbook_lib.sandbox.http.pages import page
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request, redirect
@@ -21,6 +22,7 @@ from runbook_lib.sandbox.state.cyclr_world import (
     PendingAuthorization,
 )
 from runbook_lib.sandbox.state.world import World
+from runbook_lib.sandbox.website import answer_website, is_website
 
 __all__ = ["SIGN_IN_PATH", "ConnectSite", "sign_in_link"]
 
@@ -60,7 +62,10 @@ class ConnectSite:
         self._world = world
 
     def __call__(self, request: Request) -> Reply:
-        """Answer one request."""
+        """Answer one request; the website's hosts are another site."""
+        host = host_of(request)
+        if is_website(self._world.cyclr, host):
+            return answer_website(self._world.cyclr, host, request)
         if request.is_oversized:
             return _message("413 – Too large", "The request is too large.", 413)
         method = "GET" if request.method == "HEAD" else request.method

@@ -16,13 +16,15 @@ from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import (
-    KNOWN_PERMISSIONS,
     MESSENGER_FIELDS,
-    MESSENGER_PERMISSIONS,
-    PERMISSIONS,
     App,
     AppMode,
     ReviewState,
+)
+from runbook_lib.sandbox.state.permissions import (
+    KNOWN_PERMISSIONS,
+    MESSENGER_PERMISSIONS,
+    PERMISSIONS,
 )
 from runbook_lib.sandbox.state.review import (
     DEPENDENCIES,
@@ -79,7 +81,7 @@ dashboard_router: Router[Page] = Router()
 
 def _find_app(visit: Visit, app_id: str) -> App:
     app = visit.world.facebook.apps.get(app_id)
-    if app is None or visit.world.facebook.person.id not in app.roles:
+    if app is None or visit.person.id not in app.roles:
         raise MissingPageError("You have no app with this App ID.")
     return app
 
@@ -94,25 +96,34 @@ def show_start(_visit: Visit) -> Reply:
 @dashboard_router.route("GET", "/apps")
 def list_apps(visit: Visit) -> Reply:
     """Show My Apps, or the registration to a person who is not a developer yet."""
-    if not visit.world.facebook.person.is_developer:
+    if not visit.person.is_developer:
         return see_other("/async/registration/")
-    return visit.page("apps.html", apps=list(visit.world.facebook.apps.values()))
+    return visit.page("apps.html", apps=_apps_of(visit))
+
+
+def _apps_of(visit: Visit) -> list[App]:
+    """Return the apps on which the person has a role."""
+    apps = visit.world.facebook.apps.values()
+    return [app for app in apps if visit.person.id in app.roles]
 
 
 @dashboard_router.route("GET POST", "/async/registration")
 @unknown("graph §9", "the path and the wording of the developer registration")
 def register(visit: Visit) -> Reply:
     """Make the person a Facebook developer."""
-    if visit.request.method == "POST":
-        visit.world.facebook.person.is_developer = True
+    is_customer = visit.person is visit.world.facebook.customer
+    if visit.request.method == "POST" and not is_customer:
+        visit.person.is_developer = True
         return see_other("/apps/", "You are registered as a developer.")
-    return visit.page("registration.html")
+    return visit.page("registration.html", is_customer=is_customer)
 
 
 @dashboard_router.route("GET POST", "/apps/creation")
 @inferred("graph §9", "the order of the creation's pages: details, use case, type, password")
 def create_app(visit: Visit) -> Reply:
     """Show the pages of Create App one by one; the last one asks for the password."""
+    if not visit.person.is_developer:
+        return see_other("/async/registration/")
     answers = {
         name: visit.text(name) for name in ("use_case", "type", "name", "contact_email", "purpose")
     }
@@ -186,7 +197,7 @@ def explore(visit: Visit) -> Reply:
         app = _find_app(visit, visit.text("app_id"))
         _grant(visit, app, PERMISSIONS)
         token = visit.world.issue_user_token(app, visit.world.facebook.person.id, PERMISSIONS).value
-    apps = list(visit.world.facebook.apps.values())
+    apps = _apps_of(visit)
     return visit.page("explorer.html", apps=apps, token=token, permissions=PERMISSIONS)
 
 
@@ -231,7 +242,7 @@ def set_up_product(visit: Visit, app_id: str, product: str) -> Reply:
 def set_up_login(visit: Visit, app_id: str) -> Reply:
     """Show or save the settings of Facebook Login, with the Valid OAuth Redirect URIs."""
     app = _find_app(visit, app_id)
-    if "facebook_login" not in app.products:
+    if "facebook_login" not in app.products and app.is_classic:
         return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Login first.")
     if visit.request.method == "GET":
         return _login_settings(visit, app, "\n".join(app.redirect_uris))
@@ -353,7 +364,7 @@ def edit_review_request(visit: Visit, app_id: str) -> Reply:
     missing: list[str] = []
     if visit.request.method == "POST" and app.review.state is not ReviewState.PENDING:
         sections = {name: visit.text(name) for name in SECTIONS}
-        missing = submit(app, sections, visit.world.now())
+        missing = submit(app, sections, visit.world.now(), visit.world.dice)
         if not missing:
             path = f"/apps/{app.id}/app-review/requests/"
             return see_other(path, "Your request is submitted for review.")
@@ -384,8 +395,9 @@ def let_days_pass(visit: Visit, app_id: str) -> Reply:
         return see_other(path, "There is no request under review.")
     declined = visit.text("outcome") == "declined"
     reason = visit.text("reason") or "The reviewer could not see how the permission is used."
-    visit.world.offset += REVIEW_DAYS * 86_400
-    decide(app, ReviewState.DECLINED if declined else ReviewState.APPROVED, reason)
+    visit.world.offset += 86_400
+    outcome = "declined" if declined else "approved"
+    decide(app, dict.fromkeys(app.review.permissions, outcome), reason)
     return see_other(path, f"{REVIEW_DAYS} days later: the review is {app.review.state.value}.")
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
-from runbook_lib.sandbox.http.pages import log_in, logged_in, page
-from runbook_lib.sandbox.http.web import Headers, Reply, Request, redirect
+from runbook_lib.sandbox.http.pages import log_in, log_in_page, log_out, logged_in, page
+from runbook_lib.sandbox.http.web import Headers, Reply, Request, append_query, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.state.facebook_world import KNOWN_PERMISSIONS, App, AppMode
+from runbook_lib.sandbox.state.facebook_world import App, Person
+from runbook_lib.sandbox.state.permissions import ALWAYS_GRANTED
 from runbook_lib.sandbox.state.world import SHORT_LIFETIME, World
 
 __all__ = ["answer_dialog", "is_dialog"]
@@ -39,10 +40,20 @@ def is_dialog(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Ask:
-    """What an app asks the person for."""
+class _Wish:
+    """What an app wants, as its request says: nobody is logged in yet."""
 
     app: App
+    permissions: tuple[str, ...]
+    is_all_or_nothing: bool
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What an app asks a person for."""
+
+    app: App
+    person: Person
     redirect_uri: str
     state: str
     response_type: frozenset[str]
@@ -59,25 +70,45 @@ def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) 
     empty string for any other URL.
     """
     asked = {name: request.params[name] for name in _ASKED if name in request.params}
-    ask = _understand(world, asked)
-    if isinstance(ask, Reply):
-        return ask
-    headers: Headers = ()
-    person_id = logged_in(world, request)
-    if request.method == "POST" and "email" in request.form:
-        headers = log_in(world, request.form["email"], request.form.get("password", ""))
-        if not headers:
-            return _login_page(world, request, asked, is_wrong=True)
-        person_id = world.facebook.person.id
+    wish = _understand(world, asked)
+    if isinstance(wish, _Problem):
+        return _show(wish)
+    person_id, headers = _identify(world, request)
     if not person_id:
-        return _login_page(world, request, asked)
-    if ask.app.mode is AppMode.DEVELOPMENT and person_id not in ask.app.roles:
-        return _problem(_NOT_SET_UP)
+        return _ask_to_log_in(world, request, asked)
+    ask = _ask(world, wish, asked, world.facebook.people[person_id])
+    if isinstance(ask, _Problem):
+        return _show(ask, headers)
     decision = request.form.get("decision", "") if request.method == "POST" else ""
     if not decision:
-        return _consent_page(world, request, ask, asked, headers)
-    location = _decide(world, ask, person_id, request, decision)
+        return _consent_page(request, ask, asked, headers)
+    location = _decide(world, ask, request, decision)
     return _leave(request, location, browse(location), headers)
+
+
+def _identify(world: World, request: Request) -> tuple[str, Headers]:
+    """Return the person's ID, and the headers of a log-in or log-out that happens now."""
+    if request.method == "POST" and "switch" in request.form:
+        return "", log_out(world, request)
+    if request.method == "POST" and "email" in request.form:
+        return log_in(world, request.form["email"], request.form.get("password", ""))
+    return logged_in(world, request), ()
+
+
+@verbatim(
+    "graph §5",
+    "a logged-out person is sent to login.php; an unknown scope was answered with 500 then",
+    "third-party reading, 2026 (single)",
+)
+@inferred("graph §5", "a program that is not a browser gets the log-in's form without a redirect")
+def _ask_to_log_in(world: World, request: Request, asked: dict[str, str]) -> Reply:
+    if request.method == "GET" and request.accepts_html:
+        back = append_query(request.path, **asked)
+        return redirect(append_query("/login.php", next=back))
+    is_wrong = request.method == "POST" and "email" in request.form
+    reply = log_in_page(world, request.path, asked, is_wrong=is_wrong)
+    gone = log_out(world, request) if "switch" in request.form else ()
+    return replace(reply, headers=(*reply.headers, *gone))
 
 
 # --- understanding ---------------------------------------------------------------------------
@@ -106,35 +137,71 @@ _UNKNOWN_APP = _Problem(
     "The provided app ID does not look like a valid app ID.",
 )
 verbatim("graph §5", "Facebook Login for Business needs an app of type Business", "docs")
+_UNAVAILABLE = _Problem(
+    "Feature unavailable",
+    "Facebook Login is currently unavailable for this app, since we are updating additional "
+    "details for this app. Please try again later.",
+)
+verbatim(
+    "graph §5",
+    "Feature unavailable: for a person without a role, until the app is published",
+    "third-party readings, 2026; facebook-login threads",
+)
+_NOTHING_SUPPORTED = _Problem(
+    "It looks like this app isn't available",
+    "This app needs at least one supported permission.",
+)
+verbatim(
+    "graph §5",
+    "It looks like this app isn't available. This app needs at least one supported permission.",
+    "third-party readings, 2026",
+)
+unknown(
+    "graph §5",
+    "when that page is shown: the sources conflict (permissions that are not approved, only "
+    "public_profile and email, a scope instead of config_id; one saw classic scopes work). Here: "
+    "with Facebook Login for Business, a person without a role, and nothing approved in the scope",
+)
 unknown("graph §5", "the dialog's page for an unknown client_id or config_id")
 unknown("graph §5", "the HTTP status of the dialog's error pages: 400 is served")
 unknown("graph §5", "whether the dialog examines its parameters before the log-in: it does here")
 inferred("graph §5", "state is not enforced by the dialog, though the guide calls it required")
 
 
-def _problem(problem: _Problem) -> Reply:
-    return page("dialog_problem.html", 400, title=problem.title, message=problem.message)
+def _show(problem: _Problem, headers: Headers = ()) -> Reply:
+    return page(
+        "dialog_problem.html",
+        400,
+        headers,
+        title=problem.title,
+        message=problem.message,
+    )
 
 
-def _understand(world: World, asked: dict[str, str]) -> "_Ask | Reply":
+def _understand(world: World, asked: dict[str, str]) -> "_Wish | _Problem":
     app = world.facebook.apps.get(asked.get("client_id", ""))
     if app is None:
-        return _problem(_UNKNOWN_APP)
-    redirect_uri = asked.get("redirect_uri", "")
-    if not _is_allowed(app, redirect_uri):
-        return _problem(_BLOCKED)
+        return _UNKNOWN_APP
+    if not _is_allowed(app, asked.get("redirect_uri", "")):
+        return _BLOCKED
     config = asked.get("config_id", "")
     if config and (config not in app.configurations or app.type != "Business"):
-        return _problem(_UNKNOWN_APP)
+        return _UNKNOWN_APP
     wanted = app.configurations[config] if config else _scopes(asked.get("scope", ""))
-    invalid = [scope for scope in wanted if scope not in KNOWN_PERMISSIONS]
+    available = {*app.available_permissions, *ALWAYS_GRANTED}
+    invalid = [scope for scope in wanted if scope not in available]
     if invalid:
-        return _problem(_invalid_scopes(invalid))
-    return _ask(world, app, asked, wanted, is_all_or_nothing=bool(config))
+        return _invalid_scopes(invalid)
+    return _Wish(app, wanted, is_all_or_nothing=bool(config))
 
 
 @verbatim("graph §5", "Invalid Scopes: …, shown to developers only", "third-party")
-@inferred("graph §5", "a scope is invalid when Facebook has no such permission")
+@verbatim(
+    "graph §5",
+    "a scope is invalid when the app's use cases lack it, with scope and config_id alike",
+    "third-party reading, 2026",
+)
+@unknown("graph §5", "whether people without a role see Invalid Scopes too: they do here")
 def _invalid_scopes(scopes: list[str]) -> _Problem:
     return _Problem(
         f"Invalid Scopes: {', '.join(scopes)}",
@@ -149,40 +216,48 @@ def _scopes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("public_profile", *named)))
 
 
-@verbatim(
-    "graph §5", "a declined permission is not asked again without auth_type=rerequest", "guide"
-)
-@inferred("graph §5", "people with a role are asked for any permission, others for live ones only")
-def _ask(
-    world: World,
-    app: App,
-    asked: dict[str, str],
-    wanted: tuple[str, ...],
-    *,
-    is_all_or_nothing: bool,
-) -> _Ask:
-    person = world.facebook.person
-    grants = world.facebook.grants.get((person.id, app.id), {})
-    is_rerequest = "rerequest" in asked.get("auth_type", "")
-    declined = tuple(
-        scope for scope in wanted if grants.get(scope) == "declined" and not is_rerequest
-    )
-    offered = tuple(
-        scope
-        for scope in wanted
-        if scope not in declined
-        and (person.id in app.roles or app.permissions.get(scope) == "live")
-    )
+def _ask(world: World, wish: _Wish, asked: dict[str, str], person: Person) -> "_Ask | _Problem":
+    """Return what the app may ask this person for, or why it cannot ask at all."""
+    app = wish.app
+    offered = _offered(app, person, wish.permissions)
+    if person.id not in app.roles:
+        if not app.is_published:
+            return _NOT_SET_UP if app.is_classic else _UNAVAILABLE
+        if "login_for_business" in app.products and not set(offered) - ALWAYS_GRANTED:
+            return _NOTHING_SUPPORTED
+    declined = _declined_before(world, wish, asked, person)
     kinds = frozenset(re.split(r"[,\s]+", asked.get("response_type", ""))) & _RESPONSE_TYPES
     return _Ask(
         app,
+        person,
         asked["redirect_uri"],
         asked.get("state", ""),
         kinds or frozenset({"code"}),
-        offered,
-        declined if not is_all_or_nothing else (),
-        is_all_or_nothing,
+        tuple(scope for scope in offered if scope not in declined),
+        declined if not wish.is_all_or_nothing else (),
+        wish.is_all_or_nothing,
     )
+
+
+@inferred("graph §5", "people with a role are asked for any permission, others for live ones only")
+def _offered(app: App, person: Person, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    if person.id in app.roles:
+        return wanted
+    return tuple(
+        scope for scope in wanted if scope in ALWAYS_GRANTED or app.permissions.get(scope) == "live"
+    )
+
+
+@verbatim(
+    "graph §5", "a declined permission is not asked again without auth_type=rerequest", "guide"
+)
+def _declined_before(
+    world: World, wish: _Wish, asked: dict[str, str], person: Person
+) -> tuple[str, ...]:
+    if "rerequest" in asked.get("auth_type", ""):
+        return ()
+    grants = world.facebook.grants.get((person.id, wish.app.id), {})
+    return tuple(scope for scope in wish.permissions if grants.get(scope) == "declined")
 
 
 @verbatim(
@@ -200,34 +275,19 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
 
 
 # --- pages -----------------------------------------------------------------------------------
-def _login_page(
-    world: World, request: Request, asked: dict[str, str], *, is_wrong: bool = False
-) -> Reply:
-    return page(
-        "login.html",
-        action=request.path,
-        hidden=asked,
-        is_wrong=is_wrong,
-        email=world.facebook.person.email,
-        password=world.facebook.person.password,
-    )
-
-
-def _consent_page(
-    world: World, request: Request, ask: _Ask, asked: dict[str, str], headers: Headers
-) -> Reply:
+def _consent_page(request: Request, ask: _Ask, asked: dict[str, str], headers: Headers) -> Reply:
     return page(
         "consent.html",
         headers=headers,
         action=request.path,
         hidden=asked,
         ask=ask,
-        person=world.facebook.person,
+        person=ask.person,
     )
 
 
 # --- the decision ----------------------------------------------------------------------------
-def _decide(world: World, ask: _Ask, person_id: str, request: Request, decision: str) -> str:
+def _decide(world: World, ask: _Ask, request: Request, decision: str) -> str:
     granted = ask.permissions
     if "choices" in request.form and not ask.is_all_or_nothing:
         chosen = {"public_profile", *request.lists.get("grant", ())}
@@ -236,12 +296,12 @@ def _decide(world: World, ask: _Ask, person_id: str, request: Request, decision:
         return _failed(ask, *world.dialog_error)
     if decision != "continue":
         return _denied(ask)
-    _remember(world, ask, person_id, granted)
-    return _granted(world, ask, person_id, granted)
+    _remember(world, ask, granted)
+    return _granted(world, ask, granted)
 
 
-def _remember(world: World, ask: _Ask, person_id: str, granted: tuple[str, ...]) -> None:
-    key = (person_id, ask.app.id)
+def _remember(world: World, ask: _Ask, granted: tuple[str, ...]) -> None:
+    key = (ask.person.id, ask.app.id)
     grants = dict(world.facebook.grants.get(key, {}))
     for scope in ask.permissions:
         grants[scope] = "granted" if scope in granted else "declined"
@@ -272,14 +332,14 @@ def _failed(ask: _Ask, code: str, message: str) -> str:
 @verbatim("graph §5", "success: ?code=AQ…&state=…#_=_", "php-graph-sdk#951")
 @inferred("graph §5", "response_type=token puts access_token and expires_in into the fragment")
 @inferred("graph §5", "response_type=granted_scopes adds granted_scopes and denied_scopes")
-def _granted(world: World, ask: _Ask, person_id: str, granted: tuple[str, ...]) -> str:
+def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
     query: dict[str, str] = {}
     fragment: dict[str, str] = {}
     if "token" in ask.response_type:
-        token = world.issue_user_token(ask.app, person_id, granted, lifetime=SHORT_LIFETIME)
+        token = world.issue_user_token(ask.app, ask.person.id, granted, lifetime=SHORT_LIFETIME)
         fragment = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}
     if "code" in ask.response_type or not fragment:
-        query["code"] = world.issue_code(ask.app, person_id, ask.redirect_uri, granted).value
+        query["code"] = world.issue_code(ask.app, ask.person.id, ask.redirect_uri, granted).value
     if "granted_scopes" in ask.response_type:
         denied = (*ask.declined_before, *(s for s in ask.permissions if s not in granted))
         query |= {"granted_scopes": ",".join(granted), "denied_scopes": ",".join(denied)}

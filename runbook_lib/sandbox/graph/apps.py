@@ -115,6 +115,14 @@ def _permissions(call: Call, app: App) -> dict[str, object]:
     return {"data": rows, "paging": {}}
 
 
+@verbatim("graph §3", "GET /{app}?fields=roles with an app token: 200", "third-party, 2026")
+@unknown("graph §3", "the rows of roles: app_id, user and role, as the edge's reference has them")
+@unknown("graph §3", "roles with another token than the app's: 15")
+def _roles(call: Call, app: App) -> list[dict[str, str]]:
+    call.require_app(app.id)
+    return [{"app_id": app.id, "user": user, "role": role} for user, role in app.roles.items()]
+
+
 @verbatim("graph §7", "/{app}/subscriptions rows: object, callback_url, fields, active; app token")
 @inferred("graph §7", "each field of a subscription shows name and version", "webhooks docs")
 def _subscriptions(call: Call, app: App) -> dict[str, object]:
@@ -179,6 +187,7 @@ APPLICATION = NodeType(
     ("category", "link", "name", "namespace", "id"),
     {
         "permissions": Edge(items=_permissions),
+        "roles": Edge(items=_roles),
         "subscriptions": Edge(items=_subscriptions, post=_subscribe, delete=_unsubscribe),
         "instruments": Edge(post=_instruments),
     },

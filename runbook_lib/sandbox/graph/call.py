@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from runbook_lib.sandbox.graph.refusals import (
     APP_TOKEN_NEEDED,
     BAD_PARAMETER,
+    MISSING_OBJECT,
     NO_TOKEN,
     PAGE_LIMIT,
     PERMISSION_NEEDED,
@@ -19,7 +20,15 @@ from runbook_lib.sandbox.graph.refusals import (
 from runbook_lib.sandbox.graph.wire import json_text
 from runbook_lib.sandbox.http.web import Headers
 from runbook_lib.sandbox.origins import inferred, verbatim
-from runbook_lib.sandbox.state.facebook_world import App, Page, Token, TokenKind
+from runbook_lib.sandbox.state.facebook_world import (
+    App,
+    AppMode,
+    Page,
+    Token,
+    TokenKind,
+    Verification,
+)
+from runbook_lib.sandbox.state.permissions import ALWAYS_GRANTED, FOR_TECH_PROVIDERS
 from runbook_lib.sandbox.state.stores import Meter
 from runbook_lib.sandbox.state.world import World
 
@@ -71,11 +80,28 @@ class Call:
         for permission in permissions:
             if permission not in self.scopes:
                 raise GraphError(refusal, permission=permission)
+        self._check_provider(permissions)
 
     def require_any(self, *permissions: str, refusal: Refusal) -> None:
         """Raise `refusal` when the token has none of `permissions`."""
         if self.scopes.isdisjoint(permissions):
             raise GraphError(refusal)
+        self._check_provider(permissions)
+
+    @verbatim(
+        "graph §7",
+        "business data of a person without a role, before Access Verification: 100",
+        "docs/development/release/access-verification",
+    )
+    def _check_provider(self, permissions: Iterable[str]) -> None:
+        """Raise 100 where only the app of a verified Tech Provider may go on."""
+        caller, business = self.caller, self.world.facebook.business
+        is_verified = business.access_verification is Verification.VERIFIED
+        has_role = self.app is not None and caller.user_id in self.app.roles
+        is_app = caller.kind is TokenKind.APP
+        if is_verified or has_role or is_app or FOR_TECH_PROVIDERS.isdisjoint(permissions):
+            return
+        raise GraphError(MISSING_OBJECT, id=self.path[0] if self.path else "")
 
     @verbatim("graph §1", "x-business-use-case-usage of a page", "third-party")
     def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
@@ -101,10 +127,14 @@ class Call:
             "estimated_time_to_regain_access": math.ceil(meter.seconds_to_regain(now) / 60),
         }
         if kind.startswith("ads"):
-            entry["ads_api_access_tier"] = "development_access"
+            entry["ads_api_access_tier"] = self._tier
         self.usage[holder] = [entry]
         if is_full:
             raise GraphError(refusal)
+
+    @property
+    def _tier(self) -> str:
+        return self.app.tier.value if self.app else ""
 
     def usage_headers(self) -> Headers:
         """Return the usage headers of this call."""
@@ -116,9 +146,9 @@ class Call:
         if self.usage:
             headers.append(("x-business-use-case-usage", json_text(self.usage)))
         if self.ad_account is not None:
-            headers.append(("x-ad-account-usage", json.dumps(self._ad_account_usage())))
+            headers.append(("x-ad-account-usage", json_text(self._ad_account_usage())))
         if self.ad_account is not None and self.is_insights:
-            headers.append(("x-fb-ads-insights-throttle", json.dumps(self._insights_usage())))
+            headers.append(("x-fb-ads-insights-throttle", json_text(self._insights_usage())))
         return tuple(headers)
 
     @verbatim("graph §8", "x-ad-account-usage; reset_time_duration is in seconds", "third-party")
@@ -127,7 +157,7 @@ class Call:
         return {
             "acc_id_util_pct": meter.percent(now) if meter else 0,
             "reset_time_duration": meter.seconds_to_regain(now) if meter else 0,
-            "ads_api_access_tier": "development_access",
+            "ads_api_access_tier": self._tier,
         }
 
     @verbatim("graph §1", "x-fb-ads-insights-throttle: app_id_util_pct, acc_id_util_pct", "airbyte")
@@ -145,7 +175,22 @@ def effective_scopes(world: World, token: Token) -> frozenset[str]:
     if token.kind is TokenKind.APP:
         return frozenset()
     grants = world.facebook.grants.get((token.user_id, token.app_id), {})
-    return frozenset(scope for scope in token.scopes if grants.get(scope) == "granted")
+    usable = _usable(world.facebook.apps[token.app_id], token.user_id)
+    return frozenset(
+        scope for scope in token.scopes if grants.get(scope) == "granted" and scope in usable
+    )
+
+
+@inferred(
+    "graph §9", "the app uses live permissions only, of people without a role", "access levels"
+)
+def _usable(app: App, user_id: str) -> frozenset[str]:
+    if user_id in app.roles:
+        return frozenset(app.available_permissions) | ALWAYS_GRANTED
+    if app.mode is not AppMode.LIVE:
+        return frozenset()
+    live = (name for name, status in app.permissions.items() if status == "live")
+    return ALWAYS_GRANTED.union(live)
 
 
 @verbatim("graph §10", 'lists arrive as JSON (`["live"]`) or comma separated', "SDK source")

@@ -12,11 +12,19 @@ from typing import Any
 from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.apps import APPLICATION
 from runbook_lib.sandbox.graph.call import Call
-from runbook_lib.sandbox.graph.nodes import Node, answer_node
+from runbook_lib.sandbox.graph.nodes import Node, NodeType, answer_node
 from runbook_lib.sandbox.graph.pages import FORM, LEAD, PAGE, see
 from runbook_lib.sandbox.graph.refusals import GraphError
+from runbook_lib.sandbox.graph.test_calls import record_test_call
 from runbook_lib.sandbox.graph.tokens import authenticate, check_proof, debug_token, exchange
-from runbook_lib.sandbox.graph.users import AD_ACCOUNT, USER, revoke, see_ad_account
+from runbook_lib.sandbox.graph.users import (
+    AD_ACCOUNT,
+    BUSINESS,
+    USER,
+    revoke,
+    see_ad_account,
+    see_business,
+)
 from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
 from runbook_lib.sandbox.http.web import Headers, Reply
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
@@ -161,7 +169,9 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
     if not rest or call.method != "GET":
         _see(call, node)
     call.path = (node.id, *rest)
-    return answer_node(call, node, rest)
+    answer = answer_node(call, node, rest)
+    record_test_call(call, node.type.name, rest[0] if rest else "")
+    return answer
 
 
 @inferred("graph §10", "`?ids=` answers several nodes by ID, `?id=` one", "Koala, PHP SDK")
@@ -180,16 +190,18 @@ def _find(call: Call, name: str) -> Node:
         return _find_me(call)
     if name == "app":
         name = call.caller.app_id
-    if name == facebook.person.id:
-        if call.caller.user_id != name:
-            raise GraphError(refusals.MISSING_OBJECT, id=name)
-        return Node(USER, facebook.person, name)
-    if name in facebook.apps:
-        return Node(APPLICATION, facebook.apps[name], name)
-    if name in facebook.pages:
-        return Node(PAGE, facebook.pages[name], name)
-    if _AD_ACCOUNT.match(name) and name[4:] in facebook.ad_accounts:
-        return Node(AD_ACCOUNT, facebook.ad_accounts[name[4:]], name)
+    if name in facebook.people and call.caller.user_id != name:
+        raise GraphError(refusals.MISSING_OBJECT, id=name)
+    tables: tuple[tuple[NodeType, Mapping[str, Any]], ...] = (
+        (USER, facebook.people),
+        (BUSINESS, {facebook.business.id: facebook.business}),
+        (APPLICATION, facebook.apps),
+        (PAGE, facebook.pages),
+        (AD_ACCOUNT, {f"act_{key}": one for key, one in facebook.ad_accounts.items()}),
+    )
+    for kind, objects in tables:
+        if name in objects:
+            return Node(kind, objects[name], name)
     return _find_lead_object(call, name)
 
 
@@ -199,7 +211,7 @@ def _find_me(call: Call) -> Node:
         raise GraphError(refusals.NO_TOKEN_ME)
     if caller.kind is TokenKind.PAGE:
         return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
-    return Node(USER, facebook.person, facebook.person.id)
+    return Node(USER, facebook.people[caller.user_id], caller.user_id)
 
 
 def _find_lead_object(call: Call, name: str) -> Node:
@@ -217,5 +229,7 @@ def _find_lead_object(call: Call, name: str) -> Node:
 def _see(call: Call, node: Node) -> None:
     if node.type is AD_ACCOUNT:
         see_ad_account(call, node.value)
+    elif node.type is BUSINESS:
+        see_business(call, node.value)
     else:
         see(call, node.value)

@@ -23,11 +23,13 @@ CONNECTIONS = frozenset(
     {
         "accounts",
         "adaccounts",
+        "businesses",
         "campaigns",
         "insights",
         "leadgen_forms",
         "leads",
         "permissions",
+        "roles",
         "subscribed_apps",
         "subscriptions",
         "test_leads",

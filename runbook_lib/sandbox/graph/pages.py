@@ -218,7 +218,7 @@ def _access_token(call: Call, page: Page, _field: Field) -> str | None:
 def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     call.require("leads_retrieval")
     user_id = field.arguments.get("user_id") or call.caller.user_id
-    may = user_id == call.world.facebook.person.id
+    may = user_id in call.world.facebook.people
     return {
         "app_has_leads_permission": "leads_retrieval" in call.scopes,
         "can_access_lead": may,

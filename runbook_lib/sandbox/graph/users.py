@@ -1,5 +1,5 @@
 """
-The person and the ad accounts: `/me` and its edges, `/act_…` (graph §6, §7).
+People, their business and the ad accounts: `/me` and its edges, `/act_…` (graph §6, §7).
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,17 @@ from runbook_lib.sandbox.graph.call import Call, list_of
 from runbook_lib.sandbox.graph.fields import Field
 from runbook_lib.sandbox.graph.nodes import Edge, NodeType
 from runbook_lib.sandbox.graph.pages import PAGE, graph_time
+from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.state.facebook_world import AdAccount, Page, Person
+from runbook_lib.sandbox.state.facebook_world import (
+    AdAccount,
+    Business,
+    Page,
+    Person,
+    Verification,
+)
 
-__all__ = ["AD_ACCOUNT", "USER", "see_ad_account"]
+__all__ = ["AD_ACCOUNT", "BUSINESS", "USER", "revoke", "see_ad_account", "see_business"]
 
 _STATUSES = ("granted", "declined", "expired")
 
@@ -86,6 +93,44 @@ AD_ACCOUNT = NodeType(
 inferred("graph §7", "an ad account shows account_id and id unless asked for others", "SDK")
 
 
+# --- the business ----------------------------------------------------------------------------
+_STANDS = {
+    Verification.NOT_STARTED: "not_verified",
+    Verification.PENDING: "pending",
+    Verification.VERIFIED: "verified",
+}
+
+
+@verbatim("graph §7", "verification_status of a business: its values", "facebook-business, 26.0")
+@inferred("graph §7", "a business without business_management: 200, HTTP 403")
+@inferred("graph §7", "a person who does not manage a business cannot read it: 100/33")
+def see_business(call: Call, business: Business) -> Business:
+    """Check that the caller may read a business."""
+    call.require("business_management")
+    if call.caller.user_id != call.world.facebook.person.id:
+        raise GraphError(refusals.MISSING_OBJECT, id=business.id)
+    return business
+
+
+BUSINESS = NodeType(
+    "Business",
+    {
+        "id": lambda _call, business, _field: business.id,
+        "name": lambda _call, business, _field: business.name,
+        "verification_status": lambda _call, business, _field: _STANDS[business.verification],
+    },
+    ("id", "name"),
+)
+
+
+@verbatim("graph §7", "/me/businesses needs business_management", "docs, SDK")
+@inferred("graph §7", "the partner's business is the operator's; the customer has none of it")
+def _businesses(call: Call, person: Person) -> Sequence[Business]:
+    call.require("business_management")
+    facebook = call.world.facebook
+    return (facebook.business,) if person.id == facebook.person.id else ()
+
+
 # --- the person ------------------------------------------------------------------------------
 @verbatim("graph §7", "/me/adaccounts: ads_read or ads_management, else 200 with HTTP 403")
 def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
@@ -97,6 +142,7 @@ def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
 def _accounts(call: Call, _person: Person) -> Sequence[Page]:
     if "pages_show_list" not in call.scopes:
         return ()
+    call.require("pages_show_list")
     return tuple(call.world.facebook.pages.values())
 
 
@@ -150,6 +196,7 @@ USER = NodeType(
     ("name", "id"),
     {
         "adaccounts": Edge(items=_ad_accounts, of=AD_ACCOUNT),
+        "businesses": Edge(items=_businesses, of=BUSINESS),
         "accounts": Edge(
             items=_accounts,
             of=replace(

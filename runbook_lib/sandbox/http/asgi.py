@@ -18,7 +18,7 @@ from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.http.web import Reply, Request, Site, fields_of
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["SiteApplication"]
+__all__ = ["SiteApplication", "host_of"]
 
 _BODY_LIMIT = 6 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -93,15 +93,21 @@ class SiteApplication:
         return Reply(whole.status, whole.body[: len(whole.body) // 2], whole.headers)
 
     def _refuse(self, request: Request) -> Reply | None:
-        """Refuse what is not addressed to loopback or the service domain (DNS rebinding)."""
-        hosts = _LOOPBACK | {self._world.cyclr.service_domain}
-        if _host(request.headers.get("host", "")) not in hosts:
+        """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""
+        cyclr = self._world.cyclr
+        hosts = _LOOPBACK | {cyclr.service_domain, *cyclr.website_hosts}
+        if host_of(request) not in hosts:
             return Reply(421, b"SANDBOX: answers on loopback only.\n", _PLAIN)
         origin = request.headers.get("origin", "")
         is_foreign = bool(origin) and _host(_netloc(origin)) not in hosts
         if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
             return Reply(403, b"SANDBOX: another site may not post here.\n", _PLAIN)
         return None
+
+
+def host_of(request: Request) -> str:
+    """Return the host that a request is addressed to, without its port."""
+    return _host(request.headers.get("host", ""))
 
 
 def _netloc(url: str) -> str:

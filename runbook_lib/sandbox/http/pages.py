@@ -2,13 +2,13 @@
 What the practice pages share: templates, the log-in, forms, and error pages.
 
 Each template extends `base.html`, which writes SANDBOX into the title and the page.
-The log-in takes the one invented person. Browsers share cookies between
+The log-in takes the two invented people. Browsers share cookies between
 ports of a host, so one log-in opens the dashboard and the console alike.
 """
 
 import hmac
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from jinja2.bccache import Bucket, FileSystemBytecodeCache
 
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Headers, Reply, Request, append_query, html, redirect
+from runbook_lib.sandbox.state.facebook_world import Person
 from runbook_lib.sandbox.state.world import World
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Visit",
     "answer_visit",
     "log_in",
+    "log_in_page",
     "log_out",
     "logged_in",
     "page",
@@ -66,18 +68,34 @@ def page(template: str, status: int = 200, headers: Headers = (), **values: obje
 
 
 # --- the log-in ------------------------------------------------------------------------------
-def _is_password(world: World, password: str) -> bool:
-    return hmac.compare_digest(world.facebook.person.password.encode(), password.encode())
+def _is_password(person: Person, password: str) -> bool:
+    return hmac.compare_digest(person.password.encode(), password.encode())
 
 
-def log_in(world: World, email: str, password: str) -> Headers:
-    """Return the headers that log the browser in; none if either credential is wrong."""
-    person = world.facebook.person
-    if email.strip().lower() != person.email or not _is_password(world, password):
-        return ()
+def log_in(world: World, email: str, password: str) -> tuple[str, Headers]:
+    """Return the person's ID and the headers that log the browser in; neither if it is wrong."""
+    wanted = email.strip().lower()
+    person = next((one for one in world.facebook.people.values() if one.email == wanted), None)
+    if person is None or not _is_password(person, password):
+        return "", ()
     session = world.dice.base64url(32)
     world.facebook.sessions.put(session, person.id)
-    return (("Set-Cookie", f"{_COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"),)
+    cookie = f"{_COOKIE}={session}; Path=/; HttpOnly; SameSite=Lax"
+    return person.id, (("Set-Cookie", cookie),)
+
+
+def log_in_page(
+    world: World, action: str, hidden: Mapping[str, str], *, is_wrong: bool = False
+) -> Reply:
+    """Return the page that asks for one of the two people's credentials."""
+    return page(
+        "login.html",
+        action=action,
+        hidden=hidden,
+        is_wrong=is_wrong,
+        operator=world.facebook.person,
+        customer=world.facebook.customer,
+    )
 
 
 def logged_in(world: World, request: Request) -> str:
@@ -115,13 +133,19 @@ class Visit:
     @property
     def has_password(self) -> bool:
         """Whether the form holds the person's password."""
-        return _is_password(self.world, self.request.form.get("password", ""))
+        return _is_password(self.person, self.request.form.get("password", ""))
+
+    @property
+    def person(self) -> Person:
+        """The person who is logged in; the operator where nobody is."""
+        facebook = self.world.facebook
+        return facebook.people.get(logged_in(self.world, self.request), facebook.person)
 
     def page(self, template: str, status: int = 200, **values: object) -> Reply:
         """Return a page whose template also knows the person and the addresses."""
         known = {
             "site": self.site,
-            "person": self.world.facebook.person,
+            "person": self.person,
             "at": self.world.addresses,
             "notice": self.query("notice"),
             "here": f"{self.request.path.rstrip('/')}/",
@@ -143,7 +167,7 @@ def answer_visit(world: World, request: Request, router: Router[Page], site: str
     path = request.path.rstrip("/").lower() or "/"
     if request.is_oversized:
         return _problem(visit, 413, "Too large", "The request is too large.")
-    if path == "/login":
+    if path in {"/login", "/login.php"}:
         return _log_in(visit)
     if path == "/logout" and request.method == "POST":
         return redirect("/login", 303, log_out(world, request))
@@ -170,19 +194,13 @@ def _log_in(visit: Visit) -> Reply:
     target = _local(request.params.get("next", "/"))
     is_wrong = False
     if request.method == "POST":
-        headers = log_in(world, request.form.get("email", ""), request.form.get("password", ""))
+        form = request.form
+        _, headers = log_in(world, form.get("email", ""), form.get("password", ""))
         if headers:
             reply = redirect(target, 303)
             return replace(reply, headers=(*reply.headers, *headers))
         is_wrong = True
-    return visit.page(
-        "login.html",
-        action="/login",
-        hidden={"next": target},
-        is_wrong=is_wrong,
-        email=world.facebook.person.email,
-        password=world.facebook.person.password,
-    )
+    return log_in_page(world, "/login", {"next": target}, is_wrong=is_wrong)
 
 
 def _local(path: str) -> str:

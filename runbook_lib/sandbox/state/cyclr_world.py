@@ -184,6 +184,17 @@ class Cyclr:
     next_id: int = 54_321
 
     @property
+    def website(self) -> str:
+        """The host of the partner's own website."""
+        return f"www.{self.service_domain.partition('.')[2]}"
+
+    @property
+    def website_hosts(self) -> tuple[str, ...]:
+        """All hosts of the website: its own, the bare domain, and one that knows no 404."""
+        domain = self.website.removeprefix("www.")
+        return self.website, domain, f"soft.{domain}"
+
+    @property
     def redirect_uri(self) -> str:
         """The address that a provider sends the browser back to."""
         return f"https://{self.service_domain}/connector/callback"

@@ -1,5 +1,5 @@
 """
-Facebook's state: apps, the one person, pages, forms, leads, ad accounts, tokens, codes.
+Facebook's state: apps, two people, a business, pages, forms, leads, ad accounts, tokens, codes.
 
 State only; the handlers decide who may read it and how it is shown.
 """
@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runbook_lib.sandbox.state.stores import Meter, Shelf
+from runbook_lib.sandbox.state.use_cases import available
 
 __all__ = [
-    "KNOWN_PERMISSIONS",
-    "MARKETING_PERMISSIONS",
     "MESSENGER_FIELDS",
-    "MESSENGER_PERMISSIONS",
-    "PERMISSIONS",
     "AdAccount",
     "App",
     "AppMode",
+    "Business",
     "Code",
     "Facebook",
     "Form",
@@ -28,49 +26,14 @@ __all__ = [
     "Review",
     "ReviewState",
     "Subscription",
+    "Tier",
     "Token",
     "TokenKind",
+    "Verification",
 ]
-
-MARKETING_PERMISSIONS = (
-    "public_profile",
-    "leads_retrieval",
-    "ads_management",
-    "ads_read",
-    "business_management",
-    "pages_manage_ads",
-    "pages_read_engagement",
-    "pages_show_list",
-    "pages_manage_metadata",
-)
-"""The permissions that lead ads need, webhooks included (graph §7)."""
-
-MESSENGER_PERMISSIONS = ("pages_messaging", "pages_show_list", "pages_manage_metadata")
-"""The permissions that Messenger needs."""
-
-PERMISSIONS = tuple(dict.fromkeys((*MARKETING_PERMISSIONS, *MESSENGER_PERMISSIONS)))
-"""The permissions of an app that serves both connectors."""
 
 MESSENGER_FIELDS = ("messages", "messaging_postbacks")
 """The webhook fields to which a page of Messenger is subscribed."""
-
-KNOWN_PERMISSIONS = (
-    *PERMISSIONS,
-    "catalog_management",
-    "email",
-    "instagram_basic",
-    "instagram_manage_insights",
-    "pages_manage_engagement",
-    "pages_manage_posts",
-    "pages_read_user_content",
-    "read_insights",
-    "user_link",
-    "user_likes",
-    "user_photos",
-    "user_posts",
-    "whatsapp_business_management",
-)
-"""Permissions that the dialog and the dashboard know; any other is an invalid scope."""
 
 _HOURLY_CALLS = 50_000_000
 
@@ -89,18 +52,56 @@ class ReviewState(StrEnum):
     DRAFT = "draft"
     PENDING = "pending"
     APPROVED = "approved"
+    PARTLY_DECLINED = "partly declined"
     DECLINED = "declined"
+
+
+class Tier(StrEnum):
+    """The Marketing API Access Tier, as the usage headers of ad account calls show it."""
+
+    LIMITED = "development_access"
+    FULL = "standard_access"
+
+
+class Verification(StrEnum):
+    """Where Business Verification or Access Verification stands."""
+
+    NOT_STARTED = "not started"
+    PENDING = "pending"
+    VERIFIED = "verified"
+
+
+@dataclass
+class Business:
+    """
+    The partner's business: it owns the apps.
+
+    Access Verification makes it a Tech Provider, whose apps other businesses may use.
+    """
+
+    id: str
+    name: str
+    verification: Verification = Verification.NOT_STARTED
+    access_verification: Verification = Verification.NOT_STARTED
 
 
 @dataclass
 class Review:
-    """One app's review request."""
+    """
+    One submission to App Review, or the draft of one.
+
+    `drawn` says how each permission will be decided on `decides_on`: nobody
+    sees it before. `outcomes` is what was decided.
+    """
 
     state: ReviewState = ReviewState.NONE
     reason: str = ""
     submitted_on: float | None = None
     permissions: list[str] = field(default_factory=list)
     sections: dict[str, str] = field(default_factory=dict)
+    decides_on: float | None = None
+    drawn: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -118,9 +119,13 @@ class App:
     """
     A registered app.
 
-    `permissions` maps a requested permission to `live` or `unapproved`, as the
-    dashboard shows it; one that was never requested has no entry. Graph lists
-    the live ones, and `public_profile` once the app `was_reviewed`.
+    `use_cases` and the optional permissions that were `added` decide which
+    permissions there are; a classic app has no use case, and all permissions.
+    `permissions` maps a requested permission to `live` or `unapproved`; one that
+    was never requested has no entry, and `declined` says why one is not live.
+    Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
+    `test_calls` maps a permission to the time of the last call that used it.
+    `roles` maps a person to their role.
     `token_tail` follows `APPID|` in the app token. `profile` holds the further
     fields of the Application node, `unexposed` what the dashboard holds and no
     Graph field shows.
@@ -140,9 +145,16 @@ class App:
     app_domains: list[str] = field(default_factory=list)
     redirect_uris: list[str] = field(default_factory=list)
     permissions: dict[str, str] = field(default_factory=dict)
+    use_cases: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
     review: Review = field(default_factory=Review)
+    past_reviews: list[Review] = field(default_factory=list)
+    declined: dict[str, str] = field(default_factory=dict)
     was_reviewed: bool = False
-    roles: set[str] = field(default_factory=set)
+    test_calls: dict[str, float] = field(default_factory=dict)
+    tier: Tier = Tier.LIMITED
+    has_data_use_checkup: bool = False
+    roles: dict[str, str] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
     profile: dict[str, object] = field(default_factory=dict)
     unexposed: dict[str, str] = field(default_factory=dict)
@@ -160,6 +172,21 @@ class App:
     version: str = "v26.0"
     meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
 
+    @property
+    def is_published(self) -> bool:
+        """Whether people without a role can use the app: *Publish > Go live* makes it so."""
+        return self.mode is AppMode.LIVE
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether the app was made by *Other*: it has a type, and no use case."""
+        return not self.use_cases
+
+    @property
+    def available_permissions(self) -> tuple[str, ...]:
+        """The permissions that the app can have."""
+        return available(self.use_cases, self.added)
+
     def takes_localhost(self, scheme: str, host: str) -> bool:
         """Return whether a redirect there needs no registration, as in development mode."""
         return (self.mode, scheme, host) == (AppMode.DEVELOPMENT, "http", "localhost")
@@ -167,7 +194,7 @@ class App:
 
 @dataclass
 class Person:
-    """The sandbox's one invented person."""
+    """One of the sandbox's two invented people."""
 
     id: str
     name: str
@@ -204,7 +231,7 @@ class Form:
 
 @dataclass
 class Page:
-    """One page of the person; `subscribed` maps an app's id to its webhook fields."""
+    """One page of both people; `subscribed` maps an app's id to its webhook fields."""
 
     id: str
     name: str
@@ -219,7 +246,7 @@ class Page:
 
 @dataclass
 class AdAccount:
-    """One ad account of the person; `id` is without `act_`."""
+    """One ad account that both people see; `id` is without `act_`."""
 
     id: str
     name: str
@@ -284,11 +311,14 @@ class Facebook:
     """
     Everything that Facebook stores.
 
+    `person` registers the apps; the `customer` has a role on none of them.
     `grants` maps (person, app) to permission and its status; `page_tokens` maps
     a page and a user token to their page token; `sessions` are log-ins by cookie.
     """
 
     person: Person
+    customer: Person
+    business: Business
     apps: dict[str, App] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
     ad_accounts: dict[str, AdAccount] = field(default_factory=dict)
@@ -297,6 +327,11 @@ class Facebook:
     codes: Shelf[Code] = field(default_factory=Shelf)
     page_tokens: Shelf[str] = field(default_factory=Shelf)
     sessions: Shelf[str] = field(default_factory=Shelf)
+
+    @property
+    def people(self) -> dict[str, Person]:
+        """Everybody, by ID."""
+        return {one.id: one for one in (self.person, self.customer)}
 
     def form(self, form_id: str) -> Form | None:
         """Return the lead form with this ID."""

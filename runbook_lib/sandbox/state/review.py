@@ -1,15 +1,51 @@
 """
-App Review: what a request needs, and what a decision changes (graph §4, §9).
+App Review: what a submission needs, when it is decided, and what a decision changes (graph §9).
 
-Graph lists only what was approved; the dashboard's pages show the rest.
+It is decided permission by permission. Until then no API shows anything; Graph lists only what
+was approved, the dashboard's pages show the rest.
 """
+
+from collections.abc import Mapping
 
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Review, ReviewState
+from runbook_lib.sandbox.state.stores import Dice
 
-__all__ = ["DEPENDENCIES", "REVIEW_DAYS", "SECTIONS", "decide", "request_access", "submit"]
+__all__ = [
+    "DECLINED_REASON",
+    "DEPENDENCIES",
+    "REVIEW_DAYS",
+    "SECTIONS",
+    "SUBMISSION_IN_REVIEW",
+    "decide",
+    "is_called_lately",
+    "plan",
+    "request_access",
+    "settle",
+    "submit",
+]
 
-REVIEW_DAYS = 5
+DAY = 86_400
+TEST_CALL_DAYS = 30
+
+verbatim("graph §9", "a review takes 1, 3, 6, 8 or 22 days", "third-party readings, 2026")
+REVIEW_DAYS = (1, 3, 6, 8, 22)
+"""The days that reviews were seen to take."""
+
+verbatim(
+    "graph §9",
+    "why a permission is declined: Screencast Not Aligned with Use Case Details (1.6)",
+    "third-party readings, 2026",
+)
+DECLINED_REASON = (
+    "Screencast Not Aligned with Use Case Details (Developer Policy 1.6): show the whole Meta "
+    "login, the screen that grants the permission, and how it is used from end to end, in "
+    "English or with captions."
+)
+SUBMISSION_IN_REVIEW = "Cannot submit to App Review while a previous submission is in review"
+verbatim("graph §9", f"a second submission: {SUBMISSION_IN_REVIEW}", "third-party readings, 2026")
+unknown("graph §9", "how likely a permission is declined: 10 of 31 were, in three readings")
+_DECLINED_SHARE = 10 / 31
 
 verbatim("graph §7", "what leads_retrieval depends on", "permission reference, quoted")
 DEPENDENCIES: dict[str, tuple[str, ...]] = {
@@ -33,6 +69,19 @@ SECTIONS = {
 """The sections of a review request that must be filled in."""
 
 
+@verbatim(
+    "graph §9",
+    "Advanced Access can be asked for once a call succeeded in the last 30 days",
+    "docs/app-review/submission-guide; third-party readings, 2026",
+)
+@inferred("graph §9", "public_profile needs no test call: it is granted automatically")
+def is_called_lately(app: App, permission: str, now: float) -> bool:
+    """Return whether the app used `permission` lately, so that it can be asked for."""
+    called_on = app.test_calls.get(permission)
+    is_recent = called_on is not None and now - called_on <= TEST_CALL_DAYS * DAY
+    return permission == "public_profile" or is_recent
+
+
 @verbatim("graph §9", "public_profile is granted automatically, others by App Review", "procedure")
 @inferred("graph §7", "asking for leads_retrieval asks for what it depends on too")
 @unknown("graph §9", "what the dashboard calls a requested permission until then: unapproved")
@@ -41,39 +90,77 @@ def request_access(app: App, permission: str) -> None:
     if permission == "public_profile":
         app.permissions[permission] = "live"
         return
+    if app.review.state is ReviewState.PENDING:
+        raise ValueError(SUBMISSION_IN_REVIEW)
+    if app.review.state is not ReviewState.DRAFT:
+        app.review = Review(ReviewState.DRAFT, sections=dict(app.review.sections))
+    available = set(app.available_permissions)
     for name in (*DEPENDENCIES.get(permission, ()), permission):
-        if app.permissions.get(name) == "live":
+        if app.permissions.get(name) == "live" or name not in available:
             continue
         app.permissions[name] = "unapproved"
         if name not in app.review.permissions:
             app.review.permissions.append(name)
-    if app.review.state is not ReviewState.PENDING:
-        app.review.state = ReviewState.DRAFT
 
 
 @unknown("graph §9", "the sections of a review request: four are asked for here")
-def submit(app: App, sections: dict[str, str], now: float) -> list[str]:
+def submit(app: App, sections: dict[str, str], now: float, dice: Dice) -> list[str]:
     """Submit the request for review, unless sections are missing; return those."""
+    if app.review.state is ReviewState.PENDING:
+        raise ValueError(SUBMISSION_IN_REVIEW)
     app.review.sections = sections
     missing = [name for name in SECTIONS if not sections.get(name, "").strip()]
     if not missing:
         app.review.state = ReviewState.PENDING
         app.review.submitted_on = now
-        app.review.reason = ""
+        plan(app.review, dice)
     return missing
 
 
-def decide(app: App, outcome: ReviewState, reason: str = "") -> None:
-    """Approve or decline what was submitted; raise ValueError for any other outcome."""
-    if outcome not in {ReviewState.APPROVED, ReviewState.DECLINED}:
+def plan(review: Review, dice: Dice, *, days: tuple[int, ...] = REVIEW_DAYS) -> None:
+    """Draw when the submission will be decided, and how; nobody sees it until then."""
+    taken = days[int(dice.fraction() * len(days))]
+    review.decides_on = (review.submitted_on or 0) + taken * DAY
+    review.drawn = {
+        name: "declined" if dice.fraction() < _DECLINED_SHARE else "approved"
+        for name in review.permissions
+    }
+
+
+def settle(app: App, now: float) -> None:
+    """Publish the decision of a submission whose day has come."""
+    review = app.review
+    is_due = review.decides_on is not None and review.decides_on <= now
+    if review.state is ReviewState.PENDING and is_due:
+        decide(app, review.drawn)
+
+
+@verbatim("graph §9", "a submission is decided per permission", "third-party readings, 2026")
+def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
+    """
+    Approve or decline each permission of the submission.
+
+    One that `outcomes` does not name is approved. Raises ValueError for any
+    other outcome than approved and declined.
+    """
+    if any(outcome not in {"approved", "declined"} for outcome in outcomes.values()):
         raise ValueError("outcome must be approved or declined")
-    status = "live" if outcome is ReviewState.APPROVED else "unapproved"
-    app.permissions |= dict.fromkeys(app.review.permissions, status)
+    review = app.review
+    declined = [one for one in review.permissions if outcomes.get(one) == "declined"]
     app.was_reviewed = True
-    app.review = Review(
-        outcome,
-        reason if outcome is ReviewState.DECLINED else "",
-        app.review.submitted_on,
-        list(app.review.permissions),
-        dict(app.review.sections),
-    )
+    for name in review.permissions:
+        app.permissions[name] = "unapproved" if name in declined else "live"
+        app.declined.pop(name, None)
+    app.declined |= dict.fromkeys(declined, reason or DECLINED_REASON)
+    review.reason = reason or DECLINED_REASON if declined else ""
+    review.outcomes = {
+        name: "declined" if name in declined else "approved" for name in review.permissions
+    }
+    review.state = _state_of(len(declined), len(review.permissions))
+    app.past_reviews.append(review)
+
+
+def _state_of(declined: int, submitted: int) -> ReviewState:
+    if not declined:
+        return ReviewState.APPROVED
+    return ReviewState.DECLINED if declined == submitted else ReviewState.PARTLY_DECLINED

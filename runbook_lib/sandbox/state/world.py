@@ -73,7 +73,7 @@ class World:
         return self.clock() + self.offset
 
     def register_app(self, name: str) -> App:
-        """Register an app of the one person, with nothing set up."""
+        """Register an app of the operator, with nothing set up."""
         person = self.facebook.person
         app = App(
             self.dice.digits(16),
@@ -83,7 +83,7 @@ class World:
             self.dice.base64url(27),
             self.now(),
             category="",
-            roles={person.id},
+            roles={person.id: "administrators"},
         )
         self.facebook.apps[app.id] = app
         return app

@@ -130,6 +130,7 @@ def test_localhost_is_free_in_development(
     sandbox = start("approved")
     app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
     app.mode = AppMode.DEVELOPMENT
+    app.use_cases = []
     url = dialog(sandbox, redirect_uri="http://localhost:8000/callback")
     assert http.get(url).status_code == 200
     app.roles.clear()

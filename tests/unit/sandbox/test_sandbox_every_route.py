@@ -38,7 +38,7 @@ from runbook_lib.sandbox.http.faults import FaultKind
 from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.state.cyclr_world import PendingAuthorization
-from runbook_lib.sandbox.state.facebook_world import KNOWN_PERMISSIONS
+from runbook_lib.sandbox.state.permissions import KNOWN_PERMISSIONS
 from runbook_lib.sandbox.state.review import SECTIONS
 from runbook_lib.sandbox.state.world import World
 from tests.unit.sandbox.test_sandbox_malformed import (

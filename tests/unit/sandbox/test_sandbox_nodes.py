@@ -222,8 +222,7 @@ def test_ad_account_node_and_usage(graph: Graph) -> None:
     answer = graph.get(f"act_{graph.given['ad_account_id']}", fields="name,account_status")
     assert answer.json()["account_status"] == 1
     assert (
-        '"ads_api_access_tier":"development_access"'
-        in (answer.headers["x-business-use-case-usage"])
+        '"ads_api_access_tier":"standard_access"' in (answer.headers["x-business-use-case-usage"])
     )
 
 

@@ -42,29 +42,49 @@ KEYS = [
     "webhook_url",
     "login_email",
     "login_password",
+    "customer_email",
+    "customer_password",
+    "customer_access_token",
+    "website",
+    "data_deletion_url",
+    "website_address",
 ]
+EMPTY_IN_FRESH = {
+    "app_id",
+    "app_secret",
+    "app_display_name",
+    "user_access_token",
+    "page_id",
+    "page_access_token",
+    "leadgen_form_id",
+    "ad_account_id",
+    "scopes",
+    "verify_token",
+}
+# Where no customer could have logged in to the app.
+WITHOUT_CUSTOMER = {
+    "fresh",
+    "review-pending",
+    "review-declined",
+    "use-case-missing",
+    "test-calls-missing",
+    "not-published",
+}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_description_has_every_key(start: Start, scenario: str) -> None:
-    """The description has every key; in `fresh`, what does not exist yet is empty."""
+    """The description has every key; what does not exist, or could not be had, is empty."""
     given = start(scenario).description
     assert list(given) == KEYS
     assert given["scenario"] == scenario
     empty = {key for key, value in given.items() if not value}
-    expected = {
-        "app_id",
-        "app_secret",
-        "app_display_name",
-        "user_access_token",
-        "page_id",
-        "page_access_token",
-        "leadgen_form_id",
-        "ad_account_id",
-        "scopes",
-        "verify_token",
-    }
-    assert empty == (expected if scenario == "fresh" else set())
+    expected = EMPTY_IN_FRESH if scenario == "fresh" else set()
+    if scenario in WITHOUT_CUSTOMER:
+        expected = expected | {"customer_access_token"}
+    if scenario == "test-calls-missing":
+        expected = expected | {"page_access_token"}
+    assert empty == expected
 
 
 def test_an_unknown_scenario_is_refused(start: Start) -> None:
@@ -152,10 +172,116 @@ def test_cyclr_mismatch(
     assert client_id in sandbox.world.facebook.apps
 
 
-@pytest.mark.parametrize("scenario", ["fresh", "review-pending", "review-declined"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "fresh",
+        "review-pending",
+        "review-declined",
+        "partly-declined",
+        "use-case-missing",
+        "test-calls-missing",
+    ],
+)
 def test_not_connected_yet(start: Start, cyclr_of: OpenCyclr, scenario: str) -> None:
     """Setup is empty and no connector is installed."""
     sandbox = start(scenario)
     cyclr = cyclr_of(sandbox)
     assert cyclr.get("account/connectors").json() == []
     assert not sandbox.world.cyclr.library[cyclr.connector_id()].is_set_up
+
+
+def live(graph: Graph) -> set[str]:
+    """Return the permissions that the app's permissions edge lists."""
+    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
+    assert {row["status"] for row in rows} <= {"live"}
+    return {row["permission"] for row in rows}
+
+
+def test_approved_is_all_done(start: Start) -> None:
+    """Every permission is live and was used, both verifications are done, and it is published."""
+    sandbox = start("approved")
+    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    business = sandbox.world.facebook.business
+    assert set(app.test_calls) == {name for name, one in app.permissions.items() if one == "live"}
+    assert (business.verification, business.access_verification) == ("verified", "verified")
+    assert (app.is_published, app.has_data_use_checkup, app.tier) == (True, True, "standard_access")
+
+
+def test_use_case_missing(start: Start, graph_of: Open, http: httpx.Client) -> None:
+    """leads_retrieval is an invalid scope, and nothing was reviewed."""
+    sandbox = start("use-case-missing")
+    graph = graph_of(sandbox)
+    assert live(graph) == set()
+    given = sandbox.description
+    params = {
+        "client_id": str(given["app_id"]),
+        "redirect_uri": str(given["redirect_uri"]),
+        "scope": "ads_read,leads_retrieval,pages_manage_ads",
+    }
+    page = http.get(str(given["dialog_url"]), params=params).text
+    assert "Invalid Scopes: leads_retrieval, pages_manage_ads" in page
+    mine = {row["permission"] for row in graph.get("me/permissions").json()["data"]}
+    assert mine == {
+        "public_profile",
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_read_engagement",
+        "pages_show_list",
+    }
+
+
+def test_test_calls_missing(start: Start, graph_of: Open) -> None:
+    """Nothing is live, and the token reads ad accounts and little else."""
+    graph = graph_of(start("test-calls-missing"))
+    assert live(graph) == set()
+    assert graph.get("me/adaccounts").status_code == 200
+    assert graph.get("me/businesses").status_code == 403
+    assert graph.get("me/accounts").json() == {"data": []}
+
+
+def test_partly_declined(start: Start, graph_of: Open) -> None:
+    """Two permissions have no row; the customer grants the others."""
+    graph = graph_of(start("partly-declined"))
+    assert {"leads_retrieval", "pages_manage_ads"}.isdisjoint(live(graph))
+    token = str(graph.given["customer_access_token"])
+    mine = {row["permission"] for row in graph.get("me/permissions", token).json()["data"]}
+    assert mine == live(graph)
+
+
+def test_not_published(
+    start: Start, graph_of: Open, http: httpx.Client, answer_dialog: Callable[..., httpx.Response]
+) -> None:
+    """Everything is live; the operator gets through the dialog, the customer does not."""
+    sandbox = start("not-published")
+    given = sandbox.description
+    assert "leads_retrieval" in live(graph_of(sandbox))
+    query = httpx.QueryParams(
+        {"client_id": str(given["app_id"]), "redirect_uri": str(given["redirect_uri"])}
+    )
+    url = f"{given['dialog_url']}?{query}"
+    assert answer_dialog(sandbox, url).status_code == 302
+    customer = {"email": given["customer_email"], "password": given["customer_password"]}
+    assert "Feature unavailable" in http.post(url, data=customer).text
+
+
+def test_tech_provider_pending(start: Start, graph_of: Open) -> None:
+    """The customer's token reads no business data, the operator's reads all of it."""
+    graph = graph_of(start("tech-provider-pending"))
+    token = str(graph.given["customer_access_token"])
+    account = f"act_{graph.given['ad_account_id']}"
+    assert graph.get("me", token).status_code == 200
+    for path in ("me/accounts", "me/adaccounts", "me/businesses", account):
+        error = error_of(graph.get(path, token))
+        assert (error["code"], error["error_subcode"]) == (100, 33)
+        assert error["message"].startswith("Unsupported get request. Object with ID '")
+        assert graph.get(path).status_code == 200
+
+
+def test_a_pending_review_stays_pending_for_a_day(start: Start, graph_of: Open) -> None:
+    """Nothing of `review-pending` is decided within 24 hours, whatever the dice say."""
+    for seed in range(12):
+        sandbox = start("review-pending", seed=seed)
+        sandbox.world.offset += 24 * 3600
+        assert live(graph_of(sandbox)) == set()
