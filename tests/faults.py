@@ -267,7 +267,7 @@ FAULTS = (
     ),
     Fault(
         "core/credential_form.py",
-        'elif text.casefold().removeprefix("runbook_") in _own_text():',
+        'elif text.lower().removeprefix("runbook_").encode() in _own_text():',
         "elif not text:",
         "core/test_credential_form.py",
         "a word that the runbook itself writes is accepted as a credential",

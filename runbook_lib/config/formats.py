@@ -17,6 +17,7 @@ from runbook_lib.core.files import read_plain
 __all__ = [
     "OBJECT_STORES",
     "address",
+    "addresses",
     "answer_limit",
     "app_id",
     "app_secret",
@@ -29,6 +30,7 @@ __all__ = [
     "host_names",
     "is_this_machine",
     "opaque_secret",
+    "page_address",
     "page_id",
     "passphrase",
     "permission_names",
@@ -206,6 +208,21 @@ def address(text: str) -> str:
     is_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _HIGHEST_PORT
     if not host or not is_port or not _HOST.fullmatch(host):
         raise ValueError("this is not an address; one looks like 127.0.0.1:8443")
+    return typed
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Return `host=host:port` pairs separated by commas or spaces, each once."""
+    pairs = [pair.partition("=") for pair in re.split(r"[,\s]+", text) if pair]
+    return tuple(dict.fromkeys(f"{domain_name(host)}={address(to)}" for host, _, to in pairs))
+
+
+def page_address(text: str) -> str:
+    """Return the whole address of a public page; only https is one that everybody can trust."""
+    typed = text.strip()
+    parts = _web_parts(typed.partition("?")[0])
+    if parts.scheme != "https" or not typed.isprintable() or len(typed.split()) > 1:
+        raise ValueError("a public page starts with https:// and contains no spaces")
     return typed
 
 

@@ -64,6 +64,13 @@ SERVICE_DOMAIN_ADDRESS = Input(
     help="host:port to connect to instead of resolving the name; the sandbox sets it.",
     parse=formats.address,
 )
+CONNECT_TO = Input(
+    name="connect_to",
+    label="Other hosts' addresses",
+    help="host=host:port, what to connect to instead of resolving the name; the sandbox sets it.",
+    parse=formats.addresses,
+    default=(),
+)
 CA_FILE = Input(
     name="ca_file",
     label="Certificate authority",
@@ -174,6 +181,7 @@ IN_KERNEL = (
     CYCLR_API_URL,
     CYCLR_CONSOLE_URL,
     SERVICE_DOMAIN_ADDRESS,
+    CONNECT_TO,
     CA_FILE,
     REDIRECT_HOSTS,
     ANSWER_LIMIT_KIB,

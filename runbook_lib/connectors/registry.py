@@ -20,7 +20,6 @@ __all__ = ["connector_names", "find_procedure", "known_variables", "practice_wor
 
 _PACKAGE = "runbook_lib.connectors"
 _FOLDER = Path(__file__).parent
-_ALL_WORDS = "connected.toml"
 
 
 @lru_cache(maxsize=1)
@@ -58,7 +57,16 @@ def known_variables() -> frozenset[str]:
     )
 
 
-def practice_words(connector: str, scenario: str) -> Path | None:
-    """Return the file of what people have said in `scenario` by then; `None` for nothing."""
-    name = import_module(f"{_PACKAGE}.{connector}").PRACTICE.get(scenario, _ALL_WORDS)
-    return _FOLDER / connector / "practice" / name if name else None
+def practice_words(connector: str, scenario: str) -> str:
+    """Return what people have said in `scenario` by then, as TOML; empty for nothing."""
+    unsaid = set(import_module(f"{_PACKAGE}.{connector}").UNSAID.get(scenario, ()))
+    text = (_FOLDER / connector / "practice" / "words.toml").read_text(encoding="utf-8")
+    heading, *entries = text.split("\n\n[[")
+    said = [each for each in entries if not unsaid & _named(each)]
+    return "" if "" in unsaid else "\n\n[[".join([heading, *said])
+
+
+def _named(entry: str) -> set[str]:
+    """Return the names of an entry: its step, and its kind with the step."""
+    kind, step = entry.partition("]")[0], entry.partition('step = "')[2].partition('"')[0]
+    return {step, f"{kind} {step}"}

@@ -236,18 +236,19 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to open: `fallback` is used until all values of `template` are known."""
+    """A page to open."""
 
     label: str
     template: str
-    fallback: str = ""
 
     def url(self, values: Mapping[str, object]) -> str:
-        """Return the address with `values` filled in, or the fallback."""
-        try:
-            return self.template.format_map(values)
-        except KeyError:
-            return self.fallback.format_map(values)
+        """Return the page's address, or nothing while a value is unknown."""
+        return _filled(self.template, values)
+
+    def shown(self, values: Mapping[str, object]) -> dict[str, str]:
+        """Return label and address; while there is none, the label says what it waits for."""
+        url = self.url(values)
+        return {"label": self.label if url else f"{self.label} (needs the App ID)", "url": url}
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,18 +260,21 @@ class Paste:
 
     def value(self, values: Mapping[str, object]) -> str:
         """Return the text to paste, or nothing while a value is unknown."""
-        try:
-            return self.template.format_map(values)
-        except KeyError:
-            return ""
+        return _filled(self.template, values)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The place in the documented procedure: section from 1, and step number, if it has one."""
+    """
+    The place in the documented procedure: section from 1, and step number, if it has one.
+
+    A step that is not on the page has `reading` instead: a public address, or
+    what was read elsewhere, and when.
+    """
 
     section: int
     step: int | None = None
+    reading: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,8 +286,8 @@ class Step:
     `today` says how the screens differ from it now. `confirms` is the sentence
     that a person confirms, `subject` the names of the inputs that it is about.
     `requires` names steps whose failure blocks this one, `hands_over` the
-    credential that a person copies to another console, `needs_consent` a step
-    whose token comes from a person's consent.
+    credential that a person copies to another console, `consent_gives` the
+    token that comes from a person's consent.
     """
 
     id: str
@@ -300,7 +304,12 @@ class Step:
     checks: tuple[Check, ...] = ()
     requires: tuple[str, ...] = ()
     hands_over: Input | None = None
-    needs_consent: bool = False
+    consent_gives: Input | None = None
+
+    @property
+    def heading(self) -> str:
+        """Return the title, marked where the documented page has no such step."""
+        return f"{self.title}{_NOT_ON_THE_PAGE if self.source.reading else ''}"
 
     @property
     def text_digest(self) -> str:
@@ -343,6 +352,8 @@ class Procedure:
         """Return the SHA-256 of the procedure's whole text and checks."""
         return _digest(_document(self))
 
+
+_NOT_ON_THE_PAGE = " (not on the documented page)"
 
 # The worst of a step's findings decides.
 _WORST_FIRST = (
@@ -440,6 +451,13 @@ def _attested(
         reason += f" ({unchecked})"
     outcome = Outcome.WAITING if is_submitted else Outcome.ATTESTED
     return Conclusion(outcome=outcome, reason=reason, by_person=True)
+
+
+def _filled(template: str, values: Mapping[str, object]) -> str:
+    try:
+        return template.format_map(values)
+    except KeyError:
+        return ""
 
 
 def _document(value: object) -> object:

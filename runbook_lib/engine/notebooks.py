@@ -147,6 +147,8 @@ def _opening(procedure: Procedure) -> str:
 
 def _prose(step: Step, section: Section, number: int) -> str:
     of = f"documented step {step.source.step}" if step.source.step else section.title
+    if step.source.reading:
+        of = f"not on the documented page: {step.source.reading}"
     parts = [f"### {number} · {step.title}", step.prose]
     if step.today:
         parts.append(f"> **Today:** {step.today}")

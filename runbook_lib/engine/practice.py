@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+# What a check may spend in practice, unasked.
+_PERMITTED: Mapping[str, object] = {"make_test_calls": True}
+
+
 @dataclass(frozen=True, slots=True)
 class Practice:
     """
@@ -113,11 +117,13 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         )
         env_file = folder / "sandbox.env"
         _write_env_file(env_file, procedure, sandbox.description)
+        said = folder / "words.toml"
+        said.write_text(words, encoding="utf-8")
         who = sandbox.description
         yield Practice(
             scenario=scenario,
             env_file=str(env_file),
-            attestations=str(words or ""),
+            attestations=str(said) if words else "",
             login=f"{who['login_email']} / {who['login_password']}",
         )
 
@@ -130,10 +136,11 @@ def _kept_folder() -> Path:
 
 
 def _write_env_file(path: Path, procedure: Procedure, description: Mapping[str, object]) -> None:
+    given = {**description, **_PERMITTED}
     lines = [
-        f'{item.variable}="{description[item.name]}"'
+        f'{item.variable}="{given[item.name]}"'
         for item in inputs_of(procedure)
-        if description.get(item.name)
+        if given.get(item.name)
     ]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

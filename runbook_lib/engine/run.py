@@ -504,11 +504,12 @@ class Run:
         names = ("service_domain", "service_domain_address", "ca_file")
         host, address, ca_file = (str(values.get(name, "")) for name in names)
         limits, private = Limits.of(values), values.get("redirect_hosts", ())
-        key = (host, address, ca_file, limits, private)
+        others = values.get("connect_to", ())
+        key = (host, address, ca_file, limits, private, others)
         if key not in self._transports:
             self._transports[key] = Transport(
                 self.redactor,
-                connect_to={f"{host}:443": address} if address else {},
+                connect_to=_connect_to(others, host, address),
                 ca_file=ca_file,
                 private_hosts=private if isinstance(private, tuple) else (),
                 limits=limits,
@@ -528,6 +529,13 @@ class Run:
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = redact_event(event, document, self.redactor)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _connect_to(others: Value, host: str, address: str) -> dict[str, str]:
+    """Return what to connect to, by `host:port`; `others` are `host=host:port`."""
+    pairs = [each.partition("=") for each in others] if isinstance(others, tuple) else []
+    found = {f"{name}:443": to for name, _, to in pairs}
+    return {**found, f"{host}:443": address} if address else found
 
 
 def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:

@@ -52,7 +52,7 @@ def step_bundle(
         step=document,
         notes=notes,
         tables=gathered(document, "tables"),
-        links=[{"label": link.label, "url": link.url(values)} for link in state.step.links],
+        links=[link.shown(values) for link in state.step.links],
         pastes=[each for each in pastes if each["value"]],
         is_sandbox=is_sandbox,
     )

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import GraphAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
+from runbook_lib.remote.rate_limits import access_tier
 from runbook_lib.remote.transport import Request, Session
 
 __all__ = ["VERSION_ENDS", "Graph", "appsecret_proof"]
@@ -59,6 +60,7 @@ class Graph:
         self.version = version
         self.served_version = ""
         self.upgrade_warning = ""
+        self.access_tier = ""
 
     @property
     def token_endpoint(self) -> str:
@@ -84,6 +86,7 @@ class Graph:
         answer = self._session.send(request, is_transient=_is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
+        self.access_tier = access_tier(answer.headers)
         return _node(answer, f"Facebook (/{path.strip('/')})")
 
     def rows(self, path: str, token: Secret, **params: str) -> list[Document]:

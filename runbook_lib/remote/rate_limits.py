@@ -29,6 +29,7 @@ __all__ = [
     "CoolDown",
     "CoolDowns",
     "KeptCoolDowns",
+    "access_tier",
     "duration",
     "retry_after",
     "usage_pause",
@@ -46,6 +47,7 @@ _LARGEST_FILE = 65_536
 _MOST_KEPT = 200
 _LONGEST_REASON = 300
 _SECONDS = re.compile(r"[0-9]{1,12}")
+_TIER = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,14 @@ def retry_after(value: str, now: datetime) -> float | None:
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return min(max(seconds, 0.0), _LONGEST)
+
+
+def access_tier(headers: Mapping[str, str]) -> str:
+    """Return the Marketing API Access Tier that a usage header names (Marketing API: Limits)."""
+    names = ("x-ad-account-usage", "x-business-use-case-usage", "x-fb-ads-insights-throttle")
+    usages = (usage for name in names for usage in _usages(headers.get(name, "")))
+    tiers = (usage.get("ads_api_access_tier") for usage in usages)
+    return next((tier for tier in tiers if isinstance(tier, str) and _TIER.fullmatch(tier)), "")
 
 
 def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:

@@ -76,7 +76,7 @@ class Sandbox:
     def description(self) -> Description:
         """What a client needs to use the sandbox, with the secrets of the scenario."""
         world = self.world
-        at, answers = world.addresses, world.answers
+        at, answers, hosts = world.addresses, world.answers, world.cyclr.website_hosts
         return {
             "scenario": world.scenario,
             "graph_url": at.graph,
@@ -90,6 +90,7 @@ class Sandbox:
             "redirect_uri": world.cyclr.redirect_uri,
             **answers,
             "website_address": at.service_domain,
+            "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
         }
 
     def __enter__(self) -> "Sandbox":

@@ -235,8 +235,8 @@ class Walkthrough:
                 self._hide_consent(step)
             self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
             if asked.untrusted:
-                return f"{asked.untrusted} Use the other link, and paste the address."
-            return "Open the consent page. Its answer arrives here by itself."
+                return f"{asked.untrusted} Paste the address instead."
+            return "Open the consent page; below it stands where the browser will end."
 
         self._begin(step, prepare)
 
@@ -245,13 +245,17 @@ class Walkthrough:
         self._redeem(step, lambda: self._consent.accept(url))
 
     def _redeem(self, step: Step, accept: Accept) -> None:
+        gives = step.consent_gives
+        if gives is None:
+            return
+
         def redeem() -> str:
             try:
                 request, code = accept()
             finally:
                 self._hide_consent(step)
             token = self._consent.redeem(request, code)
-            self.run.set_secret(credential(step, "user_access_token"), token.reveal())
+            self.run.set_secret(gives, token.reveal())
             return self._check(step, {}) + self._go_on(step)
 
         self._begin(step, redeem)

@@ -110,7 +110,7 @@ def step_view(
         "remarks": [with_times(text) for text in document["remarks"]],
         **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
         "tables": [_table_view(table) for table in gathered(document, "tables")],
-        "links": [{"label": link.label, "url": link.url(values)} for link in step.links],
+        "links": [link.shown(values) for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
             for paste in step.pastes
@@ -121,7 +121,7 @@ def step_view(
         "can_check": bool(step.checks),
         "forms": _forms(step),
         "can_withdraw": state.word is not None,
-        "needs_consent": step.needs_consent,
+        "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
         "hand_over": _handed_over(step, credentials),

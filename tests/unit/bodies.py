@@ -8,6 +8,7 @@ APP_ID = "1234567891011121"
 APP_SECRET = "0123456789abcdef0123456789abcdef"
 APP_TOKEN = f"{APP_ID}|A6BCDEFiGASDFdB1_Zviht7lzxc"
 USER_TOKEN = "EAAuserToken" + "0aB1cD2eF3" * 4
+CUSTOMER_TOKEN = "EAAcustomerToken" + "1kL2mN3oP4" * 4
 PAGE_TOKEN = "EAApageToken" + "9zY8xW7vU6" * 4
 OTHER_PAGE_TOKEN = "EAAemptyPageToken" + "5tS4rQ3pN2" * 4
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Table
@@ -23,7 +24,6 @@ from runbook_lib.remote.graph import Graph
 
 __all__ = ["lead_data_is_readable", "marketing_data_is_readable", "user_token_is_valid"]
 
-_DEBUG = "debug_token"
 _GRANTS = "me/permissions"
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"
@@ -61,12 +61,10 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     `/me/permissions`, which knows of those that the person declined.
     """
     token = context.secrets["user_access_token"]
-    graph = context.app_graph()
-    data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
-    problem = _token_problem(context, data)
+    data, problem = inspect_token(context, token)
     if problem:
         return failed(reason=problem)
-    end = _end(context, data)
+    end = end_of(context, data)
     scopes, wanted = data.texts("scopes"), context.permissions
     grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
     lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
@@ -77,7 +75,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
             + (f" (declined: {', '.join(declined)})." if declined else "."),
         )
     return verified(
-        reason=f"The token is this app's, valid {_until(end)}, and grants {', '.join(wanted)}.",
+        reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
         warnings=tuple(_end_warnings(context, data)),
         limits=tuple(_narrowed(data)),
     )
@@ -220,49 +218,12 @@ def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str
     ).strip()
 
 
-def _token_problem(context: CheckContext, data: Document) -> str:
-    """Return what contradicts that this is a valid user token of the app."""
-    app_id = context.text("app_id")
-    # NOTE: an input token that Facebook cannot read has no app.
-    owner = data.identifier("app_id", "")
-    if owner not in ("", app_id):
-        return f"The token belongs to app {owner}, not to {app_id}."
-    if not data.flag("is_valid"):
-        return f"The token is not valid{_said(data)}. Sign in again for a fresh one."
-    data.expect("app_id", app_id)
-    kind = data.identifier("type")
-    if kind != "USER":
-        return f"This is a token of type {kind}, not a user's. Sign in for a user access token."
-    data.identifier("user_id")
-    return ""
-
-
-def _said(data: Document) -> str:
-    if "error" not in data:
-        return ""
-    error = data.document("error")
-    code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
-    return f" ({error.words('message') or 'no reason given'}, {code})"
-
-
-def _end(context: CheckContext, data: Document) -> datetime | None:
-    end = data.moment("expires_at")
-    if end is not None and end <= context.now:
-        what = f"the token is called valid, but ended on {end:%Y-%m-%d %H:%M} UTC"
-        raise unexpected(f"Facebook (/{_DEBUG})", what)
-    return end
-
-
-def _until(end: datetime | None) -> str:
-    return "without an end" if end is None else f"until {end:%Y-%m-%d %H:%M} UTC"
-
-
 def _end_warnings(context: CheckContext, data: Document) -> list[str]:
     warnings = []
     for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
         end = data.moment(field, 0)
         if end is not None and end - context.now < _ENDS_SOON:
-            warnings.append(f"{what} ends soon: {_until(end)}. The person must consent again.")
+            warnings.append(f"{what} ends soon: {until(end)}. The person must consent again.")
     return warnings
 
 

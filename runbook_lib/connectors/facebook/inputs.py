@@ -14,7 +14,10 @@ __all__ = [
     "APP_DISPLAY_NAME",
     "APP_ID",
     "APP_SECRET",
+    "CUSTOMER_ACCESS_TOKEN",
+    "DATA_DELETION_URL",
     "GRAPH_VERSION",
+    "MAKE_TEST_CALLS",
     "USER_ACCESS_TOKEN",
     "permissions",
 ]
@@ -49,9 +52,29 @@ GRAPH_VERSION = Input(
 USER_ACCESS_TOKEN = Input(
     name="user_access_token",
     label="User access token",
-    help="A user's token that was issued for this app.",
+    help="A token that was issued for this app, of a person who has a role on it.",
     parse=formats.opaque_secret,
     secret=True,
+)
+CUSTOMER_ACCESS_TOKEN = Input(
+    name="customer_access_token",
+    label="Customer's access token",
+    help="A token that was issued for this app, of a person who has no role on it.",
+    parse=formats.opaque_secret,
+    secret=True,
+)
+MAKE_TEST_CALLS = Input(
+    name="make_test_calls",
+    label="Make the test calls",
+    help="Permit the runbook one read call for each permission, which Facebook counts.",
+    default=False,
+)
+DATA_DELETION_URL = Input(
+    name="data_deletion_url",
+    label="Data deletion address",
+    help="Facebook: Settings > Basic > User data deletion. No API shows it.",
+    parse=formats.page_address,
+    example="https://www.acme.example/data-deletion",
 )
 
 

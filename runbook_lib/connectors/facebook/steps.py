@@ -2,7 +2,8 @@
 Steps at Facebook that connectors share, in their documented order.
 
 A connector's procedure composes them with its own; each builder returns the
-step as the documented page has it.
+step as the documented page has it, or one that Facebook demands today and the
+page leaves out, with its source.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from __future__ import annotations
 from runbook_lib.connectors.cyclr.inputs import SERVICE_DOMAIN
 from runbook_lib.connectors.cyclr.service_domain import service_domain_answers
 from runbook_lib.connectors.cyclr.steps import OUR_ACCOUNT
-from runbook_lib.connectors.facebook import app, connection, inputs
+from runbook_lib.connectors.facebook import (
+    app,
+    connection,
+    inputs,
+    people,
+    public_pages,
+    review,
+    review_calls,
+    verification,
+)
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
 __all__ = [
@@ -18,15 +28,23 @@ __all__ = [
     "APPS",
     "THIS_APP",
     "TOKEN",
+    "access_verification",
     "app_id_and_secret",
+    "business_verification",
     "confirm_creation",
     "create_app",
+    "customer_consent",
     "dashboard",
     "developer_account",
     "log_in",
     "login_settings",
+    "make_test_calls",
     "my_apps",
+    "open_public_pages",
+    "publish",
     "redirect_uri",
+    "submit_review",
+    "use_case",
     "user_token",
 ]
 
@@ -40,10 +58,15 @@ THIS_APP = ("app_id",)
 APPS = "{dashboard_url}/apps"
 _APP_PAGE = APPS + "/{app_id}"
 
+_DOCS = "https://developers.facebook.com/docs"
+_CREATION = "https://developers.facebook.com/documentation/development/create-an-app"
+_RELEASE = f"{_DOCS}/development/release"
+_SUBMISSION = f"{_DOCS}/app-review/submission-guide"
+
 
 def dashboard(label: str, path: str) -> Link:
-    """Return the link to a page of the app's dashboard; to all apps while none is known."""
-    return Link(label, f"{_APP_PAGE}/{path}", APPS)
+    """Return the link to a page of the app's dashboard, which needs the App ID."""
+    return Link(label, f"{_APP_PAGE}/{path}")
 
 
 def log_in() -> Step:
@@ -112,15 +135,36 @@ def create_app() -> Step:
             "**App Purpose** to **Clients**."
         ),
         today=(
-            "The dashboard now asks for name and contact email first and then for a use case; "
-            "**Business** is found under **Other**. App Purpose may not be asked. Choose Other > "
-            "Business where it is offered: apps made through a use case have been reported to "
-            "answer *Invalid Scopes* at sign-in."
+            "The dashboard now asks for name and contact email first, then for a **use case**, "
+            "which decides what permissions the app can ever ask for (next step). App Purpose may "
+            "not be asked."
         ),
         links=(Link("Create App", APPS + "/creation/"),),
         pastes=(Paste("App Display Name", "{app_display_name}"),),
         inputs=(inputs.APP_DISPLAY_NAME,),
         checks=(Check("app-name-matches", app.app_name_matches, (*APP, "app_display_name")),),
+    )
+
+
+def use_case(name: str, *, reading: str = f"{_CREATION}/use-cases-permission-mapping") -> Step:
+    """Choose the use case that has the connector's permissions (not on the page)."""
+    return Step(
+        id="fb-04a-use-case",
+        title="Choose the use case that has your permissions",
+        kind=StepKind.MANUAL,
+        source=Source(1, reading=reading),
+        confirms=f"The app has the use case {name}.",
+        subject=THIS_APP,
+        prose=(
+            f"Choose the use case **{name}**, while you create the app or later under **Use cases "
+            "> Add use cases**. Without it the permissions of this connector stand in no list, and "
+            "the sign-in dialog answers *Invalid Scopes*. No API shows the use cases of an app."
+        ),
+        today=(
+            "An app of type Business that was made under **Other** has no use cases: it offers "
+            "every permission under App Review. Say so here."
+        ),
+        links=(dashboard("Use cases", "use_cases/"),),
     )
 
 
@@ -134,8 +178,54 @@ def confirm_creation() -> Step:
         confirms="The app was created, and I confirmed it with my password.",
         subject=THIS_APP,
         prose="Press **Create App** once more. Facebook asks for your password again.",
-        links=(Link("My Apps", APPS),),
+        today=(
+            "From now on the app has an **App ID** and an **App Secret** (Settings > Basic). Give "
+            "them here: the checks of many later steps need them."
+        ),
+        links=(Link("My Apps", APPS), dashboard("Settings > Basic", "settings/basic/")),
+        inputs=(inputs.APP_ID, inputs.APP_SECRET),
         checks=(Check("app-is-registered", app.app_is_registered, APP),),
+    )
+
+
+def business_verification() -> Step:
+    """Have the business verified that owns the app (not on the page)."""
+    return Step(
+        id="fb-05a-business-verification",
+        title="Have your business verified",
+        kind=StepKind.WAIT,
+        source=Source(1, reading=f"{_RELEASE}/business-verification"),
+        confirms="The business that owns this app is verified.",
+        subject=THIS_APP,
+        prose=(
+            "An app that other businesses use must belong to a verified business. Connect the app "
+            "with your business portfolio under **Settings > Basic**, then begin **Business "
+            "Verification** in the portfolio's **Security Center**. Facebook asks for documents "
+            "and takes days; nothing else waits for it until the review."
+        ),
+        links=(dashboard("Verification", "verification/"),),
+        inputs=(inputs.USER_ACCESS_TOKEN,),
+        checks=(Check("business-is-verified", verification.business_is_verified, TOKEN),),
+    )
+
+
+def access_verification() -> Step:
+    """Be verified as a Tech Provider (not on the page)."""
+    return Step(
+        id="fb-05b-access-verification",
+        title="Be verified as a Tech Provider",
+        kind=StepKind.WAIT,
+        source=Source(1, reading=f"{_RELEASE}/access-verification"),
+        confirms="Access Verification shows this app's business as a verified Tech Provider.",
+        subject=THIS_APP,
+        prose=(
+            "Your customers' data belong to other businesses, so Facebook verifies you as a "
+            "**Tech Provider**, after Business Verification and apart from App Review; it takes "
+            "about five days. Without it the review may pass, and calls for your customers are "
+            "refused all the same (code 100). No API shows it: a person says so."
+        ),
+        today="An app for your own pages only needs none of this: skip it with a reason.",
+        links=(dashboard("Verification", "verification/"),),
     )
 
 
@@ -149,8 +239,14 @@ def login_settings() -> Step:
         confirms="Facebook Login > Settings opens for this app.",
         subject=THIS_APP,
         prose="In the menu on the left, open **Facebook Login > Settings**.",
-        today="In use-case apps: **Use cases > Customize > Settings**.",
-        links=(dashboard("Facebook Login > Settings", "fb-login/settings/"),),
+        today=(
+            "An app with a use case for ads has **Facebook Login for Business**: its settings are "
+            "at **Facebook Login for Business > Settings**."
+        ),
+        links=(
+            dashboard("Facebook Login > Settings", "fb-login/settings/"),
+            dashboard("Facebook Login for Business > Settings", "business-login/settings/"),
+        ),
     )
 
 
@@ -178,6 +274,7 @@ def redirect_uri() -> Step:
         ),
         links=(
             dashboard("Facebook Login > Settings", "fb-login/settings/"),
+            dashboard("Facebook Login for Business > Settings", "business-login/settings/"),
             Link("Cyclr console", "{cyclr_console_url}/"),
         ),
         pastes=(Paste("Valid OAuth Redirect URIs", "https://{service_domain}/connector/callback"),),
@@ -245,6 +342,124 @@ def user_token(step_id: str, permissions: Input, credentials: str) -> Step:
         links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
         inputs=(inputs.USER_ACCESS_TOKEN, permissions),
         checks=(Check("user-token-is-valid", connection.user_token_is_valid, TOKEN),),
-        needs_consent=True,
+        consent_gives=inputs.USER_ACCESS_TOKEN,
         requires=(credentials,),
+    )
+
+
+def make_test_calls(step_id: str, permissions: Input) -> Step:
+    """Make one call with each permission before it is asked for (not on the page)."""
+    return Step(
+        id=step_id,
+        title="Make a test call with each permission",
+        kind=StepKind.CALL,
+        source=Source(1, reading=_SUBMISSION),
+        confirms="Request advanced access can be pressed for every permission shown here.",
+        subject=("app_id", "permissions"),
+        prose=(
+            "**Request advanced access** stays grey until Facebook has logged a successful call "
+            "with that permission, made in the 30 days before you submit. Get a token of a person "
+            "who has a role on the app, with every permission (Graph API Explorer), give it here, "
+            "and let the runbook read once with each. The dashboard follows within two days."
+        ),
+        links=(
+            Link("Graph API Explorer", "{dashboard_url}/tools/explorer/"),
+            dashboard("Permissions and Features", "app-review/permissions/"),
+        ),
+        inputs=(inputs.USER_ACCESS_TOKEN, inputs.MAKE_TEST_CALLS, permissions),
+        checks=(Check("test-calls-are-made", review_calls.each_permission_is_used, TOKEN),),
+    )
+
+
+def open_public_pages(step_id: str) -> Step:
+    """Have pages that the reviewer can open (not on the page)."""
+    return Step(
+        id=step_id,
+        title="Have privacy policy, terms and data deletion open for everybody",
+        kind=StepKind.CALL,
+        source=Source(1, reading="third-party reading, November 2026; " + _SUBMISSION),
+        confirms="The three pages open for everybody, without a script, and are about this app.",
+        subject=THIS_APP,
+        prose=(
+            "The reviewer opens the pages that **Settings > Basic** names: **Privacy Policy URL**, "
+            "**Terms of Service URL** and **User data deletion**. Each must be a page of its own, "
+            "over https, that shows its text without running a script."
+        ),
+        links=(dashboard("Settings > Basic", "settings/basic/"),),
+        inputs=(inputs.DATA_DELETION_URL,),
+        checks=(Check("public-pages-open", public_pages.public_pages_open, APP),),
+    )
+
+
+def submit_review(step_id: str, source: Source, permissions: Input, prose: str) -> Step:
+    """Submit for review, and wait; `prose` is what the documented page says of it."""
+    return Step(
+        id=step_id,
+        title="Submit for review, and wait",
+        kind=StepKind.WAIT,
+        source=source,
+        confirms="Facebook approved every permission shown here.",
+        subject=("app_id", "permissions"),
+        prose=prose,
+        today=(
+            "In a use-case app: **Use cases > Customize**, then **Add to App Review** at each "
+            "permission (**Increase access** for public_profile). The submission also asks for "
+            "the **Data Use Checkup** and a data handling questionnaire. Only one submission at a "
+            "time is taken. Facebook decides on each permission, after 1 to 22 days as reported, "
+            "and may leave the result unread in the panel; **Request again** sends a declined one "
+            "once more."
+        ),
+        links=(dashboard("App Review > Requests", "app-review/submissions/"),),
+        inputs=(permissions,),
+        checks=(Check("review-is-approved", review.review_is_approved, APP),),
+    )
+
+
+def publish(step_id: str) -> Step:
+    """Publish the app (not on the page)."""
+    return Step(
+        id=step_id,
+        title="Publish the app",
+        kind=StepKind.MANUAL,
+        source=Source(1, reading=_RELEASE),
+        confirms="The dashboard shows this app as published.",
+        subject=THIS_APP,
+        prose=(
+            "Open **Publish** and press **Go live**. Until then an app with use cases is there for "
+            "people with a role only: approved permissions do not count for anybody else, and no "
+            "leads arrive. No API shows it: a person says so."
+        ),
+        today="An app without use cases has no Publish page: say so here.",
+        links=(dashboard("Publish", "go_live/"),),
+    )
+
+
+def customer_consent(step_id: str, permissions: Input) -> Step:
+    """Have somebody consent who has no role on the app (not on the page)."""
+    return Step(
+        id=step_id,
+        title="Consent as somebody who has no role on the app",
+        kind=StepKind.ASK,
+        source=Source(2, reading=f"{_DOCS}/development/build-and-test/app-roles"),
+        confirms=(
+            "A person without a role on this app granted every permission shown here, and the "
+            "connector works for that person in Cyclr."
+        ),
+        subject=("app_id", "permissions", *OUR_ACCOUNT),
+        prose=(
+            "People with a role on the app get every permission, approved or not, so their consent "
+            "does not show what customers will see. Press **Sign in with Facebook** as somebody "
+            "without a role, or give that person's token. *Feature unavailable* there means that "
+            "something above is not approved, or not published."
+        ),
+        links=(dashboard("App roles", "roles/roles/"),),
+        inputs=(inputs.CUSTOMER_ACCESS_TOKEN, permissions),
+        checks=(
+            Check(
+                "customer-consents-without-role",
+                people.customer_consents_without_role,
+                (*TOKEN, "customer_access_token"),
+            ),
+        ),
+        consent_gives=inputs.CUSTOMER_ACCESS_TOKEN,
     )

@@ -1,6 +1,25 @@
 """The documented procedure for Cyclr's Facebook Marketing API connector."""
 
-__all__ = ["PRACTICE"]
+__all__ = ["UNSAID"]
 
-# What people have said by then, in scenarios where that is not all of it: a file in `practice/`.
-PRACTICE = {"fresh": "", "review-pending": "submitted.toml", "review-declined": "submitted.toml"}
+_IN_CYCLR = ("cy-03-client-secret",)
+_AFTER_REVIEW = ("fb-12a-publish", *_IN_CYCLR)
+_FROM_TEST_CALLS = (
+    "fb-09a-test-calls",
+    "fb-10-public-profile",
+    "fb-11-permissions",
+    "fb-12-submit-review",
+)
+
+# Of what `practice/words.toml` has, the steps of which nobody has said anything in a scenario,
+# or not in that way; "" is everything.
+UNSAID = {
+    "fresh": ("",),
+    "not-published": ("fb-12a-publish",),
+    "partly-declined": _IN_CYCLR,
+    "review-declined": _AFTER_REVIEW,
+    "review-pending": _AFTER_REVIEW,
+    "tech-provider-pending": ("attestation fb-05b-access-verification",),
+    "test-calls-missing": (*_FROM_TEST_CALLS, *_AFTER_REVIEW),
+    "use-case-missing": ("fb-04a-use-case", *_FROM_TEST_CALLS, *_AFTER_REVIEW),
+}

@@ -36,7 +36,10 @@ _PARTNER_APP = Section(
         facebook.developer_account(),
         facebook.my_apps(),
         facebook.create_app(),
+        facebook.use_case("Capture & manage ad leads with Marketing API"),
         facebook.confirm_creation(),
+        facebook.business_verification(),
+        facebook.access_verification(),
         Step(
             id="fb-06-facebook-login",
             title="Set up Facebook Login",
@@ -49,9 +52,11 @@ _PARTNER_APP = Section(
                 "No API shows which products an app has: a person says so."
             ),
             today=(
-                "A business app may be offered **Facebook Login for Business** instead. It asks "
-                "for a configuration and grants all permissions or none; Cyclr's connector is "
-                "documented for classic Facebook Login."
+                "With the use case for ad leads comes **Facebook Login for Business**, set up "
+                "already. Cyclr's connector is documented for classic Facebook Login. Some such "
+                "apps answer its sign-in with *This app needs at least one supported permission*: "
+                "permissions that are not approved yet, asked of somebody without a role, are the "
+                "likeliest cause."
             ),
             links=(facebook.dashboard("App dashboard", "dashboard/"),),
         ),
@@ -71,9 +76,13 @@ _PARTNER_APP = Section(
                 "people sign in."
             ),
             today="In use-case apps permissions are added under **Use cases > Customize**.",
-            links=(facebook.dashboard("Permissions and Features", "app-review/permissions/"),),
+            links=(
+                facebook.dashboard("Permissions and Features", "app-review/permissions/"),
+                facebook.dashboard("Use cases", "use_cases/"),
+            ),
             inputs=(_PERMISSIONS,),
         ),
+        facebook.make_test_calls("fb-09a-test-calls", _PERMISSIONS),
         Step(
             id="fb-10-public-profile",
             title="Get Advanced Access to public_profile",
@@ -116,22 +125,16 @@ _PARTNER_APP = Section(
                 Check("permissions-are-requested", review.permissions_are_requested, facebook.APP),
             ),
         ),
-        Step(
-            id="fb-12-submit-review",
-            title="Submit for review, and wait",
-            kind=StepKind.WAIT,
-            source=Source(1, 12),
-            confirms="Facebook approved every permission shown here.",
-            subject=_ITS_PERMISSIONS,
-            prose=(
-                "Press **Edit App Review Request**, complete every required section (how each "
-                "permission is used, a screencast, instructions for the reviewer) and "
-                "**Submit for Review**. Facebook takes about five days."
-            ),
-            links=(facebook.dashboard("App Review > Requests", "app-review/submissions/"),),
-            inputs=(_PERMISSIONS,),
-            checks=(Check("review-is-approved", review.review_is_approved, facebook.APP),),
+        facebook.open_public_pages("fb-11a-public-pages"),
+        facebook.submit_review(
+            "fb-12-submit-review",
+            Source(1, 12),
+            _PERMISSIONS,
+            "Press **Edit App Review Request**, complete every required section (how each "
+            "permission is used, a screencast, instructions for the reviewer) and "
+            "**Submit for Review**. Facebook takes about five days.",
         ),
+        facebook.publish("fb-12a-publish"),
         facebook.app_id_and_secret(13),
     ),
 )
@@ -205,6 +208,7 @@ _CONNECTION_TEST = Section(
             ),
             requires=("test-04-user-token",),
         ),
+        facebook.customer_consent("test-06-customer-consent", _PERMISSIONS),
     ),
 )
 
@@ -228,5 +232,8 @@ PROCEDURE = Procedure(
         cyclr_inputs.INSTALL_CONNECTOR,
         cyclr_inputs.CREATE_TEST_ACCOUNT,
         inputs.USER_ACCESS_TOKEN,
+        inputs.MAKE_TEST_CALLS,
+        inputs.DATA_DELETION_URL,
+        inputs.CUSTOMER_ACCESS_TOKEN,
     ),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from runbook_lib.config import formats
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
-from runbook_lib.connectors.facebook import inputs, review
+from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.connectors.facebook_messenger import checks
 from runbook_lib.core.procedure import (
@@ -75,7 +75,10 @@ _PARTNER_APP = Section(
         facebook.developer_account(),
         facebook.my_apps(),
         facebook.create_app(),
+        facebook.use_case("Engage with customers on Messenger from Meta"),
         facebook.confirm_creation(),
+        facebook.business_verification(),
+        facebook.access_verification(),
         Step(
             id="fb-06-messenger",
             title="Set up Messenger",
@@ -129,22 +132,17 @@ _PARTNER_APP = Section(
                 ),
             ),
         ),
-        Step(
-            id="fb-10a-app-review",
-            title="Have the permissions reviewed (not on the documented page)",
-            kind=StepKind.WAIT,
-            source=Source(1),
-            confirms="Facebook approved every permission shown here.",
-            subject=("app_id", "permissions"),
-            prose=(
-                "The documented page says that approval takes about five days, and names no step "
-                "for it. Messenger's permissions need Advanced Access as any other: request it "
-                "under **App Review > Permissions and Features**, and submit the app for review."
-            ),
-            links=(facebook.dashboard("App Review > Requests", "app-review/submissions/"),),
-            inputs=(_PERMISSIONS,),
-            checks=(Check("review-is-approved", review.review_is_approved, facebook.APP),),
+        facebook.make_test_calls("fb-10a-test-calls", _PERMISSIONS),
+        facebook.open_public_pages("fb-10b-public-pages"),
+        facebook.submit_review(
+            "fb-10c-app-review",
+            Source(1, reading="https://developers.facebook.com/docs/app-review/submission-guide"),
+            _PERMISSIONS,
+            "The documented page says that approval takes about five days, and names no step for "
+            "it. Messenger's permissions need Advanced Access as any other: request it under "
+            "**App Review > Permissions and Features**, and submit the app for review.",
         ),
+        facebook.publish("fb-10d-publish"),
         facebook.app_id_and_secret(11),
     ),
 )
@@ -227,6 +225,7 @@ _CONNECTION_TEST = Section(
         cyclr.install(_CONNECTOR),
         cyclr.authenticate(),
         facebook.user_token("test-03-user-token", _PERMISSIONS, _CREDENTIALS),
+        facebook.customer_consent("test-04-customer-consent", _PERMISSIONS),
     ),
 )
 
@@ -254,5 +253,8 @@ PROCEDURE = Procedure(
         _WEBHOOK_URL,
         cyclr_inputs.INSTALL_CONNECTOR,
         cyclr_inputs.CREATE_TEST_ACCOUNT,
+        inputs.MAKE_TEST_CALLS,
+        inputs.DATA_DELETION_URL,
+        inputs.CUSTOMER_ACCESS_TOKEN,
     ),
 )

@@ -64,6 +64,12 @@ def _value(name: str) -> Getter:
     return get
 
 
+@unknown("graph §3", "owner_business: id and name of the partner's business, for the app's token")
+def _owner_business(call: Call, app: App, _field: Field) -> object:
+    business = call.world.facebook.business
+    return {"id": business.id, "name": business.name} if _may_read(call, app) else None
+
+
 def _may_read(call: Call, app: App) -> bool:
     caller = call.caller
     has_role = caller.kind is TokenKind.USER and caller.user_id in app.roles
@@ -183,7 +189,7 @@ def _instruments(_call: Call, _app: App) -> dict[str, object]:
 
 APPLICATION = NodeType(
     "Application",
-    {name: _value(name) for name in APPLICATION_FIELDS},
+    {name: _value(name) for name in APPLICATION_FIELDS} | {"owner_business": _owner_business},
     ("category", "link", "name", "namespace", "id"),
     {
         "permissions": Edge(items=_permissions),

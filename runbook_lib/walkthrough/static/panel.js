@@ -14,6 +14,11 @@ async function copy(text, button, label) {
   setTimeout(() => { button.textContent = label; }, 1500);
 }
 
+// Where the browser ends after the consent page at `url`.
+function redirectOf(url) {
+  return url ? new URL(url).searchParams.get("redirect_uri") ?? "" : "";
+}
+
 class Panel {
   constructor(model, el) {
     this.model = model;
@@ -184,23 +189,26 @@ class Panel {
       onclick: () => this.send({ action: "consent" }) }, "Sign in with Facebook"));
     const id = `${this.key}-redirect`;
     const field = element("input", { id, type: "text", autocomplete: "off", "data-name": "redirect" });
-    this.consentLink = element("a", { class: "rb-main", target: "_blank", rel: "noopener", "data-consent": true },
+    // A business app takes no redirect to this machine, so the way that always works comes first.
+    this.consentPasteLink = element("a", { class: "rb-main", target: "_blank", rel: "noopener", "data-consent-paste": true },
       "Open the consent page ↗");
-    this.consentPasteLink = element("a", { target: "_blank", rel: "noopener", "data-consent-paste": true },
-      "open it this way instead");
-    this.consentHere = element("div", { hidden: true }, this.consentLink,
-      element("div", { class: "rb-field-note" }, "Facebook then returns the browser to this machine. This works while the app is in development mode."));
-    this.consentPaste = element("div", { class: "rb-field-note", hidden: true }, "If Facebook shows URL Blocked, or the browser cannot return to this machine, ",
-      this.consentPasteLink, ". The browser then stops at your Service Domain, and its address contains the answer.");
+    this.consentEnd = element("code", {});
+    this.consentPaste = element("div", { hidden: true }, this.consentPasteLink,
+      element("div", { class: "rb-field-note" }, "At the end the browser opens ", this.consentEnd,
+        ", which may show an error. Copy the whole address of that page, and paste it here."));
+    this.consentLink = element("a", { target: "_blank", rel: "noopener", "data-consent": true },
+      "Open the consent page this way ↗");
+    this.consentHere = element("div", { class: "rb-field-note", hidden: true },
+      "While the app is in development mode, Facebook can return the browser to this machine, and there is nothing to paste: ",
+      this.consentLink);
     this.consent.append(element("div", { class: "rb-form", hidden: true },
-      this.consentHere, this.consentPaste,
+      this.consentPaste,
       element("div", { class: "rb-fields" },
-        element("label", { for: id }, "Address to paste"),
-        element("div", {}, field, element("div", { class: "rb-field-note" },
-          "Needed only in that case, or when JupyterLab runs on another machine: paste the address from the address bar."))),
+        element("label", { for: id }, "Address to paste"), element("div", {}, field)),
       element("div", { class: "rb-row" }, element("button", { type: "button", "data-action": "redirect",
         onclick: () => { const url = field.value; field.value = ""; this.send({ action: "redirect", url }); } },
-      "Use this address"))));
+      "Use this address")),
+      this.consentHere));
   }
 
   onHandOver({ value }) {
@@ -225,6 +233,7 @@ class Panel {
       this.consent.firstChild.hidden = !view.consent_url && !view.consent_paste_url;
       this.drawLink(this.consentHere, this.consentLink, view.consent_url);
       this.drawLink(this.consentPaste, this.consentPasteLink, view.consent_paste_url);
+      setText(this.consentEnd, redirectOf(view.consent_paste_url));
     }
     this.drawNews(view);
   }
@@ -259,8 +268,9 @@ class Panel {
 
   drawAids(view) {
     redraw(this.aids, [view.links, view.pastes, view.hand_over], () => {
-      const links = view.links.map(({ label, url }) =>
-        element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`));
+      const links = view.links.map(({ label, url }) => url
+        ? element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`)
+        : element("span", { class: "rb-field-note" }, label));
       const rows = view.pastes.map((paste) => this.drawPaste(paste));
       if (links.length) rows.unshift(element("div", { class: "rb-row" }, ...links));
       if (view.hand_over) rows.push(this.drawHandOver(view.hand_over));

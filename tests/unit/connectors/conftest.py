@@ -15,7 +15,15 @@ from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import finding_to_document
 from tests.conftest import NOON
-from tests.unit.bodies import APP_ID, APP_SECRET, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN, USER_TOKEN
+from tests.unit.bodies import (
+    APP_ID,
+    APP_SECRET,
+    CUSTOMER_TOKEN,
+    CYCLR_TOKEN,
+    PAGE_TOKEN,
+    SIGN_IN_TOKEN,
+    USER_TOKEN,
+)
 from tests.unit.fake_remote import FakeRemote, open_session
 
 CYCLR_SECRET = "cyclr-client-secret-1"
@@ -32,11 +40,13 @@ VALUES = {
     "page_id": "page-1",
     "scopes": "pages_messaging,pages_show_list",
     "webhook_url": "https://hooks.acme.example/messenger",
+    "data_deletion_url": "https://www.acme.example/data-deletion",
 }
 SECRETS = {
     "app_secret": Secret(APP_SECRET),
     "cyclr_client_secret": Secret(CYCLR_SECRET),
     "user_access_token": Secret(USER_TOKEN),
+    "customer_access_token": Secret(CUSTOMER_TOKEN),
     "verify_token": Secret(VERIFY_TOKEN),
 }
 
@@ -82,5 +92,5 @@ def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
     document = finding_to_document(finding)
     document["exchanges"] = [asdict(exchange) for exchange in context.session.exchanges()]
     secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]
-    secrets.append(VERIFY_TOKEN)
+    secrets += [VERIFY_TOKEN, CUSTOMER_TOKEN]
     return not any(secret in repr(document) for secret in secrets)

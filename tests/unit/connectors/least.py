@@ -8,7 +8,7 @@ The least answer with which each check verifies its step, as data.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -16,10 +16,27 @@ from urllib.parse import urlencode
 import httpx
 
 from runbook_lib.connectors.cyclr import connector, service_domain
-from runbook_lib.connectors.facebook import app, connection, review
+from runbook_lib.connectors.facebook import (
+    app,
+    connection,
+    people,
+    public_pages,
+    review,
+    review_calls,
+    verification,
+)
 from runbook_lib.connectors.facebook_messenger import checks as messenger
 from tests.unit import bodies
-from tests.unit.bodies import APP_ID, APP_SECRET, APP_TOKEN, METHOD, PAGE_TOKEN, SIGN_IN_TOKEN
+from tests.unit.bodies import (
+    APP_ID,
+    APP_SECRET,
+    APP_TOKEN,
+    CUSTOMER_TOKEN,
+    METHOD,
+    PAGE_TOKEN,
+    SIGN_IN_TOKEN,
+    USER_TOKEN,
+)
 from tests.unit.connectors.conftest import MADE_UP, VERIFY_TOKEN
 from tests.unit.fake_remote import fields
 
@@ -168,6 +185,22 @@ _ME = Said("/v26.0/me", {"id": "873"})
 _MANAGER = Said("/v26.0/page-1", {"has_lead_access": _ACCESS})
 
 
+_POLICY = f"<title>Policy</title><p>{'We keep your data safe. ' * 20}</p>"
+
+
+def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> Said:
+    return Said(
+        "/v26.0/debug_token",
+        {"data": {**_INSPECTED, **more}},
+        asks=_asking(input_token=token),
+        free=_free("data.expires_at", *free),
+    )
+
+
+def _policy(path: str) -> Said:
+    return Said(path, _POLICY, is_page=True)
+
+
 def _form(**more: int) -> Said:
     rows = [{"id": "form-1", **more}]
     return Said("/v26.0/page-1/leadgen_forms", {"data": rows}, free=_free("data.0.id"))
@@ -285,6 +318,71 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
         Least(
             (
                 Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
+                Said("/v26.0/me/accounts", {"data": []}, is_free=True),
+            )
+        ),
+    ),
+    verification.business_is_verified: (
+        Least(
+            (
+                _APP_TOKEN,
+                Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "owner_business": {"id": "biz-1"}}),
+                Said(
+                    "/v26.0/me/businesses",
+                    {"data": [{"id": "biz-1", "verification_status": "verified"}]},
+                ),
+            )
+        ),
+    ),
+    review_calls.each_permission_is_used: (
+        Least(
+            (
+                _APP_TOKEN,
+                _inspected(
+                    USER_TOKEN,
+                    scopes=["public_profile", "business_management", "pages_read_engagement"],
+                ),
+                _ME,
+                Said("/v26.0/me/businesses", {"data": []}, is_free=True),
+                _PAGES,
+                Said("/v26.0/page-1", {"id": "page-1"}),
+            ),
+            {
+                "make_test_calls": True,
+                "permissions": ("business_management", "pages_read_engagement"),
+            },
+        ),
+    ),
+    public_pages.public_pages_open: (
+        Least(
+            (
+                _APP_TOKEN,
+                Said(
+                    f"/v26.0/{APP_ID}",
+                    {
+                        "id": APP_ID,
+                        "privacy_policy_url": "https://www.acme.example/privacy",
+                        "terms_of_service_url": "https://www.acme.example/terms",
+                    },
+                ),
+                _policy("/privacy"),
+                _policy("/terms"),
+                _policy("/data-deletion"),
+            )
+        ),
+    ),
+    people.customer_consents_without_role: (
+        Least(
+            (
+                _APP_TOKEN,
+                _inspected(CUSTOMER_TOKEN, ("data.user_id",), user_id="555"),
+                Said(
+                    "/v26.0/debug_token",
+                    {"data": {key: _INSPECTED[key] for key in _INSPECTED if key != "scopes"}},
+                    asks=_asking(input_token=USER_TOKEN),
+                    free=_free("data.expires_at"),
+                ),
+                Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "roles": {"data": [{"user": "873"}]}}),
                 Said("/v26.0/me/accounts", {"data": []}, is_free=True),
             )
         ),

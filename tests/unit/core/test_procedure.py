@@ -222,13 +222,17 @@ def test_a_step_without_anything_is_not_run() -> None:
     assert said.reason
 
 
-def test_link_fills_in_what_is_known_and_falls_back_before() -> None:
-    """A link has an address both before and after its values are known."""
+def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None:
+    """A link has no address until the App ID is known, and says so."""
 
-    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "{dashboard_url}/apps")
+    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings")
+    known = {"dashboard_url": "https://d"}
 
-    assert link.url({"dashboard_url": "https://d"}) == "https://d/apps"
-    assert link.url({"dashboard_url": "https://d", "app_id": "7"}) == "https://d/apps/7/settings"
+    assert link.shown(known) == {"label": "Settings (needs the App ID)", "url": ""}
+    assert link.shown({**known, "app_id": "7"}) == {
+        "label": "Settings",
+        "url": "https://d/apps/7/settings",
+    }
 
 
 def test_paste_is_empty_while_a_value_is_unknown() -> None:
@@ -301,7 +305,6 @@ CHANGES: dict[str, dict[str, object]] = {
     "subject": {"subject": ()},
     "today": {"today": ""},
     "link": {"links": (Link("L", "https://m"),)},
-    "link's fallback": {"links": (Link("L", "https://l", "https://m"),)},
     "paste": {"pastes": (Paste("P", "q"),)},
     "input": {"inputs": ()},
     "input's label": {"inputs": (replace(ASKED, label="B"),)},
@@ -314,7 +317,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "check's needs": {"checks": (Check("seen", seen),)},
     "requires": {"requires": ()},
     "hands over": {"hands_over": ASKED},
-    "consent": {"needs_consent": True},
+    "consent": {"consent_gives": Input(name="token", label="T", help="H")},
 }
 
 

@@ -76,19 +76,23 @@ def test_a_practice_server_gets_no_real_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "words"),
-    [
-        ("fresh", ""),
-        ("review-pending", "submitted.toml"),
-        ("review-declined", "submitted.toml"),
-        ("wrong-secret", "connected.toml"),
-    ],
+    ("scenario", "published"),
+    [("review-pending", False), ("not-published", False), ("wrong-secret", True)],
 )
-def test_attestations_fit_the_scenario(scenario: str, words: str) -> None:
+def test_attestations_fit_the_scenario(scenario: str, *, published: bool) -> None:
     """Each scenario has the attestations that people would have made by then."""
 
     with practice(scenario, PROCEDURE, FingerprintKey()) as running:
-        assert Path(running.attestations).name == words
+        said = Path(running.attestations).read_text("utf-8")
+        assert "fb-12-submit-review" in said
+        assert ("fb-12a-publish" in said) == published
+
+
+def test_nobody_has_said_anything_where_nothing_was_done() -> None:
+    """In `fresh` there are no attestations."""
+
+    with practice("fresh", PROCEDURE, FingerprintKey()) as running:
+        assert running.attestations == ""
 
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:

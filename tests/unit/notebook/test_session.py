@@ -328,7 +328,7 @@ def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]
     names = [item.variable for item in inputs_of(PROCEDURE) if item.secret]
     lines = [line for line in env.splitlines() if line.split("=")[0] in names]
     secrets = [line.split("=", 1)[1].strip('"') for line in lines]
-    assert len(secrets) == 3
+    assert len(secrets) == 4
     run = opened(namespace)
 
     outputs = [shown(run.step(step.id)) for step in PROCEDURE.steps]
@@ -354,7 +354,7 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
     for step in PROCEDURE.steps:
         panel = run.step(step.id)
         assert isinstance(panel, StepPanel)
-        assert (panel.view["id"], panel.view["title"]) == (step.id, step.title)
+        assert (panel.view["id"], panel.view["title"]) == (step.id, step.heading)
 
 
 def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) -> None:
@@ -401,7 +401,7 @@ def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str,
 
     run = opened(namespace, mode="interactive")
     secrets = [secret.reveal() for secret in run.walkthrough.run.settings.secrets.values()]
-    assert len(secrets) == 3
+    assert len(secrets) == 4
     panels = [run.step(step.id) for step in PROCEDURE.steps]
 
     states = repr([each.get_state() for each in [*panels, run.header(), run.finish()]])

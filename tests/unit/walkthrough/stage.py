@@ -84,7 +84,9 @@ def after_consent_step(*checks: Callable[..., Any]) -> Step:
 def consent_step(*checks: Callable[..., Any]) -> Step:
     """Return the step whose token comes from a person's consent."""
     asked = (inputs.USER_ACCESS_TOKEN,)
-    return make_step("consent", *(checks or (verified,)), inputs=asked, needs_consent=True)
+    return make_step(
+        "consent", *(checks or (verified,)), inputs=asked, consent_gives=inputs.USER_ACCESS_TOKEN
+    )
 
 
 def waiting_step(*checks: Callable[..., Any]) -> Step:

@@ -1241,7 +1241,7 @@ def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
     view = settled(play.screens["consent"])
 
     assert "localhost leads to 192.0.2.1" in view["message"]
-    assert "paste the address" in view["message"]
+    assert "Paste the address" in view["message"]
     assert view["consent_url"] == ""
     assert dialog(play, "consent_paste_url")["redirect_uri"].startswith("https://acme-h.cyclr.com")
 

@@ -143,18 +143,18 @@ def test_tables_of_findings_are_shown() -> None:
 
 
 def test_links_and_pastes_are_filled_in() -> None:
-    """A link has an address before its values are known; a paste is shown only with its values."""
+    """A link without its values says what it needs; a paste is shown only with its values."""
 
     step = make_step(
         "a",
-        links=(Link("App", "https://d.example/apps/{app_id}", "https://d.example/apps"),),
+        links=(Link("App", "https://d.example/apps/{app_id}"),),
         pastes=(Paste("Redirect URI", "https://{service_domain}/cb"),),
     )
 
     nothing = view(state(step))
     known = view(state(step), values={"app_id": "7", "service_domain": "acme.example"})
 
-    assert nothing["links"] == [{"label": "App", "url": "https://d.example/apps"}]
+    assert nothing["links"] == [{"label": "App (needs the App ID)", "url": ""}]
     assert nothing["pastes"] == []
     assert known["links"] == [{"label": "App", "url": "https://d.example/apps/7"}]
     assert known["pastes"] == [{"label": "Redirect URI", "value": "https://acme.example/cb"}]

@@ -37,9 +37,10 @@ def test_all_thirteen_documented_steps_are_there_in_order() -> None:
 
     partner_app = PROCEDURE.sections[0].steps
 
-    assert [step.source.step for step in partner_app] == list(range(1, 14))
-    assert [int(step.id.split("-")[1]) for step in partner_app] == list(range(1, 14))
-    for words, step in zip(DOCUMENTED, partner_app, strict=True):
+    documented = [step for step in partner_app if step.source.step]
+    assert [step.source.step for step in documented] == list(range(1, 14))
+    assert [int(step.id.split("-")[1]) for step in documented] == list(range(1, 14))
+    for words, step in zip(DOCUMENTED, documented, strict=True):
         assert words in step.title.lower()
         assert step.source.section == 1
 
@@ -62,15 +63,35 @@ def test_cyclr_and_the_test_follow() -> None:
     ]
 
 
+def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
+    """Today's steps stand where they must be done, each with its source, and say what they are."""
+
+    added = [step for step in PROCEDURE.steps if step.source.reading]
+    order = [step.id for step in PROCEDURE.steps]
+
+    assert [step.id for step in added] == [
+        "fb-04a-use-case",
+        "fb-05a-business-verification",
+        "fb-05b-access-verification",
+        "fb-09a-test-calls",
+        "fb-11a-public-pages",
+        "fb-12a-publish",
+        "test-06-customer-consent",
+    ]
+    assert order.index("fb-09a-test-calls") < order.index("fb-10-public-profile")
+    assert all("https://" in step.source.reading for step in added)
+    assert all(step.heading == f"{step.title} (not on the documented page)" for step in added)
+
+
 def test_links_fill_in_the_app_id_once_it_is_known() -> None:
-    """Without an App ID the link leads to the list of apps, with it to the app."""
+    """Without an App ID the link leads nowhere, with it to the app."""
 
     step = next(step for step in PROCEDURE.steps if step.id == "fb-08-redirect-uri")
     link = step.links[0]
     before = link.url(DEFAULTS)
     after = link.url({**DEFAULTS, "app_id": APP_ID})
 
-    assert before == "https://developers.facebook.com/apps"
+    assert before == ""
     assert after == f"https://developers.facebook.com/apps/{APP_ID}/fb-login/settings/"
 
 
@@ -78,7 +99,7 @@ def test_links_fill_in_the_app_id_once_it_is_known() -> None:
 def test_steps_within_the_app_link_into_it(number: int) -> None:
     """From step 6 on, the first link of each documented step leads to the app."""
 
-    step = PROCEDURE.sections[0].steps[number - 1]
+    step = next(step for step in PROCEDURE.steps if step.source.step == number)
 
     assert f"/apps/{APP_ID}/" in step.links[0].url({**DEFAULTS, "app_id": APP_ID})
 
@@ -98,9 +119,13 @@ def test_what_is_to_be_pasted_is_the_documented_value() -> None:
     assert pasted["cy-02-client-id"] == {"Client ID": APP_ID}
 
 
-def test_only_the_review_waits_for_an_outside_party() -> None:
-    """The App Review is the only step that waits for an outside party."""
+def test_only_review_and_verifications_wait_for_an_outside_party() -> None:
+    """App Review and the two verifications wait for Facebook; nothing else does."""
 
     waiting = [step.id for step in PROCEDURE.steps if step.kind is StepKind.WAIT]
 
-    assert waiting == ["fb-12-submit-review"]
+    assert waiting == [
+        "fb-05a-business-verification",
+        "fb-05b-access-verification",
+        "fb-12-submit-review",
+    ]

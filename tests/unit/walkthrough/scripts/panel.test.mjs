@@ -269,10 +269,11 @@ describe("consent", () => {
     assert.equal(find("[data-consent]").href, "http://here/");
     assert.equal(find("[data-consent]").parentElement.hidden, false);
     assert.equal(find("[data-consent-paste]").parentElement.hidden, true);
-    model.show({ consent_url: "", consent_paste_url: "http://paste/" });
+    model.show({ consent_url: "", consent_paste_url: "http://paste/?redirect_uri=https%3A%2F%2Facme%2Fcallback" });
     assert.equal(find("[data-consent]").parentElement.hidden, true);
     assert.equal(find("[data-consent]").getAttribute("href"), null);
-    assert.equal(find("[data-consent-paste]").href, "http://paste/");
+    assert.equal(find("[data-consent-paste]").href, "http://paste/?redirect_uri=https%3A%2F%2Facme%2Fcallback");
+    assert.match(form.textContent, /the browser opens https:\/\/acme\/callback, which may show an error/);
     assert.deepEqual([form.hidden, find("[data-consent-paste]").parentElement.hidden], [false, false]);
   });
 

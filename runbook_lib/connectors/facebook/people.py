@@ -1,0 +1,103 @@
+"""
+A person without a role on the app: only such a person sees what customers will see.
+"""
+
+from __future__ import annotations
+
+import re
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.tokens import inspect_token
+from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.core.procedure import Finding
+from runbook_lib.errors import GraphAPIError
+from runbook_lib.remote.documents import unexpected
+
+__all__ = ["customer_consents_without_role"]
+
+_MOST_PAGES = 50
+_CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
+# NOTE: a token reaches the business data of others only once the app is a verified Tech Provider.
+_BUSINESS_DATA = "me/accounts"
+_REFUSED = 100
+
+
+def customer_consents_without_role(context: CheckContext) -> Finding:
+    """
+    Compare the person behind the customer's token with everybody who has a role on the app.
+
+    The list of roles counts only if it names the person whose token made the
+    test calls, since the form of Facebook's answer is documented nowhere.
+    """
+    customer, problem = inspect_token(context, context.secrets["customer_access_token"])
+    if problem:
+        return failed(reason=problem)
+    tester, problem = inspect_token(context, context.secrets["user_access_token"])
+    if problem:
+        return inconclusive(reason=f"The token of the person with a role: {problem}")
+    doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
+    if doubt is not None:
+        return doubt
+    lacking = [name for name in context.permissions if name not in customer.texts("scopes")]
+    if lacking:
+        return failed(reason=f"This person's token lacks {', '.join(lacking)}.")
+    return _with_data(context)
+
+
+def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
+    """Return why `who` may have a role, or nothing where the list shows that there is none."""
+    if who == with_role:
+        return failed(reason="Both tokens are of one person; sign in as somebody without a role.")
+    roles = _roles(context)
+    if who in roles:
+        return failed(reason=f"This person has a role on the app ({roles[who] or 'unnamed'}).")
+    if with_role not in roles:
+        return inconclusive(
+            reason=f"Facebook's list of {len(roles)} role(s) does not name the person whose token "
+            "made the test calls, so it proves nothing about this one.",
+        )
+    return None
+
+
+def _with_data(context: CheckContext) -> Finding:
+    """Read one edge of this person's, as the connector will."""
+    try:
+        token = context.secrets["customer_access_token"]
+        for page in context.user_graph().rows(_BUSINESS_DATA, token, fields="id", limit="1"):
+            page.identifier("id")
+    except GraphAPIError as error:
+        if error.code != _REFUSED:
+            raise
+        return failed(
+            reason=f"This person consented, but Facebook refuses the data ({error}): see Access "
+            "Verification, as a Tech Provider.",
+        )
+    return verified(
+        reason="A person without a role on the app granted "
+        f"{', '.join(context.permissions)}, and the app reads that person's pages.",
+    )
+
+
+def _roles(context: CheckContext) -> dict[str, str]:
+    """
+    Return the role of each person, from all pages of the app's `roles`.
+
+    Raises `UnexpectedAnswerError` if there is no end to the pages.
+    """
+    app_id, after = context.text("app_id"), ""
+    found: dict[str, str] = {}
+    for _ in range(_MOST_PAGES):
+        fields = f"id,roles.limit(100){after}"
+        node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+        node.expect("id", app_id)
+        roles = node.document("roles")
+        for row in roles.documents("data"):
+            found[row.identifier("user")] = row.words("role")
+        paging = roles.document("paging") if "paging" in roles else {}
+        if "next" not in paging:
+            return found
+        cursor = roles.document("paging").document("cursors").text("after")
+        if not _CURSOR.fullmatch(cursor):
+            break
+        after = f".after({cursor})"
+    raise unexpected("Facebook (/roles)", "its pages have no end")

@@ -1,0 +1,104 @@
+"""
+The pages that Facebook's reviewer opens: privacy policy, terms, data deletion.
+
+Each must open for everybody, without a script. Of a page its status and title
+are recorded, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.core.procedure import Finding, Table
+from runbook_lib.errors import RemoteError
+from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.pages import PublicPage, open_page
+
+__all__ = ["public_pages_open"]
+
+_PAGES: Mapping[str, str] = {
+    "privacy_policy_url": "Privacy Policy URL",
+    "terms_of_service_url": "Terms of Service URL",
+    "data_deletion_url": "Data deletion address",
+}
+# A page that needs a script shows a sentence or two without it.
+_LEAST_TEXT = 200
+_OK = 200
+
+
+def public_pages_open(context: CheckContext) -> Finding:
+    """
+    Open each page as the app's settings name it; the data deletion address is given.
+
+    A made-up page of the same host is the control: a host that answers
+    everything alike shows no policy.
+    """
+    app_id = context.text("app_id")
+    fields = ",".join(["id", *list(_PAGES)[:2]])
+    node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+    node.expect("id", app_id)
+    named = {name: node.words(name) for name in list(_PAGES)[:2]}
+    named["data_deletion_url"] = context.text("data_deletion_url")
+    findings = {name: _judge(context, _PAGES[name], url) for name, url in named.items()}
+    return _together(named, findings)
+
+
+def _judge(context: CheckContext, label: str, url: str) -> Finding:
+    if not url:
+        return inconclusive(reason=f"{label}: none is known.")
+    if urlsplit(url).scheme != "https":
+        return failed(reason=f"{label}: {shorten(url)} is not https.")
+    try:
+        return _judge_page(context, label, url)
+    except RemoteError as error:
+        return inconclusive(reason=f"{label}: {error}")
+
+
+def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
+    page = open_page(context.session, url)
+    if page.status != _OK:
+        return failed(reason=f"{label}: {shorten(url)} answers {page.status}.")
+    if len(page.text) < _LEAST_TEXT:
+        return failed(
+            reason=f"{label}: {shorten(url)} shows {len(page.text)} characters without a script.",
+        )
+    if _answers_alike(page, _control(context, page.url)):
+        return inconclusive(
+            reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page as it answers "
+            f"{shorten(url)}, so nothing shows that this page is there.",
+        )
+    return verified(reason=f"{label}: “{page.title or 'no title'}” opens without a script.")
+
+
+def _control(context: CheckContext, url: str) -> PublicPage | None:
+    """Return a made-up page of that host, or `None` where it leads elsewhere."""
+    parts = urlsplit(url)
+    made_up = parts._replace(path=f"/{context.random_hex(8)}", query="", fragment="").geturl()
+    try:
+        return open_page(context.session, made_up)
+    except RemoteError:
+        return None
+
+
+def _answers_alike(page: PublicPage, control: PublicPage | None) -> bool:
+    if control is None:
+        return False
+    return control.url == page.url or (control.status, control.text) == (page.status, page.text)
+
+
+def _together(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
+    rows = tuple((_PAGES[name], named[name] or "–", findings[name].outcome) for name in named)
+    worst = min(findings.values(), key=lambda each: _ORDER.index(each.outcome)).outcome
+    reasons = [each.reason for each in findings.values() if each.outcome is worst]
+    return Finding(
+        outcome=worst,
+        reason=" ".join(reasons),
+        limits=("What the pages say, and that they are about this app: nobody read them here.",),
+        tables=(Table(caption="Public pages", columns=("Page", "Address", "Result"), rows=rows),),
+    )
+
+
+_ORDER = tuple(each.keywords["outcome"] for each in (failed, inconclusive, verified))

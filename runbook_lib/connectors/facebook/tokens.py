@@ -1,0 +1,67 @@
+"""
+A user's token as Facebook sees it (Graph: debug_token): whose it is, what it carries, its end.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.redaction import Secret
+from runbook_lib.remote.documents import Document, unexpected
+
+__all__ = ["end_of", "inspect_token", "until"]
+
+_DEBUG = "debug_token"
+
+
+def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, str]:
+    """
+    Return what Facebook says of `token`, and what contradicts that it is this app's user's.
+
+    Without a contradiction the app's id and the `user_id` are in the answer, and
+    the token has not ended.
+    """
+    graph = context.app_graph()
+    data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
+    return data, _problem(context, data)
+
+
+def _problem(context: CheckContext, data: Document) -> str:
+    """Return what contradicts that this is a valid user token of the app."""
+    app_id = context.text("app_id")
+    # NOTE: an input token that Facebook cannot read has no app.
+    owner = data.identifier("app_id", "")
+    if owner not in ("", app_id):
+        return f"The token belongs to app {owner}, not to {app_id}."
+    if not data.flag("is_valid"):
+        return f"The token is not valid{_said(data)}. Sign in again for a fresh one."
+    data.expect("app_id", app_id)
+    kind = data.identifier("type")
+    if kind != "USER":
+        return f"This is a token of type {kind}, not a user's. Sign in for a user access token."
+    data.identifier("user_id")
+    end_of(context, data)
+    return ""
+
+
+def _said(data: Document) -> str:
+    if "error" not in data:
+        return ""
+    error = data.document("error")
+    code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
+    return f" ({error.words('message') or 'no reason given'}, {code})"
+
+
+def end_of(context: CheckContext, data: Document) -> datetime | None:
+    """Return when a valid token ends; raises `UnexpectedAnswerError` for one that has ended."""
+    end = data.moment("expires_at")
+    if end is not None and end <= context.now:
+        what = f"the token is called valid, but ended on {end:%Y-%m-%d %H:%M} UTC"
+        raise unexpected(f"Facebook (/{_DEBUG})", what)
+    return end
+
+
+def until(end: datetime | None) -> str:
+    """Return in words how long a token is valid."""
+    return "without an end" if end is None else f"until {end:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,85 @@
+"""
+Business Verification: the one of Facebook's two verifications that an API shows.
+
+Access Verification, as a Tech Provider, no API shows: a person says so.
+"""
+
+from __future__ import annotations
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.remote.documents import Document, shorten
+
+__all__ = ["business_is_verified"]
+
+# Business.verification_status, as Meta's SDK lists it.
+_VERIFIED = "verified"
+_NOT_BEGUN = ("not_verified", "pending_submission")
+_WAITS = ("pending", "pending_need_more_info")
+_REFUSED = ("expired", "failed", "ineligible", "rejected", "revoked")
+_OWNERS = ("owner_business", "business")
+
+
+def business_is_verified(context: CheckContext) -> Finding:
+    """
+    Read the verification status of the business that owns the app.
+
+    (Graph: Business, verification_status.) The app's node names its business;
+    where it does not, nothing ties a business to this app.
+    """
+    owner = _owner(context)
+    rows = context.user_graph().rows(
+        "me/businesses",
+        context.secrets["user_access_token"],
+        fields="id,name,verification_status",
+        limit="100",
+    )
+    seen = {row.identifier("id"): row for row in rows}
+    if owner in seen:
+        return _judge(seen[owner])
+    if owner:
+        return inconclusive(
+            reason=f"The app belongs to business {owner}, which this person's token does not show.",
+        )
+    known = ", ".join(f"{_name(row)}: {_status(row) or 'no status'}" for row in seen.values())
+    return inconclusive(
+        reason="Facebook does not say which business owns the app"
+        + (f"; this person's businesses: {known}." if known else ", and shows no business."),
+    )
+
+
+def _owner(context: CheckContext) -> str:
+    """Return the id of the business that owns the app, or nothing where Facebook hides it."""
+    app_id = context.text("app_id")
+    fields = ",".join(("id", *_OWNERS))
+    node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+    node.expect("id", app_id)
+    named = [node.document(name).identifier("id") for name in _OWNERS if name in node]
+    return named[0] if named else ""
+
+
+def _judge(business: Document) -> Finding:
+    name, status = _name(business), _status(business)
+    if status == _VERIFIED:
+        return verified(reason=f"{name}, which owns the app, is verified.")
+    if status in _WAITS:
+        more = " Facebook asks for more information." if status.endswith("info") else ""
+        reason = f"The verification of {name}, which owns the app, is pending.{more}"
+        return Finding(outcome=Outcome.WAITING, reason=reason)
+    if status in _NOT_BEGUN:
+        return not_done(reason=f"{name}, which owns the app, is not verified: begin it.")
+    if status in _REFUSED:
+        return failed(reason=f"The verification of {name}, which owns the app, is {status}.")
+    return inconclusive(
+        reason=f"Facebook gives {name}, which owns the app, "
+        f"{f'the unknown status {status}' if status else 'no verification status'}.",
+    )
+
+
+def _name(business: Document) -> str:
+    return shorten(business.words("name")) or business.identifier("id")
+
+
+def _status(business: Document) -> str:
+    return business.words("verification_status").lower()

@@ -1,0 +1,138 @@
+"""
+A public page as somebody sees it whose browser runs no scripts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from runbook_lib.errors import UnexpectedAnswerError
+from runbook_lib.remote.documents import Answer, shorten
+from runbook_lib.remote.domain import fetch_page
+from runbook_lib.remote.transport import Session
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+__all__ = ["PublicPage", "is_same_owner", "open_page"]
+
+_MOST_HOPS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
+# What these contain is not shown without scripts, or at all.
+_HIDDEN = frozenset({"head", "script", "style", "template", "svg", "noscript"})
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPage:
+    """What a page shows: where it ended, with which status, its title, its text as one line."""
+
+    url: str
+    status: int
+    title: str
+    text: str
+
+
+def open_page(session: Session, url: str) -> PublicPage:
+    """
+    Return the page at `url`, after redirects within its registrable domain.
+
+    Raises `UnexpectedAnswerError` for a redirect to plain HTTP or to another
+    owner's domain, and `RemoteError` where the page does not answer.
+    """
+    here = url
+    for _ in range(_MOST_HOPS):
+        answer = fetch_page(session, here)
+        location = answer.headers.get("location", "")
+        if answer.status not in _REDIRECTS or not location:
+            return _read(here, answer)
+        target = urljoin(here, location)
+        why = _refusal(here, target)
+        if why:
+            msg = f"{_host(here)} redirects to {shorten(_host(target) or 'no host')}, {why}."
+            raise UnexpectedAnswerError(msg)
+        here = target
+    msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
+    raise UnexpectedAnswerError(msg)
+
+
+def is_same_owner(one: str, other: str) -> bool:
+    """Return whether both hosts are in one registrable domain (Public Suffix List)."""
+    domains = {_suffixes().privatesuffix(host.lower().rstrip(".")) for host in (one, other)}
+    return len(domains) == 1 and None not in domains
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  (slow: it parses its list)
+
+    return PublicSuffixList()
+
+
+def _refusal(here: str, target: str) -> str:
+    if urlsplit(target).scheme != "https":
+        return "which is not https"
+    return "" if is_same_owner(_host(here), _host(target)) else "which is another owner's domain"
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _read(url: str, answer: Answer) -> PublicPage:
+    reader = _Reader()
+    reader.feed(_decoded(answer))
+    reader.close()
+    title, text = (" ".join("".join(parts).split()) for parts in (reader.title, reader.text))
+    return PublicPage(url, answer.status, shorten(title), text)
+
+
+def _decoded(answer: Answer) -> str:
+    """Return the page as text, in the encoding that it names in its first KiB."""
+    named = _CHARSET.search(answer.content[:1024])
+    try:
+        return answer.content.decode(named[1].decode() if named else "utf-8", "replace")
+    except (LookupError, ValueError):
+        return answer.text
+
+
+class _Reader(HTMLParser):
+    """Collects the title and the text that is shown without scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.title: list[str] = []
+        self.text: list[str] = []
+        self._inside: list[str] = []
+        self._is_title = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        """Note the start of the title, and of what is not shown."""
+        if tag == "body":
+            # NOTE: it ends the head, even one that was left open (HTML: optional tags).
+            self._inside.clear()
+        self._is_title = tag == "title" or (self._is_title and tag not in _HIDDEN)
+        if tag in _HIDDEN:
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of what is not shown."""
+        self._is_title = False
+        if tag in self._inside:
+            while self._inside.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        """Keep a piece of text."""
+        if self._is_title:
+            self.title.append(data)
+        elif not self._inside:
+            self.text.append(f"{data} ")
