@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
+from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
 from runbook_lib.cli.machine import MACHINE_COMMANDS
 from runbook_lib.cli.run import RUN_COMMANDS
 from runbook_lib.cli.walkthrough import lab
@@ -73,7 +74,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_terminate)
 
 
-for each in (*RUN_COMMANDS, lab, *EVIDENCE_COMMANDS, *MACHINE_COMMANDS):
+for each in (*RUN_COMMANDS, lab, *GUIDANCE_COMMANDS, *EVIDENCE_COMMANDS, *MACHINE_COMMANDS):
     main.add_command(each)
 
 

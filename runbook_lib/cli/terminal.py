@@ -36,6 +36,7 @@ __all__ = [
     "progress",
     "say",
     "show_again",
+    "show_paragraph",
     "show_steps",
     "show_table",
     "show_verdict",
@@ -227,6 +228,14 @@ def _proven(verified: Verified) -> str:
 def say(text: str, *, is_error: bool = False) -> None:
     """Print one line, which may contain text of a file or remote system."""
     click.echo(one_line(text), err=is_error)
+
+
+def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
+    """Print `text` as wrapped lines, each after `indent`; `first` stands before the first word."""
+    begin = indent + first
+    for part in _wrapped(one_line(text), max(_columns() - len(begin), _NARROWEST)):
+        _echo(f"{begin}{part}")
+        begin = indent + " " * len(first)
 
 
 def _echo(line: str) -> None:

@@ -15,6 +15,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from runbook_lib.core.troubles import Trouble
+
 if TYPE_CHECKING:
     from runbook_lib.connectors.context import CheckContext
 
@@ -287,7 +289,8 @@ class Step:
     that a person confirms, `subject` the names of the inputs that it is about.
     `requires` names steps whose failure blocks this one, `hands_over` the
     credential that a person copies to another console, `consent_gives` the
-    token that comes from a person's consent.
+    token that comes from a person's consent. `has_review_kit`: the texts for
+    App Review belong to it. `troubles` are the error texts that people meet here.
     """
 
     id: str
@@ -305,6 +308,8 @@ class Step:
     requires: tuple[str, ...] = ()
     hands_over: Input | None = None
     consent_gives: Input | None = None
+    has_review_kit: bool = False
+    troubles: tuple[Trouble, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -313,8 +318,12 @@ class Step:
 
     @property
     def text_digest(self) -> str:
-        """Return the SHA-256 of the step's whole text and checks."""
-        return _digest(_document(self))
+        """
+        Return the SHA-256 of the step's whole text and checks.
+
+        Without `troubles`: what else may go wrong does not alter what was confirmed.
+        """
+        return _digest(_document(replace(self, troubles=())))
 
     @property
     def confirms_digest(self) -> str:

@@ -9,17 +9,22 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from runbook_lib.core.procedure import Attachment
+from runbook_lib.core.procedure import Attachment, Outcome
 from runbook_lib.core.state import StepState, finding_to_document
+from runbook_lib.core.troubles import ordered
 
-__all__ = ["attachments_of", "exchange_detail", "gathered", "step_document"]
+__all__ = ["attachments_of", "exchange_detail", "gathered", "step_document", "troubles_of"]
+
+# Where troubles belong into the record: what they explain is open.
+_OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
 
 
 def step_document(state: StepState) -> dict[str, Any]:
     """
     Return everything about a step; the JSON Schema of the record describes it.
 
-    `checks` are the findings without their exchanges, which are in `exchanges`.
+    `checks` are the findings without their exchanges, which are in `exchanges`;
+    `troubles` are of a step that failed or could not be checked.
     """
     checks = [finding_to_document(finding) for finding in state.findings]
     exchanges = [exchange for check in checks for exchange in check.pop("exchanges")]
@@ -38,6 +43,7 @@ def step_document(state: StepState) -> dict[str, Any]:
         "checks": checks,
         "exchanges": exchanges,
         "attachments": [asdict(each) for each in attachments_of(state)],
+        "troubles": troubles_of(state) if state.conclusion.outcome in _OPEN else [],
     }
 
 
@@ -46,6 +52,13 @@ def attachments_of(state: StepState) -> tuple[Attachment, ...]:
     words = (*state.others, *((state.word,) if state.word else ()))
     given = [attachment for word in words for attachment in word.attachments]
     return tuple({attachment.sha256: attachment for attachment in given}.values())
+
+
+def troubles_of(state: StepState) -> list[dict[str, Any]]:
+    """Return the step's troubles, first those whose text is in its reason or in an answer."""
+    answers = [each.response for finding in state.findings for each in finding.exchanges]
+    pairs = ordered(state.step.troubles, state.conclusion.reason, answers)
+    return [{**trouble.document(), "seen": seen} for trouble, seen in pairs]
 
 
 def gathered(document: Mapping[str, Any], name: str) -> list[Any]:

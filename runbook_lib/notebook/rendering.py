@@ -117,6 +117,11 @@ def _step_text(
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
     for table in gathered(document, "tables"):
         lines += [f"  {table['caption']}:", *(f"    {' · '.join(row)}" for row in table["rows"])]
+    lines += [
+        f"  {trouble['shown'][0]}: {trouble['means']} What to do: {trouble['advice']}"
+        for trouble in document["troubles"]
+        if trouble["seen"]
+    ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)
 

@@ -25,7 +25,12 @@ from runbook_lib.core.procedure import (
     WordKind,
 )
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import exchange_detail, gathered, step_document
+from runbook_lib.core.step_document import (
+    exchange_detail,
+    gathered,
+    step_document,
+    troubles_of,
+)
 from runbook_lib.evidence.reports.wording import when, with_times
 from runbook_lib.walkthrough.activity import Activity
 
@@ -127,6 +132,7 @@ def step_view(
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(each) for each in document["exchanges"]],
         "history": _step_history(recent),
+        "troubles": [_trouble_view(each) for each in troubles_of(state)],
         **asdict(activity),
     }
 
@@ -275,6 +281,23 @@ def _table_view(table: Mapping[str, Any]) -> dict[str, Any]:
         "caption": table["caption"],
         "columns": list(table["columns"]),
         "rows": [list(row) for row in table["rows"]],
+    }
+
+
+def _trouble_view(trouble: Mapping[str, Any]) -> dict[str, Any]:
+    causes = [
+        f"{cause['text']} (Tested by {', '.join(cause['tested_by'])}.)"
+        if cause["tested_by"]
+        else cause["text"]
+        for cause in trouble["causes"]
+    ]
+    return {
+        "title": trouble["shown"][0],
+        "seen": bool(trouble["seen"]),
+        "means": trouble["means"],
+        "causes": causes,
+        "advice": trouble["advice"],
+        "source": trouble["source"],
     }
 
 

@@ -7,8 +7,9 @@ A connector's procedure composes them with its own.
 from __future__ import annotations
 
 from runbook_lib.connectors.cyclr import connector as checks
-from runbook_lib.connectors.cyclr import inputs
+from runbook_lib.connectors.cyclr import inputs, troubles
 from runbook_lib.connectors.facebook.inputs import APP_SECRET
+from runbook_lib.connectors.facebook.troubles import CONSENT
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
 __all__ = [
@@ -135,6 +136,7 @@ def install(connector: Input) -> Step:
             ),
         ),
         requires=("cy-01-connector-setup",),
+        troubles=troubles.INSTALLING,
     )
 
 
@@ -156,5 +158,6 @@ def authenticate() -> Step:
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         checks=(Check("connector-is-authenticated", checks.connector_is_authenticated, CYCLR),),
+        troubles=(*troubles.AUTHENTICATING, *CONSENT),
         requires=("cy-02-client-id", "test-01-install"),
     )

@@ -19,6 +19,7 @@ from runbook_lib.connectors.facebook import (
     public_pages,
     review,
     review_calls,
+    troubles,
     verification,
 )
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
@@ -165,6 +166,7 @@ def use_case(name: str, *, reading: str = f"{_CREATION}/use-cases-permission-map
             "every permission under App Review. Say so here."
         ),
         links=(dashboard("Use cases", "use_cases/"),),
+        troubles=troubles.PERMISSIONS,
     )
 
 
@@ -291,6 +293,7 @@ def redirect_uri() -> Step:
                 (*APP, "service_domain"),
             ),
         ),
+        troubles=troubles.REDIRECT_URI,
     )
 
 
@@ -318,6 +321,7 @@ def app_id_and_secret(number: int) -> Step:
             Check("app-credentials-are-accepted", app.app_credentials_are_accepted, APP),
             Check("missing-sections-are-filled", app.missing_sections_are_filled, APP),
         ),
+        troubles=troubles.CREDENTIALS,
     )
 
 
@@ -344,6 +348,7 @@ def user_token(step_id: str, permissions: Input, credentials: str) -> Step:
         checks=(Check("user-token-is-valid", connection.user_token_is_valid, TOKEN),),
         consent_gives=inputs.USER_ACCESS_TOKEN,
         requires=(credentials,),
+        troubles=troubles.TOKEN,
     )
 
 
@@ -368,6 +373,7 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
         ),
         inputs=(inputs.USER_ACCESS_TOKEN, inputs.MAKE_TEST_CALLS, permissions),
         checks=(Check("test-calls-are-made", review_calls.each_permission_is_used, TOKEN),),
+        troubles=troubles.ACCESS_LEVELS,
     )
 
 
@@ -412,6 +418,8 @@ def submit_review(step_id: str, source: Source, permissions: Input, prose: str) 
         links=(dashboard("App Review > Requests", "app-review/submissions/"),),
         inputs=(permissions,),
         checks=(Check("review-is-approved", review.review_is_approved, APP),),
+        has_review_kit=True,
+        troubles=troubles.REVIEW,
     )
 
 
@@ -462,4 +470,5 @@ def customer_consent(step_id: str, permissions: Input) -> Step:
             ),
         ),
         consent_gives=inputs.CUSTOMER_ACCESS_TOKEN,
+        troubles=troubles.CONSENT,
     )

@@ -12,7 +12,8 @@ from __future__ import annotations
 from runbook_lib.connectors.cyclr import connector
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
-from runbook_lib.connectors.facebook import connection, inputs, review
+from runbook_lib.connectors.cyclr import troubles as cyclr_troubles
+from runbook_lib.connectors.facebook import connection, inputs, review, troubles
 from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 
@@ -81,6 +82,7 @@ _PARTNER_APP = Section(
                 facebook.dashboard("Use cases", "use_cases/"),
             ),
             inputs=(_PERMISSIONS,),
+            troubles=troubles.PERMISSIONS,
         ),
         facebook.make_test_calls("fb-09a-test-calls", _PERMISSIONS),
         Step(
@@ -97,6 +99,7 @@ _PARTNER_APP = Section(
             today="Since 2023 Advanced Access may ask for Business Verification first.",
             links=(facebook.dashboard("Permissions and Features", "app-review/permissions/"),),
             checks=(Check("public-profile-is-live", review.public_profile_is_live, facebook.APP),),
+            troubles=troubles.ACCESS_LEVELS,
         ),
         Step(
             id="fb-11-permissions",
@@ -124,6 +127,7 @@ _PARTNER_APP = Section(
             checks=(
                 Check("permissions-are-requested", review.permissions_are_requested, facebook.APP),
             ),
+            troubles=(*troubles.PERMISSIONS, *troubles.ACCESS_LEVELS),
         ),
         facebook.open_public_pages("fb-11a-public-pages"),
         facebook.submit_review(
@@ -184,6 +188,7 @@ _CONNECTION_TEST = Section(
                 ),
             ),
             requires=("test-02-authenticate",),
+            troubles=cyclr_troubles.METHODS,
         ),
         facebook.user_token("test-04-user-token", _PERMISSIONS, _CREDENTIALS),
         Step(
@@ -207,6 +212,7 @@ _CONNECTION_TEST = Section(
                 Check("lead-data-is-readable", connection.lead_data_is_readable, facebook.TOKEN),
             ),
             requires=("test-04-user-token",),
+            troubles=troubles.DATA,
         ),
         facebook.customer_consent("test-06-customer-consent", _PERMISSIONS),
     ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from runbook_lib.config import formats
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
-from runbook_lib.connectors.facebook import inputs
+from runbook_lib.connectors.facebook import inputs, troubles
 from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.connectors.facebook_messenger import checks
 from runbook_lib.core.procedure import (
@@ -131,6 +131,7 @@ _PARTNER_APP = Section(
                     "page-is-subscribed", checks.page_is_subscribed, (*facebook.TOKEN, "page_id")
                 ),
             ),
+            troubles=troubles.PAGES,
         ),
         facebook.make_test_calls("fb-10a-test-calls", _PERMISSIONS),
         facebook.open_public_pages("fb-10b-public-pages"),
@@ -181,6 +182,7 @@ _CYCLR_CONNECTOR = Section(
                 ),
             ),
             requires=("cy-02-client-id",),
+            troubles=troubles.PERMISSIONS,
         ),
         Step(
             id="cy-05-verify-token",

@@ -39,6 +39,7 @@ _STEP: Mapping[str, Any] = {
     "checks": (),
     "exchanges": (),
     "attachments": (),
+    "troubles": (),
 }
 _CHECK: Mapping[str, Any] = {
     "check": "",
@@ -63,6 +64,16 @@ _EXCHANGE: Mapping[str, Any] = {
 }
 _WORD: Mapping[str, Any] = {"kind": "attested", "by": "", "at": "", "note": ""}
 _ATTACHMENT: Mapping[str, Any] = {"name": "", "sha256": "", "size": 0, "media_type": ""}
+
+_TROUBLE: Mapping[str, Any] = {
+    "shown": ("?",),
+    "means": "",
+    "causes": (),
+    "advice": "",
+    "source": "",
+    "seen": "",
+}
+_CAUSE: Mapping[str, Any] = {"text": "", "tested_by": ()}
 
 _ID = re.compile(r"[a-z0-9-]{1,80}")
 _TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
@@ -116,4 +127,7 @@ def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
         {**each, "word": _filled(each.get("word") or {}, _WORD)} for each in whole["lapsed"]
     ]
     whole["attachments"] = [_filled(each, _ATTACHMENT) for each in whole["attachments"]]
+    whole["troubles"] = [_filled(each, _TROUBLE) for each in whole["troubles"]]
+    for trouble in whole["troubles"]:
+        trouble["causes"] = [_filled(each, _CAUSE) for each in trouble["causes"]]
     return whole

@@ -309,8 +309,12 @@ class Panel {
   }
 
   drawDetails(view) {
-    redraw(this.details, [view.exchanges, view.history], () => {
+    redraw(this.details, [view.exchanges, view.history, view.troubles], () => {
       const parts = [];
+      if (view.troubles.length) {
+        parts.push(this.fold("troubles", "What an error here means", view.troubles.map((one) =>
+          this.drawTrouble(one))));
+      }
       if (view.exchanges.length) {
         parts.push(this.fold("asked", "Requests and answers", view.exchanges.map((one, number) => this.fold(
           `asked-${number}`, `${one.line} → ${one.status}, ${one.milliseconds} ms`
@@ -323,6 +327,15 @@ class Panel {
       return parts;
     });
     this.details.hidden = !this.details.firstChild;
+  }
+
+  drawTrouble(trouble) {
+    const title = trouble.seen ? `${trouble.title} (seen here)` : trouble.title;
+    return this.fold(`trouble-${trouble.title}`, title, [
+      element("div", {}, trouble.means),
+      element("ul", { class: "rb-notes" }, ...trouble.causes.map((text) => element("li", {}, text))),
+      element("div", {}, element("em", {}, "What to do: "), trouble.advice),
+      element("div", { class: "rb-field-note" }, `Source: ${trouble.source}`)]);
   }
 
   // A collapsible part; redrawn, it stays as the person left it.

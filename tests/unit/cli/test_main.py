@@ -582,6 +582,70 @@ def test_every_command_has_help(name: str, flag: str) -> None:
     assert "Usage:" in result.stdout
 
 
+def test_an_error_text_is_explained() -> None:
+    """`explain` prints the meaning, the causes, what tests them, what to do, steps and source."""
+
+    result = runbook("explain", "url", "blocked", "--connector", "facebook_marketing")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    text = " ".join(result.stdout.split())
+    assert text.startswith("URL Blocked Facebook does not send users back")
+    assert "The runbook tests this: step 8 (fb-08-redirect-uri)." in text
+    assert "Only you can look." in text
+    assert "What to do Copy the address" in text
+    assert "facebook_marketing: step 8, Set the Valid OAuth Redirect URI" in text
+    assert "facebook_messenger" not in text
+    assert "Source: https://" in text
+
+
+@pytest.mark.parametrize("form", ["argument", "stdin"])
+def test_a_pasted_address_is_explained_without_its_code(form: str) -> None:
+    """Of a pasted address, nothing is printed: it may contain a code."""
+
+    pasted = "https://acme-h.cyclr.com/connector/callback?error_message=URL+Blocked&code=AQDsecret1"
+    words = (pasted,) if form == "argument" else ("-",)
+    result = CliRunner().invoke(main, ("explain", *words), input=pasted)
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert "AQDsecret1" not in result.output
+    assert "connector/callback?" not in result.output
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_of_an_unknown_error_nothing_is_claimed(as_json: bool) -> None:
+    """An unknown text gives exit code 3 and the nearest known ones, marked as such."""
+
+    result = runbook("explain", "my redirect is blocked", *(["--json"] if as_json else []))
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    if as_json:
+        document = json.loads(result.stdout)
+        assert (document["known"], document["troubles"]) == (False, [])
+        assert "URL Blocked" in document["nearest"]
+    else:
+        assert "does not know this text: “my redirect is blocked”" in result.stdout
+        assert "which may be something else" in result.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("",), ("  ",), ("x", "--connector", "nowhere")])
+def test_nothing_to_explain_is_a_usage_error(words: tuple[str, ...]) -> None:
+    """Without a text, or for an unknown connector, `explain` gives exit code 2."""
+
+    assert runbook("explain", *words).exit_code == ExitCode.USAGE
+
+
+def test_an_explanation_in_json() -> None:
+    """In JSON each cause has the steps that test for it."""
+
+    result = runbook("explain", "URL Blocked", "--json", "--connector", "facebook_marketing")
+    (trouble,) = json.loads(result.stdout)["troubles"]
+
+    assert trouble["shown"][0] == "URL Blocked"
+    assert trouble["causes"][0]["tested_by"] == ["redirect-uri-is-accepted"]
+    assert trouble["causes"][0]["steps"][0]["step"] == "fb-08-redirect-uri"
+    assert {step["connector"] for step in trouble["steps"]} == {"facebook_marketing"}
+
+
 def test_the_version_is_shown() -> None:
     """`--version` prints the version."""
 

@@ -24,6 +24,7 @@ from runbook_lib.core.procedure import (
     combine,
     conclude,
 )
+from runbook_lib.core.troubles import Cause, Trouble
 from tests.support.words import AT, attested, declined, skipped, submitted
 
 WORD = attested("fb-01-a")
@@ -289,6 +290,15 @@ STEP = Step(
 )
 
 
+TROUBLE = Trouble(
+    shown=("It broke",),
+    means="It is broken.",
+    causes=(Cause(text="It fell."),),
+    advice="Glue it.",
+    source="https://example.com",
+)
+
+
 def procedure(step: Step = STEP, **more: object) -> Procedure:
     section = Section(id="01", title="One", intro="Intro.", steps=(step,))
     fields = {"id": "p", "version": "1", "title": "T", "sections": (section,), "inputs": ()}
@@ -318,6 +328,8 @@ CHANGES: dict[str, dict[str, object]] = {
     "requires": {"requires": ()},
     "hands over": {"hands_over": ASKED},
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
+    "review kit": {"has_review_kit": True},
+    "troubles": {"troubles": (TROUBLE,)},
 }
 
 
@@ -352,14 +364,14 @@ def test_a_renamed_function_changes_no_digest() -> None:
 def test_the_confirms_digest_has_sentence_and_checks_only(name: str) -> None:
     """
     Only the confirmed sentence and the checks change `confirms_digest`; the rest changes the
-    text's.
+    text's, but for the error texts, which alter nothing that was confirmed.
     """
 
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
     is_bound = name in ("confirms", "check's id")
     assert (altered.confirms_digest != STEP.confirms_digest) is is_bound
-    assert altered.text_digest != STEP.text_digest
+    assert (altered.text_digest != STEP.text_digest) is (name != "troubles")
 
 
 @pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])

@@ -25,6 +25,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import step_document
+from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.notebook import rendering
 from tests.support.words import attested
 
@@ -159,6 +160,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
             }
         ],
         "attachments": [],
+        "troubles": [],
     }
 
 
@@ -308,6 +310,35 @@ def test_practice_is_marked_wherever_a_person_reads(make: Any, mime: str) -> Non
 
     assert "SANDBOX" in read(make(is_sandbox=True)[mime])
     assert "SANDBOX" not in read(make()[mime])
+
+
+TROUBLE = Trouble(
+    shown=("URL <Blocked>",),
+    means="It does not lead back.",
+    causes=(Cause(text="It is not listed.", tested_by=("redirect_uri_is_accepted",)),),
+    advice="List it.",
+    source="https://example.com",
+)
+
+
+@pytest.mark.parametrize("reason", ["Facebook says URL Blocked.", "Something else."])
+def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> None:
+    """A failed step shows its known errors, and opens what was seen; a verified one has none."""
+
+    step = replace(STEP, troubles=(TROUBLE, replace(TROUBLE, shown=("App Not Setup",))))
+    failed = StepState(step, Conclusion(outcome=Outcome.FAILED, reason=reason))
+    shown = bundle(failed)
+    page = Page(shown["text/html"])
+
+    assert "URL <Blocked>" in page.text
+    assert "It is not listed. (tested by redirect_uri_is_accepted)" in page.text
+    assert "What to do: List it." in page.text
+    assert shown["text/html"].count("<details") == 2
+    is_seen = "Blocked" in reason
+    assert shown["text/html"].count(" open>") == is_seen
+    assert ("URL <Blocked>: It does not lead back." in shown["text/plain"]) is is_seen
+    verified = bundle(replace(STATE, step=step))
+    assert "List it." not in verified["text/html"] + verified["text/plain"]
 
 
 def test_a_summary_has_a_row_for_each_step() -> None:

@@ -26,6 +26,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.core.words import Lapsed
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.controller import Walkthrough
@@ -63,6 +64,16 @@ PAGES = Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2"
 def state(step: Step, outcome: Outcome = Outcome.NOT_RUN, **more: Any) -> StepState:
     by_person = more.pop("by_person", False)
     return StepState(step, Conclusion(outcome=outcome, reason="So.", by_person=by_person), **more)
+
+
+def trouble(text: str) -> Trouble:
+    return Trouble(
+        shown=(text,),
+        means="It means this.",
+        causes=(Cause(text="By hand."), Cause(text="By machine.", tested_by=("verified",))),
+        advice="Undo it.",
+        source="https://example.com",
+    )
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
@@ -317,6 +328,19 @@ def test_history_is_in_plain_words(given: Entry, said: str) -> None:
     shown = view(state(make_step("a")), recent=(given,))
 
     assert shown["history"] == [{"at": "24 Nov 2026, 12:00 UTC", "what": said}]
+
+
+def test_known_errors_are_shown_those_seen_first() -> None:
+    """A panel has the step's error texts, first those in its reason, and what tests each cause."""
+
+    step = make_step("a", verified, troubles=(trouble("It fell"), trouble("It broke")))
+    given = StepState(step, Conclusion(outcome=Outcome.FAILED, reason="Facebook: It broke."))
+    first, second = view(given)["troubles"]
+
+    assert (first["title"], first["seen"]) == ("It broke", True)
+    assert (second["title"], second["seen"]) == ("It fell", False)
+    assert first["causes"] == ["By hand.", "By machine. (Tested by verified.)"]
+    assert view(state(make_step("b", verified)))["troubles"] == []
 
 
 def test_history_is_newest_first() -> None:

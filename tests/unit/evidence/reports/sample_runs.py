@@ -93,6 +93,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "checks": [check()] if is_seen else [],
         "exchanges": [exchange()] if is_seen else [],
         "attachments": [],
+        "troubles": [],
         **more,
     }
 

@@ -267,6 +267,39 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
     assert "DNS connect.example done" in fourth.text
 
 
+TROUBLE: Document = {
+    "shown": ["URL <Blocked>", "URL"],
+    "means": "It does not lead back.",
+    "causes": [
+        {"text": "It is not listed.", "tested_by": ["redirect-uri-is-accepted"]},
+        {"text": "The login is off.", "tested_by": []},
+    ],
+    "advice": "List it.",
+    "source": "https://example.com",
+    "seen": "reason",
+}
+
+
+def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
+    """An error that was seen is explained in the open; the others are collapsed."""
+
+    others = [{**TROUBLE, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
+    seen = [TROUBLE, {**TROUBLE, "shown": ["Answered"], "seen": "answer"}]
+    given = step(outcome="failed", troubles=[*seen, *others])
+    validate_record(record(given, outcome="failed"))
+    page = report_of(given, outcome="failed")
+    shown = page.step("fb-01-log-in")
+
+    assert "What this error means URL <Blocked> (in the reason above) It does not" in shown.text
+    assert "It is not listed. (tested by redirect-uri-is-accepted)" in shown.text
+    assert "The login is off. (only a person can look)" in shown.text
+    assert "What to do: List it. Source: https://example.com" in shown.text
+    assert "Answered (in an answer below)" in shown.text
+    (folded,) = page.within(shown, "details")
+    assert folded.text.startswith("Other errors that people meet at this step: 3 Other 0 It does")
+    assert "Answered" not in folded.text
+
+
 def test_many_exchanges_are_counted() -> None:
     """Of many exchanges, the first ones are shown and the others counted."""
 

@@ -238,6 +238,19 @@ describe("the display of a step", () => {
     assert.equal(root.querySelector('[data-fold="history"]').getAttribute("open"), "");
   });
 
+  test("has what each error means in a fold, and says which was seen", () => {
+    const trouble = (title, seen) => ({ title, seen, means: `${title} means this.`, causes: ["One <b>cause</b>."],
+      advice: "Do that.", source: "https://x/y" });
+    const { root } = shown({ troubles: [trouble("URL Blocked", true), trouble("App Not Setup", false)] });
+    assert.deepEqual(root.querySelectorAll("summary").map((one) => one.textContent),
+      ["What an error here means", "URL Blocked (seen here)", "App Not Setup"]);
+    const fold = root.querySelector('[data-fold="trouble-URL Blocked"]');
+    assert.equal(fold.getAttribute("open"), null);
+    assert.match(fold.textContent, /URL Blocked means this\.One <b>cause<\/b>\.What to do: Do that\.Source: https:/);
+    page = newPage();
+    assert.equal(shown({ troubles: [] }).root.querySelector("details"), null);
+  });
+
   test("has Save in place of Check if the step cannot be checked, and no button without fields", () => {
     assert.equal(shown().find('[data-action="check"]').textContent, "Check");
     page = newPage();

@@ -1,0 +1,131 @@
+"""
+Explain an error text: which troubles it is, and which steps of which connectors are about it.
+
+Pure. Of what was pasted no more than a short part without credentials is
+returned: an address may contain a code, an answer a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.redaction import MASK, Redactor
+from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, read_said, recognise
+from runbook_lib.errors import SettingsError
+
+__all__ = ["Explained", "Explanation", "Place", "explain"]
+
+_LONGEST_ECHO = 60
+_LONG_WORD = re.compile(r"\S{20,}|\S*[=&%]\S*|\S*[0-9]\S{7,}|\S{7,}[0-9]\S*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A step of a connector, with its number on screen."""
+
+    connector: str
+    step: str
+    number: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A trouble, the steps at which people meet it, and for each cause the steps that test it."""
+
+    trouble: Trouble
+    steps: tuple[Place, ...]
+    causes: tuple[tuple[Cause, tuple[Place, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    What is known about a text.
+
+    If `known` is empty nothing is claimed: `nearest` are only similar, and
+    `said` is a short, redacted part of the text.
+    """
+
+    known: tuple[Explained, ...]
+    nearest: tuple[Trouble, ...]
+    said: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return {
+            "known": bool(self.known),
+            "said": self.said,
+            "troubles": [_document(each) for each in self.known],
+            "nearest": [trouble.title for trouble in self.nearest],
+        }
+
+
+def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
+    """
+    Return what `procedures` know about the error in `text`.
+
+    Raises `SettingsError` if it contains nothing to look for.
+    """
+    if not re.search(r"\w", text):
+        msg = "There is no text to explain."
+        advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
+        raise SettingsError(msg, next_step=advice)
+    chosen = tuple(procedures)
+    troubles = {
+        trouble.shown: trouble
+        for procedure in chosen
+        for step in procedure.steps
+        for trouble in step.troubles
+    }
+    said = read_said(text)
+    known = recognise(said, troubles.values())
+    if known:
+        return Explanation(tuple(_explained(each, chosen) for each in known), (), "")
+    return Explanation((), tuple(nearest(said, troubles.values())), _short(said))
+
+
+def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained:
+    places = [
+        (Place(procedure.id, step.id, number, step.title), step)
+        for procedure in procedures
+        for number, step in enumerate(procedure.steps, start=1)
+    ]
+    causes = tuple(
+        (
+            cause,
+            tuple(
+                place
+                for place, step in places
+                if any(check.id in cause.tested_by for check in step.checks)
+            ),
+        )
+        for cause in trouble.causes
+    )
+    return Explained(
+        trouble, tuple(place for place, step in places if trouble in step.troubles), causes
+    )
+
+
+def _short(said: Said) -> str:
+    """Return the beginning of the first text, without what may be a credential."""
+    words = " ".join(said.texts[0].split())[: 4 * _LONGEST_ECHO] if said.texts else ""
+    shown = _LONG_WORD.sub(MASK, Redactor().redact(words))
+    return shown if len(shown) <= _LONGEST_ECHO else f"{shown[:_LONGEST_ECHO]}…"
+
+
+def _document(explained: Explained) -> dict[str, Any]:
+    document = explained.trouble.document()
+    document["causes"] = [
+        {
+            "text": cause.text,
+            "tested_by": list(cause.tested_by),
+            "steps": [asdict(place) for place in places],
+        }
+        for cause, places in explained.causes
+    ]
+    return {**document, "steps": [asdict(place) for place in explained.steps]}

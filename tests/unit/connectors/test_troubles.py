@@ -1,0 +1,159 @@
+"""Rules that the error texts of every connector keep, and what is said about each."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from runbook_lib.connectors.cyclr import troubles as cyclr
+from runbook_lib.connectors.explanation import explain
+from runbook_lib.connectors.facebook import troubles as facebook
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.redaction import MASK
+from runbook_lib.core.troubles import Trouble
+from runbook_lib.errors import SettingsError
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+
+PROCEDURES = [find_procedure(name) for name in connector_names()]
+SHOWN = {
+    trouble.shown: trouble
+    for procedure in PROCEDURES
+    for step in procedure.steps
+    for trouble in step.troubles
+}
+TROUBLES = list(SHOWN.values())
+CHECKS = {check.id for procedure in PROCEDURES for step in procedure.steps for check in step.checks}
+
+troubles = pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.title[:40])
+
+
+def test_every_trouble_is_shown_at_a_step() -> None:
+    """No error text is written that no step shows."""
+
+    written = {
+        each.shown
+        for module in (facebook, cyclr)
+        for each in vars(module).values()
+        if isinstance(each, Trouble)
+    }
+
+    assert written == set(SHOWN)
+
+
+def test_no_step_shows_a_trouble_twice() -> None:
+    """A step lists each error text once."""
+
+    for procedure in PROCEDURES:
+        for step in procedure.steps:
+            assert len(step.troubles) == len({each.shown for each in step.troubles}), step.id
+
+
+@troubles
+def test_a_trouble_says_all_that_a_person_needs(trouble: Trouble) -> None:
+    """Each has a meaning, causes, something to do and a source; what tests it exists."""
+
+    for text in (trouble.means, trouble.advice, *(cause.text for cause in trouble.causes)):
+        assert text.endswith((".", ")"))
+        assert text[0].isupper() or text.startswith(("public_profile", "https://"))
+    assert trouble.causes
+    assert {name for cause in trouble.causes for name in cause.tested_by} <= CHECKS
+
+
+@troubles
+def test_a_source_is_public_or_says_what_it_is(trouble: Trouble) -> None:
+    """A source is an address, or a third-party reading with its date; never an internal id."""
+
+    for source in trouble.source.split("; "):
+        is_address = re.fullmatch(r"https://[\w.-]+/?[\w./#?=-]*", source)
+        is_reading = re.fullmatch(r"third-party reading.* [A-Z][a-z]+ 20[0-9]{2}", source)
+        assert is_address or is_reading, source
+
+
+@troubles
+def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
+    """Whichever of its texts is pasted, with any names in its gaps, the trouble is found first."""
+
+    for shown in trouble.shown:
+        explanation = explain(shown.replace("…", "leads_retrieval, ads_read"), PROCEDURES)
+        assert explanation.known[0].trouble == trouble
+
+
+@pytest.mark.parametrize(
+    ("pasted", "title"),
+    [
+        ("It looks like this app isn't available.", "It looks like this app isn't available"),
+        ("This app needs at least one supported permission.", "It looks like this app isn't"),
+        ("Error validating client secret", "Error validating client secret."),
+        ("CRM access has been revoked", "CRM access has been revoked from Lead Access Manager"),
+        ("Feature Unavailable: Facebook Login is currently unavailable", "Feature unavailable"),
+        ("Requires advanced access", "Request advanced access"),
+        ("(#200) Requires leads_retrieval permission to manage the object", "(#200) Requires"),
+        ("(#10)", "(#10) This endpoint requires"),
+        ("(#190) x", "Error validating access token"),
+        ("(#100) x", "(#100) Tried accessing"),
+        ("code 101", "Error validating application."),
+        ("(#368) x", "Temporarily blocked"),
+        ("(#80004) x", "There have been too many calls"),
+        ("Screencast Not Aligned with Use Case Details", "Screencast Not Aligned"),
+    ],
+)
+def test_the_texts_that_people_meet_are_known(pasted: str, title: str) -> None:
+    """The error texts that people report are explained."""
+
+    assert explain(pasted, PROCEDURES).known[0].trouble.title.startswith(title)
+
+
+def test_an_explanation_names_the_steps_with_their_numbers() -> None:
+    """It says where people meet the text, and which step tests for each cause."""
+
+    (explained,) = explain("URL Blocked", [find_procedure("facebook_marketing")]).known
+    procedure = find_procedure("facebook_marketing")
+    by_id = {step.id: number for number, step in enumerate(procedure.steps, 1)}
+
+    assert "fb-08-redirect-uri" in [place.step for place in explained.steps]
+    assert all(place.number == by_id[place.step] for place in explained.steps)
+    (first, *_) = explained.causes
+    assert [place.step for place in first[1]] == ["fb-08-redirect-uri"]
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        f"https://h.example/cb?code=AQDabc123&state=s3cr3t&access_token={USER_TOKEN}",
+        f"what is {APP_SECRET} and {USER_TOKEN}?",
+        f'{{"access_token": "{USER_TOKEN}", "message": "Unheard of {APP_SECRET}"}}',
+        "password=hunter2hunter2 xyzzy",
+        "xyzzy " + "sesame9" * 4,
+    ],
+)
+def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
+    """Of an unknown text a short part is repeated, without addresses, values and credentials."""
+
+    explanation = explain(pasted, PROCEDURES)
+
+    assert explanation.known == ()
+    assert len(explanation.said) <= 61
+    for secret in (USER_TOKEN, APP_SECRET, "AQDabc123", "s3cr3t", "hunter2", "sesame9"):
+        assert secret not in str(explanation.document())
+
+
+def test_of_a_known_text_nothing_is_repeated() -> None:
+    """What is known is told in the runbook's own words."""
+
+    explanation = explain(
+        f"https://h.example/?error_message=URL+Blocked&code={USER_TOKEN}", PROCEDURES
+    )
+
+    assert explanation.known
+    assert explanation.said == ""
+    assert USER_TOKEN not in str(explanation.document())
+    assert MASK not in str(explanation.document())
+
+
+@pytest.mark.parametrize("pasted", ["", "  \n", "…", "“”", "?!"])
+def test_nothing_cannot_be_explained(pasted: str) -> None:
+    """Without a word there is nothing to look for."""
+
+    with pytest.raises(SettingsError, match="no text to explain"):
+        explain(pasted, PROCEDURES)

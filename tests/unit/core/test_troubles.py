@@ -1,0 +1,159 @@
+"""An error text is recognised by its words, in whatever form it is pasted."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, ordered, read_said, recognise
+
+
+def trouble(*shown: str, codes: tuple[int, ...] = ()) -> Trouble:
+    return Trouble(
+        shown=shown,
+        codes=codes,
+        means="It means this.",
+        causes=(Cause(text="It was done."),),
+        advice="Undo it.",
+        source="https://example.com/docs",
+    )
+
+
+BLOCKED = trouble("URL Blocked", "This redirect failed because the URI isn't listed.", codes=(191,))
+SCOPES = trouble("Invalid Scopes: …", "Users of your app will ignore these.")
+LACKS = trouble("(#200) Requires … permission to manage the object", "(#200)", codes=(200, 201))
+ENDED = trouble("Session has expired on …. The current time is …", codes=(190,))
+HELD = trouble("Held back for a time because of policies", codes=(368,))
+ALL = (BLOCKED, SCOPES, LACKS, ENDED, HELD)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "found"),
+    [
+        ("URL Blocked", BLOCKED),
+        ("url blocked", BLOCKED),
+        ("  “URL   Blocked”: \n see below", BLOCKED),
+        ("this redirect failed because the URI isn’t listed", BLOCKED),
+        ("Error — Invalid Scopes: leads_retrieval, pages_manage_ads.", SCOPES),
+        ("Invalid Scopes: ", SCOPES),
+        ("(#200) Requires pages_manage_metadata permission to manage the object", LACKS),
+        ("Session has expired on Saturday, 05:00. The current time is Sunday", ENDED),
+        ("https://h.example/cb?error_code=191&error_message=URL+Blocked#_=_", BLOCKED),
+        ("https://h.example/cb#error_description=Invalid%20Scopes%3A%20email", SCOPES),
+        ("I see https://h.example/cb?error_message=URL%20Blocked here", BLOCKED),
+        ('{"error": {"message": "URL Blocked", "code": 368}}', BLOCKED),
+        ('{"error": {"error_user_title": "A", "error_user_msg": "URL Blocked."}}', BLOCKED),
+        ('answer: {"data": {"error": {"message": "x", "code": 190}}} it says', ENDED),
+        ('{"error": {"message": "Un autre texte", "code": 368}}', HELD),
+        ("https://h.example/cb?error_code=368", HELD),
+        ("368", HELD),
+        ("#368", HELD),
+        ("error 368", HELD),
+        ("code: 368", HELD),
+        ("(#201) something", LACKS),
+    ],
+)
+def test_a_text_is_recognised_in_every_form(pasted: str, found: Trouble) -> None:
+    """Case, quotes, blanks, names in gaps and surrounding text do not matter."""
+
+    assert recognise(read_said(pasted), ALL) == [found]
+
+
+@pytest.mark.parametrize(
+    ("pasted", "found"),
+    [
+        ("back for a time", [HELD]),
+        ("redirect failed because the URI", [BLOCKED]),
+        ("permission to manage the", [LACKS]),
+        ("invalid scopes", [SCOPES]),
+    ],
+)
+def test_a_good_part_of_a_text_is_enough(pasted: str, found: list[Trouble]) -> None:
+    """Half of a text, or four words of it, are enough; the order counts."""
+
+    assert recognise(read_said(pasted), ALL) == found
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "blocked",
+        "URL",
+        "the",
+        "Blocked URL",
+        "URLs blocked",
+        "368 leads were read",
+        "(#9999)",
+        "https://h.example/cb?code=368",
+        "https://h.example/cb?state=URL+Blocked",
+        '{"message": 5}',
+        '{"error": ["URL', "{", "[]", "?", "?=#", "https://[x?error=a",
+    ],
+)  # fmt: skip
+def test_nothing_is_claimed_of_another_text(pasted: str) -> None:
+    """A word, other words, a number in a sentence, an authorization code and broken JSON: no."""
+
+    assert recognise(read_said(pasted), (BLOCKED, LACKS, ENDED, HELD)) == []
+
+
+def test_the_longest_text_is_first() -> None:
+    """Of several that are in a paste, the longest is the first."""
+
+    pasted = "URL Blocked (#200) Requires x permission to manage the object"
+
+    assert recognise(read_said(pasted), ALL) == [LACKS, BLOCKED]
+
+
+def test_a_code_counts_only_without_a_known_text() -> None:
+    """A text says more than a code; a code alone names each that has it."""
+
+    document = json.dumps({"error": {"message": "URL Blocked", "code": 200}})
+
+    assert recognise(read_said(document), ALL) == [BLOCKED]
+    assert recognise(Said((), (200, 190)), ALL) == [LACKS, ENDED]
+
+
+def test_similar_texts_are_listed_the_nearest_first() -> None:
+    """What shares rare words is similar; without a common word nothing is."""
+
+    assert nearest(read_said("my URI is blocked"), ALL)[0] == BLOCKED
+    assert nearest(read_said("xyzzy"), ALL) == []
+    assert len(nearest(read_said("URL scopes object policies"), ALL, most=2)) == 2
+
+
+@pytest.mark.parametrize("piece", ["a?b=c&", '{"a":', "#200 ", "?" * 50, "URL Block ", "= # ?"])
+def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
+    """A megabyte of anything is read at once."""
+
+    started = time.perf_counter()
+    said = read_said(piece * (1_000_000 // len(piece)))
+    recognise(said, ALL)
+    nearest(said, ALL)
+
+    assert time.perf_counter() - started < 5
+
+
+def test_what_was_seen_comes_first() -> None:
+    """First those in the reason, then those in an answer, then the others as they stand."""
+
+    answers = [None, {"data": []}, {"error": {"message": "no", "code": 368}}, "Invalid Scopes: x"]
+    pairs = ordered(ALL, "Facebook refuses it (URL Blocked).", answers)
+
+    assert pairs == [
+        (BLOCKED, "reason"),
+        (SCOPES, "answer"),
+        (HELD, "answer"),
+        (LACKS, ""),
+        (ENDED, ""),
+    ]
+
+
+def test_a_document_has_no_codes_and_is_json() -> None:
+    """A trouble's document is JSON, for records and panels."""
+
+    document = BLOCKED.document()
+
+    assert json.loads(json.dumps(document)) == document
+    assert set(document) == {"shown", "means", "causes", "advice", "source"}
