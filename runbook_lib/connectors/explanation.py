@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.core.redaction import MASK, Redactor
+from runbook_lib.core.redaction import MASK
 from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, read_said, recognise
 from runbook_lib.errors import SettingsError
 
 __all__ = ["Explained", "Explanation", "Place", "explain"]
 
 _LONGEST_ECHO = 60
+# Tokens, secrets, codes and named values; no word of a sentence has such a form.
 _LONG_WORD = re.compile(r"\S{20,}|\S*[=&%]\S*|\S*[0-9]\S{7,}|\S{7,}[0-9]\S*")
 
 
@@ -114,7 +115,7 @@ def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained
 def _short(said: Said) -> str:
     """Return the beginning of the first text, without what may be a credential."""
     words = " ".join(said.texts[0].split())[: 4 * _LONGEST_ECHO] if said.texts else ""
-    shown = _LONG_WORD.sub(MASK, Redactor().redact(words))
+    shown = _LONG_WORD.sub(MASK, words)
     return shown if len(shown) <= _LONGEST_ECHO else f"{shown[:_LONGEST_ECHO]}…"
 
 
