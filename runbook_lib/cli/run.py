@@ -120,12 +120,12 @@ def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json
         show_again(state)
         if following:
             step, advice = following
-            number = state.number(step.step.id)
             click.echo()
-            say(f"Next: step {number}, {step.step.title} ({step.step.id}). {advice}")
+            say(f"Next: step {step.number}, {step.step.title} ({step.step.id}). {advice}")
             say(f"      {with_times(step.conclusion.reason)}")
             for link in step.step.links:
-                say(f"      {link.label}: {link.url(opened.values)}")
+                shown = link.shown(opened.values)
+                say(f"      {shown['label']}{': ' * bool(shown['url'])}{shown['url']}")
     sys.exit(_EXIT_CODES[state.outcome])
 
 

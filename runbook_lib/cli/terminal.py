@@ -144,7 +144,7 @@ def show_steps(state: RunState, *, title: str = "") -> None:
     """Print the table of steps, and the outcome of the run."""
     rows = [
         (
-            (Cell(str(number)),),
+            (Cell(step.number),),
             (Cell(step.step.id),),
             (_marked(step),),
             (
@@ -152,7 +152,7 @@ def show_steps(state: RunState, *, title: str = "") -> None:
                 *(Cell(f"! {text}", "yellow") for text in _warnings(step)),
             ),
         )
-        for number, step in enumerate(state.steps.values(), 1)
+        for step in state.steps.values()
     ]
     show_table(title, ("", "Step", "Outcome", "Reason"), rows)
     counts = Counter(step.conclusion.outcome for step in state.steps.values())

@@ -30,7 +30,7 @@ class Place:
 
     connector: str
     step: str
-    number: int
+    number: str
     title: str
 
 
@@ -92,9 +92,9 @@ def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
 
 def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained:
     places = [
-        (Place(procedure.id, step.id, number, step.title), step)
+        (Place(procedure.id, step.id, procedure.numbers[step.id], step.title), step)
         for procedure in procedures
-        for number, step in enumerate(procedure.steps, start=1)
+        for step in procedure.steps
     ]
     causes = tuple(
         (

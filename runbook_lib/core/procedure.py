@@ -357,6 +357,22 @@ class Procedure:
         return tuple(step for section in self.sections for step in section.steps)
 
     @cached_property
+    def numbers(self) -> dict[str, str]:
+        """
+        Return the number of each step on screen, by its id: 1, 2, 2a, 3, …
+
+        Steps that are not on the documented page have letters, so the others keep
+        the numbers that the page gives them.
+        """
+        numbers: dict[str, str] = {}
+        last = letters = 0
+        for step in self.steps:
+            is_added = bool(step.source.reading)
+            last, letters = (last, letters + 1) if is_added else (last + 1, 0)
+            numbers[step.id] = f"{last}{chr(ord('a') + letters - 1) if letters else ''}"
+        return numbers
+
+    @cached_property
     def digest(self) -> str:
         """Return the SHA-256 of the procedure's whole text and checks."""
         return _digest(_document(self))

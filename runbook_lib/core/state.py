@@ -89,11 +89,12 @@ class StepState:
     `word` is the word that counts, `others` are the words that it confirms if
     two people must attest, `lapsed` those that no longer count. `outdated`
     says why the newest check does not count. `lines` are the journal lines of
-    the words and the check that count.
+    the words and the check that count, `number` is the step's on screen.
     """
 
     step: Step
     conclusion: Conclusion
+    number: str = ""
     findings: tuple[Finding, ...] = ()
     word: Word | None = None
     others: tuple[Word, ...] = ()
@@ -165,10 +166,6 @@ class RunState:
         if all(state.is_settled for state in states):
             return RunOutcome.COMPLETE
         return RunOutcome.INCOMPLETE
-
-    def number(self, step_id: str) -> int:
-        """Return the number of a step in the procedure, from 1."""
-        return list(self.steps).index(step_id) + 1
 
     @property
     def facts(self) -> dict[str, Value]:
@@ -338,6 +335,7 @@ class _StepFold:
         )
         return StepState(
             step=step,
+            number=self._subject.procedure.numbers[step.id],
             conclusion=conclude(
                 findings,
                 word=word,

@@ -30,6 +30,7 @@ def step_document(state: StepState) -> dict[str, Any]:
     exchanges = [exchange for check in checks for exchange in check.pop("exchanges")]
     return {
         "id": state.step.id,
+        "number": state.number,
         "title": state.step.heading,
         "kind": state.step.kind,
         "outcome": state.conclusion.outcome,

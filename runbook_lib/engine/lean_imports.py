@@ -50,6 +50,7 @@ def load_papermill() -> Any:
         _own_engines(),
     ):
         import papermill  # noqa: PLC0415  (slow to import; a failed setting need not pay for it)
+
         json_compat: Any = import_module("nbformat.json_compat")
     # NOTE: nbformat compiles the schema of notebooks in each process, and that takes longer than
     # to validate one.

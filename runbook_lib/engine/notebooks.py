@@ -93,7 +93,7 @@ def notebook_text(procedure: Procedure) -> str:
         _code("parameters", _parameters(procedure), tags=("parameters",)),
         _code("open", _opening(procedure)),
     ]
-    numbers = {step.id: number for number, step in enumerate(procedure.steps, 1)}
+    numbers = procedure.numbers
     for section in procedure.sections:
         cells.append(_markdown(section.id, f"## {section.title}\n\n{section.intro}"))
         for step in section.steps:
@@ -145,7 +145,7 @@ def _opening(procedure: Procedure) -> str:
     )
 
 
-def _prose(step: Step, section: Section, number: int) -> str:
+def _prose(step: Step, section: Section, number: str) -> str:
     of = f"documented step {step.source.step}" if step.source.step else section.title
     if step.source.reading:
         of = f"not on the documented page: {step.source.reading}"

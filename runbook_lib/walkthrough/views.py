@@ -162,7 +162,7 @@ def header_view(
         ],
         "next": {
             "id": following[0].step.id,
-            "number": state.number(following[0].step.id),
+            "number": following[0].number,
             "title": following[0].step.title,
             "advice": following[1],
         }
@@ -180,7 +180,7 @@ def finish_view(state: RunState, *, activity: Activity, bundle: str) -> dict[str
         "open": [
             {
                 "id": step.step.id,
-                "number": state.number(step.step.id),
+                "number": step.number,
                 "title": step.step.title,
                 "outcome": step.conclusion.outcome,
                 "icon": ICONS[step.conclusion.outcome],

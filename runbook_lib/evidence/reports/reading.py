@@ -29,6 +29,7 @@ _RECORD: Mapping[str, Any] = {
 }
 _STEP: Mapping[str, Any] = {
     "id": "",
+    "number": "",
     "title": "",
     "kind": "",
     "outcome": "not_run",

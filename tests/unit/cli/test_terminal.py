@@ -34,7 +34,7 @@ def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> Step
         subject=(),
     )
     conclusion = Conclusion(outcome=outcome, reason=reason or f"Because {name}.")
-    return StepState(step=step, conclusion=conclusion, **more)  # type: ignore[arg-type]
+    return StepState(step=step, conclusion=conclusion, number="8a", **more)  # type: ignore[arg-type]
 
 
 def run(*states: StepState) -> RunState:
@@ -50,9 +50,9 @@ def test_every_step_is_in_the_table(capsys: Capture) -> None:
 
     text = capsys.readouterr().out
     assert text.startswith("SANDBOX acme")
-    for number, one in enumerate(states, 1):
+    for one in states:
         (line,) = [line for line in text.splitlines() if f" {one.step.id} " in line]
-        assert line.startswith(f"{number} ")
+        assert line.startswith("8a ")
         assert f" {LABELS[one.conclusion.outcome]} " in line
         assert one.conclusion.reason in line
     assert text.splitlines()[-1].startswith("FAILED 1 verified · 1 attested · ")

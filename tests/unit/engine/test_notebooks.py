@@ -200,11 +200,11 @@ def test_each_step_is_preceded_by_its_prose() -> None:
 
     cells = {cell.id: cell for cell in NOTEBOOK.cells}
     ids = list(cells)
-    for number, step in enumerate(PROCEDURE.steps, 1):
+    for step in PROCEDURE.steps:
         text = cells[f"{step.id}-text"]
         assert ids[ids.index(step.id) - 1] == text.id
         assert text.cell_type == "markdown"
-        assert text.source.startswith(f"### {number} · {step.title}\n")
+        assert text.source.startswith(f"### {PROCEDURE.numbers[step.id]} · {step.title}\n")
         assert step.prose in text.source
         assert step.today in text.source
         assert step.id in text.source

@@ -63,6 +63,7 @@ FINDING = Finding(
     exchanges=(EXCHANGE,),
 )
 STATE = StepState(
+    number="8",
     step=STEP,
     conclusion=Conclusion(outcome=Outcome.VERIFIED, reason="It is accepted."),
     findings=(FINDING,),
@@ -131,6 +132,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
 
     assert document == {
         "id": "fb-08-redirect-uri",
+        "number": "8",
         "title": "Set the redirect URI",
         "kind": "ask",
         "outcome": "verified",

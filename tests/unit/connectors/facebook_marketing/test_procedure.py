@@ -83,6 +83,20 @@ def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
     assert all(step.heading == f"{step.title} (not on the documented page)" for step in added)
 
 
+def test_numbers_on_screen_are_those_of_the_page() -> None:
+    """A documented step keeps its number; one that is not on the page has a letter."""
+
+    numbers = PROCEDURE.numbers
+
+    assert [numbers[step.id] for step in PROCEDURE.steps if step.source.step] == [
+        str(number) for number in range(1, 14)
+    ]
+    assert numbers["fb-04a-use-case"] == "4a"
+    assert numbers["fb-05b-access-verification"] == "5b"
+    assert numbers["cy-01-connector-setup"] == "14"
+    assert len(set(numbers.values())) == len(PROCEDURE.steps)
+
+
 def test_links_fill_in_the_app_id_once_it_is_known() -> None:
     """Without an App ID the link leads nowhere, with it to the app."""
 

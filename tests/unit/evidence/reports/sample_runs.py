@@ -80,6 +80,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
     is_seen = outcome == "verified"
     return {
         "id": identifier,
+        "number": identifier.partition("-")[2].partition("-")[0].lstrip("0") or "0",
         "title": f"Do {identifier}",
         "kind": "call",
         "outcome": outcome,
