@@ -63,6 +63,7 @@ class SiteApplication:
         if scope["type"] != "http":
             return
         request = await _read(scope, receive)
+        self._world.settle()
         refusal = self._refuse(request)
         if refusal is not None:
             await _send(send, request, refusal)

@@ -185,7 +185,7 @@ def _open(visit: Visit, router: Router[Page]) -> Reply:
             return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
         raise MissingPageError("There is no such page here.")
     if not logged_in(visit.world, request):
-        return redirect(append_query("/login", next=request.path), 303)
+        return redirect(append_query("/login.php", next=request.path), 303)
     return found[0](visit, **found[1])
 
 

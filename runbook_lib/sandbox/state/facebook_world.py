@@ -124,7 +124,8 @@ class App:
     `permissions` maps a requested permission to `live` or `unapproved`; one that
     was never requested has no entry, and `declined` says why one is not live.
     Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
-    `test_calls` maps a permission to the time of the last call that used it.
+    `test_calls` maps a permission to the time of the last call that used it;
+    `calls` counts all calls.
     `roles` maps a person to their role.
     `token_tail` follows `APPID|` in the app token. `profile` holds the further
     fields of the Application node, `unexposed` what the dashboard holds and no
@@ -152,6 +153,7 @@ class App:
     declined: dict[str, str] = field(default_factory=dict)
     was_reviewed: bool = False
     test_calls: dict[str, float] = field(default_factory=dict)
+    calls: int = 0
     tier: Tier = Tier.LIMITED
     has_data_use_checkup: bool = False
     roles: dict[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ __all__ = [
     "REVIEW_DAYS",
     "SECTIONS",
     "SUBMISSION_IN_REVIEW",
+    "TEST_CALL_DAYS",
     "decide",
     "is_called_lately",
     "plan",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from runbook_lib.sandbox.http.faults import Faults
 from runbook_lib.sandbox.state.cyclr_world import Cyclr
 from runbook_lib.sandbox.state.facebook_world import App, Code, Facebook, Token, TokenKind
+from runbook_lib.sandbox.state.review import settle
 from runbook_lib.sandbox.state.stores import Dice
 from runbook_lib.sandbox.state.versions import Calendar
 
@@ -71,6 +72,11 @@ class World:
     def now(self) -> float:
         """Return the world's time in seconds since the epoch."""
         return self.clock() + self.offset
+
+    def settle(self) -> None:
+        """Publish the decisions of reviews whose day has come."""
+        for app in self.facebook.apps.values():
+            settle(app, self.now())
 
     def register_app(self, name: str) -> App:
         """Register an app of the operator, with nothing set up."""

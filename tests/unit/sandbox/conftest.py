@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpcore
 import httpx
@@ -130,6 +130,45 @@ class _Pinned(httpcore.SyncBackend):
         return super().connect_tcp(self._host, int(self._port), *args, **options)
 
 
+class Browser:
+    """A minimal browser: cookies, HTML accepted, redirects followed."""
+
+    def __init__(self, sandbox: Sandbox, client: httpx.Client) -> None:
+        self.given: dict[str, Any] = dict(sandbox.description)
+        self.client = client
+        self.page = httpx.Response(200)
+
+    def open(self, url: str) -> str:
+        """Open a page."""
+        self.page = self.client.get(url)
+        return self.page.text
+
+    def submit(self, action: str, **fields: Any) -> str:
+        """Send the form that posts to `action`, with its hidden fields and these."""
+        hidden = self._hidden(action)
+        url = urljoin(str(self.page.url), action)
+        self.page = self.client.post(url, data={**hidden, **fields})
+        return self.page.text
+
+    def log_in(self) -> None:
+        """Log in as the sandbox's person."""
+        self.submit(
+            "/login", email=self.given["login_email"], password=self.given["login_password"]
+        )
+
+    def _hidden(self, action: str) -> dict[str, str]:
+        for part in self.page.text.split("<form")[1:]:
+            form = Form("<form" + part.partition("</form>")[0] + "</form>")
+            if form.action == action:
+                return form.fields
+        return {}
+
+    @property
+    def path(self) -> str:
+        """Return the path of the current page."""
+        return self.page.url.path
+
+
 @pytest.fixture
 def http() -> Iterator[httpx.Client]:
     with httpx.Client() as client:
@@ -213,3 +252,14 @@ def answer_dialog(http: httpx.Client) -> Callable[..., httpx.Response]:
         return http.post(action, data={**parsed.fields, **login, "decision": decision, **form})
 
     return answer
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
+        yield client
+
+
+@pytest.fixture
+def browse(client: httpx.Client) -> Callable[[Sandbox], Browser]:
+    return lambda sandbox: Browser(sandbox, client)

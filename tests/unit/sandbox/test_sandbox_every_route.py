@@ -25,13 +25,9 @@ from runbook_lib.sandbox.cyclr.api import (
 )
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.facebook_web.dashboard import (
-    PURPOSES,
-    TYPES,
-    USE_CASES,
-    FacebookSite,
-    dashboard_router,
-)
+from runbook_lib.sandbox.facebook_web.common import dashboard_router
+from runbook_lib.sandbox.facebook_web.creation import PURPOSES, TYPES, USE_CASES
+from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
 from runbook_lib.sandbox.graph.nodes import CONNECTIONS
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.faults import FaultKind

@@ -14,7 +14,8 @@ from runbook_lib.sandbox.control import Control
 from runbook_lib.sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite, dashboard_router
+from runbook_lib.sandbox.facebook_web.common import dashboard_router
+from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
 from runbook_lib.sandbox.graph.nodes import CONNECTIONS
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.asgi import SiteApplication

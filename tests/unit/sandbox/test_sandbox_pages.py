@@ -1,70 +1,19 @@
 """The practice pages: the documented procedure, performed as a person would."""
 
+import html
 import re
-from collections.abc import Callable, Iterator
-from typing import Any
-from urllib.parse import urljoin
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from runbook_lib.sandbox.cyclr.console import console_router
-from runbook_lib.sandbox.facebook_web.dashboard import dashboard_router
+from runbook_lib.sandbox.facebook_web.common import dashboard_router
 from runbook_lib.sandbox.server import Sandbox
 
-from .conftest import Cyclr, Form, Graph
+from .conftest import Browser, Cyclr, Form, Graph
 
 Start = Callable[..., Sandbox]
-
-
-class Browser:
-    """A minimal browser: cookies, HTML accepted, redirects followed."""
-
-    def __init__(self, sandbox: Sandbox, client: httpx.Client) -> None:
-        self.given: dict[str, Any] = dict(sandbox.description)
-        self.client = client
-        self.page = httpx.Response(200)
-
-    def open(self, url: str) -> str:
-        """Open a page."""
-        self.page = self.client.get(url)
-        return self.page.text
-
-    def submit(self, action: str, **fields: Any) -> str:
-        """Send the form that posts to `action`, with its hidden fields and these."""
-        hidden = self._hidden(action)
-        url = urljoin(str(self.page.url), action)
-        self.page = self.client.post(url, data={**hidden, **fields})
-        return self.page.text
-
-    def log_in(self) -> None:
-        """Log in as the sandbox's person."""
-        self.submit(
-            "/login", email=self.given["login_email"], password=self.given["login_password"]
-        )
-
-    def _hidden(self, action: str) -> dict[str, str]:
-        for part in self.page.text.split("<form")[1:]:
-            form = Form("<form" + part.partition("</form>")[0] + "</form>")
-            if form.action == action:
-                return form.fields
-        return {}
-
-    @property
-    def path(self) -> str:
-        """Return the path of the current page."""
-        return self.page.url.path
-
-
-@pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
-        yield client
-
-
-@pytest.fixture
-def browse(client: httpx.Client) -> Callable[[Sandbox], Browser]:
-    return lambda sandbox: Browser(sandbox, client)
 
 
 def create_app(browser: Browser, name: str = "My Partner App") -> str:
@@ -84,6 +33,61 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
     found = re.search(r"/apps/(\d+)/dashboard/", browser.path)
     assert found is not None
     return found[1]
+
+
+SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
+
+
+def make_test_calls(browser: Browser, app_id: str) -> None:
+    """Call Graph once for each permission, in Graph API Explorer."""
+    at = browser.given["dashboard_url"]
+    browser.open(f"{at}/tools/explorer/")
+    page = browser.submit("/tools/explorer/", app_id=app_id)
+    found = re.search(r"EAA\w+", page)
+    assert found is not None
+
+    def call(path: str, token: str) -> str:
+        page = browser.submit("/tools/explorer/", path=path, access_token=token)
+        return html.unescape(page)
+
+    call("me/adaccounts", found[0])
+    call("me/businesses", found[0])
+    answer = call("me/accounts", found[0])
+    token, number = (
+        re.search(r'"access_token": "(EAA\w+)"', answer),
+        re.search(r'"Sandbox Bakery",\s+"id": "(\d+)"', answer),
+    )
+    assert token is not None
+    assert number is not None
+    call(number[1], found[0])
+    forms = call(f"{number[1]}/leadgen_forms?fields=id", token[1])
+    assert '"data"' in forms
+
+
+def complete_checklist(browser: Browser, app_id: str) -> None:
+    """Fill in the settings, verify the business, certify the use of data."""
+    base, at = f"/apps/{app_id}", browser.given["dashboard_url"]
+    browser.open(f"{at}{base}/settings/basic/")
+    browser.submit(
+        f"{base}/settings/basic/",
+        name="My Partner App",
+        app_domains="connect.partner.test",
+        contact_email="me@partner.test",
+        privacy_policy_url="https://www.partner.test/privacy",
+        terms_of_service_url="https://www.partner.test/terms",
+        data_deletion_url="https://www.partner.test/data-deletion",
+        category="Business",
+        icon="icon.png",
+    )
+    browser.open(f"{at}{base}/verification/")
+    for kind in ("business", "access"):
+        browser.submit(f"{base}/verification/{kind}/")
+        assert "is <strong>pending</strong>" in browser.page.text
+        browser.submit(f"{base}/verification/later/")
+        assert "is <strong>verified</strong>" in browser.page.text
+    browser.open(f"{at}{base}/data-use-checkup/")
+    browser.submit(f"{base}/data-use-checkup/", confirmed="1")
+    assert "The Data Use Checkup is complete." in browser.page.text
 
 
 def test_the_whole_procedure_from_fresh(
@@ -118,28 +122,19 @@ def test_the_whole_procedure_from_fresh(
     browser.open(f"{at}{base}/app-review/access/public_profile/")
     browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
     assert "Advanced Access to public_profile is granted." in browser.page.text
+    make_test_calls(browser, app_id)
     browser.open(f"{at}{base}/app-review/access/leads_retrieval/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "Edit App Review Request" in browser.page.text
+    complete_checklist(browser, app_id)
     browser.open(f"{at}{base}/app-review/request/")
     browser.submit(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
-    sections = ("verification", "usage", "data_handling", "screencast")
-    browser.submit(f"{base}/app-review/request/", **dict.fromkeys(sections, "as asked"))
+    browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert "The review is <strong>pending</strong>" in browser.page.text
     browser.submit(f"{base}/app-review/later/", outcome="approved")
     assert "The review is <strong>approved</strong>" in browser.page.text
     browser.open(f"{at}{base}/settings/basic/")
-    browser.submit(
-        f"{base}/settings/basic/",
-        name="My Partner App",
-        app_domains="connect.partner.test",
-        contact_email="me@partner.test",
-        privacy_policy_url="https://www.partner.test/privacy",
-        terms_of_service_url="https://www.partner.test/terms",
-        category="Business",
-        icon="icon.png",
-    )
     browser.submit(f"{base}/settings/basic/secret/", password="wrong")
     assert 'role="alert"' in browser.page.text
     browser.submit(f"{base}/settings/basic/secret/", password=browser.given["login_password"])
@@ -198,9 +193,11 @@ def test_a_declined_review_can_be_sent_again(
     graph = graph_of(sandbox)
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert rows == [{"permission": "public_profile", "status": "live"}]
+    browser.open(f"{at}{base}/app-review/permissions/")
+    assert "Request again to leads_retrieval" in browser.page.text
+    browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     browser.open(f"{at}{base}/app-review/request/")
-    sections = ("verification", "usage", "data_handling", "screencast")
-    browser.submit(f"{base}/app-review/request/", **dict.fromkeys(sections, "better"))
+    browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert "<strong>pending</strong>" in browser.page.text
 
 
@@ -229,7 +226,7 @@ def test_an_approved_review_names_its_permissions(
     for path in ("requests", "submissions"):
         page = browser.open(f"{base}/{path}/")
         assert "The review is <strong>approved</strong>" in page
-        assert re.search(r"leads_retrieval</td><td>live", page)
+        assert re.search(r"leads_retrieval</td><td>approved", page)
 
 
 def test_creation_names_what_is_missing(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
@@ -288,10 +285,10 @@ def test_settings_refuse_invalid_values(start: Start, browse: Callable[[Sandbox]
     browser = browse(sandbox)
     at = browser.given["dashboard_url"]
     base = f"/apps/{browser.given['app_id']}"
-    browser.open(f"{at}{base}/fb-login/settings/")
+    browser.open(f"{at}{base}/business-login/settings/")
     browser.log_in()
     for uri in ("http://insecure.test/x", "https://a.test/#x", "callback", "https://[x"):
-        page = browser.submit(f"{base}/fb-login/settings/", redirect_uris=uri)
+        page = browser.submit(f"{base}/business-login/settings/", redirect_uris=uri)
         assert "Not a secure URI" in page
     page = browser.submit(f"{base}/settings/basic/", name="x", app_domains="not a domain")
     assert "Not valid" in page
@@ -351,7 +348,7 @@ def test_logging_out_and_open_redirects(
     assert str(browser.page.url).startswith(at)
     browser.client.post(f"{at}/logout")
     browser.open(f"{at}/apps/")
-    assert browser.path == "/login"
+    assert browser.path == "/login.php"
 
 
 EVERY_PAGE = [

@@ -1,0 +1,49 @@
+"""
+Access tokens and Graph API Explorer: where a person with a role makes test calls.
+"""
+
+import json
+
+from runbook_lib.sandbox.facebook_web.common import apps_of, dashboard_router, find_app, grant
+from runbook_lib.sandbox.graph.dispatch import answer_graph
+from runbook_lib.sandbox.http.pages import Visit
+from runbook_lib.sandbox.http.web import Reply, fields_of
+from runbook_lib.sandbox.origins import inferred, verbatim
+from runbook_lib.sandbox.state.permissions import PERMISSIONS
+
+__all__ = ["explore"]
+
+
+@dashboard_router.route("GET POST", "/tools/explorer")
+@dashboard_router.route("GET", "/tools/accesstoken")
+@inferred("graph §9", "people with a role get a token with any permission (Standard Access)")
+@verbatim("graph §9", "test calls can be made in Graph API Explorer", "docs, messenger-use-case")
+def explore(visit: Visit) -> Reply:
+    """Issue a user token for one of the apps, or make a call with one."""
+    token, answer = visit.text("access_token"), ""
+    if visit.request.method == "POST" and "path" in visit.request.form:
+        answer = _call(visit, token)
+    elif visit.request.method == "POST":
+        token = _issue(visit)
+    return visit.page(
+        "explorer.html",
+        apps=apps_of(visit),
+        token=token,
+        path=visit.text("path") or "me",
+        answer=answer,
+        permissions=PERMISSIONS,
+    )
+
+
+def _issue(visit: Visit) -> str:
+    app = find_app(visit, visit.text("app_id"))
+    permissions = tuple(one for one in PERMISSIONS if one in app.available_permissions)
+    grant(visit, app, permissions)
+    return visit.world.issue_user_token(app, visit.person.id, permissions).value
+
+
+def _call(visit: Visit, token: str) -> str:
+    path, _, query = visit.text("path").partition("?")
+    params = {**dict(fields_of(query)), "access_token": token}
+    reply = answer_graph(visit.world, "GET", f"/v26.0/{path.lstrip('/')}", params)
+    return json.dumps(json.loads(reply.body), indent=1, ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""
+Verification, Data Use Checkup and Publish: what an app needs besides App Review.
+"""
+
+from runbook_lib.sandbox.facebook_web.common import app_page, dashboard_router, find_app
+from runbook_lib.sandbox.http.pages import MissingPageError, Visit, see_other
+from runbook_lib.sandbox.http.web import Reply
+from runbook_lib.sandbox.origins import inferred, unknown, verbatim
+from runbook_lib.sandbox.state.facebook_world import AppMode, Verification
+from runbook_lib.sandbox.state.required_actions import for_publishing
+
+__all__ = ["go_live", "let_verification_days_pass", "show_verification", "start_verification"]
+
+_DAYS = 5
+_KINDS = {"business": "Business Verification", "access": "Access Verification"}
+
+
+@dashboard_router.route("GET", "/apps/{app_id}/verification")
+@verbatim(
+    "graph §9",
+    "Business Verification, then Access Verification as a Tech Provider: about five days",
+    "docs/development/release/access-verification",
+)
+@unknown("graph §9", "how long Business Verification takes: five days too")
+def show_verification(visit: Visit, app_id: str) -> Reply:
+    """Show where the business's two verifications stand."""
+    app, business = find_app(visit, app_id), visit.world.facebook.business
+    return app_page(visit, app, "verification.html", business=business, days=_DAYS)
+
+
+@dashboard_router.route("POST", "/apps/{app_id}/verification/{kind}")
+def start_verification(visit: Visit, app_id: str, kind: str) -> Reply:
+    """Start one of the verifications; Access Verification needs the other one first."""
+    app, business = find_app(visit, app_id), visit.world.facebook.business
+    here = f"/apps/{app.id}/verification/"
+    if kind == "later":
+        return let_verification_days_pass(visit, here)
+    if kind not in _KINDS:
+        raise MissingPageError("There is no such verification.")
+    if kind == "access" and business.verification is not Verification.VERIFIED:
+        return see_other(here, "Complete Business Verification first.")
+    if kind == "business" and business.verification is Verification.NOT_STARTED:
+        business.verification = Verification.PENDING
+    if kind == "access" and business.access_verification is Verification.NOT_STARTED:
+        business.access_verification = Verification.PENDING
+    return see_other(here, f"{_KINDS[kind]} is submitted.")
+
+
+def let_verification_days_pass(visit: Visit, here: str) -> Reply:
+    """Advance the clock by five days, and complete what is pending (a sandbox control)."""
+    business = visit.world.facebook.business
+    visit.world.offset += _DAYS * 86_400
+    if business.verification is Verification.PENDING:
+        business.verification = Verification.VERIFIED
+    if business.access_verification is Verification.PENDING:
+        business.access_verification = Verification.VERIFIED
+    return see_other(here, f"{_DAYS} days later.")
+
+
+@dashboard_router.route("GET POST", "/apps/{app_id}/data-use-checkup")
+@verbatim("graph §9", "Data Use Checkup: certified per app, then yearly", "docs/data-use-checkup")
+@unknown("graph §9", "the wording of the Data Use Checkup")
+def check_data_use(visit: Visit, app_id: str) -> Reply:
+    """Show or certify the Data Use Checkup."""
+    app = find_app(visit, app_id)
+    if visit.request.method == "POST" and "confirmed" in visit.request.form:
+        app.has_data_use_checkup = True
+        return see_other(f"/apps/{app.id}/data-use-checkup/", "The Data Use Checkup is complete.")
+    return app_page(visit, app, "data_use_checkup.html")
+
+
+@dashboard_router.route("GET POST", "/apps/{app_id}/go_live")
+@verbatim("graph §9", "Publish > Go live: a step of its own for apps with use cases", "release")
+@inferred("graph §9", "a classic app of type Business is live from the start: it has no mode")
+def go_live(visit: Visit, app_id: str) -> Reply:
+    """Show what publishing needs, or publish the app."""
+    app = find_app(visit, app_id)
+    missing = for_publishing(app)
+    if visit.request.method == "POST" and not missing:
+        app.mode = AppMode.LIVE
+        return see_other(f"/apps/{app.id}/go_live/", "Your app is published.")
+    status = 400 if visit.request.method == "POST" else 200
+    return app_page(visit, app, "go_live.html", status, missing=missing)

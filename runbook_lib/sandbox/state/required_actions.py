@@ -1,0 +1,59 @@
+"""
+What an app still lacks, in plain words: for a submission, for publishing, for its customers.
+"""
+
+from runbook_lib.sandbox.origins import inferred, verbatim
+from runbook_lib.sandbox.state.facebook_world import App, Business, Verification
+
+__all__ = ["for_publishing", "for_submission", "required_actions"]
+
+_SETTINGS = {
+    "privacy_policy_url": "Add a Privacy Policy URL in Settings > Basic.",
+    "data_deletion_url": "Add User Data Deletion in Settings > Basic.",
+    "icon_url": "Add an App Icon in Settings > Basic.",
+}
+
+
+def _missing_settings(app: App) -> list[str]:
+    given = {**app.unexposed, **app.profile}
+    missing = [text for name, text in _SETTINGS.items() if not given.get(name)]
+    return [*missing, *([] if app.category else ["Choose a Category in Settings > Basic."])]
+
+
+@verbatim(
+    "graph §9",
+    "a submission needs a privacy policy, Business Verification and a Data Use Checkup",
+    "docs/app-review/submission-guide; third-party readings, 2026",
+)
+@inferred("graph §9", "it also needs icon, category and data deletion", "create-an-app")
+def for_submission(app: App, business: Business) -> list[str]:
+    """Return what is to be done before the app can be submitted to App Review."""
+    missing = _missing_settings(app)
+    if business.verification is not Verification.VERIFIED:
+        missing.append("Complete Business Verification under Verification.")
+    if not app.has_data_use_checkup:
+        missing.append("Complete the Data Use Checkup.")
+    return missing
+
+
+@inferred("graph §9", "Go live asks for the settings that a submission asks for", "release")
+def for_publishing(app: App) -> list[str]:
+    """Return what is to be done before the app can go live."""
+    return _missing_settings(app)
+
+
+@verbatim(
+    "graph §9",
+    "required: Business Verification, Access Verification for apps of other businesses, Go live",
+    "docs/development/release",
+)
+def required_actions(app: App, business: Business) -> list[str]:
+    """Return everything that the app still lacks."""
+    actions = for_submission(app, business)
+    if business.access_verification is not Verification.VERIFIED:
+        actions.append(
+            "Complete Access Verification (Tech Provider) before other businesses use the app."
+        )
+    if not app.is_published:
+        actions.append("Publish the app: Publish > Go live.")
+    return actions

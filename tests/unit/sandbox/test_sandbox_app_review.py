@@ -1,0 +1,204 @@
+"""App Review as it is in 2026: test calls first, a checklist, a decision for each permission."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.facebook_world import App, ReviewState, Verification
+from runbook_lib.sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
+
+from .conftest import Browser, Graph
+
+Start = Callable[..., Sandbox]
+Open = Callable[[Sandbox], Graph]
+Browse = Callable[[Sandbox], Browser]
+SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
+DAY = 86_400
+
+
+def the_app(sandbox: Sandbox) -> App:
+    return sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+
+
+def live(graph: Graph) -> set[str]:
+    """Return the permissions that the app's permissions edge lists."""
+    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
+    return {row["permission"] for row in rows}
+
+
+def enter(browser: Browser, path: str) -> str:
+    """Open a page of the scenario's app, logging in on the way; return the app's address."""
+    at = browser.given["dashboard_url"]
+    browser.open(f"{at}/login")
+    browser.log_in()
+    base = f"/apps/{browser.given['app_id']}"
+    browser.open(f"{at}{base}/{path}")
+    return base
+
+
+def test_access_is_grey_until_the_permission_was_used(
+    start: Start, browse: Browse, graph_of: Open
+) -> None:
+    """A button is disabled, and its POST refused with the reason, until a call succeeded."""
+    sandbox = start("test-calls-missing")
+    browser, graph = browse(sandbox), graph_of(sandbox)
+    base = enter(browser, "app-review/permissions/?q=ads_read")
+    grey = 'disabled aria-label="Request advanced access to ads_read"'
+    assert grey in browser.page.text
+    page = browser.submit(f"{base}/app-review/access/ads_read/", confirmed="1")
+    assert browser.page.status_code == 400
+    assert "made no successful call with ads_read" in page
+    assert "ads_read" not in the_app(sandbox).permissions
+    assert graph.get("me/adaccounts").status_code == 200
+    at = browser.given["dashboard_url"]
+    assert grey not in browser.open(f"{at}{base}/app-review/permissions/?q=ads_read")
+    browser.submit(f"{base}/app-review/access/ads_read/", confirmed="1")
+    assert the_app(sandbox).permissions["ads_read"] == "unapproved"
+
+
+def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None:
+    """Access to public_profile can be increased at once, and is granted."""
+    sandbox = start("test-calls-missing")
+    browser = browse(sandbox)
+    base = enter(browser, "app-review/permissions/?q=public_profile")
+    assert "Increase access to public_profile" in browser.page.text
+    page = browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
+    assert "Advanced Access to public_profile is granted." in page
+
+
+def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> None:
+    """A call that is older than thirty days does not count any more."""
+    sandbox = start("review-declined")
+    browser = browse(sandbox)
+    sandbox.world.offset += 27 * DAY
+    base = enter(browser, "app-review/permissions/")
+    page = browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
+    assert "made no successful call with ads_management" in page
+    assert "leads_retrieval." in page
+
+
+def test_the_checklist_prevents_a_submission(start: Start, browse: Browse) -> None:
+    """Without checkup, verification or privacy policy nothing is submitted, and each is named."""
+    sandbox = start("review-declined")
+    app, browser = the_app(sandbox), browse(sandbox)
+    base = enter(browser, "app-review/permissions/")
+    browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
+    app.has_data_use_checkup = False
+    app.profile["privacy_policy_url"] = ""
+    sandbox.world.facebook.business.verification = Verification.PENDING
+    page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert browser.page.status_code == 400
+    for text in ("Data Use Checkup", "Privacy Policy URL", "Business Verification"):
+        assert text in page
+    assert app.review.state is ReviewState.DRAFT
+
+
+def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
+    """While a submission is in review, another one and further permissions are refused."""
+    sandbox = start("review-pending")
+    browser = browse(sandbox)
+    base = enter(browser, "app-review/request/")
+    refusal = "Cannot submit to App Review while a previous submission is in review"
+    assert refusal in browser.page.text
+    before = the_app(sandbox).review
+    assert refusal in browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert browser.page.status_code == 400
+    page = browser.submit(f"{base}/app-review/access/email/", confirmed="1")
+    assert browser.page.status_code == 400
+    assert refusal in page
+    assert the_app(sandbox).review is before
+
+
+def test_days_and_outcomes_are_drawn(start: Start) -> None:
+    """The same seed draws the same decision, on one of the days that were seen."""
+    days = set()
+    for seed in range(20):
+        first, second = (start("review-pending", seed=seed) for _ in range(2))
+        review = the_app(first).review
+        assert review.drawn == the_app(second).review.drawn
+        assert set(review.drawn) == set(review.permissions)
+        days.add(round(((review.decides_on or 0) - (review.submitted_on or 0)) / DAY))
+    assert len(days) > 1
+    assert days <= set(REVIEW_DAYS)
+
+
+def test_the_clock_decides(start: Start, graph_of: Open) -> None:
+    """Nothing is visible before the day; on it, each permission is approved or declined."""
+    sandbox = start("review-pending", seed=3)
+    graph, review = graph_of(sandbox), the_app(sandbox).review
+    review.drawn["leads_retrieval"] = "declined"
+    review.drawn["ads_read"] = "approved"
+    sandbox.world.offset = (review.decides_on or 0) - sandbox.world.clock() - 60
+    assert live(graph) == set()
+    assert the_app(sandbox).review.state is ReviewState.PENDING
+    sandbox.world.offset += 61
+    assert live(graph) == {
+        "public_profile",
+        *(name for name, one in review.drawn.items() if one == "approved"),
+    }
+    assert the_app(sandbox).declined["leads_retrieval"] == DECLINED_REASON
+
+
+def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
+    """The button moves the clock to the decision; single permissions can be declined."""
+    sandbox = start("review-pending", seed=4)
+    browser, review = browse(sandbox), the_app(sandbox).review
+    base = enter(browser, "app-review/requests/")
+    page = browser.submit(
+        f"{base}/app-review/later/", outcome="approved", declined=["leads_retrieval"]
+    )
+    assert "The review is <strong>partly declined</strong>" in page
+    assert "Screencast Not Aligned with Use Case Details" in page
+    assert abs(sandbox.world.now() - (review.decides_on or 0)) < 60
+    app = the_app(sandbox)
+    assert (app.permissions["leads_retrieval"], app.permissions["ads_read"]) == (
+        "unapproved",
+        "live",
+    )
+
+
+def test_chance_can_decide(start: Start, browse: Browse) -> None:
+    """With `drawn` the decision is the one that was drawn at the submission."""
+    sandbox = start("review-pending", seed=5)
+    browser, review = browse(sandbox), the_app(sandbox).review
+    base = enter(browser, "app-review/requests/")
+    browser.submit(f"{base}/app-review/later/", outcome="drawn")
+    assert the_app(sandbox).review.outcomes == review.drawn
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"outcome": "approved"}, set()),
+        ({"outcome": "declined", "reason": "Too dark."}, {"leads_retrieval", "ads_read"}),
+        ({"permissions": {"leads_retrieval": "declined"}}, {"leads_retrieval"}),
+        (
+            {"outcome": "declined", "permissions": {"ads_read": "approved"}},
+            {"leads_retrieval"},
+        ),
+    ],
+)
+def test_tests_decide_per_permission(
+    start: Start, graph_of: Open, document: dict[str, Any], expected: set[str]
+) -> None:
+    """`/_sandbox/review` takes an outcome for all, and others by permission."""
+    sandbox = start("review-pending")
+    graph = graph_of(sandbox)
+    url = f"{graph.given['graph_url']}/_sandbox/review"
+    answer = graph.http.post(url, json=document)
+    assert answer.json() == {"decided": [graph.given["app_id"]]}
+    assert {"leads_retrieval", "ads_read"} - live(graph) == expected
+    if "reason" in document:
+        assert set(the_app(sandbox).declined.values()) == {"Too dark."}
+
+
+def test_an_unknown_outcome_decides_nothing(start: Start, graph_of: Open) -> None:
+    """A wrong outcome of one permission is refused, and the submission stays in review."""
+    sandbox = start("review-pending")
+    graph = graph_of(sandbox)
+    url = f"{graph.given['graph_url']}/_sandbox/review"
+    for document in ({"permissions": {"ads_read": "perhaps"}}, {"permissions": ["ads_read"]}, {}):
+        assert graph.http.post(url, json=document).status_code == 400
+    assert the_app(sandbox).review.state is ReviewState.PENDING
