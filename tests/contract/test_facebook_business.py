@@ -156,8 +156,11 @@ def test_webhooks_of_a_page(given: Given, open_api: Open) -> None:
     page.create_subscribed_app(params={"subscribed_fields": ["leadgen"]})
     subscribed = page.get_subscribed_apps()[0]
     assert (subscribed["id"], subscribed["name"]) == (given["app_id"], given["app_display_name"])
-    page.delete_subscribed_apps()
-    assert len(page.get_subscribed_apps()) == 0
+    assert refusal(page.delete_subscribed_apps).api_error_code() == 15
+    open_api(given, "app")
+    Page(given["page_id"]).delete_subscribed_apps()
+    open_api(given, "page")
+    assert len(Page(given["page_id"]).get_subscribed_apps()) == 0
 
 
 def test_paths_that_have_no_class(given: Given, open_api: Open) -> None:
@@ -306,7 +309,7 @@ def test_a_rate_limit_counts_and_recovers(start: Callable[..., Sandbox], open_ap
 
 
 def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api: Open) -> None:
-    """An ad account at its own limit is refused with 80004; other calls are answered."""
+    """An ad account at its own limit is refused with 17; other calls are answered."""
     sandbox = start()
     given = sandbox.description
     sandbox.world.facebook.ad_accounts[given["ad_account_id"]].meter = Meter(2)
@@ -315,9 +318,9 @@ def test_an_ad_account_has_its_own_limit(start: Callable[..., Sandbox], open_api
     account.api_get()
     account.api_get()
     error = refusal(account.api_get)
-    assert (error.http_status(), error.api_error_code()) == (400, 80004)
+    assert (error.http_status(), error.api_error_code()) == (400, 17)
     assert error.api_error_subcode() == 2446079
-    assert "There have been too many calls to this ad-account." in error.api_error_message()
+    assert error.body()["error"]["error_user_title"] == "Ad Account Has Too Many API Calls"
     usage = json.loads(error.http_headers()["x-business-use-case-usage"])
     assert usage[given["ad_account_id"]][0]["call_count"] == 100
     assert usage[given["ad_account_id"]][0]["estimated_time_to_regain_access"] == 60

@@ -88,11 +88,13 @@ def test_from_user_to_test_lead(given: Given, drive: Drive) -> None:
 
 def test_webhooks_of_a_page(given: Given, drive: Drive) -> None:
     """
-    A page is subscribed by a JSON body, lists the subscription, and is unsubscribed by DELETE.
+    A page is subscribed by a JSON body and lists the subscription; the app's token, and not the
+    page's, unsubscribes it by DELETE.
     """
     seen = drive("subscribe", given)
     assert [one["id"] for one in seen["before"]] == [given["app_id"]]
     assert seen["before"][0]["subscribed_fields"] == ["leadgen"]
+    assert seen["withPageToken"]["response"]["code"] == 15
     assert seen["after"] == 0
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from runbook_lib.sandbox.cyclr.account_settings import settings_of
+from runbook_lib.sandbox.cyclr.lenient_json import read_json
 from runbook_lib.sandbox.cyclr.shapes import (
     CyclrError,
     account_connector_shape,
@@ -24,6 +26,7 @@ from runbook_lib.sandbox.cyclr.shapes import (
     property_shape,
     sign_in_shape,
     token_shape,
+    without_sniffing,
 )
 from runbook_lib.sandbox.graph.dispatch import answer_graph
 from runbook_lib.sandbox.http.routing import Router
@@ -83,16 +86,20 @@ class ApiCall:
         if not self.request.body.strip():
             return {}
         try:
-            return self.request.json()
+            return _read(self.request)
         except ValueError:
             raise CyclrError(400, "The request is invalid.") from None
 
 
 def _json_or_form(request: Request) -> object:
     try:
-        return request.json()
+        return _read(request)
     except ValueError:
         return dict(request.form)
+
+
+def _read(request: Request) -> object:
+    return read_json(request.body.decode("utf-8-sig"))
 
 
 Handler = Callable[..., Reply]
@@ -184,6 +191,7 @@ def _add_account(call: ApiCall, account_id: str, document: Mapping[str, Any]) ->
         call.world.now(),
         description=_text(document, "Description"),
         timezone=_text(document, "Timezone") or "Europe/London",
+        settings=settings_of(document),
     )
     accounts[account_id] = account
     return account
@@ -213,6 +221,7 @@ def change_account(call: ApiCall, account_id: str) -> Reply:
     """Change an account's name, description and time zone."""
     account = _account(call, account_id)
     document = call.document()
+    account.settings = settings_of(document, account.settings)
     account.name = _text(document, "Name") or account.name
     account.description = _text(document, "Description") or account.description
     account.timezone = _text(document, "Timezone") or account.timezone
@@ -605,9 +614,9 @@ def _run_method(
 @inferred("cyclr §3", "a page's method uses the page token behind the user token")
 def _page_token(world: World, token: str, page_id: str) -> str:
     params = {"access_token": token, "fields": "access_token"}
-    reply = answer_graph(world, "GET", f"/v26.0/{page_id}", params)
-    found = json.loads(reply.body).get("access_token")
-    return found if isinstance(found, str) else token
+    reply = answer_graph(world, "GET", "/v26.0/me/accounts", params)
+    rows = json.loads(reply.body).get("data", [])
+    return next((row["access_token"] for row in rows if row["id"] == page_id), token)
 
 
 @verbatim("cyclr §3", "a wrong parameter: 400 (its Message is unknown)", "test suite")
@@ -666,9 +675,9 @@ class CyclrApiSite:
         try:
             if request.is_oversized:
                 raise CyclrError(413, "The request is too large.")
-            return self._answer(request)
+            return without_sniffing(self._answer(request))
         except CyclrError as error:
-            return error.reply()
+            return without_sniffing(error.reply())
 
     @unknown("cyclr §3", "404 and 405 for an unknown path and method: their Messages")
     def _answer(self, request: Request) -> Reply:

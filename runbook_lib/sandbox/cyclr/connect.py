@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
 from runbook_lib.sandbox.cyclr.api import issue_token
+from runbook_lib.sandbox.cyclr.shapes import without_sniffing
 from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.tokens import exchange
 from runbook_lib.sandbox.http.asgi import host_of
@@ -66,6 +67,9 @@ class ConnectSite:
         host = host_of(request)
         if is_website(self._world.cyclr, host):
             return answer_website(self._world.cyclr, host, request)
+        return without_sniffing(self._answer(request))
+
+    def _answer(self, request: Request) -> Reply:
         if request.is_oversized:
             return _message("413 – Too large", "The request is too large.", 413)
         method = "GET" if request.method == "HEAD" else request.method

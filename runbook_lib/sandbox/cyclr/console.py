@@ -4,7 +4,12 @@ The Cyclr Console: General Settings, Connector Library and Setup, accounts, inst
 
 from runbook_lib.sandbox.cyclr.api import install, issue_sign_in_token
 from runbook_lib.sandbox.cyclr.connect import sign_in_link
-from runbook_lib.sandbox.cyclr.shapes import CyclrError, connector_shape, json_reply
+from runbook_lib.sandbox.cyclr.shapes import (
+    CyclrError,
+    connector_shape,
+    json_reply,
+    without_sniffing,
+)
 from runbook_lib.sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request, redirect
@@ -30,8 +35,9 @@ class CyclrConsoleSite:
     def __call__(self, request: Request) -> Reply:
         """Answer one request."""
         if request.path.startswith("/api/") and request.method in {"GET", "HEAD"}:
-            return _catalogue(self._world, request.path)
-        return answer_visit(self._world, request, console_router, "Cyclr Console")
+            return without_sniffing(_catalogue(self._world, request.path))
+        reply = answer_visit(self._world, request, console_router, "Cyclr Console")
+        return without_sniffing(reply)
 
 
 @verbatim("cyclr §3", "a catalogue without log-in: /api/connectors, /api/categories", "cyclr/docs")

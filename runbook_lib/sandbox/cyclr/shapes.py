@@ -3,6 +3,7 @@ Cyclr's JSON: its objects, its dates, its errors (cyclr §3).
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -21,6 +22,7 @@ from runbook_lib.sandbox.state.cyclr_world import (
 )
 
 __all__ = [
+    "DEFAULT_SETTINGS",
     "CyclrError",
     "account_connector_shape",
     "account_shape",
@@ -31,7 +33,20 @@ __all__ = [
     "sign_in_shape",
     "token_shape",
     "utc_time",
+    "without_sniffing",
 ]
+
+
+DEFAULT_SETTINGS: dict[str, object] = {
+    "AuditInfo": None,
+    "TaskAuditInfo": None,
+    "StepDataSuccessRetentionHours": None,
+    "StepDataErroredRetentionHours": None,
+    "TransactionErrorWebhookEnabled": False,
+    "TransactionErrorWebhookUrl": None,
+    "TransactionErrorWebhookIncludeWarnings": False,
+}
+"""The settings of an account and their values where nothing was given."""
 
 
 class CyclrError(Exception):
@@ -87,18 +102,34 @@ def token_shape(token: ApiToken, now: float) -> dict[str, object]:
     }
 
 
+@verbatim("cyclr §3", "every answer: X-Content-Type-Options: nosniff", "its own tests")
+def without_sniffing(reply: Reply) -> Reply:
+    """Return `reply` with the header that every answer has."""
+    if reply.header("X-Content-Type-Options"):
+        return reply
+    return replace(reply, headers=(*reply.headers, ("X-Content-Type-Options", "nosniff")))
+
+
+@verbatim("cyclr §3", "NextBillDateUtc is never empty", "its own tests")
+@unknown("cyclr §3", "the day of NextBillDateUtc: the first of the next month after the creation")
+def _next_bill(account: Account) -> str:
+    created = datetime.fromtimestamp(account.created_on, UTC)
+    year, month = divmod(created.year * 12 + created.month, 12)
+    return utc_time(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
+
+
 @verbatim("cyclr §3", "an account: CreatedDate, Id, Name, Description, … (values inferred)", "docs")
 def account_shape(account: Account) -> dict[str, object]:
     """Return an account."""
+    settings = {**DEFAULT_SETTINGS, **account.settings}
     return {
         "CreatedDate": utc_time(account.created_on),
         "Id": account.id,
         "Name": account.name,
         "Description": account.description,
-        "AuditInfo": {"CreatedDate": utc_time(account.created_on)},
-        "TaskAuditInfo": None,
         "Timezone": account.timezone,
-        "NextBillDateUtc": None,
+        "NextBillDateUtc": _next_bill(account),
+        **settings,
     }
 
 
@@ -109,6 +140,8 @@ def sign_in_shape(token: SignInToken) -> dict[str, object]:
 
 
 @verbatim("cyclr §3", "a connector: its keys, AuthorisationCode, Authentication[]", "cyclr/docs")
+@verbatim("cyclr §3", "connectors carry Categories, an array", "its own tests")
+@unknown("cyclr §3", "what Categories holds: the name of the one category")
 @unknown("cyclr §3", "Parameters of the Facebook Marketing API connector: none are shown")
 def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
     """Return a connector of the library, without what its Setup holds."""
@@ -125,6 +158,7 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
         "AuthType": connector.auth_type,
         "OAuth2Type": oauth_type,
         "AuthScheme": None,
+        "Categories": [connector.category],
         "Parameters": [_parameter_shape(one) for one in connector.parameters],
         "Authentication": [
             {
@@ -155,6 +189,8 @@ def _parameter_shape(one: Parameter) -> dict[str, object]:
 
 
 @verbatim("cyclr §3", "an AccountConnector: its keys; AuthValue is in the answer", "cyclr/docs")
+@verbatim("cyclr §3", "the Connector of an account connector carries Triggers", "its own tests")
+@unknown("cyclr §3", "what Triggers holds: nothing")
 @verbatim("cyclr §3", "Properties show their values in clear, ClientId included", "client source")
 def account_connector_shape(
     installed: AccountConnector, connector: LibraryConnector
@@ -166,7 +202,7 @@ def account_connector_shape(
         "Description": installed.description,
         "AuthValue": installed.auth_value,
         "Authenticated": installed.authenticated,
-        "Connector": connector_shape(connector),
+        "Connector": {**connector_shape(connector), "Triggers": []},
         "IsPartnerIntegrationConnector": False,
         "Properties": [property_shape(one, installed.id) for one in installed.properties.values()],
         "CustomFields": [],

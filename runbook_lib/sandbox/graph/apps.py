@@ -10,41 +10,12 @@ from runbook_lib.sandbox.graph.fields import Field
 from runbook_lib.sandbox.graph.nodes import Edge, Getter, NodeType
 from runbook_lib.sandbox.graph.pages import graph_time
 from runbook_lib.sandbox.graph.refusals import GraphError
+from runbook_lib.sandbox.graph.sdk_names import KNOWN_FIELDS
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Subscription, TokenKind
 
-__all__ = ["APPLICATION", "APPLICATION_FIELDS"]
+__all__ = ["APPLICATION"]
 
-verbatim("graph §3", "the 107 fields of Application", "facebook-business-sdk-codegen, 2026-04")
-_NAMES = (
-    "aam_rules an_ad_space_limit an_platforms android_key_hash android_sdk_error_categories "
-    "app_domains app_events_config app_events_feature_bitmask app_events_session_timeout "
-    "app_install_tracked app_name app_signals_binding_ios app_type auth_dialog_data_help_url "
-    "auth_dialog_headline auth_dialog_perms_explanation "
-    "auth_referral_default_activity_privacy auth_referral_enabled "
-    "auth_referral_extended_perms auth_referral_friend_perms auth_referral_response_type "
-    "auth_referral_user_perms auto_event_mapping_android auto_event_mapping_ios "
-    "auto_event_setup_enabled auto_log_app_events_default auto_log_app_events_enabled "
-    "business canvas_fluid_height canvas_fluid_width canvas_url category client_config "
-    "company config_ids configured_ios_sso contact_email created_time creator_uid "
-    "daily_active_users daily_active_users_rank deauth_callback_url default_share_mode "
-    "description enigma_config financial_id gdpv4_chrome_custom_tabs_enabled gdpv4_enabled "
-    "gdpv4_nux_content gdpv4_nux_enabled has_messenger_product hosting_url icon_url id "
-    "ios_bundle_id ios_sdk_dialog_flows ios_sdk_error_categories ios_sfvc_attr "
-    "ios_supports_native_proxy_auth_flow ios_supports_system_auth ipad_app_store_id "
-    "iphone_app_store_id latest_sdk_version link logging_token logo_url migrations "
-    "mobile_profile_section_url mobile_web_url monthly_active_users monthly_active_users_rank "
-    "name namespace object_store_urls owner_business page_tab_default_name page_tab_url "
-    "photo_url privacy_policy_url profile_section_url property_id protected_mode_rules "
-    "real_time_mode_devices restrictions restrictive_data_filter_params "
-    "restrictive_data_filter_rules sdk_update_message seamless_login secure_canvas_url "
-    "secure_page_tab_url server_ip_whitelist smart_login_bookmark_icon_url "
-    "smart_login_menu_icon_url social_discovery subcategory suggested_events_setting "
-    "supported_platforms supports_apprequests_fast_app_switch supports_attribution "
-    "supports_implicit_sdk_logging suppress_native_ios_gdp terms_of_service_url "
-    "url_scheme_suffix user_support_email user_support_url website_url weekly_active_users "
-)
-APPLICATION_FIELDS = tuple(_NAMES.split())
 _PUBLIC = ("category", "link", "name", "namespace", "id")
 _STATUSES = ("live", "unapproved")
 _MOST_SUBSCRIPTIONS = 20
@@ -129,10 +100,18 @@ def _roles(call: Call, app: App) -> list[dict[str, str]]:
     return [{"app_id": app.id, "user": user, "role": role} for user, role in app.roles.items()]
 
 
+@verbatim("graph §7", "/{app}/subscriptions with a user token: 190", "third-party, 2026")
+@inferred("graph §7", "the same for a page token and for POST and DELETE; another app's token: 15")
+def _require_secret(call: Call, app: App) -> None:
+    if call.caller.kind is not TokenKind.APP:
+        raise GraphError(refusals.APP_SECRET_NEEDED)
+    call.require_app(app.id)
+
+
 @verbatim("graph §7", "/{app}/subscriptions rows: object, callback_url, fields, active; app token")
 @inferred("graph §7", "each field of a subscription shows name and version", "webhooks docs")
 def _subscriptions(call: Call, app: App) -> dict[str, object]:
-    call.require_app(app.id)
+    _require_secret(call, app)
     rows = [
         {
             "object": one.object,
@@ -148,7 +127,7 @@ def _subscriptions(call: Call, app: App) -> dict[str, object]:
 @inferred("graph §7", "POST and DELETE subscriptions give success: true", "webhooks docs")
 @unknown("graph §7", "a webhook's callback is not called: the sandbox never leaves loopback")
 def _subscribe(call: Call, app: App) -> dict[str, object]:
-    call.require_app(app.id)
+    _require_secret(call, app)
     for name in ("object", "callback_url", "fields", "verify_token"):
         if not call.params.get(name):
             raise GraphError(refusals.MISSING_PARAMETER, name=name)
@@ -172,7 +151,7 @@ def _is_https(url: str) -> bool:
 
 
 def _unsubscribe(call: Call, app: App) -> dict[str, object]:
-    call.require_app(app.id)
+    _require_secret(call, app)
     wanted = call.params.get("object", "")
     if wanted:
         app.subscriptions.pop(wanted, None)
@@ -189,7 +168,8 @@ def _instruments(_call: Call, _app: App) -> dict[str, object]:
 
 APPLICATION = NodeType(
     "Application",
-    {name: _value(name) for name in APPLICATION_FIELDS} | {"owner_business": _owner_business},
+    {name: _value(name) for name in KNOWN_FIELDS["Application"]}
+    | {"owner_business": _owner_business},
     ("category", "link", "name", "namespace", "id"),
     {
         "permissions": Edge(items=_permissions),

@@ -4,6 +4,7 @@ One Graph call as the handlers see it: the caller, its permissions, the paramete
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -33,6 +34,10 @@ from runbook_lib.sandbox.state.stores import Meter
 from runbook_lib.sandbox.state.world import World
 
 __all__ = ["Call", "effective_scopes", "list_of"]
+
+
+_PYTHON_LIST = re.compile(r"\s*\[\s*'[^'\"]*'(?:\s*,\s*'[^'\"]*')*\s*\]\s*\Z")
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 @dataclass
@@ -80,20 +85,20 @@ class Call:
         for permission in permissions:
             if permission not in self.scopes:
                 raise GraphError(refusal, permission=permission)
-        self._check_provider(permissions)
+        self.check_provider(permissions)
 
     def require_any(self, *permissions: str, refusal: Refusal) -> None:
         """Raise `refusal` when the token has none of `permissions`."""
         if self.scopes.isdisjoint(permissions):
             raise GraphError(refusal)
-        self._check_provider(permissions)
+        self.check_provider(permissions)
 
     @verbatim(
         "graph §7",
         "business data of a person without a role, before Access Verification: 100",
         "docs/development/release/access-verification",
     )
-    def _check_provider(self, permissions: Iterable[str]) -> None:
+    def check_provider(self, permissions: Iterable[str]) -> None:
         """Raise 100 where only the app of a verified Tech Provider may go on."""
         caller, business = self.caller, self.world.facebook.business
         is_verified = business.access_verification is Verification.VERIFIED
@@ -193,15 +198,21 @@ def _usable(app: App, user_id: str) -> frozenset[str]:
     return ALWAYS_GRANTED.union(live)
 
 
+@inferred("graph §10", "a list with single quotes, as Python writes it, is read too", "meltano tap")
+def _array(text: str, name: str) -> tuple[str, ...]:
+    if _PYTHON_LIST.match(text):
+        return tuple(_QUOTED.findall(text))
+    try:
+        return tuple(str(value) for value in json.loads(text))
+    except (ValueError, RecursionError):
+        raise GraphError(BAD_PARAMETER, name=name, expected="an array.") from None
+
+
 @verbatim("graph §10", 'lists arrive as JSON (`["live"]`) or comma separated', "SDK source")
 def list_of(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the values of a list parameter; raise 100 when one is not `allowed`."""
     if text.lstrip().startswith("["):
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            raise GraphError(BAD_PARAMETER, name=name, expected="an array.") from None
-        values = tuple(str(value) for value in document)
+        values = _array(text, name)
     else:
         values = tuple(value.strip() for value in text.split(",") if value.strip())
     choices = tuple(allowed)

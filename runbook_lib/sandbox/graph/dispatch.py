@@ -37,7 +37,7 @@ __all__ = ["answer_graph"]
 _METHODS = frozenset({"GET", "POST", "DELETE"})
 _AD_ACCOUNT = re.compile(r"act_\d+\Z")
 _OBJECT_ID = re.compile(r"\d+\Z")
-_MARKETING_EDGES = frozenset({"adaccounts", "campaigns", "insights"})
+_MARKETING_EDGES = frozenset({"adaccounts", "ads", "adsets", "campaigns", "insights"})
 _IDS_LIMIT = 50
 
 
@@ -167,7 +167,8 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
     rest = path[1:]
     if call.method == "DELETE" and node.type is USER and rest[:1] == ("permissions",):
         return revoke(call, rest[1] if len(rest) > 1 else "")
-    if not rest or call.method != "GET":
+    is_edge_of_page = bool(rest) and node.type is PAGE
+    if not is_edge_of_page and (not rest or call.method != "GET"):
         _see(call, node)
     call.path = (node.id, *rest)
     answer = answer_node(call, node, rest)

@@ -15,6 +15,7 @@ from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, list_of
 from runbook_lib.sandbox.graph.fields import Field, parse_fields
 from runbook_lib.sandbox.graph.refusals import GraphError, Refusal
+from runbook_lib.sandbox.graph.sdk_names import KNOWN_EDGES, KNOWN_FIELDS
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 
 __all__ = ["Edge", "Node", "NodeType", "answer_node", "show"]
@@ -23,19 +24,27 @@ CONNECTIONS = frozenset(
     {
         "accounts",
         "adaccounts",
+        "ads",
+        "adsets",
         "businesses",
         "campaigns",
+        "conversations",
+        "feed",
         "insights",
         "leadgen_forms",
         "leads",
         "permissions",
+        "posts",
         "roles",
         "subscribed_apps",
         "subscriptions",
         "test_leads",
     }
 )
-"""Edges that some node type has; for another type they are a nonexisting field."""
+"""The edges that have behaviour."""
+
+_EDGES = CONNECTIONS | KNOWN_EDGES
+"""Edges that some node type has; where they do nothing they are a nonexisting field."""
 
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 5_000
@@ -98,6 +107,8 @@ def _field(call: Call, kind: NodeType, value: Any, one: Field) -> object:
     if one.name in kind.fields:
         return kind.fields[one.name](call, value, one)
     edge = kind.edges.get(one.name)
+    if edge is None and one.name in KNOWN_FIELDS.get(kind.name, ()):
+        return None
     if edge is None or edge.items is None:
         raise GraphError(refusals.NO_FIELD, field=one.name, type=kind.name)
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
@@ -107,13 +118,14 @@ def _field(call: Call, kind: NodeType, value: Any, one: Field) -> object:
 
 
 @verbatim("graph §7", "an edge of another node type: 100 nonexisting field", "third-party")
+@verbatim("graph §7", "a known edge that the app may not see: 100 nonexisting field", "2026")
 @inferred("graph §7", "an edge that no node type has: 2500 Unknown path components")
 def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
     """Answer a call to a node or to one of its edges."""
     if not rest:
         return _answer_itself(call, node)
     edge = node.type.edges.get(rest[0])
-    if edge is None and rest[0] in CONNECTIONS and len(rest) == 1:
+    if edge is None and rest[0] in _EDGES and len(rest) == 1:
         raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
     if edge is None or len(rest) > 1:
         raise GraphError(
@@ -143,7 +155,7 @@ def _unsupported(method: str) -> Refusal:
 
 def fields_of(call: Call) -> tuple[Field, ...]:
     """Return the fields that the call asks for, given as text or as a JSON list."""
-    text = call.params.get("fields", "")
+    text = call.params.get("fields", "").strip()
     return parse_fields(",".join(list_of(text, "fields")) if text.startswith("[") else text)
 
 

@@ -198,8 +198,14 @@ def _subscribe(call: Call, page: Page) -> dict[str, object]:
     return {"success": True}
 
 
+@verbatim(
+    "graph §7",
+    "DELETE subscribed_apps: the app's token succeeds, a page token gets 15",
+    "third-party reading, 2026 (single)",
+)
+@unknown("graph §7", "DELETE subscribed_apps with a user token: 15 too")
 def _unsubscribe(call: Call, page: Page) -> dict[str, object]:
-    _require_webhooks(call, page)
+    call.require_app(call.caller.app_id)
     page.subscribed.pop(call.caller.app_id, None)
     return {"success": True}
 
@@ -232,6 +238,20 @@ def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     }
 
 
+@unknown("graph §7", "posts and conversations of the page: there are none")
+def _posts(call: Call, page: Page) -> Sequence[object]:
+    _see_page(call, page)
+    return ()
+
+
+@verbatim("graph §7", "conversations: page token with pages_messaging", "messenger docs")
+def _conversations(call: Call, page: Page) -> Sequence[object]:
+    _require_page_token(call, page)
+    call.require("pages_messaging")
+    call.count_page(page)
+    return ()
+
+
 def _category_list(_call: Call, page: Page, _field: Field) -> list[dict[str, str]]:
     return [{"id": page.category_id, "name": page.category}]
 
@@ -257,6 +277,9 @@ PAGE = NodeType(
     {
         "leadgen_forms": Edge(items=_forms, of=FORM),
         "subscribed_apps": Edge(items=_subscribed_apps, post=_subscribe, delete=_unsubscribe),
+        "posts": Edge(items=_posts),
+        "feed": Edge(items=_posts),
+        "conversations": Edge(items=_conversations),
     },
 )
 
@@ -268,4 +291,19 @@ def see(call: Call, value: Any) -> None:
     elif isinstance(value, Lead):
         _see_lead(call, value)
     elif isinstance(value, Page):
-        call.count_page(value)
+        _see_page(call, value)
+
+
+@verbatim(
+    "graph §7",
+    "GET /{page} with an app token, or without pages_read_engagement: 10",
+    "third-party readings, 2026",
+)
+@inferred("graph §7", "a page's own token reads the page without pages_read_engagement")
+@inferred("graph §7", "that refusal has HTTP 400", "capture")
+def _see_page(call: Call, page: Page) -> None:
+    is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
+    if not is_own and "pages_read_engagement" not in call.scopes:
+        raise GraphError(refusals.PAGE_NOT_PUBLIC)
+    call.check_provider(("pages_read_engagement",))
+    call.count_page(page)

@@ -28,6 +28,8 @@ class Refusal:
     status: int = 400
     is_transient: bool | None = None
     kind: str = "invalid_request"
+    title: str = ""
+    explanation: str = ""
 
 
 class GraphError(Exception):
@@ -47,6 +49,9 @@ class GraphError(Exception):
         error["code"] = refusal.code
         if refusal.subcode is not None:
             error["error_subcode"] = refusal.subcode
+        if refusal.title:
+            error["error_user_title"] = refusal.title
+            error["error_user_msg"] = refusal.explanation
         error["fbtrace_id"] = fbtrace_id
         return {"error": error}
 
@@ -177,6 +182,12 @@ NOT_INSTALLED_TOKEN = Refusal(
     subcode=458,
     kind="invalid_token",
 )
+APP_SECRET_NEEDED = Refusal(
+    "(#190) Application Secret required for this endpoint",
+    190,
+    verbatim("graph §7", "an app's subscriptions with another token: 190", "third-party, 2026"),
+    kind="invalid_token",
+)
 PAGE_TOKEN_NEEDED = Refusal(
     "(#190) This method must be called with a Page Access Token",
     190,
@@ -247,6 +258,14 @@ PERMISSION_NEEDED = Refusal(
     200,
     verbatim("graph §7", "a page, form or lead call without its permission: 200, HTTP 403"),
     status=403,
+)
+PAGE_NOT_PUBLIC = Refusal(
+    "(#10) This endpoint requires the 'pages_read_engagement' permission or the 'Page Public "
+    "Content Access' feature. Refer to "
+    "https://developers.facebook.com/docs/apps/review/login-permissions#manage-pages and "
+    "https://developers.facebook.com/docs/apps/review/feature#reference-PAGES_ACCESS for details.",
+    10,
+    verbatim("graph §7", "a page without pages_read_engagement: 10", "third-party, 2026"),
 )
 TEST_LEAD_EXISTS = Refusal(
     "(#100) A test lead already exists for this form. Delete it before you create another one.",
@@ -394,6 +413,25 @@ AD_ACCOUNT_LIMIT = Refusal(
     verbatim("graph §8", "an ad account's limit: 80004/2446079", "github airbytehq/airbyte#8773"),
     subcode=2446079,
 )
+AD_ACCOUNT_BLOCKED = Refusal(
+    "(#17) User request limit reached",
+    17,
+    verbatim(
+        "graph §8",
+        "an ad account's own limit: HTTP 400, 17/2446079, Ad Account Has Too Many API Calls",
+        "third-party readings, 2026",
+    ),
+    subcode=2446079,
+    title="Ad Account Has Too Many API Calls",
+    explanation="There have been too many calls from this ad-account." + _MORE,
+)
+unknown("graph §8", "which of 17 and 80004 an ad account's limit answers: 17, 80004 as a fault")
+INSIGHTS_LIMIT = Refusal(
+    "(#80000) There have been too many calls from this ad-account." + _MORE,
+    80000,
+    verbatim("graph §8", "the limit of insights: 80000, with 2446079 too", "third-party, 2026"),
+    subcode=2446079,
+)
 LEADGEN_LIMIT = Refusal(
     "(#80005) There have been too many leadgen api calls to this Page account." + _MORE,
     80005,
@@ -450,6 +488,7 @@ BY_CODE = {
         TEMPORARY_LIMIT,
         BLOCKED,
         CUSTOM_LIMIT,
+        INSIGHTS_LIMIT,
         PAGE_LIMIT,
         AD_ACCOUNT_LIMIT,
         LEADGEN_LIMIT,

@@ -5,22 +5,26 @@ Each call of a batch is answered as if it came alone. The dialog and the
 dashboard are served elsewhere.
 """
 
+import base64
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.dispatch import answer_graph
 from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.graph.wire import Trace, encode, failure, success
-from runbook_lib.sandbox.http.web import Reply, Request, fields_of
+from runbook_lib.sandbox.http.web import Reply, Request, fields_of, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World
 
 __all__ = ["GraphSite"]
+
+
+_DIALOG = re.compile(r"(/v\d+\.\d+)?/oauth/authorize/?\Z")
 
 
 class GraphSite:
@@ -40,13 +44,21 @@ class GraphSite:
             return failure(
                 GraphError(refusals.TOO_LARGE), trace, version=self._world.calendar.latest
             )
-        params = {**request.params, **_bearer(request)}
+        dialog = _DIALOG.match(request.path)
+        if dialog is not None:
+            return self._to_dialog(dialog[1] or "", request)
+        params = {**request.params, **_credentials(request)}
         if "batch" in params and request.method == "POST":
             return _answer_batch(self._world, request.path, params)
         method = "GET" if request.method == "HEAD" else request.method
         return answer_graph(
             self._world, method, request.path, params, request.headers.get("if-none-match", "")
         )
+
+    @verbatim("graph §5", "/oauth/authorize: 302 to the dialog at www", "NoamB/sorcery#679")
+    def _to_dialog(self, version: str, request: Request) -> Reply:
+        query = f"?{request.raw_query}" if request.raw_query else ""
+        return redirect(f"{self._world.addresses.facebook}{version}/dialog/oauth{query}")
 
     def refuse(self, code: int) -> Reply:
         """Return a transient error by its code; for an unknown code, `2`."""
@@ -56,13 +68,30 @@ class GraphSite:
         return failure(GraphError(refusal), trace, version=world.facebook_version())
 
 
+inferred("graph §10", "a body without a Content-Type is read as a form", "a client relies on it")
+
+
 @verbatim("graph §10", "tokens in the query, in the form or as a Bearer header", "clients")
 @inferred("graph §10", "`Authorization: OAuth …` is taken like Bearer", "older SDKs")
-def _bearer(request: Request) -> dict[str, str]:
+@verbatim("graph §2", "client_id in the body, the secret in HTTP Basic", "golang/oauth2#214")
+@verbatim("graph §2", "HTTP Basic alone: Missing client_id parameter.", "freizl/hoauth2#55")
+def _credentials(request: Request) -> dict[str, str]:
+    """Return the token or the client's secret that stands in the header."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "basic" and "client_secret" not in request.params:
+        secret = _basic_password(value)
+        return {"client_secret": secret} if secret else {}
     if kind.lower() in {"bearer", "oauth"} and value and "access_token" not in request.params:
         return {"access_token": value.strip()}
     return {}
+
+
+def _basic_password(value: str) -> str:
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+    except ValueError:
+        return ""
+    return unquote_plus(text.partition(":")[2])
 
 
 _LIMIT = 50

@@ -37,13 +37,19 @@ def see_ad_account(call: Call, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
     _require_ads(call)
     call.ad_account = account.meter
-    call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_LIMIT)
+    call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_BLOCKED)
 
 
 @inferred("graph §7", "campaigns: id and name below an ad account", "SDK")
 def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
     see_ad_account(call, account)
     return tuple(account.campaigns.items())
+
+
+@unknown("graph §7", "the ads and ad sets of an ad account: there are none")
+def _nothing(call: Call, account: AdAccount) -> Sequence[object]:
+    see_ad_account(call, account)
+    return ()
 
 
 @unknown("graph §7", "insights rows: one, of nothing, for the account")
@@ -86,6 +92,8 @@ AD_ACCOUNT = NodeType(
     },
     ("account_id", "id"),
     {
+        "ads": Edge(items=_nothing),
+        "adsets": Edge(items=_nothing),
         "campaigns": Edge(items=_campaigns, of=_CAMPAIGN),
         "insights": Edge(items=_insights),
     },
@@ -180,6 +188,12 @@ def _first_name(_call: Call, person: Person, _field: Field) -> str:
     return person.name.split(maxsplit=1)[0]
 
 
+@inferred("graph §7", "a person's picture: data with url, width, height, is_silhouette", "SDK")
+def _picture(_call: Call, person: Person, _field: Field) -> dict[str, object]:
+    url = f"https://platform-lookaside.fbsbx.com/platform/profilepic/?asid={person.id}"
+    return {"data": {"height": 50, "is_silhouette": True, "url": url, "width": 50}}
+
+
 def _email(call: Call, person: Person, _field: Field) -> str | None:
     return person.email if "email" in call.scopes else None
 
@@ -191,6 +205,8 @@ USER = NodeType(
         "name": lambda _call, person, _field: person.name,
         "first_name": _first_name,
         "last_name": lambda _call, person, _field: person.name.split(maxsplit=1)[-1],
+        "short_name": _first_name,
+        "picture": _picture,
         "email": _email,
     },
     ("name", "id"),

@@ -172,7 +172,8 @@ async def _form(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
     kind = headers.get("content-type", "").lower()
     if not body:
         return []
-    if kind.startswith("application/x-www-form-urlencoded"):
+    # inferred: Facebook reads a body without a Content-Type as a form; a client relies on it.
+    if not kind or kind.startswith("application/x-www-form-urlencoded"):
         return fields_of(body.decode("utf-8", "replace"))
     if kind.startswith("multipart/form-data"):
         return await _multipart(headers, body)

@@ -113,13 +113,14 @@ class AccountConnector:
 
 @dataclass
 class Account:
-    """One user account of the partner."""
+    """One user account of the partner; `settings` are those that a caller gave."""
 
     id: str
     name: str
     created_on: float
     description: str | None = None
     timezone: str = "Europe/London"
+    settings: dict[str, object] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
 
 

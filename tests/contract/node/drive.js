@@ -91,9 +91,12 @@ const flows = {
     const page = new Page(given.page_id);
     await page.createSubscribedApp([], {subscribed_fields: ['leadgen']});
     const before = await page.getSubscribedApps(['id', 'subscribed_fields']);
-    await page.deleteSubscribedApps({});
+    const withPageToken = await refused(() => page.deleteSubscribedApps({}));
+    open(given, `${given.app_id}|${given.app_secret}`);
+    await new Page(given.page_id).deleteSubscribedApps({});
+    open(given, given.page_access_token);
     const after = await page.getSubscribedApps([]);
-    return {before: before.map((one) => one._data), after: after.length};
+    return {before: before.map((one) => one._data), after: after.length, withPageToken};
   },
 
   async errors(given) {

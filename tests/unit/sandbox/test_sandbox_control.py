@@ -37,7 +37,7 @@ def test_a_server_error_is_graphs_own(own: Graph) -> None:
     assert own.get("me").status_code == 200
 
 
-@pytest.mark.parametrize("code", [1, 4, 17, 32, 341, 368, 613, 80001, 80004, 80005])
+@pytest.mark.parametrize("code", [1, 4, 17, 32, 341, 368, 613, 80000, 80001, 80004, 80005])
 def test_any_transient_error_can_be_set(own: Graph, code: int) -> None:
     """Each transient error can be set by its code, and is removed by DELETE."""
     control(own, "faults", {"faults": [{"kind": "graph-error", "code": code}]})
@@ -165,7 +165,7 @@ def test_rate_limited_counts_and_recovers(start: Start, graph_of: Open) -> None:
 
 def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
     """
-    Page, leads and ad account have their own limits (80001, 80005, 80004) with the minutes to wait.
+    Page, leads and ad account have their own limits (80001, 80005, 17) with the minutes to wait.
     """
     world = own.sandbox.world
     page = world.facebook.pages[str(own.given["page_id"])]
@@ -175,7 +175,7 @@ def test_page_limits_show_the_minutes_to_wait(own: Graph) -> None:
     paths = {
         f"{page.id}/leadgen_forms": ("page", 80001),
         f"{own.given['leadgen_form_id']}/leads": ("user", 80005),
-        f"act_{account.id}": ("user", 80004),
+        f"act_{account.id}": ("user", 17),
     }
     for path, (token, code) in paths.items():
         assert own.get(path, token).status_code == 200

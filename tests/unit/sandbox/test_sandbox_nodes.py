@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.sandbox.graph.apps import APPLICATION_FIELDS
+from runbook_lib.sandbox.graph.sdk_names import KNOWN_FIELDS
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
@@ -38,9 +38,9 @@ def test_application_node_by_default(graph: Graph) -> None:
 
 def test_application_node_knows_107_fields(graph: Graph) -> None:
     """Each of the application's 107 fields is accepted, and no other."""
-    assert len(set(APPLICATION_FIELDS)) == 107
+    assert len(KNOWN_FIELDS["Application"]) == 107
     app_id = str(graph.given["app_id"])
-    answer = graph.get(app_id, "app", fields=",".join(APPLICATION_FIELDS))
+    answer = graph.get(app_id, "app", fields=",".join(KNOWN_FIELDS["Application"]))
     assert answer.status_code == 200
     assert answer.json()["app_domains"] == ["connect.partner.test"]
     error = error_of(graph.get(app_id, "app", fields="redirect_uris"))

@@ -1,0 +1,230 @@
+"""Graph's refusals and answers as they were read in 2026."""
+
+import json
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from runbook_lib.sandbox.graph.sdk_names import KNOWN_FIELDS
+from runbook_lib.sandbox.server import Sandbox
+
+from .conftest import Graph, error_of
+
+Start = Callable[..., Sandbox]
+Open = Callable[[Sandbox], Graph]
+
+
+def revoke(graph: Graph, permission: str) -> None:
+    """Withdraw a permission of the operator."""
+    url = f"{graph.base}/me/permissions/{permission}"
+    params = {"access_token": str(graph.given["user_access_token"])}
+    assert graph.http.delete(url, params=params).json() == {"success": True}
+
+
+# --- usage headers ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("scenario", "tier"),
+    [("approved", "standard_access"), ("review-pending", "development_access")],
+)
+def test_ad_account_calls_show_the_tier(
+    start: Start, graph_of: Open, scenario: str, tier: str
+) -> None:
+    """Both usage headers of each act_* call name the access tier, as compact JSON."""
+    graph = graph_of(start(scenario))
+    account = str(graph.given["ad_account_id"])
+    for path in (f"act_{account}", *(f"act_{account}/{one}" for one in ("ads", "insights"))):
+        headers = graph.get(path).headers
+        own, business = headers["x-ad-account-usage"], headers["x-business-use-case-usage"]
+        assert " " not in own + business + headers["x-app-usage"]
+        assert json.loads(own)["ads_api_access_tier"] == tier
+        assert json.loads(business)[account][0]["ads_api_access_tier"] == tier
+    assert "x-ad-account-usage" not in graph.get("me").headers
+
+
+# --- refusals --------------------------------------------------------------------------------
+def test_subscriptions_need_the_apps_secret(graph: Graph) -> None:
+    """A user or page token gets 190, the app's own token an answer."""
+    path = f"{graph.given['app_id']}/subscriptions"
+    for token in ("user", "page"):
+        error = error_of(graph.get(path, token))
+        assert (error["code"], error["message"]) == (
+            190,
+            "(#190) Application Secret required for this endpoint",
+        )
+    assert graph.get(path, "app").status_code == 200
+
+
+def test_a_page_needs_pages_read_engagement(start: Start, graph_of: Open) -> None:
+    """An app token and a user without the permission get 10; the page's own token does not."""
+    graph = graph_of(start("approved"))
+    page = str(graph.given["page_id"])
+    wording = "(#10) This endpoint requires the 'pages_read_engagement' permission or the"
+    error = error_of(graph.get(page, "app"))
+    assert (error["code"], error["message"].startswith(wording)) == (10, True)
+    assert graph.get(page).status_code == 200
+    revoke(graph, "pages_read_engagement")
+    assert error_of(graph.get(page))["code"] == 10
+    assert error_of(graph.get(f"{page}/posts"))["code"] == 10
+    assert graph.get(page, "page").json()["name"] == "Sandbox Bakery"
+
+
+def test_unsubscribing_takes_the_apps_token(start: Start, graph_of: Open) -> None:
+    """DELETE subscribed_apps: 15 for the page's token, success for the app's."""
+    graph = graph_of(start("approved"))
+    url = f"{graph.base}/{graph.given['page_id']}/subscribed_apps"
+    answers = [
+        graph.http.delete(url, params={"access_token": str(token)})
+        for token in (graph.given["page_access_token"], graph.app_token)
+    ]
+    assert error_of(answers[0])["code"] == 15
+    assert answers[1].json() == {"success": True}
+    assert graph.get(f"{graph.given['page_id']}/subscribed_apps", "page").json()["data"] == []
+
+
+def test_a_revoked_permission_leaves_every_token(start: Start, graph_of: Open) -> None:
+    """User and page tokens lose it at once; the ad accounts need only one of their two."""
+    graph = graph_of(start("approved"))
+    form = graph.given["leadgen_form_id"]
+    assert graph.get(f"{form}/leads", "page").status_code == 200
+    revoke(graph, "leads_retrieval")
+    assert error_of(graph.get(f"{form}/leads", "page"))["code"] == 200
+    assert error_of(graph.get(f"{form}/leads"))["code"] == 200
+    revoke(graph, "ads_read")
+    assert graph.get("me/adaccounts").status_code == 200
+    revoke(graph, "ads_management")
+    assert error_of(graph.get("me/adaccounts"))["code"] == 200
+
+
+# --- names that Meta's SDK knows -------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("kind", "path", "token"),
+    [
+        ("User", "me", "user"),
+        ("Page", "{page_id}", "page"),
+        ("Application", "{app_id}", "app"),
+        ("LeadgenForm", "{leadgen_form_id}", "page"),
+        ("AdAccount", "act_{ad_account_id}", "user"),
+        ("Business", "{business}", "user"),
+    ],
+)
+def test_every_known_field_is_accepted(graph: Graph, kind: str, path: str, token: str) -> None:
+    """A field of the SDK is answered or left out; another name is refused."""
+    business = graph.sandbox.world.facebook.business.id
+    path = path.format(**graph.given, business=business)
+    answer = graph.get(path, token, fields=",".join(sorted(KNOWN_FIELDS[kind])))
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()) <= KNOWN_FIELDS[kind]
+    error = error_of(graph.get(path, token, fields="no_such_name"))
+    assert error["message"] == (
+        f"(#100) Tried accessing nonexisting field (no_such_name) on node type ({kind})"
+    )
+
+
+def test_known_fields_of_leads_and_campaigns(graph: Graph) -> None:
+    """Leads and campaigns are listed with all fields that the SDK asks for."""
+    leads = ",".join(sorted(KNOWN_FIELDS["UserLeadGenInfo"]))
+    row = graph.get(f"{graph.given['leadgen_form_id']}/leads", fields=leads).json()["data"][0]
+    assert row["field_data"]
+    campaigns = ",".join(sorted(KNOWN_FIELDS["Campaign"]))
+    path = f"act_{graph.given['ad_account_id']}/campaigns"
+    assert len(graph.get(path, fields=campaigns).json()["data"]) == 3
+
+
+def test_what_log_in_libraries_ask_for(graph: Graph) -> None:
+    """Names and picture are answered; what was not granted is left out."""
+    fields = (
+        "id,name,first_name,middle_name,last_name,short_name,email,picture{url},link,locale,"
+        "age_range,timezone,birthday,gender,verified,updated_time"
+    )
+    answer = graph.get("me", fields=fields).json()
+    assert set(answer) == {"id", "name", "first_name", "last_name", "short_name", "picture"}
+    assert set(answer["picture"]["data"]) == {"height", "is_silhouette", "url", "width"}
+
+
+def test_edges_of_an_ad_account(graph: Graph) -> None:
+    """Ads, ad sets, campaigns and insights are lists; they count as Marketing calls."""
+    for edge in ("ads", "adsets", "campaigns", "insights"):
+        answer = graph.get(f"act_{graph.given['ad_account_id']}/{edge}")
+        assert isinstance(answer.json()["data"], list)
+    dead = graph.base.replace("v26.0", "v19.0") + f"/act_{graph.given['ad_account_id']}/ads"
+    params = {"access_token": str(graph.given["user_access_token"])}
+    assert error_of(graph.http.get(dead, params=params))["code"] == 2635
+
+
+def test_known_and_unknown_edges(graph: Graph) -> None:
+    """An edge that the app may not see is a nonexisting field, another name a wrong path."""
+    error = error_of(graph.get("me/albums"))
+    assert error["message"] == (
+        "(#100) Tried accessing nonexisting field (albums) on node type (User)"
+    )
+    assert error_of(graph.get("me/nothing"))["code"] == 2500
+
+
+def test_conversations_need_pages_messaging(start: Start, graph_of: Open) -> None:
+    """They are read with the page's token; the call counts for pages_messaging."""
+    sandbox = start("approved")
+    graph = graph_of(sandbox)
+    (app,) = sandbox.world.facebook.apps.values()
+    app.test_calls.clear()
+    path = f"{graph.given['page_id']}/conversations"
+    assert error_of(graph.get(path))["code"] == 190
+    assert graph.get(path, "page").json() == {"data": []}
+    assert set(app.test_calls) == {"pages_messaging"}
+    revoke(graph, "pages_messaging")
+    assert error_of(graph.get(path, "page"))["code"] == 200
+
+
+# --- what clients send -----------------------------------------------------------------------
+@pytest.mark.parametrize("fields", ["['id', 'name']", "['id','name']", " [ 'id' , 'name' ]"])
+def test_fields_as_a_python_list(graph: Graph, fields: str) -> None:
+    """A list with single quotes is read like a JSON list."""
+    assert list(graph.get("me", fields=fields).json()) == ["id", "name"]
+
+
+@pytest.mark.parametrize("fields", ["['id'", "['id' 'name']", "[id]"])
+def test_a_broken_list_is_refused(graph: Graph, fields: str) -> None:
+    """What is neither JSON nor a list of quoted names is a wrong parameter."""
+    assert error_of(graph.get("me", fields=fields))["code"] == 100
+
+
+def test_the_secret_in_http_basic(graph: Graph) -> None:
+    """With the client_id in the body, the secret may stand in the header; alone it is refused."""
+    url = f"{graph.base}/oauth/access_token"
+    app_id = str(graph.given["app_id"])
+    basic = (app_id, str(graph.given["app_secret"]))
+    form = {"grant_type": "client_credentials"}
+    answer = graph.http.post(url, data={**form, "client_id": app_id}, auth=basic)
+    assert answer.json()["token_type"] == "bearer"
+    wrong = graph.http.post(url, data={**form, "client_id": app_id}, auth=(app_id, "no"))
+    assert error_of(wrong)["message"] == "Error validating client secret."
+    alone = graph.http.post(url, data=form, auth=basic)
+    assert error_of(alone)["message"] == "Missing client_id parameter."
+    broken = {"Authorization": "Basic %%%"}
+    answer = graph.http.post(url, data={**form, "client_id": app_id}, headers=broken)
+    assert error_of(answer)["message"] == "Error validating client secret."
+
+
+def test_a_body_without_a_type_is_a_form(graph: Graph) -> None:
+    """The token endpoint reads a form whose Content-Type is missing."""
+    params = {
+        "client_id": str(graph.given["app_id"]),
+        "client_secret": str(graph.given["app_secret"]),
+        "grant_type": "client_credentials",
+    }
+    body = str(httpx.QueryParams(params)).encode()
+    request = graph.http.build_request("POST", f"{graph.base}/oauth/access_token", content=body)
+    request.headers.pop("content-type", None)
+    assert "access_token" in graph.http.send(request).json()
+
+
+@pytest.mark.parametrize("version", ["/v26.0", ""])
+def test_graph_leads_to_the_dialog(graph: Graph, version: str) -> None:
+    """/oauth/authorize redirects to the dialog, with its whole query."""
+    answer = graph.http.get(f"{graph.given['graph_url']}{version}/oauth/authorize?a=1&scope=b%20c")
+    assert answer.status_code == 302
+    location = urlsplit(answer.headers["location"])
+    assert f"{location.scheme}://{location.netloc}" == graph.given["dashboard_url"]
+    assert location.path == f"{version}/dialog/oauth"
+    assert parse_qs(location.query) == {"a": ["1"], "scope": ["b c"]}
