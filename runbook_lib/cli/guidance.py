@@ -6,18 +6,27 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import JSON
-from runbook_lib.errors import ExitCode
+from runbook_lib.cli.options import (
+    CONNECTOR,
+    ENV_FILE,
+    EVIDENCE,
+    JSON,
+    SET,
+    TENANT,
+    assignments,
+)
+from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runbook_lib.connectors.explanation import Explained, Explanation, Place
+    from runbook_lib.engine.kit import WrittenKit
 
 __all__ = ["GUIDANCE_COMMANDS"]
 
@@ -49,7 +58,101 @@ def explain(*, text: tuple[str, ...], connector: str, as_json: bool) -> None:
     sys.exit(ExitCode.COMPLETE if explanation.known else ExitCode.INCOMPLETE)
 
 
-GUIDANCE_COMMANDS = (explain,)
+@click.command()
+@CONNECTOR
+@TENANT
+@ENV_FILE
+@SET
+@EVIDENCE
+@click.option("--output", default=".", show_default=True, metavar="FOLDER", help="Where to.")
+@click.option("--force", is_flag=True, help="Overwrite files that were changed.")
+@click.option("--attach", is_flag=True, help="Keep it as evidence: this is what was submitted.")
+@click.option("--by", default="", metavar="NAME", help="Who submitted it; with --attach.")
+@click.option("--note", default="", help="A note for the record; with --attach.")
+@JSON
+def kit(
+    *,
+    connector: str,
+    tenant: str,
+    env_file: str,
+    given: tuple[str, ...],
+    evidence: str,
+    output: str,
+    force: bool,
+    attach: bool,
+    by: str,
+    note: str,
+    as_json: bool,
+) -> None:
+    """
+    Write the texts and the shot list for App Review, to be adapted.
+
+    Two files: review-kit.md and review-kit.html. With --attach --by NAME that person says that
+    they were submitted; both are kept with the step, the Markdown as it was adapted.
+    """
+    from pathlib import Path
+
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.engine.kit import KitRequest, write_kit
+
+    if attach and not by.strip():
+        msg = "--attach records that it was submitted: name who did, with --by NAME."
+        raise SettingsError(msg, next_step="Nothing was written.")
+    if (by or note) and not attach:
+        msg = "--by and --note belong to --attach."
+        raise SettingsError(msg, next_step="Nothing was written.")
+    request = KitRequest(
+        procedure=find_procedure(connector),
+        given=assignments(given),
+        output=Path(output),
+        tenant=tenant,
+        evidence=evidence,
+        env_file=env_file,
+        overwrites=force,
+        by=by,
+        note=note,
+    )
+    written = write_kit(request)
+    if as_json:
+        click.echo(escaped_json(json.dumps(_document(written), ensure_ascii=False)))
+    else:
+        _show_kit(written)
+
+
+GUIDANCE_COMMANDS = (explain, kit)
+
+
+def _document(written: WrittenKit) -> dict[str, Any]:
+    return {
+        "files": [
+            {"path": str(file.path), "changed": file.is_changed, "blanks": file.blanks}
+            for file in written.files
+        ],
+        "permissions": [part.name for part in written.kit.permissions],
+        "warnings": list(written.kit.warnings),
+        "attached_to": written.step or None,
+    }
+
+
+def _show_kit(written: WrittenKit) -> None:
+    from runbook_lib.cli.terminal import say, show_paragraph
+
+    for file in written.files:
+        say(f"{'Left as you changed it' if file.is_changed else 'Written'}: {file.path}")
+    for warning in written.kit.warnings:
+        show_paragraph(warning, indent="", first="! ")
+    blanks = written.files[0].blanks
+    places = f"{blanks} place{'' if blanks == 1 else 's'}"
+    if written.step:
+        say(f"Kept as what was submitted, with step {written.step}.")
+        if blanks:
+            show_paragraph(f"The Markdown still has {places} to fill in.", indent="", first="! ")
+        return
+    show_paragraph(
+        f"Next: replace the {places} in ‹…›, and record the screencast by the shot list. Once it "
+        "is submitted: runbook kit --attach --by NAME.",
+        indent="",
+    )
 
 
 def _show(explanation: Explanation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,17 @@ import click
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.errors import SettingsError
 
-__all__ = ["CONNECTOR", "ENV_FILE", "EVIDENCE", "EVIDENCE_IF_READABLE", "JSON", "SANDBOX", "TENANT"]
+__all__ = [
+    "CONNECTOR",
+    "ENV_FILE",
+    "EVIDENCE",
+    "EVIDENCE_IF_READABLE",
+    "JSON",
+    "SANDBOX",
+    "SET",
+    "TENANT",
+    "assignments",
+]
 
 
 def _option(name: str, text: str, **more: Any) -> Callable[[Any], Any]:
@@ -55,6 +65,7 @@ _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 SANDBOX = click.option(
     "--sandbox",
     "scenario",
@@ -64,3 +75,15 @@ SANDBOX = click.option(
     metavar="[SCENARIO]",
     help="Practise against the embedded sandbox.",
 )
+
+
+def assignments(texts: Iterable[str]) -> dict[str, str]:
+    """Return what `--set` was given, by name; raises `SettingsError` without an equals sign."""
+    given = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            msg = "--set takes NAME=VALUE."
+            raise SettingsError(msg)
+        given[name.strip()] = value
+    return given

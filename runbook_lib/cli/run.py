@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, SANDBOX, TENANT
+from runbook_lib.cli.options import (
+    CONNECTOR,
+    ENV_FILE,
+    EVIDENCE,
+    JSON,
+    SANDBOX,
+    SET,
+    TENANT,
+    assignments,
+)
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import escaped_json
 
@@ -20,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RUN_COMMANDS"]
 
-_SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 _EXIT_CODES = {
     "complete": ExitCode.COMPLETE,
     "failed": ExitCode.FAILED,
@@ -36,7 +43,7 @@ _EXIT_CODES = {
 @CONNECTOR
 @TENANT
 @ENV_FILE
-@_SET
+@SET
 @EVIDENCE
 @JSON
 def run(
@@ -61,7 +68,7 @@ def run(
     named = {"tsa": tsa, "archive": archive}
     request = RunRequest(
         procedure=find_procedure(connector),
-        given={**_assignments(given), **{name: url for name, url in named.items() if url}},
+        given={**assignments(given), **{name: url for name, url in named.items() if url}},
         tenant=tenant or (f"sandbox-{scenario}" if scenario else ""),
         evidence=evidence,
         env_file=env_file,
@@ -140,14 +147,3 @@ def _run(scenario: str, request: RunRequest, display: RunDisplay) -> RunResult:
     from runbook_lib.engine.practice import practise_tenant
 
     return practise_tenant(scenario, request, display)
-
-
-def _assignments(texts: Iterable[str]) -> dict[str, str]:
-    given = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            msg = "--set takes NAME=VALUE."
-            raise SettingsError(msg)
-        given[name.strip()] = value
-    return given

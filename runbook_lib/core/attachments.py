@@ -14,15 +14,28 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.procedure import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
-__all__ = ["LARGEST", "SUFFIXES", "attachment_path", "copy_attachment", "store_attachment"]
+__all__ = [
+    "HTML",
+    "LARGEST",
+    "MARKDOWN",
+    "SUFFIXES",
+    "attachment_path",
+    "copy_attachment",
+    "store_attachment",
+    "store_document",
+]
 
-# Screenshots and letters; nothing that a browser would run.
+# Documents that the runbook itself wrote: nobody can upload one.
+MARKDOWN, HTML = "text/markdown", "text/html"
+# Screenshots and letters; of what people give, nothing that a browser would run.
 SUFFIXES = {
     "image/png": ".png",
     "image/jpeg": ".jpg",
     "image/gif": ".gif",
     "image/webp": ".webp",
     "application/pdf": ".pdf",
+    MARKDOWN: ".md",
+    HTML: ".html",
 }
 _STARTS = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -47,6 +60,19 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     if start is None or not start.match(content):
         msg = f"{name} is neither a picture nor a PDF; attach a screenshot."
         raise SettingsError(msg, next_step=_ADVICE)
+    return _store(folder, name, media_type, content)
+
+
+def store_document(folder: Path, *, name: str, media_type: str, content: bytes) -> Attachment:
+    """
+    Write a document that the runbook made into `folder`, as `store_attachment` does.
+
+    Raises `SettingsError` if it is too large.
+    """
+    return _store(folder, name, media_type, content)
+
+
+def _store(folder: Path, name: str, media_type: str, content: bytes) -> Attachment:
     if len(content) > LARGEST:
         msg = f"{name} has {len(content) / 2**20:.1f} MiB; the limit is {LARGEST // 2**20} MiB."
         raise SettingsError(msg, next_step=_ADVICE)

@@ -289,8 +289,9 @@ class Step:
     that a person confirms, `subject` the names of the inputs that it is about.
     `requires` names steps whose failure blocks this one, `hands_over` the
     credential that a person copies to another console, `consent_gives` the
-    token that comes from a person's consent. `has_review_kit`: the texts for
-    App Review belong to it. `troubles` are the error texts that people meet here.
+    token that comes from a person's consent, `review_kit` the connector whose
+    texts for App Review belong to it. `troubles` are the error texts that people
+    meet here.
     """
 
     id: str
@@ -308,7 +309,7 @@ class Step:
     requires: tuple[str, ...] = ()
     hands_over: Input | None = None
     consent_gives: Input | None = None
-    has_review_kit: bool = False
+    review_kit: str = ""
     troubles: tuple[Trouble, ...] = ()
 
     @property

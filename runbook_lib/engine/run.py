@@ -119,7 +119,8 @@ def open_run(
     kept = read_key(journal.path.parent)
     reader = HistoryReader(journal, kept)
     history = reader.read()
-    settings = recall(inputs_of(procedure), settings, history.index.credentials)
+    read = [item for item in inputs_of(procedure) if item.name not in withheld]
+    settings = recall(read, settings, history.index.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
         run_id = _open_walkthrough(history)
     return Run(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
@@ -54,6 +55,7 @@ def step_bundle(
         tables=gathered(document, "tables"),
         links=[link.shown(values) for link in state.step.links],
         pastes=[each for each in pastes if each["value"]],
+        kit=kit_of(state.step.review_kit, values) if state.step.review_kit else None,
         is_sandbox=is_sandbox,
     )
     return {

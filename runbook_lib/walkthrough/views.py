@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
 from runbook_lib.core.outcome import ICONS, LABELS
@@ -132,6 +133,7 @@ def step_view(
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(each) for each in document["exchanges"]],
         "history": _step_history(recent),
+        "kit": _kit_view(step, values),
         "troubles": [_trouble_view(each) for each in troubles_of(state)],
         **asdict(activity),
     }
@@ -281,6 +283,29 @@ def _table_view(table: Mapping[str, Any]) -> dict[str, Any]:
         "caption": table["caption"],
         "columns": list(table["columns"]),
         "rows": [list(row) for row in table["rows"]],
+    }
+
+
+def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
+    """Return the texts for App Review, if they belong to this step."""
+    if not step.review_kit:
+        return None
+    kit = kit_of(step.review_kit, values)
+    return {
+        "warnings": list(kit.warnings),
+        "about": list(kit.about),
+        "parts": [
+            {
+                "label": part.name,
+                "usage": part.usage,
+                "calls": [call.request for call in part.calls],
+                "because": [f"{each.name}: {each.why}." for each in part.because],
+            }
+            for part in kit.permissions
+        ],
+        "rules": list(kit.rules),
+        "shots": [f"{shot.shows} Caption: “{shot.caption}”" for shot in kit.shots],
+        "reviewer": list(kit.reviewer),
     }
 
 

@@ -397,8 +397,14 @@ def open_public_pages(step_id: str) -> Step:
     )
 
 
-def submit_review(step_id: str, source: Source, permissions: Input, prose: str) -> Step:
-    """Submit for review, and wait; `prose` is what the documented page says of it."""
+def submit_review(
+    step_id: str, source: Source, permissions: Input, prose: str, *, review_kit: str
+) -> Step:
+    """
+    Submit for review, and wait; `prose` is what the documented page says of it.
+
+    `review_kit` is the connector whose texts for App Review belong to it.
+    """
     return Step(
         id=step_id,
         title="Submit for review, and wait",
@@ -418,7 +424,7 @@ def submit_review(step_id: str, source: Source, permissions: Input, prose: str) 
         links=(dashboard("App Review > Requests", "app-review/submissions/"),),
         inputs=(permissions,),
         checks=(Check("review-is-approved", review.review_is_approved, APP),),
-        has_review_kit=True,
+        review_kit=review_kit,
         troubles=troubles.REVIEW,
     )
 

@@ -137,6 +137,7 @@ _PARTNER_APP = Section(
             "Press **Edit App Review Request**, complete every required section (how each "
             "permission is used, a screencast, instructions for the reviewer) and "
             "**Submit for Review**. Facebook takes about five days.",
+            review_kit="facebook_marketing",
         ),
         facebook.publish("fb-12a-publish"),
         facebook.app_id_and_secret(13),

@@ -142,6 +142,7 @@ _PARTNER_APP = Section(
             "The documented page says that approval takes about five days, and names no step for "
             "it. Messenger's permissions need Advanced Access as any other: request it under "
             "**App Review > Permissions and Features**, and submit the app for review.",
+            review_kit="facebook_messenger",
         ),
         facebook.publish("fb-10d-publish"),
         facebook.app_id_and_secret(11),

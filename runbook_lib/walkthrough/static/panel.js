@@ -309,8 +309,8 @@ class Panel {
   }
 
   drawDetails(view) {
-    redraw(this.details, [view.exchanges, view.history, view.troubles], () => {
-      const parts = [];
+    redraw(this.details, [view.exchanges, view.history, view.troubles, view.kit], () => {
+      const parts = view.kit ? [this.drawKit(view.kit)] : [];
       if (view.troubles.length) {
         parts.push(this.fold("troubles", "What an error here means", view.troubles.map((one) =>
           this.drawTrouble(one))));
@@ -327,6 +327,28 @@ class Panel {
       return parts;
     });
     this.details.hidden = !this.details.firstChild;
+  }
+
+  // The texts for App Review; each is copied by its own button.
+  drawKit(kit) {
+    const items = (texts, tag = "ul") => element(tag, { class: "rb-notes" }, ...texts.map((text) => element("li", { dir: "auto" }, text)));
+    const text = (label, value) => {
+      const button = element("button", { type: "button", class: "rb-small", "data-copy": label, "data-key": `copy-${label}`,
+        "aria-label": `Copy the text: ${label}` }, "Copy");
+      button.addEventListener("click", () => copy(value, button, "Copy"));
+      return element("div", { class: "rb-row" }, element("span", { dir: "auto" }, value), button);
+    };
+    const permissions = kit.parts.map(({ label, usage, calls, because }) => this.fold(`kit-${label}`, label, [
+      text(label, usage),
+      calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
+      because.length ? items(because.map((why) => `Asked for by ${why}`)) : ""]));
+    return this.fold("kit", "Texts and shot list for App Review", [
+      element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
+      kit.warnings.length ? items(kit.warnings) : "",
+      this.fold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),
+      ...permissions,
+      this.fold("kit-shots", "Recording", [items(kit.rules), items(kit.shots, "ol")]),
+      this.fold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")])]);
   }
 
   drawTrouble(trouble) {

@@ -328,7 +328,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "requires": {"requires": ()},
     "hands over": {"hands_over": ASKED},
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
-    "review kit": {"has_review_kit": True},
+    "review kit": {"review_kit": "p"},
     "troubles": {"troubles": (TROUBLE,)},
 }
 

@@ -1,0 +1,355 @@
+"""
+The review kit: the texts, the shot list and the reviewer's steps for App Review.
+
+Pure: permissions and names in, a document out, and the document as Markdown
+and as one HTML file. It contains no credential. What only the maker of the
+product knows stands in `‹…›`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook_lib.connectors.facebook.permission_uses import USES, Call, ConnectorUses, Use
+from runbook_lib.core.procedure import Value
+from runbook_lib.core.templates import template_environment
+from runbook_lib.plain_text import one_line
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+__all__ = [
+    "Because",
+    "Kit",
+    "KitPermission",
+    "Shot",
+    "count_blanks",
+    "kit_html",
+    "kit_markdown",
+    "kit_of",
+    "review_kit",
+]
+
+_PUBLIC_PROFILE = "public_profile"
+_NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"
+_LONGEST_NAME = 200
+_BLANK = re.compile("‹[^‹›]{1,300}›")
+# CommonMark: what begins emphasis, code, links, HTML, tables or strikethrough; an underscore only
+# at the edge of a word, an ampersand only before an entity; what begins a heading, a list or a
+# quotation only at the beginning of a text.
+_MARKED = re.compile(
+    r"[\\`*\[\]<|~]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|&(?=#?[0-9A-Za-z]{1,32};)"
+    r"|(?<!\S)#|^[>+=-]|(?<=^[0-9])[.)]|(?<=^[0-9]{2})[.)]"
+)
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """A permission that brings another one with it, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KitPermission:
+    """
+    A permission or feature in the kit.
+
+    `usage` is the text for App Review; `because` says what asks for it if
+    nobody chose it; `warning` is empty where a call of the connector is known.
+    """
+
+    name: str
+    is_feature: bool
+    is_chosen: bool
+    because: tuple[Because, ...]
+    usage: str
+    calls: tuple[Call, ...]
+    shot: str
+    warning: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A part of the recording: what it shows, a caption, and the permissions that it is about."""
+
+    shows: str
+    caption: str
+    permissions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """All that a submission to App Review needs in words."""
+
+    connector: str
+    app_name: str
+    service_domain: str
+    is_sandbox: bool
+    warnings: tuple[str, ...]
+    about: tuple[str, ...]
+    permissions: tuple[KitPermission, ...]
+    rules: tuple[str, ...]
+    shots: tuple[Shot, ...]
+    reviewer: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return asdict(self)
+
+
+# "Screencast Not Aligned with Use Case Details" (Developer Policy 1.6) names these.
+_RULES = (
+    "Begin signed out of Facebook.",
+    "Record the whole Meta login, from the button in ‹our product› to the return to it.",
+    "Show the grant screen long enough to read each permission on it; open the list of details.",
+    "Show each permission in use, from the choice to the result, in the app that is submitted.",
+    "Set Facebook and ‹our product› to English. Where that is not possible, add English captions.",
+    "Say on screen and in the text that the app works from server to server.",
+    "Use test data: no real customer's name, address or lead. Cover passwords and tokens.",
+)
+_POLICY = "https://developers.facebook.com/devpolicy/"
+_SUBMISSION = "https://developers.facebook.com/docs/app-review/submission-guide"
+_SERVER_TO_SERVER = (
+    "https://developers.facebook.com/docs/app-review/resources/sample-submissions/server-to-server"
+)
+
+
+def kit_of(connector: str, values: Mapping[str, Value], *, is_sandbox: bool = False) -> Kit:
+    """Return the kit of `connector` for the known `values` of a run."""
+    permissions = values.get("permissions", ())
+    return review_kit(
+        permissions if isinstance(permissions, tuple) else (),
+        app_name=str(values.get("app_display_name", "")),
+        service_domain=str(values.get("service_domain", "")),
+        connector=connector,
+        is_sandbox=is_sandbox,
+    )
+
+
+def review_kit(
+    permissions: tuple[str, ...],
+    *,
+    app_name: str,
+    service_domain: str,
+    connector: str,
+    is_sandbox: bool = False,
+) -> Kit:
+    """
+    Return the kit for `permissions` of `connector`, with all that they depend on.
+
+    Unknown names and domains become blanks to fill in; an unknown permission
+    gets a warning and a blank text.
+    """
+    uses = USES[connector]
+    app = one_line(app_name.strip())[:_LONGEST_NAME] or _NO_APP_NAME
+    domain = one_line(service_domain.strip())[:_LONGEST_NAME] or _NO_DOMAIN
+    chosen = tuple(dict.fromkeys((_PUBLIC_PROFILE, *permissions)))
+    parts = tuple(
+        _part(name, uses, chosen, because, app) for name, because in _wanted(chosen, uses).items()
+    )
+    return Kit(
+        connector=uses.title,
+        app_name=app,
+        service_domain=domain,
+        is_sandbox=is_sandbox,
+        warnings=tuple(_warnings(parts, uses)),
+        about=tuple(
+            text.format(app=app, domain=domain) for text in (uses.purpose, uses.server_to_server)
+        ),
+        permissions=parts,
+        rules=_RULES,
+        shots=_shots(parts, uses, app),
+        reviewer=_reviewer(parts, uses, app),
+        sources=_sources(parts),
+    )
+
+
+def count_blanks(text: str) -> int:
+    """Return how many places of `text` are still to be filled in."""
+    return len(_BLANK.findall(text))
+
+
+def _wanted(chosen: tuple[str, ...], uses: ConnectorUses) -> dict[str, tuple[Because, ...]]:
+    """Return each chosen permission and all that it depends on, with what asks for it."""
+    found: dict[str, list[Because]] = {name: [] for name in chosen}
+    waiting = list(chosen)
+    while waiting:
+        name = waiting.pop(0)
+        use = uses.find(name)
+        for each in use.depends_on if use else ():
+            if each.name not in found:
+                found[each.name] = []
+                waiting.append(each.name)
+            found[each.name].append(Because(name, each.why))
+    return {name: tuple(because) for name, because in found.items()}
+
+
+def _part(
+    name: str, uses: ConnectorUses, chosen: tuple[str, ...], because: tuple[Because, ...], app: str
+) -> KitPermission:
+    use = uses.find(name)
+    text = use.usage if use else "‹What {app} does with this permission, and for whom.›"
+    return KitPermission(
+        name=name,
+        is_feature=use.is_feature if use else False,
+        is_chosen=name in chosen,
+        because=because,
+        usage=text.format(app=app),
+        calls=use.calls if use else (),
+        shot=use.shot if use else "‹What the recording shows of it.›",
+        warning=_warning(name, use, uses, because),
+        source=use.source if use else "",
+    )
+
+
+def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Because, ...]) -> str:
+    if use is None:
+        return (
+            f"Nothing in the {uses.title} connector is known to use {name}. Facebook declines what "
+            "an app does not use: leave it out, or say and show yourself what uses it."
+        )
+    if all(call.is_test for call in use.calls):
+        asked = f"It is asked for because {_named(because)} depends on it. " if because else ""
+        return (
+            f"No call of the {uses.title} connector is known that needs {name}. {asked}Facebook "
+            "wants to see one call with it before the submission: make the test call, and show in "
+            "the recording what the person chooses."
+        )
+    return ""
+
+
+def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str]:
+    warnings = [part.warning for part in parts if part.warning]
+    added = [part.name for part in parts if not part.is_chosen]
+    if added:
+        names = ", ".join(added)
+        warnings.append(
+            f"Not among the chosen permissions, but asked for by them: {names}. Facebook offers "
+            "the others only beside these: request them in the same submission."
+        )
+    if [part.name for part in parts] == [_PUBLIC_PROFILE]:
+        warnings.append(
+            "Only public_profile is chosen, which needs no review: with it alone the connector "
+            "reads nothing of a customer's."
+        )
+    if parts and not any(call.method for part in parts for call in part.calls):
+        warnings.append(
+            f"Cyclr documents no methods of the {uses.title} connector: show in your own workflow "
+            "that each call is made."
+        )
+    return warnings
+
+
+def _shots(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> tuple[Shot, ...]:
+    permissions = tuple(part.name for part in parts if not part.is_feature)
+    begin = (
+        Shot(
+            "‹Our product›, signed in as a customer, before anything is connected. The browser is "
+            "signed out of Facebook.",
+            f"This is ‹our product›. {app} connects it to Facebook.",
+        ),
+        Shot(
+            f"The customer opens the {uses.title} connector and presses Authenticate. The address "
+            "bar shows facebook.com.",
+            "The customer connects a Facebook account.",
+        ),
+        Shot(
+            "The whole Meta login: name and password are typed (covered), and the login goes on.",
+            "The customer logs in to Facebook.",
+        ),
+        Shot(
+            "The grant screen of the app with every permission visible, the details opened; the "
+            "customer grants all of them and returns to ‹our product›.",
+            f"The customer grants {app} these permissions.",
+            permissions,
+        ),
+    )
+    story = [use.name for use in uses.uses]
+    used = tuple(
+        Shot(part.shot, f"{part.name} is used here.", (part.name,))
+        for part in sorted(
+            (part for part in parts if not part.is_feature),
+            key=lambda part: story.index(part.name) if part.name in story else len(story),
+        )
+    )
+    end = (
+        Shot(
+            f"The end of the way: {uses.end}.",
+            "From here on the data goes from server to server, without a person.",
+        ),
+        Shot(
+            "The customer removes the connection in ‹our product›.",
+            "The customer can end it at any time.",
+        ),
+    )
+    return (*begin, *used, *end)
+
+
+def _reviewer(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> tuple[str, ...]:
+    names = ", ".join(part.name for part in parts if not part.is_feature)
+    return (
+        "Open ‹the address of our product› and sign in as the test user of this submission.",
+        f"Open ‹Integrations› and choose {uses.title}. Press ‹Connect›: Facebook's login opens.",
+        f"Log in to Facebook and grant {app} everything that is asked for: {names}.",
+        f"Back in ‹our product›, {uses.choice}, and switch ‹the workflow› on.",
+        f"{uses.trigger}.",
+        f"See {uses.end}. It may take ‹a minute›.",
+        "To end it, press ‹Disconnect› in ‹our product›.",
+    )
+
+
+def _sources(parts: tuple[KitPermission, ...]) -> tuple[str, ...]:
+    named = [each for part in parts for each in part.source.split("; ") if each]
+    return tuple(dict.fromkeys((_SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named)))
+
+
+def _named(because: tuple[Because, ...]) -> str:
+    return " and ".join(each.name for each in because)
+
+
+# --- as Markdown and HTML ---------------------------------------------------------------------
+def kit_markdown(kit: Kit) -> str:
+    """Return the kit as Markdown; what people named in it cannot become markup."""
+    return _markdown().get_template("kit.md").render(kit=kit)
+
+
+def kit_html(kit: Kit) -> str:
+    """Return the kit as one HTML file, which loads nothing and runs nothing."""
+    return _page().get_template("kit.html").render(kit=kit)
+
+
+@cache
+def _markdown() -> Environment:
+    from markupsafe import Markup  # noqa: PLC0415
+
+    def shown(value: object) -> object:
+        """Escape for Markdown; the templates themselves are left as they are."""
+        is_text = isinstance(value, str) and not isinstance(value, Markup)
+        return Markup(_MARKED.sub(r"\\\g<0>", one_line(str(value)))) if is_text else value  # noqa: S704
+
+    return template_environment(_TEMPLATES, finalize=shown)
+
+
+@cache
+def _page() -> Environment:
+    made = template_environment(_TEMPLATES)
+    made.filters["blanks"] = _with_blanks
+    return made
+
+
+def _with_blanks(text: str) -> Markup:
+    """Return `text` as HTML with each place to fill in marked."""
+    from markupsafe import Markup, escape  # noqa: PLC0415
+
+    return Markup(_BLANK.sub(r"<mark>\g<0></mark>", str(escape(text))))  # noqa: S704  (escaped)

@@ -1,0 +1,218 @@
+"""
+The review kit as files: written for a person to adapt, and kept as what was submitted.
+
+A file ends with the SHA-256 of what stands before, so that one which a person
+changed is recognised and not overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import visible
+from runbook_lib.connectors.facebook.review_kit import (
+    Kit,
+    count_blanks,
+    kit_html,
+    kit_markdown,
+    kit_of,
+)
+from runbook_lib.core.attachments import HTML, MARKDOWN, store_document
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.errors import SettingsError
+
+__all__ = ["HTML_NAME", "MARKDOWN_NAME", "KitFile", "KitRequest", "WrittenKit", "write_kit"]
+
+MARKDOWN_NAME, HTML_NAME = "review-kit.md", "review-kit.html"
+
+_ORIGIN = "runbook kit"
+_LARGEST = 4 * 1024 * 1024
+_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
+_SEAL = "<!-- runbook kit {digest} -->\n"
+_SEALED = re.compile(rb"<!-- runbook kit ([0-9a-f]{64}) -->\n\Z")
+_ADVICE = "Name another folder with --output, or overwrite it with --force."
+_WITHOUT_SECRET = "Take it out of the file, then run again; nothing was recorded."  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KitRequest:
+    """
+    What to write, and where; with `by`, that person says that it was submitted.
+
+    `given` are parameters, as of a run. `overwrites` files that a person changed.
+    """
+
+    procedure: Procedure
+    given: Mapping[str, object]
+    output: Path
+    tenant: str = ""
+    evidence: str = ""
+    env_file: str = ""
+    overwrites: bool = False
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KitFile:
+    """A file of the kit; `is_changed` by a person, so it was left as it is."""
+
+    path: Path
+    content: bytes
+    is_changed: bool
+
+    @property
+    def blanks(self) -> int:
+        """Return how many places are still to be filled in."""
+        return count_blanks(self.content.decode("utf-8", "replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenKit:
+    """The kit, its files, and the step of which it was said that it was submitted."""
+
+    kit: Kit
+    files: tuple[KitFile, ...]
+    step: str = ""
+
+
+def write_kit(request: KitRequest) -> WrittenKit:
+    """
+    Write the kit into the request's folder, and attach it where somebody submitted it.
+
+    No credential is read. A Markdown file that a person adapted is attached as
+    it stands, alone: the HTML has other texts. Raises `SettingsError` before
+    anything is written, for a connector without a kit, a file that would be
+    overwritten or contains a credential, a name that is none, and where practice and
+    real runs would mix; `OSError` and `JournalError` where writing fails.
+    """
+    step = _step(request.procedure)
+    by = _said(request.by, "--by", _LONGEST_NAME)
+    note = _said(request.note, "--note", _LONGEST_NOTE)
+    run = _opened(request)
+    kit = kit_of(step.review_kit, run.values, is_sandbox=run.is_sandbox)
+    files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit), keeps=bool(by))]
+    if not files[0].is_changed:
+        files.append(_planned(request, HTML_NAME, kit_html(kit), keeps=False))
+    if by:
+        _refuse_secrets(files)
+        run.start()
+    for file in files:
+        _write(file)
+    if by:
+        _attach(run, step, files, by, note)
+    run.close()
+    return WrittenKit(kit, tuple(files), step.id if by else "")
+
+
+def _step(procedure: Procedure) -> Step:
+    """Return the step to which the kit belongs."""
+    for step in procedure.steps:
+        if step.review_kit:
+            return step
+    msg = f"The connector {procedure.id} has no step for App Review, so there is no review kit."
+    raise SettingsError(msg, next_step="Name another one with --connector.")
+
+
+def _said(text: str, option: str, longest: int) -> str:
+    try:
+        return visible(text, longest=longest, may_have_lines=option == "--note")
+    except ValueError as error:
+        msg = f"{option}: {error}."
+        raise SettingsError(msg) from None
+
+
+def _opened(request: KitRequest) -> Run:
+    """Return the walkthrough's run, or one like it, without any credential."""
+    return open_run(
+        request.procedure,
+        request.given,
+        mode=Mode.INTERACTIVE,
+        tenant=request.tenant,
+        evidence=request.evidence,
+        env_file=request.env_file,
+        withheld=[item.name for item in inputs_of(request.procedure) if item.secret],
+    )
+
+
+def _planned(request: KitRequest, name: str, text: str, *, keeps: bool) -> KitFile:
+    """
+    Return the file `name` as it will be; with `keeps`, a person's version stays.
+
+    Raises `SettingsError` if a person's version would be overwritten.
+    """
+    path = request.output / name
+    before = _read(path)
+    if before is not None and not request.overwrites and not _is_ours(before):
+        if keeps:
+            return KitFile(path, before, is_changed=True)
+        msg = f"{path} was changed since the runbook wrote it, or is another file."
+        raise SettingsError(msg, next_step=_ADVICE)
+    return KitFile(path, _sealed(text), is_changed=False)
+
+
+def _read(path: Path) -> bytes | None:
+    """Return what is in the file at `path`, `None` without one; raises `SettingsError`."""
+    try:
+        return read_plain(path, _LARGEST)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}."
+        raise SettingsError(msg, next_step="Name another folder with --output.") from None
+
+
+def _sealed(text: str) -> bytes:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return (text + _SEAL.format(digest=digest)).encode()
+
+
+def _is_ours(content: bytes) -> bool:
+    """Return whether `content` is as the runbook wrote it, if in another version."""
+    seal = _SEALED.search(content)
+    if seal is None:
+        return False
+    return hashlib.sha256(content[: seal.start()]).hexdigest() == seal.group(1).decode()
+
+
+def _refuse_secrets(files: Sequence[KitFile]) -> None:
+    """Raise `SettingsError` for a file with what looks like a token or an App Secret."""
+    for file in files:
+        if Redactor().find_secret(file.content.decode("utf-8", "replace")) >= 0:
+            msg = f"{file.path} contains what looks like a token or an App Secret."
+            raise SettingsError(msg, next_step=_WITHOUT_SECRET)
+
+
+def _write(file: KitFile) -> None:
+    if file.is_changed:
+        return
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file.path, file.content)
+
+
+def _attach(run: Run, step: Step, files: Sequence[KitFile], by: str, note: str) -> None:
+    """Record that `by` submitted this, with the files as attachments."""
+    folder = run.journal.path.parent / "attachments"
+    attachments = tuple(
+        store_document(folder, name=file.path.name, media_type=media_type, content=file.content)
+        for file, media_type in zip(files, (MARKDOWN, HTML), strict=False)
+    )
+    word = Word(
+        kind=WordKind.SUBMITTED,
+        step=step.id,
+        by=by,
+        at=timestamp(run.clock()),
+        note=note,
+        attachments=attachments,
+        origin=_ORIGIN,
+    )
+    run.say([word])

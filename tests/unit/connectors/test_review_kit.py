@@ -1,0 +1,357 @@
+"""The review kit: a text for each permission, why it is asked for, and nothing that is markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from runbook_lib.connectors.facebook.permission_uses import TIER, USES
+from runbook_lib.connectors.facebook.review import PERMISSION_DEPENDENCIES
+from runbook_lib.connectors.facebook.review_kit import (
+    Kit,
+    KitPermission,
+    count_blanks,
+    kit_html,
+    kit_markdown,
+    kit_of,
+    review_kit,
+)
+from runbook_lib.connectors.registry import connector_names, find_procedure
+
+NAME, DOMAIN = "Acme Lead Sync", "acme-h.cyclr.com"
+HOSTILE = {
+    "script": "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>",
+    "attribute": "\" onmouseover='alert(1)' x=\"",
+    "Markdown": "**b** _e_ `c` [l](javascript:alert(1)) ![i](x) ~~s~~ | t | \\",
+    "reference": "[x][y] <https://e.example> &lt;b&gt; &#60;",
+    "heading": "# Heading",
+    "quotation": "> quoted",
+    "list": "- item",
+    "number": "1. item",
+    "rule": "---",
+    "fence": "```",
+    "lines": "a\n\n# b\n```\nc",
+    "template": "{{ 7 * 7 }} {app} {0} {% raw %}",
+    "turned": "\u202eoT delif\u2066",
+    "control": "\x00\x1b[31m\x7f",
+}
+# All elements of the Markdown, once it is HTML.
+MARKDOWN_ELEMENTS = set(
+    re.findall(r"\w+", "a blockquote em h1 h2 h3 li ol p strong table tbody td th thead tr ul")
+)
+HTML_ELEMENTS = set(
+    re.findall(
+        r"\w+",
+        "html head meta link title style body aside div p header main footer nav h1 h2 h3 ul ol li "
+        "a code strong em mark bdi blockquote section span",
+    )
+)
+
+connectors = pytest.mark.parametrize("connector", USES)
+hostile = pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+
+
+class Page(HTMLParser):
+    """The elements, the attributes and the text of a page; wrong nesting fails."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.pieces: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Record the element."""
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in ("meta", "link"):
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Assert that it closes the element that was opened last."""
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Record the text."""
+        if "style" not in self._open:
+            self.pieces.append(data)
+
+    @property
+    def text(self) -> str:
+        """Return all text, with white space collapsed."""
+        return " ".join(" ".join(self.pieces).split())
+
+
+def made(*permissions: str, connector: str = "facebook_marketing", **more: Any) -> Kit:
+    known = {"app_name": NAME, "service_domain": DOMAIN, **more}
+    return review_kit(permissions, connector=connector, **known)
+
+
+def part(kit: Kit, name: str) -> KitPermission:
+    (found,) = [each for each in kit.permissions if each.name == name]
+    return found
+
+
+def as_page(markdown: str) -> Page:
+    return Page(MarkdownIt("commonmark").enable("table").enable("strikethrough").render(markdown))
+
+
+# --- the data --------------------------------------------------------------------------------
+@pytest.mark.parametrize("connector", connector_names())
+def test_each_default_permission_has_a_use(connector: str) -> None:
+    """The permissions that a connector asks for by default each have a text and a call."""
+
+    procedure = find_procedure(connector)
+    (item,) = [each for each in procedure.inputs if each.name == "permissions"]
+    assert isinstance(item.default, tuple)
+    for name in item.default:
+        use = USES[connector].find(name)
+        assert use is not None
+        assert use.calls
+
+
+@pytest.mark.parametrize("connector", connector_names())
+def test_one_step_of_each_connector_has_its_kit(connector: str) -> None:
+    """The step that waits for the review names the connector's own texts."""
+
+    steps = [step for step in find_procedure(connector).steps if step.review_kit]
+
+    assert [step.review_kit for step in steps] == [connector]
+    assert "review-is-approved" in [check.id for check in steps[0].checks]
+
+
+def test_the_dependencies_are_those_that_the_check_knows() -> None:
+    """The kit adds exactly the permissions that the check of the review waits for."""
+
+    for name, needed in PERMISSION_DEPENDENCIES.items():
+        kit = made(name)
+        added = {each.name for each in kit.permissions if not each.is_feature}
+        assert added == {"public_profile", name, *needed}
+
+
+@connectors
+def test_every_use_can_be_read(connector: str) -> None:
+    """Each use names itself once, says why it depends on others, and has a public source."""
+
+    uses = USES[connector]
+    names = [use.name for use in uses.uses]
+
+    assert len(names) == len(set(names))
+    for use in uses.uses:
+        assert use.usage.endswith((".", "›"))
+        assert use.shot.endswith(".")
+        assert {each.name for each in use.depends_on} <= set(names)
+        assert all(source.startswith("https://") for source in use.source.split("; "))
+        assert set(re.findall(r"{(\w*)}", use.usage)) <= {"app"}
+
+
+# --- the document ----------------------------------------------------------------------------
+def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
+    """Each permission has its text in the app's name, the calls that need it, and what asks."""
+
+    kit = made("leads_retrieval")
+    leads, forms = part(kit, "leads_retrieval"), part(kit, "pages_manage_ads")
+
+    assert NAME in leads.usage
+    assert leads.calls[0].request == "GET /{form-id}/leads"
+    assert (leads.is_chosen, leads.because) == (True, ())
+    assert forms.is_chosen is False
+    assert [each.name for each in forms.because] == ["leads_retrieval"]
+    assert part(kit, TIER).is_feature
+    assert DOMAIN in " ".join(kit.about)
+
+
+def test_what_was_not_chosen_but_is_needed_is_named() -> None:
+    """A warning names what the chosen permissions bring with them; chosen, it is not named."""
+
+    (warning,) = [each for each in made("leads_retrieval").warnings if "Not among" in each]
+    assert "ads_management" in warning
+    assert TIER in warning
+    assert not [each for each in made("pages_show_list").warnings if "Not among" in each]
+
+
+def test_a_permission_that_nothing_uses_is_warned_of() -> None:
+    """A known name of another connector, email, and an unknown one have a warning, no text."""
+
+    for name in ("email", "pages_messaging", "no_such_permission"):
+        kit = made(name)
+        unused = part(kit, name)
+        assert unused.usage.startswith("‹What")
+        assert f"Nothing in the Facebook Marketing API connector is known to use {name}" in (
+            unused.warning
+        )
+        assert unused.warning in kit.warnings
+        assert unused.calls == ()
+
+
+def test_a_permission_without_a_known_call_is_warned_of() -> None:
+    """business_management is asked for by others, and no call of the connector needs it."""
+
+    business = part(made("leads_retrieval"), "business_management")
+
+    assert "No call of the Facebook Marketing API connector is known" in business.warning
+    assert "because leads_retrieval depends on it" in business.warning
+    assert [call.is_test for call in business.calls] == [True]
+    assert part(made("leads_retrieval"), "leads_retrieval").warning == ""
+
+
+@pytest.mark.parametrize("permissions", [(), ("public_profile",), ("public_profile",) * 3])
+def test_public_profile_alone_needs_no_review(permissions: tuple[str, ...]) -> None:
+    """With public_profile alone the kit says that there is nothing to review."""
+
+    kit = made(*permissions)
+
+    assert [each.name for each in kit.permissions] == ["public_profile"]
+    assert any("needs no review" in each for each in kit.warnings)
+
+
+def test_the_shot_list_meets_the_policy() -> None:
+    """Login, grant screen with every permission, each permission in use, end, server to server."""
+
+    kit = made("leads_retrieval", "email")
+    shown = [shot.shows for shot in kit.shots]
+    names = [each.name for each in kit.permissions if not each.is_feature]
+
+    assert "whole Meta login" in shown[2]
+    assert "grant screen" in shown[3]
+    assert set(kit.shots[3].permissions) == set(names)
+    assert sorted(name for shot in kit.shots[4:] for name in shot.permissions) == sorted(names)
+    assert "server to server" in kit.shots[-2].caption
+    assert any("English" in rule and "captions" in rule for rule in kit.rules)
+    assert "server to server" in kit.about[1]
+
+
+def test_the_shots_tell_the_story_in_order() -> None:
+    """A page is chosen before its form, and a lead comes after both, however they are named."""
+
+    kit = made("leads_retrieval", "pages_manage_ads", "pages_show_list")
+    order = [shot.permissions[0] for shot in kit.shots[4:] if shot.permissions]
+
+    assert order.index("pages_show_list") < order.index("pages_manage_ads")
+    assert order.index("pages_manage_ads") < order.index("leads_retrieval")
+
+
+@connectors
+def test_unknown_names_are_blanks(connector: str) -> None:
+    """Without a name and a domain the kit has blanks for them."""
+
+    kit = made("pages_show_list", connector=connector, app_name=" ", service_domain="")
+
+    assert (kit.app_name, kit.service_domain) == ("‹App Display Name›", "‹Service Domain›")
+
+
+def test_the_values_of_a_run_make_a_kit() -> None:
+    """What a run knows is enough; a credential is never looked at."""
+
+    values = {"permissions": ("ads_read",), "app_display_name": NAME, "app_secret": "hush-hush"}
+    kit = kit_of("facebook_marketing", values)
+
+    assert part(kit, "ads_read").is_chosen
+    assert kit.app_name == NAME
+    assert "hush-hush" not in json.dumps(kit.document())
+
+
+# --- Markdown and HTML -----------------------------------------------------------------------
+@connectors
+@pytest.mark.parametrize("is_sandbox", [False, True])
+def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
+    """Markdown and HTML have each text, warning, shot and step; practice is marked in both."""
+
+    names = tuple(use.name for use in USES[connector].uses if not use.is_feature)
+    kit = made(*names, "email", connector=connector, is_sandbox=is_sandbox)
+    texts = [
+        *kit.warnings,
+        *kit.about,
+        *kit.rules,
+        *kit.reviewer,
+        *(shot.shows for shot in kit.shots),
+        *(each.usage for each in kit.permissions),
+        *(call.request for each in kit.permissions for call in each.calls),
+        *(why.why for each in kit.permissions for why in each.because),
+        *kit.sources,
+    ]
+
+    for page in (as_page(kit_markdown(kit)), Page(kit_html(kit))):
+        squeezed = re.sub(r"\s", "", page.text)
+        assert [text for text in texts if re.sub(r"\s", "", text) not in squeezed] == []
+        assert ("SANDBOX" in page.text) is is_sandbox
+
+
+@hostile
+def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
+    """Whatever an app is called, the Markdown has no other elements, links or headings."""
+
+    plain = as_page(kit_markdown(made("leads_retrieval", "email")))
+    page = as_page(kit_markdown(made("leads_retrieval", "email", app_name=name)))
+
+    assert set(page.tags) <= MARKDOWN_ELEMENTS
+    assert page.tags == plain.tags
+    assert page.attributes == plain.attributes
+    shown = re.split(r"[\x00-\x1f\x7f\u202e\u2066]", name)[0]
+    assert " ".join(shown.split())[:20] in page.text
+
+
+@hostile
+def test_a_hostile_name_is_text_in_html(name: str) -> None:
+    """Whatever an app is called, the HTML has the same elements, and loads and runs nothing."""
+
+    plain = Page(kit_html(made("leads_retrieval", "email")))
+    text = kit_html(made("leads_retrieval", "email", app_name=name, service_domain=name))
+    page = Page(text)
+
+    assert set(page.tags) <= HTML_ELEMENTS
+    assert page.tags == plain.tags
+    assert not re.search(r"<(script|img|iframe|object|embed)\b|url\(|@import", text)
+    assert not [each for each, _ in page.attributes if each.startswith("on") or each == "src"]
+    links = [value for each, value in page.attributes if each == "href"]
+    assert all(
+        link.startswith(("#", "https://developers.facebook.com/", "data:,")) for link in links
+    )
+    assert "default-src 'none'" in text
+
+
+@hostile
+def test_a_hostile_permission_is_text_too(name: str) -> None:
+    """A name of a permission that no form would admit is text in both forms."""
+
+    kit = made(name)
+
+    assert set(as_page(kit_markdown(kit)).tags) <= MARKDOWN_ELEMENTS
+    assert set(Page(kit_html(kit)).tags) <= HTML_ELEMENTS
+
+
+def test_an_ordinary_name_is_not_escaped() -> None:
+    """A permission's name, an ampersand and a hyphen stay readable in the Markdown."""
+
+    text = kit_markdown(made("leads_retrieval", app_name="Smith & Sons - Lead-Sync (UK)"))
+
+    assert "# Review kit: Smith & Sons - Lead-Sync (UK)\n" in text
+    assert "### leads_retrieval\n" in text
+    assert "leads\\_retrieval" not in text
+
+
+def test_long_names_and_lists_are_bounded() -> None:
+    """A very long name is cut, and hundreds of permissions are listed once each."""
+
+    names = tuple(f"permission_{number}" for number in range(300))
+    kit = made(*names, *names, app_name="W" * 5_000)
+
+    assert len(kit.app_name) == 200
+    assert len(kit.permissions) == 301
+    assert len(kit_html(kit)) < 1_000_000
+
+
+def test_blanks_are_counted() -> None:
+    """Each place to fill in counts; what was filled in does not."""
+
+    assert count_blanks("‹a› b ‹c d› ‹unfinished") == 2
+    assert count_blanks(kit_markdown(made("leads_retrieval"))) > 20

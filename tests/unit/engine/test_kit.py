@@ -1,0 +1,266 @@
+"""The review kit as files: what a person changed is not lost, what was submitted is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.procedure import Outcome, Procedure
+from runbook_lib.engine.kit import HTML_NAME, MARKDOWN_NAME, KitRequest, WrittenKit, write_kit
+from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.errors import SettingsError
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+
+MARKETING = find_procedure("facebook_marketing")
+GIVEN = {
+    "service_domain": "acme-h.cyclr.com",
+    "app_display_name": "Acme Lead Sync",
+    "app_id": "294452187761034",
+}
+REVIEW = "fb-12-submit-review"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def write(folder: Path, procedure: Procedure = MARKETING, **more: Any) -> WrittenKit:
+    given = {**GIVEN, **more.pop("given", {})}
+    request = KitRequest(procedure=procedure, given=given, output=folder, evidence="evidence")
+    return write_kit(replace(request, **more))
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    paths = list((folder / "evidence").glob("*/*/journal.jsonl"))
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def state(folder: Path, **given: str) -> Any:
+    run = open_run(
+        MARKETING, {**GIVEN, **given}, mode=Mode.HEADLESS, evidence=str(folder / "evidence")
+    )
+    return run.whole_state.steps[REVIEW]
+
+
+@pytest.mark.parametrize("connector", connector_names())
+def test_the_kit_is_two_files_and_nothing_else(tmp_path: Path, connector: str) -> None:
+    """Both files are written for the values of the settings; no journal and no key is made."""
+
+    written = write(tmp_path / "new" / "folder", find_procedure(connector))
+
+    folder = tmp_path / "new" / "folder"
+    assert sorted(path.name for path in folder.iterdir()) == [HTML_NAME, MARKDOWN_NAME]
+    for file in written.files:
+        assert file.path.read_bytes() == file.content
+        assert b"Acme Lead Sync" in file.content
+        assert b"acme-h.cyclr.com" in file.content
+    assert written.step == ""
+
+
+def test_the_chosen_permissions_count(tmp_path: Path) -> None:
+    """The permissions that are given are those of the kit."""
+
+    written = write(tmp_path, given={"permissions": "ads_read"})
+
+    assert [part.name for part in written.kit.permissions] == ["public_profile", "ads_read"]
+
+
+def test_a_file_that_nobody_changed_is_written_again(tmp_path: Path) -> None:
+    """Another name or other permissions simply give new files."""
+
+    write(tmp_path)
+    write(tmp_path, given={"app_display_name": "Other"})
+
+    assert "Review kit: Other" in (tmp_path / MARKDOWN_NAME).read_text()
+
+
+@pytest.mark.parametrize("name", [MARKDOWN_NAME, HTML_NAME])
+@pytest.mark.parametrize("change", [b"mine\n", None])
+def test_a_changed_file_is_not_overwritten(tmp_path: Path, name: str, change: bytes | None) -> None:
+    """A file that a person changed, or another file of that name, stays, and so does the other."""
+
+    write(tmp_path)
+    path = tmp_path / name
+    mine = change or path.read_bytes().replace(b"Acme", b"ACME")
+    path.write_bytes(mine)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    with pytest.raises(SettingsError, match=f"{name} was changed since") as caught:
+        write(tmp_path, given={"app_display_name": "Other"})
+
+    assert "--force" in caught.value.diagnostics()
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    write(tmp_path, overwrites=True)
+    assert path.read_bytes() != mine
+
+
+@pytest.mark.parametrize("make", ["folder", "link to nothing", "file above"])
+def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
+    """A folder of that name, or a file where a folder is needed, is a usage error."""
+
+    target = tmp_path / "out"
+    if make == "folder":
+        (target / MARKDOWN_NAME).mkdir(parents=True)
+    elif make == "file above":
+        target.write_text("")
+    else:
+        target.mkdir()
+        (target / MARKDOWN_NAME).symlink_to(target)
+
+    with pytest.raises(SettingsError, match="cannot be read"):
+        write(target)
+
+
+def test_a_connector_without_a_review_has_no_kit(tmp_path: Path) -> None:
+    """Where no step has a kit, that is said, and nothing is written."""
+
+    sections = tuple(
+        replace(section, steps=tuple(replace(step, review_kit="") for step in section.steps))
+        for section in MARKETING.sections
+    )
+
+    with pytest.raises(SettingsError, match="no step for App Review"):
+        write(tmp_path / "out", replace(MARKETING, sections=sections))
+
+    assert not (tmp_path / "out").exists()
+
+
+# --- what was submitted ----------------------------------------------------------------------
+def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
+    """Both files are attachments of the person's word that it was submitted; the step waits."""
+
+    written = write(tmp_path, by="Operator", note="Second try.")
+    review = state(tmp_path)
+
+    assert written.step == REVIEW
+    assert review.conclusion.outcome is Outcome.WAITING
+    assert (review.word.by, review.word.note) == ("Operator", "Second try.")
+    assert review.word.binding.subject["app_id"] == GIVEN["app_id"]
+    assert [each.name for each in review.word.attachments] == [MARKDOWN_NAME, HTML_NAME]
+    folder = tmp_path / "evidence" / "acme-h.cyclr.com" / "facebook_marketing" / "attachments"
+    kept = {path.read_bytes() for path in folder.iterdir()}
+    assert kept == {file.content for file in written.files}
+
+
+def test_it_is_said_of_these_permissions_only(tmp_path: Path) -> None:
+    """Said for some permissions, it does not count for others."""
+
+    write(tmp_path, by="Operator")
+
+    assert state(tmp_path, permissions="ads_read").conclusion.outcome is Outcome.NOT_RUN
+
+
+def test_adapted_markdown_is_kept_as_it_stands_alone(tmp_path: Path) -> None:
+    """What a person adapted is what was submitted; the HTML with other texts is not kept."""
+
+    write(tmp_path)
+    adapted = (tmp_path / MARKDOWN_NAME).read_text().replace("‹our product›", "Acme Hub")
+    (tmp_path / MARKDOWN_NAME).write_text(adapted)
+
+    written = write(tmp_path, by="Operator")
+
+    assert (tmp_path / MARKDOWN_NAME).read_text() == adapted
+    assert [file.is_changed for file in written.files] == [True]
+    (kept,) = state(tmp_path).word.attachments
+    assert (kept.name, kept.media_type) == (MARKDOWN_NAME, "text/markdown")
+
+
+def test_changed_html_is_never_kept(tmp_path: Path) -> None:
+    """Of HTML only the runbook's own is kept: a person's could run in a reader's browser."""
+
+    write(tmp_path)
+    (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
+
+    with pytest.raises(SettingsError, match="was changed since"):
+        write(tmp_path, by="Operator")
+
+    assert journal(tmp_path) == []
+
+
+@pytest.mark.parametrize("secret", [APP_SECRET, USER_TOKEN])
+def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> None:
+    """A token or App Secret in an adapted text is refused before anything is recorded."""
+
+    write(tmp_path)
+    with (tmp_path / MARKDOWN_NAME).open("a") as file:
+        file.write(f"The secret is {secret} here.\n")
+
+    with pytest.raises(SettingsError, match="looks like a token") as caught:
+        write(tmp_path, by="Operator")
+
+    assert secret not in str(caught.value)
+    assert journal(tmp_path) == []
+
+
+def test_no_credential_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials of the environment, and references to them, are neither read nor recorded."""
+
+    monkeypatch.setenv("RUNBOOK_APP_SECRET", APP_SECRET)
+    monkeypatch.setenv("RUNBOOK_USER_ACCESS_TOKEN", "file:/nowhere/at/all")
+
+    write(tmp_path, by="Operator")
+
+    started = journal(tmp_path)[0]["data"]
+    assert (started["credentials"], started["fingerprints"]) == ([], {})
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or APP_SECRET.encode() not in path.read_bytes()
+
+
+def test_a_remembered_credential_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference that the journal has, to the keyring say, is not resolved."""
+
+    run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
+    run.start()
+    monkeypatch.setenv("HIDDEN", APP_SECRET)
+    document = {"name": "app_secret", "reference": "env:HIDDEN"}
+    run.journal.append("credential.remembered", document, run_id=run.run_id)
+    run.close()
+
+    write(tmp_path, by="Operator")
+
+    assert not [line for line in journal(tmp_path) if line["type"] == "run.joined"]
+
+
+@pytest.mark.parametrize("by", ["x" * 201, "a\u202eb", "a\nb"])
+def test_a_name_must_be_one(tmp_path: Path, by: str) -> None:
+    """A name that is too long, or has invisible characters, is refused."""
+
+    with pytest.raises(SettingsError, match="--by"):
+        write(tmp_path / "out", by=by)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
+    """A kit of practice says SANDBOX, and is not recorded for a tenant with real runs."""
+
+    practice = {"graph_url": "http://127.0.0.1:8000"}
+    written = write(tmp_path / "out", given=practice)
+    assert all(b"SANDBOX" in file.content for file in written.files)
+
+    write(tmp_path, by="Operator")
+    before = (tmp_path / MARKDOWN_NAME).read_bytes()
+    with pytest.raises(SettingsError, match="would be practice"):
+        write(tmp_path, by="Operator", given=practice)
+    assert (tmp_path / MARKDOWN_NAME).read_bytes() == before
+
+
+def test_it_joins_an_open_walkthrough(tmp_path: Path) -> None:
+    """Said beside an open walkthrough, it is said in that run."""
+
+    run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
+    run.start()
+    run.close()
+
+    write(tmp_path, by="Operator")
+
+    assert {line["run_id"] for line in journal(tmp_path)} == {run.run_id}
