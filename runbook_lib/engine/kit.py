@@ -133,6 +133,11 @@ def _said(text: str, option: str, longest: int) -> str:
 
 def _opened(request: KitRequest) -> Run:
     """Return the walkthrough's run, or one like it, without any credential."""
+    secrets = [item.name for item in inputs_of(request.procedure) if item.secret]
+    for name in secrets:
+        if name in request.given:
+            msg = f"{name} is a credential; the review kit needs none. Never use it as a parameter."
+            raise SettingsError(msg, next_step="Leave it out; nothing was written.")
     return open_run(
         request.procedure,
         request.given,
@@ -140,7 +145,7 @@ def _opened(request: KitRequest) -> Run:
         tenant=request.tenant,
         evidence=request.evidence,
         env_file=request.env_file,
-        withheld=[item.name for item in inputs_of(request.procedure) if item.secret],
+        withheld=secrets,
     )
 
 

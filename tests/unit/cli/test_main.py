@@ -646,6 +646,93 @@ def test_an_explanation_in_json() -> None:
     assert {step["connector"] for step in trouble["steps"]} == {"facebook_marketing"}
 
 
+def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
+    """`kit` names its two files, what to look at, and what to do next; nothing is recorded."""
+
+    result = runbook("kit", "--set", f"service_domain={DOMAIN}", "--set", "permissions=email")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    text = " ".join(result.stdout.split())
+    assert text.startswith("Written: review-kit.md Written: review-kit.html")
+    assert "! Nothing in the Facebook Marketing API connector is known to use email." in text
+    assert "runbook kit --attach --by NAME" in text
+    assert sorted(path.name for path in folder.iterdir()) == ["review-kit.html", "review-kit.md"]
+
+
+def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
+    """With `--attach --by NAME` the step waits, by that person's word, with the files."""
+
+    words = ("kit", "--set", f"service_domain={DOMAIN}", "--output", "kit", "--evidence", "mine")
+    result = runbook(*words, "--attach", "--by", "Operator")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert "Kept as what was submitted, with step fb-12-submit-review." in result.stdout
+    assert "places to fill in" in result.stdout
+    (home,) = (folder / "mine").glob("*/facebook_marketing")
+    assert len(list((home / "attachments").iterdir())) == 2
+    assert '"type":"step.submitted"' in (home / "journal.jsonl").read_text()
+
+
+def test_a_kit_in_json(folder: Path) -> None:
+    """In JSON the kit has its files, permissions and warnings, and the step if it was attached."""
+
+    words = ("kit", "--connector", "facebook_messenger", "--set", f"service_domain={DOMAIN}")
+    document = json.loads(runbook(*words, "--json").stdout)
+
+    assert [Path(file["path"]).name for file in document["files"]] == [
+        "review-kit.md",
+        "review-kit.html",
+    ]
+    assert "pages_messaging" in document["permissions"]
+    assert document["attached_to"] is None
+    attached = json.loads(runbook(*words, "--json", "--attach", "--by", "Operator").stdout)
+    assert attached["attached_to"] == "fb-10a-app-review"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--attach",), "--by NAME"),
+        (("--attach", "--by", "  "), "--by NAME"),
+        (("--by", "Operator"), "belong to --attach"),
+        (("--note", "n"), "belong to --attach"),
+        (("--set", "permissions=Leads!"), "is not a permission"),
+        (("--set", "permissions"), "NAME=VALUE"),
+        (("--set", "app_secret=env:HOME"), "the review kit needs none"),
+        (("--connector", "nowhere"), "There is no connector"),
+        (("--tenant", "../x"), "is not a tenant name"),
+    ],
+)
+def test_a_kit_with_bad_words_writes_nothing(
+    words: tuple[str, ...], said: str, folder: Path
+) -> None:
+    """A usage error of `kit` gives exit code 2 and one message, and nothing is written."""
+
+    result = runbook("kit", *words)
+
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.stderr
+    assert list(folder.rglob("*")) == []
+
+
+def test_a_changed_kit_is_named(folder: Path) -> None:
+    """A changed file is not overwritten without `--force`; attached, it is left as it is."""
+
+    words = ("kit", "--set", f"service_domain={DOMAIN}")
+    runbook(*words)
+    path = folder / "review-kit.md"
+    path.write_text("mine")
+
+    refused = runbook(*words)
+    assert (refused.exit_code, path.read_text()) == (ExitCode.USAGE, "mine")
+    assert "--force" in refused.stderr
+    attached = runbook(*words, "--attach", "--by", "Operator")
+    assert "Left as you changed it: review-kit.md" in attached.stdout
+    assert "to fill in" not in attached.stdout
+    assert runbook(*words, "--force").exit_code == ExitCode.COMPLETE
+    assert path.read_text() != "mine"
+
+
 def test_the_version_is_shown() -> None:
     """`--version` prints the version."""
 

@@ -343,6 +343,23 @@ def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> Non
     assert "List it." not in verified["text/html"] + verified["text/plain"]
 
 
+def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
+    """That step shows the kit, collapsed, for the values of the run; other steps do not."""
+
+    values = {**VALUES, "permissions": ("leads_retrieval",), "app_display_name": "<b>Acme</b>"}
+    step = replace(STEP, review_kit="facebook_marketing")
+    shown = bundle(replace(STATE, step=step), values)["text/html"]
+    page = Page(shown)
+
+    assert "Texts and shot list for App Review" in page.text
+    assert "<b>Acme</b> reads the leads" in page.text
+    assert "GET /{form-id}/leads" in page.text
+    assert "grant screen" in page.text
+    assert shown.count("<details") == 1 + len(STATE.findings[0].exchanges)
+    assert "<details open" not in shown
+    assert "App Review" not in bundle()["text/html"]
+
+
 def test_a_summary_has_a_row_for_each_step() -> None:
     """The summary has the outcome and the reason of every step in each rendering."""
 

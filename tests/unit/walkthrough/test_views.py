@@ -343,6 +343,25 @@ def test_known_errors_are_shown_those_seen_first() -> None:
     assert view(state(make_step("b", verified)))["troubles"] == []
 
 
+def test_the_texts_for_app_review_are_at_their_step() -> None:
+    """The step of the submission has the kit for the values so far; others have none."""
+
+    values = {"permissions": ("pages_show_list", "email"), "app_display_name": "Acme Sync"}
+    kit = view(state(make_step("a", review_kit="facebook_marketing")), values=values)["kit"]
+
+    assert [part["label"] for part in kit["parts"]] == [
+        "public_profile",
+        "pages_show_list",
+        "email",
+    ]
+    assert "Acme Sync" in kit["parts"][1]["usage"]
+    assert kit["parts"][1]["calls"] == ["GET /me/accounts"]
+    assert any("email" in warning for warning in kit["warnings"])
+    assert kit["shots"][0].count("Caption: “") == 1
+    assert json.loads(json.dumps(kit)) == kit
+    assert view(state(make_step("b")), values=values)["kit"] is None
+
+
 def test_history_is_newest_first() -> None:
     """The history begins with the newest entry."""
 

@@ -142,6 +142,14 @@ def test_a_pdf_is_linked(kept: Path) -> None:
     assert page.all("img") == []
 
 
+def test_markdown_is_linked(kept: Path) -> None:
+    """A text that was submitted is linked; HTML is listed, and not linked."""
+
+    page = with_files(attachment(name="kit.md", media_type="text/markdown"), folder=kept)
+
+    assert page.within(page.one("figure"), "a")[0].attributes["href"] == f"attachments/{SHA}.md"
+
+
 def test_large_pictures_are_only_linked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture above the size limit, alone or together, is only linked."""
 

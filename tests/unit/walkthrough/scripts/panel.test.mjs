@@ -251,6 +251,21 @@ describe("the display of a step", () => {
     assert.equal(shown({ troubles: [] }).root.querySelector("details"), null);
   });
 
+  test("has the texts for App Review in a fold, each with a button that copies it", () => {
+    const parts = [{ label: "ads_read", usage: "Acme <b>reads</b> ads.", calls: ["GET /me/adaccounts"], because: ["leads: why."] },
+      { label: "email", usage: "‹What›", calls: [], because: [] }];
+    const kit = { warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], shots: ["A login."], reviewer: ["Open it."] };
+    const { root } = shown({ kit });
+    assert.deepEqual(root.querySelectorAll("summary").map((one) => one.textContent),
+      ["Texts and shot list for App Review", "What the app does", "ads_read", "email", "Recording", "Steps for the reviewer"]);
+    const fold = root.querySelector('[data-fold="kit-ads_read"]');
+    assert.match(fold.textContent, /Acme <b>reads<\/b> ads\.CopyNeeded by GET \/me\/adaccountsAsked for by leads: why\./);
+    assert.equal(root.querySelectorAll("button[data-copy]").length, 3);
+    assert.match(root.querySelector('[data-fold="kit"]').textContent, /Look here\./);
+    page = newPage();
+    assert.equal(shown({ kit: null }).root.querySelector("details"), null);
+  });
+
   test("has Save in place of Check if the step cannot be checked, and no button without fields", () => {
     assert.equal(shown().find('[data-action="check"]').textContent, "Check");
     page = newPage();
