@@ -297,7 +297,7 @@ def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
     assert page.tags == plain.tags
     assert page.attributes == plain.attributes
     shown = re.split(r"[\x00-\x1f\x7f\u202e\u2066]", name)[0]
-    assert " ".join(shown.split())[:20] in page.text
+    assert " ".join(shown.split()) in page.text
 
 
 @hostile
@@ -317,6 +317,7 @@ def test_a_hostile_name_is_text_in_html(name: str) -> None:
         link.startswith(("#", "https://developers.facebook.com/", "data:,")) for link in links
     )
     assert "default-src 'none'" in text
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]", text)
 
 
 @hostile

@@ -214,14 +214,14 @@ def test_no_credential_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_remembered_credential_is_not_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """A reference that the journal has, to the keyring say, is not resolved."""
 
     run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
     run.start()
-    monkeypatch.setenv("HIDDEN", APP_SECRET)
-    document = {"name": "app_secret", "reference": "env:HIDDEN"}
+    (tmp_path / "hidden").write_text(APP_SECRET)
+    document = {"name": "app_secret", "reference": f"file:{tmp_path / 'hidden'}"}
     run.journal.append("credential.remembered", document, run_id=run.run_id)
     run.close()
 
