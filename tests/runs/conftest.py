@@ -22,7 +22,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Entry, Journal
 
 ROOT = Path(__file__).parents[2]
-WORDS = ROOT / "runbook_lib/connectors/facebook_marketing/practice/connected.toml"
+WORDS = ROOT / "runbook_lib/connectors/facebook_marketing/practice/words.toml"
 _PATIENCE_SECONDS = 60
 
 

@@ -686,7 +686,7 @@ def test_a_kit_in_json(folder: Path) -> None:
     assert "pages_messaging" in document["permissions"]
     assert document["attached_to"] is None
     attached = json.loads(runbook(*words, "--json", "--attach", "--by", "Operator").stdout)
-    assert attached["attached_to"] == "fb-10a-app-review"
+    assert attached["attached_to"] == "fb-10c-app-review"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ KEYS = [
     "website",
     "data_deletion_url",
     "website_address",
+    "connect_to",
 ]
 EMPTY_IN_FRESH = {
     "app_id",

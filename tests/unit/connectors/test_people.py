@@ -1,0 +1,141 @@
+"""Consent of a person without a role: who has one, and what that person's token reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.facebook.people import customer_consents_without_role
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import GraphAPIError, UnexpectedAnswerError
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows
+from tests.unit.connectors.conftest import MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, fields, says
+
+OPERATOR, CUSTOMER = "873", "555"
+CHECK = customer_consents_without_role
+
+
+def roles(*people: str, after: str = "") -> dict[str, Any]:
+    data = [{"user": each, "role": "administrators"} for each in people]
+    paging = {"cursors": {"after": after}, "next": "https://x.example/"} if after else {}
+    return {"id": APP_ID, "roles": {"data": data, "paging": paging}}
+
+
+@pytest.fixture
+def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
+    """Return the check; `pages` are the pages of roles, in order."""
+
+    def run(*pages: dict[str, Any], customer: Any = (), **answers: Any) -> Finding:
+        def inspect(request: Any) -> Any:
+            is_customer = fields(request)["input_token"] == CUSTOMER_TOKEN
+            who = {"user_id": CUSTOMER, **dict(customer)} if is_customer else {"user_id": OPERATOR}
+            return says({"data": {**TOKEN_INSPECTED, **who}})(request)
+
+        remaining = iter(pages or (roles(OPERATOR),))
+
+        def next_page(request: Any) -> Any:
+            return says(next(remaining))(request)
+
+        remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+        remote.on("/v26.0/debug_token", inspect)
+        remote.on(f"/v26.0/{APP_ID}", next_page)
+        remote.on("/v26.0/me/accounts", answers.get("data", says(rows())))
+        context = make_context()
+        finding = CHECK(context)
+        assert shows_no_secret(finding, context)
+        return finding
+
+    return run
+
+
+def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Any) -> None:
+    """The list names the operator and not the customer, whose token then reads data."""
+
+    finding = ask()
+
+    assert finding.outcome is Outcome.VERIFIED
+    last = remote.requests[-1]
+    assert last.headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
+
+
+def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Any) -> None:
+    """A person on the last page has a role; each page is asked for by its cursor."""
+
+    finding = ask(roles("1", after="QVFI"), roles(OPERATOR, after="QVFJ"), roles(CUSTOMER))
+
+    assert finding.outcome is Outcome.FAILED
+    assert "has a role on the app (administrators)" in finding.reason
+    asked = [fields(each).get("fields") for each in remote.requests if APP_ID in each.url.path]
+    assert [each.partition("roles")[2] for each in asked if each] == [
+        ".limit(100)",
+        ".limit(100).after(QVFI)",
+        ".limit(100).after(QVFJ)",
+    ]
+
+
+def test_a_list_without_the_tester_proves_nothing(ask: Any) -> None:
+    """A list that lacks the one who surely has a role proves nothing of anybody."""
+
+    finding = ask(roles("1", "2"))
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "2 role(s) does not name the person whose token made the test calls" in finding.reason
+
+
+def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None:
+    """Fifty pages are read, no more."""
+
+    with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
+        ask(*(roles(str(page), after="QVFI") for page in range(60)))
+    assert len([each for each in remote.requests if APP_ID in each.url.path]) == 50
+
+
+def test_a_cursor_that_is_no_cursor_is_not_sent(ask: Any) -> None:
+    """A cursor with characters of a field expression is not followed."""
+
+    with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
+        ask(roles(OPERATOR, after="x),name,after(y"), roles())
+
+
+def test_one_person_with_two_tokens_fails(ask: Any) -> None:
+    """Two tokens of the operator show nothing about customers."""
+
+    finding = ask(customer={"user_id": OPERATOR})
+
+    assert finding.outcome is Outcome.FAILED
+    assert "Both tokens are of one person" in finding.reason
+
+
+def test_a_permission_that_the_customer_lacks_fails(ask: Any) -> None:
+    """A customer whose token lacks a wanted permission fails the step, with its name."""
+
+    finding = ask(customer={"scopes": ["public_profile"]})
+
+    assert finding.outcome is Outcome.FAILED
+    assert "lacks leads_retrieval" in finding.reason
+
+
+def test_refused_data_point_to_access_verification(ask: Any) -> None:
+    """Code 100 on a customer's data fails, and names the verification."""
+
+    refusal = graph_error("Unsupported get request.", 100)
+    finding = ask(data=says(refusal, 400))
+
+    assert finding.outcome is Outcome.FAILED
+    assert "Access Verification" in finding.reason
+
+
+def test_another_refusal_of_data_decides_nothing(ask: Any) -> None:
+    """Another code is raised as it is, and so becomes inconclusive."""
+
+    with pytest.raises(GraphAPIError):
+        ask(data=says(graph_error("(#10) Not permitted", 10), 403))
+
+
+def test_an_invalid_customers_token_fails(ask: Any) -> None:
+    """A token that is not valid any more fails."""
+
+    assert ask(customer={"is_valid": False}).outcome is Outcome.FAILED

@@ -1,0 +1,161 @@
+"""The test calls for App Review: which are made, what each shows, when they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.facebook import review_calls
+from runbook_lib.core.procedure import Finding, Outcome
+from tests.unit import bodies
+from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
+from tests.unit.connectors.conftest import MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, says
+
+TIER = {"x-ad-account-usage": '{"acc_id_util_pct":1,"ads_api_access_tier":"development_access"}'}
+ALL = (
+    *("public_profile", "leads_retrieval", "ads_management", "ads_read", "business_management"),
+    *("pages_manage_ads", "pages_read_engagement", "pages_show_list"),
+)
+
+
+@pytest.fixture
+def call(remote: FakeRemote, make_context: MakeContext) -> Any:
+    """Return the check; `scopes` is what the token carries, `permissions` what is wanted."""
+
+    def run(
+        permissions: tuple[str, ...] = ("leads_retrieval",),
+        scopes: tuple[str, ...] = ALL,
+        *,
+        is_permitted: bool = True,
+        **answers: Any,
+    ) -> Finding:
+        inspected = {**TOKEN_INSPECTED, "scopes": list(scopes), "user_id": "873"}
+        usual = {
+            "oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
+            "debug_token": says({"data": inspected}),
+            "me": says({"id": "873"}),
+            "me/businesses": says(rows({"id": "1001"})),
+            "me/adaccounts": says(rows({"id": "act_1"})),
+            "act_1/campaigns": says(rows(), headers=TIER),
+            "me/accounts": says(rows({"id": "77", "access_token": PAGE_TOKEN})),
+            "77": says({"id": "77"}),
+            "77/leadgen_forms": says(rows({"id": "form-1"})),
+            "form-1/leads": says(rows()),
+        }
+        for path, answer in {**usual, **answers}.items():
+            remote.on(f"/v26.0/{path}", answer)
+        context = make_context(permissions=permissions, make_test_calls=is_permitted)
+        finding = review_calls.each_permission_is_used(context)
+        assert shows_no_secret(finding, context)
+        return finding
+
+    return run
+
+
+def results(finding: Finding) -> dict[str, str]:
+    """Return the result of each permission, from the table."""
+    (table,) = finding.tables
+    return {row[0]: row[2] for row in table.rows}
+
+
+def test_nothing_is_called_unasked(remote: FakeRemote, call: Any) -> None:
+    """Without the setting no request is sent, and the finding says how many there would be."""
+
+    finding = call(is_permitted=False)
+
+    assert finding.outcome is Outcome.NOT_RUN
+    assert "make_test_calls: 8 permissions, one read call each" in finding.reason
+    assert remote.requests == []
+
+
+def test_each_permission_is_used_once(remote: FakeRemote, call: Any) -> None:
+    """With permissions that serve no other's call, each is proven by one call of its own."""
+
+    finding = call(("business_management", "pages_show_list"))
+
+    assert finding.outcome is Outcome.VERIFIED
+    assert "3 calls made, one with each of 3 permissions; they count until" in finding.reason
+    assert set(results(finding).values()) == {"made"}
+    paths = [request.url.path for request in remote.requests]
+    assert paths.count("/v26.0/me/businesses") == 1
+
+
+def test_a_call_that_another_permission_serves_shows_nothing(call: Any) -> None:
+    """ads_read and ads_management serve one call, so it shows neither where both are carried."""
+
+    finding = call()
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "none shows that it used ads_management, ads_read" in finding.reason
+    assert results(finding)["ads_read"] == "made, but ads_management serves it too"
+    assert results(finding)["leads_retrieval"] == "made"
+
+
+def test_the_same_call_shows_it_where_the_other_is_not_carried(call: Any) -> None:
+    """A token that carries ads_read alone shows that ads_read was used."""
+
+    finding = call(("ads_read",), ("public_profile", "ads_read"))
+
+    assert finding.outcome is Outcome.VERIFIED
+
+
+def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: Any) -> None:
+    """Of a permission that is not carried no call is made."""
+
+    finding = call(("business_management",), ("public_profile",))
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert results(finding)["business_management"] == "the token does not carry it"
+    assert "/v26.0/me/businesses" not in [request.url.path for request in remote.requests]
+
+
+def test_a_refused_call_is_named_and_the_others_are_made(call: Any) -> None:
+    """One refusal stands in the table, and stops no other call."""
+
+    refusal = says(graph_error("(#200) Requires business_management permission", 200), 403)
+    finding = call(("business_management", "pages_show_list"), **{"me/businesses": refusal})
+
+    assert results(finding)["business_management"].startswith("refused: (#200) Requires")
+    assert results(finding)["pages_show_list"] == "made"
+
+
+def test_what_is_missing_to_read_is_named(call: Any) -> None:
+    """Without a page that the person may manage, its calls say what is missing."""
+
+    finding = call(**{"me/accounts": says(rows({"id": "77"}))})
+
+    assert results(finding)["pages_manage_ads"] == "there is no page to read"
+    assert results(finding)["leads_retrieval"] == "there is no lead form to read"
+    assert results(finding)["pages_show_list"] == "made"
+
+
+def test_a_permission_without_a_known_call_is_the_persons(call: Any) -> None:
+    """Where no read call is known, the person must make one."""
+
+    finding = call(("instagram_basic",), ("public_profile", "instagram_basic"))
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "make one yourself" in results(finding)["instagram_basic"]
+
+
+def test_the_tier_comes_from_the_headers(call: Any) -> None:
+    """The tier and the number of calls are told as what they are: at least that many."""
+
+    limits = " ".join(call().limits)
+
+    assert "development_access, say the usage headers" in limits
+    assert "at least 1 here, made by the runbook" in limits
+    assert "no API shows it" in limits
+
+
+def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: Any) -> None:
+    """A token that is not this app's makes no test call, which would count for another app."""
+
+    other = {**TOKEN_INSPECTED, "app_id": "999999999999999"}
+    finding = call(debug_token=says({"data": other}))
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "No test call was made. The token belongs to app 999999999999999" in finding.reason
+    assert not [request for request in remote.requests if "/me" in request.url.path]

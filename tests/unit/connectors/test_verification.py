@@ -1,0 +1,76 @@
+"""Business Verification: the business that owns the app, and what Facebook says of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.facebook.verification import business_is_verified
+from runbook_lib.core.procedure import Finding, Outcome
+from tests.unit import bodies
+from tests.unit.bodies import APP_ID, rows
+from tests.unit.connectors.conftest import MakeContext
+from tests.unit.fake_remote import FakeRemote, says
+
+OWNED = {"id": APP_ID, "owner_business": {"id": "1001", "name": "Acme"}}
+
+
+@pytest.fixture
+def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
+    """Return the check; `status` is the owner's, `app` the app's node."""
+
+    def run(status: str | None = "verified", app: Any = OWNED, **business: Any) -> Finding:
+        business = {"id": "1001", "name": "Acme", **business}
+        if status is not None:
+            business["verification_status"] = status
+        remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+        remote.on(f"/v26.0/{APP_ID}", says(app))
+        other = {"id": "2002", "name": "Umbrella", "verification_status": "verified"}
+        remote.on("/v26.0/me/businesses", says(rows(other, business)))
+        return business_is_verified(make_context())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "said"),
+    [
+        ("verified", Outcome.VERIFIED, "Acme, which owns the app, is verified."),
+        ("pending", Outcome.WAITING, "is pending."),
+        ("pending_need_more_info", Outcome.WAITING, "asks for more information"),
+        ("not_verified", Outcome.NOT_RUN, "is not verified: begin it"),
+        ("pending_submission", Outcome.NOT_RUN, "begin it"),
+        ("rejected", Outcome.FAILED, "is rejected"),
+        ("revoked", Outcome.FAILED, "is revoked"),
+        ("something_new", Outcome.INCONCLUSIVE, "the unknown status something_new"),
+        (None, Outcome.INCONCLUSIVE, "no verification status"),
+    ],
+)
+def test_the_owners_status_decides(
+    status: str | None, outcome: Outcome, said: str, ask: Any
+) -> None:
+    """Each status of Meta's SDK has its outcome; an unknown one proves nothing."""
+
+    finding = ask(status)
+
+    assert finding.outcome is outcome
+    assert said in finding.reason
+
+
+def test_another_verified_business_proves_nothing(ask: Any) -> None:
+    """Where Facebook does not say who owns the app, a verified business is only named."""
+
+    finding = ask(app={"id": APP_ID})
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "Umbrella: verified, Acme: verified" in finding.reason
+
+
+def test_an_owner_that_the_token_does_not_show_proves_nothing(ask: Any) -> None:
+    """A person who is not in the owning business cannot show its status."""
+
+    finding = ask(id="3003")
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "belongs to business 1001, which this person's token does not show" in finding.reason
