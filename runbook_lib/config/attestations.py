@@ -32,7 +32,7 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Binding, Procedure, Step, StepKind, Value, Word, WordKind
 from runbook_lib.errors import SettingsError
 
-__all__ = ["read_words"]
+__all__ = ["moment", "read_words"]
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
@@ -48,6 +48,20 @@ _KINDS = {
 _WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
 # Only a step that waits for an outside party can be submitted or declined.
 _OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
+
+
+def moment(text: str, *, now: datetime) -> datetime:
+    """Return the time in `text` (RFC 3339); raises `SettingsError` for none, or a future one."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        msg = f"{text[:40]!r} is not a time; one looks like 2026-11-24T09:30:00Z."
+        raise SettingsError(msg) from None
+    if found > now:
+        msg = f"{text[:40]} is in the future."
+        raise SettingsError(msg)
+    return found
 
 
 def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]:

@@ -16,17 +16,21 @@ from runbook_lib.errors import ContentError, SettingsError
 
 __all__ = [
     "HTML",
+    "JSON",
     "LARGEST",
     "MARKDOWN",
     "SUFFIXES",
     "attachment_path",
     "copy_attachment",
+    "read_attachment",
     "store_attachment",
     "store_document",
 ]
 
 # Documents that the runbook itself wrote: nobody can upload one.
 MARKDOWN, HTML = "text/markdown", "text/html"
+# What Meta's developer tools answered.
+JSON = "application/json"
 # Screenshots and letters; of what people give, nothing that a browser would run.
 SUFFIXES = {
     "image/png": ".png",
@@ -36,6 +40,7 @@ SUFFIXES = {
     "application/pdf": ".pdf",
     MARKDOWN: ".md",
     HTML: ".html",
+    JSON: ".json",
 }
 _STARTS = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -43,6 +48,7 @@ _STARTS = {
     "image/gif": re.compile(rb"GIF8[79]a"),
     "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "application/pdf": re.compile(rb"%PDF-"),
+    JSON: re.compile(rb"\s*[\[{]"),
 }
 # NOTE: all files of an attestation come in one message, and Jupyter's server cuts the connection
 # over one of 10 MiB (tornado, websocket_max_message_size); the rest is for its headers.
@@ -54,11 +60,11 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     """
     Write `content` into `folder` under its SHA-256 and return its description.
 
-    Raises `SettingsError` unless it is a picture or PDF of at most 9 MiB.
+    Raises `SettingsError` unless it is a picture, a PDF or JSON of at most 9 MiB.
     """
     start = _STARTS.get(media_type)
     if start is None or not start.match(content):
-        msg = f"{name} is neither a picture nor a PDF; attach a screenshot."
+        msg = f"{name} is neither a picture nor a PDF nor JSON; attach a screenshot."
         raise SettingsError(msg, next_step=_ADVICE)
     return _store(folder, name, media_type, content)
 
@@ -95,6 +101,17 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
 
     Raises `ContentError` if the file is missing or was changed.
     """
+    content = read_attachment(kept, attachment)
+    target.mkdir(parents=True, exist_ok=True)
+    attachment_path(target, attachment).write_bytes(content)
+
+
+def read_attachment(kept: Path, attachment: Attachment) -> bytes:
+    """
+    Return the content of an attachment in the folder `kept`.
+
+    Raises `ContentError` if the file is missing or was changed.
+    """
     source = attachment_path(kept, attachment)
     try:
         content = read_plain(source, LARGEST)
@@ -107,8 +124,7 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
             "without it; then run again."
         )
         raise ContentError(msg, next_step=advice)
-    target.mkdir(parents=True, exist_ok=True)
-    attachment_path(target, attachment).write_bytes(content)
+    return content
 
 
 def attachment_path(folder: Path, attachment: Attachment) -> Path:

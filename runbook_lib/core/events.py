@@ -33,6 +33,7 @@ class EventType:
     STEP_ATTESTED = "step.attested"
     STEP_SUBMITTED = "step.submitted"
     STEP_DECLINED = "step.declined"
+    STEP_CONTRADICTED = "step.contradicted"
     STEP_SKIPPED = "step.skipped"
     STEP_WITHDRAWN = "step.withdrawn"
     INPUT_GIVEN = "input.given"
@@ -329,6 +330,7 @@ FORMS: Mapping[str, _Object] = {
     EventType.STEP_ATTESTED: _WORD,
     EventType.STEP_SUBMITTED: _WORD,
     EventType.STEP_DECLINED: _WORD,
+    EventType.STEP_CONTRADICTED: _WORD,
     EventType.STEP_SKIPPED: _WORD,
     EventType.STEP_WITHDRAWN: _WORD,
     EventType.INPUT_GIVEN: _Object({"name": _NAME, "value": _VALUE}),

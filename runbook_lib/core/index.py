@@ -27,6 +27,7 @@ _WORDS = (
     EventType.STEP_ATTESTED,
     EventType.STEP_SUBMITTED,
     EventType.STEP_DECLINED,
+    EventType.STEP_CONTRADICTED,
     EventType.STEP_SKIPPED,
     EventType.STEP_WITHDRAWN,
 )

@@ -134,6 +134,7 @@ class WordKind(StrEnum):
     ATTESTED = "attested"
     SUBMITTED = "submitted"
     DECLINED = "declined"
+    CONTRADICTED = "contradicted"
     SKIPPED = "skipped"
     WITHDRAWN = "withdrawn"
 
@@ -161,7 +162,8 @@ class Word:
     """
     What a named person said of a step: it is done, skipped, submitted, declined or withdrawn.
 
-    `note` is the reason for a skip or a withdrawal. `seen` names the variant
+    A person who brings an answer that contradicts the step says that too. `note`
+    is what contradicts it, or the reason for a skip or a withdrawal. `seen` names the variant
     of the screens that the person saw, `at` is RFC 3339, `origin` says where
     the word was given; `entry` is the SHA-256 of a file's entry, to recognise
     it when the file is read again.
@@ -291,7 +293,8 @@ class Step:
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
     texts for App Review belong to it. `troubles` are the error texts that people
-    meet here.
+    meet here, `developer_tools` the topic on which Meta's developer tools can
+    show something.
     """
 
     id: str
@@ -311,6 +314,7 @@ class Step:
     consent_gives: Input | None = None
     review_kit: str = ""
     troubles: tuple[Trouble, ...] = ()
+    developer_tools: str = ""
 
     @property
     def heading(self) -> str:
@@ -411,14 +415,15 @@ def conclude(
     """
     Return a step's outcome from its findings and a person's `word`.
 
-    A check that contradicts or verifies the step decides; otherwise the word
-    counts. `obstacle` names an earlier failure that blocks the step,
-    `unchecked` says why the step's check did not run, `others` who else
-    attested it if two people must.
+    An answer that a person brought and that contradicts the step decides, then
+    a check that contradicts or verifies it; otherwise the word counts.
+    `obstacle` names an earlier failure that blocks the step, `unchecked` says why
+    the step's check did not run, `others` who else attested it if two people must.
     """
-    seen = combine(findings)
-    if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
-        seen = replace(seen, outcome=Outcome.FAILED, reason=_contradiction(word, seen.reason))
+    if word is not None and word.kind is WordKind.CONTRADICTED:
+        seen: Conclusion | None = _brought(word)
+    else:
+        seen = _seen(findings, word)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
         return seen
     if word is not None and not _says_done(word):
@@ -455,6 +460,22 @@ def _declined(word: Word) -> str:
         f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names, submit "
         "it again in App Review, then confirm that it was submitted."
     )
+
+
+def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None:
+    """Return what the checks saw; that nothing was done contradicts a word that says it was."""
+    seen = combine(findings)
+    if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
+        return replace(seen, outcome=Outcome.FAILED, reason=_contradiction(word, seen.reason))
+    return seen
+
+
+def _brought(word: Word) -> Conclusion:
+    reason = (
+        f"{word.note}, as {word.by} brought it on {word.at}. Correct it, then bring a new answer; "
+        "or withdraw this one."
+    )
+    return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 
 
 def _half_said(said: Conclusion) -> Conclusion:

@@ -21,6 +21,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.core.procedure import Outcome, Step, Word, WordKind
 from runbook_lib.core.state import RunState
+from runbook_lib.engine.answers import with_answers
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
 from runbook_lib.walkthrough.activity import Activities, Activity, describe_error
@@ -172,7 +173,7 @@ class Walkthrough:
                 attachments=tuple(store_attachment(folder, **file) for file in files),
                 origin=_ORIGIN,
             )
-            self.run.say([word])
+            self.run.say([with_answers(self.run, step, word)])
             self._activities.count(step.id, "written")
             return "Recorded."
 

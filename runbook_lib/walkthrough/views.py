@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from runbook_lib.connectors.facebook.developer_tools import QUESTIONS
 from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
@@ -50,6 +51,7 @@ _SAID = {
     EventType.STEP_ATTESTED: "confirmed",
     EventType.STEP_SUBMITTED: "submitted",
     EventType.STEP_DECLINED: "declined",
+    EventType.STEP_CONTRADICTED: "contradicted by an answer",
     EventType.STEP_SKIPPED: "skipped",
     EventType.STEP_WITHDRAWN: "withdrawn",
     EventType.CHANGE_INTENDED: "about to change",
@@ -231,11 +233,22 @@ def _forms(step: Step) -> list[dict[str, Any]]:
     ]
     return [
         *(submitted if is_wait else ()),
-        _form("attest", done, step.confirms, optional),
+        {**_form("attest", done, step.confirms, optional), "files_help": _answers_help(step)},
         *(declined if is_wait else ()),
         _form("skip", "Skip", "This step is skipped.", ""),
         _form("withdraw", "Withdraw", "What was confirmed about this step is no longer true.", ""),
     ]
+
+
+def _answers_help(step: Step) -> str:
+    """Return what to ask Meta's developer tools for; empty where they show nothing."""
+    if not step.developer_tools:
+        return ""
+    return (
+        f"Or attach, as JSON, what Meta's developer tools answer to "
+        f"{QUESTIONS[step.developer_tools]}. It is read, and fails this step where it says "
+        "otherwise."
+    )
 
 
 def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any]:
@@ -248,6 +261,7 @@ def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any
         "note_label": "Note" if note_help else "Reason",
         "note_help": note_help or "Kept in the record.",
         "has_files": bool(note_help),
+        "files_help": "",
     }
 
 

@@ -187,6 +187,7 @@ def confirm_creation() -> Step:
         links=(Link("My Apps", APPS), dashboard("Settings > Basic", "settings/basic/")),
         inputs=(inputs.APP_ID, inputs.APP_SECRET),
         checks=(Check("app-is-registered", app.app_is_registered, APP),),
+        developer_tools="app",
     )
 
 
@@ -208,6 +209,7 @@ def business_verification() -> Step:
         links=(dashboard("Verification", "verification/"),),
         inputs=(inputs.USER_ACCESS_TOKEN,),
         checks=(Check("business-is-verified", verification.business_is_verified, TOKEN),),
+        developer_tools="business-verification",
     )
 
 
@@ -294,6 +296,7 @@ def redirect_uri() -> Step:
             ),
         ),
         troubles=troubles.REDIRECT_URI,
+        developer_tools="redirect-uri",
     )
 
 
@@ -322,6 +325,7 @@ def app_id_and_secret(number: int) -> Step:
             Check("missing-sections-are-filled", app.missing_sections_are_filled, APP),
         ),
         troubles=troubles.CREDENTIALS,
+        developer_tools="sections",
     )
 
 
@@ -374,6 +378,7 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
         inputs=(inputs.USER_ACCESS_TOKEN, inputs.MAKE_TEST_CALLS, permissions),
         checks=(Check("test-calls-are-made", review_calls.each_permission_is_used, TOKEN),),
         troubles=troubles.ACCESS_LEVELS,
+        developer_tools="test-calls",
     )
 
 
@@ -426,6 +431,7 @@ def submit_review(
         checks=(Check("review-is-approved", review.review_is_approved, APP),),
         review_kit=review_kit,
         troubles=troubles.REVIEW,
+        developer_tools="permissions",
     )
 
 
@@ -445,6 +451,7 @@ def publish(step_id: str) -> Step:
         ),
         today="An app without use cases has no Publish page: say so here.",
         links=(dashboard("Publish", "go_live/"),),
+        developer_tools="published",
     )
 
 

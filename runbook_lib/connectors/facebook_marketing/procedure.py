@@ -99,6 +99,7 @@ _PARTNER_APP = Section(
             today="Since 2023 Advanced Access may ask for Business Verification first.",
             links=(facebook.dashboard("Permissions and Features", "app-review/permissions/"),),
             checks=(Check("public-profile-is-live", review.public_profile_is_live, facebook.APP),),
+            developer_tools="public-profile",
             troubles=troubles.ACCESS_LEVELS,
         ),
         Step(

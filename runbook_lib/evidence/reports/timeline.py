@@ -35,6 +35,7 @@ _OUTCOMES: Mapping[WordKind, Outcome] = {
     WordKind.ATTESTED: Outcome.ATTESTED,
     WordKind.SUBMITTED: Outcome.WAITING,
     WordKind.DECLINED: Outcome.FAILED,
+    WordKind.CONTRADICTED: Outcome.FAILED,
     WordKind.SKIPPED: Outcome.SKIPPED,
     WordKind.WITHDRAWN: Outcome.NOT_RUN,
 }

@@ -17,6 +17,7 @@ class WordForm {
     this.asked = null; // what was written and finished when this form was confirmed
     this.files = [];
     this.largest = panel.model.get("view").largest;
+    this.filesHelp = form.files_help;
     this.fields = element("div", { class: "rb-fields" });
     this.problem = element("div", { class: "rb-problem", role: "alert", hidden: true });
     this.root = element("div", { class: "rb-form", hidden: true, role: "group", "aria-label": form.label, dir: "auto" },
@@ -105,10 +106,10 @@ class WordForm {
       hidden: true, onclick: () => this.setFiles([]) }, "Remove");
     this.add(id, "Screenshot",
       element("input", { id, type: "file", multiple: true, "aria-describedby": `${id}-note`,
-        accept: "image/png,image/jpeg,image/gif,image/webp,application/pdf",
+        accept: "image/png,image/jpeg,image/gif,image/webp,application/pdf,application/json",
         onchange: (event) => { this.attach(event.target.files); event.target.value = ""; } }),
       element("div", { class: "rb-field-note", id: `${id}-note` },
-        `Choose files, or paste a picture anywhere in this form. At most ${megabytes(this.largest)} in total.`),
+        `Choose files, or paste a picture anywhere in this form. At most ${megabytes(this.largest)} in total. ${this.filesHelp}`),
       element("div", { class: "rb-row" }, this.fileNames, this.removeFiles));
   }
 
