@@ -212,8 +212,16 @@ _VALUES = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["app_id", "is_live", "oauth_redirect_uris", "privileges", "permission"]
-                + ["grant_status", "rejection_reasons", "permissions", "api_precheck", "category"]
+                (
+                    *("app_id", "is_live", "oauth_redirect_uris", "privileges", "permission"),
+                    *(
+                        "grant_status",
+                        "rejection_reasons",
+                        "permissions",
+                        "api_precheck",
+                        "category",
+                    ),
+                )
             ),
             inner,
             max_size=4,
