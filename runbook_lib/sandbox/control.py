@@ -11,7 +11,8 @@
 * `GET`, `POST /_sandbox/time`: the world's time; `{"advance": seconds}` moves it forward,
   `{"offset": seconds}` sets its distance from the real one
 * `POST /_sandbox/review`: `{"outcome": "approved"}` or `{"outcome": "declined", "reason": "…"}`
-  decides every pending review, or the one of `app_id`
+  decides every pending review, or the one of `app_id`; `{"permissions": {"ads_read":
+  "declined", …}}` gives single permissions another outcome
 """
 
 from collections.abc import Callable, Mapping

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +14,8 @@ from runbook_lib.sandbox.origins import SECTIONS
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_success_headers_are_those_of_the_capture(graph: Graph) -> None:
@@ -175,6 +179,22 @@ def test_fidelity_page_is_derived_from_the_code(graph: Graph) -> None:
     page = graph.http.get(url, headers={"Accept": "text/html"}).text
     assert "<title>SANDBOX" in page
     assert "granular_scopes" in page
+
+
+def test_the_documentation_counts_the_marks(graph: Graph) -> None:
+    """docs/sandbox.md says how many answers have each mark."""
+    rows = graph.http.get(f"{graph.given['graph_url']}/_sandbox/fidelity").json()
+    counts = Counter(row["mark"] for row in rows)
+    text = " ".join((ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8").split())
+    sentence = ", ".join(f"{counts[mark]} are {mark}" for mark in ("verbatim", "inferred"))
+    assert f"Of its answers, {sentence} and {counts['unknown']} are unknown." in text
+
+
+def test_sources_are_public(graph: Graph) -> None:
+    """A source is a document, a repository or a dated reading, never a number of an index."""
+    rows = graph.http.get(f"{graph.given['graph_url']}/_sandbox/fidelity").json()
+    for row in rows:
+        assert not re.search(r"\br:\d+|/work/|/home/", row["source"] + row["what"]), row
 
 
 def test_json_bodies_are_parameters_too(graph: Graph) -> None:
