@@ -153,9 +153,10 @@ def test_a_redirect_that_is_not_registered(
 def test_a_scope_that_does_not_exist(
     given: Given, client_of: Callable[..., FacebookOAuth2]
 ) -> None:
-    """For an unknown scope the dialog shows Invalid Scopes with its name."""
+    """For an unknown scope the dialog names it to the app's own people: Invalid Scopes."""
     client = client_of(given)
-    page = httpx.get(authorize(client, given, scope=["email", "no_such_scope"]))
+    login = {"email": given["login_email"], "password": given["login_password"]}
+    page = httpx.post(authorize(client, given, scope=["email", "no_such_scope"]), data=login)
     assert "Invalid Scopes: no_such_scope" in page.text
 
 

@@ -15,7 +15,7 @@ from runbook_lib.sandbox.http.pages import log_in, log_in_page, log_out, logged_
 from runbook_lib.sandbox.http.web import Headers, Reply, Request, append_query, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Person
-from runbook_lib.sandbox.state.permissions import ALWAYS_GRANTED
+from runbook_lib.sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
 from runbook_lib.sandbox.state.world import SHORT_LIFETIME, World
 
 __all__ = ["answer_dialog", "is_dialog"]
@@ -75,7 +75,7 @@ def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) 
         return _show(wish)
     person_id, headers = _identify(world, request)
     if not person_id:
-        return _ask_to_log_in(world, request, asked)
+        return _ask_to_log_in(world, request, asked, wish)
     ask = _ask(world, wish, asked, world.facebook.people[person_id])
     if isinstance(ask, _Problem):
         return _show(ask, headers)
@@ -97,11 +97,14 @@ def _identify(world: World, request: Request) -> tuple[str, Headers]:
 
 @verbatim(
     "graph §5",
-    "a logged-out person is sent to login.php; an unknown scope was answered with 500 then",
+    "a logged-out person is sent to login.php where the scopes are known, else there is a 500",
     "third-party reading, 2026 (single)",
 )
 @inferred("graph §5", "a program that is not a browser gets the log-in's form without a redirect")
-def _ask_to_log_in(world: World, request: Request, asked: dict[str, str]) -> Reply:
+@unknown("graph §5", "what that page with the 500 says")
+def _ask_to_log_in(world: World, request: Request, asked: dict[str, str], wish: _Wish) -> Reply:
+    if not set(wish.permissions) <= set(KNOWN_PERMISSIONS):
+        return _show(_SORRY, status=500)
     if request.method == "GET" and request.accepts_html:
         back = append_query(request.path, **asked)
         return redirect(append_query("/login.php", next=back))
@@ -147,6 +150,7 @@ verbatim(
     "Feature unavailable: for a person without a role, until the app is published",
     "third-party readings, 2026; facebook-login threads",
 )
+_SORRY = _Problem("Sorry, something went wrong", "We're working on getting this fixed.")
 _NOTHING_SUPPORTED = _Problem(
     "It looks like this app isn't available",
     "This app needs at least one supported permission.",
@@ -168,10 +172,10 @@ unknown("graph §5", "whether the dialog examines its parameters before the log-
 inferred("graph §5", "state is not enforced by the dialog, though the guide calls it required")
 
 
-def _show(problem: _Problem, headers: Headers = ()) -> Reply:
+def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Reply:
     return page(
         "dialog_problem.html",
-        400,
+        status,
         headers,
         title=problem.title,
         message=problem.message,
@@ -188,10 +192,6 @@ def _understand(world: World, asked: dict[str, str]) -> "_Wish | _Problem":
     if config and (config not in app.configurations or app.type != "Business"):
         return _UNKNOWN_APP
     wanted = app.configurations[config] if config else _scopes(asked.get("scope", ""))
-    available = {*app.available_permissions, *ALWAYS_GRANTED}
-    invalid = [scope for scope in wanted if scope not in available]
-    if invalid:
-        return _invalid_scopes(invalid)
     return _Wish(app, wanted, is_all_or_nothing=bool(config))
 
 
@@ -201,7 +201,7 @@ def _understand(world: World, asked: dict[str, str]) -> "_Wish | _Problem":
     "a scope is invalid when the app's use cases lack it, with scope and config_id alike",
     "third-party reading, 2026",
 )
-@unknown("graph §5", "whether people without a role see Invalid Scopes too: they do here")
+@verbatim("graph §5", "people without a role do not see it: such scopes are ignored", "its text")
 def _invalid_scopes(scopes: list[str]) -> _Problem:
     return _Problem(
         f"Invalid Scopes: {', '.join(scopes)}",
@@ -219,6 +219,10 @@ def _scopes(text: str) -> tuple[str, ...]:
 def _ask(world: World, wish: _Wish, asked: dict[str, str], person: Person) -> "_Ask | _Problem":
     """Return what the app may ask this person for, or why it cannot ask at all."""
     app = wish.app
+    available = {*app.available_permissions, *ALWAYS_GRANTED}
+    invalid = [scope for scope in wish.permissions if scope not in available]
+    if invalid and person.id in app.roles:
+        return _invalid_scopes(invalid)
     offered = _offered(app, person, wish.permissions)
     if person.id not in app.roles:
         if not app.is_published:

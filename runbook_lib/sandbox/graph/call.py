@@ -166,11 +166,15 @@ class Call:
         }
 
     @verbatim("graph §1", "x-fb-ads-insights-throttle: app_id_util_pct, acc_id_util_pct", "airbyte")
+    @verbatim(
+        "graph §1", "the usage headers of act_* calls: ads_api_access_tier", "third-party, 2026"
+    )
     def _insights_usage(self) -> dict[str, object]:
         now = self.world.now()
         return {
             "app_id_util_pct": self.app.meter.percent(now) if self.app else 0,
             "acc_id_util_pct": self.ad_account.percent(now) if self.ad_account else 0,
+            "ads_api_access_tier": self._tier,
         }
 
 

@@ -108,7 +108,6 @@ def test_login_for_business_is_all_or_nothing(
         ({"redirect_uri": REDIRECT_URI + "/"}, "URL Blocked"),
         ({"redirect_uri": "http://localhost:8000/"}, "URL Blocked"),
         ({"redirect_uri": "http://[broken"}, "URL Blocked"),
-        ({"scope": "pages_fly"}, "Invalid Scopes: pages_fly"),
         ({"client_id": "123"}, "Invalid App ID"),
     ],
 )
@@ -119,6 +118,25 @@ def test_problems_are_pages_without_a_redirect(
     answer = http.get(dialog(approved, **params))
     assert answer.status_code == 400
     assert title in answer.text
+
+
+def test_unknown_scopes(approved: Sandbox, http: httpx.Client) -> None:
+    """A person with a role sees which scope is invalid; a logged-out one an error of the server."""
+    url = dialog(approved, scope="ads_read,pages_fly")
+    assert http.get(url).status_code == 500
+    given = approved.description
+    login = {"email": given["login_email"], "password": given["login_password"]}
+    answer = http.post(url, data=login)
+    assert answer.status_code == 400
+    assert "Invalid Scopes: pages_fly" in answer.text
+
+
+def test_a_customer_does_not_see_invalid_scopes(approved: Sandbox, http: httpx.Client) -> None:
+    """For a person without a role, scopes that the app cannot have are left out."""
+    given = approved.description
+    login = {"email": given["customer_email"], "password": given["customer_password"]}
+    page = http.post(dialog(approved, scope="ads_read,pages_fly,user_likes"), data=login)
+    assert Form(page.text).choices == ["public_profile", "ads_read"]
 
 
 def test_localhost_is_free_in_development(

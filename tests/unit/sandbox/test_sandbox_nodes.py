@@ -233,6 +233,7 @@ def test_insights_show_their_throttle(graph: Graph) -> None:
     assert json.loads(answer.headers["x-fb-ads-insights-throttle"]) == {
         "app_id_util_pct": 0,
         "acc_id_util_pct": 0,
+        "ads_api_access_tier": "standard_access",
     }
 
 

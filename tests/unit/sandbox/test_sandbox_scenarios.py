@@ -220,7 +220,9 @@ def test_use_case_missing(start: Start, graph_of: Open, http: httpx.Client) -> N
         "redirect_uri": str(given["redirect_uri"]),
         "scope": "ads_read,leads_retrieval,pages_manage_ads",
     }
-    page = http.get(str(given["dialog_url"]), params=params).text
+    assert http.get(str(given["dialog_url"]), params=params).status_code == 200
+    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
+    page = http.post(str(given["dialog_url"]), params=params, data=login).text
     assert "Invalid Scopes: leads_retrieval, pages_manage_ads" in page
     mine = {row["permission"] for row in graph.get("me/permissions").json()["data"]}
     assert mine == {

@@ -112,12 +112,16 @@ def test_a_use_case_is_added_later(start: Start, browse: Browse, http: httpx.Cli
             "scope": "leads_retrieval",
         },
     )
-    assert "Invalid Scopes: leads_retrieval" in http.get(dialog).text
+    login = {"email": given["login_email"], "password": given["login_password"]}
+    assert "Invalid Scopes: leads_retrieval" in http.post(dialog, data=login).text
     browser.open(f"{browser.given['dashboard_url']}{base}/use_cases/")
     page = browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
     assert "is added to your app." in page
     assert "leads_retrieval" in listed(browser, base)
-    assert http.get(dialog).status_code == 200
+    assert Form(http.post(dialog, data=login).text).choices == [
+        "public_profile",
+        "leads_retrieval",
+    ]
 
 
 def test_an_optional_permission_is_added_by_itself(start: Start, browse: Browse) -> None:
