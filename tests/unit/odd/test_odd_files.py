@@ -31,6 +31,7 @@ COMMANDS = {
     "status": ("status", "--tenant", "acme"),
     "doctor": ("doctor",),
     "lab": ("lab", "--tenant", "acme"),
+    "kit": ("kit", "--tenant", "acme", "--attach", "--by", "Operator"),
 }
 JOURNAL, STATE, KEY = (HOME / name for name in ("journal.jsonl", "state.json", "fingerprint.key"))
 ENV = Path(".env")
@@ -50,6 +51,10 @@ FILE_PLACES = {
     "status": (JOURNAL, STATE, KEY, ENV),
     "doctor": (ENV, NOTEBOOK, SIGNING_KEY),
     "lab": (JOURNAL, STATE, KEY, ENV, COPY),
+    "kit": (
+        *(JOURNAL, STATE, KEY, ENV, HOME / "journal.lock"),
+        *(Path("review-kit.md"), Path("review-kit.html")),
+    ),
 }
 FOLDER_PLACES = (
     *(Path("evidence"), Path("evidence", "acme"), HOME, Path("evidence", "keys")),
