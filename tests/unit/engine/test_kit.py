@@ -11,9 +11,12 @@ import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Outcome, Procedure
+from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.kit import HTML_NAME, MARKDOWN_NAME, KitRequest, WrittenKit, write_kit
 from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.bundle import write_record
+from runbook_lib.evidence.leaks import refuse_leaks
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 MARKETING = find_procedure("facebook_marketing")
@@ -252,6 +255,28 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="would be practice"):
         write(tmp_path, by="Operator", given=practice)
     assert (tmp_path / MARKDOWN_NAME).read_bytes() == before
+
+
+def test_it_is_in_the_evidence(tmp_path: Path) -> None:
+    """A bundle has both files under their digests; the report links the Markdown."""
+
+    written = write(tmp_path, by="Operator")
+    run = open_run(MARKETING, GIVEN, mode=Mode.HEADLESS, evidence="evidence")
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+
+    record = write_record(bundle, run.whole_state, run.journal)
+
+    refuse_leaks(bundle.rglob("*.*"), Redactor([Secret(APP_SECRET)]))
+    kept = {path.name: path.read_bytes() for path in (bundle / "attachments").iterdir()}
+    assert set(kept.values()) == {file.content for file in written.files}
+    (step,) = [each for each in record["steps"] if each["attachments"]]
+    assert (step["id"], step["outcome"]) == (REVIEW, "waiting")
+    report = (bundle / "report.html").read_text()
+    (markdown,) = [name for name in kept if name.endswith(".md")]
+    (page,) = [name for name in kept if name.endswith(".html")]
+    assert f'href="attachments/{markdown}"' in report
+    assert f'href="attachments/{page}"' not in report
 
 
 def test_it_joins_an_open_walkthrough(tmp_path: Path) -> None:

@@ -335,9 +335,10 @@ def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> Non
     assert "URL <Blocked>" in page.text
     assert "It is not listed. (tested by redirect_uri_is_accepted)" in page.text
     assert "What to do: List it." in page.text
-    assert shown["text/html"].count("<details") == 2
+    assert shown["text/html"].count("<details") == 3
     is_seen = "Blocked" in reason
     assert shown["text/html"].count(" open>") == is_seen
+    assert f"Errors that people meet at this step: {1 if is_seen else 2}" in page.text
     assert ("URL <Blocked>: It does not lead back." in shown["text/plain"]) is is_seen
     verified = bundle(replace(STATE, step=step))
     assert "List it." not in verified["text/html"] + verified["text/plain"]
