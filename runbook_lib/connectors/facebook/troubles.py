@@ -394,7 +394,6 @@ _BAD_TOKEN = Trouble(
         "The session was invalidated …",
         "The access token could not be decrypted",
         "Invalid OAuth access token - Cannot parse access token",
-        "(#190)",
         "An access token is required to request this resource.",
         "An active access token must be used to query information about the current user.",
     ),
@@ -438,7 +437,6 @@ _LACKS_PERMISSION = Trouble(
     shown=(
         "(#200) Requires … permission to manage the object",
         "(#200) Ad account owner has NOT grant ads_management or ads_read permission",
-        "(#200)",
     ),
     codes=(200, *range(201, 300)),
     means="The token does not carry the permission, or the person may not do this themselves.",
@@ -464,7 +462,6 @@ _NOT_PERMITTED = Trouble(
     shown=(
         "(#10) This endpoint requires the … permission or the … feature",
         "(#10) Application does not have permission for this action",
-        "(#10)",
     ),
     codes=(10, 3),
     means="The app itself lacks a permission or feature for this call.",
@@ -489,7 +486,6 @@ _NOT_THERE = Trouble(
             "Unsupported get request. Object with ID … does not exist, cannot be loaded due to "
             "missing permissions, or does not support this operation"
         ),
-        "(#100)",
     ),
     codes=(100, 33),
     means="What was asked for is not there, or may not be seen: Facebook says the same to both.",
@@ -549,7 +545,7 @@ _THROTTLED = Trouble(
     source="https://developers.facebook.com/docs/graph-api/overview/rate-limiting/",
 )
 _BLOCKED = Trouble(
-    shown=("Temporarily blocked for policies violations", "(#368)"),
+    shown=("Temporarily blocked for policies violations",),
     codes=(368,),
     means="Facebook holds this person or app back for a time because of its policies.",
     causes=(

@@ -104,6 +104,23 @@ def test_the_texts_that_people_meet_are_known(pasted: str, title: str) -> None:
     assert explain(pasted, PROCEDURES).known[0].trouble.title.startswith(title)
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "10 leads were read",
+        "HTTP 200 OK, 100 rows, 190 ms",
+        "It waits since 5 Jan 2026, 09:40 UTC; 368 days",
+        "Facebook lists public_profile as live.",
+        "Not checked yet.",
+        "The access token is this app's, valid until 2026-01-05, and grants ads_read.",
+    ],
+)
+def test_ordinary_sentences_are_no_errors(pasted: str) -> None:
+    """A number or a reason of the runbook's own is not taken for an error of Facebook's."""
+
+    assert explain(pasted, PROCEDURES).known == ()
+
+
 def test_an_explanation_names_the_steps_with_their_numbers() -> None:
     """It says where people meet the text, and which step tests for each cause."""
 
