@@ -387,3 +387,67 @@ def test_practice_is_archived_only_on_request(
     result = run_tenant(replace(REQUEST, given=given, environ=environ), listener)
 
     assert bool(result.archived) is is_given
+
+
+ANSWERS = {"app_id": "1234567891011121", "is_live": False}
+
+
+def answering(tmp_path: Path, **more: str) -> RunRequest:
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(ANSWERS), "utf-8")
+    given = {**REQUEST.given, "app_id": ANSWERS["app_id"]}
+    return replace(REQUEST, given=given, answers=str(path), **more)
+
+
+@pytest.mark.usefixtures("papermill")
+def test_answers_that_somebody_brings_count(tmp_path: Path) -> None:
+    """What the developer tools show is that person's word, once, with the file attached."""
+
+    request = answering(tmp_path, answers_by="Operator", answers_at="2026-11-20T09:00:00Z")
+    for _ in range(2):
+        result = run_tenant(request)
+
+    step = result.state.steps["fb-12a-publish"]
+    assert step.conclusion.outcome == "failed"
+    assert "the app is not live, as Operator brought it on 2026-11-20" in step.conclusion.reason
+    assert step.word is not None
+    assert [each.name for each in step.word.attachments] == ["answers.json"]
+    journal = Journal(journal_path(Path("evidence"), "acme", PROCEDURE.id))
+    assert [entry.type for entry in journal.entries()].count("step.contradicted") == 1
+
+
+@pytest.mark.usefixtures("papermill")
+def test_answers_without_a_name_are_only_shown(tmp_path: Path) -> None:
+    """Where nobody answers for them, the listener is told, and nothing is recorded."""
+
+    class Ears(RunListener):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def on_answers(self, words: list[Any]) -> None:
+            self.heard += [word.note for word in words]
+
+    ears = Ears()
+    result = run_tenant(answering(tmp_path), ears)
+
+    assert any("the app is not live" in note for note in ears.heard)
+    assert result.state.steps["fb-12a-publish"].word is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"answers_at": "soon", "answers_by": "O"}, "'soon' is not a time"),
+        ({"answers_at": "2099-01-01T00:00:00Z", "answers_by": "O"}, "is in the future"),
+        ({"answers": "nowhere.json"}, "cannot be read"),
+    ],
+)
+@pytest.mark.usefixtures("papermill")
+def test_answers_that_cannot_count_stop_the_run_first(
+    change: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    """A missing file or an impossible time is refused before anything is written."""
+
+    with pytest.raises(SettingsError, match=said):
+        run_tenant(replace(answering(tmp_path), **change))
+    assert not Path("evidence").exists()
