@@ -7,7 +7,6 @@ served by is data here; the dashboard shows when each permission was used last.
 
 from runbook_lib.sandbox.graph.call import Call
 from runbook_lib.sandbox.origins import inferred, unknown
-from runbook_lib.sandbox.state.facebook_world import TokenKind
 
 __all__ = ["SERVED_BY", "record_test_call"]
 
@@ -51,8 +50,8 @@ SERVED_BY: dict[tuple[str, str], tuple[str, ...]] = {
 
 
 def record_test_call(call: Call, node_type: str, edge: str) -> None:
-    """Remember the permissions that a call used, once it succeeded."""
-    if call.app is None or call.caller.kind is TokenKind.APP:
+    """Remember the permissions that a call used, once it succeeded; an app's token has none."""
+    if call.app is None:
         return
     for permission in SERVED_BY.get((node_type, edge), ()):
         if permission in call.scopes:

@@ -105,9 +105,11 @@ def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
     before = the_app(sandbox).review
     assert refusal in browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert browser.page.status_code == 400
+    the_app(sandbox).test_calls["email"] = sandbox.world.now()
     page = browser.submit(f"{base}/app-review/access/email/", confirmed="1")
     assert browser.page.status_code == 400
     assert refusal in page
+    assert "email" not in the_app(sandbox).permissions
     assert the_app(sandbox).review is before
 
 

@@ -164,6 +164,19 @@ def test_plain_facebook_login_stays_where_it_was(start: Start, browse: Browse) -
     assert browser.path == f"{base}/dashboard/"
 
 
+def test_a_use_case_brings_its_products(start: Start, browse: Browse) -> None:
+    """With the Messenger use case the app has Messenger's settings."""
+    sandbox = start("approved")
+    browser = browse(sandbox)
+    base = create(browser, LEADS)
+    settings = f"{browser.given['dashboard_url']}{base}/messenger/settings/"
+    browser.open(settings)
+    assert browser.path == f"{base}/dashboard/"
+    browser.submit(f"{base}/use_cases/add/", use_case=MESSENGER)
+    browser.open(settings)
+    assert browser.path == f"{base}/messenger/settings/"
+
+
 def test_going_live_needs_the_settings(start: Start, browse: Browse) -> None:
     """The page names what is missing; once it is there, the app is published."""
     sandbox = start("not-published")
