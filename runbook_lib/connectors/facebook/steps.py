@@ -144,6 +144,7 @@ def create_app() -> Step:
         pastes=(Paste("App Display Name", "{app_display_name}"),),
         inputs=(inputs.APP_DISPLAY_NAME,),
         checks=(Check("app-name-matches", app.app_name_matches, (*APP, "app_display_name")),),
+        troubles=troubles.CREDENTIALS,
     )
 
 
@@ -187,6 +188,7 @@ def confirm_creation() -> Step:
         links=(Link("My Apps", APPS), dashboard("Settings > Basic", "settings/basic/")),
         inputs=(inputs.APP_ID, inputs.APP_SECRET),
         checks=(Check("app-is-registered", app.app_is_registered, APP),),
+        troubles=troubles.CREDENTIALS,
         developer_tools="app",
     )
 

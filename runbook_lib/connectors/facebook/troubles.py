@@ -14,6 +14,7 @@ __all__ = [
     "CONSENT",
     "CREDENTIALS",
     "DATA",
+    "LIMITS",
     "PAGES",
     "PERMISSIONS",
     "REDIRECT_URI",
@@ -526,11 +527,12 @@ _LEADS_REVOKED = Trouble(
 )
 _THROTTLED = Trouble(
     shown=(
+        "(#4) Application request limit reached",
         "There have been too many calls to this ad-account.",
         "Ad Account Has Too Many API Calls",
         "There have been too many leadgen api calls to this Page account.",
-        "(#4) Application request limit reached",
         "(#32) Page request limit reached",
+        "reports its … as used up",
     ),
     codes=(4, 17, 32, 341, 613, 2446079, *range(80000, 80015)),
     means="Too many calls in a short time; Facebook answers again later.",
@@ -559,8 +561,9 @@ _BLOCKED = Trouble(
 )
 
 # --- what each kind of step shows -------------------------------------------------------------
-REDIRECT_URI = (_URL_BLOCKED, _REDIRECT_DIFFERS)
-CREDENTIALS = (_BAD_SECRET, _BAD_APP, _SERVICE_FAULT, _PROOF, _OLD_VERSION)
+LIMITS = (_THROTTLED, _SERVICE_FAULT)
+REDIRECT_URI = (_URL_BLOCKED, _REDIRECT_DIFFERS, _BAD_SECRET, _BAD_APP, *LIMITS)
+CREDENTIALS = (_BAD_SECRET, _BAD_APP, _PROOF, _OLD_VERSION, *LIMITS)
 PERMISSIONS = (_INVALID_SCOPES, _NO_PERMISSION)
 ACCESS_LEVELS = (_NEEDS_ADVANCED_ACCESS, _FEATURE_UNAVAILABLE)
 REVIEW = (_SUBMISSION_OPEN, _SCREENCAST, _NEEDS_ADVANCED_ACCESS)
@@ -575,7 +578,7 @@ CONSENT = (
     _BAD_SECRET,
     _BAD_APP,
 )
-TOKEN = (_BAD_TOKEN, _CODE_SPENT, *CONSENT)
+TOKEN = (_BAD_TOKEN, _CODE_SPENT, *CONSENT, *LIMITS)
 DATA = (
     _LEADS_REVOKED,
     _LACKS_PERMISSION,

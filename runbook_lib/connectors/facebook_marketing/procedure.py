@@ -190,7 +190,7 @@ _CONNECTION_TEST = Section(
                 ),
             ),
             requires=("test-02-authenticate",),
-            troubles=cyclr_troubles.METHODS,
+            troubles=(*cyclr_troubles.METHODS, *troubles.LIMITS),
         ),
         facebook.user_token("test-04-user-token", _PERMISSIONS, _CREDENTIALS),
         Step(

@@ -94,7 +94,7 @@ def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
         ("(#100) x", "(#100) Tried accessing"),
         ("code 101", "Error validating application."),
         ("(#368) x", "Temporarily blocked"),
-        ("(#80004) x", "There have been too many calls"),
+        ("(#80004) x", "(#4) Application request limit reached"),
         ("Screencast Not Aligned with Use Case Details", "Screencast Not Aligned"),
     ],
 )
