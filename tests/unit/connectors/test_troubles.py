@@ -126,10 +126,9 @@ def test_an_explanation_names_the_steps_with_their_numbers() -> None:
 
     (explained,) = explain("URL Blocked", [find_procedure("facebook_marketing")]).known
     procedure = find_procedure("facebook_marketing")
-    by_id = {step.id: number for number, step in enumerate(procedure.steps, 1)}
 
     assert "fb-08-redirect-uri" in [place.step for place in explained.steps]
-    assert all(place.number == by_id[place.step] for place in explained.steps)
+    assert all(place.number == procedure.numbers[place.step] for place in explained.steps)
     (first, *_) = explained.causes
     assert [place.step for place in first[1]] == ["fb-08-redirect-uri"]
 

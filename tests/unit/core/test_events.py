@@ -95,6 +95,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     EventType.STEP_ATTESTED: WORD,
     EventType.STEP_SUBMITTED: WORD,
     EventType.STEP_DECLINED: WORD,
+    EventType.STEP_CONTRADICTED: WORD,
     EventType.STEP_SKIPPED: WORD,
     EventType.STEP_WITHDRAWN: WORD,
     EventType.INPUT_GIVEN: {"name": "app_id", "value": "1234567891011121"},

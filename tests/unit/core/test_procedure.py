@@ -329,6 +329,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "hands over": {"hands_over": ASKED},
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
     "review kit": {"review_kit": "p"},
+    "developer tools": {"developer_tools": "published"},
     "troubles": {"troubles": (TROUBLE,)},
 }
 
