@@ -373,3 +373,29 @@ def test_an_address_with_blanks_or_invisible_characters_is_refused(typed: str) -
 
     with pytest.raises(ValueError, match=r"spaces|web address"):
         formats.web_address(typed)
+
+
+def test_other_hosts_addresses_are_pairs() -> None:
+    """Each pair is a host and what to connect to; commas or spaces separate them."""
+
+    typed = "WWW.acme.example=127.0.0.1:8443, acme.example=[::1]:9"
+
+    assert formats.addresses(typed) == (
+        "www.acme.example=127.0.0.1:8443",
+        "acme.example=[::1]:9",
+    )
+    assert formats.addresses("") == ()
+    for wrong in ("acme.example", "acme.example=", "=127.0.0.1:1", "acme.example=host:0"):
+        with pytest.raises(ValueError, match="looks like"):
+            formats.addresses(wrong)
+
+
+def test_a_public_page_has_a_whole_https_address() -> None:
+    """Path and query of a page are kept; only https is one that everybody can trust."""
+
+    page = "https://www.acme.example/legal/privacy/?lang=en"
+
+    assert formats.page_address(f" {page} ") == page
+    for wrong in ("http://acme.example/", "acme.example", "https://a.example/x y", "https://"):
+        with pytest.raises(ValueError, match="https://|spaces"):
+            formats.page_address(wrong)

@@ -22,6 +22,7 @@ from runbook_lib.remote.rate_limits import (
     CoolDown,
     CoolDowns,
     KeptCoolDowns,
+    access_tier,
     duration,
     retry_after,
 )
@@ -382,3 +383,25 @@ def test_a_cool_down_applies_even_if_it_cannot_be_written(tmp_path: Path) -> Non
     cool_downs = kept(path)
     cool_downs.begin("graph", "1", CoolDown(65.0, "one"))
     assert cool_downs.find("graph", "1", 5.0) is not None
+
+
+@pytest.mark.parametrize(
+    ("headers", "tier"),
+    [
+        ({"x-ad-account-usage": '{"ads_api_access_tier":"standard_access"}'}, "standard_access"),
+        (
+            {"x-business-use-case-usage": '{"7":[{"ads_api_access_tier":"development_access"}]}'},
+            "development_access",
+        ),
+        ({"x-fb-ads-insights-throttle": '{"ads_api_access_tier":"x"}'}, "x"),
+        ({"x-ad-account-usage": '{"ads_api_access_tier":7}'}, ""),
+        ({"x-ad-account-usage": '{"ads_api_access_tier":"<b>"}'}, ""),
+        ({"x-ad-account-usage": "no JSON"}, ""),
+        ({"x-app-usage": '{"ads_api_access_tier":"x"}'}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_access_tier_is_read_from_usage_headers(headers: dict[str, str], tier: str) -> None:
+    """The tier stands in the headers of ad account calls, as one plain word."""
+
+    assert access_tier(headers) == tier

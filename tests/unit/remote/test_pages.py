@@ -1,0 +1,127 @@
+"""A public page as somebody sees it whose browser runs no scripts."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
+from runbook_lib.remote.pages import PublicPage, is_same_owner, open_page
+from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+
+URL = "https://www.acme.example/privacy"
+
+
+def shown(content: str | bytes) -> PublicPage:
+    """Return the page with this content."""
+    remote = FakeRemote()
+    answer = content if isinstance(content, bytes) else content.encode()
+    remote.on("/privacy", lambda _: httpx.Response(200, content=answer))
+    return open_page(open_session(remote), URL)
+
+
+@pytest.mark.parametrize(
+    ("content", "title", "text"),
+    [
+        ("<title>Privacy</title><p>We keep <b>it</b>.</p>", "Privacy", "We keep it ."),
+        ("<p>Only text", "", "Only text"),
+        ("<html><head><title>T</title><meta x></head><body>Body</body>", "T", "Body"),
+        ("<head><title>Never closed</title><body>Body", "Never closed", "Body"),
+        ("<script>var a = 'shown?'</script><style>p{}</style>Text", "", "Text"),
+        ("<noscript>Switch on JavaScript</noscript><p>Text", "", "Text"),
+        ("<template><p>later</p></template>Text", "", "Text"),
+        ("<svg><title>Logo</title></svg>Text", "Logo", "Text"),
+        ("", "", ""),
+        ("<p>1 < 2 & 3", "", "1 < 2 & 3"),
+    ],
+)
+def test_text_is_what_is_shown_without_a_script(content: str, title: str, text: str) -> None:
+    """Scripts, styles and what stands in for a script do not count as text."""
+
+    page = shown(content)
+
+    assert (page.title, page.text) == (title, text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '<meta charset="latin-1">Caf\xe9'.encode("latin-1"),
+        "<meta charset=utf-8>Café".encode(),
+        "Café".encode(),
+    ],
+)
+def test_a_page_may_name_its_encoding(content: bytes) -> None:
+    """A page is read in the encoding that it names, else as UTF-8."""
+
+    assert shown(content).text == "Café"
+
+
+@pytest.mark.parametrize("name", ["rot13", "no-such", "utf-16"])
+def test_an_encoding_that_is_none_breaks_nothing(name: str) -> None:
+    """A page that names a codec that is not for text, or none, is read all the same."""
+
+    page = shown(f'<meta charset="{name}"><p>Text</p>'.encode())
+
+    assert page.status == 200
+
+
+def test_a_redirect_within_the_domain_is_followed() -> None:
+    """The address at which the page stands is kept."""
+
+    remote = FakeRemote()
+    remote.on("/privacy", says("", 301, {"location": "https://legal.acme.example/p"}))
+    remote.on("/p", says("<p>Here"))
+
+    page = open_page(open_session(remote), URL)
+
+    assert (page.url, page.text) == ("https://legal.acme.example/p", "Here")
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("https://acme.example.evil.example/", "another owner's domain"),
+        ("https://notacme.example/", "another owner's domain"),
+        ("http://www.acme.example/", "not https"),
+        ("javascript:alert(1)", "not https"),
+    ],
+)
+def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
+    """A page of another owner, or without https, is not requested."""
+
+    remote = FakeRemote()
+    remote.on("/privacy", says("", 302, {"location": location}))
+
+    with pytest.raises(UnexpectedAnswerError, match=said):
+        open_page(open_session(remote), URL)
+    assert len(remote.requests) == 1
+
+
+def test_no_answer_is_raised_as_it_is() -> None:
+    """A host that gives no answer is unreachable."""
+
+    remote = FakeRemote()
+    remote.on("/privacy", breaks())
+
+    with pytest.raises(UnreachableError):
+        open_page(open_session(remote), URL)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("www.acme.com", "acme.com", True),
+        ("www.acme.com", "LEGAL.ACME.COM.", True),
+        ("acme.co.uk", "other.co.uk", False),
+        ("acme.github.io", "other.github.io", False),
+        ("com", "com", False),
+        ("acme.com", "", False),
+    ],
+)
+def test_hosts_of_one_owner_share_a_registrable_domain(
+    one: str, other: str, *, is_same: bool
+) -> None:
+    """Hosts below one public suffix, by the Public Suffix List, have different owners."""
+
+    assert is_same_owner(one, other) is is_same
