@@ -13,14 +13,20 @@ APPROVED = {
     "fb-02-developer-account": "attested",
     "fb-03-my-apps": "attested",
     "fb-04-create-app": "verified",
+    "fb-04a-use-case": "attested",
     "fb-05-confirm-creation": "verified",
+    "fb-05a-business-verification": "verified",
+    "fb-05b-access-verification": "attested",
     "fb-06-facebook-login": "attested",
     "fb-07-login-settings": "attested",
     "fb-08-redirect-uri": "verified",
     "fb-09-permissions-and-features": "attested",
+    "fb-09a-test-calls": "attested",
     "fb-10-public-profile": "verified",
     "fb-11-permissions": "verified",
+    "fb-11a-public-pages": "verified",
     "fb-12-submit-review": "verified",
+    "fb-12a-publish": "attested",
     "fb-13-app-id-and-secret": "verified",
     "cy-01-connector-setup": "verified",
     "cy-02-client-id": "verified",
@@ -30,6 +36,7 @@ APPROVED = {
     "test-03-permissions": "verified",
     "test-04-user-token": "verified",
     "test-05-marketing-data": "verified",
+    "test-06-customer-consent": "verified",
 }
 
 # The exit code of each scenario, and the steps that differ from those of `approved`.
@@ -42,14 +49,20 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "fb-02-developer-account": "not_run",
             "fb-03-my-apps": "not_run",
             "fb-04-create-app": "not_run",
+            "fb-04a-use-case": "not_run",
             "fb-05-confirm-creation": "not_run",
+            "fb-05a-business-verification": "not_run",
+            "fb-05b-access-verification": "not_run",
             "fb-06-facebook-login": "not_run",
             "fb-07-login-settings": "not_run",
             "fb-08-redirect-uri": "inconclusive",
             "fb-09-permissions-and-features": "not_run",
+            "fb-09a-test-calls": "not_run",
             "fb-10-public-profile": "not_run",
             "fb-11-permissions": "not_run",
+            "fb-11a-public-pages": "not_run",
             "fb-12-submit-review": "not_run",
+            "fb-12a-publish": "not_run",
             "fb-13-app-id-and-secret": "not_run",
             "cy-02-client-id": "not_run",
             "cy-03-client-secret": "not_run",
@@ -58,6 +71,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-03-permissions": "not_run",
             "test-04-user-token": "not_run",
             "test-05-marketing-data": "not_run",
+            "test-06-customer-consent": "not_run",
         },
     ),
     "wrong-secret": (
@@ -65,9 +79,11 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
         {
             "fb-04-create-app": "attested",
             "fb-05-confirm-creation": "inconclusive",
+            "fb-05a-business-verification": "inconclusive",
             "fb-08-redirect-uri": "inconclusive",
             "fb-10-public-profile": "attested",
             "fb-11-permissions": "attested",
+            "fb-11a-public-pages": "inconclusive",
             "fb-12-submit-review": "waiting",
             "fb-13-app-id-and-secret": "failed",
             "cy-02-client-id": "skipped",
@@ -76,6 +92,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-03-permissions": "skipped",
             "test-04-user-token": "skipped",
             "test-05-marketing-data": "skipped",
+            "test-06-customer-consent": "skipped",
         },
     ),
     "unknown-app": (
@@ -83,15 +100,18 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
         {
             "fb-04-create-app": "attested",
             "fb-05-confirm-creation": "inconclusive",
+            "fb-05a-business-verification": "inconclusive",
             "fb-08-redirect-uri": "inconclusive",
             "fb-10-public-profile": "attested",
             "fb-11-permissions": "attested",
+            "fb-11a-public-pages": "inconclusive",
             "fb-12-submit-review": "waiting",
             "fb-13-app-id-and-secret": "inconclusive",
             "cy-02-client-id": "failed",
             "test-02-authenticate": "skipped",
             "test-03-permissions": "skipped",
             "test-04-user-token": "inconclusive",
+            "test-06-customer-consent": "inconclusive",
         },
     ),
     "redirect-missing": (
@@ -106,11 +126,13 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "fb-10-public-profile": "attested",
             "fb-11-permissions": "attested",
             "fb-12-submit-review": "waiting",
+            "fb-12a-publish": "not_run",
             "cy-02-client-id": "inconclusive",
             "cy-03-client-secret": "not_run",
             "test-01-install": "not_run",
             "test-02-authenticate": "not_run",
             "test-03-permissions": "not_run",
+            "test-06-customer-consent": "not_run",
         },
     ),
     "review-declined": (
@@ -118,11 +140,13 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
         {
             "fb-11-permissions": "attested",
             "fb-12-submit-review": "waiting",
+            "fb-12a-publish": "not_run",
             "cy-02-client-id": "inconclusive",
             "cy-03-client-secret": "not_run",
             "test-01-install": "not_run",
             "test-02-authenticate": "not_run",
             "test-03-permissions": "not_run",
+            "test-06-customer-consent": "not_run",
         },
     ),
     "permission-missing": (
@@ -133,6 +157,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-03-permissions": "failed",
             "test-04-user-token": "failed",
             "test-05-marketing-data": "skipped",
+            "test-06-customer-consent": "failed",
         },
     ),
     "cyclr-mismatch": (
@@ -152,8 +177,10 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
     "token-expired": (
         1,
         {
+            "fb-05a-business-verification": "inconclusive",
             "test-04-user-token": "failed",
             "test-05-marketing-data": "skipped",
+            "test-06-customer-consent": "inconclusive",
         },
     ),
     "rate-limited": (
@@ -161,17 +188,85 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
         {
             "fb-04-create-app": "attested",
             "fb-05-confirm-creation": "inconclusive",
+            "fb-05a-business-verification": "inconclusive",
             "fb-08-redirect-uri": "inconclusive",
             "fb-10-public-profile": "attested",
             "fb-11-permissions": "attested",
+            "fb-11a-public-pages": "inconclusive",
             "fb-12-submit-review": "waiting",
             "fb-13-app-id-and-secret": "inconclusive",
             "test-03-permissions": "inconclusive",
             "test-04-user-token": "inconclusive",
             "test-05-marketing-data": "inconclusive",
+            "test-06-customer-consent": "inconclusive",
         },
     ),
     "version-expired": (0, {}),
+    "use-case-missing": (
+        1,
+        {
+            "fb-04a-use-case": "not_run",
+            "fb-09a-test-calls": "inconclusive",
+            "fb-10-public-profile": "inconclusive",
+            "fb-11-permissions": "inconclusive",
+            "fb-12-submit-review": "inconclusive",
+            "fb-12a-publish": "not_run",
+            "cy-02-client-id": "inconclusive",
+            "cy-03-client-secret": "not_run",
+            "test-01-install": "not_run",
+            "test-02-authenticate": "not_run",
+            "test-03-permissions": "not_run",
+            "test-04-user-token": "failed",
+            "test-05-marketing-data": "skipped",
+            "test-06-customer-consent": "not_run",
+        },
+    ),
+    "test-calls-missing": (
+        1,
+        {
+            "fb-05a-business-verification": "inconclusive",
+            "fb-09a-test-calls": "inconclusive",
+            "fb-10-public-profile": "inconclusive",
+            "fb-11-permissions": "inconclusive",
+            "fb-12-submit-review": "inconclusive",
+            "fb-12a-publish": "not_run",
+            "cy-02-client-id": "inconclusive",
+            "cy-03-client-secret": "not_run",
+            "test-01-install": "not_run",
+            "test-02-authenticate": "not_run",
+            "test-03-permissions": "not_run",
+            "test-04-user-token": "failed",
+            "test-05-marketing-data": "skipped",
+            "test-06-customer-consent": "not_run",
+        },
+    ),
+    "not-published": (
+        3,
+        {
+            "fb-12a-publish": "not_run",
+            "test-06-customer-consent": "not_run",
+        },
+    ),
+    "tech-provider-pending": (
+        1,
+        {
+            "fb-05b-access-verification": "waiting",
+            "test-06-customer-consent": "failed",
+        },
+    ),
+    "partly-declined": (
+        1,
+        {
+            "fb-11-permissions": "attested",
+            "fb-12-submit-review": "waiting",
+            "cy-02-client-id": "inconclusive",
+            "cy-03-client-secret": "not_run",
+            "test-01-install": "not_run",
+            "test-02-authenticate": "not_run",
+            "test-03-permissions": "not_run",
+            "test-06-customer-consent": "failed",
+        },
+    ),
 }
 
 # Part of the reason of the relevant step, in each scenario.
@@ -187,6 +282,11 @@ SAID = {
     "cyclr-ip-blocked": ("test-03-permissions", "cannot be tested from here"),
     "token-expired": ("test-04-user-token", "Session has expired"),
     "rate-limited": ("fb-05-confirm-creation", "wait about 60 min"),
+    "use-case-missing": ("fb-09a-test-calls", "none shows that it used leads_retrieval"),
+    "test-calls-missing": ("fb-09a-test-calls", "2 calls made, but none shows"),
+    "not-published": ("test-06-customer-consent", "Customer's access token not given"),
+    "tech-provider-pending": ("test-06-customer-consent", "Facebook refuses the data"),
+    "partly-declined": ("fb-12-submit-review", "does not list leads_retrieval, pages_manage_ads"),
 }
 
 
@@ -243,12 +343,16 @@ MESSENGER = {
     "messenger-wrong-scopes": (1, {"cy-04-scopes": "failed"}),
     "messenger-wrong-verify-token": (1, {"cy-05-verify-token": "failed"}),
     "messenger-page-not-subscribed": (1, {"fb-10-page-access": "failed"}),
+    "not-published": (
+        3,
+        {"fb-10d-publish": "not_run", "test-04-customer-consent": "not_run"},
+    ),
 }
 
 
 @pytest.mark.parametrize("scenario", MESSENGER)
 def test_messenger_scenarios_have_their_outcomes(scenario: str, practice_run: PractiseOnce) -> None:
-    """Each Messenger scenario fails exactly one step."""
+    """Each Messenger scenario changes exactly the steps that it is about."""
 
     approved = practice_run("approved", "facebook_messenger").record
     result = practice_run(scenario, "facebook_messenger")

@@ -127,7 +127,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     node.expect("id", context.text("app_id"))
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
     warnings = (*_domain_warnings(context, node), *_version_warnings(context, graph))
-    limits = ("Data deletion address and business verification: no API shows them.",)
+    limits = ("The data deletion address: no API shows it.",)
     if gaps:
         return inconclusive(
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "

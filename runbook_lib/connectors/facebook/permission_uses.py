@@ -100,9 +100,6 @@ _PUBLIC_PROFILE = Use(
     shot="After the login, ‹our product› shows the name of the connected Facebook account.",
     source=_PERMISSIONS,
 )
-_FOR_PAGES = Dependency(
-    "pages_show_list", "a permission on a page is granted for a page that the person chose"
-)
 
 _MARKETING = (
     _PUBLIC_PROFILE,
@@ -157,7 +154,6 @@ _MARKETING = (
             Call("GET /{page-id}/leadgen_forms", "lists the page's lead forms", "List Forms"),
         ),
         shot="The name of the chosen page is shown beside ‹the workflow› that uses it.",
-        depends_on=(_FOR_PAGES,),
         source=_PERMISSIONS,
     ),
     Use(
@@ -169,7 +165,6 @@ _MARKETING = (
         ),
         calls=(Call("GET /{page-id}/leadgen_forms", "lists the page's lead forms", "List Forms"),),
         shot="The list of the page's lead forms appears, and one form is chosen.",
-        depends_on=(_FOR_PAGES,),
         source=f"{_LEADS}; {_PERMISSIONS}",
     ),
     Use(
@@ -188,7 +183,6 @@ _MARKETING = (
             Call("GET /{page-id}/subscribed_apps", "lists the apps that the page is subscribed to"),
         ),
         shot="‹A workflow› is switched on, and a new test lead arrives within seconds.",
-        depends_on=(_FOR_PAGES,),
         source=_LEADS,
     ),
     Use(
@@ -296,7 +290,6 @@ _MESSENGER = (
         ),
         calls=(Call("GET /{page-id}?fields=name", "reads the page's name"),),
         shot="The name of the chosen page is shown beside ‹the workflow› that uses it.",
-        depends_on=(_FOR_PAGES,),
         source=_PERMISSIONS,
     ),
     Use(
@@ -313,7 +306,6 @@ _MESSENGER = (
             Call("GET /{page-id}/subscribed_apps", "lists the apps that the page is subscribed to"),
         ),
         shot="‹A workflow› is switched on for the page, and the next message arrives at once.",
-        depends_on=(_FOR_PAGES,),
         source=_PERMISSIONS,
     ),
     Use(

@@ -103,7 +103,8 @@ def review_is_approved(context: CheckContext) -> Finding:
     missing = _not_live(context, wanted)
     if missing:
         return inconclusive(
-            reason=f"{missing} App Review > Requests shows what became of each.",
+            reason=f"{missing} Of those that are not listed, App Review > Requests shows whether "
+            "each waits or was declined: say here what it shows.",
             limits=(_NO_REASON,),
         )
     return verified(

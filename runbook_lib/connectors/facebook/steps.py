@@ -457,8 +457,12 @@ def publish(step_id: str) -> Step:
     )
 
 
-def customer_consent(step_id: str, permissions: Input) -> Step:
-    """Have somebody consent who has no role on the app (not on the page)."""
+def customer_consent(step_id: str, permissions: Input, credentials: str) -> Step:
+    """
+    Have somebody consent who has no role on the app (not on the page).
+
+    `credentials` is the step that yields App ID and App Secret.
+    """
     return Step(
         id=step_id,
         title="Consent as somebody who has no role on the app",
@@ -485,5 +489,6 @@ def customer_consent(step_id: str, permissions: Input) -> Step:
             ),
         ),
         consent_gives=inputs.CUSTOMER_ACCESS_TOKEN,
+        requires=(credentials,),
         troubles=troubles.CONSENT,
     )

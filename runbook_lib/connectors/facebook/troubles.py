@@ -301,7 +301,7 @@ _FEATURE_UNAVAILABLE = Trouble(
         Cause(text="A Data Use Checkup, or another required action, is overdue in the dashboard."),
         Cause(
             text="Privacy policy, terms or data deletion page do not open without JavaScript.",
-            tested_by=("missing-sections-are-filled",),
+            tested_by=("public-pages-open",),
         ),
     ),
     advice=(
@@ -333,16 +333,18 @@ _NEEDS_ADVANCED_ACCESS = Trouble(
     shown=(
         "Request advanced access",
         "Requires advanced access",
-        "This permission requires advanced access",
     ),
     means="The button stays grey until Facebook has seen the app use the permission.",
     causes=(
         Cause(
             text="No successful call with this permission in the last 30 days. Facebook shows a "
             "call after up to two days.",
-            tested_by=("marketing-data-is-readable", "lead-data-is-readable", "page-is-subscribed"),
+            tested_by=("test-calls-are-made",),
         ),
-        Cause(text="Business Verification or Access Verification (Tech Provider) is missing."),
+        Cause(
+            text="Business Verification or Access Verification (Tech Provider) is missing.",
+            tested_by=("business-is-verified",),
+        ),
         Cause(
             text="A permission on which it depends was not added.",
             tested_by=("permissions-are-requested",),

@@ -216,7 +216,7 @@ _CONNECTION_TEST = Section(
             requires=("test-04-user-token",),
             troubles=troubles.DATA,
         ),
-        facebook.customer_consent("test-06-customer-consent", _PERMISSIONS),
+        facebook.customer_consent("test-06-customer-consent", _PERMISSIONS, _CREDENTIALS),
     ),
 )
 

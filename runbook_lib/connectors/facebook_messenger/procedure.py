@@ -228,7 +228,7 @@ _CONNECTION_TEST = Section(
         cyclr.install(_CONNECTOR),
         cyclr.authenticate(),
         facebook.user_token("test-03-user-token", _PERMISSIONS, _CREDENTIALS),
-        facebook.customer_consent("test-04-customer-consent", _PERMISSIONS),
+        facebook.customer_consent("test-04-customer-consent", _PERMISSIONS, _CREDENTIALS),
     ),
 )
 

@@ -397,5 +397,5 @@ def test_a_public_page_has_a_whole_https_address() -> None:
 
     assert formats.page_address(f" {page} ") == page
     for wrong in ("http://acme.example/", "acme.example", "https://a.example/x y", "https://"):
-        with pytest.raises(ValueError, match="https://|spaces"):
+        with pytest.raises(ValueError, match=r"https://|spaces"):
             formats.page_address(wrong)

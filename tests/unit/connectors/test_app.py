@@ -344,7 +344,7 @@ class TestSections:
         assert finding.outcome is Outcome.VERIFIED
         assert "Privacy Policy URL" in finding.reason
         assert finding.warnings == ()
-        assert "Data deletion" in finding.limits[0]
+        assert "data deletion" in finding.limits[0]
         asked = fields(remote.requests[-1])["fields"].split(",")
         assert set(bodies.FULL_APPLICATION) == set(asked)
         assert shows_no_secret(finding, context)
