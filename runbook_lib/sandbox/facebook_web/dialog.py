@@ -152,7 +152,7 @@ verbatim(
 )
 _SORRY = _Problem("Sorry, something went wrong", "We're working on getting this fixed.")
 _NOTHING_SUPPORTED = _Problem(
-    "It looks like this app isn't available",
+    "It looks like this app isn't available.",
     "This app needs at least one supported permission.",
 )
 verbatim(

@@ -246,8 +246,10 @@ def test_an_app_with_nothing_approved_is_not_available_to_customers(
         url = httpx.URL(str(given["dialog_url"]), params={**params, "scope": scope})
         http.cookies.clear()
         page = http.post(url, data=customer)
-        assert "It looks like this app isn&#39;t available" in page.text
-        assert "This app needs at least one supported permission." in page.text
+        assert (
+            "It looks like this app isn&#39;t available. "
+            "This app needs at least one supported permission."
+        ) in page.text
         assert "asks for access" in http.post(url, data=operator).text
     url = httpx.URL(str(given["dialog_url"]), params={**params, "scope": "ads_read"})
     http.cookies.clear()
