@@ -27,11 +27,18 @@ def page_is_subscribed(context: CheckContext) -> Finding:
 
     (Graph: Page, subscribed_apps.) It is read with the page's own token, which
     Facebook gives to a person who has a task on the page; it is not kept.
+
+    NOTE: the page's node would need pages_read_engagement, which Messenger does not.
     """
     graph, token = context.user_graph(), context.secrets["user_access_token"]
     page_id, app_id = context.text("page_id"), context.text("app_id")
-    page = graph.get(page_id, token, fields="id,name,access_token")
-    page.expect("id", page_id)
+    pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit="100")
+    page = next((each for each in pages if each.identifier("id") == page_id), None)
+    if page is None:
+        return inconclusive(
+            reason=f"Facebook does not list page {page_id} among the {len(pages)} page(s) that "
+            "the token's person manages and chose at consent.",
+        )
     name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
         return inconclusive(
@@ -39,7 +46,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             "on it, and the token's person has none.",
         )
     page_token = context.session.take_token(
-        page["access_token"], endpoint=f"Graph /{page_id}", is_token=is_facebook_token
+        page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
     )
     apps = graph.rows(f"{page_id}/subscribed_apps", page_token)
     mine = next((app for app in apps if app.identifier("id") == app_id), None)

@@ -391,9 +391,9 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
         Least(
             (
                 Said(
-                    "/v26.0/page-1",
-                    {"id": "page-1", "access_token": PAGE_TOKEN},
-                    free=_free("access_token"),
+                    "/v26.0/me/accounts",
+                    {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]},
+                    free=_free("data.0.access_token"),
                 ),
                 Said("/v26.0/page-1/subscribed_apps", {"data": [{"id": APP_ID}]}),
             )

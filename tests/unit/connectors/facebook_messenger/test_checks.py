@@ -17,14 +17,13 @@ from runbook_lib.connectors.facebook_messenger.checks import (
 )
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE
 from runbook_lib.core.procedure import Finding, Outcome
-from runbook_lib.errors import UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.connectors.conftest import VERIFY_TOKEN, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, fields, says
 
-PAGE = "/v26.0/page-1"
-SUBSCRIBED = f"{PAGE}/subscribed_apps"
+PAGES = "/v26.0/me/accounts"
+SUBSCRIBED = "/v26.0/page-1/subscribed_apps"
 HOOK = "/messenger"
 LINK = "/connectorauth/updateaccountconnectoroauth"
 
@@ -52,7 +51,7 @@ class TestPage:
     def look(self, remote: FakeRemote, make_context: MakeContext, *apps: Any) -> Finding:
         """Return the finding if the page lists these apps."""
         node = {"id": "page-1", "name": "Bakery", "access_token": PAGE_TOKEN}
-        remote.on(PAGE, says(node))
+        remote.on(PAGES, says(bodies.rows({"id": "page-2"}, node)))
         remote.on(SUBSCRIBED, says({"data": list(apps)}))
         context = make_context()
         finding = page_is_subscribed(context)
@@ -91,22 +90,24 @@ class TestPage:
     ) -> None:
         """Without a task on the page, Facebook gives no page token; the result is inconclusive."""
 
-        remote.on(PAGE, says({"id": "page-1"}))
+        remote.on(PAGES, says(bodies.rows({"id": "page-1"})))
 
         finding = page_is_subscribed(make_context())
 
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert "a task on it" in finding.reason
 
-    def test_an_answer_about_another_page_is_raised(
+    def test_a_page_that_is_not_listed_proves_nothing(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """An answer about another page raises `UnexpectedAnswerError`."""
+        """A page that the person does not manage, or did not choose at consent, is named."""
 
-        remote.on(PAGE, says({"id": "page-2", "access_token": PAGE_TOKEN}))
+        remote.on(PAGES, says(bodies.rows({"id": "page-2", "access_token": PAGE_TOKEN})))
 
-        with pytest.raises(UnexpectedAnswerError):
-            page_is_subscribed(make_context())
+        finding = page_is_subscribed(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "does not list page page-1 among the 1 page(s)" in finding.reason
 
 
 class TestScopes:
