@@ -65,7 +65,7 @@ CUSTOMER_ACCESS_TOKEN = Input(
 )
 MAKE_TEST_CALLS = Input(
     name="make_test_calls",
-    label="Make the test calls",
+    label="Permission to make test calls",
     help="Permit the runbook one read call for each permission, which Facebook counts.",
     default=False,
 )

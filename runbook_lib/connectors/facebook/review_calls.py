@@ -15,7 +15,7 @@ from datetime import timedelta
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.review import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
-from runbook_lib.connectors.findings import inconclusive, not_done, verified
+from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.core.redaction import Secret
@@ -95,11 +95,6 @@ def each_permission_is_used(context: CheckContext) -> Finding:
     carries no other one that serves it. What Facebook logs of it no API shows.
     """
     wanted = with_dependencies(context.permissions)
-    if context.values.get("make_test_calls") is not True:
-        return not_done(
-            reason=f"No test call was made. Permit them with make_test_calls: {len(wanted)} "
-            "permissions, one read call each.",
-        )
     token = context.secrets["user_access_token"]
     data, problem = inspect_token(context, token)
     if problem:

@@ -378,7 +378,13 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
             dashboard("Permissions and Features", "app-review/permissions/"),
         ),
         inputs=(inputs.USER_ACCESS_TOKEN, inputs.MAKE_TEST_CALLS, permissions),
-        checks=(Check("test-calls-are-made", review_calls.each_permission_is_used, TOKEN),),
+        checks=(
+            Check(
+                "test-calls-are-made",
+                review_calls.each_permission_is_used,
+                (*TOKEN, "make_test_calls"),
+            ),
+        ),
         troubles=troubles.ACCESS_LEVELS,
         developer_tools="test-calls",
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook import review_calls
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
@@ -27,8 +28,6 @@ def call(remote: FakeRemote, make_context: MakeContext) -> Any:
     def run(
         permissions: tuple[str, ...] = ("leads_retrieval",),
         scopes: tuple[str, ...] = ALL,
-        *,
-        is_permitted: bool = True,
         **answers: Any,
     ) -> Finding:
         inspected = {**TOKEN_INSPECTED, "scopes": list(scopes), "user_id": "873"}
@@ -46,7 +45,7 @@ def call(remote: FakeRemote, make_context: MakeContext) -> Any:
         }
         for path, answer in {**usual, **answers}.items():
             remote.on(f"/v26.0/{path}", answer)
-        context = make_context(permissions=permissions, make_test_calls=is_permitted)
+        context = make_context(permissions=permissions)
         finding = review_calls.each_permission_is_used(context)
         assert shows_no_secret(finding, context)
         return finding
@@ -60,14 +59,13 @@ def results(finding: Finding) -> dict[str, str]:
     return {row[0]: row[2] for row in table.rows}
 
 
-def test_nothing_is_called_unasked(remote: FakeRemote, call: Any) -> None:
-    """Without the setting no request is sent, and the finding says how many there would be."""
+def test_nothing_is_called_unasked() -> None:
+    """The check needs the person's permission, so without it the step says what is missing."""
 
-    finding = call(is_permitted=False)
-
-    assert finding.outcome is Outcome.NOT_RUN
-    assert "make_test_calls: 8 permissions, one read call each" in finding.reason
-    assert remote.requests == []
+    for name in connector_names():
+        checks = [check for step in find_procedure(name).steps for check in step.checks]
+        (mine,) = [check for check in checks if check.run is review_calls.each_permission_is_used]
+        assert "make_test_calls" in mine.needs
 
 
 def test_each_permission_is_used_once(remote: FakeRemote, call: Any) -> None:
