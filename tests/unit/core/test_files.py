@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.files import draft_beside, open_plain, read_plain
+from runbook_lib.core.files import draft_beside, open_plain, read_plain, write_once
 
 
 def make_socket(path: Path) -> None:
@@ -90,6 +90,19 @@ def test_a_draft_replaces_the_file_or_is_removed(tmp_path):
 
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_written_once_survives_a_power_cut(tmp_path, monkeypatch):
+    """The content is flushed, then the name; a second writer changes nothing."""
+
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+
+    assert write_once(tmp_path / "key.pem", b"first")
+    assert flushed == [(tmp_path / "key.pem").stat().st_ino, tmp_path.stat().st_ino]
+
+    assert not write_once(tmp_path / "key.pem", b"second")
+    assert (tmp_path / "key.pem").read_bytes() == b"first"
 
 
 def test_an_old_draft_is_removed_by_the_next_writer(tmp_path):

@@ -94,8 +94,10 @@ def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
         read_key(tmp_path)
 
     assert str(tmp_path / KEY_NAME) in str(caught.value)
-    assert "backup" in caught.value.diagnostics()
-    assert "delete it" in caught.value.diagnostics()
+    assert caught.value.diagnostics() == (
+        f"Restore {tmp_path / KEY_NAME} from a backup, or delete it: attestations about a secret "
+        "must then be confirmed again."
+    )
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:

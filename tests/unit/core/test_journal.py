@@ -31,7 +31,7 @@ from runbook_lib.core.journal import (
     read_lines,
     timestamp,
 )
-from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.errors import ChainError, FormError, JournalError
 from tests.conftest import NOON
 
 JSON = st.recursive(
@@ -234,9 +234,10 @@ def test_nan_and_infinity_are_refused_by_their_path(path: Path, number: float, p
         "exchanges": [exchange],
     }
 
-    with pytest.raises(JournalError, match=rf"exchanges\[0\]\.{place} is not"):
+    with pytest.raises(JournalError, match=rf"exchanges\[0\]\.{place} is not") as caught:
         Journal(path).append("step.checked", {"findings": [finding]})
 
+    assert caught.value.diagnostics() == "Report this as a defect."
     assert not path.exists()
 
 
@@ -255,6 +256,24 @@ def test_a_line_with_nan_or_infinity_is_invalid(path: Path, number: str) -> None
         Journal(path).append("step.started", {})
 
 
+@pytest.mark.parametrize(("form", "said"), [(7, "is of form 7"), (None, "names no form")])
+def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said: str) -> None:
+    """A run that started under another form raises `FormError` with its line and the file."""
+
+    written(path, 1)
+    last = hashlib.sha256(path.read_bytes()).hexdigest()
+    line = {**json.loads(path.read_bytes()), "seq": 2, "type": "run.started", "prev": last}
+    line["data"] = {"form": form}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+    with pytest.raises(FormError) as caught:
+        Journal(path).entries()
+
+    begun = f"The run that starts in line 2 of {path}"
+    assert str(caught.value) == f"{begun} {said}; this runbook reads form 2."
+
+
 def test_a_torn_tail_is_not_returned(path: Path) -> None:
     """An incomplete last line is not returned."""
 
@@ -268,6 +287,8 @@ def test_a_torn_tail_is_not_returned(path: Path) -> None:
 def test_a_torn_tail_is_removed_and_recorded(path: Path, torn: bytes) -> None:
     """
     The next append removes the incomplete line and records that; no acknowledged line is lost.
+
+    The record belongs to no run and to no step.
     """
 
     lines = written(path)
@@ -280,7 +301,7 @@ def test_a_torn_tail_is_removed_and_recorded(path: Path, torn: bytes) -> None:
     assert path.read_bytes().startswith(b"".join(lines))
     for journal in (reader, Journal(path)):
         mended, appended = journal.entries()[5:]
-        assert mended.type == EventType.JOURNAL_MENDED
+        assert (mended.type, mended.run_id, mended.step) == (EventType.JOURNAL_MENDED, "", "")
         assert mended.data["bytes"] == len(torn)
         assert (appended.type, appended.data) == ("step.started", {"a": 1})
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from runbook_lib.core.json_text import parse_json, write_json
+from runbook_lib.core.json_text import is_json, parse_json, write_json
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
@@ -30,3 +33,19 @@ def test_a_document_comes_back_as_it_was_written(indent: int | None) -> None:
     assert "Zürich" in text
     assert ("\n" in text) == (indent is not None)
     assert (": " in text) == (indent is not None)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda inner: [inner], lambda inner: (inner,), lambda inner: {"a": inner}],
+    ids=["list", "tuple", "object"],
+)
+def test_a_value_is_json_down_to_200_levels(wrap: Callable[[Any], Any]) -> None:
+    """A list in 200 others can be written, one more cannot: each level counts, of every kind."""
+
+    value: Any = []
+    for _ in range(200):
+        value = wrap(value)
+
+    assert is_json(value)
+    assert not is_json(wrap(value))

@@ -195,6 +195,17 @@ def test_a_secret_that_begins_another_does_not_uncover_its_rest(
     assert Redactor(secrets).redact(f"<{prefix + rest}>") == f"<{MASK}>"
 
 
+@pytest.mark.parametrize("is_longer_first", [True, False])
+def test_of_two_secrets_the_longer_one_is_found(is_longer_first: bool) -> None:
+    """If one secret ends with another, the place that is found is the start of the longer one."""
+
+    secrets = [Secret("hush-hush"), Secret("never-say-hush-hush")]
+    if is_longer_first:
+        secrets.reverse()
+
+    assert Redactor(secrets).find_secret("He: never-say-hush-hush") == 4
+
+
 @given(value=LETTERS, times=st.integers(2, 4))
 def test_every_occurrence_is_masked(value: str, times: int) -> None:
     """Every occurrence of a secret is masked."""
