@@ -118,7 +118,11 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
         "requirements.txt",
     ]
     assert definition["externalParameters"]["tenant"] == "acme"
-    assert definition["internalParameters"]["credentials"] == ["app_secret"]
+    assert definition["internalParameters"] == {
+        "mode": run.mode,
+        "credentials": ["app_secret"],
+        "procedure": predicate["runbook_run"]["procedure"],
+    }
     details, ran = made["predicate"]["runDetails"], predicate["runbook_run"]
     assert set(details["builder"]) == {"id", "version"}
     assert details["metadata"] == {
@@ -126,6 +130,28 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
         "startedOn": ran["started_on"],
         "finishedOn": ran["finished_on"],
     }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "steps", "result"),
+    [
+        ("complete", ("verified", "verified"), "PASSED"),
+        ("complete", ("verified", "attested"), "WARNED"),
+        ("incomplete", ("verified", "waiting"), "WARNED"),
+        ("failed", ("verified", "failed"), "FAILED"),
+    ],
+)
+def test_the_result_is_one_of_in_totos_three(
+    outcome: str, steps: tuple[str, ...], result: str, run: Run, tmp_path: Path
+) -> None:
+    """The result is PASSED only if a machine verified every step, FAILED if the run failed."""
+
+    record = write_record(tmp_path, run.state, run.journal)
+    record |= {"outcome": outcome, "steps": [{"id": each, "outcome": each} for each in steps]}
+
+    found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
+
+    assert found["result"] == result
 
 
 def test_the_statements_mark_sandbox_and_production(

@@ -18,7 +18,7 @@ from runbook_lib.core.journal import Journal, read_lines
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
-from runbook_lib.evidence.parts import check_words, report_entries
+from runbook_lib.evidence.parts import check_words, copy_lines, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.chain import verify_tree
@@ -150,6 +150,18 @@ def test_a_run_reads_the_journal_from_the_last_bundle_on(
     assert min(begins) >= before
 
 
+def test_a_journal_that_is_cut_meanwhile_is_named(tmp_path: Path) -> None:
+    """If the file ends before the lines that are copied, the error has its path and the reason."""
+
+    source = tmp_path / "journal.jsonl"
+    source.write_bytes(b"12345")
+
+    with pytest.raises(OSError, match="it became shorter while it was read") as caught:
+        copy_lines(source, 1, 9, tmp_path / "copy")
+
+    assert caught.value.filename == str(source)
+
+
 def test_the_size_of_bundles_does_not_grow(tmp_path: Path, key: SigningKey) -> None:
     """The tenth bundle is as large as the second."""
 
@@ -258,7 +270,20 @@ def test_an_invalid_list_of_carried_lines_is_refused(
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(carried=listed))
 
-    assert "does not list the carried lines" in str(refusal(folder, trust))
+    said = "It does not list the carried lines by number and digest, each before its part."
+    assert str(refusal(folder, trust)) == f"record.json: {said}"
+
+
+def test_carried_lines_that_the_record_does_not_list_are_refused(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Carried lines without a list in the record were added, even if they are signed."""
+
+    folder = bundle(tenant, 2)
+    resign(folder, key, lambda record: record.update(carried=[]))
+
+    said = "carried.jsonl: It was added: the record lists no older lines."
+    assert str(refusal(folder, trust)) == said
 
 
 def words_of(record: Document) -> list[Document]:

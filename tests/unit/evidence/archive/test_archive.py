@@ -30,7 +30,7 @@ from runbook_lib.evidence.archive.archive import (
     check_archive,
     fetched,
 )
-from runbook_lib.evidence.archive.stores import Folder
+from runbook_lib.evidence.archive.stores import Folder, open_store
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.chain import verify_tree
@@ -362,6 +362,19 @@ def test_an_unfinished_bundle_is_finished_first(bundle: Path) -> None:
     assert bundle.is_dir()
 
 
+def test_a_bundle_that_cannot_be_listed_is_not_left_out(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle whose files cannot be listed is returned, so that archiving it says why."""
+
+    def refuse(_self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    assert archive.evidence_below(bundle) == ([bundle], [])
+
+
 def test_a_bundle_that_cannot_be_finished_is_refused(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -562,15 +575,24 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
 
 
 def test_keys_are_not_looked_for_above_the_bucket(
-    bundle: Path, memory: dict[str, Any], trust: Trust
+    bundle: Path, memory: dict[str, Any], trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bundle at the root of a bucket has no keys beside it, and is verified."""
+    """A bundle or a tenant at the root of a bucket has no keys beside it, and is verified."""
+
+    opened: list[str] = []
+    monkeypatch.setattr(
+        archive, "open_store", lambda url, *limits: opened.append(url) or open_store(url, *limits)
+    )
 
     for path in bundle.rglob("*"):
         memory_file(f"/{bundle.name}/{path.name}", path.read_bytes())
+        memory_file(f"/acme/p/{bundle.name}/{path.name}", path.read_bytes())
 
     with fetched(f"memory://{bundle.name}") as folder:
         assert [verdict.error for verdict in verify_tree(folder, trust)] == [None]
+    with fetched("memory://acme") as folder:
+        assert [verdict.error for verdict in verify_tree(folder, trust)] == [None, None]
+    assert opened == [f"memory://{bundle.name}", "memory://acme"]
 
 
 def memory_file(path: str, content: bytes) -> None:
@@ -645,10 +667,13 @@ def test_an_object_that_is_too_large_is_not_fetched(
 def test_too_many_objects_are_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More objects than the limit are not fetched."""
+    """As many objects as the limit are fetched, also without a bundle; more are not."""
 
     for number in range(3):
         memory_file(f"/bucket/acme/{number}", b"")
+    monkeypatch.setattr(stores, "_MOST_OBJECTS", 3)
+    with fetched("memory://bucket") as folder:
+        assert len(list((folder / "acme").iterdir())) == 3
     monkeypatch.setattr(stores, "_MOST_OBJECTS", 2)
 
     with pytest.raises(ArchiveError, match="more than 2 objects"), fetched("memory://bucket"):
@@ -748,6 +773,21 @@ def test_a_second_chain_is_refused_before_anything_is_written(
     assert [verdict.error for verdict in verify_tree(target, trust)] == [None] * 3
 
 
+def test_a_second_chain_is_refused_in_an_object_store_too(
+    evidence: Path, memory: dict[str, Any], tmp_path: Path, key: SigningKey
+) -> None:
+    """In an object store as well, bundles of another chain are refused."""
+
+    (other,) = other_chain(tmp_path / "other", key, "0000000a")
+    archive_all(evidence, "memory://bucket")
+
+    assert open_store("memory://bucket").folders("acme/p") == [
+        bundle.name for bundle in bundles_below(evidence)
+    ]
+    with pytest.raises(ChainError, match="another chain of acme/p"):
+        archive_bundle(other, "memory://bucket")
+
+
 def test_a_forked_chain_is_refused(
     evidence: Path, target: Path, tmp_path: Path, key: SigningKey
 ) -> None:
@@ -814,5 +854,9 @@ def test_an_invalid_statement_in_the_archive_is_named(bundle: Path, target: Path
     place.mkdir(parents=True)
     (place / "statement.dsse.json").write_bytes(b"[" * 100_000)
 
-    with pytest.raises(ContentError, match=r"0f/statement\.dsse\.json: It is not the statement"):
+    with pytest.raises(ContentError) as caught:
         archive_bundle(bundle, str(target))
+    assert str(caught.value) == (
+        f"acme/p/{place.name}/statement.dsse.json: It is not the statement of a bundle, so its "
+        "chain is unknown (It is not a statement in a DSSE envelope.)."
+    )

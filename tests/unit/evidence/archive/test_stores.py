@@ -316,6 +316,24 @@ def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
     thread.join()
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs"])
+def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each store gets the limits that it is opened with; S3's driver gets them as time-outs too."""
+
+    given: list[dict[str, Any]] = []
+
+    def opened(_address: str, **options: Any) -> tuple[Driver, str]:
+        given.append(options.get("config_kwargs", {}))
+        return Driver(), "bucket"
+
+    monkeypatch.setattr(fsspec, "url_to_fs", opened)
+    limits = Limits(seconds=7, retries=0)
+
+    assert open_store(f"{scheme}://bucket", limits).limits is limits
+    waiting = {"connect_timeout": 7, "read_timeout": 7, "retries": {"max_attempts": 0}}
+    assert given == [waiting if scheme == "s3" else {}]
+
+
 def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
     """A folder raises `ArchiveError` if a retention is requested."""
 
@@ -323,6 +341,19 @@ def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
         open_store(str(tmp_path)).keep("a", UNTIL)
 
     assert "without retention" in caught.value.diagnostics()
+
+
+def test_files_are_listed_in_every_folder(tmp_path: Path) -> None:
+    """All files below a folder are listed with their sizes; links to folders are not followed."""
+
+    store = Folder(str(tmp_path))
+    for name in ("a", "b/c", "b/d/e/f"):
+        store.make(name, name.encode())
+    (tmp_path / "b" / "g").symlink_to(tmp_path / "b" / "d")
+
+    assert store.sizes() == {"a": 1, "b/c": 3, "b/d/e/f": 7}
+    assert store.sizes("b/d") == {"b/d/e/f": 7}
+    assert store.sizes("nowhere") == {}
 
 
 def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from runbook_lib.evidence.reports.runs import Fault, sealed_record, sealed_runs
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import copied
 from tests.unit.evidence.conftest import ended_run, seal_run
-from tests.unit.evidence.verify.test_verify import payload, sign_again
+from tests.unit.evidence.verify.test_verify import payload, resign_everything, sign_again
 
 # Not in alphabetical order: the folder names differ only in the ids.
 IDS = ("00000003", "00000001", "00000002")
@@ -106,6 +106,31 @@ def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
 
     with pytest.raises(ContentError, match=r"record\.json: It is not the sealed one"):
         sealed_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"run_id": 7}, ", at run_id"),
+        ({"procedure": {}}, ", at procedure"),
+        ({"journal": None}, ", at journal"),
+        ({"more": 1}, ""),
+    ],
+)
+def test_a_signed_record_of_another_form_is_named_by_its_place(
+    change: dict[str, Any], where: str, tenant: Path, key: SigningKey
+) -> None:
+    """A record that does not match its schema is an error with the place, even if it is signed."""
+
+    folder = bundle(tenant, IDS[0])
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps({**record, **change}))
+    resign_everything(folder, key, payload(folder / "statement.dsse.json"))
+
+    with pytest.raises(ContentError) as caught:
+        sealed_record(folder)
+
+    assert str(caught.value) == f"record.json: It is not a valid record{where}."
 
 
 def test_a_re_signed_statement_is_not_the_announced_one(tenant: Path, key: SigningKey) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from runbook_lib.evidence.reports import wording
@@ -19,10 +21,16 @@ from runbook_lib.evidence.reports import wording
         ("", ""),
     ],
 )
-def test_a_time_is_shown_in_utc(text: str, expected: str) -> None:
-    """A time is shown with day and minute in UTC; other text stays unchanged."""
+def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time is shown with day and minute in UTC, in any time zone; other text stays unchanged."""
 
-    assert wording.when(text) == expected
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
+        shown = wording.when(text)
+    time.tzset()
+
+    assert shown == expected
 
 
 def test_a_time_has_a_day_and_a_clock() -> None:
@@ -37,6 +45,8 @@ def test_a_time_has_a_day_and_a_clock() -> None:
     ("until", "expected"),
     [
         ("2026-01-01T00:00:00.300Z", "0.3 seconds"),
+        ("2026-01-01T00:00:09.940Z", "9.9 seconds"),
+        ("2026-01-01T00:00:10.700Z", "10 seconds"),
         ("2026-01-01T00:00:59Z", "59 seconds"),
         ("2026-01-01T00:01:00Z", "1 minute"),
         ("2026-01-01T01:00:05Z", "1 hour 5 seconds"),
@@ -46,7 +56,11 @@ def test_a_time_has_a_day_and_a_clock() -> None:
     ],
 )
 def test_a_duration_has_its_two_largest_units(until: str, expected: str) -> None:
-    """A duration is shown in its two largest units; an end before the start is unknown."""
+    """
+    A duration is shown in its two largest units, below ten seconds with a tenth.
+
+    An end before the start is unknown.
+    """
 
     assert wording.lasting("2026-01-01T00:00:00Z", until) == expected
 

@@ -75,9 +75,13 @@ def test_a_first_key_is_private(tmp_path: Path) -> None:
 
 
 def test_practice_signs_with_a_key_of_its_own() -> None:
-    """Practice has its own signing key."""
+    """Practice has its own signing key, in a file beside the other one."""
 
     assert open_key("", is_sandbox=True).key_id != open_key("", is_sandbox=False).key_id
+
+    folder = default_key_path(is_sandbox=False).parent
+    assert {path.name for path in folder.iterdir()} == {"sandbox-key.pem", "signing-key.pem"}
+    assert default_key_path(is_sandbox=True) == folder / "sandbox-key.pem"
 
 
 @needs("openssl")
@@ -187,8 +191,10 @@ def test_an_invalid_key_is_refused(tmp_path: Path) -> None:
 def test_a_named_key_is_never_created(tmp_path: Path) -> None:
     """A missing key that was named by path is an error; no new one is created."""
 
-    with pytest.raises(SettingsError, match="No such file"):
+    with pytest.raises(SettingsError) as caught:
         open_key(str(tmp_path / "none.pem"), is_sandbox=False)
+    said = f"The signing key {tmp_path / 'none.pem'} cannot be read: No such file or directory."
+    assert str(caught.value) == said
     assert not (tmp_path / "none.pem").exists()
 
 
@@ -251,6 +257,8 @@ def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
     ("reference", "public", "reason"),
     [
         ("vault-of-tests:key-1", "", "RUNBOOK_SIGNING_PUBLIC_KEY"),
+        ("vault-of-tests:horse:1", "", r"^The signer vault-of-tests: needs its public key"),
+        ("vault-of-tests:horse:1", "vault", r"^The signer vault-of-tests: cannot be used"),
         ("vault-of-tests:key-2", "vault", "ConnectionError"),
         ("nothing-known:key-1", "vault", "ValueError"),
         ("vault-of-tests:key-1", "none.pem", "cannot be read"),
@@ -259,7 +267,11 @@ def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
 def test_an_unusable_signer_is_an_error(
     reference: str, public: str, reason: str, vault: Path
 ) -> None:
-    """An unusable signer raises `SettingsError`, which does not quote the service's error."""
+    """
+    An unusable signer raises `SettingsError`, which names the signer's scheme only.
+
+    It quotes neither the rest of the reference nor the service's error.
+    """
 
     public_key = str(vault) if public == "vault" else public
     with pytest.raises(SettingsError, match=reason) as caught:
@@ -322,6 +334,8 @@ def test_the_settings_name_the_public_key_of_a_service(vault: Path, tmp_path: Pa
     key = key_from_settings(Settings(named, {}), is_sandbox=False)
 
     assert signs(key, read_public_key(vault))
+    with pytest.raises(SettingsError, match="needs its public key: RUNBOOK_SIGNING_PUBLIC_KEY"):
+        key_from_settings(Settings({"signing_key": named["signing_key"]}, {}), is_sandbox=False)
 
 
 def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:

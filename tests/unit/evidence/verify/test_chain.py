@@ -715,7 +715,7 @@ def test_a_cycle_of_successions_ends(
 def test_an_untrusted_succession_is_ignored(
     sealer: Sealer, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """A succession that no trusted key signed is ignored."""
+    """A succession that no trusted key signed is ignored, also if it names one as its signer."""
 
     sealer(key, IDS[0])
     sealer(other_key, IDS[1])
@@ -724,7 +724,11 @@ def test_an_untrusted_succession_is_ignored(
     path.rename(keys / f"{other_key.key_id}.succession.dsse.json")
     export_public_key(other_key, keys)
     (keys / "noise.succession.dsse.json").write_bytes(b"[" * 100_000)
+    forged = (keys / f"{other_key.key_id}.succession.dsse.json").read_text()
+    forged = forged.replace(f'"keyid":"{other_key.key_id}"', f'"keyid":"{key.key_id}"')
+    (keys / "forged.succession.dsse.json").write_text(forged)
 
+    assert trust.with_successors(keys) == trust
     errors = [verdict.error for verdict in verify_tree(tmp_path / "evidence", trust)]
     assert isinstance(errors[1], SignatureError)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from runbook_lib.evidence.verify.discovery import Unseen, odd_keys
 
 
@@ -31,3 +33,19 @@ def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
         )
     ]
     assert list(odd_keys(tmp_path / "nowhere", (".pub.pem",))) == []
+
+
+def test_a_key_file_that_fails_without_a_reason_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the system gives no reason why a file cannot be read, the kind of the error is named."""
+
+    (tmp_path / "a.pub.pem").touch()
+
+    def refuse(_self: Path) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(Path, "stat", refuse)
+
+    (odd,) = odd_keys(tmp_path, (".pub.pem",))
+    assert odd.why == "It cannot be read: InterruptedError."

@@ -29,6 +29,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import (
     PROVENANCE,
     TEST_RESULT,
+    Link,
     Resource,
     sign_statement,
     sigstore_bundle,
@@ -105,7 +106,7 @@ def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningK
     assert isinstance(verified, Verified)
     assert (verified.run["tenant"], verified.run["outcome"]) == ("acme", "failed")
     assert verified.key_id == key.key_id
-    assert (verified.link.sequence, verified.link.sha256) == (1, "")
+    assert verified.link == Link(1)
     assert (verified.stamped_on, verified.notes) == ("", ())
 
 
@@ -172,6 +173,15 @@ def test_an_added_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
 
     error = refused(bundle, trust, ContentError)
     assert (error.file, "added" in str(error)) == (name, True)
+
+
+def test_an_added_folder_is_named(bundle: Path, trust: Trust) -> None:
+    """An added folder is named, even if no file is in it."""
+
+    (bundle / "attachments").mkdir()
+
+    said = "attachments: It was added: a folder without a file in it."
+    assert str(refused(bundle, trust, ContentError)) == said
 
 
 def test_a_folder_deeper_than_a_bundle_is_refused(bundle: Path, trust: Trust) -> None:
@@ -658,6 +668,18 @@ def test_a_statement_without_a_place_in_a_chain_is_refused(
     sign_again(bundle, key, statement)
 
     assert refused(bundle, trust, EnvelopeError).file == STATEMENT
+
+
+def test_a_statement_that_names_no_authority_needs_no_time_stamp(
+    bundle: Path, key: SigningKey, trust: Trust
+) -> None:
+    """If a statement does not say whether a time-stamp was requested, none is missed."""
+
+    statement = payload(bundle / STATEMENT)
+    del statement["predicate"]["runbook_chain"]["timestamp_authority"]
+    sign_again(bundle, key, statement)
+
+    assert verify_bundle(bundle, trust).notes == ()
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path, trust: Trust) -> None:
