@@ -63,6 +63,7 @@ def test_a_token_is_issued_and_redacted(remote: FakeRemote, session: Session) ->
         "client_secret": "cyclr-client-secret-1",
     }
     assert session.redactor.redact(CYCLR_TOKEN) == MASK
+    assert [each.method for each in session.exchanges()] == ["POST"]
     assert "cyclr-client-secret-1" not in repr(session.exchanges())
     assert CYCLR_TOKEN not in repr(session.exchanges())
 

@@ -20,6 +20,7 @@ from runbook_lib.core.redaction import MASK, Redactor
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.domain import (
     Destinations,
+    _certificate,
     fetch_page,
     follow_to_dialog,
     leads_to,
@@ -131,6 +132,33 @@ def test_an_invalid_certificate_is_refused(
     assert "not trusted" in session.exchanges()[0].error
 
 
+@pytest.mark.parametrize(
+    ("issuer", "name"),
+    [
+        ({"organizationName": "Authority", "commonName": "R3"}, "Authority"),
+        ({"countryName": "DE", "commonName": "R3"}, "R3"),
+        ({"countryName": "DE"}, "unknown"),
+    ],
+)
+def test_an_issuer_has_the_name_of_its_organisation(issuer: dict[str, str], name: str) -> None:
+    """The issuer is shown by its organisation, without one by its common name."""
+
+    peer = {"issuer": tuple((each,) for each in issuer.items())}
+
+    assert _certificate({**peer, "notAfter": "Jan  2 03:04:05 2036 GMT"}, HOST).issuer == name
+
+
+@pytest.mark.parametrize("end", [{}, {"notAfter": "never"}])
+def test_a_certificate_without_an_end_is_an_error(end: dict[str, str]) -> None:
+    """A certificate whose end is missing or is not a time is an error with the host's name."""
+
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        _certificate(end, HOST)
+
+    said = "answered with something unexpected: the end of its TLS certificate is not a time."
+    assert str(caught.value) == f"{HOST} {said}"
+
+
 def closed_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -211,7 +239,7 @@ def test_a_name_that_does_not_resolve_is_an_error(
     with pytest.raises(UnreachableError, match="not resolve: no name server knows it") as caught:
         resolve_name(session, HOST)
 
-    assert "spelling" in caught.value.diagnostics()
+    assert caught.value.diagnostics() == "Check the spelling of the Service Domain."
     assert "does not resolve" in session.exchanges()[0].error
 
 
@@ -243,6 +271,7 @@ def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
     assert (url, answer.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
     assert {request.method for request in remote.requests} == {"GET"}
+    assert [exchange.method for exchange in session.exchanges()] == ["GET", "GET"]
     assert f"token={MASK}" in session.exchanges()[1].url
 
 

@@ -157,7 +157,11 @@ def test_a_slow_answer_is_not_requested_again() -> None:
 
 
 def test_a_step_ends_with_its_time() -> None:
-    """After the step's deadline there is neither a retry nor a new request."""
+    """
+    After the step's deadline there is neither a retry nor a new request.
+
+    The error says what sets the deadline.
+    """
 
     transport = transport_of(Limits(exchange_seconds=1, step_seconds=1))
     session = transport.session()
@@ -166,9 +170,12 @@ def test_a_step_ends_with_its_time() -> None:
         with pytest.raises(UnreachableError, match="not complete after"):
             session.send(Request(method="GET", url=url))
         time.sleep(0.1)
-        with pytest.raises(RunbookError, match=r"took over 1 s: 127\.0\.0\.1 was not contacted"):
+        said = r"took over 1 s: 127\.0\.0\.1 was not contacted"
+        with pytest.raises(RunbookError, match=said) as caught:
             session.send(Request(method="GET", url=f"{url}/other"))
     transport.close()
+
+    assert caught.value.diagnostics() == "Run again later, or raise step_seconds."
 
     assert len(session.exchanges()) == 2
 

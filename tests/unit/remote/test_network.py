@@ -8,7 +8,16 @@ import httpx
 import pytest
 
 from runbook_lib.remote.limits import Deadline
-from runbook_lib.remote.network import OutOfTimeError, _Awaited, _Gunzip, read_body
+from runbook_lib.remote.network import (
+    CONNECT_SECONDS,
+    OutOfTimeError,
+    _Awaited,
+    _Gunzip,
+    deadline_now,
+    is_public,
+    read_body,
+    within,
+)
 
 
 def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
@@ -21,6 +30,34 @@ def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
     now = 30.0
     with pytest.raises(OutOfTimeError):
         awaited.seconds(15)
+
+
+def test_a_connection_ends_with_its_exchange() -> None:
+    """The deadline is that of the exchange; outside of one it is the time for a connection."""
+
+    deadline = Deadline(30)
+    with within(deadline, 1):
+        assert deadline_now() is deadline
+
+    assert deadline_now().seconds == CONNECT_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("64:ff9b::8.8.8.8", True),
+        ("64:ff9b::10.0.0.5", False),
+        ("64:ff9b::127.0.0.1", False),
+        ("::ffff:8.8.8.8", True),
+        ("::ffff:10.0.0.5", False),
+        ("2002:808:808::1", True),
+        ("2002:a00:5::1", False),
+    ],
+)
+def test_an_ipv4_address_in_an_ipv6_one_decides(address: str, expected: bool) -> None:
+    """An IPv6 address that stands for an IPv4 one is as public as that (RFC 6052, 4291, 3056)."""
+
+    assert is_public(address) is expected
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "Identity, identity", "gzip", "X-GZIP"])

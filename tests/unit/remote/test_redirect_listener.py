@@ -454,6 +454,22 @@ def test_the_time_limit_is_for_the_whole_request(
     assert arrived.empty()
 
 
+def test_the_time_limit_is_for_the_answer_too(
+    listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that does not read the answer is disconnected after the time limit."""
+
+    monkeypatch.setattr(redirect_listener, "_PAGE", "x" * 32 * 2**20)  # fits into no buffer
+    listener = listen(request_seconds=0.5)
+    end = time.monotonic() + _PATIENCE_SECONDS
+    with socket.create_connection(("127.0.0.1", port_of(listener))) as client:
+        client.sendall(b"nonsense\r\n\r\n")
+        assert client.recv(9) == b"HTTP/1.1 "
+        while listener._open and time.monotonic() < end:
+            time.sleep(0.01)
+    assert time.monotonic() < end
+
+
 # The end
 
 

@@ -9,7 +9,9 @@ import httpcore
 import httpx
 import pytest
 
-from runbook_lib.remote.wire import Wire
+from runbook_lib.remote.limits import Deadline
+from runbook_lib.remote.network import OutOfTimeError, within
+from runbook_lib.remote.wire import Wire, _Stream
 
 
 @pytest.fixture
@@ -42,6 +44,55 @@ def test_each_wait_has_a_time_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) -
         "write": 15.0,
         "pool": 15.0,
     }
+
+
+class Plain(httpcore.NetworkStream):
+    """Replaces httpcore's connection and stores the time-out of each call."""
+
+    def __init__(self) -> None:
+        self.waits: list[float | None] = []
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Store the time-out."""
+        self.waits.append(timeout)
+        return b"x" * max_bytes
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Store the time-out."""
+        self.waits.append(timeout)
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        """Store the time-out."""
+        self.waits.append(timeout)
+        return self
+
+
+def test_no_wait_outlasts_the_exchange() -> None:
+    """A handshake, a write and a read wait as long as they ask for, but not beyond the deadline."""
+
+    now, plain = 0.0, Plain()
+    stream = _Stream(plain)
+
+    def talk() -> None:
+        secure = stream.start_tls(ssl.create_default_context(), "graph.example", 15)
+        secure.write(b"GET", 15)
+        secure.read(1, 15)
+
+    with within(Deadline(20, lambda: now), 100):
+        talk()
+        now = 12.0
+        talk()
+        now = 20.0
+        for call in (talk, lambda: stream.write(b"GET", 15), lambda: stream.read(1, 15)):
+            with pytest.raises(OutOfTimeError):
+                call()
+
+    assert plain.waits == [15, 15, 15, 8, 8, 8]
 
 
 @pytest.mark.parametrize(
