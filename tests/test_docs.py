@@ -291,7 +291,8 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "attestations.toml"
     path.write_text(attestations(), encoding="utf-8")
     words = read_words(path, PROCEDURE, now=NOON)
-    assert {word.kind for word in words} == set(WordKind)
+    # Only an answer that somebody brings contradicts a step.
+    assert {word.kind for word in words} == set(WordKind) - {WordKind.CONTRADICTED}
 
 
 def test_the_version_is_in_the_changelog() -> None:
