@@ -127,6 +127,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "attestations.toml").write_text(attestations(), encoding="utf-8")
+    (folder / "answers.json").write_text('{"is_live": true}', encoding="utf-8")
     with Sandbox("approved") as sandbox:
         settings = read_env_file(settings_of(sandbox, folder / "settings"))
         mine = Workplace(folder, {**settings, "RUNBOOK_TENANT": "acme"})

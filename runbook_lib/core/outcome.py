@@ -32,7 +32,7 @@ MEANINGS: Mapping[Outcome, str] = {
         "a machine checked it against Facebook or Cyclr; the exchange is in the record"
     ),
     Outcome.ATTESTED: "a named person said so, at a time; no API can see it",
-    Outcome.WAITING: "waiting for an outside party, such as App Review (about five days)",
+    Outcome.WAITING: "waiting for an outside party, such as App Review (1 to 22 days)",
     Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
     Outcome.FAILED: "a check contradicts the step, even if a person confirmed it",
     Outcome.SKIPPED: "a named person gave a reason, or an earlier failure blocks it",
