@@ -42,6 +42,7 @@ RUN_ENDS = (ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.INCOMPLETE)
 ENDINGS: Mapping[str, tuple[int, ...]] = {
     "runbook run --sandbox review-declined": (ExitCode.INCOMPLETE,),
     "runbook run --attestations": RUN_ENDS,
+    "runbook run --devtools": RUN_ENDS,
     "runbook run --json": RUN_ENDS,
     "runbook status": RUN_ENDS,
     "runbook doctor": (ExitCode.COMPLETE, ExitCode.INCOMPLETE),
