@@ -420,3 +420,13 @@ def test_a_batch_writes_too(given: Given, open_api: Open) -> None:
     made, read = (one.json() for one in heard.good)
     assert [lead["id"] for lead in read["data"]] == [made["id"]]
     assert NOON.strftime("%Y-%m-%dT%H:%M:%S+0000") == read["data"][0]["created_time"]
+
+
+@pytest.mark.parametrize("edge", ["get_ads", "get_ad_sets", "get_insights", "get_campaigns"])
+def test_what_data_connectors_list_is_answered(given: Given, open_api: Open, edge: str) -> None:
+    """The edges that data connectors read of an ad account answer, with any field of the SDK."""
+    open_api(given)
+    account = AdAccount(f"act_{given['ad_account_id']}")
+    rows = list(getattr(account, edge)(params={"limit": 5}))
+
+    assert len(rows) <= 5

@@ -276,7 +276,10 @@ SAID = {
     "unknown-app": ("fb-13-app-id-and-secret", "one answer to this App Secret and to a made-up"),
     "redirect-missing": ("fb-08-redirect-uri", "Enter it under Valid OAuth Redirect URIs"),
     "review-pending": ("fb-12-submit-review", "does not list public_profile, leads_retrieval"),
-    "review-declined": ("fb-12-submit-review", "Live: public_profile. Of those that are not listed"),
+    "review-declined": (
+        "fb-12-submit-review",
+        "Live: public_profile. Of those that are not listed",
+    ),
     "permission-missing": ("test-04-user-token", "lacks leads_retrieval"),
     "cyclr-mismatch": ("cy-02-client-id", "Correct it in Connector Library > Setup"),
     "cyclr-ip-blocked": ("test-03-permissions", "cannot be tested from here"),
