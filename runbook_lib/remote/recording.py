@@ -92,7 +92,9 @@ def _kept(answer: Answer) -> Any:
         return document if is_refusal else rebuild(document, _part_read)
     except (UnexpectedAnswerError, RecursionError):
         title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
-        return _page(answer.text, title[1]) if title else answer.text
+        if title or "html" in answer.headers.get("content-type", "").lower():
+            return _page(answer.text, title[1] if title else "")
+        return answer.text
 
 
 def _part_read(value: Any) -> Any:
@@ -105,7 +107,8 @@ def _part_read(value: Any) -> Any:
 
 
 def _page(text: str, title: str) -> str:
-    return f"page “{html.unescape(title).strip()}” ({len(text)} characters)"
+    named = f"page “{html.unescape(title).strip()}”" if title else "page without a title"
+    return f"{named} ({len(text)} characters)"
 
 
 class _Head:

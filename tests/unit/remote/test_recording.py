@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -76,6 +77,15 @@ def test_only_the_title_of_a_page_is_recorded() -> None:
     page = f"<!DOCTYPE html><TITLE lang=en>Not found &amp; gone\n</TITLE><p>{PERSON}"
 
     assert recorded(answer(page, 404)) == f"page “Not found & gone” ({len(page)} characters)"
+
+
+def test_of_a_page_without_a_title_nothing_is_recorded_but_its_length() -> None:
+    """What calls itself HTML is a page, whatever it lacks."""
+    page = f"<p>{PERSON}"
+    headers = httpx.Headers({"content-type": "Text/HTML; charset=utf-8"})
+    given = replace(answer(page), headers=headers)
+
+    assert recorded(given) == f"page without a title ({len(page)} characters)"
 
 
 def test_a_plain_text_is_recorded() -> None:
