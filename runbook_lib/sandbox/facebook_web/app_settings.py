@@ -1,5 +1,5 @@
 """
-Settings > Basic and Settings > Advanced of an app.
+Settings > Basic and Settings > Advanced of an app, and the people who have a role on it.
 """
 
 import re
@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from runbook_lib.sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from runbook_lib.sandbox.http.pages import Visit, see_other
 from runbook_lib.sandbox.http.web import Reply
-from runbook_lib.sandbox.origins import verbatim
+from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App
 from runbook_lib.sandbox.state.versions import CALENDAR
 
-__all__ = ["set_advanced", "set_basics", "show_secret"]
+__all__ = ["set_advanced", "set_basics", "show_roles", "show_secret"]
 
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\Z")
 _MOST_VALUES = 50
@@ -93,3 +93,11 @@ def set_advanced(visit: Visit, app_id: str) -> Reply:
         app.requires_proof = "requires_proof" in visit.request.form
         return see_other(f"/apps/{app.id}/settings/advanced/", "Changes saved.")
     return app_page(visit, app, "settings_advanced.html", versions=versions)
+
+
+@dashboard_router.route("GET", "/apps/{app_id}/roles/roles")
+@unknown("graph §9", "what App roles > Roles shows: the one administrator; nobody can be added")
+def show_roles(visit: Visit, app_id: str) -> Reply:
+    """Show who has a role on the app."""
+    app, people = find_app(visit, app_id), visit.world.facebook.people
+    return app_page(visit, app, "roles.html", people=[people[one] for one in app.roles])
