@@ -37,6 +37,7 @@ TENANT = "acme"
 # The token of the servers here.
 TOKEN = "a-token-that-only-the-tests-know"
 TOKEN_STEP = "test-04-user-token"
+CUSTOMER_STEP = "test-06-customer-consent"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
 # The cells that every notebook needs.
@@ -348,10 +349,25 @@ class Walk:
             self.page.wait_for_timeout(200)
         keep_picture(self.page, name)
 
+    def keep_pictures(self, step: str, name: str) -> None:
+        """Save screenshots of a step in both themes, one of them in a narrow window."""
+        if not _PICTURES:
+            return
+        for theme, width in (("Light", 1200), ("Dark", 800)):
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.choose_theme(f"JupyterLab {theme}")
+            self.keep_picture(step, f"{name}-{theme.lower()}-{width}")
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        self.choose_theme("JupyterLab Light")
+
     def fill(self, step: str, **values: str) -> None:
         """Type into a step's inputs."""
         for name, value in values.items():
             self.panel(step).locator(f'input[data-name="{name}"]').first.fill(value)
+
+    def tick(self, step: str, name: str) -> None:
+        """Tick a step's checkbox."""
+        self.panel(step).locator(f'input[data-name="{name}"]').check()
 
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
@@ -400,17 +416,25 @@ class Walk:
         self.reads(step, "Recorded.")
         return str(panel.get_attribute("data-outcome"))
 
-    def sign_in(self, given: Mapping[str, Any], way: str = "consent") -> Page:
+    def ask_consent(self, step: str = TOKEN_STEP) -> Locator:
+        """Press *Sign in with Facebook*, and return the form with the ways to consent."""
+        panel = self.panel(step)
+        with self.work(step):
+            panel.get_by_role("button", name="Sign in with Facebook").click()
+        return panel.locator(".rb-form:has(a[data-consent-paste])")
+
+    def sign_in(
+        self, given: Mapping[str, Any], way: str = "consent-paste", step: str = TOKEN_STEP
+    ) -> Page:
         """
         Open the consent page from the token's step; log in if it asks for that.
 
-        `way` is the link: "consent", or "consent-paste", whose redirect is pasted.
+        `way` is the link: "consent-paste", whose redirect is pasted, or "consent",
+        which returns the browser to this machine.
         """
-        panel = self.panel(TOKEN_STEP)
-        with self.work(TOKEN_STEP):
-            panel.get_by_role("button", name="Sign in with Facebook").click()
+        form = self.ask_consent(step)
         with self.page.context.expect_page() as opened:
-            panel.locator(f"a[data-{way}]").click()
+            form.locator(f"a[data-{way}]").click()
         dialog: Page = opened.value
         email = dialog.get_by_label("Email address")
         expect(dialog.get_by_role("heading", level=1)).to_be_visible()
@@ -427,12 +451,16 @@ class Walk:
         dialog.close()
         return address
 
-    def use_address(self, address: str) -> None:
+    def use_address(self, address: str, step: str = TOKEN_STEP) -> None:
         """Paste the address of the redirect."""
-        panel = self.panel(TOKEN_STEP)
+        panel = self.panel(step)
         panel.get_by_label("Address to paste").fill(address)
-        with self.work(TOKEN_STEP):
+        with self.work(step):
             panel.get_by_role("button", name="Use this address").click()
+
+    def link(self, step: str, label: str) -> Locator:
+        """Return a link of a step's panel by its label."""
+        return self.panel(step).get_by_role("link", name=f"{label} ↗", exact=True)
 
     def reads(self, step: str, text: str) -> None:
         """Wait for a text in a step's panel."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -18,12 +20,17 @@ from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import WORDS, outcomes, records, runbook
 
 NAME = "Practice Leads"
+USE_CASE = "Capture & manage ad leads with Marketing API"
+WEBSITE = "https://www.partner.test"
+# With these, Facebook logs a use of each permission that leads_retrieval depends on.
+TEST_CALLS = ("me/adaccounts", "me/businesses", "me/accounts")
 VERIFIED = {
-    *("fb-04-create-app", "fb-05-confirm-creation", "fb-08-redirect-uri"),
-    *("fb-10-public-profile", "fb-11-permissions", "fb-12-submit-review"),
-    *("fb-13-app-id-and-secret", "cy-01-connector-setup", "cy-02-client-id"),
-    *("test-01-install", "test-02-authenticate", "test-03-permissions"),
-    *("test-04-user-token", "test-05-marketing-data"),
+    *("fb-04-create-app", "fb-05-confirm-creation", "fb-05a-business-verification"),
+    *("fb-08-redirect-uri", "fb-10-public-profile", "fb-11-permissions"),
+    *("fb-11a-public-pages", "fb-12-submit-review", "fb-13-app-id-and-secret"),
+    *("cy-01-connector-setup", "cy-02-client-id", "test-01-install", "test-02-authenticate"),
+    *("test-03-permissions", "test-04-user-token", "test-05-marketing-data"),
+    "test-06-customer-consent",
 }
 ATTESTED = {step.id for section in PROCEDURE.sections for step in section.steps} - VERIFIED
 
@@ -90,7 +97,19 @@ class Person:
         self.reads("You have no app yet.")
 
     def create_app(self) -> None:
-        """4 and 5: Other, Business, name, purpose, and the password again."""
+        """4 to 5: the use case for leads, name and contact email, and the password again."""
+        self.press("Create App")
+        self.choose(USE_CASE)
+        self.press("Next")
+        expect(self.page.get_by_role("radio")).to_have_count(0)  # neither a type nor a purpose
+        self.fill(App_Display_Name=NAME, App_Contact_Email="operator@partner.test")
+        self.confirm_creation()
+        self.heading(f"{NAME}: Dashboard")
+        self.reads(USE_CASE)
+        self.reads("Publish the app: Publish > Go live.")
+
+    def create_classic_app(self) -> None:
+        """4 and 5, as documented: Other, Business, name, purpose, and the password again."""
         self.press("Create App")
         self.choose("Other")
         self.press("Next")
@@ -98,17 +117,59 @@ class Person:
         self.press("Next")
         self.fill(App_Display_Name=NAME)
         self.choose("Clients")
+        self.confirm_creation()
+        self.heading("Add Products to Your App")
+
+    def confirm_creation(self) -> None:
+        """Press Create App once more, and give the password again."""
         self.press("Create App")
         self.heading("Create App")
         self.page.get_by_label("Password", exact=True).fill(self.password)
         self.press("Submit")
-        self.heading("Add Products to Your App")
 
-    def set_up_login(self, redirect_uri: str) -> None:
-        """6 to 8: Facebook Login, its settings, the redirect URI, and its validator."""
+    def read_credentials(self) -> tuple[str, str]:
+        """Settings > Basic: read App ID and, with the password, App Secret."""
+        self.press("Basic")
+        self.heading("Settings > Basic")
+        expect(self.page.locator("#app-secret")).to_contain_text("●")
+        self.page.get_by_label("Please re-enter your password").fill(self.password)
+        self.press("Show")
+        expect(self.page.locator("#app-secret")).not_to_contain_text("●")
+        return self.value("App ID"), self.value("App Secret")
+
+    def verify_business(self) -> None:
+        """5a: Business Verification, which the other verification needs."""
+        self.press("Verification")
+        self.heading("Verification")
+        self.reads("Complete Business Verification first.")
+        self.verify("Business Verification")
+
+    def verify(self, kind: str) -> None:
+        """5a and 5b: one of the two verifications, which takes days."""
+        shown = self.page.get_by_role("region", name=kind)
+        self.press(f"Start {kind}")
+        expect(shown).to_contain_text("is pending")
+        self.press("Let days pass")
+        self.reads("5 days later.")
+        expect(shown).to_contain_text("is verified")
+
+    def add_permission(self, permission: str) -> None:
+        """Use cases > Customize: add one that the use case does not bring by itself."""
+        self.press("Use cases")
+        self.heading("Use cases > Customize")
+        row = self.page.get_by_role("row").filter(has_text=permission)
+        self.press(f"Add {permission} to {USE_CASE}")
+        expect(row).to_contain_text("Added: ready for testing")
+
+    def set_up_classic_login(self, redirect_uri: str) -> None:
+        """6 to 8 of a classic app: Facebook Login, its settings, the redirect URI."""
         self.press("Set Up Facebook Login")
-        self.press("Facebook Login Settings")
-        self.heading("Facebook Login > Settings")
+        self.set_up_login(redirect_uri, "Facebook Login")
+
+    def set_up_login(self, redirect_uri: str, product: str = "Facebook Login for Business") -> None:
+        """7 and 8: the log-in's settings, the redirect URI, and its validator."""
+        self.press(f"{product} Settings")
+        self.heading(f"{product} > Settings")
         self.fill(Valid_OAuth_Redirect_URIs=redirect_uri)
         self.press("Save Changes")
         self.reads("Changes saved.")
@@ -119,29 +180,52 @@ class Person:
         self.press("Check URI")
         self.reads("This is a valid redirect URI for this application.")
 
-    def request(self, permission: str) -> None:
-        """9 to 11: search for a permission, Get Advanced Access, confirm."""
+    def search_permission(self, permission: str) -> None:
+        """9: find a permission in Permissions and Features."""
         self.press("Permissions and Features")
         self.heading("Permissions and Features")
         self.fill(Search_Permissions_and_Features=permission)
         self.press("Search")
-        self.press(f"Get Advanced Access to {permission}")
-        self.heading(f"Get Advanced Access to {permission}")
+
+    def cannot_request(self, permission: str) -> None:
+        """9a: the button is grey until the app has made a call with the permission."""
+        self.search_permission(permission)
+        self.reads("A button is grey until the app has made a successful call")
+        button = self.page.get_by_role("button", name=f"Request advanced access to {permission}")
+        expect(button).to_be_disabled()
+
+    def request(self, permission: str, button: str = "Request advanced access") -> None:
+        """10 and 11: search for a permission, press its button, confirm."""
+        self.search_permission(permission)
+        self.press(f"{button} to {permission}")
+        self.heading(f"{button} to {permission}")
         self.page.get_by_role("checkbox").check()
         self.press("Confirm")
 
     def submit_for_review(self) -> None:
-        """12: an incomplete request is refused; a complete one is reviewed in five days."""
+        """12: an incomplete request is refused; a complete one is pending."""
+        self.press("Permissions and Features")
         self.press("Edit App Review Request")
+        self.reads("Complete the Data Use Checkup.")
         self.press("Submit for Review")
-        expect(self.page.get_by_role("alert")).to_contain_text("Still to be filled in")
+        refusal = self.page.get_by_role("alert")
+        expect(refusal).to_contain_text("Still to be filled in")
+        expect(refusal).to_contain_text("Complete the Data Use Checkup.")
+        self.certify_data_use()
+        self.press("Permissions and Features")
+        self.press("Edit App Review Request")
         self.fill_in_request("Leads are copied to the customer's own system.")
         self.press("Submit for Review")
         self.heading("App Review > Requests")
         self.reads("The review is pending.")
-        self.choose("Approved")
-        self.press("5 days later")
-        self.reads("The review is approved.")
+
+    def certify_data_use(self) -> None:
+        """Complete the Data Use Checkup."""
+        self.press("Data Use Checkup")
+        self.heading("Data Use Checkup")
+        self.page.get_by_role("checkbox").check()
+        self.press("Submit")
+        self.reads("It is complete.")
 
     def fill_in_request(self, text: str) -> None:
         """Enter the same text in every section of the request for review."""
@@ -149,33 +233,98 @@ class Person:
         for section in self.page.get_by_role("main").locator("textarea").all():
             section.fill(text)
 
-    def complete_settings(self, icon: Path) -> tuple[str, str]:
-        """13: fill in the missing sections; read App ID and, with the password, App Secret."""
+    def await_decision(self, decision: str = "Approved") -> None:
+        """12: let days pass until the review is decided, in this way."""
+        self.choose(decision)
+        self.press("Let days pass")
+        self.reads(f"later: the review is {decision.lower()}.")
+
+    def publish(self) -> None:
+        """12a: Publish > Go live."""
+        self.press("Publish")
+        self.heading("Publish > Go live")
+        self.reads("only people with a role on it can log in")
+        self.press("Go live")
+        self.reads("people without a role can use it")
+
+    def complete_settings(self, icon: Path) -> str:
+        """11a and 13: fill in the missing sections; return the data deletion address."""
         self.press("Basic")
         self.heading("Settings > Basic")
         self.fill(
             App_Domains="connect.partner.test",
             User_Support_Email="support@partner.test",
-            Privacy_Policy_URL="https://www.partner.test/privacy",
-            Terms_of_Service_URL="https://www.partner.test/terms",
-            User_Data_Deletion="https://www.partner.test/deletion",
+            Privacy_Policy_URL=f"{WEBSITE}/privacy",
+            Terms_of_Service_URL=f"{WEBSITE}/terms",
+            User_Data_Deletion=f"{WEBSITE}/data-deletion",
         )
         self.page.get_by_label("Category").select_option("Business")
         self.page.get_by_label("App Icon (1024 x 1024)").set_input_files(icon)
         self.press("Save Changes")
         self.reads("An icon is set.")
-        expect(self.page.locator("#app-secret")).to_contain_text("●")
-        self.page.get_by_label("Please re-enter your password").fill(self.password)
-        self.press("Show")
-        expect(self.page.locator("#app-secret")).not_to_contain_text("●")
-        return self.value("App ID"), self.value("App Secret")
+        return self.page.get_by_label("User Data Deletion").input_value()
 
     def take_token(self) -> str:
         """Return a user token of the app, as from Graph API Explorer."""
         self.page.goto(f"{self.dashboard}/tools/explorer/")
-        self.page.get_by_role("button").filter(has_text="Token").click()
-        field = self.page.locator("textarea[readonly], [readonly]").first
-        return field.input_value().strip()
+        self.press("Generate Access Token")
+        return self.page.get_by_label("User access token").input_value().strip()
+
+    def call(self, path: str, token: str) -> dict[str, Any]:
+        """Make a call in Graph API Explorer, and return what it shows."""
+        self.page.get_by_label("GET", exact=True).fill(path)
+        self.page.get_by_label("Access Token", exact=True).fill(token)
+        self.press("Submit")
+        answer = json.loads(self.page.get_by_label("Answer").input_value())
+        assert isinstance(answer, dict)
+        return answer
+
+    def make_test_calls(self) -> str:
+        """9a: read once with each permission; return the token, of a person with a role."""
+        token = self.take_token()
+        answers = [self.call(path, token) for path in TEST_CALLS]
+        assert all(answer["data"] for answer in answers)
+        page = answers[-1]["data"][0]
+        assert self.call(page["id"], token)["id"] == page["id"]
+        assert self.call(f"{page['id']}/leadgen_forms", page["access_token"])["data"]
+        return token
+
+    def download_answer(self, name: str, folder: Path) -> Path:
+        """Save one answer of Meta's developer tools as the JSON that the page links to."""
+        self.press("Developer tools")
+        self.heading("Developer tools")
+        answer = self.page.get_by_role("region", name=name)
+        address = answer.get_by_role("link", name="As JSON").get_attribute("href")
+        document = self.page.request.get(f"{self.dashboard}{address}").json()
+        assert document == json.loads(answer.get_by_label(name).input_value())
+        path = folder / f"{name.replace(' ', '-')}.json"
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return path
+
+    # --- a customer ---------------------------------------------------------------------------
+    def consent_as_customer(self, given: Mapping[str, Any], app_id: str) -> str:
+        """Consent in the dialog as the person who has no role; return the redirect's address."""
+        asked = {
+            "client_id": app_id,
+            "redirect_uri": given["redirect_uri"],
+            "state": "by-hand",
+            "scope": "leads_retrieval,pages_show_list",
+        }
+        self.page.goto(f"{given['dialog_url']}?{urlencode(asked)}")
+        self.become_customer()
+        self.heading(f"{NAME} asks for access")
+        self.reads("Logged in as Sandbox Customer")
+        self.press("Continue")
+        self.heading("Your browser would now leave Facebook")
+        return self.page.get_by_text("/connector/callback?code=").first.inner_text().strip()
+
+    def become_customer(self) -> None:
+        """Log in as the other person that the log-in names, who has a role on no app."""
+        self.press("Log in as someone else")
+        self.heading("Log in")
+        email, password = self.page.locator(".hint .mono").all_inner_texts()
+        self.fill(Email_address=email, Password=password)
+        self.press("Log in")
 
     # --- Cyclr, section 2 --------------------------------------------------------------------
     def read_service_domain(self) -> str:
@@ -244,28 +393,47 @@ def png(path: Path, side: int = 1024) -> Path:
 
 
 def test_a_practised_procedure_is_verified(page: Page, fresh: Sandbox, tmp_path: Path) -> None:
-    """After all documented steps in the pages, a run verifies each one that can be checked."""
+    """After all steps of today in the pages, a run verifies each one that can be checked."""
     given: dict[str, Any] = fresh.description
     person = Person(page, given["dashboard_url"], given["cyclr_console_url"])
     person.log_in()
     person.create_app()
     app_page = page.url
+    app_id, app_secret = person.read_credentials()
+    person.verify_business()
+    person.verify("Access Verification")
     service_domain = person.read_service_domain()
     page.goto(app_page)
     person.set_up_login(f"https://{service_domain}/connector/callback")
-    person.request("public_profile")
+    person.add_permission("pages_manage_metadata")
+    person.cannot_request("leads_retrieval")
+    token = person.make_test_calls()
+    page.goto(app_page)
+    person.request("public_profile", "Increase access")
     person.reads("Advanced Access to public_profile is granted.")
     person.request("leads_retrieval")
+    deletion = person.complete_settings(png(tmp_path / "icon.png"))
     person.submit_for_review()
-    app_id, app_secret = person.complete_settings(png(tmp_path / "icon.png"))
+    person.await_decision()
+    person.publish()
     person.set_up_connector(app_id, app_secret)
     account = person.connect(app_id)
     api_client_id, api_client_secret = person.read_api_client()
-    token = person.take_token()
+    code = parse_qs(urlsplit(person.consent_as_customer(given, app_id)).query)["code"][0]
+    redeemed = page.request.post(
+        f"{given['graph_url']}/v26.0/oauth/access_token",
+        form={
+            "client_id": app_id,
+            "client_secret": app_secret,
+            "redirect_uri": given["redirect_uri"],
+            "code": code,
+        },
+    ).json()
 
     addresses = ("graph_url", "dialog_url", "dashboard_url", "cyclr_api_url", "cyclr_console_url")
+    network = ("service_domain_address", "connect_to", "ca_file")
     answers = {
-        **{name: given[name] for name in (*addresses, "service_domain_address", "ca_file")},
+        **{name: given[name] for name in (*addresses, *network)},
         "service_domain": service_domain,
         "app_display_name": NAME,
         "app_id": app_id,
@@ -275,6 +443,9 @@ def test_a_practised_procedure_is_verified(page: Page, fresh: Sandbox, tmp_path:
         "account_api_id": account,
         "cyclr_username": "operator",
         "user_access_token": token,
+        "customer_access_token": redeemed["access_token"],
+        "data_deletion_url": deletion,
+        "make_test_calls": "true",
     }
     env_file = tmp_path / "practice.env"
     env_file.touch(mode=0o600)
@@ -294,26 +465,37 @@ def test_a_practised_procedure_is_verified(page: Page, fresh: Sandbox, tmp_path:
     assert record["sandbox"] is True
 
 
-def test_a_declined_review_says_why_and_can_be_repeated(page: Page, fresh: Sandbox) -> None:
-    """A declined review has its reason; the request can be edited, submitted again and approved."""
+def test_a_declined_review_says_why_and_can_be_repeated(
+    page: Page, fresh: Sandbox, tmp_path: Path
+) -> None:
+    """
+    A declined review has its reason, and each permission can be requested again and approved.
+
+    The app is a classic one, as documented: Business behind Other, Facebook Login, no use case.
+    """
     given: dict[str, Any] = fresh.description
     person = Person(page, given["dashboard_url"], given["cyclr_console_url"])
     person.log_in()
-    person.create_app()
-    person.request("leads_retrieval")
-    person.press("Edit App Review Request")
-    person.fill_in_request("So.")
-    person.press("Submit for Review")
-    person.choose("Declined")
+    person.create_classic_app()
+    app_page = page.url
+    person.set_up_classic_login(given["redirect_uri"])
+    person.verify_business()
+    person.complete_settings(png(tmp_path / "icon.png"))
+    person.make_test_calls()
+    page.goto(app_page)
+    person.request("public_profile", "Get Advanced Access")
+    person.request("leads_retrieval", "Get Advanced Access")
+    person.submit_for_review()
     person.fill(**{"Reason,_when_declined": "The screencast shows another app."})
-    person.press("5 days later")
-    person.reads("The review is declined.")
+    person.await_decision("Declined")
     person.reads("The screencast shows another app.")
+    person.press("Request again")
+    person.request("leads_retrieval", "Request again")
     person.press("Edit App Review Request")
     person.press("Submit for Review")
-    person.choose("Approved")
-    person.press("5 days later")
-    person.reads("The review is approved.")
+    person.await_decision()
+    page.goto(app_page)
+    expect(page.get_by_role("link", name="Publish", exact=True)).to_have_count(0)
 
 
 def test_every_link_of_the_walkthrough_leads_to_its_page(page: Page) -> None:

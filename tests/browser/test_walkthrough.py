@@ -13,14 +13,20 @@ from playwright.sync_api import Browser, expect
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
-from tests.browser.jupyter import OPERATOR, TENANT, Lab, Walk
-from tests.browser.test_practice import NAME, Person, png
+from tests.browser.jupyter import CUSTOMER_STEP, OPERATOR, TENANT, TOKEN_STEP, Lab, Walk
+from tests.browser.test_practice import NAME, WEBSITE, Person, png
 from tests.runs.conftest import outcomes, records, runbook, settings_of
 
 # Every URL of the server begins with it, as in JupyterHub.
 PREFIX = "/user/somebody"
-APP_STEP = "fb-13-app-id-and-secret"
+CREATED_STEP = "fb-05-confirm-creation"
+BUSINESS_STEP = "fb-05a-business-verification"
+ACCESS_STEP = "fb-05b-access-verification"
+CALLS_STEP = "fb-09a-test-calls"
+PAGES_STEP = "fb-11a-public-pages"
 REVIEW_STEP = "fb-12-submit-review"
+PUBLISH_STEP = "fb-12a-publish"
+APP_STEP = "fb-13-app-id-and-secret"
 
 
 @dataclass
@@ -93,21 +99,59 @@ class TestFromNothingToACompleteRecord:
         story.person.log_in()
         for step in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
             assert story.walk.attest(step) == "attested"
-        expect(story.header).to_contain_text("3 of 21 done")
+        expect(story.header).to_contain_text("3 of 28 done")
         expect(story.header.locator("a")).to_contain_text("Create App")
 
     def test_a_check_names_missing_values_and_a_person_can_confirm_instead(
         self, story: Story
     ) -> None:
-        """Without App ID and App Secret the check is not run; the step can be confirmed instead."""
+        """
+        Without App ID and App Secret the check is not run; the step can be confirmed instead.
+
+        A link to the app's dashboard says until then that it needs the App ID.
+        """
 
         walk = story.walk
         walk.fill("fb-04-create-app", app_display_name=NAME)
         assert walk.check("fb-04-create-app") == "not_run"
         walk.reads("fb-04-create-app", "App ID, App Secret not given")
+        walk.reads("fb-04a-use-case", "Use cases (needs the App ID)")
+        expect(walk.link("fb-04a-use-case", "Use cases")).to_have_count(0)
         story.person.create_app()
         story.found["app_page"] = story.person.page.url
         walk.attest("fb-04-create-app", files=str(png(story.folder / "screen.png", 64)))
+        assert walk.attest("fb-04a-use-case") == "attested"
+
+    def test_a_credential_is_verified_removed_from_the_page_and_saved(self, story: Story) -> None:
+        """
+        As soon as the app exists, its App Secret is verified, removed from its field and saved.
+
+        From then on the links lead to the app's pages.
+        """
+
+        walk = story.walk
+        app_id, app_secret = story.person.read_credentials()
+        story.found.update(app_id=app_id, app_secret=app_secret)
+        walk.fill(CREATED_STEP, app_id=app_id, app_secret=app_secret)
+        assert walk.check(CREATED_STEP) == "verified"
+        panel = walk.panel(CREATED_STEP)
+        expect(panel.locator('input[data-name="app_secret"]')).to_have_value("")
+        panel.get_by_role("button", name=".env: App Secret").click()
+        walk.reads(CREATED_STEP, "App Secret saved to .env.")
+        address = f"{story.given['dashboard_url']}/apps/{app_id}/use_cases/"
+        expect(walk.link("fb-04a-use-case", "Use cases")).to_have_attribute("href", address)
+        assert walk.check("fb-04-create-app") == "verified"
+
+    def test_both_verifications_wait_and_are_done_days_later(self, story: Story) -> None:
+        """A verification that was begun is waiting; the other one is confirmed by a person."""
+
+        walk, person = story.walk, story.person
+        person.verify_business()
+        assert walk.say(BUSINESS_STEP, "submit", "the documents are uploaded") == "waiting"
+        walk.keep_pictures(BUSINESS_STEP, "panel-business-verification")
+        person.verify("Access Verification")
+        assert walk.say(ACCESS_STEP, "submit") == "waiting"
+        assert walk.attest(ACCESS_STEP, note="Verified as a Tech Provider.") == "attested"
 
     def test_the_redirect_uri_is_copied(self, story: Story) -> None:
         """The redirect URI is copied from the panel to Facebook through the clipboard."""
@@ -128,31 +172,58 @@ class TestFromNothingToACompleteRecord:
         ):
             assert walk.attest(step) == "attested"
 
-    def test_a_submitted_step_waits_for_facebook(self, story: Story) -> None:
-        """A step that a person marks as submitted is waiting."""
+    def test_the_test_calls_are_made_once_they_are_permitted(self, story: Story) -> None:
+        """
+        With a token from Graph API Explorer, and only if permitted, the runbook makes the calls.
 
-        person = story.person
-        person.request("public_profile")
+        Then the dashboard's button can be pressed, and the business is seen to be verified.
+        """
+
+        walk, person = story.walk, story.person
+        person.add_permission("pages_manage_metadata")
+        person.cannot_request("leads_retrieval")
+        walk.fill(CALLS_STEP, user_access_token=person.take_token())
+        assert walk.check(CALLS_STEP) == "not_run"
+        walk.reads(CALLS_STEP, "No test call was made.")
+        expect(
+            walk.panel(CALLS_STEP).locator('input[data-name="user_access_token"]')
+        ).to_have_value("")
+        walk.tick(CALLS_STEP, "make_test_calls")
+        assert walk.check(CALLS_STEP) == "inconclusive"
+        walk.reads(CALLS_STEP, "none shows that it used ads_management, ads_read")
+        table = walk.panel(CALLS_STEP).get_by_role("table", name="Test calls of")
+        expect(table.get_by_role("row").filter(has_text="leads_retrieval")).to_contain_text("made")
+        expect(table.get_by_role("row")).to_have_count(9)
+        walk.keep_pictures(CALLS_STEP, "panel-test-calls")
+        person.page.goto(story.found["app_page"])
+        person.request("public_profile", "Increase access")
+        person.reads("Advanced Access to public_profile is granted.")
         person.request("leads_retrieval")
-        person.press("Edit App Review Request")
-        person.fill_in_request("Leads are copied to the customer's own system.")
-        person.press("Submit for Review")
-        person.reads("The review is pending.")
-        story.found["requests_page"] = person.page.url
-        assert story.walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
+        assert walk.attest(CALLS_STEP) == "attested"
+        assert walk.check(BUSINESS_STEP) == "verified"
+        assert walk.attest("fb-10-public-profile") == "attested"
 
-    def test_a_credential_is_verified_removed_from_the_page_and_saved(self, story: Story) -> None:
-        """The App Secret is verified, removed from its field and saved."""
+    def test_the_public_pages_are_opened(self, story: Story) -> None:
+        """Without the address that no API shows, the pages are not judged; with it they open."""
 
         walk = story.walk
-        app_id, app_secret = story.person.complete_settings(png(story.folder / "icon.png"))
-        story.found.update(app_id=app_id, app_secret=app_secret)
-        walk.fill(APP_STEP, app_id=app_id, app_secret=app_secret)
-        assert walk.check(APP_STEP) == "verified"
-        panel = walk.panel(APP_STEP)
-        expect(panel.locator('input[data-name="app_secret"]')).to_have_value("")
-        panel.get_by_role("button", name=".env: App Secret").click()
-        walk.reads(APP_STEP, "App Secret saved to .env.")
+        walk.check(PAGES_STEP)
+        expect(walk.panel(PAGES_STEP)).not_to_have_attribute("data-outcome", "verified")
+        address = story.person.complete_settings(png(story.folder / "icon.png"))
+        walk.fill(PAGES_STEP, data_deletion_url=address)
+        assert walk.check(PAGES_STEP) == "verified"
+        table = walk.panel(PAGES_STEP).get_by_role("table", name="Public pages")
+        row = table.get_by_role("row").filter(has_text="Privacy Policy URL")
+        expect(row).to_contain_text(f"{WEBSITE}/privacy")
+        walk.keep_pictures(PAGES_STEP, "panel-public-pages")
+
+    def test_a_submitted_step_waits_for_facebook(self, story: Story) -> None:
+        """A step that a person marks as submitted is waiting, and is checked every minute."""
+
+        story.person.submit_for_review()
+        story.found["requests_page"] = story.person.page.url
+        walk = story.walk
+        assert walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
         assert walk.check(REVIEW_STEP) == "waiting"
         walk.reads(REVIEW_STEP, "Checked again every minute")
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
@@ -165,9 +236,7 @@ class TestFromNothingToACompleteRecord:
         lab.stop()
         saved = lab.notebook.read_bytes()
         person.page.goto(story.found["requests_page"])
-        person.choose("Approved")
-        person.press("5 days later")
-        person.reads("The review is approved.")
+        person.await_decision()
         lab.start()
         assert lab.notebook.read_bytes() == saved
         assert not (lab.project / "notebooks").exists()
@@ -176,10 +245,27 @@ class TestFromNothingToACompleteRecord:
         named = walk.panel("fb-04-create-app").locator('input[data-name="app_display_name"]')
         expect(named).to_have_value(NAME)
         for step in (
-            *("fb-04-create-app", "fb-05-confirm-creation", "fb-08-redirect-uri"),
-            *("fb-10-public-profile", "fb-11-permissions", REVIEW_STEP, APP_STEP),
+            *("fb-04-create-app", CREATED_STEP, "fb-08-redirect-uri"),
+            *("fb-10-public-profile", "fb-11-permissions", PAGES_STEP, REVIEW_STEP, APP_STEP),
         ):
             assert walk.check(step) == "verified", step
+
+    def test_a_contradiction_that_a_person_attaches_fails_the_step(self, story: Story) -> None:
+        """
+        What Meta's developer tools answer fails the step while the app is not published.
+
+        Once it is published, a new answer is attached, and the step is attested.
+        """
+
+        walk, person = story.walk, story.person
+        before = person.download_answer("devtools_app basic_settings", story.folder)
+        walk.say(PUBLISH_STEP, "attest", files=str(before))
+        expect(walk.panel(PUBLISH_STEP)).to_have_attribute("data-outcome", "failed")
+        walk.reads(PUBLISH_STEP, "Meta's developer tools show that the app is not live")
+        person.publish()
+        after = person.download_answer("devtools_app basic_settings", story.folder)
+        assert walk.attest(PUBLISH_STEP, files=str(after)) == "attested"
+        walk.reads(PUBLISH_STEP, "shown by Meta's developer tools: the app is live")
 
     def test_client_id_and_secret_are_copied_to_cyclr(self, story: Story) -> None:
         """App ID and App Secret are copied through the clipboard to Cyclr."""
@@ -202,22 +288,52 @@ class TestFromNothingToACompleteRecord:
             assert story.walk.check(step) == "verified", step
 
     def test_after_a_restart_a_pasted_redirect_gives_the_token(self, story: Story) -> None:
-        """After a restart of the kernel, consent works; with the token, every step is done."""
+        """After a restart of the kernel, consent works; the form says where the browser ends."""
 
         walk = story.walk
         walk.restart_kernel()
         expect(story.header).to_contain_text(f"operator {OPERATOR}")
-        walk.use_address(walk.granted_address(walk.sign_in(story.given, "consent-paste")))
-        token_step = walk.panel("test-04-user-token")
+        form = walk.ask_consent()
+        expect(form).to_contain_text(story.given["redirect_uri"])
+        walk.use_address(walk.granted_address(walk.sign_in(story.given)))
+        token_step = walk.panel(TOKEN_STEP)
         expect(token_step).to_have_attribute("data-outcome", "verified")
         token_step.get_by_role("button", name=".env: User access token").click()
-        walk.reads("test-04-user-token", "saved to .env")
+        walk.reads(TOKEN_STEP, "saved to .env")
         assert walk.check("test-05-marketing-data") == "verified"
         assert walk.check("cy-02-client-id") == "verified"
-        expect(story.header).to_contain_text("21 of 21 done")
+        assert walk.check(BUSINESS_STEP) == "verified"
+
+    def test_the_consent_of_a_customer_is_told_from_the_operators(self, story: Story) -> None:
+        """
+        The consent of the operator, who has a role, does not count as a customer's.
+
+        With that of a person without a role, every step is done.
+        """
+
+        walk, given = story.walk, story.given
+        walk.ask_consent(CUSTOMER_STEP)
+        walk.keep_pictures(CUSTOMER_STEP, "panel-customer-before")
+        own = walk.granted_address(walk.sign_in(given, step=CUSTOMER_STEP))
+        walk.use_address(own, CUSTOMER_STEP)
+        panel = walk.panel(CUSTOMER_STEP)
+        expect(panel).to_have_attribute("data-outcome", "failed")
+        walk.reads(CUSTOMER_STEP, "Both tokens are of one person")
+
+        dialog = walk.sign_in(given, step=CUSTOMER_STEP)
+        customer = Person(dialog, given["dashboard_url"], given["cyclr_console_url"])
+        customer.become_customer()
+        customer.reads("Logged in as Sandbox Customer")
+        walk.use_address(walk.granted_address(dialog), CUSTOMER_STEP)
+        expect(panel).to_have_attribute("data-outcome", "verified")
+        walk.reads(CUSTOMER_STEP, "A person without a role on the app granted")
+        panel.get_by_role("button", name=".env: Customer's access token").click()
+        walk.reads(CUSTOMER_STEP, "saved to .env")
+        walk.keep_pictures(CUSTOMER_STEP, "panel-customer-after")
+        expect(story.header).to_contain_text("28 of 28 done")
 
     def test_a_headless_run_is_complete(self, story: Story) -> None:
-        """With the same settings and journal, a run is complete; its record has the screenshot."""
+        """With the same settings and journal, a run is complete, with what was attached."""
 
         lab = story.lab
         done = runbook(
@@ -227,8 +343,12 @@ class TestFromNothingToACompleteRecord:
         assert done.returncode == 0, done.stdout + done.stderr
         (record,) = records(lab.evidence)
         assert set(outcomes(record).values()) == {"verified", "attested"}
+        assert len(record["steps"]) == 28
         attachments = [each for step in record["steps"] for each in step["attachments"]]
-        assert [attachment["name"] for attachment in attachments] == ["screen.png"]
+        assert [attachment["name"] for attachment in attachments] == [
+            "screen.png",
+            "devtools_app-basic_settings.json",
+        ]
 
     def test_the_sealed_bundle_is_linked_and_its_report_opens(self, story: Story) -> None:
         """
