@@ -237,7 +237,7 @@ class Walkthrough:
             self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
             if asked.untrusted:
                 return f"{asked.untrusted} Paste the address instead."
-            return "Open the consent page; below it stands where the browser will end."
+            return "Open the consent page. The form below says where the browser ends."
 
         self._begin(step, prepare)
 

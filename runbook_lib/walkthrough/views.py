@@ -168,7 +168,7 @@ def header_view(
             "id": following[0].step.id,
             "number": following[0].number,
             "title": following[0].step.title,
-            "advice": following[1],
+            "advice": following[1].replace("described above", "described there"),
         }
         if following
         else None,

@@ -68,7 +68,8 @@ class Header {
       return part;
     }));
     setText(this.counts, [`${view.settled} of ${view.total} done`,
-      ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`)].join(" · "));
+      // Lines break between the counts only.
+      ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
   }
 
   drawNext({ id, number, title, advice }) {
