@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from runbook_lib.sandbox.http import pages
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.facebook_world import Verification
+from tests.browser.jupyter import NO_CERTIFICATES, keep_picture
+from tests.browser.test_practice import USE_CASE
 
 WIDTHS = (1280, 800)
 TEMPLATES = Path(pages.__file__).parent / "templates"
@@ -94,21 +98,44 @@ class Visitor:
         app.configurations["100200300"] = ("public_profile", "leads_retrieval")
         self.dialog(config_id="100200300")
 
+    def customer_dialog(self) -> None:
+        """The dialog as the person who has a role on no app sees it."""
+        self.log_out()
+        self.dialog()
+        self.page.get_by_label("Email address").fill(self.given["customer_email"])
+        self.page.get_by_label("Password").fill(self.given["customer_password"])
+        self.press("Log in")
+
+    def website(self, path: str) -> None:
+        """A page of the partner's website, whose host the browser cannot find."""
+        address = f"{self.sandbox.world.addresses.connect}{path}"
+        headers = {"host": self.given["website"]}
+        with httpx.Client(trust_env=False, verify=NO_CERTIFICATES) as client:
+            self.page.set_content(client.get(address, headers=headers).text)
+
     def leave(self) -> None:
         """The page between the dialog and the app."""
         self.dialog()
         self.press("Continue")
 
     def create(self, *answers: str) -> None:
-        """A page of Create App, after these choices."""
+        """A page of Create App, after these choices; the last one of all is the name."""
         self.dashboard("/apps/creation/")
         for answer in answers:
-            self.page.get_by_role("radio", name=answer, exact=True).check()
-            if answer == "Clients":
-                self.page.get_by_label("App Display Name").fill("A name")
+            if answer == NAME:
+                self.page.get_by_label("App Display Name").fill(answer)
                 self.press("Create App")
-            else:
+                continue
+            self.page.get_by_role("radio", name=answer, exact=True).check()
+            if answer != "Clients":
                 self.press("Next")
+
+    def new_app(self, path: str, *answers: str) -> None:
+        """A page of an app that was just created with these choices."""
+        self.create(*answers, NAME)
+        self.page.get_by_label("Password", exact=True).fill(self.given["login_password"])
+        self.press("Submit")
+        self.page.goto(self.page.url.replace("/dashboard/", path))
 
     def wrong_redirect(self) -> None:
         """Facebook Login > Settings with a URI that is refused."""
@@ -118,8 +145,22 @@ class Visitor:
 
     def incomplete_request(self) -> None:
         """Edit App Review Request with sections missing."""
+        self.dashboard("/apps/APP/app-review/access/leads_retrieval/")
+        self.page.get_by_role("checkbox").check()
+        self.press("Confirm")
         self.dashboard("/apps/APP/app-review/request/")
         self.press("Submit for Review")
+
+    def request_of_nothing(self) -> None:
+        """Edit App Review Request that asks for nothing, with its whole checklist."""
+        self.new_app("/app-review/request/", *CLASSIC)
+        self.press("Submit for Review")
+
+    def unverified(self) -> None:
+        """Verification of a business that has begun neither."""
+        business = self.sandbox.world.facebook.business
+        business.verification = business.access_verification = Verification.NOT_STARTED
+        self.dashboard("/apps/APP/verification/")
 
     def shown_secret(self) -> None:
         """Settings > Basic with the App Secret shown."""
@@ -131,6 +172,12 @@ class Visitor:
         """The explorer with a token."""
         self.dashboard("/tools/explorer/")
         self.press("Generate Access Token")
+
+    def test_call(self) -> None:
+        """Graph API Explorer with the answer to a call."""
+        self.token()
+        self.page.get_by_label("GET", exact=True).fill("me/permissions")
+        self.press("Submit")
 
     def setup_link(self) -> None:
         """An account with a setup link."""
@@ -152,6 +199,8 @@ class Visitor:
         self.press("Continue on loopback")
 
 
+NAME = "A name"
+CLASSIC = ("Other", "Business", "Clients")
 Go = Callable[[Visitor], None]
 PAGES: dict[str, tuple[str, Go]] = {
     "login": ("approved", lambda v: (v.log_out(), v.dashboard("/login"))[1]),
@@ -159,6 +208,8 @@ PAGES: dict[str, tuple[str, Go]] = {
     "dialog-login": ("approved", Visitor.login_in_dialog),
     "consent": ("approved", Visitor.dialog),
     "consent-all-or-nothing": ("approved", Visitor.all_or_nothing),
+    "consent-customer": ("approved", Visitor.customer_dialog),
+    "feature-unavailable": ("not-published", Visitor.customer_dialog),
     "leave": ("approved", Visitor.leave),
     "url-blocked": ("approved", lambda v: v.dialog(redirect_uri="https://elsewhere.example/")),
     "invalid-scopes": ("approved", lambda v: v.dialog(scope="no_such_scope")),
@@ -166,10 +217,17 @@ PAGES: dict[str, tuple[str, Go]] = {
     "registration": ("fresh", lambda v: v.dashboard("/apps/")),
     "apps": ("approved", lambda v: v.dashboard("/apps/")),
     "create-use-case": ("approved", lambda v: v.create()),
+    "create-use-case-details": ("approved", lambda v: v.create(USE_CASE)),
+    "create-use-case-password": ("approved", lambda v: v.create(USE_CASE, NAME)),
     "create-type": ("approved", lambda v: v.create("Other")),
     "create-details": ("approved", lambda v: v.create("Other", "Business")),
-    "create-password": ("approved", lambda v: v.create("Other", "Business", "Clients")),
-    "products": ("approved", lambda v: v.dashboard("/apps/APP/dashboard/")),
+    "create-password": ("approved", lambda v: v.create(*CLASSIC, NAME)),
+    "app-dashboard": ("approved", lambda v: v.dashboard("/apps/APP/dashboard/")),
+    "app-dashboard-new": ("approved", lambda v: v.new_app("/dashboard/", USE_CASE)),
+    "products": ("approved", lambda v: v.new_app("/dashboard/", *CLASSIC)),
+    "use-cases": ("approved", lambda v: v.dashboard("/apps/APP/use_cases/")),
+    "use-cases-new": ("approved", lambda v: v.new_app("/use_cases/", USE_CASE)),
+    "use-cases-classic": ("approved", lambda v: v.new_app("/use_cases/", *CLASSIC)),
     "login-settings": ("approved", lambda v: v.dashboard("/apps/APP/fb-login/settings/")),
     "login-settings-wrong": ("approved", Visitor.wrong_redirect),
     "login-settings-saved": ("approved", Visitor.notice),
@@ -179,20 +237,56 @@ PAGES: dict[str, tuple[str, Go]] = {
         "approved",
         lambda v: v.dashboard("/apps/APP/app-review/permissions/?q=x9"),
     ),
+    "permissions-grey": (
+        "test-calls-missing",
+        lambda v: v.dashboard("/apps/APP/app-review/permissions/"),
+    ),
+    "permissions-declined": (
+        "partly-declined",
+        lambda v: v.dashboard("/apps/APP/app-review/permissions/"),
+    ),
     "advanced-access": (
         "permission-missing",
         lambda v: v.dashboard("/apps/APP/app-review/access/leads_retrieval/"),
     ),
+    "advanced-access-grey": (
+        "test-calls-missing",
+        lambda v: v.dashboard("/apps/APP/app-review/access/leads_retrieval/"),
+    ),
+    "advanced-access-too-early": (
+        "review-pending",
+        lambda v: v.dashboard("/apps/APP/app-review/access/leads_retrieval/"),
+    ),
     "review-request": ("review-declined", lambda v: v.dashboard("/apps/APP/app-review/request/")),
-    "review-request-incomplete": ("review-declined", Visitor.incomplete_request),
+    "review-request-incomplete": ("permission-missing", Visitor.incomplete_request),
+    "review-request-empty": ("approved", Visitor.request_of_nothing),
+    "review-request-too-early": (
+        "review-pending",
+        lambda v: v.dashboard("/apps/APP/app-review/request/"),
+    ),
     "review-pending": ("review-pending", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
     "review-declined": ("review-declined", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
+    "review-partly": ("partly-declined", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
     "review-approved": ("approved", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
+    "checkup": ("approved", lambda v: v.new_app("/data-use-checkup/", USE_CASE)),
+    "checkup-done": ("approved", lambda v: v.dashboard("/apps/APP/data-use-checkup/")),
+    "verification": ("approved", lambda v: v.dashboard("/apps/APP/verification/")),
+    "verification-new": ("not-published", Visitor.unverified),
+    "verification-pending": (
+        "tech-provider-pending",
+        lambda v: v.dashboard("/apps/APP/verification/"),
+    ),
+    "publish": ("not-published", lambda v: v.dashboard("/apps/APP/go_live/")),
+    "publish-too-early": ("approved", lambda v: v.new_app("/go_live/", USE_CASE)),
+    "published": ("approved", lambda v: v.dashboard("/apps/APP/go_live/")),
+    "devtools": ("approved", lambda v: v.dashboard("/apps/APP/devtools/")),
+    "roles": ("approved", lambda v: v.dashboard("/apps/APP/roles/roles/")),
     "settings-basic": ("approved", lambda v: v.dashboard("/apps/APP/settings/basic/")),
     "settings-basic-secret": ("approved", Visitor.shown_secret),
     "settings-advanced": ("approved", lambda v: v.dashboard("/apps/APP/settings/advanced/")),
     "explorer": ("approved", lambda v: v.dashboard("/tools/explorer/")),
     "explorer-token": ("approved", Visitor.token),
+    "explorer-call": ("approved", Visitor.test_call),
     "fidelity": ("approved", lambda v: v.dashboard("/_sandbox/fidelity")),
     "not-found": ("approved", lambda v: v.dashboard("/nowhere/")),
     "general-settings": ("approved", lambda v: v.console("/settings/general/")),
@@ -209,6 +303,7 @@ PAGES: dict[str, tuple[str, Go]] = {
     ),
     "callback-error": ("approved", lambda v: v.connect("/connector/callback?error=access_denied")),
     "callback-message": ("approved", Visitor.authenticated),
+    "website": ("approved", lambda v: v.website("/privacy")),
 }
 # The cookies of the log-in to each scenario's sandbox, for all tests.
 LOGGED_IN: dict[str, Any] = {}
@@ -291,6 +386,7 @@ def test_a_page_is_accessible_and_marked(
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
+        keep_picture(page, f"sandbox-{name}-{width}")
         assert violations(page, axe) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
