@@ -188,11 +188,12 @@ class Person:
         self.press("Search")
 
     def cannot_request(self, permission: str) -> None:
-        """9a: the button is grey until the app has made a call with the permission."""
+        """9a: the button is grey, to the eye too, until the app has made a call with it."""
         self.search_permission(permission)
         self.reads("A button is grey until the app has made a successful call")
         button = self.page.get_by_role("button", name=f"Request advanced access to {permission}")
         expect(button).to_be_disabled()
+        expect(button).to_have_css("background-color", "rgb(227, 232, 229)")
 
     def request(self, permission: str, button: str = "Request advanced access") -> None:
         """10 and 11: search for a permission, press its button, confirm."""
@@ -294,11 +295,12 @@ class Person:
         self.press("Developer tools")
         self.heading("Developer tools")
         answer = self.page.get_by_role("region", name=name)
-        address = answer.get_by_role("link", name="As JSON").get_attribute("href")
-        document = self.page.request.get(f"{self.dashboard}{address}").json()
-        assert document == json.loads(answer.get_by_label(name).input_value())
-        path = folder / f"{name.replace(' ', '-')}.json"
-        path.write_text(json.dumps(document), encoding="utf-8")
+        with self.page.expect_download() as saved:
+            answer.get_by_role("link", name="Save as JSON").click()
+        path = folder / saved.value.suggested_filename
+        saved.value.save_as(path)
+        shown = answer.get_by_label(name).input_value()
+        assert json.loads(path.read_text(encoding="utf-8")) == json.loads(shown)
         return path
 
     # --- a customer ---------------------------------------------------------------------------

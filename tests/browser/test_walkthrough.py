@@ -226,6 +226,7 @@ class TestFromNothingToACompleteRecord:
         assert walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
         assert walk.check(REVIEW_STEP) == "waiting"
         walk.reads(REVIEW_STEP, "Checked again every minute")
+        assert walk.check("fb-08-redirect-uri") == "verified"
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
     def test_everything_is_kept_until_days_later(self, story: Story) -> None:
@@ -347,7 +348,7 @@ class TestFromNothingToACompleteRecord:
         attachments = [each for step in record["steps"] for each in step["attachments"]]
         assert [attachment["name"] for attachment in attachments] == [
             "screen.png",
-            "devtools_app-basic_settings.json",
+            "basic_settings.json",
         ]
 
     def test_the_sealed_bundle_is_linked_and_its_report_opens(self, story: Story) -> None:
