@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -99,6 +100,7 @@ def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, ax
     """
     The redirect arrives on loopback: a refusal or a missing permission is explained, a grant used.
 
+    The way that pastes the address comes first in the form, and says where the browser ends.
     The data that the token can read is then shown in accessible tables, without another action.
     """
 
@@ -110,18 +112,25 @@ def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, ax
     walk.open()
     step = walk.panel(TOKEN_STEP)
 
-    with walk.work(TOKEN_STEP):
-        step.get_by_role("button", name="Sign in with Facebook").click()
+    form = walk.ask_consent()
     step.evaluate("panel => panel.scrollIntoView()")
     keep_picture(page, "walkthrough-consent")
+    paste, here = form.locator("a[data-consent-paste]"), form.locator("a[data-consent]")
+    expect(form.get_by_role("link")).to_have_text(
+        ["Open the consent page ↗", "Open the consent page this way ↗"]
+    )
+    expect(form.locator("code")).to_have_text(sandbox.description["redirect_uri"])
+    expect(paste).to_have_attribute("href", re.compile("connect.partner.test"))
+    expect(here).to_have_attribute("href", re.compile("redirect_uri=http%3A%2F%2Flocalhost"))
+    assert serious_violations(page, axe) == []
 
-    dialog = walk.sign_in(sandbox.description)
+    dialog = walk.sign_in(sandbox.description, "consent")
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Cancel").click()
     walk.reads(TOKEN_STEP, "pressed Cancel")
     dialog.close()
 
-    dialog = walk.sign_in(sandbox.description)
+    dialog = walk.sign_in(sandbox.description, "consent")
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
         dialog.get_by_role("button", name="Continue").click()
@@ -130,7 +139,7 @@ def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, ax
     walk.reads(TOKEN_STEP, "lacks leads_retrieval")
     dialog.close()
 
-    dialog = walk.sign_in(sandbox.description)
+    dialog = walk.sign_in(sandbox.description, "consent")
     with walk.work(TOKEN_STEP):
         dialog.get_by_role("button", name="Continue").click()
     expect(step).to_have_attribute("data-outcome", "verified")
@@ -163,13 +172,13 @@ def test_an_expired_or_used_redirect_is_explained(desks: Desks, sandbox: Any, pa
     walk = Walk(page, lab)
     walk.open()
 
-    late = walk.granted_address(walk.sign_in(given, "consent-paste"))
+    late = walk.granted_address(walk.sign_in(given))
     sandbox.world.offset += 3_600
     walk.use_address(late)
     walk.reads(TOKEN_STEP, "This authorization code has expired.")
     walk.reads(TOKEN_STEP, "an answer counts once, and for a few minutes")
 
-    used = walk.granted_address(walk.sign_in(given, "consent-paste"))
+    used = walk.granted_address(walk.sign_in(given))
     redeemed = httpx.post(
         f"{given['graph_url']}/v26.0/oauth/access_token",
         data={

@@ -15,6 +15,7 @@ from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
 from tests.browser.jupyter import (
+    CUSTOMER_STEP,
     TOKEN_STEP,
     Desk,
     Desks,
@@ -63,6 +64,21 @@ EXPLAINED = {
         ("fb-12-submit-review",),
         "waits or was declined",
         "App Review > Requests shows what became of each",
+    ),
+    "partly-declined": Explained(
+        ("fb-12-submit-review",),
+        "does not list leads_retrieval, pages_manage_ads",
+        "App Review > Requests shows what became of each",
+    ),
+    "use-case-missing": Explained(
+        ("fb-11-permissions",),
+        "does not list leads_retrieval",
+        "that Advanced Access is requested for each",
+    ),
+    "tech-provider-pending": Explained(
+        ("test-06-customer-consent",),
+        "Facebook refuses the data",
+        "see Access Verification, as a Tech Provider",
     ),
     "permission-missing": Explained(
         ("fb-11-permissions",),
@@ -240,6 +256,10 @@ def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterato
         walk.open()
         walk.check("fb-08-redirect-uri")
         walk.check("fb-13-app-id-and-secret")
+        walk.check("fb-11a-public-pages")
+        walk.tick("fb-09a-test-calls", "make_test_calls")
+        walk.check("fb-09a-test-calls")
+        walk.ask_consent(CUSTOMER_STEP)
         walk.panel("fb-06-facebook-login").locator('button[data-action="attest"]').click()
         walk.panel("fb-07-login-settings").locator('button[data-action="skip"]').click()
         yield walk
