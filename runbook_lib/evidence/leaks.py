@@ -26,8 +26,7 @@ __all__ = ["refuse_leaks"]
 _STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+")
 # RFC 4648 §4 and §5; MIME puts line breaks in (RFC 2045 §6.8).
 _BASE64 = re.compile(r"[0-9A-Za-z+/_-]{24,}={0,2}")
-_FOLD = re.compile(r"[\r\n]++(?=[0-9A-Za-z+/_-])")
-_OF_BASE64 = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/_-")
+_FOLDED = re.compile(r"(?<=[0-9A-Za-z+/_-])[\r\n]+(?=[0-9A-Za-z+/_-])")
 _TO_STANDARD = str.maketrans("-_", "+/")
 # How many times base64 may wrap base64, and escapes escapes.
 _DEEPEST = 3
@@ -100,7 +99,7 @@ class _Search:
             position = self._find(reading)
             if position >= 0:
                 return reading[:position]
-            whole = _unfolded(reading)
+            whole = _FOLDED.sub("", reading)
             found = list(_words(whole, known))
             number = self._first_leak([word for _, word in found])
             if number is not None:
@@ -137,18 +136,7 @@ class _Search:
             return True
         if depth == 0:
             return False
-        return self._is_leak([word for _, word in _words(_unfolded(text), known)], depth)
-
-
-def _unfolded(text: str) -> str:
-    """Return `text` without the line breaks inside base64."""
-    return _FOLD.sub(_joined, text)
-
-
-def _joined(match: re.Match[str]) -> str:
-    # NOTE: a lookbehind in the pattern would be tried at every character.
-    start = match.start()
-    return "" if start and match.string[start - 1] in _OF_BASE64 else match.group()
+        return self._is_leak([word for _, word in _words(_FOLDED.sub("", text), known)], depth)
 
 
 def _words(text: str, known: set[str]) -> Iterator[tuple[int, str]]:
