@@ -22,6 +22,8 @@ from tests.runs.conftest import WORDS, outcomes, records, runbook
 NAME = "Practice Leads"
 USE_CASE = "Capture & manage ad leads with Marketing API"
 WEBSITE = "https://www.partner.test"
+# The colour of buttons that can be pressed.
+_PRESSABLE = "rgb(23, 76, 63)"
 # With these, Facebook logs a use of each permission that leads_retrieval depends on.
 TEST_CALLS = ("me/adaccounts", "me/businesses", "me/accounts")
 VERIFIED = {
@@ -185,6 +187,8 @@ class Person:
         self.press("Permissions and Features")
         self.heading("Permissions and Features")
         self.fill(Search_Permissions_and_Features=permission)
+        search = self.page.get_by_role("button", name="Search", exact=True)
+        expect(search).to_have_css("background-color", _PRESSABLE)
         self.press("Search")
 
     def cannot_request(self, permission: str) -> None:
@@ -193,7 +197,7 @@ class Person:
         self.reads("A button is grey until the app has made a successful call")
         button = self.page.get_by_role("button", name=f"Request advanced access to {permission}")
         expect(button).to_be_disabled()
-        expect(button).to_have_css("background-color", "rgb(227, 232, 229)")
+        expect(button).not_to_have_css("background-color", _PRESSABLE)
 
     def request(self, permission: str, button: str = "Request advanced access") -> None:
         """10 and 11: search for a permission, press its button, confirm."""

@@ -58,17 +58,17 @@ EXPLAINED = {
     "review-pending": Explained(
         ("fb-12-submit-review",),
         "does not list public_profile, leads_retrieval",
-        "App Review > Requests shows what became of each",
+        "App Review > Requests shows",
     ),
     "review-declined": Explained(
         ("fb-12-submit-review",),
         "waits or was declined",
-        "App Review > Requests shows what became of each",
+        "App Review > Requests shows",
     ),
     "partly-declined": Explained(
         ("fb-12-submit-review",),
         "does not list leads_retrieval, pages_manage_ads",
-        "App Review > Requests shows what became of each",
+        "App Review > Requests shows",
     ),
     "use-case-missing": Explained(
         ("fb-11-permissions",),
