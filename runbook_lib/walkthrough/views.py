@@ -221,7 +221,12 @@ def _forms(step: Step) -> list[dict[str, Any]]:
     done = "Facebook approved it" if is_wait else "I have done this"
     optional = "Optional: a note for the record."
     submitted = [
-        _form("submit", "I have submitted it", "Everything is submitted for review.", optional),
+        _form(
+            "submit",
+            "I have submitted it",
+            "Everything that Facebook asks for is submitted.",
+            optional,
+        ),
     ]
     declined = [
         _form(

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.facebook.review import with_dependencies
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.procedure import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
@@ -283,13 +284,20 @@ def _sent(url: str) -> dict[str, str]:
 
 
 def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
-    asked = scope.split(", ")
-    lacking = [name for name in context.permissions if name not in asked]
+    asked = scope.split(", ") if scope else []
     # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
-    lacking = [name for name in lacking if name != "public_profile"]
-    if not lacking:
-        return ()
-    return (f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes.",)
+    lacking = [name for name in context.permissions[1:] if name not in asked]
+    more = [name for name in asked if name not in with_dependencies(context.permissions)]
+    warnings = []
+    if lacking:
+        said = f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes."
+        warnings.append(said)
+    if more:
+        warnings.append(
+            f"Cyclr also asks users for {shorten(', '.join(more))}: give the app that too (Use "
+            "cases > Customize), or the sign-in may answer Invalid Scopes."
+        )
+    return tuple(warnings)
 
 
 def _compare_grants(context: CheckContext, answer: Any) -> Finding:

@@ -208,7 +208,10 @@ def business_verification() -> Step:
             "Verification** in the portfolio's **Security Center**. Facebook asks for documents "
             "and takes days; nothing else waits for it until the review."
         ),
-        links=(dashboard("Verification", "verification/"),),
+        links=(
+            dashboard("Verification", "verification/"),
+            Link("Graph API Explorer", "{dashboard_url}/tools/explorer/"),
+        ),
         inputs=(inputs.USER_ACCESS_TOKEN,),
         checks=(Check("business-is-verified", verification.business_is_verified, TOKEN),),
         developer_tools="business-verification",

@@ -504,6 +504,25 @@ class TestConsole:
         assert "ends with 302 and leads to www.facebook.com/login.php." in finding.reason
 
     @pytest.mark.parametrize(
+        ("scope", "more"),
+        [
+            ("leads_retrieval,ads_read", ""),
+            ("leads_retrieval,pages_manage_metadata email", "pages_manage_metadata, email"),
+            ("", ""),
+        ],
+    )
+    def test_a_scope_beyond_the_permissions_gives_a_warning(
+        self, context: CheckContext, sends: Callable[..., None], scope: str, more: str
+    ) -> None:
+        """What Cyclr asks for beyond the chosen permissions, the app must have too."""
+
+        sends(scope=scope)
+
+        warnings = console_holds_app_id(context).warnings
+        assert any("also asks users for" in text for text in warnings) is bool(more)
+        assert more in " ".join(warnings)
+
+    @pytest.mark.parametrize(
         ("scope", "warned"),
         [
             ("leads_retrieval", False),
