@@ -136,6 +136,8 @@ def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json
     else:
         mark = "SANDBOX " if state.started.get("sandbox") else ""
         show_steps(state, title=f"{mark}{opened.tenant} · {procedure.title}")
+        if not opened.journal.path.exists():
+            say(_nothing_of(opened.tenant, evidence))
         show_again(state)
         if following:
             step, advice = following
@@ -148,7 +150,44 @@ def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json
     sys.exit(_EXIT_CODES[state.outcome])
 
 
-RUN_COMMANDS = (run, status)
+@click.command()
+@EVIDENCE
+@JSON
+def tenants(*, evidence: str, as_json: bool) -> None:
+    """List the tenants in the evidence folder, and how far each is."""
+    from runbook_lib.cli.terminal import say, show_tenants
+    from runbook_lib.engine.tenants import tenant_states
+
+    found = tenant_states(evidence)
+    if as_json:
+        document = [
+            {
+                "tenant": each.tenant,
+                "connector": each.connector,
+                "sandbox": bool(each.state.started.get("sandbox")),
+                "outcome": each.state.outcome,
+                "done": each.done,
+                "steps": len(each.state.steps),
+            }
+            for each in found
+        ]
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+    elif found:
+        show_tenants(found)
+    else:
+        say("There is no tenant yet: `runbook lab` or `runbook run` begins one.")
+
+
+RUN_COMMANDS = (run, status, tenants)
+
+
+def _nothing_of(tenant: str, evidence: str) -> str:
+    """Return that nothing is known of a tenant, and which tenants there are."""
+    from runbook_lib.engine.tenants import tenants_of
+
+    others = ", ".join(dict.fromkeys(name for name, _ in tenants_of(evidence)))
+    known = f" There are {others}: name one with --tenant." if others else ""
+    return f"Nothing was said or seen yet of a tenant called {tenant}.{known}"
 
 
 def _run(scenario: str, request: RunRequest, display: RunDisplay) -> RunResult:

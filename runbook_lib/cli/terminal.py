@@ -11,7 +11,7 @@ import shutil
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +26,7 @@ from runbook_lib.plain_text import one_line
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from runbook_lib.engine.tenants import TenantState
     from runbook_lib.evidence.verify.chain import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
@@ -39,6 +40,7 @@ __all__ = [
     "show_paragraph",
     "show_steps",
     "show_table",
+    "show_tenants",
     "show_verdict",
 ]
 
@@ -170,6 +172,20 @@ def show_again(state: RunState) -> None:
         _echo("\nTo do again:")
     for step in steps:
         _echo(one_line(f"- {step.step.title} ({step.step.id})"))
+
+
+def show_tenants(found: Iterable[TenantState]) -> None:
+    """Print the table of tenants: connector, outcome, how many steps are done."""
+    rows = [
+        (
+            (Cell(f"{'SANDBOX ' if each.state.started.get('sandbox') else ''}{each.tenant}"),),
+            (Cell(each.connector),),
+            (_OUTCOME_STYLES[each.state.outcome]._replace(text=each.state.outcome),),
+            (Cell(f"{each.done} of {len(each.state.steps)} done"),),
+        )
+        for each in found
+    ]
+    show_table("", ("Tenant", "Connector", "Outcome", ""), rows)
 
 
 def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Sequence[Cell]]]) -> None:

@@ -764,3 +764,29 @@ def test_status_lists_what_must_be_done_again() -> None:
     assert [each["step"] for each in document["again"]] == ["fb-01-log-in", "fb-06-facebook-login"]
     assert "Ann confirmed this" in document["again"][0]["why"]
     assert "for App ID 111111111111111, not 222222222222222" in document["again"][0]["why"]
+
+
+def test_tenants_are_listed() -> None:
+    """A table for people, JSON for programs, and a sentence where there is none."""
+
+    assert "There is no tenant yet" in runbook("tenants").stdout
+    begun()
+
+    table = runbook("tenants")
+    (shown,) = json.loads(runbook("tenants", "--json").stdout)
+
+    assert (table.exit_code, shown["connector"]) == (0, "facebook_marketing")
+    assert f"of {shown['steps']} done" in table.stdout
+    assert shown["tenant"] in table.stdout
+
+
+def test_status_of_an_unknown_tenant_names_those_that_there_are() -> None:
+    """Of a tenant without a journal it says so, and what to name instead."""
+
+    known = begun()
+
+    said = " ".join(runbook("status", "--tenant", "nobody").stdout.split())
+
+    assert "Nothing was said or seen yet of a tenant called nobody." in said
+    assert f"There are {known.tenant}: name one with --tenant." in said
+    assert "Nothing was said" not in runbook("status", "--tenant", known.tenant).stdout

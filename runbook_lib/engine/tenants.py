@@ -1,0 +1,82 @@
+"""
+The tenants of an evidence folder, each with the state of its connectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.fingerprints import FingerprintKey, read_key
+from runbook_lib.core.journal import JOURNAL_NAME, Journal
+from runbook_lib.core.state import HistoryReader, RunState
+from runbook_lib.engine.run import Mode, Run, new_run_id
+from runbook_lib.errors import SettingsError
+
+__all__ = ["TenantState", "tenant_states", "tenants_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantState:
+    """What is known of one connector of a tenant, from its journal alone."""
+
+    tenant: str
+    connector: str
+    state: RunState
+
+    @property
+    def done(self) -> int:
+        """Return how many steps are settled."""
+        return sum(step.is_settled for step in self.state.steps.values())
+
+
+def tenants_of(evidence: str = "") -> list[tuple[str, str]]:
+    """
+    Return tenant and connector of each journal in the evidence folder, sorted.
+
+    Raises `SettingsError` if that is no folder.
+    """
+    folder = evidence_folder(evidence)
+    found = [path.parent for path in folder.glob(f"*/*/{JOURNAL_NAME}")]
+    return sorted((each.parent.name, each.name) for each in found if _is_tenant(each))
+
+
+def tenant_states(evidence: str = "") -> list[TenantState]:
+    """
+    Return the state of each connector of each tenant; settings of no tenant are used.
+
+    Raises `SettingsError` if `evidence` is no folder, `JournalError` for a
+    journal that cannot be understood.
+    """
+    return [
+        TenantState(tenant, connector, _state(tenant, connector, evidence))
+        for tenant, connector in tenants_of(evidence)
+    ]
+
+
+def _state(tenant: str, connector: str, evidence: str) -> RunState:
+    # NOTE: the settings at hand are those of one tenant, and would void what others said.
+    journal = Journal(journal_path(evidence_folder(evidence), tenant, connector))
+    key = read_key(journal.path.parent)
+    run = Run(
+        find_procedure(connector),
+        Settings({}, {}),
+        journal,
+        tenant,
+        Mode.HEADLESS,
+        new_run_id(),
+        key=key or FingerprintKey(),
+        reader=HistoryReader(journal, key),
+    )
+    return run.whole_state
+
+
+def _is_tenant(folder: Path) -> bool:
+    try:
+        tenant_name(folder.parent.name)
+    except SettingsError:
+        return False
+    return folder.name in connector_names()

@@ -1,0 +1,73 @@
+"""The tenants of an evidence folder, from their journals alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.tenants import tenant_states, tenants_of
+from runbook_lib.errors import SettingsError
+from tests.support.words import attested
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def begin(tenant: str, connector: str = PROCEDURE.id, *words: str) -> None:
+    """Begin a tenant, whose operator has confirmed these steps."""
+    run = open_run(
+        find_procedure(connector),
+        {"app_id": "1234567891011121"},
+        mode=Mode.HEADLESS,
+        tenant=tenant,
+        evidence="evidence",
+        environ={},
+    )
+    run.start()
+    run.say([attested(step) for step in words])
+
+
+def test_each_connector_of_each_tenant_is_listed() -> None:
+    """Tenants are sorted by name, each with its connectors; other folders are none."""
+
+    begin("umbrella")
+    begin("acme", "facebook_messenger")
+    begin("acme")
+    for other in ("keys/facebook_marketing", "acme/notes", "-odd/facebook_marketing", "acme/x"):
+        (Path("evidence") / other).mkdir(parents=True, exist_ok=True)
+        (Path("evidence") / other / "journal.jsonl").touch()
+
+    assert tenants_of("evidence") == [
+        ("acme", "facebook_marketing"),
+        ("acme", "facebook_messenger"),
+        ("umbrella", "facebook_marketing"),
+    ]
+
+
+def test_a_state_rests_on_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of another tenant, in the environment or in `.env`, void nothing."""
+
+    begin("acme", PROCEDURE.id, "fb-01-log-in", "fb-02-developer-account")
+    Path(".env").write_text("RUNBOOK_APP_ID=999999999999999\n", "utf-8")
+    monkeypatch.setenv("RUNBOOK_APP_ID", "888888888888888")
+
+    (found,) = tenant_states("evidence")
+
+    assert (found.tenant, found.connector, found.done) == ("acme", PROCEDURE.id, 2)
+    assert found.state.outcome == "incomplete"
+
+
+def test_an_empty_folder_has_no_tenant() -> None:
+    """Nothing is listed, and nothing is written."""
+
+    assert tenant_states("evidence") == []
+    assert not Path("evidence").exists()
+    Path("file").touch()
+    with pytest.raises(SettingsError):
+        tenant_states("file")
