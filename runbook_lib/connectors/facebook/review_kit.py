@@ -245,8 +245,8 @@ def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str
         )
     if parts and not any(call.method for part in parts for call in part.calls):
         warnings.append(
-            f"Cyclr documents no methods of the {uses.title} connector: show in your own workflow "
-            "that each call is made."
+            f"Of these permissions' calls Cyclr documents no method of the {uses.title} connector: "
+            "show in your own workflow that each is made."
         )
     return warnings
 
