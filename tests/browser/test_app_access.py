@@ -243,11 +243,12 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page) -> None:
 def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
     """Only its own page can reach a kernel, which ends with the page."""
 
+    # A page whose window was closed at once may not have said so: its kernel ends later.
+    before = set(kernels(app))
     page.goto(f"{app.url}/?token={TOKEN}", timeout=60_000)
     walk = Walk(page, app)
     walk.ready()
-    eventually(lambda: len(kernels(app)) == 1)  # the kernel of an earlier page may still be ending
-    (kernel,) = kernels(app)
+    (kernel,) = set(kernels(app)) - before
 
     channel = f"/api/kernels/{kernel}/channels"
     mine = {"authorization": f"token {TOKEN}", **UPGRADE}
@@ -264,11 +265,11 @@ def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
     for stranger in ({}, {"cookie": "_xsrf=x"}, {"authorization": "token wrong"}):
         assert ask(app, f"/voila/api/shutdown/{kernel}", "POST", **stranger).status_code == 403
         assert ask(app, f"/api/kernels/{kernel}", "DELETE", **stranger).status_code == 403
-    assert kernels(app) == [kernel]
+    assert kernel in kernels(app)
 
     assert walk.attest("fb-02-developer-account") == "attested"
     page.goto("about:blank")
-    eventually(lambda: kernels(app) == [])
+    eventually(lambda: kernel not in kernels(app))
 
 
 def test_a_server_behind_a_prefix_has_the_same_checks(
