@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -129,6 +128,8 @@ def read_certificate(session: Session, host: str) -> Certificate:
     not trusted, and `UnexpectedAnswerError` if it has no end, or the address is
     not public and no setting gives one.
     """
+    import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
+
     began, sent_on = time.perf_counter(), timestamp(utc_now())
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
     certificate, error = None, ""
@@ -297,6 +298,8 @@ def _origin(address: httpx.URL) -> tuple[str, str, int]:
 
 
 def _certificate(peer: Mapping[str, Any], host: str) -> Certificate:
+    import ssl  # noqa: PLC0415  (as above)
+
     issuer = {key: value for part in peer.get("issuer", ()) for key, value in part}
     try:
         expires = ssl.cert_time_to_seconds(str(peer.get("notAfter", "")))

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import random
-import ssl
 import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
@@ -45,6 +44,9 @@ from runbook_lib.remote.rate_limits import (
     usage_pause,
 )
 from runbook_lib.remote.recording import recorded_body, recorded_headers, recorded_url
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Request", "Session", "Transport"]
 

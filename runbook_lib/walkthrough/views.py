@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from runbook_lib.connectors.facebook.developer_tools import QUESTIONS
-from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
 from runbook_lib.core.outcome import ICONS, LABELS
@@ -247,6 +245,10 @@ def _forms(step: Step) -> list[dict[str, Any]]:
 
 def _answers_help(step: Step) -> str:
     """Return what to ask Meta's developer tools for; empty where they show nothing."""
+    from runbook_lib.connectors.facebook.developer_tools import (  # noqa: PLC0415  (for panels)
+        QUESTIONS,
+    )
+
     if not step.developer_tools:
         return ""
     return (
@@ -307,6 +309,8 @@ def _table_view(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
     """Return the texts for App Review, if they belong to this step."""
+    from runbook_lib.connectors.facebook.review_kit import kit_of  # noqa: PLC0415  (for panels)
+
     if not step.review_kit:
         return None
     kit = kit_of(step.review_kit, values)
