@@ -36,6 +36,7 @@ atexit.register(gc.freeze)
 
 # Ports that are taken, or not to be had.
 _NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+_CLOSED = "`runbook status` shows what was done until then."
 _ANOTHER_PORT = "Name another port, or leave it out."
 
 
@@ -54,6 +55,8 @@ class _Commands(click.Group):
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             reason = f"{error.strerror or type(error).__name__}{where}"
+            if error.errno == errno.EPIPE:
+                _fail("The output was closed before its end.", _CLOSED, ExitCode.INCOMPLETE)
             if error.errno in _NETWORK:
                 _fail(f"Cannot listen on the network: {reason}.", _ANOTHER_PORT, ExitCode.USAGE)
             message = f"Cannot write to disk: {reason}."

@@ -71,7 +71,7 @@ class Use:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorUses:
     """
-    What App Review is told of one connector.
+    What one connector uses each permission for.
 
     `purpose` says what the app does, `server_to_server` that it has no pages of
     its own, `end` what the recording and the reviewer see last; `trigger` makes it happen.

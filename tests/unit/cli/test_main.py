@@ -275,6 +275,7 @@ def test_a_secret_on_the_command_line_is_refused_unquoted() -> None:
         (PermissionError(13, "Permission denied", "/x"), 3, "Permission denied (/x)."),
         (OSError(28, "No space left on device"), 3, "No space left on device."),
         (OSError(), 3, "Cannot write to disk: OSError."),
+        (BrokenPipeError(32, "Broken pipe"), 3, "The output was closed before its end."),
     ],
     ids=repr,
 )
