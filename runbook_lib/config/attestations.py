@@ -53,8 +53,7 @@ _OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
 def moment(text: str, *, now: datetime) -> datetime:
     """Return the time in `text` (RFC 3339); raises `SettingsError` for none, or a future one."""
     try:
-        found = datetime.fromisoformat(text.strip())
-        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        found = _in_utc(datetime.fromisoformat(text.strip()))
     except (ValueError, OverflowError):
         msg = f"{text[:40]!r} is not a time; one looks like 2026-11-24T09:30:00Z."
         raise SettingsError(msg) from None
@@ -143,7 +142,7 @@ class _Reader:
             msg = f"{where}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
             raise SettingsError(msg)
         try:
-            moment = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+            moment = _in_utc(value)
         except OverflowError:
             msg = f"{where}: at takes a time of this age, not {value}."
             raise SettingsError(msg) from None
@@ -151,6 +150,11 @@ class _Reader:
             msg = f"{where}: {value} is in the future."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _in_utc(value: datetime) -> datetime:
+    """Return a time in UTC; one without a zone is in UTC already."""
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _text(

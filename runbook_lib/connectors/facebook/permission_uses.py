@@ -12,17 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from runbook_lib.connectors.facebook.sources import LEADS, USE_CASES
+
 __all__ = ["TIER", "USES", "Call", "ConnectorUses", "Dependency", "Use"]
 
 # A feature, not a permission; it is requested beside the permissions on which ads and leads rest.
 TIER = "Marketing API Access Tier"
 
 _PERMISSIONS = "https://developers.facebook.com/docs/permissions"
-_USE_CASES = (
-    "https://developers.facebook.com/documentation/development/create-an-app/"
-    "use-cases-permission-mapping"
-)
-_LEADS = "https://developers.facebook.com/docs/marketing-api/guides/lead-ads/retrieving"
 _SEND = "https://developers.facebook.com/docs/messenger-platform/reference/send-api/"
 _CONVERSATIONS = "https://developers.facebook.com/docs/graph-api/reference/page/conversations/"
 
@@ -115,7 +112,7 @@ _MARKETING = (
             "On the grant screen the person chooses the business, and its page and ad account "
             "appear in ‹our product›."
         ),
-        source=f"{_USE_CASES}; {_PERMISSIONS}",
+        source=f"{USE_CASES}; {_PERMISSIONS}",
     ),
     Use(
         name="ads_read",
@@ -165,7 +162,7 @@ _MARKETING = (
         ),
         calls=(Call("GET /{page-id}/leadgen_forms", "lists the page's lead forms", "List Forms"),),
         shot="The list of the page's lead forms appears, and one form is chosen.",
-        source=f"{_LEADS}; {_PERMISSIONS}",
+        source=f"{LEADS}; {_PERMISSIONS}",
     ),
     Use(
         name="pages_manage_metadata",
@@ -183,7 +180,7 @@ _MARKETING = (
             Call("GET /{page-id}/subscribed_apps", "lists the apps that the page is subscribed to"),
         ),
         shot="‹A workflow› is switched on, and a new test lead arrives within seconds.",
-        source=_LEADS,
+        source=LEADS,
     ),
     Use(
         name="leads_retrieval",
@@ -216,7 +213,7 @@ _MARKETING = (
             Dependency("pages_show_list", "the customer chooses the page"),
             Dependency(TIER, "calls about ads and leads are limited by it"),
         ),
-        source=f"{_LEADS}; {_PERMISSIONS}",
+        source=f"{LEADS}; {_PERMISSIONS}",
     ),
     Use(
         name="ads_management",
@@ -238,7 +235,7 @@ _MARKETING = (
             Dependency("pages_read_engagement", "ads belong to a page, whose name is read"),
             Dependency("pages_show_list", "the customer chooses the page"),
         ),
-        source=f"{_LEADS}; {_PERMISSIONS}",
+        source=f"{LEADS}; {_PERMISSIONS}",
     ),
     Use(
         name=TIER,
@@ -255,7 +252,7 @@ _MARKETING = (
         ),
         shot="No recording of its own: it shows in the calls that are made.",
         depends_on=(),
-        source=_USE_CASES,
+        source=USE_CASES,
     ),
 )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.connectors.facebook.permission_uses import USES, Call, ConnectorUses, Use
+from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.core.procedure import Value
 from runbook_lib.core.templates import template_environment
 from runbook_lib.plain_text import one_line
@@ -119,7 +120,6 @@ _RULES = (
     "Use test data: no real customer's name, address or lead. Cover passwords and tokens.",
 )
 _POLICY = "https://developers.facebook.com/devpolicy/"
-_SUBMISSION = "https://developers.facebook.com/docs/app-review/submission-guide"
 _SERVER_TO_SERVER = (
     "https://developers.facebook.com/docs/app-review/resources/sample-submissions/server-to-server"
 )
@@ -311,7 +311,7 @@ def _reviewer(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -
 
 def _sources(parts: tuple[KitPermission, ...]) -> tuple[str, ...]:
     named = [each for part in parts for each in part.source.split("; ") if each]
-    return tuple(dict.fromkeys((_SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named)))
+    return tuple(dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named)))
 
 
 def _named(because: tuple[Because, ...]) -> str:

@@ -22,6 +22,7 @@ from runbook_lib.connectors.facebook import (
     troubles,
     verification,
 )
+from runbook_lib.connectors.facebook.sources import RELEASE, SUBMISSION, USE_CASES
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
 __all__ = [
@@ -60,9 +61,6 @@ APPS = "{dashboard_url}/apps"
 _APP_PAGE = APPS + "/{app_id}"
 
 _DOCS = "https://developers.facebook.com/docs"
-_CREATION = "https://developers.facebook.com/documentation/development/create-an-app"
-_RELEASE = f"{_DOCS}/development/release"
-_SUBMISSION = f"{_DOCS}/app-review/submission-guide"
 
 
 def dashboard(label: str, path: str) -> Link:
@@ -148,7 +146,7 @@ def create_app() -> Step:
     )
 
 
-def use_case(name: str, *, reading: str = f"{_CREATION}/use-cases-permission-mapping") -> Step:
+def use_case(name: str, *, reading: str = USE_CASES) -> Step:
     """Choose the use case that has the connector's permissions (not on the page)."""
     return Step(
         id="fb-04a-use-case",
@@ -199,7 +197,7 @@ def business_verification() -> Step:
         id="fb-05a-business-verification",
         title="Have your business verified",
         kind=StepKind.WAIT,
-        source=Source(1, reading=f"{_RELEASE}/business-verification"),
+        source=Source(1, reading=f"{RELEASE}/business-verification"),
         confirms="The business that owns this app is verified.",
         subject=THIS_APP,
         prose=(
@@ -224,7 +222,7 @@ def access_verification() -> Step:
         id="fb-05b-access-verification",
         title="Be verified as a Tech Provider",
         kind=StepKind.WAIT,
-        source=Source(1, reading=f"{_RELEASE}/access-verification"),
+        source=Source(1, reading=f"{RELEASE}/access-verification"),
         confirms="Access Verification shows this app's business as a verified Tech Provider.",
         subject=THIS_APP,
         prose=(
@@ -367,7 +365,7 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
         id=step_id,
         title="Make a test call with each permission",
         kind=StepKind.CALL,
-        source=Source(1, reading=_SUBMISSION),
+        source=Source(1, reading=SUBMISSION),
         confirms="Request advanced access can be pressed for every permission shown here.",
         subject=("app_id", "permissions"),
         prose=(
@@ -399,7 +397,7 @@ def open_public_pages(step_id: str) -> Step:
         id=step_id,
         title="Have privacy policy, terms and data deletion open for everybody",
         kind=StepKind.CALL,
-        source=Source(1, reading="third-party reading, November 2026; " + _SUBMISSION),
+        source=Source(1, reading="third-party reading, November 2026; " + SUBMISSION),
         confirms="The three pages open for everybody, without a script, and are about this app.",
         subject=THIS_APP,
         prose=(
@@ -452,7 +450,7 @@ def publish(step_id: str) -> Step:
         id=step_id,
         title="Publish the app",
         kind=StepKind.MANUAL,
-        source=Source(1, reading=_RELEASE),
+        source=Source(1, reading=RELEASE),
         confirms="The dashboard shows this app as published.",
         subject=THIS_APP,
         prose=(

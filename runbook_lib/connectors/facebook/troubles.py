@@ -7,6 +7,7 @@ Nothing here was seen by the runbook itself: `source` says who published it.
 
 from __future__ import annotations
 
+from runbook_lib.connectors.facebook.sources import LEADS, RELEASE, SUBMISSION, USE_CASES
 from runbook_lib.core.troubles import Cause, Trouble
 
 __all__ = [
@@ -26,14 +27,7 @@ _ERRORS = "https://developers.facebook.com/docs/graph-api/guides/error-handling"
 _MANUAL_FLOW = (
     "https://developers.facebook.com/documentation/facebook-login/guides/advanced/manual-flow"
 )
-_USE_CASES = (
-    "https://developers.facebook.com/documentation/development/create-an-app/"
-    "use-cases-permission-mapping"
-)
-_SUBMISSION = "https://developers.facebook.com/docs/app-review/submission-guide"
-_RELEASE = "https://developers.facebook.com/documentation/development/release"
-_ACCESS_VERIFICATION = f"{_RELEASE}/access-verification"
-_LEADS = "https://developers.facebook.com/docs/marketing-api/guides/lead-ads/retrieving"
+_ACCESS_VERIFICATION = f"{RELEASE}/access-verification"
 _LEAD_ACCESS = "https://developers.facebook.com/docs/graph-api/reference/has-lead-access/"
 _READINGS = "third-party readings, November 2026"
 
@@ -244,7 +238,7 @@ _INVALID_SCOPES = Trouble(
         "Customize. For a person with a role on the app it works at once; for others after App "
         "Review."
     ),
-    source=f"{_USE_CASES}; third-party reading, 21 August 2026",
+    source=f"{USE_CASES}; third-party reading, 21 August 2026",
 )
 _NO_PERMISSION = Trouble(
     shown=(
@@ -327,7 +321,7 @@ _NOT_SET_UP = Trouble(
         ),
     ),
     advice="Publish the app (Publish > Go live), or test with a person who has a role on it.",
-    source=_RELEASE,
+    source=RELEASE,
 )
 _NEEDS_ADVANCED_ACCESS = Trouble(
     shown=(
@@ -354,7 +348,7 @@ _NEEDS_ADVANCED_ACCESS = Trouble(
         "Make one call for each permission with a token that carries it: the tests at the end of "
         "this procedure do. `runbook kit` lists a call for each. Wait up to two days, then reload."
     ),
-    source=f"{_SUBMISSION}; {_ACCESS_VERIFICATION}",
+    source=f"{SUBMISSION}; {_ACCESS_VERIFICATION}",
 )
 
 # --- review -----------------------------------------------------------------------------------
@@ -459,7 +453,7 @@ _LACKS_PERMISSION = Trouble(
         "See which permissions the token carries, add what is missing, and let the person sign in "
         "again: a permission that was approved later is in no older token."
     ),
-    source=f"{_ERRORS}; {_LEADS}",
+    source=f"{_ERRORS}; {LEADS}",
 )
 _NOT_PERMITTED = Trouble(
     shown=(

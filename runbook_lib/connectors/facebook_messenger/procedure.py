@@ -13,6 +13,7 @@ from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.facebook import inputs, troubles
 from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.connectors.facebook_messenger import checks
 from runbook_lib.core.procedure import (
     Check,
@@ -137,7 +138,7 @@ _PARTNER_APP = Section(
         facebook.open_public_pages("fb-10b-public-pages"),
         facebook.submit_review(
             "fb-10c-app-review",
-            Source(1, reading="https://developers.facebook.com/docs/app-review/submission-guide"),
+            Source(1, reading=SUBMISSION),
             _PERMISSIONS,
             "The documented page says that approval takes about five days, and names no step for "
             "it. Messenger's permissions need Advanced Access as any other: request it under "
