@@ -1,4 +1,9 @@
-"""Answers of Meta's developer tools: which are understood, and what each says of a step."""
+"""
+Answers of Meta's developer tools: which are understood, and what each says of a step.
+
+Names of fields and the traps: documentation of the developer tools' MCP server (8 September 2026)
+and third-party readings, 2026. No complete answer was recorded anywhere.
+"""
 
 from __future__ import annotations
 

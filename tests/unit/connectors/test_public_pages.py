@@ -1,4 +1,8 @@
-"""Privacy policy, terms and data deletion: whether each opens for everybody, without a script."""
+"""
+Privacy policy, terms and data deletion: whether each opens for everybody, without a script.
+
+That they must: third-party readings, 2026.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""The test calls for App Review: which are made, what each shows, when they end."""
+"""
+The test calls for App Review: which are made, what each shows, when they end.
+
+Thirty days: App Review, Submission Guide. The refusal's words and the form of the usage headers:
+third-party readings, 2026.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Business Verification: the business that owns the app, and what Facebook says of it."""
+"""
+Business Verification: the business that owns the app, and what Facebook says of it.
+
+The statuses are those of Meta's SDK (facebook-business, `Business.VerificationStatus`); no whole
+answer was recorded anywhere.
+"""
 
 from __future__ import annotations
 
