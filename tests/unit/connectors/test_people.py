@@ -2,7 +2,7 @@
 Consent of a person without a role: who has one, and what that person's token reads.
 
 That an app token reads `roles`: third-party reading, 2026. The form of the answer is published
-nowhere; this one follows the Graph API's other edges. Code 100: App Development, Access Verification.
+nowhere; this one follows the Graph API's other edges. Code 100: Access Verification's page.
 """
 
 from __future__ import annotations
