@@ -59,7 +59,7 @@ _BACKLOG = 256
 _REQUEST_SECONDS = 5.0
 _PROOF_SECONDS = 5.0
 _POLL_SECONDS = 0.01
-# When more are open, the oldest is closed.
+# When more are open, the oldest that has not sent its request is closed.
 _MOST_CONNECTIONS = 64
 # NOTE: browsers send the cookies of every program on `localhost`, whatever its port.
 _MOST_BYTES = 65_536
@@ -100,8 +100,9 @@ class RedirectListener:
         self._is_closed = False
         # The open connections, oldest first, each with its two ends.
         self._open: dict[asyncio.Task[None], tuple[Any, ...]] = {}
+        self._answered: set[asyncio.Task[None] | None] = set()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runbook-redirect")
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._changed = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="runbook-redirect", daemon=True)
         self._thread.start()
@@ -184,49 +185,61 @@ class RedirectListener:
             self._on_end(self)
 
     async def _serve(self) -> None:
-        servers = [
-            await asyncio.start_server(self._accept, sock=each, backlog=_BACKLOG)
-            for each in self._sockets
-        ]
+        for each in self._sockets:
+            self._loop.add_reader(each, self._accept, each)
         while not self._is_closed and (left := self._ends_at - time.monotonic()) > 0:
             self._changed.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), min(left, threading.TIMEOUT_MAX))
-        for server in servers:
-            server.close()
+        for each in self._sockets:
+            self._loop.remove_reader(each)
         conversations = asyncio.all_tasks() - {asyncio.current_task()}
         for task in conversations:
             task.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ends = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
-        task = self._loop.create_task(self._converse(reader, writer))
+    def _accept(self, listening: socket.socket) -> None:
+        """Accept one connection; what the accepted ones sent is read before the next."""
+        try:
+            client, peer = listening.accept()
+        except (BlockingIOError, ConnectionError):  # the client has gone again
+            return
+        except OSError:  # no descriptor is left
+            self._close_oldest()
+            time.sleep(_POLL_SECONDS)
+            return
+        client.settimeout(0)
+        task = self._loop.create_task(self._converse(client))
         # NOTE: not in `_converse`: a task that is cancelled early enough never starts.
-        task.add_done_callback(lambda _task: writer.transport.abort())
+        task.add_done_callback(lambda _task: client.close())
         task.add_done_callback(self._forget)
         with self._lock:
-            self._open[task] = tuple(each[:2] for each in ends)
-            oldest = next(iter(self._open))
-            if len(self._open) > _MOST_CONNECTIONS:
-                del self._open[oldest]
-                oldest.cancel()
+            self._open[task] = (peer[:2], client.getsockname()[:2])
+        if len(self._open) > _MOST_CONNECTIONS:
+            self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        waiting = (each for each in self._open if each not in self._answered)
+        oldest = next(waiting, next(iter(self._open), None))
+        if oldest is not None:
+            oldest.cancel()
+            self._forget(oldest)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         with self._lock:
             self._open.pop(task, None)
+            self._answered.discard(task)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, client: socket.socket) -> None:
         """Answer one request within its time, and close the connection."""
         with suppress(OSError):  # TimeoutError is one
             async with asyncio.timeout(self._request_seconds):
-                request = await _read_request(reader)
+                request = await _read_request(self._loop, client)
             if request is not None:
+                self._answered.add(asyncio.current_task())
                 answer = await self._answer(request)
                 async with asyncio.timeout(self._request_seconds):
-                    writer.write(answer)
-                    writer.close()
-                    await writer.wait_closed()
+                    await self._loop.sock_sendall(client, answer)
 
     async def _answer(self, request: h11.Request | HTTPStatus) -> bytes:
         if isinstance(request, HTTPStatus):
@@ -263,12 +276,14 @@ class RedirectListener:
         return None
 
 
-async def _read_request(reader: asyncio.StreamReader) -> h11.Request | HTTPStatus | None:
+async def _read_request(
+    loop: asyncio.AbstractEventLoop, client: socket.socket
+) -> h11.Request | HTTPStatus | None:
     """Return the request, or the error status; `None` if the connection just ends."""
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=_MOST_BYTES)
     try:
         while (event := parser.next_event()) is h11.NEED_DATA:
-            parser.receive_data(await reader.read(_CHUNK))
+            parser.receive_data(await loop.sock_recv(client, _CHUNK))
     except h11.RemoteProtocolError as error:
         return HTTPStatus(error.error_status_hint)
     return event if isinstance(event, h11.Request) else None
@@ -326,6 +341,7 @@ def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
             found.append(bound)
         for bound in found:
             bound.listen(_BACKLOG)
+            bound.settimeout(0)
         opened.pop_all()
     return found
 

@@ -435,6 +435,27 @@ def test_three_hundred_incomplete_requests_do_not_block_it(
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
 
 
+def test_a_request_that_was_sent_is_not_closed_for_later_ones(
+    listener: RedirectListener, arrived: queue.Queue[str]
+) -> None:
+    """Connections that arrive at once, after the redirect and before it is read, cost nothing."""
+
+    released = threading.Event()
+    listener._loop.call_soon_threadsafe(released.wait, _PATIENCE_SECONDS)
+    place = ("127.0.0.1", port_of(listener))
+    sent = f"GET {ANSWER} HTTP/1.1\r\nhost: localhost:{place[1]}\r\n\r\n".encode()
+    with contextlib.ExitStack() as clients:
+        browser = clients.enter_context(socket.create_connection(place, _PATIENCE_SECONDS))
+        browser.sendall(sent)
+        for _ in range(200):
+            clients.enter_context(socket.create_connection(place, _PATIENCE_SECONDS))
+        released.set()
+
+        answer = b"".join(iter(lambda: browser.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
+
+
 def test_the_time_limit_is_for_the_whole_request(
     listen: Callable[..., RedirectListener], arrived: queue.Queue[str]
 ) -> None:
