@@ -46,4 +46,9 @@ def lab(
     say = lambda text: click.echo(text, err=True)  # noqa: E731
     if scenario:
         sys.exit(practise_in_lab(scenario, request, say=say))
-    sys.exit(open_lab(request, say=say))
+    ask = click.prompt if _is_a_person_there() else None
+    sys.exit(open_lab(request, say=say, ask=ask))
+
+
+def _is_a_person_there() -> bool:
+    return sys.stdin.isatty()

@@ -22,6 +22,12 @@ _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name":
 # A notebook with pictures of every step has some MiB.
 _LARGEST = 64 * 1024 * 1024
 _WIDTH = 100
+# NOTE: JupyterLab runs the command of such a button (CommandLinker); elsewhere it is plain text.
+_START = (
+    '<button class="jp-mod-styled jp-mod-accept" '
+    'data-commandlinker-command="notebook:run-all-cells">Start</button> '
+    "Press it to begin or to go on: every step below gets its panel, and the page shows the next."
+)
 _RESERVED_HELP = {
     "tenant": "whose app this is; the Service Domain where empty",
     "evidence": "the folder that holds journals and evidence",
@@ -89,7 +95,7 @@ def _lines(cell: dict[str, Any]) -> list[str]:
 def notebook_text(procedure: Procedure) -> str:
     """Return the notebook of `procedure` as nbformat 4.5 JSON, in Jupyter's own layout."""
     cells = [
-        _markdown("title", f"# {procedure.title}"),
+        _markdown("title", f"# {procedure.title}\n\n{_START}"),
         _code("parameters", _parameters(procedure), tags=("parameters",)),
         _code("open", _opening(procedure)),
     ]

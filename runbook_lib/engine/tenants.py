@@ -16,7 +16,7 @@ from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.run import Mode, Run, new_run_id
 from runbook_lib.errors import SettingsError
 
-__all__ = ["TenantState", "tenant_states", "tenants_of"]
+__all__ = ["TenantState", "tenant_state", "tenant_states", "tenants_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,15 @@ def tenant_states(evidence: str = "") -> list[TenantState]:
     Raises `SettingsError` if `evidence` is no folder, `JournalError` for a
     journal that cannot be understood.
     """
-    return [
-        TenantState(tenant, connector, _state(tenant, connector, evidence))
-        for tenant, connector in tenants_of(evidence)
-    ]
+    return [tenant_state(tenant, connector, evidence) for tenant, connector in tenants_of(evidence)]
 
 
-def _state(tenant: str, connector: str, evidence: str) -> RunState:
+def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState:
+    """
+    Return the state of one connector of a tenant, from its journal alone.
+
+    Raises `SettingsError` and `JournalError` like `tenant_states`.
+    """
     # NOTE: the settings at hand are those of one tenant, and would void what others said.
     journal = Journal(journal_path(evidence_folder(evidence), tenant, connector))
     key = read_key(journal.path.parent)
@@ -71,7 +73,7 @@ def _state(tenant: str, connector: str, evidence: str) -> RunState:
         key=key or FingerprintKey(),
         reader=HistoryReader(journal, key),
     )
-    return run.whole_state
+    return TenantState(tenant, connector, run.whole_state)
 
 
 def _is_tenant(folder: Path) -> bool:

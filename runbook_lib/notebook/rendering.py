@@ -13,17 +13,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.connectors.facebook.review_kit import kit_of
-from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import exchange_detail, gathered, step_document
 from runbook_lib.core.templates import template_environment
+from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["STEP_MIME", "SUMMARY_MIME", "header_bundle", "step_bundle", "summary_bundle"]
+__all__ = [
+    "STEP_MIME",
+    "SUMMARY_MIME",
+    "header_bundle",
+    "saved_bundle",
+    "step_bundle",
+    "summary_bundle",
+]
 
 STEP_MIME = "application/vnd.runbook.step+json"
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
@@ -38,6 +46,7 @@ _COLOURS: Mapping[str, str] = {
     Outcome.SKIPPED: "#656d76",
     Outcome.NOT_RUN: "#656d76",
 }
+_AS_SAVED = "As last saved. Press Start at the top of the notebook to go on."
 _NOTES = {"warnings": "Warning", "changes": "Changed", "limits": "Not proven"}
 
 
@@ -103,6 +112,28 @@ def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
     }
 
 
+def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str, Any]:
+    """
+    Return what a saved notebook shows in a panel's place: what was last known.
+
+    `part` is a step's id, "header" or "finish"; without `state` only the tenant is known.
+    """
+    step = state.steps.get(part) if state else None
+    if step is not None:
+        outcome = step.conclusion.outcome
+        mark, said = f"{ICONS[outcome]} {LABELS[outcome]}: ", with_times(step.conclusion.reason)
+    else:
+        outcome, mark, said = Outcome.NOT_RUN, "", _done(state)
+    html = _html("saved", outcome=outcome, is_step=bool(mark), said=said, tenant=tenant, part=part)
+    return {"text/html": html, "text/plain": one_line(f"{mark}{said} {_AS_SAVED}")}
+
+
+def _done(state: RunState | None) -> str:
+    steps = [] if state is None else list(state.steps.values())
+    done = sum(step.is_settled for step in steps)
+    return f"{done} of {len(steps)} steps done." if steps else ""
+
+
 def _notes(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for text in document["remarks"]:
         yield "Note", text
@@ -140,5 +171,7 @@ def _html(template: str, **shown: Any) -> str:
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = template_environment(Path(__file__).parent / "templates")
-    environment.globals.update(colours=_COLOURS, icons=ICONS, detail=exchange_detail)
+    environment.globals.update(
+        as_saved=_AS_SAVED, colours=_COLOURS, icons=ICONS, detail=exchange_detail, labels=LABELS
+    )
     return environment

@@ -17,12 +17,14 @@ from typing import Any
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import own_setting
+from runbook_lib.config.workspace import tenant_name
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Outcome, Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.engine.kernel_environment import WITHHELD
-from runbook_lib.engine.run import RESERVED, Mode, Run
+from runbook_lib.engine.run import RESERVED, Mode, Run, load_settings
 from runbook_lib.engine.run import open_run as open_plain_run
+from runbook_lib.engine.tenants import tenants_of
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
 
@@ -153,6 +155,8 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
         msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {mode!r}."
         raise SettingsError(msg)
     given = _given(namespace, procedure, refuse_unknown=mode == Mode.HEADLESS)
+    if mode == Mode.INTERACTIVE and not own["tenant"]:
+        own["tenant"] = _tenant(procedure, given, own)
     run = open_plain_run(
         procedure,
         given,
@@ -170,6 +174,27 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
     lock = None if own["run_id"] else _locked(run)
     run.start()
     return HeadlessRun(run, lock)
+
+
+def _tenant(procedure: Procedure, given: Mapping[str, Any], own: Mapping[str, str]) -> str:
+    """
+    Return whose walkthrough it is: the Service Domain's, else what the person answers.
+
+    Raises `SettingsError` where nobody can be asked.
+    """
+    settings = load_settings(procedure, given=given, env_file=own["env_file"], withheld=WITHHELD)
+    named = str(settings.values.get("service_domain", ""))
+    if named:
+        return named
+    known = ", ".join(dict.fromkeys(name for name, _ in tenants_of(own["evidence"])))
+    there_are = f" There are: {known}." if known else ""
+    question = f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name: "
+    try:
+        return tenant_name(input(question).strip())
+    except (NotImplementedError, EOFError, OSError):
+        msg = f"Nothing says whose app this is.{there_are}"
+        advice = "Name the tenant in the first cell, or set RUNBOOK_SERVICE_DOMAIN in .env."
+        raise SettingsError(msg, next_step=advice) from None
 
 
 def _locked(run: Run) -> ExitStack:

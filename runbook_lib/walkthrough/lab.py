@@ -35,7 +35,8 @@ from runbook_lib.engine.practice import (
     require_scenario,
     sandbox_key,
 )
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.run import Mode, load_settings, open_run
+from runbook_lib.engine.tenants import tenants_of
 from runbook_lib.errors import ExitCode, SettingsError
 
 __all__ = ["LabRequest", "check_arguments", "open_lab", "practise_in_lab"]
@@ -72,6 +73,8 @@ _VOILA_REFUSED = (
 _PORT = re.compile(r"--(?:port|ServerApp\.port)(?:=(.*))?", re.DOTALL)
 _RETRIES = re.compile(r"--(?:port-retries|ServerApp\.port_retries)(?:=(.*))?", re.DOTALL)
 _IP = re.compile(r"--(?:ip|ServerApp\.ip)(?:=(.*))?", re.DOTALL)
+_LOG_LEVEL = re.compile(r"--debug|--(?:log-level|\w+\.log_level)(?:=.*)?", re.DOTALL)
+_ERRORS_ONLY = "--Application.log_level=ERROR"
 _HIGHEST_PORT = 65_535
 
 
@@ -116,15 +119,19 @@ class LabRequest:
         return {name: value for name, value in named.items() if value}
 
 
-def open_lab(request: LabRequest, *, say: Callable[[str], None]) -> int:
+def open_lab(
+    request: LabRequest, *, say: Callable[[str], None], ask: Callable[[str], str] | None = None
+) -> int:
     """
     Serve the walkthrough until it is stopped, and return the exit code.
 
-    Raises `SettingsError`, before anything is written, where the settings or the
-    tenant's journal cannot be used, or the server could not be started.
+    `ask` asks for the tenant where neither the request nor the settings name one.
+    Raises `SettingsError`, before anything is written, where there is none, where the
+    settings or the tenant's journal cannot be used, or the server could not be started.
     """
     given = check_arguments(request.arguments, is_app=request.is_app)
-    open_run(
+    request = replace(request, tenant=_tenant(request, ask))
+    run = open_run(
         request.procedure,
         {},
         mode=Mode.INTERACTIVE,
@@ -135,11 +142,36 @@ def open_lab(request: LabRequest, *, say: Callable[[str], None]) -> int:
     )
     folder = project_folder() / WORKING_COPIES
     notebook = _working_copy(request.procedure, folder, say)
+    if not run.is_sandbox:
+        for line in _opening_words(request):
+            say(line)
     environ = {**request.environ, **request.variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
     program = _app(notebook) if request.is_app else _lab(notebook)
-    return _serve([*program, *given], environ)
+    return _serve([*program, *_quiet(given), *given], environ)
+
+
+def _tenant(request: LabRequest, ask: Callable[[str], str] | None) -> str:
+    """Return whose walkthrough it is, asking for it where nothing says so."""
+    settings = load_settings(request.procedure, env_file=request.env_file, environ=request.environ)
+    named = request.tenant or str(settings.values.get("service_domain", ""))
+    if named:
+        return tenant_name(named)
+    known = ", ".join(dict.fromkeys(name for name, _ in tenants_of(request.evidence)))
+    there_are = f" There are: {known}." if known else ""
+    if ask is None:
+        msg = f"Nothing says whose app this is.{there_are}"
+        advice = "Name the tenant with --tenant, or set RUNBOOK_SERVICE_DOMAIN in .env."
+        raise SettingsError(msg, next_step=advice)
+    question = f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name"
+    return tenant_name(ask(question).strip())
+
+
+def _quiet(arguments: Sequence[str]) -> list[str]:
+    """Return what limits the server's log to errors and its address, unless a level is given."""
+    is_given = any(_LOG_LEVEL.fullmatch(argument) for argument in arguments)
+    return [] if is_given else [_ERRORS_ONLY]
 
 
 def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -191,21 +223,32 @@ def _exit_code(ended: int) -> int:
 
 def _words_for_practice(request: LabRequest, sandbox: Practice, *, is_known: bool) -> list[str]:
     """Return what a person reads before the server's own lines."""
-    opens = (
-        "The walkthrough opens in your browser, without code."
-        if request.is_app
-        else "JupyterLab opens with the notebook: choose Run > Run All Cells there."
-    )
+    practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
+    log_in = f"Where one of its pages asks, log in as {sandbox.login}."
     before = (
         f"Your earlier work as {request.tenant} still counts, and the sandbox has the same app; "
         "to start from nothing: --tenant NAME."
     )
-    practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
+    first, *others = _opening_words(request)
     return [
         f"SANDBOX {sandbox.scenario}: {practises}",
-        opens,
-        f"Where one of its pages asks, log in as {sandbox.login}.",
+        f"{first} {log_in}",
         *([before] if is_known else []),
+        *others[1:],
+    ]
+
+
+def _opening_words(request: LabRequest) -> list[str]:
+    """Return what opens, how to begin, and how to stop."""
+    opens = (
+        "The walkthrough opens in your browser, without code."
+        if request.is_app
+        else "JupyterLab opens in your browser: press Start at the top of the notebook."
+    )
+    return [
+        opens,
+        f"Tenant {request.tenant}. {request.procedure.title}.",
+        "If no browser opens, copy one of the addresses below into one.",
         "Ctrl+C in this window stops it; your work is kept.",
         "",
     ]

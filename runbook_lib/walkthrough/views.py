@@ -144,7 +144,6 @@ def header_view(
 ) -> dict[str, Any]:
     """Return what the header shows: progress over the whole procedure, and what comes next."""
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
-    following = next_step(state)
     return {
         "title": title,
         "tenant": tenant,
@@ -162,14 +161,20 @@ def header_view(
             for outcome in Outcome
             if counts[outcome]
         ],
-        "next": {
-            "id": following[0].step.id,
-            "number": following[0].number,
-            "title": following[0].step.title,
-            "advice": following[1].replace("described above", "described there"),
-        }
-        if following
-        else None,
+        "next": _next_view(state),
+    }
+
+
+def _next_view(state: RunState) -> dict[str, str] | None:
+    following = next_step(state)
+    if following is None:
+        return None
+    step, advice = following
+    return {
+        "id": step.step.id,
+        "number": step.number,
+        "title": step.step.title,
+        "advice": advice.replace("described above", "described there"),
     }
 
 
@@ -191,6 +196,7 @@ def finish_view(state: RunState, *, activity: Activity, bundle: str) -> dict[str
             for step in steps
             if not step.is_settled
         ],
+        "next": _next_view(state),
         "bundle": bundle,
         "bundle_name": bundle.rpartition("/")[2],
         **asdict(activity),

@@ -19,13 +19,16 @@ from runbook_lib.core.procedure import Step
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import WORDS
 
-__all__ = ["FinishPanel", "HeaderPanel", "StepPanel"]
+__all__ = ["PANEL_MIME", "WIDGET_MIME", "FinishPanel", "HeaderPanel", "StepPanel"]
 
 _STATIC = Path(__file__).parent / "static"
 
 
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+# Which panel an output is, for whoever saves the notebook (`lab_extension`).
+PANEL_MIME = "application/vnd.runbook.panel+json"
 # What a notebook that was saved shows in a panel's place, until its cells run again.
-_TEXT = "Choose Run > Run All Cells to see this {}."
+_TEXT = "Press Start at the top of the notebook to see this {}."
 
 
 def _script(*names: str) -> str:
@@ -33,70 +36,73 @@ def _script(*names: str) -> str:
     return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
 
 
-class HeaderPanel(anywidget.AnyWidget):
-    """Whose run this is, how far it is, and what comes next."""
+class _Panel(anywidget.AnyWidget):
+    """A browser view of the walkthrough; `part` is a step's id, "header" or "finish"."""
 
-    _esm = _script("header.js")
     _css = _STATIC / "walkthrough.css"
     view = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, walkthrough: Walkthrough) -> None:
+    def __init__(self, walkthrough: Walkthrough, part: str) -> None:
         super().__init__()
-        walkthrough.add_header(self)
+        self._walkthrough = walkthrough
+        self._part = part
 
-    def __repr__(self) -> str:
-        return _TEXT.format("header")
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return the view, with what says which panel it is."""
+        run = self._walkthrough.run
+        bundle, metadata = super()._repr_mimebundle_(**options) or ({}, {})
+        panel = {"tenant": run.tenant, "connector": run.procedure.id, "part": self._part}
+        return {**bundle, PANEL_MIME: panel}, metadata
 
     def show(self, view: dict[str, Any]) -> None:
         """Draw `view`."""
         self.view = view
 
 
-class FinishPanel(anywidget.AnyWidget):
+class HeaderPanel(_Panel):
+    """Whose run this is, how far it is, and what comes next."""
+
+    _esm = _script("header.js")
+
+    def __init__(self, walkthrough: Walkthrough) -> None:
+        super().__init__(walkthrough, "header")
+        walkthrough.add_header(self)
+
+    def __repr__(self) -> str:
+        return _TEXT.format("header")
+
+
+class FinishPanel(_Panel):
     """The end of a notebook: what is done, what is open, and the evidence."""
 
     _esm = _script("finish.js")
-    _css = _STATIC / "walkthrough.css"
-    view = traitlets.Dict().tag(sync=True)
 
     def __init__(self, walkthrough: Walkthrough) -> None:
-        super().__init__()
-        self._walkthrough = walkthrough
+        super().__init__(walkthrough, "finish")
         self.on_msg(self._on_message)
         walkthrough.add_finish(self)
 
     def __repr__(self) -> str:
         return _TEXT.format("notebook's end")
 
-    def show(self, view: dict[str, Any]) -> None:
-        """Draw `view`."""
-        self.view = view
-
     def _on_message(self, _widget: Any, asked: dict[str, Any], _buffers: list[Any]) -> None:
         if asked.get("action") == "seal":
             self._walkthrough.seal()
 
 
-class StepPanel(anywidget.AnyWidget):
+class StepPanel(_Panel):
     """One step: what is known of it, and all that a person can do about it."""
 
     _esm = _script("forms.js", "panel.js")
-    _css = _STATIC / "walkthrough.css"
-    view = traitlets.Dict().tag(sync=True)
 
     def __init__(self, walkthrough: Walkthrough, step: Step) -> None:
-        super().__init__()
-        self._walkthrough = walkthrough
+        super().__init__(walkthrough, step.id)
         self._step = step
         self.on_msg(self._on_message)
         walkthrough.add_panel(step.id, self)
 
     def __repr__(self) -> str:
         return _TEXT.format("step")
-
-    def show(self, view: dict[str, Any]) -> None:
-        """Draw `view`."""
-        self.view = view
 
     def _on_message(self, _widget: Any, asked: dict[str, Any], buffers: list[Any]) -> None:
         action = self._actions.get(str(asked.get("action")))

@@ -112,7 +112,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(
     """
     A screen reader announces both, and the focus stays.
 
-    Before cells run, a link and a saved notebook say to choose Run All Cells first.
+    Before cells run, a link and a saved notebook say to press Start first.
     """
 
     lab = desks(sandbox)
@@ -136,7 +136,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(
     end = page.locator("#runbook-finish")
     page.evaluate("document.getElementById('runbook-fb-03-my-apps').remove()")
     end.get_by_role("link", name="Open My Apps").click()
-    expect(end.get_by_text("Choose Run > Run All Cells first.")).to_be_visible()
+    expect(end.get_by_text("Press Start at the top of the notebook first.")).to_be_visible()
     expect(page.get_by_role("heading", name="Open My Apps")).to_be_in_viewport()
 
     panel = walk.panel(_APP_STEP)
@@ -144,7 +144,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(
     walk.save()
     walk.menu("Kernel", "Restart Kernel…")
     page.locator(".jp-Dialog .jp-mod-accept").click()
-    told = "The kernel was restarted: choose Run > Run All Cells."
+    told = "The kernel was restarted: press Start at the top of the notebook."
     expect(page.locator(".rb-header [aria-live]")).to_contain_text(told)
     expect(panel.get_by_text(told)).to_be_visible()
     panel.locator('button[data-action="check"]').click()
@@ -160,7 +160,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(
         for output in cell.get("outputs", ())
     ]
     assert len(texts) == len(PROCEDURE.steps) + 2
-    assert all("Choose Run > Run All Cells to see this" in "".join(text) for text in texts)
+    assert all("at the top of the notebook to go on" in "".join(text) for text in texts)
 
     walk.menu("Run", "Run All Cells")
     expect(page.locator(".rb-header [aria-live]")).to_contain_text("Next:", timeout=20_000)

@@ -44,8 +44,8 @@ function holdButtons(root, isHeld) {
   for (const button of root.querySelectorAll("button")) button.setAttribute("aria-disabled", String(isHeld));
 }
 
-const RUN_AGAIN = "The kernel was restarted: choose Run > Run All Cells.";
-const RUN_FIRST = "Choose Run > Run All Cells first.";
+const RUN_AGAIN = "The kernel was restarted: press Start at the top of the notebook.";
+const RUN_FIRST = "Press Start at the top of the notebook first.";
 const UNFOLD = "This section is collapsed: expand its heading first.";
 
 // Calls `lost` when the kernel is gone; returns a function that stops watching.

@@ -1,5 +1,7 @@
 // The end of the notebook: what is done, what is open, and the evidence.
 
+const SETTLED_MILLISECONDS = 600;
+
 class Finish {
   constructor(model, el) {
     this.model = model;
@@ -72,6 +74,24 @@ class Finish {
   stop() { clearInterval(this.timer); }
 }
 
+// Once every panel is there, shows the step that is next, unless the person has gone elsewhere:
+// JupyterLab itself ends at the last cell. Returns a function that forgets it.
+function standAt(next) {
+  let hasMoved = !next;
+  const note = (event) => { hasMoved ||= event.type !== "focusin" || Boolean(event.target.closest(".rb")); };
+  const kinds = ["wheel", "keydown", "pointerdown", "focusin"];
+  for (const kind of kinds) document.addEventListener(kind, note, { capture: true });
+  const forget = () => {
+    clearTimeout(timer);
+    for (const kind of kinds) document.removeEventListener(kind, note, { capture: true });
+  };
+  const timer = setTimeout(() => {
+    forget();
+    if (!hasMoved) jump(next.id, next.title);
+  }, SETTLED_MILLISECONDS);
+  return forget;
+}
+
 function render({ model, el }) {
   const finish = new Finish(model, el);
   const draw = () => {
@@ -81,7 +101,9 @@ function render({ model, el }) {
   const forgetKernel = watchKernel(model, () => finish.lose());
   model.on("change:view", draw);
   draw();
+  const forgetNext = standAt(model.get("view").next);
   return () => {
+    forgetNext();
     finish.stop();
     forgetKernel();
     model.off("change:view", draw);

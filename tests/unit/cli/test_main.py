@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import runbook_lib.cli.walkthrough
 import runbook_lib.engine.doctor
 import runbook_lib.engine.headless
 import runbook_lib.engine.practice
@@ -359,13 +360,41 @@ def test_lab_passes_its_arguments_to_kernels(lab: Lab, folder: Path) -> None:
     assert lab.command[-3:] == ["--no-browser", "--port", "8899"]
 
 
+def test_lab_asks_for_the_tenant_that_nothing_names(
+    lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a tenant or a Service Domain, `lab` asks, and writes nothing before the answer."""
+
+    refused = runbook("lab")
+    assert refused.exit_code == ExitCode.USAGE
+    assert "Nothing says whose app this is" in refused.stderr
+    assert list(folder.rglob("*")) == []
+
+    (folder / "evidence" / "beta" / "facebook_marketing").mkdir(parents=True)
+    (folder / "evidence" / "beta" / "facebook_marketing" / "journal.jsonl").touch()
+    asked: list[str] = []
+    monkeypatch.setattr(runbook_lib.cli.walkthrough, "_is_a_person_there", lambda: True)
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return " acme "
+
+    monkeypatch.setattr(click, "prompt", answer)
+    assert runbook("lab").exit_code == 7
+    assert "There are: beta." in asked[0]
+    assert lab.variables["RUNBOOK_TENANT"] == "acme"
+
+
 def test_lab_without_arguments_uses_the_project(lab: Lab, folder: Path) -> None:
     """Without arguments, the evidence folder is the project's, beside the notebooks."""
 
     (folder / "notebooks").mkdir()
-    runbook("lab", "--app")
+    runbook("lab", "--app", "--tenant", "acme")
 
-    assert lab.variables == {"RUNBOOK_EVIDENCE": str(folder / "evidence")}
+    assert lab.variables == {
+        "RUNBOOK_TENANT": "acme",
+        "RUNBOOK_EVIDENCE": str(folder / "evidence"),
+    }
     assert lab.command[1:3] == ["-m", "runbook_lib.walkthrough.app_server"]
 
 
@@ -408,8 +437,9 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list
     assert lab.variables["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     said = result.stderr.splitlines()
     assert said[0].startswith("SANDBOX fresh: Facebook and Cyclr on this machine")
-    assert said[1].endswith("choose Run > Run All Cells there.")
-    assert said[2].endswith("log in as operator / pass.")
+    assert "press Start at the top of the notebook" in said[1]
+    assert said[1].endswith("log in as operator / pass.")
+    assert said[2].startswith("If no browser opens")
     assert said[3].startswith("Ctrl+C in this window stops it")
 
 
@@ -427,7 +457,7 @@ def test_lab_for_practice_says_what_still_counts(
 
     said = runbook(*words).stderr
     assert "opens in your browser" in said
-    assert "Run All Cells" not in said
+    assert "press Start" not in said
     assert "Your earlier work as sandbox-fresh still counts" in said
     assert "--tenant NAME" in said
     assert "still counts" not in runbook(*words, "--tenant", "new").stderr

@@ -225,14 +225,38 @@ def test_a_person_may_have_variables_of_their_own(namespace: Namespace, folder: 
 
 
 def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
-    """A headless run without the Service Domain is an error; JupyterLab asks for it."""
+    """A headless run without the Service Domain is an error; nothing is written."""
 
     with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
         open_run(EMPTY, connector=PROCEDURE.id)
 
     assert not (folder / "evidence").exists()
-    open_run({**EMPTY, "mode": "interactive"}, connector=PROCEDURE.id)
-    assert (folder / "evidence" / "default" / PROCEDURE.id / "journal.jsonl").is_file()
+
+
+def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walkthrough asks whose it is before it writes; where nobody answers, it is an error."""
+
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        if asked:
+            raise NotImplementedError
+        asked.append(question)
+        return " acme "
+
+    monkeypatch.setattr("builtins.input", answer)
+    interactive = {**EMPTY, "mode": "interactive"}
+    open_run(interactive, connector=PROCEDURE.id)
+    assert asked[0].startswith("Whose app is this? Service Domain")
+    assert (folder / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl").is_file()
+
+    with pytest.raises(SettingsError, match=r"Nothing says whose app this is\. There are: acme\."):
+        open_run(interactive, connector=PROCEDURE.id)
+    assert [path.name for path in (folder / "evidence").glob("*/*/journal.jsonl")] == [
+        "journal.jsonl"
+    ]
 
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:

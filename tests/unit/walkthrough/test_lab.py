@@ -27,6 +27,7 @@ from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 from tests.unit.bodies import APP_SECRET
 
 NAME = notebook_name(PROCEDURE)
+QUIET = "--Application.log_level=ERROR"
 
 
 class Server:
@@ -83,13 +84,49 @@ def copies(folder: Path) -> Path:
 
 
 def request(*arguments: str, **more: Any) -> LabRequest:
-    known = {"procedure": PROCEDURE, "tenant": "", "evidence": "", **more}
+    known = {"procedure": PROCEDURE, "tenant": "acme", "evidence": "", **more}
     return LabRequest(arguments=arguments, **known)
 
 
 def opened(*arguments: str, heard: list[str] | None = None, **more: Any) -> int:
     say = (lambda _: None) if heard is None else heard.append
     return open_lab(request(*arguments, **more), say=say)
+
+
+def _without_log_level(command: list[str]) -> list[str]:
+    return [word for word in command if word != QUIET]
+
+
+@pytest.mark.parametrize(
+    ("given", "is_quiet"),
+    [
+        ((), True),
+        (("--debug",), False),
+        (("--log-level=INFO",), False),
+        (("--ServerApp.log_level", "10"), False),
+    ],
+)
+@pytest.mark.parametrize("is_app", [True, False])
+def test_the_servers_log_is_quiet_unless_a_level_is_given(
+    server: Server, given: tuple[str, ...], is_quiet: bool, is_app: bool
+) -> None:
+    """The server logs errors only, unless a person asks for another level."""
+
+    opened(*given, is_app=is_app)
+
+    assert (QUIET in server.command) is is_quiet
+
+
+def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None:
+    """The terminal says what opens, whose it is, how to begin and how to stop."""
+
+    heard: list[str] = []
+    opened(heard=heard)
+
+    said = "\n".join(heard)
+    assert "press Start at the top of the notebook" in said
+    assert "Tenant acme. Facebook Marketing API connector." in said
+    assert "Ctrl+C in this window stops it; your work is kept." in said
 
 
 def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Path) -> None:
@@ -100,6 +137,7 @@ def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Pat
     assert server.command == [
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
         f"--LabApp.default_url=/lab/tree/walkthrough/{NAME}",
+        QUIET,
         *("--no-browser", "--port", "8899"),
     ]
     assert (copies / NAME).is_file()
@@ -179,6 +217,7 @@ def test_the_app_opens_pages_without_code(server: Server, folder: Path) -> None:
     assert server.command == [
         *(sys.executable, "-m", "runbook_lib.walkthrough.app_server", str(folder / "walkthrough")),
         f"--ServerApp.default_url=/voila/render/{NAME}",
+        QUIET,
         "--no-browser",
     ]
 
@@ -210,7 +249,7 @@ def test_options_of_voila_are_translated(
     opened(*given, is_app=True)
 
     expected = ["--ServerApp.ip=::1", "--ServerApp.open_browser=False"]
-    assert server.command[5:] == (expected if passed is None else passed)
+    assert _without_log_level(server.command[5:]) == (expected if passed is None else passed)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +417,7 @@ def test_an_odd_file_is_renamed_and_the_notebook_built(
     assert not is_stale(PROCEDURE, path)
     assert not path.is_symlink()
     (kept,) = copies.glob("*.bak.ipynb")
-    (said,) = heard
+    said = heard[0]
     assert kept.name in said
     assert not (copies / "nowhere").exists()
 
@@ -456,7 +495,7 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
     assert kept.name.startswith(f"{path.stem}.")
     assert kept.read_text(encoding="utf-8") == text
     assert not is_stale(PROCEDURE, path)
-    (said,) = heard
+    said = heard[0]
     assert said.startswith(f"{path.name} was built from another procedure")
     assert kept.name in said
 
@@ -473,7 +512,7 @@ def test_a_saved_notebook_is_not_changed(server: Server, copies: Path) -> None:
     opened(heard=heard)
 
     assert path.read_text(encoding="utf-8") == saved
-    assert heard == []
+    assert heard[0].startswith("JupyterLab opens")
     assert list(copies.iterdir()) == [path]
 
 
@@ -508,9 +547,10 @@ def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Fingerprint
     return keys
 
 
-def practise(heard: list[str] | None = None, **more: Any) -> int:
+def practise(heard: list[str] | None = None, *, tenant: str = "", **more: Any) -> int:
     say = (lambda _: None) if heard is None else heard.append
-    return practise_in_lab("approved", request(evidence="evidence", **more), say=say)
+    asked = request(evidence="evidence", tenant=tenant, **more)
+    return practise_in_lab("approved", asked, say=say)
 
 
 def test_practice_leaves_the_real_settings_out(

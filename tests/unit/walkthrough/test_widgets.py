@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from runbook_lib.walkthrough import widgets as panels
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import WORDS
-from runbook_lib.walkthrough.widgets import FinishPanel, HeaderPanel, StepPanel
+from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import (
     HAND_STEP,
@@ -31,6 +32,7 @@ class FakeWalkthrough:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.shown: list[Any] = []
+        self.run = SimpleNamespace(tenant="acme", procedure=SimpleNamespace(id="one"))
 
     def add_header(self, header: Any) -> None:
         """Show it at once, as the real one does."""
@@ -311,4 +313,5 @@ def test_a_notebook_that_was_saved_says_how_to_see_its_panels(panel: Callable[[A
 
     (bundle, _) = panel(FakeWalkthrough())._repr_mimebundle_()
 
-    assert bundle["text/plain"].startswith("Choose Run > Run All Cells to see this ")
+    assert bundle["text/plain"].startswith("Press Start at the top of the notebook to see this ")
+    assert bundle[PANEL_MIME]["tenant"] == "acme"

@@ -124,7 +124,7 @@ describe("a jump to a step", () => {
     const before = cell();
     const prose = cell({ class: "jp-Cell lm-mod-hidden" });
     put("h3", {}, prose, "1 · Log in¶");
-    assert.equal(dom.jump("fb-01", "Log in"), "Choose Run > Run All Cells first.");
+    assert.equal(dom.jump("fb-01", "Log in"), "Press Start at the top of the notebook first.");
     assert.equal(before.scrolled, 1);
   });
 

@@ -32,7 +32,7 @@ describe("the end of the notebook", () => {
     const { root, live } = shown();
     const link = root.querySelector('a[data-key="fb-03"]');
     link.click();
-    assert.equal(live.textContent, "Choose Run > Run All Cells first.");
+    assert.equal(live.textContent, "Press Start at the top of the notebook first.");
     const panel = put("section", { id: "runbook-fb-03" });
     link.click();
     assert.equal(document.activeElement, panel);
@@ -75,7 +75,7 @@ describe("the end of the notebook", () => {
   test("says what to do if the kernel is gone", () => {
     const { model, root, live, seal } = shown({ busy_since: 1 });
     model.status("dead");
-    assert.equal(live.textContent, "The kernel was restarted: choose Run > Run All Cells.");
+    assert.equal(live.textContent, "The kernel was restarted: press Start at the top of the notebook.");
     assert.equal(root.getAttribute("aria-busy"), "false");
     seal.click();
     assert.deepEqual(model.sent, []);

@@ -55,7 +55,7 @@ describe("the header", () => {
     const { link, live } = shown();
     const event = link.click();
     assert.equal(event.isPrevented, true);
-    assert.match(live.textContent, /Choose Run > Run All Cells first\./);
+    assert.match(live.textContent, /Press Start at the top of the notebook first\./);
     const panel = put("section", { id: "runbook-fb-04" });
     link.click();
     assert.equal(document.activeElement, panel);
@@ -73,7 +73,7 @@ describe("the header", () => {
   test("announces that the kernel is gone", () => {
     const { model, live } = shown();
     model.status("restarting");
-    assert.match(live.textContent, /The kernel was restarted: choose Run > Run All Cells\./);
+    assert.match(live.textContent, /The kernel was restarted: press Start at the top of the notebook\./);
   });
 
   test("shows only the reason if the journal cannot be read", () => {

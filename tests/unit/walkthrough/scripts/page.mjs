@@ -144,6 +144,8 @@ export function newPage() {
     document: {
       activeElement: body, body, createElement: (tag) => new Element(tag),
       documentElement: { style: { setProperty() {} } },
+      addEventListener() {},
+      removeEventListener() {},
       getElementById: (id) => body.querySelector(`[id="${id}"]`),
       querySelectorAll: (selector) => body.querySelectorAll(selector),
       createRange: () => ({ selectNodeContents: (node) => { page.selected = node; } }),

@@ -5,7 +5,7 @@ import { load, Model, newPage, settle, writes } from "./page.mjs";
 import { stepView } from "./views.mjs";
 
 const { default: script } = await load("dom.js", "forms.js", "panel.js");
-const AGAIN = "The kernel was restarted: choose Run > Run All Cells.";
+const AGAIN = "The kernel was restarted: press Start at the top of the notebook.";
 
 let page;
 beforeEach(() => { page = newPage(); });
