@@ -202,12 +202,14 @@ class Check:
 
     `id` is the check's name in the record. `run` returns a `Finding`, or
     `None` if the check does not apply; a `RunbookError` that it raises becomes
-    an inconclusive finding.
+    an inconclusive finding. `spends` says what it uses up or changes at the
+    remote system, for a person to permit it; most checks only read.
     """
 
     id: str
     run: Callable[[CheckContext], Finding | None]
     needs: tuple[str, ...] = ()
+    spends: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +317,11 @@ class Step:
     review_kit: str = ""
     troubles: tuple[Trouble, ...] = ()
     developer_tools: str = ""
+
+    @property
+    def spends(self) -> str:
+        """Return what the step's checks use up or change; empty if they only read."""
+        return " ".join(check.spends for check in self.checks if check.spends)
 
     @property
     def heading(self) -> str:

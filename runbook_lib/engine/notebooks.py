@@ -111,6 +111,7 @@ def notebook_text(procedure: Procedure) -> str:
         "metadata": {
             "kernelspec": _KERNEL,
             "language_info": {"name": "python"},
+            "title": f"{procedure.title}: runbook",
             "runbook": {"procedure": procedure.id, "digest": procedure.digest},
         },
         "nbformat": 4,

@@ -479,7 +479,6 @@ class Run:
 
     def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
         values, secrets = self.values, self.settings.secrets
-        labels = {item.name: item.label for item in self.inputs}
 
         def open_context() -> CheckContext:
             return CheckContext(
@@ -491,11 +490,14 @@ class Run:
                 announce_change=lambda text: self._announce(step, text),
             )
 
-        def lacking(check: Check) -> list[str]:
-            absent = [name for name in check.needs if not (values.get(name) or name in secrets)]
-            return [labels[name] for name in absent]
+        lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
+        return perform_checks(step.checks, open_context, lacking=lacking.__getitem__)
 
-        return perform_checks(step.checks, open_context, lacking=lacking)
+    def lacking(self, check: Check) -> list[Input]:
+        """Return the inputs that `check` needs and was not given."""
+        values, secrets = self.values, self.settings.secrets
+        items = {item.name: item for item in self.inputs}
+        return [items[name] for name in check.needs if not (values.get(name) or name in secrets)]
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""

@@ -13,23 +13,34 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.config.settings import visible
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.outcome import LABELS
-from runbook_lib.core.procedure import Outcome, Step, Word, WordKind
-from runbook_lib.core.state import RunState
+from runbook_lib.core.procedure import Input, Outcome, Step, Word, WordKind
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.answers import with_answers
 from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenants import tenants_of
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
+from runbook_lib.evidence.reports.wording import when
 from runbook_lib.walkthrough.activity import Activities, Activity, describe_error
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
+from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, problem, sentence
-from runbook_lib.walkthrough.sealing import seal_evidence
-from runbook_lib.walkthrough.views import STRUCTURE, finish_view, header_view, step_view, what_to_do
+from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
+from runbook_lib.walkthrough.views import (
+    STRUCTURE,
+    finish_view,
+    header_view,
+    next_step,
+    step_view,
+    what_to_do,
+)
 
 __all__ = ["Display", "Walkthrough"]
 
@@ -61,12 +72,16 @@ class Walkthrough:
         self.run = run
         self.operator = ""
         self._watch_seconds = watch_seconds
+        self._tenants = list(dict.fromkeys(name for name, _ in tenants_of(str(run.evidence))))
         self._credentials = SavedCredentials(run)
         self._panels: dict[str, Display] = {}
         self._header: Display | None = None
         self._finish_panel: Display | None = None
         self._sealing = Activity()
+        self._doubts: list[str] = []
         self._bundle = ""
+        self._sealed = ""
+        self._round = Activity()
         self._activities = Activities()
         self._consent = Consent(run, self._on_answer, self._on_no_answer)
         self._consent_step: Step | None = None
@@ -117,6 +132,7 @@ class Walkthrough:
     def _draw(self, only: tuple[str, ...]) -> None:
         state, history = self.run.state, self.run.history
         values, credentials = self.run.values, self._credentials.places()
+        following = next_step(state)
         for step_id in only or tuple(self._panels):
             if step_id in self._panels:
                 view = step_view(
@@ -125,6 +141,8 @@ class Walkthrough:
                     credentials=credentials,
                     recent=history.recent(step_id),
                     activity=self._activities.of(step_id),
+                    wanted=self._wanted(state.steps[step_id]),
+                    is_next=following is not None and following[0].step.id == step_id,
                 )
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
                 self._show(step_id, self._panels[step_id], redacted)
@@ -132,6 +150,10 @@ class Walkthrough:
             self._show("header", self._header, self._header_view(state))
         if self._finish_panel is not None and not only:
             self._show("finish", self._finish_panel, self._finish_view(state))
+
+    def _wanted(self, state: StepState) -> tuple[Input, ...]:
+        """Return the inputs that a check of this step wanted and was not given."""
+        return lacking(self.run, state.step) if state.checked_on else ()
 
     def _show(self, name: str, shown: Display, view: dict[str, Any]) -> None:
         self._views[name] = view
@@ -179,31 +201,80 @@ class Walkthrough:
 
         self._begin(step, record)
 
-    def seal(self) -> None:
-        """Run the whole procedure headless and show its bundle; ignored while that runs."""
+    def check_all(self) -> None:
+        """Check every step whose checks only read; ignored while that runs."""
+        if self._round.busy_since:
+            return
+        self._round = Activity(busy_since=time.time())
+        self.draw()
+        self._workers.submit(self._check_all)
+
+    def _check_all(self) -> None:
+        try:
+            self._round = Activity(message=summary(self.run, self._go_round()))
+        except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
+            message, advice = describe_error(error)
+            self._round = Activity(message=message, advice=advice, is_error=True)
+        self.draw()
+
+    def _go_round(self) -> Round:
+        planned = plan(self.run)
+        total = len(planned.steps)
+        numbers = iter(range(1, total + 1))
+
+        def check(step: Step) -> None:
+            said = f"Checking {next(numbers)} of {total}: {step.title}"
+            self._round = replace(self._round, message=said)
+            self._activities.begin(step.id)
+            self.draw()
+            self._finish(step, lambda: self._check(step, {}))
+
+        return check_everything(self.run, planned, check)
+
+    def seal(self, *, is_confirmed: bool = False) -> None:
+        """
+        Seal the evidence in a headless run; ignored while that runs.
+
+        First every step is checked again; where something is open, missing or has
+        changed, it asks, once, and goes on when it `is_confirmed`.
+        """
         if self._sealing.busy_since:
             return
         self._sealing = Activity(busy_since=time.time())
+        self._doubts = []
         self.draw()
-        self._workers.submit(self._seal)
+        self._workers.submit(self._seal, is_confirmed)
 
-    def _seal(self) -> None:
+    def _seal(self, is_confirmed: bool) -> None:  # noqa: FBT001  (the pool passes it on)
         try:
-            sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
-            self._bundle = str(sealed.bundle)
-            self._sealing = Activity(message=f"The run is {sealed.outcome}.")
+            if not is_confirmed:
+                self._doubts = doubts(self.run, self._go_round())
+            self._sealing = Activity() if self._doubts else self._sealed_now()
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
             self._sealing = Activity(message=message, advice=advice, is_error=True)
+        self._round = Activity()
         self.draw()
+
+    def _sealed_now(self) -> Activity:
+        seen = self.run.state
+        sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
+        self._bundle = str(sealed.bundle)
+        self._sealed = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
+        return Activity(message=sealed_words(sealed, seen, self.run.state))
+
+    def files_of_bundle(self, name: str) -> bytes:
+        """Return the sealed bundle as a zip file, or its report; empty where nothing is sealed."""
+        return packed(Path(self._bundle), name) if self._bundle else b""
 
     def _wait_to_seal(self, said: str) -> None:
         self._sealing = replace(self._sealing, message=said)
         self.draw()
 
-    def problem(self, step: Step, name: str, text: str) -> str:
+    def problem(self, name: str, text: str) -> str:
         """Return what is wrong with an input's text, with an example; empty where nothing is."""
-        return problem(step, name, text)
+        items = {item.name: item for item in self.run.procedure.inputs}
+        return problem(items[name], text)
 
     def keep(self, step: Step, name: str, where: str, given: dict[str, Any]) -> None:
         """
@@ -303,13 +374,23 @@ class Walkthrough:
         """Accept the typed values; raises `SettingsError` if one is refused."""
         if not given:
             return
-        refused = accept(self.run, step, given)
+        before = self._could_not_check()
+        refused = accept(self.run, given)
         shown = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
         self._activities.count(step.id, "taken", refused=shown)
         if refused:
-            labels = {item.name: item.label for item in step.inputs}
+            labels = {item.name: item.label for item in self.run.procedure.inputs}
             msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
             raise SettingsError(msg, next_step="Correct it, then press the button again.")
+        for other in before - self._could_not_check() - {step}:
+            self.perform(other, {})
+
+    def _could_not_check(self) -> set[Step]:
+        """Return the steps that were tried in vain for want of a value, and only read."""
+        tried = [state for state in self.run.state.steps.values() if state.checked_on]
+        return {
+            state.step for state in tried if not state.step.spends and lacking(self.run, state.step)
+        }
 
     def _named(self, words: dict[str, Any]) -> str:
         by = _typed(words, "by", longest=_LONGEST_NAME)
@@ -362,7 +443,7 @@ class Walkthrough:
                     self.perform(state.step, {})
 
     def _finish_view(self, state: RunState) -> dict[str, Any]:
-        return finish_view(state, activity=self._sealing, bundle=self._bundle)
+        return finish_view(state, activity=self._sealing, bundle=self._bundle, doubts=self._doubts)
 
     def _header_view(self, state: RunState) -> dict[str, Any]:
         return header_view(
@@ -371,6 +452,9 @@ class Walkthrough:
             tenant=self.run.tenant,
             operator=self.operator,
             is_sandbox=self.run.is_sandbox,
+            others=[name for name in self._tenants if name != self.run.tenant],
+            sealed=self._sealed,
+            activity=self._round,
         )
 
 

@@ -15,9 +15,8 @@ from runbook_lib.errors import SettingsError
 __all__ = ["accept", "credential", "problem", "sentence"]
 
 
-def problem(step: Step, name: str, text: str) -> str:
+def problem(item: Input, text: str) -> str:
     """Return what is wrong with an input's text, with an example; empty if nothing is."""
-    item = next(item for item in step.inputs if item.name == name)
     if not text.strip():
         return ""
     try:
@@ -36,20 +35,23 @@ def sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
-def accept(run: Run, step: Step, given: Mapping[str, Any]) -> dict[str, str]:
+def accept(run: Run, given: Mapping[str, Any]) -> dict[str, str]:
     """
     Use the typed values, and return those that were refused: the reason by the input's name.
 
     A secret stays in memory, other values go into the journal. A valid value is
-    used even if another one is refused. An empty field changes nothing.
+    used even if another one is refused. An emptied field is the default again; an
+    empty credential changes nothing.
     """
     refused: dict[str, str] = {}
-    for item in step.inputs:
+    for item in run.procedure.inputs:
         value = given.get(item.name)
-        if value in (None, ""):
+        if value is None or (item.secret and not value):
             continue
         try:
-            if item.secret:
+            if value == "":
+                run.give(item.name, item.default if item.default is not None else "")
+            elif item.secret:
                 run.set_secret(item, str(value))
             else:
                 run.give(item.name, _typed(item, value))

@@ -1,14 +1,24 @@
-"""*Seal the evidence* in the walkthrough: a headless run in a process of its own."""
+"""
+*Seal the evidence* in the walkthrough: a headless run in a process of its own.
+
+What a person should know before is said before, and asked once.
+"""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
+from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.state import RunState
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
+from runbook_lib.walkthrough.everything import Round, missing
 
-__all__ = ["seal_evidence"]
+__all__ = ["doubts", "packed", "seal_evidence", "sealed_words"]
 
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
@@ -36,3 +46,56 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
     except SealingError as error:
         said, advice = (run.redactor.redact(text) for text in (str(error), error.diagnostics()))
         raise SealingError(said, next_step=advice) from None
+
+
+def doubts(run: Run, done: Round) -> list[str]:
+    """Return what a person should know before sealing, after every step was checked again."""
+    still_open = open_steps(run.state)
+    return [
+        *(
+            f"{after.number} · {after.step.title} is now {LABELS[after.conclusion.outcome]}: "
+            f"{after.conclusion.reason}"
+            for _, after in done.changed
+        ),
+        *(
+            f"{label} is missing. Enter it in step {steps[0]}, or these stay unchecked: "
+            f"{', '.join(steps)}."
+            for label, steps in missing(run, done)
+        ),
+        *([f"Open steps: {', '.join(still_open)}."] if still_open else []),
+    ]
+
+
+def open_steps(state: RunState) -> list[str]:
+    """Return the numbers of the steps that are not done."""
+    return [step.number for step in state.steps.values() if not step.is_settled]
+
+
+def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
+    """
+    Return what was sealed: the outcome, the open steps, and what is not as it was `seen` before.
+
+    `after` is the state with what the sealed run found.
+    """
+    still_open = open_steps(after)
+    changed = [
+        f"{step.number} · {step.step.title}: {LABELS[step.conclusion.outcome]} when sealed, "
+        f"{LABELS[seen.steps[name].conclusion.outcome]} before. {step.conclusion.reason}"
+        for name, step in after.steps.items()
+        if step.conclusion.outcome is not seen.steps[name].conclusion.outcome
+    ]
+    first = f"The run is {sealed.outcome}."
+    if still_open:
+        first += f" Open steps: {', '.join(still_open)}."
+    return "\n".join([first, *changed])
+
+
+def packed(bundle: Path, name: str) -> bytes:
+    """Return the report of a bundle, or the whole of it as a zip file."""
+    if name == "report.html":
+        return (bundle / name).read_bytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(bundle.rglob("*")):
+            archive.write(path, Path(bundle.name) / path.relative_to(bundle))
+    return buffer.getvalue()

@@ -98,13 +98,15 @@ def step_view(
     credentials: Mapping[str, str],
     recent: Sequence[Entry],
     activity: Activity,
+    wanted: Sequence[Input] = (),
+    is_next: bool = False,
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows.
 
     `credentials` maps the name of each known credential to where it is kept
     ("this session", "keyring", ".env"); `recent` are the newest journal lines
-    about the step, oldest first.
+    about the step, oldest first; `wanted` are inputs that a check lacked.
     """
     step, document = state.step, step_document(state)
     shown = ("id", "title", "outcome", "checked_on", "attested_by")
@@ -122,7 +124,12 @@ def step_view(
             for paste in step.pastes
             if paste.value(values)
         ],
-        "inputs": [_input_view(item, values, credentials) for item in step.inputs],
+        "inputs": [
+            _input_view(item, values, credentials)
+            for item in dict.fromkeys((*step.inputs, *wanted))
+        ],
+        "spends": step.spends,
+        "primary": _primary(state, credentials) if is_next else "",
         "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
         "can_check": bool(step.checks),
         "forms": _forms(step),
@@ -139,10 +146,34 @@ def step_view(
     }
 
 
+def _primary(state: StepState, credentials: Mapping[str, str]) -> str:
+    """Return the action that a person needs next in this step."""
+    step, outcome = state.step, state.conclusion.outcome
+    token = step.consent_gives
+    if token is not None and token.name not in credentials:
+        return "consent"
+    if step.checks and (outcome is Outcome.FAILED or not state.findings):
+        return "check"
+    return "submit" if step.kind is StepKind.WAIT else "attest"
+
+
 def header_view(
-    state: RunState, *, title: str, tenant: str, operator: str, is_sandbox: bool
+    state: RunState,
+    *,
+    title: str,
+    tenant: str,
+    operator: str,
+    is_sandbox: bool,
+    activity: Activity,
+    others: Sequence[str] = (),
+    sealed: str = "",
 ) -> dict[str, Any]:
-    """Return what the header shows: progress over the whole procedure, and what comes next."""
+    """
+    Return what the header shows: progress over the whole procedure, and what comes next.
+
+    `others` are the other tenants of the evidence folder, `sealed` is when the
+    evidence was sealed here, `activity` that of *Check everything now*.
+    """
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
     return {
         "title": title,
@@ -162,7 +193,38 @@ def header_view(
             if counts[outcome]
         ],
         "next": _next_view(state),
+        "steps": [_overview(step) for step in state.steps.values()],
+        "others": list(others),
+        "sealed": sealed,
+        **asdict(activity),
     }
+
+
+def _overview(state: StepState) -> dict[str, str]:
+    """Return a step's line in the overview, with who did it or what waits for whom, since when."""
+    outcome = state.conclusion.outcome
+    return {
+        "id": state.step.id,
+        "number": state.number,
+        "title": state.step.title,
+        "outcome": outcome,
+        "icon": ICONS[outcome],
+        "label": LABELS[outcome],
+        "who": _who(state),
+        "again": state.again,
+    }
+
+
+def _who(state: StepState) -> str:
+    word = state.word
+    since = when(word.at) if word is not None and state.conclusion.by_person else ""
+    if state.conclusion.needs_another and word is not None:
+        return f"waits for a second person since {since}"
+    if state.conclusion.outcome is Outcome.WAITING:
+        return f"waits for Facebook{f' since {since}' if since else ''}"
+    if since and word is not None:
+        return f"{word.by}, {since}"
+    return f"checked {when(state.checked_on)}" if state.findings else ""
 
 
 def _next_view(state: RunState) -> dict[str, str] | None:
@@ -178,8 +240,15 @@ def _next_view(state: RunState) -> dict[str, str] | None:
     }
 
 
-def finish_view(state: RunState, *, activity: Activity, bundle: str) -> dict[str, Any]:
-    """Return what the end of the notebook shows; `bundle` is the sealed folder, if there is one."""
+def finish_view(
+    state: RunState, *, activity: Activity, bundle: str, doubts: Sequence[str] = ()
+) -> dict[str, Any]:
+    """
+    Return what the end of the notebook shows.
+
+    `bundle` is the sealed folder, if there is one, `doubts` what a person should
+    know before sealing.
+    """
     steps = state.steps.values()
     return {
         "total": len(steps),
@@ -197,6 +266,7 @@ def finish_view(state: RunState, *, activity: Activity, bundle: str) -> dict[str
             if not step.is_settled
         ],
         "next": _next_view(state),
+        "doubts": list(doubts),
         "bundle": bundle,
         "bundle_name": bundle.rpartition("/")[2],
         **asdict(activity),

@@ -66,10 +66,15 @@ class HeaderPanel(_Panel):
 
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__(walkthrough, "header")
+        self.on_msg(self._on_message)
         walkthrough.add_header(self)
 
     def __repr__(self) -> str:
         return _TEXT.format("header")
+
+    def _on_message(self, _widget: Any, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        if asked.get("action") == "check_all":
+            self._walkthrough.check_all()
 
 
 class FinishPanel(_Panel):
@@ -86,8 +91,13 @@ class FinishPanel(_Panel):
         return _TEXT.format("notebook's end")
 
     def _on_message(self, _widget: Any, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        if asked.get("action") == "seal":
-            self._walkthrough.seal()
+        action = asked.get("action")
+        if action in ("seal", "seal_anyway"):
+            self._walkthrough.seal(is_confirmed=action == "seal_anyway")
+        if action == "fetch":
+            name = str(asked["name"])
+            content = self._walkthrough.files_of_bundle(name)
+            self.send({"kind": "file", "name": name}, [content])
 
 
 class StepPanel(_Panel):
@@ -121,7 +131,7 @@ class StepPanel(_Panel):
 
     def _validate(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(asked["name"])
-        problem = self._walkthrough.problem(self._step, name, str(asked["value"]))
+        problem = self._walkthrough.problem(name, str(asked["value"]))
         self.send({"kind": "problem", "name": name, "problem": problem})
 
     def _keep(self, asked: dict[str, Any], _buffers: list[Any]) -> None:

@@ -102,7 +102,7 @@ def test_input_is_kept_until_it_is_accepted(
     form = _form(panel, "skip", "Skip")
     with walk.work("fb-02-developer-account"):
         form.get_by_role("button", name="Confirm").click()
-    walk.reads("fb-02-developer-account", "Give a reason.")
+    walk.reads("fb-02-developer-account", "Give a reason:")
     expect(form).to_be_visible()
 
 

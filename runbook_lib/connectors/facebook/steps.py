@@ -384,6 +384,7 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
                 "test-calls-are-made",
                 review_calls.each_permission_is_used,
                 (*TOKEN, "make_test_calls"),
+                spends="It makes one call for each permission, as the person who gave the token.",
             ),
         ),
         troubles=troubles.ACCESS_LEVELS,

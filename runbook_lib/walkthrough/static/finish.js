@@ -1,6 +1,7 @@
 // The end of the notebook: what is done, what is open, and the evidence.
 
 const SETTLED_MILLISECONDS = 600;
+const PRINTED_MILLISECONDS = 60_000;
 
 class Finish {
   constructor(model, el) {
@@ -8,14 +9,20 @@ class Finish {
     this.title = element("strong", {});
     this.open = element("ul", { class: "rb-notes" });
     this.seal = element("button", { type: "button", class: "rb-main", "data-action": "seal",
-      onclick: () => { if (this.isLost || !ask(model, { action: "seal" })) this.lose(); } }, "Seal the evidence");
+      onclick: () => this.send({ action: "seal" }) }, "Seal the evidence");
     this.actions = element("div", { class: "rb-row" }, this.seal,
       element("span", { class: "rb-field-note" },
         "Checks every step again without asking anything, and writes a signed bundle of evidence."));
+    this.doubts = element("ul", { class: "rb-notes" });
+    this.asked = element("div", { class: "rb-form", role: "group", "aria-label": "Before sealing" },
+      element("div", { class: "rb-confirms" }, "Before you seal:"), this.doubts,
+      element("div", { class: "rb-row" },
+        element("button", { type: "button", class: "rb-main", "data-action": "seal-anyway",
+          onclick: () => this.send({ action: "seal_anyway" }) }, "Seal all the same")));
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
       "aria-label": "The end of the notebook", "data-lm-suppress-shortcuts": "true" },
-    element("div", {}, this.title), this.open, this.actions, this.live);
+    element("div", {}, this.title), this.open, this.actions, this.live, this.asked);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
     this.timer = setInterval(() => showSeconds(this.live, model.get("view").busy_since), 250);
@@ -29,6 +36,9 @@ class Finish {
     this.open.hidden = !isKnown || view.open.length === 0;
     this.actions.hidden = !isKnown;
     holdButtons(this.root, isBusy);
+    this.seal.classList.toggle("rb-main", isKnown && !view.next && !view.doubts.length);
+    this.asked.hidden = !isKnown || isBusy || !view.doubts.length;
+    redraw(this.doubts, view.doubts, () => (view.doubts ?? []).map((text) => element("li", { dir: "auto" }, text)));
     if (isKnown) this.drawKnown(view);
     const said = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
     redraw(this.live, [isBusy, said.message, said.advice, view.bundle], () => [
@@ -38,7 +48,7 @@ class Finish {
   }
 
   drawKnown(view) {
-    this.root.dataset.outcome = view.open.length ? "waiting" : "verified";
+    this.root.dataset.outcome = view.open.length ? "not_run" : "verified";
     setText(this.title, view.open.length
       ? `${view.done} of ${view.total} steps are done. Open:`
       : `All ${view.total} steps are done.`);
@@ -54,16 +64,25 @@ class Finish {
     this.draw();
   }
 
+  send(content) { if (this.isLost || !ask(this.model, content)) this.lose(); }
+
+  // The kernel sends what was sealed: the report to print, or everything as one file to keep.
+  onFile({ name }, [content]) {
+    if (name === "report.html") printPage(new TextDecoder().decode(content));
+    else saveAs(name, content);
+  }
+
   // JupyterLab shows files below its folder; elsewhere the person opens the bundle on this machine.
   sealed({ bundle, bundle_name: name }) {
     const folder = labAddress("lab/tree", bundle);
-    if (!folder) {
-      return element("div", {}, "Sealed in ", element("code", {}, bundle),
-        ". Open ", element("code", {}, "report.html"), " there.");
-    }
-    return element("div", {}, "Sealed: ",
-      element("a", { href: folder, target: "_blank", "data-bundle": true }, name),
-      " · ", element("a", { href: labAddress("files", `${bundle}/report.html`), target: "_blank" }, "Read the report"));
+    const fetch = (label, file) => element("button", { type: "button", class: "rb-small", "data-fetch": file,
+      onclick: () => this.send({ action: "fetch", name: file }) }, label);
+    const place = folder
+      ? ["Sealed: ", element("a", { href: folder, target: "_blank", "data-bundle": true }, name),
+        " · ", element("a", { href: labAddress("files", `${bundle}/report.html`), target: "_blank" }, "Read the report")]
+      : ["Sealed in ", element("code", {}, bundle), ". Open ", element("code", {}, "report.html"), " there."];
+    return element("div", {}, element("div", {}, ...place), element("div", { class: "rb-row" },
+      fetch("Print the report, or save it as PDF", "report.html"), fetch("Download everything (zip)", `${name}.zip`)));
   }
 
   lose() {
@@ -72,6 +91,20 @@ class Finish {
   }
 
   stop() { clearInterval(this.timer); }
+}
+
+// A hidden page of its own, without scripts: what is printed is the report alone.
+function printPage(html) {
+  const frame = element("iframe", { sandbox: "allow-same-origin allow-modals", hidden: true, title: "Report" });
+  frame.addEventListener("load", () => { frame.contentWindow.print(); setTimeout(() => frame.remove(), PRINTED_MILLISECONDS); });
+  frame.srcdoc = html;
+  document.body.append(frame);
+}
+
+function saveAs(name, content) {
+  const url = URL.createObjectURL(new Blob([content]));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), PRINTED_MILLISECONDS);
 }
 
 // Once every panel is there, shows the step that is next, unless the person has gone elsewhere:
@@ -101,9 +134,14 @@ function render({ model, el }) {
   const forgetKernel = watchKernel(model, () => finish.lose());
   model.on("change:view", draw);
   draw();
+  const hear = (message, buffers) => {
+    if (message.kind === "file") finish.onFile(message, buffers);
+  };
+  model.on("msg:custom", hear);
   const forgetNext = standAt(model.get("view").next);
   return () => {
     forgetNext();
+    model.off("msg:custom", hear);
     finish.stop();
     forgetKernel();
     model.off("change:view", draw);

@@ -64,7 +64,8 @@ class WordForm {
 
   async confirm() {
     const { written, finished } = this.panel.model.get("view");
-    if (this.asked) return;
+    if (this.asked || this.lacks("by", "Enter your name: the record says who confirmed this.")) return;
+    if (this.noteName === "reason" && this.lacks("reason", "Give a reason: it is kept in the record.")) return;
     this.asked = { written, finished };
     try {
       const [words, buffers] = await this.said();
@@ -75,6 +76,16 @@ class WordForm {
       this.asked = null;
       this.refuse("A file can no longer be read. Choose it again.");
     }
+  }
+
+  // Says what is missing at its field, and returns whether something is.
+  lacks(name, problem) {
+    const field = this.field(name);
+    const text = field.value.trim();
+    field.setAttribute("aria-invalid", String(!text));
+    this.refuse(text ? "" : problem);
+    if (!text) field.focus();
+    return !text;
   }
 
   // Follows what became of it: recorded, or refused and still to be corrected.

@@ -1,6 +1,8 @@
 // The header: tenant, progress, next step. It stays visible while scrolling. Only texts change, not
 // nodes, so that focus is kept.
 
+const WIDE = "(min-width: 1200px)";
+
 function stick(root) {
   cellOf(root)?.classList.add("rb-sticky");
 }
@@ -16,6 +18,7 @@ function measure(root) {
 
 class Header {
   constructor(model, el) {
+    this.forgetWidth = () => {};
     this.model = model;
     this.world = element("span", { class: "rb-badge" });
     this.title = element("strong", {});
@@ -29,13 +32,22 @@ class Header {
     this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
     this.done = element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
     this.said = element("div", {});
+    this.sealed = element("span", { class: "rb-label" });
+    this.others = element("div", { class: "rb-field-note" });
+    this.checkAll = element("button", { type: "button", class: "rb-small", "data-action": "check-all",
+      onclick: () => { if (this.isLost || !ask(model, { action: "check_all" })) this.lose(); } }, "Check everything now");
+    this.steps = element("ol", { class: "rb-steps" });
+    this.overview = element("details", { class: "rb-overview" },
+      element("summary", {}, "All steps"), this.others, this.steps);
     this.known = element("div", { class: "rb-known" },
       element("div", { class: "rb-row" }, this.world, this.title, this.tenant,
         element("span", { class: "rb-label rb-name" }, this.operatorLabel, this.operator)),
       this.bar,
-      element("div", { class: "rb-row" }, this.counts));
+      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll));
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
-      element("div", { "aria-live": "polite" }, this.next, this.done, this.said));
+      element("div", { "aria-live": "polite" }, this.next, this.done, this.said), this.overview);
+    ignoreClicksWhileHeld(this.root);
+    this.unfoldAtTheSide();
     el.append(this.root);
   }
 
@@ -46,7 +58,9 @@ class Header {
     this.next.hidden = !view.next;
     this.done.hidden = !isKnown || Boolean(view.next);
     if (isKnown) this.drawKnown(view);
+    this.overview.hidden = !isKnown;
     if (view.next) this.drawNext(view.next);
+    holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
     this.say(this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : view);
   }
 
@@ -70,6 +84,38 @@ class Header {
     setText(this.counts, [`${view.settled} of ${view.total} done`,
       // Lines break between the counts only.
       ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
+    this.drawSteps(view);
+  }
+
+  // The overview: a line for each step, which leads to it. In the app it stands at the side.
+  drawSteps(view) {
+    setText(this.sealed, view.sealed);
+    setText(this.others, view.others.length
+      ? `Other tenants: ${view.others.join(", ")}. Open one with: runbook lab --tenant NAME` : "");
+    redraw(this.steps, [view.steps, view.next?.id], () => view.steps.map((step) => element("li",
+      { "data-outcome": step.outcome, "aria-current": step.id === view.next?.id ? "step" : null },
+      element("a", { href: `#runbook-${step.id}`, "data-key": step.id, onclick: (event) => this.go(event, step) },
+        `${step.number} · ${step.title}`),
+      element("span", { class: "rb-badge" }, `${step.icon} ${step.label}`),
+      step.id === view.next?.id ? element("strong", {}, "next") : "",
+      element("span", { class: "rb-label", dir: "auto" }, step.who),
+      step.again ? element("span", { class: "rb-again", dir: "auto" }, step.again) : "")));
+  }
+
+  // The app's page has room at the side where it is wide. Nothing inside a cell can be fixed there.
+  unfoldAtTheSide() {
+    if (!document.getElementById("rendered_cells")) return;
+    const side = element("nav", { class: "rb rb-side", "aria-label": "All steps" });
+    const wide = matchMedia(WIDE);
+    const follow = () => {
+      side.hidden = !wide.matches;
+      this.overview.open = wide.matches;
+      (wide.matches ? side : this.root).append(this.overview);
+    };
+    document.body.append(side);
+    wide.addEventListener("change", follow);
+    follow();
+    this.forgetWidth = () => { wide.removeEventListener("change", follow); side.remove(); };
   }
 
   drawNext({ id, number, title, advice }) {
@@ -79,14 +125,19 @@ class Header {
     setText(this.after, `. ${advice}`);
   }
 
-  follow(event) {
-    const { id, title } = this.model.get("view").next;
+  follow(event) { this.go(event, this.model.get("view").next); }
+
+  go(event, { id, title }) {
     event.preventDefault();
     this.say({ message: jump(id, title), advice: "", is_error: true });
   }
 
   say(view) {
-    redraw(this.said, [view.message, view.advice], () => (view.message ? [messageBox(view)] : []));
+    const isBusy = Boolean(view.busy_since) && !this.isLost;
+    redraw(this.said, [isBusy, view.message, view.advice], () => {
+      if (isBusy) return [progressBox(view.message || "Checking every step…")];
+      return view.message ? [messageBox(view)] : [];
+    });
   }
 
   lose() {
@@ -105,6 +156,7 @@ function render({ model, el }) {
   const forgetSize = measure(header.root);
   return () => {
     forgetSize();
+    header.forgetWidth();
     forgetKernel();
     model.off("change:view", draw);
   };

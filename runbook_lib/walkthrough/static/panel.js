@@ -45,7 +45,6 @@ class Panel {
       ...this.forms.map((form) => form.root), this.details);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
-    this.buildInputs(view);
     this.buildActions(view);
     this.draw();
     this.timer = setInterval(() => showSeconds(this.live, this.model.get("view").busy_since), 250);
@@ -59,9 +58,18 @@ class Panel {
   }
 
   // --- inputs ----------------------------------------------------------------
+  // A field appears once its value is wanted here; one that a person typed into stays.
   buildInputs(view) {
     this.inputs.hidden = view.inputs.length === 0;
-    for (const input of view.inputs) {
+    this.check.hidden = !view.can_check && view.inputs.length === 0;
+    const wanted = new Set(view.inputs.map(({ name }) => name));
+    for (const [name, { field, label, holder }] of this.fields) {
+      if (wanted.has(name) || field.dataset.touched || field.value) continue;
+      label.remove();
+      holder.remove();
+      this.fields.delete(name);
+    }
+    for (const input of view.inputs.filter(({ name }) => !this.fields.has(name))) {
       const id = `${this.key}-${input.name}`;
       const problem = element("div", { class: "rb-problem", id: `${id}-problem`, "aria-live": "polite", hidden: true });
       const note = element("div", { class: "rb-field-note", id: `${id}-note` });
@@ -75,10 +83,16 @@ class Panel {
         clearTimeout(field.waiting);
         field.waiting = setTimeout(() => this.validate(input, field), 200);
       });
+      field.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || event.isComposing) return;
+        event.preventDefault();
+        this.check.click();
+      });
       const holder = element("div", {}, field, note, problem);
       if (input.kind === "password") holder.append(this.buildKeep(input));
-      this.inputs.append(element("label", { for: id }, input.label), holder);
-      this.fields.set(input.name, { input, field, note, problem });
+      const label = element("label", { for: id }, input.label);
+      this.inputs.append(label, holder);
+      this.fields.set(input.name, { input, field, note, problem, label, holder });
     }
   }
 
@@ -113,7 +127,7 @@ class Panel {
     for (const [name, { input, field }] of this.fields) {
       if (input.kind === "checkbox") {
         if (field.dataset.touched) inputs[name] = field.checked;
-      } else if (field.value && (input.kind === "password" || field.dataset.touched)) {
+      } else if (input.kind === "password" ? field.value : field.dataset.touched) {
         inputs[name] = field.value;
       }
     }
@@ -140,10 +154,10 @@ class Panel {
 
   // --- actions -------------------------------------------------------------
   buildActions(view) {
-    this.check = element("button", { type: "button", class: "rb-main", "data-action": "check",
+    this.check = element("button", { type: "button", "data-action": "check",
       onclick: () => this.sendTyped({ action: "check" }) }, view.can_check ? "Check" : "Save");
-    this.check.hidden = !view.can_check && view.inputs.length === 0;
     this.actions.append(this.check);
+    if (view.spends) this.actions.append(element("span", { class: "rb-field-note" }, view.spends));
     for (const form of this.forms) {
       form.button = element("button", { type: "button", "data-action": form.name, "aria-expanded": "false",
         onclick: () => this.openForm(form) }, form.label);
@@ -185,7 +199,7 @@ class Panel {
   }
 
   buildConsent() {
-    this.actions.prepend(element("button", { type: "button", class: "rb-main", "data-action": "consent",
+    this.actions.prepend(element("button", { type: "button", "data-action": "consent",
       onclick: () => this.send({ action: "consent" }) }, "Sign in with Facebook"));
     const id = `${this.key}-redirect`;
     const field = element("input", { id, type: "text", autocomplete: "off", "data-name": "redirect" });
@@ -220,6 +234,8 @@ class Panel {
     const view = this.model.get("view");
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.finished = view.finished;
+    this.buildInputs(view);
+    this.markPrimary(view);
     redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits], () => [
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.label}`),
       " ", element("span", { dir: "auto" }, view.reason), this.drawNotes(view)]);
@@ -294,6 +310,13 @@ class Panel {
       "data-key": "hand-over", onclick: () => this.send({ action: "hand_over" }) }, text);
     return element("div", { class: "rb-row" }, this.handOverButton,
       element("span", { class: "rb-field-note" }, "Copied to the clipboard only."));
+  }
+
+  // Only what a person needs next is a main button, and only in the step that is next.
+  markPrimary(view) {
+    for (const button of this.actions.querySelectorAll("button")) {
+      button.classList.toggle("rb-main", button.dataset.action === view.primary);
+    }
   }
 
   drawInputs(view) {
@@ -376,9 +399,17 @@ class Panel {
     const said = this.latestNews(view, isBusy);
     const watched = view.is_watched && !this.isLost
       ? "Checked again every minute; this page shows when it changes. You can close everything and come back." : "";
-    redraw(this.live, [isBusy, said.message, said.advice, watched], () => (isBusy
+    const heard = this.heard(view, said);
+    redraw(this.live, [isBusy, said.message, said.advice, watched, heard], () => (isBusy
       ? [progressBox("Working…")]
-      : [said.message ? messageBox(said) : "", watched ? element("div", { class: "rb-message" }, watched) : ""]));
+      : [said.message ? messageBox(said) : "", element("div", { class: "rb-heard" }, heard),
+        watched ? element("div", { class: "rb-message" }, watched) : ""]));
+  }
+
+  // What the page shows above its message, for those who only hear the message: outcome, reason, warnings.
+  heard(view, said) {
+    if (!said.message || said.is_error || !view.reason) return "";
+    return [`${view.label}: ${view.reason}`, ...view.warnings, ...view.limits.map((text) => `Not proven: ${text}`)].join(" ");
   }
 
   // The result of the last action, or a change of outcome that happened without one.

@@ -361,7 +361,7 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
     before = run.settings
 
     for text in ("verified", "short", "step.checked"):
-        said = problem(run.procedure.steps[0], "user_access_token", text)
+        said = problem(USER_ACCESS_TOKEN, text)
         assert said.startswith("This cannot be distinguished from an ordinary word")
         with pytest.raises(ValueError, match="ordinary word") as caught:
             run.set_secret(USER_ACCESS_TOKEN, text)

@@ -48,7 +48,9 @@ def _made() -> dict[str, Any]:
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
     views = {
         "step": step_view(states[0], values={}, credentials={}, recent=(), activity=Activity()),
-        "header": header_view(run, title="One", tenant="acme", operator="", is_sandbox=True),
+        "header": header_view(
+            run, title="One", tenant="acme", operator="", is_sandbox=True, activity=Activity()
+        ),
         "finish": finish_view(run, activity=Activity(), bundle=""),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]

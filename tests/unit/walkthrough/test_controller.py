@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import socket
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,7 +26,7 @@ import pytest
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR, SERVICE_DOMAIN
+from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.procedure import Binding, Finding, Input, Outcome, Step, Word, WordKind
 from runbook_lib.engine.process import Finished
@@ -39,12 +41,13 @@ from runbook_lib.errors import (
 from runbook_lib.walkthrough import consent as consenting
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
-from tests.support.words import submitted
+from tests.support.words import attested, submitted
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     HAND_STEP,
+    PERMISSIONS,
     Screen,
     after_consent_step,
     app_step,
@@ -377,7 +380,7 @@ def test_a_field_is_validated_while_it_is_typed(
     """A field's problem is returned without storing the text; an empty field has no problem."""
 
     play = scene(app_step())
-    problem = play.walkthrough.problem(play.step("app"), name, text)
+    problem = play.walkthrough.problem(name, text)
 
     assert problem.startswith(said)
     assert bool(problem) is bool(said)
@@ -389,12 +392,10 @@ def test_a_problem_comes_with_an_example(scene: Make) -> None:
     """The problem has the field's example, unless it has one already or there is none."""
 
     play = scene(app_step())
-    step = play.step("app")
 
-    assert play.walkthrough.problem(step, "app_id", "x").endswith("; for example 123456789012345")
-    assert "for example" not in play.walkthrough.problem(step, "app_secret", "halfasecret")
-    domain = make_step("domain", inputs=(SERVICE_DOMAIN,))
-    assert play.walkthrough.problem(domain, "service_domain", "acme").count("acme-h.cyclr.com") == 1
+    assert play.walkthrough.problem("app_id", "x").endswith("; for example 123456789012345")
+    assert "for example" not in play.walkthrough.problem("app_secret", "halfasecret")
+    assert play.walkthrough.problem("service_domain", "acme").count("acme-h.cyclr.com") == 1
 
 
 def test_a_persons_statement_is_recorded(scene: Make) -> None:
@@ -1298,6 +1299,184 @@ def test_a_double_click_opens_one_listener(scene: Make) -> None:
 # Sealing
 
 
+def spending_step() -> Step:
+    """Return a step whose check uses something up."""
+    step = make_step("spends", verified)
+    return replace(step, checks=(replace(step.checks[0], spends="It uses up a link."),))
+
+
+def round_done(play: Scene) -> dict[str, Any]:
+    """Return the header's view once *Check everything now* is over."""
+    return eventually(
+        lambda: play.header.view if "Checked" in play.header.view["message"] else None
+    )
+
+
+def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> None:
+    """
+    Every check that only reads runs once, in order; nothing is sealed or spent.
+
+    What was left out is named, with what it would do, or what it lacks.
+    """
+
+    play = scene(
+        make_step("a", verified),
+        make_step("b"),
+        waiting_step(),
+        spending_step(),
+        make_step("c", verified, needs=("app_secret",)),
+    )
+    play.walkthrough.check_all()
+    view = round_done(play)
+
+    assert view["message"].splitlines() == [
+        "Checked 2 steps.",
+        "Now verified: 1.",
+        "Now waiting: 3.",
+        "Not checked: 4. It uses up a link. Press Check there.",
+        "Not checked: 5; App Secret is not given.",
+    ]
+    assert [entry.step for entry in play.run.journal.entries() if entry.type == "step.checked"] == [
+        "a",
+        "wait",
+    ]
+    assert any("Checking 2 of 2: Do wait" in each["message"] for each in play.header.views)
+    assert play.finish.view["bundle"] == ""
+
+    play.walkthrough.check_all()
+    eventually(lambda: "Nothing has changed." in play.header.view["message"])
+
+
+def test_a_round_that_breaks_off_leaves_the_button_usable(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the journal cannot be written, the header says so, and the button works again."""
+
+    play = scene(make_step("a", verified))
+
+    def refuse(*_: Any) -> None:
+        raise JournalError("The journal cannot be written.")
+
+    monkeypatch.setattr(module, "check_everything", refuse)
+    play.walkthrough.check_all()
+    view = eventually(lambda: play.header.view if play.header.view["is_error"] else None)
+    assert "The journal cannot be written." in view["message"]
+    assert view["busy_since"] == 0
+
+
+def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> None:
+    """
+    A check that was tried in vain shows the field that it lacks, and runs once that is given.
+
+    A step that nobody tried, and one that spends something, do not run by themselves.
+    """
+
+    later = make_step("later", verified, needs=("app_id",))
+    spends = replace(later, id="spends", checks=(replace(later.checks[0], spends="A link."),))
+    untried = replace(later, id="untried")
+    play = scene(app_step(), later, spends, untried)
+    for name in ("later", "spends"):
+        play.walkthrough.perform(play.step(name), {})
+        settled(play.screens[name])
+    shown = [each["name"] for each in play.screens["later"].view["inputs"]]
+    assert shown == ["app_id"]
+    assert play.screens["untried"].view["inputs"] == []
+
+    play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
+    eventually(lambda: play.screens["later"].view["outcome"] == "verified")
+    settled(play.screens["app"])
+    assert play.screens["later"].view["inputs"] == []
+    assert play.screens["spends"].view["outcome"] == "not_run"
+    assert play.screens["untried"].view["outcome"] == "not_run"
+
+
+def test_an_emptied_field_is_an_emptied_value(scene: Make) -> None:
+    """An emptied field takes the value away; an empty credential changes nothing."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
+    settled(play.screens["app"])
+    emptied = {"app_id": "", "app_secret": "", "permissions": ""}
+    play.walkthrough.perform(play.step("app"), emptied)
+    settled(play.screens["app"], 2)
+
+    assert play.run.values["app_id"] == ""
+    assert play.run.values["permissions"] == PERMISSIONS.default
+    assert "app_secret" in play.run.settings.secrets
+
+
+def test_sealing_asks_once_where_something_is_open(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Before it seals, what is open, missing or has changed is said; nothing is sealed yet.
+
+    Confirmed, it seals, and says which steps the sealed run found otherwise.
+    """
+
+    sealed: list[Run] = []
+
+    def sealing(run: Run, **_: Any) -> Finished:
+        sealed.append(run)
+        run.say([attested("hand")])
+        return Finished("incomplete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(
+        make_step("a", waits),
+        make_step("hand"),
+        make_step("secret", verified, needs=("app_secret",)),
+    )
+    play.walkthrough.seal()
+    view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
+    assert view["doubts"] == [
+        "1 · Do a is now waiting: Not live yet.",
+        "App Secret is missing. Enter it in step 3, or these stay unchecked: 3.",
+        "Open steps: 1, 2, 3.",
+    ]
+    assert sealed == []
+
+    play.walkthrough.seal(is_confirmed=True)
+    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    first, second = view["message"].splitlines()
+    assert first == "The run is incomplete. Open steps: 1, 3."
+    assert second.startswith("2 · Do hand: attested when sealed, to do before.")
+    assert view["doubts"] == []
+    assert play.header.view["sealed"].endswith("incomplete.")
+
+
+def test_a_complete_run_is_sealed_without_a_question(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every step is done and nothing changed, sealing asks nothing."""
+
+    done = Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+    monkeypatch.setattr(module, "seal_evidence", lambda _run, **_: done)
+    play = scene(make_step("a"))
+    play.run.say([attested("a")])
+    play.walkthrough.seal()
+
+    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    assert view["message"] == "The run is complete."
+
+
+def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make, tmp_path: Path) -> None:
+    """The report, or all files of the bundle as a zip file; nothing where nothing is sealed."""
+
+    play = scene(make_step("a"))
+    assert play.walkthrough.files_of_bundle("b.zip") == b""
+
+    bundle = tmp_path / "20261124-0a1b2c3d"
+    (bundle / "attachments").mkdir(parents=True)
+    (bundle / "report.html").write_text("<p>")
+    (bundle / "attachments" / "a.png").write_bytes(b"p")
+    play.walkthrough._bundle = str(bundle)
+    assert play.walkthrough.files_of_bundle("report.html") == b"<p>"
+    with zipfile.ZipFile(io.BytesIO(play.walkthrough.files_of_bundle("b.zip"))) as packed:
+        assert packed.read("20261124-0a1b2c3d/report.html") == b"<p>"
+        assert packed.read("20261124-0a1b2c3d/attachments/a.png") == b"p"
+
+
 def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The panel is busy during the headless run, then shows its outcome and bundle."""
 
@@ -1309,12 +1488,14 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
-    play.walkthrough.seal()
+    play.walkthrough.seal(is_confirmed=True)
     assert play.finish.view["busy_since"] > 0
     released.set()
 
     view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
-    assert (view["message"], view["is_error"]) == ("The run is complete.", False)
+    assert view["message"].startswith("The run is complete.")
+    assert not view["is_error"]
+    eventually(lambda: "complete" in play.header.view["sealed"])
     assert view["bundle"] == "/evidence/acme/20261124-0a1b2c3d"
     assert view["bundle_name"] == "20261124-0a1b2c3d"
 
@@ -1339,7 +1520,7 @@ def test_a_run_that_was_not_sealed_says_why(
 
     monkeypatch.setattr(module, "seal_evidence", refuse)
     play = scene(make_step("a"))
-    play.walkthrough.seal()
+    play.walkthrough.seal(is_confirmed=True)
 
     view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
     assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
@@ -1359,12 +1540,12 @@ def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
     for _ in range(3):
-        play.walkthrough.seal()
+        play.walkthrough.seal(is_confirmed=True)
     released.set()
     eventually(lambda: not play.finish.view["busy_since"])
     assert len(begun) == 1
 
-    play.walkthrough.seal()
+    play.walkthrough.seal(is_confirmed=True)
     eventually(lambda: len(begun) == 2)
 
 
@@ -1382,7 +1563,7 @@ def test_a_panel_says_what_the_sealing_run_waits_for(
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
-    play.walkthrough.seal()
+    play.walkthrough.seal(is_confirmed=True)
 
     eventually(lambda: play.finish.view["message"] == "Waiting for process 7.")
     assert play.finish.view["busy_since"]

@@ -87,7 +87,7 @@ def run_state(*states: StepState) -> RunState:
 
 def header(*states: StepState) -> dict[str, Any]:
     known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
-    return header_view(run_state(*states), is_sandbox=False, **known)
+    return header_view(run_state(*states), is_sandbox=False, activity=Activity(), **known)
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -548,3 +548,36 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
     assert not [name for name, value in CANARIES.items() if value in text]
     assert MASK in text
     assert screens["hand"].view["hand_over"]["name"] == "app_secret"
+
+
+@pytest.mark.parametrize(
+    ("made", "who"),
+    [
+        (lambda: state(make_step("a"), Outcome.NOT_RUN), ""),
+        (lambda: state(make_step("a"), Outcome.WAITING), "waits for Facebook"),
+    ],
+)
+def test_the_overview_says_what_waits_for_whom(made: Any, who: str) -> None:
+    """Each line of the overview names the step, its outcome, and who it waits for."""
+
+    (line,) = header(made())["steps"]
+
+    assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "is_next", "primary"),
+    [
+        (make_step("a"), Outcome.NOT_RUN, True, "attest"),
+        (make_step("a"), Outcome.NOT_RUN, False, ""),
+        (app_step(), Outcome.NOT_RUN, True, "check"),
+        (app_step(), Outcome.FAILED, True, "check"),
+        (consent_step(), Outcome.NOT_RUN, True, "consent"),
+    ],
+)
+def test_one_action_is_the_next_one(
+    step: Any, outcome: Outcome, is_next: bool, primary: str
+) -> None:
+    """The action that a person needs next is marked, in the step that is next only."""
+
+    assert view(state(step, outcome), is_next=is_next)["primary"] == primary

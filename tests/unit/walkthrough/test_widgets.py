@@ -63,10 +63,11 @@ class FakeWalkthrough:
             "keep",
             "ask_consent",
             "answer_consent",
+            "check_all",
             "seal",
         ):
             raise AttributeError(name)
-        return lambda *asked: self.asked.append((name, *asked))
+        return lambda *asked, **more: self.asked.append((name, *asked, *more.values()))
 
 
 def receive(panel: Any, message: Any, *buffers: Any) -> None:
@@ -110,7 +111,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             {"action": "redirect", "url": "https://x/?code=1"},
             ("answer_consent", STEP, "https://x/?code=1"),
         ),
-        ({"action": "validate", "name": "app_id", "value": "1"}, ("problem", STEP, "app_id", "1")),
+        ({"action": "validate", "name": "app_id", "value": "1"}, ("problem", "app_id", "1")),
         ({"action": "hand_over"}, ("hand_over", STEP)),
     ],
     ids=lambda value: value.get("action") if isinstance(value, dict) else "",
@@ -275,6 +276,19 @@ def test_a_view_is_what_the_browser_gets() -> None:
         assert panel.get_state()["view"] == {"new": 1}
 
 
+def test_only_the_action_check_all_checks_everything() -> None:
+    """Only the action `check_all` of the header checks every step."""
+
+    walkthrough: Any = FakeWalkthrough()
+    panel = HeaderPanel(walkthrough)
+    for message in ({}, {"action": "nonsense"}, None):
+        receive(panel, message)
+    assert walkthrough.asked == []
+
+    receive(panel, {"action": "check_all"})
+    assert walkthrough.asked == [("check_all",)]
+
+
 def test_only_the_action_seal_seals() -> None:
     """Only the action `seal` seals."""
 
@@ -285,7 +299,8 @@ def test_only_the_action_seal_seals() -> None:
     assert walkthrough.asked == []
 
     receive(panel, {"action": "seal"})
-    assert walkthrough.asked == [("seal",)]
+    receive(panel, {"action": "seal_anyway"})
+    assert walkthrough.asked == [("seal", False), ("seal", True)]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))

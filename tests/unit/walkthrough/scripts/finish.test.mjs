@@ -20,7 +20,7 @@ function shown(changes = {}) {
 describe("the end of the notebook", () => {
   test("lists the open steps with number, title and outcome", () => {
     const { model, root } = shown();
-    assert.equal(root.dataset.outcome, "waiting");
+    assert.equal(root.dataset.outcome, "not_run");
     assert.match(root.textContent, /^20 of 21 steps are done\. Open:3 · Open My Apps ○ to do/);
     model.show({ open: [], done: 21 });
     assert.equal(root.dataset.outcome, "verified");
@@ -52,6 +52,26 @@ describe("the end of the notebook", () => {
     assert.match(live.textContent, /^Waiting for another run\./);
   });
 
+  test("asks once before it seals what is open, and sends what the person decides", () => {
+    const { model, root, seal } = shown();
+    const asked = root.querySelector('[aria-label="Before sealing"]');
+    assert.equal(asked.hidden, true);
+    model.show({ doubts: ["App Secret is missing."] });
+    assert.equal(asked.hidden, false);
+    assert.match(asked.textContent, /App Secret is missing\./);
+    root.querySelector('[data-action="seal-anyway"]').click();
+    assert.deepEqual(model.sent, [{ action: "seal_anyway" }]);
+    model.show({ doubts: [], next: null });
+    assert.equal(asked.hidden, true);
+    assert.ok(seal.classList.contains("rb-main"));
+  });
+
+  test("asks the kernel for the report and for everything", () => {
+    const { model, live } = shown({ bundle: BUNDLE, bundle_name: "b" });
+    for (const button of live.querySelectorAll("[data-fetch]")) button.click();
+    assert.deepEqual(model.sent, [{ action: "fetch", name: "report.html" }, { action: "fetch", name: "b.zip" }]);
+  });
+
   test("links to the sealed bundle and its report at JupyterLab's base URL", () => {
     put("script", { id: "jupyter-config-data" }, page.body,
       JSON.stringify({ baseUrl: "/user/somebody/", serverRoot: "/home/me/project" }));
@@ -68,7 +88,7 @@ describe("the end of the notebook", () => {
 
   test("names the folder if the page cannot show files", () => {
     const { live } = shown({ bundle: BUNDLE, bundle_name: "b" });
-    assert.equal(live.textContent, `Sealed in ${BUNDLE}. Open report.html there.`);
+    assert.ok(live.textContent.startsWith(`Sealed in ${BUNDLE}. Open report.html there.`));
     assert.equal(live.querySelector("a"), null);
   });
 

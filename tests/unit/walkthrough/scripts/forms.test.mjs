@@ -12,12 +12,14 @@ let page;
 beforeEach(() => { page = newPage(); });
 
 // Returns a panel with one of its forms open.
-function opened(name = "attest", changes = {}) {
+function opened(name = "attest", changes = {}, by = "Ada") {
   const model = new Model(stepView(changes));
   const panel = new Panel(model, document.body);
   model.on("change:view", () => panel.draw());
   const form = panel.forms.find((one) => one.name === name);
   form.button.click();
+  if (by) form.field("by").value = by;
+  if (form.noteName === "reason") form.field("reason").value = "So it is.";
   return { model, panel, form };
 }
 
@@ -128,6 +130,27 @@ describe("a form", () => {
     assert.equal(model.sent.length, 2);
   });
 
+  test("says at the field that a name or a reason is missing, and sends nothing", async () => {
+    const { model, form } = opened("skip");
+    const [by, reason] = [form.field("by"), form.field("reason")];
+    for (const field of [by, reason]) {
+      const text = field.value;
+      field.value = "  ";
+      form.confirm();
+      await settle();
+      assert.deepEqual(model.sent, []);
+      assert.equal(field.getAttribute("aria-invalid"), "true");
+      assert.equal(document.activeElement, field);
+      assert.match(form.problem.textContent, /^(Enter your name|Give a reason): /);
+      field.value = text;
+    }
+    form.confirm();
+    await settle();
+    assert.equal(model.sent.length, 1);
+    assert.equal(reason.getAttribute("aria-invalid"), "false");
+    assert.equal(form.problem.hidden, true);
+  });
+
   test("sends nothing if a file cannot be read, and says so", async () => {
     const { model, form } = opened();
     const gone = { ...file("a.png", 64), arrayBuffer: async () => { throw new Error("NotReadableError"); } };
@@ -150,8 +173,8 @@ describe("a form", () => {
 
   test("suggests the saved name, but not for a second person's confirmation", () => {
     page.kept.set("runbook.operator", "Ada");
-    assert.equal(opened().form.field("by").value, "Ada");
-    const second = opened("attest", { needs_another: true });
+    assert.equal(opened("attest", {}, "").form.field("by").value, "Ada");
+    const second = opened("attest", { needs_another: true }, "");
     assert.equal(second.form.field("by").value, "");
     assert.equal(second.form.button.textContent, "I confirm it");
     second.model.show({ needs_another: false });

@@ -62,6 +62,42 @@ describe("the header", () => {
     assert.doesNotMatch(live.textContent, /first\./);
   });
 
+  test("lists every step with who and since when, marks the next, and leads to each", () => {
+    const who = "Ada, 5 Jan 2026";
+    const steps = [{ ...headerView().steps[0], id: "fb-03", number: "3", title: "Open My Apps", who }, headerView().steps[0]];
+    const { root } = shown({ steps, others: ["beta"], sealed: "Sealed today: complete." });
+    const [before, next] = root.querySelectorAll("li");
+    assert.match(before.textContent, /^3 · Open My Apps○ to doAda, 5 Jan 2026$/);
+    assert.equal(next.getAttribute("aria-current"), "step");
+    assert.match(root.textContent, /Other tenants: beta\. Open one with: runbook lab --tenant NAME/);
+    assert.match(root.textContent, /Sealed today: complete\./);
+    const panel = put("section", { id: "runbook-fb-03" });
+    before.querySelector("a").click();
+    assert.equal(document.activeElement, panel);
+  });
+
+  test("checks everything once, and says how far it is", () => {
+    const { model, root, live } = shown();
+    const button = root.querySelector('[data-action="check-all"]');
+    button.click();
+    model.show({ busy_since: 1, message: "Checking 1 of 2: Create App" });
+    button.click();
+    assert.deepEqual(model.sent, [{ action: "check_all" }]);
+    assert.match(live.textContent, /Checking 1 of 2: Create App/);
+    model.show({ busy_since: 0, message: "Checked 2 steps." });
+    assert.match(live.textContent, /Checked 2 steps\.$/);
+  });
+
+  test("stands at the side of the app's page while that is wide", () => {
+    put("main", { id: "rendered_cells" });
+    const { root } = shown();
+    const side = page.body.querySelector(".rb-side");
+    assert.equal(side.querySelectorAll(".rb-steps").length, 1);
+    page.narrow();
+    assert.equal(root.querySelectorAll(".rb-steps").length, 1);
+    assert.equal(side.hidden, true);
+  });
+
   test("says that everything is done", () => {
     const { model, isShown } = shown();
     assert.deepEqual([isShown("Next:"), isShown("Every step is done.")], [true, false]);

@@ -139,6 +139,8 @@ export function newPage() {
     }
   };
   page.timers = timers;
+  const widths = new Set();
+  page.narrow = () => { page.isNarrow = true; for (const call of widths) call(); };
   writes.length = 0;
   const shared = {
     document: {
@@ -153,6 +155,11 @@ export function newPage() {
     getSelection: () => ({ removeAllRanges() {}, addRange() {} }),
     localStorage: { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) },
     navigator: { clipboard: { writeText: async (text) => { page.copied.push(text); } } },
+    matchMedia: () => ({
+      get matches() { return !page.isNarrow; },
+      addEventListener: (_kind, call) => widths.add(call),
+      removeEventListener: (_kind, call) => widths.delete(call),
+    }),
     ResizeObserver: class { observe() {} disconnect() {} },
     requestAnimationFrame: (call) => call(),
     setTimeout: (call, delay) => later(call, delay),

@@ -354,6 +354,51 @@ describe("during an action and after it", () => {
     assert.equal(live.textContent, "Verified.");
   });
 
+  test("outcome, reason and warnings are heard with the message, which does not repeat them", () => {
+    const { model, live } = shown();
+    model.show({ finished: 1, message: "Checked: failed.", label: "failed", reason: "Facebook refuses it.",
+      warnings: ["It ends soon."], limits: ["That it is yours."] });
+    const heard = live.querySelector(".rb-heard");
+    assert.equal(heard.textContent, "failed: Facebook refuses it. It ends soon. Not proven: That it is yours.");
+    model.show({ is_error: true, message: "The App ID is no number." });
+    assert.equal(live.querySelector(".rb-heard").textContent, "");
+  });
+
+  test("only the next step's next action is a main button", () => {
+    const { model, root } = shown();
+    const main = () => root.querySelectorAll("button.rb-main").map((button) => button.dataset.action)
+      .filter((action) => !action.startsWith("confirm"));
+    assert.deepEqual(main(), ["check"]);
+    model.show({ primary: "attest" });
+    assert.deepEqual(main(), ["attest"]);
+    model.show({ primary: "" });
+    assert.deepEqual(main(), []);
+  });
+
+  test("a field appears when its value is wanted, and stays once a person typed into it", () => {
+    const { model, root, type } = shown();
+    const before = model.get("view").inputs;
+    const wanted = { ...before[0], name: "other", label: "Other" };
+    model.show({ inputs: [...before, wanted] });
+    assert.equal(root.querySelectorAll('input[data-name="other"]').length, 1);
+    model.show({ inputs: before });
+    assert.equal(root.querySelectorAll('input[data-name="other"]').length, 0);
+    model.show({ inputs: [...before, wanted] });
+    type("other", "x");
+    model.show({ inputs: before });
+    assert.equal(root.querySelectorAll('input[data-name="other"]').length, 1);
+  });
+
+  test("Enter checks, but not during composition; an emptied field is sent empty", () => {
+    const { model, field, type } = shown();
+    type("app_id", "");
+    field("app_id").dispatch("keydown", { key: "Enter", isComposing: true });
+    assert.deepEqual(model.sent.filter(({ action }) => action === "check"), []);
+    const event = field("app_id").dispatch("keydown", { key: "Enter" });
+    assert.equal(event.isPrevented, true);
+    assert.equal(model.sent.find(({ action }) => action === "check").inputs.app_id, "");
+  });
+
   test("a watched step says so", () => {
     const { live } = shown({ is_watched: true });
     assert.match(live.textContent, /^Checked again every minute; .* You can close everything and come back\.$/);
