@@ -250,6 +250,34 @@ class Run:
             folded = self._folded = (key, fold(history, subject, run_id))
         return folded[1]
 
+    def undone_by(self, item: Input, text: str) -> list[StepState]:
+        """
+        Return the steps that are done and would not be, were `item` changed to `text`.
+
+        Raises `ValueError` if it cannot be that.
+        """
+        history = self.history
+        if item.secret:
+            given: Value = self.key.of_secret(item.name, secret_of(item, text, self.values))
+        else:
+            given = item.parse(text)
+        subject = self._subject(history)
+        if not self._is_known(item.name, subject) or subject.values.get(item.name) == given:
+            return []
+        changed = replace(subject, values={**subject.values, item.name: given})
+        run_id = None if self.mode == Mode.INTERACTIVE else self.run_id
+        after = fold(history, changed, run_id).steps
+        return [
+            step
+            for name, step in self.state.steps.items()
+            if step.is_settled and not after[name].is_settled
+        ]
+
+    def _is_known(self, name: str, subject: Subject) -> bool:
+        """Return whether some step is about this value, and it has one: the first undoes nothing."""
+        is_about = any(name in step.subject for step in self.procedure.steps)
+        return is_about and bool(subject.values.get(name))
+
     def _subject(self, history: History) -> Subject:
         """Return the values that attestations and checks are compared with."""
         recorded = history.index.recorded

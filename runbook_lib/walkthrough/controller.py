@@ -31,7 +31,7 @@ from runbook_lib.walkthrough.activity import Activities, Activity, describe_erro
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
-from runbook_lib.walkthrough.inputs import accept, credential, problem, sentence
+from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.views import (
     STRUCTURE,
@@ -271,10 +271,10 @@ class Walkthrough:
         self._sealing = replace(self._sealing, message=said)
         self.draw()
 
-    def problem(self, name: str, text: str) -> str:
-        """Return what is wrong with an input's text, with an example; empty where nothing is."""
+    def problem(self, name: str, text: str) -> tuple[str, str]:
+        """Return what is wrong with an input's text, and what saving it undoes, or nothing."""
         items = {item.name: item for item in self.run.procedure.inputs}
-        return problem(items[name], text)
+        return problem(items[name], text), effect(self.run, items[name], text)
 
     def keep(self, step: Step, name: str, where: str, given: dict[str, Any]) -> None:
         """

@@ -12,7 +12,7 @@ from runbook_lib.core.procedure import Input, Step, Value
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 
-__all__ = ["accept", "credential", "problem", "sentence"]
+__all__ = ["accept", "credential", "effect", "problem", "sentence"]
 
 
 def problem(item: Input, text: str) -> str:
@@ -28,6 +28,16 @@ def problem(item: Input, text: str) -> str:
         said = sentence(str(error))
         return said if item.example in said else f"{said}; for example {item.example}"
     return ""
+
+
+def effect(run: Run, item: Input, text: str) -> str:
+    """Return which steps must be done again once this value is saved; empty for none."""
+    try:
+        undone = run.undone_by(item, text.strip()) if text.strip() else []
+    except ValueError:
+        return ""
+    steps = ", ".join(step.number for step in undone)
+    return f"Once this is saved, these must be done again: {steps}." if steps else ""
 
 
 def sentence(reason: str) -> str:

@@ -131,8 +131,8 @@ class StepPanel(_Panel):
 
     def _validate(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(asked["name"])
-        problem = self._walkthrough.problem(name, str(asked["value"]))
-        self.send({"kind": "problem", "name": name, "problem": problem})
+        problem, effect = self._walkthrough.problem(name, str(asked["value"]))
+        self.send({"kind": "problem", "name": name, "problem": problem, "effect": effect})
 
     def _keep(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         given = dict(asked.get("inputs", {}))

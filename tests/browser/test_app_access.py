@@ -215,6 +215,14 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page) -> None:
     walk = Walk(page, app)
     walk.ready()
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
+    expect(page).to_have_title("Facebook Marketing API connector: runbook")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_hidden()
+    side = page.get_by_role("navigation", name="All steps")
+    expect(side.get_by_role("listitem")).to_have_count(len(PROCEDURE.steps))
+    page.set_viewport_size({"width": 800, "height": 900})
+    expect(side).to_be_hidden()
+    expect(page.locator(".rb-header").get_by_text("All steps")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
     assert walk.attest("fb-01-log-in") == "attested"
     assert walk.check("fb-05-confirm-creation") == "verified"
     expect(page.locator(".rb-header")).to_be_in_viewport()
@@ -231,6 +239,7 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page) -> None:
     expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
     end = page.locator("#runbook-finish")
     end.get_by_role("button", name="Seal the evidence").click()
+    end.get_by_role("button", name="Seal all the same").click(timeout=60_000)
     expect(end.get_by_text("Sealed in ")).to_be_visible(timeout=60_000)
     expect(end.get_by_text("The run is incomplete.")).to_be_visible()
     (bundle,) = (path.parent for path in app.evidence.rglob("report.html"))

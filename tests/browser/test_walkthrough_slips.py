@@ -100,9 +100,11 @@ def test_input_is_kept_until_it_is_accepted(
 
     panel = walk.panel("fb-02-developer-account")
     form = _form(panel, "skip", "Skip")
-    with walk.work("fb-02-developer-account"):
-        form.get_by_role("button", name="Confirm").click()
+    form.get_by_label("Your name").fill(OPERATOR)
+    form.get_by_role("button", name="Confirm").click()
     walk.reads("fb-02-developer-account", "Give a reason:")
+    expect(form.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
+    expect(form.get_by_label("Reason")).to_be_focused()
     expect(form).to_be_visible()
 
 
@@ -129,7 +131,8 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(
     )
     run.say([attested("fb-01-log-in", by="A colleague")])
     live = walk.panel("fb-01-log-in").locator("[role=status]")
-    expect(live).to_have_text("Now attested.", timeout=20_000)
+    expect(live.locator(".rb-message")).to_have_text("Now attested.", timeout=20_000)
+    expect(live).to_contain_text("attested: A colleague on")  # heard, and shown above
     expect(link).to_have_attribute("data-next", "fb-02-developer-account")
     expect(link).to_be_focused()
 

@@ -73,8 +73,9 @@ class Panel {
       const id = `${this.key}-${input.name}`;
       const problem = element("div", { class: "rb-problem", id: `${id}-problem`, "aria-live": "polite", hidden: true });
       const note = element("div", { class: "rb-field-note", id: `${id}-note` });
+      const effect = element("div", { class: "rb-again", id: `${id}-effect`, "aria-live": "polite" });
       const field = element("input", {
-        id, type: input.kind, "aria-describedby": `${id}-note ${id}-problem`, "data-name": input.name,
+        id, type: input.kind, "aria-describedby": `${id}-note ${id}-problem ${id}-effect`, "data-name": input.name,
         placeholder: input.example || null, autocomplete: "off", spellcheck: "false" });
       if (input.kind === "checkbox") field.checked = Boolean(input.value);
       else field.value = input.value;
@@ -88,11 +89,11 @@ class Panel {
         event.preventDefault();
         this.check.click();
       });
-      const holder = element("div", {}, field, note, problem);
+      const holder = element("div", {}, field, note, problem, effect);
       if (input.kind === "password") holder.append(this.buildKeep(input));
       const label = element("label", { for: id }, input.label);
       this.inputs.append(label, holder);
-      this.fields.set(input.name, { input, field, note, problem, label, holder });
+      this.fields.set(input.name, { input, field, note, problem, effect, label, holder });
     }
   }
 
@@ -114,8 +115,9 @@ class Panel {
     this.send({ action: "validate", name: input.name, value: field.value });
   }
 
-  onProblem({ name, problem }) {
-    const { field, problem: shown } = this.fields.get(name);
+  onProblem({ name, problem, effect = "" }) {
+    const { field, problem: shown, effect: undone } = this.fields.get(name);
+    setText(undone, effect);
     shown.textContent = problem;
     shown.hidden = !problem;
     field.setAttribute("aria-invalid", problem ? "true" : "false");

@@ -380,8 +380,9 @@ def test_a_field_is_validated_while_it_is_typed(
     """A field's problem is returned without storing the text; an empty field has no problem."""
 
     play = scene(app_step())
-    problem = play.walkthrough.problem(name, text)
+    problem, effect = play.walkthrough.problem(name, text)
 
+    assert effect == ""
     assert problem.startswith(said)
     assert bool(problem) is bool(said)
     assert "halfasecret" not in problem
@@ -393,9 +394,9 @@ def test_a_problem_comes_with_an_example(scene: Make) -> None:
 
     play = scene(app_step())
 
-    assert play.walkthrough.problem("app_id", "x").endswith("; for example 123456789012345")
-    assert "for example" not in play.walkthrough.problem("app_secret", "halfasecret")
-    assert play.walkthrough.problem("service_domain", "acme").count("acme-h.cyclr.com") == 1
+    assert play.walkthrough.problem("app_id", "x")[0].endswith("; for example 123456789012345")
+    assert "for example" not in play.walkthrough.problem("app_secret", "halfasecret")[0]
+    assert play.walkthrough.problem("service_domain", "acme")[0].count("acme-h.cyclr.com") == 1
 
 
 def test_a_persons_statement_is_recorded(scene: Make) -> None:
@@ -1388,6 +1389,29 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
     assert play.screens["later"].view["inputs"] == []
     assert play.screens["spends"].view["outcome"] == "not_run"
     assert play.screens["untried"].view["outcome"] == "not_run"
+
+
+def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
+    """
+    While a value is typed, the field names the steps that must be done again once it is saved.
+
+    The first value, the same value, an invalid one, and one that no step is about undo nothing.
+    """
+
+    about = make_step("about", subject=("app_id", "app_secret"))
+    play = scene(app_step(), about, make_step("other"), secrets={"app_secret": APP_SECRET})
+    assert play.walkthrough.problem("app_id", "123456789012345") == ("", "")
+    play.run.give("app_id", "123456789012345")
+    play.run.say([attested("about"), attested("other")])
+
+    said = "Once this is saved, these must be done again: 2."
+    assert play.walkthrough.problem("app_id", "543210987654321") == ("", said)
+    assert play.walkthrough.problem("app_secret", OTHER_SECRET) == ("", said)
+    assert play.walkthrough.problem("app_id", "123456789012345") == ("", "")
+    assert play.walkthrough.problem("app_secret", APP_SECRET) == ("", "")
+    assert play.walkthrough.problem("app_id", "x")[1] == ""
+    assert play.walkthrough.problem("permissions", "ads_read") == ("", "")
+    assert play.screens["about"].view["outcome"] == "not_run"  # drawn before; nothing was saved
 
 
 def test_an_emptied_field_is_an_emptied_value(scene: Make) -> None:

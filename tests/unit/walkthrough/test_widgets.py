@@ -46,10 +46,10 @@ class FakeWalkthrough:
         """Show it at once, as the real one does."""
         finish.show({"done": 0})
 
-    def problem(self, *asked: Any) -> str:
+    def problem(self, *asked: Any) -> tuple[str, str]:
         """Record the call and return a problem."""
         self.asked.append(("problem", *asked))
-        return "It is too short."
+        return "It is too short.", "2 is undone."
 
     def hand_over(self, *asked: Any) -> str:
         """Record the call and return the secret."""
@@ -157,7 +157,8 @@ def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
     message = {"action": "validate", "name": "app_secret", "value": APP_SECRET}
     receive(step_panel(FakeWalkthrough()), message)
 
-    assert sent == [{"kind": "problem", "name": "app_secret", "problem": "It is too short."}]
+    answer = {"problem": "It is too short.", "effect": "2 is undone."}
+    assert sent == [{"kind": "problem", "name": "app_secret", **answer}]
 
 
 def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
