@@ -274,7 +274,7 @@ class Run:
         ]
 
     def _is_known(self, name: str, subject: Subject) -> bool:
-        """Return whether some step is about this value, and it has one: the first undoes nothing."""
+        """Return whether a step is about this value, and it has one: the first undoes nothing."""
         is_about = any(name in step.subject for step in self.procedure.steps)
         return is_about and bool(subject.values.get(name))
 
