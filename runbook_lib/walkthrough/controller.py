@@ -72,6 +72,13 @@ class Walkthrough:
         self.run = run
         self.operator = ""
         self._watch_seconds = watch_seconds
+        # A list, such as the permissions, is chosen in one step and shown in the others.
+        self._asked = {
+            item.name: step
+            for step in reversed(run.procedure.steps)
+            for item in step.inputs
+            if isinstance(item.default, tuple)
+        }
         self._tenants = list(dict.fromkeys(name for name, _ in tenants_of(str(run.evidence))))
         self._credentials = SavedCredentials(run)
         self._panels: dict[str, Display] = {}
@@ -142,6 +149,7 @@ class Walkthrough:
                     recent=history.recent(step_id),
                     activity=self._activities.of(step_id),
                     wanted=self._wanted(state.steps[step_id]),
+                    asked=self._asked,
                     is_next=following is not None and following[0].step.id == step_id,
                 )
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)

@@ -234,6 +234,7 @@ def _words_for_practice(request: LabRequest, sandbox: Practice, *, is_known: boo
         f"SANDBOX {sandbox.scenario}: {practises}",
         f"{first} {log_in}",
         *([before] if is_known else []),
+        "What is done on the sandbox's own pages is forgotten when it stops.",
         *others[1:],
     ]
 

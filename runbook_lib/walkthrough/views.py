@@ -99,6 +99,7 @@ def step_view(
     recent: Sequence[Entry],
     activity: Activity,
     wanted: Sequence[Input] = (),
+    asked: Mapping[str, Step] | None = None,
     is_next: bool = False,
 ) -> dict[str, Any]:
     """
@@ -106,8 +107,10 @@ def step_view(
 
     `credentials` maps the name of each known credential to where it is kept
     ("this session", "keyring", ".env"); `recent` are the newest journal lines
-    about the step, oldest first; `wanted` are inputs that a check lacked.
+    about the step, oldest first; `wanted` are inputs that a check lacked, `asked` maps
+    the name of a list to the step in which it is chosen: elsewhere it is only shown.
     """
+    elsewhere = {name: other for name, other in (asked or {}).items() if other is not state.step}
     step, document = state.step, step_document(state)
     shown = ("id", "title", "outcome", "checked_on", "attested_by")
     return {
@@ -127,6 +130,17 @@ def step_view(
         "inputs": [
             _input_view(item, values, credentials)
             for item in dict.fromkeys((*step.inputs, *wanted))
+            if item.name not in elsewhere
+        ],
+        "chosen": [
+            {
+                "label": item.label,
+                "value": _input_view(item, values, credentials)["value"],
+                "id": elsewhere[item.name].id,
+                "title": elsewhere[item.name].title,
+            }
+            for item in step.inputs
+            if item.name in elsewhere
         ],
         "spends": step.spends,
         "primary": _primary(state, credentials) if is_next else "",

@@ -285,16 +285,25 @@ class Panel {
   }
 
   drawAids(view) {
-    redraw(this.aids, [view.links, view.pastes, view.hand_over], () => {
+    redraw(this.aids, [view.chosen, view.links, view.pastes, view.hand_over], () => {
       const links = view.links.map(({ label, url }) => url
         ? element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`)
         : element("span", { class: "rb-field-note" }, label));
       const rows = view.pastes.map((paste) => this.drawPaste(paste));
       if (links.length) rows.unshift(element("div", { class: "rb-row" }, ...links));
       if (view.hand_over) rows.push(this.drawHandOver(view.hand_over));
+      rows.push(...view.chosen.map((one) => this.drawChosen(one)));
       return rows;
     });
     this.aids.hidden = !this.aids.firstChild;
+  }
+
+  // A value that is chosen in another step.
+  drawChosen({ label, value, id, title }) {
+    const link = element("a", { href: `#runbook-${id}`, "data-key": `chosen-${label}`,
+      onclick: (event) => { event.preventDefault(); jump(id, title); } }, `Change it in: ${title}`);
+    return element("div", { class: "rb-row" }, element("span", { class: "rb-label" }, label),
+      element("span", { dir: "auto" }, value), link);
   }
 
   drawPaste({ label, value }) {

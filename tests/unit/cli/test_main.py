@@ -439,8 +439,9 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list
     assert said[0].startswith("SANDBOX fresh: Facebook and Cyclr on this machine")
     assert "press Start at the top of the notebook" in said[1]
     assert said[1].endswith("log in as operator / pass.")
-    assert said[2].startswith("If no browser opens")
-    assert said[3].startswith("Ctrl+C in this window stops it")
+    assert said[2] == "What is done on the sandbox's own pages is forgotten when it stops."
+    assert said[3].startswith("If no browser opens")
+    assert said[4].startswith("Ctrl+C in this window stops it")
 
 
 def test_lab_for_practice_says_what_still_counts(

@@ -581,3 +581,28 @@ def test_one_action_is_the_next_one(
     """The action that a person needs next is marked, in the step that is next only."""
 
     assert view(state(step, outcome), is_next=is_next)["primary"] == primary
+
+
+def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
+    """Permissions are asked for once; other steps show them, and where they are chosen."""
+
+    step, other = app_step(), replace(app_step(), id="other")
+    asked = {"permissions": step}
+    values = {"permissions": ("ads_read", "leads_retrieval")}
+
+    def names(shown: dict[str, Any]) -> list[str]:
+        return [each["name"] for each in shown["inputs"]]
+
+    first = view(state(step), values=values, asked=asked)
+    second = view(state(other), values=values, asked=asked)
+    assert "permissions" in names(first)
+    assert first["chosen"] == []
+    assert "permissions" not in names(second)
+    assert second["chosen"] == [
+        {
+            "label": "Permissions",
+            "value": "ads_read, leads_retrieval",
+            "id": "app",
+            "title": "Do app",
+        }
+    ]
