@@ -26,6 +26,7 @@ from runbook_lib.core.procedure import Attachment, Outcome, WordKind
 from runbook_lib.core.state import RunOutcome
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import reading, timeline, wording
+from runbook_lib.evidence.reports.chart import chart
 from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Event, Word
@@ -101,6 +102,8 @@ def run_report(
     run = reading.whole_record(record)
     lines = [entry for entry in entries if entry.seq <= run["journal"].get("lines", entry.seq)]
     words, happened = timeline.said(lines, run), timeline.events(lines, run)
+    waits = timeline.waits_of_run(lines, run)
+    until = run["finished_on"] or max((entry.at for entry in lines), default="")
     for number, step in enumerate(run["steps"], start=1):
         step["anchor"] = reading.anchor(step["id"], number)
     return _render(
@@ -115,8 +118,14 @@ def run_report(
         people=_people(words),
         events=_by_day(happened[-_MOST_EVENTS:]),
         earlier_events=max(0, len(happened) - _MOST_EVENTS),
-        waits=timeline.waits_of_run(lines, run),
-        until=run["finished_on"] or max((entry.at for entry in lines), default=""),
+        waits=waits,
+        until=until,
+        chart=chart(
+            [step["id"] for step in run["steps"]],
+            waits,
+            timeline.marks_of_run(words, happened, run),
+            until=until,
+        ),
         pictures=_pictures(run, attachments),
         limits=_limits(run),
     )
@@ -132,6 +141,10 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     every = [_whole(run) for run in sealed]
     runs = every[-_MOST_RUNS:]
     intact = [run for run in runs if not run["fault"]]
+    steps = {step["id"]: step["title"] for run in intact for step in run["steps"]}
+    whole = [run for run in every if not run["fault"]]
+    waits = timeline.waits_across_runs(whole)
+    until = (intact[-1]["finished_on"] or intact[-1]["started_on"]) if intact else ""
     return _render(
         "history.html",
         tenant=tenant,
@@ -146,10 +159,11 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
             (run, {step["id"]: step["outcome"] for step in run["steps"]})
             for run in intact[-_MOST_COLUMNS:]
         ],
-        steps={step["id"]: step["title"] for run in intact for step in run["steps"]},
+        steps=steps,
         changes=_changes(intact),
-        waits=timeline.waits_across_runs([run for run in every if not run["fault"]]),
-        until=(intact[-1]["finished_on"] or intact[-1]["started_on"]) if intact else "",
+        waits=waits,
+        until=until,
+        chart=chart(steps, waits, timeline.marks_across_runs(whole), until=until),
     )
 
 

@@ -14,15 +14,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runbook_lib.core.journal import Entry, EventType
-from runbook_lib.core.procedure import Outcome, WordKind, combine
+from runbook_lib.core.procedure import Finding, Outcome, WordKind, combine
 from runbook_lib.core.state import finding_from_document
 from runbook_lib.evidence.reports.wording import parse_time
 
 __all__ = [
     "Event",
+    "Mark",
     "Wait",
     "Word",
     "events",
+    "marks_across_runs",
+    "marks_of_run",
     "said",
     "waits_across_runs",
     "waits_of_run",
@@ -87,6 +90,21 @@ class Event:
     outcome: Outcome | None = None
     times: int = 1
     last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    A check's outcome or the outcome by a word of the person `by`, at one time.
+
+    `times` counts the consecutive checks with this outcome, of which it is the last.
+    """
+
+    step: str
+    at: str
+    outcome: Outcome
+    by: str = ""
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +179,55 @@ def waits_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Wait]:
     """Return each wait in the records of a tenant, which are given oldest first."""
     seen = [_concluded(step, run) for run in runs for step in run["steps"]]
     return _sorted(_waits(seen))
+
+
+def marks_of_run(
+    words: Mapping[str, Sequence[Word]], happened: Sequence[Event], run: Mapping[str, Any]
+) -> list[Mark]:
+    """
+    Return the words and checks of `run`, from what `said` and `events` return.
+
+    A check whose line is not there is taken from the record.
+    """
+    marks = [Mark(one.step, one.at, one.outcome, one.by) for each in words.values() for one in each]
+    checked = [mark for event in happened if not event.who for mark in _of_checks(event)]
+    known = {mark.step for mark in checked}
+    return [*marks, *checked, *(mark for mark in _checks(run) if mark.step not in known)]
+
+
+def marks_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Mark]:
+    """Return the words and checks in the records of a tenant, each word once."""
+    words = {
+        (step["id"], word["by"], word["at"], word["kind"]): _spoken(
+            step["id"], WordKind(word["kind"]), word
+        )
+        for run in runs
+        for step in run["steps"]
+        if (word := step["word"])
+    }
+    said = [Mark(word.step, word.at, word.outcome, word.by) for word in words.values()]
+    return [*said, *(mark for run in runs for mark in _checks(run))]
+
+
+def _of_checks(event: Event) -> Iterator[Mark]:
+    """Yield the first check of an event, and the last one for all that follow it."""
+    if event.outcome:
+        yield Mark(event.step, event.at, event.outcome)
+        if event.times > 1:
+            yield Mark(event.step, event.last, event.outcome, times=event.times - 1)
+
+
+def _checks(run: Mapping[str, Any]) -> Iterator[Mark]:
+    """Yield what the checks of each step in a record say together."""
+    for step in run["steps"]:
+        findings = [
+            Finding(outcome=Outcome(check["outcome"]), reason="")
+            for check in step["checks"]
+            if check["outcome"] not in (Outcome.ATTESTED, Outcome.SKIPPED)
+        ]
+        conclusion = combine(tuple(findings))
+        if conclusion:
+            yield Mark(step["id"], step["checked_on"] or run["started_on"], conclusion.outcome)
 
 
 def _sorted(waits: Iterable[Wait]) -> list[Wait]:

@@ -76,6 +76,12 @@ class ReportPage(HTMLParser):
         (element,) = self.all(tag, **attributes)
         return element
 
+    @property
+    def title(self) -> str:
+        """Return the page's own title; those of an SVG's parts have the same tag."""
+        (title,) = self.within(self.one("head"), "title")
+        return title.text
+
     def within(self, other: Element, tag: str) -> list[Element]:
         """Return the elements of this name inside `other`."""
         return [each for each in self.all(tag) if each.is_within(other)]

@@ -88,7 +88,7 @@ def test_the_outcome_is_at_the_top(outcome: str, steps: tuple[Document, ...], wo
 
     page = report_of(*steps, outcome=outcome)
 
-    assert page.one("title").text == f"{outcome.upper()} · acme · run 0a1b2c3d"
+    assert page.title == f"{outcome.upper()} · acme · run 0a1b2c3d"
     assert page.one("h1").text == f"acme {outcome.upper()}"
     assert words in page.one("div", class_="verdict").text
     assert page.one("div", class_="verdict").attributes["data-outcome"] == outcome
@@ -488,7 +488,7 @@ def test_practice_cannot_be_mistaken(mark: bool | None) -> None:
     text = run_report(record(sandbox=mark), [])
     page = ReportPage(text)
 
-    assert page.one("title").text.startswith("SANDBOX · ")
+    assert page.title.startswith("SANDBOX · ")
     assert page.one("aside").text.startswith("SANDBOX: practice")
     assert page.one("div", class_="watermark").text == "SANDBOX"
     assert '@top-left { content: "SANDBOX' in text
@@ -505,7 +505,7 @@ def test_production_is_marked_too() -> None:
     assert page.one("aside").text.startswith("PRODUCTION: this run used the real")
     assert '@top-left { content: "PRODUCTION"' in text
     assert "SANDBOX" not in page.text
-    assert "SANDBOX" not in page.one("title").text
+    assert "SANDBOX" not in page.title
     assert page.all("div", class_="watermark") == []
 
 

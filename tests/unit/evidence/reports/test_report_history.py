@@ -24,7 +24,7 @@ def test_a_history_lists_runs_in_the_order_of_sealing() -> None:
         on(2, step(), outcome="complete"),
     )
 
-    assert page.one("title").text == "History of acme"
+    assert page.title == "History of acme"
     assert page.one("h1").text == "acme COMPLETE"
     assert "3 runs" in page.text
     assert "The newest run, of 2 Dec 2026, 08:00 UTC: All 1 step are settled" in page.text
@@ -253,7 +253,7 @@ def test_a_history_says_which_runs_were_practice(practice: tuple[bool, ...], sai
     page = history(*(on(day, sandbox=each) for day, each in enumerate(practice, start=1)))
 
     assert page.one("aside").text.startswith(said)
-    assert page.one("title").text.startswith("SANDBOX · ") == any(practice)
+    assert page.title.startswith("SANDBOX · ") == any(practice)
     if practice:
         rows = page.within(page.all("table")[0], "tr")[1:]
         assert ["SANDBOX" in row.text for row in rows] == list(practice)
