@@ -5,10 +5,11 @@ A record for the reports: every optional field filled in, values as text. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-__all__ = ["anchor", "plain", "trace_ids", "whole_record"]
+__all__ = ["anchor", "hosts_that_answered", "plain", "trace_ids", "whole_record"]
 
 # NOTE: a record that does not say so counts as practice; the other mistake would be worse.
 _RECORD: Mapping[str, Any] = {
@@ -76,6 +77,12 @@ _TROUBLE: Mapping[str, Any] = {
 }
 _CAUSE: Mapping[str, Any] = {"text": "", "tested_by": ()}
 
+# The two systems, each by its domain and by the parameter that may give it another address.
+_SYSTEMS = {
+    "Facebook": ("facebook.com", "graph_url"),
+    "Cyclr": ("cyclr.com", "cyclr_api_url"),
+}
+
 _ID = re.compile(r"[a-z0-9-]{1,80}")
 _TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
 
@@ -90,6 +97,23 @@ def whole_record(record: Mapping[str, Any]) -> dict[str, Any]:
 def anchor(step_id: str, number: int) -> str:
     """Return the anchor of a step in a report."""
     return f"step-{step_id}" if _ID.fullmatch(step_id) else f"step-{number}"
+
+
+def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """
+    Return the hosts of Facebook and of Cyclr that answered a request of these runs.
+
+    A refused connection is no answer. A custom Service Domain is the partner's own.
+    """
+    found: dict[str, list[str]] = {name: [] for name in _SYSTEMS}
+    for run in runs:
+        given = {name: _host(run["parameters"].get(by)) for name, (_, by) in _SYSTEMS.items()}
+        for host in _answering_hosts(run):
+            for name, (domain, _) in _SYSTEMS.items():
+                is_its = host in (domain, given[name]) or host.endswith(f".{domain}")
+                if is_its and host not in found[name]:
+                    found[name].append(host)
+    return found
 
 
 def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
@@ -112,6 +136,21 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
+
+
+def _answering_hosts(run: Mapping[str, Any]) -> Iterator[str]:
+    for step in run["steps"]:
+        for exchange in step["exchanges"]:
+            host = _host(exchange["url"])
+            if host and exchange["status"] is not None:
+                yield host
+
+
+def _host(url: object) -> str:
+    try:
+        return urlsplit(str(url or "")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _filled(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _MOST_EVENTS = 300
 _MOST_RUNS = 200
 _MOST_COLUMNS = 12
+_MOST_HOSTS = 3
 _RUN_ID = re.compile(r"[0-9a-f]{8}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -111,6 +112,7 @@ def run_report(
         run=run,
         sandbox=run["sandbox"],
         mark=f"Run {run['run_id']}" if _RUN_ID.fullmatch(run["run_id"]) else "",
+        reached=_reached([run]),
         verdict=_verdict(run),
         open_steps=_open_steps(run),
         titles={step["id"]: step["title"] for step in run["steps"]},
@@ -149,6 +151,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
         "history.html",
         tenant=tenant,
         sandbox=any(run["sandbox"] for run in every),
+        reached=_reached(whole),
         practice_runs=sum(bool(run["sandbox"]) for run in every),
         number=len(every),
         runs=runs,
@@ -171,6 +174,20 @@ def _whole(run: SealedRun) -> dict[str, Any]:
     """Return the record of a run with its place in the chain and its fault."""
     place = {"number": run.number, "bundle": run.bundle, "fault": run.fault}
     return {**reading.whole_record(run.record), **place}
+
+
+def _reached(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return which of Facebook and Cyclr answered in these runs, as a sentence."""
+    answered = reading.hosts_that_answered(runs)
+    named = [
+        f"{name} ({', '.join(hosts[:_MOST_HOSTS])})" for name, hosts in answered.items() if hosts
+    ]
+    silent = [name for name, hosts in answered.items() if not hosts]
+    where = "in this run" if len(runs) == 1 else "in these runs"
+    if not named:
+        return f"neither {' nor '.join(silent)} answered a request {where}."
+    rest = f"; {silent[0]} did not" if silent else ""
+    return f"{' and '.join(named)} answered {where}{rest}."
 
 
 def _verdict(run: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def exchange(**more: Any) -> Document:
     """Return one exchange of a check."""
     return {
         "method": "GET",
-        "url": "https://graph.example/v26.0/4711?fields=id",
+        "url": "https://graph.facebook.com/v26.0/4711?fields=id",
         "sent_on": CHECKED,
         "elapsed": 0.123,
         "status": 200,

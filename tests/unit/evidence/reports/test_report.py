@@ -257,7 +257,9 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
     assert "open" not in folded.attributes
     assert page.within(folded, "summary")[0].text == ("4 exchanges: 400, 200, no answer, done")
     first, second, third, fourth = page.all("div", class_="exchange")
-    assert first.text.startswith("POST https://graph.example/v26.0/4711?fields=id 400 · 123 ms")
+    assert first.text.startswith(
+        "POST https://graph.facebook.com/v26.0/4711?fields=id 400 · 123 ms"
+    )
     assert "24 Nov 2026, 12:00:01 UTC" in first.text
     assert "fbtrace_id TRACE · x-fb-trace-id HEADER Sent:" in first.text
     assert '{"client_secret": "**********"}' in first.text
@@ -502,11 +504,63 @@ def test_production_is_marked_too() -> None:
     text = run_report(record(), [])
     page = ReportPage(text)
 
-    assert page.one("aside").text.startswith("PRODUCTION: this run used the real")
+    assert page.one("aside").text.startswith("PRODUCTION: ")
     assert '@top-left { content: "PRODUCTION"' in text
     assert "SANDBOX" not in page.text
     assert "SANDBOX" not in page.title
     assert page.all("div", class_="watermark") == []
+
+
+FACEBOOK = "https://graph.facebook.com/v26.0/4711"
+CYCLR = "https://api.cyclr.com/v1.0/connectors"
+REFUSED = {"status": None, "response": None, "error": "connection refused"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameters", "said"),
+    [
+        (
+            [{"url": FACEBOOK, "status": 400}, {"url": CYCLR}],
+            {},
+            "Facebook (graph.facebook.com) and Cyclr (api.cyclr.com) answered in this run.",
+        ),
+        (
+            [{"url": FACEBOOK}, {"url": CYCLR, **REFUSED}],
+            {},
+            "Facebook (graph.facebook.com) answered in this run; Cyclr did not.",
+        ),
+        (
+            [{"url": FACEBOOK, **REFUSED}, {"url": "https://acme-h.cyclr.com/connector/callback"}],
+            {},
+            "Cyclr (acme-h.cyclr.com) answered in this run; Facebook did not.",
+        ),
+        (
+            [{"url": FACEBOOK, **REFUSED}, {"url": CYCLR, **REFUSED}],
+            {},
+            "neither Facebook nor Cyclr answered a request in this run.",
+        ),
+        (
+            [{"url": ""}, {"url": "https://[broken"}, {"url": "https://notfacebook.com/"}],
+            {"graph_url": None, "cyclr_api_url": "https://[broken"},
+            "neither Facebook nor Cyclr answered a request in this run.",
+        ),
+        (
+            [{"url": "https://gateway.acme.example/v26.0/4711"}],
+            {"graph_url": "https://gateway.acme.example", "cyclr_api_url": "https://x.example"},
+            "Facebook (gateway.acme.example) answered in this run; Cyclr did not.",
+        ),
+        ([], {}, "neither Facebook nor Cyclr answered a request in this run."),
+    ],
+)
+def test_the_report_says_who_answered(
+    asked: list[Document], parameters: Document, said: str
+) -> None:
+    """The banner names those of Facebook and Cyclr that answered; a refusal is no answer."""
+
+    given = step(exchanges=[exchange(**each) for each in asked])
+    page = report_of(given, parameters=parameters)
+
+    assert page.one("aside").text == f"PRODUCTION: {said}"
 
 
 def test_a_lapsed_attestation_is_named_once() -> None:

@@ -243,7 +243,10 @@ def test_a_history_names_its_connector() -> None:
     [
         ((True, True), "SANDBOX: practice against a simulation."),
         ((True, False), "SANDBOX: 1 of these 2 runs were practice"),
-        ((False, False), "PRODUCTION: these runs used the real"),
+        (
+            (False, False),
+            "PRODUCTION: Facebook (graph.facebook.com) answered in these runs;",
+        ),
         ((), "PRODUCTION"),
     ],
 )
