@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from runbook_lib.core.procedure import Outcome
 
-__all__ = ["ICONS", "LABELS", "MEANINGS"]
+__all__ = ["ICONS", "IN_PART", "IN_PART_MEANING", "LABELS", "MEANINGS"]
 
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
@@ -26,6 +26,13 @@ LABELS: Mapping[Outcome, str] = {
     Outcome.INCONCLUSIVE: "could not be checked",
     Outcome.NOT_RUN: "to do",
 }
+
+# Of a verified step, part of which nobody has seen (`step_document.is_proven_in_part`).
+IN_PART = "verified in part"
+IN_PART_MEANING = (
+    "a machine verified what it can see; the rest only a person can see, and nobody has "
+    "confirmed it: it is named beside the step"
+)
 
 MEANINGS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: (

@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.connectors.facebook.review_kit import kit_of
-from runbook_lib.core.outcome import ICONS, LABELS
+from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
 from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import exchange_detail, gathered, step_document
+from runbook_lib.core.step_document import (
+    exchange_detail,
+    gathered,
+    is_proven_in_part,
+    step_document,
+)
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.plain_text import one_line
@@ -97,7 +102,7 @@ def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
     """Return the renderings of a notebook's end: every step, with outcome and reason."""
     steps = [step_document(step) for step in state.steps.values()]
     lines = [
-        one_line(f"{ICONS[step['outcome']]} {step['id']:32} {step['outcome']:12} {step['reason']}")
+        one_line(f"{ICONS[step['outcome']]} {step['id']:32} {_label(step):16} {step['reason']}")
         for step in steps
     ]
     document = {
@@ -145,8 +150,8 @@ def _notes(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _step_text(
     document: Mapping[str, Any], notes: list[tuple[str, str]], *, is_sandbox: bool
 ) -> str:
-    mark, outcome = "SANDBOX " if is_sandbox else "", document["outcome"]
-    lines = [f"{mark}{ICONS[outcome]} {outcome}: {document['reason']}"]
+    mark = "SANDBOX " if is_sandbox else ""
+    lines = [f"{mark}{ICONS[document['outcome']]} {_label(document)}: {document['reason']}"]
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
     for table in gathered(document, "tables"):
         lines += [f"  {table['caption']}:", *(f"    {' · '.join(row)}" for row in table["rows"])]
@@ -157,6 +162,11 @@ def _step_text(
     ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)
+
+
+def _label(document: Mapping[str, Any]) -> str:
+    """Return a step's outcome as it is shown, which says where a part of it is not proven."""
+    return IN_PART if is_proven_in_part(document) else str(document["outcome"])
 
 
 def _without_exchanges(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,6 +182,12 @@ def _html(template: str, **shown: Any) -> str:
 def _environment() -> Environment:
     environment = template_environment(Path(__file__).parent / "templates")
     environment.globals.update(
-        as_saved=_AS_SAVED, colours=_COLOURS, icons=ICONS, detail=exchange_detail, labels=LABELS
+        as_saved=_AS_SAVED,
+        labels=LABELS,
+        colours=_COLOURS,
+        icons=ICONS,
+        label=_label,
+        in_part=is_proven_in_part,
+        detail=exchange_detail,
     )
     return environment

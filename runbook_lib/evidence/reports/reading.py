@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from runbook_lib.core.step_document import is_proven_in_part
+
 __all__ = ["anchor", "hosts_that_answered", "plain", "trace_ids", "whole_record"]
 
 # NOTE: a record that does not say so counts as practice; the other mistake would be worse.
@@ -168,6 +170,7 @@ def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
     ]
     whole["attachments"] = [_filled(each, _ATTACHMENT) for each in whole["attachments"]]
     whole["troubles"] = [_filled(each, _TROUBLE) for each in whole["troubles"]]
+    whole["in_part"] = is_proven_in_part(whole)
     for trouble in whole["troubles"]:
         trouble["causes"] = [_filled(each, _CAUSE) for each in trouble["causes"]]
     return whole

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from runbook_lib.core.attachments import HTML, SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.journal import Entry
-from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
+from runbook_lib.core.outcome import ICONS, IN_PART, IN_PART_MEANING, LABELS, MEANINGS
 from runbook_lib.core.procedure import Attachment, Outcome, WordKind
 from runbook_lib.core.state import RunOutcome
+from runbook_lib.core.step_document import gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import reading, timeline, wording
 from runbook_lib.evidence.reports.chart import chart
@@ -194,7 +195,7 @@ def _verdict(run: Mapping[str, Any]) -> str:
     """Return what the outcome of a run means, in plain words."""
     number = counted(len(run["steps"]), "step")
     if run["outcome"] == RunOutcome.COMPLETE:
-        return f"All {number} are settled: {_counts(run, _SETTLED)}."
+        return f"All {number} are settled: {_counts(run, _SETTLED)}.{_in_part(run)}"
     if run["outcome"] == RunOutcome.FAILED:
         failed = sum(step["outcome"] == Outcome.FAILED for step in run["steps"])
         return (
@@ -203,8 +204,17 @@ def _verdict(run: Mapping[str, Any]) -> str:
         )
     return (
         f"{len(_open_steps(run))} of {number} are open: {_counts(run, _LEFT)}. No check "
-        "contradicts any of them."
+        f"contradicts any of them.{_in_part(run)}"
     )
+
+
+def _in_part(run: Mapping[str, Any]) -> str:
+    """Return how many verified steps have a part that nobody has seen, as a sentence."""
+    number = sum(step["in_part"] for step in run["steps"])
+    if not number:
+        return ""
+    are = "is" if number == 1 else "are"
+    return f" {counted(number, 'step')} {are} {IN_PART} only: a person must look at the rest."
 
 
 def _counts(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> str:
@@ -240,14 +250,12 @@ def _by_day(happened: Sequence[Event]) -> list[tuple[str, list[Event]]]:
 
 
 def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return what the checks do not prove, each with its steps."""
+    """Return what checks do not prove, each with its steps, but for those verified in part."""
     found: dict[str, list[dict[str, Any]]] = {}
     for step in run["steps"]:
-        for check in step["checks"]:
-            for limit in check["limits"]:
-                steps = found.setdefault(limit, [])
-                if step not in steps:
-                    steps.append(step)
+        if not step["in_part"]:
+            for limit in dict.fromkeys(gathered(step, "limits")):
+                found.setdefault(limit, []).append(step)
     return found
 
 
@@ -314,7 +322,12 @@ def _environment() -> Environment:
 
     made = template_environment(_TEMPLATES, finalize=shown)
     made.globals.update(
-        outcomes=list(Outcome), meanings=MEANINGS, lasting=wording.lasting, counted=counted
+        outcomes=list(Outcome),
+        meanings=MEANINGS,
+        in_part=IN_PART,
+        in_part_meaning=IN_PART_MEANING,
+        lasting=wording.lasting,
+        counted=counted,
     )
     made.filters.update(
         icon=lambda outcome: ICONS.get(outcome, "?"),
@@ -329,6 +342,7 @@ def _environment() -> Environment:
         plain=reading.plain,
         trace_ids=reading.trace_ids,
         answers=_answers,
+        limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
         number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
     )

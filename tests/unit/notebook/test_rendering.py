@@ -121,7 +121,7 @@ def test_a_step_has_three_renderings() -> None:
     assert set(shown) == {"text/html", "text/plain", rendering.STEP_MIME}
     assert rendering.STEP_MIME == "application/vnd.runbook.step+json"
     assert "verified" in Page(shown["text/html"]).text
-    assert shown["text/plain"].startswith("✔ verified: It is accepted.")
+    assert shown["text/plain"].startswith("✔ verified in part: It is accepted.")
     assert shown[rendering.STEP_MIME]["outcome"] == "verified"
 
 
@@ -411,7 +411,8 @@ def contrast(colour: str, ground: str) -> float:
 def test_a_badge_can_be_read(outcome: Outcome) -> None:
     """White text on each badge has a contrast of at least 4.5 to 1."""
 
-    state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
+    step = replace(STEP, kind=StepKind.CALL)
+    state = replace(STATE, step=step, conclusion=Conclusion(outcome=outcome, reason="r"))
     badge = next(
         str(given["style"])
         for tag, given in Page(bundle(state)["text/html"]).tags
@@ -421,6 +422,34 @@ def test_a_badge_can_be_read(outcome: Outcome) -> None:
     (ground,) = re.findall(r"background:(#[0-9a-f]{6})", badge)
     assert "color:#fff" in badge
     assert contrast("#ffffff", ground) >= 4.5
+
+
+def test_verified_in_part_does_not_look_finished() -> None:
+    """A step of which a part is not confirmed has another badge and border, in text and shape."""
+
+    said = attested(STEP, by="Operator", at="2026-11-24T12:00:00Z")
+    whole = replace(STATE, word=said)
+
+    for state, label, border in (
+        (STATE, "✔ verified in part", "border-left:4px dashed"),
+        (whole, "✔ verified", "border-left:4px solid"),
+    ):
+        page = Page(bundle(state)["text/html"])
+        badge = next(given for tag, given in page.tags if tag == "span")
+        assert str(page.tags[0][1]["style"]).startswith(border)
+        assert ("dashed" in str(badge["style"])) == ("part" in label)
+        assert page.text.startswith(f"{label} It is accepted.")
+        assert bundle(state)["text/plain"].startswith(f"{label}: It is accepted.")
+        assert bundle(state)[rendering.STEP_MIME]["outcome"] == "verified"
+
+
+def test_the_summary_names_what_is_not_proven() -> None:
+    """The summary shows what is not proven beside a step that is verified in part."""
+
+    assert "Not proven: The exact path." in Page(summary()["text/html"]).text
+    assert "verified in part It is accepted." in " ".join(summary()["text/plain"].split())
+    whole = replace(STATE, step=replace(STEP, kind=StepKind.CALL))
+    assert "Not proven" not in Page(summary(whole)["text/html"]).text
 
 
 def test_plain_text_cannot_move_the_cursor() -> None:

@@ -563,6 +563,38 @@ def test_the_report_says_who_answered(
     assert page.one("aside").text == f"PRODUCTION: {said}"
 
 
+def test_verified_in_part_does_not_look_finished() -> None:
+    """A step of which a part is not confirmed has a look of its own, with that part beside it."""
+
+    limited = {"kind": "ask", "checks": [check(limits=["The exact path."])]}
+    page = report_of(
+        step("fb-01-part", **limited),
+        step("fb-02-said", word=words("fb-02-said"), **limited),
+        step("fb-03-whole"),
+    )
+
+    assert page.one("div", class_="verdict").text == (
+        "All 3 steps are settled: 3 verified by a machine. 1 step is verified in part only: a "
+        "person must look at the rest. ✔ 2 verified ✔ 1 verified in part"
+    )
+    row, said, whole = page.within(page.all("table")[0], "tr")[1:]
+    assert row.text.endswith("Not proven: The exact path.✔ verified in part")
+    assert said.text.endswith("UTC✔ verified")
+    assert whole.text.endswith("UTC✔ verified")
+    assert page.step("fb-01-part").attributes["class"] == "step in-part"
+    assert page.step("fb-02-said").attributes["class"] == "step"
+    (badge,) = (
+        each
+        for each in page.within(page.step("fb-01-part"), "span")
+        if each.attributes.get("class") == "badge in-part"
+    )
+    assert badge.text == "✔ verified in part"
+    part = page.section("not-proven")
+    assert "Verified in part" in part
+    assert "Do fb-01-part Not proven: The exact path." in part
+    assert "The exact path. (Do fb-02-said)" in part
+
+
 def test_a_lapsed_attestation_is_named_once() -> None:
     """A lapsed attestation is named with author and subject, unless the reason already does."""
 
