@@ -388,8 +388,8 @@ FAULTS = (
     ),
     Fault(
         "notebook/templates/step.html",
-        "{{ badge(step.outcome) }} {{ step.reason }}",
-        "{{ badge(step.outcome) }} {{ step.reason|safe }}",
+        "{{ badge(step) }} {{ step.reason }}",
+        "{{ badge(step) }} {{ step.reason|safe }}",
         "notebook/test_rendering.py",
         "a remote system's text becomes HTML in the notebook",
     ),

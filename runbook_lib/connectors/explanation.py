@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.connectors.step_names import step_names
+from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, read_said, recognise
 from runbook_lib.errors import SettingsError
@@ -86,7 +87,8 @@ def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
     said = read_said(text)
     known = recognise(said, troubles.values())
     if known:
-        return Explanation(tuple(_explained(each, chosen) for each in known), (), "")
+        names = step_names(chosen)
+        return Explanation(tuple(_explained(each.naming(names), chosen) for each in known), (), "")
     return Explanation((), tuple(nearest(said, troubles.values())), _short(said))
 
 
@@ -107,8 +109,14 @@ def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained
         )
         for cause in trouble.causes
     )
-    return Explained(
-        trouble, tuple(place for place, step in places if trouble in step.troubles), causes
+    return Explained(trouble, _shown_at(trouble, places), causes)
+
+
+def _shown_at(trouble: Trouble, places: Iterable[tuple[Place, Step]]) -> tuple[Place, ...]:
+    return tuple(
+        place
+        for place, step in places
+        if any(each.shown == trouble.shown for each in step.troubles)
     )
 
 

@@ -14,7 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -70,7 +70,8 @@ class Trouble:
     `shown` are its exact texts, the best known first; `…` stands for what
     varies. `codes` are the codes and subcodes of Graph by which an answer with
     another text is recognised. `source` is a public address, or the kind of
-    reading and its date.
+    reading and its date. `advice` names steps by id, as `{cy-03-client-secret}`,
+    until `naming` has replaced them; `advice_as_written` keeps it for another naming.
     """
 
     shown: tuple[str, ...]
@@ -79,6 +80,12 @@ class Trouble:
     advice: str
     source: str
     codes: tuple[int, ...] = ()
+    advice_as_written: str = ""
+
+    def naming(self, steps: Mapping[str, str]) -> Trouble:
+        """Return it with the steps in its advice named as `steps` says, by id."""
+        written = self.advice_as_written or self.advice
+        return replace(self, advice=written.format_map(steps), advice_as_written=written)
 
     @property
     def title(self) -> str:

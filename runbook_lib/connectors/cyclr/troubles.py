@@ -54,7 +54,7 @@ _NOT_AUTHENTICATED = Trouble(
     ),
     advice=(
         "Open the connector in that account and authenticate it again. If that fails at once, "
-        "enter Client ID and Client Secret again in the connector's Setup."
+        "enter both again in the connector's Setup: {cy-02-client-id} and {cy-03-client-secret}."
     ),
     source=_DOCS,
 )

@@ -68,8 +68,9 @@ _URL_BLOCKED = Trouble(
         ),
     ),
     advice=(
-        "Copy the address from the step into Valid OAuth Redirect URIs, save, and see that Client "
-        "OAuth Login and Web OAuth Login are on. Then check the step again."
+        "Go to {fb-08-redirect-uri}: copy the address shown there into Valid OAuth Redirect URIs, "
+        "save, and see that Client OAuth Login and Web OAuth Login are on. Check that step, then "
+        "sign in again."
     ),
     source=_MANUAL_FLOW,
 )
@@ -89,7 +90,8 @@ _REDIRECT_DIFFERS = Trouble(
             tested_by=("console-holds-app-id",),
         ),
     ),
-    advice="Sign in again from the beginning. If it happens again, ask Cyclr's support.",
+    advice="Sign in again from the beginning. If it happens again, compare the address at "
+    "{fb-08-redirect-uri}, then ask Cyclr's support.",
     source="https://github.com/st4lk/django-rest-social-auth/issues/50",
 )
 _CODE_SPENT = Trouble(
@@ -124,8 +126,9 @@ _BAD_SECRET = Trouble(
         ),
     ),
     advice=(
-        "Copy the App Secret again from Settings > Basic > Show, give it to the runbook, and enter "
-        "it in Cyclr as Client Secret."
+        "Copy the App Secret again from Settings > Basic > Show and give it to the runbook. If the "
+        "text came at a sign-in through Cyclr, enter it there as Client Secret: "
+        "{cy-03-client-secret}. Then check or sign in again."
     ),
     source="https://github.com/facebookarchive/php-graph-sdk/issues/538",
 )
@@ -148,8 +151,9 @@ _BAD_APP = Trouble(
         Cause(text="Client ID is empty in Cyclr.", tested_by=("console-holds-app-id",)),
     ),
     advice=(
-        "Compare the App ID with the one in Settings > Basic. Code 101 alone proves nothing: a "
-        "real and an invented secret may get the same answer."
+        "Compare the App ID with the one in Settings > Basic, correct it where it was given, and "
+        "check again; if the text came at a sign-in through Cyclr, see {cy-02-client-id}. Code 101 "
+        "alone proves nothing: a real and an invented secret may get the same answer."
     ),
     source="https://github.com/sns-sdks/python-facebook/issues/271",
 )
@@ -234,7 +238,7 @@ _INVALID_SCOPES = Trouble(
         ),
     ),
     advice=(
-        "Add the use case in the dashboard (Use cases > Add use cases), then each permission under "
+        "Add the use case ({fb-04a-use-case}), then each permission under Use cases > "
         "Customize. For a person with a role on the app it works at once; for others after App "
         "Review."
     ),

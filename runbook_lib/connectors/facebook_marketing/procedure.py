@@ -15,6 +15,7 @@ from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.cyclr import troubles as cyclr_troubles
 from runbook_lib.connectors.facebook import connection, inputs, review, troubles
 from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.step_names import with_step_names
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 
 __all__ = ["PROCEDURE"]
@@ -220,28 +221,30 @@ _CONNECTION_TEST = Section(
     ),
 )
 
-PROCEDURE = Procedure(
-    id="facebook_marketing",
-    version="1",
-    title="Facebook Marketing API connector",
-    sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
-    inputs=(
-        cyclr_inputs.SERVICE_DOMAIN,
-        inputs.APP_DISPLAY_NAME,
-        _PERMISSIONS,
-        inputs.APP_ID,
-        inputs.APP_SECRET,
-        inputs.GRAPH_VERSION,
-        cyclr_inputs.CYCLR_CLIENT_ID,
-        cyclr_inputs.CYCLR_CLIENT_SECRET,
-        cyclr_inputs.ACCOUNT_API_ID,
-        cyclr_inputs.CYCLR_USERNAME,
-        _CONNECTOR,
-        cyclr_inputs.INSTALL_CONNECTOR,
-        cyclr_inputs.CREATE_TEST_ACCOUNT,
-        inputs.USER_ACCESS_TOKEN,
-        inputs.MAKE_TEST_CALLS,
-        inputs.DATA_DELETION_URL,
-        inputs.CUSTOMER_ACCESS_TOKEN,
-    ),
+PROCEDURE = with_step_names(
+    Procedure(
+        id="facebook_marketing",
+        version="1",
+        title="Facebook Marketing API connector",
+        sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
+        inputs=(
+            cyclr_inputs.SERVICE_DOMAIN,
+            inputs.APP_DISPLAY_NAME,
+            _PERMISSIONS,
+            inputs.APP_ID,
+            inputs.APP_SECRET,
+            inputs.GRAPH_VERSION,
+            cyclr_inputs.CYCLR_CLIENT_ID,
+            cyclr_inputs.CYCLR_CLIENT_SECRET,
+            cyclr_inputs.ACCOUNT_API_ID,
+            cyclr_inputs.CYCLR_USERNAME,
+            _CONNECTOR,
+            cyclr_inputs.INSTALL_CONNECTOR,
+            cyclr_inputs.CREATE_TEST_ACCOUNT,
+            inputs.USER_ACCESS_TOKEN,
+            inputs.MAKE_TEST_CALLS,
+            inputs.DATA_DELETION_URL,
+            inputs.CUSTOMER_ACCESS_TOKEN,
+        ),
+    )
 )

@@ -15,6 +15,7 @@ from runbook_lib.connectors.facebook import inputs, troubles
 from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.connectors.facebook_messenger import checks
+from runbook_lib.connectors.step_names import with_step_names
 from runbook_lib.core.procedure import (
     Check,
     Input,
@@ -233,32 +234,34 @@ _CONNECTION_TEST = Section(
     ),
 )
 
-PROCEDURE = Procedure(
-    id="facebook_messenger",
-    version="1",
-    title="Facebook Messenger API connector",
-    sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
-    inputs=(
-        cyclr_inputs.SERVICE_DOMAIN,
-        inputs.APP_DISPLAY_NAME,
-        _PERMISSIONS,
-        inputs.APP_ID,
-        inputs.APP_SECRET,
-        inputs.GRAPH_VERSION,
-        _PAGE_ID,
-        inputs.USER_ACCESS_TOKEN,
-        cyclr_inputs.CYCLR_CLIENT_ID,
-        cyclr_inputs.CYCLR_CLIENT_SECRET,
-        cyclr_inputs.ACCOUNT_API_ID,
-        cyclr_inputs.CYCLR_USERNAME,
-        _CONNECTOR,
-        _SCOPES,
-        _VERIFY_TOKEN,
-        _WEBHOOK_URL,
-        cyclr_inputs.INSTALL_CONNECTOR,
-        cyclr_inputs.CREATE_TEST_ACCOUNT,
-        inputs.MAKE_TEST_CALLS,
-        inputs.DATA_DELETION_URL,
-        inputs.CUSTOMER_ACCESS_TOKEN,
-    ),
+PROCEDURE = with_step_names(
+    Procedure(
+        id="facebook_messenger",
+        version="1",
+        title="Facebook Messenger API connector",
+        sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
+        inputs=(
+            cyclr_inputs.SERVICE_DOMAIN,
+            inputs.APP_DISPLAY_NAME,
+            _PERMISSIONS,
+            inputs.APP_ID,
+            inputs.APP_SECRET,
+            inputs.GRAPH_VERSION,
+            _PAGE_ID,
+            inputs.USER_ACCESS_TOKEN,
+            cyclr_inputs.CYCLR_CLIENT_ID,
+            cyclr_inputs.CYCLR_CLIENT_SECRET,
+            cyclr_inputs.ACCOUNT_API_ID,
+            cyclr_inputs.CYCLR_USERNAME,
+            _CONNECTOR,
+            _SCOPES,
+            _VERIFY_TOKEN,
+            _WEBHOOK_URL,
+            cyclr_inputs.INSTALL_CONNECTOR,
+            cyclr_inputs.CREATE_TEST_ACCOUNT,
+            inputs.MAKE_TEST_CALLS,
+            inputs.DATA_DELETION_URL,
+            inputs.CUSTOMER_ACCESS_TOKEN,
+        ),
+    )
 )

@@ -76,7 +76,7 @@ def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
 
     for shown in trouble.shown:
         explanation = explain(shown.replace("…", "leads_retrieval, ads_read"), PROCEDURES)
-        assert explanation.known[0].trouble == trouble
+        assert explanation.known[0].trouble.shown == trouble.shown
 
 
 @pytest.mark.parametrize(

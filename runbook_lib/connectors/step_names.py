@@ -1,0 +1,41 @@
+"""
+Steps in texts of the runbook's own, named by number and title as a person sees them.
+
+Connectors share steps under other numbers, so a shared text names them by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from runbook_lib.core.procedure import Procedure, Step
+
+__all__ = ["step_names", "with_step_names"]
+
+
+def step_names(procedures: Iterable[Procedure]) -> dict[str, str]:
+    """Return each step's name by its id; one with several numbers has all of them."""
+    numbers: dict[str, dict[str, None]] = {}
+    titles: dict[str, str] = {}
+    for procedure in procedures:
+        for step in procedure.steps:
+            numbers.setdefault(step.id, {})[procedure.numbers[step.id]] = None
+            titles[step.id] = step.title
+    return {name: f"step {' or '.join(each)} ({titles[name]})" for name, each in numbers.items()}
+
+
+def with_step_names(procedure: Procedure) -> Procedure:
+    """Return `procedure` with the steps named in what its error texts advise."""
+    names = step_names([procedure])
+
+    def named(step: Step) -> Step:
+        return replace(step, troubles=tuple(each.naming(names) for each in step.troubles))
+
+    return replace(
+        procedure,
+        sections=tuple(
+            replace(section, steps=tuple(map(named, section.steps)))
+            for section in procedure.sections
+        ),
+    )
