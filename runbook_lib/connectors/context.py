@@ -123,7 +123,10 @@ class CheckContext:
             try:
                 return self.request_app_token(self.secrets["app_secret"])
             except TokenRequestError as error:
-                msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
+                msg = (
+                    f"Facebook issued no app token ({error}), so nothing could be read with it. "
+                    "Correct the App ID or App Secret, then check again."
+                )
                 raise OAuthError(msg, next_step=error.diagnostics()) from error
 
         return self.tokens.get(self.app_token_name, issue)

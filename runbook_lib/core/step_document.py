@@ -14,6 +14,7 @@ from runbook_lib.core.state import StepState, finding_to_document
 from runbook_lib.core.troubles import ordered
 
 __all__ = [
+    "advice_of",
     "attachments_of",
     "exchange_detail",
     "gathered",
@@ -69,6 +70,17 @@ def troubles_of(state: StepState) -> list[dict[str, Any]]:
     answers = [each.response for finding in state.findings for each in finding.exchanges]
     pairs = ordered(state.step.troubles, state.conclusion.reason, answers)
     return [{**trouble.document(), "seen": seen} for trouble, seen in pairs]
+
+
+def advice_of(document: Mapping[str, Any]) -> str:
+    """
+    Return what to do about the error that a step's reason names; nothing where none is known.
+
+    It goes before what is advised for any step with that outcome: to look and
+    confirm the step would contradict, for example, that the App ID is mistyped.
+    """
+    named = [trouble for trouble in document["troubles"] if trouble["seen"] == "reason"]
+    return str(named[0]["advice"]) if named else ""
 
 
 def gathered(document: Mapping[str, Any], name: str) -> list[Any]:

@@ -46,7 +46,8 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     found = context.cyclr().find_connectors(name)
     if not found:
         return failed(
-            reason=f"Cyclr's library has no connector called {name!r} for this account.",
+            reason=f"Cyclr's library has no connector called {name!r} for this account. "
+            "Compare the name, or ask Cyclr's support to release the connector to your console.",
         )
     connector = _preferred(found)
     return verified(

@@ -80,7 +80,8 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
         return inconclusive(
             reason=f"Facebook gives one answer to this App Secret and to a made-up one "
             f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
-            "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic.",
+            "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic, "
+            "correct it, then check again.",
         )
     return inconclusive(
         reason=f"Facebook refused the App ID and App Secret with an answer that names neither "

@@ -72,7 +72,9 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         declined = [name for name, status in grants.items() if status == "declined"]
         return failed(
             reason=f"The token lacks {', '.join(lacking)}"
-            + (f" (declined: {', '.join(declined)})." if declined else "."),
+            + (f" (declined: {', '.join(declined)})." if declined else ".")
+            + " Sign in again and grant everything; before App Review has approved a permission, "
+            "only people with a role on the app can grant it.",
         )
     return verified(
         reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",

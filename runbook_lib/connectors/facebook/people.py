@@ -40,7 +40,11 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
         return doubt
     lacking = [name for name in context.permissions if name not in customer.texts("scopes")]
     if lacking:
-        return failed(reason=f"This person's token lacks {', '.join(lacking)}.")
+        return failed(
+            reason=f"This person's token lacks {', '.join(lacking)}. Without a role on "
+            "the app nobody can grant what App Review has not approved; else sign in again and "
+            "grant everything.",
+        )
     return _with_data(context)
 
 
@@ -50,7 +54,10 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
         return failed(reason="Both tokens are of one person; sign in as somebody without a role.")
     roles = _roles(context)
     if who in roles:
-        return failed(reason=f"This person has a role on the app ({roles[who] or 'unnamed'}).")
+        return failed(
+            reason=f"This person has a role on the app ({roles[who] or 'unnamed'}). Sign in as "
+            "somebody without one.",
+        )
     if with_role not in roles:
         return inconclusive(
             reason=f"Facebook's list of {len(roles)} role(s) does not name the person whose token "

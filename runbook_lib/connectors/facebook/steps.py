@@ -213,6 +213,7 @@ def business_verification() -> Step:
         inputs=(inputs.USER_ACCESS_TOKEN,),
         checks=(Check("business-is-verified", verification.business_is_verified, TOKEN),),
         developer_tools="business-verification",
+        troubles=troubles.BUSINESS,
     )
 
 
@@ -409,6 +410,7 @@ def open_public_pages(step_id: str) -> Step:
         links=(dashboard("Settings > Basic", "settings/basic/"),),
         inputs=(inputs.DATA_DELETION_URL,),
         checks=(Check("public-pages-open", public_pages.public_pages_open, APP),),
+        troubles=troubles.CREDENTIALS,
     )
 
 

@@ -33,7 +33,7 @@ def _problem(context: CheckContext, data: Document) -> str:
     # NOTE: an input token that Facebook cannot read has no app.
     owner = data.identifier("app_id", "")
     if owner not in ("", app_id):
-        return f"The token belongs to app {owner}, not to {app_id}."
+        return f"The token belongs to app {owner}, not to {app_id}. Take one of this app."
     if not data.flag("is_valid"):
         return f"The token is not valid{_said(data)}. Sign in again for a fresh one."
     data.expect("app_id", app_id)

@@ -70,7 +70,10 @@ def _judge(business: Document) -> Finding:
     if status in _NOT_BEGUN:
         return not_done(reason=f"{name}, which owns the app, is not verified: begin it.")
     if status in _REFUSED:
-        return failed(reason=f"The verification of {name}, which owns the app, is {status}.")
+        return failed(
+            reason=f"The verification of {name}, which owns the app, is {status}. The "
+            "portfolio's Security Center says why; correct that and submit it again.",
+        )
     return inconclusive(
         reason=f"Facebook gives {name}, which owns the app, "
         f"{f'the unknown status {status}' if status else 'no verification status'}.",

@@ -24,7 +24,7 @@ from runbook_lib.core.journal import Entry
 from runbook_lib.core.outcome import ICONS, IN_PART, IN_PART_MEANING, LABELS, MEANINGS
 from runbook_lib.core.procedure import Attachment, Outcome, WordKind
 from runbook_lib.core.state import RunOutcome
-from runbook_lib.core.step_document import gathered
+from runbook_lib.core.step_document import advice_of, gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import reading, timeline, wording
 from runbook_lib.evidence.reports.chart import chart
@@ -342,6 +342,7 @@ def _environment() -> Environment:
         plain=reading.plain,
         trace_ids=reading.trace_ids,
         answers=_answers,
+        advice=advice_of,
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
         number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)

@@ -624,7 +624,7 @@ def test_an_error_text_is_explained() -> None:
     assert text.startswith("URL Blocked Facebook does not send users back")
     assert "The runbook tests this: step 8 (fb-08-redirect-uri)." in text
     assert "Only you can look." in text
-    assert "What to do Copy the address" in text
+    assert "What to do Go to step 8 (Set the Valid OAuth Redirect URI): copy the" in text
     assert "facebook_marketing: step 8, Set the Valid OAuth Redirect URI" in text
     assert "facebook_messenger" not in text
     assert "Source: https://" in text

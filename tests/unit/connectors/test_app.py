@@ -15,7 +15,10 @@ from runbook_lib.connectors.facebook.app import (
     missing_sections_are_filled,
     redirect_uri_is_accepted,
 )
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.procedure import Conclusion, Finding, Outcome
+from runbook_lib.core.state import StepState
+from runbook_lib.core.step_document import advice_of, step_document
 from runbook_lib.errors import (
     GraphAPIError,
     OAuthError,
@@ -28,6 +31,7 @@ from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.connectors.conftest import MADE_UP, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
+(CREDENTIALS,) = (each for each in PROCEDURE.steps if each.id == "fb-13-app-id-and-secret")
 TOKEN_PATH = "/v26.0/oauth/access_token"
 NODE = f"/v26.0/{APP_ID}"
 URI = "https://acme-h.cyclr.com/connector/callback"
@@ -178,6 +182,24 @@ class TestCredentials:
         assert len(set(secrets)) == 2
         assert len(secrets[1]) == 32
         assert shows_no_secret(finding, context)
+
+    def test_a_mistyped_app_id_is_to_be_corrected(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """For an App ID that Facebook does not know, reason and advice say to correct it."""
+
+        remote.on(TOKEN_PATH, refuses(bodies.UNKNOWN_APP))
+        finding = app_credentials_are_accepted(context)
+        with pytest.raises(OAuthError) as caught:
+            context.app_token()
+
+        for reason in (finding.reason, str(caught.value)):
+            conclusion = Conclusion(outcome=Outcome.INCONCLUSIVE, reason=reason)
+            advice = advice_of(step_document(StepState(CREDENTIALS, conclusion)))
+            assert "orrect" in reason
+            assert "check again" in reason
+            assert advice.startswith("Compare the App ID with the one in Settings > Basic, correct")
+            assert "confirm" not in advice
 
     @pytest.mark.parametrize(
         "fault", [bodies.TRANSIENT, bodies.UNKNOWN_FAULT, bodies.APP_LIMIT, bodies.UNKNOWN_APP]

@@ -143,7 +143,7 @@ class TestToken:
         finding = inspect(scopes=["public_profile"])
 
         assert finding.outcome is Outcome.FAILED
-        assert finding.reason == "The token lacks leads_retrieval."
+        assert finding.reason.startswith("The token lacks leads_retrieval. Sign in again")
 
     def test_an_expired_token_that_is_called_valid_decides_nothing(
         self, inspect: Callable[..., Finding]
@@ -161,7 +161,7 @@ class TestToken:
         finding = inspect(grants=grants)
 
         assert finding.outcome is Outcome.FAILED
-        assert finding.reason == "The token lacks leads_retrieval (declined: leads_retrieval)."
+        assert "The token lacks leads_retrieval (declined: leads_retrieval)." in finding.reason
 
     def test_a_permission_that_was_never_granted_fails(
         self, inspect: Callable[..., Finding]
@@ -171,7 +171,7 @@ class TestToken:
         finding = inspect(grants=bodies.statuses(public_profile="granted"))
 
         assert finding.outcome is Outcome.FAILED
-        assert finding.reason == "The token lacks leads_retrieval."
+        assert finding.reason.startswith("The token lacks leads_retrieval. Sign in again")
 
     @pytest.mark.parametrize(
         ("field", "what"),

@@ -11,7 +11,7 @@ from runbook_lib.connectors.explanation import explain
 from runbook_lib.connectors.facebook import troubles as facebook
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.troubles import Trouble
+from runbook_lib.core.troubles import Trouble, read_said, recognise
 from runbook_lib.errors import SettingsError
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -131,6 +131,55 @@ def test_an_explanation_names_the_steps_with_their_numbers() -> None:
     assert all(place.number == procedure.numbers[place.step] for place in explained.steps)
     (first, *_) = explained.causes
     assert [place.step for place in first[1]] == ["fb-08-redirect-uri"]
+
+
+@pytest.mark.parametrize("name", connector_names())
+@pytest.mark.parametrize(
+    ("shown", "settled_at"),
+    [
+        ("URL Blocked", "fb-08-redirect-uri"),
+        (
+            "Can't Load URL: The domain of this URL isn't included in the app's domains.",
+            "fb-08-redirect-uri",
+        ),
+        (
+            "Invalid redirect_uri: Given URL is not allowed by the Application configuration.",
+            "fb-08-redirect-uri",
+        ),
+        ("redirect_uri isn't an absolute URI. Check RFC 3986.", "fb-08-redirect-uri"),
+        ("Error validating client secret.", "cy-03-client-secret"),
+        ("Failed to authenticate the connector", "cy-03-client-secret"),
+        ("Missing client_id parameter.", "cy-02-client-id"),
+        ("Invalid Scopes: ads_read", "fb-04a-use-case"),
+    ],
+)
+def test_at_sign_in_the_advice_names_the_step_to_go_to(
+    name: str, shown: str, settled_at: str
+) -> None:
+    """Whoever meets the text while authenticating is sent to the step that settles it."""
+
+    procedure = find_procedure(name)
+    (step,) = (each for each in procedure.steps if each.id == "test-02-authenticate")
+    (trouble,) = recognise(read_said(shown), step.troubles)
+    (target,) = (each for each in procedure.steps if each.id == settled_at)
+
+    assert f"step {procedure.numbers[settled_at]} ({target.title})" in trouble.advice
+
+
+def test_of_several_connectors_every_number_is_named() -> None:
+    """An explanation for all connectors names a step with each of its numbers."""
+
+    (explained,) = explain("Error validating client secret", PROCEDURES).known
+
+    assert "step 16 or 14 (Client Secret: the App Secret)" in explained.trouble.advice
+    assert {place.connector for place in explained.steps} == set(connector_names())
+
+
+@troubles
+def test_no_step_is_left_unnamed(trouble: Trouble) -> None:
+    """What a person reads has no id in braces."""
+
+    assert "{" not in trouble.advice
 
 
 @pytest.mark.parametrize(

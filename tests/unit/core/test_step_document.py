@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.procedure import Outcome, StepKind
-from runbook_lib.core.step_document import is_proven_in_part
+from runbook_lib.core.step_document import advice_of, is_proven_in_part
 from tests.unit.evidence.reports.sample_runs import check, skip, step, words
 
+TROUBLE = {"advice": "Correct it."}
 LIMITED = [check(), check(limits=["The exact path."])]
 
 
@@ -50,3 +51,14 @@ def test_only_a_verified_step_is_proven_in_part(outcome: Outcome) -> None:
     """Another outcome has its own look, whatever the limits."""
 
     assert not is_proven_in_part(seen(outcome=outcome))
+
+
+@pytest.mark.parametrize(
+    ("seen_in", "advice"), [(["", "reason"], "Correct it."), (["answer", ""], ""), ([], "")]
+)
+def test_advice_is_about_the_error_in_the_reason(seen_in: list[str], advice: str) -> None:
+    """What to do is that of the error that the reason names, and of no other."""
+
+    troubles = [{**TROUBLE, "seen": each} for each in seen_in]
+
+    assert advice_of(step(outcome="inconclusive", troubles=troubles)) == advice

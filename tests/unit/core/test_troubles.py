@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -149,6 +150,20 @@ def test_what_was_seen_comes_first() -> None:
         (LACKS, ""),
         (ENDED, ""),
     ]
+
+
+def test_advice_names_steps_again_under_other_numbers() -> None:
+    """The steps in an advice are named, and can be named anew; nothing else changes."""
+
+    written = replace(BLOCKED, advice="See {fb-08-uri}.")
+    named = written.naming({"fb-08-uri": "step 8 (Set it)"})
+
+    assert named.advice == "See step 8 (Set it)."
+    assert named.naming({"fb-08-uri": "step 9"}).advice == "See step 9."
+    assert named.shown == written.shown
+    assert set(named.document()) == set(written.document())
+    with pytest.raises(KeyError):
+        written.naming({})
 
 
 def test_a_document_has_no_codes_and_is_json() -> None:

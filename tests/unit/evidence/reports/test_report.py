@@ -563,6 +563,16 @@ def test_the_report_says_who_answered(
     assert page.one("aside").text == f"PRODUCTION: {said}"
 
 
+def test_an_open_step_says_what_to_do() -> None:
+    """Beside an open step stands what to do about the error that its reason names."""
+
+    trouble = {"shown": ["URL Blocked"], "seen": "reason", "advice": "Go to step 8."}
+    page = report_of(step("fb-08-x", "failed", troubles=[trouble]), step("fb-09-x", "failed"))
+
+    assert page.section("open").count("What to do:") == 1
+    assert "What to do: Go to step 8." in page.section("open")
+
+
 def test_verified_in_part_does_not_look_finished() -> None:
     """A step of which a part is not confirmed has a look of its own, with that part beside it."""
 
