@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from runbook_lib.core.procedure import Outcome
 
-__all__ = ["ICONS", "IN_PART", "IN_PART_MEANING", "LABELS", "MEANINGS"]
+__all__ = ["ICONS", "IN_PART", "IN_PART_MEANING", "LABELS", "LONGEST_WAIT_DAYS", "MEANINGS"]
 
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
@@ -27,6 +27,9 @@ LABELS: Mapping[Outcome, str] = {
     Outcome.NOT_RUN: "to do",
 }
 
+# The longest wait for Facebook that people reported; a longer one is overdue.
+LONGEST_WAIT_DAYS = 22
+
 # Of a verified step, part of which nobody has seen (`step_document.is_proven_in_part`).
 IN_PART = "verified in part"
 IN_PART_MEANING = (
@@ -39,7 +42,9 @@ MEANINGS: Mapping[Outcome, str] = {
         "a machine checked it against Facebook or Cyclr; the exchange is in the record"
     ),
     Outcome.ATTESTED: "a named person said so, at a time; no API can see it",
-    Outcome.WAITING: "waiting for an outside party, such as App Review (1 to 22 days)",
+    Outcome.WAITING: (
+        f"waiting for an outside party, such as App Review (1 to {LONGEST_WAIT_DAYS} days)"
+    ),
     Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
     Outcome.FAILED: "a check contradicts the step, even if a person confirmed it",
     Outcome.SKIPPED: "a named person gave a reason, or an earlier failure blocks it",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.findings import inconclusive, verified
+from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Finding
 
 __all__ = [
@@ -104,7 +105,8 @@ def review_is_approved(context: CheckContext) -> Finding:
     if missing:
         return inconclusive(
             reason=f"{missing} Of those that are not listed, App Review > Requests shows whether "
-            "each waits or was declined: say here what it shows.",
+            "each waits or was declined: say here what it shows. A review takes 1 to "
+            f"{LONGEST_WAIT_DAYS} days; after that it is overdue.",
             limits=(_NO_REASON,),
         )
     return verified(

@@ -23,6 +23,7 @@ from runbook_lib.connectors.facebook import (
     verification,
 )
 from runbook_lib.connectors.facebook.sources import RELEASE, SUBMISSION, USE_CASES
+from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
 __all__ = [
@@ -434,11 +435,17 @@ def submit_review(
             "In a use-case app: **Use cases > Customize**, then **Add to App Review** at each "
             "permission (**Increase access** for public_profile). The submission also asks for "
             "the **Data Use Checkup** and a data handling questionnaire. Only one submission at a "
-            "time is taken. Facebook decides on each permission, after 1 to 22 days as reported, "
-            "and may leave the result unread in the panel; **Request again** sends a declined one "
-            "once more."
+            "time is taken. Facebook decides on each permission, after 1 to "
+            f"{LONGEST_WAIT_DAYS} days as reported, and may leave the result unread in the panel. "
+            "**Overdue**: read every result under App Review > Requests, the dashboard's alerts "
+            "and the mails to the app's contact address; then ask Facebook's developer support. "
+            "**Declined**: say so here with what the reviewer objects to, change that, press "
+            "**Request again** and submit; then say once more that it is submitted."
         ),
-        links=(dashboard("App Review > Requests", "app-review/submissions/"),),
+        links=(
+            dashboard("App Review > Requests", "app-review/submissions/"),
+            Link("Facebook's developer support", "https://developers.facebook.com/support/"),
+        ),
         inputs=(permissions,),
         checks=(Check("review-is-approved", review.review_is_approved, APP),),
         review_kit=review_kit,

@@ -362,7 +362,7 @@ _SUBMISSION_OPEN = Trouble(
     means="Facebook takes one submission at a time.",
     causes=(
         Cause(
-            text="The last submission is still being reviewed: one to twenty-two days were seen.",
+            text="The last submission is still being reviewed: 1 to 22 days were seen.",
             tested_by=("review-is-approved",),
         ),
         Cause(text="It was decided, and the result lies unread in App Review > Requests."),
@@ -373,6 +373,23 @@ _SUBMISSION_OPEN = Trouble(
         "then submit again."
     ),
     source=_READINGS,
+)
+_DECLINED = Trouble(
+    shown=("Request again", "Declined, says …"),
+    means="Facebook declined the submission, or some of its permissions. It can be sent again.",
+    causes=(
+        Cause(text="What App Review > Requests says of each permission: most often the recording."),
+        Cause(
+            text="A verification is missing: Business Verification, or as a Tech Provider.",
+            tested_by=("business-is-verified",),
+        ),
+    ),
+    advice=(
+        "Read under App Review > Requests what was declined and why. Change that: the recording by "
+        "the shot list of `runbook kit`, the text, or the app. Press Request again, submit it, and "
+        "say at this step once more that it is submitted."
+    ),
+    source=f"{SUBMISSION}; {_READINGS}",
 )
 _SCREENCAST = Trouble(
     shown=("Screencast Not Aligned with Use Case Details", "Developer Policy 1.6"),
@@ -568,7 +585,7 @@ CREDENTIALS = (_BAD_SECRET, _BAD_APP, _PROOF, _OLD_VERSION, *LIMITS)
 PERMISSIONS = (_INVALID_SCOPES, _NO_PERMISSION)
 ACCESS_LEVELS = (_NEEDS_ADVANCED_ACCESS, _FEATURE_UNAVAILABLE)
 BUSINESS = (_BAD_TOKEN, _BAD_SECRET, _BAD_APP, *LIMITS)
-REVIEW = (_SUBMISSION_OPEN, _SCREENCAST, _NEEDS_ADVANCED_ACCESS)
+REVIEW = (_DECLINED, _SUBMISSION_OPEN, _SCREENCAST, _NEEDS_ADVANCED_ACCESS)
 CONSENT = (
     _URL_BLOCKED,
     _INVALID_SCOPES,

@@ -21,8 +21,15 @@ from typing import TYPE_CHECKING, Any
 from runbook_lib.core.attachments import HTML, SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.journal import Entry
-from runbook_lib.core.outcome import ICONS, IN_PART, IN_PART_MEANING, LABELS, MEANINGS
-from runbook_lib.core.procedure import Attachment, Outcome, WordKind
+from runbook_lib.core.outcome import (
+    ICONS,
+    IN_PART,
+    IN_PART_MEANING,
+    LABELS,
+    LONGEST_WAIT_DAYS,
+    MEANINGS,
+)
+from runbook_lib.core.procedure import Attachment, Outcome, StepKind, WordKind
 from runbook_lib.core.state import RunOutcome
 from runbook_lib.core.step_document import advice_of, gathered
 from runbook_lib.core.templates import template_environment
@@ -116,6 +123,7 @@ def run_report(
         reached=_reached([run]),
         verdict=_verdict(run),
         open_steps=_open_steps(run),
+        outside=_waits_for_others([run]),
         titles={step["id"]: step["title"] for step in run["steps"]},
         words=words,
         people=_people(words),
@@ -164,6 +172,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
             for run in intact[-_MOST_COLUMNS:]
         ],
         steps=steps,
+        outside=_waits_for_others(intact),
         changes=_changes(intact),
         waits=waits,
         until=until,
@@ -228,6 +237,11 @@ def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     blocked = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["word"]]
     open_steps = [step for outcome in _OPEN for step in steps if step["outcome"] == outcome]
     return [*open_steps, *blocked]
+
+
+def _waits_for_others(runs: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the steps that wait for an outside party, not for a second person here."""
+    return {step["id"] for run in runs for step in run["steps"] if step["kind"] == StepKind.WAIT}
 
 
 def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
@@ -324,6 +338,7 @@ def _environment() -> Environment:
     made.globals.update(
         outcomes=list(Outcome),
         meanings=MEANINGS,
+        longest_wait=LONGEST_WAIT_DAYS,
         in_part=IN_PART,
         in_part_meaning=IN_PART_MEANING,
         lasting=wording.lasting,
@@ -336,6 +351,7 @@ def _environment() -> Environment:
         json=wording.as_json,
         when=wording.when,
         timed=lambda text: wording.with_times(str(text)),
+        due=lambda text: wording.days_after(str(text), LONGEST_WAIT_DAYS),
         day=wording.day,
         clock=wording.clock,
         size=wording.size,
@@ -347,7 +363,11 @@ def _environment() -> Environment:
         number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
     )
-    made.tests.update(web_link=wording.is_web_link, repeated_below=_is_repeated_below)
+    made.tests.update(
+        web_link=wording.is_web_link,
+        later_than=wording.is_later,
+        repeated_below=_is_repeated_below,
+    )
     return made
 
 

@@ -18,6 +18,8 @@ __all__ = [
     "clock",
     "counted",
     "day",
+    "days_after",
+    "is_later",
     "is_web_link",
     "lasting",
     "listed",
@@ -54,6 +56,21 @@ def day(text: str) -> str:
     """Return the day of a time: `5 Jan 2026`."""
     moment = parse_time(text)
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}" if moment else text
+
+
+def days_after(text: str, days: int) -> str:
+    """Return the time so many days later (RFC 3339, UTC); nothing where there is none."""
+    moment = parse_time(text)
+    try:
+        return (moment + timedelta(days=days)).isoformat() if moment else ""
+    except OverflowError:
+        return ""
+
+
+def is_later(text: str, than: str) -> bool:
+    """Return whether the first of two times is the later one."""
+    first, second = parse_time(text), parse_time(than)
+    return first is not None and second is not None and first > second
 
 
 def clock(text: str) -> str:

@@ -151,6 +151,7 @@ def test_an_unlisted_permission_leaves_the_review_open(
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert "does not list leads_retrieval. Live: public_profile, " in finding.reason
     assert "App Review > Requests" in finding.reason
+    assert finding.reason.endswith("A review takes 1 to 22 days; after that it is overdue.")
     assert "never requested, waits or was declined" in finding.limits[0]
 
 

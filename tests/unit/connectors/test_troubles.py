@@ -10,9 +10,13 @@ from runbook_lib.connectors.cyclr import troubles as cyclr
 from runbook_lib.connectors.explanation import explain
 from runbook_lib.connectors.facebook import troubles as facebook
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.procedure import Outcome, conclude
 from runbook_lib.core.redaction import MASK
+from runbook_lib.core.state import StepState
+from runbook_lib.core.step_document import advice_of, step_document
 from runbook_lib.core.troubles import Trouble, read_said, recognise
 from runbook_lib.errors import SettingsError
+from tests.support.words import declined
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
@@ -164,6 +168,33 @@ def test_at_sign_in_the_advice_names_the_step_to_go_to(
     (target,) = (each for each in procedure.steps if each.id == settled_at)
 
     assert f"step {procedure.numbers[settled_at]} ({target.title})" in trouble.advice
+
+
+@pytest.mark.parametrize("name", connector_names())
+def test_a_declined_review_has_an_action_of_its_own(name: str) -> None:
+    """At the submission a declined step says: read, change, submit again, and say so again."""
+
+    (step,) = (each for each in find_procedure(name).steps if each.review_kit)
+    word = declined(step.id, note="No screencast.")
+    conclusion = conclude((), word=word)
+    advice = advice_of(step_document(StepState(step, conclusion, word=word)))
+
+    assert conclusion.outcome is Outcome.FAILED
+    told = ("Read under App Review", "Change that", "submit it", "say at this step once more")
+    places = [advice.find(each) for each in told]
+    assert places == sorted(places)
+    assert places[0] == 0
+
+
+@pytest.mark.parametrize("name", connector_names())
+def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
+    """The step of the review names the longest wait, what to do then, and after a decline."""
+
+    (step,) = (each for each in find_procedure(name).steps if each.review_kit)
+
+    assert "after 1 to 22 days" in step.today
+    assert "**Overdue**: read every result" in step.today
+    assert "**Declined**: say so here" in step.today
 
 
 def test_of_several_connectors_every_number_is_named() -> None:

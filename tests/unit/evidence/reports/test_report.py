@@ -11,10 +11,10 @@ from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.evidence.record import build_record, validate_record
-from runbook_lib.evidence.reports import report
+from runbook_lib.evidence.reports import report, wording
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
-from tests.unit.evidence.reports.report_page import ReportPage, report_of
+from tests.unit.evidence.reports.report_page import ReportPage, history, report_of
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     SAID,
@@ -26,6 +26,7 @@ from tests.unit.evidence.reports.sample_runs import (
     checked,
     entry,
     exchange,
+    on,
     record,
     skip,
     skipped,
@@ -410,6 +411,35 @@ def test_a_wait_is_shown_with_its_duration() -> None:
         f"Do {REVIEW} ✔ verified Waited since 20 Nov 2026, 09:00 UTC (says Operator), until "
         "23 Nov 2026, 10:30 UTC: 3 days 1 hour."
     )
+
+
+@pytest.mark.parametrize(
+    ("ended_on", "said"),
+    [
+        (
+            "2026-12-12T09:00:00Z",
+            "Overdue from 12 Dec 2026, 09:00 UTC; Facebook was seen to take up to 22 days.",
+        ),
+        (
+            "2026-12-12T09:00:01Z",
+            (
+                "Overdue since 12 Dec 2026, 09:00 UTC: see the step for what to do then; Facebook "
+                "was seen to take up to 22 days."
+            ),
+        ),
+    ],
+)
+def test_a_wait_for_facebook_says_when_it_is_overdue(ended_on: str, said: str) -> None:
+    """An open wait for an outside party says from when it is overdue; a second person's not."""
+
+    given = step(REVIEW, "waiting", kind="wait", word=words(REVIEW, kind="submitted"))
+    page = report_of(given, finished_on=ended_on)
+
+    assert page.one("div", class_="wait").text.endswith(f" by {wording.when(ended_on)}. {said}")
+    past = history(on(12, given), on(13, given, finished_on=ended_on))
+    assert past.one("div", class_="wait").text.endswith(said)
+    other = report_of({**given, "kind": "manual"}, finished_on=ended_on)
+    assert "verdue" not in other.one("div", class_="wait").text
 
 
 def test_lines_after_the_run_are_not_reported() -> None:

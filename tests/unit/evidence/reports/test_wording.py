@@ -167,3 +167,34 @@ def test_nothing_else_becomes_a_link(text: object) -> None:
     """Scripts, plain http, credentials and hidden characters are not links."""
 
     assert not wording.is_web_link(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "later"),
+    [
+        ("2026-11-20T09:00:00Z", "2026-12-12T09:00:00+00:00"),
+        ("9999-12-31T09:00:00Z", ""),
+        ("soon", ""),
+        ("", ""),
+    ],
+)
+def test_a_time_some_days_later(text: str, later: str) -> None:
+    """A time is moved by days; nothing follows from what is no time, or has no such day."""
+
+    assert wording.days_after(text, 22) == later
+
+
+@pytest.mark.parametrize(
+    ("text", "than", "is_later"),
+    [
+        ("2026-11-24T10:00:00+02:00", "2026-11-24T09:00:00Z", False),
+        ("2026-11-24T09:00:00Z", "2026-11-24T10:00:00+02:00", True),
+        ("2026-11-24T09:00:00Z", "2026-11-24T09:00:00.000Z", False),
+        ("soon", "2026-11-24T09:00:00Z", False),
+        ("2026-11-24T09:00:00Z", "", False),
+    ],
+)
+def test_times_are_compared_as_times(text: str, than: str, is_later: bool) -> None:
+    """Two times are compared in UTC, whatever their form; what is no time is not later."""
+
+    assert wording.is_later(text, than) == is_later
