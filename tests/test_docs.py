@@ -136,6 +136,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
         assert first.returncode in RUN_ENDS, first.stderr
         (key,) = (folder / "evidence" / "keys").glob("*.pub.pem")
         shutil.copy(key, folder / "KEY.pub.pem")
+        # What `make run` does, which begins the README.
+        assert mine.type(".venv/bin/runbook run --sandbox approved").returncode == 0
         yield mine
 
 

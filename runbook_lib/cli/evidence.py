@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -59,7 +60,7 @@ _SECONDS = click.option(
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
 @_KEY
 @_TRUSTED_KEYS
 @click.option(
@@ -78,16 +79,22 @@ def verify(
     as_json: bool,
     seconds: int | None,
 ) -> None:
-    """Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address."""
+    """
+    Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address.
+
+    Without a PATH it is the project's evidence folder.
+    """
     from runbook_lib.cli.terminal import show_verdict
+    from runbook_lib.config.workspace import default_evidence
     from runbook_lib.evidence.archive.archive import fetched
     from runbook_lib.evidence.signing.timestamps import read_certificates
     from runbook_lib.evidence.verify.chain import verify_tree
     from runbook_lib.evidence.verify.verify import Trust
 
     connector = connector and find_procedure(connector).id
+    paths = paths or (default_evidence(),)
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate else []
-    trust = Trust(_trusted(keys, trusted_keys), authorities)
+    trust = Trust(_trusted(keys, trusted_keys, paths), authorities)
     is_refused = False
     for path in paths:
         is_archive = "://" in path
@@ -447,15 +454,35 @@ def journal(
     sys.exit(ExitCode.REFUSED if rebuilt.unused else ExitCode.COMPLETE)
 
 
-def _trusted(keys: tuple[str, ...], trusted_keys: str) -> dict[str, SSlibKey]:
+def _trusted(
+    keys: tuple[str, ...], trusted_keys: str, paths: Sequence[str] = ()
+) -> dict[str, SSlibKey]:
     """Return the public keys that were named; raises `SettingsError` where none was."""
     from runbook_lib.evidence.signing.keys import read_public_keys
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
         msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
-        raise SettingsError(msg)
+        raise SettingsError(msg, next_step=_how_to_trust(paths))
     return read_public_keys(named)
+
+
+def _how_to_trust(paths: Sequence[str]) -> str:
+    """Return the command that trusts the keys beside the evidence, if there are any."""
+    from runbook_lib.cli.terminal import this_program
+    from runbook_lib.config.workspace import KEYS_FOLDER
+
+    near = [folder for path in map(Path, paths) for folder in (path, *path.parents)]
+    folders = [each / KEYS_FOLDER for each in near if any(each.glob(f"{KEYS_FOLDER}/*.pub.pem"))]
+    if not folders:
+        return (
+            "Its owner names the key; `runbook run` writes it to the keys folder of the evidence."
+        )
+    command = shlex.join(["verify", "--trusted-keys", str(folders[0]), *paths])
+    return (
+        f"Compare the key's id with the one that you were given. If {folders[0]} has no other: "
+        f"{this_program()} {command}"
+    )
 
 
 EVIDENCE_COMMANDS = (verify, report, archive, key, journal)

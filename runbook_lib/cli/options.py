@@ -20,6 +20,7 @@ __all__ = [
     "SANDBOX",
     "SET",
     "TENANT",
+    "VERBOSE",
     "assignments",
 ]
 
@@ -65,6 +66,7 @@ _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
+VERBOSE = click.option("--verbose", "is_verbose", is_flag=True, help="Show every step in full.")
 SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
 SANDBOX = click.option(
     "--sandbox",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from runbook_lib.cli.options import (
     CONNECTOR,
@@ -17,6 +18,7 @@ from runbook_lib.cli.options import (
     SANDBOX,
     SET,
     TENANT,
+    VERBOSE,
     assignments,
 )
 from runbook_lib.errors import ExitCode, SettingsError
@@ -48,8 +50,11 @@ _EXIT_CODES = {
 @ENV_FILE
 @SET
 @EVIDENCE
+@VERBOSE
 @JSON
+@click.pass_context
 def run(
+    ctx: click.Context,
     *,
     scenario: str,
     attestations: str,
@@ -63,6 +68,7 @@ def run(
     env_file: str,
     given: tuple[str, ...],
     evidence: str,
+    is_verbose: bool,
     as_json: bool,
 ) -> None:
     """Run the procedure headless and seal the evidence."""
@@ -89,10 +95,13 @@ def run(
     if scenario and env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
+    shown = RunDisplay(as_json=as_json, is_verbose=is_verbose)
     # NOTE: the sandbox and the display begin threads.
-    with early_child() as child, RunDisplay(as_json=as_json) as display:
+    with early_child() as child, shown as display:
         result = _run(scenario, replace(request, child=child), display)
     show_archived(result, as_json=as_json)
+    options = _same_tenant(ctx, result.tenant)
+    display.show_result(result, options=options, ended=bool(scenario))
     code = _EXIT_CODES[result.state.outcome]
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE
     sys.exit(ExitCode.INCOMPLETE if is_open else code)
@@ -103,15 +112,23 @@ def run(
 @TENANT
 @ENV_FILE
 @EVIDENCE
+@VERBOSE
 @JSON
-def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json: bool) -> None:
+def status(
+    *,
+    connector: str,
+    tenant: str,
+    env_file: str,
+    evidence: str,
+    is_verbose: bool,
+    as_json: bool,
+) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
-    from runbook_lib.cli.terminal import say, show_again, show_steps
+    from runbook_lib.cli.terminal import say, show_again, show_next, show_open, show_steps
     from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_document import step_document
     from runbook_lib.engine.run import Mode, open_run
-    from runbook_lib.evidence.reports.wording import with_times
-    from runbook_lib.walkthrough.views import next_step
 
     procedure = find_procedure(connector)
     opened = open_run(
@@ -135,18 +152,12 @@ def status(*, connector: str, tenant: str, env_file: str, evidence: str, as_json
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
     else:
         mark = "SANDBOX " if state.started.get("sandbox") else ""
-        show_steps(state, title=f"{mark}{opened.tenant} · {procedure.title}")
+        show = show_steps if is_verbose else show_open
+        show(state, title=f"{mark}{opened.tenant} · {procedure.title}")
         if not opened.journal.path.exists():
             say(_nothing_of(opened.tenant, evidence))
         show_again(state)
-        if following:
-            step, advice = following
-            click.echo()
-            say(f"Next: step {step.number}, {step.step.title} ({step.step.id}). {advice}")
-            say(f"      {with_times(step.conclusion.reason)}")
-            for link in step.step.links:
-                shown = link.shown(opened.values)
-                say(f"      {shown['label']}{': ' * bool(shown['url'])}{shown['url']}")
+        show_next(state, opened.link_values)
     sys.exit(_EXIT_CODES[state.outcome])
 
 
@@ -188,6 +199,24 @@ def _nothing_of(tenant: str, evidence: str) -> str:
     others = ", ".join(dict.fromkeys(name for name, _ in tenants_of(evidence)))
     known = f" There are {others}: name one with --tenant." if others else ""
     return f"Nothing was said or seen yet of a tenant called {tenant}.{known}"
+
+
+def _same_tenant(ctx: click.Context, tenant: str) -> list[str]:
+    """Return the options by which another command speaks of the tenant of this run."""
+    typed = {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    tenant = tenant if typed.keys() & {"scenario", "tenant", "given"} else ""
+    named = {**typed, "tenant": tenant}
+    names = ("connector", "tenant", "env_file", "evidence")
+    return [
+        part
+        for name in names
+        if named.get(name)
+        for part in (f"--{name.replace('_', '-')}", named[name])
+    ]
 
 
 def _run(scenario: str, request: RunRequest, display: RunDisplay) -> RunResult:

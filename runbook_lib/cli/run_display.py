@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
-from runbook_lib.cli.terminal import ProgressDisplay, progress, say, show_steps
+from runbook_lib.cli.terminal import (
+    ProgressDisplay,
+    progress,
+    say,
+    show_next,
+    show_open,
+    show_steps,
+    this_program,
+)
+from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.procedure import WordKind
 from runbook_lib.engine.headless import RunListener, RunResult
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
 from runbook_lib.plain_text import escaped_json, one_line
 
 if TYPE_CHECKING:
@@ -23,10 +35,12 @@ __all__ = ["RunDisplay", "show_archived"]
 class RunDisplay(RunListener):
     """Shows a run in the terminal while it is under way; only its result with `as_json`."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, is_verbose: bool) -> None:
         self._as_json = as_json
+        self._is_verbose = is_verbose
         self._stack = ExitStack()
         self._progress: ProgressDisplay | None = None
+        self._run: Run | None = None
 
     def __enter__(self) -> RunDisplay:
         return self
@@ -47,6 +61,7 @@ class RunDisplay(RunListener):
 
     def on_start(self, run: Run) -> None:
         """Show whose run it is, and a bar."""
+        self._run = run
         if not self._as_json:
             click.echo(_banner(run))
         self._progress = self._stack.enter_context(
@@ -59,7 +74,7 @@ class RunDisplay(RunListener):
             self._progress.update(state)
 
     def on_sealed(self, result: RunResult) -> None:
-        """Show what the run came to, and where the evidence is."""
+        """Show where the evidence is."""
         self._stack.close()
         sealed = result.sealed
         if self._as_json:
@@ -67,14 +82,35 @@ class RunDisplay(RunListener):
             click.echo(escaped_json(record), nl=False)
         else:
             click.echo()
-            show_steps(result.state)
             if result.broken:
                 say(f"The notebook broke off: {result.broken}.", is_error=True)
-            click.echo()
             say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
             say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
+            say(f"Verify it: {self._verify(result)}")
         if sealed.unstamped:
             say(f"No time-stamp: {sealed.unstamped}", is_error=True)
+
+    def show_result(self, result: RunResult, *, options: Sequence[str], ended: bool) -> None:
+        """
+        Show what the run came to, and what comes next.
+
+        `options` name its tenant to another command; with `ended`, its sandbox has.
+        """
+        if self._as_json or self._run is None:
+            return
+        say(f"Look again: {this_program()} status {shlex.join(options)}".rstrip())
+        click.echo()
+        if self._is_verbose:
+            show_steps(result.state)
+        else:
+            show_open(result.state)
+        show_next(result.state, {} if ended else self._run.link_values)
+
+    def _verify(self, result: RunResult) -> str:
+        """Return the command that verifies this tenant's evidence."""
+        home = result.sealed.folder.parent
+        key = keys_beside(home) / f"{result.key_id}{PUBLIC_SUFFIX}"
+        return f"{this_program()} verify {shlex.join(['--key', str(key), str(home)])}"
 
 
 def show_archived(result: RunResult, *, as_json: bool) -> None:

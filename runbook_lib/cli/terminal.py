@@ -7,16 +7,19 @@ Only the layout is decided here.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from runbook_lib.core.advice import next_step
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunOutcome, RunState, StepState
@@ -26,6 +29,7 @@ from runbook_lib.plain_text import one_line
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from runbook_lib.core.procedure import Value
     from runbook_lib.engine.tenants import TenantState
     from runbook_lib.evidence.verify.chain import Verdict
     from runbook_lib.evidence.verify.verify import Verified
@@ -37,17 +41,24 @@ __all__ = [
     "progress",
     "say",
     "show_again",
+    "show_next",
+    "show_open",
     "show_paragraph",
     "show_steps",
     "show_table",
     "show_tenants",
     "show_verdict",
+    "this_program",
 ]
 
 # NOTE: rich, which draws the bar on a terminal, takes as long to import as all of this package.
 _LOG_WIDTH = 120
 _NARROWEST = 20
 _GAP = 2
+_NEXT = "Next: "
+# Of a line for an open step: what stands before the title, and the title's part of the width.
+_OPEN_BEGINS = len("✘ 12a ")
+_TITLE_PART = 0.55
 
 
 class Cell(NamedTuple):
@@ -109,13 +120,16 @@ class ProgressDisplay:
             self._bar.update(self._task, completed=len(self._shown), description=following)
 
     def _print(self, step: StepState) -> None:
-        line = f"{_marked(step).padded(22)} {one_line(step.step.title)}"
+        line = f"{_marked(step).padded(22)} {step.number:3} {one_line(step.step.title)}"
         if self._bar is not None:
             from rich.text import Text
 
-            self._bar.console.print(Text.from_ansi(line))
+            text = Text.from_ansi(line)
+            self._bar.console.print(text, no_wrap=True, overflow="ellipsis")
         elif not self._is_quiet:
-            _echo(line)
+            # NOTE: a log is searched later: for a step's id, and for why it is open.
+            why = "" if step.is_settled else f": {one_line(_why(step))}"
+            _echo(f"{line} ({step.step.id}){why}")
 
 
 @contextmanager
@@ -143,26 +157,61 @@ def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
 
 
 def show_steps(state: RunState, *, title: str = "") -> None:
-    """Print the table of steps, and the outcome of the run."""
+    """Print the table of all steps, and the outcome of the run."""
     rows = [
         (
             (Cell(step.number),),
             (Cell(step.step.id),),
             (_marked(step),),
             (
-                Cell(with_times(step.conclusion.reason)),
+                Cell(_why(step)),
                 *(Cell(f"! {text}", "yellow") for text in _warnings(step)),
             ),
         )
         for step in state.steps.values()
     ]
     show_table(title, ("", "Step", "Outcome", "Reason"), rows)
-    counts = Counter(step.conclusion.outcome for step in state.steps.values())
-    said = " · ".join(
-        f"{counts[outcome]} {LABELS[outcome]}" for outcome in Outcome if counts[outcome]
-    )
-    outcome = _OUTCOME_STYLES[state.outcome]._replace(text=state.outcome.upper())
-    _echo(f"{outcome.padded(0)} {said}")
+    _show_outcome(state)
+
+
+def show_open(state: RunState, *, title: str = "") -> None:
+    """Print the outcome of the run, and a line for each step that is not settled."""
+    if title:
+        _echo(one_line(title))
+    _show_outcome(state)
+    warnings = sum(len(_warnings(step)) for step in state.steps.values())
+    said = f"{warnings} warning{'s'[: warnings != 1]}; " if warnings else ""
+    _echo(f"{said}--verbose shows every step.")
+    steps = [step for step in state.steps.values() if not step.is_settled]
+    if not steps:
+        return
+    _echo("\nOpen:")
+    titles = [one_line(step.step.title) for step in steps]
+    width = min(max(map(_width, titles)), int(_columns() * _TITLE_PART))
+    for step, name in zip(steps, titles, strict=True):
+        outcome = step.conclusion.outcome
+        mark = _STYLES[outcome]._replace(text=ICONS[outcome]).padded(1)
+        begin = f"{mark} {step.number:3} "
+        room = max(_columns() - _OPEN_BEGINS - width - _GAP, _NARROWEST)
+        shown = Cell(_cut(name, width)).padded(width + _GAP)
+        _echo(f"{begin}{shown}{_cut(one_line(_why(step)), room)}")
+
+
+def show_next(state: RunState, values: Mapping[str, Value]) -> None:
+    """Print the next step that needs somebody: why, what to do, where; nothing if there is none."""
+    following = next_step(state)
+    if following is None:
+        return
+    step, advice = following
+    below = " " * len(_NEXT)
+    click.echo()
+    named = f"step {step.number}, {step.step.title} ({step.step.id})."
+    show_paragraph(named, indent="", first=_NEXT)
+    show_paragraph(_why(step), indent=below)
+    show_paragraph(advice, indent=below)
+    for link in step.step.links:
+        shown = link.shown(values)
+        say(f"{below}{shown['label']}{': ' * bool(shown['url'])}{shown['url']}")
 
 
 def show_again(state: RunState) -> None:
@@ -246,6 +295,13 @@ def say(text: str, *, is_error: bool = False) -> None:
     click.echo(one_line(text), err=is_error)
 
 
+def this_program() -> str:
+    """Return how to call the runbook again: by its name, or by its path where that is not found."""
+    path = sys.argv[0]
+    is_found = Path(path).name != "runbook" or shutil.which("runbook")
+    return "runbook" if is_found else shlex.quote(path)
+
+
 def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
     """Print `text` as wrapped lines, each after `indent`; `first` stands before the first word."""
     begin = indent + first
@@ -296,6 +352,30 @@ def _end(line: str, width: int) -> int:
         if used > width:
             return max(number, 1)
     return len(line)
+
+
+def _cut(text: str, width: int) -> str:
+    """Return `text` in at most `width` columns; an ellipsis says that there is more."""
+    return text if _width(text) <= width else f"{text[: _end(text, width - 1)].rstrip()}…"
+
+
+def _show_outcome(state: RunState) -> None:
+    """Print the outcome of the run, and how many steps have which outcome."""
+    counts = Counter(step.conclusion.outcome for step in state.steps.values())
+    said = " · ".join(
+        f"{ICONS[outcome]} {counts[outcome]} {LABELS[outcome]}"
+        for outcome in Outcome
+        if counts[outcome]
+    )
+    word = state.outcome.upper()
+    begin = _OUTCOME_STYLES[state.outcome]._replace(text=word).padded(len(word))
+    for line in _wrapped(said, max(_columns() - len(word) - 1, _NARROWEST)):
+        _echo(f"{begin} {line}")
+        begin = " " * len(word)
+
+
+def _why(step: StepState) -> str:
+    return with_times(step.conclusion.reason)
 
 
 def _marked(step: StepState) -> Cell:

@@ -25,6 +25,7 @@ __all__ = [
     "is_sandbox",
     "journal_path",
     "keys_beside",
+    "on_this_machine",
     "project_folder",
     "refuse_twin",
     "tenant_name",
@@ -39,6 +40,8 @@ _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Device names on Windows, whatever follows a dot.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 255
+# How the names of the remote systems' addresses end.
+_ADDRESS = "_url"
 _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
@@ -143,5 +146,18 @@ def keys_beside(folder: Path) -> Path:
 
 def is_sandbox(values: Mapping[str, Value]) -> bool:
     """Return whether this is a practice run: a remote system is on this machine."""
-    addresses = [value for name, value in values.items() if name.endswith("_url")]
-    return any(is_this_machine(urlsplit(str(address)).hostname or "") for address in addresses)
+    return any(_is_here(name, value) for name, value in values.items())
+
+
+def on_this_machine(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return `values` without the addresses of systems that are not on this machine."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not name.endswith(_ADDRESS) or _is_here(name, value)
+    }
+
+
+def _is_here(name: str, value: Value) -> bool:
+    is_address = name.endswith(_ADDRESS)
+    return is_address and is_this_machine(urlsplit(str(value)).hostname or "")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
+from string import Formatter
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from runbook_lib.core.troubles import Trouble
@@ -252,9 +253,16 @@ class Link:
         return _filled(self.template, values)
 
     def shown(self, values: Mapping[str, object]) -> dict[str, str]:
-        """Return label and address; while there is none, the label says what it waits for."""
+        """
+        Return label and address; while there is none, the label says what it waits for.
+
+        A system without an address is a practice tenant's, whose sandbox is not running.
+        """
         url = self.url(values)
-        return {"label": self.label if url else f"{self.label} (needs the App ID)", "url": url}
+        needed = {name for _, name, _, _ in Formatter().parse(self.template) if name}
+        is_served = all(name in values for name in needed if name.endswith("_url"))
+        waits = "" if url else " (needs the App ID)" if is_served else " (while the sandbox runs)"
+        return {"label": f"{self.label}{waits}", "url": url}
 
 
 @dataclass(frozen=True, slots=True)

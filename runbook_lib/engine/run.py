@@ -21,6 +21,7 @@ from runbook_lib.config.workspace import (
     evidence_folder,
     is_sandbox,
     journal_path,
+    on_this_machine,
     project_folder,
     refuse_twin,
     tenant_name,
@@ -303,6 +304,19 @@ class Run:
         """Return every known value, with the facts that checks of this run found."""
         given = self.history.index.given
         return {**known_values(self.procedure, given, self.settings), **self.state.facts}
+
+    @property
+    def link_values(self) -> dict[str, Value]:
+        """
+        Return the values that links to pages are made of.
+
+        A practice tenant never gets a link to the real systems: while its sandbox does
+        not run, they have no address.
+        """
+        values = self.values
+        if True in self.history.index.practice or is_sandbox(values):
+            return on_this_machine(values)
+        return values
 
     @property
     def is_sandbox(self) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.config.settings import visible
+from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.outcome import LABELS
@@ -33,14 +34,7 @@ from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
-from runbook_lib.walkthrough.views import (
-    STRUCTURE,
-    finish_view,
-    header_view,
-    next_step,
-    step_view,
-    what_to_do,
-)
+from runbook_lib.walkthrough.views import STRUCTURE, finish_view, header_view, step_view
 
 __all__ = ["Display", "Walkthrough"]
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from runbook_lib.core.advice import next_step
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import (
-    Conclusion,
     Input,
     Outcome,
     Step,
@@ -39,9 +39,7 @@ __all__ = [
     "WORDS",
     "finish_view",
     "header_view",
-    "next_step",
     "step_view",
-    "what_to_do",
 ]
 
 _SAID = {
@@ -81,14 +79,6 @@ STRUCTURE = frozenset(
 )
 _LONGEST_DETAIL = 4_000
 _UNKNOWN = "Not known yet: give it in the step that completes Settings > Basic."
-
-# What to do about an outcome, in the order in which steps need attention.
-_ADVICE = {
-    Outcome.FAILED: "Fix the problem described above, then check again.",
-    Outcome.NOT_RUN: "Do it, then check it or confirm that it is done.",
-    Outcome.INCONCLUSIVE: "Look for yourself, then confirm that it is done; or check again.",
-    Outcome.WAITING: "Nothing to do but wait.",
-}
 
 
 def step_view(
@@ -285,22 +275,6 @@ def finish_view(
         "bundle_name": bundle.rpartition("/")[2],
         **asdict(activity),
     }
-
-
-def next_step(state: RunState) -> tuple[StepState, str] | None:
-    """Return the next step that needs somebody, and what that person does."""
-    for outcome in _ADVICE:
-        for step in state.steps.values():
-            if step.conclusion.outcome is outcome:
-                return step, what_to_do(step.conclusion)
-    return None
-
-
-def what_to_do(conclusion: Conclusion) -> str:
-    """Return what a person does about a step with this conclusion; empty for nothing."""
-    if conclusion.needs_another:
-        return "A second person must look and confirm it."
-    return _ADVICE.get(conclusion.outcome, "")
 
 
 def _forms(step: Step) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,7 +148,64 @@ def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
     assert f"PRODUCTION · {PROCEDURE.title} · tenant acme · run" in result.stdout
     assert f"20261124-{run.run_id}" in result.stdout
     for step in PROCEDURE.steps:
-        assert step.id in result.stdout
+        assert f" {step.title[:40]}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (("--set", f"service_domain={DOMAIN}"), f" --tenant {DOMAIN}"),
+        (("--set", f"service_domain={DOMAIN}", "--tenant", "acme"), " --tenant acme"),
+        (("--sandbox",), " --tenant sandbox-approved"),
+        (
+            ("--sandbox", "--evidence", "my evidence"),
+            " --tenant sandbox-approved --evidence 'my evidence'",
+        ),
+        (
+            ("--sandbox", "--connector", "facebook_messenger"),
+            " --connector facebook_messenger --tenant sandbox-approved",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("practice_scenarios", "headless")
+def test_a_run_ends_with_the_commands_that_speak_of_it(
+    words: tuple[str, ...], options: str
+) -> None:
+    """`run` prints the `status` of the tenant that ran; that command shows this tenant."""
+
+    result = runbook("run", *words)
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Look again: ")]
+
+    assert line == f"Look again: runbook status{options}"
+    said = runbook(*shlex.split(line.removeprefix("Look again: runbook "))).stdout
+    assert "Nothing was said" not in said
+
+
+@pytest.mark.usefixtures("headless")
+def test_a_tenant_of_the_settings_file_need_not_be_named_again(folder: Path) -> None:
+    """Where the settings name the tenant, plain `runbook status` speaks of it."""
+
+    text = f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_TENANT=acme\n"
+    (folder / ".env").write_text(text, encoding="utf-8")
+
+    assert "\nLook again: runbook status\n" in runbook("run").stdout
+    assert "\nacme · " in f"\n{runbook('status').stdout}"
+
+
+@pytest.mark.usefixtures("practice_scenarios", "headless")
+def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
+    """The last lines are the open steps and the next one; the sandbox's pages are gone."""
+
+    text = runbook("run", "--sandbox").stdout
+    full = runbook("run", "--sandbox", "--verbose").stdout
+
+    sealed, end = text.split("Sealed as number 1")
+    assert "Open:" not in sealed
+    assert end.index("\nOpen:\n") < end.index("\nNext: step ")
+    assert "http" not in end
+    assert "(while the sandbox runs)" in end
+    assert PROCEDURE.steps[-1].id not in end
+    assert PROCEDURE.steps[-1].id in full.split("Sealed as number 1")[1]
 
 
 def test_options_come_from_the_environment_too(
@@ -479,7 +537,8 @@ def test_status_names_the_next_step_its_reason_and_where() -> None:
 
     assert result.exit_code == ExitCode.INCOMPLETE
     first = PROCEDURE.steps[0]
-    assert f"Next: step 1, {first.title} ({first.id}). Do it, then check it" in result.stdout
+    assert f"Next: step 1, {first.title} ({first.id}).\n" in result.stdout
+    assert "\n      Do it, then check it or confirm that it is done.\n" in result.stdout
     for link in first.links:
         assert f"{link.label}: https://" in result.stdout
     assert "SANDBOX" not in result.stdout
@@ -491,6 +550,30 @@ def test_status_marks_practice() -> None:
     begun(graph_url="http://127.0.0.1:9")
 
     assert f"SANDBOX {DOMAIN}" in runbook("status", "--tenant", DOMAIN).stdout
+
+
+def test_status_of_practice_never_links_to_the_real_systems() -> None:
+    """While a practice tenant's sandbox does not run, `status` has no page to open."""
+
+    begun(graph_url="http://127.0.0.1:9")
+    text = runbook("status", "--tenant", DOMAIN).stdout
+
+    assert "Facebook for Developers (while the sandbox runs)\n" in text
+    assert "http" not in text
+
+
+def test_status_in_full_has_every_step() -> None:
+    """`--verbose` shows the table of all steps, with their ids and whole reasons."""
+
+    begun().say(attested(step.id, note="x" * 200) for step in PROCEDURE.steps[:3])
+    short, full = (
+        runbook("status", "--tenant", DOMAIN, *more).stdout for more in ((), ("--verbose",))
+    )
+
+    assert all(f" {step.id} " in full for step in PROCEDURE.steps)
+    assert full.count("x" * 20) > 3
+    assert "xxx" not in short
+    assert "✍ 3 attested" in short
 
 
 def test_status_as_json() -> None:
@@ -822,3 +905,27 @@ def test_status_of_an_unknown_tenant_names_those_that_there_are() -> None:
     assert "Nothing was said or seen yet of a tenant called nobody." in said
     assert f"There are {known.tenant}: name one with --tenant." in said
     assert "Nothing was said" not in runbook("status", "--tenant", known.tenant).stdout
+
+
+def test_verify_without_a_key_prints_the_command_with_one(folder: Path) -> None:
+    """Without a key nothing is verified; the command that trusts those beside it is printed."""
+
+    before = runbook("verify")
+    keys = folder / "evidence" / "keys"
+    keys.mkdir(parents=True)
+    (keys / "a.pub.pem").touch()
+    after, tenant = runbook("verify"), runbook("verify", "evidence/my acme")
+
+    assert {each.exit_code for each in (before, after, tenant)} == {ExitCode.USAGE}
+    assert "--trusted-keys evidence" not in before.stderr
+    assert "runbook verify --trusted-keys evidence/keys evidence\n" in after.stderr
+    assert "verify --trusted-keys evidence/keys 'evidence/my acme'\n" in tenant.stderr
+
+
+def test_verify_reads_the_projects_evidence_if_no_path_is_given(folder: Path) -> None:
+    """Without a path, `verify` reads the evidence folder of the project."""
+
+    runbook("key")
+    result = runbook("verify", "--trusted-keys", "evidence/keys")
+
+    assert f"There is no evidence in {folder / 'evidence'}" in result.stderr

@@ -11,9 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.cli.terminal import Cell, progress, say, show_steps, show_table, show_verdict
+from runbook_lib.cli.terminal import (
+    Cell,
+    progress,
+    say,
+    show_next,
+    show_open,
+    show_steps,
+    show_table,
+    show_verdict,
+    this_program,
+)
 from runbook_lib.core.outcome import LABELS
-from runbook_lib.core.procedure import Conclusion, Finding, Outcome, Source, Step, StepKind
+from runbook_lib.core.procedure import Conclusion, Finding, Link, Outcome, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.chain import Verdict
@@ -55,15 +65,15 @@ def test_every_step_is_in_the_table(capsys: Capture) -> None:
         assert line.startswith("8a ")
         assert f" {LABELS[one.conclusion.outcome]} " in line
         assert one.conclusion.reason in line
-    assert text.splitlines()[-1].startswith("FAILED 1 verified · 1 attested · ")
+    assert text.splitlines()[-1].startswith("FAILED ✔ 1 verified · ✍ 1 attested · ")
 
 
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (Outcome.VERIFIED, "COMPLETE 1 verified"),
-        (Outcome.WAITING, "INCOMPLETE 1 waiting"),
-        (Outcome.FAILED, "FAILED 1 failed"),
+        (Outcome.VERIFIED, "COMPLETE ✔ 1 verified"),
+        (Outcome.WAITING, "INCOMPLETE ◔ 1 waiting"),
+        (Outcome.FAILED, "FAILED ✘ 1 failed"),
     ],
 )
 def test_the_last_line_gives_the_outcome_of_the_run(
@@ -74,6 +84,96 @@ def test_the_last_line_gives_the_outcome_of_the_run(
     show_steps(run(state("a", outcome)))
 
     assert capsys.readouterr().out.splitlines()[-1] == said
+
+
+def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short form counts settled steps; each other one is a line with number, mark and title."""
+
+    monkeypatch.setenv("COLUMNS", "80")
+    finding = Finding(outcome=Outcome.VERIFIED, reason="", warnings=("Soon.",))
+    settled = state("done", Outcome.VERIFIED, findings=(finding,))
+    failed = state("a-title-that-is-long-" * 4, Outcome.FAILED, "Why it failed. " * 20)
+    waiting = state("review", Outcome.WAITING, "Since 2026-11-24T12:00:00Z.")
+
+    show_open(run(settled, failed, waiting), title="acme")
+
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[:2] == ["acme", "FAILED ✔ 1 verified · ◔ 1 waiting · ✘ 1 failed"]
+    assert lines[2] == "1 warning; --verbose shows every step."
+    assert lines[-3] == "Open:"
+    assert lines[-2].startswith("✘ 8a  Do a-title-that-is-long-a-title-that-is-lon…  Why it")
+    assert lines[-1].startswith("◔ 8a  Do review  ")
+    assert "Since 24 Nov 2026, 12:00" in lines[-1]
+    assert "Do done" not in text
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_nothing_open_is_no_list(capsys: Capture) -> None:
+    """A complete run has no list of open steps, and no next step."""
+
+    complete = run(state("a", Outcome.VERIFIED))
+    show_open(complete)
+    show_next(complete, {})
+
+    assert capsys.readouterr().out.splitlines() == [
+        "COMPLETE ✔ 1 verified",
+        "--verbose shows every step.",
+    ]
+
+
+def test_counts_that_do_not_fit_go_on_below(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line of counts is wrapped between words, like everything else."""
+
+    monkeypatch.setenv("COLUMNS", "40")
+    show_open(run(*(state(f"step-{outcome}", outcome) for outcome in Outcome)))
+
+    lines = capsys.readouterr().out.split("\n--verbose", 1)[0].splitlines()
+    assert len(lines) > 2
+    assert all(len(line) <= 40 for line in lines)
+    assert all(line.startswith("       ") for line in lines[1:])
+
+
+def test_the_next_step_has_its_reason_and_its_links(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes next is said in whole: why, what to do, and the page to open."""
+
+    monkeypatch.setenv("COLUMNS", "40")
+    failed = state("a", Outcome.FAILED, "It says, at length, that something is wrong.")
+    link = Link("Settings", "{dashboard_url}/settings/")
+    show_next(
+        run(replace(failed, step=replace(failed.step, links=(link,)))),
+        {"dashboard_url": "https://developers.facebook.com/at/a/length"},
+    )
+
+    text = capsys.readouterr().out
+    assert text.startswith("\nNext: step 8a, Do a (a).\n      It says, at length,")
+    said = " ".join(text.split())
+    assert "that something is wrong. Fix the problem described above, then check again." in said
+    assert "Settings: https://developers.facebook.com/at/a/length/settings/\n" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "found", "called"),
+    [
+        (".venv/bin/runbook", None, ".venv/bin/runbook"),
+        ("/my projects/bin/runbook", None, "'/my projects/bin/runbook'"),
+        ("/usr/bin/runbook", "/usr/bin/runbook", "runbook"),
+        ("runbook_lib/__main__.py", None, "runbook"),
+    ],
+)
+def test_a_command_to_type_begins_with_what_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, path: str, found: str | None, called: str
+) -> None:
+    """Where no `runbook` is on the PATH, it is called by the path that it was called by."""
+
+    monkeypatch.setattr("sys.argv", [path])
+    monkeypatch.setattr("shutil.which", lambda _name: found)
+
+    assert this_program() == called
 
 
 def test_a_time_in_a_reason_is_readable(capsys: Capture) -> None:
@@ -120,13 +220,16 @@ def test_remote_text_cannot_move_the_cursor(capsys: Capture) -> None:
     hostile = replace(hostile, step=replace(hostile.step, title=odd))
 
     show_steps(run(hostile))
+    show_open(run(hostile), title=odd)
+    show_next(run(hostile), {})
     with progress(1, is_quiet=False) as display:
         display.update(run(hostile))
 
     text = capsys.readouterr().out
     assert "\x1b[2J" not in text
     assert not any(line.strip() == "forged" for line in text.splitlines())
-    assert text.count("[U+001B][2J[U+000A]forged") == 3
+    # Reason and warning; the heading, title and reason; title and reason; title and reason.
+    assert text.count("[U+001B][2J[U+000A]forged") == 9
 
 
 def test_each_verdict_is_a_line(capsys: Capture) -> None:
@@ -217,11 +320,11 @@ def test_a_terminal_gets_colors_unless_it_asks_for_none(monkeypatch: pytest.Monk
 
     assert "\x1b[31m" in shown[0]
     assert "\x1b" not in shown[1]
-    assert "FAILED 1 failed" in shown[1]
+    assert "FAILED ✘ 1 failed" in shown[1]
 
 
 def test_progress_shows_each_step_once(capsys: Capture) -> None:
-    """Progress prints one line for each step when it is checked."""
+    """A log gets one line for each step when it is checked: its id, and why it is not done."""
 
     checked = state("a", Outcome.VERIFIED, checked_on="t")
     later = state("b", Outcome.NOT_RUN)
@@ -235,7 +338,8 @@ def test_progress_shows_each_step_once(capsys: Capture) -> None:
         display.update(run(checked, done))
 
     text = capsys.readouterr().out
-    assert text.count("Do a") == 1
+    assert text.count("Do a (a)\n") == 1
+    assert "Do b (b): Because b." in text
     assert text.index("✔ verified") < text.index("✘ failed")
     assert "Do b" in text
 
