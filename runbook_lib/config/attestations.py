@@ -12,6 +12,8 @@ The attestations file: what people say about steps, in TOML.
     [[declined]]      # Facebook declined it; `note` is what the reviewer named
     [[skip]]          # the step is skipped; `reason` says why
     [[withdrawal]]    # earlier entries about the step no longer count; `reason` says why
+    [[comment]]       # no outcome rests on it; `note` is the comment
+    [[assignment]]    # `to` does the step, until the day `due`; without `to`, anybody does
 
 An entry without a subject is bound to the values that are known when a
 tenant's journal first records it. `words` decides which entries count.
@@ -22,27 +24,41 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.settings import typed, visible
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Binding, Procedure, Step, StepKind, Value, Word, WordKind
+from runbook_lib.core.procedure import (
+    Assignment,
+    Binding,
+    Note,
+    NoteKind,
+    Procedure,
+    Step,
+    StepKind,
+    Value,
+    Word,
+    WordKind,
+)
 from runbook_lib.errors import SettingsError
 
-__all__ = ["moment", "read_words"]
+__all__ = ["moment", "nearest", "read_words"]
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
 
-_KINDS = {
+_KINDS: Mapping[str, WordKind | NoteKind] = {
     "attestation": WordKind.ATTESTED,
     "submitted": WordKind.SUBMITTED,
     "declined": WordKind.DECLINED,
     "skip": WordKind.SKIPPED,
     "withdrawal": WordKind.WITHDRAWN,
+    "comment": NoteKind.COMMENTED,
+    "assignment": NoteKind.ASSIGNED,
 }
 # These need a reason; the others may have a note.
 _WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
@@ -63,9 +79,9 @@ def moment(text: str, *, now: datetime) -> datetime:
     return found
 
 
-def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]:
+def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word | Note]:
     """
-    Return the words in the file at `path`, ordered by the times that they give.
+    Return the words and notes in the file at `path`, ordered by the times that they give.
 
     A word's `binding` contains only the subject that its entry names. Raises
     `SettingsError` for an unreadable file, an unknown step, key or subject, a
@@ -83,7 +99,7 @@ def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word]
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
     reader = _Reader(path, procedure, now)
     words = [
-        reader.word(kind, table)
+        reader.word(kind, table) if isinstance(kind, WordKind) else reader.note(kind, table)
         for name, kind in _KINDS.items()
         for table in _tables(document, name, path)
     ]
@@ -101,28 +117,57 @@ class _Reader:
 
     def word(self, kind: WordKind, table: Mapping[str, Any]) -> Word:
         """Return the word of this kind in `table`."""
-        name = _text(table, "step", f"{self._path}", is_needed=True)
-        where = f"{self._path}, step {name[:60]}"
         note = "reason" if kind in _WITH_REASON else "note"
-        _refuse_other_keys(table, ("step", "by", "at", note, "subject"), where)
-        if name not in self._steps:
-            msg = f"{where}: there is no such step. `runbook status` lists them."
-            raise SettingsError(msg)
-        step = self._steps[name]
+        step, where = self._step(table, ("step", "by", "at", note, "subject"))
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
             msg = f"{where}: nothing is submitted in this step, so it cannot be {kind}."
             raise SettingsError(msg)
         subject = self._subject(step, table.get("subject", {}), where)
         said: dict[str, Any] = {
             "kind": kind,
-            "step": name,
-            "by": _text(table, "by", where, is_needed=True, longest=_LONGEST_NAME),
-            "at": self._moment(table.get("at"), where),
+            **self._said(step, table, where),
             "note": _text(table, note, where, is_needed=kind in _WITH_REASON),
         }
-        entry = hashlib.sha256(json.dumps([said, subject], sort_keys=True).encode()).hexdigest()
         binding = Binding(subject=subject)
+        entry = _digest([said, subject])
         return Word(**said, origin=self._path.name, entry=entry, binding=binding)
+
+    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note:
+        """Return the comment or assignment in `table`."""
+        is_comment = kind is NoteKind.COMMENTED
+        keys = ("step", "by", "at", "note", *(() if is_comment else ("to", "due")))
+        step, where = self._step(table, keys)
+        said: dict[str, Any] = {
+            **self._said(step, table, where),
+            "note": _text(table, "note", where, is_needed=is_comment),
+        }
+        if is_comment:
+            return Note(**said, origin=self._path.name, entry=_digest([kind, said]))
+        said["to"] = _text(table, "to", where, is_needed=False, longest=_LONGEST_NAME)
+        said["due"] = _day(table.get("due", ""), where, since=said["at"])
+        if said["due"] and not said["to"]:
+            msg = f"{where}: due is the day for whom `to` names, and to is missing."
+            raise SettingsError(msg)
+        return Assignment(**said, origin=self._path.name, entry=_digest([kind, said]))
+
+    def _step(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Step, str]:
+        """Return the step that an entry names, and where it stands, for messages."""
+        name = _text(table, "step", f"{self._path}", is_needed=True)
+        where = f"{self._path}, step {name[:60]}"
+        _refuse_other_keys(table, keys, where)
+        if name not in self._steps:
+            near = nearest(name, self._steps)
+            msg = f"{where}: there is no such step.{near} `runbook status` lists them."
+            raise SettingsError(msg)
+        return self._steps[name], where
+
+    def _said(self, step: Step, table: Mapping[str, Any], where: str) -> dict[str, str]:
+        """Return which step it is about, who says so, and when."""
+        return {
+            "step": step.id,
+            "by": _text(table, "by", where, is_needed=True, longest=_LONGEST_NAME),
+            "at": self._moment(table.get("at"), where),
+        }
 
     def _subject(self, step: Step, table: object, where: str) -> dict[str, Value]:
         """Return the values that an entry names as its subject, typed like inputs."""
@@ -150,6 +195,35 @@ class _Reader:
             msg = f"{where}: {value} is in the future."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a sentence with the name that `name` may be a slip of; empty if none is like it."""
+    found = get_close_matches(name, list(names), n=1)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def _day(value: object, where: str, *, since: str) -> str:
+    """Return a due date as text; raises `SettingsError` for none, or one before `since`."""
+    if value == "":
+        return ""
+    text = value.isoformat() if type(value) is date else str(value)
+    try:
+        is_day = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        is_day = False
+    if not is_day:
+        msg = f"{where}: due takes a day such as 2026-12-01, not {text[:40]}."
+        raise SettingsError(msg)
+    # NOTE: not today's: the file is read again at each run.
+    if text < since[:10]:
+        msg = f"{where}: due {text} is before the day on which it was assigned, {since[:10]}."
+        raise SettingsError(msg)
+    return text
+
+
+def _digest(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _in_utc(value: datetime) -> datetime:

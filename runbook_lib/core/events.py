@@ -36,6 +36,8 @@ class EventType:
     STEP_CONTRADICTED = "step.contradicted"
     STEP_SKIPPED = "step.skipped"
     STEP_WITHDRAWN = "step.withdrawn"
+    STEP_COMMENTED = "step.commented"
+    STEP_ASSIGNED = "step.assigned"
     INPUT_GIVEN = "input.given"
     CREDENTIAL_GIVEN = "credential.given"
     CREDENTIAL_REMEMBERED = "credential.remembered"
@@ -200,6 +202,10 @@ def _below(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
+def _is_day(value: Any) -> bool:
+    return isinstance(value, str) and (not value or _DATE.fullmatch(value) is not None)
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -234,6 +240,7 @@ def _one_of(words: Collection[str], what: str) -> _Leaf:
     return _Leaf(what, lambda value: isinstance(value, str) and value in words)
 
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{8}:[0-9a-f]{64}")
 
 # Structure: names, ids, digests, fingerprints.
@@ -242,6 +249,7 @@ _COUNT = _Leaf("a whole number", _is_count)
 _NUMBER = _Leaf("a number", _is_number)
 _FLAG = _Leaf("true or false", lambda value: isinstance(value, bool))
 _TIME = _Time()
+_DAY = _Leaf("a day", _is_day)
 # Free text: what people typed, and what checks say.
 _TEXT = _Leaf("a text", _is_text, _mask_values)
 _VALUE = _Leaf("a value", _is_value, _mask_values)
@@ -268,9 +276,11 @@ _WORD = _Object(
         "attachments": _List(_ATTACHMENT),
         "origin": _TEXT,
         "entry": _NAME,
+        "login": _TEXT,
         "binding": _BINDING,
     },
 )
+_NOTE = {"origin": _TEXT, "entry": _NAME, "login": _TEXT}
 _EXCHANGE = _Object(
     {"method": _NAME, "url": _TEXT, "sent_on": _TIME, "elapsed": _NUMBER},
     {
@@ -333,6 +343,10 @@ FORMS: Mapping[str, _Object] = {
     EventType.STEP_CONTRADICTED: _WORD,
     EventType.STEP_SKIPPED: _WORD,
     EventType.STEP_WITHDRAWN: _WORD,
+    EventType.STEP_COMMENTED: _Object({"by": _TEXT, "at": _TIME, "note": _TEXT}, _NOTE),
+    EventType.STEP_ASSIGNED: _Object(
+        {"by": _TEXT, "at": _TIME, "to": _TEXT}, {"due": _DAY, "note": _TEXT, **_NOTE}
+    ),
     EventType.INPUT_GIVEN: _Object({"name": _NAME, "value": _VALUE}),
     EventType.CREDENTIAL_GIVEN: _Object({"name": _NAME, "fingerprint": _NAME}),
     EventType.CREDENTIAL_REMEMBERED: _Object({"name": _NAME, "reference": _NAME}),

@@ -20,7 +20,7 @@ from runbook_lib.core.procedure import Value
 
 __all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
 
-_FORM = 3
+_FORM = 4
 _MOST_RUNS = 32
 _RECENT = 30
 _WORDS = (
@@ -31,8 +31,9 @@ _WORDS = (
     EventType.STEP_SKIPPED,
     EventType.STEP_WITHDRAWN,
 )
+_NOTES = (EventType.STEP_COMMENTED, EventType.STEP_ASSIGNED)
 # What the history of one step shows.
-_OF_STEP = (*_WORDS, EventType.STEP_CHECKED, EventType.CHANGE_INTENDED)
+_OF_STEP = (*_WORDS, *_NOTES, EventType.STEP_CHECKED, EventType.CHANGE_INTENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class WordIndex:
     Where an attestation or another word is, and the file entry that it was read from.
 
     `subject` is what the word is about; a value that was unknown then is
-    filled in as soon as it is given.
+    filled in as soon as it is given. A note has none.
     """
 
     ref: Ref
@@ -74,6 +75,7 @@ class Index:
 
     last: Ref = BEFORE_THE_FIRST
     words: Mapping[str, tuple[WordIndex, ...]] = field(default_factory=dict)
+    notes: Mapping[str, tuple[WordIndex, ...]] = field(default_factory=dict)
     given: Mapping[str, Value] = field(default_factory=dict)
     recorded: Mapping[str, Value] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +100,8 @@ class Index:
     @property
     def entries(self) -> frozenset[str]:
         """Return the SHA-256 of each file entry that was read so far."""
-        return frozenset(word.entry for words in self.words.values() for word in words)
+        said = (*self.words.values(), *self.notes.values())
+        return frozenset(word.entry for words in said for word in words)
 
 
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
@@ -125,9 +128,12 @@ def _index(document: Mapping[str, Any]) -> Index:
             **document,
             **sets,
             "last": Ref(*document["last"]),
-            "words": {
-                step: tuple(_word(each) for each in words)
-                for step, words in document["words"].items()
+            **{
+                name: {
+                    step: tuple(_word(each) for each in words)
+                    for step, words in document[name].items()
+                }
+                for name in ("words", "notes")
             },
             "given": _values(document["given"]),
             "recorded": _values(document["recorded"]),
@@ -211,6 +217,12 @@ def _word_said(index: Index, line: Line) -> Index:
     return replace(index, words={**index.words, step: (*index.words.get(step, ()), word)})
 
 
+def _note_written(index: Index, line: Line) -> Index:
+    step = line.entry.step
+    note = WordIndex(line.ref, line.entry.data.get("entry", ""), {})
+    return replace(index, notes={**index.notes, step: (*index.notes.get(step, ()), note)})
+
+
 def _input_given(index: Index, line: Line) -> Index:
     given = _values({line.entry.data["name"]: line.entry.data["value"]})
     return _recorded(replace(index, given={**index.given, **given}), given)
@@ -250,6 +262,7 @@ def _filled(word: WordIndex, known: Mapping[str, Value]) -> WordIndex:
 
 _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
     **dict.fromkeys(_WORDS, _word_said),
+    **dict.fromkeys(_NOTES, _note_written),
     EventType.RUN_STARTED: _run_started,
     EventType.RUN_JOINED: _run_joined,
     EventType.RUN_FINISHED: _run_changed(

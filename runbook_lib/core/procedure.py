@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runbook_lib.connectors.context import CheckContext
 
 __all__ = [
+    "Assignment",
     "Attachment",
     "Binding",
     "Check",
@@ -30,6 +31,8 @@ __all__ = [
     "Finding",
     "Input",
     "Link",
+    "Note",
+    "NoteKind",
     "Outcome",
     "Paste",
     "Procedure",
@@ -140,6 +143,13 @@ class WordKind(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class NoteKind(StrEnum):
+    """What a person can add to a step without a say in its outcome; part of the event's name."""
+
+    COMMENTED = "commented"
+    ASSIGNED = "assigned"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """
@@ -168,6 +178,9 @@ class Word:
     of the screens that the person saw, `at` is RFC 3339, `origin` says where
     the word was given; `entry` is the SHA-256 of a file's entry, to recognise
     it when the file is read again.
+
+    `by` is the name that the person gave. `login` is who was logged in where it
+    was recorded, if a server knows: that a name is true, neither proves.
     """
 
     kind: WordKind
@@ -179,7 +192,35 @@ class Word:
     attachments: tuple[Attachment, ...] = ()
     origin: str = ""
     entry: str = ""
+    login: str = ""
     binding: Binding = field(default_factory=Binding)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A comment on a step: no outcome rests on it; its fields are those of a `Word`."""
+
+    step: str
+    by: str
+    at: str
+    note: str = ""
+    origin: str = ""
+    entry: str = ""
+    login: str = ""
+    kind: NoteKind = NoteKind.COMMENTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment(Note):
+    """
+    Who does a step by when: `to` is that colleague, or empty for nobody in particular.
+
+    `due` is a day (YYYY-MM-DD, in UTC), or empty for no day.
+    """
+
+    to: str
+    due: str = ""
+    kind: NoteKind = NoteKind.ASSIGNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as fields_of
 from enum import StrEnum
 from pathlib import Path
@@ -20,13 +20,15 @@ from typing import Any, TypeVar
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import Index, RunIndex, WordIndex, dump_index, load_index
-from runbook_lib.core.journal import JOURNAL_NAME, Entry, Journal, Ref, read_lines
+from runbook_lib.core.journal import JOURNAL_NAME, Entry, EventType, Journal, Ref, read_lines
 from runbook_lib.core.procedure import (
+    Assignment,
     Attachment,
     Binding,
     Conclusion,
     Exchange,
     Finding,
+    Note,
     Outcome,
     Step,
     Table,
@@ -70,7 +72,7 @@ _MANY_LINES = 1_000
 _LARGEST_INDEX = 256 * 1024 * 1024
 
 
-_Made = TypeVar("_Made", Attachment, Binding, Exchange, Finding)
+_Made = TypeVar("_Made", Assignment, Attachment, Binding, Exchange, Finding, Note)
 
 
 class RunOutcome(StrEnum):
@@ -89,7 +91,9 @@ class StepState:
     `word` is the word that counts, `others` are the words that it confirms if
     two people must attest, `lapsed` those that no longer count. `outdated`
     says why the newest check does not count. `lines` are the journal lines of
-    the words and the check that count, `number` is the step's on screen.
+    the words and the check that count and of the notes, `number` is the step's
+    on screen. `comments` are all of them, oldest first; `assignment` says who
+    does the step.
     """
 
     step: Step
@@ -102,6 +106,18 @@ class StepState:
     outdated: str = ""
     checked_on: str = ""
     lines: tuple[Ref, ...] = ()
+    comments: tuple[Note, ...] = ()
+    assignment: Assignment | None = None
+
+    @property
+    def assigned_to(self) -> str:
+        """Return the name of whoever has this step to do; empty for anybody, or if it is done."""
+        return self.assignment.to if self.assignment else ""
+
+    @property
+    def due(self) -> str:
+        """Return the day until which that person does it; empty for no day."""
+        return self.assignment.due if self.assignment else ""
 
     @property
     def is_settled(self) -> bool:
@@ -186,6 +202,12 @@ class History:
         return [
             (_word(self.read(each.ref), each), each.ref)
             for each in self.index.words.get(step_id, ())
+        ]
+
+    def notes(self, step_id: str) -> list[tuple[Note, Ref]]:
+        """Return all comments on a step and who it was assigned to, oldest first."""
+        return [
+            (_note(self.read(each.ref)), each.ref) for each in self.index.notes.get(step_id, ())
         ]
 
     def recent(self, step_id: str) -> list[Entry]:
@@ -300,7 +322,7 @@ def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
 
 
 def rests_on(state: RunState) -> tuple[Ref, ...]:
-    """Return the journal lines on which outcomes of `state` rest, oldest first."""
+    """Return the journal lines on which `state` rests, oldest first."""
     return tuple(sorted({ref for step in state.steps.values() for ref in step.lines}))
 
 
@@ -333,7 +355,7 @@ class _StepFold:
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
         )
-        return StepState(
+        state = StepState(
             step=step,
             number=self._subject.procedure.numbers[step.id],
             conclusion=conclude(
@@ -350,6 +372,20 @@ class _StepFold:
             outdated=unfit,
             checked_on=entry.at if entry and not unfit else "",
             lines=self._lines(step, words, counting, is_checked=bool(findings)),
+        )
+        return self._with_notes(state)
+
+    def _with_notes(self, state: StepState) -> StepState:
+        """Return `state` with its comments; with who does it, unless nothing is left to do."""
+        notes = self._history.notes(state.step.id)
+        comments = {ref: note for note, ref in notes if not isinstance(note, Assignment)}
+        assigned = [(note, ref) for note, ref in notes if isinstance(note, Assignment)]
+        newest = {ref: note for note, ref in assigned[-1:] if note.to and not state.is_settled}
+        return replace(
+            state,
+            comments=tuple(comments.values()),
+            assignment=next(iter(newest.values()), None),
+            lines=(*state.lines, *comments, *newest),
         )
 
     def _lines(
@@ -448,6 +484,12 @@ def _word(entry: Entry, index: WordIndex) -> Word:
     kind = WordKind(entry.type.removeprefix("step."))
     known = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
     return Word(**{**fields, **known})
+
+
+def _note(entry: Entry) -> Note:
+    fields = {**entry.data, "step": entry.step}
+    is_assigned = entry.type == EventType.STEP_ASSIGNED
+    return _made(Assignment, fields) if is_assigned else _made(Note, fields)
 
 
 def _binding(document: Mapping[str, Any]) -> Binding:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from runbook_lib.core.procedure import Attachment, Outcome, StepKind, WordKind
+from runbook_lib.core.procedure import Assignment, Attachment, Note, Outcome, StepKind, WordKind
 from runbook_lib.core.state import StepState, finding_to_document
 from runbook_lib.core.troubles import ordered
 
@@ -51,11 +51,21 @@ def step_document(state: StepState) -> dict[str, Any]:
         "confirms": [asdict(each) for each in state.others],
         "lapsed": [{"word": asdict(each.word), "why": each.why} for each in state.lapsed],
         "remarks": list(state.remarks),
+        "comments": [_comment(each) for each in state.comments],
+        "assigned": _assigned(state.assignment) if state.assignment else None,
         "checks": checks,
         "exchanges": exchanges,
         "attachments": [asdict(each) for each in attachments_of(state)],
         "troubles": troubles_of(state) if state.conclusion.outcome in _OPEN else [],
     }
+
+
+def _comment(note: Note) -> dict[str, str]:
+    return {name: getattr(note, name) for name in ("by", "at", "note", "origin", "login")}
+
+
+def _assigned(note: Assignment) -> dict[str, str]:
+    return {"to": note.to, "due": note.due, **_comment(note)}
 
 
 def attachments_of(state: StepState) -> tuple[Attachment, ...]:

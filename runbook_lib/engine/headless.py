@@ -20,7 +20,7 @@ from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.procedure import Procedure, Word
+from runbook_lib.core.procedure import Note, Procedure, Word
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
@@ -135,7 +135,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     return _archive(run, request, result, listener)
 
 
-def _opened(request: RunRequest) -> tuple[Run, list[Word]]:
+def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
     """Return the run and the attestations, validated; nothing is written."""
     run = open_run(
         request.procedure,
@@ -174,7 +174,7 @@ def _answers(
     return None
 
 
-def _begin(run: Run, words: list[Word], key: SigningKey, request: RunRequest) -> None:
+def _begin(run: Run, words: list[Word | Note], key: SigningKey, request: RunRequest) -> None:
     """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
     home = run.journal.path.parent
     remove_drafts(home)

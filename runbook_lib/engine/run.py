@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.credentials import CredentialStore, recall
+from runbook_lib.config.login import logged_in
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, load, secret_of
 from runbook_lib.config.workspace import (
@@ -36,6 +37,7 @@ from runbook_lib.core.procedure import (
     Conclusion,
     Finding,
     Input,
+    Note,
     Procedure,
     Step,
     Value,
@@ -427,22 +429,26 @@ class Run:
         """Check the step without recording it; `None` if nothing could be checked."""
         return combine(self._check(self.step(step_id))[0])
 
-    def say(self, words: Iterable[Word]) -> None:
+    def say(self, words: Iterable[Word | Note]) -> None:
         """
-        Record attestations in the journal, bound to the present values, skipping duplicates.
+        Record what people say, words bound to the present values, skipping duplicates.
 
         A file of attestations is read again at every run: an entry that the journal
-        has already is neither recorded nor bound again.
+        has already is neither recorded nor bound again. Who is logged in is recorded
+        beside the name.
         """
         history = self.history
         subject, known = self._subject(history), history.index.entries - {""}
+        login = logged_in()
         for word in words:
             if word.entry in known:
                 continue
-            binding = bind(self.step(word.step), subject, word.binding.subject)
-            document = asdict(replace(word, binding=binding))
-            step, kind = document.pop("step"), document.pop("kind")
-            self._write(f"step.{kind}", document, step=step)
+            step = self.step(word.step)
+            document = asdict(replace(word, login=login))
+            if isinstance(word, Word):
+                document["binding"] = asdict(bind(step, subject, word.binding.subject))
+            kind = document.pop("kind")
+            self._write(f"step.{kind}", document, step=document.pop("step"))
 
     def remember(self, name: str, value: Value) -> None:
         """Record a value that a person gave, for every later run."""

@@ -53,7 +53,7 @@ _BLOCK = 1024 * 1024
 # The fields of a check that a report takes from the record.
 _ONLY_IN_RECORD: Mapping[str, Any] = {"exchanges": (), "tables": (), "facts": {}}
 # The fields in which a word in the record and its journal line must agree.
-_SAID = ("by", "at", "note", "seen", "attachments", "origin", "entry")
+_SAID = ("by", "at", "note", "seen", "attachments", "origin", "entry", "login")
 
 
 class Carried(NamedTuple):
@@ -183,15 +183,14 @@ def copy_carried(journal: Journal, refs: Iterable[Ref], folder: Path) -> tuple[C
 
 def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
     """
-    Raise `ContentError` if a step rests on a word that is not in `lines`.
+    Raise `ContentError` if a step rests on a word, or has a note, that is not in `lines`.
 
     The record may contain a value that was unknown when the word was recorded:
     it was filled in later.
     """
     words: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for step_id, word in _words(record):
-        key = (f"step.{word['kind']}", step_id, str(word["by"]))
-        words.setdefault(key, []).append(word)
+    for event, step_id, word in (*_words(record), *_notes(record)):
+        words.setdefault((event, step_id, str(word["by"])), []).append(word)
     for line in lines:
         entry = line.entry
         known = words.get((str(entry.type), str(entry.step), str(_data(entry).get("by"))), [])
@@ -217,8 +216,8 @@ def _for_report(entry: Entry) -> Entry:
     return replace(entry, data={"findings": findings})
 
 
-def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each word that counts in `record`, with its step; raise if one is missing."""
+def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield each word that counts in `record`, with event and step; raise if one is missing."""
     outcomes = {step["outcome"] for step in record["steps"]}
     for step in record["steps"]:
         word, outcome = step["word"], step["outcome"]
@@ -228,7 +227,16 @@ def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
             said = f"It does not name the person on whose word {step['id']} is {outcome}."
             raise ContentError(said, file=RECORD_NAME)
         for each in (*step["confirms"], *([word] if word is not None else [])):
-            yield str(step["id"]), each
+            yield f"step.{each['kind']}", str(step["id"]), each
+
+
+def _notes(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield each comment and assignment in `record`, with event and step."""
+    for step in record["steps"]:
+        for each in step.get("comments", ()):
+            yield EventType.STEP_COMMENTED, str(step["id"]), each
+        if step.get("assigned"):
+            yield EventType.STEP_ASSIGNED, str(step["id"]), step["assigned"]
 
 
 def _rests_on_checks(step: Mapping[str, Any], outcomes: Container[str]) -> bool:
@@ -243,7 +251,9 @@ def _rests_on_checks(step: Mapping[str, Any], outcomes: Container[str]) -> bool:
 def _says(entry: Entry, word: Mapping[str, Any]) -> bool:
     """Return whether a journal line agrees with the record."""
     data = _data(entry)
-    if any((data.get(name) or None) != (word[name] or None) for name in _SAID):
+    if "binding" not in word:
+        return all((data.get(name) or "") == said for name, said in word.items())
+    if any((data.get(name) or None) != (word.get(name) or None) for name in _SAID):
         return False
     then, now = data.get("binding"), word["binding"]
     if not isinstance(then, Mapping) or {**then, "subject": 0} != {**now, "subject": 0}:

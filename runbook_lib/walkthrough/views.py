@@ -50,6 +50,8 @@ _SAID = {
     EventType.STEP_CONTRADICTED: "contradicted by an answer",
     EventType.STEP_SKIPPED: "skipped",
     EventType.STEP_WITHDRAWN: "withdrawn",
+    EventType.STEP_COMMENTED: "commented",
+    EventType.STEP_ASSIGNED: "assigned",
     EventType.CHANGE_INTENDED: "about to change",
 }
 
@@ -439,6 +441,8 @@ def _what(entry: Entry) -> str:
         return f" ({said or data.get('unchecked') or 'nothing to check'})"
     if entry.type == EventType.CHANGE_INTENDED:
         return f": {data['change']}"
+    to = f" to {data['to'] or 'nobody'}" if entry.type == EventType.STEP_ASSIGNED else ""
+    to += f" until {data['due']}" if data.get("due") else ""
     words = data.get("note")
     files = "".join(f" [{file['name']}]" for file in data.get("attachments", ()))
-    return f" by {data['by']}" + (f": {words}" if words else "") + files
+    return f"{to} by {data['by']}" + (f": {words}" if words else "") + files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.core.procedure import Word, WordKind
+from runbook_lib.core.procedure import Assignment, Note, Word, WordKind
 
 AT = "2026-11-24T09:30:00Z"
 
@@ -37,3 +37,13 @@ def skipped(step: str, **more: Any) -> Word:
 def withdrawn(step: str, **more: Any) -> Word:
     """Return the withdrawal of the statement about `step`."""
     return word(WordKind.WITHDRAWN, step, **{"note": "a mistake", **more})
+
+
+def commented(step: str, **more: Any) -> Note:
+    """Return the operator's comment on `step`."""
+    return Note(**{"step": step, "by": "Operator", "at": AT, "note": "Ask again.", **more})
+
+
+def assigned(step: str, to: str, **more: Any) -> Assignment:
+    """Return that the operator hands `step` to the colleague `to`."""
+    return Assignment(**{"step": step, "by": "Operator", "at": AT, "to": to, **more})

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook_lib.config.attestations import read_words
 from runbook_lib.core.procedure import (
+    Assignment,
     Binding,
     Input,
+    Note,
     Procedure,
     Section,
     Source,
     Step,
     StepKind,
-    Word,
     WordKind,
 )
 from runbook_lib.errors import SettingsError
@@ -58,7 +60,7 @@ PROCEDURE = Procedure(
 )
 
 
-def read(folder: Path, text: str | bytes) -> list[Word]:
+def read(folder: Path, text: str | bytes) -> list[Any]:
     path = folder / "said.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_words(path, PROCEDURE, now=NOON)
@@ -103,6 +105,41 @@ def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
     assert {(word.by, word.origin) for word in words} == {("Operator", "said.toml")}
     assert words[3].at == "2026-11-24T09:34:00Z"
     assert {word.binding for word in words if word.binding != Binding()} == set()
+
+
+def test_notes_are_read(tmp_path: Path) -> None:
+    """Comments and assignments are entries too; a due date may stand in quotes or not."""
+
+    text = "\n".join(
+        [
+            entry("comment", note='"Ask again."'),
+            entry("assignment", to='" Second "', due="2026-12-01", at="2026-11-24T09:31:00Z"),
+            entry("assignment", to='"Second"', due='"2026-11-24"', at="2026-11-24T09:32:00Z"),
+            entry("assignment", note='"nobody is here"', at="2026-11-24T09:33:00Z"),
+        ]
+    )
+    comment, *assignments = read(tmp_path, text)
+
+    assert type(comment) is Note
+    assert (comment.kind, comment.note, comment.by) == ("commented", "Ask again.", "Operator")
+    assert [type(each) for each in assignments] == [Assignment] * 3
+    assert [(each.to, each.due) for each in assignments if isinstance(each, Assignment)] == [
+        ("Second", "2026-12-01"),
+        ("Second", "2026-11-24"),
+        ("", ""),
+    ]
+    entries = [each.entry for each in (comment, *assignments)]
+    assert len(set(entries)) == 4
+    assert [each.entry for each in read(tmp_path, text)] == entries
+
+
+def test_a_misspelt_step_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    """The error names the step that may be meant."""
+
+    with pytest.raises(SettingsError, match=r"no such step\. Did you mean fb-12-review\?"):
+        read(tmp_path, attestation(step='"fb-12-reviw"'))
+    with pytest.raises(SettingsError, match=r"no such step\. `runbook status`"):
+        read(tmp_path, attestation(step='"something else"'))
 
 
 def test_the_order_is_that_of_the_times(tmp_path: Path) -> None:
@@ -206,6 +243,15 @@ def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
         (attestation(subject="{app_secret = 'x'}"), "there is no key called app_secret"),
         (attestation(subject="{region = 'eu'}"), "there is no key called region; known are app_id"),
         ("a = " + "[" * 20_000, "is not TOML"),
+        (entry("comment"), "note is missing"),
+        (entry("comment", note='"x"', to='"Second"'), "there is no key called to"),
+        (entry("assignment", to='"Second"', due='"soon"'), "due takes a day such as 2026-12-01"),
+        (entry("assignment", to='"Second"', due='"2026-W48-1"'), "due takes a day"),
+        (entry("assignment", to='"Second"', due="2026-12-01T00:00:00Z"), "due takes a day"),
+        (entry("assignment", to='"Second"', due="1"), "due takes a day"),
+        (entry("assignment", to='"Second"', due="2026-11-23"), "is before the day on which"),
+        (entry("assignment", due="2026-12-01"), "to is missing"),
+        (entry("assignment", to='"Sec\\u200bond"'), "invisible character"),
         (skip(reason=""), "reason is missing"),
         (skip(note='"x"'), "there is no key called note"),
         (skip(waiting="true"), "there is no key called waiting"),

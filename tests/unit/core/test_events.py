@@ -66,8 +66,10 @@ WORD = {
     "attachments": [{"name": "a.png", "sha256": DIGEST, "size": 3, "media_type": "image/png"}],
     "origin": "walkthrough",
     "entry": "",
+    "login": "",
     "binding": BINDING,
 }
+NOTE = {"by": "Operator", "at": AT, "note": "Ask again.", "origin": "", "entry": "", "login": ""}
 RUN = {
     "form": 2,
     "tenant": "acme",
@@ -98,6 +100,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     EventType.STEP_CONTRADICTED: WORD,
     EventType.STEP_SKIPPED: WORD,
     EventType.STEP_WITHDRAWN: WORD,
+    EventType.STEP_COMMENTED: NOTE,
+    EventType.STEP_ASSIGNED: {**NOTE, "to": "Reviewer", "due": "2026-12-01"},
     EventType.INPUT_GIVEN: {"name": "app_id", "value": "1234567891011121"},
     EventType.CREDENTIAL_GIVEN: {"name": "app_secret", "fingerprint": FINGERPRINT},
     EventType.CREDENTIAL_REMEMBERED: {"name": "app_secret", "reference": "keyring:a/b"},
@@ -112,8 +116,8 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 # Optional fields, and fields that may hold anything: a remote system's documents.
 OPTIONAL = {
-    "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "connector",
-    "confirms", "text", "subject", "status", "request", "headers", "response", "error",
+    "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "login", "due",
+    "connector", "confirms", "text", "subject", "status", "request", "headers", "response", "error",
 }  # fmt: skip
 MAPS = ("parameters", "fingerprints", "environment", "facts", "subject", "headers")
 ANYTHING = ("request", "response")
@@ -184,6 +188,11 @@ SPOILT = [
     (EventType.RUN_FINISHED, {"outcome": MASK}, "outcome of a run"),
     (EventType.RUN_STARTED, {**RUN, "mode": MASK}, "mode"),
     (EventType.STEP_ATTESTED, {**WORD, "at": MASK}, "at is not a time"),
+    (EventType.STEP_COMMENTED, {"by": "Operator", "at": AT}, "note is missing"),
+    *(
+        (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, "due is not a day")
+        for due in (MASK, "soon", "2026-12-01T00:00:00Z")
+    ),
     (MASK, {}, "the runbook writes no lines of its type"),
     ("step.undone", {}, "the runbook writes no lines of its type"),
 ]

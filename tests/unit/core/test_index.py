@@ -31,7 +31,16 @@ from runbook_lib.core.words import Subject
 from runbook_lib.engine.run import Mode, Run
 from runbook_lib.errors import ChainError
 from tests.conftest import NOON
-from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
+from tests.support.words import (
+    AT,
+    assigned,
+    attested,
+    commented,
+    declined,
+    skipped,
+    submitted,
+    withdrawn,
+)
 
 APP_ID = Input(name="app_id", label="App ID", help="")
 
@@ -79,6 +88,7 @@ def busy(path: Path) -> None:
     second = make_run(path, "00000002", app_id="222")
     second.start()
     second.say([skipped("a"), declined("b"), withdrawn("a"), attested("c", by="Second")])
+    second.say([commented("a", entry="2" * 64), assigned("b", "Second"), commented("a")])
     second.perform("a")
     second.finish_notebook()
     second.finish()

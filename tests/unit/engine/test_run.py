@@ -36,7 +36,7 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome
+from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome, rests_on
 from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_run
 from runbook_lib.errors import (
     JournalError,
@@ -46,7 +46,7 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from tests.conftest import NOON
-from tests.support.words import attested, skipped, withdrawn
+from tests.support.words import assigned, attested, commented, skipped, withdrawn
 
 CANARY = "canary-secret-1"
 DOMAIN = Input(name="service_domain", label="Service Domain", help="Where.", required=True)
@@ -1039,3 +1039,91 @@ def test_a_given_secret_is_compared_not_the_recorded_one(make_run: MakeRun) -> N
     looking.settings = Settings({}, {"app_secret": Secret("rotated-secret-1")})
 
     assert "for another App Secret" in looking.whole_state.steps["a"].conclusion.reason
+
+
+def test_who_is_logged_in_is_recorded_beside_the_name(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On JupyterHub, what a person says is recorded with the login; elsewhere with none."""
+
+    run = make_run(step("a"))
+    run.start()
+    run.say([attested("a")])
+    monkeypatch.setenv("JUPYTERHUB_USER", "ann@example.com")
+    run.say([attested("a", by="Second"), commented("a"), assigned("a", "Second")])
+
+    words = [word for word, _ in run.history.words("a")]
+    notes = [note for note, _ in run.history.notes("a")]
+    assert [(word.by, word.login) for word in words] == [
+        ("Operator", ""),
+        ("Second", "ann@example.com"),
+    ]
+    assert {note.login for note in notes} == {"ann@example.com"}
+
+
+def test_a_comment_changes_no_outcome(make_run: MakeRun) -> None:
+    """A comment is kept with its step, is read once from a file, and leaves the outcome alone."""
+
+    run = make_run(step("a"), step("b"))
+    run.start()
+    note = commented("a", note="Ask again.", entry="1" * 64)
+    before = run.whole_state.steps["a"]
+    run.say([note, commented("a", by="Second", note="Asked.")])
+    make_run(step("a"), step("b")).say([note])
+
+    state = make_run(step("a"), step("b")).whole_state.steps
+    assert state["a"].conclusion == before.conclusion
+    assert [(each.by, each.note) for each in state["a"].comments] == [
+        ("Operator", "Ask again."),
+        ("Second", "Asked."),
+    ]
+    assert state["b"].comments == ()
+
+
+def test_a_step_is_whose_it_was_given_last(make_run: MakeRun) -> None:
+    """The newest assignment counts; one to nobody ends it, and so does a settled step."""
+
+    run = make_run(step("a"))
+    run.start()
+    seen = []
+    for said in (
+        assigned("a", "Second", due="2026-12-01"),
+        assigned("a", "Third"),
+        assigned("a", ""),
+        assigned("a", "Second", due="2026-12-02"),
+        attested("a"),
+        withdrawn("a"),
+    ):
+        run.say([said])
+        state = run.state.steps["a"]
+        seen.append((state.assigned_to, state.due))
+
+    assert seen == [
+        ("Second", "2026-12-01"),
+        ("Third", ""),
+        ("", ""),
+        ("Second", "2026-12-02"),
+        ("", ""),
+        ("Second", "2026-12-02"),
+    ]
+
+
+def test_a_run_rests_on_the_notes_that_it_shows(make_run: MakeRun) -> None:
+    """Lines of comments and of the assignment that counts are carried into later evidence."""
+
+    run = make_run(step("a"))
+    run.start()
+    run.say([commented("a"), assigned("a", "Second"), assigned("a", "Third")])
+
+    lines = [run.journal.read(ref) for ref in rests_on(run.state)]
+    assert [line.data.get("to", line.type) for line in lines] == ["step.commented", "Third"]
+
+
+def test_a_secret_in_a_note_is_masked(make_run: MakeRun) -> None:
+    """Comments and assignments are redacted like all that people type."""
+
+    run = make_run(step("a"))
+    run.start()
+    run.say([commented("a", note=f"It is {CANARY}"), assigned("a", CANARY, note=CANARY)])
+
+    assert CANARY not in run.journal.path.read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.chain import verify_tree
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from tests.support.journals import announced, chained, copied, lines_of
-from tests.support.words import attested, withdrawn
+from tests.support.words import assigned, attested, commented, withdrawn
 from tests.unit.evidence.conftest import AT, ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, resign_everything
 
@@ -377,6 +377,55 @@ def test_a_skipped_step_needs_a_statement() -> None:
         check_words({"steps": [step]}, ())
     failed = {**step, "outcome": "failed", "checks": [{"outcome": "failed"}]}
     check_words({"steps": [failed, step]}, ())
+
+
+def test_notes_are_in_the_record_and_its_lines(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A later bundle has the notes of an earlier run, with their lines; it verifies alone."""
+
+    first = ended_run(tmp_path, "00000001")
+    first.say([commented("fb-02-attested", at=AT), assigned("fb-07-skipped", "Second", at=AT)])
+    first.say([assigned("fb-03-waiting", "Second", due="2026-12-01", at=AT)])
+    seal_run(first, key)
+    folder = seal_run(ended_run(tmp_path, "00000002", has_statements=False), key).folder
+
+    steps = {step["id"]: step for step in read_record(folder)["steps"]}
+    (comment,) = steps["fb-02-attested"]["comments"]
+    assert (comment["by"], comment["note"]) == ("Operator", "Ask again.")
+    assert {name: step["assigned"]["due"] for name, step in steps.items() if step["assigned"]} == {
+        "fb-03-waiting": "2026-12-01"
+    }
+    verify_bundle(folder, trust)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("comments", lambda notes: notes[0].update(note="Never said.")),
+        ("comments", lambda notes: notes.append({**notes[0], "note": "Never said."})),
+        ("assigned", lambda note: note.update(to="Third")),
+        ("assigned", lambda note: note.update(due="2026-12-02")),
+    ],
+)
+def test_a_note_that_nobody_wrote_is_refused(
+    name: str, change: Callable[[Any], None], tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A comment or an assignment in the record that differs from its line is an error."""
+
+    run = ended_run(tmp_path, "00000001")
+    run.say([commented("fb-03-waiting", at=AT), assigned("fb-03-waiting", "Second", at=AT)])
+    folder = seal_run(run, key).folder
+
+    def spoil(record: dict[str, Any]) -> None:
+        (step,) = [step for step in record["steps"] if step["id"] == "fb-03-waiting"]
+        change(step[name])
+
+    resign(folder, key, spoil)
+
+    assert "No line here records what Operator said about fb-03-waiting" in str(
+        refusal(folder, trust)
+    )
 
 
 def test_attested_by_must_be_the_author(tenant: Path, key: SigningKey, trust: Trust) -> None:

@@ -29,6 +29,7 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
         "attachments": [],
         "origin": "",
         "entry": "",
+        "login": "",
         "binding": {"connector": "p", "confirms": SHA, "text": SHA, "subject": {}},
         **more,
     }
@@ -91,6 +92,8 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "confirms": [],
         "lapsed": [],
         "remarks": [],
+        "comments": [],
+        "assigned": None,
         "checks": [check()] if is_seen else [],
         "exchanges": [exchange()] if is_seen else [],
         "attachments": [],
