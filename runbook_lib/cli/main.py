@@ -22,6 +22,7 @@ import click
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
 from runbook_lib.cli.machine import MACHINE_COMMANDS
+from runbook_lib.cli.people import PEOPLE_COMMANDS
 from runbook_lib.cli.run import RUN_COMMANDS
 from runbook_lib.cli.walkthrough import lab
 from runbook_lib.errors import ExitCode, RunbookError
@@ -77,7 +78,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_terminate)
 
 
-for each in (*RUN_COMMANDS, lab, *GUIDANCE_COMMANDS, *EVIDENCE_COMMANDS, *MACHINE_COMMANDS):
+for each in (
+    *RUN_COMMANDS,
+    *PEOPLE_COMMANDS,
+    lab,
+    *GUIDANCE_COMMANDS,
+    *EVIDENCE_COMMANDS,
+    *MACHINE_COMMANDS,
+):
     main.add_command(each)
 
 

@@ -128,12 +128,10 @@ def status(
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_document import step_document
-    from runbook_lib.engine.run import Mode, open_run
+    from runbook_lib.engine.run import open_known
 
     procedure = find_procedure(connector)
-    opened = open_run(
-        procedure, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
-    )
+    opened = open_known(procedure, tenant=tenant, evidence=evidence, env_file=env_file)
     state = opened.whole_state
     following = next_step(state)
     if as_json:
@@ -155,7 +153,9 @@ def status(
         show = show_steps if is_verbose else show_open
         show(state, title=f"{mark}{opened.tenant} · {procedure.title}")
         if not opened.journal.path.exists():
-            say(_nothing_of(opened.tenant, evidence))
+            from runbook_lib.engine.tenants import unknown_tenant
+
+            say(unknown_tenant(opened.tenant, evidence))
         show_again(state)
         show_next(state, opened.link_values)
     sys.exit(_EXIT_CODES[state.outcome])
@@ -190,15 +190,6 @@ def tenants(*, evidence: str, as_json: bool) -> None:
 
 
 RUN_COMMANDS = (run, status, tenants)
-
-
-def _nothing_of(tenant: str, evidence: str) -> str:
-    """Return that nothing is known of a tenant, and which tenants there are."""
-    from runbook_lib.engine.tenants import tenants_of
-
-    others = ", ".join(dict.fromkeys(name for name, _ in tenants_of(evidence)))
-    known = f" There are {others}: name one with --tenant." if others else ""
-    return f"Nothing was said or seen yet of a tenant called {tenant}.{known}"
 
 
 def _same_tenant(ctx: click.Context, tenant: str) -> list[str]:

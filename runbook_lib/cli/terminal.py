@@ -23,7 +23,7 @@ from runbook_lib.core.advice import next_step
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunOutcome, RunState, StepState
-from runbook_lib.evidence.reports.wording import with_times
+from runbook_lib.evidence.reports.wording import day, when, with_times
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "Cell",
     "ProgressDisplay",
     "one_line",
+    "outcome_of",
     "progress",
     "say",
     "show_again",
@@ -166,6 +167,7 @@ def show_steps(state: RunState, *, title: str = "") -> None:
             (
                 Cell(_why(step)),
                 *(Cell(f"! {text}", "yellow") for text in _warnings(step)),
+                *(Cell(f"{each.by}, {when(each.at)}: {each.note}") for each in step.comments),
             ),
         )
         for step in state.steps.values()
@@ -295,6 +297,12 @@ def say(text: str, *, is_error: bool = False) -> None:
     click.echo(one_line(text), err=is_error)
 
 
+def outcome_of(step: StepState) -> str:
+    """Return a step's outcome and its reason, as a person reads them."""
+    outcome = step.conclusion.outcome
+    return f"{ICONS[outcome]} {LABELS[outcome]}. {_why(step)}"
+
+
 def this_program() -> str:
     """Return how to call the runbook again: by its name, or by its path where that is not found."""
     path = sys.argv[0]
@@ -375,7 +383,10 @@ def _show_outcome(state: RunState) -> None:
 
 
 def _why(step: StepState) -> str:
-    return with_times(step.conclusion.reason)
+    """Return why a step has its outcome, after who has it to do."""
+    due = f", due {day(step.due)}" if step.due else ""
+    whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
+    return with_times(f"{whose}{step.conclusion.reason}")
 
 
 def _marked(step: StepState) -> Cell:

@@ -345,7 +345,8 @@ class Step:
     token that comes from a person's consent, `review_kit` the connector whose
     texts for App Review belong to it. `troubles` are the error texts that people
     meet here, `developer_tools` the topic on which Meta's developer tools can
-    show something.
+    show something, `usual_days` how long an outside party takes at most, as far
+    as that is known (else 0).
     """
 
     id: str
@@ -366,6 +367,7 @@ class Step:
     review_kit: str = ""
     troubles: tuple[Trouble, ...] = ()
     developer_tools: str = ""
+    usual_days: int = 0
 
     @property
     def spends(self) -> str:
@@ -382,9 +384,10 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`: what else may go wrong does not alter what was confirmed.
+        Without `troubles` and `usual_days`: what else may go wrong, and how long others take,
+        does not alter what was confirmed.
         """
-        return _digest(_document(replace(self, troubles=())))
+        return _digest(_document(replace(self, troubles=(), usual_days=0)))
 
     @property
     def confirms_digest(self) -> str:

@@ -35,6 +35,7 @@ from runbook_lib.core.procedure import (
     Value,
     Word,
     WordKind,
+    combine,
     conclude,
 )
 from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
@@ -93,7 +94,8 @@ class StepState:
     says why the newest check does not count. `lines` are the journal lines of
     the words and the check that count and of the notes, `number` is the step's
     on screen. `comments` are all of them, oldest first; `assignment` says who
-    does the step.
+    does the step; `waiting_since` is when the wait for somebody else began, or
+    was seen first.
     """
 
     step: Step
@@ -108,6 +110,7 @@ class StepState:
     lines: tuple[Ref, ...] = ()
     comments: tuple[Note, ...] = ()
     assignment: Assignment | None = None
+    waiting_since: str = ""
 
     @property
     def assigned_to(self) -> str:
@@ -373,7 +376,23 @@ class _StepFold:
             checked_on=entry.at if entry and not unfit else "",
             lines=self._lines(step, words, counting, is_checked=bool(findings)),
         )
-        return self._with_notes(state)
+        return self._with_notes(replace(state, waiting_since=self._waiting_since(state)))
+
+    def _waiting_since(self, state: StepState) -> str:
+        """Return when the wait began, as a person says, or else as the newest checks saw it."""
+        word, conclusion = state.word, state.conclusion
+        if conclusion.outcome is not Outcome.WAITING:
+            return ""
+        if word and (word.kind is WordKind.SUBMITTED or conclusion.needs_another):
+            return word.at
+        since = state.checked_on
+        for entry in reversed(self._history.recent(state.step.id)):
+            seen = combine(_findings(entry)) if entry.type == EventType.STEP_CHECKED else None
+            if seen and seen.outcome is Outcome.WAITING:
+                since = entry.at
+            elif seen and seen.outcome is not Outcome.INCONCLUSIVE:
+                break
+        return since
 
     def _with_notes(self, state: StepState) -> StepState:
         """Return `state` with its comments; with who does it, unless nothing is left to do."""

@@ -70,6 +70,7 @@ __all__ = [
     "known_values",
     "load_settings",
     "new_run_id",
+    "open_known",
     "open_run",
 ]
 
@@ -137,6 +138,21 @@ def open_run(
         reader=reader,
         env_file=Path(env_file or find_env_file() or project_folder() / ".env"),
     )
+
+
+def open_known(
+    procedure: Procedure, *, tenant: str = "", evidence: str = "", env_file: str = ""
+) -> Run:
+    """
+    Return a run like `open_run`'s, to look at what is known of a tenant, or to add to that.
+
+    The settings at hand are not a practice tenant's, unless they are its sandbox's.
+    """
+    run = open_run(
+        procedure, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
+    )
+    is_practice = True in run.history.index.practice
+    return replace(run, settings=Settings()) if is_practice and not run.is_sandbox else run
 
 
 def load_settings(

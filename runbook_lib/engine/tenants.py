@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbook_lib.config.attestations import nearest
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
 from runbook_lib.connectors.registry import connector_names, find_procedure
@@ -16,7 +17,7 @@ from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.run import Mode, Run, new_run_id
 from runbook_lib.errors import SettingsError
 
-__all__ = ["TenantState", "tenant_state", "tenant_states", "tenants_of"]
+__all__ = ["TenantState", "tenant_state", "tenant_states", "tenants_of", "unknown_tenant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ def tenant_states(evidence: str = "") -> list[TenantState]:
     journal that cannot be understood.
     """
     return [tenant_state(tenant, connector, evidence) for tenant, connector in tenants_of(evidence)]
+
+
+def unknown_tenant(tenant: str, evidence: str = "") -> str:
+    """Return that nothing is known of a tenant, and which tenants there are."""
+    names = list(dict.fromkeys(name for name, _ in tenants_of(evidence)))
+    near = nearest(tenant, names)
+    known = f" There are {', '.join(names)}: name one with --tenant." if names else ""
+    return f"Nothing was said or seen yet of a tenant called {tenant}.{near}{known}"
 
 
 def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState:

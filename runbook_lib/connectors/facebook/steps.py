@@ -234,6 +234,7 @@ def access_verification() -> Step:
             "refused all the same (code 100). No API shows it: a person says so."
         ),
         today="An app for your own pages only needs none of this: skip it with a reason.",
+        usual_days=5,
         links=(dashboard("Verification", "verification/"),),
     )
 
@@ -446,6 +447,7 @@ def submit_review(
             dashboard("App Review > Requests", "app-review/submissions/"),
             Link("Facebook's developer support", "https://developers.facebook.com/support/"),
         ),
+        usual_days=LONGEST_WAIT_DAYS,
         inputs=(permissions,),
         checks=(Check("review-is-approved", review.review_is_approved, APP),),
         review_kit=review_kit,

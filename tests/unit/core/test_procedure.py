@@ -331,6 +331,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "review kit": {"review_kit": "p"},
     "developer tools": {"developer_tools": "published"},
     "troubles": {"troubles": (TROUBLE,)},
+    "usual days": {"usual_days": 5},
 }
 
 
@@ -372,7 +373,7 @@ def test_the_confirms_digest_has_sentence_and_checks_only(name: str) -> None:
 
     is_bound = name in ("confirms", "check's id")
     assert (altered.confirms_digest != STEP.confirms_digest) is is_bound
-    assert (altered.text_digest != STEP.text_digest) is (name != "troubles")
+    assert (altered.text_digest != STEP.text_digest) is (name not in ("troubles", "usual days"))
 
 
 @pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])
@@ -388,3 +389,11 @@ def test_the_digest_is_a_sha256_and_stays() -> None:
     assert procedure().digest == procedure().digest
     assert len(procedure().digest) == 64
     assert procedure().steps == (STEP,)
+
+
+def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
+    """A page of a system that has no address, a practice tenant's, is no link to the real one."""
+
+    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings/")
+
+    assert link.shown({"app_id": "7"}) == {"label": "Settings (while the sandbox runs)", "url": ""}

@@ -383,3 +383,35 @@ def test_without_four_eyes_one_person_is_enough() -> None:
     assert "confirming" not in steps["a"].conclusion.reason
     assert steps["a"].others == ()
     assert steps["b"].conclusion.outcome is Outcome.WAITING
+
+
+@pytest.mark.parametrize(
+    ("seen", "since"),
+    [
+        ((Outcome.WAITING, Outcome.WAITING), "t1"),
+        ((Outcome.FAILED, Outcome.WAITING, Outcome.WAITING), "t2"),
+        ((Outcome.WAITING, Outcome.VERIFIED, Outcome.WAITING), "t3"),
+        ((Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.WAITING), "t1"),
+        ((Outcome.WAITING, Outcome.VERIFIED), ""),
+    ],
+)
+def test_a_wait_lasts_since_checks_saw_it_first(seen: tuple[Outcome, ...], since: str) -> None:
+    """A wait that only checks saw began at the first of them; one that could not tell is no end."""
+
+    lines = Lines()
+    for outcome in seen:
+        lines.checked("a", outcome)
+
+    assert lines.fold(None).steps["a"].waiting_since == since
+
+
+def test_a_wait_lasts_since_a_person_says_so() -> None:
+    """What was submitted waits since then, a half-said step since its first word; none else."""
+
+    submitted = Lines().checked("a", Outcome.WAITING)
+    submitted.add(EventType.STEP_SUBMITTED, "a", by="Operator", at=AT)
+    half = Lines().add(EventType.RUN_STARTED, parameters={"four_eyes": ["a"]}).attested("a")
+
+    assert submitted.fold(None).steps["a"].waiting_since == AT
+    assert half.fold("r1").steps["a"].waiting_since == AT
+    assert half.fold("r1").steps["b"].waiting_since == ""

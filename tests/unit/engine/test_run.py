@@ -20,6 +20,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.procedure import (
@@ -37,7 +38,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome, rests_on
-from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_run
+from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_known, open_run
 from runbook_lib.errors import (
     JournalError,
     RunbookError,
@@ -1127,3 +1128,46 @@ def test_a_secret_in_a_note_is_masked(make_run: MakeRun) -> None:
     run.say([commented("a", note=f"It is {CANARY}"), assigned("a", CANARY, note=CANARY)])
 
     assert CANARY not in run.journal.path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("addresses", [REAL, PRACTICE])
+def test_links_of_practice_lead_to_the_sandbox_or_nowhere(
+    make_run: MakeRun, addresses: dict[str, str]
+) -> None:
+    """After practice, no address of a real system is left to be linked to."""
+
+    make_run(step("a"), **PRACTICE).start()
+    run = make_run(step("a"), **addresses)
+
+    assert run.values["api_url"] == "https://api.example"
+    named = {name for name in run.link_values if name.endswith("_url")}
+    assert named == set(addresses)
+    assert run.link_values["region"] == "eu"
+
+
+def test_links_of_a_real_tenant_lead_to_the_real_systems(make_run: MakeRun) -> None:
+    """Without practice, links are made of every known value."""
+
+    run = make_run(step("a"))
+    run.start()
+
+    assert run.link_values == run.values
+
+
+def test_settings_at_hand_are_not_a_practice_tenants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `.env` says of a real app is left out where a practice tenant is looked at."""
+
+    monkeypatch.chdir(tmp_path)
+    connector = find_procedure("facebook_marketing")
+    for tenant, address in (("real", "https://graph.example"), ("practice", "http://127.0.0.1:9")):
+        given = {"graph_url": address, "app_id": "1234567891011121"}
+        open_run(connector, given, mode=Mode.HEADLESS, tenant=tenant, evidence="e").start()
+    Path(".env").write_text("RUNBOOK_APP_ID=999999999999999\n", encoding="utf-8")
+
+    seen = {
+        tenant: open_known(connector, tenant=tenant, evidence="e").settings.values.get("app_id")
+        for tenant in ("real", "practice")
+    }
+    assert seen == {"real": "999999999999999", "practice": None}

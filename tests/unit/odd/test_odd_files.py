@@ -29,6 +29,8 @@ HOME = Path("evidence", "acme", PROCEDURE.id)
 COMMANDS = {
     "run": ("run", "--tenant", "acme"),
     "status": ("status", "--tenant", "acme"),
+    "inbox": ("inbox",),
+    "confirm": ("confirm", "6", "--tenant", "acme", "--by", "Operator", "--yes"),
     "doctor": ("doctor",),
     "lab": ("lab", "--tenant", "acme"),
     "kit": ("kit", "--tenant", "acme", "--attach", "--by", "Operator"),
@@ -49,6 +51,8 @@ FILE_PLACES = {
         ),
     ),
     "status": (JOURNAL, STATE, KEY, ENV),
+    "inbox": (JOURNAL, STATE, KEY, ENV),
+    "confirm": (JOURNAL, STATE, KEY, ENV, HOME / "journal.lock"),
     "doctor": (ENV, NOTEBOOK, SIGNING_KEY),
     "lab": (JOURNAL, STATE, KEY, ENV, COPY),
     "kit": (

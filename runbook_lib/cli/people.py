@@ -1,0 +1,159 @@
+"""
+The commands about who does what: what waits for whom, and a person's confirmation.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.connectors import DEFAULT
+from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.plain_text import escaped_json
+
+if TYPE_CHECKING:
+    from runbook_lib.engine.confirmation import Confirmation
+    from runbook_lib.engine.inbox import Item
+
+__all__ = ["PEOPLE_COMMANDS"]
+
+
+@click.command()
+@EVIDENCE
+@click.option("--for", "person", default="", metavar="NAME", help="Only what NAME has to do.")
+@JSON
+def inbox(*, evidence: str, person: str, as_json: bool) -> None:
+    """Show what waits for whom, over all tenants, the worst first."""
+    from runbook_lib.cli.terminal import say
+    from runbook_lib.core.journal import utc_now
+    from runbook_lib.engine.inbox import inbox as items_of
+    from runbook_lib.engine.tenants import tenant_states
+
+    name = person.strip()
+    items = items_of(tenant_states(evidence), today=utc_now().date(), person=name)
+    if as_json:
+        document = [item.document() for item in items]
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        return
+    for item in items:
+        _show_item(item)
+    if not items:
+        say(f"Nothing waits for {name}." if name else "Nothing waits for anybody.")
+
+
+@click.command()
+@click.argument("step")
+@click.option("--by", required=True, metavar="NAME", help="Who confirms it.")
+@click.option("--note", default="", help="A note for the record.")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask, for scripts.")
+@CONNECTOR
+@TENANT
+@ENV_FILE
+@EVIDENCE
+@JSON
+def confirm(
+    *,
+    step: str,
+    by: str,
+    note: str,
+    is_sure: bool,
+    connector: str,
+    tenant: str,
+    env_file: str,
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """
+    Confirm that STEP is done, as its id or its number on screen.
+
+    The sentence that is confirmed is shown first. The name is what the person says it is.
+    """
+    from runbook_lib.cli.terminal import outcome_of, say
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.core.step_document import step_document
+    from runbook_lib.engine.confirmation import ConfirmationRequest, prepare
+
+    request = ConfirmationRequest(
+        procedure=find_procedure(connector),
+        step=step,
+        by=by,
+        note=note,
+        tenant=tenant,
+        evidence=evidence,
+        env_file=env_file,
+    )
+    confirmation = prepare(request)
+    if not is_sure:
+        _ask(confirmation)
+    state = confirmation.record()
+    if as_json:
+        document = {
+            "tenant": confirmation.run.tenant,
+            "connector": confirmation.run.procedure.id,
+            "step": step_document(state),
+        }
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        return
+    say(f"Recorded. Step {state.number} ({state.step.id}): {outcome_of(state)}")
+
+
+PEOPLE_COMMANDS = (inbox, confirm)
+
+
+def _ask(confirmation: Confirmation) -> None:
+    """Show what would be confirmed, and end here unless the person says yes."""
+    from runbook_lib.cli.terminal import outcome_of, say
+
+    if not sys.stdin.isatty():
+        msg = "Nobody is at this terminal to answer: --yes confirms it unasked."
+        raise SettingsError(msg, next_step="Nothing was written.")
+    run, state = confirmation.run, confirmation.state
+    mark = "SANDBOX " if True in run.history.index.practice else ""
+    say(f"{mark}{run.tenant} · {run.procedure.title}", is_error=True)
+    title = f"Step {state.number}, {state.step.title} ({state.step.id})"
+    say(f"{title}: {outcome_of(state)}", is_error=True)
+    say(f"{confirmation.by} confirms: {state.step.confirms}", is_error=True)
+    if confirmation.about:
+        say(f"For {' · '.join(confirmation.about)}", is_error=True)
+    try:
+        is_sure = click.confirm("Is this true?", err=True)
+    except click.Abort:
+        is_sure = False
+    if not is_sure:
+        say("Not confirmed; nothing was written.", is_error=True)
+        sys.exit(ExitCode.INCOMPLETE)
+
+
+def _show_item(item: Item) -> None:
+    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.core.outcome import ICONS
+
+    step, tenant = item.step, item.tenant
+    connector = "" if tenant.connector == DEFAULT else f" ({tenant.connector})"
+    name = f"{'SANDBOX ' * item.is_practice}{tenant.tenant}{connector}"
+    say(f"{ICONS[step.conclusion.outcome]} {name}: {step.number} {step.step.title}")
+    show_paragraph(_who(item), indent="    ")
+
+
+def _who(item: Item) -> str:
+    """Return for whom a step waits, since or until when, and what there is to do."""
+    from runbook_lib.engine.inbox import WaitsFor
+    from runbook_lib.evidence.reports.wording import counted, day
+
+    step = item.step
+    late = f", {counted(item.overdue_days, 'day')} overdue" if item.overdue_days else ""
+    if item.waits_for is WaitsFor.PERSON:
+        due = f", due {day(step.due)}" if step.due else ""
+        return f"{step.assigned_to}{due}{late}. {item.advice}"
+    if item.waits_for is WaitsFor.OUTSIDE_PARTY:
+        usual = step.step.usual_days
+        often = f", usually up to {counted(usual, 'day')}" if usual else ""
+        return f"An outside party, since {day(step.waiting_since)}{often}{late}."
+    if item.waits_for is WaitsFor.SECOND_PERSON:
+        first = step.word.by if step.word else ""
+        return f"A second person, after {first} on {day(step.waiting_since)}. {item.advice}"
+    return f"Anybody. {item.advice}"

@@ -1,0 +1,129 @@
+"""
+A person's confirmation of one step from the terminal, as the walkthrough records it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runbook_lib.config.attestations import nearest
+from runbook_lib.config.settings import visible
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
+from runbook_lib.core.state import StepState
+from runbook_lib.engine.run import Run, open_known
+from runbook_lib.engine.tenants import unknown_tenant
+from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.reports.wording import when, with_times
+
+__all__ = ["Confirmation", "ConfirmationRequest", "prepare"]
+
+_ORIGIN = "runbook confirm"
+_LONGEST_NAME = 200
+_NOTHING = "Nothing was written."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmationRequest:
+    """Who confirms which step of which tenant; `step` is its id, or its number on screen."""
+
+    procedure: Procedure
+    step: str
+    by: str
+    note: str = ""
+    tenant: str = ""
+    evidence: str = ""
+    env_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A confirmation that may be recorded; `state` is the step's before that."""
+
+    run: Run
+    state: StepState
+    by: str
+    note: str
+
+    @property
+    def about(self) -> list[str]:
+        """Return the values that it is bound to, each with its label; no secret's."""
+        items = {item.name: item for item in self.run.inputs if not item.secret}
+        values = {**self.run.history.index.recorded, **self.run.values}
+        named = [name for name in self.state.step.subject if name in items and values.get(name)]
+        return [f"{items[name].label} {_text(values[name])}" for name in named]
+
+    def record(self) -> StepState:
+        """Record it in the journal, and return the step's state now."""
+        word = Word(
+            kind=WordKind.ATTESTED,
+            step=self.state.step.id,
+            by=self.by,
+            at=timestamp(self.run.clock()),
+            note=self.note,
+            origin=_ORIGIN,
+        )
+        self.run.say([word])
+        return self.run.whole_state.steps[self.state.step.id]
+
+
+def prepare(request: ConfirmationRequest) -> Confirmation:
+    """
+    Return what would be confirmed; nothing is written.
+
+    Raises `SettingsError` for an unknown step or tenant, an unusable name or
+    note, a step where nothing is left to confirm, and where a second person
+    must confirm what this one did.
+    """
+    step = _step(request.procedure, request.step.strip())
+    by = _said("--by", request.by, longest=_LONGEST_NAME)
+    note = _said("--note", request.note)
+    if not by:
+        raise SettingsError("--by takes the name of whoever confirms it.", next_step=_NOTHING)
+    run = open_known(
+        request.procedure,
+        tenant=request.tenant,
+        evidence=request.evidence,
+        env_file=request.env_file,
+    )
+    if not run.journal.path.exists():
+        raise SettingsError(unknown_tenant(run.tenant, request.evidence), next_step=_NOTHING)
+    state = run.whole_state.steps[step.id]
+    _require_open(state, by)
+    return Confirmation(run, state, by, note)
+
+
+def _step(procedure: Procedure, name: str) -> Step:
+    numbers = {number: step_id for step_id, number in procedure.numbers.items()}
+    steps = {step.id: step for step in procedure.steps}
+    step = steps.get(numbers.get(name, name))
+    if step is None:
+        msg = f"There is no step called {name[:60]}.{nearest(name, steps)}"
+        advice = f"`runbook status --verbose` lists the steps. {_NOTHING}"
+        raise SettingsError(msg, next_step=advice)
+    return step
+
+
+def _said(option: str, text: str, longest: int = 2_000) -> str:
+    try:
+        return visible(text, longest=longest)
+    except ValueError as error:
+        raise SettingsError(f"{option}: {error}.", next_step=_NOTHING) from None
+
+
+def _require_open(state: StepState, by: str) -> None:
+    """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
+    conclusion, word = state.conclusion, state.word
+    if state.is_settled:
+        said = with_times(conclusion.reason)
+        msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {said}"
+        advice = f"There is nothing to confirm. {_NOTHING}"
+        raise SettingsError(msg, next_step=advice)
+    if conclusion.needs_another and word and word.by.casefold() == by.casefold():
+        named = f"step {state.number} ({state.step.id})"
+        msg = f"{word.by} confirmed {named} already on {when(word.at)}."
+        raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")
+
+
+def _text(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

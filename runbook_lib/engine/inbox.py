@@ -1,0 +1,129 @@
+"""
+The inbox: what waits for whom, over all tenants, the worst first. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from runbook_lib.core.advice import next_step, what_to_do
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.state import StepState
+from runbook_lib.engine.tenants import TenantState
+
+__all__ = ["Item", "WaitsFor", "inbox"]
+
+# To do by anybody: of these only what comes next, else the whole procedure would be listed.
+_OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
+
+
+class WaitsFor(StrEnum):
+    """For whom a step waits."""
+
+    PERSON = "person"
+    SECOND_PERSON = "second_person"
+    ANYBODY = "anybody"
+    OUTSIDE_PARTY = "outside_party"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A step that waits for somebody; `overdue_days` is 0 while there is time."""
+
+    tenant: TenantState
+    step: StepState
+    waits_for: WaitsFor
+    overdue_days: int = 0
+
+    @property
+    def is_practice(self) -> bool:
+        """Return whether this is a practice tenant's."""
+        return bool(self.tenant.state.started.get("sandbox"))
+
+    @property
+    def advice(self) -> str:
+        """Return what is to be done."""
+        return what_to_do(self.step.conclusion)
+
+    def document(self) -> dict[str, Any]:
+        """Return the item for programs."""
+        return {
+            "tenant": self.tenant.tenant,
+            "connector": self.tenant.connector,
+            "sandbox": self.is_practice,
+            "step": self.step.step.id,
+            "number": self.step.number,
+            "title": self.step.step.title,
+            "outcome": self.step.conclusion.outcome,
+            "reason": self.step.conclusion.reason,
+            "waits_for": self.waits_for,
+            "assigned_to": self.step.assigned_to or None,
+            "due": self.step.due or None,
+            "since": self.step.waiting_since or None,
+            "usual_days": self.step.step.usual_days or None,
+            "overdue_days": self.overdue_days,
+            "do": self.advice,
+        }
+
+
+def inbox(found: Iterable[TenantState], *, today: date, person: str = "") -> list[Item]:
+    """
+    Return what waits in the tenants `found`, the worst first, practice last.
+
+    With `person`, only what is assigned to somebody of that name.
+    """
+    items = [item for tenant in found for item in _items(tenant, today)]
+    if person:
+        name = person.casefold()
+        items = [item for item in items if item.step.assigned_to.casefold() == name]
+    return sorted(items, key=_badness)
+
+
+def _items(tenant: TenantState, today: date) -> Iterator[Item]:
+    """Yield what waits in one tenant, in the order of its steps."""
+    following = next_step(tenant.state)
+    upcoming = following[0].step.id if following else ""
+    for step in tenant.state.steps.values():
+        waits_for = _waits_for(step, is_next=step.step.id == upcoming)
+        if waits_for is not None:
+            yield Item(tenant, step, waits_for, _overdue_days(step, waits_for, today))
+
+
+def _waits_for(step: StepState, *, is_next: bool) -> WaitsFor | None:
+    outcome = step.conclusion.outcome
+    if step.assigned_to:
+        return WaitsFor.PERSON
+    if step.conclusion.needs_another:
+        return WaitsFor.SECOND_PERSON
+    if outcome is Outcome.WAITING:
+        return WaitsFor.OUTSIDE_PARTY
+    is_to_do = outcome is Outcome.FAILED or (is_next and outcome in _OPEN)
+    return WaitsFor.ANYBODY if is_to_do else None
+
+
+def _overdue_days(step: StepState, waits_for: WaitsFor, today: date) -> int:
+    """Return by how many days a colleague's due date, or an outside party's usual time, passed."""
+    if waits_for is WaitsFor.PERSON and step.due:
+        return max((today - date.fromisoformat(step.due)).days, 0)
+    if waits_for is WaitsFor.OUTSIDE_PARTY and step.waiting_since and step.step.usual_days:
+        waited = (today - date.fromisoformat(step.waiting_since[:10])).days
+        return max(waited - step.step.usual_days, 0)
+    return 0
+
+
+def _badness(item: Item) -> tuple[Any, ...]:
+    """Return the key by which items are sorted: what is overdue, what failed, what is due."""
+    is_failed = item.step.conclusion.outcome is Outcome.FAILED
+    return (
+        item.is_practice,
+        -item.overdue_days,
+        not is_failed,
+        list(WaitsFor).index(item.waits_for),
+        item.step.due or "9999-12-31",
+        item.step.waiting_since,
+        item.tenant.tenant,
+    )

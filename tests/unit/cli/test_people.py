@@ -1,0 +1,252 @@
+"""`inbox` and `confirm`: who does what, and a person's word from the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runbook_lib.cli.main import main
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.procedure import Outcome, WordKind
+from runbook_lib.engine.run import Mode, Run, open_known, open_run
+from runbook_lib.errors import ExitCode
+from tests.support.words import assigned, attested, submitted
+
+STEP = "fb-12a-publish"
+PUBLISH = next(step for step in PROCEDURE.steps if step.id == STEP)
+HOSTILE = "a\x1b[2J\u202e\nb"
+
+
+@pytest.fixture(autouse=True)
+def _folder(folder: Path) -> None:
+    """Work in an empty folder."""
+
+
+def runbook(*words: str, typed: str = "") -> Result:
+    """Run the command; an exception that it raises fails the test."""
+    result = CliRunner().invoke(main, words, input=typed)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def begun(tenant: str = "acme", connector: str = PROCEDURE.id, **given: object) -> Run:
+    """Return a run of this tenant that was started."""
+    values = {"app_id": "1234567891011121", **given}
+    run = open_run(find_procedure(connector), values, mode=Mode.INTERACTIVE, tenant=tenant)
+    run.start()
+    return run
+
+
+def lines() -> int:
+    return len(Path("evidence/acme/facebook_marketing/journal.jsonl").read_bytes().splitlines())
+
+
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command believe that a person is there: `CliRunner` replaces stdin."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True)
+
+
+def confirm(*more: str, typed: str = "") -> Result:
+    return runbook("confirm", STEP, "--tenant", "acme", "--by", "Ann", *more, typed=typed)
+
+
+def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
+    """`--yes` records the attestation, with name, note and what it is bound to, and says so."""
+
+    begun()
+    result = confirm("--note", "Seen.", "--yes")
+
+    assert result.exit_code == 0
+    assert f"Recorded. Step 12a ({STEP}): ✍ attested. Ann on " in result.stdout
+    run = open_known(PROCEDURE, tenant="acme")
+    ((word, _),) = run.history.words(STEP)
+    assert (word.kind, word.by, word.note) == (WordKind.ATTESTED, "Ann", "Seen.")
+    assert word.origin == "runbook confirm"
+    assert word.binding.confirms == PUBLISH.confirms_digest
+    assert word.binding.subject["app_id"] == "1234567891011121"
+
+
+def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person reads tenant, step, sentence and subject; only yes records anything."""
+
+    begun()
+    at_a_terminal(monkeypatch)
+    before = lines()
+    for typed in ("n\n", "\n", ""):
+        refused = confirm(typed=typed)
+        assert refused.exit_code == ExitCode.INCOMPLETE
+        assert "Not confirmed; nothing was written." in refused.stderr
+    assert lines() == before
+
+    agreed = confirm(typed="y\n")
+
+    assert agreed.exit_code == 0
+    assert f"acme · {PROCEDURE.title}" in agreed.stderr
+    assert f"Ann confirms: {PUBLISH.confirms}" in agreed.stderr
+    assert "For App ID 1234567891011121" in agreed.stderr
+    assert "○ to do" in agreed.stderr
+    assert lines() == before + 1
+
+
+def test_a_script_must_say_yes() -> None:
+    """Where nobody is at a terminal, nothing is confirmed without `--yes`."""
+
+    begun()
+    before = lines()
+    result = confirm(typed="y\n")
+
+    assert result.exit_code == ExitCode.USAGE
+    assert "--yes confirms it unasked" in result.stderr
+    assert lines() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fb-12a-publsh", "--by", "Ann"), "no step called fb-12a-publsh. Did you mean fb-12a-pub"),
+        (("99", "--by", "Ann"), "no step called 99. "),
+        ((STEP,), "--by"),
+        ((STEP, "--by", "  "), "--by takes the name"),
+        ((STEP, "--by", "A\u200bnn"), "--by: it contains an invisible character (U+200B)"),
+        ((STEP, "--by", "A" * 201), "--by: it has 201 characters"),
+        ((STEP, "--by", "Ann", "--note", "\u202e"), "--note: it contains an invisible character"),
+        ((STEP, "--by", "Ann", "--tenant", "acm"), "a tenant called acm. Did you mean acme?"),
+        ((STEP, "--by", "Ann", "--tenant", "../x"), "is not a tenant name"),
+        (("fb-01-log-in", "--by", "Ann"), "Step 1 (fb-01-log-in) is attested: Operator on 24 Nov"),
+    ],
+)
+def test_a_confirmation_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) -> None:
+    """A mistake is named, the nearest step or tenant is offered, and nothing is written."""
+
+    begun().say([attested("fb-01-log-in")])
+    before = lines()
+    result = runbook("confirm", "--yes", "--tenant", "acme", *words)
+
+    assert result.exit_code == ExitCode.USAGE
+    assert said in " ".join(result.stderr.split()) + " "
+    assert lines() == before
+    assert [path.name for path in Path("evidence").iterdir()] == ["acme"]
+
+
+def test_four_eyes_need_two_people() -> None:
+    """The first word waits for a second person; the same one again is refused, another counts."""
+
+    begun(four_eyes=STEP)
+    first = confirm("--yes")
+    before = lines()
+    again = runbook("confirm", "12a", "--tenant", "acme", "--by", " aNN ", "--yes")
+    second = runbook("confirm", "12a", "--tenant", "acme", "--by", "Ben", "--yes")
+
+    assert "another person must confirm it" in first.stdout
+    assert again.exit_code == ExitCode.USAGE
+    assert f"Ann confirmed step 12a ({STEP}) already on " in again.stderr
+    assert "A second person must confirm it." in again.stderr
+    assert "✍ attested. Ben on " in second.stdout
+    assert "confirming Ann" in second.stdout
+    assert lines() == before + 1
+
+
+def test_what_waits_for_facebook_can_be_confirmed_as_approved() -> None:
+    """A submitted step waits; that Facebook approved it is a confirmation like another."""
+
+    begun().say([submitted("fb-12-submit-review")])
+    result = runbook("confirm", "fb-12-submit-review", "--tenant", "acme", "--by", "Ann", "--yes")
+
+    assert "✍ attested. Ann on " in result.stdout
+
+
+def test_a_confirmation_as_json() -> None:
+    """`--json` gives the step's state after the word, in the record's words."""
+
+    begun()
+    document = json.loads(confirm("--yes", "--json").stdout)
+
+    assert (document["tenant"], document["step"]["id"]) == ("acme", STEP)
+    assert document["step"]["outcome"] == Outcome.ATTESTED
+    assert document["step"]["word"]["by"] == "Ann"
+
+
+def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) -> None:
+    """Settings of a real tenant, in `.env`, are not what a practice tenant's word is bound to."""
+
+    begun(graph_url="http://127.0.0.1:9")
+    (folder / ".env").write_text("RUNBOOK_APP_ID=999999999999999\n", encoding="utf-8")
+
+    assert confirm("--yes").exit_code == 0
+    state = open_known(PROCEDURE, tenant="acme").whole_state.steps[STEP]
+    assert state.conclusion.outcome is Outcome.ATTESTED
+    assert state.word is not None
+    assert state.word.binding.subject["app_id"] == "1234567891011121"
+
+
+def test_the_inbox_is_what_waits_in_every_tenant() -> None:
+    """A line for each tenant and step, and below it for whom; `--for` shows one person's."""
+
+    begun().say([assigned(STEP, "Ann", due="2026-01-31")])
+    begun("umbrella", "facebook_messenger")
+    begun("practice", graph_url="http://127.0.0.1:9").say(
+        [submitted("fb-12-submit-review", at="2026-01-01T00:00:00Z")]
+    )
+    result = runbook("inbox")
+    shown = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+
+    assert result.exit_code == 0
+    assert shown == [
+        f"○ acme: 12a {PUBLISH.title}",
+        "○ acme: 1 Log in to Facebook",
+        "○ umbrella (facebook_messenger): 1 Log in to Facebook",
+        "◔ SANDBOX practice: 12 Submit for review, and wait",
+        "○ SANDBOX practice: 1 Log in to Facebook",
+    ]
+    said = " ".join(result.stdout.split())
+    assert "Ann, due 31 Jan 2026, " in said
+    assert " days overdue. Do it, then check it" in said
+    assert "An outside party, since 1 Jan 2026, usually up to 22 days, " in said
+    assert "Anybody. Do it, then" in said
+    mine = json.loads(runbook("inbox", "--for", " ann ", "--json").stdout)
+    assert [(each["tenant"], each["step"], each["due"]) for each in mine] == [
+        ("acme", STEP, "2026-01-31")
+    ]
+
+
+def test_a_second_persons_word_is_in_the_inbox() -> None:
+    """A half-said step names who said it first."""
+
+    begun(four_eyes=STEP).say([attested(STEP)])
+
+    said = " ".join(runbook("inbox").stdout.split())
+    assert "A second person, after Operator on 24 Nov 2026. A second person must look" in said
+
+
+def test_an_empty_inbox_says_so() -> None:
+    """Without tenants, and for a person who has nothing, there is a sentence and an empty list."""
+
+    assert runbook("inbox").stdout == "Nothing waits for anybody.\n"
+    begun()
+    assert runbook("inbox", "--for", f"Ann{HOSTILE}").stdout.startswith("Nothing waits for Ann")
+    assert "\x1b" not in runbook("inbox", "--for", HOSTILE).stdout
+    assert json.loads(runbook("inbox", "--for", "Ann", "--json").stdout) == []
+
+
+def test_a_name_in_the_inbox_cannot_move_the_cursor() -> None:
+    """What people typed is one line of printable characters."""
+
+    begun().say([assigned(STEP, HOSTILE)])
+
+    for words in (("inbox",), ("inbox", "--json"), ("status", "--tenant", "acme")):
+        text = runbook(*words).stdout
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+
+
+def test_status_shows_whose_step_it_is() -> None:
+    """Who has a step to do, and until when, stands before its reason."""
+
+    begun().say([assigned("fb-01-log-in", "Ann", due="2026-12-01")])
+
+    assert "Ann, due 1 Dec 2026: Only you can" in runbook("status", "--tenant", "acme").stdout

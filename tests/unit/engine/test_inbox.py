@@ -1,0 +1,206 @@
+"""The inbox: what waits for whom, and what is worst."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from runbook_lib.core.procedure import (
+    Assignment,
+    Conclusion,
+    Outcome,
+    Source,
+    Step,
+    StepKind,
+    Word,
+    WordKind,
+)
+from runbook_lib.core.state import RunState, StepState
+from runbook_lib.engine.inbox import Item, WaitsFor, inbox
+from runbook_lib.engine.tenants import TenantState
+from tests.support.words import AT, assigned
+
+TODAY = date(2026, 11, 24)
+
+
+def step(
+    name: str,
+    outcome: Outcome,
+    *,
+    to: str = "",
+    due: str = "",
+    since: str = "",
+    usual_days: int = 0,
+    needs_another: bool = False,
+) -> StepState:
+    one = Step(
+        id=name,
+        title=f"Do {name}",
+        kind=StepKind.WAIT,
+        source=Source(1),
+        prose="",
+        confirms="",
+        subject=(),
+        usual_days=usual_days,
+    )
+    conclusion = Conclusion(outcome=outcome, reason=f"Because {name}.", needs_another=needs_another)
+    assignment: Assignment | None = assigned(name, to, due=due) if to else None
+    word = Word(kind=WordKind.ATTESTED, step=name, by="Operator", at=AT) if needs_another else None
+    return StepState(
+        step=one,
+        conclusion=conclusion,
+        number="1",
+        word=word,
+        assignment=assignment,
+        waiting_since=since,
+    )
+
+
+def tenant(name: str, *steps: StepState, sandbox: bool = False) -> TenantState:
+    run = RunState("0a1b2c3d", {each.step.id: each for each in steps}, {"sandbox": sandbox})
+    return TenantState(name, "facebook_marketing", run)
+
+
+def shown(items: list[Item]) -> list[tuple[str, str, WaitsFor, int]]:
+    return [
+        (each.tenant.tenant, each.step.step.id, each.waits_for, each.overdue_days) for each in items
+    ]
+
+
+def test_each_step_waits_for_somebody() -> None:
+    """A colleague, a second person, anybody, an outside party; what is settled waits for none."""
+
+    items = inbox(
+        [
+            tenant(
+                "acme",
+                step("done", Outcome.VERIFIED),
+                step("failed", Outcome.FAILED),
+                step("mine", Outcome.NOT_RUN, to="Ann", due="2026-12-01"),
+                step("half", Outcome.WAITING, needs_another=True, since=AT),
+                step("review", Outcome.WAITING, since="2026-11-20T09:00:00Z", usual_days=22),
+                step("later", Outcome.NOT_RUN),
+            )
+        ],
+        today=TODAY,
+    )
+
+    assert shown(items) == [
+        ("acme", "failed", WaitsFor.ANYBODY, 0),
+        ("acme", "mine", WaitsFor.PERSON, 0),
+        ("acme", "half", WaitsFor.SECOND_PERSON, 0),
+        ("acme", "review", WaitsFor.OUTSIDE_PARTY, 0),
+    ]
+
+
+def test_only_the_next_step_of_a_tenant_waits_for_anybody() -> None:
+    """Of what is still to do, only what comes next is listed, for each tenant."""
+
+    steps = (step("a", Outcome.NOT_RUN), step("b", Outcome.NOT_RUN))
+    later = (step("a", Outcome.VERIFIED), step("b", Outcome.INCONCLUSIVE))
+
+    items = inbox([tenant("acme", *steps), tenant("umbrella", *later)], today=TODAY)
+
+    assert shown(items) == [
+        ("acme", "a", WaitsFor.ANYBODY, 0),
+        ("umbrella", "b", WaitsFor.ANYBODY, 0),
+    ]
+    assert inbox([tenant("acme", step("a", Outcome.ATTESTED))], today=TODAY) == []
+
+
+@pytest.mark.parametrize(
+    ("due", "days"), [("", 0), ("2026-11-25", 0), ("2026-11-24", 0), ("2026-11-21", 3)]
+)
+def test_a_due_date_that_has_passed_is_overdue(due: str, days: int) -> None:
+    """The day itself is still in time."""
+
+    (item,) = inbox([tenant("acme", step("a", Outcome.NOT_RUN, to="Ann", due=due))], today=TODAY)
+
+    assert item.overdue_days == days
+
+
+@pytest.mark.parametrize(
+    ("since", "usual_days", "days"),
+    [
+        ("2026-11-02T23:59:00Z", 22, 0),
+        ("2026-11-01T00:00:00Z", 22, 1),
+        ("2026-01-01T00:00:00Z", 0, 0),
+        ("", 22, 0),
+    ],
+)
+def test_an_outside_party_is_overdue_after_the_usual_time(
+    since: str, usual_days: int, days: int
+) -> None:
+    """A wait that is longer than usual is overdue; where nothing is known, none is."""
+
+    waiting = step("a", Outcome.WAITING, since=since, usual_days=usual_days)
+    (item,) = inbox([tenant("acme", waiting)], today=TODAY)
+
+    assert (item.waits_for, item.overdue_days) == (WaitsFor.OUTSIDE_PARTY, days)
+
+
+def test_the_worst_comes_first_and_practice_last() -> None:
+    """Most days overdue first, then what failed, then by due date; practice after all of it."""
+
+    def mine(due: str) -> StepState:
+        return step("a", Outcome.NOT_RUN, to="Ann", due=due)
+
+    items = inbox(
+        [
+            tenant("practice", mine("2026-01-01"), sandbox=True),
+            tenant("no-day", mine("")),
+            tenant("late", mine("2026-12-24")),
+            tenant("soon", mine("2026-12-01")),
+            tenant("failed", step("a", Outcome.FAILED)),
+            tenant("overdue", mine("2026-11-23")),
+            tenant(
+                "review", step("a", Outcome.WAITING, since="2026-09-01T00:00:00Z", usual_days=5)
+            ),
+        ],
+        today=TODAY,
+    )
+
+    assert [each.tenant.tenant for each in items] == [
+        "review", "overdue", "failed", "soon", "late", "no-day", "practice",
+    ]  # fmt: skip
+
+
+def test_a_person_sees_what_is_theirs() -> None:
+    """A name is compared without its case; what nobody has is not theirs."""
+
+    mine = step("a", Outcome.WAITING, to="Ann")
+    theirs = step("b", Outcome.FAILED, to="Ben")
+    items = inbox(
+        [tenant("acme", mine, theirs, step("c", Outcome.FAILED))], today=TODAY, person="ANN"
+    )
+
+    assert shown(items) == [("acme", "a", WaitsFor.PERSON, 0)]
+
+
+def test_an_item_is_a_document() -> None:
+    """Programs get ids, words and days; what is not known is null."""
+
+    one = step("a", Outcome.NOT_RUN, to="Ann", due="2026-11-21")
+    (item,) = inbox([tenant("acme", one)], today=TODAY)
+    other = replace(item, step=step("b", Outcome.FAILED), overdue_days=0)
+
+    assert item.document() == {
+        "tenant": "acme",
+        "connector": "facebook_marketing",
+        "sandbox": False,
+        "step": "a",
+        "number": "1",
+        "title": "Do a",
+        "outcome": "not_run",
+        "reason": "Because a.",
+        "waits_for": "person",
+        "assigned_to": "Ann",
+        "due": "2026-11-21",
+        "since": None,
+        "usual_days": None,
+        "overdue_days": 3,
+        "do": "Do it, then check it or confirm that it is done.",
+    }
+    assert (other.document()["assigned_to"], other.document()["due"]) == (None, None)
