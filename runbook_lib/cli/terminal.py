@@ -304,10 +304,11 @@ def outcome_of(step: StepState) -> str:
 
 
 def this_program() -> str:
-    """Return how to call the runbook again: by its name, or by its path where that is not found."""
-    path = sys.argv[0]
-    is_found = Path(path).name != "runbook" or shutil.which("runbook")
-    return "runbook" if is_found else shlex.quote(path)
+    """Return how to call the runbook again: by its path if its name is not enough."""
+    path = Path(sys.argv[0])
+    found = shutil.which("runbook")
+    is_found = found is not None and Path(found).resolve() == path.resolve()
+    return "runbook" if is_found or path.name != "runbook" else shlex.quote(sys.argv[0])
 
 
 def show_paragraph(text: str, *, indent: str, first: str = "") -> None:

@@ -14,7 +14,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Outcome, WordKind
 from runbook_lib.engine.run import Mode, Run, open_known, open_run
 from runbook_lib.errors import ExitCode
-from tests.support.words import assigned, attested, submitted
+from tests.support.words import assigned, attested, commented, submitted
 
 STEP = "fb-12a-publish"
 PUBLISH = next(step for step in PROCEDURE.steps if step.id == STEP)
@@ -242,6 +242,15 @@ def test_a_name_in_the_inbox_cannot_move_the_cursor() -> None:
         text = runbook(*words).stdout
         assert "\x1b" not in text
         assert "\u202e" not in text
+
+
+def test_comments_are_shown_in_full() -> None:
+    """`status --verbose` has each comment, with name and time, below the reason of its step."""
+
+    begun().say([commented("fb-01-log-in", note="Ask again.")])
+
+    full = runbook("status", "--tenant", "acme", "--verbose").stdout
+    assert "Operator, 24 Nov 2026, 09:30 UTC: Ask again.\n" in full
 
 
 def test_status_shows_whose_step_it_is() -> None:

@@ -162,6 +162,7 @@ def test_the_next_step_has_its_reason_and_its_links(
         (".venv/bin/runbook", None, ".venv/bin/runbook"),
         ("/my projects/bin/runbook", None, "'/my projects/bin/runbook'"),
         ("/usr/bin/runbook", "/usr/bin/runbook", "runbook"),
+        (".venv/bin/runbook", "/usr/bin/runbook", ".venv/bin/runbook"),
         ("runbook_lib/__main__.py", None, "runbook"),
     ],
 )

@@ -161,6 +161,8 @@ def test_the_json_rendering_is_the_step_document() -> None:
                 ],
             }
         ],
+        "comments": [],
+        "assigned": None,
         "attachments": [],
         "troubles": [],
     }

@@ -317,6 +317,18 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
             "skipped by Operator: Not now",
         ),
         (
+            entry(EventType.STEP_COMMENTED, by="Operator", note="Ask again."),
+            "commented by Operator: Ask again.",
+        ),
+        (
+            entry(EventType.STEP_ASSIGNED, by="Operator", to="Ann", due="2026-12-01", note=""),
+            "assigned to Ann until 2026-12-01 by Operator",
+        ),
+        (
+            entry(EventType.STEP_ASSIGNED, by="Operator", to="", due="", note="Ann is away."),
+            "assigned to nobody by Operator: Ann is away.",
+        ),
+        (
             entry(EventType.CHANGE_INTENDED, change="Install it."),
             "about to change: Install it.",
         ),
