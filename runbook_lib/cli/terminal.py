@@ -57,6 +57,7 @@ _LOG_WIDTH = 120
 _NARROWEST = 20
 _GAP = 2
 _NEXT = "Next: "
+_NO_BREAK = "\u00a0"
 # Of a line for an open step: what stands before the title, and the title's part of the width.
 _OPEN_BEGINS = len("✘ 12a ")
 _TITLE_PART = 0.55
@@ -372,14 +373,14 @@ def _show_outcome(state: RunState) -> None:
     """Print the outcome of the run, and how many steps have which outcome."""
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
     said = " · ".join(
-        f"{ICONS[outcome]} {counts[outcome]} {LABELS[outcome]}"
+        f"{ICONS[outcome]} {counts[outcome]} {LABELS[outcome]}".replace(" ", _NO_BREAK)
         for outcome in Outcome
         if counts[outcome]
     )
     word = state.outcome.upper()
     begin = _OUTCOME_STYLES[state.outcome]._replace(text=word).padded(len(word))
     for line in _wrapped(said, max(_columns() - len(word) - 1, _NARROWEST)):
-        _echo(f"{begin} {line}")
+        _echo(f"{begin} {line.replace(_NO_BREAK, ' ')}")
         begin = " " * len(word)
 
 

@@ -22,7 +22,7 @@ from runbook_lib.cli.terminal import (
     show_verdict,
     this_program,
 )
-from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Conclusion, Finding, Link, Outcome, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
@@ -122,18 +122,22 @@ def test_nothing_open_is_no_list(capsys: Capture) -> None:
     ]
 
 
+@pytest.mark.parametrize("width", range(36, 60))
 def test_counts_that_do_not_fit_go_on_below(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    """The line of counts is wrapped between words, like everything else."""
+    """The line of counts is wrapped between counts, so that none is torn apart."""
 
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", str(width))
     show_open(run(*(state(f"step-{outcome}", outcome) for outcome in Outcome)))
 
     lines = capsys.readouterr().out.split("\n--verbose", 1)[0].splitlines()
     assert len(lines) > 2
-    assert all(len(line) <= 40 for line in lines)
+    assert all(len(line) <= width for line in lines)
     assert all(line.startswith("       ") for line in lines[1:])
+    begins = tuple(f"{icon} 1 " for icon in ICONS.values())
+    assert all(line[7:].startswith(("· ", *begins)) for line in lines)
+    assert "\u00a0" not in "".join(lines)
 
 
 def test_the_next_step_has_its_reason_and_its_links(
