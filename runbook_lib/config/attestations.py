@@ -46,7 +46,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.errors import SettingsError
 
-__all__ = ["moment", "nearest", "read_words"]
+__all__ = ["due_day", "moment", "nearest", "read_words"]
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
@@ -144,7 +144,7 @@ class _Reader:
         if is_comment:
             return Note(**said, origin=self._path.name, entry=_digest([kind, said]))
         said["to"] = _text(table, "to", where, is_needed=False, longest=_LONGEST_NAME)
-        said["due"] = _day(table.get("due", ""), where, since=said["at"])
+        said["due"] = due_day(table.get("due", ""), where, since=said["at"])
         if said["due"] and not said["to"]:
             msg = f"{where}: due is the day for whom `to` names, and to is missing."
             raise SettingsError(msg)
@@ -203,7 +203,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {found[0]}?" if found else ""
 
 
-def _day(value: object, where: str, *, since: str) -> str:
+def due_day(value: object, where: str, *, since: str) -> str:
     """Return a due date as text; raises `SettingsError` for none, or one before `since`."""
     if value == "":
         return ""

@@ -4,8 +4,9 @@ What a person does next, the same wherever it is shown. Pure.
 
 from __future__ import annotations
 
-from runbook_lib.core.procedure import Conclusion, Outcome
+from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.step_document import advice_of, step_document
 
 __all__ = ["next_step", "what_to_do"]
 
@@ -13,7 +14,9 @@ __all__ = ["next_step", "what_to_do"]
 _ADVICE = {
     Outcome.FAILED: "Fix the problem described above, then check again.",
     Outcome.NOT_RUN: "Do it, then check it or confirm that it is done.",
-    Outcome.INCONCLUSIVE: "Look for yourself, then confirm that it is done; or check again.",
+    Outcome.INCONCLUSIVE: (
+        "Do what the reason says, then check again; confirm it if you have seen it yourself."
+    ),
     Outcome.WAITING: "Nothing to do but wait.",
 }
 
@@ -23,12 +26,13 @@ def next_step(state: RunState) -> tuple[StepState, str] | None:
     for outcome in _ADVICE:
         for step in state.steps.values():
             if step.conclusion.outcome is outcome:
-                return step, what_to_do(step.conclusion)
+                return step, what_to_do(step)
     return None
 
 
-def what_to_do(conclusion: Conclusion) -> str:
-    """Return what a person does about a step with this conclusion; empty for nothing."""
-    if conclusion.needs_another:
+def what_to_do(step: StepState) -> str:
+    """Return what a person does about this step; empty for nothing."""
+    if step.conclusion.needs_another:
         return "A second person must look and confirm it."
-    return _ADVICE.get(conclusion.outcome, "")
+    general = _ADVICE.get(step.conclusion.outcome, "")
+    return (advice_of(step_document(step)) or general) if general else ""

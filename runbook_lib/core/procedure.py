@@ -345,8 +345,8 @@ class Step:
     token that comes from a person's consent, `review_kit` the connector whose
     texts for App Review belong to it. `troubles` are the error texts that people
     meet here, `developer_tools` the topic on which Meta's developer tools can
-    show something, `usual_days` how long an outside party takes at most, as far
-    as that is known (else 0).
+    show something, `usual_days` how long an outside party takes at most, as far as
+    that is known (else 0). `attest_label` is the button by which a person confirms it.
     """
 
     id: str
@@ -368,6 +368,7 @@ class Step:
     troubles: tuple[Trouble, ...] = ()
     developer_tools: str = ""
     usual_days: int = 0
+    attest_label: str = ""
 
     @property
     def spends(self) -> str:
@@ -384,10 +385,10 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles` and `usual_days`: what else may go wrong, and how long others take,
-        does not alter what was confirmed.
+        Without `troubles`, `usual_days` and `attest_label`: what else may go wrong, how long
+        others take and what a button says does not alter what was confirmed.
         """
-        return _digest(_document(replace(self, troubles=(), usual_days=0)))
+        return _digest(_document(replace(self, troubles=(), usual_days=0, attest_label="")))
 
     @property
     def confirms_digest(self) -> str:

@@ -47,7 +47,7 @@ class Item:
     @property
     def advice(self) -> str:
         """Return what is to be done."""
-        return what_to_do(self.step.conclusion)
+        return what_to_do(self.step)
 
     def document(self) -> dict[str, Any]:
         """Return the item for programs."""

@@ -20,6 +20,7 @@ from runbook_lib.core.state import RunState
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.tenants import tenant_state
 from runbook_lib.errors import RunbookError
+from runbook_lib.notebook.confirm_page import add_confirm_page
 from runbook_lib.notebook.rendering import saved_bundle
 from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
 
@@ -28,6 +29,7 @@ __all__ = ["save_panels_as_text"]
 
 def _load_jupyter_server_extension(server: Any) -> None:
     server.contents_manager.register_pre_save_hook(save_panels_as_text)
+    add_confirm_page(server.web_app)
     for connector in connector_names():
         procedure = find_procedure(connector)
         path = Path(server.root_dir) / WORKING_COPIES / notebook_name(procedure)

@@ -114,7 +114,9 @@ class HeadlessRun:
     def step(self, step_id: str) -> Shown:
         """Perform the step and show what follows."""
         state = self.run.perform(step_id)
-        return Shown(rendering.step_bundle(state, self.run.values, is_sandbox=self.run.is_sandbox))
+        return Shown(
+            rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
+        )
 
     def finish(self) -> Shown:
         """

@@ -21,7 +21,9 @@ from traitlets.config import Config
 
 __all__ = ["AppServer"]
 
-_EXTENSION = "voila.server_extension"
+# voila, and the page for a second person, which needs no login.
+_EXTENSIONS = {"voila.server_extension": True, "runbook_lib.notebook.confirm_page": True}
+_OWN = "runbook_lib."
 _PORT = 8866
 # A page that was closed ends its kernel; this is for a browser that was killed.
 _FORGOTTEN_SECONDS = 15 * 60
@@ -62,12 +64,12 @@ class AppServer(ServerApp):
         super().initialize(*arguments, **options)
 
     def find_server_extensions(self) -> None:
-        """Find voila only, whatever else is installed and enabled."""
-        self.config.ServerApp.jpserver_extensions = {_EXTENSION: True}
-        self.jpserver_extensions = {_EXTENSION: True}
+        """Find these only, whatever else is installed and enabled."""
+        self.config.ServerApp.jpserver_extensions = dict(_EXTENSIONS)
+        self.jpserver_extensions = dict(_EXTENSIONS)
 
     def load_server_extensions(self) -> None:
-        """Load voila, and put the server's checks before each of its handlers."""
+        """Load them, and put the server's checks before each handler of voila."""
         # As in voila's own program: nothing is loaded from another machine.
         self.web_app.settings.update(mathjax_url=None, mathjax_config=None)
         with warnings.catch_warnings():
@@ -76,7 +78,8 @@ class AppServer(ServerApp):
             super().load_server_extensions()
         *added, _own = self.web_app.default_router.rules
         for rule in _handlers(added):
-            rule.target = type(f"Guarded{rule.target.__name__}", (_Guarded, rule.target), {})
+            if not rule.target.__module__.startswith(_OWN):
+                rule.target = type(f"Guarded{rule.target.__name__}", (_Guarded, rule.target), {})
 
 
 class _Guarded(JupyterHandler):

@@ -8,6 +8,7 @@ what is shown, the browser how.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,14 +17,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from runbook_lib.config.attestations import due_day
 from runbook_lib.config.settings import visible
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.outcome import LABELS
-from runbook_lib.core.procedure import Input, Outcome, Step, Word, WordKind
+from runbook_lib.core.procedure import (
+    Assignment,
+    Input,
+    Note,
+    NoteKind,
+    Outcome,
+    Step,
+    Word,
+    WordKind,
+)
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.answers import with_answers
+from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import tenants_of
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
@@ -43,7 +55,13 @@ _FOLLOW_SECONDS = 0.5
 _WATCH_SECONDS = 60.0
 _ORIGIN = "walkthrough"
 _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
-_FIELDS = {"by": "Your name", "note": "The note", "seen": "What you saw"}
+_FIELDS = {
+    "by": "Your name",
+    "note": "The note",
+    "seen": "What differed",
+    "to": "Who does it",
+    "due": "The day",
+}
 # Nothing new: still waiting, or it could not be checked (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
@@ -66,6 +84,10 @@ class Walkthrough:
         self.run = run
         self.operator = ""
         self._watch_seconds = watch_seconds
+        # NOTE: `runbook lab` says so to its kernels; another server has no such page.
+        self._has_confirm_page = os.environ.get("RUNBOOK_EVIDENCE", "") == str(
+            run.evidence.absolute()
+        )
         # A list, such as the permissions, is chosen in one step and shown in the others.
         self._asked = {
             item.name: step
@@ -139,11 +161,14 @@ class Walkthrough:
                 view = step_view(
                     state.steps[step_id],
                     values=values,
+                    link_values=self.run.link_values,
+                    now=self.run.clock(),
                     credentials=credentials,
                     recent=history.recent(step_id),
                     activity=self._activities.of(step_id),
                     wanted=self._wanted(state.steps[step_id]),
                     asked=self._asked,
+                    has_confirm_page=self._has_confirm_page,
                     is_next=following is not None and following[0].step.id == step_id,
                 )
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
@@ -181,27 +206,50 @@ class Walkthrough:
     ) -> None:
         """Record what a named person confirms about the step, with attachments."""
 
-        def record() -> str:
-            by, note = self._named(words), _typed(words, "note")
-            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not note:
+        def word() -> Word:
+            said = self._said(step, words)
+            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not said["note"]:
                 msg = "Give a reason."
                 raise SettingsError(msg, next_step="It is kept in the record.")
             folder = self.run.journal.path.parent / "attachments"
-            word = Word(
+            made = Word(
                 kind=kind,
-                step=step.id,
-                by=by,
-                at=timestamp(self.run.clock()),
-                note=note,
                 seen=_typed(words, "seen"),
                 attachments=tuple(store_attachment(folder, **file) for file in files),
-                origin=_ORIGIN,
+                **said,
             )
-            self.run.say([with_answers(self.run, step, word)])
-            self._activities.count(step.id, "written")
-            return "Recorded."
+            return with_answers(self.run, step, made)
 
-        self._begin(step, record)
+        self._begin(step, lambda: self._record(step, word()))
+
+    def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
+        """Record a comment on the step, or who does it by when; no outcome rests on either."""
+
+        def note() -> Note:
+            said = self._said(step, words)
+            if kind is NoteKind.ASSIGNED:
+                to, due = _typed(words, "to", longest=_LONGEST_NAME), _typed(words, "due")
+                return Assignment(to=to, due=due_day(due, "By", since=said["at"]), **said)
+            if not said["note"]:
+                msg = "Write the comment."
+                raise SettingsError(msg, next_step="It is kept with the step's history.")
+            return Note(**said)
+
+        self._begin(step, lambda: self._record(step, note()))
+
+    def _said(self, step: Step, words: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "step": step.id,
+            "by": self._named(words),
+            "at": timestamp(self.run.clock()),
+            "note": _typed(words, "note"),
+            "origin": _ORIGIN,
+        }
+
+    def _record(self, step: Step, said: Word | Note) -> str:
+        self.run.say([said])
+        self._activities.count(step.id, "written")
+        return "Recorded."
 
     def check_all(self) -> None:
         """Check every step whose checks only read; ignored while that runs."""
@@ -298,6 +346,10 @@ class Walkthrough:
             return ""
         return self.run.settings.secrets[step.hands_over.name].reveal()
 
+    def confirm_link(self, step: Step) -> str:
+        """Return the address, below the server's, by which a second person confirms this step."""
+        return f"runbook/confirm/{make_link(self.run, step.id)}"
+
     def ask_consent(self, step: Step) -> None:
         """Prepare the consent page and listen for its answer."""
         self._consent_step = step
@@ -368,9 +420,9 @@ class Walkthrough:
     def _check(self, step: Step, given: dict[str, Any]) -> str:
         self._take(step, given)
         state = self.run.perform(step.id)
-        conclusion = state.conclusion
-        advice = "" if conclusion.outcome is Outcome.WAITING else what_to_do(conclusion)
-        return f"Checked: {LABELS[conclusion.outcome]}. {advice}".strip()
+        outcome = state.conclusion.outcome
+        advice = "" if outcome is Outcome.WAITING else what_to_do(state)
+        return f"Checked: {LABELS[outcome]}. {advice}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
         """Accept the typed values; raises `SettingsError` if one is refused."""
@@ -456,6 +508,7 @@ class Walkthrough:
             is_sandbox=self.run.is_sandbox,
             others=[name for name in self._tenants if name != self.run.tenant],
             sealed=self._sealed,
+            now=self.run.clock(),
             activity=self._round,
         )
 
@@ -464,7 +517,7 @@ def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) ->
     """Return typed text; raises `SettingsError` if it contains an invisible character."""
     try:
         text = str(words.get(name, ""))
-        return visible(text, longest=longest, may_have_lines=name != "by")
+        return visible(text, longest=longest, may_have_lines=name in ("note", "seen"))
     except ValueError as error:
         msg = f"{_FIELDS[name]}: {error}."
         raise SettingsError(msg, next_step="Correct it, then press the button again.") from None

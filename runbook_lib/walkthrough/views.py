@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
-from runbook_lib.core.outcome import ICONS, LABELS
+from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
 from runbook_lib.core.procedure import (
     Input,
+    NoteKind,
     Outcome,
     Step,
     StepKind,
@@ -28,13 +30,15 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import (
     exchange_detail,
     gathered,
+    is_proven_in_part,
     step_document,
     troubles_of,
 )
-from runbook_lib.evidence.reports.wording import when, with_times
+from runbook_lib.evidence.reports.wording import parse_time, when, with_times
 from runbook_lib.walkthrough.activity import Activity
 
 __all__ = [
+    "NOTES",
     "STRUCTURE",
     "WORDS",
     "finish_view",
@@ -63,6 +67,7 @@ WORDS = {
     "skip": WordKind.SKIPPED,
     "withdraw": WordKind.WITHDRAWN,
 }
+NOTES = {"comment": NoteKind.COMMENTED, "assign": NoteKind.ASSIGNED}
 # The parts of a view that are structure, and so never redacted.
 STRUCTURE = frozenset(
     {
@@ -90,8 +95,11 @@ def step_view(
     credentials: Mapping[str, str],
     recent: Sequence[Entry],
     activity: Activity,
+    link_values: Mapping[str, Value] | None = None,
+    now: datetime | None = None,
     wanted: Sequence[Input] = (),
     asked: Mapping[str, Step] | None = None,
+    has_confirm_page: bool = False,
     is_next: bool = False,
 ) -> dict[str, Any]:
     """
@@ -101,6 +109,8 @@ def step_view(
     ("this session", "keyring", ".env"); `recent` are the newest journal lines
     about the step, oldest first; `wanted` are inputs that a check lacked, `asked` maps
     the name of a list to the step in which it is chosen: elsewhere it is only shown.
+    `link_values` are those that links are made of, if not `values`. `has_confirm_page`
+    says that this server has the page on which a second person confirms a step.
     """
     elsewhere = {name: other for name, other in (asked or {}).items() if other is not state.step}
     step, document = state.step, step_document(state)
@@ -108,12 +118,15 @@ def step_view(
     return {
         **{name: document[name] for name in shown},
         "icon": ICONS[state.conclusion.outcome],
-        "label": LABELS[state.conclusion.outcome],
+        "label": IN_PART if is_proven_in_part(document) else LABELS[state.conclusion.outcome],
+        "in_part": is_proven_in_part(document),
+        "overdue": _overdue(state, now),
+        "assigned": _assigned(state),
         "reason": with_times(document["reason"]),
         "remarks": [with_times(text) for text in document["remarks"]],
         **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
         "tables": [_table_view(table) for table in gathered(document, "tables")],
-        "links": [link.shown(values) for link in step.links],
+        "links": [link.shown(link_values or values) for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
             for paste in step.pastes
@@ -143,6 +156,7 @@ def step_view(
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
+        "has_confirm_page": has_confirm_page,
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(each) for each in document["exchanges"]],
         "history": _step_history(recent),
@@ -156,6 +170,8 @@ def _primary(state: StepState, credentials: Mapping[str, str]) -> str:
     """Return the action that a person needs next in this step."""
     step, outcome = state.step, state.conclusion.outcome
     token = step.consent_gives
+    if step.kind is StepKind.WAIT and outcome is Outcome.FAILED and state.conclusion.by_person:
+        return "submit"  # declined: it is submitted again
     if token is not None and token.name not in credentials:
         return "consent"
     if step.checks and (outcome is Outcome.FAILED or not state.findings):
@@ -171,6 +187,7 @@ def header_view(
     operator: str,
     is_sandbox: bool,
     activity: Activity,
+    now: datetime | None = None,
     others: Sequence[str] = (),
     sealed: str = "",
 ) -> dict[str, Any]:
@@ -199,14 +216,14 @@ def header_view(
             if counts[outcome]
         ],
         "next": _next_view(state),
-        "steps": [_overview(step) for step in state.steps.values()],
+        "steps": [_overview(step, now) for step in state.steps.values()],
         "others": list(others),
         "sealed": sealed,
         **asdict(activity),
     }
 
 
-def _overview(state: StepState) -> dict[str, str]:
+def _overview(state: StepState, now: datetime | None) -> dict[str, str]:
     """Return a step's line in the overview, with who did it or what waits for whom, since when."""
     outcome = state.conclusion.outcome
     return {
@@ -216,21 +233,35 @@ def _overview(state: StepState) -> dict[str, str]:
         "outcome": outcome,
         "icon": ICONS[outcome],
         "label": LABELS[outcome],
-        "who": _who(state),
+        "who": " · ".join(filter(None, (_who(state), _assigned(state), _overdue(state, now)))),
         "again": state.again,
     }
 
 
 def _who(state: StepState) -> str:
-    word = state.word
-    since = when(word.at) if word is not None and state.conclusion.by_person else ""
-    if state.conclusion.needs_another and word is not None:
-        return f"waits for a second person since {since}"
-    if state.conclusion.outcome is Outcome.WAITING:
-        return f"waits for Facebook{f' since {since}' if since else ''}"
-    if since and word is not None:
-        return f"{word.by}, {since}"
+    word, conclusion = state.word, state.conclusion
+    if conclusion.outcome is Outcome.WAITING:
+        whom = "a second person" if conclusion.needs_another else "Facebook"
+        since = f" since {when(state.waiting_since)}" if state.waiting_since else ""
+        return f"waits for {whom}{since}"
+    if word is not None and conclusion.by_person:
+        return f"{word.by}, {when(word.at)}"
     return f"checked {when(state.checked_on)}" if state.findings else ""
+
+
+def _assigned(state: StepState) -> str:
+    """Return who does the step by when, if somebody in particular does."""
+    due = f" by {state.due}" if state.due else ""
+    return f"for {state.assigned_to}{due}" if state.assigned_to else ""
+
+
+def _overdue(state: StepState, now: datetime | None) -> str:
+    """Return that an outside party takes longer than usual; what to do then is in the prose."""
+    began = parse_time(state.waiting_since) if state.waiting_since else None
+    days = state.step.usual_days
+    if state.conclusion.needs_another or began is None or now is None or not days:
+        return ""
+    return f"overdue: usually at most {days} days" if now - began > timedelta(days=days) else ""
 
 
 def _next_view(state: RunState) -> dict[str, str] | None:
@@ -282,7 +313,7 @@ def finish_view(
 def _forms(step: Step) -> list[dict[str, Any]]:
     """Return the forms by which a person can confirm `step`, skip it, and so on."""
     is_wait = step.kind is StepKind.WAIT
-    done = "Facebook approved it" if is_wait else "I have done this"
+    done = step.attest_label or ("Facebook approved it" if is_wait else "I have done this")
     optional = "Optional: a note for the record."
     submitted = [
         _form(
@@ -306,6 +337,24 @@ def _forms(step: Step) -> list[dict[str, Any]]:
         *(declined if is_wait else ()),
         _form("skip", "Skip", "This step is skipped.", ""),
         _form("withdraw", "Withdraw", "What was confirmed about this step is no longer true.", ""),
+        {
+            **_form("comment", "Comment", "A comment; the outcome stays as it is.", ""),
+            "note_label": "Comment",
+            "note_missing": "Write the comment: it is kept with the step.",
+        },
+        {
+            **_form("assign", "Hand over", "Somebody else does this step.", optional),
+            "has_files": False,
+            "fields": [
+                {
+                    "name": "to",
+                    "label": "Who does it",
+                    "type": "text",
+                    "help": "Empty for nobody in particular.",
+                },
+                {"name": "due", "label": "By", "type": "date", "help": "Optional."},
+            ],
+        },
     ]
 
 
@@ -333,8 +382,10 @@ def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any
         "note_name": "note" if note_help else "reason",
         "note_label": "Note" if note_help else "Reason",
         "note_help": note_help or "Kept in the record.",
+        "note_missing": "Give a reason: it is kept in the record.",
         "has_files": bool(note_help),
         "files_help": "",
+        "fields": [],
     }
 
 

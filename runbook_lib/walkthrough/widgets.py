@@ -17,7 +17,7 @@ import traitlets
 
 from runbook_lib.core.procedure import Step
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.views import WORDS
+from runbook_lib.walkthrough.views import NOTES, WORDS
 
 __all__ = ["PANEL_MIME", "WIDGET_MIME", "FinishPanel", "HeaderPanel", "StepPanel"]
 
@@ -129,6 +129,9 @@ class StepPanel(_Panel):
         ]
         self._walkthrough.say(self._step, WORDS[asked["action"]], asked, files)
 
+    def _add_note(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.add_note(self._step, NOTES[asked["action"]], asked)
+
     def _validate(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(asked["name"])
         problem, effect = self._walkthrough.problem(name, str(asked["value"]))
@@ -144,15 +147,20 @@ class StepPanel(_Panel):
     def _consent(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.ask_consent(self._step)
 
+    def _link(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
+        self.send({"kind": "link", "path": self._walkthrough.confirm_link(self._step)})
+
     def _redirect(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.answer_consent(self._step, str(asked["url"]))
 
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
         **dict.fromkeys(WORDS, _say),
+        **dict.fromkeys(NOTES, _add_note),
         "validate": _validate,
         "keep": _keep,
         "hand_over": _hand_over,
         "consent": _consent,
+        "link": _link,
         "redirect": _redirect,
     }

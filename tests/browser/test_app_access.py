@@ -383,3 +383,14 @@ def test_jupyterlab_refuses_requests_of_other_origins(jupyterlab: Lab) -> None:
         assert answer.status_code in (403, 404)
         assert "access-control-allow-origin" not in answer.headers
     assert is_untouched(jupyterlab)
+
+
+def test_the_page_for_a_second_person_opens_nothing_without_its_link(app: Lab) -> None:
+    """An address that was never given is refused, as is a foreign name or another site's form."""
+
+    path = f"/runbook/confirm/{TENANT}/{PROCEDURE.id}/never-given"
+    assert ask(app, path).status_code == 410
+    assert ask(app, path, host="attacker.example").status_code == 403
+    foreign = ask(app, path, "POST", origin="http://attacker.example")
+    assert foreign.status_code in (403, 404)
+    assert kernels(app) == []

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
-from tests.browser.jupyter import Desk, Lab, Walk
+from tests.browser.jupyter import Desk, Lab, Serve, Walk, keep_picture
 from tests.runs.conftest import settings_of
 
 _PATIENCE = 20_000
@@ -91,3 +91,40 @@ def test_a_second_person_confirms(pair: Pair) -> None:
         panel.get_by_text("History").click()
         expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
         expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
+
+
+def test_a_second_person_confirms_by_a_link(
+    serve: Serve, sandbox: Any, page: Page, browser: Browser
+) -> None:
+    """
+    The link opens that one step without a login, and works once.
+
+    The first person cannot use it for themselves, and the walkthrough shows what came of it.
+    """
+
+    lab, step = serve(sandbox), FOUR_EYES_STEP
+    with lab.env_file.open("a", encoding="utf-8") as settings:
+        settings.write(f"RUNBOOK_FOUR_EYES={step}\n")
+    first = Walk(page, lab)
+    lab.show_only(step)
+    first.open()
+    assert first.attest(step, by="First operator") == "waiting"
+    panel = first.panel(step)
+    panel.get_by_role("button", name="Ask a second person").click()
+    address = panel.locator("code[data-link]").inner_text()
+    with own_windows(browser) as stranger:
+        theirs = stranger.new_page()
+        theirs.goto(address)
+        expect(theirs.get_by_role("heading", level=1)).to_have_text("Confirm a step")
+        expect(theirs.get_by_text("Tenant acme, step 3")).to_be_visible()
+        keep_picture(theirs, "second-person")
+        theirs.get_by_label("Your name").fill("first operator")
+        theirs.get_by_role("button", name="I confirm it").click()
+        expect(theirs.get_by_role("alert")).to_contain_text("A second person must confirm it")
+        theirs.get_by_label("Your name").fill("Third operator")
+        theirs.get_by_role("button", name="I confirm it").click()
+        expect(theirs.get_by_role("heading", level=1)).to_have_text("Recorded")
+        theirs.goto(address)
+        expect(theirs.get_by_role("alert")).to_contain_text("ask for another one")
+    expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
+    expect(panel).to_contain_text("Third operator on")

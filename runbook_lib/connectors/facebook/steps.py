@@ -271,6 +271,7 @@ def redirect_uri() -> Step:
             "The address shown here is listed under Valid OAuth Redirect URIs, character by "
             "character, and is saved."
         ),
+        attest_label="I compared every character",
         subject=("app_id", "service_domain"),
         prose=(
             "Under **Valid OAuth Redirect URIs** enter the address below and press "

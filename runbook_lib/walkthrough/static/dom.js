@@ -93,10 +93,17 @@ function jump(id, title) {
   return panel ? UNFOLD : RUN_FIRST;
 }
 
+// Jupyter's configuration of this page: its folder, and the base URL of its server.
+function pageConfig() {
+  return JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
+}
+
+function serverBase() { return pageConfig().baseUrl ?? "/"; }
+
 // Where JupyterLab's `view` ("lab/tree", "files") shows `path`, if it is below the server's folder.
 function labAddress(view, path) {
   try {
-    const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "");
+    const config = pageConfig();
     const root = config.serverRoot.replace(/\/$/, "");
     const inside = path.startsWith(`${root}/`) ? path.slice(root.length + 1) : null;
     return inside && `${config.baseUrl}${view}/${inside.split("/").map(encodeURIComponent).join("/")}`;

@@ -14,6 +14,7 @@ class WordForm {
     this.name = form.name;
     this.label = form.label;
     this.noteName = form.note_name;
+    this.noteMissing = form.note_missing;
     this.asked = null; // what was written and finished when this form was confirmed
     this.files = [];
     this.largest = panel.model.get("view").largest;
@@ -28,6 +29,8 @@ class WordForm {
       this.problem);
     this.root.addEventListener("keydown", (event) => this.press(event));
     this.addText("by", "Your name", "", { autocomplete: "name", value: savedOperator() });
+    this.more = form.fields.map(({ name }) => name);
+    for (const { name, label, help, type } of form.fields) this.addText(name, label, help, { type });
     this.addText(form.note_name, form.note_label, form.note_help);
     if (form.has_files) this.addFiles();
   }
@@ -58,14 +61,15 @@ class WordForm {
   async said() {
     const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
     const seen = this.field("seen");
-    return [{ note: this.field(this.noteName).value, seen: seen ? seen.value : "",
+    const more = Object.fromEntries(this.more.map((name) => [name, this.field(name).value]));
+    return [{ ...more, note: this.field(this.noteName).value, seen: seen ? seen.value : "",
       files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers];
   }
 
   async confirm() {
     const { written, finished } = this.panel.model.get("view");
     if (this.asked || this.lacks("by", "Enter your name: the record says who confirmed this.")) return;
-    if (this.noteName === "reason" && this.lacks("reason", "Give a reason: it is kept in the record.")) return;
+    if (this.noteName === "reason" && this.lacks("reason", this.noteMissing)) return;
     this.asked = { written, finished };
     try {
       const [words, buffers] = await this.said();
@@ -106,7 +110,7 @@ class WordForm {
   }
 
   addFiles() {
-    this.addText("seen", "What you saw", "Optional: how the screen differed from the description.");
+    this.addText("seen", "What differed", "Optional: how the screen looked, where it is not as described here.");
     this.root.addEventListener("paste", (event) => {
       const pasted = [...event.clipboardData.files];
       if (pasted.length) { event.preventDefault(); this.attach(pasted); }

@@ -39,9 +39,10 @@ class Panel {
     this.inputs = element("div", { class: "rb-fields" });
     this.actions = element("div", { class: "rb-row" });
     this.consent = element("div", {});
+    this.second = element("div", { hidden: true });
     this.forms = view.forms.map((form) => new WordForm(this, form));
     this.details = element("div", {});
-    this.root.append(this.status, this.gone, this.live, this.tables, this.aids, this.inputs, this.actions, this.consent,
+    this.root.append(this.status, this.gone, this.live, this.tables, this.aids, this.inputs, this.actions, this.second, this.consent,
       ...this.forms.map((form) => form.root), this.details);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
@@ -161,10 +162,14 @@ class Panel {
     this.actions.append(this.check);
     if (view.spends) this.actions.append(element("span", { class: "rb-field-note" }, view.spends));
     for (const form of this.forms) {
-      form.button = element("button", { type: "button", "data-action": form.name, "aria-expanded": "false",
+      const isQuiet = ["comment", "assign"].includes(form.name);
+      form.button = element("button", { type: "button", class: isQuiet ? "rb-small" : null, "data-action": form.name, "aria-expanded": "false",
         onclick: () => this.openForm(form) }, form.label);
       this.actions.append(form.button);
     }
+    this.askSecond = element("button", { type: "button", "data-action": "link", hidden: true,
+      onclick: () => this.send({ action: "link" }) }, "Ask a second person");
+    this.actions.append(this.askSecond);
     if (view.needs_consent) this.buildConsent();
   }
 
@@ -198,6 +203,9 @@ class Panel {
       if (form.name === "attest") setText(form.button, view.needs_another ? "I confirm it" : form.label);
       if (form.name === "withdraw") form.button.hidden = !view.can_withdraw;
     }
+    this.askSecond.hidden = !view.needs_another || !view.has_confirm_page;
+    if (!view.needs_another) this.second.hidden = true;
+    else if (!view.has_confirm_page) this.showCommand(view.id);
   }
 
   buildConsent() {
@@ -227,6 +235,24 @@ class Panel {
       this.consentHere));
   }
 
+  // Another server has no page for it: the second person uses a terminal, or this page.
+  showCommand(id) {
+    this.second.hidden = false;
+    redraw(this.second, id, () => [element("div", { class: "rb-field-note" },
+      "A second person confirms it here, or in a terminal: ", element("code", {}, `runbook confirm ${id} --by NAME`))]);
+  }
+
+  // The link opens this step alone, once; whoever has it can confirm.
+  onLink({ path }) {
+    const url = new URL(serverBase() + path, location.href).href;
+    const button = element("button", { type: "button", class: "rb-small", "data-copy": "link", "aria-label": "Copy the link" }, "Copy");
+    button.addEventListener("click", () => copy(url, button, "Copy"));
+    this.second.replaceChildren(element("div", { class: "rb-row" }, element("code", { "data-link": true }, url), button),
+      element("div", { class: "rb-field-note" }, "It opens this step alone, without a login, once, for seven days: send it to the "
+        + "second person only. Where this server cannot be reached: runbook confirm STEP --by NAME."));
+    this.second.hidden = false;
+  }
+
   onHandOver({ value }) {
     if (value && this.handOverButton) copy(value, this.handOverButton, this.handOverButton.dataset.label);
   }
@@ -235,12 +261,15 @@ class Panel {
   draw() {
     const view = this.model.get("view");
     this.root.dataset.outcome = view.outcome;
+    this.root.dataset.inPart = String(view.in_part);
     this.root.dataset.finished = view.finished;
     this.buildInputs(view);
     this.markPrimary(view);
-    redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits], () => [
+    redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.label, view.overdue, view.assigned], () => [
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.label}`),
-      " ", element("span", { dir: "auto" }, view.reason), this.drawNotes(view)]);
+      " ", element("span", { dir: "auto" }, view.reason),
+      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands above.") : "",
+      view.assigned ? element("div", { dir: "auto" }, view.assigned) : "", this.drawNotes(view)]);
     this.onTaken(view);
     this.drawForms(view);
     this.drawTables(view);
@@ -469,6 +498,7 @@ function render({ model, el }) {
   const hear = (message) => {
     if (message.kind === "problem") panel?.onProblem(message);
     if (message.kind === "hand_over") panel?.onHandOver(message);
+    if (message.kind === "link") panel?.onLink(message);
   };
   model.on("change:view", draw);
   model.on("msg:custom", hear);

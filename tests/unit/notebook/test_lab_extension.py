@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.sign import MemorySignatureStore, NotebookNotary
+from tornado.web import Application
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.notebooks import build
@@ -105,10 +106,11 @@ def test_only_a_notebook_as_it_was_built_is_trusted(
     path.write_text(json.dumps(document), encoding="utf-8")
     hooks: list[Any] = []
     notary = NotebookNotary(store_factory=MemorySignatureStore, secret=b"s")
+    web_app = Application(base_url="/user/a/")
     contents = SimpleNamespace(register_pre_save_hook=hooks.append, notary=notary)
 
     lab_extension._load_jupyter_server_extension(
-        SimpleNamespace(contents_manager=contents, root_dir=str(folder))
+        SimpleNamespace(contents_manager=contents, root_dir=str(folder), web_app=web_app)
     )
 
     assert hooks == [save_panels_as_text]

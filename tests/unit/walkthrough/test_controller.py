@@ -28,7 +28,16 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR
 from runbook_lib.connectors.facebook import inputs
-from runbook_lib.core.procedure import Binding, Finding, Input, Outcome, Step, Word, WordKind
+from runbook_lib.core.procedure import (
+    Binding,
+    Finding,
+    Input,
+    NoteKind,
+    Outcome,
+    Step,
+    Word,
+    WordKind,
+)
 from runbook_lib.engine.process import Finished
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import (
@@ -154,8 +163,8 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
         (
             Outcome.INCONCLUSIVE,
             (
-                "Checked: could not be checked. Look for yourself, then confirm that it is done; "
-                "or check again."
+                "Checked: could not be checked. Do what the reason says, then check again; "
+                "confirm it if you have seen it yourself."
             ),
         ),
     ],
@@ -1298,6 +1307,48 @@ def test_a_double_click_opens_one_listener(scene: Make) -> None:
 
 
 # Sealing
+
+
+def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
+    """A comment and who does the step by when are recorded; the outcome stays."""
+
+    play = scene(make_step("a"))
+    step = play.step("a")
+    play.walkthrough.add_note(step, NoteKind.COMMENTED, {"by": "A", "note": "Ask them."})
+    settled(play.screens["a"])
+    words = {"by": "A", "to": "A colleague", "due": "2026-12-01"}
+    play.walkthrough.add_note(step, NoteKind.ASSIGNED, words)
+    view = settled(play.screens["a"], 2)
+
+    assert (view["message"], view["outcome"], view["written"]) == ("Recorded.", "not_run", 2)
+    assert view["assigned"] == "for A colleague by 2026-12-01"
+    said = [each["what"] for each in view["history"]]
+    assert any("A colleague" in each for each in said)
+    assert any("Ask them." in each for each in said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "said"),
+    [
+        (NoteKind.COMMENTED, {"by": "A", "note": "  "}, "Write the comment."),
+        (NoteKind.COMMENTED, {"by": " ", "note": "n"}, "Enter your name"),
+        (NoteKind.ASSIGNED, {"by": "A", "to": "B", "due": "tomorrow"}, "due takes a day"),
+        (NoteKind.ASSIGNED, {"by": "A", "to": "B", "due": "2020-01-01"}, "is before the day"),
+        (NoteKind.ASSIGNED, {"by": "A", "to": "B\u202e"}, "Who does it"),
+    ],
+)
+def test_a_note_that_cannot_be_kept_says_why(
+    scene: Make, kind: NoteKind, words: dict[str, str], said: str
+) -> None:
+    """A note without its text, a name or a possible day is refused; nothing is written."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.add_note(play.step("a"), kind, words)
+    view = settled(play.screens["a"])
+
+    assert view["is_error"]
+    assert said in view["message"]
+    assert play.types == []
 
 
 def spending_step() -> Step:

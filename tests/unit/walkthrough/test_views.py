@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runbook_lib.connectors.facebook import inputs
+from runbook_lib.core.advice import next_step
 from runbook_lib.core.journal import Entry, EventType
-from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
+    Assignment,
     Attachment,
     Conclusion,
     Exchange,
@@ -30,7 +33,13 @@ from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.core.words import Lapsed
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.views import WORDS, finish_view, header_view, next_step, step_view
+from runbook_lib.walkthrough.views import (
+    NOTES,
+    WORDS,
+    finish_view,
+    header_view,
+    step_view,
+)
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import (
@@ -85,9 +94,9 @@ def run_state(*states: StepState) -> RunState:
     return RunState("0a1b2c3d", {each.step.id: each for each in states})
 
 
-def header(*states: StepState) -> dict[str, Any]:
+def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
-    return header_view(run_state(*states), is_sandbox=False, activity=Activity(), **known)
+    return header_view(run_state(*states), is_sandbox=False, activity=Activity(), **known, **more)
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -394,19 +403,22 @@ def test_a_step_offers_the_forms_that_apply() -> None:
 
     plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
 
-    assert [form["name"] for form in plain["forms"]] == ["attest", "skip", "withdraw"]
+    notes = ["comment", "assign"]
+    assert [form["name"] for form in plain["forms"]] == ["attest", "skip", "withdraw", *notes]
     assert [form["name"] for form in waits["forms"]] == [
         "submit",
         "attest",
         "decline",
         "skip",
         "withdraw",
+        *notes,
     ]
-    assert set(WORDS) == {form["name"] for form in waits["forms"]}
+    assert {*WORDS, *NOTES} == {form["name"] for form in waits["forms"]}
     assert plain["forms"][0]["sentence"] == "I did a."
-    notes = {form["name"]: (form["note_name"], form["has_files"]) for form in waits["forms"]}
-    assert notes["attest"] == ("note", True)
-    assert notes["skip"] == notes["withdraw"] == ("reason", False)
+    texts = {form["name"]: (form["note_name"], form["has_files"]) for form in waits["forms"]}
+    assert texts["attest"] == ("note", True)
+    assert texts["skip"] == texts["withdraw"] == texts["comment"] == ("reason", False)
+    assert texts["assign"] == ("note", False)
 
 
 def test_only_an_attestation_that_counts_can_be_withdrawn() -> None:
@@ -618,3 +630,41 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
             "title": "Do app",
         }
     ]
+
+
+def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
+    """Who does a step by when, and a wait that takes longer than usual, are said."""
+
+    step = replace(waiting_step(), usual_days=22)
+    said = Assignment(step="wait", by="A", at=AT, to="A colleague", due="2026-12-01")
+    waits = state(step, Outcome.WAITING, waiting_since="2026-11-01T09:00:00Z", assignment=said)
+
+    for day, overdue in ((23, ""), (24, "overdue: usually at most 22 days")):
+        now = datetime(2026, 11, day, 8, tzinfo=UTC)
+        shown = view(waits, now=now)
+        assert (shown["assigned"], shown["overdue"]) == ("for A colleague by 2026-12-01", overdue)
+        (line,) = header(waits, now=now)["steps"]
+        assert line["who"].startswith("waits for Facebook since 1 Nov 2026")
+        assert "for A colleague by 2026-12-01" in line["who"]
+        assert line["who"].endswith(overdue)
+
+
+def test_what_is_proven_in_part_does_not_look_finished() -> None:
+    """A verified step with a limit that nobody has looked at says so in its mark."""
+
+    found = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
+    asks = make_step("a", verified, kind=StepKind.ASK, attest_label="I compared it")
+
+    shown = view(state(asks, Outcome.VERIFIED, findings=(found,)))
+    assert (shown["in_part"], shown["label"]) == (True, IN_PART)
+    assert shown["forms"][0]["label"] == "I compared it"
+    whole = view(state(asks, Outcome.VERIFIED, findings=(replace(found, limits=()),)))
+    assert (whole["in_part"], whole["label"]) == (False, "verified")
+
+
+def test_a_declined_review_is_submitted_again() -> None:
+    """After Facebook declined it, the next action is to say that it was submitted again."""
+
+    declined = state(waiting_step(), Outcome.FAILED, by_person=True)
+
+    assert view(declined, is_next=True)["primary"] == "submit"

@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.walkthrough import widgets as panels
 from runbook_lib.walkthrough.controller import Walkthrough
-from runbook_lib.walkthrough.views import WORDS
+from runbook_lib.walkthrough.views import NOTES, WORDS
 from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import (
@@ -62,8 +62,10 @@ class FakeWalkthrough:
             "say",
             "keep",
             "ask_consent",
+            "add_note",
             "answer_consent",
             "check_all",
+            "confirm_link",
             "seal",
         ):
             raise AttributeError(name)
@@ -113,6 +115,14 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ),
         ({"action": "validate", "name": "app_id", "value": "1"}, ("problem", "app_id", "1")),
         ({"action": "hand_over"}, ("hand_over", STEP)),
+        ({"action": "link"}, ("confirm_link", STEP)),
+        *(
+            (
+                {"action": action, "by": "Operator"},
+                ("add_note", STEP, kind, {"action": action, "by": "Operator"}),
+            )
+            for action, kind in NOTES.items()
+        ),
     ],
     ids=lambda value: value.get("action") if isinstance(value, dict) else "",
 )

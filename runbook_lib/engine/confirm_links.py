@@ -1,0 +1,111 @@
+"""
+Links by which a second person confirms one step, once, without a login.
+
+A link is a random token in the address. Beside the journal lies a file named by
+the token's digest, with the step it is for and when it ends; whoever removes
+that file has used the link. What is recorded is `confirmation`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runbook_lib.config.workspace import (
+    connector_folder,
+    evidence_folder,
+    journal_path,
+    tenant_name,
+)
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.engine.confirmation import Confirmation, ConfirmationRequest, prepare
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import SettingsError
+
+__all__ = ["ConfirmLink", "confirm_by_link", "make_link", "open_link"]
+
+LINK_DAYS = 7
+_FOLDER = "links"
+_TOKEN_BYTES = 24
+_LARGEST = 4_096
+_GONE = "This link was used, has ended, or never was: ask for another one."
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmLink:
+    """An unused link: the step it is for, and the file that makes it one."""
+
+    tenant: str
+    connector: str
+    step: str
+    path: Path
+    evidence: str
+
+    def request(self, by: str, note: str = "") -> ConfirmationRequest:
+        """Return what this person would confirm by it."""
+        return ConfirmationRequest(
+            procedure=find_procedure(self.connector),
+            step=self.step,
+            by=by,
+            note=note,
+            tenant=self.tenant,
+            evidence=self.evidence,
+        )
+
+
+def make_link(run: Run, step_id: str) -> str:
+    """Return the last part of a new link's address: tenant, connector and token."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    folder = run.journal.path.parent / _FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    ends = timestamp(run.clock() + timedelta(days=LINK_DAYS))
+    document = {"step": run.step(step_id).id, "ends": ends}
+    write_whole(folder / _name(token), json.dumps(document).encode())
+    return f"{run.tenant}/{run.procedure.id}/{token}"
+
+
+def open_link(
+    tenant: str, connector: str, token: str, *, evidence: str = "", now: datetime | None = None
+) -> ConfirmLink:
+    """Return an unused link; raises `SettingsError` if there is none, or it has ended."""
+    folder = journal_path(
+        evidence_folder(evidence), tenant_name(tenant), connector_folder(connector)
+    ).parent
+    path = folder / _FOLDER / _name(token)
+    try:
+        document = json.loads(read_plain(path, _LARGEST))
+        step, ends = str(document["step"]), str(document["ends"])
+    except (OSError, ValueError, LookupError, TypeError):
+        raise SettingsError(_GONE) from None
+    if timestamp(now or utc_now()) > ends:
+        with suppress(OSError):
+            path.unlink()
+        raise SettingsError(_GONE)
+    return ConfirmLink(tenant, connector, step, path, evidence)
+
+
+def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
+    """
+    Record that `by` confirms the step, and use the link up.
+
+    Raises `SettingsError` if the link was used meanwhile; if this person cannot
+    confirm the step, the link stays usable.
+    """
+    confirmation = prepare(link.request(by, note))
+    try:
+        link.path.unlink()
+    except FileNotFoundError:
+        raise SettingsError(_GONE) from None
+    confirmation.record()
+    return confirmation
+
+
+def _name(token: str) -> str:
+    return f"{hashlib.sha256(token.encode()).hexdigest()}.json"

@@ -1,0 +1,117 @@
+"""Links by which a second person confirms one step, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import utc_now
+from runbook_lib.engine.confirm_links import LINK_DAYS, confirm_by_link, make_link, open_link
+from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.errors import SettingsError
+from tests.support.words import attested
+
+STEP = "fb-03-my-apps"
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    """Return a run in which one person confirmed a step that needs two."""
+    opened = open_run(PROCEDURE, {"four_eyes": STEP}, mode=Mode.INTERACTIVE, tenant="acme")
+    opened.start()
+    opened.say([attested(STEP, by="First operator")])
+    return opened
+
+
+def outcome(run: Run) -> str:
+    return run.state.steps[STEP].conclusion.outcome
+
+
+def test_a_link_confirms_its_step_once(run: Run) -> None:
+    """Whoever has the link confirms that step in their name, and the link is used up."""
+
+    place = make_link(run, STEP).split("/")
+    link = open_link(*place)
+    assert (link.tenant, link.connector, link.step) == ("acme", PROCEDURE.id, STEP)
+    second = open_link(*place)
+
+    confirm_by_link(link, "Second operator", "I looked.")
+    assert outcome(run) == "attested"
+    assert "Second operator" in run.state.steps[STEP].conclusion.reason
+    for again in (lambda: open_link(*place), lambda: confirm_by_link(second, "Third", "")):
+        with pytest.raises(SettingsError):
+            again()
+
+
+def test_the_same_person_is_refused_and_the_link_stays(run: Run) -> None:
+    """If this person cannot confirm the step, nothing is written, and the link can be used."""
+
+    place = make_link(run, STEP).split("/")
+    before = run.journal.path.read_bytes()
+    for by in ("First Operator", "", "B\u202e"):
+        with pytest.raises(SettingsError):
+            confirm_by_link(open_link(*place), by, "")
+    assert run.journal.path.read_bytes() == before
+
+    confirm_by_link(open_link(*place), "Second operator", "")
+    assert outcome(run) == "attested"
+
+
+def test_a_link_ends_after_its_days(run: Run) -> None:
+    """After its days a link is gone."""
+
+    place = make_link(run, STEP).split("/")
+    open_link(*place, now=utc_now() + timedelta(days=LINK_DAYS - 1))
+    with pytest.raises(SettingsError, match="ask for another one"):
+        open_link(*place, now=utc_now() + timedelta(days=LINK_DAYS + 1))
+    with pytest.raises(SettingsError):
+        open_link(*place)
+
+
+def test_the_token_is_nowhere_on_disk(run: Run, folder: Path) -> None:
+    """What lies on disk does not open anything: it has the token's digest only."""
+
+    token = make_link(run, STEP).rpartition("/")[2]
+    assert len(token) >= 32
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len([path for path in files if path.parent.name == "links"]) == 1
+    assert not any(token in path.name for path in files)
+    assert not any(token.encode() in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("acme", PROCEDURE.id, "x"),
+        ("acme", PROCEDURE.id, "../journal"),
+        ("acme", "facebook_messenger", "x"),
+        ("acme", "../acme", "x"),
+        ("..", PROCEDURE.id, "x"),
+        ("nobody", PROCEDURE.id, "x"),
+    ],
+)
+def test_anything_else_is_no_link(run: Run, place: tuple[str, str, str]) -> None:
+    """An address that was never given opens nothing."""
+
+    with pytest.raises(SettingsError):
+        open_link(*place)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"step": 1}', b"\xff"])
+def test_a_broken_file_is_no_link(run: Run, content: bytes) -> None:
+    """A file that cannot be understood opens nothing."""
+
+    place = make_link(run, STEP).split("/")
+    (file,) = (run.journal.path.parent / "links").iterdir()
+    file.write_bytes(content)
+    with pytest.raises(SettingsError):
+        open_link(*place)
+    file.write_text(json.dumps({"step": "no-step", "ends": "9999"}))
+    refused: Callable[[], object] = lambda: confirm_by_link(open_link(*place), "B", "")  # noqa: E731
+    with pytest.raises(SettingsError, match="no step"):
+        refused()
