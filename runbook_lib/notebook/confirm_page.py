@@ -17,6 +17,7 @@ from jupyter_server.utils import url_path_join
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.engine.confirm_links import ConfirmLink, confirm_by_link, open_link
+from runbook_lib.engine.confirmation import Confirmation
 from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.errors import RunbookError, SettingsError
 from runbook_lib.evidence.reports.wording import with_times
@@ -95,6 +96,7 @@ class ConfirmHandler(JupyterHandler):
                 number=state.number,
                 step=state.step,
                 reason=with_times(state.conclusion.reason),
+                about=Confirmation(run, state, by="", note="").about,
                 is_sandbox=run.is_sandbox,
                 xsrf=self.xsrf_form_html(),
                 **more,

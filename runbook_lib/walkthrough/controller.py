@@ -457,6 +457,8 @@ class Walkthrough:
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it runs, and its result."""
         self._activities.begin(step.id)
+        if not self._round.busy_since:
+            self._round = Activity()  # the person has gone on
         self.draw(step.id)
         self._workers.submit(self._finish, step, action)
 

@@ -226,13 +226,14 @@ def header_view(
 def _overview(state: StepState, now: datetime | None) -> dict[str, str]:
     """Return a step's line in the overview, with who did it or what waits for whom, since when."""
     outcome = state.conclusion.outcome
+    is_in_part = is_proven_in_part(step_document(state))
     return {
         "id": state.step.id,
         "number": state.number,
         "title": state.step.title,
         "outcome": outcome,
         "icon": ICONS[outcome],
-        "label": LABELS[outcome],
+        "label": IN_PART if is_in_part else LABELS[outcome],
         "who": " · ".join(filter(None, (_who(state), _assigned(state), _overdue(state, now)))),
         "again": state.again,
     }
