@@ -94,7 +94,7 @@ def test_a_second_person_confirms(pair: Pair) -> None:
 
 
 def test_a_second_person_confirms_by_a_link(
-    serve: Serve, sandbox: Any, page: Page, browser: Browser
+    serve: Serve, sandbox: Any, page: Page, browser: Browser, axe: str
 ) -> None:
     """
     The link opens that one step without a login, and works once.
@@ -118,6 +118,8 @@ def test_a_second_person_confirms_by_a_link(
         expect(theirs.get_by_role("heading", level=1)).to_have_text("Confirm a step")
         expect(theirs.get_by_text("Tenant acme, step 3")).to_be_visible()
         keep_picture(theirs, "second-person")
+        theirs.evaluate(axe)
+        assert theirs.evaluate("async () => (await axe.run()).violations") == []
         theirs.get_by_label("Your name").fill("first operator")
         theirs.get_by_role("button", name="I confirm it").click()
         expect(theirs.get_by_role("alert")).to_contain_text("A second person must confirm it")

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.jupyter import OPERATOR, Serve, Walk, keep_picture
+from tests.browser.jupyter import OPERATOR, Serve, Walk, keep_picture, serious_violations
 
 _LOADED = 60_000
 
@@ -24,7 +24,7 @@ def _start(page: Page, walk: Walk) -> None:
 
 
 def test_one_button_starts_and_brings_the_panels_back(
-    serve: Serve, sandbox: Any, page: Page
+    serve: Serve, sandbox: Any, page: Page, axe: str
 ) -> None:
     """
     *Start* is all it takes: nothing asks for trust, and the page stands at the next open step.
@@ -43,6 +43,9 @@ def test_one_button_starts_and_brings_the_panels_back(
     expect(first).to_be_focused()
     expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
 
+    page.locator(".rb-overview > summary").click()
+    assert serious_violations(page, axe) == []
+    page.locator(".rb-overview > summary").click()
     assert walk.attest("fb-01-log-in") == "attested"
     walk.save()
     lab.stop()
@@ -58,3 +61,37 @@ def test_one_button_starts_and_brings_the_panels_back(
     _start(page, walk)
     expect(page.locator("#runbook-fb-02-developer-account")).to_be_focused()
     expect(first).to_have_attribute("data-outcome", "attested")
+
+
+def test_checking_everything_says_what_changed_and_seals_nothing(
+    serve: Serve, sandbox: Any, page: Page
+) -> None:
+    """
+    *Check everything now* checks each step that only reads, with progress, and names the others.
+
+    A step that lacked a value shows its field there, and is checked once the value is given.
+    """
+
+    lab = serve(sandbox)
+    lab.leave_out("RUNBOOK_APP_SECRET")
+    step, other = "fb-05-confirm-creation", "fb-08-redirect-uri"
+    lab.show_only(step, other, "fb-11-permissions")
+    walk = Walk(page, lab)
+    walk.open()
+    page.get_by_role("button", name="Check everything now").click()
+    header = page.locator(".rb-header")
+    expect(header).to_contain_text("Not checked: 4, 5, 5a, 9a, 10, 11", timeout=_LOADED)
+    expect(header).to_contain_text("App Secret is not given.")
+    expect(header).to_contain_text("It uses up one sign-in link")
+
+    assert walk.check(other) == "inconclusive"
+    field = walk.panel(other).get_by_label("App Secret")
+    expect(field).to_be_visible()
+    assert walk.check("fb-11-permissions") == "not_run"
+    with walk.work("fb-11-permissions"):
+        field.fill(sandbox.description["app_secret"])
+        field.press("Enter")
+    for checked in (other, "fb-11-permissions"):
+        expect(walk.panel(checked)).to_have_attribute("data-outcome", "verified", timeout=_LOADED)
+    expect(field).to_have_count(0)
+    expect(page.locator("a[data-bundle]")).to_have_count(0)
