@@ -85,10 +85,10 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
     expect(header).to_contain_text("It uses up one sign-in link")
 
     assert walk.check(other) == "inconclusive"
-    field = walk.panel(other).get_by_label("App Secret")
+    field = walk.panel(other).get_by_label("App Secret", exact=True)
     expect(field).to_be_visible()
     assert walk.check("fb-11-permissions") == "not_run"
-    with walk.work("fb-11-permissions"):
+    with walk.work(other):
         field.fill(sandbox.description["app_secret"])
         field.press("Enter")
     for checked in (other, "fb-11-permissions"):
