@@ -27,6 +27,8 @@ FLAGS = (
     "--no-first-run",
 )
 _PATIENCE_MILLISECONDS = 10_000
+# The folder of package-lock.json.
+NPM = Path(__file__).parent
 
 
 def chromium_program() -> str:
@@ -92,7 +94,7 @@ def _note(url: str, elsewhere: list[str]) -> None:
 @pytest.fixture(scope="session")
 def axe() -> str:
     """Return the source of axe-core, in the version of `package-lock.json`."""
-    modules = installed(Path(__file__).parent)
+    modules = installed(NPM)
     return (modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 

@@ -293,6 +293,13 @@ class Walk:
                 break
         self.ready()
 
+    def press_start(self) -> None:
+        """Press *Start* in the open notebook, and wait for the panels."""
+        # NOTE: JupyterLab drops cells that are run before it is connected to the kernel.
+        expect(self.page.get_by_text(_KERNEL_IS_IDLE)).to_be_visible(timeout=_PATIENCE)
+        self.page.get_by_role("button", name="Start", exact=True).click()
+        self.ready()
+
     def ready(self) -> None:
         """Wait until every panel of the notebook can be used."""
         expect(self.page.locator("#runbook-finish")).to_be_attached(timeout=_PATIENCE)

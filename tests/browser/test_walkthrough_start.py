@@ -16,13 +16,6 @@ def _open(page: Page, walk: Walk) -> None:
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible(timeout=_LOADED)
 
 
-def _start(page: Page, walk: Walk) -> None:
-    # NOTE: JupyterLab drops cells that are run before it is connected to the kernel.
-    expect(page.get_by_text("| Idle")).to_be_visible(timeout=_LOADED)
-    page.get_by_role("button", name="Start", exact=True).click()
-    walk.ready()
-
-
 def test_one_button_starts_and_brings_the_panels_back(
     serve: Serve, sandbox: Any, page: Page, axe: str
 ) -> None:
@@ -37,7 +30,7 @@ def test_one_button_starts_and_brings_the_panels_back(
     walk = Walk(page, lab)
     _open(page, walk)
     keep_picture(page, "start")
-    _start(page, walk)
+    walk.press_start()
     expect(page.locator(".jp-Dialog")).to_have_count(0)
     first = page.locator("#runbook-fb-01-log-in")
     expect(first).to_be_focused()
@@ -58,7 +51,7 @@ def test_one_button_starts_and_brings_the_panels_back(
     expect(page.locator(".rb")).to_have_count(0)
     keep_picture(page, "come-back")
 
-    _start(page, walk)
+    walk.press_start()
     expect(page.locator("#runbook-fb-02-developer-account")).to_be_focused()
     expect(first).to_have_attribute("data-outcome", "attested")
 
