@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import subprocess
@@ -116,11 +117,11 @@ class Hub:
     def _wait(self) -> None:
         end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end:
-            try:
+            # NOTE: the proxy answers before the hub does, with an error.
+            with contextlib.suppress(httpx.TransportError):
                 if self.get("/hub/login").status_code == 200:
                     return
-            except httpx.TransportError:
-                time.sleep(0.1)
+            time.sleep(0.1)
         msg = f"JupyterHub does not answer: {self.log.read_text(encoding='utf-8')[-2000:]}"
         raise AssertionError(msg)
 
@@ -140,6 +141,7 @@ def hub(sandbox: Any, tmp_path: Path) -> Iterator[Hub]:
         yield hub
     finally:
         left = hub.stop()
+        print(hub.log.read_text(encoding="utf-8"))  # noqa: T201  (pytest shows it)
     assert left == []
 
 
