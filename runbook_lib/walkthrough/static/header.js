@@ -30,7 +30,7 @@ class Header {
     this.link = element("a", { onclick: (event) => this.follow(event) });
     this.after = element("span", {});
     this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
-    this.done = element("strong", {}, "Every step is done. Seal the evidence at the end of the notebook.");
+    this.done = element("strong", {});
     this.said = element("div", {});
     this.sealed = element("span", { class: "rb-label" });
     this.others = element("div", { class: "rb-field-note" });
@@ -90,6 +90,8 @@ class Header {
   // The overview: a line for each step, which leads to it. In the app it stands at the side.
   drawSteps(view) {
     setText(this.sealed, view.sealed);
+    this.sealed.hidden = !view.sealed;
+    setText(this.done, `Every step is done.${view.sealed ? "" : " Seal the evidence at the end of the notebook."}`);
     setText(this.others, view.others.length
       ? `Other tenants: ${view.others.join(", ")}. Open one with: runbook lab --tenant NAME` : "");
     redraw(this.steps, [view.steps, view.next?.id], () => view.steps.map((step) => element("li",
