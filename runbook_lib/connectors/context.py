@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 
 from runbook_lib.core.procedure import Value
 from runbook_lib.core.redaction import Secret
@@ -123,10 +124,10 @@ class CheckContext:
             try:
                 return self.request_app_token(self.secrets["app_secret"])
             except TokenRequestError as error:
-                msg = (
-                    f"Facebook issued no app token ({error}), so nothing could be read with it. "
-                    "Correct the App ID or App Secret, then check again."
-                )
+                refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
+                if refused:
+                    msg += " Correct the App ID or App Secret, then check again."
                 raise OAuthError(msg, next_step=error.diagnostics()) from error
 
         return self.tokens.get(self.app_token_name, issue)

@@ -154,11 +154,13 @@ class Walkthrough:
                 self._draw_error(*describe_error(error))
 
     def _draw(self, only: tuple[str, ...]) -> None:
+        # NOTE: before the state, or a view could say that a check has ended, without its result.
+        activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         state, history = self.run.state, self.run.history
         values, credentials = self.run.values, self._credentials.places()
         following = next_step(state)
-        for step_id in only or tuple(self._panels):
-            if step_id in self._panels:
+        for step_id in only or tuple(activities):
+            if step_id in activities:
                 view = step_view(
                     state.steps[step_id],
                     values=values,
@@ -166,7 +168,7 @@ class Walkthrough:
                     now=self.run.clock(),
                     credentials=credentials,
                     recent=history.recent(step_id),
-                    activity=self._activities.of(step_id),
+                    activity=activities[step_id],
                     wanted=self._wanted(state.steps[step_id]),
                     asked=self._asked,
                     has_confirm_page=self._has_confirm_page,

@@ -286,7 +286,7 @@ class TestFromNothingToACompleteRecord:
 
         story.person.connect(story.found["app_id"])
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
-            assert story.walk.check(step) == "verified", step
+            assert story.walk.check(step) == "verified", story.walk.panel(step).inner_text()
 
     def test_after_a_restart_a_pasted_redirect_gives_the_token(self, story: Story) -> None:
         """After a restart of the kernel, consent works; the form says where the browser ends."""

@@ -150,7 +150,7 @@ def test_a_flaky_network_is_not_a_failed_step(desks: Desks, page: Page) -> None:
         step = "fb-05-confirm-creation"
         assert walk.check(step) == "inconclusive"
         walk.reads(step, "Service temporarily unavailable")
-        walk.reads(step, "Do what the reason says, then check again")
+        walk.reads(step, "Wait some minutes and check again")
         panel = walk.panel(step)
         panel.get_by_text("Requests and answers").click()
         expect(panel.get_by_text("→ 503")).to_have_count(3)

@@ -349,7 +349,21 @@ def test_without_an_app_token_nothing_is_decided(
         check(context)
 
     assert "Error validating client secret." in str(caught.value)
+    assert "Correct the App ID or App Secret" in str(caught.value)
     assert len(remote.requests) == 1
+
+
+def test_a_broken_facebook_says_nothing_against_the_app_secret(
+    remote: FakeRemote, context: CheckContext
+) -> None:
+    """A server error gives no reason to correct the App ID or App Secret."""
+
+    remote.on(TOKEN_PATH, says(bodies.BAD_SECRET, 503))
+
+    with pytest.raises(OAuthError, match="issued no app token") as caught:
+        context.app_token()
+
+    assert "Correct" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("token_issued")

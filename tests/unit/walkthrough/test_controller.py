@@ -1351,6 +1351,22 @@ def test_a_note_that_cannot_be_kept_says_why(
     assert play.types == []
 
 
+def test_a_view_is_of_one_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view never says that a check has ended without what it found."""
+
+    play = scene(make_step("a"))
+    now = Run.state.fget  # type: ignore[attr-defined]
+
+    def state(run: Run) -> Any:
+        found = now(run)
+        play.walkthrough._activities.end("a", "Checked.", "", is_error=False)
+        return found
+
+    monkeypatch.setattr(Run, "state", property(state))
+    play.walkthrough.draw("a")
+    assert play.screens["a"].view["finished"] == 0
+
+
 def spending_step() -> Step:
     """Return a step whose check uses something up."""
     step = make_step("spends", verified)
