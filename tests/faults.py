@@ -378,6 +378,42 @@ FAULTS = (
         "remote/test_redirect_listener.py",
         "an answer on a path that only begins like the listener's is accepted",
     ),
+    # --- walkthrough -----------------------------------------------------------------------
+    Fault(
+        "walkthrough/everything.py",
+        "if step not in blocked and not step.spends),",
+        "if step not in blocked),",
+        "walkthrough/test_controller.py",
+        "Check everything now spends what nobody permitted",
+    ),
+    Fault(
+        "walkthrough/controller.py",
+        "self._sealing = Activity() if self._doubts else self._sealed_now()",
+        "self._sealing = self._sealed_now()",
+        "walkthrough/test_controller.py",
+        "open steps are sealed without a question",
+    ),
+    Fault(
+        "engine/confirm_links.py",
+        "        link.path.unlink()\n",
+        "        link.path.stat()\n",
+        "engine/test_confirm_links.py",
+        "a link for a second person works twice",
+    ),
+    Fault(
+        "notebook/lab_extension.py",
+        'if not any(cell.get("outputs") for cell in notebook.cells):',
+        "if notebook.cells:",
+        "notebook/test_lab_extension.py",
+        "a notebook with somebody's outputs is trusted",
+    ),
+    Fault(
+        "engine/run.py",
+        "if step.is_settled and not after[name].is_settled",
+        "if step.is_settled and after[name].is_settled",
+        "walkthrough/test_controller.py",
+        "a field says the wrong steps that saving it undoes",
+    ),
     # --- notebook, command line ------------------------------------------------------------
     Fault(
         "engine/process.py",

@@ -158,14 +158,14 @@ class Walkthrough:
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         state, history = self.run.state, self.run.history
         values, credentials = self.run.values, self._credentials.places()
-        following = next_step(state)
+        following, link_values, now = next_step(state), self.run.link_values, self.run.clock()
         for step_id in only or tuple(activities):
             if step_id in activities:
                 view = step_view(
                     state.steps[step_id],
                     values=values,
-                    link_values=self.run.link_values,
-                    now=self.run.clock(),
+                    link_values=link_values,
+                    now=now,
                     credentials=credentials,
                     recent=history.recent(step_id),
                     activity=activities[step_id],
