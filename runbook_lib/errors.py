@@ -4,7 +4,7 @@ Every error that the runbook raises, each with the operator's next step.
 Messages and diagnostics never contain a secret.
 
 * RunbookError
-  x SettingsError
+  x SettingsError   FleetFileError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
@@ -20,6 +20,7 @@ Messages and diagnostics never contain a secret.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Self
 
@@ -35,6 +36,7 @@ __all__ = [
     "EnvelopeError",
     "EvidenceError",
     "ExitCode",
+    "FleetFileError",
     "FormError",
     "GraphAPIError",
     "JournalError",
@@ -101,6 +103,16 @@ class SettingsError(RunbookError):
         "Correct the setting and run again; nothing was done. `runbook init` writes a file "
         "that lists every setting."
     )
+
+
+class FleetFileError(SettingsError):
+    """The file of tenants has mistakes, each with its line; nothing was done."""
+
+    next_step = "Correct these lines and run again; nothing was done."
+
+    def __init__(self, message: str, mistakes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.mistakes = mistakes
 
 
 class JournalError(RunbookError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,10 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import first_unseen
 
 __all__ = [
+    "REFERENCE_FORMS",
     "Settings",
     "find_env_file",
+    "is_reference",
     "load",
     "own_setting",
     "read_env_file",
@@ -42,6 +45,12 @@ _ENV_FILE = "RUNBOOK_ENV_FILE"
 _LARGEST_FILE = 1024 * 1024
 _LARGEST_SECRET = 64 * 1024
 _LONGEST_TEXT = 2_000
+_SCHEMES = ("env:", "file:", "dotenv:", "keyring:")
+# The forms of a reference to where a secret is stored.
+_REFERENCE = re.compile(
+    r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:.+/.+|dotenv:.+#[A-Za-z_][A-Za-z0-9_.-]*"
+)
+REFERENCE_FORMS = "env:NAME, file:PATH, dotenv:PATH#NAME or keyring:SERVICE/USER"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -71,7 +80,8 @@ def resolve(
     that is of other connectors, are accepted but not read.
 
     A secret in `given` must be a reference (`env:NAME`, `file:PATH`,
-    `keyring:SERVICE/USER`), since others can see parameters and arguments.
+    `dotenv:PATH#NAME`, `keyring:SERVICE/USER`), since others can see parameters
+    and arguments.
     The secrets in `withheld` are not read. Raises `SettingsError` for an
     unknown name, a value of the wrong type, a reference to nothing, or a
     credential that is a plain word.
@@ -251,6 +261,15 @@ def read_env_file(path: Path) -> dict[str, str]:
     return variables
 
 
+def is_reference(text: object) -> bool:
+    """
+    Return whether `text` says where a secret is stored, and is not the secret itself.
+
+    What it refers to is not looked for.
+    """
+    return isinstance(text, str) and bool(_REFERENCE.fullmatch(text)) and not holds_token(text)
+
+
 def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> None:
     for name in given:
         if name not in known:
@@ -315,11 +334,11 @@ def _secret_text(item: Input, given: object, raw: str, environ: Mapping[str, str
     """Return the text of a credential, or of its reference's target; empty if none was given."""
     text = raw
     if given is not None:
-        if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):
+        if not isinstance(given, str) or not given.startswith(_SCHEMES):
             msg = (
                 f"{item.name} ({item.label}) is a secret: never use it as a parameter or on a "
                 f"command line. Put it into .env as {item.variable}, or give a reference: "
-                "env:NAME, file:PATH or keyring:SERVICE/USER."
+                f"{REFERENCE_FORMS}."
             )
             raise SettingsError(msg)
         text = given
@@ -332,6 +351,8 @@ def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:
         value = environ.get(target, "")
     elif scheme == "file":
         value = _from_file(item, Path(target))
+    elif scheme == "dotenv":
+        value = _from_env_file(item, target)
     elif scheme == "keyring":
         value = _from_keyring(item, target)
     else:
@@ -348,6 +369,15 @@ def _from_file(item: Input, path: Path) -> str:
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         msg = f"{item.name} ({item.label}): the file {path} cannot be read: {reason}."
+        raise SettingsError(msg) from None
+
+
+def _from_env_file(item: Input, target: str) -> str:
+    path, _, name = target.rpartition("#")
+    try:
+        return read_env_file(Path(path).expanduser()).get(name, "")
+    except (SettingsError, RuntimeError) as error:
+        msg = f"{item.name} ({item.label}): {error}"
         raise SettingsError(msg) from None
 
 

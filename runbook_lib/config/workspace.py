@@ -17,6 +17,7 @@ from runbook_lib.core.procedure import Value
 from runbook_lib.errors import SettingsError
 
 __all__ = [
+    "FLEET_FOLDER",
     "KEYS_FOLDER",
     "WORKING_COPIES",
     "connector_folder",
@@ -35,6 +36,9 @@ __all__ = [
 WORKING_COPIES = "walkthrough"
 # In the evidence folder: public keys, and the statements of their succession.
 KEYS_FOLDER = "keys"
+# In the evidence folder: the results of runs over many tenants.
+FLEET_FOLDER = "fleet"
+_TAKEN = {KEYS_FOLDER: "the public keys", FLEET_FOLDER: "the results of fleets"}
 
 _CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Device names on Windows, whatever follows a dot.
@@ -47,8 +51,8 @@ _TENANT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 def tenant_name(text: str) -> str:
     """Return `text` as a tenant's name, also used for its folder; raises `SettingsError`."""
-    if text.casefold() == KEYS_FOLDER:
-        msg = f"A tenant cannot be called {text}: that folder contains the public keys."
+    if content := _TAKEN.get(text.casefold()):
+        msg = f"A tenant cannot be called {text}: that folder contains {content}."
         raise SettingsError(msg)
     if not _TENANT.fullmatch(text):
         msg = f"{text[:80]!r} is not a tenant name: letters, digits, dots, hyphens, at most 63."

@@ -247,10 +247,17 @@ def references(tmp_path: Path, use_keyring: object) -> dict[str, str]:
     use_keyring(FakeKeyring())  # type: ignore[operator]
     file = tmp_path / "secret"
     file.write_text(f"{GOOD_SECRET}\n")
-    return {"env": "env:X", "file": f"file:{file}", "keyring": "keyring:cyclr/eu/operator"}
+    settings = tmp_path / "other.env"
+    settings.write_text(f"OTHER=1\nAPP_SECRET={GOOD_SECRET}\n")
+    return {
+        "env": "env:X",
+        "file": f"file:{file}",
+        "dotenv": f"dotenv:{settings}#APP_SECRET",
+        "keyring": "keyring:cyclr/eu/operator",
+    }
 
 
-@pytest.mark.parametrize("scheme", ["env", "file", "keyring"])
+@pytest.mark.parametrize("scheme", ["env", "file", "dotenv", "keyring"])
 @pytest.mark.parametrize("source", ["given", "environ", "file"])
 def test_a_secret_comes_by_reference(references: dict[str, str], scheme: str, source: str) -> None:
     """Each kind of reference works from a parameter, the environment and `.env`."""
@@ -296,6 +303,10 @@ def test_a_file_in_the_home_folder_is_found(
         ("file:~nobody-of-this-name/secret", "cannot be read"),
         ("file:a\0b", "cannot be read"),
         ("env:BAD", "an App Secret has 32 characters"),
+        ("dotenv:{folder}/none#X", "cannot be read: No such file"),
+        ("dotenv:{folder}/bad#X", "is not NAME=value"),
+        ("dotenv:{folder}/other.env#X", "nothing is stored under dotenv:"),
+        ("dotenv:~nobody-of-this-name/x#X", "home directory"),
     ],
 )
 def test_an_invalid_reference_is_refused(

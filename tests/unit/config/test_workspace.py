@@ -24,6 +24,14 @@ def test_an_ordinary_tenant_name_is_accepted(name: str) -> None:
     assert tenant_name(name) == name
 
 
+@pytest.mark.parametrize("name", ["keys", "Keys", "fleet", "FLEET"])
+def test_a_folder_of_the_evidence_is_no_tenant(name: str) -> None:
+    """No tenant has the name of the folder of keys or of fleets, in whatever case."""
+
+    with pytest.raises(SettingsError, match=f"A tenant cannot be called {name}: that folder"):
+        tenant_name(name)
+
+
 @pytest.mark.parametrize("name", ["Acme", "ACME", "aCme"])
 def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> None:
     """

@@ -1,0 +1,262 @@
+"""The file of a fleet: every mistake is found, with its line, and no secret is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
+from runbook_lib.connectors import DEFAULT
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.errors import ExitCode, FleetFileError
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+
+PROCEDURES = {name: find_procedure(name) for name in connector_names()}
+ACME = '[[tenant]]\ntenant = "acme"\n'
+TOML = """\
+# Two tenants.
+[defaults]
+graph_version = "v26.0"
+page_id = "12345"              # Facebook Messenger's alone
+secrets = {app_secret = "env:SHARED"}
+
+[[tenant]]
+tenant = "acme"
+service_domain = "acme-h.cyclr.com"
+permissions = [
+    "ads_read",
+    "ads_management",
+]
+
+[[tenant]]
+tenant = "bloom"
+connector = "facebook_messenger"
+graph_version = "v25.0"
+[tenant.secrets]
+app_secret = "dotenv:bloom.env#APP_SECRET"
+"""
+
+
+def read(folder: Path, text: str, name: str = "tenants.toml") -> list[FleetTenant]:
+    """Return what is read from a file with this text."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8", newline="")
+    return read_fleet_file(path, PROCEDURES, DEFAULT)
+
+
+def mistakes(folder: Path, text: str, name: str = "tenants.toml") -> list[str]:
+    """Return the mistakes of a file with this text."""
+    with pytest.raises(FleetFileError) as caught:
+        read(folder, text, name)
+    assert caught.value.exit_code == ExitCode.USAGE
+    return [*caught.value.mistakes] or [str(caught.value)]
+
+
+def test_a_tenant_has_its_own_values_else_those_of_all(tmp_path: Path) -> None:
+    """A tenant's values and references win over the defaults, which reach whom they concern."""
+
+    acme, bloom = read(tmp_path, TOML)
+
+    assert (acme.tenant, acme.procedure.id, acme.line) == ("acme", "facebook_marketing", 7)
+    assert acme.given == {
+        "graph_version": "v26.0",
+        "service_domain": "acme-h.cyclr.com",
+        "permissions": ("public_profile", "ads_read", "ads_management"),
+    }
+    assert acme.references == {"app_secret": "env:SHARED"}
+    assert (bloom.tenant, bloom.procedure.id, bloom.line) == ("bloom", "facebook_messenger", 15)
+    assert bloom.given == {"graph_version": "v25.0", "page_id": "12345"}
+    assert bloom.references == {"app_secret": "dotenv:bloom.env#APP_SECRET"}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_csv_says_the_same(tmp_path: Path, ending: str) -> None:
+    """In CSV a row is a tenant, a column a name; an empty cell says nothing."""
+
+    rows = (
+        "\ufefftenant,connector,service_domain,permissions,app_secret",
+        'acme,,acme-h.cyclr.com,"ads_read,ads_management",env:ACME',
+        "",
+        "bloom,facebook_messenger,,,keyring:cyclr/bloom",
+    )
+    acme, bloom = read(tmp_path, ending.join(rows), "tenants.CSV")
+
+    assert (acme.procedure.id, acme.line, bloom.line) == ("facebook_marketing", 2, 4)
+    assert acme.given["permissions"] == ("public_profile", "ads_read", "ads_management")
+    assert acme.references == {"app_secret": "env:ACME"}
+    assert (bloom.given, bloom.references) == ({}, {"app_secret": "keyring:cyclr/bloom"})
+
+
+def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:
+    """A tenant is there once for each connector."""
+
+    text = f'{ACME}{ACME}connector = "facebook_messenger"\n'
+
+    assert [each.procedure.id for each in read(tmp_path, text)] == [
+        "facebook_marketing",
+        "facebook_messenger",
+    ]
+
+
+MISTAKES: Mapping[str, tuple[str, list[str]]] = {
+    "no name": ("[[tenant]]\n", ["line 1: tenant is missing"]),
+    "a name that no folder has": (
+        '[[tenant]]\n\ntenant = "a/b"\n',
+        ["line 3: tenant takes a name of letters"],
+    ),
+    "a name that is no text": ("[[tenant]]\ntenant = 7\n", ["line 2: tenant is missing"]),
+    "twice": (ACME + ACME, ["line 4: the tenant acme is there twice"]),
+    "in case only": (
+        f'{ACME}[[tenant]]\ntenant = "ACME"\nconnector = "facebook_messenger"',
+        ["line 4: the tenants acme and ACME differ in case only"],
+    ),
+    "an unknown connector": (
+        f'{ACME}connector = "facebook"\n',
+        ["line 3: there is no connector of this name; known are facebook_marketing"],
+    ),
+    "a connector that is a list": (f"{ACME}connector = []", ["line 3: there is no connector"]),
+    "an unknown key": (
+        f'{ACME}app_ids = "1"\n',
+        ["line 3: a key called app_ids is not known. Did you mean app_id?"],
+    ),
+    "another connector's key": (f'{ACME}page_id = "12345"', ["line 3: a key called page_id is"]),
+    "a value that is refused": (f'{ACME}app_id = "x"', ["line 3: app_id (App ID): an App ID is"]),
+    "a value of another type": (f"{ACME}app_id = {{a = 1}}", ["line 3: app_id (App ID) takes"]),
+    "in the defaults": (
+        f'[defaults]\n\napp_id = "x"\n{ACME}',
+        ["line 3: app_id (App ID): an App ID"],
+    ),
+    "a name for all": (f'[defaults]\ntenant = "x"\n{ACME}', ["line 2: each tenant has a name"]),
+    "a secret": (
+        f'{ACME}secrets = {{app_secret = "{APP_SECRET}"}}',
+        ["line 3: app_secret (App Secret) takes a reference, not the secret itself: env:NAME"],
+    ),
+    "a secret among several lines": (
+        f'{ACME}note = """\n[[tenant]]\n"""\n[tenant.secrets]\napp_secret = "{APP_SECRET}"',
+        ["line 3: a key called note is not known", "line 7: app_secret (App Secret) takes a ref"],
+    ),
+    "a secret as a parameter": (
+        f'{ACME}app_secret = "{APP_SECRET}"',
+        ["line 3: app_secret is a secret: name its reference under secrets"],
+    ),
+    "a token in a reference": (
+        f'{ACME}secrets.app_secret = "env:{USER_TOKEN}"',
+        ["line 3: app_secret (App Secret) takes a reference"],
+    ),
+    "a parameter as a secret": (
+        f'{ACME}secrets.app_id = "env:A"',
+        ["line 3: a secret called app_id is not known"],
+    ),
+    "a secret as a key": (f'{ACME}{APP_SECRET} = ""', ["line 3: a key has a name that is not kno"]),
+    "a secret in another's place": (
+        f'{ACME}permissions = "{APP_SECRET}!"',
+        ["line 3: permissions (Permissions): '…' is not a permission"],
+    ),
+    "secrets that are no table": (f'{ACME}secrets = "env:A"', ["line 3: secrets takes a table"]),
+    "a number as reference": (f"{ACME}secrets = {{app_secret = 7}}", ["line 3: app_secret (App S"]),
+    "one bracket": ('[tenant]\ntenant = "acme"', ["line 1: write [[tenant]] with two brackets"]),
+    "defaults twice": (f"[[defaults]]\n{ACME}", ["line 1: write [defaults] as a table"]),
+    "another table": (
+        f"{ACME}[default]\n",
+        ["line 3: a key called default is not known. Did you mean defaults?"],
+    ),
+    "all of them": (
+        '[[tenant]]\n[[tenant]]\ntenant = "b"\napp_id = "x"\nb = 1\n',
+        ["line 1: tenant is missing", "line 4: app_id", "line 5: a key called b is not known"],
+    ),
+    "inline tables": (
+        'tenant = [{tenant = "a"},\n  {tenant = "a"}]',
+        ["line 1: the tenant a is there twice"],
+    ),
+    "no TOML": ("[[tenant]\n", ["is not TOML: "]),
+    "deep TOML": (f"a = {'[' * 100_000}", ["is not TOML: it is nested too deeply"]),
+    "no tenant": ('[defaults]\napp_id = "123456789"', ["names no tenant"]),
+    "nothing": ("", ["names no tenant"]),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_each_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: list[str]) -> None:
+    """Each mistake is named, in the order of lines, with what it is; nothing secret is shown."""
+
+    found = mistakes(tmp_path, text)
+
+    assert [words in each for words, each in zip(said, found, strict=True)] == [True] * len(said), (
+        found
+    )
+    assert not [each for each in found if APP_SECRET in each or USER_TOKEN in each]
+
+
+CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
+    "no headings": (
+        f"acme,{APP_SECRET}\n",
+        [
+            "line 1: column 1 called acme is not known",
+            "line 1: column 2 has a name that is not known",
+        ],
+    ),
+    "a column twice": ("tenant,app_id,app_id\n", ["line 1: there are two columns called app_id"]),
+    "too many cells": (
+        'tenant,app_display_name\na,"x\ny"\nb,x,y\n',
+        [
+            "line 2: app_display_name",
+            "line 4: this row has 3 cells, the headings are 2",
+        ],
+    ),
+    "a secret": (
+        f"tenant,app_secret\nacme,{APP_SECRET}\nbloom,vault:x\n",
+        ["line 2: app_secret (App Secret) takes a", "line 3: app_secret (App Secret) takes a"],
+    ),
+    "another connector's column": (
+        "tenant,page_id,connector\nacme,12345,\nbloom,12345,facebook_messenger\n",
+        ["line 2: a key called page_id is not known"],
+    ),
+    "an open quote": ('tenant\nacme\n"bloom\n', ["line 3: this is not CSV"]),
+    "a secret as name": (f"tenant\n{APP_SECRET}!\n", ["line 2: tenant takes a name of letters"]),
+    "no row": ("tenant\n\n", ["names no tenant"]),
+    "nothing": ("", ["names no tenant"]),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), CSV_MISTAKES.values(), ids=CSV_MISTAKES)
+def test_each_mistake_in_csv_is_named_too(tmp_path: Path, text: str, said: list[str]) -> None:
+    """The same in CSV, where a row may have several lines."""
+
+    found = mistakes(tmp_path, text, "tenants.csv")
+
+    assert [words in each for words, each in zip(said, found, strict=True)] == [True] * len(said), (
+        found
+    )
+    assert not [each for each in found if APP_SECRET in each]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"#" * (16 * 1024 * 1024 + 1), "it has more than 16,777,216 bytes"),
+        (None, "cannot be read: No such file"),
+    ],
+    ids=["bytes", "large", "missing"],
+)
+def test_a_file_that_cannot_be_read_is_refused(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """A file that is missing, too large or no text is refused by name."""
+
+    path = tmp_path / "tenants.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(FleetFileError, match=said):
+        read_fleet_file(path, PROCEDURES, DEFAULT)
+
+
+def test_a_line_is_not_searched_for_without_end(tmp_path: Path) -> None:
+    """After a statement of hundreds of lines, the line of the nearest known place is named."""
+
+    names = '  "ads_read",\n' * 300
+    long = f"permissions = [\n{names}]\n"
+    assert mistakes(tmp_path, f'{ACME}{long}app_id = "x"')[0].startswith("line 1: app_id")
