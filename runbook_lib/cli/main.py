@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
+from runbook_lib.cli.fleet import FLEET_COMMANDS
 from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
 from runbook_lib.cli.machine import MACHINE_COMMANDS
 from runbook_lib.cli.people import PEOPLE_COMMANDS
@@ -80,6 +81,7 @@ def main() -> None:
 
 for each in (
     *RUN_COMMANDS,
+    *FLEET_COMMANDS,
     *PEOPLE_COMMANDS,
     lab,
     *GUIDANCE_COMMANDS,

@@ -50,6 +50,7 @@ class RunRequest:
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
     `answers` names a file of Meta's developer tools' answers, which `answers_by`
     brought at `answers_at` (RFC 3339; now if empty); without a name they are only shown.
+    With `needs_subject`, only attestations count that name a subject which is this tenant's.
     The cells run in `child`, which a caller with threads starts before them.
     """
 
@@ -59,6 +60,7 @@ class RunRequest:
     evidence: str = ""
     env_file: str = ""
     attestations: str = ""
+    needs_subject: bool = False
     answers: str = ""
     answers_by: str = ""
     answers_at: str = ""
@@ -154,7 +156,14 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
 
         check_archive(url, run.journal.path.parent, retention_days=days)
     path = Path(request.attestations) if request.attestations else None
-    return run, read_words(path, request.procedure, now=run.clock()) if path else []
+    words = read_words(path, request.procedure, now=run.clock()) if path else []
+    return run, [word for word in words if _is_about(word, run)] if request.needs_subject else words
+
+
+def _is_about(word: Word | Note, run: Run) -> bool:
+    """Return whether `word` names a subject that is this run's."""
+    subject = word.binding.subject if isinstance(word, Word) else {}
+    return bool(subject) and subject.items() <= run.values.items()
 
 
 def _answers(

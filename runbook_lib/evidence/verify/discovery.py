@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib.config.workspace import KEYS_FOLDER
+from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
 from runbook_lib.core.files import kind_of
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
@@ -34,8 +34,9 @@ __all__ = [
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5
-# Other modules read these: the folder of keys, and the journal, whatever it is.
-_OTHERS = (KEYS_FOLDER, JOURNAL_NAME)
+# Other modules read these: the folder of keys, the results of fleets, and the journal, whatever
+# it is.
+_OTHERS = (KEYS_FOLDER, FLEET_FOLDER, JOURNAL_NAME)
 _FOLDER, _LINK = kind_of(stat.S_IFDIR), kind_of(stat.S_IFLNK)
 
 

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
+from runbook_lib.engine.process import Finished, ProcessRequest, TenantProcess, run_in_process
 from runbook_lib.errors import SealingError
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -39,8 +42,9 @@ from runbook_lib.errors import SettingsError
 def run(request, listener):
 {run}
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
-    state, sealed = SimpleNamespace(outcome="incomplete"), SimpleNamespace(folder=folder)
-    return SimpleNamespace(state=state, sealed=sealed)
+    state = SimpleNamespace(outcome="incomplete", steps={})
+    sealed = SimpleNamespace(folder=folder)
+    return SimpleNamespace(state=state, sealed=sealed, run_id="0badcafe", archive_error=None)
 
 process.run_tenant = run
 process.main()
@@ -281,6 +285,107 @@ def test_a_process_that_does_not_start_is_an_error(
     )
 
     assert "ended without a result" in str(refused(large))
+
+
+def test_references_are_resolved_in_the_process(
+    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret is found where the run is, under the name that wins, and travels nowhere."""
+
+    (tmp_path / "secret").write_text(APP_SECRET)
+    monkeypatch.setenv("RUNBOOK_ACME", USER_TOKEN)
+    child.performs(
+        "names = 'APP_SECRET', 'USER_ACCESS_TOKEN'",
+        "found = [request.environ['RUNBOOK_FACEBOOK_MARKETING_' + name] for name in names]",
+        "listener.on_wait(json.dumps([found, 'RUNBOOK_ACME' in request.environ]))",
+    )
+    heard: list[str] = []
+    references = {"app_secret": f"file:{tmp_path}/secret", "user_access_token": "env:RUNBOOK_ACME"}
+
+    run_in_process(replace(REQUEST, secrets={}, references=references), on_wait=heard.append)
+
+    assert json.loads(heard[0]) == [[APP_SECRET, USER_TOKEN], False]
+
+
+def test_a_reference_to_nothing_is_refused_by_name(child: Child) -> None:
+    """A reference to nothing names the secret and the reference."""
+
+    error = refused(replace(REQUEST, references={"app_secret": "env:NOT_THERE"}))
+
+    assert str(error) == "app_secret (App Secret): nothing is stored under env:NOT_THERE."
+
+
+def test_the_last_event_is_returned_whatever_was_printed(child: Child) -> None:
+    """A tenant's process returns the last event, with what an error came to as exit code."""
+
+    child.performs("print('noise', flush=True)", "listener.on_wait('Waiting.')")
+    finished = TenantProcess().run(REQUEST, seconds=60)
+    child.performs("from runbook_lib.errors import LeakError", "raise LeakError('A leak.')")
+    error = TenantProcess().run(REQUEST, seconds=60)
+
+    assert (finished["event"], finished["outcome"]) == ("finished", "incomplete")
+    assert (finished["run_id"], finished["steps"], finished["said"]) == ("0badcafe", [], "")
+    assert (error["event"], error["said"], error["code"]) == ("refused", "A leak.", 4)
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+        ("os._exit(7)", "exit code 7"),
+    ],
+)
+def test_a_crash_is_named(child: Child, last: str, why: str) -> None:
+    """A process that ends without a result is named with its signal or exit code."""
+
+    child.performs(last)
+
+    with pytest.raises(SealingError, match=rf"without a result \({why}\)"):
+        TenantProcess().run(REQUEST, seconds=60)
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_a_process_that_takes_too_long_is_ended(
+    child: Child,
+    processes: list[subprocess.Popen[str]],
+    is_deaf: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+) -> None:
+    """After its time a process may write its end, and is then killed if it does not."""
+
+    monkeypatch.setattr("runbook_lib.engine.process._GRACE_SECONDS", 5)
+    child.performs(
+        "import time",
+        f"signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
+        "try: time.sleep(60)",
+        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
+    )
+
+    with pytest.raises(SealingError, match="The run took longer than 4 seconds, and was ended"):
+        TenantProcess().run(REQUEST, seconds=4)
+
+    assert Path("interrupted").exists() is not is_deaf
+    assert [process.returncode for process in processes] == [-9 if is_deaf else 0]
+
+
+def test_another_thread_stops_a_process(child: Child, folder: Path) -> None:
+    """`stop` interrupts what runs, and nothing is started afterwards."""
+
+    child.performs("import time", "Path('begun').touch()", "time.sleep(60)")
+    process = TenantProcess()
+    events: list[object] = []
+    thread = threading.Thread(target=lambda: events.append(process.run(REQUEST, seconds=60)))
+    thread.start()
+    end = time.monotonic() + 20
+    while not Path("begun").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    process.stop()
+    thread.join(20)
+
+    assert [event["said"] for event in events] == ["Interrupted."]  # type: ignore[index]
+    with pytest.raises(SealingError, match="Interrupted"):
+        process.run(REQUEST, seconds=60)
 
 
 @pytest.fixture

@@ -1,0 +1,232 @@
+"""The command `fleet`: run the tenants of a file, and show each result as it comes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
+from runbook_lib.errors import ExitCode, FleetFileError, SettingsError
+from runbook_lib.plain_text import escaped_json, one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from runbook_lib.engine.fleet import Fleet
+    from runbook_lib.evidence.fleet_record import FleetRecord, TenantResult
+
+__all__ = ["FLEET_COMMANDS"]
+
+_LONGEST_RUN = 86_400
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="How many run at a time; one for each core if left out, at most 8.",
+)
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.IntRange(1, _LONGEST_RUN),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one tenant may take.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Only this tenant; * stands for any.")
+@click.option("--resume", "resumes", is_flag=True, help="Run what the last run has left.")
+@click.option("--failed", "is_failed", is_flag=True, help="Run those whose last run failed.")
+@click.option("--attestations", default="", help="TOML file in which people say what they did.")
+@click.option("--junit", default="", metavar="FILE", help="Write the result as JUnit XML, too.")
+@click.option("--yes", "is_sure", is_flag=True, help="Let checks spend what is listed.")
+@ENV_FILE
+@EVIDENCE
+@JSON
+def fleet(
+    *,
+    file: Path,
+    workers: int | None,
+    seconds: int,
+    only: tuple[str, ...],
+    resumes: bool,
+    is_failed: bool,
+    attestations: str,
+    junit: str,
+    is_sure: bool,
+    env_file: str,
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
+    from runbook_lib.engine.fleet import FleetRequest, prepare
+
+    if resumes and is_failed:
+        msg = "--resume and --failed choose different tenants: give one of them."
+        raise SettingsError(msg)
+    request = FleetRequest(
+        file=file,
+        evidence=evidence,
+        env_file=env_file,
+        attestations=attestations,
+        workers=workers or 0,
+        seconds=seconds,
+        only=only,
+        resumes=resumes,
+        is_failed=is_failed,
+    )
+    try:
+        prepared = prepare(request)
+    except FleetFileError as error:
+        for mistake in error.mistakes:
+            click.echo(one_line(mistake), err=True)
+        raise
+    _refuse_spending(prepared, is_sure=is_sure)
+    if junit:
+        _refuse_place(Path(junit))
+    record = _run(prepared, file, as_json=as_json)
+    if junit:
+        _write_junit(Path(junit), record)
+    if as_json:
+        click.echo(escaped_json(record.text()), nl=False)
+    else:
+        _show_sum(record)
+    sys.exit(record.exit_code)
+
+
+FLEET_COMMANDS = (fleet,)
+
+
+def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
+    """Run the fleet; an interruption says how to go on."""
+    from runbook_lib.cli.terminal import say
+
+    if not (prepared.jobs or as_json):
+        say("No tenant is left to run.")
+    try:
+        with _Display(len(prepared.jobs), is_quiet=as_json) as display:
+            return prepared.run(display.show)
+    except KeyboardInterrupt:
+        say("runbook: Interrupted.", is_error=True)
+        again = f"`runbook fleet {file} --resume` runs what is left."
+        say(f"Next: {again} The journals are intact.", is_error=True)
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
+    """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
+    from runbook_lib.cli.terminal import say
+    from runbook_lib.evidence.reports.wording import counted
+
+    spending = prepared.spending
+    for each in spending:
+        many = counted(each.tenants, "tenant")
+        say(f"{each.setting} is set for {many}. {each.spends}", is_error=True)
+    if spending and not is_sure:
+        msg = "These settings let checks spend something at Facebook or Cyclr."
+        raise SettingsError(msg, next_step="Give --yes to permit it; nothing was done.")
+
+
+def _refuse_place(path: Path) -> None:
+    """Raise `SettingsError` where the result could not be written in the end."""
+    from runbook_lib.core.files import check_place
+
+    try:
+        path.parent.stat()
+        check_place(path)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}."
+        raise SettingsError(msg, next_step="Name another file with --junit.") from None
+
+
+def _write_junit(path: Path, record: FleetRecord) -> None:
+    from runbook_lib.core.files import write_whole
+    from runbook_lib.evidence.junit import junit_xml
+
+    write_whole(path, junit_xml(record.results.values(), name=record.file), is_durable=False)
+
+
+def _show_sum(record: FleetRecord) -> None:
+    """Show how many tenants came to what, and where that is written."""
+    from collections import Counter
+
+    from runbook_lib.cli.terminal import say
+
+    counts = Counter(each.outcome or each.status.value for each in record.results.values())
+    say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
+    say(f"Written to {record.path}")
+
+
+def _line(result: TenantResult) -> str:
+    """Return the result of a tenant as one line: what failed, or why nothing was sealed."""
+    from runbook_lib.core.outcome import ICONS
+    from runbook_lib.core.procedure import Outcome
+
+    failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
+    names = {"complete": Outcome.VERIFIED, "incomplete": Outcome.WAITING}
+    icon = ICONS[names.get(result.outcome or "", Outcome.FAILED)]
+    why = ", ".join(failed) or result.reason
+    name = f"{result.tenant} ({result.connector})"
+    return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")
+
+
+class _Display:
+    """A bar on a terminal, with what failed above it; elsewhere a line for each tenant."""
+
+    def __init__(self, total: int, *, is_quiet: bool) -> None:
+        self._total = total
+        self._is_quiet = is_quiet
+        self._done = 0
+        self._began = time.monotonic()
+        self._bar: Progress | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Display:
+        if self._total and not self._is_quiet and sys.stdout.isatty():
+            self._bar = self._stack.enter_context(_bar())
+            self._task = self._bar.add_task("", total=self._total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, result: TenantResult) -> None:
+        """Show the result of one tenant."""
+        self._done += 1
+        if self._is_quiet:
+            return
+        rate = self._done / max(time.monotonic() - self._began, 0.001)
+        pace = f"{rate:.1f}/s, {(self._total - self._done) / rate:.0f} s left"
+        if self._bar is None:
+            click.echo(f"[{self._done}/{self._total}, {pace}] {_line(result)}")
+            return
+        if result.is_failed:
+            from rich.text import Text
+
+            self._bar.console.print(Text(_line(result)), no_wrap=True, overflow="ellipsis")
+        self._bar.update(self._task, completed=self._done, description=pace)
+
+
+def _bar() -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    return Progress(
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        transient=True,
+    )

@@ -1,0 +1,413 @@
+"""
+A fleet: the runs of many tenants, each in a process of its own.
+
+Tenants with one App ID run one after the other, since they share its rate limits.
+Secrets are resolved in the tenant's process, from references. Whatever happens to
+one tenant, the others go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from runbook_lib.config.attestations import nearest, read_words
+from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import find_env_file, read_env_file, resolve
+from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, journal_path
+from runbook_lib.connectors import DEFAULT
+from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
+from runbook_lib.core.fingerprints import read_key
+from runbook_lib.core.journal import Journal, timestamp, utc_now
+from runbook_lib.core.procedure import Procedure, Value, Word
+from runbook_lib.core.state import HistoryReader, RunOutcome
+from runbook_lib.engine.process import ProcessRequest, TenantProcess
+from runbook_lib.engine.run import known_values, new_run_id
+from runbook_lib.errors import ExitCode, FleetFileError, RunbookError, SealingError, SettingsError
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
+
+__all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
+
+MOST_WORKERS = 8
+# How long tenants that are ended may take to write their end.
+_GRACE_SECONDS = 15
+# The settings that permit a check to spend something.
+_PERMITS = ("make_test_calls", "install_connector", "create_test_account", "cyclr_username")
+_REFERENCE = "env:"
+_EXIT_CODES = {
+    RunOutcome.COMPLETE: ExitCode.COMPLETE,
+    RunOutcome.FAILED: ExitCode.FAILED,
+    RunOutcome.INCOMPLETE: ExitCode.INCOMPLETE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRequest:
+    """
+    Which tenants to run, and how.
+
+    `workers` is the number of processes at a time (0: one for each core, at most 8),
+    `seconds` the limit of one tenant. `only` are patterns of names. With `resumes`
+    what is left of the file's last run, with `is_failed` what failed.
+    """
+
+    file: Path
+    evidence: str = ""
+    env_file: str = ""
+    attestations: str = ""
+    workers: int = 0
+    seconds: float = 900
+    only: Sequence[str] = ()
+    resumes: bool = False
+    is_failed: bool = False
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One tenant's run; `values` are all that is known of it, `environ` is its process's."""
+
+    tenant: FleetTenant
+    values: Mapping[str, Value]
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Return what a fleet has once: tenant and connector."""
+        return self.tenant.tenant, self.tenant.procedure.id
+
+    @property
+    def key(self) -> str:
+        """Return the digest of what is to be done, with which a result is found again."""
+        tenant = self.tenant
+        asked = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def pending(self) -> TenantResult:
+        """Return the result of a job that has not begun."""
+        tenant, connector = self.name
+        return TenantResult(tenant=tenant, connector=connector, key=self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How many tenants have a setting that permits checks to spend something, and what."""
+
+    setting: str
+    tenants: int
+    spends: str
+
+
+def prepare(request: FleetRequest) -> Fleet:
+    """
+    Return the fleet, validated as a whole; nothing is written.
+
+    Raises `FleetFileError` with every mistake of the file, and `SettingsError`.
+    """
+    procedures = {name: find_procedure(name) for name in connector_names()}
+    tenants = read_fleet_file(request.file, procedures, DEFAULT)
+    evidence = evidence_folder(request.evidence).absolute()
+    env_file = request.env_file or find_env_file()
+    jobs = {job.name: job for job in _jobs(tenants, evidence, env_file, request)}
+    used = {each.procedure.id: each.procedure for each in tenants}
+    _check_attestations(request.attestations, used)
+    record = _new_record(evidence, request.file.name)
+    wanted = _only(jobs, request.only)
+    if request.resumes:
+        record, wanted = _left(jobs, wanted, evidence, request.file.name)
+    elif request.is_failed:
+        wanted = _failed(wanted, evidence, request.file.name)
+    return Fleet(
+        replace(request, env_file=str(Path(env_file).absolute()) if env_file else ""),
+        evidence,
+        [jobs[name] for name in wanted],
+        record,
+    )
+
+
+class Fleet:
+    """A fleet that is ready to run."""
+
+    def __init__(
+        self, request: FleetRequest, evidence: Path, jobs: Sequence[Job], record: FleetRecord
+    ) -> None:
+        self.jobs = jobs
+        self.record = record
+        self._request = request
+        self._evidence = evidence
+        self._groups = deque(grouped(jobs))
+        self._results: queue.SimpleQueue[TenantResult] = queue.SimpleQueue()
+        self._processes: set[TenantProcess] = set()
+        self._is_stopping = False
+
+    @property
+    def spending(self) -> list[Spending]:
+        """Return what the checks of this run may spend."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for job in self.jobs:
+            for step in job.tenant.procedure.steps:
+                named = {item.name for item in step.inputs} if step.spends else set()
+                permits = [name for name in _PERMITS if name in named and job.values.get(name)]
+                counts.update((name, step.spends) for name in permits)
+        return [Spending(name, many, spends) for (name, spends), many in sorted(counts.items())]
+
+    def run(self, on_result: Callable[[TenantResult], None]) -> FleetRecord:
+        """
+        Run every tenant, and return the record, which is on disk after each.
+
+        Calls `on_result` with each result, from the caller's thread. An interruption
+        ends the tenants under way, leaves a record that can be resumed, and goes on.
+        """
+        self.record.finished_on = None
+        for job in self.jobs:
+            self.record.put(job.pending)
+        self.record.write(is_durable=True)
+        workers = self._request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
+        threads = [
+            threading.Thread(target=self._work, daemon=True)
+            for _ in range(min(workers, len(self._groups)))
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in self.jobs:
+                self._note(self._results.get(), on_result)
+        except KeyboardInterrupt:
+            self._stop(threads)
+            raise
+        self.record.finished_on = timestamp(utc_now())
+        self.record.write(is_durable=True)
+        return self.record
+
+    def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
+        self.record.put(result)
+        # NOTE: a full disk must not stop the others; the last writing says so.
+        with suppress(OSError):
+            self.record.write(is_durable=False)
+        on_result(result)
+
+    def _stop(self, threads: Iterable[threading.Thread]) -> None:
+        """End the tenants under way, and write what is known."""
+        self._is_stopping = True
+        self._groups.clear()
+        for process in list(self._processes):
+            process.stop()
+        end = time.monotonic() + _GRACE_SECONDS
+        for thread in threads:
+            thread.join(max(end - time.monotonic(), 0))
+        for process in list(self._processes):
+            process.kill()
+        while not self._results.empty():
+            self.record.put(self._results.get())
+        self.record.write(is_durable=True)
+
+    def _work(self) -> None:
+        """Run one group of tenants after the other."""
+        while self._groups:
+            try:
+                group = self._groups.popleft()
+            except IndexError:
+                return
+            for job in group:
+                if self._is_stopping:
+                    return
+                self._results.put(self._result(job))
+
+    def _result(self, job: Job) -> TenantResult:
+        began = time.monotonic()
+        try:
+            result = self._perform(job)
+        except RunbookError as error:
+            result = _unsealed(job, str(error), error.diagnostics(), error.exit_code)
+        except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+            said = f"The runbook itself broke ({type(error).__name__})."
+            result = _unsealed(job, said, "Report it as a defect.", ExitCode.INCOMPLETE)
+        if self._is_stopping and result.status is Status.UNSEALED:
+            result = replace(job.pending, status=Status.INTERRUPTED, reason="Interrupted.")
+        return replace(result, seconds=round(time.monotonic() - began, 3))
+
+    def _perform(self, job: Job) -> TenantResult:
+        """Run a tenant in a process of its own, and return what its last event says."""
+        request = ProcessRequest(
+            connector=job.tenant.procedure.id,
+            tenant=job.tenant.tenant,
+            evidence=str(self._evidence),
+            env_file=self._request.env_file,
+            given=job.tenant.given,
+            references=job.tenant.references,
+            attestations=self._request.attestations,
+            environ=job.environ,
+        )
+        process = TenantProcess()
+        self._processes.add(process)
+        try:
+            if self._is_stopping:
+                raise SealingError("Interrupted.")
+            event = process.run(request, seconds=self._request.seconds)
+        finally:
+            self._processes.discard(process)
+        if event["event"] == "refused":
+            code = event.get("code", ExitCode.INCOMPLETE)
+            return _unsealed(job, event["said"], event["next_step"], code)
+        code = _EXIT_CODES[RunOutcome(event["outcome"])]
+        is_open = event["said"] and code == ExitCode.COMPLETE
+        return replace(
+            job.pending,
+            status=Status.SEALED,
+            outcome=event["outcome"],
+            exit_code=ExitCode.INCOMPLETE if is_open else code,
+            reason=event["said"],
+            next_step=event["next_step"],
+            run_id=event["run_id"],
+            bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
+            steps=tuple(event["steps"]),
+        )
+
+
+def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
+    """Return the jobs by App ID, the largest groups first; one without an App ID is alone."""
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.values.get("app_id") or job.name, []).append(job)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _unsealed(job: Job, reason: str, next_step: str, code: int) -> TenantResult:
+    """Return the result of a run without evidence; refused settings leave the tenant open."""
+    refused = ExitCode.REFUSED
+    return replace(
+        job.pending,
+        status=Status.UNSEALED,
+        exit_code=refused if code == refused else ExitCode.INCOMPLETE,
+        reason=reason,
+        next_step=next_step,
+    )
+
+
+def _jobs(
+    tenants: Sequence[FleetTenant], evidence: Path, env_file: str, request: FleetRequest
+) -> list[Job]:
+    """Return a job for each tenant; raises `FleetFileError` for values that are missing."""
+    file_values = read_env_file(Path(env_file)) if env_file else {}
+    environ = request.environ
+    own = [_referred(each.references.values()) for each in tenants]
+    shared = _referred([*environ.values(), *file_values.values()])
+    others = set().union(*own) - shared
+    variables = known_variables()
+    jobs, mistakes = [], []
+    for tenant, names in zip(tenants, own, strict=True):
+        # NOTE: the secret of one tenant is not in the process of another.
+        mine = {key: text for key, text in environ.items() if key in names or key not in others}
+        inputs = inputs_of(tenant.procedure)
+        settings = resolve(
+            inputs,
+            given={**tenant.given, **tenant.references},
+            env_file=file_values,
+            environ=mine,
+            withheld=[item.name for item in inputs if item.secret],
+            connector=tenant.procedure.id,
+            others=variables,
+        )
+        values = known_values(tenant.procedure, _earlier(evidence, tenant), settings)
+        lacking = [item.name for item in inputs if item.required and not values.get(item.name)]
+        if lacking:
+            said = f"the tenant {tenant.tenant} has no {' and no '.join(lacking)}."
+            mistakes.append(f"line {tenant.line}: {said}")
+        jobs.append(Job(tenant, values, mine))
+    if mistakes:
+        msg = f"The file of tenants {request.file} lacks values."
+        raise FleetFileError(msg, mistakes)
+    return jobs
+
+
+def _referred(texts: Iterable[str]) -> set[str]:
+    """Return the variables in references of the form `env:NAME`."""
+    return {text.removeprefix(_REFERENCE) for text in texts if text.startswith(_REFERENCE)}
+
+
+def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:
+    """Return what the tenant's earlier runs were given; its own run says what is wrong there."""
+    journal = Journal(journal_path(evidence, tenant.tenant, tenant.procedure.id))
+    if journal.path.exists():
+        with suppress(RunbookError, OSError):
+            key = read_key(journal.path.parent)
+            return HistoryReader(journal, key).read().index.given
+    return {}
+
+
+def _check_attestations(path: str, procedures: Mapping[str, Procedure]) -> None:
+    """Raise `SettingsError` for an entry that would count for whatever tenant comes first."""
+    for procedure in procedures.values() if path else ():
+        for word in read_words(Path(path), procedure, now=utc_now()):
+            if not (isinstance(word, Word) and word.binding.subject):
+                msg = (
+                    f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
+                    '{app_id = "123456789012345"}, or it would count for every tenant.'
+                )
+                raise SettingsError(msg)
+
+
+def _new_record(evidence: Path, file: str) -> FleetRecord:
+    now, fleet_id = timestamp(utc_now()), new_run_id()
+    stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
+    return FleetRecord(evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}", fleet_id, file, now)
+
+
+_Names = Collection[tuple[str, str]]
+
+
+def _only(names: _Names, patterns: Sequence[str]) -> _Names:
+    """Return the jobs of the tenants that match a pattern; all if there is none."""
+    tenants = [tenant for tenant, _ in names]
+    for pattern in patterns:
+        if not any(fnmatchcase(tenant, pattern) for tenant in tenants):
+            msg = f"No tenant of the file matches {pattern[:80]}.{nearest(pattern, tenants)}"
+            raise SettingsError(msg)
+    return [
+        name
+        for name in names
+        if not patterns or any(fnmatchcase(name[0], pattern) for pattern in patterns)
+    ]
+
+
+def _left(
+    jobs: Mapping[tuple[str, str], Job], wanted: _Names, evidence: Path, file: str
+) -> tuple[FleetRecord, _Names]:
+    """Return the record of the file's last run, and the jobs that it has left."""
+    record = next(iter(records_of(evidence, file)), None)
+    if record is None:
+        msg = f"There is no earlier run of {file} in {evidence}."
+        raise SettingsError(msg, next_step="Leave --resume out.")
+    left = [
+        name
+        for name, result in record.results.items()
+        if name in wanted and (result.status is not Status.SEALED or result.key != jobs[name].key)
+    ]
+    return record, left
+
+
+def _failed(wanted: _Names, evidence: Path, file: str) -> _Names:
+    """Return the jobs whose last run failed, by the records of the file's runs."""
+    last: dict[tuple[str, str], TenantResult] = {}
+    for record in records_of(evidence, file):
+        for name, result in record.results.items():
+            if result.status in (Status.SEALED, Status.UNSEALED):
+                last.setdefault(name, result)
+        if set(wanted) <= last.keys():
+            break
+    if not last:
+        msg = f"There is no earlier run of {file} in {evidence}."
+        raise SettingsError(msg, next_step="Leave --failed out.")
+    return [name for name in wanted if name in last and last[name].is_failed]

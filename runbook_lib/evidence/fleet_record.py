@@ -1,0 +1,188 @@
+"""
+The record of a fleet: `fleet.json`, with the result of each tenant, step by step.
+
+It is written whole after each tenant, so that a run which was interrupted, or
+killed, can be resumed. `fleet.schema.json` describes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.workspace import FLEET_FOLDER
+from runbook_lib.core.compiled_schemas import compiled_schema
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.json_text import parse_json, write_json
+from runbook_lib.errors import ExitCode, FormError, SettingsError
+
+__all__ = ["FLEET_NAME", "FleetRecord", "Status", "TenantResult", "fleet_schema", "records_of"]
+
+FLEET_NAME = "fleet.json"
+_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 1
+_LARGEST = 256 * 1024 * 1024
+# The exit code of a fleet is the worst of its tenants'.
+_WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
+
+
+class Status(StrEnum):
+    """How far a tenant is: only what is sealed has evidence of this fleet's run."""
+
+    PENDING = "pending"
+    INTERRUPTED = "interrupted"
+    UNSEALED = "unsealed"
+    SEALED = "sealed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantResult:
+    """
+    The result of one tenant's run; `key` is the digest of what it was asked to do.
+
+    `reason` says why nothing was sealed, or not archived, and `next_step` what to do;
+    `bundle` is the folder below the evidence folder, `steps` are id, outcome and reason.
+    """
+
+    tenant: str
+    connector: str
+    key: str
+    status: Status = Status.PENDING
+    outcome: str | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    next_step: str = ""
+    run_id: str | None = None
+    bundle: str | None = None
+    seconds: float | None = None
+    steps: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Return what a fleet has once: tenant and connector."""
+        return self.tenant, self.connector
+
+    @property
+    def is_failed(self) -> bool:
+        """Return whether a step failed, or nothing was sealed."""
+        return self.status is Status.UNSEALED or self.exit_code == ExitCode.FAILED
+
+
+@dataclass
+class FleetRecord:
+    """What is known of a fleet's run, in the folder `folder`."""
+
+    folder: Path
+    fleet_id: str
+    file: str
+    started_on: str
+    finished_on: str | None = None
+    results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
+    _texts: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Return the path of `fleet.json`."""
+        return self.folder / FLEET_NAME
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return the worst exit code: a failed step, then refused evidence, then what is open."""
+        codes = {
+            ExitCode.INCOMPLETE if each.exit_code is None else each.exit_code
+            for each in self.results.values()
+        }
+        return next((code for code in _WORST if code in codes), ExitCode.COMPLETE)
+
+    def put(self, result: TenantResult) -> None:
+        """Note the result of a tenant."""
+        self.results[result.name] = result
+        # NOTE: kept as text, or each of a thousand tenants would cost the writing of all.
+        self._texts[result.name] = write_json(asdict(result))
+
+    def write(self, *, is_durable: bool) -> None:
+        """Write the record, atomically; raises `OSError` where that is not possible."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, self.text().encode(), is_durable=is_durable)
+
+    def text(self) -> str:
+        """Return the record as JSON, a line for each tenant."""
+        head = {
+            "schema": f"{_SCHEMA}{_FORM}",
+            "fleet_id": self.fleet_id,
+            "file": self.file,
+            "started_on": self.started_on,
+            "finished_on": self.finished_on,
+        }
+        tenants = ",\n".join(self._texts.values())
+        return f'{write_json(head)[:-1]},"tenants":[\n{tenants}\n]}}\n'
+
+
+def records_of(evidence: Path, file: str) -> Iterable[FleetRecord]:
+    """
+    Yield the record of each fleet run of the file of this name, the newest first.
+
+    Raises `FormError` for another form of the record, `SettingsError` for one that
+    cannot be read.
+    """
+    paths = sorted(evidence.glob(f"{FLEET_FOLDER}/*/{FLEET_NAME}"), key=_age, reverse=True)
+    return (record for record in map(_read, paths) if record.file == file)
+
+
+def fleet_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the record."""
+    text = resources.files("runbook_lib.evidence").joinpath("fleet.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _age(path: Path) -> tuple[str, int]:
+    """Return when a run began, by its folder's name, and within that second when it was written."""
+    return path.parent.name.partition("-")[0], path.stat().st_mtime_ns
+
+
+def _read(path: Path) -> FleetRecord:
+    document = _document(path)
+    record = FleetRecord(
+        path.parent,
+        document["fleet_id"],
+        document["file"],
+        document["started_on"],
+        document["finished_on"],
+    )
+    for each in document["tenants"]:
+        result = TenantResult(**each)
+        record.put(replace(result, status=Status(result.status), steps=tuple(result.steps)))
+    return record
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Return what stands in the file at `path`, validated."""
+    advice = "Move its folder away, and start without --resume and --failed."
+    try:
+        document = parse_json(read_plain(path, _LARGEST))
+    except OSError as error:
+        msg = f"The record {path} cannot be read: {error.strerror}."
+        raise SettingsError(msg, next_step=advice) from None
+    except ValueError:
+        document = None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(schema, str) and schema != f"{_SCHEMA}{_FORM}":
+        raise FormError("It", schema.removeprefix(_SCHEMA), _FORM, file=str(path))
+    try:
+        _validator()(document)
+    except ValueError:
+        msg = f"The record {path} is not a fleet's."
+        raise SettingsError(msg, next_step=advice) from None
+    found: dict[str, Any] = document
+    return found
+
+
+@cache
+def _validator() -> Callable[[Any], Any]:
+    return compiled_schema(fleet_schema())

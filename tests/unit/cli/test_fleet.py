@@ -1,0 +1,184 @@
+"""`fleet`: every mistake on a line, consent to what is spent, a line for each result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runbook_lib.cli.main import main
+from runbook_lib.engine.fleet import Fleet, Job
+from runbook_lib.evidence.fleet_record import Status, TenantResult
+from tests.unit.bodies import APP_SECRET
+
+HOSTILE = "a\x1b[2J\u202e\nb"
+TENANTS = "".join(
+    f'[[tenant]]\ntenant = "{name}"\nservice_domain = "{name}.cyclr.com"\n'
+    for name in ("acme", "bloom", "clover")
+)
+
+
+@pytest.fixture(autouse=True)
+def _folder(folder: Path) -> None:
+    """Work in an empty folder."""
+
+
+@pytest.fixture(autouse=True)
+def _results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each tenant a result without running it: one is complete, one failed, one crashed."""
+    results: Mapping[str, dict[str, Any]] = {
+        "acme": {"status": Status.SEALED, "outcome": "complete", "exit_code": 0},
+        "bloom": {
+            "status": Status.SEALED,
+            "outcome": "failed",
+            "exit_code": 1,
+            "steps": ({"id": "fb-08-redirect-uri", "outcome": "failed", "reason": HOSTILE},),
+        },
+        "clover": {"status": Status.UNSEALED, "exit_code": 3, "reason": HOSTILE},
+    }
+
+    def result(_: Fleet, job: Job) -> TenantResult:
+        return replace(job.pending, **results[job.tenant.tenant])
+
+    monkeypatch.setattr(Fleet, "_result", result)
+
+
+def fleet(*words: str, text: str = TENANTS) -> Result:
+    """Run the command over a file with this text; an exception that it raises fails the test."""
+    Path("tenants.toml").write_text(text)
+    result = CliRunner().invoke(main, ("fleet", "tenants.toml", *words))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_each_result_is_a_line() -> None:
+    """In a log each tenant is a line with what failed or why; a hostile reason moves no cursor."""
+
+    result = fleet("--workers", "1")
+
+    first, second, third, counts, path = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert first.startswith("[1/3, ")
+    assert first.endswith("✔ acme (facebook_marketing): complete")
+    assert second.endswith("✘ bloom (facebook_marketing): failed: fb-08-redirect-uri")
+    assert third.endswith("clover (facebook_marketing): not sealed: a[U+001B][2J[U+202E][U+000A]b")
+    assert counts == "1 complete · 1 failed · 1 unsealed"
+    assert Path(path.removeprefix("Written to ")).is_file()
+
+
+def test_json_is_the_record_alone() -> None:
+    """`--json` prints the record as it is on disk, with control characters escaped."""
+
+    result = fleet("--json")
+
+    (path,) = Path("evidence/fleet").glob("*/fleet.json")
+    assert json.loads(result.stdout) == json.loads(path.read_bytes())
+    assert "\x1b" not in result.stdout
+
+
+def test_junit_is_written_beside() -> None:
+    """`--junit` writes a suite for each tenant."""
+
+    assert fleet("--junit", "out.xml").exit_code == 1
+    assert Path("out.xml").read_text().count("<testsuite ") == 3
+
+
+def test_a_bar_on_a_terminal_shows_failures_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a bar counts, and only what failed is a line."""
+
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True)
+    result = fleet("--workers", "1")
+
+    assert "bloom (facebook_marketing): failed" in result.stdout
+    assert "acme (facebook_marketing)" not in result.stdout
+    assert "\x1b[2J" not in result.stdout
+
+
+def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
+    """All mistakes are listed with their lines, exit code 2, and nothing is written or shown."""
+
+    result = fleet(
+        text=f'{TENANTS}app_id = "x"\nsecrets.app_secret = "{APP_SECRET}"\na\\u001b = 1'.replace(
+            "a\\u001b", '"a\\u001b"'
+        )
+    )
+
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "line 10",
+        "line 11",
+        "line 12",
+        "runbook",
+        "Next",
+    ]
+    assert lines[3] == "runbook: The file of tenants tenants.toml has 3 mistakes."
+    assert APP_SECRET not in result.stderr
+    assert "\x1b" not in result.stderr
+    assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
+
+
+def test_what_is_spent_needs_a_yes() -> None:
+    """Without `--yes` what checks may spend is listed, and nothing is done."""
+
+    text = f"[defaults]\nmake_test_calls = true\n{TENANTS}"
+    result = fleet(text=text)
+
+    assert result.exit_code == 2
+    assert "make_test_calls is set for 3 tenants. It makes one call for" in result.stderr
+    assert "Next: Give --yes to permit it; nothing was done." in result.stderr
+    assert not Path("evidence").exists()
+    assert fleet("--yes", text=text).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--resume", "--failed"), "choose different tenants"),
+        (("--junit", "."), "cannot be written: it is a folder"),
+        (("--junit", "no/out.xml"), "cannot be written: No such file"),
+        (("--workers", "0"), "Invalid value for '--workers'"),
+        (("--timeout", "0"), "Invalid value for '--timeout'"),
+        (("--only", "d*"), "No tenant of the file matches d*."),
+        (("--attestations", "none.toml"), "cannot be read"),
+        (("--env-file", "none.env"), "cannot be read"),
+    ],
+)
+def test_bad_usage_is_refused_before_anything_is_written(words: tuple[str, ...], said: str) -> None:
+    """Each option that cannot be meant is refused with exit code 2, and nothing is written."""
+
+    result = fleet(*words)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not Path("evidence").exists()
+
+
+def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends with 130, and names the command that runs what is left."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runbook_lib.cli.fleet._Display.show", interrupted)
+    result = fleet()
+
+    assert result.exit_code == 130
+    assert "`runbook fleet tenants.toml --resume` runs what is left." in result.stderr
+
+
+def test_nothing_left_is_said() -> None:
+    """`--resume` with nothing left says so, and keeps the exit code of the whole."""
+
+    text = TENANTS.partition('[[tenant]]\ntenant = "clover"')[0]
+    fleet(text=text)
+    result = fleet("--resume", text=text)
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith("No tenant is left to run.\n1 complete · 1 failed\n")

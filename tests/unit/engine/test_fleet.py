@@ -1,0 +1,459 @@
+"""A fleet: who runs beside whom, what is left, what one tenant's trouble does to the others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine import fleet as fleets
+from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
+from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.errors import (
+    ExitCode,
+    FleetFileError,
+    FormError,
+    LeakError,
+    SealingError,
+    SettingsError,
+)
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+
+Act = Callable[[ProcessRequest], Mapping[str, Any]]
+ENVIRON = {"PATH": "/bin"}
+
+
+def finished(request: ProcessRequest, outcome: str = "complete", said: str = "") -> dict[str, Any]:
+    """Return the last event of a run that was sealed."""
+    steps = [{"id": "fb-01-log-in", "outcome": "verified", "reason": "Seen."}]
+    bundle = Path(request.evidence) / request.tenant / request.connector / "20261124T000000Z-1"
+    return {
+        "event": "finished",
+        "outcome": outcome,
+        "bundle": str(bundle),
+        "run_id": "0badcafe",
+        "said": said,
+        "next_step": "",
+        "steps": steps,
+    }
+
+
+def refused(code: int) -> dict[str, Any]:
+    """Return the last event of a run that was not sealed."""
+    return {"event": "refused", "said": "No.", "next_step": "Do it.", "code": code}
+
+
+class Processes:
+    """Stands for the processes of tenants: what each does, and which ran."""
+
+    def __init__(self) -> None:
+        self.acts: dict[str, Act] = {}
+        self.requests: list[ProcessRequest] = []
+        self.limits: set[float] = set()
+        self.stopped = threading.Event()
+
+    @property
+    def tenants(self) -> list[str]:
+        """Return the tenants that ran, in order."""
+        return [each.tenant for each in self.requests]
+
+    def __call__(self) -> Processes:
+        """Return what stands for a new process."""
+        return self
+
+    def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
+        """Do what the tenant's process does."""
+        self.requests.append(request)
+        self.limits.add(seconds)
+        return self.acts.get(request.tenant, finished)(request)
+
+    def stop(self) -> None:
+        """Note that the processes were asked to end."""
+        self.stopped.set()
+
+    def kill(self) -> None:
+        """End no process."""
+
+
+@pytest.fixture
+def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
+    fake = Processes()
+    monkeypatch.setattr(fleets, "TenantProcess", fake)
+    return fake
+
+
+def table(name: str, *lines: str) -> str:
+    """Return the table of a tenant with an App ID of its own, unless a line gives one."""
+    given = "".join(f"{line}\n" for line in lines)
+    number = sum(name.encode()) + 10_000_000
+    own = "" if "app_id" in given else f'app_id = "{number}"\n'
+    return f'[[tenant]]\ntenant = "{name}"\nservice_domain = "{name}.cyclr.com"\n{own}{given}\n'
+
+
+def fleet(*tables: str, **more: Any) -> Fleet:
+    """Return the fleet of these tables; without any, that of the file as it is."""
+    path = Path("tenants.toml")
+    if tables:
+        path.write_text("".join(tables))
+    return prepare(FleetRequest(**{"file": path, "workers": 1, "environ": ENVIRON, **more}))
+
+
+def run(*tables: str, **more: Any) -> dict[str, TenantResult]:
+    """Run a fleet and return the results by tenant."""
+    record = fleet(*tables, **more).run(lambda _: None)
+    return {tenant: result for (tenant, _), result in record.results.items()}
+
+
+def written() -> dict[str, Any]:
+    """Return the newest record on disk."""
+    paths = Path("evidence/fleet").glob("*/fleet.json")
+    newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
+    document: dict[str, Any] = json.loads(newest.read_bytes())
+    return document
+
+
+ABC = (table("a"), table("b"), table("c"))
+
+
+def test_the_process_gets_what_the_file_says(processes: Processes) -> None:
+    """Connector, values, references, folders and limit reach the tenant's process."""
+
+    Path("shared.env").write_text("RUNBOOK_APP_DISPLAY_NAME=Shared\n")
+    run(
+        table("a", 'secrets.app_secret = "file:a"', 'connector = "facebook_messenger"'),
+        env_file="shared.env",
+        seconds=7,
+    )
+
+    (request,) = processes.requests
+    assert (request.connector, request.tenant) == ("facebook_messenger", "a")
+    assert request.given == {"service_domain": "a.cyclr.com", "app_id": "10000097"}
+    assert request.references == {"app_secret": "file:a"}
+    assert request.evidence == str(Path("evidence").absolute())
+    assert request.env_file == str(Path("shared.env").absolute())
+    assert request.secrets == {}
+    assert processes.limits == {7}
+
+
+def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
+    processes: Processes,
+) -> None:
+    """Of the variables that tenants refer to, a process has its own; what all use, each has."""
+
+    environ = {"RUNBOOK_A": "1", "B": "2", "ALL": "3", "RUNBOOK_CYCLR_CLIENT_SECRET": "env:ALL"}
+    run(
+        table("a", 'secrets.app_secret = "env:RUNBOOK_A"'),
+        table("b", 'secrets = {app_secret = "env:B", cyclr_client_secret = "env:ALL"}'),
+        environ=environ,
+    )
+
+    seen = {each.tenant: set(each.environ) for each in processes.requests}
+    assert seen == {"a": environ.keys() - {"B"}, "b": environ.keys() - {"RUNBOOK_A"}}
+
+
+def test_one_app_is_one_group(processes: Processes) -> None:
+    """Tenants with one App ID are a group, the largest first; one without is alone."""
+
+    without = '[[tenant]]\ntenant = "{}"\nservice_domain = "x.cyclr.com"\n'
+    app = 'app_id = "123456789012"'
+    jobs = fleet(
+        without.format("x"), without.format("y"), table("a"), table("b", app), table("c", app)
+    ).jobs
+
+    names = [[job.tenant.tenant for job in group] for group in grouped(jobs)]
+    assert names == [["b", "c"], ["x"], ["y"], ["a"]]
+
+
+def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
+    """With several workers, others run beside a tenant, those of its App ID after it."""
+
+    app = 'app_id = "123456789012"'
+    others = threading.Event()
+    running: list[str] = []
+    seen: list[list[str]] = []
+
+    def act(request: ProcessRequest) -> Mapping[str, Any]:
+        running.append(request.tenant)
+        is_met = others.wait(20)
+        seen.append([*running])
+        running.remove(request.tenant)
+        return finished(request) if is_met else refused(3)
+
+    def other(request: ProcessRequest) -> Mapping[str, Any]:
+        others.set()
+        return finished(request)
+
+    processes.acts = {"a": act, "b": act, "c": other}
+    results = run(table("a", app), table("b", app), table("c"), workers=4)
+
+    assert {each.status for each in results.values()} == {Status.SEALED}
+    assert seen == [["a"], ["b"]]
+
+
+def crash(_: ProcessRequest) -> Mapping[str, Any]:
+    raise SealingError("The run's process ended without a result (signal 9).", next_step="Again.")
+
+
+def defect(_: ProcessRequest) -> Mapping[str, Any]:
+    raise ZeroDivisionError("may hold a secret")
+
+
+@pytest.mark.parametrize(
+    ("act", "reason", "code"),
+    [
+        (crash, "The run's process ended without a result (signal 9).", 3),
+        (defect, "The runbook itself broke (ZeroDivisionError).", 3),
+        (lambda _: refused(ExitCode.USAGE), "No.", 3),
+        (lambda _: refused(LeakError.exit_code), "No.", 4),
+    ],
+    ids=["crash", "defect", "settings", "leak"],
+)
+def test_the_others_go_on(processes: Processes, act: Act, reason: str, code: int) -> None:
+    """Whatever happens to one tenant is its result, with the cause; the others are sealed."""
+
+    processes.acts = {"b": act}
+    results = run(*ABC)
+
+    assert processes.tenants == ["a", "b", "c"]
+    assert (results["b"].status, results["b"].reason) == (Status.UNSEALED, reason)
+    assert (results["b"].exit_code, results["b"].bundle) == (code, None)
+    assert results["b"].next_step
+    assert {results[name].status for name in "ac"} == {Status.SEALED}
+    assert results["a"].bundle == "a/facebook_marketing/20261124T000000Z-1"
+    assert results["a"].steps[0]["outcome"] == "verified"
+
+
+def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) -> None:
+    """A complete run that was not archived counts as incomplete, with the reason."""
+
+    processes.acts = {
+        "a": lambda each: finished(each, said="Not archived: no."),
+        "b": lambda each: finished(each, "failed", said="Not archived: no."),
+    }
+    results = run(table("a"), table("b"))
+
+    assert [each.exit_code for each in results.values()] == [3, 1]
+    assert results["a"].reason == "Not archived: no."
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"),
+    [
+        ([0, 0], 0),
+        ([0, 3], 3),
+        ([3, 4, 0], 4),
+        ([4, 1, 3], 1),
+        ([0, None], 3),
+    ],
+)
+def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None:
+    """A failed step comes before refused evidence, that before what is open or did not run."""
+
+    record = FleetRecord(Path(), "0badcafe", "tenants.toml", "now")
+    for number, code in enumerate(codes):
+        record.put(TenantResult(tenant=f"{number}", connector="x", key="0" * 64, exit_code=code))
+
+    assert record.exit_code == worst
+
+
+def test_the_record_is_on_disk_after_each_tenant(processes: Processes) -> None:
+    """Before anything runs every tenant is pending; after each its result is on disk."""
+
+    seen: list[list[str]] = []
+
+    def act(request: ProcessRequest) -> Mapping[str, Any]:
+        seen.append([each["status"] for each in written()["tenants"]])
+        return finished(request)
+
+    processes.acts = {"a": act}
+    fleet(*ABC).run(lambda _: seen.append([each["status"] for each in written()["tenants"]]))
+
+    assert seen[0] == ["pending"] * 3
+    assert seen[1] == ["sealed", "pending", "pending"]
+    assert seen[-1] == ["sealed"] * 3
+    assert written()["finished_on"]
+
+
+def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the record cannot be written the others go on; the last writing says so."""
+
+    write = FleetRecord.write
+
+    def full(self: FleetRecord, *, is_durable: bool) -> None:
+        if self.results["a", PROCEDURE.id].status is not Status.PENDING:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, is_durable=is_durable)
+
+    monkeypatch.setattr(FleetRecord, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(*ABC)
+
+    assert processes.tenants == ["a", "b", "c"]
+
+
+def test_an_interruption_can_be_resumed(processes: Processes) -> None:
+    """Ctrl-C ends what runs and starts nothing more; `resumes` runs what is not sealed."""
+
+    def wait(_: ProcessRequest) -> Mapping[str, Any]:
+        assert processes.stopped.wait(20)
+        return refused(3)
+
+    def interrupt(_: TenantResult) -> None:
+        raise KeyboardInterrupt
+
+    processes.acts = {"b": wait}
+    with pytest.raises(KeyboardInterrupt):
+        fleet(*ABC).run(interrupt)
+
+    first = written()
+    assert [each["status"] for each in first["tenants"]] == ["sealed", "interrupted", "pending"]
+    assert first["finished_on"] is None
+
+    processes.acts = {}
+    processes.requests.clear()
+    results = run(resumes=True)
+
+    assert processes.tenants == ["b", "c"]
+    assert {each.status for each in results.values()} == {Status.SEALED}
+    assert (written()["fleet_id"], len(written()["tenants"])) == (first["fleet_id"], 3)
+    processes.requests.clear()
+    run(resumes=True)
+    assert processes.tenants == []
+
+
+def test_resuming_runs_what_the_file_says_otherwise_now(processes: Processes) -> None:
+    """A tenant whose entry was changed since is left too; one that was not asked for is not."""
+
+    run(*ABC, only=["a", "b"])
+    processes.requests.clear()
+
+    run(table("a"), table("b", 'graph_version = "v25.0"'), table("c"), resumes=True)
+
+    assert processes.tenants == ["b"]
+
+
+def test_what_failed_is_found_over_several_runs(processes: Processes) -> None:
+    """`is_failed` runs the tenants whose own last run failed, whichever fleet run that was."""
+
+    processes.acts = {
+        "a": lambda each: finished(each, "failed"),
+        "b": crash,
+        "c": lambda each: finished(each, "incomplete"),
+    }
+    run(*ABC)
+    processes.acts = {}
+    run(only=["a"])
+    processes.requests.clear()
+
+    results = run(is_failed=True)
+
+    assert processes.tenants == ["b"]
+    assert list(results) == ["b"]
+
+
+def test_only_what_matches_runs(processes: Processes) -> None:
+    """A pattern with `*` chooses several tenants; several patterns add up."""
+
+    run(*ABC, table("ab"), only=["a*", "c"])
+
+    assert processes.tenants == ["a", "c", "ab"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"only": ["acm"]}, "No tenant of the file matches acm. Did you mean acme"),
+        ({"resumes": True}, "There is no earlier run of tenants.toml"),
+        ({"is_failed": True}, "There is no earlier run of tenants.toml"),
+    ],
+)
+def test_a_choice_of_nothing_is_refused(
+    processes: Processes, more: dict[str, Any], said: str
+) -> None:
+    """A pattern without a tenant, and a run that there was not, are refused; nothing is written."""
+
+    with pytest.raises(SettingsError, match=said):
+        fleet(table("acme"), **more)
+
+    assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
+
+
+def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
+    """A tenant without a required value is refused by the line of its table."""
+
+    with pytest.raises(FleetFileError) as caught:
+        fleet(table("a"), '[[tenant]]\ntenant = "b"\n')
+
+    assert caught.value.mistakes == ["line 6: the tenant b has no service_domain."]
+
+
+def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
+    """Each permitting setting is counted: from file, settings file, and earlier runs."""
+
+    Path("shared.env").write_text("RUNBOOK_MAKE_TEST_CALLS=true\n")
+    earlier = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant="c")
+    earlier.start()
+    earlier.give("cyclr_username", "someone@partner.test")
+    tables = (
+        table("a", "install_connector = true", "make_test_calls = false"),
+        table("b", 'cyclr_username = "someone@partner.test"'),
+        table("c"),
+    )
+    found = fleet(*tables, env_file="shared.env").spending
+
+    counts = {each.setting: each.tenants for each in found}
+    assert counts == {"install_connector": 1, "make_test_calls": 2, "cyclr_username": 2}
+    assert all(each.spends for each in found)
+    assert fleet(*ABC, only=["a"]).spending == []
+
+
+ENTRY = '[[{}]]\nstep = "fb-01-log-in"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n{}\n'
+
+
+@pytest.mark.parametrize("kind", ["attestation", "comment"])
+def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str) -> None:
+    """Entries of a fleet's attestations file name their subject."""
+
+    Path("words.toml").write_text(ENTRY.format(kind, ""))
+
+    with pytest.raises(SettingsError, match="step fb-01-log-in: an entry for a fleet names its"):
+        fleet(*ABC, attestations="words.toml")
+
+
+def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
+    """An entry that names its subject reaches the processes."""
+
+    step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
+    text = ENTRY.format("attestation", 'subject = {app_id = "10000097"}')
+    Path("words.toml").write_text(text.replace("fb-01-log-in", step))
+
+    run(*ABC, attestations="words.toml")
+
+    assert {each.attestations for each in processes.requests} == {"words.toml"}
+
+
+def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> None:
+    """Another version of the record is refused as such, anything else as no record."""
+
+    run(*ABC)
+    (path,) = Path("evidence/fleet").glob("*/fleet.json")
+    text = path.read_text()
+
+    path.write_text(text.replace("fleet/v1", "fleet/v7"))
+    with pytest.raises(FormError, match="is of form 7; this runbook reads form 1"):
+        run(resumes=True)
+    for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):
+        path.write_text(broken)
+        with pytest.raises(SettingsError, match="is not a fleet's"):
+            run(is_failed=True)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SettingsError, match="cannot be read: it is a folder"):
+        run(resumes=True)

@@ -1,0 +1,84 @@
+"""A fleet's record as JUnit XML: well-formed, and nothing passes that was not seen."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given, strategies
+
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.junit import junit_xml
+
+
+def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
+    """Return the result of a tenant with these steps: id, outcome and reason."""
+    named = tuple(dict(zip(("id", "outcome", "reason"), step, strict=True)) for step in steps)
+    default = {"tenant": "acme", "connector": "x", "key": "0" * 64, "status": Status.SEALED}
+    return TenantResult(**{**default, "steps": named, **more})  # type: ignore[arg-type]
+
+
+def suite(one: TenantResult) -> ET.Element:
+    """Return the suite of a tenant, read again."""
+    (found,) = ET.fromstring(junit_xml([one], name="tenants.toml"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tag"),
+    [
+        (Outcome.VERIFIED, None),
+        (Outcome.ATTESTED, None),
+        (Outcome.FAILED, "failure"),
+        (Outcome.WAITING, "skipped"),
+        (Outcome.INCONCLUSIVE, "skipped"),
+        (Outcome.NOT_RUN, "skipped"),
+        (Outcome.SKIPPED, "skipped"),
+    ],
+)
+def test_each_outcome_is_a_test_case(outcome: Outcome, tag: str | None) -> None:
+    """A failed step is a failure; only what was verified or attested passes."""
+
+    (case,) = suite(result(("fb-01-log-in", outcome, "Why.")))
+
+    assert (case.get("classname"), case.get("name")) == ("acme.x", "fb-01-log-in")
+    assert [each.tag for each in case] == [tag] * bool(tag)
+    assert not tag or case[0].get("message") == f"{outcome}: Why."
+
+
+@pytest.mark.parametrize(
+    ("status", "tag"),
+    [(Status.UNSEALED, "error"), (Status.INTERRUPTED, "skipped"), (Status.PENDING, "skipped")],
+)
+def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> None:
+    """What could not be sealed is an error with its reason; what did not run is skipped."""
+
+    found = suite(result(status=status, reason="No.", seconds=1.5))
+
+    (case,) = found
+    assert (case[0].tag, case[0].get("message")) == (tag, f"{status}: No.")
+    assert found.get("time") == "1.500"
+
+
+def test_the_sums_are_those_of_the_cases() -> None:
+    """Suites and the whole count tests, failures, errors and skipped."""
+
+    steps = [("a", "verified", ""), ("b", "failed", ""), ("c", "waiting", "")]
+    root = ET.fromstring(
+        junit_xml([result(*steps), result(status=Status.UNSEALED)], name="tenants.toml")
+    )
+
+    names = ("tests", "failures", "errors", "skipped")
+    assert [root.get(name) for name in names] == ["4", "1", "1", "1"]
+    assert [root[0].get(name) for name in names] == ["3", "1", "0", "1"]
+
+
+@given(strategies.text(strategies.characters(exclude_categories=())))
+def test_it_is_well_formed_whatever_a_reason_contains(reason: str) -> None:
+    """No text of a remote system makes the XML malformed, and what is printable stays."""
+
+    found = suite(result(("a", "failed", f"{reason}<ü>]]>"), status=Status.UNSEALED, reason=reason))
+
+    assert "<ü>]]>" in found[0][0].get("message", "")
+    assert len(found) == 2
