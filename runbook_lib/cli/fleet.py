@@ -173,7 +173,7 @@ def _line(result: TenantResult) -> str:
     names = {"complete": Outcome.VERIFIED, "incomplete": Outcome.WAITING}
     icon = ICONS[names.get(result.outcome or "", Outcome.FAILED)]
     why = ", ".join(failed) or result.reason
-    name = f"{result.tenant} ({result.connector})"
+    name = f"{'SANDBOX ' * result.sandbox}{result.tenant} ({result.connector})"
     return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")
 
 

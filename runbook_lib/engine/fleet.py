@@ -25,7 +25,7 @@ from runbook_lib.config.attestations import nearest, read_words
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import find_env_file, read_env_file, resolve
-from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, journal_path
+from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, is_sandbox, journal_path
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.fingerprints import read_key
@@ -98,7 +98,8 @@ class Job:
     def pending(self) -> TenantResult:
         """Return the result of a job that has not begun."""
         tenant, connector = self.name
-        return TenantResult(tenant=tenant, connector=connector, key=self.key)
+        practice = is_sandbox(self.values)
+        return TenantResult(tenant=tenant, connector=connector, key=self.key, sandbox=practice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ class Fleet:
         Run every tenant, and return the record, which is on disk after each.
 
         Calls `on_result` with each result, from the caller's thread. An interruption
-        ends the tenants under way, leaves a record that can be resumed, and goes on.
+        (or an error of `on_result`) ends the tenants under way, leaves a record that can be
+        resumed, and goes on.
         """
         self.record.finished_on = None
         for job in self.jobs:
@@ -184,7 +186,7 @@ class Fleet:
                 thread.start()
             for _ in self.jobs:
                 self._note(self._results.get(), on_result)
-        except KeyboardInterrupt:
+        except BaseException:
             self._stop(threads)
             raise
         self.record.finished_on = timestamp(utc_now())

@@ -52,6 +52,7 @@ class TenantResult:
     tenant: str
     connector: str
     key: str
+    sandbox: bool
     status: Status = Status.PENDING
     outcome: str | None = None
     exit_code: int | None = None

@@ -33,7 +33,8 @@ def junit_xml(results: Iterable[TenantResult], *, name: str) -> bytes:
 
 
 def _suite(result: TenantResult) -> ET.Element:
-    name = _text(f"{result.tenant}.{result.connector}")
+    mark = "SANDBOX." if result.sandbox else ""
+    name = _text(f"{mark}{result.tenant}.{result.connector}")
     suite = ET.Element("testsuite", name=name, time=f"{result.seconds or 0:.3f}")
     for step in result.steps:
         case = ET.SubElement(suite, "testcase", classname=name, name=_text(step["id"]))

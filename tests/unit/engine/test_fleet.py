@@ -258,7 +258,8 @@ def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None
 
     record = FleetRecord(Path(), "0badcafe", "tenants.toml", "now")
     for number, code in enumerate(codes):
-        record.put(TenantResult(tenant=f"{number}", connector="x", key="0" * 64, exit_code=code))
+        given = {"tenant": f"{number}", "connector": "x", "key": "0" * 64, "sandbox": False}
+        record.put(TenantResult(**given, exit_code=code))
 
     assert record.exit_code == worst
 
@@ -298,18 +299,22 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
     assert processes.tenants == ["a", "b", "c"]
 
 
-def test_an_interruption_can_be_resumed(processes: Processes) -> None:
-    """Ctrl-C ends what runs and starts nothing more; `resumes` runs what is not sealed."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])
+def test_an_interruption_can_be_resumed(processes: Processes, error: BaseException) -> None:
+    """
+    Ctrl-C, or a closed output, ends what runs and starts nothing more; `resumes` runs what is
+    not sealed.
+    """
 
     def wait(_: ProcessRequest) -> Mapping[str, Any]:
         assert processes.stopped.wait(20)
         return refused(3)
 
     def interrupt(_: TenantResult) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     processes.acts = {"b": wait}
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         fleet(*ABC).run(interrupt)
 
     first = written()

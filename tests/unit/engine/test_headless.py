@@ -285,6 +285,38 @@ def test_an_invalid_request_is_refused_before_anything_is_written(
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("needs_subject", "counted"),
+    [(False, {"fb-03-my-apps", "fb-08-redirect-uri"}), (True, {"fb-08-redirect-uri"})],
+)
+def test_only_what_names_this_tenant_is_recorded(
+    listener: RecordingListener, folder: Path, needs_subject: bool, counted: set[str]
+) -> None:
+    """With `needs_subject` the journal gets what was said of this tenant, and nothing else."""
+
+    about = 'subject = {{service_domain = "{}.cyclr.com"}}\n'
+    (folder / "said.toml").write_text(
+        WORDS.replace("fb-01-log-in", "fb-03-my-apps")
+        + WORDS.replace("fb-01-log-in", "fb-08-redirect-uri")
+        + about.format("acme-h")
+    )
+
+    run_tenant(replace(REQUEST, attestations="said.toml", needs_subject=needs_subject), listener)
+
+    said = {entry.step for entry in journal().entries() if entry.type == "step.attested"}
+    assert said == counted
+
+    (folder / "said.toml").write_text(
+        WORDS.replace("fb-01-log-in", "fb-07-login-settings")
+        + 'subject = {app_id = "1234567891011121"}\n'
+        + '[[comment]]\nstep = "fb-01-log-in"\nby = "A"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n'
+    )
+    before = len(types())
+    run_tenant(replace(REQUEST, attestations="said.toml", needs_subject=needs_subject), listener)
+    new = [each for each in types()[before:] if each in ("step.attested", "step.commented")]
+    assert len(new) == (0 if needs_subject else 2)
+
+
 def test_attestations_count_in_the_run(listener: RecordingListener, folder: Path) -> None:
     """Attestations are read before the run and count in it."""
 

@@ -16,7 +16,7 @@ def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
     """Return the result of a tenant with these steps: id, outcome and reason."""
     named = tuple(dict(zip(("id", "outcome", "reason"), step, strict=True)) for step in steps)
     default = {"tenant": "acme", "connector": "x", "key": "0" * 64, "status": Status.SEALED}
-    return TenantResult(**{**default, "steps": named, **more})  # type: ignore[arg-type]
+    return TenantResult(**{**default, "sandbox": False, "steps": named, **more})  # type: ignore[arg-type]
 
 
 def suite(one: TenantResult) -> ET.Element:
@@ -59,6 +59,14 @@ def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> N
     (case,) = found
     assert (case[0].tag, case[0].get("message")) == (tag, f"{status}: No.")
     assert found.get("time") == "1.500"
+
+
+def test_practice_is_marked() -> None:
+    """The suite of a practice tenant says SANDBOX."""
+
+    found = suite(result(("a", "verified", ""), sandbox=True))
+
+    assert found.get("name") == found[0].get("classname") == "SANDBOX.acme.x"
 
 
 def test_the_sums_are_those_of_the_cases() -> None:

@@ -1,0 +1,281 @@
+"""A fleet against the sandbox: one tenant's trouble is its own, the others run as if alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import psutil
+import pytest
+
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import read_env_file
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.evidence.fleet_record import fleet_schema
+from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
+from tests.support.hostile_server import hostile_server
+
+WRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+_PATIENCE_SECONDS = 90
+_LIMIT_SECONDS = 25
+
+
+@dataclass(frozen=True)
+class FleetRun:
+    """A fleet that has run, and the settings of its sandbox."""
+
+    folder: Path
+    returncode: int
+    stdout: str
+    stderr: str
+    secrets: tuple[str, ...]
+    command_lines: list[str]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return `fleet.json`."""
+        (path,) = self.folder.glob("evidence/fleet/*/fleet.json")
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        return document
+
+    @property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Return the results by tenant."""
+        return {each["tenant"]: each for each in self.record["tenants"]}
+
+
+def fleet_file(folder: Path, settings: Path, silent: str) -> Path:
+    """Write the file of the fleet: six tenants of the sandbox, two of them of a silent system."""
+    variables = read_env_file(settings)
+    (folder / "wrong.env").write_text(f"APP_SECRET={WRONG}\n")
+    items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
+    values = [item for item in items if not item.secret and item.name != "cyclr_username"]
+    secrets = ", ".join(
+        f'{item.name} = "dotenv:{settings}#{item.variable}"' for item in items if item.secret
+    )
+    stuck = f'graph_url = "{silent}"\nexchange_seconds = 600\nstep_seconds = 3600\n'
+    tables = {
+        "killed": f'app_id = "100000000001"\n{stuck}',
+        "hanging": f'app_id = "100000000002"\n{stuck}',
+        "acme": "",
+        "wrong": f'secrets.app_secret = "dotenv:{folder}/wrong.env#APP_SECRET"\n',
+        "missing": 'secrets.app_secret = "env:NOT_THERE"\n',
+        "bloom": "",
+    }
+    lines = [f"{item.name} = {json.dumps(variables[item.variable])}\n" for item in values]
+    text = "".join(["[defaults]\n", *lines, f"secrets = {{{secrets}}}\n"])
+    for name, more in tables.items():
+        text += f'\n[[tenant]]\ntenant = "{name}"\n{more}'
+    path = folder / "tenants.toml"
+    path.write_text(text)
+    return path
+
+
+def kill_tenant(home: Path) -> int:
+    """Kill the process of a tenant as soon as it has begun; return the process of its cells."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        journal = home / "journal.jsonl"
+        if journal.exists() and b"step.started" in journal.read_bytes():
+            process = psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
+            (cells,) = process.children()
+            process.kill()
+            return cells.pid
+        time.sleep(0.05)
+    msg = "the tenant that is to be killed did not begin"
+    raise AssertionError(msg)
+
+
+def seen_by_others(parent: int) -> list[str]:
+    """Return command line and environment of each process below `parent` that still runs."""
+    seen = []
+    for process in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.Error):
+            seen.append(f"{process.cmdline()} {process.environ()}")
+    return seen
+
+
+@pytest.fixture(scope="module")
+def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[FleetRun]:
+    """Run the fleet once, kill one of its processes, and return what came of it."""
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("fleet")
+    with Sandbox("approved") as sandbox, hostile_server("silence") as silent:
+        settings = settings_of(sandbox, folder / "settings")
+        fleet_file(folder, settings, silent)
+        words = ("fleet", "tenants.toml", "--evidence", "evidence", "--junit", "out.xml")
+        process = subprocess.Popen(
+            command(*words, "--workers", "3", "--timeout", str(_LIMIT_SECONDS)),
+            cwd=folder,
+            env=environment(XDG_DATA_HOME=str(keys_home), PYTHONPATH=str(ROOT)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        cells = kill_tenant(folder / "evidence/killed/facebook_marketing")
+        lines = seen_by_others(process.pid)
+        output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+        secrets = tuple(
+            text
+            for name, text in read_env_file(settings).items()
+            if any(item.secret and item.variable == name for item in inputs_of(PROCEDURE))
+        )
+        yield FleetRun(folder, process.returncode, output, errors, (*secrets, WRONG), lines)
+        assert not psutil.pid_exists(cells)
+
+
+def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
+    """A wrong secret, a missing one, a silent system and a crash are each one's own, by cause."""
+
+    results = fleet_run.results
+
+    assert fleet_run.returncode == 1, fleet_run.stderr
+    assert [(name, each["status"], each["outcome"]) for name, each in results.items()] == [
+        ("killed", "unsealed", None),
+        ("hanging", "unsealed", None),
+        ("acme", "sealed", "incomplete"),
+        ("wrong", "sealed", "failed"),
+        ("missing", "unsealed", None),
+        ("bloom", "sealed", "incomplete"),
+    ]
+    assert "signal 9" in results["killed"]["reason"]
+    assert f"longer than {_LIMIT_SECONDS} seconds" in results["hanging"]["reason"]
+    assert "nothing is stored under env:NOT_THERE" in results["missing"]["reason"]
+    failed = [each["id"] for each in results["wrong"]["steps"] if each["outcome"] == "failed"]
+    assert failed == ["fb-13-app-id-and-secret"]
+    assert fleet_run.stdout.count("(facebook_marketing): ") == len(results)
+    assert fleet_run.stdout.count("SANDBOX ") == len(results)
+    assert all(each["sandbox"] for each in results.values())
+
+
+def test_nothing_is_left_running(fleet_run: FleetRun) -> None:
+    """No process of the fleet outlives it, neither of the killed tenant nor of the hanging one."""
+
+    left = [
+        process.pid
+        for process in psutil.process_iter()
+        if str(fleet_run.folder) in _working_folder(process)
+    ]
+    assert left == []
+
+
+def _working_folder(process: psutil.Process) -> str:
+    try:
+        return str(process.cwd())
+    except psutil.Error:
+        return ""
+
+
+def test_no_secret_leaves_its_process(fleet_run: FleetRun) -> None:
+    """No secret is in a command line, an environment, an output or a file of the evidence."""
+
+    written = [
+        path.read_bytes() for path in fleet_run.folder.glob("evidence/**/*") if path.is_file()
+    ]
+    written += [(fleet_run.folder / "out.xml").read_bytes()]
+    seen = "".join([*fleet_run.command_lines, fleet_run.stdout, fleet_run.stderr])
+
+    assert len(fleet_run.command_lines) > 1
+    for secret in fleet_run.secrets:
+        assert secret not in seen
+        assert not [content for content in written if secret.encode() in content]
+
+
+def test_the_bundles_verify(fleet_run: FleetRun) -> None:
+    """Every bundle of the fleet verifies, and each result names its own."""
+
+    result = runbook("verify", "evidence", "--trusted-keys", "evidence/keys", cwd=fleet_run.folder)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    for name in ("acme", "wrong", "bloom"):
+        bundle = fleet_run.folder / "evidence" / fleet_run.results[name]["bundle"]
+        record = json.loads((bundle / "record.json").read_bytes())
+        assert record["run_id"] == fleet_run.results[name]["run_id"]
+        steps = [(step["id"], step["outcome"]) for step in record["steps"]]
+        assert steps == [(each["id"], each["outcome"]) for each in fleet_run.results[name]["steps"]]
+        assert (bundle / "facebook_marketing.ipynb").is_file()
+
+
+def test_the_result_has_its_form(fleet_run: FleetRun) -> None:
+    """`fleet.json` matches its schema, and JUnit XML has each tenant."""
+
+    import jsonschema  # noqa: PLC0415
+
+    jsonschema.validate(fleet_run.record, fleet_schema())
+    root = ET.parse(fleet_run.folder / "out.xml").getroot()
+    assert [suite.get("name") for suite in root] == [
+        f"SANDBOX.{name}.facebook_marketing" for name in fleet_run.results
+    ]
+    assert (root.get("failures"), root.get("errors")) == ("1", "3")
+
+
+def plain(record: Path) -> str:
+    """Return a record without ids, digests, times and ports."""
+    text = json.dumps(json.loads(record.read_bytes()), indent=1)
+    text = re.sub(r'("(x-fb-trace-id|x-fb-request-id|fbtrace_id)"): "[^"]*"', r"\1: ID", text)
+    text = re.sub(r'"elapsed": [0-9.e-]+', '"elapsed": 0', text)
+    text = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|\+[0-9:]+)", "TIME", text)
+    return re.sub(r"\b[0-9a-f]{8,64}\b|A[A-Za-z0-9_-]{20,}", "ID", text)
+
+
+def test_a_tenant_of_a_fleet_is_as_if_alone(fleet_run: FleetRun, keys_home: Path) -> None:
+    """Its record equals that of `runbook run` for the same tenant, but for ids and times."""
+
+    settings = fleet_run.folder / "settings" / "sandbox.env"
+    lines = [line for line in settings.read_text().splitlines() if "CYCLR_USERNAME" not in line]
+    alone = fleet_run.folder / "alone.env"
+    alone.write_text("\n".join(lines) + "\n")
+    result = runbook(
+        *("run", "--tenant", "acme", "--evidence", "alone", "--env-file", str(alone)),
+        cwd=fleet_run.folder,
+        env={"XDG_DATA_HOME": str(keys_home)},
+    )
+
+    assert result.returncode == 3, result.stderr
+    (record,) = (fleet_run.folder / "alone").glob("acme/*/*/record.json")
+    bundle = fleet_run.folder / "evidence" / fleet_run.results["acme"]["bundle"]
+    assert plain(bundle / "record.json") == plain(record)
+
+
+def test_resuming_runs_only_what_is_left(
+    fleet_run: FleetRun, keys_home: Path, tmp_path: Path, hears_interrupts: None
+) -> None:
+    """`--resume` runs what is not sealed; Ctrl-C in it leaves a record to go on from."""
+
+    shutil.copytree(fleet_run.folder, tmp_path / "copy")
+    fleet_run = replace(fleet_run, folder=tmp_path / "copy")
+    process = subprocess.Popen(
+        command("fleet", "tenants.toml", "--resume", "--only", "hanging", "--evidence", "evidence"),
+        cwd=fleet_run.folder,
+        env=environment(XDG_DATA_HOME=str(keys_home), PYTHONPATH=str(ROOT)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    before = {name: each for name, each in fleet_run.results.items() if name != "hanging"}
+    holder = fleet_run.folder / "evidence/hanging/facebook_marketing/run.holder"
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not holder.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+
+    assert process.returncode == 130
+    assert "`runbook fleet tenants.toml --resume` runs what is left" in errors
+    results = fleet_run.results
+    assert results.pop("hanging")["status"] == "interrupted"
+    assert results == before
+    assert not holder.exists()
