@@ -111,7 +111,7 @@ FAULTS = (
     ),
     Fault(
         "config/settings.py",
-        'if not isinstance(given, str) or not given.startswith(("env:", "file:", "keyring:")):',
+        "if not isinstance(given, str) or not given.startswith(_SCHEMES):",
         "if not isinstance(given, str):",
         "config/test_settings.py",
         "a credential may be given on the command line",
