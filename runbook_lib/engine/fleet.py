@@ -264,7 +264,7 @@ class Fleet:
             code = event.get("code", ExitCode.INCOMPLETE)
             return _unsealed(job, event["said"], event["next_step"], code)
         code = _EXIT_CODES[RunOutcome(event["outcome"])]
-        is_open = event["said"] and code == ExitCode.COMPLETE
+        is_open = code == ExitCode.COMPLETE and not event["is_archived"]
         return replace(
             job.pending,
             status=Status.SEALED,

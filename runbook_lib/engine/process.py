@@ -242,11 +242,16 @@ def _with_secrets(
 def _finished(result: RunResult) -> dict[str, Any]:
     """Return what the last event says of a sealed run."""
     error = result.archive_error
+    said = [
+        *([f"The notebook broke off: {result.broken}."] if result.broken else []),
+        *([f"Not archived: {error}"] if error else []),
+    ]
     return {
         "outcome": result.state.outcome,
         "bundle": str(result.sealed.folder.absolute()),
         "run_id": result.run_id,
-        "said": f"Not archived: {error}" if error else "",
+        "is_archived": error is None,
+        "said": " ".join(said),
         "next_step": error.diagnostics() if error else "",
         "steps": [
             {"id": name, "outcome": step.conclusion.outcome, "reason": step.conclusion.reason}

@@ -39,6 +39,7 @@ def finished(request: ProcessRequest, outcome: str = "complete", said: str = "")
         "outcome": outcome,
         "bundle": str(bundle),
         "run_id": "0badcafe",
+        "is_archived": not said,
         "said": said,
         "next_step": "",
         "steps": steps,

@@ -44,7 +44,14 @@ def run(request, listener):
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
     state = SimpleNamespace(outcome="incomplete", steps={})
     sealed = SimpleNamespace(folder=folder)
-    return SimpleNamespace(state=state, sealed=sealed, run_id="0badcafe", archive_error=None)
+    error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
+    return SimpleNamespace(
+        state=state,
+        sealed=sealed,
+        run_id="0badcafe",
+        archive_error=error,
+        broken="the kernel died" if error else "",
+    )
 
 process.run_tenant = run
 process.main()
@@ -326,6 +333,15 @@ def test_the_last_event_is_returned_whatever_was_printed(child: Child) -> None:
     assert (finished["event"], finished["outcome"]) == ("finished", "incomplete")
     assert (finished["run_id"], finished["steps"], finished["said"]) == ("0badcafe", [], "")
     assert (error["event"], error["said"], error["code"]) == ("refused", "A leak.", 4)
+
+
+def test_what_a_sealed_run_lacks_is_named(child: Child) -> None:
+    """The last event says that the notebook broke off, and that the archive refused."""
+
+    event = TenantProcess().run(replace(REQUEST, tenant="broken"), seconds=60)
+
+    assert event["said"] == "The notebook broke off: the kernel died. Not archived: No."
+    assert (event["is_archived"], event["next_step"]) == (False, "Do that.")
 
 
 @pytest.mark.parametrize(
