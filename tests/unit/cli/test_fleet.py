@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet, Job
+from runbook_lib.errors import FleetFileError
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from tests.unit.bodies import APP_SECRET
 
@@ -122,6 +123,17 @@ def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
     assert APP_SECRET not in result.stderr
     assert "\x1b" not in result.stderr
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
+
+
+def test_a_hostile_mistake_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control characters in a mistake are shown as such, each mistake on one line."""
+
+    def refuse(_: object) -> None:
+        raise FleetFileError("No.", [f"line 1: {HOSTILE}"])
+
+    monkeypatch.setattr("runbook_lib.engine.fleet.prepare", refuse)
+
+    assert fleet().stderr.splitlines()[0] == "line 1: a[U+001B][2J[U+202E][U+000A]b"
 
 
 def test_what_is_spent_needs_a_yes() -> None:

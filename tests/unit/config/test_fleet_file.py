@@ -177,6 +177,15 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
 }
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_lines_are_counted_whatever_ends_them(tmp_path: Path, ending: str) -> None:
+    """The line of a mistake is the same with the line endings of Windows."""
+
+    text = f'{ACME}permissions = [\n  "ads_read",\n]\napp_id = "x"\n'.replace("\n", ending)
+
+    assert [each.partition(":")[0] for each in mistakes(tmp_path, text)] == ["line 6"]
+
+
 @pytest.mark.parametrize(("text", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_each_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: list[str]) -> None:
     """Each mistake is named, in the order of lines, with what it is; nothing secret is shown."""

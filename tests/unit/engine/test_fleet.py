@@ -294,10 +294,11 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
         write(self, is_durable=is_durable)
 
     monkeypatch.setattr(FleetRecord, "write", full)
+    seen: list[TenantResult] = []
     with pytest.raises(OSError, match="No space left"):
-        run(*ABC)
+        fleet(*ABC).run(seen.append)
 
-    assert processes.tenants == ["a", "b", "c"]
+    assert [each.tenant for each in seen] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])

@@ -1,0 +1,64 @@
+"""`fleet` ends with an exit code of its contract, whatever its files are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runbook_lib.cli.main import main
+from runbook_lib.engine.fleet import Fleet, Job
+from runbook_lib.evidence.fleet_record import Status, TenantResult
+from tests.support.odd_files import FILES, remove
+from tests.unit.odd.test_odd_files import put, time_limit
+
+RECORD = Path("evidence/fleet/20261124T000000Z-0badcafe/fleet.json")
+WORDS = {
+    "tenants.toml": ("fleet", "tenants.toml"),
+    "tenants.csv": ("fleet", "tenants.csv"),
+    ".env": ("fleet", "tenants.toml"),
+    "words.toml": ("fleet", "tenants.toml", "--attestations", "words.toml"),
+    "out.xml": ("fleet", "tenants.toml", "--junit", "out.xml"),
+    "evidence": ("fleet", "tenants.toml"),
+    "evidence/fleet": ("fleet", "tenants.toml"),
+    "evidence/acme/facebook_marketing/journal.jsonl": ("fleet", "tenants.toml"),
+    f"{RECORD}": ("fleet", "tenants.toml", "--resume"),
+}
+
+
+@pytest.fixture
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder with a fleet that has run once; no process is started."""
+
+    def result(_: Fleet, job: Job) -> TenantResult:
+        return replace(job.pending, status=Status.SEALED, outcome="complete", exit_code=0)
+
+    monkeypatch.setattr(Fleet, "_result", result)
+    text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
+    Path("tenants.toml").write_text(text)
+    with time_limit():
+        assert CliRunner().invoke(main, ("fleet", "tenants.toml")).exit_code == 0
+    (record,) = Path("evidence/fleet").iterdir()
+    shutil.move(record, RECORD.parent)
+    yield folder
+    remove(*folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("place", WORDS)
+def test_a_fleet_ends_when_a_file_is_odd(place: str, kind: str, project: Path) -> None:
+    """A pipe, a device, something huge or malformed in place of a file ends with a known code."""
+
+    put(FILES[kind], Path(place))
+
+    with time_limit():
+        result = CliRunner().invoke(main, WORDS[place])
+
+    said = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
+    assert result.exception is None or isinstance(result.exception, SystemExit), said
+    assert result.exit_code in (0, 1, 2, 3, 4), said
+    assert "itself broke" not in result.output, said
