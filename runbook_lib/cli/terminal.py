@@ -197,7 +197,7 @@ def show_open(state: RunState, *, title: str = "") -> None:
         begin = f"{mark} {step.number:3} "
         room = max(_columns() - _OPEN_BEGINS - width - _GAP, _NARROWEST)
         shown = Cell(_cut(name, width)).padded(width + _GAP)
-        _echo(f"{begin}{shown}{_cut(one_line(_why(step)), room)}")
+        _echo(f"{begin}{shown}{_cut(one_line(_since(step) + _why(step)), room)}")
 
 
 def show_next(state: RunState, values: Mapping[str, Value]) -> None:
@@ -389,6 +389,12 @@ def _why(step: StepState) -> str:
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
     return with_times(f"{whose}{step.conclusion.reason}")
+
+
+def _since(step: StepState) -> str:
+    """Return since when a step waits, for where its reason may be cut."""
+    is_waiting = step.conclusion.outcome is Outcome.WAITING and step.waiting_since
+    return f"Since {day(step.waiting_since)}. " if is_waiting else ""
 
 
 def _marked(step: StepState) -> Cell:

@@ -40,6 +40,8 @@ _STEP: Mapping[str, Any] = {
     "checked_on": "",
     "word": None,
     "lapsed": (),
+    "comments": (),
+    "assigned": {},
     "checks": (),
     "exchanges": (),
     "attachments": (),
@@ -67,6 +69,8 @@ _EXCHANGE: Mapping[str, Any] = {
     "error": "",
 }
 _WORD: Mapping[str, Any] = {"kind": "attested", "by": "", "at": "", "note": ""}
+_COMMENT: Mapping[str, Any] = {"by": "", "at": "", "note": ""}
+_ASSIGNED: Mapping[str, Any] = {"to": "", "due": ""}
 _ATTACHMENT: Mapping[str, Any] = {"name": "", "sha256": "", "size": 0, "media_type": ""}
 
 _TROUBLE: Mapping[str, Any] = {
@@ -168,6 +172,8 @@ def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
     whole["lapsed"] = [
         {**each, "word": _filled(each.get("word") or {}, _WORD)} for each in whole["lapsed"]
     ]
+    whole["comments"] = [_filled(each, _COMMENT) for each in whole["comments"]]
+    whole["assigned"] = _filled(whole["assigned"], _ASSIGNED)
     whole["attachments"] = [_filled(each, _ATTACHMENT) for each in whole["attachments"]]
     whole["troubles"] = [_filled(each, _TROUBLE) for each in whole["troubles"]]
     whole["in_part"] = is_proven_in_part(whole)

@@ -109,6 +109,20 @@ def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.Monkey
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_a_wait_says_since_when_however_narrow(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns, since when a step waits is not cut off."""
+
+    monkeypatch.setenv("COLUMNS", "80")
+    since = "2026-01-05T09:00:00Z"
+    waits = state("review", Outcome.WAITING, "Submitted, says somebody. " * 9, waiting_since=since)
+
+    show_open(run(waits), title="acme")
+
+    assert "  Since 5 Jan 2026. Submitted" in capsys.readouterr().out
+
+
 def test_nothing_open_is_no_list(capsys: Capture) -> None:
     """A complete run has no list of open steps, and no next step."""
 

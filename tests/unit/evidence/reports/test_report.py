@@ -16,6 +16,7 @@ from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
 from tests.unit.evidence.reports.report_page import ReportPage, history, report_of
 from tests.unit.evidence.reports.sample_runs import (
+    CHECKED,
     EVERY_OUTCOME,
     SAID,
     SHA,
@@ -601,6 +602,23 @@ def test_an_open_step_says_what_to_do() -> None:
 
     assert page.section("open").count("What to do:") == 1
     assert "What to do: Go to step 8." in page.section("open")
+
+
+def test_comments_and_whose_step_it_is_stand_at_the_step() -> None:
+    """A step's comments, and who has it to do by when, are in the report, as text."""
+
+    said = {"by": "A", "at": CHECKED, "origin": "", "login": ""}
+    given = step(
+        "fb-01-x",
+        "not_run",
+        comments=[{**said, "note": "Ask <them>."}],
+        assigned={**said, "note": "", "to": "A colleague", "due": "2026-12-01"},
+    )
+    shown = report_of(given).step("fb-01-x").text
+
+    assert "For A colleague, due 2026-12-01" in shown
+    assert "Comment by A on" in shown
+    assert "Ask <them>." in shown
 
 
 def test_verified_in_part_does_not_look_finished() -> None:
