@@ -440,14 +440,12 @@ def submit_review(
             "time is taken. Facebook decides on each permission, after 1 to "
             f"{LONGEST_WAIT_DAYS} days as reported, and may leave the result unread in the panel. "
             "**Overdue**: read every result under App Review > Requests, the dashboard's alerts "
-            "and the mails to the app's contact address; then ask Facebook's developer support. "
+            "and the mails to the app's contact address; then ask Facebook's developer support "
+            "(developers.facebook.com/support). "
             "**Declined**: say so here with what the reviewer objects to, change that, press "
             "**Request again** and submit; then say once more that it is submitted."
         ),
-        links=(
-            dashboard("App Review > Requests", "app-review/submissions/"),
-            Link("Facebook's developer support", "https://developers.facebook.com/support/"),
-        ),
+        links=(dashboard("App Review > Requests", "app-review/submissions/"),),
         usual_days=LONGEST_WAIT_DAYS,
         inputs=(permissions,),
         checks=(Check("review-is-approved", review.review_is_approved, APP),),
