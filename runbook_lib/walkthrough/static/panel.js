@@ -263,7 +263,6 @@ class Panel {
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.inPart = String(view.in_part);
     this.root.dataset.finished = view.finished;
-    this.buildInputs(view);
     this.markPrimary(view);
     redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.label, view.overdue, view.assigned], () => [
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.label}`),
@@ -271,6 +270,7 @@ class Panel {
       view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands above.") : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : "", this.drawNotes(view)]);
     this.onTaken(view);
+    this.buildInputs(view); // after it: an accepted value is no reason to keep a field
     this.drawForms(view);
     this.drawTables(view);
     this.drawAids(view);
