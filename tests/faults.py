@@ -381,8 +381,8 @@ FAULTS = (
     # --- walkthrough -----------------------------------------------------------------------
     Fault(
         "walkthrough/everything.py",
-        "if step not in blocked and not step.spends),",
-        "if step not in blocked),",
+        "(unasked if step.spends else steps).append(step)",
+        "steps.append(step)",
         "walkthrough/test_controller.py",
         "Check everything now spends what nobody permitted",
     ),

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from runbook_lib.core.advice import next_step
+from runbook_lib.core.journal import utc_now
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunOutcome, RunState, StepState
-from runbook_lib.evidence.reports.wording import day, when, with_times
+from runbook_lib.evidence.reports.wording import counted, day, when, with_times
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -392,9 +393,13 @@ def _why(step: StepState) -> str:
 
 
 def _since(step: StepState) -> str:
-    """Return since when a step waits, for where its reason may be cut."""
+    """Return since when a step waits, and whether it is overdue, where its reason may be cut."""
+    late = step.overdue_days(utc_now().date())
+    overdue = f"{counted(late, 'day')} overdue" if late else ""
     is_waiting = step.conclusion.outcome is Outcome.WAITING and step.waiting_since
-    return f"Since {day(step.waiting_since)}. " if is_waiting else ""
+    since = f"since {day(step.waiting_since)}" if is_waiting else ""
+    said = ", ".join(filter(None, (since, overdue)))
+    return f"{said[0].upper()}{said[1:]}. " if said else ""
 
 
 def _marked(step: StepState) -> Cell:

@@ -46,7 +46,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,39}")
 _LONGEST_STATEMENT = 200
 
 # Where a key stands: the table, its number if there are several, and the names down to the key.
-Path_ = tuple[str | int, ...]
+_Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class FleetTenant:
 class _Table:
     """What the file says of one tenant, or of all, before it is validated."""
 
-    place: Path_
+    place: _Place
     values: Mapping[str, Any]
     secrets: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ def read_fleet_file(
         raise FleetFileError(msg) from None
     reader = _Reader(procedures, default)
     if path.suffix.lower() == ".csv":
-        lines: Mapping[Path_, int] = reader.read_csv(text)
+        lines: Mapping[_Place, int] = reader.read_csv(text)
     else:
         reader.read_toml(text, path)
         lines = _lines_of_keys(text)
@@ -111,8 +111,8 @@ class _Reader:
 
     def __init__(self, procedures: Mapping[str, Procedure], default: str) -> None:
         self.tenants: list[FleetTenant] = []
-        self.places: list[Path_] = []
-        self.mistakes: list[tuple[Path_, str]] = []
+        self.places: list[_Place] = []
+        self.mistakes: list[tuple[_Place, str]] = []
         self._procedures = procedures
         self._default = default
         self._inputs = {
@@ -144,10 +144,10 @@ class _Reader:
         shared = self._table((_DEFAULTS,), defaults)
         self._read([self._table((_TENANT, n), each) for n, each in enumerate(tables)], shared)
 
-    def read_csv(self, text: str) -> dict[Path_, int]:
+    def read_csv(self, text: str) -> dict[_Place, int]:
         """Read the rows of a CSV document; return the line in which each begins."""
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        lines: dict[Path_, int] = {(): 1}
+        lines: dict[_Place, int] = {(): 1}
         head: list[str] = []
         tables = []
         begin = 1
@@ -177,7 +177,7 @@ class _Reader:
                 self._note(("row", 1), f"there are two columns called {name}")
         return head
 
-    def _row(self, place: Path_, head: list[str], cells: list[str]) -> list[_Table]:
+    def _row(self, place: _Place, head: list[str], cells: list[str]) -> list[_Table]:
         """Return the table of a row; nothing for one that has too many cells."""
         if len(cells) > len(head):
             self._note(place, f"this row has {len(cells)} cells, the headings are {len(head)}")
@@ -188,7 +188,7 @@ class _Reader:
         values = {name: cell for name, cell in known.items() if name not in secrets}
         return [_Table(place, values, {name: known[name].strip() for name in secrets})]
 
-    def _table(self, place: Path_, table: Mapping[str, Any]) -> _Table:
+    def _table(self, place: _Place, table: Mapping[str, Any]) -> _Table:
         """Return a table of TOML; its secrets are a table in it."""
         secrets = table.get(_SECRETS, {})
         if not isinstance(secrets, dict):
@@ -281,7 +281,7 @@ class _Reader:
                 references[name] = value
         return given, references
 
-    def _give(self, given: dict[str, Value], place: Path_, item: Input, value: object) -> None:
+    def _give(self, given: dict[str, Value], place: _Place, item: Input, value: object) -> None:
         try:
             given[item.name] = typed(item, value)
         except SettingsError as error:
@@ -291,7 +291,7 @@ class _Reader:
             self._note(place, hidden)
 
     def _unknown(
-        self, place: Path_, name: str, known: Iterable[str], *, what: str = "a key"
+        self, place: _Place, name: str, known: Iterable[str], *, what: str = "a key"
     ) -> None:
         if _NAME.fullmatch(name):
             near = suggestion(name, known)
@@ -309,21 +309,21 @@ class _Reader:
         self._note(place, f"there is no connector of this name; known are {known}")
         return default
 
-    def _note(self, place: Path_, said: str) -> None:
+    def _note(self, place: _Place, said: str) -> None:
         self.mistakes.append((place, said if said.endswith("?") else f"{said}."))
 
 
-def _line(place: Path_, lines: Mapping[Path_, int]) -> int:
+def _line(place: _Place, lines: Mapping[_Place, int]) -> int:
     """Return the line of a place, or of the nearest table or row around it."""
     while place and place not in lines:
         place = place[:-1]
     return lines.get(place, 1)
 
 
-def _lines_of_keys(text: str) -> dict[Path_, int]:
+def _lines_of_keys(text: str) -> dict[_Place, int]:
     """Return the line of each key of a valid TOML document, which `tomllib` does not name."""
-    lines: dict[Path_, int] = {}
-    table: Path_ = ()
+    lines: dict[_Place, int] = {}
+    table: _Place = ()
     tenants = -1
     for line, statement in _statements(text.replace("\r\n", "\n")):
         paths = list(_paths(tomllib.loads(statement)))
@@ -364,7 +364,7 @@ def _is_toml(text: str) -> bool:
     return True
 
 
-def _paths(value: object) -> Iterator[Path_]:
+def _paths(value: object) -> Iterator[_Place]:
     """Yield the path of each key in a value, the outer ones first."""
     if isinstance(value, dict):
         for name, each in value.items():

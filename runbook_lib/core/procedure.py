@@ -245,13 +245,14 @@ class Check:
     `id` is the check's name in the record. `run` returns a `Finding`, or
     `None` if the check does not apply; a `RunbookError` that it raises becomes
     an inconclusive finding. `spends` says what it uses up or changes at the
-    remote system, for a person to permit it; most checks only read.
+    remote system, `permitted_by` names the inputs that let it; most checks only read.
     """
 
     id: str
     run: Callable[[CheckContext], Finding | None]
     needs: tuple[str, ...] = ()
     spends: str = ""
+    permitted_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from dataclasses import fields as fields_of
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -121,6 +122,20 @@ class StepState:
     def due(self) -> str:
         """Return the day until which that person does it; empty for no day."""
         return self.assignment.due if self.assignment else ""
+
+    def overdue_days(self, today: date) -> int:
+        """
+        Return by how many days a colleague's due day, or an outside party's usual time, has passed.
+
+        0 while there is time, and where no day is known.
+        """
+        if self.due:
+            return max((today - date.fromisoformat(self.due)).days, 0)
+        usual, conclusion = self.step.usual_days, self.conclusion
+        is_outside = conclusion.outcome is Outcome.WAITING and not conclusion.needs_another
+        if not (is_outside and self.waiting_since and usual):
+            return 0
+        return max((today - date.fromisoformat(self.waiting_since[:10])).days - usual, 0)
 
     @property
     def is_settled(self) -> bool:

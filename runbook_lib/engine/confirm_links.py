@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.engine.confirmation import Confirmation, ConfirmationRequest, prepare
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.run import Run, open_known
 from runbook_lib.errors import SettingsError
 
 __all__ = ["ConfirmLink", "confirm_by_link", "make_link", "open_link"]
@@ -40,15 +41,25 @@ _GONE = "This link was used, has ended, or never was: ask for another one."
 
 @dataclass(frozen=True, slots=True)
 class ConfirmLink:
-    """An unused link: the step it is for, and the file that makes it one."""
+    """An unused link: whose step it is for, and the file that makes it one."""
 
     tenant: str
     connector: str
     step: str
     path: Path
     evidence: str
+    env_file: str
 
-    def request(self, by: str, note: str = "") -> ConfirmationRequest:
+    def open_run(self) -> Run:
+        """Return the tenant's run, to look at; nothing is written."""
+        return open_known(
+            find_procedure(self.connector),
+            tenant=self.tenant,
+            evidence=self.evidence,
+            env_file=self.env_file,
+        )
+
+    def request(self, by: str, note: str) -> ConfirmationRequest:
         """Return what this person would confirm by it."""
         return ConfirmationRequest(
             procedure=find_procedure(self.connector),
@@ -57,6 +68,8 @@ class ConfirmLink:
             note=note,
             tenant=self.tenant,
             evidence=self.evidence,
+            env_file=self.env_file,
+            origin="a link for a second person",
         )
 
 
@@ -72,9 +85,19 @@ def make_link(run: Run, step_id: str) -> str:
 
 
 def open_link(
-    tenant: str, connector: str, token: str, *, evidence: str = "", now: datetime | None = None
+    tenant: str,
+    connector: str,
+    token: str,
+    *,
+    evidence: str,
+    env_file: str,
+    clock: Callable[[], datetime] = utc_now,
 ) -> ConfirmLink:
-    """Return an unused link; raises `SettingsError` if there is none, or it has ended."""
+    """
+    Return an unused link; raises `SettingsError` if there is none, or it has ended.
+
+    `evidence` and `env_file` are those of the walkthrough that made it.
+    """
     folder = journal_path(
         evidence_folder(evidence), tenant_name(tenant), connector_folder(connector)
     ).parent
@@ -84,11 +107,11 @@ def open_link(
         step, ends = str(document["step"]), str(document["ends"])
     except (OSError, ValueError, LookupError, TypeError):
         raise SettingsError(_GONE) from None
-    if timestamp(now or utc_now()) > ends:
+    if timestamp(clock()) > ends:
         with suppress(OSError):
             path.unlink()
         raise SettingsError(_GONE)
-    return ConfirmLink(tenant, connector, step, path, evidence)
+    return ConfirmLink(tenant, connector, step, path, evidence, env_file)
 
 
 def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:

@@ -1,5 +1,5 @@
 """
-A person's confirmation of one step from the terminal, as the walkthrough records it.
+A person's confirmation of one step outside the walkthrough, as that records it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.wording import when, with_times
 
-__all__ = ["Confirmation", "ConfirmationRequest", "prepare"]
+__all__ = ["Confirmation", "ConfirmationRequest", "prepare", "subject_of"]
 
-_ORIGIN = "runbook confirm"
 _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmationRequest:
-    """Who confirms which step of which tenant; `step` is its id, or its number on screen."""
+    """
+    Who confirms which step of which tenant; `step` is its id, or its number on screen.
+
+    `origin` is where it is given.
+    """
 
     procedure: Procedure
     step: str
@@ -34,6 +37,7 @@ class ConfirmationRequest:
     tenant: str = ""
     evidence: str = ""
     env_file: str = ""
+    origin: str = "runbook confirm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,12 @@ class Confirmation:
     state: StepState
     by: str
     note: str
+    origin: str
 
     @property
     def about(self) -> list[str]:
         """Return the values that it is bound to, each with its label; no secret's."""
-        items = {item.name: item for item in self.run.inputs if not item.secret}
-        values = {**self.run.history.index.recorded, **self.run.values}
-        named = [name for name in self.state.step.subject if name in items and values.get(name)]
-        return [f"{items[name].label} {_text(values[name])}" for name in named]
+        return subject_of(self.run, self.state.step)
 
     def record(self) -> StepState:
         """Record it in the journal, and return the step's state now."""
@@ -61,10 +63,18 @@ class Confirmation:
             by=self.by,
             at=timestamp(self.run.clock()),
             note=self.note,
-            origin=_ORIGIN,
+            origin=self.origin,
         )
         self.run.say([word])
         return self.run.whole_state.steps[self.state.step.id]
+
+
+def subject_of(run: Run, step: Step) -> list[str]:
+    """Return the known values that a word about `step` is bound to, each with its label."""
+    items = {item.name: item for item in run.inputs if not item.secret}
+    values = {**run.history.index.recorded, **run.values}
+    named = [name for name in step.subject if name in items and values.get(name)]
+    return [f"{items[name].label} {_text(values[name])}" for name in named]
 
 
 def prepare(request: ConfirmationRequest) -> Confirmation:
@@ -76,10 +86,10 @@ def prepare(request: ConfirmationRequest) -> Confirmation:
     must confirm what this one did.
     """
     step = _step(request.procedure, request.step.strip())
-    by = _said("--by", request.by, longest=_LONGEST_NAME)
-    note = _said("--note", request.note)
+    by = _said("The name", request.by, longest=_LONGEST_NAME)
+    note = _said("The note", request.note)
     if not by:
-        raise SettingsError("--by takes the name of whoever confirms it.", next_step=_NOTHING)
+        raise SettingsError("The name of whoever confirms it is missing.", next_step=_NOTHING)
     run = open_known(
         request.procedure,
         tenant=request.tenant,
@@ -90,7 +100,7 @@ def prepare(request: ConfirmationRequest) -> Confirmation:
         raise SettingsError(unknown_tenant(run.tenant, request.evidence), next_step=_NOTHING)
     state = run.whole_state.steps[step.id]
     _require_open(state, by)
-    return Confirmation(run, state, by, note)
+    return Confirmation(run, state, by, note, request.origin)
 
 
 def _step(procedure: Procedure, name: str) -> Step:
@@ -104,11 +114,11 @@ def _step(procedure: Procedure, name: str) -> Step:
     return step
 
 
-def _said(option: str, text: str, longest: int = 2_000) -> str:
+def _said(what: str, text: str, longest: int = 2_000) -> str:
     try:
         return visible(text, longest=longest)
     except ValueError as error:
-        raise SettingsError(f"{option}: {error}.", next_step=_NOTHING) from None
+        raise SettingsError(f"{what}: {error}.", next_step=_NOTHING) from None
 
 
 def _require_open(state: StepState, by: str) -> None:

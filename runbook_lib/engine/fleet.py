@@ -42,8 +42,6 @@ __all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
 MOST_WORKERS = 8
 # How long tenants that are ended may take to write their end.
 _GRACE_SECONDS = 15
-# The settings that permit a check to spend something.
-_PERMITS = ("make_test_calls", "install_connector", "create_test_account", "cyclr_username")
 _REFERENCE = "env:"
 _EXIT_CODES = {
     RunOutcome.COMPLETE: ExitCode.COMPLETE,
@@ -156,12 +154,14 @@ class Fleet:
     @property
     def spending(self) -> list[Spending]:
         """Return what the checks of this run may spend."""
-        counts: Counter[tuple[str, str]] = Counter()
-        for job in self.jobs:
-            for step in job.tenant.procedure.steps:
-                named = {item.name for item in step.inputs} if step.spends else set()
-                permits = [name for name in _PERMITS if name in named and job.values.get(name)]
-                counts.update((name, step.spends) for name in permits)
+        counts = Counter(
+            (name, check.spends)
+            for job in self.jobs
+            for step in job.tenant.procedure.steps
+            for check in step.checks
+            for name in check.permitted_by
+            if job.values.get(name)
+        )
         return [Spending(name, many, spends) for (name, spends), many in sorted(counts.items())]
 
     def run(self, on_result: Callable[[TenantResult], None]) -> FleetRecord:

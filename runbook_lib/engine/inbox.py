@@ -90,7 +90,7 @@ def _items(tenant: TenantState, today: date) -> Iterator[Item]:
     for step in tenant.state.steps.values():
         waits_for = _waits_for(step, is_next=step.step.id == upcoming)
         if waits_for is not None:
-            yield Item(tenant, step, waits_for, _overdue_days(step, waits_for, today))
+            yield Item(tenant, step, waits_for, step.overdue_days(today))
 
 
 def _waits_for(step: StepState, *, is_next: bool) -> WaitsFor | None:
@@ -103,16 +103,6 @@ def _waits_for(step: StepState, *, is_next: bool) -> WaitsFor | None:
         return WaitsFor.OUTSIDE_PARTY
     is_to_do = outcome is Outcome.FAILED or (is_next and outcome in _OPEN)
     return WaitsFor.ANYBODY if is_to_do else None
-
-
-def _overdue_days(step: StepState, waits_for: WaitsFor, today: date) -> int:
-    """Return by how many days a colleague's due date, or an outside party's usual time, passed."""
-    if waits_for is WaitsFor.PERSON and step.due:
-        return max((today - date.fromisoformat(step.due)).days, 0)
-    if waits_for is WaitsFor.OUTSIDE_PARTY and step.waiting_since and step.step.usual_days:
-        waited = (today - date.fromisoformat(step.waiting_since[:10])).days
-        return max(waited - step.step.usual_days, 0)
-    return 0
 
 
 def _badness(item: Item) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ The tenants of an evidence folder, each with the state of its connectors.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,19 @@ from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.run import Mode, Run, new_run_id
 from runbook_lib.errors import SettingsError
 
-__all__ = ["TenantState", "tenant_state", "tenant_states", "tenants_of", "unknown_tenant"]
+__all__ = [
+    "TenantState",
+    "chosen_tenant",
+    "listed",
+    "tenant_names",
+    "tenant_state",
+    "tenant_states",
+    "tenants_of",
+    "unknown_tenant",
+]
+
+# A fleet has thousands.
+_MOST_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +68,47 @@ def tenant_states(evidence: str = "") -> list[TenantState]:
     return [tenant_state(tenant, connector, evidence) for tenant, connector in tenants_of(evidence)]
 
 
+def tenant_names(evidence: str = "") -> list[str]:
+    """Return the name of each tenant in the evidence folder; raises like `tenants_of`."""
+    return list(dict.fromkeys(name for name, _ in tenants_of(evidence)))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names as text; of many only the first."""
+    more = len(names) - _MOST_LISTED
+    shown = ", ".join(names[:_MOST_LISTED])
+    return f"{shown} and {more:,} more (`runbook tenants`)" if more > 0 else shown
+
+
 def unknown_tenant(tenant: str, evidence: str = "") -> str:
     """Return that nothing is known of a tenant, and which tenants there are."""
-    names = list(dict.fromkeys(name for name, _ in tenants_of(evidence)))
+    names = tenant_names(evidence)
     near = nearest(tenant, names)
-    known = f" There are {', '.join(names)}: name one with --tenant." if names else ""
+    known = f" There are {listed(names)}: name one with --tenant." if names else ""
     return f"Nothing was said or seen yet of a tenant called {tenant}.{near}{known}"
+
+
+def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:
+    """
+    Return whose walkthrough it is: the Service Domain's, else what a person answers.
+
+    `ask` asks, or raises `EOFError` where nobody answers. Raises `SettingsError` for no
+    answer, and for one that is no name.
+    """
+    named = str(settings.values.get("service_domain", ""))
+    if named:
+        return tenant_name(named)
+    names = tenant_names(evidence)
+    there_are = f" There are: {listed(names)}." if names else ""
+    try:
+        if ask is None:
+            raise EOFError
+        answer = ask(f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name")
+    except EOFError:
+        msg = f"Nothing says whose app this is.{there_are}"
+        advice = "Name the tenant, or set RUNBOOK_SERVICE_DOMAIN in .env."
+        raise SettingsError(msg, next_step=advice) from None
+    return tenant_name(answer.strip())
 
 
 def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState:

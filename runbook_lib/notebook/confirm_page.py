@@ -15,10 +15,8 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 
-from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.engine.confirm_links import ConfirmLink, confirm_by_link, open_link
-from runbook_lib.engine.confirmation import Confirmation
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.confirmation import subject_of
 from runbook_lib.errors import RunbookError, SettingsError
 from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.notebook.rendering import confirm_page
@@ -52,57 +50,51 @@ class ConfirmHandler(JupyterHandler):
         self.set_header("Referrer-Policy", "same-origin")
 
     @allow_unauthenticated
-    def get(self, tenant: str, connector: str, token: str) -> None:
+    def get(self, *place: str) -> None:
         """Show the step."""
-        try:
-            self._show(self._link(tenant, connector, token))
-        except RunbookError as error:
-            self._refuse(error)
+        self._answer(place)
 
     @allow_unauthenticated
-    def post(self, tenant: str, connector: str, token: str) -> None:
+    def post(self, *place: str) -> None:
         """Record the confirmation."""
         by, note = (self.get_body_argument(name, "") for name in ("by", "note"))
+        self._answer(place, by=by, note=note)
+
+    def _answer(self, place: tuple[str, ...], **given: str) -> None:
+        """Show the step, or record what was `given`, or say why that is not possible."""
         try:
-            link = self._link(tenant, connector, token)
+            link = open_link(
+                *place,
+                evidence=os.environ.get("RUNBOOK_EVIDENCE", ""),
+                env_file=os.environ.get("RUNBOOK_ENV_FILE", ""),
+            )
+            page = self._recorded(link, **given) if given else self._step_page(link)
         except RunbookError as error:
-            self._refuse(error)
-            return
+            self.set_status(HTTPStatus.GONE)
+            page = confirm_page(heading="Nothing to confirm here", problem=str(error))
+        self.finish(page)
+
+    def _recorded(self, link: ConfirmLink, *, by: str, note: str) -> str:
         try:
             confirm_by_link(link, by, note)
-        except RunbookError as error:
+        except SettingsError as error:
             self.set_status(HTTPStatus.BAD_REQUEST)
-            self._show(link, problem=f"{error} {error.diagnostics()}", by=by, note=note)
-            return
-        self.finish(confirm_page(heading="Recorded", said="You can close this page."))
+            problem = f"{error} {error.diagnostics()}"
+            return self._step_page(link, problem=problem, by=by, note=note)
+        return confirm_page(heading="Recorded", said="You can close this page.")
 
-    def _link(self, tenant: str, connector: str, token: str) -> ConfirmLink:
-        return open_link(tenant, connector, token, evidence=os.environ.get("RUNBOOK_EVIDENCE", ""))
-
-    def _show(self, link: ConfirmLink, **more: str) -> None:
-        run = open_run(
-            find_procedure(link.connector),
-            {},
-            mode=Mode.INTERACTIVE,
+    def _step_page(self, link: ConfirmLink, **more: str) -> str:
+        run = link.open_run()
+        step = run.step(link.step)
+        state = run.whole_state.steps[step.id]
+        return confirm_page(
+            heading="Confirm a step",
             tenant=link.tenant,
-            evidence=link.evidence,
-            env_file=os.environ.get("RUNBOOK_ENV_FILE", ""),
+            number=state.number,
+            step=step,
+            reason=with_times(state.conclusion.reason),
+            about=subject_of(run, step),
+            is_sandbox=True in run.history.index.practice,
+            xsrf=self.xsrf_form_html(),
+            **more,
         )
-        state = run.whole_state.steps[link.step]
-        self.finish(
-            confirm_page(
-                heading="Confirm a step",
-                tenant=link.tenant,
-                number=state.number,
-                step=state.step,
-                reason=with_times(state.conclusion.reason),
-                about=Confirmation(run, state, by="", note="").about,
-                is_sandbox=run.is_sandbox,
-                xsrf=self.xsrf_form_html(),
-                **more,
-            )
-        )
-
-    def _refuse(self, error: RunbookError) -> None:
-        self.set_status(HTTPStatus.GONE if isinstance(error, SettingsError) else 500)
-        self.finish(confirm_page(heading="Nothing to confirm here", problem=str(error)))

@@ -7,14 +7,14 @@ The HTML loads nothing, runs no script, and follows the reader's colour scheme.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
-from runbook_lib.core.procedure import Outcome, Step, Value
+from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import (
     exchange_detail,
@@ -134,37 +134,9 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
     return {"text/html": html, "text/plain": one_line(f"{mark}{said} {_AS_SAVED}")}
 
 
-def confirm_page(
-    *,
-    heading: str,
-    problem: str = "",
-    said: str = "",
-    step: Step | None = None,
-    number: str = "",
-    tenant: str = "",
-    reason: str = "",
-    about: Iterable[str] = (),
-    is_sandbox: bool = False,
-    xsrf: str = "",
-    by: str = "",
-    note: str = "",
-) -> str:
-    """Return the page on which a second person confirms `step`; without one, only what is said."""
-    return _html(
-        "confirm",
-        heading=heading,
-        problem=problem,
-        said=said,
-        step=step,
-        number=number,
-        tenant=tenant,
-        reason=reason,
-        about=list(about),
-        is_sandbox=is_sandbox,
-        xsrf=xsrf,
-        by=by,
-        note=note,
-    )
+def confirm_page(*, heading: str, **shown: object) -> str:
+    """Return the page on which a second person confirms a step; without one, what is `said`."""
+    return _html("confirm", heading=heading, **shown)
 
 
 def _done(state: RunState | None) -> str:

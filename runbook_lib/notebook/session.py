@@ -17,14 +17,13 @@ from typing import Any
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import own_setting
-from runbook_lib.config.workspace import tenant_name
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Outcome, Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.engine.kernel_environment import WITHHELD
 from runbook_lib.engine.run import RESERVED, Mode, Run, load_settings
 from runbook_lib.engine.run import open_run as open_plain_run
-from runbook_lib.engine.tenants import tenants_of
+from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
 
@@ -179,24 +178,17 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
 
 
 def _tenant(procedure: Procedure, given: Mapping[str, Any], own: Mapping[str, str]) -> str:
-    """
-    Return whose walkthrough it is: the Service Domain's, else what the person answers.
-
-    Raises `SettingsError` where nobody can be asked.
-    """
+    """Return whose walkthrough it is, asking for it where nothing says so."""
     settings = load_settings(procedure, given=given, env_file=own["env_file"], withheld=WITHHELD)
-    named = str(settings.values.get("service_domain", ""))
-    if named:
-        return named
-    known = ", ".join(dict.fromkeys(name for name, _ in tenants_of(own["evidence"])))
-    there_are = f" There are: {known}." if known else ""
-    question = f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name: "
+    return chosen_tenant(settings, own["evidence"], _ask)
+
+
+def _ask(question: str) -> str:
+    """Return what a person answers below the cell; raises `EOFError` where nobody can."""
     try:
-        return tenant_name(input(question).strip())
-    except (NotImplementedError, EOFError, OSError):
-        msg = f"Nothing says whose app this is.{there_are}"
-        advice = "Name the tenant in the first cell, or set RUNBOOK_SERVICE_DOMAIN in .env."
-        raise SettingsError(msg, next_step=advice) from None
+        return input(f"{question}: ")
+    except (NotImplementedError, OSError):  # voila, say, shows no field
+        raise EOFError from None
 
 
 def _locked(run: Run) -> ExitStack:

@@ -38,7 +38,7 @@ from runbook_lib.core.step_document import is_proven_in_part, step_document
 from runbook_lib.engine.answers import with_answers
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.tenants import tenants_of
+from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
 from runbook_lib.evidence.reports.wording import when
 from runbook_lib.walkthrough.activity import Activities, Activity, describe_error
@@ -47,7 +47,7 @@ from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
-from runbook_lib.walkthrough.views import STRUCTURE, finish_view, header_view, step_view
+from runbook_lib.walkthrough.views import STRUCTURE, Scene, finish_view, header_view, step_view
 
 __all__ = ["Display", "Walkthrough"]
 
@@ -90,13 +90,14 @@ class Walkthrough:
             run.evidence.absolute()
         )
         # A list, such as the permissions, is chosen in one step and shown in the others.
-        self._asked = {
+        self._chosen_in = {
             item.name: step
             for step in reversed(run.procedure.steps)
             for item in step.inputs
             if isinstance(item.default, tuple)
         }
-        self._tenants = list(dict.fromkeys(name for name, _ in tenants_of(str(run.evidence))))
+        names = tenant_names(str(run.evidence))
+        self._others = listed([name for name in names if name != run.tenant])
         self._credentials = SavedCredentials(run)
         self._panels: dict[str, Display] = {}
         self._header: Display | None = None
@@ -157,22 +158,15 @@ class Walkthrough:
         # NOTE: before the state, or a view could say that a check has ended, without its result.
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         state, history = self.run.state, self.run.history
-        values, credentials = self.run.values, self._credentials.places()
-        following, link_values, now = next_step(state), self.run.link_values, self.run.clock()
+        scene = self._scene(state)
         for step_id in only or tuple(activities):
             if step_id in activities:
                 view = step_view(
                     state.steps[step_id],
-                    values=values,
-                    link_values=link_values,
-                    now=now,
-                    credentials=credentials,
+                    scene,
                     recent=history.recent(step_id),
                     activity=activities[step_id],
                     wanted=self._wanted(state.steps[step_id]),
-                    asked=self._asked,
-                    has_confirm_page=self._has_confirm_page,
-                    is_next=following is not None and following[0].step.id == step_id,
                 )
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
                 self._show(step_id, self._panels[step_id], redacted)
@@ -180,6 +174,18 @@ class Walkthrough:
             self._show("header", self._header, self._header_view(state))
         if self._finish_panel is not None and not only:
             self._show("finish", self._finish_panel, self._finish_view(state))
+
+    def _scene(self, state: RunState) -> Scene:
+        following = next_step(state)
+        return Scene(
+            today=self.run.clock().date(),
+            values=self.run.values,
+            link_values=self.run.link_values,
+            credentials=self._credentials.places(),
+            chosen_in=self._chosen_in,
+            has_confirm_page=self._has_confirm_page,
+            next_id=following[0].step.id if following else "",
+        )
 
     def _wanted(self, state: StepState) -> tuple[Input, ...]:
         """Return the inputs that a check of this step wanted and was not given."""
@@ -272,11 +278,9 @@ class Walkthrough:
 
     def _go_round(self) -> Round:
         planned = plan(self.run)
-        total = len(planned.steps)
-        numbers = iter(range(1, total + 1))
 
-        def check(step: Step) -> None:
-            said = f"Checking {next(numbers)} of {total}: {step.title}"
+        def check(number: int, step: Step) -> None:
+            said = f"Checking {number} of {len(planned.steps)}: {step.title}"
             self._round = replace(self._round, message=said)
             self._activities.begin(step.id)
             self.draw()
@@ -398,7 +402,11 @@ class Walkthrough:
         """Check the steps that a valid token makes possible."""
         if not self.run.state.steps[step.id].is_settled:
             return ""
-        following = [other for other in self.run.procedure.steps if step.id in other.requires]
+        following = [
+            other
+            for other in self.run.procedure.steps
+            if step.id in other.requires and not other.spends
+        ]
         for other in following:
             self.perform(other, {})
         return "".join(f" Next, checked automatically: {other.title}." for other in following)
@@ -494,9 +502,10 @@ class Walkthrough:
                 self.draw()
 
     def _watch(self) -> None:
-        """Check each waiting step again; write only what has changed."""
+        """Check each waiting step again, unless that spends something; write only changes."""
         for step_id, state in self.run.state.steps.items():
-            is_waiting = state.conclusion.outcome is Outcome.WAITING and state.step.checks
+            reads = state.step.checks and not state.step.spends
+            is_waiting = state.conclusion.outcome is Outcome.WAITING and reads
             if step_id in self._panels and is_waiting and not self._activities.of(step_id).busy:
                 seen = self.run.preview(step_id)
                 if seen is not None and seen.outcome not in _CANNOT_TELL:
@@ -512,9 +521,9 @@ class Walkthrough:
             tenant=self.run.tenant,
             operator=self.operator,
             is_sandbox=self.run.is_sandbox,
-            others=[name for name in self._tenants if name != self.run.tenant],
+            others=self._others,
             sealed=self._sealed,
-            now=self.run.clock(),
+            today=self.run.clock().date(),
             activity=self._round,
         )
 

@@ -8,7 +8,7 @@ step is named instead, with what it would do. So is a step that lacks a value.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.core.procedure import Input, Step
@@ -40,26 +40,27 @@ def lacking(run: Run, step: Step) -> tuple[Input, ...]:
 
 def plan(run: Run) -> Round:
     """Return what *Check everything now* would do."""
-    checked = [step for step in run.procedure.steps if step.checks]
-    absent = {step.id: lacking(run, step) for step in checked}
-    blocked = [step for step in checked if all(run.lacking(check) for check in step.checks)]
-    return Round(
-        steps=tuple(step for step in checked if step not in blocked and not step.spends),
-        unasked=tuple(step for step in checked if step not in blocked and step.spends),
-        blocked=tuple((step, absent[step.id]) for step in blocked),
-    )
+    steps: list[Step] = []
+    unasked: list[Step] = []
+    blocked: list[tuple[Step, tuple[Input, ...]]] = []
+    for step in run.procedure.steps:
+        if all(run.lacking(check) for check in step.checks):
+            blocked += [(step, lacking(run, step))] if step.checks else []
+        else:
+            (unasked if step.spends else steps).append(step)
+    return Round(tuple(steps), tuple(unasked), tuple(blocked))
 
 
-def check_everything(run: Run, planned: Round, check: Callable[[Step], object]) -> Round:
-    """Check the planned steps in order by `check`, and return what has changed."""
+def check_everything(run: Run, planned: Round, check: Callable[[int, Step], object]) -> Round:
+    """Check the planned steps in order by `check`, numbered from 1; return what has changed."""
     changed = []
-    for step in planned.steps:
+    for number, step in enumerate(planned.steps, 1):
         before = run.state.steps[step.id]
-        check(step)
+        check(number, step)
         after = run.state.steps[step.id]
         if after.conclusion.outcome is not before.conclusion.outcome:
             changed.append((before, after))
-    return Round(planned.steps, planned.unasked, planned.blocked, tuple(changed))
+    return replace(planned, changed=tuple(changed))
 
 
 def summary(run: Run, done: Round) -> str:

@@ -36,7 +36,7 @@ from runbook_lib.engine.practice import (
     sandbox_key,
 )
 from runbook_lib.engine.run import Mode, load_settings, open_run
-from runbook_lib.engine.tenants import tenants_of
+from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import ExitCode, SettingsError
 
 __all__ = ["LabRequest", "check_arguments", "open_lab", "practise_in_lab"]
@@ -131,7 +131,7 @@ def open_lab(
     """
     given = check_arguments(request.arguments, is_app=request.is_app)
     request = replace(request, tenant=_tenant(request, ask))
-    run = open_run(
+    open_run(
         request.procedure,
         {},
         mode=Mode.INTERACTIVE,
@@ -142,9 +142,8 @@ def open_lab(
     )
     folder = project_folder() / WORKING_COPIES
     notebook = _working_copy(request.procedure, folder, say)
-    if not run.is_sandbox:
-        for line in _opening_words(request):
-            say(line)
+    for line in _opening_words(request):
+        say(line)
     environ = {**request.environ, **request.variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
@@ -154,18 +153,10 @@ def open_lab(
 
 def _tenant(request: LabRequest, ask: Callable[[str], str] | None) -> str:
     """Return whose walkthrough it is, asking for it where nothing says so."""
+    if request.tenant:
+        return tenant_name(request.tenant)
     settings = load_settings(request.procedure, env_file=request.env_file, environ=request.environ)
-    named = request.tenant or str(settings.values.get("service_domain", ""))
-    if named:
-        return tenant_name(named)
-    known = ", ".join(dict.fromkeys(name for name, _ in tenants_of(request.evidence)))
-    there_are = f" There are: {known}." if known else ""
-    if ask is None:
-        msg = f"Nothing says whose app this is.{there_are}"
-        advice = "Name the tenant with --tenant, or set RUNBOOK_SERVICE_DOMAIN in .env."
-        raise SettingsError(msg, next_step=advice)
-    question = f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name"
-    return tenant_name(ask(question).strip())
+    return chosen_tenant(settings, request.evidence, ask)
 
 
 def _quiet(arguments: Sequence[str]) -> list[str]:
@@ -222,20 +213,18 @@ def _exit_code(ended: int) -> int:
 
 
 def _words_for_practice(request: LabRequest, sandbox: Practice, *, is_known: bool) -> list[str]:
-    """Return what a person reads before the server's own lines."""
+    """Return what a person reads of the sandbox first."""
     practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
     log_in = f"Where one of its pages asks, log in as {sandbox.login}."
     before = (
         f"Your earlier work as {request.tenant} still counts, and the sandbox has the same app; "
         "to start from nothing: --tenant NAME."
     )
-    first, *others = _opening_words(request)
     return [
         f"SANDBOX {sandbox.scenario}: {practises}",
-        f"{first} {log_in}",
+        log_in,
         *([before] if is_known else []),
         "What is done on the sandbox's own pages is forgotten when it stops.",
-        *others[1:],
     ]
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 from runbook_lib.core.advice import next_step
@@ -34,13 +34,14 @@ from runbook_lib.core.step_document import (
     step_document,
     troubles_of,
 )
-from runbook_lib.evidence.reports.wording import parse_time, when, with_times
+from runbook_lib.evidence.reports.wording import counted, when, with_times
 from runbook_lib.walkthrough.activity import Activity
 
 __all__ = [
     "NOTES",
     "STRUCTURE",
     "WORDS",
+    "Scene",
     "finish_view",
     "header_view",
     "step_view",
@@ -88,45 +89,58 @@ _LONGEST_DETAIL = 4_000
 _UNKNOWN = "Not known yet: give it in the step that completes Settings > Basic."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """
+    What all panels of one drawing have in common.
+
+    `link_values` are those that links are made of, `credentials` maps the name of each
+    known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
+    maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
+    `has_confirm_page` says that this server has the page on which a second person
+    confirms a step. `next_id` is the step that is next.
+    """
+
+    today: date
+    values: Mapping[str, Value]
+    link_values: Mapping[str, Value]
+    credentials: Mapping[str, str]
+    chosen_in: Mapping[str, Step]
+    has_confirm_page: bool
+    next_id: str
+
+
 def step_view(
     state: StepState,
+    scene: Scene,
     *,
-    values: Mapping[str, Value],
-    credentials: Mapping[str, str],
     recent: Sequence[Entry],
     activity: Activity,
-    link_values: Mapping[str, Value] | None = None,
-    now: datetime | None = None,
-    wanted: Sequence[Input] = (),
-    asked: Mapping[str, Step] | None = None,
-    has_confirm_page: bool = False,
-    is_next: bool = False,
+    wanted: Sequence[Input],
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows.
 
-    `credentials` maps the name of each known credential to where it is kept
-    ("this session", "keyring", ".env"); `recent` are the newest journal lines
-    about the step, oldest first; `wanted` are inputs that a check lacked, `asked` maps
-    the name of a list to the step in which it is chosen: elsewhere it is only shown.
-    `link_values` are those that links are made of, if not `values`. `has_confirm_page`
-    says that this server has the page on which a second person confirms a step.
+    `recent` are the newest journal lines about the step, oldest first; `wanted` are
+    inputs that a check lacked.
     """
-    elsewhere = {name: other for name, other in (asked or {}).items() if other is not state.step}
+    values, credentials = scene.values, scene.credentials
+    elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, document = state.step, step_document(state)
+    is_in_part = is_proven_in_part(document)
     shown = ("id", "title", "outcome", "checked_on", "attested_by")
     return {
         **{name: document[name] for name in shown},
         "icon": ICONS[state.conclusion.outcome],
-        "label": IN_PART if is_proven_in_part(document) else LABELS[state.conclusion.outcome],
-        "in_part": is_proven_in_part(document),
-        "overdue": _overdue(state, now),
+        "label": IN_PART if is_in_part else LABELS[state.conclusion.outcome],
+        "in_part": is_in_part,
+        "overdue": _overdue(state, scene.today),
         "assigned": _assigned(state),
         "reason": with_times(document["reason"]),
         "remarks": [with_times(text) for text in document["remarks"]],
         **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
         "tables": [_table_view(table) for table in gathered(document, "tables")],
-        "links": [link.shown(link_values or values) for link in step.links],
+        "links": [link.shown(scene.link_values) for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
             for paste in step.pastes
@@ -148,7 +162,7 @@ def step_view(
             if item.name in elsewhere
         ],
         "spends": step.spends,
-        "primary": _primary(state, credentials) if is_next else "",
+        "primary": _primary(state, credentials) if step.id == scene.next_id else "",
         "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
         "can_check": bool(step.checks),
         "forms": _forms(step),
@@ -156,7 +170,7 @@ def step_view(
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
-        "has_confirm_page": has_confirm_page,
+        "has_confirm_page": scene.has_confirm_page,
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(each) for each in document["exchanges"]],
         "history": _step_history(recent),
@@ -187,14 +201,14 @@ def header_view(
     operator: str,
     is_sandbox: bool,
     activity: Activity,
-    now: datetime | None = None,
-    others: Sequence[str] = (),
-    sealed: str = "",
+    today: date,
+    others: str,
+    sealed: str,
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `others` are the other tenants of the evidence folder, `sealed` is when the
+    `others` names the other tenants of the evidence folder, `sealed` is when the
     evidence was sealed here, `activity` that of *Check everything now*.
     """
     counts = Counter(step.conclusion.outcome for step in state.steps.values())
@@ -216,14 +230,14 @@ def header_view(
             if counts[outcome]
         ],
         "next": _next_view(state),
-        "steps": [_overview(step, now) for step in state.steps.values()],
-        "others": list(others),
+        "steps": [_overview(step, today) for step in state.steps.values()],
+        "others": others,
         "sealed": sealed,
         **asdict(activity),
     }
 
 
-def _overview(state: StepState, now: datetime | None) -> dict[str, str]:
+def _overview(state: StepState, today: date) -> dict[str, str]:
     """Return a step's line in the overview, with who did it or what waits for whom, since when."""
     outcome = state.conclusion.outcome
     is_in_part = is_proven_in_part(step_document(state))
@@ -234,7 +248,7 @@ def _overview(state: StepState, now: datetime | None) -> dict[str, str]:
         "outcome": outcome,
         "icon": ICONS[outcome],
         "label": IN_PART if is_in_part else LABELS[outcome],
-        "who": " · ".join(filter(None, (_who(state), _assigned(state), _overdue(state, now)))),
+        "who": " · ".join(filter(None, (_who(state), _assigned(state), _overdue(state, today)))),
         "again": state.again,
     }
 
@@ -256,13 +270,13 @@ def _assigned(state: StepState) -> str:
     return f"for {state.assigned_to}{due}" if state.assigned_to else ""
 
 
-def _overdue(state: StepState, now: datetime | None) -> str:
-    """Return that an outside party takes longer than usual; what to do then is in the prose."""
-    began = parse_time(state.waiting_since) if state.waiting_since else None
-    days = state.step.usual_days
-    if state.conclusion.needs_another or began is None or now is None or not days:
+def _overdue(state: StepState, today: date) -> str:
+    """Return that a colleague or an outside party takes too long; the prose says what then."""
+    days = state.overdue_days(today)
+    if not days:
         return ""
-    return f"overdue: usually at most {days} days" if now - began > timedelta(days=days) else ""
+    usual = "" if state.due else f": usually at most {state.step.usual_days} days"
+    return f"{counted(days, 'day')} overdue{usual}"
 
 
 def _next_view(state: RunState) -> dict[str, str] | None:
@@ -279,7 +293,7 @@ def _next_view(state: RunState) -> dict[str, str] | None:
 
 
 def finish_view(
-    state: RunState, *, activity: Activity, bundle: str, doubts: Sequence[str] = ()
+    state: RunState, *, activity: Activity, bundle: str, doubts: Sequence[str]
 ) -> dict[str, Any]:
     """
     Return what the end of the notebook shows.

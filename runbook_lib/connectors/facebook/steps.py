@@ -389,6 +389,7 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
                 review_calls.each_permission_is_used,
                 (*TOKEN, "make_test_calls"),
                 spends="It makes one call for each permission, as the person who gave the token.",
+                permitted_by=("make_test_calls",),
             ),
         ),
         troubles=troubles.ACCESS_LEVELS,

@@ -92,8 +92,7 @@ class Header {
     setText(this.sealed, view.sealed);
     this.sealed.hidden = !view.sealed;
     setText(this.done, `Every step is done.${view.sealed ? "" : " Seal the evidence at the end of the notebook."}`);
-    setText(this.others, view.others.length
-      ? `Other tenants: ${view.others.join(", ")}. Open one with: runbook lab --tenant NAME` : "");
+    setText(this.others, view.others && `Other tenants: ${view.others}. Open one with: runbook lab --tenant NAME`);
     redraw(this.steps, [view.steps, view.next?.id], () => view.steps.map((step) => element("li",
       { "data-outcome": step.outcome, "aria-current": step.id === view.next?.id ? "step" : null },
       element("a", { href: `#runbook-${step.id}`, "data-key": step.id, onclick: (event) => this.go(event, step) },

@@ -495,11 +495,12 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list
     assert lab.variables["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     said = result.stderr.splitlines()
     assert said[0].startswith("SANDBOX fresh: Facebook and Cyclr on this machine")
-    assert "press Start at the top of the notebook" in said[1]
     assert said[1].endswith("log in as operator / pass.")
     assert said[2] == "What is done on the sandbox's own pages is forgotten when it stops."
-    assert said[3].startswith("If no browser opens")
-    assert said[4].startswith("Ctrl+C in this window stops it")
+    assert "press Start at the top of the notebook" in said[3]
+    assert said[4] == "Tenant sandbox-fresh. Facebook Marketing API connector."
+    assert said[5].startswith("If no browser opens")
+    assert said[6].startswith("Ctrl+C in this window stops it")
 
 
 def test_lab_for_practice_says_what_still_counts(

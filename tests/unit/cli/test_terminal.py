@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import unicodedata
 from dataclasses import replace
@@ -112,7 +113,7 @@ def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.Monkey
 def test_a_wait_says_since_when_however_narrow(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At 80 columns, since when a step waits is not cut off."""
+    """At 80 columns, since when a step waits is not cut off, nor that it is overdue."""
 
     monkeypatch.setenv("COLUMNS", "80")
     since = "2026-01-05T09:00:00Z"
@@ -121,6 +122,10 @@ def test_a_wait_says_since_when_however_narrow(
     show_open(run(waits), title="acme")
 
     assert "  Since 5 Jan 2026. Submitted" in capsys.readouterr().out
+
+    theirs = replace(waits, step=replace(waits.step, usual_days=22))
+    show_open(run(theirs), title="acme")
+    assert re.search(r"  Since 5 Jan 2026, [0-9,]+ days overdue", capsys.readouterr().out)
 
 
 def test_nothing_open_is_no_list(capsys: Capture) -> None:

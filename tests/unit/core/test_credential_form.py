@@ -56,6 +56,7 @@ from tests.support.journals import described
 from tests.support.words import attested
 from tests.unit import bodies
 from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.walkthrough.stage import make_scene
 
 OPAQUE = (CYCLR_CLIENT_SECRET, USER_ACCESS_TOKEN, SIGNING_PASSPHRASE)
 KEY = FingerprintKey(b"k" * 32)
@@ -339,10 +340,10 @@ def check_view(run: Run, name: str) -> None:
     """Assert that a panel has its whole structure, whatever the secret is."""
     view = step_view(
         run.state.steps[name],
-        values=run.values,
-        credentials={},
+        make_scene(values=run.values),
         recent=run.history.recent(name),
         activity=Activity(refused=[{"input": "app_id", "problem": "It is."}]),
+        wanted=(),
     )
     shown = run.redactor.redact_values(view, structure=STRUCTURE)
     assert set(shown) == set(view)

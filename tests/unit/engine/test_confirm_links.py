@@ -6,12 +6,19 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import utc_now
-from runbook_lib.engine.confirm_links import LINK_DAYS, confirm_by_link, make_link, open_link
+from runbook_lib.engine.confirm_links import (
+    LINK_DAYS,
+    ConfirmLink,
+    confirm_by_link,
+    make_link,
+    open_link,
+)
 from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested
@@ -28,6 +35,10 @@ def run(folder: Path) -> Run:
     return opened
 
 
+def opened(*place: str, **more: Any) -> ConfirmLink:
+    return open_link(*place, **{"evidence": "", "env_file": "", **more})
+
+
 def outcome(run: Run) -> str:
     return run.state.steps[STEP].conclusion.outcome
 
@@ -36,14 +47,14 @@ def test_a_link_confirms_its_step_once(run: Run) -> None:
     """Whoever has the link confirms that step in their name, and the link is used up."""
 
     place = make_link(run, STEP).split("/")
-    link = open_link(*place)
+    link = opened(*place)
     assert (link.tenant, link.connector, link.step) == ("acme", PROCEDURE.id, STEP)
-    second = open_link(*place)
+    second = opened(*place)
 
     confirm_by_link(link, "Second operator", "I looked.")
     assert outcome(run) == "attested"
     assert "Second operator" in run.state.steps[STEP].conclusion.reason
-    for again in (lambda: open_link(*place), lambda: confirm_by_link(second, "Third", "")):
+    for again in (lambda: opened(*place), lambda: confirm_by_link(second, "Third", "")):
         with pytest.raises(SettingsError):
             again()
 
@@ -55,10 +66,10 @@ def test_the_same_person_is_refused_and_the_link_stays(run: Run) -> None:
     before = run.journal.path.read_bytes()
     for by in ("First Operator", "", "B\u202e"):
         with pytest.raises(SettingsError):
-            confirm_by_link(open_link(*place), by, "")
+            confirm_by_link(opened(*place), by, "")
     assert run.journal.path.read_bytes() == before
 
-    confirm_by_link(open_link(*place), "Second operator", "")
+    confirm_by_link(opened(*place), "Second operator", "")
     assert outcome(run) == "attested"
 
 
@@ -66,11 +77,11 @@ def test_a_link_ends_after_its_days(run: Run) -> None:
     """After its days a link is gone."""
 
     place = make_link(run, STEP).split("/")
-    open_link(*place, now=utc_now() + timedelta(days=LINK_DAYS - 1))
+    opened(*place, clock=lambda: utc_now() + timedelta(days=LINK_DAYS - 1))
     with pytest.raises(SettingsError, match="ask for another one"):
-        open_link(*place, now=utc_now() + timedelta(days=LINK_DAYS + 1))
+        opened(*place, clock=lambda: utc_now() + timedelta(days=LINK_DAYS + 1))
     with pytest.raises(SettingsError):
-        open_link(*place)
+        opened(*place)
 
 
 def test_the_token_is_nowhere_on_disk(run: Run, folder: Path) -> None:
@@ -99,7 +110,7 @@ def test_anything_else_is_no_link(run: Run, place: tuple[str, str, str]) -> None
     """An address that was never given opens nothing."""
 
     with pytest.raises(SettingsError):
-        open_link(*place)
+        opened(*place)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"step": 1}', b"\xff"])
@@ -110,8 +121,24 @@ def test_a_broken_file_is_no_link(run: Run, content: bytes) -> None:
     (file,) = (run.journal.path.parent / "links").iterdir()
     file.write_bytes(content)
     with pytest.raises(SettingsError):
-        open_link(*place)
+        opened(*place)
     file.write_text(json.dumps({"step": "no-step", "ends": "9999"}))
-    refused: Callable[[], object] = lambda: confirm_by_link(open_link(*place), "B", "")  # noqa: E731
+    refused: Callable[[], object] = lambda: confirm_by_link(opened(*place), "B", "")  # noqa: E731
     with pytest.raises(SettingsError, match="no step"):
         refused()
+
+
+def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link(
+    run: Run, folder: Path
+) -> None:
+    """What is confirmed is about the app of that walkthrough, not of another settings file."""
+
+    (folder / ".env").write_text("RUNBOOK_APP_ID=999999999999999\n")
+    (folder / "acme.env").write_text("RUNBOOK_APP_ID=123456789012345\n")
+    link = opened(*make_link(run, STEP).split("/"), env_file=str(folder / "acme.env"))
+
+    assert link.open_run().values["app_id"] == "123456789012345"
+    confirmation = confirm_by_link(link, "Second operator", "")
+    (*_, (word, _)) = confirmation.run.history.words(STEP)
+    assert word.binding.subject["app_id"] == "123456789012345"
+    assert word.origin == "a link for a second person"

@@ -9,7 +9,7 @@ import pytest
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.engine.run import Mode, open_run
-from runbook_lib.engine.tenants import tenant_states, tenants_of
+from runbook_lib.engine.tenants import listed, tenant_states, tenants_of
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested
 
@@ -71,3 +71,17 @@ def test_an_empty_folder_has_no_tenant() -> None:
     Path("file").touch()
     with pytest.raises(SettingsError):
         tenant_states("file")
+
+
+@pytest.mark.parametrize(
+    ("many", "said"),
+    [
+        (2, "t0, t1"),
+        (10, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9"),
+        (5_010, "t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 and 5,000 more (`runbook tenants`)"),
+    ],
+)
+def test_of_many_tenants_only_the_first_are_named(many: int, said: str) -> None:
+    """A sentence names at most ten tenants, and where the others are listed."""
+
+    assert listed([f"t{number}" for number in range(many)]) == said

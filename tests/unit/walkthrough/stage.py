@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from runbook_lib.core.procedure import (
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Mode, Run
 from runbook_lib.walkthrough.controller import Walkthrough
+from runbook_lib.walkthrough.views import Scene
 from tests.conftest import NOON
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -117,6 +119,20 @@ def make_run(
         env_file=folder / ".env",
         clock=lambda: NOON,
     )
+
+
+def make_scene(**more: Any) -> Scene:
+    """Return what all panels of one drawing have in common."""
+    known: dict[str, Any] = {
+        "today": date(2026, 11, 24),
+        "values": {},
+        "link_values": more.get("values", {}),
+        "credentials": {},
+        "chosen_in": {},
+        "has_confirm_page": False,
+        "next_id": "",
+    }
+    return Scene(**{**known, **more})
 
 
 class Screen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from runbook_lib.core.procedure import Conclusion, Outcome
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import finish_view, header_view, step_view
-from tests.unit.walkthrough.stage import app_step, make_step
+from tests.unit.walkthrough.stage import app_step, make_scene, make_step
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _TESTS = sorted(path.name for path in _SCRIPTS.glob("*.test.mjs"))
@@ -46,12 +47,13 @@ def _made() -> dict[str, Any]:
         )
     ]
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
+    today = date(2026, 11, 24)
+    scene = make_scene(has_confirm_page=True)
+    known = {"title": "One", "tenant": "acme", "operator": "", "others": "", "sealed": ""}
     views = {
-        "step": step_view(states[0], values={}, credentials={}, recent=(), activity=Activity()),
-        "header": header_view(
-            run, title="One", tenant="acme", operator="", is_sandbox=True, activity=Activity()
-        ),
-        "finish": finish_view(run, activity=Activity(), bundle=""),
+        "step": step_view(states[0], scene, recent=(), activity=Activity(), wanted=()),
+        "header": header_view(run, is_sandbox=True, activity=Activity(), today=today, **known),
+        "finish": finish_view(run, activity=Activity(), bundle="", doubts=()),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]
 

@@ -837,6 +837,44 @@ def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
     assert looked == []
 
 
+def spending(step: Step) -> Step:
+    """Return the step with a check that uses something up."""
+    return replace(step, checks=(replace(step.checks[0], spends="It uses up a link."),))
+
+
+def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that uses something up runs by its own button only."""
+
+    looked: list[str] = []
+
+    def looks(context: CheckContext) -> Finding:
+        looked.append("unasked")
+        return waits(context)
+
+    ticks = []
+
+    def here(context: CheckContext) -> Finding:
+        ticks.append(context)
+        return waits(context)
+
+    play = scene(
+        make_step("first", verified),
+        spending(make_step("spends", looks, requires=("first",))),
+        waiting_step(here),
+        watch_seconds=0.01,
+    )
+    for name in ("first", "spends", "wait"):
+        play.run.perform(name)
+    looked.clear()
+    assert play.walkthrough._go_on(play.step("first")) == ""
+    play.walkthrough.start()
+    eventually(lambda: len(ticks) >= 5)
+
+    assert looked == []
+
+
 def test_a_busy_step_is_not_watched(scene: Make) -> None:
     """A step that is being checked is not checked a second time."""
 
@@ -1367,12 +1405,6 @@ def test_a_view_is_of_one_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -
     assert play.screens["a"].view["finished"] == 0
 
 
-def spending_step() -> Step:
-    """Return a step whose check uses something up."""
-    step = make_step("spends", verified)
-    return replace(step, checks=(replace(step.checks[0], spends="It uses up a link."),))
-
-
 def round_done(play: Scene) -> dict[str, Any]:
     """Return the header's view once *Check everything now* is over."""
     return eventually(
@@ -1391,7 +1423,7 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> 
         make_step("a", verified),
         make_step("b"),
         waiting_step(),
-        spending_step(),
+        spending(make_step("spends", verified)),
         make_step("c", verified, needs=("app_secret",)),
     )
     play.walkthrough.check_all()
@@ -1440,7 +1472,7 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
     """
 
     later = make_step("later", verified, needs=("app_id",))
-    spends = replace(later, id="spends", checks=(replace(later.checks[0], spends="A link."),))
+    spends = spending(replace(later, id="spends"))
     untried = replace(later, id="untried")
     play = scene(app_step(), later, spends, untried)
     for name in ("later", "spends"):

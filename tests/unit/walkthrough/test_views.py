@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from tests.unit.walkthrough.stage import (
     app_step,
     consent_step,
     make_run,
+    make_scene,
     make_step,
     stopped,
     verified,
@@ -86,8 +87,9 @@ def trouble(text: str) -> Trouble:
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"values": {}, "credentials": {}, "recent": (), "activity": Activity()}
-    return step_view(given, **{**known, **more})
+    own = {name: more.pop(name) for name in ("recent", "activity", "wanted") if name in more}
+    known: dict[str, Any] = {"recent": (), "activity": Activity(), "wanted": ()}
+    return step_view(given, make_scene(**more), **{**known, **own})
 
 
 def run_state(*states: StepState) -> RunState:
@@ -96,7 +98,8 @@ def run_state(*states: StepState) -> RunState:
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
-    return header_view(run_state(*states), is_sandbox=False, activity=Activity(), **known, **more)
+    known |= {"is_sandbox": False, "activity": Activity(), "others": "", "sealed": ""}
+    return header_view(run_state(*states), **{**known, "today": date(2026, 11, 24), **more})
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -523,7 +526,7 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
     )
-    shown = finish_view(states, activity=Activity(message="m"), bundle="/e/acme/x-1")
+    shown = finish_view(states, activity=Activity(message="m"), bundle="/e/acme/x-1", doubts=())
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
     assert [(each["id"], each["number"]) for each in shown["open"]] == [
@@ -604,7 +607,7 @@ def test_one_action_is_the_next_one(
 ) -> None:
     """The action that a person needs next is marked, in the step that is next only."""
 
-    assert view(state(step, outcome), is_next=is_next)["primary"] == primary
+    assert view(state(step, outcome), next_id=step.id if is_next else "")["primary"] == primary
 
 
 def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
@@ -617,8 +620,8 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     def names(shown: dict[str, Any]) -> list[str]:
         return [each["name"] for each in shown["inputs"]]
 
-    first = view(state(step), values=values, asked=asked)
-    second = view(state(other), values=values, asked=asked)
+    first = view(state(step), values=values, chosen_in=asked)
+    second = view(state(other), values=values, chosen_in=asked)
     assert "permissions" in names(first)
     assert first["chosen"] == []
     assert "permissions" not in names(second)
@@ -637,16 +640,19 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 
     step = replace(waiting_step(), usual_days=22)
     said = Assignment(step="wait", by="A", at=AT, to="A colleague", due="2026-12-01")
-    waits = state(step, Outcome.WAITING, waiting_since="2026-11-01T09:00:00Z", assignment=said)
+    waits = state(step, Outcome.WAITING, waiting_since="2026-11-01T09:00:00Z")
 
-    for day, overdue in ((23, ""), (24, "overdue: usually at most 22 days")):
-        now = datetime(2026, 11, day, 8, tzinfo=UTC)
-        shown = view(waits, now=now)
-        assert (shown["assigned"], shown["overdue"]) == ("for A colleague by 2026-12-01", overdue)
-        (line,) = header(waits, now=now)["steps"]
+    theirs = replace(waits, assignment=said)
+
+    for day, overdue in ((23, ""), (24, "1 day overdue: usually at most 22 days")):
+        today = date(2026, 11, day)
+        assert view(waits, today=today)["overdue"] == overdue
+        (line,) = header(waits, today=today)["steps"]
         assert line["who"].startswith("waits for Facebook since 1 Nov 2026")
-        assert "for A colleague by 2026-12-01" in line["who"]
         assert line["who"].endswith(overdue)
+    for today, late in ((date(2026, 12, 1), ""), (date(2026, 12, 3), "2 days overdue")):
+        shown = view(theirs, today=today)
+        assert (shown["assigned"], shown["overdue"]) == ("for A colleague by 2026-12-01", late)
 
 
 def test_what_is_proven_in_part_does_not_look_finished() -> None:
@@ -667,4 +673,4 @@ def test_a_declined_review_is_submitted_again() -> None:
 
     declined = state(waiting_step(), Outcome.FAILED, by_person=True)
 
-    assert view(declined, is_next=True)["primary"] == "submit"
+    assert view(declined, next_id=declined.step.id)["primary"] == "submit"

@@ -65,7 +65,7 @@ describe("the header", () => {
   test("lists every step with who and since when, marks the next, and leads to each", () => {
     const who = "Ada, 5 Jan 2026";
     const steps = [{ ...headerView().steps[0], id: "fb-03", number: "3", title: "Open My Apps", who }, headerView().steps[0]];
-    const { root } = shown({ steps, others: ["beta"], sealed: "Sealed today: complete." });
+    const { root } = shown({ steps, others: "beta", sealed: "Sealed today: complete." });
     const [before, next] = root.querySelectorAll("li");
     assert.match(before.textContent, /^3 · Open My Apps○ to doAda, 5 Jan 2026$/);
     assert.equal(next.getAttribute("aria-current"), "step");
