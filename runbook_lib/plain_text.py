@@ -1,7 +1,8 @@
 """
-Text that is safe to print: no control characters, no change of writing direction.
+Plain text: safe to print, and with a number's right plural.
 
-Used for all text that goes to a terminal or a notebook's `text/plain`.
+What goes to a terminal or a notebook's `text/plain` has no control characters and no
+change of writing direction.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import unicodedata
 
-__all__ = ["escaped_json", "first_unseen", "one_line"]
+__all__ = ["counted", "escaped_json", "first_unseen", "one_line"]
 
 # They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
 _JOINERS = "\u200c\u200d"
@@ -25,6 +26,11 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if _is_printable(each) else f"[U+{ord(each):04X}]" for each in text)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 step`, `2 steps`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def escaped_json(text: str) -> str:

@@ -12,7 +12,7 @@ import click
 
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
 from runbook_lib.errors import ExitCode, FleetFileError, SettingsError
-from runbook_lib.plain_text import escaped_json, one_line
+from runbook_lib.plain_text import counted, escaped_json, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -123,7 +123,6 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
     from runbook_lib.cli.terminal import say
-    from runbook_lib.evidence.reports.wording import counted
 
     spending = prepared.spending
     for each in spending:

@@ -13,7 +13,7 @@ import click
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import escaped_json
+from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
     from runbook_lib.engine.confirmation import Confirmation
@@ -142,7 +142,7 @@ def _show_item(item: Item) -> None:
 def _who(item: Item) -> str:
     """Return for whom a step waits, since or until when, and what there is to do."""
     from runbook_lib.engine.inbox import WaitsFor
-    from runbook_lib.evidence.reports.wording import counted, day
+    from runbook_lib.evidence.reports.wording import day
 
     step = item.step
     late = f", {counted(item.overdue_days, 'day')} overdue" if item.overdue_days else ""

@@ -24,8 +24,8 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunOutcome, RunState, StepState
-from runbook_lib.evidence.reports.wording import counted, day, when, with_times
-from runbook_lib.plain_text import one_line
+from runbook_lib.evidence.reports.wording import day, when, with_times
+from runbook_lib.plain_text import counted, one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -34,7 +34,8 @@ from runbook_lib.core.step_document import (
     step_document,
     troubles_of,
 )
-from runbook_lib.evidence.reports.wording import counted, when, with_times
+from runbook_lib.evidence.reports.wording import when, with_times
+from runbook_lib.plain_text import counted
 from runbook_lib.walkthrough.activity import Activity
 
 __all__ = [

@@ -19,6 +19,7 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.core.redaction import Secret
+from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import Document, unexpected
 from runbook_lib.remote.graph import Graph
 
@@ -91,7 +92,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         if not account.identifier("id").startswith("act_"):
             raise unexpected("Facebook (/me/adaccounts)", "a row is no ad account: no act_ id")
     pages = _read(graph, "me/accounts", token, _PAGE)
-    seen = f"{len(accounts)} ad account(s) and {len(pages)} page(s)"
+    seen = f"{counted(len(accounts), 'ad account')} and {counted(len(pages), 'page')}"
     if not accounts and not pages:
         return inconclusive(
             reason="Facebook answers, but this person has no ad account and no page to read.",
@@ -134,7 +135,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
             caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
             return replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
     return inconclusive(
-        reason=f"None of {len(pages)} page(s) has a lead form, so no lead could be read.",
+        reason=f"None of {counted(len(pages), 'page')} has a lead form, so no lead could be read.",
     )
 
 
@@ -232,7 +233,8 @@ def _end_warnings(context: CheckContext, data: Document) -> list[str]:
 def _narrowed(data: Document) -> list[str]:
     """Say where a scope holds for some targets only (`granular_scopes`)."""
     return [
-        f"{scope.identifier('scope')} beyond its {len(scope.texts('target_ids'))} chosen target(s)."
+        f"{scope.identifier('scope')} beyond its "
+        f"{counted(len(scope.texts('target_ids')), 'chosen target')}."
         for scope in data.documents("granular_scopes", ())
         if scope.texts("target_ids")
     ]

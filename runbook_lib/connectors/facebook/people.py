@@ -11,6 +11,7 @@ from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding
 from runbook_lib.errors import GraphAPIError
+from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
 __all__ = ["customer_consents_without_role"]
@@ -60,8 +61,8 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
         )
     if with_role not in roles:
         return inconclusive(
-            reason=f"Facebook's list of {len(roles)} role(s) does not name the person whose token "
-            "made the test calls, so it proves nothing about this one.",
+            reason=f"Facebook's list of {counted(len(roles), 'role')} does not name the person "
+            "whose token made the test calls, so it proves nothing about this one.",
         )
     return None
 

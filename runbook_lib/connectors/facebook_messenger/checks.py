@@ -13,6 +13,7 @@ from runbook_lib.connectors.cyclr.connector import sign_in_request
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding
+from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
 
@@ -36,8 +37,8 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     page = next((each for each in pages if each.identifier("id") == page_id), None)
     if page is None:
         return inconclusive(
-            reason=f"Facebook does not list page {page_id} among the {len(pages)} page(s) that "
-            "the token's person manages and chose at consent.",
+            reason=f"Facebook does not list page {page_id} among the {counted(len(pages), 'page')} "
+            "that the token's person manages and chose at consent.",
         )
     name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
@@ -52,8 +53,9 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     mine = next((app for app in apps if app.identifier("id") == app_id), None)
     if mine is None:
         return failed(
-            reason=f"{name} is not subscribed to app {app_id}; Facebook lists {len(apps)} other "
-            "app(s). Add the page under Messenger > Settings > Access Tokens.",
+            reason=f"{name} is not subscribed to app {app_id}; Facebook lists "
+            f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
+            "Access Tokens.",
         )
     fields = ", ".join(mine.texts("subscribed_fields")) or "no field"
     return verified(

@@ -38,7 +38,8 @@ from runbook_lib.evidence.reports.chart import chart
 from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Event, Word
-from runbook_lib.evidence.reports.wording import counted, day, listed
+from runbook_lib.evidence.reports.wording import day, listed
+from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment

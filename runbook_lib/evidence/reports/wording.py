@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from runbook_lib.plain_text import counted
+
 __all__ = [
     "as_json",
     "bounded",
     "clock",
-    "counted",
     "day",
     "days_after",
     "is_later",
@@ -104,11 +105,6 @@ def lasting(since: str, until: str) -> str:
             parts.append(counted(seconds // length, name))
             seconds %= length
     return " ".join(parts[:2])
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return `1 step`, `2 steps`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def listed(parts: list[str]) -> str:

@@ -27,6 +27,10 @@ from tests.unit.fake_remote import FakeRemote, fields, says
 GRANTED = bodies.statuses(public_profile="granted", leads_retrieval="granted")
 
 
+def nouns(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def proof(token: str) -> str:
     return hmac.new(APP_SECRET.encode(), token.encode(), hashlib.sha256).hexdigest()
 
@@ -210,7 +214,7 @@ class TestToken:
 
         finding = inspect(granular_scopes=scopes)
 
-        assert finding.limits == ("leads_retrieval beyond its 2 chosen target(s).",)
+        assert finding.limits == ("leads_retrieval beyond its 2 chosen targets.",)
 
 
 class TestMarketingData:
@@ -237,7 +241,7 @@ class TestMarketingData:
 
         assert finding.outcome is outcome
         if outcome is Outcome.VERIFIED:
-            assert f"{accounts} ad account(s) and {pages} page(s)" in finding.reason
+            assert f"{nouns(accounts, 'ad account')} and {nouns(pages, 'page')}" in finding.reason
         assert all(fields(r)["appsecret_proof"] == proof(USER_TOKEN) for r in remote.requests)
         assert shows_no_secret(finding, context)
 
@@ -536,7 +540,7 @@ class TestLeads:
 
         assert finding is not None
         assert finding.outcome is Outcome.INCONCLUSIVE
-        assert f"None of {len(pages)} page(s)" in finding.reason
+        assert f"None of {nouns(len(pages), 'page')} has" in finding.reason
 
     def test_without_leads_retrieval_the_check_does_not_apply(
         self, remote: FakeRemote, make_context: MakeContext

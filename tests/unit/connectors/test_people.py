@@ -87,7 +87,7 @@ def test_a_list_without_the_tester_proves_nothing(ask: Any) -> None:
     finding = ask(roles("1", "2"))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "2 role(s) does not name the person whose token made the test calls" in finding.reason
+    assert "2 roles does not name the person whose token made the test calls" in finding.reason
 
 
 def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None:

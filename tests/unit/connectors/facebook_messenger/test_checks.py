@@ -107,7 +107,7 @@ class TestPage:
         finding = page_is_subscribed(make_context())
 
         assert finding.outcome is Outcome.INCONCLUSIVE
-        assert "does not list page page-1 among the 1 page(s)" in finding.reason
+        assert "does not list page page-1 among the 1 page that" in finding.reason
 
 
 class TestScopes:
