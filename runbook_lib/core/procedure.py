@@ -516,7 +516,7 @@ def _left_or_declined(word: Word) -> Conclusion:
 
 
 def _declined(word: Word) -> str:
-    said = f": {word.note}" if word.note else ""
+    said = f": {word.note.rstrip('.')}" if word.note else ""
     return (
         f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names, submit "
         "it again in App Review, then confirm that it was submitted."

@@ -351,7 +351,7 @@ _NEEDS_ADVANCED_ACCESS = Trouble(
     ),
     advice=(
         "Make one call for each permission with a token that carries it: the tests at the end of "
-        "this procedure do. `runbook kit` lists a call for each. Wait up to two days, then reload."
+        "this procedure do. “runbook kit” lists a call for each. Wait up to two days, then reload."
     ),
     source=f"{SUBMISSION}; {_ACCESS_VERIFICATION}",
 )
@@ -386,7 +386,7 @@ _DECLINED = Trouble(
     ),
     advice=(
         "Read under App Review > Requests what was declined and why. Change that: the recording by "
-        "the shot list of `runbook kit`, the text, or the app. Press Request again, submit it, and "
+        "the shot list of “runbook kit”, the text, or the app. Press Request again, submit it, and "
         "say at this step once more that it is submitted."
     ),
     source=f"{SUBMISSION}; {_READINGS}",
@@ -401,7 +401,7 @@ _SCREENCAST = Trouble(
         Cause(text="It is not in English and has no captions."),
         Cause(text="The app works from server to server, and the submission does not say so."),
     ),
-    advice="Record it again by the shot list of `runbook kit`, and submit that permission again.",
+    advice="Record it again by the shot list of “runbook kit”, and submit that permission again.",
     source=f"https://developers.facebook.com/devpolicy/; {_READINGS}",
 )
 

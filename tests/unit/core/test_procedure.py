@@ -147,7 +147,8 @@ def test_a_declined_step_fails_with_a_next_step() -> None:
         said = conclude(findings, word=replace(DECLINED, note="No screencast."))
 
         assert said.outcome is Outcome.FAILED
-        assert said.reason.startswith(f"Declined, says Operator on {AT}: No screencast.")
+        begin = f"Declined, says Operator on {AT}: No screencast. Correct"
+        assert said.reason.startswith(begin)
         assert "submit it again" in said.reason
 
 
