@@ -1,27 +1,31 @@
 """
-What each connector uses a permission for, as data for App Review.
+What connectors use a permission for, as data for App Review: its forms, and what they share.
 
-The texts are the case of a product that embeds Cyclr, to be adapted: `‹…›` is
-what only its maker knows, `{app}` the App Display Name. A call names the
-connector's method where Cyclr documents one; Cyclr documents none of
-Messenger's. `review_kit` makes the kit from it.
+A connector's own uses are `USES` in its package's `permission_uses`. The texts
+are the case of a product that embeds Cyclr, to be adapted: `‹…›` is what only
+its maker knows, `{app}` the App Display Name. A call names the connector's
+method where Cyclr documents one. `review_kit` makes the kit from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runbook_lib.connectors.facebook.sources import LEADS, USE_CASES
-
-__all__ = ["TIER", "USES", "Call", "ConnectorUses", "Dependency", "Use"]
+__all__ = [
+    "PERMISSIONS",
+    "PUBLIC_PROFILE",
+    "SERVER_TO_SERVER",
+    "TIER",
+    "Call",
+    "ConnectorUses",
+    "Dependency",
+    "Use",
+]
 
 # A feature, not a permission; it is requested beside the permissions on which ads and leads rest.
 TIER = "Marketing API Access Tier"
 
-_PERMISSIONS = "https://developers.facebook.com/docs/permissions"
-_SEND = "https://developers.facebook.com/docs/messenger-platform/reference/send-api/"
-_CONVERSATIONS = "https://developers.facebook.com/docs/graph-api/reference/page/conversations/"
+PERMISSIONS = "https://developers.facebook.com/docs/permissions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class ConnectorUses:
         return next((use for use in self.uses if use.name == name), None)
 
 
-_PUBLIC_PROFILE = Use(
+PUBLIC_PROFILE = Use(
     name="public_profile",
     usage=(
         "{app} reads the name and the id of the person who connects a Facebook account, and shows "
@@ -95,275 +99,12 @@ _PUBLIC_PROFILE = Use(
     ),
     calls=(Call("GET /me?fields=id,name", "reads the name and id of the person who signed in"),),
     shot="After the login, ‹our product› shows the name of the connected Facebook account.",
-    source=_PERMISSIONS,
+    source=PERMISSIONS,
 )
 
-_MARKETING = (
-    _PUBLIC_PROFILE,
-    Use(
-        name="business_management",
-        usage=(
-            "The pages and ad accounts of our customers belong to their business portfolios. {app} "
-            "reads them as such, so that a person who manages them through a business can choose "
-            "them. {app} does not change a business, its people or its assets."
-        ),
-        calls=(Call("GET /me/businesses", "lists the person's businesses", is_test=True),),
-        shot=(
-            "On the grant screen the person chooses the business, and its page and ad account "
-            "appear in ‹our product›."
-        ),
-        source=f"{USE_CASES}; {_PERMISSIONS}",
-    ),
-    Use(
-        name="ads_read",
-        usage=(
-            "{app} lists the customer's ad accounts with name, currency and status, so that the "
-            "customer chooses the account that ‹a workflow› is about. ‹If your workflows read "
-            "reports, name the figures and who sees them.›"
-        ),
-        calls=(
-            Call("GET /me/adaccounts", "lists the person's ad accounts", "List My Ad Accounts"),
-        ),
-        shot="The list of ad accounts appears in ‹our product›, and one account is chosen.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_show_list",
-        usage=(
-            "After the login {app} lists the pages that the person manages, and the customer "
-            "chooses the page whose ‹leads› are wanted. Other pages are not read."
-        ),
-        calls=(
-            Call("GET /me/accounts", "lists the pages that the person manages", "List My Pages"),
-        ),
-        shot="The list of the person's pages appears in ‹our product›, and one page is chosen.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_read_engagement",
-        usage=(
-            "{app} reads the name of the chosen page and what belongs to its lead forms, to show "
-            "the customer which page and form ‹a workflow› is connected to. Posts and followers "
-            "are not read."
-        ),
-        calls=(
-            Call("GET /{page-id}?fields=name", "reads the page's name"),
-            Call("GET /{page-id}/leadgen_forms", "lists the page's lead forms", "List Forms"),
-        ),
-        shot="The name of the chosen page is shown beside ‹the workflow› that uses it.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_manage_ads",
-        usage=(
-            "{app} lists the lead forms of the chosen page, so that the customer chooses the form "
-            "whose leads are passed on. {app} does not create, change or pause ads. ‹If your "
-            "workflows do, say so here and show it.›"
-        ),
-        calls=(Call("GET /{page-id}/leadgen_forms", "lists the page's lead forms", "List Forms"),),
-        shot="The list of the page's lead forms appears, and one form is chosen.",
-        source=f"{LEADS}; {_PERMISSIONS}",
-    ),
-    Use(
-        name="pages_manage_metadata",
-        usage=(
-            "{app} subscribes the chosen page to the webhook for new leads, so that a lead is "
-            "passed on at once instead of being asked for again and again. No other setting of the "
-            "page is read or changed. ‹Leave this permission out if your workflows ask for leads "
-            "at intervals.›"
-        ),
-        calls=(
-            Call(
-                "POST /{page-id}/subscribed_apps?subscribed_fields=leadgen",
-                "subscribes the app to the page's new leads",
-            ),
-            Call("GET /{page-id}/subscribed_apps", "lists the apps that the page is subscribed to"),
-        ),
-        shot="‹A workflow› is switched on, and a new test lead arrives within seconds.",
-        source=LEADS,
-    ),
-    Use(
-        name="leads_retrieval",
-        usage=(
-            "Our customers run lead ads on Facebook. {app} reads the leads that people left in the "
-            "forms of the customer's own pages, and passes each to the system that the customer "
-            "chose, ‹for example a CRM or a mailing list›, so that ‹the sales team can call back "
-            "within minutes›. A lead is ‹not stored by us after it was passed on / stored for … "
-            "days›, and is used for nothing else."
-        ),
-        calls=(
-            Call("GET /{form-id}/leads", "reads the leads of a form", "List Leads By Form"),
-            Call(
-                "GET /{page-id}?fields=has_lead_access",
-                "reads whether Lead Access Manager lets this app have the page's leads",
-            ),
-        ),
-        shot=(
-            "Send a test lead with the Lead Ads Testing Tool, and show the same answers arrive in "
-            "‹the customer's system›, without a cut."
-        ),
-        depends_on=(
-            Dependency("ads_management", "it reads which ad and campaign a lead came from"),
-            Dependency("ads_read", "it lists the ad accounts whose ads brought the leads"),
-            Dependency(
-                "business_management", "the pages and ad accounts often belong to a business"
-            ),
-            Dependency("pages_manage_ads", "it lists the lead forms of a page"),
-            Dependency("pages_read_engagement", "it reads the page to which a form belongs"),
-            Dependency("pages_show_list", "the customer chooses the page"),
-            Dependency(TIER, "calls about ads and leads are limited by it"),
-        ),
-        source=f"{LEADS}; {_PERMISSIONS}",
-    ),
-    Use(
-        name="ads_management",
-        usage=(
-            "With each lead {app} reads the ad, the ad set and the campaign that it came from, so "
-            "that the customer sees in ‹their system› which ad brought it. {app} does not create "
-            "or change ads. ‹If your workflows do, say so here and show it.›"
-        ),
-        calls=(
-            Call(
-                "GET /{form-id}/leads?fields=ad_id,ad_name,campaign_id",
-                "reads the ad fields of a lead",
-                "List Leads By Form",
-            ),
-            Call("GET /me/adaccounts", "lists the person's ad accounts", "List My Ad Accounts"),
-        ),
-        shot="The lead in ‹the customer's system› shows the name of the ad and the campaign.",
-        depends_on=(
-            Dependency("pages_read_engagement", "ads belong to a page, whose name is read"),
-            Dependency("pages_show_list", "the customer chooses the page"),
-        ),
-        source=f"{LEADS}; {_PERMISSIONS}",
-    ),
-    Use(
-        name=TIER,
-        is_feature=True,
-        usage=(
-            "{app} calls the Marketing API on behalf of all customers of ‹our product›. With the "
-            "limited tier their leads would be read late on busy days. ‹How many customers, and "
-            "how many calls a day.›"
-        ),
-        calls=(
-            Call(
-                "GET /act_{ad-account-id}", "reads an ad account; calls on act_… count for the tier"
-            ),
-        ),
-        shot="No recording of its own: it shows in the calls that are made.",
-        depends_on=(),
-        source=USE_CASES,
-    ),
-)
-
-_MESSENGER = (
-    _PUBLIC_PROFILE,
-    Use(
-        name="business_management",
-        usage=(
-            "The pages of our customers belong to their business portfolios. {app} reads them as "
-            "such, so that a person who manages a page through a business can choose it. {app} "
-            "does not change a business, its people or its assets."
-        ),
-        calls=(Call("GET /me/businesses", "lists the person's businesses", is_test=True),),
-        shot="On the grant screen the person chooses the business, and its page appears.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_show_list",
-        usage=(
-            "After the login {app} lists the pages that the person manages, and the customer "
-            "chooses the page whose messages ‹a workflow› answers. Other pages are not read."
-        ),
-        calls=(Call("GET /me/accounts", "lists the pages that the person manages"),),
-        shot="The list of the person's pages appears in ‹our product›, and one page is chosen.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_read_engagement",
-        usage=(
-            "{app} reads the name of the chosen page, to show the customer which page ‹a workflow› "
-            "answers for. Posts and followers are not read."
-        ),
-        calls=(Call("GET /{page-id}?fields=name", "reads the page's name"),),
-        shot="The name of the chosen page is shown beside ‹the workflow› that uses it.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_manage_metadata",
-        usage=(
-            "{app} subscribes the chosen page to the webhook for messages, so that a message "
-            "reaches ‹the customer's system› at once. No other setting of the page is changed."
-        ),
-        calls=(
-            Call(
-                "POST /{page-id}/subscribed_apps?subscribed_fields=messages",
-                "subscribes the app to the page's messages",
-            ),
-            Call("GET /{page-id}/subscribed_apps", "lists the apps that the page is subscribed to"),
-        ),
-        shot="‹A workflow› is switched on for the page, and the next message arrives at once.",
-        source=_PERMISSIONS,
-    ),
-    Use(
-        name="pages_messaging",
-        usage=(
-            "Our customers answer people who write to their page in Messenger. {app} receives such "
-            "a message, passes it to the system that the customer chose, ‹for example a help "
-            "desk›, and sends the answer that ‹an agent or a workflow› gives. {app} answers only "
-            "people who wrote first, and sends no advertising."
-        ),
-        calls=(
-            Call("POST /{page-id}/messages", "sends an answer to a person who wrote"),
-            Call("GET /{page-id}/conversations", "lists the conversations of the page"),
-        ),
-        shot=(
-            "A person writes to the page in Messenger; the message arrives in ‹the customer's "
-            "system›; an answer is given there and arrives in Messenger, without a cut."
-        ),
-        source=f"{_SEND}; {_CONVERSATIONS}",
-    ),
-)
-
-_SERVER_TO_SERVER = (
+SERVER_TO_SERVER = (
     "{app} works from server to server: apart from the Meta login and the choices after it, it has "
     "no pages of its own. After the consent, Cyclr's servers ({domain}) call the Graph API on the "
     "customer's behalf and pass the data to the system that the customer chose. The recording "
     "therefore shows the whole Meta login, the grant screen, and the data where it arrives."
 )
-
-USES: Mapping[str, ConnectorUses] = {
-    "facebook_marketing": ConnectorUses(
-        title="Facebook Marketing API",
-        purpose=(
-            "‹Our product› lets businesses connect the tools that they use. {app} is its "
-            "connection to Facebook: a customer connects their own Facebook account, and "
-            "‹workflows› that the customer switched on pass leads and ad data from Facebook to "
-            "the customer's other systems. The connection runs on Cyclr ({domain}), an "
-            "integration platform that ‹our product› embeds."
-        ),
-        server_to_server=_SERVER_TO_SERVER,
-        choice="choose an ad account, a page and a lead form",
-        trigger=(
-            "Open https://developers.facebook.com/tools/lead-ads-testing, choose the same page and "
-            "form, and press Create Lead"
-        ),
-        end="the lead in ‹the customer's system›, with its answers and the ad that it came from",
-        uses=_MARKETING,
-    ),
-    "facebook_messenger": ConnectorUses(
-        title="Facebook Messenger API",
-        purpose=(
-            "‹Our product› lets businesses connect the tools that they use. {app} is its "
-            "connection to Messenger: a customer connects their own Facebook page, and "
-            "‹workflows› that the customer switched on pass messages to the page to the "
-            "customer's other systems, and the answers back. The connection runs on Cyclr "
-            "({domain}), an integration platform that ‹our product› embeds."
-        ),
-        server_to_server=_SERVER_TO_SERVER,
-        choice="choose a page",
-        trigger="With another Facebook account, write a message to the page in Messenger",
-        end="the message in ‹the customer's system›, and the answer to it in Messenger",
-        uses=_MESSENGER,
-    ),
-}

@@ -12,10 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.connectors.facebook.permission_uses import USES, Call, ConnectorUses, Use
+from runbook_lib.connectors.facebook.permission_uses import Call, ConnectorUses, Use
 from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.core.procedure import Value
 from runbook_lib.core.templates import template_environment
@@ -34,6 +35,7 @@ __all__ = [
     "kit_html",
     "kit_markdown",
     "kit_of",
+    "permission_uses",
     "review_kit",
 ]
 
@@ -125,6 +127,12 @@ _SERVER_TO_SERVER = (
 )
 
 
+def permission_uses(connector: str) -> ConnectorUses:
+    """Return what the connector uses each permission for, from its package."""
+    uses: ConnectorUses = import_module(f"runbook_lib.connectors.{connector}.permission_uses").USES
+    return uses
+
+
 def kit_of(connector: str, values: Mapping[str, Value], *, is_sandbox: bool = False) -> Kit:
     """Return the kit of `connector` for the known `values` of a run."""
     permissions = values.get("permissions", ())
@@ -151,7 +159,7 @@ def review_kit(
     Unknown names and domains become blanks to fill in; an unknown permission
     gets a warning and a blank text.
     """
-    uses = USES[connector]
+    uses = permission_uses(connector)
     app = one_line(app_name.strip())[:_LONGEST_NAME] or _NO_APP_NAME
     domain = one_line(service_domain.strip())[:_LONGEST_NAME] or _NO_DOMAIN
     chosen = tuple(dict.fromkeys((_PUBLIC_PROFILE, *permissions)))

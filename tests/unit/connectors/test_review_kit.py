@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from runbook_lib.connectors.facebook.permission_uses import TIER, USES
+from runbook_lib.connectors.facebook.permission_uses import TIER
 from runbook_lib.connectors.facebook.review import PERMISSION_DEPENDENCIES
 from runbook_lib.connectors.facebook.review_kit import (
     Kit,
@@ -19,6 +19,7 @@ from runbook_lib.connectors.facebook.review_kit import (
     kit_html,
     kit_markdown,
     kit_of,
+    permission_uses,
     review_kit,
 )
 from runbook_lib.connectors.registry import connector_names, find_procedure
@@ -52,7 +53,7 @@ HTML_ELEMENTS = set(
     )
 )
 
-connectors = pytest.mark.parametrize("connector", USES)
+connectors = pytest.mark.parametrize("connector", connector_names())
 hostile = pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 
 
@@ -114,7 +115,7 @@ def test_each_default_permission_has_a_use(connector: str) -> None:
     (item,) = [each for each in procedure.inputs if each.name == "permissions"]
     assert isinstance(item.default, tuple)
     for name in item.default:
-        use = USES[connector].find(name)
+        use = permission_uses(connector).find(name)
         assert use is not None
         assert use.calls
 
@@ -142,7 +143,7 @@ def test_the_dependencies_are_those_that_the_check_knows() -> None:
 def test_every_use_can_be_read(connector: str) -> None:
     """Each use names itself once, says why it depends on others, and has a public source."""
 
-    uses = USES[connector]
+    uses = permission_uses(connector)
     names = [use.name for use in uses.uses]
 
     assert len(names) == len(set(names))
@@ -266,7 +267,7 @@ def test_the_values_of_a_run_make_a_kit() -> None:
 def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
     """Markdown and HTML have each text, warning, shot and step; practice is marked in both."""
 
-    names = tuple(use.name for use in USES[connector].uses if not use.is_feature)
+    names = tuple(use.name for use in permission_uses(connector).uses if not use.is_feature)
     kit = made(*names, "email", connector=connector, is_sandbox=is_sandbox)
     texts = [
         *kit.warnings,
