@@ -13,6 +13,7 @@ from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import step_view
 from tests.browser.test_walkthrough_states import EXPLAINED
 from tests.runs.conftest import settings_of
+from tests.unit.walkthrough.stage import make_scene
 
 
 @pytest.mark.parametrize("scenario", EXPLAINED)
@@ -32,7 +33,9 @@ def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_pat
         states = [run.perform(step) for step in explained.steps]
         values = run.values
         run.close()
-    given = step_view(states[-1], values=values, credentials={}, recent=(), activity=Activity())
+    given = step_view(
+        states[-1], make_scene(values=values), recent=(), activity=Activity(), wanted=()
+    )
     shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
     assert explained.wrong in shown
     assert explained.following in shown
