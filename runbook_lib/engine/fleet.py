@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from runbook_lib.config.attestations import nearest, read_words
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
@@ -175,7 +176,8 @@ class Fleet:
         self.record.finished_on = None
         for job in self.jobs:
             self.record.put(job.pending)
-        self.record.write(is_durable=True)
+            self.record.connectors[job.tenant.procedure.id] = _described(job.tenant.procedure)
+        self.record.write()
         workers = self._request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
         threads = [
             threading.Thread(target=self._work, daemon=True)
@@ -190,14 +192,13 @@ class Fleet:
             self._stop(threads)
             raise
         self.record.finished_on = timestamp(utc_now())
-        self.record.write(is_durable=True)
+        self.record.write()
         return self.record
 
     def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
-        self.record.put(result)
         # NOTE: a full disk must not stop the others; the last writing says so.
         with suppress(OSError):
-            self.record.write(is_durable=False)
+            self.record.append(result)
         on_result(result)
 
     def _stop(self, threads: Iterable[threading.Thread]) -> None:
@@ -213,7 +214,7 @@ class Fleet:
             process.kill()
         while not self._results.empty():
             self.record.put(self._results.get())
-        self.record.write(is_durable=True)
+        self.record.write()
 
     def _work(self) -> None:
         """Run one group of tenants after the other."""
@@ -364,7 +365,16 @@ def _check_attestations(path: str, procedures: Mapping[str, Procedure]) -> None:
 def _new_record(evidence: Path, file: str) -> FleetRecord:
     now, fleet_id = timestamp(utc_now()), new_run_id()
     stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
-    return FleetRecord(evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}", fleet_id, file, now)
+    return FleetRecord(evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}", fleet_id, file, {}, now)
+
+
+def _described(procedure: Procedure) -> Mapping[str, Any]:
+    """Return title and steps of a connector, as the record has them."""
+    numbers = procedure.numbers
+    steps = [
+        {"id": step.id, "number": numbers[step.id], "title": step.title} for step in procedure.steps
+    ]
+    return {"title": procedure.title, "steps": steps}
 
 
 _Names = Collection[tuple[str, str]]

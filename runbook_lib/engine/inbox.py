@@ -12,10 +12,10 @@ from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.procedure import Outcome
-from runbook_lib.core.state import StepState
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.tenants import TenantState
 
-__all__ = ["Item", "WaitsFor", "inbox"]
+__all__ = ["Item", "WaitsFor", "inbox", "waits_in"]
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
@@ -85,12 +85,18 @@ def inbox(found: Iterable[TenantState], *, today: date, person: str = "") -> lis
 
 def _items(tenant: TenantState, today: date) -> Iterator[Item]:
     """Yield what waits in one tenant, in the order of its steps."""
-    following = next_step(tenant.state)
+    for step, waits_for in waits_in(tenant.state):
+        yield Item(tenant, step, waits_for, step.overdue_days(today))
+
+
+def waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
+    """Yield each step that waits, and for whom, in the order of the steps."""
+    following = next_step(state)
     upcoming = following[0].step.id if following else ""
-    for step in tenant.state.steps.values():
+    for step in state.steps.values():
         waits_for = _waits_for(step, is_next=step.step.id == upcoming)
         if waits_for is not None:
-            yield Item(tenant, step, waits_for, step.overdue_days(today))
+            yield step, waits_for
 
 
 def _waits_for(step: StepState, *, is_next: bool) -> WaitsFor | None:

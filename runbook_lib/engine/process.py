@@ -23,10 +23,13 @@ from typing import Any, NoReturn, TextIO, cast
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import resolve
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
+from runbook_lib.core.state import RunState
 from runbook_lib.engine.execution import early_child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
+from runbook_lib.engine.inbox import waits_in
 from runbook_lib.errors import JournalError, RunbookError, SealingError
 from runbook_lib.fork_engine import Child
 
@@ -253,11 +256,31 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "is_archived": error is None,
         "said": " ".join(said),
         "next_step": error.diagnostics() if error else "",
-        "steps": [
-            {"id": name, "outcome": step.conclusion.outcome, "reason": step.conclusion.reason}
-            for name, step in result.state.steps.items()
-        ],
+        "steps": _steps(result.state),
     }
+
+
+def _steps(state: RunState) -> list[dict[str, Any]]:
+    """Return the steps as a fleet's record has them."""
+    waits = {
+        step.step.id: {
+            "for": waits_for,
+            "since": step.waiting_since or None,
+            "assigned_to": step.assigned_to or None,
+            "due": step.due or None,
+            "overdue_days": step.overdue_days(utc_now().date()),
+        }
+        for step, waits_for in waits_in(state)
+    }
+    return [
+        {
+            "id": name,
+            "outcome": step.conclusion.outcome,
+            "reason": step.conclusion.reason,
+            **({"wait": waits[name]} if name in waits else {}),
+        }
+        for name, step in state.steps.items()
+    ]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -1,14 +1,16 @@
 """
 The record of a fleet: `fleet.json`, with the result of each tenant, step by step.
 
-It is written whole after each tenant, so that a run which was interrupted, or
-killed, can be resumed. `fleet.schema.json` describes it.
+It is written when the run begins and when it ends. Meanwhile each result is a line that
+is appended to `results.jsonl`, so a run that was killed can be resumed, and a result
+costs the same among ten tenants and ten thousand. `fleet.schema.json` describes the record.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cache
@@ -18,13 +20,14 @@ from typing import Any
 
 from runbook_lib.config.workspace import FLEET_FOLDER
 from runbook_lib.core.compiled_schemas import compiled_schema
-from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.files import read_plain, remove, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
 __all__ = ["FLEET_NAME", "FleetRecord", "Status", "TenantResult", "fleet_schema", "records_of"]
 
 FLEET_NAME = "fleet.json"
+_LOG_NAME = "results.jsonl"
 _SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 1
 _LARGEST = 256 * 1024 * 1024
 # The exit code of a fleet is the worst of its tenants'.
@@ -46,7 +49,8 @@ class TenantResult:
     The result of one tenant's run; `key` is the digest of what it was asked to do.
 
     `reason` says why nothing was sealed, or not archived, and `next_step` what to do;
-    `bundle` is the folder below the evidence folder, `steps` are id, outcome and reason.
+    `bundle` is the folder below the evidence folder. `steps` are id, outcome and reason;
+    where a step waits for somebody, its `wait` says for whom and since when.
     """
 
     tenant: str
@@ -61,7 +65,7 @@ class TenantResult:
     run_id: str | None = None
     bundle: str | None = None
     seconds: float | None = None
-    steps: tuple[Mapping[str, str], ...] = ()
+    steps: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def name(self) -> tuple[str, str]:
@@ -76,15 +80,19 @@ class TenantResult:
 
 @dataclass
 class FleetRecord:
-    """What is known of a fleet's run, in the folder `folder`."""
+    """
+    What is known of a fleet's run, in the folder `folder`.
+
+    `connectors` describe those of its tenants, by id: the title, and the steps.
+    """
 
     folder: Path
     fleet_id: str
     file: str
+    connectors: dict[str, Mapping[str, Any]]
     started_on: str
     finished_on: str | None = None
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
-    _texts: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -103,13 +111,18 @@ class FleetRecord:
     def put(self, result: TenantResult) -> None:
         """Note the result of a tenant."""
         self.results[result.name] = result
-        # NOTE: kept as text, or each of a thousand tenants would cost the writing of all.
-        self._texts[result.name] = write_json(asdict(result))
 
-    def write(self, *, is_durable: bool) -> None:
-        """Write the record, atomically; raises `OSError` where that is not possible."""
+    def append(self, result: TenantResult) -> None:
+        """Note the result of a tenant, and append it to the log; raises `OSError`."""
+        self.put(result)
+        with (self.folder / _LOG_NAME).open("a", encoding="utf-8") as log:
+            log.write(f"{write_json(asdict(result))}\n")
+
+    def write(self) -> None:
+        """Write the record, atomically and durably; raises `OSError` where it cannot."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, self.text().encode(), is_durable=is_durable)
+        write_whole(self.path, self.text().encode())
+        remove(self.folder / _LOG_NAME)
 
     def text(self) -> str:
         """Return the record as JSON, a line for each tenant."""
@@ -119,8 +132,9 @@ class FleetRecord:
             "file": self.file,
             "started_on": self.started_on,
             "finished_on": self.finished_on,
+            "connectors": self.connectors,
         }
-        tenants = ",\n".join(self._texts.values())
+        tenants = ",\n".join(write_json(asdict(each)) for each in self.results.values())
         return f'{write_json(head)[:-1]},"tenants":[\n{tenants}\n]}}\n'
 
 
@@ -153,6 +167,7 @@ def _read(path: Path) -> FleetRecord:
         path.parent,
         document["fleet_id"],
         document["file"],
+        document["connectors"],
         document["started_on"],
         document["finished_on"],
     )
@@ -162,8 +177,19 @@ def _read(path: Path) -> FleetRecord:
     return record
 
 
+def _logged(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the results in the log of a run that was killed; a line that was cut short is none."""
+    try:
+        lines = read_plain(path, _LARGEST).splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with suppress(ValueError):
+            yield parse_json(line)
+
+
 def _document(path: Path) -> dict[str, Any]:
-    """Return what stands in the file at `path`, validated."""
+    """Return what stands in the file at `path`, and in the log beside it, validated."""
     advice = "Move its folder away, and start without --resume and --failed."
     try:
         document = parse_json(read_plain(path, _LARGEST))
@@ -176,6 +202,8 @@ def _document(path: Path) -> dict[str, Any]:
     if isinstance(schema, str) and schema != f"{_SCHEMA}{_FORM}":
         raise FormError("It", schema.removeprefix(_SCHEMA), _FORM, file=str(path))
     try:
+        _validator()(document)
+        document["tenants"] += _logged(path.parent / _LOG_NAME)
         _validator()(document)
     except ValueError:
         msg = f"The record {path} is not a fleet's."

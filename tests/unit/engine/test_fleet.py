@@ -24,7 +24,7 @@ from runbook_lib.errors import (
     SealingError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
 ENVIRON = {"PATH": "/bin"}
@@ -257,12 +257,18 @@ def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) ->
 def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None:
     """A failed step comes before refused evidence, that before what is open or did not run."""
 
-    record = FleetRecord(Path(), "0badcafe", "tenants.toml", "now")
+    record = FleetRecord(Path(), "0badcafe", "tenants.toml", {}, "now")
     for number, code in enumerate(codes):
         given = {"tenant": f"{number}", "connector": "x", "key": "0" * 64, "sandbox": False}
         record.put(TenantResult(**given, exit_code=code))
 
     assert record.exit_code == worst
+
+
+def on_disk() -> list[str]:
+    """Return how far each tenant is, by what another process reads."""
+    (record,) = records_of(Path("evidence"), "tenants.toml")
+    return [each.status for each in record.results.values()]
 
 
 def test_the_record_is_on_disk_after_each_tenant(processes: Processes) -> None:
@@ -271,16 +277,42 @@ def test_the_record_is_on_disk_after_each_tenant(processes: Processes) -> None:
     seen: list[list[str]] = []
 
     def act(request: ProcessRequest) -> Mapping[str, Any]:
-        seen.append([each["status"] for each in written()["tenants"]])
+        seen.append(on_disk())
         return finished(request)
 
     processes.acts = {"a": act}
-    fleet(*ABC).run(lambda _: seen.append([each["status"] for each in written()["tenants"]]))
+    fleet(*ABC).run(lambda _: seen.append(on_disk()))
 
     assert seen[0] == ["pending"] * 3
     assert seen[1] == ["sealed", "pending", "pending"]
     assert seen[-1] == ["sealed"] * 3
+    assert [each["status"] for each in written()["tenants"]] == seen[-1]
     assert written()["finished_on"]
+
+
+def test_a_line_that_was_cut_short_is_no_result(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a killed run the results before its end count; the file holds the rest as pending."""
+
+    class KilledError(BaseException):
+        """Stands for a process that is gone."""
+
+    def die(record: FleetRecord) -> None:
+        raise KilledError
+
+    prepared = fleet(*ABC)
+    monkeypatch.setattr(Fleet, "_stop", lambda *_: die(prepared.record))
+    with pytest.raises(KilledError):
+        prepared.run(lambda result: die(prepared.record) if result.tenant == "b" else None)
+    (log,) = Path("evidence/fleet").glob("*/results.jsonl")
+    with log.open("a") as file:
+        file.write('{"tenant": "c", "connec')
+
+    assert on_disk() == ["sealed", "sealed", "pending"]
+    assert list(run(resumes=True)) == ["a", "b", "c"]
+    assert processes.tenants[-1] == "c"
+    assert not log.exists()
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,11 +320,13 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
 
     write = FleetRecord.write
 
-    def full(self: FleetRecord, *, is_durable: bool) -> None:
+    def full(self: FleetRecord) -> None:
         if self.results["a", PROCEDURE.id].status is not Status.PENDING:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(self, is_durable=is_durable)
+        write(self)
 
+    # In the place of the log is a folder.
+    monkeypatch.setattr("runbook_lib.evidence.fleet_record._LOG_NAME", ".")
     monkeypatch.setattr(FleetRecord, "write", full)
     seen: list[TenantResult] = []
     with pytest.raises(OSError, match="No space left"):
