@@ -26,7 +26,6 @@ from runbook_lib.plain_text import escaped_json, one_line
 
 if TYPE_CHECKING:
     from runbook_lib.core.procedure import Word
-    from runbook_lib.core.state import RunState
     from runbook_lib.engine.run import Run
 
 __all__ = ["RunDisplay", "show_archived"]
@@ -68,10 +67,10 @@ class RunDisplay(RunListener):
             progress(len(run.procedure.steps), is_quiet=self._as_json)
         )
 
-    def on_progress(self, state: RunState) -> None:
+    def on_progress(self, run: Run) -> None:
         """Move the bar."""
         if self._progress is not None:
-            self._progress.update(state)
+            self._progress.update(run.state)
 
     def on_sealed(self, result: RunResult) -> None:
         """Show where the evidence is."""

@@ -181,7 +181,8 @@ class RunState:
     """
     One run: its steps in the documented order; `finished_on` is empty until it ends.
 
-    `environment` are the versions it ran with, and by its end the engine.
+    `environment` are the versions it ran with, and by its end the engine. `bases` says
+    what the state of each step was computed from.
     """
 
     run_id: str
@@ -190,6 +191,7 @@ class RunState:
     started_on: str = ""
     finished_on: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def outcome(self) -> RunOutcome:
@@ -310,25 +312,34 @@ def open_history(folder: Path) -> HistoryReader:
     return HistoryReader(Journal(folder / JOURNAL_NAME), read_key(folder))
 
 
-def fold(history: History, subject: Subject, run_id: str | None) -> RunState:
+def fold(
+    history: History, subject: Subject, run_id: str | None, earlier: RunState | None = None
+) -> RunState:
     """
     Return the state of the run `run_id`, or of all runs together if it is `None`.
 
     Only findings of that run count (of all runs, the newest of each step);
     people's words count from any time. Both count only for the current
     `subject`. A step whose check never returned is `not_run`, whatever the
-    notebook's own record says.
+    notebook's own record says. Of an `earlier` state the steps are kept about which
+    nothing is new.
     """
     name = history.last_run if run_id is None else run_id
     mine = history.run(name)
     started = history.read(mine.started) if mine and mine.started else None
     folded = _StepFold(history, subject, run_id, started)
     states: dict[str, StepState] = {}
+    bases: dict[str, object] = {}
     for step in subject.procedure.steps:
-        states[step.id] = folded.state_of(step, states)
+        bases[step.id] = folded.basis_of(step, states)
+        if earlier is not None and earlier.bases.get(step.id) == bases[step.id]:
+            states[step.id] = earlier.steps[step.id]
+        else:
+            states[step.id] = folded.state_of(step, states)
     return RunState(
         run_id=name,
         steps=states,
+        bases=bases,
         started=started.data if started else {},
         started_on=started.at if started else "",
         finished_on=mine.finished_on if mine else "",
@@ -360,6 +371,21 @@ class _StepFold:
             self._begun, self._checked = history.index.begun, history.index.checked
         parameters = started.data.get("parameters", {}) if started else {}
         self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
+
+    def basis_of(self, step: Step, before: Mapping[str, StepState]) -> tuple[object, ...]:
+        """Return all that the state of `step` is computed from."""
+        index = self._history.index
+        return (
+            self._subject.values,
+            self._run_id,
+            step.id in self._begun,
+            self._checked.get(step.id),
+            index.words.get(step.id),
+            index.notes.get(step.id),
+            index.recent.get(step.id),
+            obstacle(step, before),
+            self._demands(step),
+        )
 
     def state_of(self, step: Step, before: Mapping[str, StepState]) -> StepState:
         """Return the state of `step`, given the states of the steps `before` it."""

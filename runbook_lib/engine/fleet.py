@@ -11,10 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
-import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,16 +30,15 @@ from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
 from runbook_lib.core.procedure import Procedure, Value, Word
 from runbook_lib.core.state import HistoryReader, RunOutcome
-from runbook_lib.engine.process import ProcessRequest, TenantProcess
+from runbook_lib.engine.pools import Done, LocalPool, Pool
+from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import known_values, new_run_id
-from runbook_lib.errors import ExitCode, FleetFileError, RunbookError, SealingError, SettingsError
+from runbook_lib.errors import ExitCode, FleetFileError, RunbookError, SettingsError
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
 
 __all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
 
 MOST_WORKERS = 8
-# How long tenants that are ended may take to write their end.
-_GRACE_SECONDS = 15
 _REFERENCE = "env:"
 _EXIT_CODES = {
     RunOutcome.COMPLETE: ExitCode.COMPLETE,
@@ -75,11 +71,15 @@ class FleetRequest:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One tenant's run; `values` are all that is known of it, `environ` is its process's."""
+    """
+    One tenant's run; `values` are all that is known of it.
+
+    `variables` are those of the environment that no other tenant's process gets.
+    """
 
     tenant: FleetTenant
     values: Mapping[str, Value]
-    environ: Mapping[str, str]
+    variables: Sequence[str]
 
     @property
     def name(self) -> tuple[str, str]:
@@ -147,10 +147,7 @@ class Fleet:
         self.record = record
         self._request = request
         self._evidence = evidence
-        self._groups = deque(grouped(jobs))
-        self._results: queue.SimpleQueue[TenantResult] = queue.SimpleQueue()
-        self._processes: set[TenantProcess] = set()
-        self._is_stopping = False
+        self._names = {job.name: job for job in jobs}
 
     @property
     def spending(self) -> list[Spending]:
@@ -178,22 +175,28 @@ class Fleet:
             self.record.put(job.pending)
             self.record.connectors[job.tenant.procedure.id] = _described(job.tenant.procedure)
         self.record.write()
-        workers = self._request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
-        threads = [
-            threading.Thread(target=self._work, daemon=True)
-            for _ in range(min(workers, len(self._groups)))
-        ]
+        pool = self._pool()
+        groups = [[self._asked(job) for job in group] for group in grouped(self.jobs)]
         try:
-            for thread in threads:
-                thread.start()
-            for _ in self.jobs:
-                self._note(self._results.get(), on_result)
+            for done in pool.run(groups):
+                self._note(self._result(done), on_result)
         except BaseException:
-            self._stop(threads)
+            for done in pool.stop():
+                result = self._result(done)
+                if result.status is Status.UNSEALED:
+                    result = replace(result, status=Status.INTERRUPTED, reason="Interrupted.")
+                self.record.put(result)
+            self.record.write()
             raise
         self.record.finished_on = timestamp(utc_now())
         self.record.write()
         return self.record
+
+    def _pool(self) -> Pool:
+        request = self._request
+        workers = request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
+        withheld = {name for job in self.jobs for name in job.variables}
+        return LocalPool(workers, request.environ, withheld, request.seconds)
 
     def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
         # NOTE: a full disk must not stop the others; the last writing says so.
@@ -201,49 +204,8 @@ class Fleet:
             self.record.append(result)
         on_result(result)
 
-    def _stop(self, threads: Iterable[threading.Thread]) -> None:
-        """End the tenants under way, and write what is known."""
-        self._is_stopping = True
-        self._groups.clear()
-        for process in list(self._processes):
-            process.stop()
-        end = time.monotonic() + _GRACE_SECONDS
-        for thread in threads:
-            thread.join(max(end - time.monotonic(), 0))
-        for process in list(self._processes):
-            process.kill()
-        while not self._results.empty():
-            self.record.put(self._results.get())
-        self.record.write()
-
-    def _work(self) -> None:
-        """Run one group of tenants after the other."""
-        while self._groups:
-            try:
-                group = self._groups.popleft()
-            except IndexError:
-                return
-            for job in group:
-                if self._is_stopping:
-                    return
-                self._results.put(self._result(job))
-
-    def _result(self, job: Job) -> TenantResult:
-        began = time.monotonic()
-        try:
-            result = self._perform(job)
-        except RunbookError as error:
-            result = _unsealed(job, str(error), error.diagnostics(), error.exit_code)
-        except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-            said = f"The runbook itself broke ({type(error).__name__})."
-            result = _unsealed(job, said, "Report it as a defect.", ExitCode.INCOMPLETE)
-        if self._is_stopping and result.status is Status.UNSEALED:
-            result = replace(job.pending, status=Status.INTERRUPTED, reason="Interrupted.")
-        return replace(result, seconds=round(time.monotonic() - began, 3))
-
-    def _perform(self, job: Job) -> TenantResult:
-        """Run a tenant in a process of its own, and return what its last event says."""
-        request = ProcessRequest(
+    def _asked(self, job: Job) -> ProcessRequest:
+        return ProcessRequest(
             connector=job.tenant.procedure.id,
             tenant=job.tenant.tenant,
             evidence=str(self._evidence),
@@ -251,28 +213,26 @@ class Fleet:
             given=job.tenant.given,
             references=job.tenant.references,
             attestations=self._request.attestations,
-            environ=job.environ,
+            variables=job.variables,
         )
-        process = TenantProcess()
-        self._processes.add(process)
-        try:
-            if self._is_stopping:
-                raise SealingError("Interrupted.")
-            event = process.run(request, seconds=self._request.seconds)
-        finally:
-            self._processes.discard(process)
+
+    def _result(self, done: Done) -> TenantResult:
+        """Return what the last event of a run says."""
+        job, event = self._names[done.request.tenant, done.request.connector], done.event
+        result = replace(job.pending, seconds=done.seconds, reason=event["said"])
+        result = replace(result, next_step=event["next_step"])
         if event["event"] == "refused":
-            code = event.get("code", ExitCode.INCOMPLETE)
-            return _unsealed(job, event["said"], event["next_step"], code)
+            # NOTE: settings that a tenant's run refuses leave the tenant open.
+            is_refused = event.get("code") == ExitCode.REFUSED
+            code = ExitCode.REFUSED if is_refused else ExitCode.INCOMPLETE
+            return replace(result, status=Status.UNSEALED, exit_code=code)
         code = _EXIT_CODES[RunOutcome(event["outcome"])]
         is_open = code == ExitCode.COMPLETE and not event["is_archived"]
         return replace(
-            job.pending,
+            result,
             status=Status.SEALED,
             outcome=event["outcome"],
             exit_code=ExitCode.INCOMPLETE if is_open else code,
-            reason=event["said"],
-            next_step=event["next_step"],
             run_id=event["run_id"],
             bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
             steps=tuple(event["steps"]),
@@ -287,18 +247,6 @@ def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _unsealed(job: Job, reason: str, next_step: str, code: int) -> TenantResult:
-    """Return the result of a run without evidence; refused settings leave the tenant open."""
-    refused = ExitCode.REFUSED
-    return replace(
-        job.pending,
-        status=Status.UNSEALED,
-        exit_code=refused if code == refused else ExitCode.INCOMPLETE,
-        reason=reason,
-        next_step=next_step,
-    )
-
-
 def _jobs(
     tenants: Sequence[FleetTenant], evidence: Path, env_file: str, request: FleetRequest
 ) -> list[Job]:
@@ -308,17 +256,17 @@ def _jobs(
     own = [_referred(each.references.values()) for each in tenants]
     shared = _referred([*environ.values(), *file_values.values()])
     others = set().union(*own) - shared
+    common = {key: text for key, text in environ.items() if key not in others}
     variables = known_variables()
     jobs, mistakes = [], []
     for tenant, names in zip(tenants, own, strict=True):
-        # NOTE: the secret of one tenant is not in the process of another.
-        mine = {key: text for key, text in environ.items() if key in names or key not in others}
+        mine = sorted(names & others)
         inputs = inputs_of(tenant.procedure)
         settings = resolve(
             inputs,
             given={**tenant.given, **tenant.references},
             env_file=file_values,
-            environ=mine,
+            environ={**common, **{name: environ[name] for name in mine if name in environ}},
             withheld=[item.name for item in inputs if item.secret],
             connector=tenant.procedure.id,
             others=variables,

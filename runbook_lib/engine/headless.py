@@ -102,8 +102,8 @@ class RunListener:
     def on_start(self, run: Run) -> None:
         """Called when the run has begun."""
 
-    def on_progress(self, state: RunState) -> None:
-        """Called with the outcomes so far, from the caller's thread."""
+    def on_progress(self, run: Run) -> None:
+        """Called when there is something new in the journal, from the caller's thread."""
 
     def on_sealed(self, result: RunResult) -> None:
         """Called when the evidence is sealed; archiving comes next."""
@@ -260,7 +260,7 @@ def _execute(
         last = run.history.index.last.seq
         if last > seen:
             seen = last
-            listener.on_progress(run.state)
+            listener.on_progress(run)
 
     parameters = _parameters(run, request)
     environment = kernel_environment(run.procedure, parameters, request.environ)

@@ -16,8 +16,10 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Input, Procedure, Section, Step
 from runbook_lib.engine.run import RESERVED
 
-__all__ = ["build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
+__all__ = ["CELL_MODULE", "build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
 
+# What the cells import.
+CELL_MODULE = "runbook_lib.notebook"
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 # A notebook with pictures of every step has some MiB.
 _LARGEST = 64 * 1024 * 1024
@@ -146,7 +148,7 @@ def _default(value: object) -> str:
 
 def _opening(procedure: Procedure) -> str:
     return (
-        "from runbook_lib.notebook import open_run\n\n"
+        f"from {CELL_MODULE} import open_run\n\n"
         f'run = open_run(globals(), connector="{procedure.id}")\n'
         "run.header()"
     )

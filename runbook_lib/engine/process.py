@@ -12,9 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -33,14 +32,21 @@ from runbook_lib.engine.inbox import waits_in
 from runbook_lib.errors import JournalError, RunbookError, SealingError
 from runbook_lib.fork_engine import Child
 
-__all__ = ["Finished", "ProcessRequest", "TenantProcess", "run_in_process"]
+__all__ = [
+    "Finished",
+    "ProcessRequest",
+    "Reporter",
+    "event_stream",
+    "events_in",
+    "inherited",
+    "perform",
+    "request_line",
+    "run_in_process",
+]
 
+_CHUNK = 65536
 # A headless run must not take itself for a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
-# How long a run that took too long may take to write its end.
-_GRACE_SECONDS = 10
-_AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
-_TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,8 @@ class ProcessRequest:
 
     `references` say where the new process finds others, by the name of the input.
     `attestations` names a file of them, of which those count that are about this
-    tenant's subject. `environ` is the environment of the new process.
+    tenant's subject. `variables` are those of the environment that no other tenant's
+    process gets.
     """
 
     connector: str
@@ -61,7 +68,7 @@ class ProcessRequest:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     attestations: str = ""
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    variables: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,10 @@ def run_in_process(
     Calls `on_wait` with the reason when the run waits. Raises `SealingError` if there
     is no bundle.
     """
-    with _start(request) as process:
+    with _start() as process:
         with suppress(BrokenPipeError), cast("TextIO", process.stdin) as stream:
-            json.dump(_document(request), stream)
-        for event in _events(process.stdout or ()):
+            stream.write(request_line(request, {}))
+        for event in events_in(process.stdout or ()):
             if event["event"] == "wait":
                 on_wait(event["said"])
             elif event["event"] == "refused":
@@ -94,89 +101,35 @@ def run_in_process(
     raise SealingError("The headless run ended without a result.")
 
 
-class TenantProcess:
-    """
-    One run in a new process, which has a time limit and which another thread may end.
-
-    What its kernel and libraries print is dropped.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._is_stopped = False
-
-    def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
-        """
-        Run to the end, and return the last event: `finished` or `refused`.
-
-        Raises `SealingError` for a process that ends without one, or too late:
-        then it was ended, with its kernel.
-        """
-        with self._lock:
-            if self._is_stopped:
-                raise SealingError("Interrupted.")
-            # NOTE: a group of its own, so that Ctrl-C reaches the parent alone, which ends it.
-            options = {"stderr": subprocess.DEVNULL, "start_new_session": True}
-            process = self._process = _start(request, **options)
-        with process:
-            try:
-                output, _ = process.communicate(json.dumps(_document(request)), timeout=seconds)
-            except subprocess.TimeoutExpired:
-                self._end(process)
-                msg = f"The run took longer than {seconds:g} seconds, and was ended."
-                raise SealingError(msg, next_step=_TOO_SLOW) from None
-        events = [each for each in _events(output.splitlines()) if each["event"] != "wait"]
-        if events:
-            return events[-1]
-        code = process.returncode
-        why = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise SealingError(f"The run's process ended without a result ({why}).", next_step=_AGAIN)
-
-    def stop(self) -> None:
-        """Ask the process to end, as Ctrl-C does, without waiting for it; none is started now."""
-        with self._lock:
-            self._is_stopped = True
-            if self._process is not None:
-                self._process.terminate()
-
-    def kill(self) -> None:
-        """End the process at once."""
-        if self._process is not None:
-            self._process.kill()
-
-    def _end(self, process: subprocess.Popen[str]) -> None:
-        """End the process and its kernel: first asked to, so that the journal says so."""
-        process.terminate()
-        try:
-            process.communicate(timeout=_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
-def _start(request: ProcessRequest, **options: Any) -> subprocess.Popen[str]:
-    environ = {name: text for name, text in request.environ.items() if name not in _NOT_INHERITED}
+def _start() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "runbook_lib.engine.process"],
-        env=environ,
+        env=inherited(os.environ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        **options,
     )
 
 
-def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a run's process gets of `environ`."""
+    return {name: text for name, text in environ.items() if name not in _NOT_INHERITED}
+
+
+def events_in(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Return each event; the line that a killed process left half written is none."""
     for line in lines:
         with suppress(ValueError):
             yield json.loads(line)
 
 
-def _document(request: ProcessRequest) -> dict[str, Any]:
-    """Return the request as JSON, credentials and all: for the new process only."""
-    return {
+def request_line(request: ProcessRequest, environ: Mapping[str, str]) -> str:
+    """
+    Return the request as a line of JSON, credentials and all: for the new process only.
+
+    `environ` are variables that it has not got yet.
+    """
+    document = {
         "connector": request.connector,
         "tenant": request.tenant,
         "evidence": request.evidence,
@@ -185,10 +138,12 @@ def _document(request: ProcessRequest) -> dict[str, Any]:
         "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
         "references": dict(request.references),
         "attestations": request.attestations,
+        "environ": dict(environ),
     }
+    return json.dumps(document) + "\n"
 
 
-class _Reporter(RunListener):
+class Reporter(RunListener):
     """Writes the run's callbacks as events."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -204,7 +159,7 @@ class _Reporter(RunListener):
         self._stream.flush()
 
 
-def _run(document: Mapping[str, Any], reporter: _Reporter, child: Child | None) -> RunResult:
+def _run(document: Mapping[str, Any], reporter: Reporter, child: Child | None) -> RunResult:
     procedure = find_procedure(document["connector"])
     environ = {**os.environ, **document["secrets"]}
     request = RunRequest(
@@ -287,32 +242,60 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Read a request from standard input, run it, and write events to standard output."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    # NOTE: output of kernels and libraries goes to standard error; this stream has only events.
+@contextmanager
+def event_stream() -> Iterator[TextIO]:
+    """Give standard output for events alone: what is printed meanwhile goes to standard error."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)
-        reporter = _Reporter(stream)
-        try:
-            # NOTE: before the request is read, so that no credential of it is in the child.
-            with early_child() as child:
-                result = _run(json.load(sys.stdin), reporter, child)
-        except RunbookError as error:
-            said, code = str(error), int(error.exit_code)
-            reporter.report("refused", said=said, next_step=error.diagnostics(), code=code)
-        except KeyboardInterrupt:
-            advice = "The journal is intact: seal again to go on from there."
-            reporter.report("refused", said="Interrupted.", next_step=advice)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            said = f"Cannot write to disk: {reason}."
-            reporter.report("refused", said=said, next_step=JournalError.next_step)
-        except Exception as error:  # noqa: BLE001  (its text may hold what was given)
-            said = f"The runbook itself broke ({type(error).__name__})."
-            reporter.report("refused", said=said, next_step="Report it as a defect.")
-        else:
-            reporter.report("finished", **_finished(result))
+        yield stream
+
+
+def perform(reporter: Reporter) -> bool:
+    """Run the request on standard input, and report how it ends; return whether there was one."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        # NOTE: before the request is read, so that no credential of it is in the child.
+        with early_child() as child:
+            document = _request()
+            if document is not None:
+                result = _run(document, reporter, child)
+    except RunbookError as error:
+        said, code = str(error), int(error.exit_code)
+        reporter.report("refused", said=said, next_step=error.diagnostics(), code=code)
+    except KeyboardInterrupt:
+        advice = "The journal is intact: seal again to go on from there."
+        reporter.report("refused", said="Interrupted.", next_step=advice)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        said = f"Cannot write to disk: {reason}."
+        reporter.report("refused", said=said, next_step=JournalError.next_step)
+    except Exception as error:  # noqa: BLE001  (its text may hold what was given)
+        said = f"The runbook itself broke ({type(error).__name__})."
+        reporter.report("refused", said=said, next_step="Report it as a defect.")
+    else:
+        if document is None:
+            return False
+        reporter.report("finished", **_finished(result))
+    return True
+
+
+def _request() -> dict[str, Any] | None:
+    """Return the request, and take over its variables; nothing where there is none."""
+    # NOTE: not through `sys.stdin`, whose buffer the next process of a worker would inherit.
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (more := os.read(0, _CHUNK)):
+            return None
+        line += more
+    document: dict[str, Any] = json.loads(line)
+    os.environ.update(document["environ"])
+    return document
+
+
+def main() -> None:
+    """Run the request on standard input, and write events to standard output."""
+    with event_stream() as stream:
+        perform(Reporter(stream))
 
 
 if __name__ == "__main__":

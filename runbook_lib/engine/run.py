@@ -266,7 +266,8 @@ class Run:
         key = (history.index.last, run_id, subject.values)
         folded = self._folded
         if folded is None or folded[0] != key:
-            folded = self._folded = (key, fold(history, subject, run_id))
+            earlier = folded[1] if folded else None
+            folded = self._folded = (key, fold(history, subject, run_id, earlier))
         return folded[1]
 
     def undone_by(self, item: Input, text: str) -> list[StepState]:

@@ -83,7 +83,7 @@ class Headless:
         bundle = run.journal.path.parent / f"20261124-{run.run_id}"
         bundle.mkdir()
         (bundle / "record.json").write_text('{"run_id": "x"}\n', encoding="utf-8")
-        listener.on_progress(run.state)
+        listener.on_progress(run)
         return RunResult(
             tenant=run.tenant,
             run_id=run.run_id,

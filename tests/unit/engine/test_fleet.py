@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine import fleet as fleets
+from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import Mode, open_run
@@ -21,7 +21,6 @@ from runbook_lib.errors import (
     FleetFileError,
     FormError,
     LeakError,
-    SealingError,
     SettingsError,
 )
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
@@ -52,10 +51,11 @@ def refused(code: int) -> dict[str, Any]:
 
 
 class Processes:
-    """Stands for the processes of tenants: what each does, and which ran."""
+    """Stands for the workers, and the processes of tenants: what each does, and which ran."""
 
     def __init__(self) -> None:
         self.acts: dict[str, Act] = {}
+        self.withheld: Collection[str] = ()
         self.requests: list[ProcessRequest] = []
         self.limits: set[float] = set()
         self.stopped = threading.Event()
@@ -65,8 +65,9 @@ class Processes:
         """Return the tenants that ran, in order."""
         return [each.tenant for each in self.requests]
 
-    def __call__(self) -> Processes:
-        """Return what stands for a new process."""
+    def __call__(self, _: Mapping[str, str], withheld: Collection[str]) -> Processes:
+        """Return what stands for a new worker."""
+        self.withheld = withheld
         return self
 
     def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
@@ -82,11 +83,13 @@ class Processes:
     def kill(self) -> None:
         """End no process."""
 
+    close = kill
+
 
 @pytest.fixture
 def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     fake = Processes()
-    monkeypatch.setattr(fleets, "TenantProcess", fake)
+    monkeypatch.setattr(pools, "Worker", fake)
     return fake
 
 
@@ -155,8 +158,9 @@ def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
         environ=environ,
     )
 
-    seen = {each.tenant: set(each.environ) for each in processes.requests}
-    assert seen == {"a": environ.keys() - {"B"}, "b": environ.keys() - {"RUNBOOK_A"}}
+    seen = {each.tenant: list(each.variables) for each in processes.requests}
+    assert seen == {"a": ["RUNBOOK_A"], "b": ["B"]}
+    assert processes.withheld == {"RUNBOOK_A", "B"}
 
 
 def test_one_app_is_one_group(processes: Processes) -> None:
@@ -199,7 +203,8 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
 
 
 def crash(_: ProcessRequest) -> Mapping[str, Any]:
-    raise SealingError("The run's process ended without a result (signal 9).", next_step="Again.")
+    said = "The run's process ended without a result (signal 9)."
+    return {"event": "refused", "said": said, "next_step": "Again."}
 
 
 def defect(_: ProcessRequest) -> Mapping[str, Any]:
@@ -302,7 +307,7 @@ def test_a_line_that_was_cut_short_is_no_result(
         raise KilledError
 
     prepared = fleet(*ABC)
-    monkeypatch.setattr(Fleet, "_stop", lambda *_: die(prepared.record))
+    monkeypatch.setattr(pools.LocalPool, "stop", lambda _: die(prepared.record))
     with pytest.raises(KilledError):
         prepared.run(lambda result: die(prepared.record) if result.tenant == "b" else None)
     (log,) = Path("evidence/fleet").glob("*/results.jsonl")

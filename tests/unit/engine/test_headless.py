@@ -14,7 +14,6 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.journal import Journal
-from runbook_lib.core.state import RunState
 from runbook_lib.engine import headless
 from runbook_lib.engine.execution import Execution
 from runbook_lib.engine.headless import (
@@ -92,7 +91,7 @@ class RecordingListener(RunListener):
         self.heard.append("start")
         self._papermill.runs.append(run)
 
-    def on_progress(self, state: RunState) -> None:
+    def on_progress(self, run: Run) -> None:
         """Record the event."""
         self.heard.append("progress")
 

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,73 +13,17 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.process import Finished, ProcessRequest, TenantProcess, run_in_process
+from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.errors import SealingError
+from tests.support.run_process import REQUEST, SECRETS, Child
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
-SECRETS = {"RUNBOOK_APP_SECRET": APP_SECRET, "RUNBOOK_USER_ACCESS_TOKEN": USER_TOKEN}
-REQUEST = ProcessRequest(
-    connector="facebook_marketing",
-    tenant="acme",
-    evidence="/somewhere/evidence",
-    env_file="/somewhere/.env",
-    given={"app_id": "77", "permissions": ("public_profile", "ads_read"), "four_eyes": ()},
-    secrets={name: Secret(text) for name, text in SECRETS.items()},
-)
 DONE = Finished("incomplete", Path("/somewhere/evidence/acme/20261124-0badcafe"))
-# The real process, with only the run replaced.
-PROGRAM = """
-import json, os, signal, sys
-from pathlib import Path
-from types import SimpleNamespace
-from runbook_lib.core.procedure import Outcome
-from runbook_lib.engine import process
-from runbook_lib.errors import SettingsError
-
-def run(request, listener):
-{run}
-    folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
-    state = SimpleNamespace(outcome="incomplete", steps={})
-    sealed = SimpleNamespace(folder=folder)
-    error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
-    return SimpleNamespace(
-        state=state,
-        sealed=sealed,
-        run_id="0badcafe",
-        archive_error=error,
-        broken="the kernel died" if error else "",
-    )
-
-process.run_tenant = run
-process.main()
-"""
-start = subprocess.Popen
-
-
-class Child:
-    """
-    Starts a test's program in place of the real one, and records how the real one would start.
-    """
-
-    def __init__(self) -> None:
-        self.program = ""
-        self.command: list[str] = []
-        self.options: dict[str, Any] = {}
-
-    def performs(self, *lines: str) -> None:
-        """Set the lines of the run; they can use `request` and `listener`."""
-        self.program = PROGRAM.replace("{run}", "\n".join(f"    {line}" for line in lines))
-
-    def __call__(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
-        """Start the program."""
-        self.command, self.options = command, options
-        return start([sys.executable, "-c", self.program], **options)
 
 
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Child:
-    fake = Child()
+    fake = Child("process.main()")
     fake.performs("pass")
     monkeypatch.setattr(subprocess, "Popen", fake)
     # NOTE: with `-c`, Python imports from the working directory, which some tests change.
@@ -320,101 +262,6 @@ def test_a_reference_to_nothing_is_refused_by_name(child: Child) -> None:
     error = refused(replace(REQUEST, references={"app_secret": "env:NOT_THERE"}))
 
     assert str(error) == "app_secret (App Secret): nothing is stored under env:NOT_THERE."
-
-
-def test_the_last_event_is_returned_whatever_was_printed(child: Child) -> None:
-    """A tenant's process returns the last event, with what an error came to as exit code."""
-
-    child.performs("print('noise', flush=True)", "listener.on_wait('Waiting.')")
-    finished = TenantProcess().run(REQUEST, seconds=60)
-    child.performs("from runbook_lib.errors import LeakError", "raise LeakError('A leak.')")
-    error = TenantProcess().run(REQUEST, seconds=60)
-
-    assert (finished["event"], finished["outcome"]) == ("finished", "incomplete")
-    assert (finished["run_id"], finished["steps"], finished["said"]) == ("0badcafe", [], "")
-    assert (error["event"], error["said"], error["code"]) == ("refused", "A leak.", 4)
-
-
-def test_what_a_sealed_run_lacks_is_named(child: Child) -> None:
-    """The last event says that the notebook broke off, and that the archive refused."""
-
-    event = TenantProcess().run(replace(REQUEST, tenant="broken"), seconds=60)
-
-    assert event["said"] == "The notebook broke off: the kernel died. Not archived: No."
-    assert (event["is_archived"], event["next_step"]) == (False, "Do that.")
-
-
-@pytest.mark.parametrize(
-    ("last", "why"),
-    [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
-        ("os._exit(7)", "exit code 7"),
-    ],
-)
-def test_a_crash_is_named(child: Child, last: str, why: str) -> None:
-    """A process that ends without a result is named with its signal or exit code."""
-
-    child.performs(last)
-
-    with pytest.raises(SealingError, match=rf"without a result \({why}\)"):
-        TenantProcess().run(REQUEST, seconds=60)
-
-
-@pytest.mark.parametrize("is_deaf", [False, True])
-def test_a_process_that_takes_too_long_is_ended(
-    child: Child,
-    processes: list[subprocess.Popen[str]],
-    is_deaf: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    folder: Path,
-) -> None:
-    """After its time a process may write its end, and is then killed if it does not."""
-
-    communicate, limit = start.communicate, 0.25
-
-    def once_begun(self: Any, text: str | None = None, timeout: float | None = None) -> Any:
-        """Let the limit pass only when the run has begun, however busy the machine is."""
-        try:
-            return communicate(self, text, timeout)
-        except subprocess.TimeoutExpired:
-            end = time.monotonic() + 60
-            while timeout == limit and not Path("begun").exists() and time.monotonic() < end:
-                time.sleep(0.02)
-            raise
-
-    monkeypatch.setattr(start, "communicate", once_begun)
-    monkeypatch.setattr("runbook_lib.engine.process._GRACE_SECONDS", 3)
-    child.performs(
-        "import time",
-        f"signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
-        "try: Path('begun').touch(); time.sleep(60)",
-        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
-    )
-
-    with pytest.raises(SealingError, match=r"took longer than 0\.25 seconds, and was ended"):
-        TenantProcess().run(REQUEST, seconds=limit)
-
-    assert Path("interrupted").exists() is not is_deaf
-    assert [process.returncode for process in processes] == [-9 if is_deaf else 0]
-
-
-def test_another_thread_stops_a_process(child: Child, folder: Path) -> None:
-    """`stop` interrupts what runs, and nothing is started afterwards."""
-
-    child.performs("import time", "Path('begun').touch()", "time.sleep(60)")
-    process = TenantProcess()
-    events: list[object] = []
-    thread = threading.Thread(target=lambda: events.append(process.run(REQUEST, seconds=60)))
-    thread.start()
-    end = time.monotonic() + 20
-    while not Path("begun").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    process.stop()
-    thread.join(20)
-
-    assert [event["said"] for event in events] == ["Interrupted."]  # type: ignore[index]
-    with pytest.raises(SealingError, match="Interrupted"):
-        process.run(REQUEST, seconds=60)
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""
+Where the runs of a fleet are: here, in workers on this machine.
+
+A pool takes requests in groups. Those of a group run one after the other.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.worker import Worker
+
+__all__ = ["Done", "Groups", "LocalPool", "Pool", "perform"]
+
+Groups = Sequence[Sequence[ProcessRequest]]
+
+# How long tenants that are ended may take to write their end.
+_GRACE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A request, the last event of its run, and how long that took."""
+
+    request: ProcessRequest
+    event: Mapping[str, Any]
+    seconds: float
+
+
+class Pool(Protocol):
+    """Runs requests, each in a process of its own."""
+
+    def run(self, groups: Groups) -> Iterator[Done]:
+        """Yield what came of each request, as it ends."""
+
+    def stop(self) -> Iterator[Done]:
+        """End what runs, start nothing more, and yield what was not yielded yet."""
+
+
+class LocalPool:
+    """Runs them in this many workers, whose environment lacks the variables `withheld`."""
+
+    def __init__(
+        self, workers: int, environ: Mapping[str, str], withheld: Collection[str], seconds: float
+    ) -> None:
+        self._workers = [Worker(environ, withheld) for _ in range(workers)]
+        self._seconds = seconds
+        self._groups: deque[Sequence[ProcessRequest]] = deque()
+        self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._is_stopping = False
+
+    def run(self, groups: Groups) -> Iterator[Done]:
+        """Yield what came of each request, as it ends."""
+        self._groups.extend(groups)
+        self._threads = [
+            threading.Thread(target=self._work, args=[worker], daemon=True)
+            for worker in self._workers[: len(groups)]
+        ]
+        for thread in self._threads:
+            thread.start()
+        for _ in range(sum(map(len, groups))):
+            yield self._done.get()
+
+    def stop(self) -> Iterator[Done]:
+        """End what runs, start nothing more, and yield what was not yielded yet."""
+        self._is_stopping = True
+        for worker in self._workers:
+            worker.stop()
+        end = time.monotonic() + _GRACE_SECONDS
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0))
+        for worker in self._workers:
+            worker.kill()
+        while not self._done.empty():
+            yield self._done.get()
+
+    def _work(self, worker: Worker) -> None:
+        """Run one group of requests after the other."""
+        while not self._is_stopping:
+            try:
+                group = self._groups.popleft()
+            except IndexError:
+                break
+            for request in group:
+                if not self._is_stopping:
+                    self._done.put(perform(worker, request, self._seconds))
+        worker.close()
+
+
+def perform(worker: Worker, request: ProcessRequest, seconds: float) -> Done:
+    """Run a request in `worker`; whatever breaks there is that request's alone."""
+    began = time.monotonic()
+    try:
+        event = worker.run(request, seconds=seconds)
+    except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+        said = f"The runbook itself broke ({type(error).__name__})."
+        event = {"event": "refused", "said": said, "next_step": "Report it as a defect."}
+    return Done(request, event, round(time.monotonic() - began, 3))
