@@ -33,6 +33,12 @@ _LONGEST_RUN = 86_400
     help="How many run at a time; one for each core if left out, at most 8.",
 )
 @click.option(
+    "--scheduler",
+    default="",
+    metavar="ADDRESS",
+    help="Run on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786.",
+)
+@click.option(
     "--timeout",
     "seconds",
     type=click.IntRange(1, _LONGEST_RUN),
@@ -54,6 +60,7 @@ def fleet(
     *,
     file: Path,
     workers: int | None,
+    scheduler: str,
     seconds: int,
     only: tuple[str, ...],
     resumes: bool,
@@ -68,6 +75,9 @@ def fleet(
     """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
     from runbook_lib.engine.fleet import FleetRequest, prepare
 
+    if workers and scheduler:
+        msg = "--workers is for this machine: a Dask cluster has workers of its own."
+        raise SettingsError(msg)
     if resumes and is_failed:
         msg = "--resume and --failed choose different tenants: give one of them."
         raise SettingsError(msg)
@@ -77,6 +87,7 @@ def fleet(
         env_file=env_file,
         attestations=attestations,
         workers=workers or 0,
+        scheduler=scheduler,
         seconds=seconds,
         only=only,
         resumes=resumes,

@@ -53,7 +53,8 @@ class FleetRequest:
     Which tenants to run, and how.
 
     `workers` is the number of processes at a time (0: one for each core, at most 8),
-    `seconds` the limit of one tenant. `only` are patterns of names. With `resumes`
+    `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
+    workers run them instead. `only` are patterns of names. With `resumes`
     what is left of the file's last run, with `is_failed` what failed.
     """
 
@@ -62,6 +63,7 @@ class FleetRequest:
     env_file: str = ""
     attestations: str = ""
     workers: int = 0
+    scheduler: str = ""
     seconds: float = 900
     only: Sequence[str] = ()
     resumes: bool = False
@@ -92,6 +94,17 @@ class Job:
         tenant = self.tenant
         asked = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def spending(self) -> list[tuple[str, str]]:
+        """Return the settings that permit a check to spend something, each with what it spends."""
+        return [
+            (name, check.spends)
+            for step in self.tenant.procedure.steps
+            for check in step.checks
+            for name in check.permitted_by
+            if self.values.get(name)
+        ]
 
     @property
     def pending(self) -> TenantResult:
@@ -152,14 +165,7 @@ class Fleet:
     @property
     def spending(self) -> list[Spending]:
         """Return what the checks of this run may spend."""
-        counts = Counter(
-            (name, check.spends)
-            for job in self.jobs
-            for step in job.tenant.procedure.steps
-            for check in step.checks
-            for name in check.permitted_by
-            if job.values.get(name)
-        )
+        counts = Counter(spent for job in self.jobs for spent in job.spending)
         return [Spending(name, many, spends) for (name, spends), many in sorted(counts.items())]
 
     def run(self, on_result: Callable[[TenantResult], None]) -> FleetRecord:
@@ -170,12 +176,12 @@ class Fleet:
         (or an error of `on_result`) ends the tenants under way, leaves a record that can be
         resumed, and goes on.
         """
+        pool = self._pool()
         self.record.finished_on = None
         for job in self.jobs:
             self.record.put(job.pending)
             self.record.connectors[job.tenant.procedure.id] = _described(job.tenant.procedure)
         self.record.write()
-        pool = self._pool()
         groups = [[self._asked(job) for job in group] for group in grouped(self.jobs)]
         try:
             for done in pool.run(groups):
@@ -194,8 +200,10 @@ class Fleet:
 
     def _pool(self) -> Pool:
         request = self._request
-        workers = request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
         withheld = {name for job in self.jobs for name in job.variables}
+        if request.scheduler:
+            return _dask_pool(request, withheld, self.record.folder)
+        workers = request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
         return LocalPool(workers, request.environ, withheld, request.seconds)
 
     def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
@@ -214,6 +222,7 @@ class Fleet:
             references=job.tenant.references,
             attestations=self._request.attestations,
             variables=job.variables,
+            is_once=bool(job.spending),
         )
 
     def _result(self, done: Done) -> TenantResult:
@@ -237,6 +246,16 @@ class Fleet:
             bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
             steps=tuple(event["steps"]),
         )
+
+
+def _dask_pool(request: FleetRequest, withheld: Collection[str], folder: Path) -> Pool:
+    try:
+        from runbook_lib.engine.dask_pool import DaskPool  # noqa: PLC0415  (optional, and slow)
+    except ModuleNotFoundError as error:
+        msg = f"--scheduler needs a package that is not installed ({error.name})."
+        advice = "pip install distributed, or the extra `cluster` of this package."
+        raise SettingsError(msg, next_step=advice) from None
+    return DaskPool(request.scheduler, withheld, request.seconds, folder)
 
 
 def grouped(jobs: Iterable[Job]) -> list[list[Job]]:

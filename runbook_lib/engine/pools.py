@@ -1,5 +1,5 @@
 """
-Where the runs of a fleet are: here, in workers on this machine.
+Where the runs of a fleet are: here, in workers on this machine; a Dask cluster is another pool.
 
 A pool takes requests in groups. Those of a group run one after the other.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.worker import Worker
+from runbook_lib.engine.worker import Worker, refused
 
 __all__ = ["Done", "Groups", "LocalPool", "Pool", "perform"]
 
@@ -102,5 +102,5 @@ def perform(worker: Worker, request: ProcessRequest, seconds: float) -> Done:
         event = worker.run(request, seconds=seconds)
     except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
         said = f"The runbook itself broke ({type(error).__name__})."
-        event = {"event": "refused", "said": said, "next_step": "Report it as a defect."}
+        event = refused(said, "Report it as a defect.")
     return Done(request, event, round(time.monotonic() - began, 3))

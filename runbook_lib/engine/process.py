@@ -57,7 +57,7 @@ class ProcessRequest:
     `references` say where the new process finds others, by the name of the input.
     `attestations` names a file of them, of which those count that are about this
     tenant's subject. `variables` are those of the environment that no other tenant's
-    process gets.
+    process gets. With `is_once` a run that was lost must not be repeated unasked.
     """
 
     connector: str
@@ -69,6 +69,7 @@ class ProcessRequest:
     references: Mapping[str, str] = field(default_factory=dict)
     attestations: str = ""
     variables: Collection[str] = ()
+    is_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from runbook_lib.engine.process import (
     request_line,
 )
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "refused"]
 
 # How long a run that took too long may take to write its end.
 _GRACE_SECONDS = 10
@@ -82,7 +82,7 @@ class Worker:
         """
         with self._lock:
             if self._is_stopped:
-                return _refused(_STOPPED)
+                return refused(_STOPPED)
             process = self._process = self._process or self._start()
         own = {name: self._environ[name] for name in request.variables if name in self._environ}
         with _Deadline(self, seconds) as deadline:
@@ -94,9 +94,9 @@ class Worker:
             return event
         if deadline.is_over:
             msg = f"The run took longer than {seconds:g} seconds, and was ended."
-            return _refused(msg, _TOO_SLOW)
+            return refused(msg, _TOO_SLOW)
         why = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return _refused(f"The run's process ended without a result ({why}).", _AGAIN)
+        return refused(f"The run's process ended without a result ({why}).", _AGAIN)
 
     def close(self) -> None:
         """End the worker, with whatever still runs in its group."""
@@ -180,7 +180,8 @@ def _talk(process: subprocess.Popen[str], line: str) -> tuple[dict[str, Any] | N
     return last, process.wait()
 
 
-def _refused(said: str, next_step: str = "") -> dict[str, Any]:
+def refused(said: str, next_step: str = "") -> dict[str, Any]:
+    """Return the last event of a run that was not sealed."""
     return {"event": "refused", "said": said, "next_step": next_step}
 
 

@@ -1,0 +1,198 @@
+"""
+The runs of a fleet on a Dask cluster: one task for each request.
+
+A task holds parameters and references; secrets are resolved where it runs, with the
+environment and the files of that machine. All write into one evidence folder, on a file
+system that they share.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from distributed import Client, Worker, WorkerPlugin, as_completed, get_worker
+
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.files import remove, write_once
+from runbook_lib.engine.pools import Done, Groups, perform
+from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.worker import Worker as TenantWorker
+from runbook_lib.engine.worker import refused
+from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.fleet_record import FLEET_NAME
+
+__all__ = ["DaskPool"]
+
+_CONNECT_SECONDS = 15
+# How long workers of the cluster may take to interrupt what they run.
+_GRACE_SECONDS = 15
+
+
+class DaskPool:
+    """
+    Runs requests on the cluster of the scheduler at `address`; TLS is as Dask's settings say.
+
+    `folder` is that of the fleet's run. Raises `SettingsError` for a cluster that does not
+    answer, has no workers, or whose workers have another version of the runbook.
+    """
+
+    def __init__(
+        self, address: str, withheld: Collection[str], seconds: float, folder: Path
+    ) -> None:
+        token = secrets.token_hex(4)
+        try:
+            self._client: Any = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            msg = f"No Dask scheduler answers at {address} ({type(error).__name__})."
+            advice = "Give its address, such as tcp://scheduler:8786; for tls:// set Dask's TLS."
+            raise SettingsError(msg, next_step=advice) from None
+        try:
+            _check_workers(self._client)
+            self._client.register_plugin(_TenantWorkers(withheld), name=token)
+        except BaseException:
+            self._client.close()
+            raise
+        self._seconds = seconds
+        self._folder = folder
+        self._token = token
+        self._futures: dict[Any, Sequence[ProcessRequest]] = {}
+
+    def run(self, groups: Groups) -> Iterator[Done]:
+        """Yield what came of each request, as it ends; those of a group one after the other."""
+        completed = as_completed(map(self._submit, groups), loop=self._client.loop)
+        for future in completed:
+            request, *following = self._futures.pop(future)
+            if following:
+                completed.add(self._submit(following))
+            yield _done(future, request)
+        self._close()
+
+    def stop(self) -> Iterator[Done]:
+        """End what runs, start nothing more, and yield what was not yielded yet."""
+        ended = [future for future in self._futures if future.status == "finished"]
+        for future in ended:
+            yield _done(future, self._futures.pop(future)[0])
+        with suppress(Exception):
+            self._client.cancel(list(self._futures), force=True)
+            self._client.run(_interrupt, self._token)
+        self._close()
+
+    def _submit(self, group: Sequence[ProcessRequest]) -> Any:
+        """Hand over the first request of a group."""
+        request = group[0]
+        task = _Task(request, self._seconds, str(self._folder), self._token)
+        name = f"{request.tenant}-{request.connector}-{self._token}"
+        future = self._client.submit(_perform, task, key=name, pure=False)
+        self._futures[future] = group
+        return future
+
+    def _close(self) -> None:
+        with suppress(Exception):
+            self._client.unregister_worker_plugin(self._token)
+        self._client.close(timeout=_GRACE_SECONDS)
+        remove(_marks(self._folder, self._token))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What a worker of the cluster gets; `token` names this fleet's run."""
+
+    request: ProcessRequest
+    seconds: float
+    folder: str
+    token: str
+
+
+class _TenantWorkers(WorkerPlugin):
+    """What a worker of the cluster keeps between tasks: a worker of ours for each thread."""
+
+    def __init__(self, withheld: Collection[str]) -> None:
+        self._withheld = tuple(withheld)
+        self._workers: dict[int, TenantWorker] = {}
+
+    def teardown(self, worker: Worker) -> None:  # noqa: ARG002
+        """End them."""
+        for each in self._workers.values():
+            each.close()
+
+    def interrupt(self) -> None:
+        """Interrupt what runs."""
+        for each in self._workers.values():
+            each.interrupt()
+
+    def mine(self) -> TenantWorker:
+        """Return the worker of this thread."""
+        thread = threading.get_ident()
+        if thread not in self._workers:
+            self._workers[thread] = TenantWorker(os.environ, self._withheld)
+        return self._workers[thread]
+
+
+def _perform(task: _Task) -> Done:
+    """Run a request on a worker of the cluster."""
+    request, here = task.request, get_worker()
+    if not Path(task.folder, FLEET_NAME).is_file():
+        said = f"The worker {here.address} does not find {task.folder}."
+        return Done(request, refused(said, "Give all workers the same evidence folder."), 0)
+    mark = _marks(Path(task.folder), task.token) / f"{request.tenant}.{request.connector}"
+    if request.is_once and not _is_first(mark):
+        said = "Its worker was lost, and a check may have spent something: it was not run again."
+        return Done(request, refused(said, "`runbook fleet … --resume` runs it again."), 0)
+    return perform(_workers(here, task.token).mine(), request, task.seconds)
+
+
+def _workers(here: Worker, token: str) -> _TenantWorkers:
+    return cast("_TenantWorkers", here.plugins[token])
+
+
+def _marks(folder: Path, token: str) -> Path:
+    """Return where marks say that a request was begun which must not be repeated."""
+    return folder / f"begun-{token}"
+
+
+def _is_first(mark: Path) -> bool:
+    mark.parent.mkdir(exist_ok=True)
+    return write_once(mark, b"")
+
+
+def _done(future: Any, request: ProcessRequest) -> Done:
+    if future.status == "finished":
+        done: Done = future.result()
+        return done
+    if future.status == "cancelled":
+        said = "The connection to the Dask scheduler was lost."
+    else:
+        said = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
+    return Done(request, refused(said, "`runbook fleet … --resume` runs it again."), 0)
+
+
+def _check_workers(client: Client) -> None:
+    """Raise `SettingsError` unless there are workers, each with this version of the runbook."""
+    try:
+        versions: dict[str, object] = client.run(_version)
+    except Exception as error:  # noqa: BLE001  (whatever is wrong there)
+        versions = {"a worker": type(error).__name__}
+    if not versions:
+        msg = "The Dask cluster has no workers."
+        raise SettingsError(msg, next_step="Start some: dask worker tcp://scheduler:8786")
+    others = sorted(address for address, version in versions.items() if version != _version())
+    if others:
+        msg = f"Another version of the runbook, or none, is on {others[0]}"
+        more = f" and {len(others) - 1} more" if others[1:] else ""
+        raise SettingsError(f"{msg}{more}.", next_step="Install this one on all workers.")
+
+
+def _version() -> list[tuple[str, str]]:
+    """Return what tells one version of the runbook from another: the digests of its connectors."""
+    return [(name, find_procedure(name).digest) for name in connector_names()]
+
+
+def _interrupt(token: str, dask_worker: Worker) -> None:
+    _workers(dask_worker, token).interrupt()
