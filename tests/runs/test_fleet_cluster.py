@@ -1,0 +1,202 @@
+"""A fleet on a Dask cluster: scheduler and workers as processes on loopback, over TLS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import trustme
+
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import read_env_file
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
+
+_PATIENCE_SECONDS = 60
+_TENANTS = ("acme", "bloom", "crest", "dune")
+
+
+def tls_settings(folder: Path) -> dict[str, str]:
+    """Write a certificate of a new authority, and return Dask's settings for it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    tls = {"CA_FILE": "ca.pem"}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        tls |= {f"{role}__CERT": "cert.pem", f"{role}__KEY": "key.pem"}
+    names = {f"DASK_DISTRIBUTED__COMM__TLS__{key}": str(folder / tls[key]) for key in tls}
+    return {**names, "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
+
+
+@contextmanager
+def dask(folder: Path, *words: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a running command of Dask."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *words, "--no-dashboard"],
+        cwd=folder,
+        env=environment(PYTHONPATH=str(ROOT), **env),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def cluster(folder: Path, keys_home: Path, **secrets: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give the address of a cluster of two workers, and the settings to reach it."""
+    tls = tls_settings(folder)
+    found = folder / "scheduler.json"
+    own = {"XDG_DATA_HOME": str(keys_home), **secrets}
+    with ExitStack() as stack:
+        words = ("--host", "127.0.0.1", "--port", "0", "--protocol", "tls", "--no-show")
+        stack.enter_context(
+            dask(folder, "scheduler", *words, "--scheduler-file", str(found), **tls)
+        )
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not found.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        address = json.loads(found.read_bytes())["address"]
+        words = (address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny")
+        for _ in range(2):
+            stack.enter_context(dask(folder, "worker", *words, **tls, **own))
+        yield address, tls
+
+
+def fleet_file(folder: Path, settings: Path) -> dict[str, str]:
+    """Write the file of the tenants; return the variables that their secrets are in."""
+    variables = read_env_file(settings)
+    items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
+    secrets = {f"THERE_{item.variable}": variables[item.variable] for item in items if item.secret}
+    named = ", ".join(f'{each.name} = "env:THERE_{each.variable}"' for each in items if each.secret)
+    text = "[defaults]\n" + "".join(
+        f"{item.name} = {json.dumps(variables[item.variable])}\n"
+        for item in items
+        if not item.secret and item.name not in ("cyclr_username", "app_id")
+    )
+    text += f"secrets = {{{named}}}\n"
+    for number, name in enumerate(_TENANTS):
+        # Two apps, so that two tenants run at a time; only one of them is the sandbox's.
+        app = variables["RUNBOOK_APP_ID"] if number % 2 else "100000000001"
+        text += f'\n[[tenant]]\ntenant = "{name}"\napp_id = "{app}"\n'
+    (folder / "tenants.toml").write_text(text)
+    return secrets
+
+
+def worker_of(home: Path) -> psutil.Process:
+    """Return the cluster's worker on which the run of a tenant is, as soon as it has begun."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        journal = home / "journal.jsonl"
+        if journal.exists() and b"step.started" in journal.read_bytes():
+            process = psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
+            return process.parents()[1]
+        time.sleep(0.02)
+    msg = "the tenant did not begin"
+    raise AssertionError(msg)
+
+
+@dataclass(frozen=True)
+class ClusterRun:
+    """A fleet that has run on a cluster, of which a worker was killed."""
+
+    folder: Path
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Return the results of the tenants."""
+        (path,) = self.folder.glob("evidence/fleet/*/fleet.json")
+        tenants: list[dict[str, Any]] = json.loads(path.read_bytes())["tenants"]
+        return tenants
+
+
+@pytest.fixture(scope="module")
+def cluster_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> ClusterRun:
+    """Run the fleet, and kill the worker that runs the first tenant."""
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("cluster")
+    with Sandbox("approved") as sandbox:
+        secrets = fleet_file(folder, settings_of(sandbox, folder / "settings"))
+        with cluster(folder, keys_home, **secrets) as (address, tls):
+            process = subprocess.Popen(
+                command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
+                cwd=folder,
+                env=environment(PYTHONPATH=str(ROOT), **tls),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            worker_of(folder / "evidence/acme/facebook_marketing").kill()
+            output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+    return ClusterRun(folder, process.returncode, output, errors)
+
+
+def test_a_killed_worker_loses_nothing(cluster_run: ClusterRun) -> None:
+    """Every tenant is sealed, each once in the record, though a worker was killed meanwhile."""
+
+    assert cluster_run.returncode == 3, cluster_run.stderr
+    assert [(each["tenant"], each["status"]) for each in cluster_run.results] == [
+        (name, "sealed") for name in _TENANTS
+    ]
+    journal = cluster_run.folder / "evidence/acme/facebook_marketing/journal.jsonl"
+    assert journal.read_text().count('"run.started"') == 2
+
+
+def test_secrets_are_resolved_where_the_run_is(cluster_run: ClusterRun) -> None:
+    """The variables of the secrets are in the workers' environment alone, and all were found."""
+
+    steps = {step["id"]: step["outcome"] for step in cluster_run.results[1]["steps"]}
+    assert steps["fb-13-app-id-and-secret"] == "verified"
+
+
+def test_the_bundles_verify(cluster_run: ClusterRun) -> None:
+    """Every bundle verifies, that of the tenant whose worker was killed too."""
+
+    result = runbook(
+        "verify", "evidence", "--trusted-keys", "evidence/keys", cwd=cluster_run.folder
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert not list(cluster_run.folder.glob("evidence/fleet/*/begun-*"))
+
+
+def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:
+    """No scheduler, or one without workers: exit 2, what to do, and nothing written."""
+
+    fleet_file(tmp_path, env_file)
+    words = ("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler")
+    silent = runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)
+    nonsense = runbook(*words, "nonsense://x", cwd=tmp_path)
+    with dask(
+        tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", "s.json"
+    ):
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not (tmp_path / "s.json").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        address = json.loads((tmp_path / "s.json").read_bytes())["address"]
+        idle = runbook(*words, address, cwd=tmp_path)
+
+    assert [each.returncode for each in (silent, nonsense, idle)] == [2, 2, 2]
+    assert "No Dask scheduler answers at tcp://127.0.0.1:9" in silent.stderr
+    assert "No Dask scheduler answers at nonsense://x" in nonsense.stderr
+    assert "has no workers" in idle.stderr
+    assert all(len(each.stderr.splitlines()) == 2 for each in (silent, nonsense, idle))
+    assert not (tmp_path / "evidence").exists()

@@ -1,0 +1,195 @@
+"""Requests on a Dask cluster, here in threads of this process, with runs that are not real."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from runbook_lib.engine import dask_pool
+from runbook_lib.engine.dask_pool import DaskPool
+from runbook_lib.engine.pools import Done
+from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.errors import SettingsError
+from tests.support.run_process import REQUEST
+
+pytestmark = pytest.mark.filterwarnings("default")
+_PATIENCE_SECONDS = 20
+
+
+class Runs:
+    """Stands for the workers on the cluster: which run at a time, and what was withheld."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.together: set[frozenset[str]] = set()
+        self.running: set[str] = set()
+        self.environs: list[Mapping[str, str]] = []
+        self.withheld: Collection[str] = ()
+        self.meet = threading.Barrier(1)
+        self.interrupted = threading.Event()
+        self.closed = 0
+
+    def __call__(self, environ: Mapping[str, str], withheld: Collection[str]) -> Runs:
+        """Return what stands for a worker."""
+        self.environs.append(environ)
+        self.withheld = withheld
+        return self
+
+    def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
+        """Note the run, and finish."""
+        self.seen.append(request.tenant)
+        self.running.add(request.tenant)
+        if request.tenant == "stuck":
+            self.interrupted.wait(_PATIENCE_SECONDS)
+        else:
+            self.meet.wait(_PATIENCE_SECONDS)
+        self.together.add(frozenset(self.running))
+        self.running.discard(request.tenant)
+        if request.tenant == "broken":
+            raise ZeroDivisionError
+        return {"event": "finished", "said": f"{seconds:g}", "next_step": ""}
+
+    def interrupt(self) -> None:
+        """Note it."""
+        self.interrupted.set()
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed += 1
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Give the address of a cluster of two workers with a thread each."""
+    options = {"dashboard_address": None, "host": "127.0.0.1", "protocol": "tcp"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **options) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    fake = Runs()
+    monkeypatch.setattr(dask_pool, "TenantWorker", fake)
+    return fake
+
+
+def asked(name: str, **more: Any) -> ProcessRequest:
+    """Return the request of a tenant."""
+    return replace(REQUEST, tenant=name, secrets={}, **more)
+
+
+def pool_of(address: str, folder: Path) -> DaskPool:
+    """Return a pool whose fleet's record is in `folder`."""
+    (folder / "fleet.json").write_text("{}")
+    return DaskPool(address, {"B", "A"}, 7, folder)
+
+
+def said(done: Done) -> tuple[str, str, str]:
+    """Return tenant, kind and text of an event."""
+    return done.request.tenant, done.event["event"], done.event["said"]
+
+
+def test_each_request_is_run_and_groups_stay_together(
+    address: str, runs: Runs, tmp_path: Path
+) -> None:
+    """Two groups run at a time, those of one group after each other; the limit arrives."""
+
+    runs.meet = threading.Barrier(2)
+    groups = [[asked("a"), asked("b")], [asked("c"), asked("d")]]
+    done = sorted(said(each) for each in pool_of(address, tmp_path).run(groups))
+
+    assert done == [(name, "finished", "7") for name in "abcd"]
+    assert not runs.together & {frozenset("ab"), frozenset("cd")}
+    assert max(map(len, runs.together)) == 2
+    assert set(runs.withheld) == {"A", "B"}
+
+
+def test_its_workers_are_closed_in_the_end(address: str, runs: Runs, tmp_path: Path) -> None:
+    """After a fleet nothing of it is left on the cluster, nor in its folder."""
+
+    assert [said(each)[1] for each in pool_of(address, tmp_path).run([[asked("a")]])] == [
+        "finished"
+    ]
+    assert runs.closed == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["fleet.json"]
+
+
+def test_one_broken_run_is_its_own(address: str, runs: Runs, tmp_path: Path) -> None:
+    """A defect on the cluster is that tenant's result; the next of its group runs."""
+
+    groups = [[asked("broken"), asked("b")]]
+    done = [said(each) for each in pool_of(address, tmp_path).run(groups)]
+
+    broke = "The runbook itself broke (ZeroDivisionError)."
+    assert done == [("broken", "refused", broke), ("b", "finished", "7")]
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(
+    address: str, runs: Runs, tmp_path: Path
+) -> None:
+    """Without the fleet's record where the worker looks, nothing runs there."""
+
+    pool = pool_of(address, tmp_path)
+    (tmp_path / "fleet.json").unlink()
+    (done,) = pool.run([[asked("a")]])
+
+    assert f"does not find {tmp_path}" in done.event["said"]
+    assert "same evidence folder" in done.event["next_step"]
+    assert runs.seen == []
+
+
+def test_what_may_spend_is_not_repeated_unasked(
+    address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a worker was lost the scheduler tries again: only what spends nothing runs again."""
+
+    pool = pool_of(address, tmp_path)
+    perform = dask_pool._perform
+
+    def twice(task: dask_pool._Task) -> Done:
+        perform(task)
+        return perform(task)
+
+    monkeypatch.setattr(dask_pool, "_perform", twice)
+    groups = [[asked("once", is_once=True), asked("again")]]
+    done = {each.request.tenant: each.event for each in pool.run(groups)}
+
+    assert runs.seen == ["once", "again", "again"]
+    assert "not run again" in done["once"]["said"]
+    assert "--resume" in done["once"]["next_step"]
+    assert done["again"]["event"] == "finished"
+
+
+def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path) -> None:
+    """`stop` interrupts what runs on the cluster, and what waited is not begun."""
+
+    pool = pool_of(address, tmp_path)
+    results = pool.run([[asked("a"), asked("stuck"), asked("later")]])
+    first = next(results)
+    while "stuck" not in runs.running:
+        assert not runs.interrupted.wait(0.01)
+    left = list(pool.stop())
+
+    assert said(first)[0] == "a"
+    assert left == []
+    assert runs.interrupted.is_set()
+    assert runs.seen == ["a", "stuck"]
+
+
+def test_another_version_on_the_cluster_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A worker with other connectors, or one that cannot say, is named; nothing is begun."""
+
+    answers = iter([[("facebook_marketing", "1")], [("facebook_marketing", "2")]])
+    monkeypatch.setattr(dask_pool, "_version", lambda: next(answers, None))
+
+    with pytest.raises(SettingsError, match="Another version of the runbook") as caught:
+        pool_of(address, tmp_path)
+    assert "Install this one" in caught.value.diagnostics()
