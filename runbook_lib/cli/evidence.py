@@ -88,7 +88,7 @@ def verify(
     from runbook_lib.config.workspace import default_evidence
     from runbook_lib.evidence.archive.archive import fetched
     from runbook_lib.evidence.signing.timestamps import read_certificates
-    from runbook_lib.evidence.verify.chain import verify_tree
+    from runbook_lib.evidence.verify.tree import verify_tree
     from runbook_lib.evidence.verify.verify import Trust
 
     connector = connector and find_procedure(connector).id

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from runbook_lib.core.procedure import Value
     from runbook_lib.engine.tenants import TenantState
-    from runbook_lib.evidence.verify.chain import Verdict
+    from runbook_lib.evidence.verify.verdict import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
 __all__ = [

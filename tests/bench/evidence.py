@@ -36,7 +36,7 @@ from runbook_lib.evidence.signing.keys import (
     open_key,
     read_public_keys,
 )
-from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 
 RUNS = 5

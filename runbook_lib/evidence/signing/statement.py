@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 __all__ = [
+    "FLEET",
     "LARGEST_ENVELOPE",
     "PROVENANCE",
     "SUCCESSION",
@@ -51,6 +52,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
+FLEET = "urn:facebook-marketing-runbook:fleet:v1"
 
 # The form of a run's two statements; no other is read.
 _FORM = 2

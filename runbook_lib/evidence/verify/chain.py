@@ -1,82 +1,44 @@
 """
 Verify a tenant's bundles together: none is missing, swapped or reordered.
 
-Finds the bundles under a path, verifies each, and follows their chain and the
-tenant's journal. Each gets a verdict; a rejected one does not stop the others.
+Verifies each, and follows their chain and the tenant's journal. Each gets a verdict; a
+rejected one does not stop the others.
 """
 
 from __future__ import annotations
 
-import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, EventType, Ref, read_lines
 from runbook_lib.errors import (
     ChainError,
     ContentError,
     EvidenceError,
     JournalError,
-    SettingsError,
 )
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SealedBundle, announcement
 from runbook_lib.evidence.parts import part_lines
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.verify.discovery import (
-    Unseen,
     bundles_in,
     has_bundle_name,
-    homes_below,
-    is_bundle,
     is_there,
-    odd_keys,
     unfinished_in,
 )
+from runbook_lib.evidence.verify.verdict import Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
-__all__ = ["Verdict", "verify_tree"]
+__all__ = ["verdict_on", "verify_home"]
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
 _UNSEALED = "Nothing is sealed yet."
 # Errors from a document with other fields or types than the runbook writes.
 _NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    The verdict on one bundle (`verified`), or on a tenant's whole chain (its `length`).
-
-    `error` is set if it is rejected. `notes` say what a chain does not show.
-    """
-
-    path: Path
-    verified: Verified | None = None
-    error: EvidenceError | None = None
-    length: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def is_unsealed(self) -> bool:
-        """Return whether this is about a tenant without any sealed bundle."""
-        return self.verified is None and self.error is None and not self.length
-
-    def document(self) -> dict[str, Any]:
-        """Return the JSON object that `runbook verify --json` prints."""
-        document: dict[str, Any] = {"path": str(self.path), "accepted": self.error is None}
-        if self.error is not None:
-            kind = type(self.error).__name__.removesuffix("Error").lower()
-            return {**document, "refused": kind, "file": self.error.file, "reason": str(self.error)}
-        if self.verified is None:
-            return {**document, "chain": self.length, "notes": self.notes}
-        return {**document, **asdict(self.verified)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,118 +49,48 @@ class _Journal:
     lines: Mapping[int, Ref]
 
 
-def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
-    """
-    Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
-
-    With `connector`, only for the bundles and chains of that one. Raises
-    `SettingsError` if there is no evidence at all.
-    """
-    path = Path(os.path.realpath(path))
-    if is_bundle(path):
-        trust, refusals = _trusting(trust, keys_beside(path.parent))
-        yield from refusals
-        yield _of_connector(_verdict(path, trust, path.name), connector)
-        return
-    is_sealed, trusts = False, dict[Path, Trust]()
-    for home in homes_below(path) if _is_searched(path) else ():
-        if isinstance(home, Unseen):
-            is_sealed = True
-            yield Verdict(home.path, error=ContentError(home.why, file=home.name))
-            continue
-        if connector and home.name != connector:
-            continue
-        keys = keys_beside(home)
-        if keys not in trusts:
-            trusts[keys], refusals = _trusting(trust, keys)
-            yield from refusals
-            for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)):
-                yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
-        for verdict in _verify_home(home, trusts[keys]):
-            is_sealed = is_sealed or not verdict.is_unsealed
-            yield verdict
-    if not is_sealed:
-        of = f" of {connector}" if connector else ""
-        msg = f"There is no evidence{of} in {path}: nothing is sealed there."
-        advice = "Name a bundle, a tenant's folder, or the evidence folder."
-        raise SettingsError(msg, next_step=advice)
-
-
-def _is_searched(path: Path) -> bool:
-    """Return whether there is something other than a regular file at `path`."""
-    try:
-        return not stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return is_there(path)
-
-
-def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
-    """Return the trust with the successors in `keys`, or a verdict that rejects those."""
-    try:
-        return trust.with_successors(keys), []
-    except (EvidenceError, OSError) as error:
-        return trust, [_refusal(keys, error)]
-
-
-def _verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
+def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
+    """Yield a verdict for each bundle beside a journal, then one for their chain."""
     # NOTE: the journal's end is read before the folders, so a bundle that is sealed meanwhile does
     # not look missing.
     end = _journal_end(home)
     try:
         folders = bundles_in(home)
     except (EvidenceError, OSError) as error:
-        yield _refusal(home, error)
+        yield refusal(home, error)
         return
     found: dict[str, Verified | None] = {}
     for folder in folders:
-        verdict = _verdict(folder, trust, folder.name)
+        verdict = verdict_on(folder, trust, folder.name)
         found[folder.name] = verdict.verified
         yield verdict
     try:
         journal = _journal(home, end, found)
         unfinished = unfinished_in(home, journal.announced.values()) if journal else {}
         for folder, announced in unfinished.items():
-            verdict = _verdict(folder, trust, announced.bundle)
+            verdict = verdict_on(folder, trust, announced.bundle)
             found[announced.bundle] = verdict.verified
             yield verdict
         yield _chain(home, found, _journal(home, end, found) if unfinished else journal, trust)
     except (EvidenceError, JournalError, OSError) as error:
-        yield _refusal(home, error)
+        yield refusal(home, error)
     except _NOT_UNDERSTOOD as error:
         said = f"Its bundles together cannot be understood ({type(error).__name__})."
         yield Verdict(home, error=ContentError(said))
 
 
-def _verdict(folder: Path, trust: Trust, name: str) -> Verdict:
+def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
     """Return the verdict on the bundle in `folder`, whose final name is `name`."""
     try:
         verified = verify_bundle(folder, trust)
         _check_name(name, verified)
     except (EvidenceError, JournalError, OSError) as error:
-        return _refusal(folder, error)
+        return refusal(folder, error)
     except _NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
         said = f"It is signed, but cannot be understood ({type(error).__name__})."
         return Verdict(folder, error=ContentError(said))
     return Verdict(folder, verified=verified)
-
-
-def _of_connector(verdict: Verdict, connector: str) -> Verdict:
-    """Return the verdict, or a refusal where the bundle is of another connector."""
-    of = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
-    if not connector or of == connector:
-        return verdict
-    return Verdict(verdict.path, error=ContentError(f"It belongs to the connector {of}."))
-
-
-def _refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:
-    """Return the verdict for an error, also for one of reading."""
-    if isinstance(error, EvidenceError):
-        return Verdict(path, error=error)
-    if isinstance(error, JournalError):
-        return Verdict(path, error=ContentError(str(error), file=JOURNAL_NAME))
-    reason = f"It cannot be read: {error.strerror or type(error).__name__}."
-    return Verdict(path, error=ContentError(reason, file=Path(error.filename or "").name))
 
 
 def _check_name(name: str, verified: Verified) -> None:

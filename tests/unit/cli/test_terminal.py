@@ -27,7 +27,7 @@ from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Conclusion, Finding, Link, Outcome, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
-from runbook_lib.evidence.verify.chain import Verdict
+from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.plain_text import escaped_json, one_line
 
 Capture = pytest.CaptureFixture[str]

@@ -21,7 +21,7 @@ from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.parts import check_words, copy_lines, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from tests.support.journals import announced, chained, copied, lines_of
 from tests.support.words import assigned, attested, commented, withdrawn

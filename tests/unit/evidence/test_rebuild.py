@@ -15,7 +15,7 @@ from runbook_lib.evidence import rebuild
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.succession import hand_over
-from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import announced, copied
 from tests.unit.evidence.conftest import ended_run, seal_run

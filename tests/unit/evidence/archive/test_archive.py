@@ -33,8 +33,8 @@ from runbook_lib.evidence.archive.archive import (
 from runbook_lib.evidence.archive.stores import Folder, open_store
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.succession import hand_over
-from runbook_lib.evidence.verify.chain import verify_tree
 from runbook_lib.evidence.verify.discovery import Unseen
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.evidence.conftest import ended_run, seal_run
 

@@ -16,7 +16,7 @@ from runbook_lib.evidence.signing.keys import (
     successions_folder,
 )
 from runbook_lib.evidence.signing.succession import export_successions, hand_over, rotate
-from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.evidence.conftest import ended_run, seal_run
 

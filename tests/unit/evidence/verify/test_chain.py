@@ -18,7 +18,8 @@ from runbook_lib.errors import ChainError, ContentError, SettingsError, Signatur
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify import verify
-from runbook_lib.evidence.verify.chain import Verdict, verify_tree
+from runbook_lib.evidence.verify.tree import verify_tree
+from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, sign_again

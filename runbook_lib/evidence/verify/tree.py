@@ -1,0 +1,89 @@
+"""
+Verify all evidence at or under a path: bundles, and each tenant's chain of them.
+
+Each gets a verdict; a rejected one does not stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from runbook_lib.config.workspace import keys_beside
+from runbook_lib.errors import ContentError, EvidenceError, SettingsError
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
+from runbook_lib.evidence.verify.chain import verdict_on, verify_home
+from runbook_lib.evidence.verify.discovery import (
+    Unseen,
+    homes_below,
+    is_bundle,
+    is_there,
+    odd_keys,
+)
+from runbook_lib.evidence.verify.verdict import Verdict, refusal
+from runbook_lib.evidence.verify.verify import Trust
+
+__all__ = ["verify_tree"]
+
+
+def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
+    """
+    Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
+
+    With `connector`, only for the bundles and chains of that one. Raises
+    `SettingsError` if there is no evidence at all.
+    """
+    path = Path(os.path.realpath(path))
+    if is_bundle(path):
+        trust, refusals = _trusting(trust, keys_beside(path.parent))
+        yield from refusals
+        yield _of_connector(verdict_on(path, trust, path.name), connector)
+        return
+    is_sealed, trusts = False, dict[Path, Trust]()
+    for home in homes_below(path) if _is_searched(path) else ():
+        if isinstance(home, Unseen):
+            is_sealed = True
+            yield Verdict(home.path, error=ContentError(home.why, file=home.name))
+            continue
+        if connector and home.name != connector:
+            continue
+        keys = keys_beside(home)
+        if keys not in trusts:
+            trusts[keys], refusals = _trusting(trust, keys)
+            yield from refusals
+            for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)):
+                yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
+        for verdict in verify_home(home, trusts[keys]):
+            is_sealed = is_sealed or not verdict.is_unsealed
+            yield verdict
+    if not is_sealed:
+        of = f" of {connector}" if connector else ""
+        msg = f"There is no evidence{of} in {path}: nothing is sealed there."
+        advice = "Name a bundle, a tenant's folder, or the evidence folder."
+        raise SettingsError(msg, next_step=advice)
+
+
+def _is_searched(path: Path) -> bool:
+    """Return whether there is something other than a regular file at `path`."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return is_there(path)
+
+
+def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
+    """Return the trust with the successors in `keys`, or a verdict that rejects those."""
+    try:
+        return trust.with_successors(keys), []
+    except (EvidenceError, OSError) as error:
+        return trust, [refusal(keys, error)]
+
+
+def _of_connector(verdict: Verdict, connector: str) -> Verdict:
+    """Return the verdict, or a refusal where the bundle is of another connector."""
+    of = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
+    if not connector or of == connector:
+        return verdict
+    return Verdict(verdict.path, error=ContentError(f"It belongs to the connector {of}."))
