@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -262,7 +262,7 @@ def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Sequence
 
 def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
-    is_chain = verdict.verified is None and verdict.error is None
+    is_chain = verdict.verified is None and verdict.error is None  # or a fleet's run
     name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
     good, bad = (Cell(*each).padded(0) for each in (("✔", "green"), ("✘", "red")))
     notes = verdict.notes
@@ -271,6 +271,9 @@ def show_verdict(verdict: Verdict) -> None:
     elif verdict.verified is not None:
         said = f"{good} {name}: {_proven(verdict.verified)}"
         notes = verdict.verified.notes
+    elif verdict.fleet is not None:
+        mark = good if verdict.fleet.get("key_id") else "-"
+        said = f"{mark} {name}: {_of_fleet(verdict.fleet)}"
     elif verdict.is_unsealed:
         said, notes = f"- {name}: nothing sealed yet", ()
     else:
@@ -290,6 +293,19 @@ def _proven(verified: Verified) -> str:
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
         *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
+    ]
+    return " · ".join(words)
+
+
+def _of_fleet(claimed: Mapping[str, Any]) -> str:
+    """Return what a fleet's run came to, and who signed that."""
+    outcomes = [f"{many} {word}" for word, many in claimed["outcomes"].items()]
+    is_practice = claimed["sandbox"] == claimed["tenants"] and claimed["tenants"]
+    words = [
+        *([Cell("SANDBOX", "yellow", is_bold=True).padded(0)] if is_practice else []),
+        counted(claimed["tenants"], "tenant"),
+        *outcomes,
+        *([f"key {claimed['key_id'][:8]}"] if "key_id" in claimed else []),
     ]
     return " · ".join(words)
 

@@ -21,7 +21,12 @@ from typing import Any
 
 from runbook_lib.config.attestations import nearest, read_words
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner import (
+    SIGNING_KEY,
+    SIGNING_PASSPHRASE,
+    SIGNING_PUBLIC_KEY,
+    inputs_of,
+)
 from runbook_lib.config.settings import find_env_file, read_env_file, resolve
 from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, is_sandbox, journal_path
 from runbook_lib.connectors import DEFAULT
@@ -35,6 +40,8 @@ from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import known_values, new_run_id
 from runbook_lib.errors import ExitCode, FleetFileError, RunbookError, SettingsError
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
+from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
+from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 
 __all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
 
@@ -176,8 +183,10 @@ class Fleet:
         (or an error of `on_result`) ends the tenants under way, leaves a record that can be
         resumed, and goes on.
         """
+        key = self._key()
         pool = self._pool()
         self.record.finished_on = None
+        unseal_fleet(self.record)
         for job in self.jobs:
             self.record.put(job.pending)
             self.record.connectors[job.tenant.procedure.id] = _described(job.tenant.procedure)
@@ -195,16 +204,32 @@ class Fleet:
             self.record.write()
             raise
         self.record.finished_on = timestamp(utc_now())
-        self.record.write()
+        seal_fleet(self.record, key)
         return self.record
+
+    def _key(self) -> SigningKey:
+        """Return the key that signs the fleet's run: the practice key only if all is practice."""
+        request = self._request
+        file_values = read_env_file(Path(request.env_file)) if request.env_file else {}
+        items = (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE)
+        others = known_variables()
+        withheld = self._withheld
+        environ = {key: text for key, text in request.environ.items() if key not in withheld}
+        settings = resolve(items, given={}, env_file=file_values, environ=environ, others=others)
+        practice = all(is_sandbox(job.values) for job in self.jobs)
+        return key_from_settings(settings, is_sandbox=practice)
 
     def _pool(self) -> Pool:
         request = self._request
-        withheld = {name for job in self.jobs for name in job.variables}
         if request.scheduler:
-            return _dask_pool(request, withheld, self.record.folder)
+            return _dask_pool(request, self._withheld, self.record.folder)
         workers = request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
-        return LocalPool(workers, request.environ, withheld, request.seconds)
+        return LocalPool(workers, request.environ, self._withheld, request.seconds)
+
+    @property
+    def _withheld(self) -> set[str]:
+        """Return the variables that belong to single tenants."""
+        return {name for job in self.jobs for name in job.variables}
 
     def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
         # NOTE: a full disk must not stop the others; the last writing says so.

@@ -24,7 +24,15 @@ from runbook_lib.core.files import read_plain, remove, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
-__all__ = ["FLEET_NAME", "FleetRecord", "Status", "TenantResult", "fleet_schema", "records_of"]
+__all__ = [
+    "FLEET_NAME",
+    "FleetRecord",
+    "Status",
+    "TenantResult",
+    "fleet_schema",
+    "read_fleet_record",
+    "records_of",
+]
 
 FLEET_NAME = "fleet.json"
 _LOG_NAME = "results.jsonl"
@@ -146,7 +154,7 @@ def records_of(evidence: Path, file: str) -> Iterable[FleetRecord]:
     cannot be read.
     """
     paths = sorted(evidence.glob(f"{FLEET_FOLDER}/*/{FLEET_NAME}"), key=_age, reverse=True)
-    return (record for record in map(_read, paths) if record.file == file)
+    return (record for record in map(read_fleet_record, paths) if record.file == file)
 
 
 def fleet_schema() -> dict[str, Any]:
@@ -161,7 +169,12 @@ def _age(path: Path) -> tuple[str, int]:
     return path.parent.name.partition("-")[0], path.stat().st_mtime_ns
 
 
-def _read(path: Path) -> FleetRecord:
+def read_fleet_record(path: Path) -> FleetRecord:
+    """
+    Return the record at `path`.
+
+    Raises `FormError` for another form of it, `SettingsError` for one that cannot be read.
+    """
     document = _document(path)
     record = FleetRecord(
         path.parent,

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,9 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.evidence.fleet_record import fleet_schema
+from runbook_lib.evidence.signing.keys import read_public_keys
+from runbook_lib.evidence.verify.fleet import verify_fleet
+from runbook_lib.evidence.verify.verify import Trust
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
 
@@ -199,6 +202,9 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
     result = runbook("verify", "evidence", "--trusted-keys", "evidence/keys", cwd=fleet_run.folder)
 
     assert result.returncode == 0, result.stdout + result.stderr
+    line = result.stdout.splitlines()[-1]
+    assert line.startswith("✔ fleet/")
+    assert "SANDBOX · 6 tenants · 1 failed · 2 incomplete · 3 unsealed · key " in line
     for name in ("acme", "wrong", "bloom"):
         bundle = fleet_run.folder / "evidence" / fleet_run.results[name]["bundle"]
         record = json.loads((bundle / "record.json").read_bytes())
@@ -206,6 +212,73 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
         steps = [(step["id"], step["outcome"]) for step in record["steps"]]
         assert steps == [(each["id"], each["outcome"]) for each in fleet_run.results[name]["steps"]]
         assert (bundle / "facebook_marketing.ipynb").is_file()
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file, once."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def other_bundle(evidence: Path, fleet: Path, bundle: Path) -> None:
+    """Put the statement of another tenant's bundle in the place of this one's."""
+    (other,) = evidence.glob("wrong/*/2*/statement.dsse.json")
+    shutil.copy(other, bundle / "statement.dsse.json")
+
+
+Tamper = Callable[[Path, Path, Path], object]
+TAMPERED: dict[str, tuple[Tamper, str]] = {
+    "outcome": (
+        lambda _, fleet, __: changed(fleet / "fleet.json", '"incomplete"', '"complete"'),
+        "fleet.json: It was altered",
+    ),
+    "tenant left out": (
+        lambda _, fleet, __: changed(fleet / "fleet.json", '"bloom"', '"blume"'),
+        "fleet.json: It was altered",
+    ),
+    "bundle missing": (
+        lambda _, __, bundle: (bundle / "statement.dsse.json").unlink(),
+        "statement.dsse.json: It is missing.",
+    ),
+    "bundle of another": (other_bundle, "statement.dsse.json: It was altered"),
+    "file added": (lambda _, fleet, __: (fleet / "x.html").touch(), "x.html: It was added"),
+    "statement missing": (
+        lambda _, fleet, __: (fleet / "statement.dsse.json").unlink(),
+        "statement.dsse.json: It is missing.",
+    ),
+    "statement of a bundle": (
+        lambda _, fleet, bundle: shutil.copy(bundle / "statement.dsse.json", fleet),
+        "It is not an in-toto statement v1 of the type",
+    ),
+    "signature": (
+        lambda _, fleet, __: changed(fleet / "statement.dsse.json", '"payload":"e', '"payload":"f'),
+        "it was altered, or moved here",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_was_altered_is_refused(fleet_run: FleetRun, tmp_path: Path, name: str) -> None:
+    """The statement over the fleet's run covers its record, and every bundle by its statement."""
+
+    evidence = tmp_path / "evidence"
+    shutil.copytree(fleet_run.folder / "evidence", evidence)
+    (folder,) = evidence.glob("fleet/*")
+    trust = Trust(read_public_keys([evidence / "keys"]))
+    assert verify_fleet(folder, trust).error is None
+    tamper, said = TAMPERED[name]
+    tamper(evidence, folder, evidence / fleet_run.results["acme"]["bundle"])
+
+    assert said in str(verify_fleet(folder, trust).error)
+
+
+def test_the_statement_is_by_a_trusted_key(fleet_run: FleetRun) -> None:
+    """Another key than the trusted ones proves nothing."""
+
+    (folder,) = fleet_run.folder.glob("evidence/fleet/*")
+
+    assert "not among the trusted ones" in str(verify_fleet(folder, Trust({})).error)
 
 
 def test_the_result_has_its_form(fleet_run: FleetRun) -> None:

@@ -29,7 +29,7 @@ from runbook_lib.evidence.verify.discovery import (
     is_there,
     unfinished_in,
 )
-from runbook_lib.evidence.verify.verdict import Verdict, refusal
+from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
 __all__ = ["verdict_on", "verify_home"]
@@ -37,8 +37,6 @@ __all__ = ["verdict_on", "verify_home"]
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
 _UNSEALED = "Nothing is sealed yet."
-# Errors from a document with other fields or types than the runbook writes.
-_NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
         yield _chain(home, found, _journal(home, end, found) if unfinished else journal, trust)
     except (EvidenceError, JournalError, OSError) as error:
         yield refusal(home, error)
-    except _NOT_UNDERSTOOD as error:
+    except NOT_UNDERSTOOD as error:
         said = f"Its bundles together cannot be understood ({type(error).__name__})."
         yield Verdict(home, error=ContentError(said))
 
@@ -86,7 +84,7 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
         _check_name(name, verified)
     except (EvidenceError, JournalError, OSError) as error:
         return refusal(folder, error)
-    except _NOT_UNDERSTOOD as error:
+    except NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
         said = f"It is signed, but cannot be understood ({type(error).__name__})."
         return Verdict(folder, error=ContentError(said))

@@ -1,5 +1,5 @@
 """
-Verify all evidence at or under a path: bundles, and each tenant's chain of them.
+Verify all evidence at or under a path: bundles, each tenant's chain of them, and fleets.
 
 Each gets a verdict; a rejected one does not stop the others.
 """
@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from runbook_lib.config.workspace import keys_beside
+from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
 from runbook_lib.errors import ContentError, EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.verify.chain import verdict_on, verify_home
@@ -22,6 +22,7 @@ from runbook_lib.evidence.verify.discovery import (
     is_there,
     odd_keys,
 )
+from runbook_lib.evidence.verify.fleet import fleets_below, verify_fleet
 from runbook_lib.evidence.verify.verdict import Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust
 
@@ -30,7 +31,7 @@ __all__ = ["verify_tree"]
 
 def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
     """
-    Yield a verdict for each bundle at or under `path`, and for each tenant's chain.
+    Yield a verdict for each bundle at or under `path`, each tenant's chain, and each fleet's run.
 
     With `connector`, only for the bundles and chains of that one. Raises
     `SettingsError` if there is no evidence at all.
@@ -58,6 +59,9 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
         for verdict in verify_home(home, trusts[keys]):
             is_sealed = is_sealed or not verdict.is_unsealed
             yield verdict
+    for folder in () if connector else fleets_below(path):
+        is_sealed = True
+        yield verify_fleet(folder, _trusting(trust, folder.parent.parent / KEYS_FOLDER)[0])
     if not is_sealed:
         of = f" of {connector}" if connector else ""
         msg = f"There is no evidence{of} in {path}: nothing is sealed there."

@@ -1,7 +1,8 @@
-"""The verdict on a bundle, or on a tenant's chain of them."""
+"""The verdict on a bundle, on a tenant's chain of them, or on a fleet's run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.errors import ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.verify.verify import Verified
 
-__all__ = ["Verdict", "refusal"]
+__all__ = ["NOT_UNDERSTOOD", "Verdict", "refusal"]
+
+# Errors from a document with other fields or types than the runbook writes.
+NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    The verdict on one bundle (`verified`), or on a tenant's whole chain (its `length`).
+    The verdict on one bundle (`verified`), on a tenant's whole chain (its `length`), or a fleet.
 
-    `error` is set if it is rejected. `notes` say what a chain does not show.
+    `error` is set if it is rejected. `notes` say what a chain does not show. `fleet` is
+    what the statement over a fleet's run claims.
     """
 
     path: Path
@@ -26,11 +31,13 @@ class Verdict:
     error: EvidenceError | None = None
     length: int = 0
     notes: tuple[str, ...] = ()
+    fleet: Mapping[str, Any] | None = None
 
     @property
     def is_unsealed(self) -> bool:
         """Return whether this is about a tenant without any sealed bundle."""
-        return self.verified is None and self.error is None and not self.length
+        nothing = self.verified is None and self.error is None and self.fleet is None
+        return nothing and not self.length
 
     def document(self) -> dict[str, Any]:
         """Return the JSON object that `runbook verify --json` prints."""
@@ -38,6 +45,8 @@ class Verdict:
         if self.error is not None:
             kind = type(self.error).__name__.removesuffix("Error").lower()
             return {**document, "refused": kind, "file": self.error.file, "reason": str(self.error)}
+        if self.fleet is not None:
+            return {**document, "fleet": self.fleet, "notes": self.notes}
         if self.verified is None:
             return {**document, "chain": self.length, "notes": self.notes}
         return {**document, **asdict(self.verified)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
-from runbook_lib.engine.fleet import Fleet, Job
+from runbook_lib.engine.fleet import Fleet
+from runbook_lib.engine.pools import Done, Groups, LocalPool
 from runbook_lib.errors import FleetFileError
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from tests.unit.bodies import APP_SECRET
@@ -43,9 +44,14 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
         "clover": {"status": Status.UNSEALED, "exit_code": 3, "reason": HOSTILE},
     }
 
-    def result(_: Fleet, job: Job) -> TenantResult:
+    def run(_: LocalPool, groups: Groups) -> Iterator[Done]:
+        return (Done(each, {}, 0) for group in groups for each in group)
+
+    def result(fleet: Fleet, done: Done) -> TenantResult:
+        (job,) = (job for job in fleet.jobs if job.tenant.tenant == done.request.tenant)
         return replace(job.pending, **results[job.tenant.tenant])
 
+    monkeypatch.setattr(LocalPool, "run", run)
     monkeypatch.setattr(Fleet, "_result", result)
 
 

@@ -33,6 +33,8 @@ def finished(request: ProcessRequest, outcome: str = "complete", said: str = "")
     """Return the last event of a run that was sealed."""
     steps = [{"id": "fb-01-log-in", "outcome": "verified", "reason": "Seen."}]
     bundle = Path(request.evidence) / request.tenant / request.connector / "20261124T000000Z-1"
+    bundle.mkdir(parents=True, exist_ok=True)
+    (bundle / "statement.dsse.json").write_text("{}")
     return {
         "event": "finished",
         "outcome": outcome,

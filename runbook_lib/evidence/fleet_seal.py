@@ -1,0 +1,72 @@
+"""
+The signature over a fleet's run: its record, its page, and the statement of each bundle.
+
+An in-toto Statement v1 in a DSSE envelope, as for a single run. Names are relative to the
+evidence folder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.workspace import KEYS_FOLDER
+from runbook_lib.core.files import remove, write_whole
+from runbook_lib.evidence.bundle import resource
+from runbook_lib.evidence.chain import STATEMENT_NAME
+from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord
+from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
+from runbook_lib.evidence.signing.statement import FLEET, sign_statement
+from runbook_lib.evidence.signing.succession import export_successions
+
+__all__ = ["claims", "fleet_files", "seal_fleet", "sealed_bundles", "unseal_fleet"]
+
+
+def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
+    """
+    Write the record of a fleet that has ended, and sign it.
+
+    Raises `OSError` or `SigningError`; then there is no statement.
+    """
+    evidence = record.folder.parent.parent
+    record.write()
+    paths = (*fleet_files(record.folder), *sealed_bundles(record, evidence))
+    subjects = [resource(path, path.relative_to(evidence).as_posix()) for path in paths]
+    envelope = sign_statement(key, subjects, FLEET, claims(record))
+    export_public_key(key, evidence / KEYS_FOLDER)
+    export_successions(key, evidence / KEYS_FOLDER)
+    write_whole(record.folder / STATEMENT_NAME, envelope)
+
+
+def unseal_fleet(record: FleetRecord) -> None:
+    """Remove the statement of a fleet that goes on: what it signs changes."""
+    remove(record.folder / STATEMENT_NAME)
+
+
+def claims(record: FleetRecord) -> dict[str, Any]:
+    """Return what the statement says beside the digests: whose run, and what it came to."""
+    results = record.results.values()
+    outcomes = Counter(each.outcome or each.status.value for each in results)
+    return {
+        "fleet_id": record.fleet_id,
+        "file": record.file,
+        "started_on": record.started_on,
+        "finished_on": record.finished_on,
+        "tenants": len(results),
+        "sandbox": sum(each.sandbox for each in results),
+        "outcomes": dict(sorted(outcomes.items())),
+    }
+
+
+def fleet_files(folder: Path) -> tuple[Path, ...]:
+    """Return what is signed of a fleet's own folder."""
+    return (folder / FLEET_NAME,)
+
+
+def sealed_bundles(record: FleetRecord, evidence: Path) -> Iterator[Path]:
+    """Yield the statement of each bundle in a record."""
+    for each in record.results.values():
+        if each.bundle is not None:
+            yield evidence / each.bundle / STATEMENT_NAME
