@@ -30,7 +30,7 @@ _LONGEST_RUN = 86_400
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    help="How many run at a time; one for each core if left out, at most 8.",
+    help="How many run at a time; two for each core if left out, at most 16.",
 )
 @click.option(
     "--scheduler",

@@ -45,7 +45,8 @@ from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 
 __all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
 
-MOST_WORKERS = 8
+# A run waits for remote systems and for the disk for half of its time.
+_WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
 _REFERENCE = "env:"
 _EXIT_CODES = {
     RunOutcome.COMPLETE: ExitCode.COMPLETE,
@@ -59,7 +60,7 @@ class FleetRequest:
     """
     Which tenants to run, and how.
 
-    `workers` is the number of processes at a time (0: one for each core, at most 8),
+    `workers` is the number of processes at a time (0: two for each core, at most 16),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead. `only` are patterns of names. With `resumes`
     what is left of the file's last run, with `is_failed` what failed.
@@ -223,7 +224,7 @@ class Fleet:
         request = self._request
         if request.scheduler:
             return _dask_pool(request, self._withheld, self.record.folder)
-        workers = request.workers or min(os.cpu_count() or 1, MOST_WORKERS)
+        workers = request.workers or min(_WORKERS_PER_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
         return LocalPool(workers, request.environ, self._withheld, request.seconds)
 
     @property
