@@ -13,40 +13,28 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runbook_lib.core.attachments import HTML, SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.journal import Entry
-from runbook_lib.core.outcome import (
-    ICONS,
-    IN_PART,
-    IN_PART_MEANING,
-    LABELS,
-    LONGEST_WAIT_DAYS,
-    MEANINGS,
-)
+from runbook_lib.core.outcome import IN_PART, LABELS
 from runbook_lib.core.procedure import Attachment, Outcome, StepKind, WordKind
 from runbook_lib.core.state import RunOutcome
-from runbook_lib.core.step_document import advice_of, gathered
-from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports import reading, timeline, wording
+from runbook_lib.core.step_document import gathered
+from runbook_lib.evidence.reports import reading, timeline
 from runbook_lib.evidence.reports.chart import chart
 from runbook_lib.evidence.reports.comparison import Differences, compare
+from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Event, Word
 from runbook_lib.evidence.reports.wording import day, listed
 from runbook_lib.plain_text import counted
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 __all__ = ["history_report", "run_report"]
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # Pictures are embedded up to this size each, and this size in all.
 _LARGEST_PICTURE = 300 * 1024
 _ALL_PICTURES = 1024 * 1024
@@ -116,7 +104,7 @@ def run_report(
     until = run["finished_on"] or max((entry.at for entry in lines), default="")
     for number, step in enumerate(run["steps"], start=1):
         step["anchor"] = reading.anchor(step["id"], number)
-    return _render(
+    return render(
         "run.html",
         run=run,
         sandbox=run["sandbox"],
@@ -157,7 +145,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     whole = [run for run in every if not run["fault"]]
     waits = timeline.waits_across_runs(whole)
     until = (intact[-1]["finished_on"] or intact[-1]["started_on"]) if intact else ""
-    return _render(
+    return render(
         "history.html",
         tenant=tenant,
         sandbox=any(run["sandbox"] for run in every),
@@ -319,75 +307,3 @@ def _changes(runs: Sequence[Mapping[str, Any]]) -> list[Change]:
         else:
             found.append(Change(before, after, differences))
     return found
-
-
-def _render(template: str, **values: object) -> str:
-    return _environment().get_template(template).render(values)
-
-
-@cache
-def _environment() -> Environment:
-    from markupsafe import Markup  # noqa: PLC0415
-
-    def shown(value: object) -> object:
-        """Make invisible characters visible; escaping comes after this."""
-        if isinstance(value, str) and not isinstance(value, Markup):
-            return wording.readable(value)
-        return value
-
-    made = template_environment(_TEMPLATES, finalize=shown)
-    made.globals.update(
-        outcomes=list(Outcome),
-        meanings=MEANINGS,
-        longest_wait=LONGEST_WAIT_DAYS,
-        in_part=IN_PART,
-        in_part_meaning=IN_PART_MEANING,
-        lasting=wording.lasting,
-        counted=counted,
-    )
-    made.filters.update(
-        icon=lambda outcome: ICONS.get(outcome, "?"),
-        word=lambda outcome: LABELS.get(outcome, str(outcome)),
-        cut=lambda text, limit: wording.bounded(wording.readable(str(text)), limit),
-        json=wording.as_json,
-        when=wording.when,
-        timed=lambda text: wording.with_times(str(text)),
-        due=lambda text: wording.days_after(str(text), LONGEST_WAIT_DAYS),
-        day=wording.day,
-        clock=wording.clock,
-        size=wording.size,
-        plain=reading.plain,
-        trace_ids=reading.trace_ids,
-        answers=_answers,
-        advice=advice_of,
-        limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
-        number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
-        inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
-    )
-    made.tests.update(
-        web_link=wording.is_web_link,
-        later_than=wording.is_later,
-        repeated_below=_is_repeated_below,
-    )
-    return made
-
-
-def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
-    """Return the answers of several exchanges: `3 × 200, 400`."""
-    answers = Counter(
-        str(one["status"] or ("no answer" if one["error"] else "done")) for one in exchanges
-    )
-    return ", ".join(
-        f"{count} × {answer}" if count > 1 else answer for answer, count in answers.items()
-    )
-
-
-def _is_repeated_below(step: Mapping[str, Any]) -> bool:
-    """Return whether a step's reason only repeats the checks or the word below it."""
-    word = step["word"]
-    seen = [check["reason"] for check in step["checks"] if check["outcome"] == step["outcome"]]
-    said = [" ".join(dict.fromkeys(seen))]
-    if word:
-        spoken = f"{word['by']} on {word['at']}"
-        said += [spoken, f"{spoken}: {word['note']}", f"{word['by']}: {word['note']}"]
-    return step["reason"] in said
