@@ -77,6 +77,7 @@ def _environment() -> Environment:
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
         number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
+        program=Markup,  # the script of a page, as it is
     )
     made.tests.update(
         web_link=wording.is_web_link,

@@ -20,6 +20,7 @@ __all__ = [
     "clock",
     "day",
     "days_after",
+    "days_between",
     "is_later",
     "is_web_link",
     "lasting",
@@ -66,6 +67,14 @@ def days_after(text: str, days: int) -> str:
         return (moment + timedelta(days=days)).isoformat() if moment else ""
     except OverflowError:
         return ""
+
+
+def days_between(since: str, until: str) -> int | None:
+    """Return the whole days from one time to a later one; `None` where one is no sensible time."""
+    first, last = parse_time(since), parse_time(until)
+    if first is None or last is None or not 2000 <= first.year < 2100:
+        return None
+    return max((last - first).days, 0)
 
 
 def is_later(text: str, than: str) -> bool:

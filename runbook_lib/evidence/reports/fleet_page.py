@@ -1,0 +1,133 @@
+"""
+The page of a fleet's run: `fleet.html`, one file made from the fleet's record alone.
+
+Whole without a script; the script in it, whose digest its policy names, only sorts and filters.
+It lies beside `fleet.json`, and is not evidence: that is in the tenants' bundles.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.evidence.fleet_record import FleetRecord
+from runbook_lib.evidence.reports.fleet_tenants import (
+    NamedStep,
+    Standing,
+    TenantRow,
+    named_steps,
+    tenant_rows,
+)
+from runbook_lib.evidence.reports.rendering import TEMPLATES, render
+from runbook_lib.evidence.reports.wait_chart import wait_chart
+from runbook_lib.evidence.reports.wording import listed
+
+__all__ = ["PAGE_NAME", "fleet_page"]
+
+PAGE_NAME = "fleet.html"
+# What makes a step worth a look; the others are folded.
+_NOTABLE = (Outcome.FAILED, Outcome.WAITING, Outcome.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTotal:
+    """A step with the number of tenants at each outcome."""
+
+    step: NamedStep
+    counts: tuple[tuple[Outcome, int], ...]
+
+    @property
+    def is_notable(self) -> bool:
+        """Return whether it failed, waits or could not be checked for a tenant."""
+        return any(outcome in _NOTABLE for outcome, _ in self.counts)
+
+    @property
+    def text(self) -> str:
+        """Return the numbers in words."""
+        return listed([f"{number:,} {LABELS[outcome]}" for outcome, number in self.counts])
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorTotals:
+    """The steps of one connector, in order."""
+
+    id: str
+    title: str
+    steps: tuple[StepTotal, ...]
+
+
+def fleet_page(record: FleetRecord) -> str:
+    """Return the `fleet.html` of a fleet's run."""
+    until = record.finished_on or record.started_on
+    named = named_steps(record)
+    rows = tenant_rows(record, named, until=until)
+    whom = Counter(name for row in rows for name in {wait.whom for wait in row.waits})
+    totals = _totals(record, named.values(), rows)
+    script = (TEMPLATES / "fleet.js").read_text(encoding="utf-8")
+    return render(
+        "fleet.html",
+        record=record,
+        rows=rows,
+        sandbox=any(row.result.sandbox for row in rows),
+        practice=sum(row.result.sandbox for row in rows),
+        standings=_standings(rows),
+        overdue=sum(row.overdue_days > 0 for row in rows),
+        worst=_worst(totals),
+        totals=totals,
+        whom=sorted(whom.items(), key=lambda pair: (-pair[1], pair[0])),
+        whom_ids={name: number for number, name in enumerate(whom)},
+        connector_ids={one.id: number for number, one in enumerate(totals)},
+        chart=wait_chart(wait for row in rows for wait in row.waits),
+        script=script,
+        digest=_digest(script),
+    )
+
+
+def _standings(rows: Iterable[TenantRow]) -> list[tuple[Standing, int]]:
+    """Return how many tenants stand how, the worst first."""
+    count = Counter(row.standing for row in rows)
+    return [(standing, count[standing]) for standing in Standing if count[standing]]
+
+
+def _totals(
+    record: FleetRecord, named: Iterable[NamedStep], rows: Sequence[TenantRow]
+) -> list[ConnectorTotals]:
+    counts: Counter[tuple[NamedStep, Outcome]] = Counter(
+        (step, line.outcome) for row in rows for line in row.lines for step in line.steps
+    )
+    of_connectors: dict[str, list[StepTotal]] = {}
+    for step in named:
+        numbers = tuple((each, counts[step, each]) for each in Outcome if counts[step, each])
+        of_connectors.setdefault(step.connector, []).append(StepTotal(step, numbers))
+    titles = {name: described["title"] for name, described in record.connectors.items()}
+    return [
+        ConnectorTotals(name, titles.get(name, name), tuple(steps))
+        for name, steps in of_connectors.items()
+    ]
+
+
+def _worst(totals: Iterable[ConnectorTotals]) -> list[tuple[Outcome, NamedStep, int]]:
+    """Return the step that most tenants failed at, and the one that most wait at."""
+    found = []
+    for outcome in (Outcome.FAILED, Outcome.WAITING):
+        numbers = [
+            (number, total.step)
+            for connector in totals
+            for total in connector.steps
+            for each, number in total.counts
+            if each is outcome
+        ]
+        if numbers:
+            number, step = max(numbers, key=lambda pair: pair[0])
+            found.append((outcome, step, number))
+    return found
+
+
+def _digest(script: str) -> str:
+    """Return the digest by which a Content Security Policy permits a script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
