@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from runbook_lib.evidence.reports.wording import listed
 __all__ = ["PAGE_NAME", "fleet_page"]
 
 PAGE_NAME = "fleet.html"
+_FLEET_ID = re.compile(r"[0-9a-f]{8}")
 # What makes a step worth a look; the others are folded.
 _NOTABLE = (Outcome.FAILED, Outcome.WAITING, Outcome.INCONCLUSIVE)
 
@@ -72,6 +74,7 @@ def fleet_page(record: FleetRecord) -> str:
     return render(
         "fleet.html",
         record=record,
+        mark=f"Fleet {record.fleet_id}" if _FLEET_ID.fullmatch(record.fleet_id) else "",
         rows=rows,
         sandbox=any(row.result.sandbox for row in rows),
         practice=sum(row.result.sandbox for row in rows),

@@ -10,7 +10,7 @@ from typing import Any
 from runbook_lib.evidence.reports.report import history_report, run_report
 from tests.unit.evidence.reports.sample_runs import Document, record, sealed
 
-VOID = {"meta", "link", "br", "img"}
+VOID = {"meta", "link", "br", "img", "input"}
 
 
 @dataclass
