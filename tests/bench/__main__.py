@@ -1,8 +1,8 @@
 """
-`python -m tests.bench`: headless runs, the sandbox, what evidence costs, a person's wait.
+`python -m tests.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
-`--only runs` measures one of the parts `runs`, `sandbox`, `evidence` and
-`walkthrough`; `--json FILE` writes the figures of headless runs.
+`--only runs` measures one of the parts `runs`, `sandbox`, `evidence`, `walkthrough` and
+`fleet-page`; `--json FILE` writes the figures of headless runs and of the fleet's page.
 
 The sandbox runs in its own process, pinned to one core; the load comes from another core, if there
 is one.
@@ -27,7 +27,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import evidence, runs, walkthrough
+from tests.bench import evidence, fleet_page, runs, walkthrough
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -217,6 +217,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
     "sandbox": _measure_sandbox,
     "evidence": evidence.report,
     "walkthrough": walkthrough.report,
+    "fleet-page": fleet_page.report,
 }
 
 
@@ -229,12 +230,12 @@ def main(words: list[str]) -> None:
     console = Console(width=max(Console().width, 110))
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     console.print(f"Python {machine['python']}, {machine['cores']} cores.")
+    figures: dict[str, Any] = machine
     for name, measure in PARTS.items():
         if options.only in (None, name):
-            measured = measure(console)
-            if name == "runs" and options.json:
-                text = json.dumps({**machine, **measured}, indent=2)
-                options.json.write_text(f"{text}\n", encoding="utf-8")
+            figures = {**figures, **(measure(console) or {})}
+    if options.json:
+        options.json.write_text(f"{json.dumps(figures, indent=2)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
