@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runbook_lib.cli.junit import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
 from runbook_lib.errors import ExitCode, FleetFileError, SettingsError
 from runbook_lib.plain_text import counted, escaped_json, one_line
@@ -51,7 +52,7 @@ _LONGEST_RUN = 86_400
 @click.option("--resume", "resumes", is_flag=True, help="Run what the last run has left.")
 @click.option("--failed", "is_failed", is_flag=True, help="Run those whose last run failed.")
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
-@click.option("--junit", default="", metavar="FILE", help="Write the result as JUnit XML, too.")
+@JUNIT
 @click.option("--yes", "is_sure", is_flag=True, help="Let checks spend what is listed.")
 @ENV_FILE
 @EVIDENCE
@@ -101,10 +102,10 @@ def fleet(
         raise
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
-        _refuse_place(Path(junit))
+        require_place(junit)
     record = _run(prepared, file, as_json=as_json)
     if junit:
-        _write_junit(Path(junit), record)
+        write_junit(junit, record.results.values(), name=record.file)
     if as_json:
         click.echo(escaped_json(record.text()), nl=False)
     else:
@@ -142,25 +143,6 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     if spending and not is_sure:
         msg = "These settings let checks spend something at Facebook or Cyclr."
         raise SettingsError(msg, next_step="Give --yes to permit it; nothing was done.")
-
-
-def _refuse_place(path: Path) -> None:
-    """Raise `SettingsError` where the result could not be written in the end."""
-    from runbook_lib.core.files import check_place
-
-    try:
-        path.parent.stat()
-        check_place(path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}."
-        raise SettingsError(msg, next_step="Name another file with --junit.") from None
-
-
-def _write_junit(path: Path, record: FleetRecord) -> None:
-    from runbook_lib.core.files import write_whole
-    from runbook_lib.evidence.junit import junit_xml
-
-    write_whole(path, junit_xml(record.results.values(), name=record.file), is_durable=False)
 
 
 def _show_sum(record: FleetRecord) -> None:

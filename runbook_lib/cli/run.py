@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from runbook_lib.cli.junit import JUNIT, RunReport, require_place
 from runbook_lib.cli.options import (
     CONNECTOR,
     ENV_FILE,
@@ -45,6 +46,7 @@ _EXIT_CODES = {
 @click.option("--at", default="", metavar="TIME", help="When they were given; now if left out.")
 @click.option("--tsa", default="", metavar="URL", help="Have the evidence time-stamped (RFC 3161).")
 @click.option("--archive", default="", metavar="URL", help="Copy the sealed evidence there.")
+@JUNIT
 @CONNECTOR
 @TENANT
 @ENV_FILE
@@ -63,6 +65,7 @@ def run(
     at: str,
     tsa: str,
     archive: str,
+    junit: str,
     connector: str,
     tenant: str,
     env_file: str,
@@ -95,10 +98,14 @@ def run(
     if scenario and env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
+    if junit:
+        require_place(junit)
     shown = RunDisplay(as_json=as_json, is_verbose=is_verbose)
+    report = RunReport(junit, request, shown)
     # NOTE: the sandbox and the display begin threads.
-    with early_child() as child, shown as display:
+    with report, early_child() as child, shown as display:
         result = _run(scenario, replace(request, child=child), display)
+    report.sealed(result)
     show_archived(result, as_json=as_json)
     options = _same_tenant(ctx, result.tenant)
     display.show_result(result, options=options, ended=bool(scenario))

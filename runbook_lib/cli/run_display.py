@@ -39,7 +39,7 @@ class RunDisplay(RunListener):
         self._is_verbose = is_verbose
         self._stack = ExitStack()
         self._progress: ProgressDisplay | None = None
-        self._run: Run | None = None
+        self.run: Run | None = None
 
     def __enter__(self) -> RunDisplay:
         return self
@@ -60,7 +60,7 @@ class RunDisplay(RunListener):
 
     def on_start(self, run: Run) -> None:
         """Show whose run it is, and a bar."""
-        self._run = run
+        self.run = run
         if not self._as_json:
             click.echo(_banner(run))
         self._progress = self._stack.enter_context(
@@ -95,7 +95,7 @@ class RunDisplay(RunListener):
 
         `options` name its tenant to another command; with `ended`, its sandbox has.
         """
-        if self._as_json or self._run is None:
+        if self._as_json or self.run is None:
             return
         say(f"Look again: {this_program()} status {shlex.join(options)}".rstrip())
         click.echo()
@@ -103,7 +103,7 @@ class RunDisplay(RunListener):
             show_steps(result.state)
         else:
             show_open(result.state)
-        show_next(result.state, {} if ended else self._run.link_values)
+        show_next(result.state, {} if ended else self.run.link_values)
 
     def _verify(self, result: RunResult) -> str:
         """Return the command that verifies this tenant's evidence."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import httpx
 import nbformat
@@ -42,6 +43,24 @@ def test_a_practice_run_shows_every_step_and_its_bundle(
     assert "SANDBOX" in approved.stdout
     assert approved.bundle.name in approved.stdout
     assert "sandbox-approved" in approved.bundle.relative_to(approved.evidence).parts
+
+
+def test_a_failed_run_is_written_for_a_ci(tmp_path: Path) -> None:
+    """`--junit` writes the outcome of each step as it is in the record, also of a failed run."""
+
+    words = ("--sandbox", "wrong-secret", "--junit", str(tmp_path / "out.xml"))
+    done = runbook("run", *words, "--evidence", str(tmp_path), env={"XDG_DATA_HOME": str(tmp_path)})
+    (record,) = records(tmp_path)
+    (suite,) = ET.parse(tmp_path / "out.xml").getroot()
+
+    assert done.returncode == 1
+    assert suite.get("name") == f"SANDBOX.sandbox-wrong-secret.{PROCEDURE.id}"
+    passed = {case.get("name") for case in suite if not len(case)}
+    failed = {case.get("name") for case in suite.findall("testcase[failure]")}
+    by_outcome = outcomes(record)
+    assert failed == {name for name, outcome in by_outcome.items() if outcome == "failed"} != set()
+    assert passed == {name for name, each in by_outcome.items() if each in ("verified", "attested")}
+    assert len(suite) == len(by_outcome)
 
 
 def test_a_bundle_holds_the_notebook_the_record_and_the_journal(

@@ -1,0 +1,119 @@
+"""The option `--junit` of `run` and `fleet`: the result as JUnit XML, for a CI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook_lib.errors import ExitCode, RunbookError, SettingsError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from runbook_lib.cli.run_display import RunDisplay
+    from runbook_lib.engine.headless import RunRequest, RunResult
+    from runbook_lib.evidence.fleet_record import TenantResult
+
+__all__ = ["JUNIT", "RunReport", "require_place", "write_junit"]
+
+JUNIT = click.option(
+    "--junit", default="", metavar="FILE", help="Write the result as JUnit XML, too."
+)
+_NAME = "runbook run"
+
+
+def require_place(file: str) -> None:
+    """Raise `SettingsError` where the result could not be written in the end."""
+    from runbook_lib.core.files import check_place
+
+    path = Path(file)
+    try:
+        path.parent.stat()
+        check_place(path)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}."
+        raise SettingsError(msg, next_step="Name another file with --junit.") from None
+
+
+def write_junit(file: str, results: Iterable[TenantResult], *, name: str) -> None:
+    """Write the results of the run `name`; raises `OSError`."""
+    from runbook_lib.core.files import write_whole
+    from runbook_lib.evidence.junit import junit_xml
+
+    write_whole(Path(file), junit_xml(results, name=name), is_durable=False)
+
+
+class RunReport:
+    """
+    Writes the result of one run to `file`, if one is named.
+
+    A run that ends without evidence is an error in it, so that a CI never shows the file of an
+    earlier run instead. Settings that are refused write nothing.
+    """
+
+    def __init__(self, file: str, request: RunRequest, display: RunDisplay) -> None:
+        self._file = file
+        self._request = request
+        self._display = display
+        self._began = time.monotonic()
+
+    def __enter__(self) -> RunReport:
+        return self
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is None or getattr(error, "exit_code", None) == ExitCode.USAGE:
+            return
+        from runbook_lib.evidence.fleet_record import Status
+
+        run = self._display.run
+        # NOTE: what ended the run is more than that its result cannot be written.
+        with suppress(OSError):
+            self._write(
+                tenant=run.tenant if run else self._request.tenant or "unnamed",
+                sandbox=bool(run and run.is_sandbox),
+                status=Status.UNSEALED,
+                reason=_reason(error),
+            )
+
+    def sealed(self, result: RunResult) -> None:
+        """Write the result of a sealed run, whatever its outcome."""
+        from runbook_lib.evidence.fleet_record import Status
+
+        steps = [
+            {"id": name, "outcome": step.conclusion.outcome, "reason": step.conclusion.reason}
+            for name, step in result.state.steps.items()
+        ]
+        self._write(
+            tenant=result.tenant,
+            sandbox=bool(result.state.started.get("sandbox")),
+            status=Status.SEALED,
+            steps=tuple(steps),
+        )
+
+    def _write(self, **known: Any) -> None:
+        if not self._file:
+            return
+        from runbook_lib.evidence.fleet_record import TenantResult
+
+        lasted = time.monotonic() - self._began
+        connector = self._request.procedure.id
+        result = TenantResult(connector=connector, key="", seconds=lasted, **known)
+        write_junit(self._file, [result], name=_NAME)
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a run ended; the text of an unforeseen error may hold what was given."""
+    if isinstance(error, RunbookError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted."
+    if isinstance(error, OSError):
+        return f"Cannot write to disk: {error.strerror or type(error).__name__}."
+    return f"The runbook itself broke ({type(error).__name__})."
