@@ -541,6 +541,27 @@ FAULTS = (
         "cli/test_fleet.py",
         "a fleet spends something unasked",
     ),
+    Fault(
+        "evidence/reports/fleet_tenants.py",
+        "is_refused = result.exit_code == ExitCode.REFUSED",
+        "is_refused = False",
+        "evidence/reports/test_fleet_tenants.py",
+        "refused evidence looks as if it were only not sealed",
+    ),
+    Fault(
+        "evidence/reports/fleet_tenants.py",
+        '{"/", "..", "//"} & set(parts)',
+        "False",
+        "evidence/reports/test_fleet_tenants.py",
+        "a link on the page of a fleet leads out of the evidence folder",
+    ),
+    Fault(
+        "cli/junit.py",
+        'getattr(error, "exit_code", None) == ExitCode.USAGE',
+        "True",
+        "cli/test_run_junit.py",
+        "a CI shows the result of an earlier run for one that was not sealed",
+    ),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,7 @@ def small_fleet() -> FleetRecord:
     person = {"for_": "person", "assigned_to": "A colleague", "since": None, "due": "2026-12-01"}
     return fleet(
         result("tenant-10", step(LOGIN), seconds=9.0),
-        waiting("tenant-2", 30, sandbox=True),
+        replace(waiting("tenant-2", 30), sandbox=True),
         result("tenant-1", wrong, outcome="failed", exit_code=1, seconds=4.0),
         result(
             "bakery",
@@ -193,7 +193,7 @@ def test_a_search_finds_names_steps_and_reasons(page: Page) -> None:
     """A search ignores case, and looks at the whole row; with a filter both must fit."""
     search = page.get_by_label("Search")
 
-    search.fill("ANOTHER one")
+    search.fill("the uri IS another")
     expect_tenants(page, ["tenant-1"])
     search.fill("tenant-")
     page.get_by_role("button", name="Took").click()

@@ -38,7 +38,7 @@ _WHOM = {
 
 
 class Standing(StrEnum):
-    """How a tenant stands, in the words that people read."""
+    """How a tenant stands, in the words that people read, the worst first."""
 
     FAILED = "failed"
     UNSEALED = "not sealed"
@@ -62,9 +62,8 @@ _LOOKS = {
     Standing.PENDING: Outcome.NOT_RUN,
     Standing.COMPLETE: Outcome.VERIFIED,
 }
-# What failed and what was not sealed are equally bad; what is overdue comes after what was refused.
+# What failed and what was not sealed are equally bad.
 _RANKS = {standing: max(rank, 1) for rank, standing in enumerate(Standing)}
-_OVERDUE_RANK = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +270,8 @@ def _urgency(line: Line) -> tuple[int, int, int]:
 
 def _badness(row: TenantRow) -> tuple[Any, ...]:
     """Return the key by which tenants are sorted."""
-    rank = _OVERDUE_RANK if row.standing is Standing.INCOMPLETE and row.overdue_days else None
     return (
-        rank or _RANKS[row.standing],
+        _RANKS[row.standing],
         -row.overdue_days,
         -row.failed,
         -(row.longest_wait or 0),

@@ -86,5 +86,4 @@
   form.addEventListener("reset", () => setTimeout(show));
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
-  if ([...new FormData(form).values()].some(Boolean)) show();
 })();
