@@ -150,10 +150,11 @@ def _show_sum(record: FleetRecord) -> None:
     from collections import Counter
 
     from runbook_lib.cli.terminal import say
+    from runbook_lib.evidence.reports.fleet_page import PAGE_NAME
 
     counts = Counter(each.outcome or each.status.value for each in record.results.values())
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
-    say(f"Written to {record.path}")
+    say(f"Read {record.folder / PAGE_NAME}; `runbook verify` checks what it rests on.")
 
 
 def _line(result: TenantResult) -> str:

@@ -17,6 +17,7 @@ from runbook_lib.core.files import remove, write_whole
 from runbook_lib.evidence.bundle import resource
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord
+from runbook_lib.evidence.reports.fleet_page import PAGE_NAME, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import FLEET, sign_statement
 from runbook_lib.evidence.signing.succession import export_successions
@@ -26,12 +27,13 @@ __all__ = ["claims", "fleet_files", "seal_fleet", "sealed_bundles", "unseal_flee
 
 def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
     """
-    Write the record of a fleet that has ended, and sign it.
+    Write the record and the page of a fleet that has ended, and sign them.
 
     Raises `OSError` or `SigningError`; then there is no statement.
     """
     evidence = record.folder.parent.parent
     record.write()
+    write_whole(record.folder / PAGE_NAME, fleet_page(record).encode())
     paths = (*fleet_files(record.folder), *sealed_bundles(record, evidence))
     subjects = [resource(path, path.relative_to(evidence).as_posix()) for path in paths]
     envelope = sign_statement(key, subjects, FLEET, claims(record))
@@ -41,7 +43,8 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
 
 
 def unseal_fleet(record: FleetRecord) -> None:
-    """Remove the statement of a fleet that goes on: what it signs changes."""
+    """Remove page and statement of a fleet that goes on: what they say changes."""
+    remove(record.folder / PAGE_NAME)
     remove(record.folder / STATEMENT_NAME)
 
 
@@ -62,7 +65,7 @@ def claims(record: FleetRecord) -> dict[str, Any]:
 
 def fleet_files(folder: Path) -> tuple[Path, ...]:
     """Return what is signed of a fleet's own folder."""
-    return (folder / FLEET_NAME,)
+    return folder / FLEET_NAME, folder / PAGE_NAME
 
 
 def sealed_bundles(record: FleetRecord, evidence: Path) -> Iterator[Path]:

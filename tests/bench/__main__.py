@@ -27,7 +27,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import evidence, fleet_page, runs, walkthrough
+from tests.bench import evidence, fleet, fleet_page, runs, walkthrough
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -217,6 +217,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
     "sandbox": _measure_sandbox,
     "evidence": evidence.report,
     "walkthrough": walkthrough.report,
+    "fleet": fleet.report,
     "fleet-page": fleet_page.report,
 }
 

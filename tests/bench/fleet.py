@@ -124,7 +124,7 @@ class Place:
         return Took(tenants, seconds, _processor(self.sandbox) - before)
 
 
-def measure(console: Console) -> Measured:
+def report(console: Console) -> Measured:
     """Print the table, and return its figures."""
     with _place() as place:
         papermill = place.papermill(BY_PAPERMILL)
@@ -171,10 +171,11 @@ def measure(console: Console) -> Measured:
         f"{fleet.sandbox_seconds / fleet.tenants * 1000:.0f} ms of a processor for each tenant of "
         f"the fleet, {papermill.sandbox_seconds / papermill.tenants * 1000:.0f} ms for papermill's."
     )
-    return {
+    measured = {
         name: {"ours": ours, "compared_with": other, "theirs": theirs, "aim": aim}
         for name, ours, other, theirs, aim in rows
     }
+    return {"fleet": measured}
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def test_each_result_is_a_line() -> None:
     assert second.endswith("✘ bloom (facebook_marketing): failed: fb-08-redirect-uri")
     assert third.endswith("clover (facebook_marketing): not sealed: a[U+001B][2J[U+202E][U+000A]b")
     assert counts == "1 complete · 1 failed · 1 unsealed"
-    assert Path(path.removeprefix("Written to ")).is_file()
+    assert Path(path.removeprefix("Read ").partition(";")[0]).is_file()
 
 
 def test_json_is_the_record_alone() -> None:
