@@ -9,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,19 @@ from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
 
 WRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-_PATIENCE_SECONDS = 90
-_LIMIT_SECONDS = 25
+_PATIENCE_SECONDS = 120
+_LIMIT_SECONDS = 20
+_TENANTS, _APPS = 60, 3
+# What becomes of those that are in trouble.
+TROUBLE = {
+    "crash": ("sealed", "incomplete"),
+    "killed": ("unsealed", None),
+    "full": ("unsealed", None),
+    "lost": ("sealed", "incomplete"),
+    "hanging": ("unsealed", None),
+    "wrong": ("sealed", "failed"),
+    "missing": ("unsealed", None),
+}
 
 
 @dataclass(frozen=True)
@@ -58,46 +69,77 @@ class FleetRun:
         return {each["tenant"]: each for each in self.record["tenants"]}
 
 
-def fleet_file(folder: Path, settings: Path, silent: str) -> Path:
-    """Write the file of the fleet: six tenants of the sandbox, two of them of a silent system."""
-    variables = read_env_file(settings)
+def fleet_file(folder: Path, boxes: Sequence[Path], silent: str) -> Path:
+    """
+    Write the file of the fleet: sixty tenants, over the apps of the sandboxes in turn.
+
+    Seven are in trouble; three of them have a remote system that is silent.
+    """
     (folder / "wrong.env").write_text(f"APP_SECRET={WRONG}\n")
-    items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
-    values = [item for item in items if not item.secret and item.name != "cyclr_username"]
-    secrets = ", ".join(
-        f'{item.name} = "dotenv:{settings}#{item.variable}"' for item in items if item.secret
-    )
-    stuck = f'graph_url = "{silent}"\nexchange_seconds = 600\nstep_seconds = 3600\n'
-    tables = {
-        "killed": f'app_id = "100000000001"\n{stuck}',
-        "hanging": f'app_id = "100000000002"\n{stuck}',
-        "acme": "",
+    stuck = f'graph_url = "{silent}"\nstep_seconds = 3600\n'
+    troubles = {
+        "crash": f'app_id = "100000000001"\n{stuck}exchange_seconds = 600\n',
+        "killed": f'app_id = "100000000002"\n{stuck}exchange_seconds = 600\n',
+        "full": f'app_id = "100000000003"\n{stuck}exchange_seconds = 3\n',
+        "lost": 'app_id = "100000000004"\n',
+        "hanging": f'app_id = "100000000005"\n{stuck}exchange_seconds = 600\n',
         "wrong": f'secrets.app_secret = "dotenv:{folder}/wrong.env#APP_SECRET"\n',
         "missing": 'secrets.app_secret = "env:NOT_THERE"\n',
-        "bloom": "",
     }
-    lines = [f"{item.name} = {json.dumps(variables[item.variable])}\n" for item in values]
-    text = "".join(["[defaults]\n", *lines, f"secrets = {{{secrets}}}\n"])
-    for name, more in tables.items():
-        text += f'\n[[tenant]]\ntenant = "{name}"\n{more}'
+    tables = {"acme": "", "bloom": "", **troubles}
+    tables |= {f"t{number}": "" for number in range(_TENANTS - len(tables))}
+    text = ""
+    for number, (name, more) in enumerate(tables.items()):
+        text += f'\n[[tenant]]\ntenant = "{name}"\n{_values(boxes[number % len(boxes)], more)}'
     path = folder / "tenants.toml"
     path.write_text(text)
     return path
 
 
-def kill_tenant(home: Path) -> int:
-    """Kill the process of a tenant as soon as it has begun; return the process of its cells."""
+def _values(settings: Path, more: str) -> str:
+    """Return the lines of a tenant's values and references; those in `more` win."""
+    variables = read_env_file(settings)
+    items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
+    lines = [
+        f"{item.name} = {json.dumps(variables[item.variable])}\n"
+        if not item.secret
+        else f'secrets.{item.name} = "dotenv:{settings}#{item.variable}"\n'
+        for item in items
+        if item.name != "cyclr_username"
+    ]
+    own = {line.partition("=")[0].strip() for line in more.splitlines()}
+    return "".join(line for line in lines if line.partition("=")[0].strip() not in own) + more
+
+
+def begun(home: Path) -> psutil.Process:
+    """Return the process of a tenant as soon as its first step has begun."""
     end = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < end:
         journal = home / "journal.jsonl"
         if journal.exists() and b"step.started" in journal.read_bytes():
-            process = psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
-            (cells,) = process.children()
-            process.kill()
-            return cells.pid
-        time.sleep(0.05)
-    msg = "the tenant that is to be killed did not begin"
+            return psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
+        time.sleep(0.01)
+    msg = f"the tenant {home.parent.name} did not begin"
     raise AssertionError(msg)
+
+
+def trouble(evidence: Path) -> list[int]:
+    """Make the trouble that no file makes; return processes that must end with it."""
+    homes = {name: evidence / name / "facebook_marketing" for name in ("crash", "killed", "full")}
+    (cells,) = begun(homes["crash"]).children()
+    cells.kill()
+    process = begun(homes["killed"])
+    (killed_cells,) = process.children()
+    process.kill()
+    process = begun(homes["full"])
+    for each in (process, *process.children()):
+        # NOTE: one byte more is refused, as on a full disk: but of this tenant alone.
+        size = (homes["full"] / "journal.jsonl").stat().st_size + 1
+        each.rlimit(psutil.RLIMIT_FSIZE, (size, size))
+    worker = begun(evidence / "lost" / "facebook_marketing").parent()
+    assert worker is not None
+    worker.kill()
+    return [killed_cells.pid, worker.pid]
 
 
 def seen_by_others(parent: int) -> list[str]:
@@ -111,53 +153,65 @@ def seen_by_others(parent: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[FleetRun]:
-    """Run the fleet once, kill one of its processes, and return what came of it."""
+    """Run the fleet once, make trouble meanwhile, and return what came of it."""
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("fleet")
-    with Sandbox("approved") as sandbox, hostile_server("silence") as silent:
-        settings = settings_of(sandbox, folder / "settings")
-        fleet_file(folder, settings, silent)
+    with ExitStack() as stack:
+        silent = stack.enter_context(hostile_server("silence"))
+        sandboxes = [stack.enter_context(Sandbox("approved")) for _ in range(_APPS)]
+        boxes = [settings_of(each, folder / f"box{n}") for n, each in enumerate(sandboxes)]
+        fleet_file(folder, boxes, silent)
         words = ("fleet", "tenants.toml", "--evidence", "evidence", "--junit", "out.xml")
         process = subprocess.Popen(
-            command(*words, "--workers", "3", "--timeout", str(_LIMIT_SECONDS)),
+            command(*words, "--workers", str(_APPS + 1), "--timeout", str(_LIMIT_SECONDS)),
             cwd=folder,
             env=environment(XDG_DATA_HOME=str(keys_home), PYTHONPATH=str(ROOT)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        cells = kill_tenant(folder / "evidence/killed/facebook_marketing")
+        ended = trouble(folder / "evidence")
         lines = seen_by_others(process.pid)
         output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
-        secrets = tuple(
+        secrets = {
             text
+            for settings in boxes
             for name, text in read_env_file(settings).items()
             if any(item.secret and item.variable == name for item in inputs_of(PROCEDURE))
-        )
+        }
         yield FleetRun(folder, process.returncode, output, errors, (*secrets, WRONG), lines)
-        assert not psutil.pid_exists(cells)
+        assert not [each for each in ended if psutil.pid_exists(each)]
 
 
 def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
-    """A wrong secret, a missing one, a silent system and a crash are each one's own, by cause."""
+    """
+    Of sixty tenants those in trouble are named with the cause; the others are as if alone.
+
+    A wrong secret, a missing one, a silent system, a crash of the process and one in a cell,
+    a full disk, a worker that is killed: what ran in that one goes on.
+    """
 
     results = fleet_run.results
+    others = {name: each for name, each in results.items() if name not in TROUBLE}
 
     assert fleet_run.returncode == 1, fleet_run.stderr
-    assert [(name, each["status"], each["outcome"]) for name, each in results.items()] == [
-        ("killed", "unsealed", None),
-        ("hanging", "unsealed", None),
-        ("acme", "sealed", "incomplete"),
-        ("wrong", "sealed", "failed"),
-        ("missing", "unsealed", None),
-        ("bloom", "sealed", "incomplete"),
-    ]
+    assert len(results) == _TENANTS
+    assert {
+        name: (results[name]["status"], results[name]["outcome"]) for name in TROUBLE
+    } == TROUBLE
+    assert "The notebook broke off" in results["crash"]["reason"]
     assert "signal 9" in results["killed"]["reason"]
+    assert "File too large" in results["full"]["reason"]
     assert f"longer than {_LIMIT_SECONDS} seconds" in results["hanging"]["reason"]
     assert "nothing is stored under env:NOT_THERE" in results["missing"]["reason"]
     failed = [each["id"] for each in results["wrong"]["steps"] if each["outcome"] == "failed"]
     assert failed == ["fb-13-app-id-and-secret"]
+    assert {(each["status"], each["outcome"]) for each in others.values()} == {
+        ("sealed", "incomplete")
+    }
+    outcomes = {tuple(step["outcome"] for step in each["steps"]) for each in others.values()}
+    assert len(outcomes) == 1
     assert fleet_run.stdout.count("(facebook_marketing): ") == len(results)
     assert fleet_run.stdout.count("SANDBOX ") == len(results)
     assert all(each["sandbox"] for each in results.values())
@@ -204,7 +258,7 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     line = result.stdout.splitlines()[-1]
     assert line.startswith("✔ fleet/")
-    assert "SANDBOX · 6 tenants · 1 failed · 2 incomplete · 3 unsealed · key " in line
+    assert "SANDBOX · 60 tenants · 1 failed · 55 incomplete · 4 unsealed · key " in line
     for name in ("acme", "wrong", "bloom"):
         bundle = fleet_run.folder / "evidence" / fleet_run.results[name]["bundle"]
         record = json.loads((bundle / "record.json").read_bytes())
@@ -291,7 +345,7 @@ def test_the_result_has_its_form(fleet_run: FleetRun) -> None:
     assert [suite.get("name") for suite in root] == [
         f"SANDBOX.{name}.facebook_marketing" for name in fleet_run.results
     ]
-    assert (root.get("failures"), root.get("errors")) == ("1", "3")
+    assert (root.get("failures"), root.get("errors")) == ("1", "4")
 
 
 def plain(record: Path) -> str:
@@ -306,7 +360,7 @@ def plain(record: Path) -> str:
 def test_a_tenant_of_a_fleet_is_as_if_alone(fleet_run: FleetRun, keys_home: Path) -> None:
     """Its record equals that of `runbook run` for the same tenant, but for ids and times."""
 
-    settings = fleet_run.folder / "settings" / "sandbox.env"
+    settings = fleet_run.folder / "box0" / "sandbox.env"
     lines = [line for line in settings.read_text().splitlines() if "CYCLR_USERNAME" not in line]
     alone = fleet_run.folder / "alone.env"
     alone.write_text("\n".join(lines) + "\n")
@@ -352,3 +406,36 @@ def test_resuming_runs_only_what_is_left(
     assert results.pop("hanging")["status"] == "interrupted"
     assert results == before
     assert not holder.exists()
+
+
+def test_once_the_causes_are_gone_the_rest_is_resumed(
+    fleet_run: FleetRun, keys_home: Path, tmp_path: Path
+) -> None:
+    """Tenants whose entry was corrected are run, and those that were not sealed; no other is."""
+
+    folder = tmp_path / "copy"
+    shutil.copytree(fleet_run.folder, folder)
+    path = folder / "tenants.toml"
+    tables = path.read_text().split("[[tenant]]")
+    good, silent = (
+        re.search('graph_url = "(.*)"', tables[number])[1]  # type: ignore[index]
+        for number in (1, 3)
+    )
+    left = {"crash", "killed", "full", "hanging", "missing"}
+    text = "[[tenant]]".join(tables).replace(silent, good)
+    path.write_text(text.replace("env:NOT_THERE", f"dotenv:{folder}/wrong.env#APP_SECRET"))
+    before = {each: each.read_bytes() for each in folder.glob("evidence/*/*/journal.jsonl")}
+
+    result = runbook(
+        *("fleet", "tenants.toml", "--resume", "--evidence", "evidence", "--workers", "4"),
+        cwd=folder,
+        env={"XDG_DATA_HOME": str(keys_home)},
+    )
+
+    assert result.returncode == 1, result.stderr
+    assert result.stdout.count("(facebook_marketing): ") == len(left)
+    assert {name for name in left if f" {name} (" in result.stdout} == left
+    changed = {each.parent.parent.name for each in before if each.read_bytes() != before[each]}
+    assert changed == left - {"missing"}
+    results = replace(fleet_run, folder=folder).results
+    assert {each["status"] for each in results.values()} == {"sealed"}
