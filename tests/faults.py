@@ -535,6 +535,20 @@ FAULTS = (
         "a step that could not be checked passes in JUnit XML",
     ),
     Fault(
+        "config/shards.py",
+        "None if found is None else found + 1",
+        "found",
+        "config/test_shards.py",
+        "a pod of an Indexed Job runs the shard before its own",
+    ),
+    Fault(
+        "engine/fleet.py",
+        'settings.values.get("app_id", tenant.tenant)',
+        'values.get("app_id", tenant.tenant)',
+        "engine/test_fleet.py",
+        "a tenant is in another shard where a journal lacks",
+    ),
+    Fault(
         "cli/fleet.py",
         "if spending and not is_sure:",
         "if False:",

@@ -25,6 +25,13 @@ __all__ = ["FLEET_COMMANDS"]
 
 _LONGEST_RUN = 86_400
 
+_RUN_NAME = click.option(
+    "--run-name",
+    default="",
+    metavar="NAME",
+    help="What the parts of one run have in common; the orchestrator's own if left out.",
+)
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -51,6 +58,12 @@ _LONGEST_RUN = 86_400
 @click.option("--only", multiple=True, metavar="NAME", help="Only this tenant; * stands for any.")
 @click.option("--resume", "resumes", is_flag=True, help="Run what the last run has left.")
 @click.option("--failed", "is_failed", is_flag=True, help="Run those whose last run failed.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Only the I-th of N parts; N alone takes I from Kubernetes or SLURM.",
+)
+@_RUN_NAME
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
 @JUNIT
 @click.option("--yes", "is_sure", is_flag=True, help="Let checks spend what is listed.")
@@ -66,6 +79,8 @@ def fleet(
     only: tuple[str, ...],
     resumes: bool,
     is_failed: bool,
+    shard: str | None,
+    run_name: str,
     attestations: str,
     junit: str,
     is_sure: bool,
@@ -93,6 +108,8 @@ def fleet(
         only=only,
         resumes=resumes,
         is_failed=is_failed,
+        shard=shard,
+        run_name=run_name,
     )
     try:
         prepared = prepare(request)
@@ -120,14 +137,16 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
     """Run the fleet; an interruption says how to go on."""
     from runbook_lib.cli.terminal import say
 
+    shard = prepared.record.shard
     if not (prepared.jobs or as_json):
-        say("No tenant is left to run.")
+        say(f"Shard {shard} has no tenant to run." if shard else "No tenant is left to run.")
     try:
         with _Display(len(prepared.jobs), is_quiet=as_json) as display:
             return prepared.run(display.show)
     except KeyboardInterrupt:
         say("runbook: Interrupted.", is_error=True)
-        again = f"`runbook fleet {file} --resume` runs what is left."
+        part = f" --shard {shard}" if shard else ""
+        again = f"`runbook fleet {file}{part} --resume` runs what is left."
         say(f"Next: {again} The journals are intact.", is_error=True)
         sys.exit(ExitCode.INTERRUPTED)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -28,6 +28,7 @@ from runbook_lib.config.runner import (
     inputs_of,
 )
 from runbook_lib.config.settings import find_env_file, read_env_file, resolve
+from runbook_lib.config.shards import Shard, read_run_name, read_shard
 from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, is_sandbox, journal_path
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
@@ -63,7 +64,8 @@ class FleetRequest:
     `workers` is the number of processes at a time (0: two for each core, at most 16),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead. `only` are patterns of names. With `resumes`
-    what is left of the file's last run, with `is_failed` what failed.
+    what is left of the file's last run, with `is_failed` what failed. `shard` is `I/N`, or
+    `N` where the orchestrator says which part this is.
     """
 
     file: Path
@@ -76,6 +78,8 @@ class FleetRequest:
     only: Sequence[str] = ()
     resumes: bool = False
     is_failed: bool = False
+    shard: str | None = None
+    run_name: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
@@ -85,11 +89,13 @@ class Job:
     One tenant's run; `values` are all that is known of it.
 
     `variables` are those of the environment that no other tenant's process gets.
+    `shard_key` says which shard it is in, whatever evidence each part of a fleet has.
     """
 
     tenant: FleetTenant
     values: Mapping[str, Value]
     variables: Sequence[str]
+    shard_key: str
 
     @property
     def name(self) -> tuple[str, str]:
@@ -144,12 +150,15 @@ def prepare(request: FleetRequest) -> Fleet:
     jobs = {job.name: job for job in _jobs(tenants, evidence, env_file, request)}
     used = {each.procedure.id: each.procedure for each in tenants}
     _check_attestations(request.attestations, used)
-    record = _new_record(evidence, request.file.name)
+    shard = None if request.shard is None else read_shard(request.shard, request.environ)
+    record = _new_record(evidence, request, shard)
     wanted = _only(jobs, request.only)
+    if shard:
+        wanted = [name for name in wanted if shard.has(jobs[name].shard_key)]
     if request.resumes:
-        record, wanted = _left(jobs, wanted, evidence, request.file.name)
+        record, wanted = _left(jobs, wanted, record)
     elif request.is_failed:
-        wanted = _failed(wanted, evidence, request.file.name)
+        wanted = _failed(wanted, record)
     return Fleet(
         replace(request, env_file=str(Path(env_file).absolute()) if env_file else ""),
         evidence,
@@ -321,7 +330,9 @@ def _jobs(
         if lacking:
             said = f"the tenant {tenant.tenant} has no {' and no '.join(lacking)}."
             mistakes.append(f"line {tenant.line}: {said}")
-        jobs.append(Job(tenant, values, mine))
+        # NOTE: not what a journal knows: a part of the fleet may have evidence that others lack.
+        shard_key = str(settings.values.get("app_id", tenant.tenant))
+        jobs.append(Job(tenant, values, mine, shard_key))
     if mistakes:
         msg = f"The file of tenants {request.file} lacks values."
         raise FleetFileError(msg, mistakes)
@@ -355,10 +366,18 @@ def _check_attestations(path: str, procedures: Mapping[str, Procedure]) -> None:
                 raise SettingsError(msg)
 
 
-def _new_record(evidence: Path, file: str) -> FleetRecord:
+def _new_record(evidence: Path, request: FleetRequest, shard: Shard | None) -> FleetRecord:
     now, fleet_id = timestamp(utc_now()), new_run_id()
     stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
-    return FleetRecord(evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}", fleet_id, file, {}, now)
+    return FleetRecord(
+        evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}",
+        fleet_id,
+        request.file.name,
+        {},
+        now,
+        shard=str(shard) if shard else None,
+        run_name=read_run_name(request.run_name, request.environ if shard else {}),
+    )
 
 
 def _described(procedure: Procedure) -> Mapping[str, Any]:
@@ -388,13 +407,12 @@ def _only(names: _Names, patterns: Sequence[str]) -> _Names:
 
 
 def _left(
-    jobs: Mapping[tuple[str, str], Job], wanted: _Names, evidence: Path, file: str
+    jobs: Mapping[tuple[str, str], Job], wanted: _Names, asked: FleetRecord
 ) -> tuple[FleetRecord, _Names]:
-    """Return the record of the file's last run, and the jobs that it has left."""
-    record = next(iter(records_of(evidence, file)), None)
+    """Return the record of the last run of what is `asked` for, and the jobs that it has left."""
+    record = next((each for each in _earlier_records(asked) if _is_same_run(each, asked)), None)
     if record is None:
-        msg = f"There is no earlier run of {file} in {evidence}."
-        raise SettingsError(msg, next_step="Leave --resume out.")
+        raise _no_earlier_run(asked, "--resume")
     left = [
         name
         for name, result in record.results.items()
@@ -403,16 +421,33 @@ def _left(
     return record, left
 
 
-def _failed(wanted: _Names, evidence: Path, file: str) -> _Names:
-    """Return the jobs whose last run failed, by the records of the file's runs."""
+def _failed(wanted: _Names, asked: FleetRecord) -> _Names:
+    """Return the jobs whose last run failed; a shard's, by the records of this shard alone."""
     last: dict[tuple[str, str], TenantResult] = {}
-    for record in records_of(evidence, file):
+    record = None
+    for record in _earlier_records(asked):
         for name, result in record.results.items():
             if result.status in (Status.SEALED, Status.UNSEALED):
                 last.setdefault(name, result)
         if set(wanted) <= last.keys():
             break
-    if not last:
-        msg = f"There is no earlier run of {file} in {evidence}."
-        raise SettingsError(msg, next_step="Leave --failed out.")
+    if record is None:
+        raise _no_earlier_run(asked, "--failed")
     return [name for name in wanted if name in last and last[name].is_failed]
+
+
+def _earlier_records(asked: FleetRecord) -> Iterator[FleetRecord]:
+    """Yield the records of the file, those of a shard alone where one is asked for."""
+    for record in records_of(asked.folder.parents[1], asked.file):
+        if asked.shard in (None, record.shard):
+            yield record
+
+
+def _is_same_run(record: FleetRecord, asked: FleetRecord) -> bool:
+    """Return whether `record` can be continued: the same part, of the run that is named."""
+    return record.shard == asked.shard and asked.run_name in ("", record.run_name)
+
+
+def _no_earlier_run(asked: FleetRecord, option: str) -> SettingsError:
+    msg = f"There is no earlier run of {asked.title} in {asked.folder.parents[1]}."
+    return SettingsError(msg, next_step=f"Leave {option} out.")

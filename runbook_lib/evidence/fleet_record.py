@@ -91,7 +91,9 @@ class FleetRecord:
     """
     What is known of a fleet's run, in the folder `folder`.
 
-    `connectors` describe those of its tenants, by id: the title, and the steps.
+    `connectors` describe those of its tenants, by id: the title, and the steps. `shard`
+    is the part of the fleet that ran (`2/8`); `run_name` tells the parts of one run from
+    those of another.
     """
 
     folder: Path
@@ -101,6 +103,14 @@ class FleetRecord:
     started_on: str
     finished_on: str | None = None
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
+    shard: str | None = None
+    run_name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Return what ran, in words."""
+        shard = f"shard {self.shard} of " if self.shard else ""
+        return f"{shard}{self.file}{f' called {self.run_name}' if self.run_name else ''}"
 
     @property
     def path(self) -> Path:
@@ -138,6 +148,8 @@ class FleetRecord:
             "schema": f"{_SCHEMA}{_FORM}",
             "fleet_id": self.fleet_id,
             "file": self.file,
+            "shard": self.shard,
+            "run_name": self.run_name,
             "started_on": self.started_on,
             "finished_on": self.finished_on,
             "connectors": self.connectors,
@@ -183,6 +195,8 @@ def read_fleet_record(path: Path) -> FleetRecord:
         document["connectors"],
         document["started_on"],
         document["finished_on"],
+        shard=document["shard"],
+        run_name=document["run_name"],
     )
     for each in document["tenants"]:
         result = TenantResult(**each)

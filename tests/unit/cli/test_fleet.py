@@ -159,6 +159,10 @@ def test_what_is_spent_needs_a_yes() -> None:
     ("words", "said"),
     [
         (("--resume", "--failed"), "choose different tenants"),
+        (("--shard", "3/2"), "--shard 3/2: shards are counted from 1/2 to 2/2."),
+        (("--shard", ""), "--shard takes I/N, such as 2/8, or N alone; not ''."),
+        (("--shard", "2"), "--shard 2 needs JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID"),
+        (("--run-name", "a\x1b"), "--run-name, the name of the run: it contains"),
         (("--junit", "."), "cannot be written: it is a folder"),
         (("--junit", "no/out.xml"), "cannot be written: No such file"),
         (("--workers", "0"), "Invalid value for '--workers'"),
@@ -185,10 +189,22 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     monkeypatch.setattr("runbook_lib.cli.fleet._Display.show", interrupted)
-    result = fleet()
+    assert fleet().exit_code == 130
+    assert "`runbook fleet tenants.toml --resume` runs what is left." in fleet().stderr
+    shard = fleet("--shard", "1/1").stderr
+    assert "`runbook fleet tenants.toml --shard 1/1 --resume` runs what is left." in shard
 
-    assert result.exit_code == 130
-    assert "`runbook fleet tenants.toml --resume` runs what is left." in result.stderr
+
+def test_a_shard_is_named() -> None:
+    """A shard shows its own tenants; an empty one says so, and ends with 0."""
+
+    text = TENANTS.partition('[[tenant]]\ntenant = "bloom"')[0]
+    results = [fleet("--shard", f"{index}/2", text=text) for index in (1, 2)]
+
+    assert [each.exit_code for each in results] == [0, 0]
+    shown = [each.stdout.splitlines()[0] for each in results]
+    assert shown[0] == "Shard 1/2 has no tenant to run."
+    assert "acme (facebook_marketing): complete" in shown[1]
 
 
 def test_nothing_left_is_said() -> None:
