@@ -549,6 +549,27 @@ FAULTS = (
         "a tenant is in another shard where a journal lacks",
     ),
     Fault(
+        "engine/fleet_merge.py",
+        "if record.results[job.name].key == job.key:",
+        "if True:",
+        "engine/test_fleet_merge.py",
+        "a merged record claims what the file no longer asks for",
+    ),
+    Fault(
+        "evidence/fleet_record.py",
+        "codes |= {ExitCode.INCOMPLETE for _ in self.remarks}",
+        "",
+        "engine/test_fleet_merge.py",
+        "a run with a missing shard is complete",
+    ),
+    Fault(
+        "evidence/gather.py",
+        "one.read(len(block)) == block",
+        "one.read(len(block)) or True",
+        "evidence/test_gather.py",
+        "a journal is replaced by one that contradicts it",
+    ),
+    Fault(
         "cli/fleet.py",
         "if spending and not is_sure:",
         "if False:",

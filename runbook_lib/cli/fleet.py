@@ -1,12 +1,17 @@
-"""The command `fleet`: run the tenants of a file, and show each result as it comes."""
+"""
+The command `fleet`: run the tenants of a file, and show each result as it comes.
+
+`fleet merge` puts the parts of a sharded run together.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -33,8 +38,32 @@ _RUN_NAME = click.option(
 )
 
 
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+class _Fleet(click.Group):
+    """A group whose first word is a file, unless it is the name of a command."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context of the command that is meant: `main` invokes that."""
+        if args[:1] and args[0] in self.commands:
+            return super().make_context(info_name, args, parent, **extra)
+        return _run_fleet.make_context(info_name, args, parent, **extra)
+
+
+@click.group(cls=_Fleet)
+def fleet() -> None:
+    """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
+
+
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@_FILE
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -70,7 +99,7 @@ _RUN_NAME = click.option(
 @ENV_FILE
 @EVIDENCE
 @JSON
-def fleet(
+def _run_fleet(
     *,
     file: Path,
     workers: int | None,
@@ -88,7 +117,11 @@ def fleet(
     evidence: str,
     as_json: bool,
 ) -> None:
-    """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
+    """
+    Run the tenants of FILE (TOML or CSV), each in a process of its own.
+
+    `runbook fleet merge FILE` puts the parts of a run with --shard together as one.
+    """
     from runbook_lib.engine.fleet import FleetRequest, prepare
 
     if workers and scheduler:
@@ -111,16 +144,77 @@ def fleet(
         shard=shard,
         run_name=run_name,
     )
-    try:
+    with _mistakes_shown():
         prepared = prepare(request)
-    except FleetFileError as error:
-        for mistake in error.mistakes:
-            click.echo(one_line(mistake), err=True)
-        raise
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
     record = _run(prepared, file, as_json=as_json)
+    _end(record, junit, as_json=as_json)
+
+
+@fleet.command()
+@_FILE
+@click.option(
+    "--from",
+    "folders",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A part's evidence folder, to be copied into this one first; may be repeated.",
+)
+@_RUN_NAME
+@JUNIT
+@EVIDENCE
+@JSON
+def merge(
+    *,
+    file: Path,
+    folders: tuple[Path, ...],
+    run_name: str,
+    junit: str,
+    evidence: str,
+    as_json: bool,
+) -> None:
+    """
+    Put the shards of FILE's newest run together as one record.
+
+    Tenants that no shard has are pending. Ends with 3 where a shard is missing, or may be
+    of another run.
+    """
+    from runbook_lib.cli.terminal import say
+    from runbook_lib.engine.fleet_merge import MergeRequest
+    from runbook_lib.engine.fleet_merge import merge as merge_shards
+
+    if junit:
+        require_place(junit)
+    request = MergeRequest(file=file, evidence=evidence, run_name=run_name, folders=folders)
+    with _mistakes_shown():
+        record = merge_shards(request)
+    for remark in record.remarks:
+        say(remark, is_error=True)
+    for result in record.results.values():
+        if not as_json and (result.is_failed or result.exit_code is None):
+            click.echo(_line(result))
+    _end(record, junit, as_json=as_json)
+
+
+FLEET_COMMANDS = (fleet,)
+
+
+@contextmanager
+def _mistakes_shown() -> Iterator[None]:
+    """Show each mistake of the file of tenants on a line, and raise the error."""
+    try:
+        yield
+    except FleetFileError as error:
+        for mistake in error.mistakes:
+            click.echo(one_line(mistake), err=True)
+        raise
+
+
+def _end(record: FleetRecord, junit: str, *, as_json: bool) -> NoReturn:
+    """Write and show the result, and end with its exit code."""
     if junit:
         write_junit(junit, record.results.values(), name=record.file)
     if as_json:
@@ -128,9 +222,6 @@ def fleet(
     else:
         _show_sum(record)
     sys.exit(record.exit_code)
-
-
-FLEET_COMMANDS = (fleet,)
 
 
 def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -28,7 +28,7 @@ from runbook_lib.config.runner import (
     inputs_of,
 )
 from runbook_lib.config.settings import find_env_file, read_env_file, resolve
-from runbook_lib.config.shards import Shard, read_run_name, read_shard
+from runbook_lib.config.shards import read_run_name, read_shard
 from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, is_sandbox, journal_path
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
@@ -44,7 +44,16 @@ from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult,
 from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 
-__all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
+__all__ = [
+    "Fleet",
+    "FleetRequest",
+    "Job",
+    "Spending",
+    "described",
+    "grouped",
+    "new_record",
+    "prepare",
+]
 
 # A run waits for remote systems and for the disk for half of its time.
 _WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
@@ -151,7 +160,11 @@ def prepare(request: FleetRequest) -> Fleet:
     used = {each.procedure.id: each.procedure for each in tenants}
     _check_attestations(request.attestations, used)
     shard = None if request.shard is None else read_shard(request.shard, request.environ)
-    record = _new_record(evidence, request, shard)
+    record = replace(
+        new_record(evidence, request.file.name),
+        shard=str(shard) if shard else None,
+        run_name=read_run_name(request.run_name, request.environ if shard else {}),
+    )
     wanted = _only(jobs, request.only)
     if shard:
         wanted = [name for name in wanted if shard.has(jobs[name].shard_key)]
@@ -199,7 +212,7 @@ class Fleet:
         unseal_fleet(self.record)
         for job in self.jobs:
             self.record.put(job.pending)
-            self.record.connectors[job.tenant.procedure.id] = _described(job.tenant.procedure)
+            self.record.connectors[job.tenant.procedure.id] = described(job.tenant.procedure)
         self.record.write()
         groups = [[self._asked(job) for job in group] for group in grouped(self.jobs)]
         try:
@@ -366,21 +379,14 @@ def _check_attestations(path: str, procedures: Mapping[str, Procedure]) -> None:
                 raise SettingsError(msg)
 
 
-def _new_record(evidence: Path, request: FleetRequest, shard: Shard | None) -> FleetRecord:
+def new_record(evidence: Path, file: str) -> FleetRecord:
+    """Return the record of a run of the file of this name, which is not written yet."""
     now, fleet_id = timestamp(utc_now()), new_run_id()
     stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
-    return FleetRecord(
-        evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}",
-        fleet_id,
-        request.file.name,
-        {},
-        now,
-        shard=str(shard) if shard else None,
-        run_name=read_run_name(request.run_name, request.environ if shard else {}),
-    )
+    return FleetRecord(evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}", fleet_id, file, {}, now)
 
 
-def _described(procedure: Procedure) -> Mapping[str, Any]:
+def described(procedure: Procedure) -> Mapping[str, Any]:
     """Return title and steps of a connector, as the record has them."""
     numbers = procedure.numbers
     steps = [
@@ -413,6 +419,9 @@ def _left(
     record = next((each for each in _earlier_records(asked) if _is_same_run(each, asked)), None)
     if record is None:
         raise _no_earlier_run(asked, "--resume")
+    if record.parts:
+        # NOTE: a merged record says what the shards' records said then, and stays so.
+        record = replace(asked, connectors=record.connectors, results=record.results)
     left = [
         name
         for name, result in record.results.items()
@@ -426,7 +435,8 @@ def _failed(wanted: _Names, asked: FleetRecord) -> _Names:
     last: dict[tuple[str, str], TenantResult] = {}
     record = None
     for record in _earlier_records(asked):
-        for name, result in record.results.items():
+        # NOTE: a merged record repeats what the shards' own records say, which may be newer.
+        for name, result in () if record.parts else record.results.items():
             if result.status in (Status.SEALED, Status.UNSEALED):
                 last.setdefault(name, result)
         if set(wanted) <= last.keys():
@@ -436,11 +446,10 @@ def _failed(wanted: _Names, asked: FleetRecord) -> _Names:
     return [name for name in wanted if name in last and last[name].is_failed]
 
 
-def _earlier_records(asked: FleetRecord) -> Iterator[FleetRecord]:
+def _earlier_records(asked: FleetRecord) -> Iterable[FleetRecord]:
     """Yield the records of the file, those of a shard alone where one is asked for."""
-    for record in records_of(asked.folder.parents[1], asked.file):
-        if asked.shard in (None, record.shard):
-            yield record
+    records = records_of(asked.folder.parents[1], asked.file)
+    return (record for record in records if asked.shard in (None, record.shard))
 
 
 def _is_same_run(record: FleetRecord, asked: FleetRecord) -> bool:

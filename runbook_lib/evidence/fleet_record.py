@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -27,10 +28,11 @@ from runbook_lib.errors import ExitCode, FormError, SettingsError
 __all__ = [
     "FLEET_NAME",
     "FleetRecord",
+    "Part",
     "Status",
     "TenantResult",
     "fleet_schema",
-    "read_fleet_record",
+    "read_record",
     "records_of",
 ]
 
@@ -86,6 +88,17 @@ class TenantResult:
         return self.status is Status.UNSEALED or self.exit_code == ExitCode.FAILED
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A shard's record, as a merged record names it."""
+
+    shard: str
+    fleet_id: str
+    run_name: str
+    started_on: str
+    finished_on: str | None
+
+
 @dataclass
 class FleetRecord:
     """
@@ -93,7 +106,8 @@ class FleetRecord:
 
     `connectors` describe those of its tenants, by id: the title, and the steps. `shard`
     is the part of the fleet that ran (`2/8`); `run_name` tells the parts of one run from
-    those of another.
+    those of another. A merged record names its `parts`; its `remarks` say what is missing,
+    or may not belong together.
     """
 
     folder: Path
@@ -105,6 +119,13 @@ class FleetRecord:
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
     shard: str | None = None
     run_name: str = ""
+    parts: tuple[Part, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def began(self) -> datetime:
+        """Return when the run began."""
+        return datetime.fromisoformat(self.started_on)
 
     @property
     def title(self) -> str:
@@ -124,6 +145,7 @@ class FleetRecord:
             ExitCode.INCOMPLETE if each.exit_code is None else each.exit_code
             for each in self.results.values()
         }
+        codes |= {ExitCode.INCOMPLETE for _ in self.remarks}
         return next((code for code in _WORST if code in codes), ExitCode.COMPLETE)
 
     def put(self, result: TenantResult) -> None:
@@ -152,6 +174,8 @@ class FleetRecord:
             "run_name": self.run_name,
             "started_on": self.started_on,
             "finished_on": self.finished_on,
+            "parts": [asdict(each) for each in self.parts],
+            "remarks": self.remarks,
             "connectors": self.connectors,
         }
         tenants = ",\n".join(write_json(asdict(each)) for each in self.results.values())
@@ -166,7 +190,7 @@ def records_of(evidence: Path, file: str) -> Iterable[FleetRecord]:
     cannot be read.
     """
     paths = sorted(evidence.glob(f"{FLEET_FOLDER}/*/{FLEET_NAME}"), key=_age, reverse=True)
-    return (record for record in map(read_fleet_record, paths) if record.file == file)
+    return (record for record in map(read_record, paths) if record.file == file)
 
 
 def fleet_schema() -> dict[str, Any]:
@@ -181,12 +205,8 @@ def _age(path: Path) -> tuple[str, int]:
     return path.parent.name.partition("-")[0], path.stat().st_mtime_ns
 
 
-def read_fleet_record(path: Path) -> FleetRecord:
-    """
-    Return the record at `path`.
-
-    Raises `FormError` for another form of it, `SettingsError` for one that cannot be read.
-    """
+def read_record(path: Path) -> FleetRecord:
+    """Return the record at `path`, with the results logged beside it; raises like `records_of`."""
     document = _document(path)
     record = FleetRecord(
         path.parent,
@@ -197,6 +217,8 @@ def read_fleet_record(path: Path) -> FleetRecord:
         document["finished_on"],
         shard=document["shard"],
         run_name=document["run_name"],
+        parts=tuple(Part(**each) for each in document["parts"]),
+        remarks=tuple(document["remarks"]),
     )
     for each in document["tenants"]:
         result = TenantResult(**each)
@@ -217,7 +239,7 @@ def _logged(path: Path) -> Iterator[dict[str, Any]]:
 
 def _document(path: Path) -> dict[str, Any]:
     """Return what stands in the file at `path`, and in the log beside it, validated."""
-    advice = "Move its folder away, and start without --resume and --failed."
+    advice = "Move its folder away, and start again; what is in it is then not looked at."
     try:
         document = parse_json(read_plain(path, _LARGEST))
     except OSError as error:
@@ -230,6 +252,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise FormError("It", schema.removeprefix(_SCHEMA), _FORM, file=str(path))
     try:
         _validator()(document)
+        datetime.fromisoformat(document["started_on"])
         document["tenants"] += _logged(path.parent / _LOG_NAME)
         _validator()(document)
     except ValueError:

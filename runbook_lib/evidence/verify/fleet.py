@@ -12,7 +12,7 @@ from runbook_lib.core.files import open_plain, read_plain
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.errors import ContentError, EvidenceError, SettingsError
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord, read_fleet_record
+from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord, read_record
 from runbook_lib.evidence.fleet_seal import claims, fleet_files, sealed_bundles
 from runbook_lib.evidence.signing.statement import (
     FLEET,
@@ -51,7 +51,7 @@ def verify_fleet(folder: Path, trust: Trust) -> Verdict:
 
 
 def _verified(folder: Path, trust: Trust) -> Verdict:
-    record = read_fleet_record(folder / FLEET_NAME)
+    record = read_record(folder / FLEET_NAME)
     if record.finished_on is None and not is_there(folder / STATEMENT_NAME):
         return Verdict(folder, fleet=claims(record), notes=(_UNSIGNED,))
     evidence = folder.parent.parent

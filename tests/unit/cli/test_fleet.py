@@ -207,6 +207,107 @@ def test_a_shard_is_named() -> None:
     assert "acme (facebook_marketing): complete" in shown[1]
 
 
+def merge(*words: str) -> Result:
+    """Merge the shards of the fleet."""
+    result = CliRunner().invoke(main, ("fleet", "merge", "tenants.toml", *words))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_the_shards_are_merged() -> None:
+    """Each tenant that is not sealed or failed is a line; then the counts, and the worst code."""
+
+    for index in (1, 2):
+        fleet("--shard", f"{index}/2")
+    result = merge("--junit", "out.xml")
+
+    failed, crashed, counts, path = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert failed == "✘ bloom (facebook_marketing): failed: fb-08-redirect-uri"
+    assert crashed.endswith(
+        "clover (facebook_marketing): not sealed: a[U+001B][2J[U+202E][U+000A]b"
+    )
+    assert counts == "1 complete · 1 failed · 1 unsealed"
+    assert Path(path.removeprefix("Written to ")).is_file()
+    assert Path("out.xml").read_text().count("<testsuite ") == 3
+
+
+def test_what_a_merge_lacks_is_said() -> None:
+    """A missing shard is said, and its tenants are named, with exit code 3; JSON says it too."""
+
+    text = '[[tenant]]\ntenant = "acme"\nservice_domain = "a.cyclr.com"\n'
+    fleet("--shard", "1/2", text=text)
+    result = merge()
+
+    assert result.exit_code == 3
+    assert result.stderr == "Of 2 shards there is no record of 2/2.\n"
+    assert "acme (facebook_marketing): not sealed: In no shard." in result.stdout
+    document = json.loads(merge("--json").stdout)
+    assert document["remarks"] == ["Of 2 shards there is no record of 2/2."]
+    assert [each["status"] for each in document["tenants"]] == ["pending"]
+
+
+def test_a_merge_of_folders_that_lie_apart() -> None:
+    """`--from` may be repeated; the evidence is then in one folder."""
+
+    for index in (1, 2):
+        fleet("--shard", f"{index}/2", "--evidence", f"part-{index}")
+
+    assert merge("--from", "part-1", "--from", "part-2").exit_code == 1
+    assert len(list(Path("evidence/fleet").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "There is no shard's record of tenants.toml in"),
+        (("--from", "none"), "none has no record of a fleet"),
+        (("--run-name", "a\x1b"), "the name of the run"),
+        (("--junit", "."), "cannot be written: it is a folder"),
+        (("--shard", "1/2"), "No such option"),
+    ],
+)
+def test_a_mistaken_merge_is_refused(words: tuple[str, ...], said: str) -> None:
+    """Without a shard's record, or with a mistake, nothing is written, with exit code 2."""
+
+    fleet()
+    before = sorted(Path("evidence/fleet").iterdir())
+    result = merge(*words)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert sorted(Path("evidence/fleet").iterdir()) == before
+
+
+def test_a_merge_names_the_mistakes_of_the_file() -> None:
+    """The file of tenants is validated, each mistake on a line."""
+
+    fleet("--shard", "1/1")
+    Path("tenants.toml").write_text(f"{TENANTS}a = 1\n")
+
+    assert merge().stderr.startswith("line 10: a key called a is not known.")
+
+
+def test_the_first_word_may_be_any_file() -> None:
+    """A file is run, whatever its name; only the word `merge` alone is the command."""
+
+    Path("merge").write_text(TENANTS)
+    for words in (("./merge",), ("--workers", "1", "./merge"), ("./merge", "--run-name", "merge")):
+        assert CliRunner().invoke(main, ("fleet", *words)).exit_code == 1
+    assert len(list(Path("evidence/fleet").iterdir())) == 3
+
+
+def test_the_help_shows_both() -> None:
+    """`fleet --help` shows the options of a run, and names the command that merges."""
+
+    shown = CliRunner().invoke(main, ("fleet", "--help")).stdout
+    assert "fleet [OPTIONS] FILE" in shown
+    assert "--resume" in shown
+    assert "fleet merge FILE" in shown
+    assert "fleet merge [OPTIONS] FILE" in CliRunner().invoke(main, ("fleet", "merge", "-h")).stdout
+
+
 def test_nothing_left_is_said() -> None:
     """`--resume` with nothing left says so, and keeps the exit code of the whole."""
 

@@ -17,17 +17,26 @@ from tests.support.odd_files import FILES, remove
 from tests.unit.odd.test_odd_files import put, time_limit
 
 RECORD = Path("evidence/fleet/20261124T000000Z-0badcafe/fleet.json")
-WORDS = {
-    "tenants.toml": ("fleet", "tenants.toml"),
-    "tenants.csv": ("fleet", "tenants.csv"),
-    ".env": ("fleet", "tenants.toml"),
-    "words.toml": ("fleet", "tenants.toml", "--attestations", "words.toml"),
-    "out.xml": ("fleet", "tenants.toml", "--junit", "out.xml"),
-    "evidence": ("fleet", "tenants.toml"),
-    "evidence/fleet": ("fleet", "tenants.toml"),
-    "evidence/acme/facebook_marketing/journal.jsonl": ("fleet", "tenants.toml"),
-    f"{RECORD}": ("fleet", "tenants.toml", "--resume"),
-}
+JOURNAL = "acme/facebook_marketing/journal.jsonl"
+MERGE = ("fleet", "merge", "tenants.toml")
+WORDS = (
+    ("tenants.toml", ("fleet", "tenants.toml")),
+    ("tenants.csv", ("fleet", "tenants.csv")),
+    (".env", ("fleet", "tenants.toml")),
+    ("words.toml", ("fleet", "tenants.toml", "--attestations", "words.toml")),
+    ("out.xml", ("fleet", "tenants.toml", "--junit", "out.xml")),
+    ("evidence", ("fleet", "tenants.toml")),
+    ("evidence/fleet", ("fleet", "tenants.toml")),
+    (f"evidence/{JOURNAL}", ("fleet", "tenants.toml")),
+    (f"{RECORD}", ("fleet", "tenants.toml", "--shard", "1/1", "--resume")),
+    (f"{RECORD}", MERGE),
+    ("evidence/fleet", MERGE),
+    ("part", (*MERGE, "--from", "part")),
+    ("part/fleet", (*MERGE, "--from", "part")),
+    ("part/cool-downs.json", (*MERGE, "--from", "part")),
+    (f"part/{JOURNAL}", (*MERGE, "--from", "part")),
+    (f"evidence/{JOURNAL}", (*MERGE, "--from", "part")),
+)
 
 
 @pytest.fixture
@@ -41,22 +50,27 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
     Path("tenants.toml").write_text(text)
     with time_limit():
-        assert CliRunner().invoke(main, ("fleet", "tenants.toml")).exit_code == 0
+        assert CliRunner().invoke(main, ("fleet", "tenants.toml", "--shard", "1/1")).exit_code == 0
     (record,) = Path("evidence/fleet").iterdir()
     shutil.move(record, RECORD.parent)
+    shutil.copytree("evidence", "part")
+    Path("part", JOURNAL).parent.mkdir(parents=True)
+    Path("part", JOURNAL).write_text("{}")
     yield folder
     remove(*folder.iterdir())
 
 
 @pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize("place", WORDS)
-def test_a_fleet_ends_when_a_file_is_odd(place: str, kind: str, project: Path) -> None:
+@pytest.mark.parametrize(("place", "words"), WORDS)
+def test_a_fleet_ends_when_a_file_is_odd(
+    place: str, words: tuple[str, ...], kind: str, project: Path
+) -> None:
     """A pipe, a device, something huge or malformed in place of a file ends with a known code."""
 
     put(FILES[kind], Path(place))
 
     with time_limit():
-        result = CliRunner().invoke(main, WORDS[place])
+        result = CliRunner().invoke(main, words)
 
     said = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
     assert result.exception is None or isinstance(result.exception, SystemExit), said
