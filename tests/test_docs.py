@@ -148,9 +148,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
 
 
 def attestations() -> str:
-    """Return the attestations file of the documents."""
-    (block,) = re.findall(r"```toml\n(.*?)```", HEADLESS, flags=re.DOTALL)
-    return str(block)
+    """Return the attestations file of the documents, with the further entry that they show."""
+    return "\n".join(re.findall(r"```toml\n(.*?)```", HEADLESS, flags=re.DOTALL))
 
 
 def fleet_file() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["FLEET_COMMANDS"]
 
 _LONGEST_RUN = 86_400
+_MOST_SHOWN = 20
 
 _RUN_NAME = click.option(
     "--run-name",
@@ -149,6 +150,7 @@ def _run_fleet(
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
+    _show_unmatched(prepared.unmatched)
     record = _run(prepared, file, as_json=as_json)
     _end(record, junit, as_json=as_json)
 
@@ -240,6 +242,17 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
         again = f"`runbook fleet {file}{part} --resume` runs what is left."
         say(f"Next: {again} The journals are intact.", is_error=True)
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _show_unmatched(unmatched: Sequence[str]) -> None:
+    """Show which attestations are about no tenant: a slip must not pass in silence."""
+    from runbook_lib.cli.terminal import say
+
+    for sentence in unmatched[:_MOST_SHOWN]:
+        say(sentence, is_error=True)
+    more = len(unmatched) - _MOST_SHOWN
+    if more > 0:
+        say(f"And {counted(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:

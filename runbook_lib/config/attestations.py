@@ -17,6 +17,7 @@ The attestations file: what people say about steps, in TOML.
 
 An entry without a subject is bound to the values that are known when a
 tenant's journal first records it. `words` decides which entries count.
+Several subjects, `[{app_id = "1…"}, {app_id = "2…"}]`, are as many entries.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.errors import SettingsError
 
-__all__ = ["due_day", "moment", "nearest", "read_words"]
+__all__ = ["due_day", "is_about", "moment", "nearest", "read_words"]
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
@@ -79,13 +80,20 @@ def moment(text: str, *, now: datetime) -> datetime:
     return found
 
 
-def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word | Note]:
+def read_words(
+    path: Path,
+    procedure: Procedure,
+    *,
+    now: datetime,
+    values: Mapping[str, Value] | None = None,
+) -> list[Word | Note]:
     """
     Return the words and notes in the file at `path`, ordered by the times that they give.
 
-    A word's `binding` contains only the subject that its entry names. Raises
-    `SettingsError` for an unreadable file, an unknown step, key or subject, a
-    missing name, or a time in the future.
+    A word's `binding` contains only the subject that its entry names. Of an entry with
+    several subjects there is a word for each, or only for those that `values`, a
+    tenant's, match. Raises `SettingsError` for an unreadable file, an unknown step, key or
+    subject, a missing name, or a time in the future.
     """
     try:
         document = tomllib.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
@@ -97,11 +105,12 @@ def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word 
         msg = f"The attestations file {path} is not TOML: {reason}."
         raise SettingsError(msg) from None
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
-    reader = _Reader(path, procedure, now)
+    reader = _Reader(path, procedure, now, values)
     words = [
-        reader.word(kind, table) if isinstance(kind, WordKind) else reader.note(kind, table)
+        word
         for name, kind in _KINDS.items()
         for table in _tables(document, name, path)
+        for word in reader.entry(kind, table)
     ]
     return sorted(words, key=lambda word: word.at)
 
@@ -109,30 +118,47 @@ def read_words(path: Path, procedure: Procedure, *, now: datetime) -> list[Word 
 class _Reader:
     """Checks each table against the procedure and the clock."""
 
-    def __init__(self, path: Path, procedure: Procedure, now: datetime) -> None:
+    def __init__(
+        self,
+        path: Path,
+        procedure: Procedure,
+        now: datetime,
+        values: Mapping[str, Value] | None,
+    ) -> None:
         self._path = path
         self._steps = {step.id: step for step in procedure.steps}
         self._inputs = {item.name: item for item in procedure.inputs}
         self._now = now
+        self._values = values
 
-    def word(self, kind: WordKind, table: Mapping[str, Any]) -> Word:
-        """Return the word of this kind in `table`."""
+    def entry(self, kind: WordKind | NoteKind, table: Mapping[str, Any]) -> list[Word | Note]:
+        """Return what `table` says: a note, or a word about each subject."""
+        if isinstance(kind, WordKind):
+            return self._words(kind, table)
+        return [self._note(kind, table)]
+
+    def _words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word | Note]:
         note = "reason" if kind in _WITH_REASON else "note"
         step, where = self._step(table, ("step", "by", "at", note, "subject"))
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
             msg = f"{where}: nothing is submitted in this step, so it cannot be {kind}."
             raise SettingsError(msg)
-        subject = self._subject(step, table.get("subject", {}), where)
         said: dict[str, Any] = {
             "kind": kind,
             **self._said(step, table, where),
             "note": _text(table, note, where, is_needed=kind in _WITH_REASON),
         }
-        binding = Binding(subject=subject)
-        entry = _digest([said, subject])
-        return Word(**said, origin=self._path.name, entry=entry, binding=binding)
+        return [
+            Word(
+                **said,
+                origin=self._path.name,
+                entry=_digest([said, subject]),
+                binding=Binding(subject=subject),
+            )
+            for subject in self._subjects(step, table.get("subject", {}), where)
+        ]
 
-    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note:
+    def _note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note:
         """Return the comment or assignment in `table`."""
         is_comment = kind is NoteKind.COMMENTED
         keys = ("step", "by", "at", "note", *(() if is_comment else ("to", "due")))
@@ -169,10 +195,21 @@ class _Reader:
             "at": self._moment(table.get("at"), where),
         }
 
+    def _subjects(self, step: Step, value: object, where: str) -> Iterable[Mapping[str, Value]]:
+        """Return the only subject; of several, each once, and those of this tenant alone."""
+        if not isinstance(value, list):
+            return [self._subject(step, value, where)]
+        found = [self._subject(step, each, where) for each in value]
+        if not all(found) or not found:
+            msg = f'{where}: each subject in a list names something, such as {{app_id = "1…"}}.'
+            raise SettingsError(msg)
+        once = {_digest(each): each for each in found}.values()
+        return [each for each in once if self._values is None or is_about(each, self._values)]
+
     def _subject(self, step: Step, table: object, where: str) -> dict[str, Value]:
         """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
-            msg = f'{where}: subject takes a table, such as {{app_id = "123456789012345"}}.'
+            msg = f'{where}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
             raise SettingsError(msg)
         allowed = tuple(name for name in step.subject if not self._inputs[name].secret)
         _refuse_other_keys(table, allowed, f"{where}, subject")
@@ -195,6 +232,11 @@ class _Reader:
             msg = f"{where}: {value} is in the future."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def is_about(subject: Mapping[str, Value | None], values: Mapping[str, Value]) -> bool:
+    """Return whether `values` match everything that `subject` names."""
+    return subject.items() <= values.items()
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

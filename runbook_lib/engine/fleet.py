@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.attestations import nearest, read_words
+from runbook_lib.config.attestations import nearest
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.config.runner import (
     SIGNING_KEY,
@@ -34,8 +34,9 @@ from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.procedure import Procedure, Value, Word
+from runbook_lib.core.procedure import Procedure, Value
 from runbook_lib.core.state import HistoryReader, RunOutcome
+from runbook_lib.engine.fleet_words import check_words
 from runbook_lib.engine.pools import Done, LocalPool, Pool
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import known_values, new_run_id
@@ -157,8 +158,9 @@ def prepare(request: FleetRequest) -> Fleet:
     evidence = evidence_folder(request.evidence).absolute()
     env_file = request.env_file or find_env_file()
     jobs = {job.name: job for job in _jobs(tenants, evidence, env_file, request)}
-    used = {each.procedure.id: each.procedure for each in tenants}
-    _check_attestations(request.attestations, used)
+    values = [(job.tenant.procedure, job.values) for job in jobs.values()]
+    words = Path(request.attestations) if request.attestations else None
+    unmatched = check_words(words, values) if words else []
     shard = None if request.shard is None else read_shard(request.shard, request.environ)
     record = replace(
         new_record(evidence, request.file.name),
@@ -177,17 +179,24 @@ def prepare(request: FleetRequest) -> Fleet:
         evidence,
         [jobs[name] for name in wanted],
         record,
+        unmatched,
     )
 
 
 class Fleet:
-    """A fleet that is ready to run."""
+    """A fleet that is ready to run; `unmatched` are attestations that are about no tenant."""
 
     def __init__(
-        self, request: FleetRequest, evidence: Path, jobs: Sequence[Job], record: FleetRecord
+        self,
+        request: FleetRequest,
+        evidence: Path,
+        jobs: Sequence[Job],
+        record: FleetRecord,
+        unmatched: Sequence[str] = (),
     ) -> None:
         self.jobs = jobs
         self.record = record
+        self.unmatched = unmatched
         self._request = request
         self._evidence = evidence
         self._names = {job.name: job for job in jobs}
@@ -365,18 +374,6 @@ def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:
             key = read_key(journal.path.parent)
             return HistoryReader(journal, key).read().index.given
     return {}
-
-
-def _check_attestations(path: str, procedures: Mapping[str, Procedure]) -> None:
-    """Raise `SettingsError` for an entry that would count for whatever tenant comes first."""
-    for procedure in procedures.values() if path else ():
-        for word in read_words(Path(path), procedure, now=utc_now()):
-            if not (isinstance(word, Word) and word.binding.subject):
-                msg = (
-                    f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
-                    '{app_id = "123456789012345"}, or it would count for every tenant.'
-                )
-                raise SettingsError(msg)
 
 
 def new_record(evidence: Path, file: str) -> FleetRecord:

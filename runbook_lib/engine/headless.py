@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.attestations import moment, read_words
+from runbook_lib.config.attestations import is_about, moment, read_words
 from runbook_lib.config.runner import EVIDENCE
 from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import project_folder
@@ -155,15 +155,19 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
         from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
 
         check_archive(url, run.journal.path.parent, retention_days=days)
-    path = Path(request.attestations) if request.attestations else None
-    words = read_words(path, request.procedure, now=run.clock()) if path else []
-    return run, [word for word in words if _is_about(word, run)] if request.needs_subject else words
+    return run, _words(run, request) if request.attestations else []
 
 
-def _is_about(word: Word | Note, run: Run) -> bool:
-    """Return whether `word` names a subject that is this run's."""
-    subject = word.binding.subject if isinstance(word, Word) else {}
-    return bool(subject) and subject.items() <= run.values.items()
+def _words(run: Run, request: RunRequest) -> list[Word | Note]:
+    """Return the attestations; where they need a subject, those that name this run's."""
+    values = run.values
+    path = Path(request.attestations)
+    words = read_words(path, request.procedure, now=run.clock(), values=values)
+    if not request.needs_subject:
+        return words
+    subjects = [word.binding.subject if isinstance(word, Word) else {} for word in words]
+    named = zip(words, subjects, strict=True)
+    return [word for word, subject in named if subject and is_about(subject, values)]
 
 
 def _answers(

@@ -155,6 +155,31 @@ def test_what_is_spent_needs_a_yes() -> None:
     assert fleet("--yes", text=text).exit_code == 1
 
 
+def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slip in a subject is shown, of many the first and how many more; the fleet runs."""
+
+    subjects = ", ".join(f'{{service_domain = "{number}.cyclr.com"}}' for number in range(23))
+    Path("words.toml").write_text(
+        '[[attestation]]\nstep = "fb-08-redirect-uri"\nby = "Ann"\nat = 2026-01-20T09:00:00Z\n'
+        f'subject = [{{service_domain = "acme.cyclr.com"}}, {subjects}]\n'
+    )
+    shown = fleet("--attestations", "words.toml", "--json").stderr.splitlines()
+    assert shown[0] == (
+        "words.toml, step fb-08-redirect-uri: no tenant has service_domain 0.cyclr.com, "
+        "so this counts for none."
+    )
+    assert len(shown) == 21
+    assert shown[-1] == "And 3 more entries about no tenant."
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runbook_lib.engine.fleet.Fleet.run", stop)
+    assert fleet("--attestations", "words.toml").stderr.splitlines()[:21] == shown
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

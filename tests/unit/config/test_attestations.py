@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,15 @@ def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
         (entry("submitted"), "nothing is submitted in this step"),
         (entry("declined"), "nothing is submitted in this step"),
         (entry("withdrawal"), "reason is missing"),
-        (attestation(subject='"app 1"'), "subject takes a table"),
+        (attestation(subject='"app 1"'), "subject takes {app_id"),
+        (attestation(subject="[]"), "each subject in a list names something"),
+        (attestation(subject="[{}]"), "each subject in a list names something"),
+        (attestation(subject="[{app_id = '1'}, {}]"), "each subject in a list names something"),
+        (attestation(subject="['1']"), "subject takes {app_id"),
+        (attestation(subject="[[{app_id = '1'}]]"), "subject takes {app_id"),
+        (attestation(subject="[{app_id = '1'}, {app_id = 'x'}]"), "an App ID has digits only"),
+        (attestation(subject="[{app_id = '1'}, {region = 'eu'}]"), "no key called region"),
+        (entry("comment", note='"x"', subject="[{app_id = '1'}]"), "no key called subject"),
         (attestation(subject="{app_id = 'x'}"), "an App ID has digits only"),
         (attestation(subject="{app_id = true}"), "takes text, not bool"),
         (attestation(subject="{app_id = {}}"), "takes text, not dict"),
@@ -264,6 +273,42 @@ def test_an_invalid_entry_is_refused(tmp_path: Path, text: str | bytes, said: st
         read(tmp_path, text)
 
     assert str(tmp_path / "said.toml") in str(caught.value)
+
+
+SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        attestation,
+        skip,
+        lambda **fields: entry("withdrawal", reason='"a mistake"', **fields),
+        lambda **fields: entry("submitted", step='"fb-12-review"', **fields),
+        lambda **fields: entry("declined", step='"fb-12-review"', **fields),
+    ],
+    ids=["attestation", "skip", "withdrawal", "submitted", "declined"],
+)
+def test_several_subjects_are_as_many_entries(make: Callable[..., str], tmp_path: Path) -> None:
+    """A word about each subject, once, is the same as if it stood in an entry of its own."""
+
+    words = read(tmp_path, make(subject=SEVERAL))
+
+    alone = [read(tmp_path, make(subject=f"{{app_id = '{number}'}}")) for number in (1, 2)]
+    assert [[each] for each in words] == alone
+    assert [each.binding.subject for each in words] == [{"app_id": "1"}, {"app_id": "2"}]
+
+
+def test_of_several_subjects_a_tenant_gets_its_own(tmp_path: Path) -> None:
+    """What a list says of others is no tenant's matter; an only subject is read whatever it is."""
+
+    path = tmp_path / "said.toml"
+    third = skip(subject='{app_id = "3"}')
+    path.write_text(f"{attestation(subject=SEVERAL)}\n{third}\n")
+
+    for values, subjects in (({"app_id": "2"}, ["2", "3"]), ({}, ["3"]), (None, ["1", "2", "3"])):
+        words = read_words(path, PROCEDURE, now=NOON, values=values)
+        assert [word.binding.subject["app_id"] for word in words] == subjects
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

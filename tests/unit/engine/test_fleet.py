@@ -605,6 +605,22 @@ def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
     assert {each.attestations for each in processes.requests} == {"words.toml"}
 
 
+def test_what_is_about_no_tenant_of_the_file_is_found(processes: Processes) -> None:
+    """All tenants of the file are looked at, whatever is chosen of them."""
+
+    step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
+    several = 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]'
+    Path("words.toml").write_text(
+        ENTRY.format("attestation", several).replace("fb-01-log-in", step)
+    )
+
+    chosen = fleet(*ABC, attestations="words.toml", only=["a"])
+    assert [each.partition(": ")[2] for each in chosen.unmatched] == [
+        "no tenant has app_id 99999999, so this counts for none."
+    ]
+    assert fleet(*ABC).unmatched == []
+
+
 def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> None:
     """Another version of the record is refused as such, anything else as no record."""
 

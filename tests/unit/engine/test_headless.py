@@ -316,6 +316,25 @@ def test_only_what_names_this_tenant_is_recorded(
     assert len(new) == (0 if needs_subject else 2)
 
 
+@pytest.mark.parametrize("needs_subject", [False, True])
+def test_of_several_subjects_the_journal_gets_its_own(
+    listener: RecordingListener, folder: Path, needs_subject: bool
+) -> None:
+    """An entry about many tenants is a line of each tenant's, bound to that tenant alone."""
+
+    subjects = ", ".join(f'{{service_domain = "{name}.cyclr.com"}}' for name in ("x", "acme-h"))
+    text = WORDS.replace("fb-01-log-in", "fb-08-redirect-uri")
+    (folder / "said.toml").write_text(f"{text}subject = [{subjects}]\n")
+    request = replace(REQUEST, attestations="said.toml", needs_subject=needs_subject)
+
+    for _ in range(2):
+        run_tenant(request, listener)
+
+    (said,) = [entry.data for entry in journal().entries() if entry.type == "step.attested"]
+    assert said["binding"]["subject"]["service_domain"] == "acme-h.cyclr.com"
+    assert "x.cyclr.com" not in journal().path.read_text()
+
+
 def test_attestations_count_in_the_run(listener: RecordingListener, folder: Path) -> None:
     """Attestations are read before the run and count in it."""
 
