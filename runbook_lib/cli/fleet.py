@@ -167,6 +167,7 @@ def _run_fleet(
 )
 @_RUN_NAME
 @JUNIT
+@ENV_FILE
 @EVIDENCE
 @JSON
 def merge(
@@ -175,6 +176,7 @@ def merge(
     folders: tuple[Path, ...],
     run_name: str,
     junit: str,
+    env_file: str,
     evidence: str,
     as_json: bool,
 ) -> None:
@@ -190,7 +192,9 @@ def merge(
 
     if junit:
         require_place(junit)
-    request = MergeRequest(file=file, evidence=evidence, run_name=run_name, folders=folders)
+    request = MergeRequest(
+        file=file, evidence=evidence, env_file=env_file, run_name=run_name, folders=folders
+    )
     with _mistakes_shown():
         record = merge_shards(request)
     for remark in record.remarks:

@@ -54,6 +54,7 @@ __all__ = [
     "grouped",
     "new_record",
     "prepare",
+    "signing_key",
 ]
 
 # A run waits for remote systems and for the disk for half of its time.
@@ -215,7 +216,11 @@ class Fleet:
         (or an error of `on_result`) ends the tenants under way, leaves a record that can be
         resumed, and goes on.
         """
-        key = self._key()
+        environ = {
+            name: text for name, text in self._request.environ.items() if name not in self._withheld
+        }
+        practice = all(is_sandbox(job.values) for job in self.jobs)
+        key = signing_key(self._request.env_file, environ, is_sandbox=practice)
         pool = self._pool()
         self.record.finished_on = None
         unseal_fleet(self.record)
@@ -238,18 +243,6 @@ class Fleet:
         self.record.finished_on = timestamp(utc_now())
         seal_fleet(self.record, key)
         return self.record
-
-    def _key(self) -> SigningKey:
-        """Return the key that signs the fleet's run: the practice key only if all is practice."""
-        request = self._request
-        file_values = read_env_file(Path(request.env_file)) if request.env_file else {}
-        items = (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE)
-        others = known_variables()
-        withheld = self._withheld
-        environ = {key: text for key, text in request.environ.items() if key not in withheld}
-        settings = resolve(items, given={}, env_file=file_values, environ=environ, others=others)
-        practice = all(is_sandbox(job.values) for job in self.jobs)
-        return key_from_settings(settings, is_sandbox=practice)
 
     def _pool(self) -> Pool:
         request = self._request
@@ -374,6 +367,18 @@ def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:
             key = read_key(journal.path.parent)
             return HistoryReader(journal, key).read().index.given
     return {}
+
+
+def signing_key(env_file: str, environ: Mapping[str, str], *, is_sandbox: bool) -> SigningKey:
+    """Return the key of whoever runs the fleet: the practice key only if all of it is practice."""
+    settings = resolve(
+        (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE),
+        given={},
+        env_file=read_env_file(Path(env_file)) if env_file else {},
+        environ=environ,
+        others=known_variables(),
+    )
+    return key_from_settings(settings, is_sandbox=is_sandbox)
 
 
 def new_record(evidence: Path, file: str) -> FleetRecord:

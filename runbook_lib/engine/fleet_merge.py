@@ -14,13 +14,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from runbook_lib.config.fleet_file import read_fleet_file
+from runbook_lib.config.settings import find_env_file
 from runbook_lib.config.shards import read_run_name
 from runbook_lib.config.workspace import evidence_folder
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.engine.fleet import Job, described, new_record
+from runbook_lib.engine.fleet import Job, described, new_record, signing_key
 from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.fleet_record import FleetRecord, Part, TenantResult, records_of
+from runbook_lib.evidence.fleet_seal import seal_fleet
 from runbook_lib.evidence.gather import compare
 from runbook_lib.plain_text import counted
 
@@ -29,6 +32,7 @@ __all__ = ["MergeRequest", "merge"]
 # NOTE: a nightly run begins a few minutes more or less than 24 hours after the last one.
 _APART = timedelta(hours=23)
 _MOST_LISTED = 10
+_NO_BUNDLE = "Its bundle is not in this evidence folder."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class MergeRequest:
 
     file: Path
     evidence: str = ""
+    env_file: str = ""
     run_name: str = ""
     folders: Sequence[Path] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -76,7 +81,9 @@ def merge(request: MergeRequest) -> FleetRecord:
     found = _find(_parts(evidence, asked), asked)
     jobs = [Job(each, each.given, (), "") for each in tenants]
     record = _merged(asked, found, jobs)
-    record.write()
+    practice = all(each.sandbox for each in record.results.values())
+    key = signing_key(request.env_file or find_env_file(), request.environ, is_sandbox=practice)
+    seal_fleet(record, key)
     return record
 
 
@@ -142,10 +149,20 @@ def _named(record: FleetRecord) -> Part:
 def _result(job: Job, seen: Sequence[FleetRecord]) -> TenantResult:
     """Return the newest result for what the file says now."""
     for record in seen:
-        if record.results[job.name].key == job.key:
-            return record.results[job.name]
-    why = f"The file says otherwise since shard {seen[0].shard} ran." if seen else "In no shard."
+        result = record.results[job.name]
+        if result.key == job.key and _is_here(result, record):
+            return result
+    why = "In no shard."
+    if seen:
+        is_here = _is_here(seen[0].results[job.name], seen[0])
+        why = f"The file says otherwise since shard {seen[0].shard} ran." if is_here else _NO_BUNDLE
     return replace(job.pending, reason=why)
+
+
+def _is_here(result: TenantResult, record: FleetRecord) -> bool:
+    """Return whether the bundle that a result rests on is in this evidence folder."""
+    evidence = record.folder.parent.parent
+    return result.bundle is None or (evidence / result.bundle / STATEMENT_NAME).is_file()
 
 
 def _remarks(found: _Found, several: Sequence[str]) -> Iterable[str]:

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -55,7 +55,7 @@ class Gathering:
         for home, leader in self.homes.items():
             _copy_home(leader, home)
         for place, record in self.records.items():
-            replace(record, folder=place).write()
+            _replace_folder(record.folder, place)
         for place, key in self.keys.items():
             _copy_file(key, place)
         for place, paths in self.cool_downs.items():
@@ -202,9 +202,15 @@ def _copy_folder(source: Path, place: Path) -> None:
     if place.exists():
         shutil.copytree(source, place, dirs_exist_ok=True, copy_function=_copy_file)
         return
+    _replace_folder(source, place)
+
+
+def _replace_folder(source: Path, place: Path) -> None:
+    """Copy a folder to `place`, whole or not at all."""
     draft = draft_folder(place.parent, source.name)
     remove(draft)
     shutil.copytree(source, draft)
+    remove(place)
     draft.rename(place)
 
 

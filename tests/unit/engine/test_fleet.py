@@ -35,6 +35,7 @@ def finished(request: ProcessRequest, outcome: str = "complete", said: str = "")
     bundle = Path(request.evidence) / request.tenant / request.connector / "20261124T000000Z-1"
     bundle.mkdir(parents=True, exist_ok=True)
     (bundle / "statement.dsse.json").write_text("{}")
+    (bundle.parent / "journal.jsonl").touch()
     return {
         "event": "finished",
         "outcome": outcome,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import timestamp
-from runbook_lib.engine import fleet as fleets
+from runbook_lib.engine import pools
 from runbook_lib.engine.fleet_merge import MergeRequest, merge
 from runbook_lib.errors import ExitCode, FleetFileError, FormError, SettingsError
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, fleet_schema, records_of
@@ -27,7 +28,7 @@ FILE = Path("tenants.toml")
 def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     """Return what stands for the processes of tenants."""
     fake = Processes()
-    monkeypatch.setattr(fleets, "TenantProcess", fake)
+    monkeypatch.setattr(pools, "Worker", fake)
     return fake
 
 
@@ -234,7 +235,7 @@ def test_a_part_that_was_cut_off_leaves_its_tenants_pending(parts: Processes) ->
     record = part("1/2")
     name = ("c", PROCEDURE.id)
     record.finished_on = None
-    record.put(fleets.replace(record.results[name], status=Status.PENDING, exit_code=None))
+    record.put(replace(record.results[name], status=Status.PENDING, exit_code=None))
     record.write()
 
     whole = merged()
@@ -357,3 +358,28 @@ def test_folders_that_lie_apart_are_merged(parts: Processes) -> None:
 
     assert set(statuses(record).values()) == {"sealed"}
     assert record.exit_code == ExitCode.COMPLETE
+
+
+def test_a_part_without_its_bundles_proves_nothing(parts: Processes) -> None:
+    """Where a part's record came without its evidence, its tenants are pending."""
+
+    for bundle in Path("evidence").glob("[cd]/*/*/statement.dsse.json"):
+        bundle.unlink()
+
+    record = merged()
+
+    assert statuses(record) == {"a": "sealed", "b": "sealed", "c": "pending", "d": "pending"}
+    assert "not in this evidence folder" in record.results["c", PROCEDURE.id].reason
+    assert record.exit_code == ExitCode.INCOMPLETE
+
+
+def test_the_whole_is_signed(parts: Processes) -> None:
+    """A merged record is signed as one that was run whole, with a page to read."""
+
+    folder = merged().folder
+
+    assert sorted(each.name for each in folder.iterdir()) == [
+        "fleet.html",
+        "fleet.json",
+        "statement.dsse.json",
+    ]

@@ -17,7 +17,7 @@ from runbook_lib.errors import BusyError, SettingsError
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
 from runbook_lib.evidence.gather import compare
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.chain import verify_tree
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.odd_files import FILES
 from tests.unit.evidence.conftest import ended_run, seal_run
