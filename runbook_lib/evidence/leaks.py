@@ -13,7 +13,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -55,9 +55,11 @@ def refuse_leaks(
 
     `attached` maps the name of each attached file to its description for people.
     """
+    # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
+    own, others = (_Search(redactor, bare_hex=is_own) for is_own in (True, False))
     for path in paths:
         given = (attached or {}).get(path.name)
-        before = _before_leak_in_file(path.read_bytes(), redactor, is_given=given is not None)
+        before = _before_leak_in_file(path.read_bytes(), own if given is None else others)
         if before is None:
             continue
         if given is not None:
@@ -68,16 +70,14 @@ def refuse_leaks(
         raise LeakError(msg)
 
 
-def _before_leak_in_file(content: bytes, redactor: Redactor, *, is_given: bool) -> str | None:
+def _before_leak_in_file(content: bytes, search: _Search) -> str | None:
     """Return the text before a secret (its last step id says where), or `None`."""
-    # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
-    search = _Search(redactor, bare_hex=not is_given)
     in_utf_16 = [content.replace(b"\0", b"")] if b"\0" in content else []
     for each in (content, *in_utf_16):
         before = search.before_leak(each)
         if before is not None:
             return before
-    return _before_leak_across_strings(content, redactor)
+    return _before_leak_across_strings(content, search.redactor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +86,22 @@ class _Search:
     A search for secrets behind escapes and in base64, in linear time.
 
     NOTE: a text may contain hundreds of thousands of base64 words, so they are
-    decoded and searched together; only a hit is then located.
+    decoded and searched together; only a hit is then located. `known` are those without a
+    secret: the files of one bundle have most of them in common.
     """
 
     redactor: Redactor
     bare_hex: bool
+    known: set[str] = field(default_factory=set)
 
     def before_leak(self, content: bytes) -> str | None:
         """Return the text before a secret in `content`, or `None`."""
-        known: set[str] = set()
         for reading in _readings(content):
             position = self._find(reading)
             if position >= 0:
                 return reading[:position]
             whole = _FOLDED.sub("", reading)
-            found = list(_words(whole, known))
+            found = list(_words(whole, self.known))
             number = self._first_leak([word for _, word in found])
             if number is not None:
                 return whole[: found[number][0]]

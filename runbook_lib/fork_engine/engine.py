@@ -65,9 +65,11 @@ class ForkEngine:
                 cls.execute_managed_notebook(
                     manager, kernel_name, log_output=log_output, child=child, **keywords
                 )
-            finally:
-                manager.cleanup_pbar()
-                manager.notebook_complete()
+            except BaseException:
+                manager.end()
+                manager.save_now()  # papermill writes the notebook only if this returns
+                raise
+            manager.end()
         finally:
             if child is not None:
                 child.close()

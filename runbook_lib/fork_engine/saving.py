@@ -42,21 +42,22 @@ class SavingManager(NotebookExecutionManager):  # type: ignore[misc]
     def save_if_due(self) -> None:
         """Save the notebook if it has changed and a second has passed."""
         if not self._is_saved and time.monotonic() >= self._next_save:
-            self._save_now()
+            self.save_now()
 
-    def notebook_complete(self, **keywords: Any) -> None:
-        """Finish the account, and save it; a cell that never ran stays pending."""
+    def end(self) -> None:
+        """Finish the account, without saving it; a cell that never ran stays pending."""
+        self.cleanup_pbar()
         self._next_save = float("inf")
         pending = [
             cell for cell in self.nb.cells if cell.metadata.papermill["status"] == self.PENDING
         ]
-        super().notebook_complete(**keywords)
+        self.notebook_complete()
         # NOTE: papermill calls them completed, where no cell has failed.
         for cell in pending:
             cell.metadata.papermill["status"] = self.PENDING
-        self._save_now()
 
-    def _save_now(self) -> None:
+    def save_now(self) -> None:
+        """Save the notebook."""
         if self.output_path:
             _write(self.nb, self.output_path)
         self.last_save_time = self.now()

@@ -471,7 +471,7 @@ class TestSaving:
     """The notebook on disk is complete and about a second old at most."""
 
     def test_saves_are_few(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A notebook of many quick cells is saved about once per second."""
+        """A notebook of many quick cells is saved about once per second, then by papermill."""
 
         saves: list[float] = []
         write = saving._write
@@ -481,7 +481,7 @@ class TestSaving:
         start = time.monotonic()
         run(*["pass"] * 50)
 
-        assert 2 <= len(saves) <= 3 + time.monotonic() - start
+        assert 1 <= len(saves) <= 2 + time.monotonic() - start
 
     def test_a_long_cell_is_on_disk_while_it_runs(self) -> None:
         """Unsaved changes are saved while a long cell runs."""

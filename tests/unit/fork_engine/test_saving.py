@@ -32,14 +32,16 @@ def manager(path: str | None = "out.ipynb") -> SavingManager:
 
 
 def test_quick_changes_are_saved_together(saves: list[str]) -> None:
-    """Changes within a second are saved together; the last save is complete."""
+    """Changes within a second are saved together; in the end papermill writes the last."""
 
     made = manager()
     made.notebook_start()
     made.cell_start(made.nb.cells[0])
     made.cell_complete(made.nb.cells[0])
-    made.notebook_complete()
+    made.end()
 
+    assert saves == ["pending"]
+    made.save_now()
     assert saves == ["pending", "completed"]
 
 
@@ -65,7 +67,7 @@ def test_a_cell_that_did_not_run_is_pending(saves: list[str]) -> None:
 
     made = manager()
     made.notebook_start()
-    made.notebook_complete()
+    made.end()
 
     assert saves[-1] == made.nb.cells[0].metadata.papermill.status == "pending"
 
@@ -75,7 +77,8 @@ def test_without_a_path_nothing_is_written(saves: list[str]) -> None:
 
     made = manager(None)
     made.notebook_start()
-    made.notebook_complete()
+    made.end()
+    made.save_now()
 
     assert saves == []
 
@@ -95,7 +98,7 @@ def test_a_save_that_fails_leaves_the_old_file(
 
     monkeypatch.setattr(saving, "write_ipynb", fail)
     with pytest.raises(OSError, match="No space"):
-        made.notebook_complete()
+        made.save_now()
 
     assert Path("out.ipynb").read_text() == before
     assert list(folder.iterdir()) == [folder / "out.ipynb"]
