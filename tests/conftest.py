@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.workermanage import NodeManager
 
 # A busy machine must not fail a test, and no example changes a fixture for the next one.
 settings.register_profile(
@@ -21,6 +22,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("patient")
+
+# NOTE: a worker that has not ended by then is killed, and what it covered is lost.
+NodeManager.EXIT_TIMEOUT = 120
 
 pytest_plugins = ["tests.support.programs"]
 

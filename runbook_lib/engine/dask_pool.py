@@ -31,6 +31,7 @@ from runbook_lib.evidence.fleet_record import FLEET_NAME
 __all__ = ["DaskPool"]
 
 _CONNECT_SECONDS = 15
+_MARKS = "begun-"
 # How long workers of the cluster may take to interrupt what they run.
 _GRACE_SECONDS = 15
 
@@ -66,6 +67,8 @@ class DaskPool:
 
     def run(self, groups: Groups) -> Iterator[Done]:
         """Yield what came of each request, as it ends; those of a group one after the other."""
+        for left in self._folder.glob(f"{_MARKS}*"):
+            remove(left)  # by a fleet that was killed
         completed = as_completed(map(self._submit, groups), loop=self._client.loop)
         for future in completed:
             request, *following = self._futures.pop(future)
@@ -154,7 +157,7 @@ def _workers(here: Worker, token: str) -> _TenantWorkers:
 
 def _marks(folder: Path, token: str) -> Path:
     """Return where marks say that a request was begun which must not be repeated."""
-    return folder / f"begun-{token}"
+    return folder / f"{_MARKS}{token}"
 
 
 def _is_first(mark: Path) -> bool:

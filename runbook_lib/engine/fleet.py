@@ -181,11 +181,16 @@ def prepare(request: FleetRequest) -> Fleet:
         [jobs[name] for name in wanted],
         record,
         unmatched,
+        is_practice=all(is_sandbox(job.values) for job in jobs.values()),
     )
 
 
 class Fleet:
-    """A fleet that is ready to run; `unmatched` are attestations that are about no tenant."""
+    """
+    A fleet that is ready to run; `unmatched` are attestations that are about no tenant.
+
+    It `is_practice` if every tenant of its file is, also of those that do not run now.
+    """
 
     def __init__(
         self,
@@ -193,11 +198,14 @@ class Fleet:
         evidence: Path,
         jobs: Sequence[Job],
         record: FleetRecord,
-        unmatched: Sequence[str] = (),
+        unmatched: Sequence[str],
+        *,
+        is_practice: bool,
     ) -> None:
         self.jobs = jobs
         self.record = record
         self.unmatched = unmatched
+        self._is_practice = is_practice
         self._request = request
         self._evidence = evidence
         self._names = {job.name: job for job in jobs}
@@ -219,8 +227,7 @@ class Fleet:
         environ = {
             name: text for name, text in self._request.environ.items() if name not in self._withheld
         }
-        practice = all(is_sandbox(job.values) for job in self.jobs)
-        key = signing_key(self._request.env_file, environ, is_sandbox=practice)
+        key = signing_key(self._request.env_file, environ, is_sandbox=self._is_practice)
         pool = self._pool()
         self.record.finished_on = None
         unseal_fleet(self.record)

@@ -100,6 +100,9 @@ def perform(worker: Worker, request: ProcessRequest, seconds: float) -> Done:
     began = time.monotonic()
     try:
         event = worker.run(request, seconds=seconds)
+    except OSError as error:
+        said = f"A process could not be started: {error.strerror or type(error).__name__}."
+        event = refused(said, "Free memory or processes, or give fewer --workers.")
     except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
         said = f"The runbook itself broke ({type(error).__name__})."
         event = refused(said, "Report it as a defect.")

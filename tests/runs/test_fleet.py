@@ -22,8 +22,10 @@ import pytest
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.evidence.fleet_record import fleet_schema
-from runbook_lib.evidence.signing.keys import read_public_keys
+from runbook_lib.evidence.fleet_record import fleet_schema, read_record
+from runbook_lib.evidence.fleet_seal import seal_fleet
+from runbook_lib.evidence.signing.keys import open_key, read_public_keys
+from runbook_lib.evidence.signing.statement import FLEET, open_envelope, sign_statement
 from runbook_lib.evidence.verify.fleet import verify_fleet
 from runbook_lib.evidence.verify.verify import Trust
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
@@ -333,6 +335,38 @@ def test_the_statement_is_by_a_trusted_key(fleet_run: FleetRun) -> None:
     (folder,) = fleet_run.folder.glob("evidence/fleet/*")
 
     assert "not among the trusted ones" in str(verify_fleet(folder, Trust({})).error)
+
+
+def test_a_record_that_contradicts_its_bundles_is_refused(
+    fleet_run: FleetRun, keys_home: Path, tmp_path: Path
+) -> None:
+    """Even under a trusted signature, the record may not say more than a bundle says itself."""
+
+    evidence = tmp_path / "evidence"
+    shutil.copytree(fleet_run.folder / "evidence", evidence)
+    (folder,) = evidence.glob("fleet/*")
+    (path,) = keys_home.rglob("sandbox-key.pem")
+    key = open_key(str(path), is_sandbox=True)
+    trust = Trust(read_public_keys([evidence / "keys"]))
+    record = read_record(folder / "fleet.json")
+    name = ("acme", PROCEDURE.id)
+    record.put(replace(record.results[name], outcome="complete", exit_code=0))
+    seal_fleet(record, key)
+
+    assert "It says complete of acme" in str(verify_fleet(folder, trust).error)
+
+    honest = read_record(fleet_run.folder / folder.relative_to(tmp_path) / "fleet.json")
+    seal_fleet(replace(honest, folder=folder), key)
+    assert verify_fleet(folder, trust).error is None
+    signed = open_envelope((folder / "statement.dsse.json").read_bytes(), trust.keys, FLEET)
+    other = {**signed.predicate, "outcomes": {"complete": 60}}
+    (folder / "statement.dsse.json").write_bytes(sign_statement(key, signed.subjects, FLEET, other))
+    assert "The statement says something else" in str(verify_fleet(folder, trust).error)
+
+    fewer = signed.subjects[:-1]
+    envelope = sign_statement(key, fewer, FLEET, signed.predicate)
+    (folder / "statement.dsse.json").write_bytes(envelope)
+    assert "It does not name" in str(verify_fleet(folder, trust).error)
 
 
 def test_the_result_has_its_form(fleet_run: FleetRun) -> None:

@@ -111,8 +111,9 @@ def test_each_request_is_run_and_groups_stay_together(
 
 
 def test_its_workers_are_closed_in_the_end(address: str, runs: Runs, tmp_path: Path) -> None:
-    """After a fleet nothing of it is left on the cluster, nor in its folder."""
+    """After a fleet nothing of it is left on the cluster, nor of a killed one in its folder."""
 
+    (tmp_path / "begun-0badcafe").mkdir()
     assert [said(each)[1] for each in pool_of(address, tmp_path).run([[asked("a")]])] == [
         "finished"
     ]

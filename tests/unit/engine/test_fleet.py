@@ -214,15 +214,20 @@ def defect(_: ProcessRequest) -> Mapping[str, Any]:
     raise ZeroDivisionError("may hold a secret")
 
 
+def no_process(_: ProcessRequest) -> Mapping[str, Any]:
+    raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
 @pytest.mark.parametrize(
     ("act", "reason", "code"),
     [
+        (no_process, "A process could not be started: Resource temporarily unavailable.", 3),
         (crash, "The run's process ended without a result (signal 9).", 3),
         (defect, "The runbook itself broke (ZeroDivisionError).", 3),
         (lambda _: refused(ExitCode.USAGE), "No.", 3),
         (lambda _: refused(LeakError.exit_code), "No.", 4),
     ],
-    ids=["crash", "defect", "settings", "leak"],
+    ids=["no process", "crash", "defect", "settings", "leak"],
 )
 def test_the_others_go_on(processes: Processes, act: Act, reason: str, code: int) -> None:
     """Whatever happens to one tenant is its result, with the cause; the others are sealed."""
