@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -278,12 +279,14 @@ class _Reader:
                 forms = f"not the secret itself: {REFERENCE_FORMS}"
                 self._note(place, f"{name} ({known[name].label}) takes a reference, {forms}")
             else:
-                references[name] = value
+                references[known[name].name] = sys.intern(value)
         return given, references
 
     def _give(self, given: dict[str, Value], place: _Place, item: Input, value: object) -> None:
         try:
-            given[item.name] = typed(item, value)
+            found = typed(item, value)
+            # NOTE: tenants have most values in common, and the parser gives each its own.
+            given[item.name] = sys.intern(found) if isinstance(found, str) else found
         except SettingsError as error:
             said = str(error).removesuffix(".")
             # NOTE: a secret in the wrong column must not be shown.

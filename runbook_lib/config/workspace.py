@@ -69,17 +69,18 @@ def refuse_twin(evidence: Path, tenant: str) -> None:
 
     On Windows and macOS both names are the same folder.
     """
-    if (evidence / tenant).is_dir() and tenant in _names(evidence):
+    names = _names(evidence)
+    if tenant in names:
         return
-    for name in _names(evidence):
-        if name != tenant and name.casefold() == tenant.casefold():
+    for name in names:
+        if name.casefold() == tenant.casefold():
             msg = f"There is a tenant called {name}: the name {tenant} differs in case only."
             raise SettingsError(msg, next_step=f"Use the name {name}, or a different one.")
 
 
 def _names(folder: Path) -> list[str]:
     try:
-        return [path.name for path in folder.iterdir()]
+        return os.listdir(folder)  # noqa: PTH208  (no paths: there may be thousands)
     except OSError:
         return []
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +28,7 @@ __all__ = [
     "remove",
     "sync_folder",
     "write_once",
+    "write_parts",
     "write_whole",
 ]
 
@@ -144,8 +145,13 @@ def write_whole(path: Path, content: bytes, *, is_durable: bool = True) -> None:
 
     With `is_durable` the file and its name are on disk when this returns.
     """
+    write_parts(path, [content], is_durable=is_durable)
+
+
+def write_parts(path: Path, parts: Iterable[bytes], *, is_durable: bool = True) -> None:
+    """Write `parts` one after the other, as `write_whole` does; they are not kept in memory."""
     with draft_beside(path) as draft:
-        _write_new(draft, content, 0o666, is_durable=is_durable)
+        _write_new(draft, parts, 0o666, is_durable=is_durable)
         draft.replace(path)
     if is_durable:
         sync_folder(path.parent)
@@ -161,16 +167,16 @@ def write_once(
     another place for the draft than beside `path`.
     """
     with draft_beside(drafts or path) as draft:
-        _write_new(draft, content, mode, is_durable=True)
+        _write_new(draft, [content], mode, is_durable=True)
         is_new = _named(draft, path)
     sync_folder(path.parent)
     return is_new
 
 
-def _write_new(path: Path, content: bytes, mode: int, *, is_durable: bool) -> None:
+def _write_new(path: Path, parts: Iterable[bytes], mode: int, *, is_durable: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, mode), "wb") as file:
-        file.write(content)
+        file.writelines(parts)
         if is_durable:
             file.flush()
             os.fsync(file.fileno())

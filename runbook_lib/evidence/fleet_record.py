@@ -21,7 +21,7 @@ from typing import Any
 
 from runbook_lib.config.workspace import FLEET_FOLDER
 from runbook_lib.core.compiled_schemas import compiled_schema
-from runbook_lib.core.files import read_plain, remove, write_whole
+from runbook_lib.core.files import read_plain, remove, write_parts
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
@@ -121,6 +121,7 @@ class FleetRecord:
     run_name: str = ""
     parts: tuple[Part, ...] = ()
     remarks: tuple[str, ...] = ()
+    _steps: dict[str, Mapping[str, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def began(self) -> datetime:
@@ -150,7 +151,9 @@ class FleetRecord:
 
     def put(self, result: TenantResult) -> None:
         """Note the result of a tenant."""
-        self.results[result.name] = result
+        # NOTE: most tenants have most steps in common; a thousand copies would be 15 MiB.
+        steps = tuple(self._steps.setdefault(repr(step), step) for step in result.steps)
+        self.results[result.name] = replace(result, steps=steps)
 
     def append(self, result: TenantResult) -> None:
         """Note the result of a tenant, and append it to the log; raises `OSError`."""
@@ -161,11 +164,14 @@ class FleetRecord:
     def write(self) -> None:
         """Write the record, atomically and durably; raises `OSError` where it cannot."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, self.text().encode())
+        write_parts(self.path, (line.encode() for line in self._lines()))
         remove(self.folder / _LOG_NAME)
 
     def text(self) -> str:
         """Return the record as JSON, a line for each tenant."""
+        return "".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
         head = {
             "schema": f"{_SCHEMA}{_FORM}",
             "fleet_id": self.fleet_id,
@@ -178,8 +184,11 @@ class FleetRecord:
             "remarks": self.remarks,
             "connectors": self.connectors,
         }
-        tenants = ",\n".join(write_json(asdict(each)) for each in self.results.values())
-        return f'{write_json(head)[:-1]},"tenants":[\n{tenants}\n]}}\n'
+        yield f'{write_json(head)[:-1]},"tenants":[\n'
+        last = next(reversed(self.results), None)
+        for name, result in self.results.items():
+            yield f"{write_json(asdict(result))}{',' * (name != last)}\n"
+        yield "]}\n"
 
 
 def records_of(evidence: Path, file: str) -> Iterable[FleetRecord]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.workspace import KEYS_FOLDER
-from runbook_lib.core.files import remove, write_whole
+from runbook_lib.core.files import remove, write_parts, write_whole
 from runbook_lib.evidence.bundle import resource
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord
@@ -33,7 +33,7 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
     """
     evidence = record.folder.parent.parent
     record.write()
-    write_whole(record.folder / PAGE_NAME, fleet_page(record).encode())
+    write_parts(record.folder / PAGE_NAME, (part.encode() for part in fleet_page(record)))
     paths = (*fleet_files(record.folder), *sealed_bundles(record, evidence))
     subjects = [resource(path, path.relative_to(evidence).as_posix()) for path in paths]
     envelope = sign_statement(key, subjects, FLEET, claims(record))

@@ -18,9 +18,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from runbook_lib.evidence.reports.fleet_page import fleet_page
 from tests.browser.conftest import FLAGS, chromium_program
-from tests.unit.evidence.reports.sample_fleets import large_fleet
+from tests.unit.evidence.reports.sample_fleets import large_fleet, page_text
 
 SIZES = (50, 5_000)
 TURNS = 7
@@ -65,9 +64,9 @@ def report(console: Console) -> Figures:
 
 def _measure(chromium: Browser, folder: Path, size: int) -> Figures:
     record = large_fleet(size)
-    fleet_page(large_fleet(1))  # the templates are loaded
+    page_text(large_fleet(1))  # the templates are loaded
     began = time.perf_counter()
-    text = fleet_page(record)
+    text = page_text(record)
     made = (time.perf_counter() - began) * 1000
     path = folder / f"{size}.html"
     path.write_text(text, encoding="utf-8")

@@ -14,13 +14,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pypdf import PdfReader
 
 from runbook_lib.evidence.fleet_record import FleetRecord
-from runbook_lib.evidence.reports.fleet_page import fleet_page
 from tests.browser.test_practice_accessibility import violations
 from tests.unit.evidence.reports.sample_fleets import (
     LOGIN,
     REDIRECT,
     fleet,
     large_fleet,
+    page_text,
     result,
     step,
     unsealed,
@@ -64,7 +64,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "hostile": hostile(" ".join(HOSTILE.values())),
     }
     for name, record in records.items():
-        (folder / f"{name}.html").write_text(fleet_page(record), encoding="utf-8")
+        (folder / f"{name}.html").write_text(page_text(record), encoding="utf-8")
     return folder
 
 

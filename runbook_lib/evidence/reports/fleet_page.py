@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.core.outcome import LABELS
@@ -24,7 +24,7 @@ from runbook_lib.evidence.reports.fleet_tenants import (
     named_steps,
     tenant_rows,
 )
-from runbook_lib.evidence.reports.rendering import TEMPLATES, render
+from runbook_lib.evidence.reports.rendering import TEMPLATES, stream
 from runbook_lib.evidence.reports.wait_chart import wait_chart
 from runbook_lib.evidence.reports.wording import listed
 
@@ -63,15 +63,15 @@ class ConnectorTotals:
     steps: tuple[StepTotal, ...]
 
 
-def fleet_page(record: FleetRecord) -> str:
-    """Return the `fleet.html` of a fleet's run."""
+def fleet_page(record: FleetRecord) -> Iterator[str]:
+    """Return the `fleet.html` of a fleet's run, in parts: of thousands of tenants it has MiB."""
     until = record.finished_on or record.started_on
     named = named_steps(record)
     rows = tenant_rows(record, named, until=until)
     whom = Counter(name for row in rows for name in {wait.whom for wait in row.waits})
     totals = _totals(record, named.values(), rows)
     script = (TEMPLATES / "fleet.js").read_text(encoding="utf-8")
-    return render(
+    return stream(
         "fleet.html",
         record=record,
         mark=f"Fleet {record.fleet_id}" if _FLEET_ID.fullmatch(record.fleet_id) else "",

@@ -7,7 +7,7 @@ Invisible characters are shown and everything is escaped, here alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,19 @@ from runbook_lib.plain_text import counted
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["TEMPLATES", "render"]
+__all__ = ["TEMPLATES", "render", "stream"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: object) -> str:
     """Return the page that `template` makes of `values`."""
-    return _environment().get_template(template).render(values)
+    return "".join(stream(template, **values))
+
+
+def stream(template: str, **values: object) -> Iterator[str]:
+    """Yield the page that `template` makes of `values`, in parts."""
+    yield from _environment().get_template(template).generate(values)
 
 
 @cache

@@ -11,6 +11,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MAR
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE as MESSENGER
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.reports.fleet_page import fleet_page
 
 ENDED = "2026-11-24T12:00:00.000000Z"
 REVIEW, REDIRECT, LOGIN = "fb-12-submit-review", "fb-08-redirect-uri", "fb-01-log-in"
@@ -135,3 +136,8 @@ def _step_of_many(number: int, place: int) -> dict[str, Any]:
         return step(name, "not_run", "Nothing happened yet.")
     said = f"Facebook's answer names the app {number:015}."
     return step(name, *(("attested", "") if place % 3 == 0 else ("verified", said)))
+
+
+def page_text(record: FleetRecord) -> str:
+    """Return the page of a fleet's run as one text."""
+    return "".join(fleet_page(record))

@@ -16,7 +16,6 @@ import pytest
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
-from runbook_lib.evidence.reports.fleet_page import fleet_page
 from tests.unit.evidence.reports.report_page import Element, ReportPage
 from tests.unit.evidence.reports.sample_fleets import (
     LOGIN,
@@ -24,6 +23,7 @@ from tests.unit.evidence.reports.sample_fleets import (
     REVIEW,
     fleet,
     large_fleet,
+    page_text,
     result,
     step,
     unsealed,
@@ -44,7 +44,7 @@ MOST_ELEMENTS = 30
 
 def page_of(*results: TenantResult, **more: Any) -> ReportPage:
     """Return the page of a fleet with these results."""
-    return ReportPage(fleet_page(fleet(*results, **more)))
+    return ReportPage(page_text(fleet(*results, **more)))
 
 
 def tenants(page: ReportPage) -> list[Element]:
@@ -86,7 +86,7 @@ def hostile(text: str) -> FleetRecord:
 def test_other_peoples_text_is_only_text(kind: str) -> None:
     """Text in a record adds no element, attribute, style, script or link that leads elsewhere."""
 
-    text = fleet_page(hostile(HOSTILE[kind]))
+    text = page_text(hostile(HOSTILE[kind]))
     page, plain = ReportPage(text), page_of(result("acme"), fleet_id="")
     text.encode("utf-8")
 
@@ -124,7 +124,7 @@ def test_the_policy_permits_one_script_by_its_digest() -> None:
 def test_a_page_is_accessible(tenants: int) -> None:
     """A page has one h1, no skipped level, a table with caption and scopes, labelled controls."""
 
-    page = ReportPage(fleet_page(large_fleet(tenants)))
+    page = ReportPage(page_text(large_fleet(tenants)))
 
     levels = [int(each.tag[1]) for each in page.elements if each.tag in ("h1", "h2", "h3")]
     assert levels[0] == 1
@@ -301,14 +301,14 @@ def test_the_picture_has_a_text() -> None:
 def test_a_tenant_costs_few_elements() -> None:
     """A tenant more is a few elements more, so that thousands can be opened."""
 
-    few, many = (ReportPage(fleet_page(large_fleet(number))) for number in (100, 200))
+    few, many = (ReportPage(page_text(large_fleet(number))) for number in (100, 200))
 
     assert len(many.elements) - len(few.elements) < 100 * MOST_ELEMENTS
 
 
 def sample() -> str:
     """Return a page with something of everything."""
-    return fleet_page(large_fleet(30))
+    return page_text(large_fleet(30))
 
 
 def test_the_same_record_gives_the_same_page() -> None:
