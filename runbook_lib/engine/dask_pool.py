@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ __all__ = ["DaskPool"]
 
 _CONNECT_SECONDS = 15
 _MARKS = "begun-"
+_RESUME = "`runbook fleet … --resume` runs it again."
+# How often to ask for the cluster's workers, and how long it may have none.
+_LOOK_SECONDS, _WITHOUT_SECONDS = 5, 120
 # How long workers of the cluster may take to interrupt what they run.
 _GRACE_SECONDS = 15
 
@@ -63,6 +67,7 @@ class DaskPool:
         self._seconds = seconds
         self._folder = folder
         self._token = token
+        self._is_closed = threading.Event()
         self._futures: dict[Any, Sequence[ProcessRequest]] = {}
 
     def run(self, groups: Groups) -> Iterator[Done]:
@@ -70,12 +75,28 @@ class DaskPool:
         for left in self._folder.glob(f"{_MARKS}*"):
             remove(left)  # by a fleet that was killed
         completed = as_completed(map(self._submit, groups), loop=self._client.loop)
+        threading.Thread(target=self._watch, daemon=True).start()
         for future in completed:
             request, *following = self._futures.pop(future)
+            if future.cancelled():
+                yield from (_lost(each) for each in (request, *following))
+                continue
             if following:
                 completed.add(self._submit(following))
             yield _done(future, request)
         self._close()
+
+    def _watch(self) -> None:
+        """Give up what is left when the cluster has had no workers for too long."""
+        began = time.monotonic()
+        while not self._is_closed.wait(_LOOK_SECONDS):
+            with suppress(Exception):  # the connection is lost: then everything is cancelled
+                if self._client.scheduler_info()["workers"]:
+                    began = time.monotonic()
+            if time.monotonic() - began > _WITHOUT_SECONDS:
+                with suppress(Exception):
+                    self._client.cancel(list(self._futures), force=True)
+                return
 
     def stop(self) -> Iterator[Done]:
         """End what runs, start nothing more, and yield what was not yielded yet."""
@@ -97,6 +118,7 @@ class DaskPool:
         return future
 
     def _close(self) -> None:
+        self._is_closed.set()
         with suppress(Exception):
             self._client.unregister_worker_plugin(self._token)
         self._client.close(timeout=_GRACE_SECONDS)
@@ -147,7 +169,7 @@ def _perform(task: _Task) -> Done:
     mark = _marks(Path(task.folder), task.token) / f"{request.tenant}.{request.connector}"
     if request.is_once and not _is_first(mark):
         said = "Its worker was lost, and a check may have spent something: it was not run again."
-        return Done(request, refused(said, "`runbook fleet … --resume` runs it again."), 0)
+        return Done(request, refused(said, _RESUME), 0)
     return perform(_workers(here, task.token).mine(), request, task.seconds)
 
 
@@ -169,11 +191,13 @@ def _done(future: Any, request: ProcessRequest) -> Done:
     if future.status == "finished":
         done: Done = future.result()
         return done
-    if future.status == "cancelled":
-        said = "The connection to the Dask scheduler was lost."
-    else:
-        said = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
-    return Done(request, refused(said, "`runbook fleet … --resume` runs it again."), 0)
+    said = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
+    return Done(request, refused(said, _RESUME), 0)
+
+
+def _lost(request: ProcessRequest) -> Done:
+    said = "The connection to the Dask scheduler was lost, or all of its workers were."
+    return Done(request, refused(said, _RESUME), 0)
 
 
 def _check_workers(client: Client) -> None:

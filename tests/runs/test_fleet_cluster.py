@@ -57,16 +57,17 @@ def dask(folder: Path, *words: str, **env: str) -> Iterator[subprocess.Popen[byt
 
 
 @contextmanager
-def cluster(folder: Path, keys_home: Path, **secrets: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Give the address of a cluster of two workers, and the settings to reach it."""
+def cluster(
+    folder: Path, keys_home: Path, **secrets: str
+) -> Iterator[tuple[str, dict[str, str], subprocess.Popen[bytes]]]:
+    """Give the address of a cluster of two workers, the settings to reach it, its scheduler."""
     tls = tls_settings(folder)
     found = folder / "scheduler.json"
     own = {"XDG_DATA_HOME": str(keys_home), **secrets}
     with ExitStack() as stack:
         words = ("--host", "127.0.0.1", "--port", "0", "--protocol", "tls", "--no-show")
-        stack.enter_context(
-            dask(folder, "scheduler", *words, "--scheduler-file", str(found), **tls)
-        )
+        words = ("scheduler", *words, "--scheduler-file", str(found))
+        scheduler = stack.enter_context(dask(folder, *words, **tls))
         end = time.monotonic() + _PATIENCE_SECONDS
         while not found.exists() and time.monotonic() < end:
             time.sleep(0.05)
@@ -74,7 +75,7 @@ def cluster(folder: Path, keys_home: Path, **secrets: str) -> Iterator[tuple[str
         words = (address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny")
         for _ in range(2):
             stack.enter_context(dask(folder, "worker", *words, **tls, **own))
-        yield address, tls
+        yield address, tls, scheduler
 
 
 def fleet_file(folder: Path, settings: Path) -> dict[str, str]:
@@ -135,7 +136,7 @@ def cluster_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Cl
     folder = tmp_path_factory.mktemp("cluster")
     with Sandbox("approved") as sandbox:
         secrets = fleet_file(folder, settings_of(sandbox, folder / "settings"))
-        with cluster(folder, keys_home, **secrets) as (address, tls):
+        with cluster(folder, keys_home, **secrets) as (address, tls, _):
             process = subprocess.Popen(
                 command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
                 cwd=folder,
@@ -176,6 +177,30 @@ def test_the_bundles_verify(cluster_run: ClusterRun) -> None:
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert not list(cluster_run.folder.glob("evidence/fleet/*/begun-*"))
+
+
+def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path, env_file: Path) -> None:
+    """When the scheduler is killed, the tenants that are left are named, and can be resumed."""
+
+    secrets = fleet_file(tmp_path, env_file)
+    with cluster(tmp_path, tmp_path / "keys", **secrets) as (address, tls, scheduler):
+        process = subprocess.Popen(
+            command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT), **tls),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        worker_of(tmp_path / "evidence/acme/facebook_marketing")
+        scheduler.kill()
+        _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+
+    results = ClusterRun(tmp_path, process.returncode, "", errors).results
+    assert process.returncode == 3, errors
+    assert "Traceback" not in errors
+    assert {each["status"] for each in results} <= {"sealed", "unsealed"}
+    assert any("scheduler was lost" in each["reason"] for each in results)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:

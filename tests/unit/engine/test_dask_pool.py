@@ -194,3 +194,22 @@ def test_another_version_on_the_cluster_is_refused(
     with pytest.raises(SettingsError, match="Another version of the runbook") as caught:
         pool_of(address, tmp_path)
     assert "Install this one" in caught.value.diagnostics()
+
+
+def test_a_cluster_without_workers_is_given_up(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no worker is left for too long the rest is not run, and says so."""
+
+    monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(dask_pool, "_WITHOUT_SECONDS", 0.5)
+    options = {"dashboard_address": None, "host": "127.0.0.1", "protocol": "tcp"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options) as cluster:
+        pool = pool_of(cluster.scheduler_address, tmp_path)
+        cluster.scale(0)
+        done = [said(each) for each in pool.run([[asked("a"), asked("b")], [asked("c")]])]
+
+    assert sorted((name, event) for name, event, _ in done) == [(name, "refused") for name in "abc"]
+    assert {text for _, _, text in done} == {
+        "The connection to the Dask scheduler was lost, or all of its workers were."
+    }
