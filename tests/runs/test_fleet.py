@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -217,6 +218,18 @@ def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     assert fleet_run.stdout.count("(facebook_marketing): ") == len(results)
     assert fleet_run.stdout.count("SANDBOX ") == len(results)
     assert all(each["sandbox"] for each in results.values())
+
+
+def test_the_page_names_each_cause(fleet_run: FleetRun) -> None:
+    """Who reads the page sees of each tenant in trouble why, and what to do."""
+
+    (path,) = fleet_run.folder.glob("evidence/fleet/*/fleet.html")
+    page = unescape(path.read_text(encoding="utf-8"))
+    for name in TROUBLE:
+        result = fleet_run.results[name]
+        failed = [each["reason"] for each in result["steps"] if each["outcome"] == "failed"]
+        for text in filter(None, (result["reason"], result["next_step"], *failed)):
+            assert text in page, name
 
 
 def test_nothing_is_left_running(fleet_run: FleetRun) -> None:

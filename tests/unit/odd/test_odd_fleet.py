@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
-from runbook_lib.engine.fleet import Fleet, Job
+from runbook_lib.engine.fleet import Fleet
+from runbook_lib.engine.pools import Done, Groups, LocalPool
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from tests.support.odd_files import FILES, remove
 from tests.unit.odd.test_odd_files import put, time_limit
@@ -43,9 +44,14 @@ WORDS = (
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a folder with a fleet that has run once; no process is started."""
 
-    def result(_: Fleet, job: Job) -> TenantResult:
+    def run(_: LocalPool, groups: Groups) -> Iterator[Done]:
+        return (Done(each, {}, 0) for group in groups for each in group)
+
+    def result(fleet: Fleet, _: Done) -> TenantResult:
+        (job,) = fleet.jobs
         return replace(job.pending, status=Status.SEALED, outcome="complete", exit_code=0)
 
+    monkeypatch.setattr(LocalPool, "run", run)
     monkeypatch.setattr(Fleet, "_result", result)
     text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
     Path("tenants.toml").write_text(text)
