@@ -68,6 +68,7 @@ def fleet() -> None:
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
+    metavar="N",
     help="How many run at a time; two for each core if left out, at most 16.",
 )
 @click.option(

@@ -176,7 +176,11 @@ def prepare(request: FleetRequest) -> Fleet:
     elif request.is_failed:
         wanted = _failed(wanted, record)
     return Fleet(
-        replace(request, env_file=str(Path(env_file).absolute()) if env_file else ""),
+        replace(
+            request,
+            env_file=str(Path(env_file).absolute()) if env_file else "",
+            attestations=str(words.absolute()) if words else "",
+        ),
         evidence,
         [jobs[name] for name in wanted],
         record,

@@ -36,10 +36,10 @@ __all__ = [
     "Finished",
     "ProcessRequest",
     "Reporter",
+    "answer_request",
     "event_stream",
     "events_in",
     "inherited",
-    "perform",
     "request_line",
     "run_in_process",
 ]
@@ -251,7 +251,7 @@ def event_stream() -> Iterator[TextIO]:
         yield stream
 
 
-def perform(reporter: Reporter) -> bool:
+def answer_request(reporter: Reporter) -> bool:
     """Run the request on standard input, and report how it ends; return whether there was one."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -296,7 +296,7 @@ def _request() -> dict[str, Any] | None:
 def main() -> None:
     """Run the request on standard input, and write events to standard output."""
     with event_stream() as stream:
-        perform(Reporter(stream))
+        answer_request(Reporter(stream))
 
 
 if __name__ == "__main__":

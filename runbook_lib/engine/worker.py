@@ -26,10 +26,10 @@ from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.engine.process import (
     ProcessRequest,
     Reporter,
+    answer_request,
     event_stream,
     events_in,
     inherited,
-    perform,
     request_line,
 )
 
@@ -191,7 +191,7 @@ def main() -> None:
     with event_stream() as stream:
         reporter = Reporter(stream)
         if not hasattr(os, "fork"):
-            perform(reporter)  # and the next run is another worker's
+            answer_request(reporter)  # and the next run is another worker's
             return
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _load()
@@ -219,7 +219,7 @@ def _forked(reporter: Reporter) -> tuple[int, int]:
         code = 1
         try:
             os.close(end)
-            code = 0 if perform(reporter) else _NO_REQUEST
+            code = 0 if answer_request(reporter) else _NO_REQUEST
         finally:
             os._exit(code)
     os.close(lives)
