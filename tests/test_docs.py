@@ -62,6 +62,12 @@ NOT_RUN = {
     ".venv/bin/runbook archive evidence/acme --to s3://bucket/evidence --retention-days 365": (
         "needs a bucket: tests/contract/test_archive_s3.py has one"
     ),
+    "pip install distributed ": "the environment of tests has it",
+    "dask scheduler ": "serves until interrupted",
+    "dask worker ": "serves until interrupted",
+    ".venv/bin/runbook fleet tenants.toml --scheduler ": (
+        "needs a cluster: tests/runs/test_fleet_cluster.py has one"
+    ),
     ".venv/bin/runbook run --sandbox approved": "tests/support/practice_runs.py runs it once",
     ".venv/bin/runbook run": "the short form of a command that is run, with other options",
 }

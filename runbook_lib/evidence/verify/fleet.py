@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,10 +32,24 @@ _UNSIGNED = "Its run has not ended, so nothing is signed."
 
 
 def fleets_below(path: Path) -> Iterator[Path]:
-    """Yield the folder of each fleet's run at or under `path`, oldest first."""
-    for folder in (path, *sorted(path.glob("*")), *sorted(path.glob(f"{FLEET_FOLDER}/*"))):
+    """
+    Yield the folder of each fleet's run at or under `path`, oldest first.
+
+    Raises `OSError` where those cannot be seen.
+    """
+    home = path if path.name == FLEET_FOLDER else path / FLEET_FOLDER
+    for folder in (path, *_folders(home)):
         if folder.parent.name == FLEET_FOLDER and is_there(folder / FLEET_NAME):
             yield folder
+
+
+def _folders(home: Path) -> list[Path]:
+    try:
+        if home.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link, and links are not followed")
+        return sorted(home.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def verify_fleet(folder: Path, trust: Trust) -> Verdict:

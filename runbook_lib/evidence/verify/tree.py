@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
+from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER, keys_beside
 from runbook_lib.errors import ContentError, EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.verify.chain import verdict_on, verify_home
@@ -59,14 +59,23 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
         for verdict in verify_home(home, trusts[keys]):
             is_sealed = is_sealed or not verdict.is_unsealed
             yield verdict
-    for folder in () if connector else fleets_below(path):
+    for verdict in () if connector else _fleets(path, trust):
         is_sealed = True
-        yield verify_fleet(folder, _trusting(trust, folder.parent.parent / KEYS_FOLDER)[0])
+        yield verdict
     if not is_sealed:
         of = f" of {connector}" if connector else ""
         msg = f"There is no evidence{of} in {path}: nothing is sealed there."
         advice = "Name a bundle, a tenant's folder, or the evidence folder."
         raise SettingsError(msg, next_step=advice)
+
+
+def _fleets(path: Path, trust: Trust) -> Iterator[Verdict]:
+    """Yield a verdict for each fleet's run; what cannot be seen is refused."""
+    try:
+        for folder in fleets_below(path):
+            yield verify_fleet(folder, _trusting(trust, folder.parent.parent / KEYS_FOLDER)[0])
+    except OSError as error:
+        yield refusal(path / FLEET_FOLDER, error)
 
 
 def _is_searched(path: Path) -> bool:

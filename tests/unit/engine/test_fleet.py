@@ -608,7 +608,8 @@ def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
 
     run(*ABC, attestations="words.toml")
 
-    assert {each.attestations for each in processes.requests} == {"words.toml"}
+    path = str(Path("words.toml").absolute())
+    assert {each.attestations for each in processes.requests} == {path}
 
 
 def test_what_is_about_no_tenant_of_the_file_is_found(processes: Processes) -> None:
