@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -173,7 +174,9 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
     assert seen.seconds < SOON
     documents = [json.loads(line) for line in seen.done.stdout.splitlines()]
     assert [each["outcome"] for each in documents] == ["refused", "not_tried"]
-    assert seen.done.stderr.count("Trying again") == 2
+    tries = re.findall(r"Trying again \((\d) left\)", seen.done.stderr)
+    # NOTE: on a busy machine an earlier request may have been slow, too.
+    assert tries[-2:] == ["2", "1"]
     assert "Traceback" not in seen.done.stderr
 
     assert seen.again.returncode == ExitCode.COMPLETE, seen.again.stderr
