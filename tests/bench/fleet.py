@@ -202,7 +202,7 @@ def _dask(place: Place) -> Iterator[str]:
     found = place.folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
     options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "env": place.environment}
-    host = ["--host", "127.0.0.1", "--no-dashboard"]
+    host = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     scheduler = [*dask, "scheduler", *host, "--port", "0", "--scheduler-file", str(found)]
     with ExitStack() as stack:
         started = [stack.enter_context(subprocess.Popen(scheduler, **options))]

@@ -43,7 +43,7 @@ def tls_settings(folder: Path) -> dict[str, str]:
 def dask(folder: Path, *words: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """Give a running command of Dask."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *words, "--no-dashboard"],
+        [sys.executable, "-m", "dask", *words, "--dashboard-address", "127.0.0.1:0"],
         cwd=folder,
         env=environment(PYTHONPATH=str(ROOT), **env),
         stdout=subprocess.DEVNULL,

@@ -20,6 +20,11 @@ from tests.support.run_process import REQUEST
 
 pytestmark = pytest.mark.filterwarnings("default")
 _PATIENCE_SECONDS = 20
+LOOPBACK: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "protocol": "tcp",
+    "dashboard_address": "127.0.0.1:0",
+}
 
 
 class Runs:
@@ -67,8 +72,7 @@ class Runs:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Give the address of a cluster of two workers with a thread each."""
-    options = {"dashboard_address": None, "host": "127.0.0.1", "protocol": "tcp"}
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **options) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
         yield cluster.scheduler_address
 
 
@@ -203,8 +207,7 @@ def test_a_cluster_without_workers_is_given_up(
 
     monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(dask_pool, "_WITHOUT_SECONDS", 0.5)
-    options = {"dashboard_address": None, "host": "127.0.0.1", "protocol": "tcp"}
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
         pool = pool_of(cluster.scheduler_address, tmp_path)
         cluster.scale(0)
         done = [said(each) for each in pool.run([[asked("a"), asked("b")], [asked("c")]])]
