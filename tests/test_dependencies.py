@@ -22,10 +22,11 @@ NOT_IMPORTED = {
 }
 
 
-def declared() -> set[str]:
-    """Return the names of the dependencies in pyproject.toml."""
+def declared(*extras: str) -> set[str]:
+    """Return the names of the dependencies in pyproject.toml, with those of `extras`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {re.split(r"[<>=!~;\[ ]", each)[0] for each in project["dependencies"]}
+    optional = [each for name in extras for each in project["optional-dependencies"][name]]
+    return {re.split(r"[<>=!~;\[ ]", each)[0] for each in (*project["dependencies"], *optional)}
 
 
 def imported(source: str) -> set[str]:
@@ -50,13 +51,25 @@ def distributions() -> set[str]:
 def test_every_import_is_declared() -> None:
     """Every imported distribution is declared, since a transitive one may disappear."""
 
-    assert distributions() - declared() == set()
+    assert distributions() - declared("cluster") == set()
 
 
 def test_every_declared_dependency_is_used() -> None:
     """Every declared dependency is imported or has a reason here."""
 
     assert declared() - distributions() == set(NOT_IMPORTED)
+
+
+def test_what_is_optional_is_imported_in_one_place() -> None:
+    """Only the pool on a Dask cluster imports its extra, and only `--scheduler` loads that."""
+
+    users = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if "distributed" in imported(path.read_text("utf-8"))
+    ]
+
+    assert users == ["dask_pool.py"]
 
 
 def test_every_form_of_import_is_found() -> None:

@@ -20,6 +20,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
+from tests.support.hostile_server import hostile_server
 
 _PATIENCE_SECONDS = 60
 _TENANTS = ("acme", "bloom", "crest", "dune")
@@ -78,8 +79,12 @@ def cluster(
         yield address, tls, scheduler
 
 
-def fleet_file(folder: Path, settings: Path) -> dict[str, str]:
-    """Write the file of the tenants; return the variables that their secrets are in."""
+def fleet_file(folder: Path, settings: Path, silent: str) -> dict[str, str]:
+    """
+    Write the file of the tenants; return the variables that their secrets are in.
+
+    The first has a remote system that is silent, and so takes some seconds.
+    """
     variables = read_env_file(settings)
     items = [item for item in inputs_of(PROCEDURE) if variables.get(item.variable)]
     secrets = {f"THERE_{item.variable}": variables[item.variable] for item in items if item.secret}
@@ -94,6 +99,8 @@ def fleet_file(folder: Path, settings: Path) -> dict[str, str]:
         # Two apps, so that two tenants run at a time; only one of them is the sandbox's.
         app = variables["RUNBOOK_APP_ID"] if number % 2 else "100000000001"
         text += f'\n[[tenant]]\ntenant = "{name}"\napp_id = "{app}"\n'
+        slow = f'graph_url = "{silent}"\nexchange_seconds = 3\n'
+        text += slow if name == _TENANTS[0] else ""
     (folder / "tenants.toml").write_text(text)
     return secrets
 
@@ -134,8 +141,8 @@ def cluster_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Cl
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("cluster")
-    with Sandbox("approved") as sandbox:
-        secrets = fleet_file(folder, settings_of(sandbox, folder / "settings"))
+    with Sandbox("approved") as sandbox, hostile_server("silence") as silent:
+        secrets = fleet_file(folder, settings_of(sandbox, folder / "settings"), silent)
         with cluster(folder, keys_home, **secrets) as (address, tls, _):
             process = subprocess.Popen(
                 command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
@@ -182,8 +189,12 @@ def test_the_bundles_verify(cluster_run: ClusterRun) -> None:
 def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path, env_file: Path) -> None:
     """When the scheduler is killed, the tenants that are left are named, and can be resumed."""
 
-    secrets = fleet_file(tmp_path, env_file)
-    with cluster(tmp_path, tmp_path / "keys", **secrets) as (address, tls, scheduler):
+    with ExitStack() as stack:
+        silent = stack.enter_context(hostile_server("silence"))
+        secrets = fleet_file(tmp_path, env_file, silent)
+        address, tls, scheduler = stack.enter_context(
+            cluster(tmp_path, tmp_path / "keys", **secrets)
+        )
         process = subprocess.Popen(
             command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
             cwd=tmp_path,
@@ -206,7 +217,7 @@ def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path, env_file: Path)
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:
     """No scheduler, or one without workers: exit 2, what to do, and nothing written."""
 
-    fleet_file(tmp_path, env_file)
+    fleet_file(tmp_path, env_file, "http://127.0.0.1:9")
     words = ("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler")
     silent = runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)
     nonsense = runbook(*words, "nonsense://x", cwd=tmp_path)

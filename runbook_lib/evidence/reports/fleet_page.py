@@ -2,7 +2,7 @@
 The page of a fleet's run: `fleet.html`, one file made from the fleet's record alone.
 
 Whole without a script; the script in it, whose digest its policy names, only sorts and filters.
-It lies beside `fleet.json`, and is not evidence: that is in the tenants' bundles.
+It lies beside `fleet.json` and is signed with it. The evidence is in the tenants' bundles.
 """
 
 from __future__ import annotations
