@@ -8,6 +8,7 @@ system that they share.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import threading
@@ -32,6 +33,7 @@ from runbook_lib.evidence.fleet_record import FLEET_NAME
 __all__ = ["DaskPool"]
 
 _CONNECT_SECONDS = 15
+_LOGGERS = ("asyncio", "distributed", "tornado")
 _MARKS = "begun-"
 _RESUME = "`runbook fleet … --resume` runs it again."
 # How often to ask for the cluster's workers, and how long it may have none.
@@ -52,6 +54,9 @@ class DaskPool:
         self, address: str, withheld: Collection[str], seconds: float, folder: Path
     ) -> None:
         token = secrets.token_hex(4)
+        # NOTE: a connection that is lost is logged with tracebacks; here it is a result.
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         try:
             self._client: Any = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError) as error:

@@ -209,7 +209,7 @@ def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path, env_file: Path)
 
     results = ClusterRun(tmp_path, process.returncode, "", errors).results
     assert process.returncode == 3, errors
-    assert "Traceback" not in errors
+    assert "Traceback" not in errors, errors
     assert {each["status"] for each in results} <= {"sealed", "unsealed"}
     assert any("scheduler was lost" in each["reason"] for each in results)
 
