@@ -33,7 +33,8 @@ from runbook_lib.evidence.fleet_record import FLEET_NAME
 __all__ = ["DaskPool"]
 
 _CONNECT_SECONDS = 15
-_LOGGERS = ("asyncio", "distributed", "tornado")
+# Dask's defaults give each of these a level of its own.
+_LOGGERS = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")
 _MARKS = "begun-"
 _RESUME = "`runbook fleet … --resume` runs it again."
 # How often to ask for the cluster's workers, and how long it may have none.
