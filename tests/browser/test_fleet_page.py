@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
 from runbook_lib.evidence.fleet_record import FleetRecord
 from tests.browser.test_practice_accessibility import violations
+from tests.browser.test_report import Reader
 from tests.unit.evidence.reports.sample_fleets import (
     LOGIN,
     REDIRECT,
@@ -68,30 +69,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass
-class Visit:
-    """Pages of one browser window, with their requests and console messages."""
-
-    context: BrowserContext
-    folder: Path
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, name: str) -> Page:
-        """Open a page from its folder."""
-        page = self.context.new_page()
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto((self.folder / f"{name}.html").as_uri())
-        return page
-
-
 @pytest.fixture
-def visit(browser: Browser, pages: Path) -> Iterator[Visit]:
+def visit(browser: Browser, pages: Path) -> Iterator[Reader]:
     """Yield a window in which nothing may be asked for, and nothing may be complained about."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    visit = Visit(context, pages)
+    visit = Reader(context, pages)
     yield visit
     context.close()
     assert visit.complaints == []
@@ -99,7 +81,7 @@ def visit(browser: Browser, pages: Path) -> Iterator[Visit]:
 
 
 @pytest.fixture
-def page(visit: Visit) -> Page:
+def page(visit: Reader) -> Page:
     """Return the page of the small fleet."""
     return visit.open("small")
 
@@ -202,7 +184,7 @@ def test_a_search_finds_names_steps_and_reasons(page: Page) -> None:
     expect_tenants(page, ["tenant-10"])
 
 
-def test_a_strip_names_the_step_beneath_the_pointer(visit: Visit) -> None:
+def test_a_strip_names_the_step_beneath_the_pointer(visit: Reader) -> None:
     """The pointer on a strip names the step there, though a strip has no element for it."""
     page = visit.open("large")
     strip = page.locator("tbody .strip").first
@@ -241,7 +223,7 @@ def test_the_page_can_be_used_by_keyboard(page: Page) -> None:
 
 
 @every_page
-def test_a_page_is_accessible(visit: Visit, axe: str, name: str) -> None:
+def test_a_page_is_accessible(visit: Reader, axe: str, name: str) -> None:
     """A page has no serious violation and fits the window, in both schemes and at each width."""
     page = visit.open(name)
     # NOTE: axe-core measures contrast against the last places of rows that are not drawn now.
@@ -275,7 +257,7 @@ def test_a_page_is_whole_without_scripts(browser: Browser, pages: Path, name: st
             expect(page.get_by_text("Next: Set it.")).to_be_visible()
 
 
-def test_the_last_of_many_tenants_is_reached(visit: Visit) -> None:
+def test_the_last_of_many_tenants_is_reached(visit: Reader) -> None:
     """Rows that were not drawn yet are drawn when they are scrolled to, and after each filter."""
     page = visit.open("large")
     page.get_by_label("Search").fill("nothing has this")
