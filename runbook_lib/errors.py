@@ -43,6 +43,7 @@ __all__ = [
     "LeakError",
     "ListenerError",
     "OAuthError",
+    "RefusedAppError",
     "RefusedConsentError",
     "RemoteError",
     "RunbookError",
@@ -76,10 +77,15 @@ class ExitCode(IntEnum):
 
 
 class RunbookError(Exception):
-    """The base class: a message for the operator, and the next step."""
+    """
+    The base class: a message for the operator, and the next step.
+
+    `refuses` names the inputs whose value the remote system does not take.
+    """
 
     exit_code = ExitCode.INCOMPLETE
     next_step = "Run `runbook doctor` to check this machine."
+    refuses: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, next_step: str | None = None) -> None:
         super().__init__(message)
@@ -167,6 +173,12 @@ class ListenerError(OAuthError):
     next_step = (
         "Find out which program that is before you sign in here, or paste the answer instead."
     )
+
+
+class RefusedAppError(OAuthError):
+    """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
+
+    refuses = ("app_id",)
 
 
 class TokenRequestError(OAuthError):

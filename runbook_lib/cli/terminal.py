@@ -11,7 +11,6 @@ import shlex
 import shutil
 import sys
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ import click
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.journal import utc_now
-from runbook_lib.core.outcome import ICONS, LABELS
+from runbook_lib.core.outcome import ICONS, LABELS, label_of, tally
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunOutcome, RunState, StepState
 from runbook_lib.evidence.reports.wording import day, when, with_times
@@ -317,8 +316,7 @@ def say(text: str, *, is_error: bool = False) -> None:
 
 def outcome_of(step: StepState) -> str:
     """Return a step's outcome and its reason, as a person reads them."""
-    outcome = step.conclusion.outcome
-    return f"{ICONS[outcome]} {LABELS[outcome]}. {_why(step)}"
+    return f"{_marked(step).text}. {_why(step)}"
 
 
 def this_program() -> str:
@@ -388,11 +386,10 @@ def _cut(text: str, width: int) -> str:
 
 def _show_outcome(state: RunState) -> None:
     """Print the outcome of the run, and how many steps have which outcome."""
-    counts = Counter(step.conclusion.outcome for step in state.steps.values())
+    counts = tally(step.conclusion for step in state.steps.values())
     said = " · ".join(
-        f"{ICONS[outcome]} {counts[outcome]} {LABELS[outcome]}".replace(" ", _NO_BREAK)
-        for outcome in Outcome
-        if counts[outcome]
+        f"{ICONS[outcome]} {number} {label}".replace(" ", _NO_BREAK)
+        for outcome, label, number in counts
     )
     word = state.outcome.upper()
     begin = _OUTCOME_STYLES[state.outcome]._replace(text=word).padded(len(word))
@@ -405,7 +402,9 @@ def _why(step: StepState) -> str:
     """Return why a step has its outcome, after who has it to do."""
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
-    return with_times(f"{whose}{step.conclusion.reason}")
+    rest = " ".join(step.step.unseen(step.findings)) if step.conclusion.needs_person else ""
+    asked = f" Not confirmed by anybody yet: {rest}" if rest else ""
+    return with_times(f"{whose}{step.conclusion.reason}{asked}")
 
 
 def _since(step: StepState) -> str:
@@ -420,7 +419,7 @@ def _since(step: StepState) -> str:
 
 def _marked(step: StepState) -> Cell:
     outcome = step.conclusion.outcome
-    return _STYLES[outcome]._replace(text=f"{ICONS[outcome]} {LABELS[outcome]}")
+    return _STYLES[outcome]._replace(text=f"{ICONS[outcome]} {label_of(step.conclusion)}")
 
 
 def _warnings(step: StepState) -> list[str]:

@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 from runbook_lib.core.procedure import Value
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import OAuthError, TokenRequestError
+from runbook_lib.errors import OAuthError, RefusedAppError, TokenRequestError
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.documents import unexpected
 from runbook_lib.remote.domain import Destinations
@@ -23,9 +23,24 @@ from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.transport import Session
 
-__all__ = ["CheckContext", "TokenShelf"]
+__all__ = ["CheckContext", "TokenShelf", "is_app_refused"]
 
 _ADDRESSES = ("cyclr_api_url", "cyclr_console_url", "dialog_url", "graph_url", "dashboard_url")
+
+_UNKNOWN_APP = 101
+_SECRET_REFUSED = (1, "error validating client secret")
+
+
+def is_app_refused(error: TokenRequestError) -> bool:
+    """
+    Return whether the token endpoint refuses the App ID, or its App Secret.
+
+    A mistyped App ID may be another app's, so a refused secret counts too. Code 1
+    alone does not: a fault of Facebook's has it as well (Graph: Handle Errors).
+    """
+    code, words = _SECRET_REFUSED
+    is_secret = error.code == code and words in str(error).lower()
+    return 400 <= error.status < 500 and (is_secret or error.code == _UNKNOWN_APP)
 
 
 class TokenShelf:
@@ -128,7 +143,8 @@ class CheckContext:
                 msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
                 if refused:
                     msg += " Correct the App ID or App Secret, then check again."
-                raise OAuthError(msg, next_step=error.diagnostics()) from error
+                kind = RefusedAppError if is_app_refused(error) else OAuthError
+                raise kind(msg, next_step=error.diagnostics()) from error
 
         return self.tokens.get(self.app_token_name, issue)
 

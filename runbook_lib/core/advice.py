@@ -23,16 +23,25 @@ _ADVICE = {
 
 def next_step(state: RunState) -> tuple[StepState, str] | None:
     """Return the next step that needs somebody, and what that person does."""
-    for outcome in _ADVICE:
-        for step in state.steps.values():
-            if step.conclusion.outcome is outcome:
-                return step, what_to_do(step)
-    return None
+    outcomes = list(_ADVICE)
+    steps = [step for step in state.steps.values() if _standing(step) in _ADVICE]
+    if not steps:
+        return None
+    step = min(steps, key=lambda step: outcomes.index(_standing(step)))
+    return step, what_to_do(step)
 
 
 def what_to_do(step: StepState) -> str:
     """Return what a person does about this step; empty for nothing."""
     if step.conclusion.needs_another:
         return "A second person must look and confirm it."
+    if step.conclusion.needs_person:
+        return f"Look yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
     general = _ADVICE.get(step.conclusion.outcome, "")
     return (advice_of(step_document(step)) or general) if general else ""
+
+
+def _standing(step: StepState) -> Outcome:
+    """Return the outcome; of a step that is verified in part, that it is to do."""
+    is_in_part = step.conclusion.needs_person
+    return Outcome.NOT_RUN if is_in_part else step.conclusion.outcome

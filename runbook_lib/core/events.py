@@ -263,13 +263,23 @@ _BINDING = _Object(
     more={
         "connector": _NAME,
         "confirms": _NAME,
+        "checks": _List(_NAME),
         "text": _NAME,
         "subject": _Map(_Optional(_SUBJECT_VALUE)),
     }
 )
 _ATTACHMENT = _Object({"name": _TEXT, "sha256": _NAME, "size": _COUNT, "media_type": _NAME})
+# The sentence is the step's own text: a digest binds the word to it.
 _WORD = _Object(
-    {"by": _TEXT, "at": _TIME},
+    {
+        "by": _TEXT,
+        "at": _TIME,
+        "sentence": _NAME,
+        "app_name": _TEXT,
+        "app_id": _TEXT,
+        "service_domain": _TEXT,
+        "binding": _BINDING,
+    },
     {
         "note": _TEXT,
         "seen": _TEXT,
@@ -277,7 +287,7 @@ _WORD = _Object(
         "origin": _TEXT,
         "entry": _NAME,
         "login": _TEXT,
-        "binding": _BINDING,
+        "link": _NAME,
     },
 )
 _NOTE = {"origin": _TEXT, "entry": _NAME, "login": _TEXT}
@@ -297,6 +307,8 @@ _FINDING = _Object(
         "outcome": _one_of(_SEEN, "an outcome of a check"),
         "reason": _TEXT,
         "check": _NAME,
+        "confirms": _List(_NAME),
+        "refuses": _List(_NAME),
         "limits": _List(_TEXT),
         "warnings": _List(_TEXT),
         "changes": _List(_TEXT),

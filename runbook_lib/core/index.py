@@ -20,9 +20,11 @@ from runbook_lib.core.procedure import Value
 
 __all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
 
-_FORM = 4
+_FORM = 5
 _MOST_RUNS = 32
 _RECENT = 30
+# Of the values that were refused, the newest.
+_MOST_REFUSED = 32
 _WORDS = (
     EventType.STEP_ATTESTED,
     EventType.STEP_SUBMITTED,
@@ -41,8 +43,8 @@ class WordIndex:
     """
     Where an attestation or another word is, and the file entry that it was read from.
 
-    `subject` is what the word is about; a value that was unknown then is
-    filled in as soon as it is given. A note has none.
+    `subject` is what the word is about; a value that was unknown then is the
+    first one that the remote system confirms. A note has none.
     """
 
     ref: Ref
@@ -69,8 +71,11 @@ class Index:
     Everything up to the line `last`; `runs` are the newest runs, oldest first.
 
     `recorded` maps each name to its newest recorded value (of a secret, its
-    fingerprint), `given` only those that a person gave. `sealed` are the lines
-    that announce bundles.
+    fingerprint), `given` only those that a person gave. `confirmed` is the newest
+    value that the remote system named as its own, `refused` are those that it does
+    not take, `replaced` is the last value before the recorded one that is none of
+    these. `links` maps each link for a second person to the step it was used for.
+    `sealed` are the lines that announce bundles.
     """
 
     last: Ref = BEFORE_THE_FIRST
@@ -78,6 +83,10 @@ class Index:
     notes: Mapping[str, tuple[WordIndex, ...]] = field(default_factory=dict)
     given: Mapping[str, Value] = field(default_factory=dict)
     recorded: Mapping[str, Value] = field(default_factory=dict)
+    replaced: Mapping[str, Value] = field(default_factory=dict)
+    confirmed: Mapping[str, Value] = field(default_factory=dict)
+    refused: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict)
     remembered: int = 0
     runs: Mapping[str, RunIndex] = field(default_factory=dict)
@@ -96,6 +105,22 @@ class Index:
             index = replace(index, recent={**index.recent, entry.step: recent})
         change = _CHANGES.get(entry.type)
         return change(index, line) if change else index
+
+    def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return, for each of `values` that was refused, the one that it was to replace."""
+        found = {}
+        for name, value in values.items():
+            refused = self.refused.get(name, ())
+            sources = (self.confirmed, self.recorded, self.replaced)
+            earlier = [source[name] for source in sources if name in source]
+            left = [other for other in earlier if other not in refused]
+            if value in refused and left:
+                found[name] = left[0]
+        return found
+
+    def links_of_other_steps(self, step: str) -> list[str]:
+        """Return the links that were used first for another step."""
+        return [link for link, used_for in self.links.items() if used_for != step]
 
     @property
     def entries(self) -> frozenset[str]:
@@ -135,8 +160,13 @@ def _index(document: Mapping[str, Any]) -> Index:
                 }
                 for name in ("words", "notes")
             },
-            "given": _values(document["given"]),
-            "recorded": _values(document["recorded"]),
+            **{
+                name: _values(document[name])
+                for name in ("given", "recorded", "replaced", "confirmed")
+            },
+            "refused": {
+                name: tuple(map(_value, values)) for name, values in document["refused"].items()
+            },
             "runs": {name: _run(each) for name, each in document["runs"].items()},
             "checked": _refs(document["checked"]),
             "recent": {
@@ -204,6 +234,7 @@ def _step_started(index: Index, line: Line) -> Index:
 
 def _step_checked(index: Index, line: Line) -> Index:
     checked = {line.entry.step: line.ref}
+    index = _judged(index, line.entry.data)
     index = replace(index, checked={**index.checked, **checked})
     return _run_changed(lambda run, _: replace(run, checked={**run.checked, **checked}))(
         index, line
@@ -214,7 +245,12 @@ def _word_said(index: Index, line: Line) -> Index:
     data, step = line.entry.data, line.entry.step
     subject = _values(data.get("binding", {}).get("subject", {}))
     word = WordIndex(line.ref, data.get("entry", ""), subject)
-    return replace(index, words={**index.words, step: (*index.words.get(step, ()), word)})
+    links = {data["link"]: step} if data.get("link") else {}
+    return replace(
+        index,
+        words={**index.words, step: (*index.words.get(step, ()), word)},
+        links={**links, **index.links},
+    )
 
 
 def _note_written(index: Index, line: Line) -> Index:
@@ -243,20 +279,58 @@ def _bundle_sealed(index: Index, line: Line) -> Index:
 
 
 def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
-    """Return the index with newer values, also filled into the words that lacked them."""
+    """Return the index with newer values."""
     known = {name: value for name, value in values.items() if value}
+    replaced = dict(index.replaced)
+    for name, value in known.items():
+        before = index.recorded.get(name)
+        if before is not None and before not in (value, *index.refused.get(name, ())):
+            replaced[name] = before
+    return replace(index, recorded={**index.recorded, **known}, replaced=replaced)
+
+
+def _judged(index: Index, data: Mapping[str, Any]) -> Index:
+    """Return the index with the values that a check's findings confirm or refuse."""
+    subject = _values(data.get("binding", {}).get("subject", {}))
+    confirmed, refused = (
+        {
+            name: subject[name]
+            for finding in data["findings"]
+            for name in finding.get(kind, ())
+            if subject.get(name)
+        }
+        for kind in ("confirms", "refuses")
+    )
+    if refused:
+        grown = {
+            name: tuple(dict.fromkeys((*index.refused.get(name, ()), value)))[-_MOST_REFUSED:]
+            for name, value in refused.items()
+        }
+        index = replace(index, refused={**index.refused, **grown})
+    return _confirmed(index, confirmed) if confirmed else index
+
+
+def _confirmed(index: Index, values: Mapping[str, Value]) -> Index:
+    """Return the index with confirmed values, also filled into the words that lacked them."""
+    refused = {
+        name: tuple(value for value in refused if value != values.get(name))
+        for name, refused in index.refused.items()
+    }
     words = index.words
-    if any(_unknown(word, known) for each in words.values() for word in each):
-        words = {step: tuple(_filled(word, known) for word in each) for step, each in words.items()}
-    return replace(index, words=words, recorded={**index.recorded, **known})
+    if any(_unknown(word, values) for said in words.values() for word in said):
+        words = {
+            step: tuple(_filled(word, values) for word in said) for step, said in words.items()
+        }
+    confirmed = {**index.confirmed, **values}
+    return replace(index, words=words, confirmed=confirmed, refused=refused)
 
 
 def _unknown(word: WordIndex, names: Iterable[str]) -> list[str]:
     return [name for name in names if name in word.subject and word.subject[name] is None]
 
 
-def _filled(word: WordIndex, known: Mapping[str, Value]) -> WordIndex:
-    late = {name: known[name] for name in _unknown(word, known)}
+def _filled(word: WordIndex, values: Mapping[str, Value]) -> WordIndex:
+    late = {name: values[name] for name in _unknown(word, values)}
     return replace(word, subject={**word.subject, **late}) if late else word
 
 

@@ -44,7 +44,7 @@ __all__ = [
 
 JOURNAL_NAME = "journal.jsonl"
 # The form of a journal's lines, which each run names when it starts; no other is read.
-FORM = 2
+FORM = 3
 # The `prev` of the first line.
 GENESIS = "0" * 64
 

@@ -4,11 +4,21 @@ The icon and the meaning of each outcome, the same wherever one is shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.procedure import Conclusion, Outcome
 
-__all__ = ["ICONS", "IN_PART", "IN_PART_MEANING", "LABELS", "LONGEST_WAIT_DAYS", "MEANINGS"]
+__all__ = [
+    "ICONS",
+    "IN_PART",
+    "IN_PART_MEANING",
+    "LABELS",
+    "LONGEST_WAIT_DAYS",
+    "MEANINGS",
+    "label_of",
+    "tally",
+]
 
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
@@ -30,11 +40,11 @@ LABELS: Mapping[Outcome, str] = {
 # The longest wait for Facebook that people reported; a longer one is overdue.
 LONGEST_WAIT_DAYS = 22
 
-# Of a verified step, part of which nobody has seen (`step_document.is_proven_in_part`).
+# Of a verified step, part of which a person must confirm (`Conclusion.needs_person`).
 IN_PART = "verified in part"
 IN_PART_MEANING = (
-    "a machine verified what it can see; the rest only a person can see, and nobody has "
-    "confirmed it: it is named beside the step"
+    "a machine verified what it can see; what it cannot see may break a customer's sign-in or "
+    "data, and nobody has confirmed it yet: the step is open"
 )
 
 MEANINGS: Mapping[Outcome, str] = {
@@ -50,3 +60,19 @@ MEANINGS: Mapping[Outcome, str] = {
     Outcome.SKIPPED: "a named person gave a reason, or an earlier failure blocks it",
     Outcome.NOT_RUN: "nothing happened yet",
 }
+
+
+def label_of(conclusion: Conclusion) -> str:
+    """Return a step's outcome as a person reads it."""
+    return IN_PART if conclusion.needs_person else LABELS[conclusion.outcome]
+
+
+def tally(conclusions: Iterable[Conclusion]) -> list[tuple[Outcome, str, int]]:
+    """Return how many steps have each outcome, with its label; those in part apart."""
+    counts = Counter((each.needs_person, each.outcome) for each in conclusions)
+    return [
+        (outcome, label_of(Conclusion(outcome=outcome, reason="", needs_person=in_part)), number)
+        for outcome in Outcome
+        for in_part in (False, True)
+        if (number := counts[in_part, outcome])
+    ]

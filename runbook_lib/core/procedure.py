@@ -46,6 +46,7 @@ __all__ = [
     "WordKind",
     "combine",
     "conclude",
+    "sentence_digest",
 ]
 
 Value = str | int | bool | tuple[str, ...]
@@ -109,11 +110,15 @@ class Finding:
     `limits` name what the check does not prove, `warnings` future problems,
     `changes` what the check altered in the remote system, `facts` what later
     steps may use, `tables` what was read (neither contains a secret).
+    `confirms` are the inputs whose value the remote system named as its own,
+    `refuses` those whose value it does not take.
     """
 
     outcome: Outcome
     reason: str
     check: str = ""
+    confirms: tuple[str, ...] = ()
+    refuses: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
@@ -155,15 +160,16 @@ class Binding:
     """
     What a word or a check is about; it counts for nothing else.
 
-    `connector` is the procedure's id, `confirms` the SHA-256 of the confirmed
-    sentence and the ids of the step's checks, `subject` the value of each name
-    in `Step.subject` (of a secret, its fingerprint), `None` if still unknown.
-    `text` is the SHA-256 of the step's whole text: a change of it is shown,
-    and voids nothing.
+    `connector` is the procedure's id, `confirms` the SHA-256 of the step's
+    sentence in UTF-8, `checks` the ids of its checks, `subject` the value of
+    each name in `Step.subject` (of a secret, its fingerprint), `None` if still
+    unknown. `text` is the SHA-256 of the step's whole text: a change of it is
+    shown, and voids nothing.
     """
 
     connector: str = ""
     confirms: str = ""
+    checks: tuple[str, ...] = ()
     text: str = ""
     subject: Mapping[str, Value | None] = field(default_factory=dict)
 
@@ -180,7 +186,11 @@ class Word:
     it when the file is read again.
 
     `by` is the name that the person gave. `login` is who was logged in where it
-    was recorded, if a server knows: that a name is true, neither proves.
+    was recorded, if a server knows: that a name is true, neither proves. `link`
+    is the SHA-256 of the link by which a second person gave it.
+
+    `sentence` is the step's, to which the word refers, `app_name`, `app_id` and
+    `service_domain` are what was known of the app then, or empty.
     """
 
     kind: WordKind
@@ -193,6 +203,11 @@ class Word:
     origin: str = ""
     entry: str = ""
     login: str = ""
+    link: str = ""
+    sentence: str = ""
+    app_name: str = ""
+    app_id: str = ""
+    service_domain: str = ""
     binding: Binding = field(default_factory=Binding)
 
 
@@ -228,12 +243,14 @@ class Conclusion:
     """
     A step's outcome, from findings and people's words.
 
-    `needs_another`: a second person must confirm the attestation.
+    `needs_person`: verified in part; a person must confirm what its checks
+    cannot see. `needs_another`: a second person must confirm the attestation.
     """
 
     outcome: Outcome
     reason: str
     by_person: bool = False
+    needs_person: bool = False
     needs_another: bool = False
 
 
@@ -246,6 +263,8 @@ class Check:
     `None` if the check does not apply; a `RunbookError` that it raises becomes
     an inconclusive finding. `spends` says what it uses up or changes at the
     remote system, `permitted_by` names the inputs that let it; most checks only read.
+    `person_confirms` is the sentence that a person must confirm as well where the
+    finding names limits: what lies beyond them can break a customer's sign-in or data.
     """
 
     id: str
@@ -253,6 +272,7 @@ class Check:
     needs: tuple[str, ...] = ()
     spends: str = ""
     permitted_by: tuple[str, ...] = ()
+    person_confirms: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,8 +359,9 @@ class Step:
     One documented step.
 
     `id` is also the notebook cell's id. `prose` is the documented text;
-    `today` says how the screens differ from it now. `confirms` is the sentence
-    that a person confirms, `subject` the names of the inputs that it is about.
+    `today` says how the screens differ from it now. `confirms` is what a person
+    confirms, before what its checks ask of one (`sentence`), `subject` the names of
+    the inputs that it is about.
     `requires` names steps whose failure blocks this one, `hands_over` the
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
@@ -392,9 +413,24 @@ class Step:
         return _digest(_document(replace(self, troubles=(), usual_days=0, attest_label="")))
 
     @property
-    def confirms_digest(self) -> str:
-        """Return the SHA-256 of the confirmed sentence and the ids of the checks."""
-        return _digest([self.confirms, sorted(check.id for check in self.checks)])
+    def sentence(self) -> str:
+        """Return all that a person confirms, with what only a person can see of its checks."""
+        asked = (check.person_confirms for check in self.checks)
+        return " ".join(dict.fromkeys(filter(None, (self.confirms, *asked))))
+
+    @property
+    def check_ids(self) -> tuple[str, ...]:
+        """Return the ids of the checks, sorted."""
+        return tuple(sorted(check.id for check in self.checks))
+
+    def unseen(self, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+        """Return what a person must confirm, since these findings name limits."""
+        limited = {finding.check for finding in findings if finding.limits}
+        return tuple(
+            check.person_confirms
+            for check in self.checks
+            if check.person_confirms and check.id in limited
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,6 +492,11 @@ _WORST_FIRST = (
 )
 
 
+def sentence_digest(text: str) -> str:
+    """Return the SHA-256 of `text` in UTF-8: of a step's sentence, what a word is bound to."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
     """Return the conclusion from several findings, or `None` if nothing was checked."""
     if not findings:
@@ -472,6 +513,7 @@ def conclude(
     obstacle: str = "",
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
+    unseen: tuple[str, ...] = (),
 ) -> Conclusion:
     """
     Return a step's outcome from its findings and a person's `word`.
@@ -479,14 +521,16 @@ def conclude(
     An answer that a person brought and that contradicts the step decides, then
     a check that contradicts or verifies it; otherwise the word counts.
     `obstacle` names an earlier failure that blocks the step, `unchecked` says why
-    the step's check did not run, `others` who else attested it if two people must.
+    the step's check did not run, `others` who else attested it if two people must,
+    `unseen` what a person must confirm of a verified step (`Step.unseen`).
     """
     if word is not None and word.kind is WordKind.CONTRADICTED:
         seen: Conclusion | None = _brought(word)
     else:
         seen = _seen(findings, word)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
-        return seen
+        is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
+        return _verified_in_part(seen, word, others) if is_in_part else seen
     if word is not None and not _says_done(word):
         return _left_or_declined(word)
     if obstacle:
@@ -498,6 +542,16 @@ def conclude(
         return _half_said(said) if others == () else said
     reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
+
+
+def _verified_in_part(
+    seen: Conclusion, word: Word | None, others: tuple[str, ...] | None
+) -> Conclusion:
+    """Return whether somebody has confirmed the rest of a verified step, and enough people."""
+    is_attested = word is not None and word.kind is WordKind.ATTESTED
+    needs_another = is_attested and others == ()
+    needs_person = needs_another or not is_attested
+    return replace(seen, needs_person=needs_person, needs_another=needs_another)
 
 
 def _says_done(word: Word | None) -> TypeGuard[Word]:
@@ -579,5 +633,4 @@ def _document(value: object) -> object:
 
 
 def _digest(document: object) -> str:
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sentence_digest(json.dumps(document, ensure_ascii=False, separators=(",", ":")))

@@ -140,7 +140,8 @@ class StepState:
     @property
     def is_settled(self) -> bool:
         """Return whether nothing is left to do."""
-        return self.conclusion.outcome in _SETTLED or self.is_skipped_by_person
+        is_done = self.conclusion.outcome in _SETTLED and not self.conclusion.needs_person
+        return is_done or self.is_skipped_by_person
 
     @property
     def again(self) -> str:
@@ -377,6 +378,7 @@ class _StepFold:
         index = self._history.index
         return (
             self._subject.values,
+            self._subject.before,
             self._run_id,
             step.id in self._begun,
             self._checked.get(step.id),
@@ -392,7 +394,12 @@ class _StepFold:
         entry, unfit = self._newest_check(step)
         findings = () if entry is None or unfit else _findings(entry)
         words = self._history.words(step.id)
-        word, others, lapsed = weigh([each for each, _ in words], step, self._subject)
+        word, others, lapsed = weigh(
+            [each for each, _ in words],
+            step,
+            self._subject,
+            spent_links=self._history.index.links_of_other_steps(step.id),
+        )
         needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
         others = others if needs_two else ()
         counting = [each for each in (*others, word) if each is not None]
@@ -407,6 +414,7 @@ class _StepFold:
                 word=word,
                 obstacle=obstacle(step, before),
                 others=tuple(each.by for each in others) if needs_two else None,
+                unseen=step.unseen(findings),
                 unchecked=" ".join(filter(None, (*(each.sentence for each in lapsed), unchecked))),
             ),
             findings=findings,
@@ -492,7 +500,7 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     """Return the finding that `finding_to_document` wrote."""
     fields = dict(document)
     fields["outcome"] = Outcome(fields["outcome"])
-    for name in ("limits", "warnings", "changes"):
+    for name in ("confirms", "refuses", "limits", "warnings", "changes"):
         fields[name] = tuple(fields[name])
     fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
     fields["tables"] = tuple(_table(table) for table in fields["tables"])
@@ -554,7 +562,8 @@ def _note(entry: Entry) -> Note:
 
 def _binding(document: Mapping[str, Any]) -> Binding:
     subject = {name: _value(value) for name, value in document.get("subject", {}).items()}
-    return _made(Binding, {**document, "subject": subject})
+    checks = tuple(document.get("checks", ()))
+    return _made(Binding, {**document, "checks": checks, "subject": subject})
 
 
 def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from runbook_lib.core.procedure import Assignment, Attachment, Note, Outcome, StepKind, WordKind
+from runbook_lib.core.procedure import Assignment, Attachment, Note, Outcome
 from runbook_lib.core.state import StepState, finding_to_document
 from runbook_lib.core.troubles import ordered
 
@@ -18,15 +18,12 @@ __all__ = [
     "attachments_of",
     "exchange_detail",
     "gathered",
-    "is_proven_in_part",
     "step_document",
     "troubles_of",
 ]
 
 # Where troubles belong into the record: what they explain is open.
 _OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
-# What a person does; of the other kinds a limit only says how far the check reaches.
-_BY_PERSON = (StepKind.MANUAL, StepKind.ASK)
 
 
 def step_document(state: StepState) -> dict[str, Any]:
@@ -45,6 +42,8 @@ def step_document(state: StepState) -> dict[str, Any]:
         "kind": state.step.kind,
         "outcome": state.conclusion.outcome,
         "reason": state.conclusion.reason,
+        "needs_person": state.conclusion.needs_person,
+        "sentence": state.step.sentence,
         "checked_on": state.checked_on or None,
         "attested_by": state.attested_by,
         "word": asdict(state.word) if state.word else None,
@@ -96,19 +95,6 @@ def advice_of(document: Mapping[str, Any]) -> str:
 def gathered(document: Mapping[str, Any], name: str) -> list[Any]:
     """Return the `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
     return [each for check in document["checks"] for each in check[name]]
-
-
-def is_proven_in_part(document: Mapping[str, Any]) -> bool:
-    """
-    Return whether a step is verified but for a part that nobody has confirmed.
-
-    That is a step that a person does, whose checks name limits, and that nobody
-    has attested: an attestation is about the whole of its sentence.
-    """
-    word = document["word"]
-    is_attested = bool(word) and word["kind"] == WordKind.ATTESTED
-    is_verified = document["outcome"] == Outcome.VERIFIED and not is_attested
-    return is_verified and document["kind"] in _BY_PERSON and bool(gathered(document, "limits"))
 
 
 def exchange_detail(exchange: Mapping[str, Any]) -> str:

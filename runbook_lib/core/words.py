@@ -7,12 +7,23 @@ it is about (`Binding`). `procedure.conclude` decides what follows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from runbook_lib.core.procedure import Binding, Input, Procedure, Step, Value, Word, WordKind
+from runbook_lib.core.procedure import (
+    Binding,
+    Input,
+    Procedure,
+    Step,
+    Value,
+    Word,
+    WordKind,
+    sentence_digest,
+)
 
-__all__ = ["Lapsed", "Subject", "bind", "misfit", "weigh"]
+__all__ = ["Lapsed", "Subject", "bind", "misfit", "person_key", "weigh"]
 
 # What a word of each kind says, for the sentence that it no longer counts.
 _ACTS = {
@@ -29,16 +40,28 @@ class Subject:
     """
     The currently known values, to compare with those that a word is about.
 
-    A secret is given as its fingerprint.
+    A secret is given as its fingerprint. `before` has, for a value that the
+    remote system refused, the one that it was to replace.
     """
 
     procedure: Procedure
     values: Mapping[str, Value]
+    before: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Input]:
         """Return the procedure's inputs by name."""
         return {item.name: item for item in self.procedure.inputs}
+
+    def of_words(self, step: Step) -> Subject:
+        """
+        Return the subject that words about `step` are compared with.
+
+        A refused value voids nothing, but for the step that takes it.
+        """
+        taken = {item.name for item in step.inputs}
+        kept = {name: value for name, value in self.before.items() if name not in taken}
+        return replace(self, values={**self.values, **kept})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,26 @@ class Lapsed:
         return f"{said} {self.why}, so it no longer counts: {again} again."
 
 
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """A word, its place in the journal, and why it does not match its step now, or nothing."""
+
+    place: int
+    word: Word
+    why: str
+
+    def is_withdrawn_by(self, other: _Weighed) -> bool:
+        """Return whether the withdrawal `other` is about the same, and was said after this."""
+        is_about_same = (
+            not (self.why or other.why) or self.word.binding.subject == other.word.binding.subject
+        )
+        return is_about_same and self._said < other._said
+
+    @property
+    def _said(self) -> tuple[datetime, int]:
+        return _moment(self.word.at), self.place
+
+
 def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None = None) -> Binding:
     """
     Return what a word about `step` is about now.
@@ -65,7 +108,8 @@ def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None 
     known: dict[str, Value | None] = {**subject.values, **(given or {})}
     return Binding(
         connector=subject.procedure.id,
-        confirms=step.confirms_digest,
+        confirms=sentence_digest(step.sentence),
+        checks=step.check_ids,
         text=step.text_digest,
         subject={name: known.get(name) or None for name in step.subject},
     )
@@ -75,7 +119,7 @@ def misfit(binding: Binding, step: Step, subject: Subject) -> str:
     """Return why `binding` does not match `step` and `subject`; empty if it does."""
     if binding.connector != subject.procedure.id:
         return f"for the connector {binding.connector or 'of another form'}"
-    if binding.confirms != step.confirms_digest:
+    if (binding.confirms, binding.checks) != (sentence_digest(step.sentence), step.check_ids):
         return "before its sentence or its checks were changed"
     if any(name not in binding.subject for name in step.subject):
         return "before all values that it is about were recorded"
@@ -86,30 +130,48 @@ def misfit(binding: Binding, step: Step, subject: Subject) -> str:
     return " and ".join(reason for reason in reasons if reason)
 
 
+def person_key(name: str) -> str:
+    """
+    Return what two spellings of one person's name have in common.
+
+    Compatible characters (NFKC), case, blanks and characters without a shape do not count.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    shown = (char for char in folded if unicodedata.category(char) != "Cf")
+    return " ".join("".join(shown).split())
+
+
 def weigh(
-    words: Sequence[Word], step: Step, subject: Subject
+    words: Sequence[Word], step: Step, subject: Subject, *, spent_links: Collection[str] = ()
 ) -> tuple[Word | None, tuple[Word, ...], tuple[Lapsed, ...]]:
     """
     Return the word that counts for `step`, the others that it confirms, and the lapsed ones.
 
-    `words` are all words about the step, oldest first. The newest that matches
-    counts; a withdrawal cancels those before it, and a skip, a decline and an
-    attestation each replace the other kinds. Each person's newest lapsed word
-    is shown unless another word counts.
+    `words` are all words about the step, in the order of the journal. The newest
+    that matches counts, and a skip, a decline and an attestation each replace the
+    other kinds; a withdrawal cancels those that were said before its own time. A
+    link counts once: `spent_links` were used for other steps. Each person's newest
+    lapsed word is shown unless another word counts.
     """
+    about = subject.of_words(step)
+    weighed = [
+        _Weighed(place, word, misfit(word.binding, step, about)) for place, word in enumerate(words)
+    ]
+    withdrawals = [each for each in weighed if each.word.kind is WordKind.WITHDRAWN]
+    used = set(spent_links)
     counting: list[Word] = []
     lapsed: dict[str, Lapsed] = {}
-    for word in words:
-        why = misfit(word.binding, step, subject)
-        if why:
-            lapsed = {by: each for by, each in lapsed.items() if not _replaces(word, each.word)}
-            if word.kind is not WordKind.WITHDRAWN:
-                lapsed[word.by.casefold()] = Lapsed(word, why)
-        elif word.kind is WordKind.WITHDRAWN:
-            counting = []
+    for each in weighed:
+        word, why = each.word, each.why
+        is_used, person = word.link in used, person_key(word.by)
+        used |= {word.link} - {""}
+        if each in withdrawals or any(each.is_withdrawn_by(other) for other in withdrawals):
+            continue
+        if why or is_used:
+            lapsed[person] = Lapsed(word, why or "by a link that had been used before")
         else:
-            same = [each for each in counting if each.kind is word.kind]
-            counting = [each for each in same if each.by.casefold() != word.by.casefold()]
+            same = [other for other in counting if other.kind is word.kind]
+            counting = [other for other in same if person_key(other.by) != person]
             counting.append(word)
     if not counting:
         return None, (), tuple(lapsed.values())
@@ -117,9 +179,10 @@ def weigh(
     return newest, tuple(others), ()
 
 
-def _replaces(word: Word, before: Word) -> bool:
-    is_same_subject = word.binding.subject == before.binding.subject
-    return word.kind is WordKind.WITHDRAWN and is_same_subject
+def _moment(text: str) -> datetime:
+    """Return the time of a word (RFC 3339); one without a zone is in UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _difference(item: Input | None, then: Value | None, now: Value | None) -> str:

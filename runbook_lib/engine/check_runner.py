@@ -93,7 +93,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
     except JournalError:
         raise
     except RunbookError as error:
-        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error))
+        finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error), refuses=error.refuses)
     except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
         finding = Finding(
             outcome=Outcome.INCONCLUSIVE,

@@ -50,6 +50,11 @@ class ConfirmLink:
     evidence: str
     env_file: str
 
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of the link's token."""
+        return self.path.stem
+
     def open_run(self) -> Run:
         """Return the tenant's run, to look at; nothing is written."""
         return open_known(
@@ -70,6 +75,7 @@ class ConfirmLink:
             evidence=self.evidence,
             env_file=self.env_file,
             origin="a link for a second person",
+            link=self.digest,
         )
 
 
@@ -111,7 +117,11 @@ def open_link(
         with suppress(OSError):
             path.unlink()
         raise SettingsError(_GONE)
-    return ConfirmLink(tenant, connector, step, path, evidence, env_file)
+    link = ConfirmLink(tenant, connector, step, path, evidence, env_file)
+    # NOTE: its file may have come back, with a copy of the folder.
+    if link.digest in link.open_run().history.index.links:
+        raise SettingsError(_GONE)
+    return link
 
 
 def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:

@@ -11,6 +11,7 @@ from runbook_lib.config.settings import visible
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
 from runbook_lib.core.state import StepState
+from runbook_lib.core.words import person_key
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
@@ -27,7 +28,7 @@ class ConfirmationRequest:
     """
     Who confirms which step of which tenant; `step` is its id, or its number on screen.
 
-    `origin` is where it is given.
+    `origin` is where it is given, `link` the SHA-256 of a second person's link.
     """
 
     procedure: Procedure
@@ -38,6 +39,7 @@ class ConfirmationRequest:
     evidence: str = ""
     env_file: str = ""
     origin: str = "runbook confirm"
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Confirmation:
     by: str
     note: str
     origin: str
+    link: str = ""
 
     @property
     def about(self) -> list[str]:
@@ -64,6 +67,7 @@ class Confirmation:
             at=timestamp(self.run.clock()),
             note=self.note,
             origin=self.origin,
+            link=self.link,
         )
         self.run.say([word])
         return self.run.whole_state.steps[self.state.step.id]
@@ -100,7 +104,7 @@ def prepare(request: ConfirmationRequest) -> Confirmation:
         raise SettingsError(unknown_tenant(run.tenant, request.evidence), next_step=_NOTHING)
     state = run.whole_state.steps[step.id]
     _require_open(state, by)
-    return Confirmation(run, state, by, note, request.origin)
+    return Confirmation(run, state, by, note, request.origin, request.link)
 
 
 def _step(procedure: Procedure, name: str) -> Step:
@@ -129,7 +133,7 @@ def _require_open(state: StepState, by: str) -> None:
         msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {said}"
         advice = f"There is nothing to confirm. {_NOTHING}"
         raise SettingsError(msg, next_step=advice)
-    if conclusion.needs_another and word and word.by.casefold() == by.casefold():
+    if conclusion.needs_another and word and person_key(word.by) == person_key(by):
         named = f"step {state.number} ({state.step.id})"
         msg = f"{word.by} confirmed {named} already on {when(word.at)}."
         raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")

@@ -13,6 +13,7 @@ from typing import Any
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 
 __all__ = ["Item", "WaitsFor", "inbox", "waits_in"]
@@ -60,6 +61,7 @@ class Item:
             "title": self.step.step.title,
             "outcome": self.step.conclusion.outcome,
             "reason": self.step.conclusion.reason,
+            "needs_person": self.step.conclusion.needs_person,
             "waits_for": self.waits_for,
             "assigned_to": self.step.assigned_to or None,
             "due": self.step.due or None,
@@ -78,8 +80,8 @@ def inbox(found: Iterable[TenantState], *, today: date, person: str = "") -> lis
     """
     items = [item for tenant in found for item in _items(tenant, today)]
     if person:
-        name = person.casefold()
-        items = [item for item in items if item.step.assigned_to.casefold() == name]
+        key = person_key(person)
+        items = [item for item in items if person_key(item.step.assigned_to) == key]
     return sorted(items, key=_badness)
 
 
@@ -107,7 +109,8 @@ def _waits_for(step: StepState, *, is_next: bool) -> WaitsFor | None:
         return WaitsFor.SECOND_PERSON
     if outcome is Outcome.WAITING:
         return WaitsFor.OUTSIDE_PARTY
-    is_to_do = outcome is Outcome.FAILED or (is_next and outcome in _OPEN)
+    is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person
+    is_to_do = is_to_do or (is_next and outcome in _OPEN)
     return WaitsFor.ANYBODY if is_to_do else None
 
 

@@ -33,6 +33,7 @@ from runbook_lib.core.events import redact_event
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import FORM, EventType, Journal, utc_now
 from runbook_lib.core.procedure import (
+    Binding,
     Check,
     Conclusion,
     Finding,
@@ -263,7 +264,7 @@ class Run:
         history = self.history
         subject = self._subject(history)
         # NOTE: a step asks five times for the same state, which is a third of what it costs.
-        key = (history.index.last, run_id, subject.values)
+        key = (history.index.last, run_id, subject.values, subject.before)
         folded = self._folded
         if folded is None or folded[0] != key:
             earlier = folded[1] if folded else None
@@ -284,7 +285,8 @@ class Run:
         subject = self._subject(history)
         if not self._is_known(item.name, subject) or subject.values.get(item.name) == given:
             return []
-        changed = replace(subject, values={**subject.values, item.name: given})
+        values = {**subject.values, item.name: given}
+        changed = replace(subject, values=values, before=history.index.before(values))
         run_id = None if self.mode == Mode.INTERACTIVE else self.run_id
         after = fold(history, changed, run_id).steps
         return [
@@ -307,7 +309,8 @@ class Run:
             known = {**values, **recorded, **self.settings.values}
         else:
             known = {**recorded, **values}
-        return Subject(self.procedure, {**known, **self._fingerprints()})
+        known |= self._fingerprints()
+        return Subject(self.procedure, known, history.index.before(known))
 
     def _fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each secret that is the subject of a step, by name."""
@@ -456,6 +459,7 @@ class Run:
         """
         history = self.history
         subject, known = self._subject(history), history.index.entries - {""}
+        values = {**history.index.recorded, **self.values}
         login = logged_in()
         for word in words:
             if word.entry in known:
@@ -463,7 +467,9 @@ class Run:
             step = self.step(word.step)
             document = asdict(replace(word, login=login))
             if isinstance(word, Word):
-                document["binding"] = asdict(bind(step, subject, word.binding.subject))
+                binding = bind(step, subject, word.binding.subject)
+                document |= {"binding": asdict(binding), "sentence": step.sentence}
+                document |= _app_of(binding, values)
             kind = document.pop("kind")
             self._write(f"step.{kind}", document, step=document.pop("step"))
 
@@ -597,6 +603,16 @@ class Run:
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = redact_event(event, document, self.redactor)
         self.journal.append(event, redacted, run_id=self.run_id, step=step)
+
+
+def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
+    """Return the app and the Service Domain that a word with this binding is said of."""
+    now = {name: str(values.get(name, "")) for name in ("app_id", "service_domain")}
+    said = {name: str(binding.subject.get(name) or now[name]) for name in now}
+    # NOTE: a file may name another app than the one whose name is known.
+    is_known = said["app_id"] == now["app_id"]
+    name = str(values.get("app_name") or values.get("app_display_name", "")) if is_known else ""
+    return {"app_name": name, **said}
 
 
 def _connect_to(others: Value, host: str, address: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ from runbook_lib.core.journal import (
     parse_line,
     read_lines,
 )
-from runbook_lib.core.procedure import Outcome, WordKind
+from runbook_lib.core.procedure import Outcome, WordKind, sentence_digest
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.record import RECORD_NAME
 
@@ -53,7 +53,13 @@ _BLOCK = 1024 * 1024
 # The fields of a check that a report takes from the record.
 _ONLY_IN_RECORD: Mapping[str, Any] = {"exchanges": (), "tables": (), "facts": {}}
 # The fields in which a word in the record and its journal line must agree.
-_SAID = ("by", "at", "note", "seen", "attachments", "origin", "entry", "login")
+_SAID = (
+    *("by", "at", "note", "seen", "attachments", "origin", "entry", "login", "link"),
+    *("sentence", "app_name", "app_id", "service_domain"),
+)
+_WORDS = frozenset(f"step.{kind}" for kind in WordKind)
+# What a word names beside its subject: where the subject has it, they are the same.
+_NAMED = ("app_id", "service_domain")
 
 
 class Carried(NamedTuple):
@@ -185,7 +191,7 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
     """
     Raise `ContentError` if a step rests on a word, or has a note, that is not in `lines`.
 
-    The record may contain a value that was unknown when the word was recorded:
+    So does a word whose sentence is not the one that its digest names. The record may contain a value that was unknown when the word was recorded:
     it was filled in later.
     """
     words: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
@@ -193,6 +199,8 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
         words.setdefault((event, step_id, str(word["by"])), []).append(word)
     for line in lines:
         entry = line.entry
+        if entry.type in _WORDS:
+            _check_sentence(entry.step, entry.data)
         known = words.get((str(entry.type), str(entry.step), str(_data(entry).get("by"))), [])
         for word in [each for each in known if _says(entry, each)]:
             known.remove(word)
@@ -200,6 +208,18 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
         for word in left:
             said = f"No line here records what {by} said about {step_id} on {word['at']}."
             raise ContentError(said, file=RECORD_NAME)
+
+
+def _check_sentence(step_id: str, word: Mapping[str, Any]) -> None:
+    """Raise if a word's sentence, App ID or Service Domain is not what it is bound to."""
+    binding = word["binding"]
+    subject = binding["subject"]
+    is_bound = all(not word[name] or subject.get(name) in (None, word[name]) for name in _NAMED)
+    if not is_bound or sentence_digest(word["sentence"]) != binding["confirms"]:
+        raise ContentError(
+            f"What {word['by']} said about {step_id} on {word['at']} is bound to something else "
+            "than the words that stand with it."
+        )
 
 
 def report_entries(bundle: Path, record: Mapping[str, Any]) -> list[Entry]:
@@ -226,6 +246,11 @@ def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, A
         if needs_word or step["attested_by"] != (word["by"] if is_attested else None):
             said = f"It does not name the person on whose word {step['id']} is {outcome}."
             raise ContentError(said, file=RECORD_NAME)
+        if word is not None and word["sentence"] != step["sentence"]:
+            said = f"{word['by']} said something else about {step['id']} than its sentence."
+            raise ContentError(said, file=RECORD_NAME)
+        for lapsed in step["lapsed"]:
+            _check_sentence(str(step["id"]), lapsed["word"])
         for each in (*step["confirms"], *([word] if word is not None else [])):
             yield f"step.{each['kind']}", str(step["id"]), each
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_lib.connectors.facebook.review_kit import kit_of
-from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
+from runbook_lib.core.outcome import ICONS, IN_PART, LABELS, label_of
 from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import (
     exchange_detail,
     gathered,
-    is_proven_in_part,
     step_document,
 )
 from runbook_lib.core.templates import template_environment
@@ -127,7 +126,8 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
     step = state.steps.get(part) if state else None
     if step is not None:
         outcome = step.conclusion.outcome
-        mark, said = f"{ICONS[outcome]} {LABELS[outcome]}: ", with_times(step.conclusion.reason)
+        mark = f"{ICONS[outcome]} {label_of(step.conclusion)}: "
+        said = with_times(step.conclusion.reason)
     else:
         outcome, mark, said = Outcome.NOT_RUN, "", _done(state)
     html = _html("saved", outcome=outcome, is_step=bool(mark), said=said, tenant=tenant, part=part)
@@ -172,7 +172,7 @@ def _step_text(
 
 def _label(document: Mapping[str, Any]) -> str:
     """Return a step's outcome as it is shown, which says where a part of it is not proven."""
-    return IN_PART if is_proven_in_part(document) else str(document["outcome"])
+    return IN_PART if document["needs_person"] else str(document["outcome"])
 
 
 def _without_exchanges(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +193,6 @@ def _environment() -> Environment:
         colours=_COLOURS,
         icons=ICONS,
         label=_label,
-        in_part=is_proven_in_part,
         detail=exchange_detail,
     )
     return environment

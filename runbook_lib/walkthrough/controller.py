@@ -22,7 +22,7 @@ from runbook_lib.config.settings import visible
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.outcome import IN_PART, LABELS
+from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import (
     Assignment,
     Input,
@@ -34,7 +34,6 @@ from runbook_lib.core.procedure import (
     WordKind,
 )
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import is_proven_in_part, step_document
 from runbook_lib.engine.answers import with_answers
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
@@ -433,8 +432,7 @@ class Walkthrough:
         state = self.run.perform(step.id)
         outcome = state.conclusion.outcome
         advice = "" if outcome is Outcome.WAITING else what_to_do(state)
-        label = IN_PART if is_proven_in_part(step_document(state)) else LABELS[outcome]
-        return f"Checked: {label}. {advice}".strip()
+        return f"Checked: {label_of(state.conclusion)}. {advice}".strip()
 
     def _take(self, step: Step, given: dict[str, Any]) -> None:
         """Accept the typed values; raises `SettingsError` if one is refused."""

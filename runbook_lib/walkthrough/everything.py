@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.run import Run
@@ -58,7 +58,7 @@ def check_everything(run: Run, planned: Round, check: Callable[[int, Step], obje
         before = run.state.steps[step.id]
         check(number, step)
         after = run.state.steps[step.id]
-        if after.conclusion.outcome is not before.conclusion.outcome:
+        if label_of(after.conclusion) != label_of(before.conclusion):
             changed.append((before, after))
     return replace(planned, changed=tuple(changed))
 
@@ -68,7 +68,7 @@ def summary(run: Run, done: Round) -> str:
     numbers = run.procedure.numbers
     now: dict[str, list[str]] = {}
     for _, after in done.changed:
-        now.setdefault(LABELS[after.conclusion.outcome], []).append(after.number)
+        now.setdefault(label_of(after.conclusion), []).append(after.number)
     return "\n".join(
         [
             f"Checked {len(done.steps)} steps.{'' if now else ' Nothing has changed.'}",

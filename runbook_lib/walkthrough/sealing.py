@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.outcome import label_of
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
@@ -53,7 +53,7 @@ def doubts(run: Run, done: Round) -> list[str]:
     still_open = open_steps(run.state)
     return [
         *(
-            f"{after.number} · {after.step.title} is now {LABELS[after.conclusion.outcome]}: "
+            f"{after.number} · {after.step.title} is now {label_of(after.conclusion)}: "
             f"{after.conclusion.reason}"
             for _, after in done.changed
         ),
@@ -79,10 +79,10 @@ def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
     """
     still_open = open_steps(after)
     changed = [
-        f"{step.number} · {step.step.title}: {LABELS[step.conclusion.outcome]} when sealed, "
-        f"{LABELS[seen.steps[name].conclusion.outcome]} before. {step.conclusion.reason}"
+        f"{step.number} · {step.step.title}: {label_of(step.conclusion)} when sealed, "
+        f"{label_of(seen.steps[name].conclusion)} before. {step.conclusion.reason}"
         for name, step in after.steps.items()
-        if step.conclusion.outcome is not seen.steps[name].conclusion.outcome
+        if label_of(step.conclusion) != label_of(seen.steps[name].conclusion)
     ]
     first = f"The run is {sealed.outcome}."
     if still_open:

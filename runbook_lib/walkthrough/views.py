@@ -7,7 +7,6 @@ contains the value of a credential, only that one is known.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -16,7 +15,7 @@ from typing import Any
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Entry, EventType
-from runbook_lib.core.outcome import ICONS, IN_PART, LABELS
+from runbook_lib.core.outcome import ICONS, label_of, tally
 from runbook_lib.core.procedure import (
     Input,
     NoteKind,
@@ -30,7 +29,6 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import (
     exchange_detail,
     gathered,
-    is_proven_in_part,
     step_document,
     troubles_of,
 )
@@ -128,13 +126,12 @@ def step_view(
     values, credentials = scene.values, scene.credentials
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, document = state.step, step_document(state)
-    is_in_part = is_proven_in_part(document)
     shown = ("id", "title", "outcome", "checked_on", "attested_by")
     return {
         **{name: document[name] for name in shown},
         "icon": ICONS[state.conclusion.outcome],
-        "label": IN_PART if is_in_part else LABELS[state.conclusion.outcome],
-        "in_part": is_in_part,
+        "label": label_of(state.conclusion),
+        "in_part": state.conclusion.needs_person,
         "overdue": _overdue(state, scene.today),
         "assigned": _assigned(state),
         "reason": with_times(document["reason"]),
@@ -212,7 +209,6 @@ def header_view(
     `others` names the other tenants of the evidence folder, `sealed` is when the
     evidence was sealed here, `activity` that of *Check everything now*.
     """
-    counts = Counter(step.conclusion.outcome for step in state.steps.values())
     return {
         "title": title,
         "tenant": tenant,
@@ -221,14 +217,8 @@ def header_view(
         "total": len(state.steps),
         "settled": sum(step.is_settled for step in state.steps.values()),
         "counts": [
-            {
-                "outcome": outcome,
-                "icon": ICONS[outcome],
-                "label": LABELS[outcome],
-                "count": counts[outcome],
-            }
-            for outcome in Outcome
-            if counts[outcome]
+            {"outcome": outcome, "icon": ICONS[outcome], "label": label, "count": number}
+            for outcome, label, number in tally(step.conclusion for step in state.steps.values())
         ],
         "next": _next_view(state),
         "steps": [_overview(step, today) for step in state.steps.values()],
@@ -241,14 +231,13 @@ def header_view(
 def _overview(state: StepState, today: date) -> dict[str, str]:
     """Return a step's line in the overview, with who did it or what waits for whom, since when."""
     outcome = state.conclusion.outcome
-    is_in_part = is_proven_in_part(step_document(state))
     return {
         "id": state.step.id,
         "number": state.number,
         "title": state.step.title,
         "outcome": outcome,
         "icon": ICONS[outcome],
-        "label": IN_PART if is_in_part else LABELS[outcome],
+        "label": label_of(state.conclusion),
         "who": " · ".join(filter(None, (_who(state), _assigned(state), _overdue(state, today)))),
         "again": state.again,
     }
@@ -313,7 +302,7 @@ def finish_view(
                 "title": step.step.title,
                 "outcome": step.conclusion.outcome,
                 "icon": ICONS[step.conclusion.outcome],
-                "label": LABELS[step.conclusion.outcome],
+                "label": label_of(step.conclusion),
             }
             for step in steps
             if not step.is_settled
@@ -349,7 +338,7 @@ def _forms(step: Step) -> list[dict[str, Any]]:
     ]
     return [
         *(submitted if is_wait else ()),
-        {**_form("attest", done, step.confirms, optional), "files_help": _answers_help(step)},
+        {**_form("attest", done, step.sentence, optional), "files_help": _answers_help(step)},
         *(declined if is_wait else ()),
         _form("skip", "Skip", "This step is skipped.", ""),
         _form("withdraw", "Withdraw", "What was confirmed about this step is no longer true.", ""),

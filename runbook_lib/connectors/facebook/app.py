@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.context import CheckContext, is_app_refused
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding
@@ -65,19 +65,23 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     if refusal is None:
         return _compare_with_control(context)
     message = str(refusal).lower()
+    refuses = ("app_id",) if is_app_refused(refusal) else ()
     if _BAD_SECRET in message:
         return failed(
+            refuses=refuses,
             reason=f"Facebook knows App ID {app_id} but refuses this App Secret "
             f"({refusal}). Copy it again from Settings > Basic.",
         )
     if any(words in message for words in _NO_SUCH_ID):
         return failed(
+            refuses=refuses,
             reason=f"Facebook does not take {app_id} as an App ID ({refusal}). "
             "Copy it again from Settings > Basic.",
         )
     control = _control_refusal(context)
     if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
         return inconclusive(
+            refuses=refuses,
             reason=f"Facebook gives one answer to this App Secret and to a made-up one "
             f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
             "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic, "
@@ -91,9 +95,11 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
-    node = _application(context, "id,name")
+    name = shorten(_application(context, "id,name").text("name"))
     return verified(
-        reason=f"The app exists: {shorten(node.text('name'))} ({context.text('app_id')}).",
+        reason=f"The app exists: {name} ({context.text('app_id')}).",
+        confirms=("app_id",),
+        facts={"app_name": name},
         limits=("Who created it, and that the password was asked: no API shows it.",),
     )
 
@@ -106,9 +112,12 @@ def app_name_matches(context: CheckContext) -> Finding:
         return failed(
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
             "name at consent.",
+            confirms=("app_id",),
         )
     return verified(
         reason=f"The app is called {name!r}.",
+        confirms=("app_id", "app_display_name"),
+        facts={"app_name": shorten(name)},
         limits=("App type Business and App Purpose Clients: no API shows them.",),
     )
 
@@ -211,6 +220,7 @@ def _compare_with_control(context: CheckContext) -> Finding:
         )
     return verified(
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
+        confirms=("app_id", "app_secret"),
     )
 
 

@@ -57,6 +57,8 @@ TOKEN = (*APP, "user_access_token")
 
 # What a person's word, or a check, is about: said of another app it is void.
 THIS_APP = ("app_id",)
+# These steps come before there is an app: none voids what was said about them.
+NO_APP_YET = ()
 
 APPS = "{dashboard_url}/apps"
 _APP_PAGE = APPS + "/{app_id}"
@@ -77,7 +79,7 @@ def log_in() -> Step:
         kind=StepKind.MANUAL,
         source=Source(1, 1),
         confirms="I am logged in with the Facebook account that owns the app.",
-        subject=THIS_APP,
+        subject=NO_APP_YET,
         prose=(
             "Log in with the Facebook account that will own the app. Prefer one that belongs "
             "to your company's business portfolio: the app outlives the person."
@@ -94,7 +96,7 @@ def developer_account() -> Step:
         kind=StepKind.MANUAL,
         source=Source(1, 2),
         confirms="This account is registered as a Facebook developer account.",
-        subject=THIS_APP,
+        subject=NO_APP_YET,
         prose=(
             "If this account is no developer account yet, register it: press **Get Started**, "
             "accept the terms, confirm phone number and email address."
@@ -111,7 +113,7 @@ def my_apps() -> Step:
         kind=StepKind.MANUAL,
         source=Source(1, 3),
         confirms="My Apps opens, and lists the apps in which I have a role.",
-        subject=THIS_APP,
+        subject=NO_APP_YET,
         prose="Open **My Apps**. It lists the apps in which you have a role.",
         links=(Link("My Apps", APPS),),
     )

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbook_lib.core.step_document import is_proven_in_part
-
 __all__ = ["anchor", "hosts_that_answered", "plain", "trace_ids", "whole_record"]
 
 # NOTE: a record that does not say so counts as practice; the other mistake would be worse.
@@ -37,6 +35,8 @@ _STEP: Mapping[str, Any] = {
     "kind": "",
     "outcome": "not_run",
     "reason": "",
+    "needs_person": False,
+    "sentence": "",
     "checked_on": "",
     "word": None,
     "lapsed": (),
@@ -51,6 +51,8 @@ _CHECK: Mapping[str, Any] = {
     "check": "",
     "outcome": "inconclusive",
     "reason": "",
+    "confirms": (),
+    "refuses": (),
     "limits": (),
     "warnings": (),
     "changes": (),
@@ -68,7 +70,16 @@ _EXCHANGE: Mapping[str, Any] = {
     "response": None,
     "error": "",
 }
-_WORD: Mapping[str, Any] = {"kind": "attested", "by": "", "at": "", "note": ""}
+_WORD: Mapping[str, Any] = {
+    "kind": "attested",
+    "by": "",
+    "at": "",
+    "note": "",
+    "sentence": "",
+    "app_name": "",
+    "app_id": "",
+    "service_domain": "",
+}
 _COMMENT: Mapping[str, Any] = {"by": "", "at": "", "note": ""}
 _ASSIGNED: Mapping[str, Any] = {"to": "", "due": ""}
 _ATTACHMENT: Mapping[str, Any] = {"name": "", "sha256": "", "size": 0, "media_type": ""}
@@ -176,7 +187,6 @@ def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
     whole["assigned"] = _filled(whole["assigned"], _ASSIGNED)
     whole["attachments"] = [_filled(each, _ATTACHMENT) for each in whole["attachments"]]
     whole["troubles"] = [_filled(each, _TROUBLE) for each in whole["troubles"]]
-    whole["in_part"] = is_proven_in_part(whole)
     for trouble in whole["troubles"]:
         trouble["causes"] = [_filled(each, _CAUSE) for each in trouble["causes"]]
     return whole

@@ -208,7 +208,7 @@ def _verdict(run: Mapping[str, Any]) -> str:
 
 def _in_part(run: Mapping[str, Any]) -> str:
     """Return how many verified steps have a part that nobody has seen, as a sentence."""
-    number = sum(step["in_part"] for step in run["steps"])
+    number = sum(step["needs_person"] for step in run["steps"])
     if not number:
         return ""
     are = "is" if number == 1 else "are"
@@ -256,7 +256,7 @@ def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return what checks do not prove, each with its steps, but for those verified in part."""
     found: dict[str, list[dict[str, Any]]] = {}
     for step in run["steps"]:
-        if not step["in_part"]:
+        if not step["needs_person"]:
             for limit in dict.fromkeys(gathered(step, "limits")):
                 found.setdefault(limit, []).append(step)
     return found

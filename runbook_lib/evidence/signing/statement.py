@@ -55,7 +55,7 @@ SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
 FLEET = "urn:facebook-marketing-runbook:fleet:v1"
 
 # The form of a run's two statements; no other is read.
-_FORM = 2
+_FORM = 3
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -120,18 +120,22 @@ def result_predicate(
     """
     Return the predicate with the results (in-toto test-result v0.1).
 
-    Passed is what a machine verified, warned what a person attested, failed
-    what a check contradicts. The extension fields `runbook_run` and
+    Passed is what a machine verified, warned what a person attested or has yet to
+    confirm, failed what a check contradicts. The extension fields `runbook_run` and
     `runbook_chain` contain all seven outcomes and the link of the chain.
     """
     outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
+    in_part = []
     for step in record["steps"]:
         outcomes[step["outcome"]].append(step["id"])
+        in_part += [step["id"]] if step["needs_person"] else []
+    passed = [name for name in outcomes[Outcome.VERIFIED] if name not in in_part]
+    is_proven = len(passed) == len(record["steps"])
     return {
-        "result": _result(record["outcome"], outcomes),
+        "result": _result(record["outcome"], is_proven=is_proven),
         "configuration": [each.descriptor() for each in configuration],
-        "passedTests": outcomes[Outcome.VERIFIED],
-        "warnedTests": outcomes[Outcome.ATTESTED],
+        "passedTests": passed,
+        "warnedTests": [*outcomes[Outcome.ATTESTED], *in_part],
         "failedTests": outcomes[Outcome.FAILED],
         "runbook_run": {
             "form": _FORM,
@@ -287,11 +291,10 @@ def sigstore_bundle(envelope: bytes) -> bytes:
     )
 
 
-def _result(outcome: str, outcomes: Mapping[str, Sequence[str]]) -> str:
+def _result(outcome: str, *, is_proven: bool) -> str:
     if outcome == "failed":
         return "FAILED"
-    unproven = any(names for name, names in outcomes.items() if name != Outcome.VERIFIED)
-    return "WARNED" if unproven else "PASSED"
+    return "PASSED" if is_proven else "WARNED"
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
