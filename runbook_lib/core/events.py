@@ -307,7 +307,7 @@ _FINDING = _Object(
         "outcome": _one_of(_SEEN, "an outcome of a check"),
         "reason": _TEXT,
         "check": _NAME,
-        "confirms": _List(_NAME),
+        "accepts": _List(_NAME),
         "refuses": _List(_NAME),
         "limits": _List(_TEXT),
         "warnings": _List(_TEXT),

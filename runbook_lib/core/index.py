@@ -296,10 +296,10 @@ def _judged(index: Index, data: Mapping[str, Any]) -> Index:
         {
             name: subject[name]
             for finding in data["findings"]
-            for name in finding.get(kind, ())
+            for name in finding[kind]
             if subject.get(name)
         }
-        for kind in ("confirms", "refuses")
+        for kind in ("accepts", "refuses")
     )
     if refused:
         grown = {

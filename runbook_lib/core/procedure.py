@@ -110,14 +110,14 @@ class Finding:
     `limits` name what the check does not prove, `warnings` future problems,
     `changes` what the check altered in the remote system, `facts` what later
     steps may use, `tables` what was read (neither contains a secret).
-    `confirms` are the inputs whose value the remote system named as its own,
+    `accepts` are the inputs whose value the remote system named as its own,
     `refuses` those whose value it does not take.
     """
 
     outcome: Outcome
     reason: str
     check: str = ""
-    confirms: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -500,7 +500,7 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     """Return the finding that `finding_to_document` wrote."""
     fields = dict(document)
     fields["outcome"] = Outcome(fields["outcome"])
-    for name in ("confirms", "refuses", "limits", "warnings", "changes"):
+    for name in ("accepts", "refuses", "limits", "warnings", "changes"):
         fields[name] = tuple(fields[name])
     fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
     fields["tables"] = tuple(_table(table) for table in fields["tables"])

@@ -191,8 +191,9 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
     """
     Raise `ContentError` if a step rests on a word, or has a note, that is not in `lines`.
 
-    So does a word whose sentence is not the one that its digest names. The record may contain a value that was unknown when the word was recorded:
-    it was filled in later.
+    So does a word whose sentence is not the one that its digest names. The record
+    may contain a value that was unknown when the word was recorded: the first one
+    that the remote system confirmed.
     """
     words: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for event, step_id, word in (*_words(record), *_notes(record)):

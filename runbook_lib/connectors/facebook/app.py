@@ -98,7 +98,7 @@ def app_is_registered(context: CheckContext) -> Finding:
     name = shorten(_application(context, "id,name").text("name"))
     return verified(
         reason=f"The app exists: {name} ({context.text('app_id')}).",
-        confirms=("app_id",),
+        accepts=("app_id",),
         facts={"app_name": name},
         limits=("Who created it, and that the password was asked: no API shows it.",),
     )
@@ -112,11 +112,11 @@ def app_name_matches(context: CheckContext) -> Finding:
         return failed(
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
             "name at consent.",
-            confirms=("app_id",),
+            accepts=("app_id",),
         )
     return verified(
         reason=f"The app is called {name!r}.",
-        confirms=("app_id", "app_display_name"),
+        accepts=("app_id", "app_display_name"),
         facts={"app_name": shorten(name)},
         limits=("App type Business and App Purpose Clients: no API shows them.",),
     )
@@ -220,7 +220,7 @@ def _compare_with_control(context: CheckContext) -> Finding:
         )
     return verified(
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
-        confirms=("app_id", "app_secret"),
+        accepts=("app_id", "app_secret"),
     )
 
 

@@ -51,7 +51,7 @@ _CHECK: Mapping[str, Any] = {
     "check": "",
     "outcome": "inconclusive",
     "reason": "",
-    "confirms": (),
+    "accepts": (),
     "refuses": (),
     "limits": (),
     "warnings": (),

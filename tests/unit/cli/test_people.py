@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Outcome, WordKind
+from runbook_lib.core.procedure import Outcome, WordKind, sentence_digest
 from runbook_lib.engine.run import Mode, Run, open_known, open_run
 from runbook_lib.errors import ExitCode
 from tests.support.words import assigned, attested, commented, submitted
@@ -67,7 +67,8 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
     ((word, _),) = run.history.words(STEP)
     assert (word.kind, word.by, word.note) == (WordKind.ATTESTED, "Ann", "Seen.")
     assert word.origin == "runbook confirm"
-    assert word.binding.confirms == PUBLISH.confirms_digest
+    assert (word.sentence, word.app_id) == (PUBLISH.sentence, word.binding.subject["app_id"])
+    assert word.binding.confirms == sentence_digest(PUBLISH.sentence)
     assert word.binding.subject["app_id"] == "1234567891011121"
 
 

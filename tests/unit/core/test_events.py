@@ -32,6 +32,7 @@ FINGERPRINT = f"0a1b2c3d:{DIGEST}"
 BINDING = {
     "connector": "facebook-marketing",
     "confirms": DIGEST,
+    "checks": ["app-exists"],
     "text": DIGEST,
     "subject": {"app_id": "1234567891011121", "app_secret": FINGERPRINT, "permissions": None},
 }
@@ -39,6 +40,8 @@ FINDING = {
     "outcome": "verified",
     "reason": "It is there.",
     "check": "app-exists",
+    "accepts": ["app_id"],
+    "refuses": ["app_secret"],
     "limits": ["a"],
     "warnings": ["b"],
     "changes": ["c"],
@@ -67,11 +70,16 @@ WORD = {
     "origin": "walkthrough",
     "entry": "",
     "login": "",
+    "link": DIGEST,
+    "sentence": "It is done.",
+    "app_name": "Acme",
+    "app_id": "1234567891011121",
+    "service_domain": "acme-h.cyclr.com",
     "binding": BINDING,
 }
 NOTE = {"by": "Operator", "at": AT, "note": "Ask again.", "origin": "", "entry": "", "login": ""}
 RUN = {
-    "form": 2,
+    "form": 3,
     "tenant": "acme",
     "procedure": {"id": "facebook_marketing", "version": "1", "digest": DIGEST},
     "mode": "headless",
@@ -116,8 +124,8 @@ WHOLE: dict[str, dict[str, Any]] = {
 }
 # Optional fields, and fields that may hold anything: a remote system's documents.
 OPTIONAL = {
-    "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "login", "due",
-    "connector", "confirms", "text", "subject", "status", "request", "headers", "response", "error",
+    "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "login", "link",
+    "due", "checks", "connector", "confirms", "text", "subject", "status", "request", "headers", "response", "error",
 }  # fmt: skip
 MAPS = ("parameters", "fingerprints", "environment", "facts", "subject", "headers")
 ANYTHING = ("request", "response")
@@ -313,7 +321,7 @@ def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
     """Yield the structural values by field name; independent of the product's table on purpose."""
     names = {
         "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
-        "media_type", "entry", "at", "tenant", "id", "version", "digest", "mode", "resumes",
+        "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses", "tenant", "id", "version", "digest", "mode", "resumes",
         "name", "fingerprint", "reference", "bundle", "statement", "app_secret",
         "python",
     }  # fmt: skip
@@ -393,7 +401,7 @@ COMMANDS = {
 OF_THIS_FORM = [
     (kind, data)
     for kind, data, _ in SPOILT
-    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == 2)
+    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == 3)
 ]
 ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 

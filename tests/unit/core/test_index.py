@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.index import Index, dump_index, load_index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, EventType, Journal, read_lines
 from runbook_lib.core.procedure import (
+    Finding,
     Input,
     Outcome,
     Procedure,
@@ -27,7 +28,7 @@ from runbook_lib.core.procedure import (
     WordKind,
 )
 from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, fold
-from runbook_lib.core.words import Subject
+from runbook_lib.core.words import Subject, bind
 from runbook_lib.engine.run import Mode, Run
 from runbook_lib.errors import ChainError
 from tests.conftest import NOON
@@ -89,6 +90,9 @@ def busy(path: Path) -> None:
     second.start()
     second.say([skipped("a"), declined("b"), withdrawn("a"), attested("c", by="Second")])
     second.say([commented("a", entry="2" * 64), assigned("b", "Second"), commented("a")])
+    second.say([attested("b", by="Third", link="d" * 64)])
+    judged(path, "222", accepts=["app_id"])
+    judged(path, "333", refuses=["app_id"])
     second.perform("a")
     second.finish_notebook()
     second.finish()
@@ -118,7 +122,8 @@ def index_of(path: Path) -> Index:
 def state_of(path: Path, key: FingerprintKey | None = KEY, **values: Any) -> RunState:
     """Return the state for a reader who opens this journal now."""
     history = HistoryReader(Journal(path), key).read()
-    return fold(history, Subject(PROCEDURE, {**history.index.recorded, **values}), None)
+    known = {**history.index.recorded, **values}
+    return fold(history, Subject(PROCEDURE, known, history.index.before(known)), None)
 
 
 def save(path: Path) -> Path:
@@ -154,37 +159,145 @@ def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
         assert index == index_of(path)
 
 
-def test_an_attestation_is_bound_to_the_first_value_given_later(path: Path) -> None:
-    """
-    An attestation without a known value is bound to the first one given, and lapses with another
-    one.
-    """
+def judged(path: Path, app_id: str, **named: list[str]) -> None:
+    """Record a check about `app_id` whose finding accepts or refuses the values that it names."""
+    finding = asdict(Finding(outcome=Outcome.INCONCLUSIVE, reason="x", check="y"))
+    bound = asdict(bind(step("c"), Subject(PROCEDURE, {"app_id": app_id})))
+    data = {"findings": [{**finding, **named}], "binding": bound}
+    Journal(path).append(EventType.STEP_CHECKED, data, step="c")
+
+
+def outcome(path: Path, **values: Any) -> Outcome:
+    """Return the outcome of the step that people spoke about."""
+    return state_of(path, **values).steps["a"].conclusion.outcome
+
+
+def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path) -> None:
+    """A word said before any App ID was typed counts for the first one that Facebook confirms."""
 
     run = make_run(path)
     run.start()
     run.say([attested("a")])
-    assert state_of(path, app_id="333").steps["a"].conclusion.outcome is Outcome.ATTESTED
+    run.remember("app_id", "999")
+    make_run(path, "00000002", app_id="111").start()
+    assert outcome(path) is outcome(path, app_id="333") is Outcome.ATTESTED
 
-    run.remember("app_id", "111")
-    assert state_of(path).steps["a"].conclusion.outcome is Outcome.ATTESTED
-    assert state_of(path, app_id="222").steps["a"].conclusion.outcome is Outcome.NOT_RUN
-
-    make_run(path, "00000002", app_id="222").start()
+    judged(path, "111", accepts=["app_id"])
+    assert outcome(path) is Outcome.ATTESTED
+    make_run(path, "00000003", app_id="222").start()
+    judged(path, "222", accepts=["app_id"])
     lapsed = state_of(path).steps["a"]
     assert lapsed.conclusion.outcome is Outcome.NOT_RUN
     assert "for App ID 111, not 222" in lapsed.conclusion.reason
 
 
-def test_a_parameter_of_a_run_binds_too(path: Path) -> None:
-    """A value that is a run's parameter binds as well."""
+def test_a_word_about_a_typed_value_counts_for_that_value_only(path: Path) -> None:
+    """What Facebook confirms later binds no word that was said of another App ID."""
 
-    first = make_run(path)
-    first.start()
-    first.say([attested("a")])
-    make_run(path, "00000002", app_id="111").start()
+    run = make_run(path, app_id="999")
+    run.start()
+    run.say([attested("a")])
+    assert outcome(path) is Outcome.ATTESTED
 
-    assert state_of(path, app_id="111").steps["a"].conclusion.outcome is Outcome.ATTESTED
-    assert state_of(path, app_id="222").steps["a"].conclusion.outcome is Outcome.NOT_RUN
+    run.remember("app_id", "111")
+    judged(path, "111", accepts=["app_id"])
+
+    assert outcome(path) is Outcome.NOT_RUN
+    assert index_of(path).words["a"][0].subject == {"app_id": "999"}
+
+
+def test_a_value_that_was_not_checked_yet_voids_words(path: Path) -> None:
+    """A word about another App ID does not count for one of which Facebook said nothing yet."""
+
+    run = make_run(path, app_id="111")
+    run.start()
+    run.say([attested("a")])
+    judged(path, "111", accepts=["app_id"])
+    run.remember("app_id", "999")
+
+    assert outcome(path) is Outcome.NOT_RUN
+
+
+def test_a_refused_value_voids_nothing_and_neither_does_its_correction(path: Path) -> None:
+    """A typing error that Facebook refused, even twice, leaves every word as it was."""
+
+    run = make_run(path, app_id="111")
+    run.start()
+    run.say([attested("a")])
+    for mistyped in ("999", "998"):
+        run.remember("app_id", mistyped)
+        judged(path, mistyped, refuses=["app_id"])
+        assert outcome(path) is Outcome.ATTESTED
+
+    run.remember("app_id", "111")
+    assert outcome(path) is Outcome.ATTESTED
+
+
+def test_a_refused_value_gives_way_to_the_confirmed_one(path: Path) -> None:
+    """Words about a confirmed App ID outlast an unchecked typing error before a refused one."""
+
+    run = make_run(path, app_id="111")
+    run.start()
+    run.say([attested("a")])
+    judged(path, "111", accepts=["app_id"])
+    run.remember("app_id", "998")
+    run.remember("app_id", "999")
+    judged(path, "999", refuses=["app_id"])
+
+    assert outcome(path) is Outcome.ATTESTED
+
+
+def test_the_first_value_that_is_refused_binds_nothing(path: Path) -> None:
+    """A word said before any App ID was typed survives refused ones."""
+
+    run = make_run(path)
+    run.start()
+    run.say([attested("a")])
+    run.remember("app_id", "999")
+    judged(path, "999", refuses=["app_id"])
+    run.remember("app_id", "111")
+    judged(path, "111", accepts=["app_id"])
+
+    assert outcome(path) is Outcome.ATTESTED
+    assert index_of(path).words["a"][0].subject == {"app_id": "111"}
+
+
+def test_a_value_that_is_confirmed_after_all_is_refused_no_longer(path: Path) -> None:
+    """Once Facebook confirms a value that it had refused, that is the one that counts."""
+
+    run = make_run(path, app_id="111")
+    run.start()
+    run.say([attested("a")])
+    run.remember("app_id", "222")
+    judged(path, "222", refuses=["app_id"])
+    assert outcome(path) is Outcome.ATTESTED
+
+    judged(path, "222", accepts=["app_id"])
+    assert outcome(path) is Outcome.NOT_RUN
+
+
+def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
+    """However often somebody mistypes an App ID, the index stays small."""
+
+    make_run(path, app_id="111").start()
+    for number in range(50):
+        judged(path, str(number + 1), refuses=["app_id"])
+
+    kept = index_of(path).refused["app_id"]
+    assert len(kept) == 32
+    assert kept[-1] == "50"
+
+
+def test_a_link_counts_once_across_steps(path: Path) -> None:
+    """A word by a link that was used for another step does not count."""
+
+    run = make_run(path, app_id="111")
+    run.start()
+    run.say([attested("a", link="d" * 64), attested("b", link="d" * 64)])
+
+    steps = state_of(path).steps
+    assert steps["a"].conclusion.outcome is Outcome.ATTESTED
+    assert steps["b"].conclusion.outcome is Outcome.NOT_RUN
 
 
 def test_a_reader_parses_only_what_is_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +466,7 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
 
 
 def test_an_empty_value_is_ignored(path: Path) -> None:
-    """An empty value neither binds an attestation nor replaces a recorded value."""
+    """An empty value does not replace a recorded one, and no typed one binds an attestation."""
 
     run = make_run(path)
     run.start()
@@ -364,5 +477,5 @@ def test_an_empty_value_is_ignored(path: Path) -> None:
     run.remember("app_id", "111")
     run.remember("app_id", "")
     index = index_of(path)
-    assert index.words["a"][0].subject == {"app_id": "111"}
+    assert index.words["a"][0].subject == {"app_id": None}
     assert index.recorded["app_id"] == "111"

@@ -230,7 +230,7 @@ def test_nan_and_infinity_are_refused_by_their_path(path: Path, number: float, p
         "reason": "",
         "check": "a",
         "facts": {},
-        **{name: [] for name in ("limits", "warnings", "changes", "tables")},
+        **{name: [] for name in ("accepts", "refuses", "limits", "warnings", "changes", "tables")},
         "exchanges": [exchange],
     }
 
@@ -271,7 +271,7 @@ def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said:
         Journal(path).entries()
 
     begun = f"The run that starts in line 2 of {path}"
-    assert str(caught.value) == f"{begun} {said}; this runbook reads form 2."
+    assert str(caught.value) == f"{begun} {said}; this runbook reads form 3."
 
 
 def test_a_torn_tail_is_not_returned(path: Path) -> None:

@@ -325,6 +325,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "input's secrecy": {"inputs": (replace(ASKED, secret=True),)},
     "input's need": {"inputs": (replace(ASKED, required=True),)},
     "check's id": {"checks": (Check("seen-otherwise", seen, ("a",)),)},
+    "check's sentence": {"checks": (Check("seen", seen, ("a",), person_confirms="I saw it."),)},
     "check's needs": {"checks": (Check("seen", seen),)},
     "requires": {"requires": ()},
     "hands over": {"hands_over": ASKED},
@@ -360,21 +361,22 @@ def test_a_renamed_function_changes_no_digest() -> None:
     renamed = replace(STEP, checks=(Check("seen", seen_otherwise, ("a",)),))
 
     assert procedure(renamed).digest == procedure().digest
-    assert renamed.confirms_digest == STEP.confirms_digest
+    assert (renamed.sentence, renamed.check_ids) == (STEP.sentence, STEP.check_ids)
     assert renamed.text_digest == STEP.text_digest
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_confirms_digest_has_sentence_and_checks_only(name: str) -> None:
+def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     """
-    Only the confirmed sentence and the checks change `confirms_digest`; the rest changes the
-    text's, but for the error texts, which alter nothing that was confirmed.
+    Only the confirmed sentence and the checks change what a word is bound to; the rest changes
+    the text's digest, but for the error texts, which alter nothing that was confirmed.
     """
 
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
-    is_bound = name in ("confirms", "check's id")
-    assert (altered.confirms_digest != STEP.confirms_digest) is is_bound
+    is_bound = name in ("confirms", "check's id", "check's sentence")
+    bound = (altered.sentence, altered.check_ids)
+    assert (bound != (STEP.sentence, STEP.check_ids)) is is_bound
     assert (altered.text_digest != STEP.text_digest) is (
         name not in ("troubles", "usual days", "label")
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -22,7 +24,7 @@ from runbook_lib.core.procedure import (
     Word,
     WordKind,
 )
-from runbook_lib.core.words import Subject, bind, misfit, weigh
+from runbook_lib.core.words import Subject, bind, misfit, person_key, weigh
 from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
 
 APP_ID = Input(name="app_id", label="App ID", help="")
@@ -42,7 +44,7 @@ STEP = Step(
     prose="",
     confirms="I did it.",
     subject=("app_id", "permissions", "app_secret"),
-    checks=(Check("is-there", check),),
+    checks=(Check("is-there", check, person_confirms="I saw it."),),
 )
 PROCEDURE = Procedure(
     id="p",
@@ -73,7 +75,8 @@ def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
 
     assert bind(STEP, NOW) == Binding(
         connector="p",
-        confirms=STEP.confirms_digest,
+        confirms=hashlib.sha256(b"I did it. I saw it.").hexdigest(),
+        checks=("is-there",),
         text=STEP.text_digest,
         subject=VALUES,
     )
@@ -140,8 +143,9 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
     other = Subject(replace(PROCEDURE, id="q"), VALUES)
 
     reworded = replace(STEP, confirms="I did it all.")
-    rechecked = replace(STEP, checks=(Check("is-there-still", check),))
-    for step in (reworded, rechecked):
+    rechecked = replace(STEP, checks=(replace(STEP.checks[0], id="is-there-still"),))
+    asked = replace(STEP, checks=(replace(STEP.checks[0], person_confirms="I see it."),))
+    for step in (reworded, rechecked, asked):
         assert misfit(bound, step, NOW) == "before its sentence or its checks were changed"
     assert misfit(bound, STEP, other) == "for the connector p"
     assert misfit(Binding(), STEP, NOW) == "for the connector of another form"
@@ -220,6 +224,112 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
 
     assert weigh(words, STEP, NOW) == (None, (), ())
     assert weigh([*words, later], STEP, NOW) == (later, (), ())
+
+
+@pytest.mark.parametrize(
+    ("said_at", "withdrawn_at", "counts"),
+    [
+        ("2026-11-24T09:30:00Z", "2026-11-24T09:29:59Z", True),
+        ("2026-11-24T09:30:00.500Z", "2026-11-24T09:30:00Z", True),
+        ("2026-11-24T09:30:00Z", "2026-11-24T09:30:00.500Z", False),
+        ("2026-11-24T09:30:00+02:00", "2026-11-24T08:00:00Z", False),
+        ("2026-11-24T09:30:00", "2026-11-24T09:29:00Z", True),
+    ],
+)
+@pytest.mark.parametrize("is_recorded_first", [True, False])
+def test_a_withdrawal_voids_only_what_was_said_before_its_own_time(
+    said_at: str, withdrawn_at: str, counts: bool, is_recorded_first: bool
+) -> None:
+    """Times decide, in whatever order a file and the walkthrough brought both to the journal."""
+
+    word = said(attested("a", at=said_at))
+    withdrawal = said(withdrawn("a", at=withdrawn_at))
+    words = [word, withdrawal] if is_recorded_first else [withdrawal, word]
+
+    assert weigh(words, STEP, NOW) == ((word, (), ()) if counts else (None, (), ()))
+
+
+def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
+    """A lapsed word that was said after a withdrawal about the same app is still shown."""
+
+    word = said(attested("a", at="2026-11-24T09:31:00Z"))
+    words = [word, said(withdrawn("a"))]
+
+    assert [lapsed.word for lapsed in weigh(words, STEP, subject(app_id="222"))[2]] == [word]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "Ann  Lee",
+        "ann lee",
+        " Ann\tLee ",
+        "Ann\N{NO-BREAK SPACE}Lee",
+        "Ａｎｎ Lee",
+        "A\N{ZERO WIDTH JOINER}nn Lee",
+    ],
+)
+def test_two_spellings_of_a_name_are_one_person(spelling: str) -> None:
+    """Blanks, case and compatible characters make no second person."""
+
+    words = [said(attested("a", by="Ann Lee")), said(attested("a", by=spelling))]
+
+    assert weigh(words, STEP, NOW) == (words[1], (), ())
+    assert person_key(spelling) == person_key("Ann Lee")
+
+
+@pytest.mark.parametrize("name", ["Zoë Müller", "Ǆorđe", "İbrahim", "ẞ", "ﬁ", "Ὀδυσσεύς", "가"])
+def test_the_forms_of_one_name_are_one_person(name: str) -> None:
+    """Composed and decomposed letters, and either case, are one person's."""
+
+    forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD", "NFKC", "NFKD")]
+    cases = [case for form in forms for case in (form, form.upper(), form.casefold())]
+
+    assert len({person_key(case) for case in cases}) == 1
+    assert person_key(name) != person_key("Ann Lee")
+
+
+def test_a_link_counts_once() -> None:
+    """A second word by the same link never counts, whoever gives it, and says why."""
+
+    first = said(attested("a", by="First"))
+    linked = said(attested("a", by="Second", link="d" * 64))
+    again = said(attested("a", by="Third", link="d" * 64))
+
+    assert weigh([first, linked, again], STEP, NOW) == (linked, (first,), ())
+    counting, others, (lapsed,) = weigh([linked], STEP, NOW, spent_links=["d" * 64])
+    assert (counting, others) == (None, ())
+    assert "by a link that had been used before" in lapsed.sentence
+
+
+def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
+    """A withdrawal gives no link back."""
+
+    linked = said(attested("a", by="Second", link="d" * 64))
+    later = "2026-11-24T09:40:00Z"
+    words = [linked, said(withdrawn("a")), replace(linked, at=later, by="Third")]
+
+    assert weigh(words, STEP, NOW)[0] is None
+
+
+def test_a_refused_value_voids_nothing() -> None:
+    """A word about the value before the refused one counts; one about the refused does not."""
+
+    refused = replace(subject(app_id="999"), before={"app_id": "111"})
+    mine, mistaken = said(attested("a")), said(attested("a"), refused)
+
+    assert weigh([mine], STEP, refused) == (mine, (), ())
+    assert weigh([mistaken], STEP, refused)[0] is None
+
+
+def test_a_step_that_takes_a_value_is_about_the_one_given_now() -> None:
+    """Where the value is given, a word about the one before a refused one does not count."""
+
+    taking = replace(STEP, inputs=(APP_ID,))
+    refused = replace(subject(app_id="999"), before={"app_id": "111"})
+    word = replace(attested("a"), binding=bind(taking, NOW))
+
+    assert weigh([word], taking, refused)[0] is None
 
 
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
