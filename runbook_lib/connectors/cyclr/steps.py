@@ -30,6 +30,11 @@ CYCLR = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 OUR_CYCLR = ("service_domain", "cyclr_client_id", "cyclr_connector")
 OUR_ACCOUNT = (*OUR_CYCLR, "account_api_id")
 
+_SIGNED_IN = (
+    "I signed in through Cyclr with Facebook in this account and granted every permission that "
+    "was asked for."
+)
+
 
 def connector_setup(connector: Input) -> Step:
     """Open the connector's Setup; `connector` holds its name in Cyclr's library."""
@@ -151,17 +156,21 @@ def authenticate() -> Step:
         title="Authenticate it as a user would",
         kind=StepKind.MANUAL,
         source=Source(2),
-        confirms=(
-            "I signed in through Cyclr with Facebook in this account and granted every "
-            "permission that was asked for."
-        ),
+        confirms=_SIGNED_IN,
         subject=("app_id", "permissions", *OUR_ACCOUNT),
         prose=(
             "In that account open the connector, press **Authenticate**, sign in with "
             "Facebook and grant every permission that is asked for."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
-        checks=(Check("connector-is-authenticated", checks.connector_is_authenticated, CYCLR),),
+        checks=(
+            Check(
+                "connector-is-authenticated",
+                checks.connector_is_authenticated,
+                CYCLR,
+                person_confirms=_SIGNED_IN,
+            ),
+        ),
         troubles=(*troubles.AUTHENTICATING, *CONSENT),
         requires=("cy-02-client-id", "test-01-install"),
     )

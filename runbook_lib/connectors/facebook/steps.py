@@ -270,8 +270,7 @@ def redirect_uri() -> Step:
         kind=StepKind.ASK,
         source=Source(1, 8),
         confirms=(
-            "The address shown here is listed under Valid OAuth Redirect URIs, character by "
-            "character, and is saved."
+            "The address shown here is listed under Valid OAuth Redirect URIs, and is saved."
         ),
         attest_label="I compared every character",
         subject=("app_id", "service_domain"),
@@ -297,11 +296,15 @@ def redirect_uri() -> Step:
                 "service-domain-answers",
                 service_domain_answers,
                 ("service_domain",),
+                person_confirms="Our own Cyclr console shows this Service Domain.",
             ),
             Check(
                 "redirect-uri-is-accepted",
                 app.redirect_uri_is_accepted,
                 (*APP, "service_domain"),
+                person_confirms=(
+                    "Every character of the address is as in the list, the path included."
+                ),
             ),
         ),
         troubles=troubles.REDIRECT_URI,
@@ -451,7 +454,14 @@ def submit_review(
         links=(dashboard("App Review > Requests", "app-review/submissions/"),),
         usual_days=LONGEST_WAIT_DAYS,
         inputs=(permissions,),
-        checks=(Check("review-is-approved", review.review_is_approved, APP),),
+        checks=(
+            Check(
+                "review-is-approved",
+                review.review_is_approved,
+                APP,
+                person_confirms="App Review shows Advanced Access for each of them.",
+            ),
+        ),
         review_kit=review_kit,
         troubles=troubles.REVIEW,
         developer_tools="permissions",

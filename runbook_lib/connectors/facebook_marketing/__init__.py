@@ -2,8 +2,9 @@
 
 __all__ = ["UNSAID"]
 
-_IN_CYCLR = ("cy-03-client-secret",)
-_AFTER_REVIEW = ("fb-12a-publish", *_IN_CYCLR)
+_IN_CYCLR = ("cy-03-client-secret", "test-02-authenticate")
+_NOT_APPROVED = ("attestation fb-12-submit-review",)
+_AFTER_REVIEW = (*_NOT_APPROVED, "fb-12a-publish", *_IN_CYCLR)
 _FROM_TEST_CALLS = (
     "fb-09a-test-calls",
     "fb-10-public-profile",
@@ -16,7 +17,8 @@ _FROM_TEST_CALLS = (
 UNSAID = {
     "fresh": ("",),
     "not-published": ("fb-12a-publish",),
-    "partly-declined": _IN_CYCLR,
+    "partly-declined": (*_NOT_APPROVED, *_IN_CYCLR),
+    "permission-missing": _NOT_APPROVED,
     "review-declined": _AFTER_REVIEW,
     "review-pending": _AFTER_REVIEW,
     "tech-provider-pending": ("attestation fb-05b-access-verification",),

@@ -24,6 +24,7 @@ _CONNECTOR = cyclr_inputs.cyclr_connector("Facebook Marketing API")
 _PERMISSIONS = inputs.permissions("leads_retrieval", example="leads_retrieval, ads_read")
 _CREDENTIALS = "fb-13-app-id-and-secret"
 _ITS_PERMISSIONS = ("app_id", "permissions")
+_ADVANCED = "public_profile shows Advanced Access."
 
 _PARTNER_APP = Section(
     id="partner-app",
@@ -91,7 +92,7 @@ _PARTNER_APP = Section(
             title="Get Advanced Access to public_profile",
             kind=StepKind.MANUAL,
             source=Source(1, 10),
-            confirms="public_profile shows Advanced Access.",
+            confirms=_ADVANCED,
             subject=facebook.THIS_APP,
             prose=(
                 "Search for **public_profile**, press **Get Advanced Access** and complete the "
@@ -99,7 +100,14 @@ _PARTNER_APP = Section(
             ),
             today="Since 2023 Advanced Access may ask for Business Verification first.",
             links=(facebook.dashboard("Permissions and Features", "app-review/permissions/"),),
-            checks=(Check("public-profile-is-live", review.public_profile_is_live, facebook.APP),),
+            checks=(
+                Check(
+                    "public-profile-is-live",
+                    review.public_profile_is_live,
+                    facebook.APP,
+                    person_confirms=_ADVANCED,
+                ),
+            ),
             developer_tools="public-profile",
             troubles=troubles.ACCESS_LEVELS,
         ),

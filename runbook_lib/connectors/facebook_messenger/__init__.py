@@ -2,8 +2,14 @@
 
 __all__ = ["UNSAID"]
 
-_IN_CYCLR = ("cy-03-client-secret", "cy-04-scopes", "cy-05-verify-token")
-_AFTER_REVIEW = ("fb-10d-publish", *_IN_CYCLR)
+_IN_CYCLR = (
+    "cy-03-client-secret",
+    "cy-04-scopes",
+    "cy-05-verify-token",
+    "test-02-authenticate",
+)
+_NOT_APPROVED = ("attestation fb-10c-app-review",)
+_AFTER_REVIEW = (*_NOT_APPROVED, "fb-10d-publish", *_IN_CYCLR)
 _FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10c-app-review")
 
 # Of what `practice/words.toml` has, the steps of which nobody has said anything in a scenario,
@@ -11,7 +17,8 @@ _FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10c-app-review")
 UNSAID = {
     "fresh": ("",),
     "not-published": ("fb-10d-publish",),
-    "partly-declined": _IN_CYCLR,
+    "partly-declined": (*_NOT_APPROVED, *_IN_CYCLR),
+    "permission-missing": _NOT_APPROVED,
     "review-declined": _AFTER_REVIEW,
     "review-pending": _AFTER_REVIEW,
     "tech-provider-pending": ("attestation fb-05b-access-verification",),

@@ -196,7 +196,7 @@ _CYCLR_CONNECTOR = Section(
                 "Verify Token in the connector's Setup is the one that Facebook's webhook "
                 "settings hold, and it is saved."
             ),
-            subject=("app_id", "verify_token", *cyclr.OUR_CYCLR),
+            subject=("app_id", "verify_token", "webhook_url", *cyclr.OUR_CYCLR),
             prose=(
                 "Enter the same text as **Verify Token** here and in Facebook's webhook settings, "
                 "and press **Save Changes**. With the webhook's address the runbook asks Cyclr to "
@@ -212,6 +212,9 @@ _CYCLR_CONNECTOR = Section(
                     "webhook-takes-verify-token",
                     checks.webhook_takes_verify_token,
                     ("verify_token", "webhook_url"),
+                    person_confirms=(
+                        "Facebook's webhook settings name the address given here as Callback URL."
+                    ),
                 ),
             ),
             hands_over=_VERIFY_TOKEN,
