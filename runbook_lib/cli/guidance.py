@@ -20,7 +20,7 @@ from runbook_lib.cli.options import (
     assignments,
 )
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import escaped_json
+from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def kit(
     Write the texts and the shot list for App Review, to be adapted.
 
     Two files: review-kit.md and review-kit.html. With --attach --by NAME that person says that
-    they were submitted; both are kept with the step, the Markdown as it was adapted.
+    it was submitted: review-kit.md is kept with the step, once it is adapted and has no blanks.
     """
     from pathlib import Path
 
@@ -125,7 +125,7 @@ GUIDANCE_COMMANDS = (explain, kit)
 def _document(written: WrittenKit) -> dict[str, Any]:
     return {
         "files": [
-            {"path": str(file.path), "changed": file.is_changed, "blanks": file.blanks}
+            {"path": str(file.path), "changed": file.is_changed, "blanks": len(file.blanks)}
             for file in written.files
         ],
         "permissions": [part.name for part in written.kit.permissions],
@@ -141,13 +141,10 @@ def _show_kit(written: WrittenKit) -> None:
         say(f"{'Left as you changed it' if file.is_changed else 'Written'}: {file.path}")
     for warning in written.kit.warnings:
         show_paragraph(warning, indent="", first="! ")
-    blanks = written.files[0].blanks
-    places = f"{blanks} place{'' if blanks == 1 else 's'}"
     if written.step:
         say(f"Kept as what was submitted, with step {written.step}.")
-        if blanks:
-            show_paragraph(f"The Markdown still has {places} to fill in.", indent="", first="! ")
         return
+    places = counted(len(written.files[0].blanks), "place")
     show_paragraph(
         f"Next: replace the {places} in ‹…›, and record the screencast by the shot list. Once it "
         "is submitted: runbook kit --attach --by NAME.",

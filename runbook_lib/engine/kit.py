@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +17,19 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import visible
 from runbook_lib.connectors.facebook.review_kit import (
     Kit,
-    count_blanks,
+    find_blanks,
     kit_html,
     kit_markdown,
     kit_of,
 )
-from runbook_lib.core.attachments import HTML, MARKDOWN, store_document
+from runbook_lib.core.attachments import MARKDOWN, store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import SettingsError
+from runbook_lib.plain_text import counted
 
 __all__ = ["HTML_NAME", "MARKDOWN_NAME", "KitFile", "KitRequest", "WrittenKit", "write_kit"]
 
@@ -40,6 +41,7 @@ _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
 _SEAL = "<!-- runbook kit {digest} -->\n"
 _SEALED = re.compile(rb"<!-- runbook kit ([0-9a-f]{64}) -->\n\Z")
 _ADVICE = "Name another folder with --output, or overwrite it with --force."
+_FILL_IN = "Replace each by what you submitted, or leave it out; nothing was recorded."
 _WITHOUT_SECRET = "Take it out of the file, then run again; nothing was recorded."  # noqa: S105
 
 
@@ -71,9 +73,9 @@ class KitFile:
     is_changed: bool
 
     @property
-    def blanks(self) -> int:
-        """Return how many places are still to be filled in."""
-        return count_blanks(self.content.decode("utf-8", "replace"))
+    def blanks(self) -> list[tuple[int, str]]:
+        """Return each place that is still to be filled in, with its line."""
+        return find_blanks(self.content.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,12 @@ class WrittenKit:
 
 def write_kit(request: KitRequest) -> WrittenKit:
     """
-    Write the kit into the request's folder, and attach it where somebody submitted it.
+    Write the kit into the request's folder, or attach it where somebody submitted it.
 
-    No credential is read. A Markdown file that a person adapted is attached as
-    it stands, alone: the HTML has other texts. Raises `SettingsError` before
-    anything is written, for a connector without a kit, a file that would be
-    overwritten or contains a credential, a name that is none, and where practice and
+    No credential is read. What is attached is the Markdown file as a person
+    adapted it. Raises `SettingsError` before anything is written, for a connector
+    without a kit, a file that would be overwritten, a file to attach that contains
+    a credential or has places to fill in, an unusable name, and where practice and
     real runs would mix; `OSError` and `JournalError` where writing fails.
     """
     step = _step(request.procedure)
@@ -101,15 +103,14 @@ def write_kit(request: KitRequest) -> WrittenKit:
     run = _opened(request)
     kit = kit_of(step.review_kit, run.values, is_sandbox=run.is_sandbox)
     files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit), keeps=bool(by))]
-    if not files[0].is_changed:
-        files.append(_planned(request, HTML_NAME, kit_html(kit), keeps=False))
     if by:
-        _refuse_secrets(files)
+        _require_submittable(files[0])
         run.start()
-    for file in files:
-        _write(file)
-    if by:
-        _attach(run, step, files, by, note)
+        _attach(run, step, files[0], by, note)
+    else:
+        files.append(_planned(request, HTML_NAME, kit_html(kit), keeps=False))
+        for file in files:
+            _write(file)
     run.close()
     return WrittenKit(kit, tuple(files), step.id if by else "")
 
@@ -189,35 +190,36 @@ def _is_ours(content: bytes) -> bool:
     return hashlib.sha256(content[: seal.start()]).hexdigest() == seal.group(1).decode()
 
 
-def _refuse_secrets(files: Sequence[KitFile]) -> None:
-    """Raise `SettingsError` for a file with what looks like a token or an App Secret."""
-    for file in files:
-        if Redactor().find_secret(file.content.decode("utf-8", "replace")) >= 0:
-            msg = f"{file.path} contains what looks like a token or an App Secret."
-            raise SettingsError(msg, next_step=_WITHOUT_SECRET)
+def _require_submittable(file: KitFile) -> None:
+    """Raise `SettingsError` for a file with a credential, or with places to fill in."""
+    if Redactor().find_secret(file.content.decode("utf-8", "replace")) >= 0:
+        msg = f"{file.path} contains what looks like a token or an App Secret."
+        raise SettingsError(msg, next_step=_WITHOUT_SECRET)
+    lines: dict[str, dict[str, None]] = {}
+    for number, blank in file.blanks:
+        lines.setdefault(blank, {})[str(number)] = None
+    if lines:
+        named = "; ".join(f"{blank} (line {', '.join(at)})" for blank, at in lines.items())
+        msg = f"{file.path} has {counted(len(file.blanks), 'place')} to fill in: {named}."
+        raise SettingsError(msg, next_step=_FILL_IN)
 
 
 def _write(file: KitFile) -> None:
-    if file.is_changed:
-        return
     file.path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file.path, file.content)
 
 
-def _attach(run: Run, step: Step, files: Sequence[KitFile], by: str, note: str) -> None:
-    """Record that `by` submitted this, with the files as attachments."""
+def _attach(run: Run, step: Step, file: KitFile, by: str, note: str) -> None:
+    """Record that `by` submitted this, with the file as attachment."""
     folder = run.journal.path.parent / "attachments"
-    attachments = tuple(
-        store_document(folder, name=file.path.name, media_type=media_type, content=file.content)
-        for file, media_type in zip(files, (MARKDOWN, HTML), strict=False)
-    )
+    kept = store_document(folder, name=file.path.name, media_type=MARKDOWN, content=file.content)
     word = Word(
         kind=WordKind.SUBMITTED,
         step=step.id,
         by=by,
         at=timestamp(run.clock()),
         note=note,
-        attachments=attachments,
+        attachments=(kept,),
         origin=_ORIGIN,
     )
     run.say([word])

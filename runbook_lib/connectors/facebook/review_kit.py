@@ -31,7 +31,7 @@ __all__ = [
     "Kit",
     "KitPermission",
     "Shot",
-    "count_blanks",
+    "find_blanks",
     "kit_html",
     "kit_markdown",
     "kit_of",
@@ -42,7 +42,7 @@ __all__ = [
 _PUBLIC_PROFILE = "public_profile"
 _NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"
 _LONGEST_NAME = 200
-_BLANK = re.compile("‹[^‹›]{1,300}›")
+_BLANK = re.compile("‹[^‹›]+›")
 # CommonMark: what begins emphasis, code, links, HTML, tables or strikethrough; an underscore only
 # at the edge of a word, an ampersand only before an entity; what begins a heading, a list or a
 # quotation only at the beginning of a text.
@@ -183,9 +183,12 @@ def review_kit(
     )
 
 
-def count_blanks(text: str) -> int:
-    """Return how many places of `text` are still to be filled in."""
-    return len(_BLANK.findall(text))
+def find_blanks(text: str) -> list[tuple[int, str]]:
+    """Return each place of `text` that is still to be filled in, with its line from 1."""
+    return [
+        (text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()))
+        for found in _BLANK.finditer(text)
+    ]
 
 
 def _wanted(chosen: tuple[str, ...], uses: ConnectorUses) -> dict[str, tuple[Because, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 from collections.abc import Iterator
@@ -775,17 +776,26 @@ def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["review-kit.html", "review-kit.md"]
 
 
+def fill_in(path: Path) -> None:
+    """Fill in the blanks of a kit, as a person does."""
+    path.write_text(re.sub("‹[^›]+›", "Acme Hub", path.read_text()))
+
+
 def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
-    """With `--attach --by NAME` the step waits, by that person's word, with the files."""
+    """With `--attach --by NAME` the step waits, by that person's word, with the adapted file."""
 
     words = ("kit", "--set", f"service_domain={DOMAIN}", "--output", "kit", "--evidence", "mine")
+    runbook(*words)
+    early = runbook(*words, "--attach", "--by", "Operator")
+    fill_in(folder / "kit" / "review-kit.md")
     result = runbook(*words, "--attach", "--by", "Operator")
 
+    assert early.exit_code == ExitCode.USAGE
+    assert "places to fill in: ‹App Display Name› (line 1" in early.stderr
     assert result.exit_code == ExitCode.COMPLETE
     assert "Kept as what was submitted, with step fb-12-submit-review." in result.stdout
-    assert "places to fill in" in result.stdout
     (home,) = (folder / "mine").glob("*/facebook_marketing")
-    assert len(list((home / "attachments").iterdir())) == 2
+    assert len(list((home / "attachments").iterdir())) == 1
     assert '"type":"step.submitted"' in (home / "journal.jsonl").read_text()
 
 
@@ -801,6 +811,7 @@ def test_a_kit_in_json(folder: Path) -> None:
     ]
     assert "pages_messaging" in document["permissions"]
     assert document["attached_to"] is None
+    fill_in(folder / "review-kit.md")
     attached = json.loads(runbook(*words, "--json", "--attach", "--by", "Operator").stdout)
     assert attached["attached_to"] == "fb-10c-app-review"
 
@@ -868,7 +879,7 @@ def test_status_lists_what_must_be_done_again() -> None:
     """After a value changed, `status` lists each step to do again and what was confirmed before."""
 
     run = begun(app_id="111111111111111")
-    run.say([attested("fb-01-log-in", by="Ann"), attested("fb-06-facebook-login", by="Ann")])
+    run.say([attested("fb-04a-use-case", by="Ann"), attested("fb-06-facebook-login", by="Ann")])
     before = runbook("status", "--tenant", DOMAIN)
     begun(app_id="222222222222222")
 
@@ -876,8 +887,9 @@ def test_status_lists_what_must_be_done_again() -> None:
     document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
 
     assert "To do again:" not in before.stdout
-    assert "To do again:\n- Log in to Facebook (fb-01-log-in)\n- Set up" in after.stdout
-    assert [each["step"] for each in document["again"]] == ["fb-01-log-in", "fb-06-facebook-login"]
+    assert "To do again:\n- Choose the use case that has your permissions (fb-04a" in after.stdout
+    again = [each["step"] for each in document["again"]]
+    assert again == ["fb-04a-use-case", "fb-06-facebook-login"]
     assert "Ann confirmed this" in document["again"][0]["why"]
     assert "for App ID 111111111111111, not 222222222222222" in document["again"][0]["why"]
 

@@ -125,7 +125,8 @@ WHOLE: dict[str, dict[str, Any]] = {
 # Optional fields, and fields that may hold anything: a remote system's documents.
 OPTIONAL = {
     "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "login", "link",
-    "due", "checks", "connector", "confirms", "text", "subject", "status", "request", "headers", "response", "error",
+    "due", "checks", "connector", "confirms", "text", "subject", "status", "request", "headers",
+    "response", "error",
 }  # fmt: skip
 MAPS = ("parameters", "fingerprints", "environment", "facts", "subject", "headers")
 ANYTHING = ("request", "response")
@@ -321,7 +322,8 @@ def _structure(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any,
     """Yield the structural values by field name; independent of the product's table on purpose."""
     names = {
         "outcome", "check", "method", "sent_on", "connector", "confirms", "text", "sha256",
-        "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses", "tenant", "id", "version", "digest", "mode", "resumes",
+        "media_type", "entry", "at", "link", "sentence", "checks", "accepts", "refuses",
+        "tenant", "id", "version", "digest", "mode", "resumes",
         "name", "fingerprint", "reference", "bundle", "statement", "app_secret",
         "python",
     }  # fmt: skip

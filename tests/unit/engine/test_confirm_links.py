@@ -59,6 +59,30 @@ def test_a_link_confirms_its_step_once(run: Run) -> None:
             again()
 
 
+def test_a_link_whose_file_came_back_is_used_up(run: Run, folder: Path) -> None:
+    """A copy of the folder that is restored brings no used link back."""
+
+    place = make_link(run, STEP).split("/")
+    link = opened(*place)
+    content = link.path.read_bytes()
+    confirm_by_link(link, "Second operator", "")
+    link.path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match="was used"):
+        opened(*place)
+
+
+@pytest.mark.parametrize("name", ["first  operator", "First\N{NO-BREAK SPACE}operator"])
+def test_another_spelling_of_the_first_name_is_no_second_person(run: Run, name: str) -> None:
+    """Two spellings of one name are one person, and the link stays usable."""
+
+    link = opened(*make_link(run, STEP).split("/"))
+
+    with pytest.raises(SettingsError, match="already"):
+        confirm_by_link(link, name, "")
+    assert link.path.exists()
+
+
 def test_the_same_person_is_refused_and_the_link_stays(run: Run) -> None:
     """If this person cannot confirm the step, nothing is written, and the link can be used."""
 
@@ -140,5 +164,6 @@ def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link
     assert link.open_run().values["app_id"] == "123456789012345"
     confirmation = confirm_by_link(link, "Second operator", "")
     (*_, (word, _)) = confirmation.run.history.words(STEP)
-    assert word.binding.subject["app_id"] == "123456789012345"
+    assert word.app_id == "123456789012345"
+    assert word.link == link.path.stem
     assert word.origin == "a link for a second person"

@@ -194,6 +194,7 @@ def test_an_item_is_a_document() -> None:
         "number": "1",
         "title": "Do a",
         "outcome": "not_run",
+        "needs_person": False,
         "reason": "Because a.",
         "waits_for": "person",
         "assigned_to": "Ann",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from runbook_lib.core.procedure import Outcome, Procedure
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.kit import HTML_NAME, MARKDOWN_NAME, KitRequest, WrittenKit, write_kit
 from runbook_lib.engine.run import Mode, open_run
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.leaks import refuse_leaks
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
@@ -38,6 +40,19 @@ def write(folder: Path, procedure: Procedure = MARKETING, **more: Any) -> Writte
     given = {**GIVEN, **more.pop("given", {})}
     request = KitRequest(procedure=procedure, given=given, output=folder, evidence="evidence")
     return write_kit(replace(request, **more))
+
+
+def filled(text: str) -> str:
+    """Return the Markdown as a person adapts it."""
+    return re.sub("‹[^›]+›", "Acme Hub", text)
+
+
+def adapt(folder: Path) -> bytes:
+    """Write the kit, and fill in its blanks; return the Markdown."""
+    write(folder)
+    path = folder / MARKDOWN_NAME
+    path.write_text(filled(path.read_text()))
+    return path.read_bytes()
 
 
 def journal(folder: Path) -> list[dict[str, Any]]:
@@ -137,8 +152,9 @@ def test_a_connector_without_a_review_has_no_kit(tmp_path: Path) -> None:
 
 # --- what was submitted ----------------------------------------------------------------------
 def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
-    """Both files are attachments of the person's word that it was submitted; the step waits."""
+    """The Markdown is an attachment of the person's word that it was submitted; the step waits."""
 
+    adapted = adapt(tmp_path)
     written = write(tmp_path, by="Operator", note="Second try.")
     review = state(tmp_path)
 
@@ -146,52 +162,80 @@ def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
     assert review.conclusion.outcome is Outcome.WAITING
     assert (review.word.by, review.word.note) == ("Operator", "Second try.")
     assert review.word.binding.subject["app_id"] == GIVEN["app_id"]
-    assert [each.name for each in review.word.attachments] == [MARKDOWN_NAME, HTML_NAME]
+    assert [each.name for each in review.word.attachments] == [MARKDOWN_NAME]
     folder = tmp_path / "evidence" / "acme-h.cyclr.com" / "facebook_marketing" / "attachments"
-    kept = {path.read_bytes() for path in folder.iterdir()}
-    assert kept == {file.content for file in written.files}
+    assert [path.read_bytes() for path in folder.iterdir()] == [adapted]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda text: text + "\n", "‹our product› (line "),
+        (
+            lambda text: re.sub("‹[^›]+›", "x", text) + "‹a last\none›\n",
+            "1 place to fill in: ‹a last one›",
+        ),
+        (
+            lambda text: re.sub("‹[^›]+›", "x", text) + f"‹{'a' * 999}›\n",
+            "1 place to fill in: ‹aaa",
+        ),
+    ],
+)
+def test_a_kit_with_places_to_fill_in_was_not_submitted(
+    tmp_path: Path, change: Callable[[str], str], named: str
+) -> None:
+    """Each place in angle quotes is named with its line, and nothing is written or recorded."""
+
+    write(tmp_path)
+    path = tmp_path / MARKDOWN_NAME
+    path.write_text(change(path.read_text()))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(SettingsError) as caught:
+        write(tmp_path, by="Operator")
+
+    assert named in str(caught.value)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_kit_that_nobody_wrote_was_not_submitted(tmp_path: Path) -> None:
+    """Where there is no file to attach, none is written, and nothing is recorded."""
+
+    with pytest.raises(SettingsError, match="places to fill in"):
+        write(tmp_path, by="Operator")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_said_of_these_permissions_only(tmp_path: Path) -> None:
     """Said for some permissions, it does not count for others."""
 
+    adapt(tmp_path)
     write(tmp_path, by="Operator")
 
     assert state(tmp_path, permissions="ads_read").conclusion.outcome is Outcome.NOT_RUN
 
 
-def test_adapted_markdown_is_kept_as_it_stands_alone(tmp_path: Path) -> None:
-    """What a person adapted is what was submitted; the HTML with other texts is not kept."""
+def test_adapted_markdown_is_kept_as_it_stands(tmp_path: Path) -> None:
+    """What a person adapted is what was submitted; the HTML with other texts stays as it is."""
 
-    write(tmp_path)
-    adapted = (tmp_path / MARKDOWN_NAME).read_text().replace("‹our product›", "Acme Hub")
-    (tmp_path / MARKDOWN_NAME).write_text(adapted)
+    adapted = adapt(tmp_path)
+    (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
 
     written = write(tmp_path, by="Operator")
 
-    assert (tmp_path / MARKDOWN_NAME).read_text() == adapted
+    assert (tmp_path / MARKDOWN_NAME).read_bytes() == adapted
     assert [file.is_changed for file in written.files] == [True]
     (kept,) = state(tmp_path).word.attachments
     assert (kept.name, kept.media_type) == (MARKDOWN_NAME, "text/markdown")
-
-
-def test_changed_html_is_never_kept(tmp_path: Path) -> None:
-    """Of HTML only the runbook's own is kept: a person's could run in a reader's browser."""
-
-    write(tmp_path)
-    (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
-
-    with pytest.raises(SettingsError, match="was changed since"):
-        write(tmp_path, by="Operator")
-
-    assert journal(tmp_path) == []
 
 
 @pytest.mark.parametrize("secret", [APP_SECRET, USER_TOKEN])
 def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> None:
     """A token or App Secret in an adapted text is refused before anything is recorded."""
 
-    write(tmp_path)
+    adapt(tmp_path)
     with (tmp_path / MARKDOWN_NAME).open("a") as file:
         file.write(f"The secret is {secret} here.\n")
 
@@ -208,6 +252,7 @@ def test_no_credential_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RUNBOOK_APP_SECRET", APP_SECRET)
     monkeypatch.setenv("RUNBOOK_USER_ACCESS_TOKEN", "file:/nowhere/at/all")
 
+    adapt(tmp_path)
     write(tmp_path, by="Operator")
 
     started = journal(tmp_path)[0]["data"]
@@ -227,6 +272,7 @@ def test_a_remembered_credential_is_not_fetched(
     document = {"name": "app_secret", "reference": f"file:{tmp_path / 'hidden'}"}
     run.journal.append("credential.remembered", document, run_id=run.run_id)
     run.close()
+    adapt(tmp_path)
 
     write(tmp_path, by="Operator")
 
@@ -250,6 +296,7 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
     written = write(tmp_path / "out", given=practice)
     assert all(b"SANDBOX" in file.content for file in written.files)
 
+    adapt(tmp_path)
     write(tmp_path, by="Operator")
     before = (tmp_path / MARKDOWN_NAME).read_bytes()
     with pytest.raises(SettingsError, match="would be practice"):
@@ -258,9 +305,10 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
 
 
 def test_it_is_in_the_evidence(tmp_path: Path) -> None:
-    """A bundle has both files under their digests; the report links the Markdown."""
+    """A bundle has the file under its digest, and the report links it."""
 
-    written = write(tmp_path, by="Operator")
+    adapted = adapt(tmp_path)
+    write(tmp_path, by="Operator")
     run = open_run(MARKETING, GIVEN, mode=Mode.HEADLESS, evidence="evidence")
     bundle = tmp_path / "bundle"
     bundle.mkdir()
@@ -269,14 +317,12 @@ def test_it_is_in_the_evidence(tmp_path: Path) -> None:
 
     refuse_leaks(bundle.rglob("*.*"), Redactor([Secret(APP_SECRET)]))
     kept = {path.name: path.read_bytes() for path in (bundle / "attachments").iterdir()}
-    assert set(kept.values()) == {file.content for file in written.files}
+    assert list(kept.values()) == [adapted]
     (step,) = [each for each in record["steps"] if each["attachments"]]
     assert (step["id"], step["outcome"]) == (REVIEW, "waiting")
     report = (bundle / "report.html").read_text()
-    (markdown,) = [name for name in kept if name.endswith(".md")]
-    (page,) = [name for name in kept if name.endswith(".html")]
+    (markdown,) = kept
     assert f'href="attachments/{markdown}"' in report
-    assert f'href="attachments/{page}"' not in report
 
 
 def test_it_joins_an_open_walkthrough(tmp_path: Path) -> None:
@@ -285,6 +331,7 @@ def test_it_joins_an_open_walkthrough(tmp_path: Path) -> None:
     run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
     run.start()
     run.close()
+    adapt(tmp_path)
 
     write(tmp_path, by="Operator")
 
