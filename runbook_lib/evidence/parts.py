@@ -209,6 +209,12 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
         for word in left:
             said = f"No line here records what {by} said about {step_id} on {word['at']}."
             raise ContentError(said, file=RECORD_NAME)
+    for step in record["steps"]:
+        for lapsed in step.get("lapsed", ()):
+            _check_sentence(str(step["id"]), lapsed["word"])
+        if step["word"] is not None and step["word"]["sentence"] != step["sentence"]:
+            said = f"{step['word']['by']} said something else of {step['id']} than its sentence."
+            raise ContentError(said, file=RECORD_NAME)
 
 
 def _check_sentence(step_id: str, word: Mapping[str, Any]) -> None:
@@ -247,11 +253,6 @@ def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, A
         if needs_word or step["attested_by"] != (word["by"] if is_attested else None):
             said = f"It does not name the person on whose word {step['id']} is {outcome}."
             raise ContentError(said, file=RECORD_NAME)
-        if word is not None and word["sentence"] != step["sentence"]:
-            said = f"{word['by']} said something else about {step['id']} than its sentence."
-            raise ContentError(said, file=RECORD_NAME)
-        for lapsed in step["lapsed"]:
-            _check_sentence(str(step["id"]), lapsed["word"])
         for each in (*step["confirms"], *([word] if word is not None else [])):
             yield f"step.{each['kind']}", str(step["id"]), each
 

@@ -148,6 +148,8 @@ def _done(state: RunState | None) -> str:
 def _notes(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for text in document["remarks"]:
         yield "Note", text
+    if document["needs_person"]:
+        yield "Not confirmed by anybody yet", document["sentence"]
     for name, label in _NOTES.items():
         for text in gathered(document, name):
             yield label, text

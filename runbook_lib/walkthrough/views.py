@@ -184,6 +184,8 @@ def _primary(state: StepState, credentials: Mapping[str, str]) -> str:
     token = step.consent_gives
     if step.kind is StepKind.WAIT and outcome is Outcome.FAILED and state.conclusion.by_person:
         return "submit"  # declined: it is submitted again
+    if state.conclusion.needs_person:
+        return "attest"
     if token is not None and token.name not in credentials:
         return "consent"
     if step.checks and (outcome is Outcome.FAILED or not state.findings):

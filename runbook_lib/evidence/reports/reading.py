@@ -39,6 +39,7 @@ _STEP: Mapping[str, Any] = {
     "sentence": "",
     "checked_on": "",
     "word": None,
+    "confirms": (),
     "lapsed": (),
     "comments": (),
     "assigned": {},
@@ -180,6 +181,7 @@ def _whole_step(step: Mapping[str, Any]) -> dict[str, Any]:
     whole["checks"] = [_filled(check, _CHECK) for check in whole["checks"]]
     whole["exchanges"] = [_filled(exchange, _EXCHANGE) for exchange in whole["exchanges"]]
     whole["word"] = _filled(whole["word"], _WORD) if whole["word"] else None
+    whole["confirms"] = [_filled(each, _WORD) for each in whole["confirms"]]
     whole["lapsed"] = [
         {**each, "word": _filled(each.get("word") or {}, _WORD)} for each in whole["lapsed"]
     ]

@@ -24,6 +24,7 @@ from runbook_lib.core.outcome import IN_PART, LABELS
 from runbook_lib.core.procedure import Attachment, Outcome, StepKind, WordKind
 from runbook_lib.core.state import RunOutcome
 from runbook_lib.core.step_document import gathered
+from runbook_lib.core.words import person_key
 from runbook_lib.evidence.reports import reading, timeline
 from runbook_lib.evidence.reports.chart import chart
 from runbook_lib.evidence.reports.comparison import Differences, compare
@@ -111,6 +112,7 @@ def run_report(
         mark=f"Run {run['run_id']}" if _RUN_ID.fullmatch(run["run_id"]) else "",
         reached=_reached([run]),
         verdict=_verdict(run),
+        app=_app(run),
         open_steps=_open_steps(run),
         outside=_waits_for_others([run]),
         titles={step["id"]: step["title"] for step in run["steps"]},
@@ -189,35 +191,42 @@ def _reached(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"{' and '.join(named)} answered {where}{rest}."
 
 
+def _app(run: Mapping[str, Any]) -> dict[str, str]:
+    """Return which app and Service Domain the run is about, each with its label."""
+    facts = {
+        k: v for step in run["steps"] for check in step["checks"] for k, v in check["facts"].items()
+    }
+    given = run["parameters"]
+    named = {
+        "App": facts.get("app_name") or given.get("app_display_name"),
+        "App ID": given.get("app_id"),
+        "Service Domain": given.get("service_domain"),
+    }
+    return {label: reading.plain(value) for label, value in named.items()}
+
+
 def _verdict(run: Mapping[str, Any]) -> str:
     """Return what the outcome of a run means, in plain words."""
     number = counted(len(run["steps"]), "step")
     if run["outcome"] == RunOutcome.COMPLETE:
-        return f"All {number} are settled: {_counts(run, _SETTLED)}.{_in_part(run)}"
+        return f"All {number} are settled: {listed(_counts(run, _SETTLED))}."
     if run["outcome"] == RunOutcome.FAILED:
         failed = sum(step["outcome"] == Outcome.FAILED for step in run["steps"])
         return (
             f"A check contradicts {failed} of {number}. Do not rely on the connection until that "
             "is fixed and a new run confirms it."
         )
+    in_part = sum(step["needs_person"] for step in run["steps"])
+    left = [*_counts(run, _LEFT), *([f"{in_part} {IN_PART}"] if in_part else [])]
     return (
-        f"{len(_open_steps(run))} of {number} are open: {_counts(run, _LEFT)}. No check "
-        f"contradicts any of them.{_in_part(run)}"
+        f"{len(_open_steps(run))} of {number} are open: {listed(left)}. No check contradicts any "
+        "of them."
     )
 
 
-def _in_part(run: Mapping[str, Any]) -> str:
-    """Return how many verified steps have a part that nobody has seen, as a sentence."""
-    number = sum(step["needs_person"] for step in run["steps"])
-    if not number:
-        return ""
-    are = "is" if number == 1 else "are"
-    return f" {counted(number, 'step')} {are} {IN_PART} only: a person must look at the rest."
-
-
-def _counts(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> str:
+def _counts(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> list[str]:
     count = Counter(step["outcome"] for step in run["steps"])
-    return listed([f"{count[outcome]} {text}" for outcome, text in words.items() if count[outcome]])
+    return [f"{count[outcome]} {text}" for outcome, text in words.items() if count[outcome]]
 
 
 def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -225,7 +234,8 @@ def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = run["steps"]
     blocked = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["word"]]
     open_steps = [step for outcome in _OPEN for step in steps if step["outcome"] == outcome]
-    return [*open_steps, *blocked]
+    in_part = [step for step in steps if step["needs_person"]]
+    return [*open_steps, *in_part, *blocked]
 
 
 def _waits_for_others(runs: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -237,9 +247,9 @@ def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
     """Return each person with a word, in the order of their first one."""
     spoken = sorted((word for each in words.values() for word in each), key=lambda word: word.at)
     return [
-        Person(name, _kinds(mine), mine[0].at, mine[-1].at)
-        for name in dict.fromkeys(word.by for word in spoken)
-        for mine in [[word for word in spoken if word.by == name]]
+        Person(mine[0].by, _kinds(mine), mine[0].at, mine[-1].at)
+        for key in dict.fromkeys(person_key(word.by) for word in spoken)
+        for mine in [[word for word in spoken if person_key(word.by) == key]]
     ]
 
 

@@ -42,12 +42,17 @@ _OUTCOMES: Mapping[WordKind, Outcome] = {
     WordKind.SKIPPED: Outcome.SKIPPED,
     WordKind.WITHDRAWN: Outcome.NOT_RUN,
 }
+_ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
 _WORDS: Mapping[str, WordKind] = {f"step.{kind}": kind for kind in WordKind}
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a person said about a step, at the time they named, and when it was recorded."""
+    """
+    What a person said about a step, at the time they named, and when it was recorded.
+
+    `sentence` is the step's, `about` the app and the Service Domain that were known then.
+    """
 
     step: str
     by: str
@@ -57,6 +62,8 @@ class Word:
     seen: str = ""
     origin: str = ""
     written_on: str = ""
+    sentence: str = ""
+    about: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -321,6 +328,10 @@ def _spoken(
         document.get("seen") or "",
         document.get("origin") or "",
         written_on,
+        document.get("sentence") or "",
+        ", ".join(
+            f"{label} {document[name]}" for name, label in _ABOUT.items() if document.get(name)
+        ),
     )
 
 

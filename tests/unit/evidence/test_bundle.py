@@ -138,20 +138,31 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
         ("complete", ("verified", "verified"), "PASSED"),
         ("complete", ("verified", "attested"), "WARNED"),
         ("incomplete", ("verified", "waiting"), "WARNED"),
+        ("incomplete", ("verified", "in_part"), "WARNED"),
         ("failed", ("verified", "failed"), "FAILED"),
     ],
 )
 def test_the_result_is_one_of_in_totos_three(
     outcome: str, steps: tuple[str, ...], result: str, run: Run, tmp_path: Path
 ) -> None:
-    """The result is PASSED only if a machine verified every step, FAILED if the run failed."""
+    """PASSED only if a machine verified every step whole; FAILED if the run failed."""
 
     record = write_record(tmp_path, run.state, run.journal)
-    record |= {"outcome": outcome, "steps": [{"id": each, "outcome": each} for each in steps]}
+    is_in_part = {"in_part": ("verified", True)}
+    record |= {
+        "outcome": outcome,
+        "steps": [
+            {"id": name, "outcome": seen, "needs_person": needs_person}
+            for name in steps
+            for seen, needs_person in [is_in_part.get(name, (name, False))]
+        ],
+    }
 
     found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
 
     assert found["result"] == result
+    assert "in_part" not in found["passedTests"]
+    assert ("in_part" in found["warnedTests"]) is ("in_part" in steps)
 
 
 def test_the_statements_mark_sandbox_and_production(

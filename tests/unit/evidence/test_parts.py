@@ -7,6 +7,7 @@ import json
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.attachments import store_attachment
-from runbook_lib.core.journal import Journal, read_lines
+from runbook_lib.core.journal import Entry, Journal, Line, Ref, read_lines
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
@@ -26,6 +27,7 @@ from runbook_lib.evidence.verify.verify import Trust, verify_bundle
 from tests.support.journals import announced, chained, copied, lines_of
 from tests.support.words import assigned, attested, commented, withdrawn
 from tests.unit.evidence.conftest import AT, ended_run, seal_run
+from tests.unit.evidence.reports.sample_runs import words
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, resign_everything
 
 Document = dict[str, Any]
@@ -379,6 +381,68 @@ def test_a_skipped_step_needs_a_statement() -> None:
     check_words({"steps": [failed, step]}, ())
 
 
+def _other_sentence(word: Document) -> None:
+    word["sentence"] = "I did something else."
+
+
+def _other_digest(word: Document) -> None:
+    word["binding"]["confirms"] = "0" * 64
+
+
+def _other_app(word: Document) -> None:
+    word["app_id"] = "4712"
+
+
+@pytest.mark.parametrize("change", [_other_sentence, _other_digest, _other_app])
+def test_a_word_says_what_it_is_bound_to(change: Callable[[Document], None]) -> None:
+    """Digest and sentence, App ID and subject of a word agree, in a line as in the record."""
+
+    word = words("a")
+    word["binding"]["subject"] = {"app_id": "4711"}
+    step = {"id": "a", "outcome": "attested", "word": word, "attested_by": "Operator"}
+    step |= {"confirms": [], "checks": [], "sentence": word["sentence"]}
+    written = {name: value for name, value in word.items() if name not in ("kind", "step")}
+    lines = [_line("step.attested", written)]
+    check_words({"steps": [step]}, lines)
+
+    changed = deepcopy(word)
+    change(changed)
+    with pytest.raises(ContentError, match="is bound to something else"):
+        check_words({"steps": [step]}, [*lines, _line("step.attested", {**written, **changed})])
+    lapsed = {**step, "lapsed": [{"word": changed, "why": "x"}]}
+    with pytest.raises(ContentError, match="is bound to something else"):
+        check_words({"steps": [lapsed]}, lines)
+
+
+def test_a_word_that_counts_has_the_sentence_of_its_step() -> None:
+    """A record whose step has another sentence than the word that counts is refused."""
+
+    word = words("a")
+    step = {"id": "a", "outcome": "attested", "word": word, "attested_by": "Operator"}
+    step |= {"confirms": [], "checks": [], "sentence": "I did something else."}
+    written = {name: value for name, value in word.items() if name not in ("kind", "step")}
+
+    with pytest.raises(ContentError, match="said something else of a than its sentence"):
+        check_words({"steps": [step]}, [_line("step.attested", written)])
+
+
+@pytest.mark.parametrize("name", ["sentence", "app_name", "app_id", "service_domain", "link"])
+def test_the_record_repeats_what_the_line_says(
+    name: str, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """What a word says in the record is what its line says, in the bundle's part or carried."""
+
+    for number in (1, 2):
+        folder = bundle(tenant, number)
+        resign(folder, key, lambda record: record["steps"][1]["word"].update({name: "x"}))
+
+        assert "No line here records" in str(refusal(folder, trust))
+
+
+def _line(kind: str, data: Document) -> Line:
+    return Line(Entry(1, AT, kind, "0a1b2c3d", "a", data), Ref(1, "0" * 64, 0, 1))
+
+
 def test_notes_are_in_the_record_and_its_lines(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
@@ -632,7 +696,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
 
     run = ended_run(tmp_path, "00000001")
     finding = {"check": "c", "outcome": "waiting", "reason": "r", "limits": [], "warnings": []}
-    finding |= {"changes": [], "facts": {}, "tables": []}
+    finding |= {"changes": [], "facts": {}, "tables": [], "accepts": [], "refuses": []}
     exchange = {"method": "GET", "url": "u", "sent_on": AT, "elapsed": 0, "response": "x" * 2**20}
     for _ in range(24):
         document = {"findings": [{**finding, "exchanges": [exchange]}], "unchecked": ""}
@@ -651,7 +715,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     assert verifying < 14 * 2**20
 
 
-@pytest.mark.parametrize("form", [1, 7, None, "2"])
+@pytest.mark.parametrize("form", [1, 2, 7, None, "3"])
 def test_a_journal_of_another_form_is_refused_by_name(
     form: Any, tenant: Path, trust: Trust
 ) -> None:
@@ -663,11 +727,11 @@ def test_a_journal_of_another_form_is_refused_by_name(
     lines.append({**lines[0], "data": data if form is None else {**data, "form": form}})
     path.write_bytes(chained(lines))
 
-    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 2"
+    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 3"
     *_, last = verify_tree(tenant, trust)
     assert isinstance(last.error, FormError)
     assert said in str(last.error)
-    with pytest.raises(FormError, match="this runbook reads form 2") as caught:
+    with pytest.raises(FormError, match="this runbook reads form 3") as caught:
         open_history(tenant).read()
     assert caught.value.exit_code == 2
 
@@ -681,7 +745,7 @@ def test_a_record_of_another_form_is_refused_by_name(
     schema = "facebook-marketing-runbook/record/v7"
     resign(folder, key, lambda record: record.update(schema=schema))
 
-    said = "record.json: It is of form 7; this runbook reads form 2."
+    said = "record.json: It is of form 7; this runbook reads form 3."
     assert str(refusal(folder, trust)) == said
     with pytest.raises(FormError, match="of form 7"):
         read_record(folder)
@@ -720,7 +784,7 @@ def test_a_statement_of_another_form_is_refused_by_name(
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
 
-    said = f"{STATEMENT}: It is of form 7; this runbook reads form 2."
+    said = f"{STATEMENT}: It is of form 7; this runbook reads form 3."
     assert str(refusal(folder, trust)) == said
 
 
@@ -730,14 +794,14 @@ def test_a_provenance_of_another_form_is_refused_by_name(
     """A provenance of another form raises `FormError`."""
 
     made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
-    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v2")
+    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v3")
     folder = bundle(tenant, 2)
     monkeypatch.setattr("runbook_lib.evidence.signing.statement._FORM", 7)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
 
-    said = "provenance.dsse.json: It is of form 2; this runbook reads form 7."
+    said = "provenance.dsse.json: It is of form 3; this runbook reads form 7."
     assert str(refusal(folder, trust)) == said
 
 

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from runbook_lib.core.journal import Entry
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.procedure import Outcome, sentence_digest
 from runbook_lib.evidence.reports.runs import SealedRun
 
 Document = dict[str, Any]
@@ -30,7 +30,18 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
         "origin": "",
         "entry": "",
         "login": "",
-        "binding": {"connector": "p", "confirms": SHA, "text": SHA, "subject": {}},
+        "link": "",
+        "sentence": f"I did {step}.",
+        "app_name": "Acme Lead Sync",
+        "app_id": "4711",
+        "service_domain": "acme-h.cyclr.com",
+        "binding": {
+            "connector": "p",
+            "confirms": sentence_digest(f"I did {step}."),
+            "checks": ["it-is-so"],
+            "text": SHA,
+            "subject": {},
+        },
         **more,
     }
 
@@ -62,6 +73,8 @@ def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Docu
         "check": "it_is_so",
         "outcome": outcome,
         "reason": reason,
+        "accepts": [],
+        "refuses": [],
         "limits": [],
         "warnings": [],
         "changes": [],
@@ -86,6 +99,8 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
         "kind": "call",
         "outcome": outcome,
         "reason": "Seen." if is_seen else f"It is {outcome}.",
+        "needs_person": False,
+        "sentence": f"I did {identifier}.",
         "checked_on": CHECKED,
         "attested_by": "Operator" if outcome == "attested" else None,
         "word": words(identifier) if outcome == "attested" else None,
@@ -105,7 +120,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
 def record(*steps: Document, **more: Any) -> Document:
     """Return the record of a production run with these steps."""
     return {
-        "schema": "facebook-marketing-runbook/record/v2",
+        "schema": "facebook-marketing-runbook/record/v3",
         "run_id": "0a1b2c3d",
         "tenant": "acme",
         "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA},
@@ -116,7 +131,11 @@ def record(*steps: Document, **more: Any) -> Document:
         "resumes": None,
         "outcome": "complete",
         "steps": copy.deepcopy(list(steps)) or [step()],
-        "parameters": {"service_domain": "acme-h.cyclr.com"},
+        "parameters": {
+            "app_display_name": "Acme Lead Sync",
+            "app_id": "4711",
+            "service_domain": "acme-h.cyclr.com",
+        },
         "credentials": ["app_secret"],
         "environment": {"python": "3.11.7"},
         "journal": {"first": 1, "lines": 1_000, "previous": "0" * 64, "head": SHA},

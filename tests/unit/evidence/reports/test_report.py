@@ -626,18 +626,20 @@ def test_verified_in_part_does_not_look_finished() -> None:
 
     limited = {"kind": "ask", "checks": [check(limits=["The exact path."])]}
     page = report_of(
-        step("fb-01-part", **limited),
+        step("fb-01-part", needs_person=True, **limited),
         step("fb-02-said", word=words("fb-02-said"), **limited),
         step("fb-03-whole"),
+        outcome="incomplete",
     )
 
     assert page.one("div", class_="verdict").text == (
-        "All 3 steps are settled: 3 verified by a machine. 1 step is verified in part only: a "
-        "person must look at the rest. ✔ 2 verified ✔ 1 verified in part"
+        "1 of 3 steps are open: 1 verified in part. No check contradicts any of them. "
+        "✔ 2 verified ✔ 1 verified in part"
     )
+    assert "Not confirmed by anybody yet: “I did fb-01-part.”" in page.section("open")
     row, said, whole = page.within(page.all("table")[0], "tr")[1:]
     assert row.text.endswith("Not proven: The exact path.✔ verified in part")
-    assert said.text.endswith("UTC✔ verified")
+    assert said.text.endswith("UTC, confirms: “I did fb-02-said.”✔ verified")
     assert whole.text.endswith("UTC✔ verified")
     assert page.step("fb-01-part").attributes["class"] == "step in-part"
     assert page.step("fb-02-said").attributes["class"] == "step"

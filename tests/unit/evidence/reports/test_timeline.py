@@ -56,6 +56,10 @@ def test_statements_are_in_the_order_of_writing() -> None:
         skipped("fb-01-log-in", note="No.", written_on=CHECKED),
         entry("step.started", step="fb-01-log-in"),
     ]
+    known = {
+        "sentence": "I did fb-01-log-in.",
+        "about": "App Acme Lead Sync, App ID 4711, Service Domain acme-h.cyclr.com",
+    }
 
     assert said(lines, of())["fb-01-log-in"] == [
         Word(
@@ -67,8 +71,11 @@ def test_statements_are_in_the_order_of_writing() -> None:
             "new",
             "words.toml",
             STARTED,
+            **known,
         ),
-        Word("fb-01-log-in", "Operator", SAID, WordKind.SKIPPED, "No.", written_on=CHECKED),
+        Word(
+            "fb-01-log-in", "Operator", SAID, WordKind.SKIPPED, "No.", written_on=CHECKED, **known
+        ),
     ]
 
 
