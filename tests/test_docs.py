@@ -44,6 +44,8 @@ ENDINGS: Mapping[str, tuple[int, ...]] = {
     "runbook run --attestations": RUN_ENDS,
     "runbook run --devtools": RUN_ENDS,
     "runbook run --json": RUN_ENDS,
+    # Nobody has filled in the blanks here.
+    "runbook kit --attach": (ExitCode.USAGE,),
     # The secrets that the example refers to do not exist here.
     "runbook fleet": (ExitCode.INCOMPLETE,),
     "runbook status": RUN_ENDS,
@@ -103,6 +105,22 @@ def commands() -> Iterator[Command]:
 
 
 COMMANDS = tuple(commands())
+
+
+def test_the_table_of_what_a_person_confirms_is_complete() -> None:
+    """The page has a row for each check that asks for a person, with its sentence."""
+
+    rows = dict(
+        re.findall(r"^\| `([a-z-]+)` \| (.+\.) \|$", DOCUMENTS["docs/evidence.md"], re.MULTILINE)
+    )
+
+    assert rows == {
+        check.id: check.person_confirms
+        for name in connector_names()
+        for step in find_procedure(name).steps
+        for check in step.checks
+        if check.person_confirms
+    }
 
 
 # --- commands --------------------------------------------------------------------------------

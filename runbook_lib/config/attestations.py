@@ -63,6 +63,8 @@ _KINDS: Mapping[str, WordKind | NoteKind] = {
 }
 # These need a reason; the others may have a note.
 _WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
+# What an entry may name of any step, also of one that comes before there is an app.
+_ALWAYS = ("app_id", "service_domain")
 # Only a step that waits for an outside party can be submitted or declined.
 _OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
 
@@ -211,7 +213,9 @@ class _Reader:
         if not isinstance(table, dict):
             msg = f'{where}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
             raise SettingsError(msg)
-        allowed = tuple(name for name in step.subject if not self._inputs[name].secret)
+        named = dict.fromkeys((*step.subject, *_ALWAYS))
+        known = {name: item for name, item in self._inputs.items() if not item.secret}
+        allowed = tuple(name for name in named if name in known)
         _refuse_other_keys(table, allowed, f"{where}, subject")
         try:
             return {name: typed(self._inputs[name], value) for name, value in table.items()}

@@ -103,15 +103,17 @@ def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None 
     """
     Return what a word about `step` is about now.
 
-    `given` is the subject that a file's entry names; it overrides known values.
+    `given` is the subject that a file's entry names; it overrides known values, and
+    binds the word where the step itself does not.
     """
-    known: dict[str, Value | None] = {**subject.values, **(given or {})}
+    given = given or {}
+    known: dict[str, Value | None] = {**subject.values, **given}
     return Binding(
         connector=subject.procedure.id,
         confirms=sentence_digest(step.sentence),
         checks=step.check_ids,
         text=step.text_digest,
-        subject={name: known.get(name) or None for name in step.subject},
+        subject={name: known.get(name) or None for name in (*step.subject, *given)},
     )
 
 
@@ -124,8 +126,8 @@ def misfit(binding: Binding, step: Step, subject: Subject) -> str:
     if any(name not in binding.subject for name in step.subject):
         return "before all values that it is about were recorded"
     reasons = [
-        _difference(subject.inputs.get(name), binding.subject[name], subject.values.get(name))
-        for name in step.subject
+        _difference(subject.inputs.get(name), then, subject.values.get(name))
+        for name, then in binding.subject.items()
     ]
     return " and ".join(reason for reason in reasons if reason)
 

@@ -435,10 +435,11 @@ class Run:
         findings, unchecked = self._check(step) if is_possible else ((), "")
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
+        found = {name: value for name, value in facts.items() if name in step.subject}
         document = {
             "findings": [finding_to_document(finding) for finding in findings],
             "unchecked": unchecked,
-            "binding": asdict(bind(step, subject, facts)),
+            "binding": asdict(bind(step, subject, found)),
         }
         self._write(EventType.STEP_CHECKED, document, step=step.id)
         for finding in findings:

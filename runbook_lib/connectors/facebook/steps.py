@@ -270,7 +270,8 @@ def redirect_uri() -> Step:
         kind=StepKind.ASK,
         source=Source(1, 8),
         confirms=(
-            "The address shown here is listed under Valid OAuth Redirect URIs, and is saved."
+            "https://(Service Domain)/connector/callback is listed under Valid OAuth Redirect "
+            "URIs, and is saved."
         ),
         attest_label="I compared every character",
         subject=("app_id", "service_domain"),

@@ -8,6 +8,7 @@ that a person named may be long before its line was written: both are kept.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Any
 from runbook_lib.core.journal import Entry, EventType
 from runbook_lib.core.procedure import Finding, Outcome, WordKind, combine
 from runbook_lib.core.state import finding_from_document
+from runbook_lib.evidence.reports.reading import plain
 from runbook_lib.evidence.reports.wording import parse_time
 
 __all__ = [
@@ -42,6 +44,8 @@ _OUTCOMES: Mapping[WordKind, Outcome] = {
     WordKind.SKIPPED: Outcome.SKIPPED,
     WordKind.WITHDRAWN: Outcome.NOT_RUN,
 }
+# Of a secret a word holds this only.
+_FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 _ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
 _WORDS: Mapping[str, WordKind] = {f"step.{kind}": kind for kind in WordKind}
 
@@ -329,9 +333,23 @@ def _spoken(
         document.get("origin") or "",
         written_on,
         document.get("sentence") or "",
-        ", ".join(
-            f"{label} {document[name]}" for name, label in _ABOUT.items() if document.get(name)
-        ),
+        _about(document),
+    )
+
+
+def _about(document: Mapping[str, Any]) -> str:
+    """Return what a word is about: app, Service Domain, and the rest of its subject."""
+    named = {label: document.get(name) for name, label in _ABOUT.items()}
+    subject = (document.get("binding") or {}).get("subject") or {}
+    rest = {
+        name.replace("_", " "): plain(value)
+        for name, value in subject.items()
+        if name not in _ABOUT
+    }
+    return ", ".join(
+        f"{label} {value}"
+        for label, value in {**named, **rest}.items()
+        if value and not _FINGERPRINT.fullmatch(value)
     )
 
 

@@ -101,6 +101,63 @@ def test_failed_and_verified_override_people(
     assert not said.by_person
 
 
+@pytest.mark.parametrize(
+    ("word", "others", "needs_person", "needs_another"),
+    [
+        (None, None, True, False),
+        (SUBMITTED, None, True, False),
+        (SKIP, None, True, False),
+        (DECLINED, None, True, False),
+        (WORD, None, False, False),
+        (WORD, (), True, True),
+        (WORD, ("Second",), False, False),
+        (None, (), True, False),
+    ],
+)
+def test_a_verified_step_with_an_unseen_part_needs_a_person(
+    word: Word | None,
+    others: tuple[str, ...] | None,
+    needs_person: bool,
+    needs_another: bool,
+) -> None:
+    """The outcome stays `verified`; only an attestation, by as many as must, completes it."""
+
+    seen = conclude((finding(Outcome.VERIFIED),), word=word, others=others, unseen=("It is so.",))
+
+    assert seen == Conclusion(
+        outcome=Outcome.VERIFIED,
+        reason=finding(Outcome.VERIFIED).reason,
+        needs_person=needs_person,
+        needs_another=needs_another,
+    )
+
+
+@pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
+def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
+    """Whatever else a check found says already what is left to do."""
+
+    assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
+
+
+def test_what_is_unseen_belongs_to_a_finding_with_limits() -> None:
+    """A check asks for a person only where its own finding names a limit."""
+
+    checks = (
+        Check("a", seen, person_confirms="A is so."),
+        Check("b", seen, person_confirms="B is so."),
+        Check("c", seen),
+    )
+    step = replace(STEP, confirms="Done.", checks=checks)
+    limited = tuple(
+        Finding(outcome=Outcome.VERIFIED, reason="", check=name, limits=limits)
+        for name, limits in (("a", ()), ("b", ("That B is so.",)), ("c", ("That C is so.",)))
+    )
+
+    assert step.unseen(limited) == ("B is so.",)
+    assert step.sentence == "Done. A is so. B is so."
+    assert replace(step, confirms="A is so.").sentence == "A is so. B is so."
+
+
 @pytest.mark.parametrize("word", [WORD, SUBMITTED])
 def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
     """An attestation that a check contradicts is `failed`, with author and time in the reason."""

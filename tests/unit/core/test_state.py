@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
+from runbook_lib.core.advice import next_step
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import Entry, EventType, Line, Ref
 from runbook_lib.core.procedure import (
+    Check,
     Exchange,
     Finding,
     Outcome,
@@ -253,6 +255,32 @@ def test_one_step_decides_a_run(outcome: Outcome, run: RunOutcome) -> None:
     lines = Lines().attested("a").attested("b").attested("c").checked("d", outcome)
 
     assert lines.fold().outcome is run
+
+
+def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
+    """Until a person has confirmed what its check cannot see, the step is open and comes next."""
+
+    check = Check("seen", lambda _: None, person_confirms="It is so.")
+    asking = replace(step("b"), checks=(check,))
+    section = replace(PROCEDURE.sections[0], steps=(step("a"), asking))
+    procedure = replace(PROCEDURE, sections=(section,))
+    finding = Finding(outcome=Outcome.VERIFIED, reason="Yes.", check="seen", limits=("More.",))
+    subject = Subject(procedure, {})
+    bound = asdict(bind(asking, subject))
+    lines = Lines().add(EventType.RUN_STARTED).attested("a")
+    lines.add(EventType.STEP_CHECKED, "b", findings=[finding_to_document(finding)], binding=bound)
+
+    before = fold(lines.history(), subject, "r1")
+    after = fold(lines.attested("b", binding=bound).history(), subject, "r1")
+
+    assert before.outcome is RunOutcome.INCOMPLETE
+    assert before.steps["b"].conclusion.outcome is Outcome.VERIFIED
+    assert not before.steps["b"].is_settled
+    following = next_step(before)
+    assert following is not None
+    assert (following[0].step.id, following[1]) == ("b", "Look yourself, then confirm: It is so.")
+    assert after.outcome is RunOutcome.COMPLETE
+    assert next_step(after) is None
 
 
 def test_a_step_skipped_by_an_obstacle_does_not_complete_a_run() -> None:

@@ -34,6 +34,7 @@ def step(
     since: str = "",
     usual_days: int = 0,
     needs_another: bool = False,
+    needs_person: bool = False,
 ) -> StepState:
     one = Step(
         id=name,
@@ -45,7 +46,12 @@ def step(
         subject=(),
         usual_days=usual_days,
     )
-    conclusion = Conclusion(outcome=outcome, reason=f"Because {name}.", needs_another=needs_another)
+    conclusion = Conclusion(
+        outcome=outcome,
+        reason=f"Because {name}.",
+        needs_another=needs_another,
+        needs_person=needs_person,
+    )
     assignment: Assignment | None = assigned(name, to, due=due) if to else None
     word = Word(kind=WordKind.ATTESTED, step=name, by="Operator", at=AT) if needs_another else None
     return StepState(
@@ -177,6 +183,37 @@ def test_a_person_sees_what_is_theirs() -> None:
     )
 
     assert shown(items) == [("acme", "a", WaitsFor.PERSON, 0)]
+
+
+def test_what_is_verified_in_part_waits_for_anybody() -> None:
+    """A step that a person must look at is listed, also where another one comes next."""
+
+    items = inbox(
+        [
+            tenant(
+                "acme", step("a", Outcome.NOT_RUN), step("b", Outcome.VERIFIED, needs_person=True)
+            )
+        ],
+        today=TODAY,
+    )
+
+    assert [(item.step.step.id, item.waits_for) for item in items] == [
+        ("a", WaitsFor.ANYBODY),
+        ("b", WaitsFor.ANYBODY),
+    ]
+    assert [item.document()["needs_person"] for item in items] == [False, True]
+
+
+def test_two_spellings_of_a_colleague_are_one() -> None:
+    """`--for` finds what is assigned to a name, however it is spaced and composed."""
+
+    items = inbox(
+        [tenant("acme", step("a", Outcome.NOT_RUN, to="Zoë  Lee"))],
+        today=TODAY,
+        person="zoe\u0308 lee",
+    )
+
+    assert len(items) == 1
 
 
 def test_an_item_is_a_document() -> None:

@@ -65,7 +65,7 @@ FINDING = Finding(
 STATE = StepState(
     number="8",
     step=STEP,
-    conclusion=Conclusion(outcome=Outcome.VERIFIED, reason="It is accepted."),
+    conclusion=Conclusion(outcome=Outcome.VERIFIED, reason="It is accepted.", needs_person=True),
     findings=(FINDING,),
     checked_on="2026-11-24T12:00:00.000Z",
 )
@@ -137,6 +137,8 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "kind": "ask",
         "outcome": "verified",
         "reason": "It is accepted.",
+        "needs_person": True,
+        "sentence": "It stands there.",
         "checked_on": "2026-11-24T12:00:00.000Z",
         "attested_by": None,
         "word": None,
@@ -148,6 +150,8 @@ def test_the_json_rendering_is_the_step_document() -> None:
                 "check": "redirect_uri_is_accepted",
                 "outcome": "verified",
                 "reason": "It is accepted.",
+                "accepts": [],
+                "refuses": [],
                 "limits": ["The exact path."],
                 "warnings": ["It ends soon."],
                 "changes": ["Installed it."],
@@ -430,7 +434,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
     """A step of which a part is not confirmed has another badge and border, in text and shape."""
 
     said = attested(STEP.id)
-    whole = replace(STATE, word=said)
+    whole = replace(STATE, word=said, conclusion=replace(STATE.conclusion, needs_person=False))
 
     for state, label, border in (
         (STATE, "✔ verified in part", "border-left:4px dashed"),
@@ -450,7 +454,8 @@ def test_the_summary_names_what_is_not_proven() -> None:
 
     assert "Not proven: The exact path." in Page(summary()["text/html"]).text
     assert "verified in part It is accepted." in " ".join(summary()["text/plain"].split())
-    whole = replace(STATE, step=replace(STEP, kind=StepKind.CALL))
+    assert "Not confirmed by anybody yet: It stands there." in Page(bundle()["text/html"]).text
+    whole = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
     assert "Not proven" not in Page(summary(whole)["text/html"]).text
 
 

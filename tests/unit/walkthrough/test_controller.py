@@ -426,6 +426,7 @@ def test_a_persons_statement_is_recorded(scene: Make) -> None:
         note="Seen.",
         seen="new screen",
         origin="walkthrough",
+        sentence=play.step("a").sentence,
     )
     eventually(lambda: play.header.view["operator"] == "Operator")
 

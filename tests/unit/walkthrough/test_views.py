@@ -656,16 +656,19 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 
 
 def test_what_is_proven_in_part_does_not_look_finished() -> None:
-    """A verified step with a limit that nobody has looked at says so in its mark."""
+    """A verified step that a person must look at says so in its mark, and to confirm it is next."""
 
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
-    asks = make_step("a", verified, kind=StepKind.ASK, attest_label="I compared it")
+    asks = make_step("a", verified, kind=StepKind.WAIT, attest_label="I compared it")
+    given = state(asks, Outcome.VERIFIED, findings=(found,))
+    in_part = replace(given, conclusion=replace(given.conclusion, needs_person=True))
 
-    shown = view(state(asks, Outcome.VERIFIED, findings=(found,)))
+    shown = view(in_part, next_id="a")
     assert (shown["in_part"], shown["label"]) == (True, IN_PART)
-    assert shown["forms"][0]["label"] == "I compared it"
-    whole = view(state(asks, Outcome.VERIFIED, findings=(replace(found, limits=()),)))
-    assert (whole["in_part"], whole["label"]) == (False, "verified")
+    assert shown["forms"][1]["label"] == "I compared it"
+    assert shown["primary"] == "attest"
+    assert header(in_part)["counts"][0]["label"] == header(in_part)["steps"][0]["label"] == IN_PART
+    assert (view(given)["in_part"], view(given)["label"]) == (False, "verified")
 
 
 def test_a_declined_review_is_submitted_again() -> None:
