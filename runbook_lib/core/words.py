@@ -63,6 +63,13 @@ class Subject:
         kept = {name: value for name, value in self.before.items() if name not in taken}
         return replace(self, values={**self.values, **kept})
 
+    def refusal(self, step: Step) -> str:
+        """Return which value that `step` takes was refused; no word about the step counts then."""
+        for item in step.inputs:
+            if item.name in self.before:
+                return f"but {item.label} {self.values[item.name]} was refused"
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
@@ -155,9 +162,10 @@ def weigh(
     link counts once: `spent_links` were used for other steps. Each person's newest
     lapsed word is shown unless another word counts.
     """
-    about = subject.of_words(step)
+    about, refusal = subject.of_words(step), subject.refusal(step)
     weighed = [
-        _Weighed(place, word, misfit(word.binding, step, about)) for place, word in enumerate(words)
+        _Weighed(place, word, misfit(word.binding, step, about) or refusal)
+        for place, word in enumerate(words)
     ]
     withdrawals = [each for each in weighed if each.word.kind is WordKind.WITHDRAWN]
     used = set(spent_links)

@@ -322,14 +322,27 @@ def test_a_refused_value_voids_nothing() -> None:
     assert weigh([mistaken], STEP, refused)[0] is None
 
 
-def test_a_step_that_takes_a_value_is_about_the_one_given_now() -> None:
-    """Where the value is given, a word about the one before a refused one does not count."""
+@pytest.mark.parametrize(
+    ("said_of", "why"),
+    [
+        ({"app_id": "111"}, "for App ID 111, not 999"),
+        ({"app_id": "999"}, "but App ID 999 was refused"),
+        ({"app_id": ""}, "but App ID 999 was refused"),
+    ],
+)
+def test_no_word_settles_a_step_whose_value_was_refused(
+    said_of: dict[str, Value], why: str
+) -> None:
+    """Where the refused value is given, neither a word about it nor one about another counts."""
 
     taking = replace(STEP, inputs=(APP_ID,))
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
-    word = replace(attested("a"), binding=bind(taking, NOW))
+    word = replace(attested("a"), binding=bind(taking, subject(**said_of)))
 
-    assert weigh([word], taking, refused)[0] is None
+    counting, _, (lapsed,) = weigh([word], taking, refused)
+
+    assert counting is None
+    assert lapsed.why == why
 
 
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
