@@ -87,7 +87,12 @@ class RunReport:
         from runbook_lib.evidence.fleet_record import Status
 
         steps = [
-            {"id": name, "outcome": step.conclusion.outcome, "reason": step.conclusion.reason}
+            {
+                "id": name,
+                "outcome": step.conclusion.outcome,
+                "reason": step.conclusion.reason,
+                "needs_person": step.conclusion.needs_person,
+            }
             for name, step in result.state.steps.items()
         ]
         self._write(

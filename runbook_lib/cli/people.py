@@ -116,7 +116,7 @@ def _ask(confirmation: Confirmation) -> None:
     say(f"{mark}{run.tenant} · {run.procedure.title}", is_error=True)
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"
     say(f"{title}: {outcome_of(state)}", is_error=True)
-    say(f"{confirmation.by} confirms: {state.step.confirms}", is_error=True)
+    say(f"{confirmation.by} confirms: {state.step.sentence}", is_error=True)
     if confirmation.about:
         say(f"For {' · '.join(confirmation.about)}", is_error=True)
     try:

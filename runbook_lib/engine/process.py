@@ -233,6 +233,7 @@ def _steps(state: RunState) -> list[dict[str, Any]]:
             "id": name,
             "outcome": step.conclusion.outcome,
             "reason": step.conclusion.reason,
+            "needs_person": step.conclusion.needs_person,
             **({"wait": waits[name]} if name in waits else {}),
         }
         for name, step in state.steps.items()

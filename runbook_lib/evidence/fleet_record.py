@@ -38,7 +38,7 @@ __all__ = [
 
 FLEET_NAME = "fleet.json"
 _LOG_NAME = "results.jsonl"
-_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 1
+_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 2
 _LARGEST = 256 * 1024 * 1024
 # The exit code of a fleet is the worst of its tenants'.
 _WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
@@ -59,7 +59,7 @@ class TenantResult:
     The result of one tenant's run; `key` is the digest of what it was asked to do.
 
     `reason` says why nothing was sealed, or not archived, and `next_step` what to do;
-    `bundle` is the folder below the evidence folder. `steps` are id, outcome and reason;
+    `bundle` is the folder below the evidence folder. `steps` are id, outcome, reason and whether a person must confirm;
     where a step waits for somebody, its `wait` says for whom and since when.
     """
 

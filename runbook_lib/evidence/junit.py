@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from runbook_lib.core.outcome import IN_PART
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 
@@ -38,10 +39,11 @@ def _suite(result: TenantResult) -> ET.Element:
     suite = ET.Element("testsuite", name=name, time=f"{result.seconds or 0:.3f}")
     for step in result.steps:
         case = ET.SubElement(suite, "testcase", classname=name, name=_text(step["id"]))
-        outcome, message = step["outcome"], _text(f"{step['outcome']}: {step['reason']}")
+        outcome = step["outcome"]
+        message = _text(f"{IN_PART if step['needs_person'] else outcome}: {step['reason']}")
         if outcome == Outcome.FAILED:
             ET.SubElement(case, "failure", message=message).text = message
-        elif outcome not in _DONE:
+        elif outcome not in _DONE or step["needs_person"]:
             ET.SubElement(case, "skipped", message=message)
     if result.status is not Status.SEALED:
         case = ET.SubElement(suite, "testcase", classname=name, name=_SEALING)

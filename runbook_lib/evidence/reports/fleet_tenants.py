@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.outcome import IN_PART, LABELS
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
@@ -115,8 +115,8 @@ class Line:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether nobody has to do anything about it."""
-        return self.outcome in _SETTLED
+        """Return whether nobody has to do anything about it; what is verified in part waits."""
+        return self.outcome in _SETTLED and self.wait is None
 
     @property
     def name(self) -> str:
@@ -247,7 +247,8 @@ def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> 
     together: dict[tuple[Outcome, str, StepWait | None], list[NamedStep]] = {}
     for named, step in pairs:
         outcome = Outcome(step["outcome"])
-        reason = "" if outcome in _SETTLED else step["reason"]
+        reason = f"{IN_PART}: {step['reason']}" if step["needs_person"] else step["reason"]
+        reason = "" if outcome in _SETTLED and not step["needs_person"] else reason
         wait = _wait(named, step["wait"], until) if "wait" in step else None
         together.setdefault((outcome, reason, wait), []).append(named)
     lines = [Line(key[0], tuple(steps), key[1], key[2]) for key, steps in together.items()]

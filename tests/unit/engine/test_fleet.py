@@ -31,7 +31,9 @@ ENVIRON = {"PATH": "/bin"}
 
 def finished(request: ProcessRequest, outcome: str = "complete", said: str = "") -> dict[str, Any]:
     """Return the last event of a run that was sealed."""
-    steps = [{"id": "fb-01-log-in", "outcome": "verified", "reason": "Seen."}]
+    steps = [
+        {"id": "fb-01-log-in", "outcome": "verified", "reason": "Seen.", "needs_person": False}
+    ]
     bundle = Path(request.evidence) / request.tenant / request.connector / "20261124T000000Z-1"
     bundle.mkdir(parents=True, exist_ok=True)
     (bundle / "statement.dsse.json").write_text("{}")
@@ -635,7 +637,7 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v1", "fleet/v7"))
+    path.write_text(text.replace("fleet/v2", "fleet/v7"))
     with pytest.raises(FormError, match="is of form 7; this runbook reads form 1"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):

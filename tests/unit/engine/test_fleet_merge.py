@@ -340,7 +340,7 @@ def test_a_record_that_is_none_is_refused(parts: Processes) -> None:
         path.write_text(broken)
         with pytest.raises(SettingsError, match="is not a fleet's"):
             merged()
-    path.write_text(text.replace("fleet/v1", "fleet/v7"))
+    path.write_text(text.replace("fleet/v2", "fleet/v7"))
     with pytest.raises(FormError, match="is of form 7"):
         merged()
 

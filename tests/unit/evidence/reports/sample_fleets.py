@@ -32,7 +32,12 @@ def described(procedure: Procedure) -> dict[str, Any]:
 
 def step(name: str, outcome: str = "verified", reason: str = "", **wait: Any) -> dict[str, Any]:
     """Return a step of a result; with `wait`, it waits for an outside party since October."""
-    found: dict[str, Any] = {"id": name, "outcome": outcome, "reason": reason}
+    found: dict[str, Any] = {
+        "id": name,
+        "outcome": outcome,
+        "reason": reason,
+        "needs_person": False,
+    }
     default = {"for": "outside_party", "since": "2026-10-31T12:00:00.000000Z", "assigned_to": None}
     named = {name.rstrip("_"): value for name, value in wait.items()}
     return (
