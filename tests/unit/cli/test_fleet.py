@@ -39,7 +39,14 @@ def _results(monkeypatch: pytest.MonkeyPatch) -> None:
             "status": Status.SEALED,
             "outcome": "failed",
             "exit_code": 1,
-            "steps": ({"id": "fb-08-redirect-uri", "outcome": "failed", "reason": HOSTILE},),
+            "steps": (
+                {
+                    "id": "fb-08-redirect-uri",
+                    "outcome": "failed",
+                    "reason": HOSTILE,
+                    "needs_person": False,
+                },
+            ),
         },
         "clover": {"status": Status.UNSEALED, "exit_code": 3, "reason": HOSTILE},
     }

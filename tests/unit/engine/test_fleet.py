@@ -638,7 +638,7 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     text = path.read_text()
 
     path.write_text(text.replace("fleet/v2", "fleet/v7"))
-    with pytest.raises(FormError, match="is of form 7; this runbook reads form 1"):
+    with pytest.raises(FormError, match="is of form 7; this runbook reads form 2"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):
         path.write_text(broken)

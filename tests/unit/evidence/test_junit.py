@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,7 +15,10 @@ from runbook_lib.evidence.junit import junit_xml
 
 def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
     """Return the result of a tenant with these steps: id, outcome and reason."""
-    named = tuple(dict(zip(("id", "outcome", "reason"), step, strict=True)) for step in steps)
+    named = tuple(
+        dict(zip(("id", "outcome", "reason"), step, strict=True)) | {"needs_person": False}
+        for step in steps
+    )
     default = {"tenant": "acme", "connector": "x", "key": "0" * 64, "status": Status.SEALED}
     return TenantResult(**{**default, "sandbox": False, "steps": named, **more})  # type: ignore[arg-type]
 
@@ -59,6 +63,18 @@ def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> N
     (case,) = found
     assert (case[0].tag, case[0].get("message")) == (tag, f"{status}: No.")
     assert found.get("time") == "1.500"
+
+
+def test_what_is_verified_in_part_is_skipped() -> None:
+    """A verified step that nobody has confirmed does not pass."""
+
+    given = result(("a", "verified", "Seen."))
+    in_part = replace(given, steps=({**given.steps[0], "needs_person": True},))
+
+    (case,) = suite(in_part).findall("testcase")
+
+    (skipped,) = case
+    assert (skipped.tag, skipped.get("message")) == ("skipped", "verified in part: Seen.")
 
 
 def test_practice_is_marked() -> None:

@@ -157,6 +157,15 @@ def test_the_rows_are_worst_first_with_their_words() -> None:
     assert "8 Set the Valid OAuth Redirect URI: failed. Wrong." in named(page, "clover").text
 
 
+def test_what_is_verified_in_part_is_open() -> None:
+    """A step that a person must look at is named with its reason, as one that waits."""
+
+    in_part = step(REDIRECT, reason="The domain is accepted.", for_="anybody", since=None)
+    page = page_of(result("acme", {**in_part, "needs_person": True}, outcome="incomplete"))
+
+    assert "verified in part: The domain is accepted." in page.text
+
+
 def test_a_row_leads_to_its_report() -> None:
     """A tenant's name is the link to the report in its bundle; without a bundle there is none."""
 
