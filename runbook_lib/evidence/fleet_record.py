@@ -59,8 +59,9 @@ class TenantResult:
     The result of one tenant's run; `key` is the digest of what it was asked to do.
 
     `reason` says why nothing was sealed, or not archived, and `next_step` what to do;
-    `bundle` is the folder below the evidence folder. `steps` are id, outcome,
-    reason, and whether a person must confirm the rest; where a step waits for somebody, its `wait` says for whom and since when.
+    `bundle` is the folder below the evidence folder. `steps` are id, outcome, reason and whether
+    a person must confirm the rest; where a step waits for somebody, its `wait` says for whom
+    and since when.
     """
 
     tenant: str
