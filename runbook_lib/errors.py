@@ -10,7 +10,8 @@ Messages and diagnostics never contain a secret.
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
                     TokenRequestError, ListenerError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
-                    SlowAnswerError, ThrottledError, UnexpectedAnswerError
+                    SlowAnswerError, ThrottledError, UnexpectedAnswerError,
+                    CachedAnswerError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -30,6 +31,7 @@ __all__ = [
     "ArchiveError",
     "AuthorizationError",
     "BusyError",
+    "CachedAnswerError",
     "ChainError",
     "ContentError",
     "CyclrAPIError",
@@ -251,6 +253,12 @@ class UnexpectedAnswerError(RemoteError):
     """An answer came back that is not what the API documents (not JSON, no such field)."""
 
     next_step = "Run again; if it fails again, a proxy may be answering instead of the API."
+
+
+class CachedAnswerError(RemoteError):
+    """A cache answered in place of the remote system, with what may no longer be true."""
+
+    next_step = "Find the proxy that keeps copies, or wait until it drops this one; then run again."
 
 
 class StepError(RunbookError):

@@ -6,20 +6,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, shorten
 from runbook_lib.remote.domain import fetch_page
+from runbook_lib.remote.owners import is_same_owner
 from runbook_lib.remote.transport import Session
 
-if TYPE_CHECKING:
-    from publicsuffixlist import PublicSuffixList
-
-__all__ = ["PublicPage", "is_same_owner", "open_page"]
+__all__ = ["PublicPage", "open_page"]
 
 _MOST_HOPS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -59,19 +55,6 @@ def open_page(session: Session, url: str) -> PublicPage:
         here = target
     msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
     raise UnexpectedAnswerError(msg)
-
-
-def is_same_owner(one: str, other: str) -> bool:
-    """Return whether both hosts are in one registrable domain (Public Suffix List)."""
-    domains = {_suffixes().privatesuffix(host.lower().rstrip(".")) for host in (one, other)}
-    return len(domains) == 1 and None not in domains
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  (slow: it parses its list)
-
-    return PublicSuffixList()
 
 
 def _refusal(here: str, target: str) -> str:

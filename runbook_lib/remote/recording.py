@@ -27,6 +27,7 @@ _IDENTIFYING = frozenset({"id", "Id", "name", "Name"})
 _NOT_READ = "(fields that no check read)"
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 _KEPT_HEADERS = (
+    "age",
     "content-type",
     "facebook-api-version",
     "location",

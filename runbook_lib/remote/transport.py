@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 import weakref
@@ -20,6 +21,7 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
 from runbook_lib.core.redaction import RedactingFilter, Redactor, Secret
 from runbook_lib.errors import (
+    CachedAnswerError,
     RemoteError,
     SlowAnswerError,
     ThrottledError,
@@ -58,6 +60,9 @@ _SERVER_ERRORS = (500, 502, 503, 504)
 _TOO_MANY_REQUESTS = 429
 # A check waits for a cool-down of up to this; a longer one ends it.
 _LONGEST_WAIT = 10.0
+# An answer that a cache has kept for longer is not taken for the remote system's.
+_OLDEST_SECONDS = 300
+_DELTA_SECONDS = re.compile(r"[0-9]{1,10}")
 # The wait after a 429 without Retry-After (RFC 6585 §4).
 _DEFAULT_WAIT = 60.0
 _SENT_HEADERS = {
@@ -315,8 +320,8 @@ class Session:
         A repeatable request (a GET, or as the caller says) is sent up to three
         times after no answer, a server error or a transient error, while the
         step has time. A short cool-down is waited for. Raises
-        `UnreachableError`, `ThrottledError` for a long cool-down, or
-        `UnexpectedAnswerError`.
+        `UnreachableError`, `ThrottledError` for a long cool-down,
+        `CachedAnswerError`, or `UnexpectedAnswerError`.
         """
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         attempts = _ATTEMPTS if may_repeat else 1
@@ -443,6 +448,7 @@ class Session:
             raise
         finally:
             sent.elapsed = round(time.perf_counter() - began, 3)
+        _refuse_cached(request, sent.answer)
         return sent.answer
 
     def _record(self, sent: _Sent) -> Exchange:
@@ -459,6 +465,27 @@ class Session:
             response=recorded_body(answer, redactor) if answer else None,
             error=redactor.redact(sent.error),
         )
+
+
+def _refuse_cached(request: Request, answer: Answer) -> None:
+    """
+    Raise `CachedAnswerError` unless the answer is of now, as far as it says (RFC 9111 §5.1).
+
+    NOTE: a cache that reads `Age` takes the first of several and ignores what is not a number.
+    Here the oldest counts, and what is not a number too: whatever `Age` says, its presence says
+    that the remote system itself did not give this answer.
+    """
+    for age in answer.headers.get_list("age", split_commas=True):
+        is_number = _DELTA_SECONDS.fullmatch(age) is not None
+        if is_number and int(age) <= _OLDEST_SECONDS:
+            continue
+        said = f"{int(age):,} s" if is_number else shorten(age) or "empty"
+        msg = (
+            f"{request.host} answered from a cache (Age {said}), so this may no longer be true. "
+            "Find the proxy or network that keeps copies, or wait until it drops this one; then "
+            "check again."
+        )
+        raise CachedAnswerError(msg)
 
 
 def _pause(attempt: int) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
@@ -29,31 +30,34 @@ __all__ = [
     "connector_is_in_library",
     "connector_is_installed",
     "console_holds_app_id",
+    "is_refusal",
     "permissions_are_seen_through_cyclr",
     "sign_in_request",
 ]
 
 _LIST_PERMISSIONS = "List My Permissions"
-_FORBIDDEN = 403
-# How Cyclr may refuse an account that it does not know: no page says which of them it is.
-_REFUSED = (400, 401, 403, 404)
-_DRAFT = "Draft"
+_OK, _FORBIDDEN = 200, 403
+_DRAFT = "draft"
+_NO_CONSENT_SEEN = (
+    "That a person consented in a browser: a token that was set through Cyclr's API looks the same."
+)
+_NO_OWNER_NAMED = (
+    "For which app and which person these permissions are granted: the method's answer names "
+    "neither."
+)
+# Client errors that ask to come again: they refuse nothing (RFC 9110 §15.5.9, RFC 8470, RFC 6585).
+_COME_AGAIN = (408, 425, 429)
 
 
 def connector_is_in_library(context: CheckContext) -> Finding:
     """Look the connector up by name; its id differs between Cyclr's instances."""
-    name = context.text("cyclr_connector")
-    found = context.cyclr().find_connectors(name)
-    if not found:
-        return failed(
-            reason=f"Cyclr's library has no connector called {name!r} for this account. "
-            "Compare the name, or ask Cyclr's support to release the connector to your console.",
-        )
-    connector = _preferred(found)
+    connector = _in_library(context, context.cyclr())
+    if isinstance(connector, Finding):
+        return connector
     return verified(
-        reason=f"Cyclr's library has {name!r} (id {connector.number('Id')}, "
-        f"{shorten(connector.text('Status'))}).",
-        limits=("Whether Setup holds a Client ID and Client Secret: no API shows it.",),
+        reason=f"Cyclr's library has {context.text('cyclr_connector')!r} (id "
+        f"{connector.number('Id')}, {shorten(connector.text('Status'))}).",
+        limits=("That Setup holds a Client ID and Client Secret: no API shows it.",),
     )
 
 
@@ -127,13 +131,9 @@ def connector_is_authenticated(context: CheckContext) -> Finding:
         return not_done(
             reason="Installed, but nobody has signed in with Facebook and consented yet.",
         )
-    if not _is_of_account(context, number):
-        return _of_any_account(context, number)
-    return verified(
+    return _doubt(context, number) or verified(
         reason=f"Cyclr says that account connector {number} is authenticated.",
-        limits=(
-            "That it was by consent in a browser: a token set through Cyclr's API looks the same.",
-        ),
+        limits=(_NO_CONSENT_SEEN,),
     )
 
 
@@ -167,9 +167,28 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     return _compare_grants(context, answer)
 
 
-def _preferred(rows: list[Document]) -> Document:
-    """Return the row to look at, whatever their order: no draft, then the lowest id."""
-    return min(rows, key=lambda row: (row.words("Status") == _DRAFT, row.number("Id")))
+def is_refusal(status: int) -> bool:
+    """Return whether Cyclr refused what it was asked, and will refuse it again."""
+    return 400 <= status < 500 and status not in _COME_AGAIN
+
+
+def _in_library(context: CheckContext, cyclr: Cyclr) -> Document | Finding:
+    """Return the library's connector, of several the lowest id; drafts do not count."""
+    name = context.text("cyclr_connector")
+    rows = cyclr.find_connectors(name)
+    if not rows:
+        return failed(
+            reason=f"Cyclr's library has no connector called {name!r} for this account. "
+            "Compare the name, or ask Cyclr's support to release the connector to your console.",
+        )
+    usable = [row for row in rows if row.words("Status").strip().lower() != _DRAFT]
+    if not usable:
+        return failed(
+            reason=f"Cyclr's library has {name!r} (id {rows[0].number('Id')}) as a draft only, "
+            "which cannot be installed. Ask Cyclr's support to release the connector to your "
+            "console.",
+        )
+    return min(usable, key=lambda row: row.number("Id"))
 
 
 def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
@@ -189,28 +208,27 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     cyclr = context.cyclr()
     connector = _installed(context, cyclr)
     if connector is None and context.values.get("install_connector") is True:
-        connector = _install(context, cyclr, changes)
+        found = _in_library(context, cyclr)
+        if isinstance(found, Finding):
+            return found
+        connector = _install(context, cyclr, found.number("Id"), changes)
     if connector is None:
         return not_done(
             reason="The connector is not installed in this account. Install it there, or let "
             "install_connector do it.",
         )
     number = connector.number("Id")
-    if not _is_of_account(context, number):
-        return _of_any_account(context, number)
+    doubt = _doubt(context, number)
+    if doubt is not None:
+        return doubt
     name = connector.words("Name") or context.text("cyclr_connector")
     return verified(
         reason=f"Installed as {name!r} (account connector {number}).",
     )
 
 
-def _install(context: CheckContext, cyclr: Cyclr, changes: list[str]) -> Document:
+def _install(context: CheckContext, cyclr: Cyclr, identifier: int, changes: list[str]) -> Document:
     name, account = context.text("cyclr_connector"), context.text("account_api_id")
-    found = cyclr.find_connectors(name)
-    if not found:
-        msg = f"Cyclr's library has no connector called {name!r}."
-        raise CyclrAPIError(msg, status=404)
-    identifier = _preferred(found).number("Id")
     context.announce_change(f"Install {name} in Cyclr account {account}.")
     connector = cyclr.install(identifier, name)
     changes.append(
@@ -228,28 +246,40 @@ def _with_new_account(context: CheckContext, changes: list[str]) -> CheckContext
     return replace(context, values={**context.values, "account_api_id": account})
 
 
-def _is_of_account(context: CheckContext, number: int) -> bool:
+def _doubt(context: CheckContext, number: int) -> Finding | None:
     """
-    Return whether Cyclr lists an account connector for this account only.
+    Return why an account connector may be of any account, or `None` if it is of this one.
 
-    A row does not name its account, so a made-up account is the control: it
-    is refused, or lists something else.
+    A row does not name its account, so two made-up accounts are the control. No page says how
+    Cyclr answers for an account that it does not know: both must get the same refusal, or both
+    a list without this connector.
     """
-    try:
-        rows = context.cyclr(context.random_hex(16)).account_connectors()
-    except CyclrAPIError as error:
-        if error.status not in _REFUSED:
-            raise
-        return True
-    return number not in [row.number("Id") for row in rows]
-
-
-def _of_any_account(context: CheckContext, number: int) -> Finding:
-    return inconclusive(
-        reason=f"Cyclr lists account connector {number} for a made-up account too, so nothing "
-        f"shows that it is in account {context.text('account_api_id')}. Look at that account's "
-        "connectors in the Cyclr console.",
-    )
+    account = context.text("account_api_id")
+    look = f"Look at the connectors of account {account} in the Cyclr console."
+    statuses_seen = []
+    for _ in range(2):
+        # NOTE: of the form that Cyclr gives to accounts; another one may be refused for its form.
+        made_up = str(UUID(hex=context.random_hex(16), version=4))
+        try:
+            rows = context.cyclr(made_up).account_connectors()
+        except CyclrAPIError as error:
+            if not is_refusal(error.status):
+                raise
+            statuses_seen.append(error.status)
+            continue
+        statuses_seen.append(_OK)
+        if number in [row.number("Id") for row in rows]:
+            return inconclusive(
+                reason=f"Cyclr lists account connector {number} for a made-up account too, so "
+                f"nothing shows that it is in account {account}. {look}",
+            )
+    if len(set(statuses_seen)) > 1:
+        answers = " and ".join(map(str, statuses_seen))
+        return inconclusive(
+            reason=f"Cyclr answers differently ({answers}) for two made-up accounts, so nothing "
+            f"shows that account connector {number} is in account {account}. {look}",
+        )
+    return None
 
 
 def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
@@ -312,5 +342,5 @@ def _compare_grants(context: CheckContext, answer: Any) -> Finding:
         )
     return verified(
         reason=f"Through Cyclr, Facebook grants {', '.join(context.permissions)}.",
-        limits=("For which app and which person: the method's answer names neither.",),
+        limits=(_NO_OWNER_NAMED,),
     )

@@ -18,6 +18,7 @@ from runbook_lib.errors import RemoteError, TokenRequestError
 from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.graph import VERSION_ENDS, Graph
 from runbook_lib.remote.oauth import request_token_by_code
+from runbook_lib.remote.owners import shared_domain
 
 __all__ = [
     "app_credentials_are_accepted",
@@ -45,8 +46,9 @@ _SECTIONS: Mapping[str, str] = {
     "contact_email": "Contact Email",
 }
 _PATH_UNPROVEN = (
-    "The exact path: this probe proves the domain. Strict Mode compares every character when a "
-    "person signs in; the Redirect URI Validator in Facebook Login > Settings shows it beforehand."
+    "That this address, with its path, is in the list of Valid OAuth Redirect URIs: only its host "
+    "is proven. Strict Mode compares every character when a person signs in; the Redirect URI "
+    "Validator in Facebook Login > Settings shows beforehand whether it passes."
 )
 _LONGEST_NAME = 100
 _VERSION_ENDS_SOON = timedelta(days=90)
@@ -100,7 +102,7 @@ def app_is_registered(context: CheckContext) -> Finding:
         reason=f"The app exists: {name} ({context.text('app_id')}).",
         accepts=("app_id",),
         facts={"app_name": name},
-        limits=("Who created it, and that the password was asked: no API shows it.",),
+        limits=("Who created the app, and that Facebook asked for the password: no API shows it.",),
     )
 
 
@@ -118,7 +120,7 @@ def app_name_matches(context: CheckContext) -> Finding:
         reason=f"The app is called {name!r}.",
         accepts=("app_id", "app_display_name"),
         facts={"app_name": shorten(name)},
-        limits=("App type Business and App Purpose Clients: no API shows them.",),
+        limits=("That the app type is Business and the App Purpose is Clients: no API shows it.",),
     )
 
 
@@ -137,7 +139,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     node.expect("id", context.text("app_id"))
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
     warnings = (*_domain_warnings(context, node), *_version_warnings(context, graph))
-    limits = ("The data deletion address: no API shows it.",)
+    limits = ("That a data deletion address is filled in: no API shows it.",)
     if gaps:
         return inconclusive(
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
@@ -158,11 +160,15 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
 
     The token endpoint looks at client, secret, redirect URI and code in this
     order: a complaint about the code means that the redirect URI passed. The
-    first control differs in its host alone and shows that hosts are compared:
-    it decides. The second differs in its path alone and only sets the limit.
+    first control differs in its host alone and shows that hosts are compared.
+    The second, a sibling of the host, must be refused too: where App Domains
+    let in every host of a domain, the address itself is not proven. The third
+    differs in its path alone and only sets the limit.
+
+    NOTE: made-up hosts are named to Facebook, and never contacted.
     """
     host = context.text("service_domain")
-    uri = redirect_uri(host)
+    uri, domain = redirect_uri(host), shared_domain(host)
     context.app_token()
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):
@@ -180,14 +186,33 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             reason=f"Facebook did not refuse a host that nobody registered either ({control}), "
             "so what it says of yours proves nothing.",
         )
+    sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
+    if not _is_redirect_refused(sibling):
+        return _of_any_host(uri, domain, sibling)
     if _is_path_compared(context, host):
         return verified(
-            reason=f"Facebook accepts {uri}; it refuses another path on that host, and a host "
-            "that is not registered.",
+            reason=f"Facebook accepts {uri}; it refuses another path on that host, and hosts "
+            f"that are not registered, also of {domain}.",
         )
     return verified(
-        reason=f"Facebook accepts the domain of {uri} and refuses one that is not registered.",
+        reason=f"Facebook accepts the host of {uri} and refuses hosts that are not registered, "
+        f"also of {domain}.",
         limits=(_PATH_UNPROVEN,),
+    )
+
+
+def _of_any_host(uri: str, domain: str, sibling: TokenRequestError) -> Finding:
+    """Return what it means that Facebook does not refuse a made-up host of `domain`."""
+    if _is_code_refused(sibling):
+        why = f"Facebook takes any host of {domain}, so App Domains may let this one in"
+    else:
+        why = (
+            f"Facebook neither takes nor refuses a made-up host of {domain} ({sibling}, code "
+            f"{sibling.code}), so App Domains may let this one in"
+        )
+    return inconclusive(
+        reason=f"{why}: nothing shows that {uri} is registered. Look in Facebook Login > Settings "
+        "whether Valid OAuth Redirect URIs lists it, character by character.",
     )
 
 

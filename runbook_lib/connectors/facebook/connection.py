@@ -92,17 +92,22 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         if not account.identifier("id").startswith("act_"):
             raise unexpected("Facebook (/me/adaccounts)", "a row is no ad account: no act_ id")
     pages = _read(graph, "me/accounts", token, _PAGE)
-    seen = f"{counted(len(accounts), 'ad account')} and {counted(len(pages), 'page')}"
-    if not accounts and not pages:
+    if not accounts:
         return inconclusive(
-            reason="Facebook answers, but this person has no ad account and no page to read.",
+            reason="Facebook answers, but lists no ad account of this person "
+            f"({counted(len(pages), 'page')}), so nothing shows that the token reads marketing "
+            "data. Sign in as a person who has access to an ad account and choose it there.",
         )
     tables = (
         _table("Ad accounts", _AD_ACCOUNT, [_with_status(account) for account in accounts]),
         _table("Pages", _PAGE, pages),
     )
     return verified(
-        reason=f"The token reads {seen}.",
+        reason=f"The token reads {counted(len(accounts), 'ad account')} and "
+        f"{counted(len(pages), 'page')}.",
+        limits=()
+        if pages
+        else ("That the token reads a page: Facebook lists none of this person.",),
         tables=tuple(table for table in tables if table.rows),
     )
 
@@ -127,9 +132,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
             page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
         )
         page_id = page.identifier("id")
-        forms = _read(
-            graph, f"{page_id}/leadgen_forms", page_token, {**_LEAD_FORM, "leads_count": "Leads"}
-        )
+        forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
         if forms:
             finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
             caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
@@ -178,23 +181,17 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
         return failed(reason=denial)
     fields = "id,created_time,form_id"
     leads = graph.rows(f"{form_id}/leads", page_token, fields=fields, limit="1")
-    if leads:
-        leads[0].identifier("id")
-        leads[0].expect("form_id", form_id)
-        return verified(
-            reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not "
-            "asked.",
-        )
-    if form.number("leads_count", -1) != 0:
+    if not leads:
         return inconclusive(
-            reason=f"Facebook gives no lead of form {form_id} (page {page_id}) and does not say "
-            "that it has none; leads older than 90 days are gone. Create a test lead with the "
-            "Lead Ads Testing Tool, then check again.",
+            reason=f"Lead Access Manager lets this person and this app read the leads of page "
+            f"{page_id}, but Facebook gives none of form {form_id}: it holds none, or only ones "
+            "older than 90 days, which are gone. Create a test lead with the Lead Ads Testing "
+            "Tool, then check again.",
         )
+    leads[0].identifier("id")
+    leads[0].expect("form_id", form_id)
     return verified(
-        reason=f"Lead Access Manager lets this person and this app read the leads of page "
-        f"{page_id}; form {form_id} holds no lead yet.",
-        limits=(f"Reading a lead: form {form_id} holds none yet.",),
+        reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not asked.",
     )
 
 
@@ -233,7 +230,7 @@ def _end_warnings(context: CheckContext, data: Document) -> list[str]:
 def _narrowed(data: Document) -> list[str]:
     """Say where a scope holds for some targets only (`granular_scopes`)."""
     return [
-        f"{scope.identifier('scope')} beyond its "
+        f"That {scope.identifier('scope')} holds for more than its "
         f"{counted(len(scope.texts('target_ids')), 'chosen target')}."
         for scope in data.documents("granular_scopes", ())
         if scope.texts("target_ids")

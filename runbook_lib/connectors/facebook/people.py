@@ -7,10 +7,11 @@ from __future__ import annotations
 import re
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding
-from runbook_lib.errors import GraphAPIError
+from runbook_lib.errors import GraphAPIError, RemoteError
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
@@ -20,7 +21,9 @@ _MOST_PAGES = 50
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 # NOTE: a token reaches the business data of others only once the app is a verified Tech Provider.
 _BUSINESS_DATA = "me/accounts"
+_GRANTS = "me/permissions"
 _REFUSED = 100
+_GRANTED = "granted"
 
 
 def customer_consents_without_role(context: CheckContext) -> Finding:
@@ -68,11 +71,10 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
 
 
 def _with_data(context: CheckContext) -> Finding:
-    """Read one edge of this person's, as the connector will."""
+    """Read one edge of this person's, as the connector will; an empty one shows nothing."""
+    token = context.secrets["customer_access_token"]
     try:
-        token = context.secrets["customer_access_token"]
-        for page in context.user_graph().rows(_BUSINESS_DATA, token, fields="id", limit="1"):
-            page.identifier("id")
+        pages = context.user_graph().rows(_BUSINESS_DATA, token, fields="id", limit="1")
     except GraphAPIError as error:
         if error.code != _REFUSED:
             raise
@@ -80,10 +82,31 @@ def _with_data(context: CheckContext) -> Finding:
             reason=f"This person consented, but Facebook refuses the data ({error}): see Access "
             "Verification, as a Tech Provider.",
         )
+    if not pages:
+        return inconclusive(
+            reason="This person consented, but Facebook lists no page of this person, so nothing "
+            f"shows that the app reads a customer's data. {_declined(context)} See that the "
+            "person has a page, granted pages_show_list and chose the page at the sign-in, and "
+            "that the app has Access Verification, as a Tech Provider; then check again.",
+        )
+    pages[0].identifier("id")
     return verified(
         reason="A person without a role on the app granted "
         f"{', '.join(context.permissions)}, and the app reads that person's pages.",
     )
+
+
+def _declined(context: CheckContext) -> str:
+    """Say which permissions the customer did not grant, as Facebook lists them."""
+    token = context.secrets["customer_access_token"]
+    try:
+        grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+    except RemoteError as error:
+        return f"What the person declined could not be read ({error})."
+    declined = [f"{name} ({status})" for name, status in grants.items() if status != _GRANTED]
+    if "pages_show_list" not in grants:
+        declined.append("pages_show_list (not listed)")
+    return f"Not granted: {', '.join(declined)}." if declined else "The person declined nothing."
 
 
 def _roles(context: CheckContext) -> dict[str, str]:

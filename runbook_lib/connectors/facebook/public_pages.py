@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding, Table
-from runbook_lib.errors import RemoteError
+from runbook_lib.errors import RemoteError, UnexpectedAnswerError
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.pages import PublicPage, open_page
 
@@ -26,7 +26,12 @@ _PAGES: Mapping[str, str] = {
 }
 # A page that needs a script shows a sentence or two without it.
 _LEAST_TEXT = 200
+_NOT_READ = (
+    "That each page says what it must and is about this app: the check opens the pages and does "
+    "not judge their text."
+)
 _OK = 200
+_SERVER_ERROR = 500
 
 
 def public_pages_open(context: CheckContext) -> Finding:
@@ -34,7 +39,7 @@ def public_pages_open(context: CheckContext) -> Finding:
     Open each page as the app's settings name it; the data deletion address is given.
 
     A made-up page of the same host is the control: a host that answers
-    everything alike shows no policy.
+    everything alike, or nothing else, shows no policy.
     """
     app_id = context.text("app_id")
     fields = ",".join(["id", *list(_PAGES)[:2]])
@@ -65,7 +70,13 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
         return failed(
             reason=f"{label}: {shorten(url)} shows {len(page.text)} characters without a script.",
         )
-    if _answers_alike(page, _control(context, page.url)):
+    control = _control(context, page.url)
+    if control is not None and control.status >= _SERVER_ERROR:
+        return inconclusive(
+            reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page with "
+            f"{control.status}, so nothing shows that {shorten(url)} is there.",
+        )
+    if _answers_alike(page, control):
         return inconclusive(
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page as it answers "
             f"{shorten(url)}, so nothing shows that this page is there.",
@@ -74,12 +85,16 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
 
 
 def _control(context: CheckContext, url: str) -> PublicPage | None:
-    """Return a made-up page of that host, or `None` where it leads elsewhere."""
+    """
+    Return a made-up page of that host, or `None` where it leads elsewhere.
+
+    Raises `RemoteError` where it gives no answer of its own: then there is no control.
+    """
     parts = urlsplit(url)
     made_up = parts._replace(path=f"/{context.random_hex(8)}", query="", fragment="").geturl()
     try:
         return open_page(context.session, made_up)
-    except RemoteError:
+    except UnexpectedAnswerError:
         return None
 
 
@@ -96,7 +111,7 @@ def _together(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Find
     return Finding(
         outcome=worst,
         reason=" ".join(reasons),
-        limits=("What the pages say, and that they are about this app: nobody read them here.",),
+        limits=(_NOT_READ,),
         tables=(Table(caption="Public pages", columns=("Page", "Address", "Result"), rows=rows),),
     )
 

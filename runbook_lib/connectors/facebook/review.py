@@ -37,12 +37,17 @@ PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
 }
 
 _LIVE = "live"
-_NO_ACCESS_LEVEL = "Standard or Advanced Access: Facebook shows the access level to no API."
+_NO_ACCESS_LEVEL = (
+    "That a permission which Facebook lists has Advanced Access, not only Standard Access: no API "
+    "shows the access level."
+)
 _NO_REASON = (
     "Whether a permission that is not listed was never requested, waits or was declined: "
     "Facebook lists approved ones only; App Review > Requests shows the rest."
 )
-_NO_TIER = "Marketing API Access Tier: another axis, which this answer does not show."
+_NO_TIER = (
+    "Which Marketing API Access Tier the app has: the list of its permissions does not show it."
+)
 
 
 def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:

@@ -25,6 +25,10 @@ from runbook_lib.remote.documents import Document
 __all__ = ["COUNTED_FOR", "ReadCall", "calls_for", "each_permission_is_used"]
 
 COUNTED_FOR = timedelta(days=30)
+_NOT_LOGGED = (
+    "That Facebook has logged these calls: no API shows it; the dashboard does, up to two days "
+    "later."
+)
 _AD_ACCOUNT, _PAGE, _FORM = "ad account", "page", "lead form"
 
 
@@ -75,6 +79,7 @@ class _Made:
     permission: str
     call: ReadCall | None
     problem: str = ""
+    is_empty: bool = False
     is_proven: bool = False
 
     @property
@@ -82,6 +87,8 @@ class _Made:
         """Return the result in words."""
         if self.problem:
             return self.problem
+        if self.is_empty:
+            return "made, but the list is empty, as it may be without the permission"
         served_by = self.call.served_by if self.call else ()
         others = ", ".join(each for each in served_by if each != self.permission)
         return "made" if self.is_proven else f"made, but {others} serves it too"
@@ -91,8 +98,9 @@ def each_permission_is_used(context: CheckContext) -> Finding:
     """
     Make one read call for each wanted permission, with the token of a person who has a role.
 
-    A successful call shows that its permission was used only where the token
-    carries no other one that serves it. What Facebook logs of it no API shows.
+    A successful call shows that its permission was used only where it read
+    something, and the token carries no other one that serves it. What Facebook
+    logs of it no API shows.
     """
     wanted = with_dependencies(context.permissions)
     token = context.secrets["user_access_token"]
@@ -114,6 +122,7 @@ class _Caller:
         self._carried = inspected.texts("scopes")
         self._user_id = inspected.identifier("user_id")
         self._problems: dict[str, str] = {}
+        self._empty: set[str] = set()
         self._page_token: Secret | None = None
         self._found: dict[str, str] = {}
         self.ad_account_calls = 0
@@ -128,8 +137,9 @@ class _Caller:
             return _Made(permission, None, "no read call is known for it: make one yourself")
         call = calls[0]
         problem = self._try(call)
-        is_proven = not problem and call.proves(permission, self._carried)
-        return _Made(permission, call, problem, is_proven)
+        is_empty = call.path in self._empty
+        is_proven = not (problem or is_empty) and call.proves(permission, self._carried)
+        return _Made(permission, call, problem, is_empty, is_proven)
 
     def _try(self, call: ReadCall) -> str:
         """Make `call` once; return why it did not succeed, or nothing."""
@@ -148,8 +158,11 @@ class _Caller:
         token = self._page_token if kind in (_PAGE, _FORM) and self._page_token else self._token
         path = call.path.replace(f"{{{kind}}}", found)
         if "/" in path:
-            for row in self._graph.rows(path, token, fields=call.fields, limit="1"):
+            rows = self._graph.rows(path, token, fields=call.fields, limit="1")
+            for row in rows:
                 row.identifier("id")
+            if not rows:
+                self._empty.add(call.path)
         else:
             node = self._graph.get(path, token, fields=call.fields)
             node.expect("id", found if kind else self._user_id)
@@ -202,9 +215,7 @@ def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding
     )
     finding = verified(
         reason=f"{calls}, one with each of {len(made)} permissions; they count until {end}.",
-        limits=(
-            "What Facebook has logged: no API shows it; the dashboard does, up to two days later.",
-        ),
+        limits=(_NOT_LOGGED,),
         tables=(table,),
     )
     if open_ones:
@@ -223,7 +234,8 @@ def _tier(caller: _Caller) -> list[str]:
         return []
     said = f"{caller.tier}, say the usage headers" if caller.tier else "no usage header names it"
     limit = (
-        f"How many calls count for the Marketing API Access Tier ({said}): at least "
-        f"{caller.ad_account_calls} here, made by the runbook; the headers hold percentages only."
+        f"How many calls Facebook has counted for the Marketing API Access Tier ({said}): the "
+        f"runbook made at least {caller.ad_account_calls} here, and the usage headers hold "
+        "percentages only."
     )
     return [limit]

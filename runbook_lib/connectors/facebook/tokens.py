@@ -20,7 +20,7 @@ def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, str]:
     Return what Facebook says of `token`, and what contradicts that it is this app's user's.
 
     Without a contradiction the app's id and the `user_id` are in the answer, and
-    the token has not ended.
+    neither the token nor its access to the person's data has ended.
     """
     graph = context.app_graph()
     data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
@@ -42,6 +42,13 @@ def _problem(context: CheckContext, data: Document) -> str:
         return f"This is a token of type {kind}, not a user's. Sign in for a user access token."
     data.identifier("user_id")
     end_of(context, data)
+    # NOTE: such a token stays valid and reads no data (Facebook Login: Data Access Expiration).
+    end = data.moment("data_access_expires_at", 0)
+    if end is not None and end <= context.now:
+        return (
+            f"The token's access to the person's data ended on {end:%Y-%m-%d %H:%M} UTC. The "
+            "person must sign in and consent again."
+        )
     return ""
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.connector import sign_in_request
-from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.connectors.cyclr.connector import is_refusal, sign_in_request
+from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.credential_form import is_facebook_token
-from runbook_lib.core.procedure import Finding
+from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
@@ -20,6 +20,11 @@ from runbook_lib.remote.domain import fetch_page
 __all__ = ["page_is_subscribed", "scopes_are_asked_for", "webhook_takes_verify_token"]
 
 _OK, _FORBIDDEN = 200, 403
+# In place of a status: the webhook returned the challenge.
+_CONFIRMED = 0
+_REFUSAL_UNKNOWN = (
+    "That Cyclr refuses a wrong Verify Token by this answer: no reference says how it does."
+)
 
 
 def page_is_subscribed(context: CheckContext) -> Finding:
@@ -57,10 +62,18 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
             "Access Tokens.",
         )
-    fields = ", ".join(mine.texts("subscribed_fields")) or "no field"
+    fields = ", ".join(mine.texts("subscribed_fields"))
+    if not fields:
+        return inconclusive(
+            reason=f"{name} is subscribed to app {app_id}, but Facebook lists no field of the "
+            "subscription, so nothing shows that Facebook passes messages on. See under Messenger "
+            "> Settings > Webhooks which fields the page is subscribed to.",
+        )
     return verified(
         reason=f"{name} is subscribed to app {app_id} ({fields}).",
-        limits=("Which fields Cyclr's connector needs: it is documented nowhere.",),
+        limits=(
+            "That these are the fields that Cyclr's connector needs: they are documented nowhere.",
+        ),
     )
 
 
@@ -89,35 +102,58 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     """
     Ask the webhook to confirm a challenge, as Facebook does (Webhooks: Verification Requests).
 
-    It must return the challenge for the Verify Token, and must not for a
-    made-up one: that control shows that the token counts.
+    It must return the challenge for the Verify Token. Two made-up ones, which
+    get the same refusal, show that the token counts: no reference says how
+    Cyclr refuses one.
     """
     answer = _challenge(context, context.secrets["verify_token"].reveal())
-    if answer == _FORBIDDEN:
-        # NOTE: before anybody entered it, that is no contradiction: `conclude` weighs it.
-        return not_done(
-            reason="Cyclr's webhook refuses this Verify Token. Enter the same one in the "
-            "connector's Setup and in Facebook's webhook settings.",
-        )
-    if answer is not None:
-        return inconclusive(
-            reason=f"The webhook answers {answer} and does not return the challenge. Compare its "
-            "address with the one in Facebook's webhook settings.",
-        )
-    if _challenge(context, context.random_hex(16)) is None:
-        return inconclusive(
-            reason="The webhook returns the challenge for a made-up Verify Token too, so its "
-            "answer proves nothing.",
-        )
-    return verified(
-        reason="Cyclr's webhook returns the challenge for this Verify Token, and not for a "
-        "made-up one.",
-        limits=("That this is the address that Facebook calls: no API shows it.",),
+    is_known = answer in (_CONFIRMED, _FORBIDDEN)
+    made_up = [_challenge(context, context.random_hex(16)) for _ in range(2) if is_known]
+    outcome, reason = _judge_webhook(answer, made_up)
+    return Finding(
+        outcome=outcome,
+        reason=reason,
+        limits=(_REFUSAL_UNKNOWN, "That Facebook calls this address: no API shows it."),
     )
 
 
-def _challenge(context: CheckContext, verify_token: str) -> int | None:
-    """Return `None` where the webhook returns a fresh challenge, else the status of its answer."""
+def _judge_webhook(answer: int, made_up: list[int]) -> tuple[Outcome, str]:
+    """Return what the answers to the Verify Token and to made-up ones show."""
+    address = "Compare its address with the one in Facebook's webhook settings."
+    if not made_up:
+        said = f"The webhook answers {answer} and does not return the challenge. {address}"
+        return Outcome.INCONCLUSIVE, said
+    if _CONFIRMED in made_up:
+        return Outcome.INCONCLUSIVE, (
+            "The webhook returns the challenge for a made-up Verify Token too, so its answer "
+            "proves nothing."
+        )
+    refusal, other = made_up
+    if refusal != other or not is_refusal(refusal):
+        return Outcome.INCONCLUSIVE, (
+            f"The webhook answers {refusal} and {other} for two made-up Verify Tokens, not one "
+            "refusal for both, so nothing shows that the token counts. Check again later."
+        )
+    if answer == _CONFIRMED:
+        return Outcome.VERIFIED, (
+            "Cyclr's webhook returns the challenge for this Verify Token, and refuses two made-up "
+            f"ones ({refusal})."
+        )
+    if answer == refusal:
+        # NOTE: before anybody entered it, that is no contradiction: `conclude` weighs it.
+        return Outcome.NOT_RUN, (
+            "Cyclr's webhook refuses this Verify Token as it refuses made-up ones "
+            f"({refusal}). Enter the same one in the connector's Setup and in Facebook's webhook "
+            "settings."
+        )
+    return Outcome.INCONCLUSIVE, (
+        f"The webhook answers {answer} for this Verify Token and {refusal} for made-up ones, and "
+        f"returns the challenge for none. {address}"
+    )
+
+
+def _challenge(context: CheckContext, verify_token: str) -> int:
+    """Return `_CONFIRMED` where the webhook returns a fresh challenge, else its answer's status."""
     challenge = context.random_hex(8)
     query = urlencode(
         {
@@ -128,4 +164,4 @@ def _challenge(context: CheckContext, verify_token: str) -> int | None:
     )
     answer = fetch_page(context.session, f"{context.text('webhook_url')}?{query}")
     is_confirmed = answer.status == _OK and answer.text.strip() == challenge
-    return None if is_confirmed else answer.status
+    return _CONFIRMED if is_confirmed else answer.status

@@ -1,0 +1,36 @@
+"""
+Which hosts belong together, by the Public Suffix List.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+__all__ = ["is_same_owner", "shared_domain"]
+
+
+def is_same_owner(one: str, other: str) -> bool:
+    """Return whether both hosts are in one registrable domain (Public Suffix List)."""
+    domains = {_suffixes().privatesuffix(host.lower().rstrip(".")) for host in (one, other)}
+    return len(domains) == 1 and None not in domains
+
+
+def shared_domain(host: str) -> str:
+    """
+    Return the domain above `host`, or `host` itself where only a public suffix is above it.
+
+    Whatever lets `host` in by a domain above it lets in every host of this one.
+    """
+    parent = host.partition(".")[2]
+    return parent if parent and not _suffixes().is_public(parent) else host
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  (slow: it parses its list)
+
+    return PublicSuffixList()
