@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -51,6 +52,8 @@ SECRETS = {
 }
 
 MADE_UP = "c0"
+# What Cyclr is asked for as the account that does not exist.
+MADE_UP_ACCOUNT = str(UUID(hex=MADE_UP * 16, version=4))
 
 
 def made_up(size: int) -> str:

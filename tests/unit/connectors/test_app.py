@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
@@ -36,6 +37,7 @@ TOKEN_PATH = "/v26.0/oauth/access_token"
 NODE = f"/v26.0/{APP_ID}"
 URI = "https://acme-h.cyclr.com/connector/callback"
 OTHER_HOST = f"https://{MADE_UP * 8}.example.com/connector/callback"
+SIBLING = f"https://{MADE_UP * 8}.cyclr.com/connector/callback"
 OTHER_PATH = f"https://acme-h.cyclr.com/{MADE_UP * 8}"
 
 
@@ -254,7 +256,7 @@ class TestNode:
 
         assert finding.outcome is Outcome.VERIFIED
         assert "Acme Lead Sync" in finding.reason
-        assert "password was asked" in finding.limits[0]
+        assert "Facebook asked for the password" in finding.limits[0]
         assert shows_no_secret(finding, context)
 
     def test_the_right_name_is_verified(self, remote: FakeRemote, context: CheckContext) -> None:
@@ -487,8 +489,14 @@ class TestRedirectUri:
     def answers(self, remote: FakeRemote) -> Callable[..., None]:
         """Script the answers to the dummy code for each address."""
 
-        def tell(real: Responder, control: Responder, path: Responder = BAD_CODE_REFUSED) -> None:
-            for uri, answer in ((URI, real), (OTHER_HOST, control), (OTHER_PATH, path)):
+        def tell(
+            real: Responder,
+            control: Responder,
+            path: Responder = BAD_CODE_REFUSED,
+            sibling: Responder | None = None,
+        ) -> None:
+            said = {URI: real, OTHER_HOST: control, SIBLING: sibling or control, OTHER_PATH: path}
+            for uri, answer in said.items():
                 remote.on(TOKEN_PATH, answer, when=with_redirect(uri))
 
         return tell
@@ -502,7 +510,7 @@ class TestRedirectUri:
         refusal: dict[str, Any],
     ) -> None:
         """
-        If only the control's host is refused, the domain is verified, and the path is a limit.
+        If the controls' hosts are refused, this host is verified, and the path is a limit.
         """
 
         answers(refuses(bodies.BAD_CODE), refuses(refusal))
@@ -510,13 +518,15 @@ class TestRedirectUri:
         finding = redirect_uri_is_accepted(context)
 
         assert finding.outcome is Outcome.VERIFIED
-        assert f"accepts the domain of {URI}" in finding.reason
+        assert f"accepts the host of {URI}" in finding.reason
         assert "Strict Mode" in finding.limits[0]
-        assert "proves the domain" in finding.limits[0]
+        assert finding.limits[0].startswith("That this address, with its path, is in the list of")
         for request in remote.requests[1:]:
             assert fields(request)["client_id"] == APP_ID
             assert fields(request)["client_secret"] == APP_SECRET
-        assert len(remote.requests) == 4
+        asked = [fields(request).get("redirect_uri") for request in remote.requests[1:]]
+        assert asked == [URI, OTHER_HOST, SIBLING, OTHER_PATH]
+        assert {request.url.host for request in remote.requests} == {"graph.facebook.com"}
         assert shows_no_secret(finding, context)
 
     @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
@@ -547,7 +557,7 @@ class TestRedirectUri:
         self, context: CheckContext, answers: Callable[..., None], path: Responder
     ) -> None:
         """
-        Any other answer to the path control leaves the domain verified and the path as a limit.
+        Any other answer to the path control leaves the host verified and the path as a limit.
         """
 
         answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=path)
@@ -555,7 +565,96 @@ class TestRedirectUri:
         finding = redirect_uri_is_accepted(context)
 
         assert finding.outcome is Outcome.VERIFIED
-        assert "proves the domain" in finding.limits[0]
+        assert "only its host is proven" in finding.limits[0]
+
+    @pytest.mark.parametrize(
+        ("host", "domain", "made_up"),
+        [
+            ("acme-h.cyclr.com", "cyclr.com", "HEX.cyclr.com"),
+            ("acme-h.eu.cyclr.com", "eu.cyclr.com", "HEX.eu.cyclr.com"),
+            ("connect.acme.co.uk", "acme.co.uk", "HEX.acme.co.uk"),
+            # Above these is a public suffix, which nobody can enter as an App Domain of theirs.
+            ("acme.com", "acme.com", "HEX.acme.com"),
+            ("acme.co.uk", "acme.co.uk", "HEX.acme.co.uk"),
+            ("acme.github.io", "acme.github.io", "HEX.acme.github.io"),
+        ],
+    )
+    @pytest.mark.parametrize("is_taken", [True, False])
+    def test_a_sibling_that_is_accepted_leaves_the_address_to_a_person(
+        self,
+        remote: FakeRemote,
+        make_context: MakeContext,
+        host: str,
+        domain: str,
+        made_up: str,
+        is_taken: bool,
+    ) -> None:
+        """
+        Where Facebook takes any host of the domain above, or below where only a public suffix is
+        above, nothing is proven, and the reason says where a person looks.
+        """
+
+        sibling = f"https://{made_up.replace('HEX', MADE_UP * 8)}/connector/callback"
+        accepted = {f"https://{host}/connector/callback"} | ({sibling} if is_taken else set())
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            is_known = fields(request)["redirect_uri"] in accepted
+            return refuses(bodies.BAD_CODE if is_known else bodies.REDIRECT_REFUSED)(request)
+
+        remote.on(TOKEN_PATH, answer)
+
+        finding = redirect_uri_is_accepted(make_context(service_domain=host))
+
+        assert sibling in [fields(each).get("redirect_uri") for each in remote.requests]
+        if not is_taken:
+            assert finding.outcome is Outcome.VERIFIED
+            return
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert finding.reason.startswith(f"Facebook takes any host of {domain}, so App Domains")
+        assert "Look in Facebook Login > Settings whether Valid OAuth Redirect URIs lists it" in (
+            finding.reason
+        )
+
+    @pytest.mark.parametrize(
+        "sibling",
+        [
+            refuses(bodies.TRANSIENT),
+            refuses(bodies.EXPIRED_CODE),
+            refuses(bodies.UNKNOWN_FAULT),
+            refuses(bodies.APP_LIMIT),
+            says(bodies.APP_TOKEN_ISSUED),
+            says(bodies.REDIRECT_REFUSED, 200),
+            says(bodies.REDIRECT_REFUSED, 500),
+            says({}, 400),
+        ],
+    )
+    def test_a_sibling_without_a_clear_refusal_proves_nothing(
+        self, context: CheckContext, answers: Callable[..., None], sibling: Responder
+    ) -> None:
+        """Anything but a refusal of the sibling's address is inconclusive, whatever the rest."""
+
+        refused = refuses(bodies.REDIRECT_REFUSED)
+        answers(refuses(bodies.BAD_CODE), refused, refused, sibling=sibling)
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "neither takes nor refuses a made-up host of cyclr.com" in finding.reason
+        assert "Facebook Login > Settings" in finding.reason
+
+    @pytest.mark.parametrize(
+        "sibling", [breaks(), says("<html>"), says(bodies.REDIRECT_REFUSED, 429)]
+    )
+    def test_a_sibling_without_an_answer_is_raised(
+        self, context: CheckContext, answers: Callable[..., None], sibling: Responder
+    ) -> None:
+        """No connection, no JSON and a limit raise `RemoteError`, which is inconclusive."""
+
+        refused = refuses(bodies.REDIRECT_REFUSED)
+        answers(refuses(bodies.BAD_CODE), refused, refused, sibling=sibling)
+
+        with pytest.raises(RemoteError):
+            redirect_uri_is_accepted(context)
 
     @pytest.mark.parametrize("refusal", [bodies.REDIRECT_REFUSED, bodies.OLD_REDIRECT_REFUSED])
     def test_an_unregistered_address_fails(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import httpx
 import pytest
@@ -20,10 +21,15 @@ from runbook_lib.connectors.cyclr.connector import (
     permissions_are_seen_through_cyclr,
 )
 from runbook_lib.core.procedure import Finding, Outcome
-from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import (
+    CyclrAPIError,
+    RemoteError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN
-from tests.unit.connectors.conftest import MADE_UP, MakeContext, shows_no_secret
+from tests.unit.connectors.conftest import MADE_UP_ACCOUNT, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 LIBRARY = "/v1.0/connectors"
@@ -37,13 +43,15 @@ DENIED = {"Message": "Authorization has been denied for this request."}
 OTHER = {**ACCOUNT_CONNECTOR, "Id": 1, "Connector": {**CONNECTOR, "Name": "Slack"}}
 
 Check = Callable[[CheckContext], Finding]
+CONTROLLED = (connector_is_installed, connector_is_authenticated)
+REFUSALS = (400, 401, 403, 404, 410, 422)
 
 
 def lists(*rows: dict[str, Any]) -> Responder:
     """List these connectors as installed; refuse a made-up account."""
 
     def respond(request: httpx.Request) -> httpx.Response:
-        if request.headers["x-cyclr-account"] == MADE_UP * 16:
+        if request.headers["x-cyclr-account"] == MADE_UP_ACCOUNT:
             return says(DENIED, 401)(request)
         return says([*rows])(request)
 
@@ -91,6 +99,34 @@ class TestLibrary:
         assert finding.outcome is Outcome.FAILED
         assert "no connector called 'Facebook Marketing API'" in finding.reason
 
+    @pytest.mark.parametrize("status", ["Draft", "draft", "DRAFT "])
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_a_draft_alone_fails(
+        self, remote: FakeRemote, context: CheckContext, status: str, count: int
+    ) -> None:
+        """A draft cannot be installed (Cyclr's answer to that: 400), so the step fails."""
+
+        remote.on(LIBRARY, says([{**CONNECTOR, "Status": status}] * count))
+
+        finding = connector_is_in_library(context)
+
+        assert finding.outcome is Outcome.FAILED
+        assert "(id 17208) as a draft only, which cannot be installed" in finding.reason
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_of_several_the_one_that_is_no_draft_counts(
+        self, remote: FakeRemote, context: CheckContext, order: int
+    ) -> None:
+        """A draft beside a released connector does not count, whatever their order and ids."""
+
+        draft = {**CONNECTOR, "Id": 1, "Status": "Draft"}
+        remote.on(LIBRARY, says([draft, CONNECTOR, {**CONNECTOR, "Id": 99_999}][::order]))
+
+        finding = connector_is_in_library(context)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "id 17208, Approved" in finding.reason
+
 
 class TestInstalled:
     """`connector_is_installed`."""
@@ -108,7 +144,7 @@ class TestInstalled:
         assert "account connector 54321" in finding.reason
         assert finding.changes == ()
         assert finding.facts == {"account_api_id": "acct-1"}
-        assert remote.paths == ["/oauth/token", INSTALLED, INSTALLED]
+        assert remote.paths == ["/oauth/token", INSTALLED, INSTALLED, INSTALLED]
 
     def test_a_connector_listed_for_a_made_up_account_proves_nothing(
         self, remote: FakeRemote, context: CheckContext
@@ -122,25 +158,81 @@ class TestInstalled:
             assert finding.outcome is Outcome.INCONCLUSIVE
             assert "54321 for a made-up account too" in finding.reason
 
-    @pytest.mark.parametrize("control", [says([OTHER]), says([]), says(DENIED, 404)])
-    def test_a_made_up_account_that_lists_something_else_is_a_control(
-        self, remote: FakeRemote, context: CheckContext, control: Responder
+    @pytest.mark.parametrize("check", CONTROLLED)
+    @pytest.mark.parametrize(
+        "control", [says([OTHER]), says([]), *(says(DENIED, each) for each in REFUSALS)]
+    )
+    def test_one_answer_to_two_made_up_accounts_is_a_control(
+        self, remote: FakeRemote, context: CheckContext, check: Check, control: Responder
     ) -> None:
-        """Any other answer for the made-up account is a valid control."""
+        """The same refusal of both, or two lists without the connector, is a valid control."""
 
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), control)
 
-        assert connector_is_installed(context).outcome is Outcome.VERIFIED
+        assert check(context).outcome is Outcome.VERIFIED
 
-    def test_a_control_that_fails_decides_nothing(
-        self, remote: FakeRemote, context: CheckContext
+    @pytest.mark.parametrize("check", CONTROLLED)
+    @pytest.mark.parametrize(
+        ("first", "second", "said"),
+        [
+            (says(DENIED, 401), says(DENIED, 404), "(401 and 404)"),
+            (says(DENIED, 404), says([]), "(404 and 200)"),
+            (says([OTHER]), says(DENIED, 403), "(200 and 403)"),
+            (says(DENIED, 401), says([ACCOUNT_CONNECTOR]), "for a made-up account too"),
+            (says([]), says([ACCOUNT_CONNECTOR]), "for a made-up account too"),
+        ],
+    )
+    def test_two_answers_to_two_made_up_accounts_prove_nothing(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        check: Check,
+        first: Responder,
+        second: Responder,
+        said: str,
     ) -> None:
-        """A server error for the made-up account is raised."""
+        """Where the made-up accounts are answered differently, the result is inconclusive."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says({"Message": "Busy."}, 500))
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), first, second)
 
-        with pytest.raises(CyclrAPIError, match=r"Busy\."):
-            connector_is_installed(context)
+        finding = check(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert said in finding.reason
+        assert "Look at the connectors of account acct-1" in finding.reason
+
+    @pytest.mark.parametrize("check", CONTROLLED)
+    @pytest.mark.parametrize("status", [302, 408, 425, 429, 500, 502, 503])
+    @pytest.mark.parametrize("refused", [0, 1])
+    def test_a_control_that_fails_decides_nothing(
+        self, remote: FakeRemote, context: CheckContext, check: Check, status: int, refused: int
+    ) -> None:
+        """What is not a refusal is raised, for either of the made-up accounts."""
+
+        first = [says(DENIED, 401)] * refused
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), *first, says({"Message": "Busy."}, status))
+
+        with pytest.raises(RemoteError):
+            check(context)
+
+    @pytest.mark.parametrize("check", CONTROLLED)
+    def test_made_up_accounts_are_two_guids(
+        self, remote: FakeRemote, make_context: MakeContext, check: Check
+    ) -> None:
+        """Both have the form of Cyclr's account ids, so neither is refused for its form."""
+
+        digits = iter("ab")
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says(DENIED, 401))
+
+        finding = check(make_context(random_hex=lambda size: 2 * size * next(digits)))
+
+        assert finding.outcome is Outcome.VERIFIED
+        asked = [request.headers["x-cyclr-account"] for request in remote.requests[-2:]]
+        assert asked == [
+            "aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaaa",
+            "bbbbbbbb-bbbb-4bbb-bbbb-bbbbbbbbbbbb",
+        ]
+        assert [UUID(account).version for account in asked] == [4, 4]
 
     @pytest.mark.parametrize("listed", [[], [OTHER], [{**OTHER, "Connector": None}]])
     def test_without_permission_nothing_is_installed(
@@ -194,20 +286,45 @@ class TestInstalled:
         assert (finding.outcome, announced) == (Outcome.VERIFIED, [])
         assert INSTALL not in remote.paths
 
+    @pytest.mark.parametrize(
+        ("found", "said"),
+        [([], "no connector called"), ([{**CONNECTOR, "Status": "Draft"}], "as a draft only")],
+    )
     def test_a_connector_that_the_library_lacks_cannot_be_installed(
-        self, remote: FakeRemote, make_context: MakeContext, announced: list[str]
+        self,
+        remote: FakeRemote,
+        make_context: MakeContext,
+        announced: list[str],
+        found: list[Any],
+        said: str,
     ) -> None:
-        """If the library lacks the connector, an error is raised and no change is announced."""
+        """Without the connector, or with a draft only, the step fails and nothing is changed."""
 
         remote.on(INSTALLED, lists())
-        remote.on(LIBRARY, says([]))
+        remote.on(LIBRARY, says(found))
 
-        with pytest.raises(CyclrAPIError, match="no connector called"):
-            connector_is_installed(
-                make_context(install_connector=True, announce_change=announced.append)
-            )
+        finding = connector_is_installed(
+            make_context(install_connector=True, announce_change=announced.append)
+        )
 
-        assert announced == []
+        assert finding.outcome is Outcome.FAILED
+        assert said in finding.reason
+        assert (finding.changes, announced) == ((), [])
+        assert INSTALL not in remote.paths
+
+    def test_a_draft_beside_the_connector_is_not_installed(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """Of a draft and a released connector, the released one is installed."""
+
+        remote.on(INSTALLED, lists())
+        remote.on(LIBRARY, says([{**CONNECTOR, "Id": 1, "Status": "Draft"}, CONNECTOR]))
+        remote.on(INSTALL, says(ACCOUNT_CONNECTOR))
+
+        finding = connector_is_installed(make_context(install_connector=True))
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert INSTALL in remote.paths
 
     def test_a_broken_connection_does_not_install_twice(
         self, remote: FakeRemote, make_context: MakeContext
@@ -262,9 +379,9 @@ class TestInstalled:
         assert finding.facts == {"account_api_id": "acct-9"}
         assert "acct-9" in finding.changes[0]
         assert "acct-9" in finding.changes[1]
-        *_, installing, control = remote.requests
+        *_, installing, control, _ = remote.requests
         assert installing.headers["x-cyclr-account"] == "acct-9"
-        assert control.headers["x-cyclr-account"] == MADE_UP * 16
+        assert control.headers["x-cyclr-account"] == MADE_UP_ACCOUNT
         name = json.loads(remote.requests[1].content)["Name"]
         assert name == "Runbook test acme-h.cyclr.com"
 
@@ -318,7 +435,7 @@ class TestAuthenticated:
         finding = connector_is_authenticated(context)
 
         assert finding.outcome is Outcome.VERIFIED
-        assert "consent in a browser" in finding.limits[0]
+        assert finding.limits[0].startswith("That a person consented in a browser")
 
     def test_without_a_sign_in_it_is_not_done(
         self, remote: FakeRemote, context: CheckContext
@@ -381,7 +498,7 @@ class TestAuthenticated:
         connector_is_authenticated(context)
 
         assert "canary" not in repr(context.session.exchanges())
-        assert len(context.session.exchanges()) == 3
+        assert len(context.session.exchanges()) == 4
 
 
 class TestConsole:

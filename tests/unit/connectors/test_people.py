@@ -15,9 +15,16 @@ from runbook_lib.connectors.facebook.people import customer_consents_without_rol
 from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.errors import GraphAPIError, UnexpectedAnswerError
 from tests.unit import bodies
-from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows
+from tests.unit.bodies import (
+    APP_ID,
+    CUSTOMER_TOKEN,
+    TOKEN_INSPECTED,
+    graph_error,
+    rows,
+    statuses,
+)
 from tests.unit.connectors.conftest import MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, fields, says
+from tests.unit.fake_remote import FakeRemote, breaks, fields, says
 
 OPERATOR, CUSTOMER = "873", "555"
 CHECK = customer_consents_without_role
@@ -47,7 +54,8 @@ def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
         remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
         remote.on("/v26.0/debug_token", inspect)
         remote.on(f"/v26.0/{APP_ID}", next_page)
-        remote.on("/v26.0/me/accounts", answers.get("data", says(rows())))
+        remote.on("/v26.0/me/accounts", answers.get("data", says(rows({"id": "77"}))))
+        remote.on("/v26.0/me/permissions", answers.get("grants", says(rows())))
         context = make_context()
         finding = CHECK(context)
         assert shows_no_secret(finding, context)
@@ -62,6 +70,7 @@ def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Any) -> None:
     finding = ask()
 
     assert finding.outcome is Outcome.VERIFIED
+    assert "/v26.0/me/permissions" not in remote.paths
     last = remote.requests[-1]
     assert last.headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
 
@@ -121,6 +130,68 @@ def test_a_permission_that_the_customer_lacks_fails(ask: Any) -> None:
 
     assert finding.outcome is Outcome.FAILED
     assert "lacks leads_retrieval" in finding.reason
+
+
+GRANTED = {"public_profile": "granted", "leads_retrieval": "granted"}
+
+
+@pytest.mark.parametrize(
+    ("grants", "said"),
+    [
+        (GRANTED, "Not granted: pages_show_list (not listed)."),
+        ({**GRANTED, "pages_show_list": "declined"}, "Not granted: pages_show_list (declined)."),
+        (
+            {"email": "expired", "pages_show_list": "declined"},
+            "Not granted: email (expired), pages_show_list (declined).",
+        ),
+        ({**GRANTED, "pages_show_list": "granted"}, "The person declined nothing."),
+    ],
+)
+def test_without_a_page_nothing_is_proven(
+    remote: FakeRemote, ask: Any, grants: dict[str, str], said: str
+) -> None:
+    """
+    An empty list of pages is inconclusive; that person's grants, read once, show what was declined,
+    and the reason says what to look at.
+    """
+
+    finding = ask(data=says(rows()), grants=says(statuses(**grants)))
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert said in finding.reason
+    assert "has a page, granted pages_show_list and chose the page" in finding.reason
+    assert "Access Verification" in finding.reason
+    assert remote.paths.count("/v26.0/me/permissions") == 1
+    assert remote.requests[-1].headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        breaks(),
+        says("<html>"),
+        says({}),
+        says(graph_error("(#100) Unsupported get request.", 100), 400),
+        says(rows({"permission": "email"})),
+    ],
+)
+def test_grants_that_cannot_be_read_hide_nothing(ask: Any, grants: Any) -> None:
+    """Without them too, an empty list is inconclusive and the reason says what to look at."""
+
+    finding = ask(data=says(rows()), grants=grants)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "What the person declined could not be read (" in finding.reason
+    assert "granted pages_show_list" in finding.reason
+
+
+def test_data_access_that_has_ended_fails(ask: Any) -> None:
+    """A customer's token that reads no data any more fails, and asks for a new consent."""
+
+    finding = ask(customer={"data_access_expires_at": 1_578_986_473})
+
+    assert finding.outcome is Outcome.FAILED
+    assert "consent again" in finding.reason
 
 
 def test_refused_data_point_to_access_verification(ask: Any) -> None:

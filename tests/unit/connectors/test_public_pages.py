@@ -15,7 +15,7 @@ from runbook_lib.core.procedure import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.conftest import MADE_UP, MakeContext
-from tests.unit.fake_remote import FakeRemote, says
+from tests.unit.fake_remote import FakeRemote, breaks, says
 
 TEXT = "<title>Privacy</title><p>" + "We delete it. " * 30 + "</p>"
 SHELL = '<title>App</title><div id="root"></div><script>' + "render(); " * 100 + "</script>"
@@ -57,7 +57,7 @@ def test_three_pages_with_text_verify(look: Any) -> None:
 
     assert finding.outcome is Outcome.VERIFIED
     assert finding.reason.count("“Privacy” opens without a script") == 3
-    assert "What the pages say" in finding.limits[0]
+    assert "does not judge their text" in finding.limits[0]
     assert [row[2] for row in finding.tables[0].rows] == ["verified"] * 3
 
 
@@ -117,6 +117,32 @@ def test_a_host_that_leads_everything_to_one_page_proves_nothing(look: Any) -> N
     finding = look(control=says("", 302, {"location": "/privacy"}))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (breaks(), "could not be reached"),
+        (says("busy", 503), "answers a made-up page with 503"),
+        (says("slow down", 429), "limits the number of calls"),
+        (says("not here", 404, {"age": "301"}), "answered from a cache"),
+    ],
+)
+def test_without_a_control_nothing_is_proven(control: Any, said: str, look: Any) -> None:
+    """A host that gives no answer of its own to a made-up page shows no policy either."""
+
+    finding = look(control=control)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert said in finding.reason
+
+
+def test_a_made_up_page_that_leads_elsewhere_is_a_control(look: Any) -> None:
+    """A host that sends a made-up page to another owner's domain answers it otherwise."""
+
+    elsewhere = says("", 302, {"location": "https://www.elsewhere.example/"})
+
+    assert look(control=elsewhere).outcome is Outcome.VERIFIED
 
 
 @pytest.mark.parametrize(

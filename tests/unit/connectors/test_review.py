@@ -64,7 +64,7 @@ def test_a_live_public_profile_is_verified(remote: FakeRemote, context: CheckCon
     finding = public_profile_is_live(context)
 
     assert finding.outcome is Outcome.VERIFIED
-    assert "Standard or Advanced Access" in finding.limits[0]
+    assert "has Advanced Access, not only Standard Access" in finding.limits[0]
     assert shows_no_secret(finding, context)
 
 

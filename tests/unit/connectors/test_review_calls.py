@@ -42,11 +42,11 @@ def call(remote: FakeRemote, make_context: MakeContext) -> Any:
             "me": says({"id": "873"}),
             "me/businesses": says(rows({"id": "1001"})),
             "me/adaccounts": says(rows({"id": "act_1"})),
-            "act_1/campaigns": says(rows(), headers=TIER),
+            "act_1/campaigns": says(rows({"id": "c-1"}), headers=TIER),
             "me/accounts": says(rows({"id": "77", "access_token": PAGE_TOKEN})),
             "77": says({"id": "77"}),
             "77/leadgen_forms": says(rows({"id": "form-1"})),
-            "form-1/leads": says(rows()),
+            "form-1/leads": says(rows({"id": "lead-1"})),
         }
         for path, answer in {**usual, **answers}.items():
             remote.on(f"/v26.0/{path}", answer)
@@ -104,6 +104,20 @@ def test_the_same_call_shows_it_where_the_other_is_not_carried(call: Any) -> Non
     assert finding.outcome is Outcome.VERIFIED
 
 
+@pytest.mark.parametrize("edge", ["me/businesses", "me/accounts"])
+def test_an_empty_list_shows_no_use(call: Any, edge: str) -> None:
+    """
+    A call that read nothing shows no use of its permission: without it the list may be empty too.
+    """
+
+    finding = call(("business_management", "pages_show_list"), **{edge: says(rows())})
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.reason.startswith("3 calls made, but none shows that it used")
+    (empty,) = [said for said in results(finding).values() if said != "made"]
+    assert empty == "made, but the list is empty, as it may be without the permission"
+
+
 def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: Any) -> None:
     """Of a permission that is not carried no call is made."""
 
@@ -149,7 +163,7 @@ def test_the_tier_comes_from_the_headers(call: Any) -> None:
     limits = " ".join(call().limits)
 
     assert "development_access, say the usage headers" in limits
-    assert "at least 1 here, made by the runbook" in limits
+    assert "the runbook made at least 1 here" in limits
     assert "no API shows it" in limits
 
 

@@ -17,10 +17,11 @@ from runbook_lib.connectors.facebook_messenger.checks import (
 )
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE
 from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import RemoteError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.connectors.conftest import VERIFY_TOKEN, MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, fields, says
+from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 PAGES = "/v26.0/me/accounts"
 SUBSCRIBED = "/v26.0/page-1/subscribed_apps"
@@ -71,6 +72,7 @@ class TestPage:
         assert finding.outcome is Outcome.VERIFIED
         assert "Bakery (page-1) is subscribed to app" in finding.reason
         assert "(messages, messaging_postbacks)" in finding.reason
+        assert finding.limits[0].startswith("That these are the fields that Cyclr's connector")
         assert remote.requests[-1].headers["authorization"] == f"Bearer {PAGE_TOKEN}"
 
     @pytest.mark.parametrize("apps", [(), ({"id": "1"},), ({"id": f"{APP_ID}0"},)])
@@ -84,6 +86,17 @@ class TestPage:
         assert finding.outcome is Outcome.FAILED
         assert f"not subscribed to app {APP_ID}" in finding.reason
         assert "Add the page under Messenger > Settings" in finding.reason
+
+    @pytest.mark.parametrize("named", [{}, {"subscribed_fields": []}])
+    def test_a_subscription_to_no_field_proves_nothing(
+        self, remote: FakeRemote, make_context: MakeContext, named: dict[str, Any]
+    ) -> None:
+        """Of a subscription without fields Facebook passes nothing on; the reason says it."""
+
+        finding = self.look(remote, make_context, {"id": APP_ID, **named})
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "lists no field of the subscription" in finding.reason
 
     def test_without_a_page_token_nothing_is_proven(
         self, remote: FakeRemote, make_context: MakeContext
@@ -156,6 +169,11 @@ class TestScopes:
         assert said in finding.reason
 
 
+def confirms(request: httpx.Request) -> httpx.Response:
+    """Return the challenge, as for the right Verify Token."""
+    return httpx.Response(200, text=fields(request)["hub.challenge"])
+
+
 class TestVerifyToken:
     """`webhook_takes_verify_token`."""
 
@@ -177,14 +195,16 @@ class TestVerifyToken:
     def test_the_token_that_cyclr_holds_is_verified(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """The request is the one that Facebook sends, with a made-up token as control."""
+        """The requests are those that Facebook sends, with two made-up tokens as controls."""
 
         finding = self.look(remote, make_context, VERIFY_TOKEN)
 
         assert finding.outcome is Outcome.VERIFIED
-        first, second = map(fields, remote.requests)
-        assert first["hub.mode"] == second["hub.mode"] == "subscribe"
-        assert (first["hub.verify_token"], second["hub.verify_token"]) == (VERIFY_TOKEN, "c0" * 16)
+        asked = [*map(fields, remote.requests)]
+        assert [each["hub.mode"] for each in asked] == ["subscribe"] * 3
+        assert [each["hub.verify_token"] for each in asked] == [VERIFY_TOKEN, *["c0" * 16] * 2]
+        assert "no reference says how it does" in finding.limits[0]
+        assert "Facebook calls this address" in finding.limits[1]
 
     def test_a_token_that_cyclr_refuses_is_not_entered_yet(
         self, remote: FakeRemote, make_context: MakeContext
@@ -194,7 +214,83 @@ class TestVerifyToken:
         finding = self.look(remote, make_context)
 
         assert finding.outcome is Outcome.NOT_RUN
-        assert "refuses this Verify Token" in finding.reason
+        assert "refuses this Verify Token as it refuses made-up ones (403)" in finding.reason
+        assert "no reference says how it does" in finding.limits[0]
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+    @pytest.mark.parametrize("text", ["", "no", "<html>"])
+    def test_one_refusal_of_two_made_up_tokens_is_a_control(
+        self, remote: FakeRemote, make_context: MakeContext, status: int, text: str
+    ) -> None:
+        """Whichever client error it is and whatever it says, the same for both is a refusal."""
+
+        remote.on(HOOK, confirms, says(text, status))
+
+        finding = webhook_takes_verify_token(make_context())
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert f"refuses two made-up ones ({status})" in finding.reason
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            *((status, status) for status in (200, 204, 302, 408, 425, 500, 502, 503)),
+            *((403, other) for other in (200, 400, 401, 404, 500, 503)),
+            *((other, 403) for other in (200, 400, 401, 404, 500, 503)),
+        ],
+    )
+    def test_controls_without_one_refusal_prove_nothing(
+        self, remote: FakeRemote, make_context: MakeContext, first: int, second: int
+    ) -> None:
+        """Anything but the same client error for both made-up tokens is inconclusive."""
+
+        # NOTE: a server error is asked for three times.
+        times = 3 if first >= 500 else 1
+        remote.on(HOOK, confirms, *[says("", first)] * times, says("", second))
+
+        finding = webhook_takes_verify_token(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"answers {first} and {second} for two made-up" in finding.reason
+        assert "no reference says how it does" in finding.limits[0]
+
+    @pytest.mark.parametrize("which", [1, 2])
+    def test_a_webhook_that_takes_either_made_up_token_proves_nothing(
+        self, remote: FakeRemote, make_context: MakeContext, which: int
+    ) -> None:
+        """One made-up token that is accepted is enough to prove nothing."""
+
+        answers = [says("", 403), says("", 403)]
+        answers[which - 1] = confirms
+        remote.on(HOOK, confirms, *answers)
+
+        finding = webhook_takes_verify_token(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "made-up Verify Token too" in finding.reason
+
+    def test_a_refusal_that_made_up_tokens_do_not_get_decides_nothing(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """If made-up tokens are refused otherwise, this one may be refused for another reason."""
+
+        remote.on(HOOK, says("", 403), says("", 404))
+
+        finding = webhook_takes_verify_token(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "answers 403 for this Verify Token and 404 for made-up ones" in finding.reason
+
+    @pytest.mark.parametrize("broken", [breaks(), says("", 429), says("", 403, {"age": "301"})])
+    def test_a_control_without_an_answer_is_raised(
+        self, remote: FakeRemote, make_context: MakeContext, broken: Responder
+    ) -> None:
+        """No connection, a limit and a cached answer raise `RemoteError`."""
+
+        remote.on(HOOK, confirms, says("", 403), broken)
+
+        with pytest.raises(RemoteError):
+            webhook_takes_verify_token(make_context())
 
     def test_a_webhook_that_takes_any_token_proves_nothing(
         self, remote: FakeRemote, make_context: MakeContext
