@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.pages import PublicPage, is_same_owner, open_page
+from runbook_lib.remote.pages import PublicPage, open_page
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 URL = "https://www.acme.example/privacy"
@@ -106,22 +106,3 @@ def test_no_answer_is_raised_as_it_is() -> None:
 
     with pytest.raises(UnreachableError):
         open_page(open_session(remote), URL)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "is_same"),
-    [
-        ("www.acme.com", "acme.com", True),
-        ("www.acme.com", "LEGAL.ACME.COM.", True),
-        ("acme.co.uk", "other.co.uk", False),
-        ("acme.github.io", "other.github.io", False),
-        ("com", "com", False),
-        ("acme.com", "", False),
-    ],
-)
-def test_hosts_of_one_owner_share_a_registrable_domain(
-    one: str, other: str, *, is_same: bool
-) -> None:
-    """Hosts below one public suffix, by the Public Suffix List, have different owners."""
-
-    assert is_same_owner(one, other) is is_same

@@ -16,7 +16,12 @@ import pytest
 
 from runbook_lib.core.procedure import Exchange
 from runbook_lib.core.redaction import MASK, Redactor, Secret
-from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import (
+    CachedAnswerError,
+    ThrottledError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from runbook_lib.remote.documents import Answer
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
@@ -207,6 +212,75 @@ def test_an_answer_that_the_caller_calls_transient_is_repeated(
     answer = session.send(GET, is_transient=lambda answer: answer.status == 400)
 
     assert answer.document() == {"id": "1"}
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+@pytest.mark.parametrize("status", [200, 302, 400, 404, 503])
+@pytest.mark.parametrize(
+    ("ages", "said"),
+    [
+        (["301"], "Age 301 s"),
+        (["4000"], "Age 4,000 s"),
+        (["0000000301"], "Age 301 s"),
+        (["9" * 10_000], "Age …"),
+        (["5, 4000"], "Age 4,000 s"),
+        (["5", "4000"], "Age 4,000 s"),
+        (["4000", "5"], "Age 4,000 s"),
+        (["-1"], "Age -1"),
+        (["+5"], "Age +5"),
+        (["5.5"], "Age 5.5"),
+        (["1e1"], "Age 1e1"),
+        (["5 s"], "Age 5 s"),
+        (["old"], "Age old"),
+        ([""], "Age empty"),
+        (["5,"], "Age empty"),
+        (["5", ""], "Age empty"),
+    ],
+)
+def test_an_answer_from_a_cache_is_an_error(
+    remote: FakeRemote,
+    session: Session,
+    request_: Request,
+    status: int,
+    ages: list[str],
+    said: str,
+) -> None:
+    """
+    An answer that a cache kept for over 300 seconds, or for nobody knows how long, is not taken
+    for the remote system's (RFC 9111 §5.1), whatever its status; it is asked for once.
+    """
+
+    headers = httpx.Headers([("age", age) for age in ages])
+    remote.on(PATH, says({"id": "1"}, status, headers))
+
+    with pytest.raises(CachedAnswerError, match="graph.example answered from a cache") as caught:
+        session.send(request_)
+
+    assert said in str(caught.value)
+    assert "check again" in str(caught.value)
+    assert len(remote.requests) == 1
+
+
+@pytest.mark.parametrize("ages", [[], ["0"], ["300"], ["000300"], ["12, 300"], ["1", " 2 "]])
+def test_a_fresh_answer_is_taken(remote: FakeRemote, session: Session, ages: list[str]) -> None:
+    """An answer without Age, or with one of up to 300 seconds, is returned."""
+
+    remote.on(PATH, says({"id": "1"}, headers=httpx.Headers([("age", age) for age in ages])))
+
+    assert session.send(GET).status == 200
+
+
+def test_the_age_of_an_answer_is_recorded(remote: FakeRemote, session: Session) -> None:
+    """The record of an exchange shows the status, the body and why the answer did not count."""
+
+    remote.on(PATH, says({"id": "1"}, headers={"Age": "4000"}))
+
+    with pytest.raises(CachedAnswerError):
+        session.send(GET)
+
+    (exchange,) = session.exchanges()
+    assert (exchange.status, exchange.headers["age"]) == (200, "4000")
+    assert exchange.response == {"id": "1"}
 
 
 def test_an_unreachable_host_is_not_contacted_for_30_seconds(
