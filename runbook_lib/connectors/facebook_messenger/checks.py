@@ -82,6 +82,13 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
     request = sign_in_request(context)
     if isinstance(request, Finding):
         return request
+    app_id = context.text("app_id")
+    if request["client_id"] != app_id:
+        return inconclusive(
+            reason="Cyclr signs users in with Client ID "
+            f"{shorten(request['client_id']) or '(none)'}, not with App ID {app_id}, so its scopes "
+            "are not this app's. Correct the Client ID in the connector's Setup first.",
+        )
     asked = set(request.get("scope", "").replace(",", " ").split())
     wanted = set(context.text("scopes").split(","))
     if asked == wanted:

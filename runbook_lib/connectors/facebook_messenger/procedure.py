@@ -181,7 +181,7 @@ _CYCLR_CONNECTOR = Section(
                 Check(
                     "scopes-are-asked-for",
                     checks.scopes_are_asked_for,
-                    (*cyclr.CYCLR, "scopes", "service_domain", "cyclr_username"),
+                    (*cyclr.CYCLR, "app_id", "scopes", "service_domain", "cyclr_username"),
                 ),
             ),
             requires=("cy-02-client-id",),

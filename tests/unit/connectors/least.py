@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import httpx
 
@@ -37,7 +38,7 @@ from tests.unit.bodies import (
     SIGN_IN_TOKEN,
     USER_TOKEN,
 )
-from tests.unit.connectors.conftest import MADE_UP, VERIFY_TOKEN
+from tests.unit.connectors.conftest import VERIFY_TOKEN
 from tests.unit.fake_remote import fields
 
 _TOKEN = "/v26.0/oauth/access_token"
@@ -93,6 +94,11 @@ class Script(httpx.BaseTransport):
         return httpx.Response(404, text="{}")
 
 
+def made_up(size: int, number: int = 0) -> str:
+    """Return the text that stands for the random one of this size which is asked for so often."""
+    return f"{0xC0 + number:02x}" * size
+
+
 def _asking(**wanted: str) -> Asks:
     return lambda request: wanted.items() <= fields(request).items()
 
@@ -114,7 +120,7 @@ _MADE_UP_SECRET = Said(
     _TOKEN,
     {"error": {"message": "Error validating client secret.", "code": 1}},
     400,
-    asks=_asking(grant_type="client_credentials", client_secret=MADE_UP * 16),
+    asks=_asking(grant_type="client_credentials", client_secret=made_up(16)),
 )
 
 
@@ -122,8 +128,8 @@ def _node(*free: str, **more: str) -> Said:
     return Said(f"/v26.0/{APP_ID}", {"id": APP_ID, **more}, free=_free(*free))
 
 
-def _redirect(uri: str, body: Any, *, decides: bool = True) -> Said:
-    return Said(_TOKEN, body, 400, asks=_asking(redirect_uri=uri), decides=decides)
+def _redirect(uri: str, body: Any) -> Said:
+    return Said(_TOKEN, body, 400, asks=_asking(redirect_uri=uri))
 
 
 def _live(*names: str) -> Least:
@@ -135,11 +141,23 @@ _WANTED = review.with_dependencies(("public_profile", "leads_retrieval"))
 _CODE_REFUSED = {"error": {"message": "Invalid verification code format.", "code": 100}}
 _HOST_REFUSED = {"error": {"code": 191}}
 _REAL = _redirect(_URI, _CODE_REFUSED)
-_OTHER_HOST = _redirect(f"https://{MADE_UP * 8}.example.com{_CALLBACK}", _HOST_REFUSED)
-_OTHER_PATH = f"https://acme-h.cyclr.com/{MADE_UP * 8}"
+_OTHER_HOST = _redirect(f"https://{made_up(8)}.example.com{_CALLBACK}", _HOST_REFUSED)
+_SIBLING = _redirect(f"https://{made_up(8, 1)}.cyclr.com{_CALLBACK}", _HOST_REFUSED)
+_OTHER_PATH = replace(
+    _redirect(f"https://acme-h.cyclr.com/{made_up(8, 2)}", _HOST_REFUSED), decides=False
+)
 
 _CYCLR_TOKEN = Said("/oauth/token", {"access_token": bodies.CYCLR_TOKEN}, is_free=True)
-_MADE_UP_ACCOUNT = Said(_INSTALLED, {}, 401, asks=_in_account(MADE_UP * 16), decides=False)
+_MADE_UP_ACCOUNTS = tuple(
+    Said(
+        _INSTALLED,
+        {"Message": "Authorization has been denied for this request."},
+        401,
+        asks=_in_account(str(UUID(hex=made_up(16, number), version=4))),
+        decides=False,
+    )
+    for number in range(2)
+)
 
 
 def _library(*free: str, **more: str) -> Said:
@@ -201,14 +219,12 @@ def _policy(path: str) -> Said:
     return Said(path, _POLICY, is_page=True)
 
 
-def _form(**more: int) -> Said:
-    rows = [{"id": "form-1", **more}]
-    return Said("/v26.0/page-1/leadgen_forms", {"data": rows}, free=_free("data.0.id"))
-
-
-def _leads(*rows: Any) -> Said:
-    path, free = "/v26.0/form-1/leads", _free("data.0.id")
-    return Said(path, {"data": [*rows]}, free=free, is_free=not rows)
+_FORM = Said("/v26.0/page-1/leadgen_forms", {"data": [{"id": "form-1"}]}, free=_free("data.0.id"))
+_LEAD = Said(
+    "/v26.0/form-1/leads",
+    {"data": [{"id": "lead-1", "form_id": "form-1"}]},
+    free=_free("data.0.id"),
+)
 
 
 LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
@@ -235,14 +251,14 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
         ),
     ),
     app.redirect_uri_is_accepted: (
-        Least((_APP_TOKEN, _REAL, _OTHER_HOST)),
-        Least((_APP_TOKEN, _REAL, _OTHER_HOST, _redirect(_OTHER_PATH, {}, decides=False))),
+        Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING)),
+        Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)),
     ),
     service_domain.service_domain_answers: (
         Least(
             (
                 Said(_CALLBACK, "page", 400, is_page=True),
-                Said(f"{_CALLBACK}-{MADE_UP * 8}", "page", 404, is_page=True),
+                Said(f"{_CALLBACK}-{made_up(8)}", "page", 404, is_page=True),
             )
         ),
     ),
@@ -263,7 +279,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
         ),
     ),
     connector.connector_is_installed: (
-        Least((_CYCLR_TOKEN, _installed(), _MADE_UP_ACCOUNT)),
+        Least((_CYCLR_TOKEN, _installed(), *_MADE_UP_ACCOUNTS)),
         Least(
             (
                 _CYCLR_TOKEN,
@@ -274,13 +290,13 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
                     {"Id": 54321, "Connector": {"Name": _NAME}},
                     free=_free("Id"),
                 ),
-                _MADE_UP_ACCOUNT,
+                *_MADE_UP_ACCOUNTS,
             ),
             {"install_connector": True},
         ),
     ),
     connector.connector_is_authenticated: (
-        Least((_CYCLR_TOKEN, _installed(Authenticated=True), _MADE_UP_ACCOUNT)),
+        Least((_CYCLR_TOKEN, _installed(Authenticated=True), *_MADE_UP_ACCOUNTS)),
     ),
     connector.permissions_are_seen_through_cyclr: (
         Least(
@@ -343,7 +359,11 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
                     scopes=["public_profile", "business_management", "pages_read_engagement"],
                 ),
                 _ME,
-                Said("/v26.0/me/businesses", {"data": []}, is_free=True),
+                Said(
+                    "/v26.0/me/businesses",
+                    {"data": [{"id": "biz-1"}]},
+                    free=_free("data.0.id"),
+                ),
                 _PAGES,
                 Said("/v26.0/page-1", {"id": "page-1"}),
             ),
@@ -368,6 +388,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
                 _policy("/privacy"),
                 _policy("/terms"),
                 _policy("/data-deletion"),
+                *(Said(f"/{made_up(8, number)}", "none", 404, is_page=True) for number in range(3)),
             )
         ),
     ),
@@ -383,7 +404,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
                     free=_free("data.expires_at"),
                 ),
                 Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "roles": {"data": [{"user": "873"}]}}),
-                Said("/v26.0/me/accounts", {"data": []}, is_free=True),
+                Said("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
             )
         ),
     ),
@@ -395,7 +416,11 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
                     {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]},
                     free=_free("data.0.access_token"),
                 ),
-                Said("/v26.0/page-1/subscribed_apps", {"data": [{"id": APP_ID}]}),
+                Said(
+                    "/v26.0/page-1/subscribed_apps",
+                    {"data": [{"id": APP_ID, "subscribed_fields": ["messages"]}]},
+                    free=_free("data.0.subscribed_fields.0"),
+                ),
             )
         ),
     ),
@@ -414,15 +439,22 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             (
                 Said(
                     "/messenger",
-                    MADE_UP * 8,
+                    made_up(8),
                     asks=_asking(**{"hub.verify_token": VERIFY_TOKEN, "hub.mode": "subscribe"}),
                     is_page=True,
+                ),
+                *(
+                    Said(
+                        "/messenger",
+                        "refused",
+                        403,
+                        asks=_asking(**{"hub.verify_token": made_up(16, number)}),
+                        is_page=True,
+                    )
+                    for number in range(2)
                 ),
             )
         ),
     ),
-    connection.lead_data_is_readable: (
-        Least((_PAGES, _form(), _ME, _MANAGER, _leads({"id": "lead-1", "form_id": "form-1"}))),
-        Least((_PAGES, _form(leads_count=0), _ME, _MANAGER, _leads())),
-    ),
+    connection.lead_data_is_readable: (Least((_PAGES, _FORM, _ME, _MANAGER, _LEAD)),),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
@@ -18,19 +20,30 @@ from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Transport
 from tests.conftest import NOON
-from tests.unit.connectors.conftest import SECRETS, VALUES, made_up
-from tests.unit.connectors.least import Least, Script
+from tests.unit.connectors.conftest import SECRETS, VALUES
+from tests.unit.connectors.least import Least, Script, made_up
 
 # Loaded once, since it is most of a check's cost; a scripted remote system does not use it.
 _TLS = ssl.create_default_context()
 CHECKS: tuple[Check, ...] = tuple(
     {
-        check.id: check
+        (check.id, check.run): check
         for name in connector_names()
         for step in find_procedure(name).steps
         for check in step.checks
     }.values()
 )
+
+
+def _random_hex() -> Callable[[int], str]:
+    """Return what gives another text each time, and the same texts to each check."""
+    given: Counter[int] = Counter()
+
+    def random_hex(size: int) -> str:
+        given[size] += 1
+        return made_up(size, given[size] - 1)
+
+    return random_hex
 
 
 def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
@@ -48,7 +61,7 @@ def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None)
             secrets=SECRETS,
             session=transport.session(),
             now=NOON,
-            random_hex=made_up,
+            random_hex=_random_hex(),
         )
 
     certificate = Certificate("Let's Encrypt", NOON + timedelta(days=60))

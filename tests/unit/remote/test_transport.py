@@ -253,7 +253,7 @@ def test_an_answer_from_a_cache_is_an_error(
     headers = httpx.Headers([("age", age) for age in ages])
     remote.on(PATH, says({"id": "1"}, status, headers))
 
-    with pytest.raises(CachedAnswerError, match="graph.example answered from a cache") as caught:
+    with pytest.raises(CachedAnswerError, match=r"graph\.example answered from a cache") as caught:
         session.send(request_)
 
     assert said in str(caught.value)

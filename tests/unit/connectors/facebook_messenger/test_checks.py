@@ -168,6 +168,28 @@ class TestScopes:
         assert finding.outcome is outcome
         assert said in finding.reason
 
+    def test_scopes_of_another_app_prove_nothing(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """Where Cyclr signs in with another Client ID, its scopes are not this app's."""
+
+        remote.on("/oauth/token", says({"access_token": bodies.CYCLR_TOKEN}))
+        row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
+        remote.on("/v1.0/account/connectors", says([row]))
+        remote.on("/v1.0/accounts/acct-1/signintoken", says({"Token": SIGN_IN_TOKEN}))
+        sent = {
+            "client_id": "999",
+            "redirect_uri": "https://x",
+            "scope": make_context().text("scopes"),
+        }
+        dialog = f"https://www.facebook.com/v26.0/dialog/oauth?{urlencode(sent)}"
+        remote.on(LINK, says("", 302, {"location": dialog}))
+
+        finding = scopes_are_asked_for(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"Client ID 999, not with App ID {APP_ID}" in finding.reason
+
 
 def confirms(request: httpx.Request) -> httpx.Response:
     """Return the challenge, as for the right Verify Token."""

@@ -1,0 +1,168 @@
+"""
+The table: every check × an empty list, an empty body, another's answer, a cached one.
+
+Each check's least answers verify (`test_least_answers`, which also fails for a check that has
+none). Here one change is applied to each answer in turn, and to all at once: then nothing is
+verified. `NO_MATTER` names the few answers that carry no finding, and why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.procedure import Check, Outcome
+from tests.unit.bodies import APP_ID
+from tests.unit.connectors.least import LEAST, Least, Said
+from tests.unit.connectors.perform import CHECKS, perform
+from tests.unit.connectors.test_hostile_answers import OTHER
+from tests.unit.connectors.test_least_answers import at, places, with_value
+
+# What names an app, a person, a page, a form, a business, a host or a connector; and another one.
+OTHERS = {
+    APP_ID: OTHER,
+    "873": "874",
+    "555": "556",
+    "page-1": "page-9",
+    "form-1": "form-9",
+    "biz-1": "biz-9",
+    "acme-h.cyclr.com": "other-h.cyclr.com",
+    "Facebook Marketing API": "Slack",
+}
+_BY_STATUS = "its status counts: what the page says is documented nowhere"
+_REDIRECT = "its Location counts: a redirect needs no body"
+_REFUSAL = "a refusal counts by its status: what Cyclr says with it is documented nowhere"
+_OTHERWISE = "a made-up page need only be answered otherwise than the real one"
+_PATH = "it only sets the limit: the controls of the host decide"
+NO_MATTER: Mapping[str, str] = {
+    "service-domain-answers 0.0 body": _BY_STATUS,
+    "service-domain-answers 0.1 body": _BY_STATUS,
+    "service-domain-answers 0.all body": _BY_STATUS,
+    "console-holds-app-id 0.3 body": _REDIRECT,
+    "scopes-are-asked-for 0.3 body": _REDIRECT,
+    "connector-is-installed 0.2 body": _REFUSAL,
+    "connector-is-installed 0.3 body": _REFUSAL,
+    "connector-is-installed 1.4 body": _REFUSAL,
+    "connector-is-installed 1.5 body": _REFUSAL,
+    "connector-is-authenticated 0.2 body": _REFUSAL,
+    "connector-is-authenticated 0.3 body": _REFUSAL,
+    "webhook-takes-verify-token 0.1 body": _REFUSAL,
+    "webhook-takes-verify-token 0.2 body": _REFUSAL,
+    "connector-is-installed 1.1 alike": "nobody has it yet: the answer to the installation counts",
+    "public-pages-open 0.5 body": _OTHERWISE,
+    "public-pages-open 0.6 body": _OTHERWISE,
+    "public-pages-open 0.7 body": _OTHERWISE,
+    "redirect-uri-is-accepted 1.4 body": _PATH,
+    "redirect-uri-is-accepted 1.4 cached": _PATH,
+    "user-token-is-valid 0.1 another's 873": "the token is of whoever signed in",
+    "customer-consents-without-role 0.1 another's 555": "any person without a role will do",
+    "customer-consents-without-role 0.4 another's": "any page of that person will do",
+    "test-calls-are-made 0.3 another's": "any business of that person will do",
+    "scopes-are-asked-for 0.3 another's acme-h": "cy-02 compares where users are sent back to",
+}
+
+
+def emptied(content: Any) -> Any:
+    """Return an answer with an empty list in place of each list."""
+    if isinstance(content, dict):
+        return {name: emptied(value) for name, value in content.items()}
+    return [] if isinstance(content, list) else content
+
+
+def without_rows(said: Said) -> Said:
+    return replace(said, body=emptied(said.body))
+
+
+def with_text(text: str, said: Said) -> Said:
+    same = not isinstance(said.body, str) and json.loads(text or "0") == said.body
+    return said if same else replace(said, body=text)
+
+
+def about(names: Iterable[str], said: Said) -> Said:
+    """Return the same answer about another app, person, connector …"""
+    text = json.dumps([said.body, dict(said.headers)])
+    for name in names:
+        text = text.replace(name, OTHERS[name])
+    body, headers = json.loads(text)
+    return replace(said, body=body, headers=headers)
+
+
+def cached(said: Said) -> Said:
+    return replace(said, headers={**said.headers, "age": "301"})
+
+
+Change = Callable[[Said], Said]
+EVERYWHERE: Mapping[str, Change] = {
+    "lists": without_rows,
+    **{f"body {text or 'nothing'}": partial(with_text, text) for text in ("", "{}", "null", "[]")},
+    "another's": partial(about, tuple(OTHERS)),
+    "cached": cached,
+}
+IN_TURN: Mapping[str, Change] = {
+    **EVERYWHERE,
+    **{f"another's {name}": partial(about, (name,)) for name in OTHERS},
+}
+
+
+def with_answer(least: Least, index: int, said: Said) -> Least:
+    return replace(least, said=(*least.said[:index], said, *least.said[index + 1 :]))
+
+
+def variants(least: Least) -> Iterator[tuple[str, Least]]:
+    """Return each change of each answer, by its name."""
+    for name, change in EVERYWHERE.items():
+        yield f"all {name}", replace(least, said=tuple(map(change, least.said)))
+    for index, said in enumerate(least.said):
+        for name, change in IN_TURN.items():
+            yield f"{index} {name}", with_answer(least, index, change(said))
+        for place in places(said.body):
+            if isinstance(at(said.body, place), list):
+                name = ".".join(map(str, place))
+                yield f"{index} list {name}", with_value(least, index, place, [])
+        if [one.path for one in least.said].count(said.path) > 1:
+            alike = replace(said, asks=lambda _: True)
+            yield f"{index} alike", replace(least, said=(alike, *least.said))
+
+
+TABLE: Mapping[str, tuple[Check, Least]] = {
+    f"{check.id} {number}.{name}": (check, changed)
+    for check in CHECKS
+    for number, least in enumerate(LEAST[check.run])
+    for name, changed in variants(least)
+    if changed != least
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_no_such_answer_verifies(case: str) -> None:
+    """Such an answer verifies nothing, unless it is known to carry no finding."""
+
+    check, least = TABLE[case]
+    carries_nothing = case.startswith(tuple(NO_MATTER))
+
+    finding = perform(check, least)
+
+    assert finding is not None
+    assert "defect of the runbook" not in finding.reason, finding.reason
+    assert (finding.outcome is Outcome.VERIFIED) is carries_nothing, finding.reason
+
+
+def test_every_check_is_in_the_table() -> None:
+    """No check is left out: each has at least a changed body, and a cached answer."""
+
+    for check in CHECKS:
+        mine = [case for case in TABLE if case.startswith(f"{check.id} ")]
+        assert any("body" in case for case in mine), check.id
+        assert any("cached" in case for case in mine), check.id
+
+
+@pytest.mark.parametrize("known", NO_MATTER)
+def test_every_exception_is_about_an_answer(known: str) -> None:
+    """An exception that matches no answer is stale."""
+
+    assert any(case.startswith(known) for case in TABLE)
