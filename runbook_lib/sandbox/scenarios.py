@@ -87,6 +87,12 @@ def _redirect_missing(world: World) -> None:
     app.redirect_uris, app.app_domains = [], []
 
 
+def _app_domains_only(world: World) -> None:
+    """The domain above the Service Domain is an App Domain; no redirect URI is registered."""
+    app = the_app(world)
+    app.redirect_uris, app.app_domains = [], [SERVICE_DOMAIN.partition(".")[2]]
+
+
 def _not_connected(world: World) -> None:
     marketing, messenger = library_connector(world, MARKETING), library_connector(world, MESSENGER)
     marketing.client_id = marketing.client_secret = ""
@@ -249,6 +255,7 @@ _CHANGES: dict[str, Callable[[World], None]] = {
     "wrong-secret": _wrong_secret,
     "unknown-app": _unknown_app,
     "redirect-missing": _redirect_missing,
+    "app-domains-only": _app_domains_only,
     "review-pending": _review_pending,
     "review-declined": _review_declined,
     "partly-declined": _partly_declined,

@@ -139,6 +139,20 @@ def test_redirect_missing(start: Start, graph_of: Open, http: httpx.Client) -> N
     assert "URL Blocked" in http.get(str(given["dialog_url"]), params=params).text
 
 
+def test_app_domains_only(start: Start, graph_of: Open, http: httpx.Client) -> None:
+    """The token endpoint takes any host of the App Domain; the dialog refuses the redirect URI."""
+    sandbox = start("app-domains-only")
+    given = sandbox.description
+    uri, graph = str(given["redirect_uri"]), graph_of(sandbox)
+    for accepted in (uri, "https://made-up.partner.test/x"):
+        error = error_of(graph.exchange(redirect_uri=accepted, code="DUMMY"))
+        assert error["code"] == 100
+    beside = error_of(graph.exchange(redirect_uri="https://other-partner.test/x", code="DUMMY"))
+    assert beside["code"] == 191
+    params = {"client_id": str(given["app_id"]), "redirect_uri": uri}
+    assert "URL Blocked" in http.get(str(given["dialog_url"]), params=params).text
+
+
 def test_permission_missing(start: Start, graph_of: Open) -> None:
     """leads_retrieval is neither listed nor granted, and reading leads fails."""
     graph = graph_of(start("permission-missing"))

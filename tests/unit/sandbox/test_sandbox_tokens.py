@@ -93,6 +93,12 @@ def test_registered_domain_with_another_path_passes_to_the_code(graph: Graph) ->
     assert error_of(answer)["message"] == "Invalid verification code format."
 
 
+def test_a_sibling_of_the_registered_host_is_refused(graph: Graph) -> None:
+    """Where App Domains has the host alone, another host of its domain is foreign."""
+    answer = graph.exchange(redirect_uri="https://made-up.partner.test/x", code="DUMMY")
+    assert error_of(answer)["code"] == 191
+
+
 def test_a_code_is_redeemed_once(graph: Graph) -> None:
     """A code gives a 60-day token; the second time it is refused."""
     code = issue_code(graph.sandbox)
