@@ -39,10 +39,10 @@ _LIST_PERMISSIONS = "List My Permissions"
 _OK, _FORBIDDEN = 200, 403
 _DRAFT = "draft"
 _NO_CONSENT_SEEN = (
-    "That a person consented in a browser: a token that was set through Cyclr's API looks the same."
+    "That a person consented in a browser: a token set through Cyclr's API looks the same."
 )
 _NO_OWNER_NAMED = (
-    "For which app and which person these permissions are granted: the method's answer names "
+    "For which app and which person Facebook grants the permissions: the method's answer names "
     "neither."
 )
 # Client errors that ask to come again: they refuse nothing (RFC 9110 §15.5.9, RFC 8470, RFC 6585).

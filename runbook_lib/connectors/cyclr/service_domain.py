@@ -64,7 +64,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
             f"{host} resolves, its certificate from {shorten(certificate.issuer)} is valid for "
             f"{days} days, {verdict}."
         ),
-        limits=("That this domain belongs to your Cyclr console: no API shows it.",),
+        limits=("That the Service Domain belongs to your Cyclr console: no API shows it.",),
         warnings=tuple(warnings),
     )
 

@@ -23,7 +23,12 @@ _OK, _FORBIDDEN = 200, 403
 # In place of a status: the webhook returned the challenge.
 _CONFIRMED = 0
 _REFUSAL_UNKNOWN = (
-    "That Cyclr refuses a wrong Verify Token by this answer: no reference says how it does."
+    "That Cyclr refuses a wrong Verify Token as the webhook refused made-up ones: no reference "
+    "says how it refuses one."
+)
+_FIELDS_UNKNOWN = (
+    "That the subscription has every field that Cyclr's connector needs: they are documented "
+    "nowhere."
 )
 
 
@@ -71,9 +76,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
         )
     return verified(
         reason=f"{name} is subscribed to app {app_id} ({fields}).",
-        limits=(
-            "That these are the fields that Cyclr's connector needs: they are documented nowhere.",
-        ),
+        limits=(_FIELDS_UNKNOWN,),
     )
 
 
@@ -120,7 +123,7 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     return Finding(
         outcome=outcome,
         reason=reason,
-        limits=(_REFUSAL_UNKNOWN, "That Facebook calls this address: no API shows it."),
+        limits=(_REFUSAL_UNKNOWN, "That Facebook calls this webhook: no API shows it."),
     )
 
 

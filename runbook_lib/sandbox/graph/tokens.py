@@ -143,7 +143,9 @@ def _redeem(world: World, app: App, params: Mapping[str, str]) -> dict[str, obje
 
 
 @inferred("graph §5", "the token endpoint checks redirect_uri by its domain, not by its path")
-@inferred("graph §5", "an App Domain lets in every host under it, and none beside it", "the refusal")
+@inferred(
+    "graph §5", "an App Domain lets in every host under it, and none beside it", "the refusal"
+)
 @unknown("graph §5", "a registered redirect URI lets in hosts under its own at the token endpoint")
 @inferred("graph §9", "where the dialog allows http://localhost, the token endpoint does too")
 def _check_redirect_uri(app: App, redirect_uri: str) -> None:
