@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.connectors.facebook import connection
 from runbook_lib.core.procedure import Check, Outcome
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.least import LEAST, Least, Said
@@ -33,6 +34,17 @@ OTHERS = {
     "biz-1": "biz-9",
     "acme-h.cyclr.com": "other-h.cyclr.com",
     "Facebook Marketing API": "Slack",
+}
+# Fuller answers than the least: with a list that the finding can do without.
+FULLER: Mapping[Callable[..., Any], tuple[Least, ...]] = {
+    connection.marketing_data_is_readable: (
+        Least(
+            (
+                Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
+                Said("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}),
+            )
+        ),
+    ),
 }
 _BY_STATUS = "its status counts: what the page says is documented nowhere"
 _REDIRECT = "its Location counts: a redirect needs no body"
@@ -59,6 +71,9 @@ NO_MATTER: Mapping[str, str] = {
     "public-pages-open 0.7 body": _OTHERWISE,
     "redirect-uri-is-accepted 1.4 body": _PATH,
     "redirect-uri-is-accepted 1.4 cached": _PATH,
+    "marketing-data-is-readable 1.1 list": "a limit says that no page was read",
+    "marketing-data-is-readable 1.1 another's": "any page of that person will do",
+    "marketing-data-is-readable 1.all another's": "any page of that person will do",
     "user-token-is-valid 0.1 another's 873": "the token is of whoever signed in",
     "customer-consents-without-role 0.1 another's 555": "any person without a role will do",
     "customer-consents-without-role 0.4 another's": "any page of that person will do",
@@ -132,7 +147,7 @@ def variants(least: Least) -> Iterator[tuple[str, Least]]:
 TABLE: Mapping[str, tuple[Check, Least]] = {
     f"{check.id} {number}.{name}": (check, changed)
     for check in CHECKS
-    for number, least in enumerate(LEAST[check.run])
+    for number, least in enumerate((*LEAST[check.run], *FULLER.get(check.run, ())))
     for name, changed in variants(least)
     if changed != least
 }
