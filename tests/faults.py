@@ -222,6 +222,20 @@ FAULTS = (
         "connectors/test_app.py",
         "the redirect URI is verified where Facebook accepts any host",
     ),
+    Fault(
+        "connectors/facebook/app.py",
+        "if not _is_redirect_refused(sibling):",
+        "if sibling is None:",
+        "connectors/test_app.py",
+        "the redirect URI is verified where App Domains let its host in",
+    ),
+    Fault(
+        "remote/transport.py",
+        "        _refuse_cached(request, sent.answer)\n",
+        "",
+        "connectors/test_never_verified.py",
+        "a cached answer verifies",
+    ),
     # --- evidence --------------------------------------------------------------------------
     Fault(
         "evidence/verify/verify.py",

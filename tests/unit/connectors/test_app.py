@@ -691,7 +691,8 @@ class TestRedirectUri:
         If the control is not refused, the result is inconclusive, and the reason quotes the answer.
         """
 
-        answers(refuses(bodies.BAD_CODE), control[0])
+        refused = refuses(bodies.REDIRECT_REFUSED)
+        answers(refuses(bodies.BAD_CODE), control[0], sibling=refused, path=refused)
 
         finding = redirect_uri_is_accepted(context)
 
