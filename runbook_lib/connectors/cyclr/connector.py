@@ -57,6 +57,7 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     return verified(
         reason=f"Cyclr's library has {context.text('cyclr_connector')!r} (id "
         f"{connector.number('Id')}, {shorten(connector.text('Status'))}).",
+        accepts=("cyclr_client_id", "cyclr_connector"),
         limits=("That Setup holds a Client ID and Client Secret: no API shows it.",),
     )
 
@@ -224,6 +225,7 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     name = connector.words("Name") or context.text("cyclr_connector")
     return verified(
         reason=f"Installed as {name!r} (account connector {number}).",
+        accepts=("account_api_id",),
     )
 
 

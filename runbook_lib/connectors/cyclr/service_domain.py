@@ -60,6 +60,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
     outcome, verdict = _judge(answer, control)
     return Finding(
         outcome=outcome,
+        accepts=("service_domain",) if outcome is Outcome.VERIFIED else (),
         reason=(
             f"{host} resolves, its certificate from {shorten(certificate.issuer)} is valid for "
             f"{days} days, {verdict}."

@@ -15,6 +15,7 @@ _FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10c-app-review")
 # Of what `practice/words.toml` has, the steps of which nobody has said anything in a scenario,
 # or not in that way; "" is everything.
 UNSAID = {
+    "app-domains-only": ("fb-08-redirect-uri",),
     "fresh": ("",),
     "not-published": ("fb-10d-publish",),
     "partly-declined": (*_NOT_APPROVED, *_IN_CYCLR),

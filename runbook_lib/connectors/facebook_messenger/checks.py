@@ -76,6 +76,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
         )
     return verified(
         reason=f"{name} is subscribed to app {app_id} ({fields}).",
+        accepts=("page_id",),
         limits=(_FIELDS_UNKNOWN,),
     )
 
@@ -123,6 +124,7 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     return Finding(
         outcome=outcome,
         reason=reason,
+        accepts=("verify_token",) if outcome is Outcome.VERIFIED else (),
         limits=(_REFUSAL_UNKNOWN, "That Facebook calls this webhook: no API shows it."),
     )
 

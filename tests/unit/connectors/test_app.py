@@ -23,7 +23,9 @@ from runbook_lib.core.step_document import advice_of, step_document
 from runbook_lib.errors import (
     GraphAPIError,
     OAuthError,
+    RefusedAppError,
     RemoteError,
+    RunbookError,
     UnexpectedAnswerError,
     UnreachableError,
 )
@@ -94,7 +96,39 @@ class TestCredentials:
         assert len(remote.requests) == 2
         assert context.app_token().reveal() == bodies.APP_TOKEN
         assert len(remote.requests) == 2
+        assert finding.accepts == ("app_id", "app_secret")
         assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("body", "status", "is_refused"),
+        [
+            (bodies.UNKNOWN_APP, 400, True),
+            (bodies.BAD_SECRET, 400, True),
+            (bodies.BAD_SECRET, 500, False),
+            (bodies.UNKNOWN_APP, 503, False),
+            ({"error": {"message": "An unknown error has occurred.", "code": 1}}, 400, False),
+            ({"error": {"message": "Calls to this API have exceeded …", "code": 4}}, 400, False),
+            ({}, 400, False),
+        ],
+    )
+    def test_only_facebooks_own_refusal_refuses_the_app_id(
+        self,
+        remote: FakeRemote,
+        context: CheckContext,
+        body: dict[str, Any],
+        status: int,
+        is_refused: bool,
+    ) -> None:
+        """An unknown App ID, or one whose secret is another, is refused; a fault refuses none."""
+
+        remote.on(TOKEN_PATH, says(body, status))
+        refuses = ("app_id",) if is_refused else ()
+
+        with pytest.raises(RunbookError) as caught:
+            app_is_registered(context)
+
+        assert caught.value.refuses == refuses
+        assert isinstance(caught.value, RefusedAppError) is is_refused
 
     @pytest.mark.parametrize(
         ("control", "said"),
@@ -149,6 +183,7 @@ class TestCredentials:
         finding = app_credentials_are_accepted(context)
 
         assert finding.outcome is Outcome.FAILED
+        assert finding.refuses == ("app_id",)
         assert "refuses this App Secret (Error validating client secret.)" in finding.reason
         assert "Settings > Basic" in finding.reason
         assert len(remote.requests) == 1
@@ -256,6 +291,8 @@ class TestNode:
 
         assert finding.outcome is Outcome.VERIFIED
         assert "Acme Lead Sync" in finding.reason
+        assert finding.accepts == ("app_id",)
+        assert finding.facts == {"app_name": "Acme Lead Sync"}
         assert "Facebook asked for the password" in finding.limits[0]
         assert shows_no_secret(finding, context)
 
@@ -268,6 +305,7 @@ class TestNode:
 
         assert finding.outcome is Outcome.VERIFIED
         assert "'Acme Lead Sync'" in finding.reason
+        assert finding.accepts == ("app_id", "app_display_name")
         assert "App Purpose" in finding.limits[0]
 
     @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync "])
@@ -280,6 +318,7 @@ class TestNode:
 
         assert finding.outcome is Outcome.FAILED
         assert f"called {name!r}, not 'Acme Lead Sync'" in finding.reason
+        assert finding.accepts == ("app_id",)
 
     @pytest.mark.parametrize("check", [app_is_registered, app_name_matches])
     @pytest.mark.parametrize("name", ["", None, 7, ["Acme Lead Sync"]])

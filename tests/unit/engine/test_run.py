@@ -41,6 +41,7 @@ from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome, rests_
 from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_known, open_run
 from runbook_lib.errors import (
     JournalError,
+    RefusedAppError,
     RunbookError,
     SettingsError,
     UnknownStepError,
@@ -1171,3 +1172,22 @@ def test_settings_at_hand_are_not_a_practice_tenants(
         for tenant in ("real", "practice")
     }
     assert seen == {"real": "999999999999999", "practice": None}
+
+
+def test_a_refused_app_id_voids_nothing_but_its_own_steps(make_run: MakeRun) -> None:
+    """A check that raises names the refused value in its finding, and words about another stay."""
+
+    def refused(_: CheckContext) -> Finding:
+        raise RefusedAppError("No such app.")
+
+    steps = bound_step("a"), bound_step("b", Check("refused", refused))
+    run = make_run(*steps, mode=Mode.INTERACTIVE, app_id="111")
+    run.start()
+    run.say([attested("a")])
+    run.give("app_id", "999")
+    assert run.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
+
+    state = run.perform("b")
+
+    assert state.findings[0].refuses == ("app_id",)
+    assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED
