@@ -15,7 +15,7 @@ from runbook_lib.connectors.facebook.review import PERMISSION_DEPENDENCIES
 from runbook_lib.connectors.facebook.review_kit import (
     Kit,
     KitPermission,
-    count_blanks,
+    find_blanks,
     kit_html,
     kit_markdown,
     kit_of,
@@ -352,8 +352,8 @@ def test_long_names_and_lists_are_bounded() -> None:
     assert len(kit_html(kit)) < 1_000_000
 
 
-def test_blanks_are_counted() -> None:
-    """Each place to fill in counts; what was filled in does not."""
+def test_blanks_are_found() -> None:
+    """Each place to fill in is found with its line; what was filled in is not."""
 
-    assert count_blanks("‹a› b ‹c d› ‹unfinished") == 2
-    assert count_blanks(kit_markdown(made("leads_retrieval"))) > 20
+    assert find_blanks("‹a› b\n‹c\nd› ‹unfinished") == [(1, "‹a›"), (2, "‹c d›")]
+    assert len(find_blanks(kit_markdown(made("leads_retrieval")))) > 20
