@@ -12,6 +12,8 @@ _NOT_APPROVED = ("attestation fb-10c-app-review",)
 _AFTER_REVIEW = (*_NOT_APPROVED, "fb-10d-publish", *_IN_CYCLR)
 _FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10c-app-review")
 
+_UNCHECKED = ("fb-08-redirect-uri", *_NOT_APPROVED)
+
 # Of what `practice/words.toml` has, the steps of which nobody has said anything in a scenario,
 # or not in that way; "" is everything.
 UNSAID = {
@@ -24,5 +26,8 @@ UNSAID = {
     "review-pending": _AFTER_REVIEW,
     "tech-provider-pending": ("attestation fb-05b-access-verification",),
     "test-calls-missing": (*_FROM_TEST_CALLS, *_AFTER_REVIEW),
+    "rate-limited": _UNCHECKED,
+    "unknown-app": _UNCHECKED,
     "use-case-missing": ("fb-04a-use-case", *_FROM_TEST_CALLS, *_AFTER_REVIEW),
+    "wrong-secret": _UNCHECKED,
 }
