@@ -26,7 +26,7 @@ settings.load_profile("patient")
 # NOTE: a worker that has not ended by then is killed, and what it covered is lost.
 NodeManager.EXIT_TIMEOUT = 120
 
-pytest_plugins = ["tests.support.programs"]
+pytest_plugins = ["tests.support.leftovers", "tests.support.programs"]
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -40,9 +40,14 @@ def _is_allowed(address: Any) -> bool:
         return address[0] == "localhost"
 
 
-@pytest.fixture(autouse=True)
-def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse every connection of this process to another machine."""
+@pytest.fixture(autouse=True, scope="session")
+def _apart(keys_home: Path) -> Iterator[None]:
+    """
+    Keep tests, and the fixtures of modules, apart from the machine and the person who runs them.
+
+    They connect to no other machine, have none of that person's settings, JupyterLab session or
+    terminal, and sign with a key of their own.
+    """
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
@@ -51,30 +56,21 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
             raise AssertionError(msg)
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        for name in list(os.environ):
+            if name.startswith("RUNBOOK_") or name in ("JPY_SESSION_NAME", "NO_COLOR", "COLUMNS"):
+                patch.delenv(name)
+        patch.setenv("XDG_DATA_HOME", str(keys_home))
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Remove the runbook's variables and the JupyterLab session of the person who runs the tests.
-    """
-    for name in list(os.environ):
-        if name.startswith("RUNBOOK_") or name in ("JPY_SESSION_NAME", "NO_COLOR", "COLUMNS"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def _own_signing_key(monkeypatch: pytest.MonkeyPatch, keys_home: Path) -> None:
-    """Sign with a key made for the tests, never with the key of the person who runs them."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(keys_home))
-
-
-@pytest.fixture(autouse=True)
-def _no_cool_downs() -> None:
-    """Clear cool-downs, so that no test waits because of another one."""
+def _no_cool_downs() -> Iterator[None]:
+    """Clear cool-downs, so that no test, and no fixture of a module, waits because of another."""
     from runbook_lib.remote.rate_limits import SHARED  # noqa: PLC0415
 
+    yield
     SHARED.clear()
 
 

@@ -74,9 +74,12 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facebook-marketing-runbook", prog_name="runbook")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Register a Facebook app for a connector of Cyclr's, and prove that each step is done."""
-    signal.signal(signal.SIGTERM, _on_terminate)
+    before = signal.signal(signal.SIGTERM, _on_terminate)
+    # NOTE: a program may call this as a function, and goes on.
+    ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
 
 
 for each in (

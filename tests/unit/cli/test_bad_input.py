@@ -5,9 +5,7 @@ Invalid input of every kind gives exit code 2 and one message, no traceback, and
 from __future__ import annotations
 
 import os
-import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,17 +51,14 @@ BAD_SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.fixture(autouse=True)
-def _place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in an empty folder that has a named pipe, and restore the SIGTERM handler."""
+def _place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder that has a named pipe."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     for name in ("walkthrough.lab._serve", "engine.headless._perform"):
         monkeypatch.setattr(
             f"runbook_lib.{name}", lambda *_, **__: pytest.fail("the command started")
         )
     os.mkfifo("fifo")
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def everything(folder: Path) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
-from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
 
 
 @pytest.fixture

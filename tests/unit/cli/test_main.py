@@ -48,11 +48,8 @@ at = 2026-11-20T09:00:00Z
 
 
 @pytest.fixture(autouse=True)
-def _own_signals(folder: Path) -> Iterator[None]:
-    """Work in an empty folder, and restore the SIGTERM handler that every command replaces."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+def _own_folder(folder: Path) -> None:
+    """Work in an empty folder."""
 
 
 def runbook(*words: str) -> Result:

@@ -13,7 +13,7 @@ from runbook_lib.errors import ChainError, JournalError, LeakError, SettingsErro
 from tests.unit.cli.test_main import (  # noqa: F401  (fixtures, one of which acts by itself)
     DOMAIN,
     Headless,
-    _own_signals,
+    _own_folder,
     headless,
     practice_scenarios,
     runbook,

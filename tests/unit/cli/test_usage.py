@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
 
 DOMAIN = "service_domain=acme-h.cyclr.com"
 

@@ -5,7 +5,6 @@ Events: the required form of a journal line, and the error of every command for 
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -409,7 +408,7 @@ ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 
 
 @pytest.fixture
-def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the journal of a tenant with a run and an unfinished bundle."""
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "acme-h.cyclr.com")
     monkeypatch.setattr(runbook_lib.walkthrough.lab, "_serve", lambda *_, **__: 0)
@@ -422,9 +421,7 @@ def tenant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     waiting = folder / "evidence" / "acme" / "facebook_marketing" / ".sealed-00000001"
     waiting.mkdir()
     (waiting / "statement.dsse.json").write_text("{}")
-    before = signal.getsignal(signal.SIGTERM)
-    yield run.journal.path
-    signal.signal(signal.SIGTERM, before)
+    return run.journal.path
 
 
 def runbook(*words: str) -> Result:

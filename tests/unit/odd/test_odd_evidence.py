@@ -22,7 +22,7 @@ from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.runs import sealed_runs
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, remove
-from tests.unit.cli.test_main import _own_signals, runbook  # noqa: F401  (a fixture that acts by itself)
+from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, resign_everything
 

@@ -125,20 +125,18 @@ def project(
 
 @contextmanager
 def time_limit() -> Iterator[None]:
-    """Fail if the block does not end in time; restore the signal handlers."""
+    """Fail if the block does not end in time."""
 
     def stop(_signal: int, _frame: object) -> None:
         raise AssertionError(f"no end within {SECONDS} s")
 
-    before = {one: signal.getsignal(one) for one in (signal.SIGALRM, signal.SIGTERM)}
-    signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
     try:
         yield
     finally:
         signal.alarm(0)
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        signal.signal(signal.SIGALRM, before)
 
 
 def ends_well(command: str) -> Result:
