@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 __all__ = ["EVIDENCE_COMMANDS"]
 
 _MOST_NOTES = 20
-
+_ANOTHER_WAY = (
+    "Get the public key from its owner (`runbook key` shows it), not with the evidence; keep it "
+    "elsewhere, and name that copy with --key."
+)
 
 _KEY = click.option("--key", "keys", multiple=True, metavar="FILE", help="A public key to trust.")
 _TRUSTED_KEYS = click.option(
@@ -63,9 +66,7 @@ _SECONDS = click.option(
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
 @_KEY
 @_TRUSTED_KEYS
-@click.option(
-    "--tsa-certificate", default="", metavar="FILE", help="Time-stamp authorities to trust."
-)
+@click.option("--tsa-certificate", metavar="FILE", help="Time-stamp authorities to trust.")
 @_SECONDS
 @click.option("--connector", default="", help="Only this connector's evidence.")
 @JSON
@@ -75,7 +76,7 @@ def verify(
     connector: str,
     keys: tuple[str, ...],
     trusted_keys: str,
-    tsa_certificate: str,
+    tsa_certificate: str | None,
     as_json: bool,
     seconds: int | None,
 ) -> None:
@@ -93,8 +94,12 @@ def verify(
 
     connector = connector and find_procedure(connector).id
     paths = paths or (default_evidence(),)
-    authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate else []
-    trust = Trust(_trusted(keys, trusted_keys, paths), authorities)
+    authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate is not None else []
+    here = [Path(path) for path in paths if "://" not in path]
+    trusted, note = _trusted(keys, trusted_keys, here)
+    trust = Trust(trusted, authorities)
+    if note and not as_json:
+        click.echo(one_line(f"! {note}"))
     is_refused = False
     for path in paths:
         is_archive = "://" in path
@@ -108,7 +113,7 @@ def verify(
                 if not as_json:
                     show_verdict(verdict)
                     continue
-                document = verdict.document()
+                document = verdict.document() | ({"trust_note": note} if note else {})
                 if is_archive:
                     # NOTE: the keys are beside a tenant, not below it.
                     below = os.path.relpath(verdict.path, folder.resolve())
@@ -435,12 +440,15 @@ def journal(
     from runbook_lib.evidence.rebuild import rebuild_journal
     from runbook_lib.evidence.verify.verify import Trust
 
-    trust = Trust(_trusted(keys, trusted_keys))
     folder = evidence_folder(evidence)
     path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()
-    rebuilt = rebuild_journal(path.parent, trust)
+    trusted, note = _trusted(keys, trusted_keys, [folder, path.parent])
+    if note and not as_json:
+        click.echo(one_line(f"! {note}"))
+    rebuilt = rebuild_journal(path.parent, Trust(trusted))
     if as_json:
-        click.echo(json.dumps({"path": str(path), **asdict(rebuilt)}))
+        noted = {"trust_note": note} if note else {}
+        click.echo(json.dumps({"path": str(path), **asdict(rebuilt), **noted}))
     elif rebuilt.added:
         click.echo(one_line(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all."))
         click.echo(
@@ -455,34 +463,38 @@ def journal(
 
 
 def _trusted(
-    keys: tuple[str, ...], trusted_keys: str, paths: Sequence[str] = ()
-) -> dict[str, SSlibKey]:
-    """Return the public keys that were named; raises `SettingsError` where none was."""
-    from runbook_lib.evidence.signing.keys import read_public_keys
+    keys: tuple[str, ...], trusted_keys: str, evidence: Sequence[Path]
+) -> tuple[dict[str, SSlibKey], str]:
+    """
+    Return the public keys that were named, and what to know of keys near the `evidence`.
+
+    Raises `SettingsError` where none was named.
+    """
+    from runbook_lib.evidence.signing.keys import WHY_LESS, read_public_keys
+    from runbook_lib.evidence.verify.nearby import keys_near_evidence
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
         msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
-        raise SettingsError(msg, next_step=_how_to_trust(paths))
-    return read_public_keys(named)
+        raise SettingsError(msg, next_step=_how_to_trust(evidence))
+    trusted = read_public_keys(named)
+    near = ", ".join(map(str, keys_near_evidence(named, evidence)))
+    note = f"Inside or beside the evidence: {near}. {WHY_LESS} {_ANOTHER_WAY}" if near else ""
+    return trusted, note
 
 
-def _how_to_trust(paths: Sequence[str]) -> str:
-    """Return the command that trusts the keys beside the evidence, if there are any."""
+def _how_to_trust(evidence: Sequence[Path]) -> str:
+    """Return how to come by a key, with the command that trusts those beside the evidence."""
     from runbook_lib.cli.terminal import this_program
     from runbook_lib.config.workspace import KEYS_FOLDER
+    from runbook_lib.evidence.signing.keys import WHY_LESS
 
-    near = [folder for path in map(Path, paths) for folder in (path, *path.parents)]
+    near = [folder for path in evidence for folder in (path, *path.parents)]
     folders = [each / KEYS_FOLDER for each in near if any(each.glob(f"{KEYS_FOLDER}/*.pub.pem"))]
     if not folders:
-        return (
-            "Its owner names the key; `runbook run` writes it to the keys folder of the evidence."
-        )
-    command = shlex.join(["verify", "--trusted-keys", str(folders[0]), *paths])
-    return (
-        f"Compare the key's id with the one that you were given. If {folders[0]} has no other: "
-        f"{this_program()} {command}"
-    )
+        return _ANOTHER_WAY
+    command = shlex.join(["verify", "--trusted-keys", str(folders[0]), *map(str, evidence)])
+    return f"{_ANOTHER_WAY} {WHY_LESS} With the keys there: {this_program()} {command}"
 
 
 EVIDENCE_COMMANDS = (verify, report, archive, key, journal)

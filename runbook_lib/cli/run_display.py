@@ -21,7 +21,7 @@ from runbook_lib.cli.terminal import (
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.procedure import WordKind
 from runbook_lib.engine.headless import RunListener, RunResult
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
 from runbook_lib.plain_text import escaped_json, one_line
 
 if TYPE_CHECKING:
@@ -86,8 +86,10 @@ class RunDisplay(RunListener):
             say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
             say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
             say(f"Verify it: {self._verify(result)}")
+            say(f"           {WHY_LESS}")
         if sealed.unstamped:
-            say(f"No time-stamp: {sealed.unstamped}", is_error=True)
+            refused = "`verify` with --tsa-certificate will refuse this run."
+            say(f"No time-stamp: {sealed.unstamped} {refused}", is_error=True)
 
     def show_result(self, result: RunResult, *, options: Sequence[str], ended: bool) -> None:
         """

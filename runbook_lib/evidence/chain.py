@@ -32,7 +32,7 @@ from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
 from runbook_lib.evidence.parts import part_of
-from runbook_lib.evidence.signing.keys import SigningKey, exported_keys
+from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey, exported_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     TEST_RESULT,
@@ -352,7 +352,8 @@ def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
         advice = (
             f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
             f"--connector {connector} --evidence {quote(str(journal.parents[2]))} "
-            f"--trusted-keys {quote(str(keys_beside(journal.parent)))}`; then run again."
+            f"--trusted-keys {quote(str(keys_beside(journal.parent)))}`; then run again. "
+            f"{WHY_LESS}"
         )
     raise ChainError(msg, file=journal.name, next_step=advice)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbook_lib.config.workspace import KEYS_FOLDER
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
 from runbook_lib.evidence.signing.statement import PAYLOAD_TYPE, Link
 
 __all__ = ["verify_instructions"]
@@ -24,7 +24,7 @@ Signed by the key `{key_id}`.
 With the runbook installed, one command does all of this offline:
 
 ```
-runbook verify --key KEY.pub.pem .
+runbook verify --key ELSEWHERE/KEY.pub.pem .
 ```
 
 Without it, a POSIX shell, `sha256sum` and `openssl` are enough. Run these blocks in this folder, in
@@ -33,10 +33,12 @@ prints an error; in a script, `set -e` stops at the first failure.
 
 ## 1. Choose the key that you trust
 
-Get the public key from a source that you trust, not from here. The copy beside the evidence is for
-convenience only: compare its fingerprint with the one that your source gave you.
+Get the public key from a source that you trust, not from here, and put its path into `KEY`. Without
+that, the copy beside the evidence is taken. {why_less}
+Then compare its fingerprint with the one that your source gave you.
 
 ```sh
+test -n "${{KEY:-}}" || echo "{why_less}"
 key=${{KEY:-../../../{keys}/{key_id}{suffix}}}
 work=$(mktemp -d)
 openssl pkey -pubin -in "$key" -outform DER | sha256sum | grep -F {key_id}
@@ -122,7 +124,8 @@ None was requested, so there is no `statement.tsr`: block 2 would show it as add
 are those of the machine that ran it."""
 _STAMPED = """\
 One was requested from {authority}. If `statement.tsr` is missing, the authority refused or did not
-answer, or the file was removed. With the authority's certificate in `tsa.pem`:
+answer, or the file was removed; nothing here tells which, so do not accept this run as stamped.
+With the authority's certificate in `tsa.pem`:
 
 ```
 openssl ts -verify -data statement.dsse.json -in statement.tsr -CAfile tsa.pem
@@ -147,6 +150,7 @@ def verify_instructions(
         key_id=key_id,
         keys=KEYS_FOLDER,
         suffix=PUBLIC_SUFFIX,
+        why_less=WHY_LESS,
         length=len(PAYLOAD_TYPE),
         kind=PAYLOAD_TYPE,
         unlisted=f"{_UNLISTED}|tsr" if timestamp_authority else _UNLISTED,

@@ -34,6 +34,7 @@ __all__ = [
     "PUBLIC_SUFFIX",
     "SUCCESSION_SUFFIX",
     "UNENCRYPTED",
+    "WHY_LESS",
     "SigningKey",
     "create_key",
     "default_key_path",
@@ -42,6 +43,7 @@ __all__ = [
     "holds",
     "is_unencrypted",
     "is_uri",
+    "key_files",
     "key_from_settings",
     "key_id",
     "open_key",
@@ -54,6 +56,11 @@ __all__ = [
 
 PUBLIC_SUFFIX = ".pub.pem"
 SUCCESSION_SUFFIX = ".succession.dsse.json"
+# Said wherever such a key is trusted, or advised.
+WHY_LESS = (
+    "Whoever can change the evidence can also change a key inside or beside it, "
+    "so that key proves less."
+)
 UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set"
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
@@ -216,7 +223,7 @@ def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
 
     Raises `SettingsError` if one cannot be read, or there is none.
     """
-    found = (read_public_key(file) for path in paths for file in _key_files(path))
+    found = (read_public_key(file) for path in paths for file in key_files(path))
     return {str(key.keyid): key for key in found}
 
 
@@ -230,7 +237,12 @@ def exported_keys(folder: Path) -> dict[str, SSlibKey]:
     return found
 
 
-def _key_files(path: Path) -> Iterator[Path]:
+def key_files(path: Path) -> Iterator[Path]:
+    """
+    Yield the files that naming `path` trusts: itself, or the `*.pub.pem` in a folder.
+
+    Raises `SettingsError` if a folder has none.
+    """
     try:
         is_folder = path.is_dir()
     except OSError:

@@ -377,9 +377,16 @@ def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:
 def _timestamp(
     present: Mapping[str, Path], envelope: bytes, authority: str, trust: Trust
 ) -> tuple[str, str]:
-    """Return the time-stamp of a named authority, and what could not be checked."""
+    """
+    Return the time-stamp of a named authority, and what could not be checked.
+
+    NOTE: nothing signed says whether the authority answered, because it stamps the signed
+    statement; so whoever relies on one accepts no bundle that names a time-stamp and lacks it.
+    """
     if TIMESTAMP_NAME not in present:
         missing = f"A time-stamp was requested from {authority}; there is none."
+        if authority and trust.authorities:
+            raise ContentError(missing, file=TIMESTAMP_NAME)
         return "", missing if authority else ""
     if not authority:
         raise ContentError("It was added: no time-stamp was requested.", file=TIMESTAMP_NAME)

@@ -57,6 +57,7 @@ def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
         "until": json.loads(again.stdout)["until"],
         "added": 0,
         "unused": {},
+        "trust_note": json.loads(again.stdout)["trust_note"],
     }
     assert "none was added" in journal(evidence, "--trusted-keys", str(evidence / "keys")).stdout
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from runbook_lib.cli.main import main
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import (
     ContentError,
@@ -218,14 +220,90 @@ def test_an_unchecked_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
     assert "no trusted authority is named" in verified.notes[0]
 
 
-def test_a_missing_requested_stamp_is_noted(stamped: Sealed, trusting: Trust) -> None:
-    """If a requested time-stamp is missing, a note says so."""
+def test_a_missing_requested_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
+    """If a requested time-stamp is missing, a note says so where no authority is trusted."""
 
     (stamped.folder / "statement.tsr").unlink()
 
-    verified = verify_bundle(stamped.folder, trusting)
+    verified = verify_bundle(stamped.folder, trust)
     assert verified.stamped_on == ""
     assert "there is none" in verified.notes[0]
+
+
+def _as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _as_full_folder(path: Path) -> None:
+    _as_folder(path)
+    (path / "statement.tsr").touch()
+
+
+def _as_link(path: Path) -> None:
+    path.rename(path.parent.parent / path.name)
+    path.symlink_to(path.parent.parent / path.name)
+
+
+def _unlisted(path: Path) -> None:
+    """Remove the file and its name from what a person reads, which is signed."""
+    path.unlink()
+    instructions = path.parent / "VERIFY.md"
+    instructions.write_text(instructions.read_text().replace("|tsr", ""))
+
+
+LACKS: Mapping[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "another name": lambda path: path.rename(path.with_name("STATEMENT.TSR")),
+    "folder": _as_folder,
+    "full folder": _as_full_folder,
+    "link": _as_link,
+    "unlisted": _unlisted,
+}
+
+
+@pytest.mark.parametrize("case", LACKS)
+def test_a_bundle_that_lacks_its_stamp_is_refused(
+    case: str, stamped: Sealed, authority: Authority, trust: Trust, tmp_path: Path
+) -> None:
+    """Where an authority is trusted, `verify` refuses a bundle without the stamp it names."""
+
+    LACKS[case](stamped.folder / "statement.tsr")
+
+    keys = [*(tmp_path / "evidence" / "keys").glob("*.pub.pem")]
+    words = ["verify", "--key", str(keys[0]), "--tsa-certificate", str(authority.certificate)]
+    result = CliRunner().invoke(main, [*words, str(tmp_path / "evidence")])
+    assert result.exit_code == ExitCode.REFUSED
+    assert f"✘ acme/p/{stamped.folder.name}: " in result.stdout
+    assert case == "unlisted" or "statement.tsr" in result.stdout.lower()
+
+
+def test_a_bundle_whose_authority_failed_is_refused_too(
+    tmp_path: Path, key: SigningKey, trust: Trust, trusting: Trust, authority: Authority
+) -> None:
+    """Nothing signed says that the authority failed, so such a bundle looks like a spoilt one."""
+
+    def fail(*_: object) -> bytes:
+        raise TimestampError("The time-stamp authority refused: not today.")
+
+    sealed = seal_run(
+        ended_run(tmp_path / "evidence"), key, timestamp_authority=authority.url, stamp=fail
+    )
+
+    with pytest.raises(ContentError, match=f"requested from {authority.url}; there is none"):
+        verify_bundle(sealed.folder, trusting)
+    assert "there is none" in verify_bundle(sealed.folder, trust).notes[0]
+
+
+def test_a_bundle_that_names_no_stamp_needs_none(
+    tmp_path: Path, key: SigningKey, trusting: Trust
+) -> None:
+    """A bundle for which no time-stamp was requested is accepted where an authority is trusted."""
+
+    sealed = seal_run(ended_run(tmp_path / "evidence"), key)
+
+    assert verify_bundle(sealed.folder, trusting).notes == ()
 
 
 def test_a_stamp_of_another_bundle_is_refused(

@@ -1,0 +1,99 @@
+"""`runbook verify` and `journal` say first that trusted keys near the evidence prove less."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runbook_lib.cli.main import main
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey
+from tests.unit.evidence.conftest import ended_run, key, seal_run
+
+__all__ = ["key"]
+
+JOURNAL = ("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence")
+NEAR, ELSEWHERE = ("--trusted-keys", "evidence/keys"), ("--trusted-keys", "../trusted")
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
+    """Return an evidence folder with one bundle, made once per module."""
+    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
+    seal_run(ended_run(evidence), key)
+    return evidence
+
+
+@pytest.fixture(autouse=True)
+def _project(folder: Path, sealed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a project with a copy of the evidence; its key is also elsewhere."""
+    (folder / "project").mkdir()
+    monkeypatch.chdir(folder / "project")
+    shutil.copytree(sealed, "evidence")
+    shutil.copytree("evidence/keys", "../trusted")
+
+
+def runbook(*words: str) -> Result:
+    return CliRunner().invoke(main, words)
+
+
+def one_key(folder: str) -> tuple[str, str]:
+    (path,) = Path(folder).glob("*.pub.pem")
+    return ("--key", str(path))
+
+
+@pytest.mark.parametrize("command", [("verify", "evidence"), ("verify",), JOURNAL], ids=str)
+def test_keys_near_the_evidence_are_named_first(command: tuple[str, ...]) -> None:
+    """The first line names the keys, why they prove less, and what to do; it fails nothing."""
+
+    for options in (NEAR, one_key("evidence/keys"), (*one_key("../trusted"), *NEAR)):
+        result = runbook(*command, *options)
+        first = result.stdout.splitlines()[0]
+        assert first.startswith(f"! Inside or beside the evidence: {options[-1]}. {WHY_LESS} ")
+        assert "Get the public key from its owner" in first
+        assert result.exit_code == ExitCode.COMPLETE
+    for options in (ELSEWHERE, one_key("../trusted")):
+        result = runbook(*command, *options)
+        assert WHY_LESS not in result.output
+        assert result.exit_code == ExitCode.COMPLETE
+
+
+@pytest.mark.parametrize("command", [("verify", "evidence"), JOURNAL], ids=str)
+def test_each_json_object_has_the_note(command: tuple[str, ...]) -> None:
+    """With --json each object has `trust_note`, and only if there is something to note."""
+
+    near = [json.loads(line) for line in runbook(*command, *NEAR, "--json").stdout.splitlines()]
+    others = [
+        json.loads(line) for line in runbook(*command, *ELSEWHERE, "--json").stdout.splitlines()
+    ]
+
+    assert near
+    assert all(WHY_LESS in document.pop("trust_note") for document in near)
+    assert near == others
+
+
+def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
+    """A key that somebody put into the bundle is named first, and the bundle is refused for it."""
+
+    (bundle,) = Path("evidence").glob("acme/p/2*")
+    own = Path(shutil.copy(next(Path("../trusted").glob("*.pub.pem")), bundle / "KEY.pub.pem"))
+
+    result = runbook("verify", "--key", str(own), str(bundle))
+
+    assert result.exit_code == ExitCode.REFUSED
+    first, second = result.stdout.splitlines()
+    assert first.startswith(f"! Inside or beside the evidence: {own}. {WHY_LESS}")
+    assert "KEY.pub.pem: It was added" in second
+
+
+def test_an_empty_certificate_option_is_an_error() -> None:
+    """An unset shell variable after --tsa-certificate does not mean that none is wanted."""
+
+    result = runbook("verify", "evidence", *ELSEWHERE, "--tsa-certificate", "")
+
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    assert "contains no readable certificate" in result.stderr
