@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute.
 WAITING ?= 3
+# Unit tests run in a random order, whose seed is printed: `make test SEED=…` repeats it.
+SEED ?=
+ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test quick programs faults mutants check lint types lock notebooks bench soak clean
+.PHONY: run lab test orders quick programs faults mutants check lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -18,11 +21,15 @@ lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 
 test: $(VENV)/.installed-tests programs  ## every test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/coverage run -m pytest tests/unit $(ORDER)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest tests --ignore=tests/unit --numprocesses $(WAITING) \
+	$(BIN)/python -m pytest tests --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) \
 		--dist loadfile --no-loadscope-reorder
+
+orders: $(VENV)/.installed-tests  ## unit tests in two further random orders, without coverage
+	$(BIN)/python -m pytest tests/unit $(ORDER)
+	$(BIN)/python -m pytest tests/unit $(ORDER)
 
 # Where it may not install, tests are left out by name; CI refuses that.
 programs:  ## install what tests need beside Python (Debian, as root)
@@ -34,7 +41,7 @@ quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and the m
 		--ignore-glob='*every_route*' --ignore-glob='*bad_input*' --ignore-glob='*least_answers*' \
 		--numprocesses $(WAITING) --dist worksteal
 
-check: lint types test  ## what CI runs
+check: lint types test orders  ## what CI runs
 
 lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .

@@ -710,7 +710,8 @@ def _plant(project: Path, fault: Fault) -> str:
 def _run(project: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
     """Run these files of `tests/unit` up to the first failure."""
     files = [f"tests/unit/{each}" for each in tests]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
+    plain = ("-pno:cacheprovider", "-pno:randomly")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *plain, *files]
     # NOTE: bytecode is compared by size and whole seconds; a planted fault may differ in neither.
     environ = {**os.environ, "PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(

@@ -50,7 +50,8 @@ only_mutate = ["runbook_lib/{room}/*.py"]
 also_copy = ["notebooks", "requirements.txt"]
 pytest_add_cli_args_test_selection = ["tests/unit/{room}"]
 pytest_add_cli_args = [
-    "-p", "no:cacheprovider", "-k", "not the_same_run_gives and not in_proportion and not mebibytes"
+    "-pno:cacheprovider", "-pno:randomly",
+    "-k", "not the_same_run_gives and not in_proportion and not mebibytes"
 ]
 use_git_change_detection = false
 track_dependencies = false

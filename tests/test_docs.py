@@ -138,7 +138,8 @@ class Workplace:
         if " fleet " in line:
             # A fleet asks before a check spends something.
             mine = {name: text for name, text in mine.items() if name != "RUNBOOK_CYCLR_USERNAME"}
-        environ = {**kept, **mine, "XDG_DATA_HOME": str(self.folder / "home")}
+        home = self.folder / "home"
+        environ = {**kept, **mine, "XDG_DATA_HOME": str(home), "HOME": str(home)}
         return subprocess.run(
             ["sh", "-c", line],
             cwd=self.folder,
@@ -165,7 +166,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
         first = mine.type(".venv/bin/runbook run")
         assert first.returncode in RUN_ENDS, first.stderr
         (key,) = (folder / "evidence" / "keys").glob("*.pub.pem")
-        shutil.copy(key, folder / "KEY.pub.pem")
+        (folder / "home" / "trusted").mkdir()
+        shutil.copy(key, folder / "home" / "trusted" / "KEY.pub.pem")
         # What `make run` does, which begins the README.
         assert mine.type(".venv/bin/runbook run --sandbox approved").returncode == 0
         yield mine
@@ -310,7 +312,7 @@ def test_pre_commit_runs_the_quick_part_of_make_check() -> None:
 
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     (parts,) = re.findall(r"^check: ([a-z ]+?) +##", (ROOT / "Makefile").read_text("utf-8"), re.M)
-    assert {*re.findall(r"entry: make (\w+)", hooks), "test"} == set(parts.split())
+    assert {*re.findall(r"entry: make (\w+)", hooks), "test", "orders"} == set(parts.split())
 
 
 # --- examples --------------------------------------------------------------------------------

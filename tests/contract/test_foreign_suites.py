@@ -109,7 +109,8 @@ def failures(*options: str) -> set[str]:
     source = unpacked("papermill")
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=2"),
+            *(sys.executable, "-m", "pytest", "-q", "--numprocesses=2"),
+            *("-pno:cacheprovider", "-pno:randomly"),
             *options,
             *(f"papermill/tests/test_{part}.py" for part in EXECUTING),
         ],

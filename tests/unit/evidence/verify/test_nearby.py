@@ -111,7 +111,7 @@ def test_keys_elsewhere_are_not(case: str, path: Path) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        Path("."),
+        Path(),
         Path(".."),
         Path("../evidence"),
         Path("acme/.."),
@@ -166,5 +166,5 @@ def test_what_is_not_there_is_not_near() -> None:
     Path("empty").mkdir()
 
     assert keys_near_evidence([Path("one.pem"), Path("nowhere")], [EVIDENCE]) == []
-    with pytest.raises(SettingsError, match="ends with .pub.pem"):
+    with pytest.raises(SettingsError, match=r"ends with \.pub\.pem"):
         keys_near_evidence([Path("empty")], [EVIDENCE])
