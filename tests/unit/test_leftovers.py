@@ -19,6 +19,7 @@ import keyring
 import pytest
 from keyring.backends.null import Keyring
 
+from runbook_lib.evidence.signing.keys import successions_folder
 from tests.support.leftovers import changes, process_state
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,10 @@ LEFT: Mapping[str, tuple[str, Callable[[], object]]] = {
     "time limit": ("the time limit of sockets", lambda: socket.setdefaulttimeout(5)),
     "recursion": ("Python's own limits", lambda: sys.setrecursionlimit(2_000)),
     "keyring": ("the keyring", lambda: keyring.set_keyring(Keyring())),
+    "successor": (
+        "successors of the tests' key",
+        lambda: (successions_folder() / "one").mkdir(parents=True),
+    ),
 }
 MODULE = """
 import os
@@ -81,14 +86,21 @@ def print_changes() -> None:
 
 
 @pytest.fixture(scope="module")
-def said() -> dict[str, dict[str, str]]:
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Return what is said after each case."""
     # NOTE: a process without threads, which may be forked.
     program = "from tests.unit.test_leftovers import print_changes; print_changes()"
-    lines = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    return {case: left for line in lines for case, left in json.loads(line).items()}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path_factory.mktemp("home"))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        case: left for line in done.stdout.splitlines() for case, left in json.loads(line).items()
+    }
 
 
 @pytest.mark.parametrize("case", LEFT)

@@ -12,9 +12,9 @@ from runbook_lib.evidence.signing.keys import create_key, export_public_key, ope
 from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without any key."""
+    """Start without any key, and leave the other tests' key without a successor."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
 
 
@@ -65,7 +65,6 @@ def test_a_missing_successor_is_a_usage_error(folder: Path) -> None:
     assert not list(folder.glob("evidence/keys/*.succession.*"))
 
 
-@pytest.mark.usefixtures("_own_home")
 def test_a_rotation_reaches_other_evidence_folders(folder: Path) -> None:
     """`key` writes the succession statements of earlier rotations to every evidence folder."""
 
@@ -80,7 +79,6 @@ def test_a_rotation_reaches_other_evidence_folders(folder: Path) -> None:
     assert one == two
 
 
-@pytest.mark.usefixtures("_own_home")
 def test_a_successor_reaches_other_evidence_folders(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +94,6 @@ def test_a_successor_reaches_other_evidence_folders(
     assert len(list((folder / "two" / "keys").glob("*.pub.pem"))) == 2
 
 
-@pytest.mark.usefixtures("_own_home")
 def test_an_unused_passphrase_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A passphrase set for an unencrypted key gives a warning on stderr until a rotation encrypts it.
