@@ -194,6 +194,9 @@ def test_the_commands_of_a_document_work(document: str, workplace: Workplace) ->
             result = workplace.type(command.line)
             said = f"{command.line}\n{result.stdout}{result.stderr}"
             assert result.returncode in command.endings, said
+            if "! Inside or beside the evidence" in result.stdout:
+                before, _, _ = DOCUMENTS[document].partition(command.line)
+                assert "proves less" in before[-200:], said
 
 
 def test_every_command_that_is_not_run_is_in_a_document() -> None:
@@ -201,6 +204,42 @@ def test_every_command_that_is_not_run_is_in_a_document() -> None:
 
     left_out = [f"{command.line} " for command in COMMANDS if not command.is_run]
     assert all(any(line.startswith(start) for line in left_out) for start in NOT_RUN)
+
+
+# --- trusted keys ----------------------------------------------------------------------------
+TRUSTS = re.compile(r"--(?:trusted-keys|key)\b[=,'\"`]*[ \n]*(\S*)")
+# What says why a key near the evidence proves less, in a document or, by its name, in code.
+SAYS_WHY = ("WHY_LESS", "proves less", "from a source that you trust")
+EXAMPLES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for pattern in ("*.md", "docs/*.md", "Makefile", ".ci/*", "notebooks/*", "runbook_lib/**/*")
+    for path in sorted(ROOT.glob(pattern))
+    if path.suffix in (".md", ".py", ".html", ".ipynb", ".js", ".toml", "") and path.is_file()
+}
+
+
+def unsaid(text: str) -> Iterator[str]:
+    """Yield each example in `text` that trusts a key near the evidence, and does not say so."""
+    for match in TRUSTS.finditer(text):
+        is_place = any(each in match[1] for each in ("/", "{", "(", ".pem"))
+        is_apart = match[1].startswith(("~/trusted/", "ELSEWHERE/"))
+        around = text[max(0, match.start() - 700) : match.end() + 700]
+        if is_place and not is_apart and not any(each in around for each in SAYS_WHY):
+            yield match[0]
+
+
+def test_every_example_keeps_trusted_keys_apart() -> None:
+    """What we print or write keeps trusted keys away from the evidence, or says what is lost."""
+
+    assert {name: found for name, text in EXAMPLES.items() if (found := [*unsaid(text)])} == {}
+    assert sum(len(TRUSTS.findall(text)) for text in EXAMPLES.values()) > 10
+    for advice in (
+        "--trusted-keys evidence/keys",
+        '"--trusted-keys", str(keys)',
+        "--key a.pub.pem",
+    ):
+        assert [*unsaid(advice)] != []
+        assert [*unsaid(f"{advice} # With those, this proves less.")] == []
 
 
 # --- content ---------------------------------------------------------------------------------

@@ -85,8 +85,7 @@ class RunDisplay(RunListener):
                 say(f"The notebook broke off: {result.broken}.", is_error=True)
             say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
             say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
-            say(f"Verify it: {self._verify(result)}")
-            say(f"           {WHY_LESS}")
+            _show_verification(result)
         if sealed.unstamped:
             refused = "`verify` with --tsa-certificate will refuse this run."
             say(f"No time-stamp: {sealed.unstamped} {refused}", is_error=True)
@@ -107,11 +106,13 @@ class RunDisplay(RunListener):
             show_open(result.state)
         show_next(result.state, {} if ended else self.run.link_values)
 
-    def _verify(self, result: RunResult) -> str:
-        """Return the command that verifies this tenant's evidence."""
-        home = result.sealed.folder.parent
-        key = keys_beside(home) / f"{result.key_id}{PUBLIC_SUFFIX}"
-        return f"{this_program()} verify {shlex.join(['--key', str(key), str(home)])}"
+
+def _show_verification(result: RunResult) -> None:
+    """Show the command that verifies this tenant's evidence."""
+    home = result.sealed.folder.parent
+    key = keys_beside(home) / f"{result.key_id}{PUBLIC_SUFFIX}"
+    say(f"Verify it: {this_program()} verify {shlex.join(['--key', str(key), str(home)])}")
+    say(f"           {WHY_LESS}")
 
 
 def show_archived(result: RunResult, *, as_json: bool) -> None:
