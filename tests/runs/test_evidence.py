@@ -81,7 +81,8 @@ def test_practice_evidence_verifies(evidence: Path) -> None:
 
     result = verified(evidence)
     assert result.returncode == 0, result.stdout
-    lines = result.stdout.splitlines()
+    first, *lines = result.stdout.splitlines()
+    assert first.startswith("! Inside or beside the evidence: ")
     assert len(lines) == 3
     assert all(line.startswith("✔ acme") for line in lines)
     assert lines[0].count("SANDBOX · incomplete") == lines[1].count("SANDBOX · complete") == 1
