@@ -39,7 +39,7 @@ def keys_near_evidence(named: Iterable[Path], evidence: Iterable[Path]) -> list[
 
     def is_near(key: Path) -> bool:
         *way, end = _way(key)
-        links = [step for step in way if step.is_symlink()]
+        links = [step for step in way if _target(step)]
         places = (step.parent for step in (*links, end, end.parent))
         # NOTE: the key itself, for it may be a hard link to one inside.
         return bool(_identities([*way, end]) & inside or _identities(places) & beside)
@@ -59,8 +59,19 @@ def _roots(path: Path) -> Iterator[Path]:
 
 
 def _exported(folder: Path) -> list[Path]:
-    """Return the public keys that runs left in an evidence folder."""
-    return list((folder / KEYS_FOLDER).glob(f"*{PUBLIC_SUFFIX}"))
+    """Return the public keys that runs left in an evidence folder, if there is such a folder."""
+    try:
+        return list((folder / KEYS_FOLDER).glob(f"*{PUBLIC_SUFFIX}"))
+    except OSError:
+        return []
+
+
+def _target(path: Path) -> Path | None:
+    """Return where the link at `path` leads; nothing where there is no link."""
+    try:
+        return path.readlink()
+    except (OSError, ValueError):
+        return None
 
 
 def _way(path: Path) -> list[Path]:
@@ -74,8 +85,7 @@ def _way(path: Path) -> list[Path]:
             continue
         here /= name
         steps.append(here)
-        if here.is_symlink() and (links := links + 1) <= _MOST_LINKS:
-            target = here.readlink()
+        if (target := _target(here)) and (links := links + 1) <= _MOST_LINKS:
             left += [part for part in reversed(target.parts) if part != target.anchor]
             here = Path("/") if target.is_absolute() else here.parent
     return steps or [here]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -71,9 +72,17 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Give the address of a cluster of two workers with a thread each."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
-        yield cluster.scheduler_address
+    """
+    Give the address of a cluster of two workers with a thread each.
+
+    NOTE: it adds its own folders to `sys.path`, and leaves them there.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path])
+        with LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, **LOOPBACK
+        ) as cluster:
+            yield cluster.scheduler_address
 
 
 @pytest.fixture
