@@ -165,6 +165,7 @@ def test_what_is_not_there_is_not_near() -> None:
     link(Path("two.pem"), Path("one.pem"))
     Path("empty").mkdir()
 
+    Path("odd").mkdir()
     odd = [Path("odd", "n" * 300), Path("trusted/a.pub.pem/x"), Path("/dev/null"), Path("a/../b/c")]
     assert keys_near_evidence([Path("trusted/a.pub.pem")], odd) == []
     assert keys_near_evidence([Path("one.pem"), Path("nowhere")], [EVIDENCE]) == []
