@@ -11,5 +11,5 @@ __all__: list[str] = []
 
 if __name__ == "__main__":
     del sys.path[0]  # the working directory, which `-m` puts there
-    end, stdout, stderr = map(int, sys.argv[1:4])
-    live(socket.socket(fileno=end), stdout, stderr, b"\0" + sys.argv[4].encode() + b"\0")
+    end, stdout, stderr, lifeline = map(int, sys.argv[1:5])
+    live(socket.socket(fileno=end), stdout, stderr, lifeline, b"\0" + sys.argv[5].encode() + b"\0")

@@ -45,6 +45,7 @@ class Child:
         pid: int,
         end: socket.socket,
         pipes: tuple[int, int],
+        lifeline: int,
         mark: bytes,
         wait: Callable[[], Any],
     ) -> None:
@@ -53,6 +54,8 @@ class Child:
         self.outputs = (Output("stdout", pipes[0], mark), Output("stderr", pipes[1], mark))
         # Whether the child may still say something.
         self.is_open = True
+        # Nothing is written to it: it is open here as long as the child may live.
+        self._lifeline = lifeline
         self._wait = wait
         self._is_reaped = False
 
@@ -117,6 +120,9 @@ class Child:
         self.channel.socket.close()
         for output in self.outputs:
             output.close()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
 
 
 def start_child() -> Child:
@@ -131,20 +137,20 @@ def start_child() -> Child:
         raise OSError(msg)
     mark = b"\0" + os.urandom(16).hex().encode() + b"\0"
     ours, theirs = socket.socketpair()
-    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    (out, out_end), (err, err_end), (life_end, life) = os.pipe(), os.pipe(), os.pipe()
     start = _fork if _is_single() else _spawn
     try:
-        pid, wait = start(theirs, out_end, err_end, mark)
+        pid, wait = start(theirs, out_end, err_end, life_end, mark)
     except BaseException:
         ours.close()
-        os.close(out)
-        os.close(err)
+        for descriptor in (out, err, life):
+            os.close(descriptor)
         raise
     finally:
         theirs.close()
-        os.close(out_end)
-        os.close(err_end)
-    return Child(pid, ours, (out, err), mark, wait)
+        for descriptor in (out_end, err_end, life_end):
+            os.close(descriptor)
+    return Child(pid, ours, (out, err), life, mark, wait)
 
 
 def _is_single() -> bool:
@@ -153,7 +159,9 @@ def _is_single() -> bool:
     return all(type(thread).__name__ == "TMonitor" for thread in others)
 
 
-def _fork(end: socket.socket, out: int, err: int, mark: bytes) -> tuple[int, Callable[[], Any]]:
+def _fork(
+    end: socket.socket, out: int, err: int, lifeline: int, mark: bytes
+) -> tuple[int, Callable[[], Any]]:
     # What stands in buffers is written once, by this process.
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
@@ -165,14 +173,16 @@ def _fork(end: socket.socket, out: int, err: int, mark: bytes) -> tuple[int, Cal
         try:
             from runbook_lib.fork_engine.worker import live  # noqa: PLC0415  (the child's alone)
 
-            live(end, out, err, mark)
+            live(end, out, err, lifeline, mark)
         finally:
             os._exit(1)
     return pid, partial(os.waitpid, pid, 0)
 
 
-def _spawn(end: socket.socket, out: int, err: int, mark: bytes) -> tuple[int, Callable[[], Any]]:
-    descriptors = (end.fileno(), out, err)
+def _spawn(
+    end: socket.socket, out: int, err: int, lifeline: int, mark: bytes
+) -> tuple[int, Callable[[], Any]]:
+    descriptors = (end.fileno(), out, err, lifeline)
     process = subprocess.Popen(  # noqa: S603  (this interpreter)
         [
             sys.executable,

@@ -44,7 +44,10 @@ class ForkEngine:
         **keywords: Any,
     ) -> Any:
         """Execute `nb` and return it, saving it at most once a second; called by papermill."""
-        from runbook_lib.fork_engine.saving import SavingManager  # noqa: PLC0415  (loads papermill)
+        from runbook_lib.fork_engine.saving import (  # noqa: PLC0415  (loads papermill)
+            SavingManager,
+            storable,
+        )
 
         if child is None:
             with contextlib.suppress(OSError):  # which is the reason for nbclient, below
@@ -54,7 +57,7 @@ class ForkEngine:
                 child = start_child()  # before a progress bar starts its thread
         try:
             manager = SavingManager(
-                nb,
+                storable(nb),
                 output_path=output_path,
                 progress_bar=progress_bar,
                 log_output=log_output,

@@ -2,7 +2,7 @@
 What a notebook's cells show, as the child's messages change it.
 
 The rules are nbclient's; but text for one stream that follows on text for it
-is one output, however slowly it came.
+is one output, however slowly it came, and what is too much is left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from runbook_lib.fork_engine.bounds import Bounds
 from runbook_lib.fork_engine.wire import Message
 
 __all__ = ["Outputs", "timestamp"]
@@ -33,6 +34,9 @@ class Outputs:
     def __init__(self, nb: Any, log: Callable[[Any], None]) -> None:
         self._nb = nb
         self._log = log
+        self._bounds = Bounds()
+        # The output that says what was left out.
+        self._note: Any = None
         self._index = 0
         self._is_to_be_cleared = False
         # Where each display id stands: the numbers of outputs, by cell.
@@ -42,7 +46,7 @@ class Outputs:
         """Take what comes for the outputs of cell `index`, which has none yet."""
         self._index = index
         self._is_to_be_cleared = False
-        self._cell.outputs = []
+        self._begin_outputs()
 
     def write(self, name: str, text: str) -> None:
         """Add text that was written to the stream `name`."""
@@ -51,10 +55,14 @@ class Outputs:
         self._log(_node({"output_type": "stream", "name": name, "text": text}))
         self._clear_if_due()
         outputs = self._cell.outputs
-        if outputs and outputs[-1].output_type == "stream" and outputs[-1].name == name:
-            outputs[-1].text += text
-        else:
-            outputs.append(_node({"output_type": "stream", "name": name, "text": text}))
+        last = outputs[-1] if outputs and outputs[-1] is not self._note else {}
+        is_new = last.get("name") != name
+        if kept := self._bounds.take_text(text, is_new=is_new):
+            if is_new:
+                outputs.append(_node({"output_type": "stream", "name": name, "text": kept}))
+            else:
+                last.text += kept
+        self._note_rest()
 
     def show(self, message: Message) -> None:
         """Do what a message asks for."""
@@ -69,30 +77,61 @@ class Outputs:
                 self._clear_if_due()
         elif kind in _CONTENTS:
             self._clear_if_due()
-            if display_id:
-                places = self._places.setdefault(display_id, {})
-                places.setdefault(self._index, []).append(len(self._cell.outputs))
             output = _node({"output_type": kind} | {key: message[key] for key in _CONTENTS[kind]})
-            self._cell.outputs.append(output)
+            if self._keeps(output):
+                if display_id:
+                    places = self._places.setdefault(display_id, {})
+                    places.setdefault(self._index, []).append(len(self._cell.outputs))
+                self._cell.outputs.append(output)
             self._log(output)
+        if count := message.get("left_out"):
+            self._clear_if_due()
+            self._bounds.leave_out(count)
+        self._note_rest()
 
     @property
     def _cell(self) -> Any:
         return self._nb.cells[self._index]
+
+    def _keeps(self, output: Any) -> bool:
+        """Return whether there is room for `output`; for a cell's first exception there always is."""
+        if output.output_type != "error" or any(
+            other.output_type == "error" for other in self._cell.outputs
+        ):
+            return self._bounds.take(output)
+        self._bounds.take_error(output)
+        return True
 
     def _update(self, display_id: str, message: Message) -> None:
         """Change every output that has this display id, in whichever cell."""
         for index, numbers in self._places.get(display_id, {}).items():
             for number in numbers:
                 output = self._nb.cells[index].outputs[number]
-                output.update(_node({key: message[key] for key in ("data", "metadata")}))
+                changed = _node({**output, "data": message["data"], "metadata": message["metadata"]})
+                if self._bounds.take(changed, replaced=output, index=index):
+                    output.update(changed)
 
     def _clear_if_due(self) -> None:
         if self._is_to_be_cleared:
             self._is_to_be_cleared = False
-            self._cell.outputs = []
-            for places in self._places.values():
+            self._begin_outputs()
+            for display_id, places in [*self._places.items()]:
                 places.pop(self._index, None)
+                if not places:
+                    del self._places[display_id]
+
+    def _begin_outputs(self) -> None:
+        self._cell.outputs = []
+        self._bounds.begin_cell(self._index)
+        self._note = None
+
+    def _note_rest(self) -> None:
+        """Say in the cell's outputs how much of them was left out."""
+        if line := self._bounds.line:
+            if self._note is None:
+                self._note = _node({"output_type": "stream", "name": "stderr", "text": line})
+                self._cell.outputs.append(self._note)
+            self._note.text = line
 
 
 def _node(content: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ notebooks costs more than running them.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -15,10 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 
-__all__ = ["SavingManager"]
+from runbook_lib.fork_engine.wire import ERRORS
+
+__all__ = ["SavingManager", "storable"]
 
 _SECONDS_BETWEEN = 1.0
 
@@ -63,6 +67,16 @@ class SavingManager(NotebookExecutionManager):  # type: ignore[misc]
         self.last_save_time = self.now()
         self._is_saved = True
         self._next_save = time.monotonic() + _SECONDS_BETWEEN
+
+
+def storable(nb: Any) -> Any:
+    """Return `nb`; what no file can hold is replaced in its cells, parameters and paths."""
+    try:
+        json.dumps(nb, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        text = nbformat.writes(nb).encode(errors=ERRORS).decode(errors="replace")
+        return nbformat.reads(text, 4)
+    return nb
 
 
 def _write(nb: Any, path: str) -> None:

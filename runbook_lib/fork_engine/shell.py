@@ -130,7 +130,8 @@ class Shell(InteractiveShell):
     # Set on the class before the shell is made, because start-up files may show something.
     publish: Publish
     keepkernel_on_exit: bool | None = None
-    exit_now = False
+    # Called once when a cell asks to exit.
+    on_exit: Callable[[], Any]
     # The traceback of the cell that ran last.
     last_traceback: list[str]
     has_display_failed = False
@@ -154,7 +155,9 @@ class Shell(InteractiveShell):
 
     def ask_exit(self) -> None:
         """End the kernel after this cell."""
-        self.exit_now = not self.keepkernel_on_exit
+        if not self.keepkernel_on_exit and not self.exit_now:
+            self.exit_now = True
+            self.on_exit()
 
     def enable_gui(self, gui: str | None = None) -> None:
         """Ignore event loops of windows: there is no screen."""

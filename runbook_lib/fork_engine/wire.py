@@ -14,7 +14,7 @@ import os
 import socket
 from typing import Any
 
-__all__ = ["Channel", "Message", "Output", "encode"]
+__all__ = ["ERRORS", "Channel", "Message", "Output", "encode"]
 
 Message = dict[str, Any]
 
@@ -26,9 +26,25 @@ _MOST_CHUNKS = 16
 _NO_NUMBERS = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf"}
 
 
+def _surrogates(error: UnicodeError) -> tuple[bytes, int]:
+    """Encode surrogates: as the bytes that they stand for (PEP 383), else joined or replaced."""
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101
+    text = error.object[error.start : error.end]
+    try:
+        return text.encode(errors="surrogateescape"), error.end
+    except UnicodeEncodeError:
+        pairs = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return pairs.encode(), error.end
+
+
+# How text becomes UTF-8, whatever is in it; it is decoded with `replace`, as by Jupyter.
+ERRORS = "fork_engine.surrogates"
+codecs.register_error(ERRORS, _surrogates)
+
+
 def encode(message: Message) -> bytes:
     """Return `message` as bytes; raises `ValueError` if a value has no JSON form."""
-    body = json.dumps(message, default=_plain).encode()
+    body = json.dumps(message, default=_plain, ensure_ascii=False).encode(errors=ERRORS)
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
@@ -84,7 +100,7 @@ class Channel:
         end = _LENGTH_BYTES + int.from_bytes(self._received[:_LENGTH_BYTES], "big")
         if len(self._received) < max(end, _LENGTH_BYTES):
             return None
-        body = bytes(self._received[_LENGTH_BYTES:end])
+        body = self._received[_LENGTH_BYTES:end].decode(errors="replace")
         del self._received[:end]
         message: Message = json.loads(body, parse_constant=_NO_NUMBERS.__getitem__)
         return message

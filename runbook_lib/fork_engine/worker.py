@@ -12,11 +12,13 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import gc
 import io
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -25,26 +27,33 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runbook_lib.fork_engine.wire import Channel, Message, encode
+from runbook_lib.fork_engine.bounds import CELL_BYTES, shortened
+from runbook_lib.fork_engine.wire import ERRORS, Channel, Message, encode
 
 if TYPE_CHECKING:
     from runbook_lib.fork_engine.shell import Shell
 
 __all__ = ["live"]
 
+# How long a kernel goes on after `exit`, as in ipykernel: cells that begin until then are run.
+_EXIT_SECONDS = 0.1
 
-def live(end: socket.socket, stdout: int, stderr: int, mark: bytes) -> NoReturn:
+
+def live(end: socket.socket, stdout: int, stderr: int, lifeline: int, mark: bytes) -> NoReturn:
     """
     Run cells until the engine says `end` or goes away; never returns.
 
-    `stdout` and `stderr` are the pipes that the engine reads.
+    `stdout` and `stderr` are the pipes that the engine reads, and `lifeline` is
+    one that closes when the engine's process ends.
     """
     status = 1
     try:
-        streams = _part_from_parent(end, stdout, stderr)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        streams = _part_from_parent(end, stdout, stderr, lifeline)
         channel = Channel(end)
         publisher = _Publisher(channel, (stdout, stderr), mark)
         try:
@@ -67,10 +76,13 @@ def live(end: socket.socket, stdout: int, stderr: int, mark: bytes) -> NoReturn:
         os._exit(status)
 
 
-def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> tuple[_Stream, _Stream]:
+def _part_from_parent(
+    end: socket.socket, stdout: int, stderr: int, lifeline: int
+) -> tuple[_Stream, _Stream]:
     """Give up what was inherited; return the new standard output and standard error."""
     if os.getsid(0) != os.getpid():
         os.setsid()
+    _end_with(lifeline)
     # What the parent made is neither looked through nor finalised: its files are closed here.
     gc.freeze()
     gc.enable()
@@ -81,9 +93,9 @@ def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> tuple[_St
         os.dup2(nothing.fileno(), 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    for descriptor in (end.fileno(), stdout, stderr):
+    for descriptor in (end.fileno(), stdout, stderr, lifeline):
         os.set_inheritable(descriptor, False)  # noqa: FBT003  (to programs that cells start)
-    _close_all_but({0, 1, 2, end.fileno(), stdout, stderr})
+    _close_all_but({0, 1, 2, end.fileno(), stdout, stderr, lifeline})
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]  # noqa: SIM115
     streams = _Stream("stdout", stdout), _Stream("stderr", stderr)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
@@ -94,6 +106,18 @@ def _part_from_parent(end: socket.socket, stdout: int, stderr: int) -> tuple[_St
     _reset_hooks()
     _reset_libraries()
     return streams
+
+
+def _end_with(lifeline: int) -> None:
+    """
+    Have the kernel kill this process and its group when the other end of `lifeline` closes.
+
+    Linux only: elsewhere `_watch` does it, but not while a cell holds the GIL.
+    """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
 
 
 def _reset_signals() -> None:
@@ -206,7 +230,7 @@ class _Stream(io.TextIOWrapper):
 
     def __init__(self, name: str, descriptor: int) -> None:
         raw = io.FileIO(descriptor, "w", closefd=False)
-        super().__init__(raw, "UTF-8", "backslashreplace", newline="\n", write_through=True)
+        super().__init__(raw, "UTF-8", ERRORS, newline="\n", write_through=True)
         self._name = name
         self.on_flush: Callable[..., None] | None = None
 
@@ -234,6 +258,10 @@ class _Publisher:
     def publish(self, kind: str, **content: Any) -> None:
         """Send a message; a process that a cell forked shows text only."""
         data = encode({"type": kind, **content})
+        if (size := len(data)) > CELL_BYTES:
+            content = {**content, **shortened(content)} if "ename" in content else {}
+            kind = kind if content else "left_out"
+            data = encode({"type": kind, **content, "left_out": size})
         if os.getpid() != self._process:
             if text := content.get("data", {}).get("text/plain"):
                 sys.stdout.write(f"{text}\n")
@@ -251,15 +279,20 @@ async def _serve(shell: Shell, channel: Channel, publisher: _Publisher) -> None:
     watcher = threading.Thread(target=_watch, args=(channel, loop, messages), daemon=True)
     watcher.start()
     process = os.getpid()
+    shell.on_exit = partial(loop.call_later, _EXIT_SECONDS, _exit)
     while (message := await messages.get())["type"] == "execute":
         publisher.publish("execute_input", execution_count=shell.execution_count)
         content = await _execute(shell, message["source"])
         if os.getpid() != process:  # a cell forked, and its child came here as well
             os._exit(0)
         publisher.publish("execute_reply", **content)
-        if shell.exit_now:
-            break
     _run_exit_handlers()
+
+
+def _exit() -> NoReturn:
+    """End as a kernel does after `exit`, whichever cell runs by now."""
+    _run_exit_handlers()
+    os._exit(0)
 
 
 def _watch(
