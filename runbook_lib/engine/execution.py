@@ -45,11 +45,15 @@ def early_child() -> Iterator[Child | None]:
     """
     Give a child for the cells, forked while this process has one thread.
 
-    Gives `None` where nothing can be forked: the engine then finds another way, or says why not.
+    From here on this process leaves no core file, which would hold its credentials. Gives
+    `None` where nothing can be forked: the engine then finds another way, or says why not.
     """
     try:
+        import resource  # noqa: PLC0415  (not where nothing can be forked)
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         child = start_child()
-    except OSError:
+    except (ImportError, OSError):
         yield None
         return
     with closing(child):

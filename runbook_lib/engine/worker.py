@@ -193,6 +193,9 @@ def main() -> None:
         if not hasattr(os, "fork"):
             answer_request(reporter)  # and the next run is another worker's
             return
+        import resource  # noqa: PLC0415  (not where nothing can be forked)
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold credentials
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _load()
         while (code := _ended(*_forked(reporter))) is not None:

@@ -15,7 +15,7 @@ __all__ = ["CELL_BYTES", "Bounds", "shortened"]
 
 CELL_BYTES = 32 << 20
 _RUN_BYTES = 64 << 20
-# What an output and a line take in memory, and a control character in the file, however short.
+# What an output and a line at least take in memory, and a control character in the file.
 _OUTPUT_BYTES = 512
 _LINE_BYTES = 16
 _CONTROL_BYTES = 6
@@ -46,54 +46,55 @@ class Bounds:
             return ""
         size, unit = float(self._left_out), "bytes"
         for larger in ("KiB", "MiB"):
-            if size >= 1024:  # noqa: PLR2004
+            if size >= 1024:
                 size, unit = size / 1024, larger
         return f"… {size:,.0f} {unit} of output left out: {self._limit}.\n"
 
     def take_text(self, text: str, *, is_new: bool) -> str:
         """Return as much of `text` as is kept; `is_new` if it begins an output."""
-        room = self._room - (_OUTPUT_BYTES if is_new else 0)
-        if room > 0 and (cost := _text_cost(text)) <= room:
-            self._kept[self._index] += cost + (_OUTPUT_BYTES if is_new else 0)
-            return text
-        count = 0
-        if room > 0:
-            count = bisect(range(1, len(text) + 1), room, key=lambda n: _text_cost(text[:n]))
-        self.leave_out(len(text[count:].encode()))
-        self._kept[self._index] += self._room  # so that no later text seems to follow on this
+        room, count, cost = self._room(self._index), 0, 0
+        if room >= (_OUTPUT_BYTES if is_new else 1):
+            cost, count = max(_text_cost(text), _OUTPUT_BYTES if is_new else 0), len(text)
+            if cost > room:
+                count = bisect(range(1, count + 1), room, key=lambda n: _text_cost(text[:n]))
+        if rest := text[count:]:
+            self.leave_out(len(rest.encode()))
+            cost = room  # so that no later text seems to follow on this
+        self._kept[self._index] += cost
         return text[:count]
 
     def take(self, output: Any, *, replaced: Any = None, index: int | None = None) -> bool:
         """Return whether `output` is kept, in the place of `replaced` in the cell `index`."""
+        index = self._index if index is None else index
         cost = _cost(output)
         growth = cost - (_cost(replaced) if replaced else 0)
-        if growth > self._room:
-            self.leave_out(cost)
+        if growth > self._room(index):
+            self.leave_out(cost, index)
             return False
-        self._kept[self._index if index is None else index] += growth
+        self._kept[index] += growth
         return True
 
     def take_error(self, output: Any) -> None:
         """Keep the exception `output`, by which papermill knows that a cell failed; or its ends."""
-        if (cost := _cost(output)) <= self._room:
+        if (cost := _cost(output)) <= self._room(self._index):
             self._kept[self._index] += cost
             return
         output.update(shortened(output))
         if (rest := cost - _cost(output)) > 0:
             self.leave_out(rest)
 
-    def leave_out(self, count: int) -> None:
-        """Note that so many bytes were left out."""
+    def leave_out(self, count: int, index: int | None = None) -> None:
+        """Note that so many bytes were left out, of what the cell `index` would have kept."""
         if not self._limit:
-            is_cell = CELL_BYTES - self._kept[self._index] <= _RUN_BYTES - self._kept.total()
+            kept = self._kept[self._index if index is None else index]
+            is_cell = CELL_BYTES - kept <= _RUN_BYTES - self._kept.total()
             whole, most = ("cell", CELL_BYTES) if is_cell else ("run", _RUN_BYTES)
             self._limit = f"a {whole} keeps {most >> 20} MiB"
         self._left_out += count
 
-    @property
-    def _room(self) -> int:
+    def _room(self, index: int) -> int:
         kept = self._kept
-        return max(0, min(CELL_BYTES - kept[self._index], _RUN_BYTES - kept.total()))
+        return max(0, min(CELL_BYTES - kept[index], _RUN_BYTES - kept.total()))
 
 
 def shortened(error: Any) -> dict[str, Any]:
@@ -113,4 +114,4 @@ def _text_cost(text: str) -> int:
 
 def _cost(output: Any) -> int:
     data = json.dumps(output, ensure_ascii=False).encode()
-    return max(len(data), _LINE_BYTES * data.count(b"\\n")) + _OUTPUT_BYTES
+    return max(len(data), _LINE_BYTES * data.count(b"\\n"), _OUTPUT_BYTES)

@@ -44,8 +44,7 @@ class Child:
         self,
         pid: int,
         end: socket.socket,
-        pipes: tuple[int, int],
-        lifeline: int,
+        pipes: tuple[int, int, int],
         mark: bytes,
         wait: Callable[[], Any],
     ) -> None:
@@ -55,7 +54,7 @@ class Child:
         # Whether the child may still say something.
         self.is_open = True
         # Nothing is written to it: it is open here as long as the child may live.
-        self._lifeline = lifeline
+        self._lifeline = pipes[2]
         self._wait = wait
         self._is_reaped = False
 
@@ -150,7 +149,7 @@ def start_child() -> Child:
         theirs.close()
         for descriptor in (out_end, err_end, life_end):
             os.close(descriptor)
-    return Child(pid, ours, (out, err), life, mark, wait)
+    return Child(pid, ours, (out, err, life), mark, wait)
 
 
 def _is_single() -> bool:

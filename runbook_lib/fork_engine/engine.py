@@ -120,8 +120,9 @@ class ForkEngine:
             if child is not None:
                 child.close()
         from runbook_lib.fork_engine.fallback import execute  # noqa: PLC0415  (loads nbclient)
+        from runbook_lib.fork_engine.saving import storable  # noqa: PLC0415
 
-        about["engine"] = {"name": "nbclient", "reason": reason}
+        about["engine"] = storable({"name": "nbclient", "reason": reason})
         execute(nb_man, kernel_name, environment, on_tick, options)
 
     @classmethod

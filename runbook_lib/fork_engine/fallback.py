@@ -10,7 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from nbformat.v4 import new_output
 from papermill.engines import NBClientEngine
+
+from runbook_lib.fork_engine.bounds import Bounds
 
 __all__ = ["execute"]
 
@@ -27,6 +30,7 @@ def execute(
     options: dict[str, Any],
 ) -> None:
     """Execute the notebook of `nb_man` in a kernel, as papermill does by default."""
+    nb_man = _Bounded(nb_man)
     if environment is None:
         _execute(nb_man, kernel_name, on_tick, options, [])
         return
@@ -88,3 +92,53 @@ def _manager_class(
             return super().start_kernel(**{**keywords, "env": dict(environment)})
 
     return Manager
+
+
+class _Bounded:
+    """
+    Papermill's account of a run, to which nbclient reports: cuts the outputs of its cells.
+
+    It cuts them in their places, which nbclient remembers.
+    """
+
+    def __init__(self, manager: Any) -> None:
+        self._manager = manager
+        self._bounds = Bounds()
+        self._cell: Any = {}
+        self._index = 0
+        self._count, self._last = 0, None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+    def cell_start(self, cell: Any, cell_index: int) -> None:
+        """Begin a cell."""
+        self._cell, self._index, self._count = cell, cell_index, 0
+        self._manager.cell_start(cell, cell_index)
+
+    def autosave_cell(self) -> None:
+        """Save now and then; called after each message of the kernel."""
+        self._cut_new()
+        self._manager.autosave_cell()
+
+    def cell_complete(self, cell: Any, cell_index: int) -> None:
+        """End a cell."""
+        self._cut_new()
+        if line := self._bounds.line:
+            cell.outputs.append(new_output("stream", name="stderr", text=line))
+        self._manager.cell_complete(cell, cell_index=cell_index)
+
+    def _cut_new(self) -> None:
+        outputs = self._cell.get("outputs", [])
+        count = self._count
+        if not 0 < count <= len(outputs) or outputs[count - 1] is not self._last:
+            self._bounds.begin_cell(self._index)  # none yet, or they were cleared
+            count = 0
+        for output in outputs[count:]:
+            if output.output_type == "stream":
+                output.text = self._bounds.take_text(output.text, is_new=True)
+            elif output.output_type == "error":
+                self._bounds.take_error(output)
+            elif not self._bounds.take(output):
+                output.update(data={}, metadata={})
+        self._count, self._last = len(outputs), outputs[-1] if outputs else None

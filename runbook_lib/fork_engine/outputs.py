@@ -55,7 +55,7 @@ class Outputs:
         self._log(_node({"output_type": "stream", "name": name, "text": text}))
         self._clear_if_due()
         outputs = self._cell.outputs
-        last = outputs[-1] if outputs and outputs[-1] is not self._note else {}
+        last: Any = outputs[-1] if outputs and outputs[-1] is not self._note else {}
         is_new = last.get("name") != name
         if kept := self._bounds.take_text(text, is_new=is_new):
             if is_new:
@@ -94,7 +94,7 @@ class Outputs:
         return self._nb.cells[self._index]
 
     def _keeps(self, output: Any) -> bool:
-        """Return whether there is room for `output`; for a cell's first exception there always is."""
+        """Return whether there is room for `output`, as there is for a cell's first exception."""
         if output.output_type != "error" or any(
             other.output_type == "error" for other in self._cell.outputs
         ):
@@ -107,7 +107,8 @@ class Outputs:
         for index, numbers in self._places.get(display_id, {}).items():
             for number in numbers:
                 output = self._nb.cells[index].outputs[number]
-                changed = _node({**output, "data": message["data"], "metadata": message["metadata"]})
+                new = {key: message[key] for key in ("data", "metadata")}
+                changed = _node({**output, **new})
                 if self._bounds.take(changed, replaced=output, index=index):
                     output.update(changed)
 

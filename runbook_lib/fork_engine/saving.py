@@ -20,8 +20,6 @@ import nbformat
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 
-from runbook_lib.fork_engine.wire import ERRORS
-
 __all__ = ["SavingManager", "storable"]
 
 _SECONDS_BETWEEN = 1.0
@@ -70,13 +68,24 @@ class SavingManager(NotebookExecutionManager):  # type: ignore[misc]
 
 
 def storable(nb: Any) -> Any:
-    """Return `nb`; what no file can hold is replaced in its cells, parameters and paths."""
+    """
+    Return a notebook, or a part of one, with surrogates as Python's escapes.
+
+    No file can hold them, and no kernel compiles them; in a string the escape means the same.
+    """
     try:
         json.dumps(nb, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
-        text = nbformat.writes(nb).encode(errors=ERRORS).decode(errors="replace")
-        return nbformat.reads(text, 4)
+        return nbformat.from_dict(_escaped(nb))
     return nb
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _write(nb: Any, path: str) -> None:

@@ -41,6 +41,7 @@ __all__ = ["live"]
 
 # How long a kernel goes on after `exit`, as in ipykernel: cells that begin until then are run.
 _EXIT_SECONDS = 0.1
+_MOST_AT_ONCE = 1 << 20
 
 
 def live(end: socket.socket, stdout: int, stderr: int, lifeline: int, mark: bytes) -> NoReturn:
@@ -233,6 +234,14 @@ class _Stream(io.TextIOWrapper):
         super().__init__(raw, "UTF-8", ERRORS, newline="\n", write_through=True)
         self._name = name
         self.on_flush: Callable[..., None] | None = None
+
+    def write(self, text: str, /) -> int:
+        """Write `text`, of which a long one is not copied whole."""
+        if not isinstance(text, str) or len(text) <= _MOST_AT_ONCE:
+            return super().write(text)
+        for start in range(0, len(text), _MOST_AT_ONCE):
+            super().write(text[start : start + _MOST_AT_ONCE])
+        return len(text)
 
     @property
     def name(self) -> str:

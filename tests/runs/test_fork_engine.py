@@ -24,6 +24,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from runbook_lib.fork_engine import child as child_module
 from runbook_lib.fork_engine import run as run_module
 from runbook_lib.fork_engine import saving, start_child
+from runbook_lib.fork_engine import worker as worker_module
 from tests.support.notebooks import notebook
 
 _PATIENCE_SECONDS = 20
@@ -458,13 +459,70 @@ class TestBadEnds:
         assert len(ticks) > 5
         assert statuses() == ["failed"]
 
-    def test_after_exit_the_next_cell_finds_no_kernel(self) -> None:
-        """After a cell with `exit`, the next cell fails with `DeadKernelError`."""
+    @pytest.mark.parametrize("wait", ["time.sleep(1)", "await asyncio.sleep(0.1)"])
+    def test_exit_ends_the_kernel_a_moment_later(
+        self, wait: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in ipykernel, cells run on for a moment after `exit`; then there is no kernel."""
+
+        monkeypatch.setattr(worker_module, "_EXIT_SECONDS", 1.0)
+        source = f"import asyncio, time\n{wait}\nprint('ran')"
+        with pytest.raises(DeadKernelError):
+            run("1", "exit()", source, "while True: await asyncio.sleep(0.01)", "5")
+
+        assert statuses() == ["completed", "completed", "completed", "failed", "pending"]
+        assert shown(written(), 2) == "ran\n"
+        assert "outputs" in written().cells[3]
+        assert shown(written(), 3) == ""
+
+    def test_exit_in_the_last_cell_is_no_error(self) -> None:
+        """A notebook whose last cell exits is complete, and its exit handlers have run."""
+
+        book = run("import atexit\natexit.register(lambda: open('ran', 'w'))", "quit()\n'end'")
+
+        assert shown(book) == "'end'"
+        assert Path("ran").exists()
+
+    @pytest.mark.parametrize("is_threaded", [False, True])
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    def test_the_engine_s_process_is_killed_while_a_cell_holds_the_gil(
+        self, number: int, *, is_threaded: bool
+    ) -> None:
+        """A cell that runs nothing but C ends with the engine's process, and what it started."""
+
+        script = (
+            "import sys, threading, papermill, tests.support.notebooks as n\n"
+            "if sys.argv[2]: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+            "papermill.execute_notebook(n.notebook([sys.argv[1]]), None, engine_name='fork')\n"
+        )
+        source = (
+            f"{NOTE_PIDS}import re\nos.rename('pids', 'all')\nre.match('(a+)+$', 'a' * 60 + 'b')"
+        )
+        parent = subprocess.Popen(
+            [sys.executable, "-c", script, source, "yes" if is_threaded else ""],
+            env=with_root(),
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(Path("all").exists)
+
+        parent.send_signal(number)
+        parent.wait()
+
+        assert_gone(Path("all").read_text())
+
+    def test_no_core_file_is_written(self) -> None:
+        """A cell that aborts leaves no core file; neither does what cells start."""
 
         with pytest.raises(DeadKernelError):
-            run("1", "exit", "2")
+            run(
+                "import os, resource, subprocess\nresource.getrlimit(resource.RLIMIT_CORE)",
+                "print(subprocess.getoutput('ulimit -c; ulimit -Hc'))",
+                "os.abort()",
+            )
 
-        assert statuses() == ["completed", "completed", "failed"]
+        assert shown(written(), 0) == "(0, 0)"
+        assert shown(written(), 1) == "0\n0\n"
+        assert {path.name for path in Path().iterdir()} == {"out.ipynb", "ipython"}
 
 
 class TestSaving:
@@ -545,6 +603,135 @@ class TestSaving:
 
         assert shown(book) == "1"
         assert not Path("out.ipynb").exists()
+
+
+class TestWhatCannotBeStored:
+    """Nothing that was run is lost, whatever its outputs hold."""
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "print('a\\udcff')",
+            "import sys; print('a\\udcff', file=sys.stderr)",
+            "import threading; t = threading.Thread(target=print, args=('a\\udcff',)); t.start(); t.join()",
+            "class A:\n    def __repr__(self): return 'a\\udcff'\nA()",
+            "display({'text/html': 'a\\udcff', 'text/plain': 'a\ufffd'}, raw=True)",
+            "display({'application/json': {'\\udcff': ['\\ud800']}, 'text/plain': 'a\ufffd'}, raw=True)",
+            "display({'text/\\udcff': 'x', 'text/plain': 'a\ufffd'}, raw=True)",
+            "display({'text/plain': 'a\ufffd'}, metadata={'\\udcff': '\\udcff'}, raw=True)",
+            "display({'text/plain': 'a\ufffd'}, raw=True, display_id='\\udcff')",
+            "import os; os.write(1, b'a\\xff'); None",
+        ],
+    )
+    def test_surrogates_in_outputs_are_replaced(self, source: str) -> None:
+        """The notebook on disk has every cell, with U+FFFD in the surrogate's place."""
+
+        run("'before'", source, "'after'")
+
+        assert statuses() == ["completed"] * 3
+        assert shown(written(), 1).rstrip("\n") == "a\ufffd"
+        assert shown(written()) == "'after'"
+
+    def test_a_surrogate_in_an_exception_is_replaced(self) -> None:
+        """A file name that cannot be decoded is in papermill's error, and in the notebook."""
+
+        source = "import os\nraise FileNotFoundError(os.fsdecode(b'caf\\xe9'))"
+        with pytest.raises(papermill.PapermillExecutionError, match="caf\ufffd"):
+            run("'before'", source)
+
+        assert statuses() == ["completed", "failed"]
+        (error,) = written().cells[-1].outputs
+        assert error.evalue == "caf\ufffd"
+        assert error.traceback[-1].endswith("caf\ufffd")
+
+    def test_surrogates_in_sources_and_parameters_mean_the_same(self) -> None:
+        """A source and a parameter that no file can hold are run, and stored as escapes."""
+
+        path = os.fsdecode(b"caf\xe9.txt")
+        Path(path).touch()
+        book = papermill.execute_notebook(
+            notebook(
+                [("name = ''", ["parameters"]), "import os; os.path.exists(name)", "'\udcff'"]
+            ),
+            "out.ipynb",
+            {"name": path},
+            engine_name="fork",
+            progress_bar=False,
+        )
+
+        assert shown(written(), 2) == "True"
+        assert shown(written()) == r"'\udcff'"
+        assert book.metadata.papermill.parameters == {"name": r"caf\udce9.txt"}
+
+
+class TestBounds:
+    """What cells print is bounded, in the notebook and in memory."""
+
+    def test_much_text_is_cut_and_takes_no_memory(self) -> None:
+        """Of 400 MB a cell keeps 32 MiB; the engine's process grows by a few times of that."""
+
+        script = (
+            "import resource, papermill, tests.support.notebooks as n\n"
+            "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+            "run = lambda source: papermill.execute_notebook(n.notebook([source, '2']),"
+            " 'out.ipynb', engine_name='fork', progress_bar=False)\n"
+            "run('1'); before = most()\n"
+            "run('import os\\nfor _ in range(400): os.write(1, bytes(79 * [120] + [10]) * 12500)')\n"
+            "print(most() - before)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=True, env=with_root(), capture_output=True
+        )
+
+        text, line = (output.text for output in written().cells[0].outputs)
+        assert len(text) == 32 << 20
+        assert line == "… 349 MiB of output left out: a cell keeps 32 MiB.\n"
+        assert shown(written()) == "2"
+        assert int(done.stdout) < 300
+
+    def test_a_large_display_is_left_out(self) -> None:
+        """A display of more than a cell's share is left out, and what comes later is shown."""
+
+        book = run("display({'text/plain': 'x' * 34_000_000}, raw=True)\nprint('after')")
+
+        assert shown(book) == "… 32 MiB of output left out: a cell keeps 32 MiB.\nafter\n"
+
+    def test_a_large_exception_still_fails_the_run(self) -> None:
+        """A cell whose exception is too large is failed, and shows the beginning of it."""
+
+        with pytest.raises(papermill.PapermillExecutionError, match="boom"):
+            run("raise ValueError('boom' + 'x' * 20_000_000)", "2")
+
+        assert statuses() == ["failed", "pending"]
+        error, line = written().cells[0].outputs
+        assert error.evalue.startswith("boomx")
+        assert line.text.endswith("left out: a cell keeps 32 MiB.\n")
+
+    def test_a_write_of_any_size_is_whole(self) -> None:
+        """A write that is longer than what is written at once keeps its order and its length."""
+
+        book = run("import sys\nsys.stdout.write('é' * 3_000_000 + 'end')")
+
+        assert book.cells[0].outputs[0].text == "é" * 3_000_000 + "end"
+        assert book.cells[0].outputs[1].data["text/plain"] == "3000003"
+
+    def test_lines_of_threads_are_whole_and_complete(self) -> None:
+        """Threads print while other cells run, and between them: no line is lost or torn."""
+
+        source = (
+            "import sys, threading, time\n"
+            "def write(name):\n"
+            "    for number in range(200):\n"
+            "        file = sys.stdout if number % 2 else sys.stderr\n"
+            "        file.write(f'{name}-{number}\\n'); time.sleep(0.001)\n"
+            "threads = [threading.Thread(target=write, args=(n,), daemon=n % 2) for n in range(3)]\n"
+            "for thread in threads: thread.start()\n"
+        )
+        book = run(source, "display(1)", *["pass"] * 10, "for t in threads: t.join()")
+
+        streams = [o.text for cell in book.cells for o in cell.outputs if "text" in o]
+        expected = [f"{name}-{number}" for name in range(3) for number in range(200)]
+        assert sorted("".join(streams).split()) == sorted(expected)
 
 
 class TestOptions:

@@ -32,7 +32,7 @@ class ScriptedChild(Child):
     ) -> None:
         ours, self._theirs = socket.socketpair()
         (out, self._out), (err, self._err) = os.pipe(), os.pipe()
-        super().__init__(0, ours, (out, err), -1, MARK, lambda: None)
+        super().__init__(0, ours, (out, err, -1), MARK, lambda: None)
         self._script = script
         self._failure = failure
         self.begun: dict[str, Any] = {}

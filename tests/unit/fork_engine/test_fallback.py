@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from nbformat import validate
+from nbformat.v4 import new_output
 from papermill.engines import NBClientEngine
 
-from runbook_lib.fork_engine import fallback
+from runbook_lib.fork_engine import bounds, fallback
+from tests.support.notebooks import notebook
 
 
 @pytest.fixture
@@ -30,7 +33,59 @@ def test_options_are_passed_on_unchanged(stand_in: Any) -> None:
     stand_in(lambda *args, **options: calls.append((args, options)))
     fallback.execute("manager", "python3", None, None, {"a": 1})
 
-    assert calls == [(("manager", "python3"), {"a": 1})]
+    ((manager, name), options) = calls[0]
+    assert manager.upper() == "MANAGER"
+    assert (name, options) == ("python3", {"a": 1})
+
+
+class Account:
+    """Papermill's account of a run, which does nothing."""
+
+    nb = None
+
+    def cell_start(self, cell: Any, cell_index: int) -> None:
+        """Begin a cell."""
+
+    def autosave_cell(self) -> None:
+        """Save now and then."""
+
+    def cell_complete(self, cell: Any, cell_index: int) -> None:
+        """End a cell."""
+
+
+def test_the_outputs_of_a_kernel_are_bounded(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs are cut as they come, in their places; cleared ones do not count."""
+
+    monkeypatch.setattr(bounds, "CELL_BYTES", 4096)
+    cell = notebook(["1"]).cells[0]
+    sizes: list[int] = []
+
+    def show(manager: Any, output: Any) -> None:
+        cell.outputs.append(output)
+        manager.autosave_cell()
+        sizes.append(len(str(output)))
+
+    def run(manager: Any, _: str) -> None:
+        manager.cell_start(cell, 0)
+        for _ in range(3):
+            cell.outputs[:] = []
+            show(manager, new_output("stream", name="stdout", text="x" * 3000))
+        show(manager, new_output("display_data", data={"text/plain": "y" * 3000}))
+        show(manager, new_output("stream", name="stdout", text="z" * 3000))
+        show(manager, new_output("error", ename="E", evalue="v" * 5000, traceback=["t"]))
+        manager.cell_complete(cell, cell_index=0)
+
+    stand_in(run)
+    fallback.execute(Account(), "python3", None, None, {})
+
+    text, display, rest, error, line = cell.outputs
+    assert (text.text, display.data, rest.text) == ("x" * 3000, {}, "z" * 1096)
+    assert error.evalue == "v" * 4096
+    assert line.text == "… 6 KiB of output left out: a cell keeps 0 MiB.\n"
+    assert sizes[3] < 200
+    validate(cell, ref="code_cell", version=4)
 
 
 def test_the_kernel_gets_only_the_given_environment(

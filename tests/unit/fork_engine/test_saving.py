@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from runbook_lib.fork_engine import saving
-from runbook_lib.fork_engine.saving import SavingManager
+from runbook_lib.fork_engine.saving import SavingManager, storable
 from tests.support.notebooks import notebook
 
 
@@ -131,3 +131,26 @@ def test_other_targets_are_written_by_papermill(path: str, monkeypatch: pytest.M
     manager(path).notebook_start()
 
     assert written == [path]
+
+
+def test_surrogates_are_stored_as_escapes() -> None:
+    """Whatever part of a notebook holds surrogates, it can be written, and means the same."""
+
+    book = notebook(["print('a\udcff')", "2"])
+    book.metadata.papermill = {"parameters": {"k\udcff": ["\ud800", 1, None]}}
+    book.cells[1].metadata["v"] = "\udcff"
+
+    stored = storable(book)
+
+    assert nbformat.writes(stored).encode()
+    assert stored.cells[0].source == r"print('a\udcff')"
+    assert stored.metadata.papermill.parameters == {r"k\udcff": [r"\ud800", 1, None]}
+    assert stored.cells[1].metadata.v == r"\udcff"
+
+
+def test_a_notebook_without_surrogates_stays_the_same() -> None:
+    """Nothing else is changed, and nothing copied."""
+
+    book = notebook([r"print('\udcff ä \U0001f600')"])
+
+    assert storable(book) is book

@@ -130,13 +130,16 @@ def test_a_cell_with_invalid_syntax_fails(shell: Shell, said: Said) -> None:
 
 
 def test_exit_ends_the_kernel_unless_it_is_kept(shell: Shell) -> None:
-    """`exit` ends the kernel; `exit(True)` keeps it."""
+    """`exit` has the kernel end, once; `exit(True)` keeps it."""
 
+    asked: list[bool] = []
+    shell.on_exit = lambda: asked.append(True)
     execute(shell, "exit(True)")
-    assert not shell.exit_now
+    assert asked == []
 
     execute(shell, "exit")
-    assert shell.exit_now
+    execute(shell, "quit()")
+    assert asked == [True]
 
 
 def test_pagers_show_nothing_and_widgets_their_text(shell: Shell, said: Said) -> None:

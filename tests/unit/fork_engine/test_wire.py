@@ -84,6 +84,40 @@ def test_displayed_values_are_encoded_as_json(ends: tuple[socket.socket, Channel
         encode({"o": object()})
 
 
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("a\udcffb", "a\ufffdb"),
+        ("caf\udcc3\udca9", "café"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("a\ud800b\ud801\ud802", "a\ufffdb\ufffd\ufffd"),
+        ("\udfff", "\ufffd"),
+    ],
+)
+def test_surrogates_arrive_as_text(
+    ends: tuple[socket.socket, Channel], text: str, received: str
+) -> None:
+    """Bytes that surrogates stand for are decoded as Jupyter does; pairs are joined."""
+
+    one, channel = ends
+    one.sendall(encode({"type": "a", f"key {text}": [{"value": text}]}))
+
+    assert channel.receive() == {"type": "a", f"key {received}": [{"value": received}]}
+
+
+@given(text=st.text(st.characters(categories=["Cs", "L", "Cc"])))
+def test_whatever_arrives_can_be_written(text: str) -> None:
+    """No text that was received is one that UTF-8 cannot carry."""
+
+    one, other = socket.socketpair()
+    with one, other:
+        one.sendall(encode({"type": text}))
+        message = Channel(other).receive()
+
+    assert message is not None
+    message["type"].encode()
+
+
 @given(
     texts=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))),
     size=st.integers(1, 40),
