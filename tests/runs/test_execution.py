@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 # Counts its starts in a file; the first ones fail in the given way.
@@ -150,3 +152,53 @@ def test_a_run_without_fork_uses_nbclient_and_says_why(tmp_path: Path) -> None:
     environment = json.loads(done.stdout)["environment"]
     assert environment["engine"] == "nbclient"
     assert environment["engine_reason"] == "this system cannot fork"
+
+
+def test_a_file_name_that_cannot_be_decoded_loses_nothing(tmp_path: Path) -> None:
+    """An exception with an undecodable name ends the notebook, which keeps what was run."""
+
+    book = nbformat.v4.new_notebook()
+    book.metadata.kernelspec = {"name": "python3", "display_name": "P", "language": "python"}
+    failing = "import os\nraise OSError(os.fsdecode(b'caf\\xe9'))"
+    book.cells = [nbformat.v4.new_code_cell(source) for source in ("'first'", failing)]
+    nbformat.write(book, tmp_path / "in.ipynb")
+
+    done = subprocess.run(
+        [sys.executable, "-c", EXECUTE, tmp_path / "in.ipynb", tmp_path, "60"],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    )
+
+    assert done.stdout == "a cell raised OSError: caf\ufffd"
+    cells = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.cell_type == "code"]
+    assert cells[0].outputs[0].data["text/plain"] == "'first'"
+    assert cells[1].outputs[0].evalue == "caf\ufffd"
+
+
+def core_limits(process: int) -> list[str]:
+    """Return the soft and the hard limit of a process's core files."""
+    lines = Path(f"/proc/{process}/limits").read_text().splitlines()
+    return next(line.split()[4:6] for line in lines if line.startswith("Max core file size"))
+
+
+@pytest.mark.parametrize("module", ["process", "worker"])
+def test_processes_that_hold_credentials_write_no_core_file(module: str) -> None:
+    """Neither a worker nor the process of a tenant may write a core file, nor may their cells."""
+
+    with subprocess.Popen(
+        [sys.executable, "-m", f"runbook_lib.engine.{module}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        end, children = time.monotonic() + 60, []
+        while not children and time.monotonic() < end:
+            time.sleep(0.1)
+            children = psutil.Process(process.pid).children(recursive=True)
+        limits = [core_limits(pid) for pid in (process.pid, *(each.pid for each in children))]
+        assert process.stdin is not None
+        process.stdin.close()
+
+    assert len(limits) > 1
+    assert all(limit == ["0", "0"] for limit in limits)

@@ -613,7 +613,7 @@ class TestWhatCannotBeStored:
         [
             "print('a\\udcff')",
             "import sys; print('a\\udcff', file=sys.stderr)",
-            "import threading as t; a = t.Thread(target=print, args=('a\\udcff',)); a.start(); a.join()",
+            "import threading as t; a = t.Timer(0, print, ('a\\udcff',)); a.start(); a.join()",
             "class A:\n    def __repr__(self): return 'a\\udcff'\nA()",
             "display({'text/html': 'a\\udcff', 'text/plain': 'a\ufffd'}, raw=True)",
             "display({'a/json': {'\\udcff': ['\\ud800']}, 'text/plain': 'a\ufffd'}, raw=True)",
@@ -834,6 +834,21 @@ class TestFallback:
 
         assert about == {"name": "nbclient", "reason": "the child died"}
         assert text == "1"
+
+    def test_nbclient_s_outputs_are_bounded(self) -> None:
+        """Of what a kernel prints and shows, the notebook keeps 32 MiB a cell, too."""
+
+        about, _ = run_apart(
+            "for _ in range(20): print('x' * 1_000_000)\n"
+            "for _ in range(20): display({'text/plain': 'y' * 1_000_000}, raw=True)\n"
+            "print('z' * 10_000_000)",
+            is_child_killed=True,
+        )
+
+        outputs = written().cells[0].outputs
+        assert about["name"] == "nbclient"
+        assert len(str(outputs)) < 34 << 20
+        assert outputs[-1].text == "… 16 MiB of output left out: a cell keeps 32 MiB.\n"
 
     def test_a_variable_of_the_kernel_is_set(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 
 from runbook_lib.fork_engine import bounds as bounds_module
+from runbook_lib.fork_engine import worker as worker_module
 from runbook_lib.fork_engine.bounds import Bounds
 from runbook_lib.fork_engine.outputs import Outputs
+from runbook_lib.fork_engine.wire import Channel
 from tests.support.notebooks import notebook
 
 CELL, RUN = 4096, 6144
@@ -173,6 +176,31 @@ def test_a_large_exception_is_cut(book: Book) -> None:
     assert error.evalue == "v" * 4096
     assert [len(part) for part in error.traceback] == [4096] * 3
     assert line.text == "… 375 KiB of output left out: a cell keeps 0 MiB.\n"
+
+
+def test_the_child_sends_nothing_larger_than_a_cell_may_keep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of what is larger the engine gets the size, and of an exception the ends of its texts."""
+
+    monkeypatch.setattr(worker_module, "CELL_BYTES", CELL)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        publisher = worker_module._Publisher(Channel(theirs), (), b"")
+        publisher.publish("display_data", data={"t": "x" * CELL}, metadata={})
+        publisher.publish("error", ename="E", evalue="v" * 9000, traceback=["t" * 9000])
+        channel = Channel(ours)
+        display, error = channel.receive(), channel.receive()
+
+    assert display is not None
+    assert error is not None
+    assert display.keys() == {"type", "left_out"}
+    assert (display["type"], display["left_out"] > CELL) == ("left_out", True)
+    assert (error["type"], error["evalue"], error["traceback"]) == (
+        "error",
+        "v" * 4096,
+        ["t" * 4096],
+    )
 
 
 def test_what_the_child_left_out_is_counted(book: Book) -> None:
