@@ -20,7 +20,9 @@ _HEAD = """\
 # A credential may also be a reference to where it is stored:
 #   {secret}=keyring:SERVICE/USER
 #   {secret}=file:/run/secrets/NAME
-# A variable with the connector's name applies to this connector alone, and wins:
+# A name tells whose a value is: a provider's secret is sent to that provider only, and no
+# connector of another company reads it. A variable with the connector's name applies to this
+# connector alone, and wins:
 #   {alone}=
 
 # The owner of the app (default: the Service Domain), and the folder of the journal and
@@ -43,7 +45,7 @@ def env_template(procedure: Procedure, name: str = ".env") -> str:
     )
     sections = (
         ("What the steps need", procedure.inputs),
-        ("Addresses and time limits", IN_KERNEL),
+        ("Addresses and limits", (*procedure.settings[len(procedure.inputs) :], *IN_KERNEL)),
         ("Signing and archive of the evidence", EVIDENCE),
     )
     parts = [head]

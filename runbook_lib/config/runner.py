@@ -1,8 +1,8 @@
 """
 Settings of the runner itself, the same for every connector; no step asks for them.
 
-Addresses and time limits of the remote systems, signing and archive of the
-evidence, and which attestations need a second person.
+Network and time limits, signing and archive of the evidence, and which
+attestations need a second person.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from __future__ import annotations
 from runbook_lib.config import formats
 from runbook_lib.core.procedure import Input, Procedure
 
-__all__ = ["EVIDENCE", "GRAPH_VERSION", "IN_KERNEL", "RUNNER", "inputs_of"]
-
-# The pinned Graph API version, unless a setting changes it.
-GRAPH_VERSION = "v26.0"
+__all__ = ["EVIDENCE", "IN_KERNEL", "RUNNER", "inputs_of"]
 
 FOUR_EYES = Input(
     name="four_eyes",
@@ -22,47 +19,6 @@ FOUR_EYES = Input(
     parse=formats.step_names,
     default=(),
     example="cy-03-client-secret",
-)
-GRAPH_URL = Input(
-    name="graph_url",
-    label="Graph API address",
-    help="Changed only for a proxy or the sandbox; a loopback address marks a run SANDBOX.",
-    parse=formats.web_address,
-    default="https://graph.facebook.com",
-)
-DIALOG_URL = Input(
-    name="dialog_url",
-    label="OAuth dialog address",
-    help="Where Facebook asks users for consent.",
-    parse=formats.web_address,
-    default=f"https://www.facebook.com/{GRAPH_VERSION}/dialog/oauth",
-)
-DASHBOARD_URL = Input(
-    name="dashboard_url",
-    label="App dashboard address",
-    help="Where apps are registered.",
-    parse=formats.web_address,
-    default="https://developers.facebook.com",
-)
-CYCLR_API_URL = Input(
-    name="cyclr_api_url",
-    label="Cyclr API address",
-    help="api.cyclr.com, or your region's: api.eu.cyclr.com, api.us2.cyclr.com, api.cyclr.uk.",
-    parse=formats.web_address,
-    default="https://api.cyclr.com",
-)
-CYCLR_CONSOLE_URL = Input(
-    name="cyclr_console_url",
-    label="Cyclr console address",
-    help="my.cyclr.com, or that of your region.",
-    parse=formats.web_address,
-    default="https://my.cyclr.com",
-)
-SERVICE_DOMAIN_ADDRESS = Input(
-    name="service_domain_address",
-    label="Service Domain's address",
-    help="host:port to connect to instead of resolving the name; the sandbox sets it.",
-    parse=formats.address,
 )
 CONNECT_TO = Input(
     name="connect_to",
@@ -76,15 +32,6 @@ CA_FILE = Input(
     label="Certificate authority",
     help="A PEM file with one more authority to trust; the sandbox sets it.",
     parse=formats.certificate_file,
-)
-REDIRECT_HOSTS = Input(
-    name="redirect_hosts",
-    label="Further Cyclr hosts",
-    help="More hosts that Cyclr's sign-in link may lead to, separated by commas. They, and the "
-    "Service Domain if it is in this list, may be on a private network.",
-    parse=formats.host_names,
-    default=(),
-    example="login.cyclr.example",
 )
 ANSWER_LIMIT_KIB = Input(
     name="answer_limit_kib",
@@ -175,15 +122,8 @@ EVIDENCE = (
 # What the checks, and so the kernel, need.
 IN_KERNEL = (
     FOUR_EYES,
-    GRAPH_URL,
-    DIALOG_URL,
-    DASHBOARD_URL,
-    CYCLR_API_URL,
-    CYCLR_CONSOLE_URL,
-    SERVICE_DOMAIN_ADDRESS,
     CONNECT_TO,
     CA_FILE,
-    REDIRECT_HOSTS,
     ANSWER_LIMIT_KIB,
     EXCHANGE_SECONDS,
     STEP_SECONDS,
@@ -193,5 +133,5 @@ RUNNER = (*IN_KERNEL, *EVIDENCE)
 
 
 def inputs_of(procedure: Procedure) -> tuple[Input, ...]:
-    """Return all settings of a run of `procedure`: its own inputs, then the runner's."""
-    return (*procedure.inputs, *RUNNER)
+    """Return all settings of a run of `procedure`: its own and its providers', then the runner's."""
+    return (*procedure.settings, *RUNNER)

@@ -35,6 +35,7 @@ __all__ = [
     "secret_of",
     "suggestion",
     "typed",
+    "variables_of",
     "visible",
 ]
 
@@ -51,6 +52,7 @@ _REFERENCE = re.compile(
     r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:.+/.+|dotenv:.+#[A-Za-z_][A-Za-z0-9_.-]*"
 )
 REFERENCE_FORMS = "env:NAME, file:PATH, dotenv:PATH#NAME or keyring:SERVICE/USER"
+_RENAME = "Give each value the name of the provider that it belongs to. Nothing was done."
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -70,20 +72,20 @@ def resolve(
     environ: Mapping[str, str] = os.environ,
     withheld: Collection[str] = (),
     connector: str = "",
-    others: Collection[str] = (),
+    others: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Settings:
     """
     Return the values of `inputs`: `given` wins over the environment, that over `.env`.
 
     A variable that contains the name of `connector` (`RUNBOOK_FACEBOOK_MESSENGER_APP_ID`)
-    wins over the one for all connectors, wherever each is set. Variables of `others`,
-    that is of other connectors, are accepted but not read.
+    wins over the one for all connectors of the provider, wherever each is set. Variables of
+    `others`, that is of other connectors (`variables_of`), are accepted but not read.
 
     A secret in `given` must be a reference (`env:NAME`, `file:PATH`,
     `dotenv:PATH#NAME`, `keyring:SERVICE/USER`), since others can see parameters
     and arguments.
     The secrets in `withheld` are not read. Raises `SettingsError` for an
-    unknown name, a value of the wrong type, a reference to nothing, or a
+    unknown or an old name, a value of the wrong type, a reference to nothing, or a
     credential that is a plain word.
     """
     known = {item.name: item for item in inputs}
@@ -91,10 +93,13 @@ def resolve(
     _refuse_unknown(given, known)
     file_values = env_file or {}
     spelled = {name: (item.variable_for(connector), item.variable) for name, item in known.items()}
-    names = {*others, *_OWN, *(variable for each in spelled.values() for variable in each)}
+    names = {**variables_of({connector: known.values()}), **(others or {})}
+    names |= dict.fromkeys(_OWN, ())
     _refuse_unknown_variables(file_values, names, "The settings file")
-    referred = _referred((*given.values(), *environ.values(), *file_values.values()))
-    _refuse_unknown_variables(environ, {*names, _ENV_FILE, *referred}, "The environment")
+    names |= dict.fromkeys(
+        (_ENV_FILE, *_referred((*given.values(), *environ.values(), *file_values.values()))), ()
+    )
+    _refuse_unknown_variables(environ, names, "The environment")
     values: dict[str, Value] = {}
     raw = {
         name: next(
@@ -128,7 +133,7 @@ def load(
     environ: Mapping[str, str] = os.environ,
     withheld: Collection[str] = (),
     connector: str = "",
-    others: Collection[str] = (),
+    others: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Settings:
     """
     Return the settings of a run: see `resolve` for the order and the errors.
@@ -146,6 +151,22 @@ def load(
         connector=connector,
         others=others,
     )
+
+
+def variables_of(inputs: Mapping[str, Iterable[Input]]) -> dict[str, tuple[str, ...]]:
+    """
+    Return the variables of the inputs of each connector, and their old names.
+
+    An old name has those beside it that took its place, one in use has none.
+    """
+    pairs = [(item, connector) for connector, items in inputs.items() for item in items]
+    used = {name for item, each in pairs for name in (item.variable, item.variable_for(each))}
+    names: dict[str, tuple[str, ...]] = dict.fromkeys(used, ())
+    for item, _ in pairs:
+        old = item.old_variable
+        if old not in used and item.variable not in names.get(old, ()):
+            names[old] = (*names.get(old, ()), item.variable)
+    return names
 
 
 def own_setting(name: str, env_file: str = "") -> str:
@@ -278,11 +299,17 @@ def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> 
 
 
 def _refuse_unknown_variables(
-    variables: Mapping[str, str], known: Collection[str], source: str
+    variables: Mapping[str, str], known: Mapping[str, tuple[str, ...]], source: str
 ) -> None:
+    """Raise `SettingsError` for a name that is no setting's, and for all that are not any more."""
+    old = [f"{name} is now {' or '.join(known[name])}" for name in variables if known.get(name)]
+    if old:
+        msg = f"{source} has old names: {'; '.join(old)}."
+        raise SettingsError(msg, next_step=_RENAME)
     for name in variables:
         if name.startswith(_PREFIX) and name not in known:
-            msg = f"{source} names {name}, which is not a setting.{suggestion(name, known)}"
+            now = [each for each, others in known.items() if not others]
+            msg = f"{source} names {name}, which is not a setting.{suggestion(name, now)}"
             raise SettingsError(msg)
 
 

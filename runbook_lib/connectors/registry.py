@@ -39,22 +39,17 @@ def find_procedure(name: str) -> Procedure:
     return procedure
 
 
-def known_variables() -> frozenset[str]:
+def known_variables() -> dict[str, tuple[str, ...]]:
     """
-    Return the name of every setting of every connector, as a variable.
+    Return every variable of every connector, and every old name with those in its place.
 
-    Each counts for all connectors that have the setting, or, with the connector's
-    name in it, for that one alone.
+    Each counts for all connectors that have the provider's setting, or, with the
+    connector's name in it, for that one alone.
     """
     from runbook_lib.config.runner import inputs_of  # noqa: PLC0415  (slow to import)
+    from runbook_lib.config.settings import variables_of  # noqa: PLC0415
 
-    procedures = map(find_procedure, connector_names())
-    return frozenset(
-        name
-        for procedure in procedures
-        for item in inputs_of(procedure)
-        for name in (item.variable, item.variable_for(procedure.id))
-    )
+    return variables_of({name: inputs_of(find_procedure(name)) for name in connector_names()})
 
 
 def practice_words(connector: str, scenario: str) -> str:

@@ -54,7 +54,7 @@ def implausible(text: str) -> str:
         why = f"it has fewer than {_FEWEST_CHARACTERS} different characters"
     elif _ADDRESS_OR_TIME.match(text):
         why = "it is an address or a time"
-    elif text.lower().removeprefix("runbook_").encode() in _own_text():
+    elif _is_own(text):
         why = "the runbook itself writes it"
     else:
         return ""
@@ -72,6 +72,15 @@ def is_issued_token(text: str) -> bool:
     if len(text) < _SHORTEST_TOKEN or not _BEARER.fullmatch(text) or _IDENTIFIER.fullmatch(text):
         return False
     return sum(bool(each.search(text)) for each in _CLASSES) > 1 and not implausible(text)
+
+
+def _is_own(text: str) -> bool:
+    """Return whether the runbook writes `text`, also as a variable: its provider, then a name."""
+    name = text.lower().removeprefix("runbook_")
+    parts = [(name, name)]
+    if text.isupper() or text.lower() != name:
+        parts += [(name[:at], name[at + 1 :]) for at, each in enumerate(name) if each == "_"]
+    return any(all(each.encode() in _own_text() for each in pair) for pair in parts)
 
 
 @cache

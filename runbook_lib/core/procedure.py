@@ -16,10 +16,12 @@ from functools import cached_property
 from string import Formatter
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from runbook_lib.core.redaction import Owner
 from runbook_lib.core.troubles import Trouble
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.context import CheckContext
+    from runbook_lib.connectors.provider import Provider
 
 __all__ = [
     "Assignment",
@@ -281,7 +283,8 @@ class Input:
     A value from the operator: a parameter, an environment variable, a widget.
 
     `parse` returns the typed value of a text, or raises `ValueError` with a
-    message for the operator that never quotes a secret.
+    message for the operator that never quotes a secret. `provider` names the company
+    whose setting it is; the runner's own have none.
     """
 
     name: str
@@ -292,11 +295,23 @@ class Input:
     example: str = ""
     secret: bool = False
     required: bool = False
+    provider: str = ""
 
     @property
     def variable(self) -> str:
-        """Return the name of the environment variable."""
+        """Return the name of the environment variable, with that of the provider in it once."""
+        prefix = f"{self.provider}_" if self.provider else ""
+        return f"RUNBOOK_{prefix.upper()}{self.name.removeprefix(prefix).upper()}"
+
+    @property
+    def old_variable(self) -> str:
+        """Return what the variable was called before providers were in the names."""
         return f"RUNBOOK_{self.name.upper()}"
+
+    @property
+    def owner(self) -> Owner:
+        """Return whose secret this is: its provider's, or nobody's."""
+        return Owner(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
 
     def variable_for(self, connector: str) -> str:
         """Return the name of the variable that applies to `connector` alone."""
@@ -445,13 +460,19 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """A whole documented procedure."""
+    """A whole documented procedure; `providers` are the companies whose systems it asks."""
 
     id: str
     version: str
     title: str
     sections: tuple[Section, ...]
     inputs: tuple[Input, ...]
+    providers: tuple[Provider, ...] = ()
+
+    @property
+    def settings(self) -> tuple[Input, ...]:
+        """Return its inputs, then the settings of its providers that no step asks for."""
+        return (*self.inputs, *(item for each in self.providers for item in each.settings))
 
     @property
     def steps(self) -> tuple[Step, ...]:

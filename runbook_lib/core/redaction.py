@@ -11,12 +11,21 @@ import logging
 import re
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
 from runbook_lib.core.json_text import Kept, rebuild
 
-__all__ = ["MASK", "RedactingFilter", "Redactor", "Secret", "encoded_forms", "holds_token"]
+__all__ = [
+    "MASK",
+    "Owner",
+    "RedactingFilter",
+    "Redactor",
+    "Secret",
+    "encoded_forms",
+    "holds_token",
+]
 
 MASK = "**********"
 
@@ -75,27 +84,53 @@ class Secret:
         raise TypeError("a Secret cannot be serialised")
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a secret is: `what` it is, in a message, and the `providers` that may get it."""
+
+    what: str
+    providers: frozenset[str] = frozenset()
+
+
 class Redactor:
     """
     Removes every known secret, in every known encoding, from text.
 
     It learns tokens as they are issued (`learn`), and masks whatever looks
     like a Facebook token or an App Secret, unless it is a known exception
-    (`allow`). Thread-safe.
+    (`allow`). It knows whose each secret is, for the transport. Thread-safe.
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
+        self._owners: Mapping[str, frozenset[Owner]] = {}
         self._allowed: frozenset[str] = frozenset()
         for secret in secrets:
             self.learn(secret)
 
-    def learn(self, secret: Secret) -> None:
-        """Mask `secret` from now on."""
+    def learn(self, secret: Secret, *owners: Owner) -> None:
+        """Mask `secret` from now on; it is also that of `owners`, and without any nobody's."""
         with self._lock:
-            forms = set(self._forms) | encoded_forms(secret)
-            self._forms = tuple(sorted(forms, key=len, reverse=True))
+            known = self._owners
+            learned = {
+                form: known.get(form, frozenset()).union(owners) for form in encoded_forms(secret)
+            }
+            self._owners = {**known, **learned}
+            self._forms = tuple(sorted(self._owners, key=len, reverse=True))
+
+    def release(self, owner: Owner) -> None:
+        """Mask what `owner` had until now, but as nobody's."""
+        with self._lock:
+            self._owners = {form: owners - {owner} for form, owners in self._owners.items()}
+
+    def owners_of(self, secret: Secret) -> frozenset[Owner]:
+        """Return whose `secret` is, empty if it is nobody's or not known."""
+        return self._owners.get(secret.reveal(), frozenset())
+
+    def owners_in(self, text: str) -> list[frozenset[Owner]]:
+        """Return the owners of each known secret that `text` contains in any of its forms."""
+        return [owners for form, owners in self._owners.items() if form in text]
 
     def allow(self, values: Iterable[object]) -> None:
         """Never mask these values because they look like an App Secret."""

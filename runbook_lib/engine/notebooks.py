@@ -128,7 +128,7 @@ def _parameters(procedure: Procedure) -> str:
         "# Empty means: from the environment, .env, an earlier run, or the default.",
         "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
     ]
-    lines += [_parameter(item) for item in (*procedure.inputs, *IN_KERNEL) if not item.secret]
+    lines += [_parameter(item) for item in (*procedure.settings, *IN_KERNEL) if not item.secret]
     lines += [f'{name} = ""  # {_RESERVED_HELP[name]}' for name in RESERVED]
     return "\n".join(lines)
 

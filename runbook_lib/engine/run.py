@@ -220,6 +220,9 @@ class Run:
         self._reader = self.reader or HistoryReader(self.journal)
         self._folded: tuple[tuple[object, ...], RunState] | None = None
         self.redactor = Redactor(self.settings.secrets.values())
+        for item in self.inputs:
+            if item.name in self.settings.secrets:
+                self.redactor.learn(self.settings.secrets[item.name], item.owner)
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
         self._transports: dict[tuple[object, ...], Transport] = {}
@@ -493,7 +496,8 @@ class Run:
         Raises `ValueError` if it cannot be one (`secret_of`).
         """
         secret = secret_of(item, text, self.values)
-        self.redactor.learn(secret)
+        self.redactor.release(item.owner)
+        self.redactor.learn(secret, item.owner)
         self._use_secrets({**self.settings.secrets, item.name: secret})
         fingerprint = self._fingerprints().get(item.name)
         if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
@@ -517,6 +521,7 @@ class Run:
             store.forget(self._owner, item)
         if item.name in self.history.index.credentials:
             self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
+        self.redactor.release(item.owner)
         kept = {name: value for name, value in self.settings.secrets.items() if name != item.name}
         self._use_secrets(kept)
 
@@ -580,10 +585,12 @@ class Run:
         host, address, ca_file = (str(values.get(name, "")) for name in names)
         limits, private = Limits.of(values), values.get("redirect_hosts", ())
         others = values.get("connect_to", ())
-        key = (host, address, ca_file, limits, private, others)
+        hosts = {each.name: each.hosts(values) for each in self.procedure.providers}
+        key = (host, address, ca_file, limits, private, others, *hosts.values())
         if key not in self._transports:
             self._transports[key] = Transport(
                 self.redactor,
+                hosts=hosts,
                 connect_to=_connect_to(others, host, address),
                 ca_file=ca_file,
                 private_hosts=private if isinstance(private, tuple) else (),

@@ -106,7 +106,7 @@ def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] |
         answer = ask(f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name")
     except EOFError:
         msg = f"Nothing says whose app this is.{there_are}"
-        advice = "Name the tenant (--tenant, RUNBOOK_TENANT), or set RUNBOOK_SERVICE_DOMAIN."
+        advice = "Name the tenant (--tenant, RUNBOOK_TENANT), or set RUNBOOK_CYCLR_SERVICE_DOMAIN."
         raise SettingsError(msg, next_step=advice) from None
     return tenant_name(answer.strip())
 

@@ -24,6 +24,7 @@ from runbook_lib.remote.network import (
     host_of,
     may_be_public,
     open_connection,
+    origin_of,
     require_public,
 )
 from runbook_lib.remote.transport import Request, Session
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 _HTTPS = 443
-_PORTS = {"http": 80, "https": _HTTPS}
+_SCHEMES = ("http", "https")
 _SECONDS = 5.0
 _MOST_HOPS = 6
 _LONGEST_COOKIES = 8_192
@@ -64,7 +65,7 @@ class Destinations:
     """
 
     def __init__(self, addresses: Iterable[str], hosts: Iterable[str] = ()) -> None:
-        self._origins = {_origin(_web_address(address)) for address in addresses if address}
+        self._origins = {origin_of(_web_address(address)) for address in addresses if address}
         self._hosts = frozenset(hosts) | {host for _, host, _ in self._origins}
 
     def refusal(self, target: httpx.URL, *, from_public: bool) -> str:
@@ -73,7 +74,7 @@ class Destinations:
             return "its address contains a user name"
         if from_public and not may_be_public(host_of(target)):
             return "it is on this machine or a private network"
-        if _origin(target) in self._origins:
+        if origin_of(target) in self._origins:
             return ""
         if target.scheme != "https":
             return "it is not https"
@@ -271,7 +272,7 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
         address = httpx.URL(urljoin(base, url))
     except (httpx.InvalidURL, ValueError):
         address = httpx.URL("")
-    if address.scheme not in _PORTS or not host_of(address):
+    if address.scheme not in _SCHEMES or not host_of(address):
         msg = "A redirect leads to something that is not a web address."
         raise UnexpectedAnswerError(msg)
     return address
@@ -289,12 +290,7 @@ def _reaches(target: httpx.URL, wanted: httpx.URL) -> bool:
 
 
 def _port(address: httpx.URL) -> int:
-    return address.port or _PORTS[address.scheme]
-
-
-def _origin(address: httpx.URL) -> tuple[str, str, int]:
-    """Return scheme, host and port (RFC 6454 §4)."""
-    return address.scheme, host_of(address), _port(address)
+    return origin_of(address)[2]
 
 
 def _certificate(peer: Mapping[str, Any], host: str) -> Certificate:

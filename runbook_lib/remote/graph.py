@@ -77,7 +77,8 @@ class Graph:
         if self._app_secret is not None:
             proof = appsecret_proof(self._app_secret, token)
             # An answer may repeat it in the URL of the next page.
-            self._session.redactor.learn(Secret(proof))
+            redactor = self._session.redactor
+            redactor.learn(Secret(proof), *redactor.owners_of(self._app_secret))
             params["appsecret_proof"] = proof
         query = f"?{urlencode(params, safe=',(){}')}" if params else ""
         url = f"{self._base_url}/{self.version}/{path.strip('/')}{query}"

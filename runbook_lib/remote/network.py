@@ -25,6 +25,7 @@ from runbook_lib.remote.limits import Deadline
 
 __all__ = [
     "CONNECT_SECONDS",
+    "Origin",
     "OutOfTimeError",
     "RefusedAnswerError",
     "count",
@@ -34,6 +35,7 @@ __all__ = [
     "is_public",
     "may_be_public",
     "open_connection",
+    "origin_of",
     "read_body",
     "require_public",
     "seconds_now",
@@ -61,6 +63,8 @@ _PRIVATE = (
     "service_domain_address for the Service Domain, redirect_hosts for other hosts."
 )
 
+_PORTS = {"http": 80, "https": 443}
+Origin = tuple[str, str, int]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -167,6 +171,11 @@ def is_public(address: str) -> bool:
 def host_of(url: httpx.URL) -> str:
     """Return the host as it is sent (RFC 5891); httpx's own `host` decodes it, and may fail."""
     return url.raw_host.decode("ascii", "replace")
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Return scheme, host and port of a web address (RFC 6454 §4)."""
+    return url.scheme, host_of(url), url.port or _PORTS.get(url.scheme, 0)
 
 
 def find_addresses(

@@ -13,13 +13,14 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
-from runbook_lib.core.redaction import RedactingFilter, Redactor, Secret
+from runbook_lib.core.redaction import Owner, RedactingFilter, Redactor, Secret
 from runbook_lib.errors import (
     CachedAnswerError,
     RemoteError,
@@ -35,6 +36,7 @@ from runbook_lib.remote.network import (
     OutOfTimeError,
     RefusedAnswerError,
     host_of,
+    origin_of,
     read_body,
     within,
 )
@@ -72,6 +74,12 @@ _SENT_HEADERS = {
     "connection": "keep-alive",
     "user-agent": "facebook-marketing-runbook",
 }
+# A secret is looked for as UTF-8 and, byte for byte, as Latin-1; below so many percent-encodings.
+_CODES = ("utf-8", "latin-1")
+_MOST_DECODED = 4
+_STRAY = (
+    "Compare the addresses in your settings. If two settings hold the same secret, correct one."
+)
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
 
 
@@ -133,7 +141,9 @@ class Transport:
     """
     A connection pool for one run; `session()` gives each check its own record.
 
-    `connect_to` maps `host:port` to another address, like curl's option;
+    `hosts` are the addresses of each provider, by its name: a secret goes to those of
+    its own provider only, whatever a check or a remote system says. `connect_to` maps
+    `host:port` to another address, like curl's option;
     `ca_file` adds a certificate authority; `private_hosts` may be on a private
     network. `cool_downs` are those of the process. Tests replace `wire`,
     `sleep` and `clock`.
@@ -143,6 +153,7 @@ class Transport:
         self,
         redactor: Redactor,
         *,
+        hosts: Mapping[str, Iterable[str]] | None = None,
         connect_to: Mapping[str, str] | None = None,
         ca_file: str = "",
         private_hosts: Collection[str] = (),
@@ -153,6 +164,10 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.redactor = redactor
+        self._origins = {
+            name: frozenset(origin_of(httpx.URL(address)) for address in addresses)
+            for name, addresses in (hosts or {}).items()
+        }
         self.connect_to = dict(connect_to or {})
         self.ca_file = ca_file
         self._private_hosts = frozenset(private_hosts)
@@ -203,13 +218,15 @@ class Transport:
         """
         Send `request` once and return the answer, whatever its status.
 
-        Raises `UnreachableError` if none came by `deadline`, and
-        `UnexpectedAnswerError` if it is too large.
+        Raises `UnreachableError` if none came by `deadline`,
+        `UnexpectedAnswerError` if it is too large, and `RemoteError` before anything is
+        sent if it holds a secret that this host must not get.
         """
         wire = self._public_wire if request.is_public_only else self._wire
         most = self.limits.answer_bytes
         try:
             built = self._built(request)
+            self._refuse_stray_secret(request, built)
             with within(deadline, most):
                 response = wire.handle_request(built)
                 try:
@@ -250,6 +267,28 @@ class Transport:
         cool_down = CoolDown(self.clock() + seconds, reason)
         self.cool_downs.begin(request.place, app, cool_down)
         return cool_down
+
+    def issuer(self, url: str, what: str) -> Owner:
+        """Return whose a secret is that the host of `url` has issued."""
+        return Owner(what, self._providers_at(url))
+
+    def _providers_at(self, url: str) -> frozenset[str]:
+        origin = origin_of(httpx.URL(url))
+        return frozenset(name for name, origins in self._origins.items() if origin in origins)
+
+    def _refuse_stray_secret(self, request: Request, built: httpx.Request) -> None:
+        """Raise `RemoteError` if the request holds a secret of another provider, or nobody's."""
+        here = self._providers_at(request.url)
+        for owners in self.redactor.owners_in(_readings(request, built)):
+            if owners and all(owner.providers & here for owner in owners):
+                continue
+            what = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
+            may = sorted(set().union(*(owner.providers for owner in owners)))
+            whose = (
+                f"which goes to hosts of {' and '.join(may)} only" if may else "which is not sent"
+            )
+            msg = f"{request.place} was not contacted: it would get {what}, {whose}."
+            raise RemoteError(msg, next_step=_STRAY)
 
     def _built(self, request: Request) -> httpx.Request:
         url = httpx.URL(request.url)
@@ -369,7 +408,9 @@ class Session:
             msg = f"{endpoint} answered without a token: its value does not look like one."
             raise UnexpectedAnswerError(msg)
         token = Secret(value)
-        self.redactor.learn(token)
+        # NOTE: it belongs to who answered last, whatever `endpoint` is called.
+        url = next((sent.answer.url for sent in reversed(self._sent) if sent.answer), "")
+        self.redactor.learn(token, self.transport.issuer(url, f"a token that {endpoint} issued"))
         return token
 
     def note(self, exchange: Exchange) -> None:
@@ -465,6 +506,22 @@ class Session:
             response=recorded_body(answer, redactor) if answer else None,
             error=redactor.redact(sent.error),
         )
+
+
+def _readings(request: Request, built: httpx.Request) -> str:
+    """Return all that would be sent, as it is and with its percent-encoding undone."""
+    headers = [part for pair in built.headers.raw for part in pair]
+    sent = [built.method.encode(), *headers, str(built.url).encode(), built.read()]
+    text = "\n".join(
+        (request.url, *(each.decode(code, "replace") for each in sent for code in _CODES))
+    )
+    readings = []
+    for _ in range(_MOST_DECODED):
+        readings += [text, text.replace("+", " ")]
+        if "%" not in text:
+            break
+        text = unquote(text)
+    return "\n".join(readings)
 
 
 def _refuse_cached(request: Request, answer: Answer) -> None:

@@ -131,7 +131,8 @@ class Consent:
                 self._end_awaiting()
                 raise
             self._end_awaiting()
-        self._run.redactor.learn(code)
+        transport = self._run.open_session().transport
+        self._run.redactor.learn(code, transport.issuer(request.dialog_url, "a consent's code"))
         return request, code
 
     def _end_awaiting(self) -> None:

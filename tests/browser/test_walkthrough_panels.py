@@ -105,7 +105,7 @@ def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, ax
     """
 
     lab = desks(sandbox, TOKEN_STEP, READ_STEP)
-    lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
+    lab.leave_out("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
     app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
     app.mode = AppMode.DEVELOPMENT
     walk = Walk(page, lab)
@@ -168,7 +168,7 @@ def test_an_expired_or_used_redirect_is_explained(desks: Desks, sandbox: Any, pa
 
     given = sandbox.description
     lab = desks(sandbox, TOKEN_STEP)
-    lab.leave_out("RUNBOOK_USER_ACCESS_TOKEN")
+    lab.leave_out("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
     walk = Walk(page, lab)
     walk.open()
 

@@ -44,7 +44,7 @@ def test_input_is_kept_until_it_is_accepted(
     """
 
     lab = desks(sandbox, _APP_STEP, "fb-01-log-in", "fb-02-developer-account")
-    lab.leave_out("RUNBOOK_APP_SECRET")
+    lab.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
     walk = Walk(page, lab)
     walk.open()
     panel = walk.panel(_APP_STEP)
@@ -62,7 +62,7 @@ def test_input_is_kept_until_it_is_accepted(
     with walk.work(_APP_STEP):
         panel.get_by_role("button", name=".env: App Secret").click()
     walk.reads(_APP_STEP, "App Secret saved to .env.")
-    assert read_env_file(lab.env_file)["RUNBOOK_APP_SECRET"] == "f0e1d2c3b4a59687" * 2
+    assert read_env_file(lab.env_file)["RUNBOOK_FACEBOOK_APP_SECRET"] == "f0e1d2c3b4a59687" * 2
 
     panel = walk.panel("fb-01-log-in")
     form = _form(panel, "attest", "I have done this")

@@ -66,7 +66,7 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
     """
 
     lab = serve(sandbox)
-    lab.leave_out("RUNBOOK_APP_SECRET")
+    lab.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
     step, other = "fb-05-confirm-creation", "fb-08-redirect-uri"
     lab.show_only(step, other, "fb-11-permissions")
     walk = Walk(page, lab)

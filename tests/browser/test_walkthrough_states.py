@@ -210,7 +210,7 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
         JUPYTER_RUNTIME_DIR=str(own / "runtime"),
         IPYTHONDIR=str(own / "ipython"),
     )
-    served.leave_out("RUNBOOK_APP_SECRET", "RUNBOOK_USER_ACCESS_TOKEN")
+    served.leave_out("RUNBOOK_FACEBOOK_APP_SECRET", "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
     served.show_only("fb-13-app-id-and-secret", TOKEN_STEP, "test-05-marketing-data")
     walk = Walk(page, served)
     walk.open()

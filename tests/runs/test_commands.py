@@ -155,7 +155,7 @@ def test_the_sandbox_describes_itself_and_ends_on_sigterm() -> None:
 def test_doctor_finds_what_is_missing(folder: Path) -> None:
     """`doctor` reports an invalid .env and an unreachable host, with a run's exit code."""
 
-    (folder / ".env").write_text("RUNBOOK_APP_ID=abc\n", encoding="utf-8")
+    (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=abc\n", encoding="utf-8")
     result = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", *command("doctor", "--json")],
         cwd=folder,
@@ -216,13 +216,16 @@ def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
 def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
     """Settings in the environment are not used for practice."""
 
-    mine = {"RUNBOOK_APP_SECRET": "f" * 32, "RUNBOOK_SERVICE_DOMAIN": "acme-h.cyclr.com"}
+    mine = {
+        "RUNBOOK_FACEBOOK_APP_SECRET": "f" * 32,
+        "RUNBOOK_CYCLR_SERVICE_DOMAIN": "acme-h.cyclr.com",
+    }
     result = runbook("run", "--sandbox", "approved", "--json", cwd=folder, env=mine)
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert [record] == records(folder / "evidence")
     assert record["parameters"]["service_domain"] == "connect.partner.test"
-    assert os.environ.get("RUNBOOK_APP_SECRET") is None
+    assert os.environ.get("RUNBOOK_FACEBOOK_APP_SECRET") is None
 
 
 def test_installing_the_connector_needs_permission_and_is_recorded(

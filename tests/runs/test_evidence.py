@@ -296,7 +296,7 @@ def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Pa
 
     assert code == 4
     assert "facebook_marketing.ipynb, cy-02-client-id" in errors
-    assert "RUNBOOK_APP_SECRET" not in output + errors
+    assert "RUNBOOK_FACEBOOK_APP_SECRET" not in output + errors
     assert not list((tmp_path / "evidence").glob("acme/*/2*"))
     assert not list((tmp_path / "evidence").glob("acme/*/.*"))
     assert run.journal.entries()[-1].type == EventType.RUN_FINISHED

@@ -97,7 +97,7 @@ def fleet_file(folder: Path, settings: Path, silent: str) -> dict[str, str]:
     text += f"secrets = {{{named}}}\n"
     for number, name in enumerate(_TENANTS):
         # Two apps, so that two tenants run at a time; only one of them is the sandbox's.
-        app = variables["RUNBOOK_APP_ID"] if number % 2 else "100000000001"
+        app = variables["RUNBOOK_FACEBOOK_APP_ID"] if number % 2 else "100000000001"
         text += f'\n[[tenant]]\ntenant = "{name}"\napp_id = "{app}"\n'
         slow = f'graph_url = "{silent}"\nexchange_seconds = 3\n'
         text += slow if name == _TENANTS[0] else ""

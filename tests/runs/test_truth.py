@@ -242,10 +242,10 @@ def test_without_a_network_a_run_ends_in_seconds(tmp_path: Path) -> None:
 
     env_file = tmp_path / ".env"
     env_file.write_text(
-        "RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_ID=123456789012345\n"
-        "RUNBOOK_APP_SECRET=0123456789abcdef0123456789abcdef\nRUNBOOK_CYCLR_CLIENT_ID=client\n"
-        "RUNBOOK_CYCLR_CLIENT_SECRET=canary-of-cyclr\nRUNBOOK_ACCOUNT_API_ID=account\n"
-        "RUNBOOK_APP_DISPLAY_NAME=Acme\nRUNBOOK_CYCLR_USERNAME=operator@acme.example\n",
+        "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_FACEBOOK_APP_ID=123456789012345\n"
+        "RUNBOOK_FACEBOOK_APP_SECRET=0123456789abcdef0123456789abcdef\nRUNBOOK_CYCLR_CLIENT_ID=client\n"
+        "RUNBOOK_CYCLR_CLIENT_SECRET=canary-of-cyclr\nRUNBOOK_CYCLR_ACCOUNT_API_ID=account\n"
+        "RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Acme\nRUNBOOK_CYCLR_USERNAME=operator@acme.example\n",
         encoding="utf-8",
     )
     began = time.monotonic()

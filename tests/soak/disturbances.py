@@ -34,7 +34,7 @@ _HOSTILE = (
     *("--set", "service_domain=acme-h.cyclr.com", "--set", "app_id=1234567890123456"),
     *("--set", "graph_version=v26.0", "--tenant", "acme", "--evidence", "evidence", "--json"),
 )
-_SECRETS = {"RUNBOOK_APP_SECRET": "0123456789abcdef0123456789abcdee"}
+_SECRETS = {"RUNBOOK_FACEBOOK_APP_SECRET": "0123456789abcdef0123456789abcdee"}
 _BOUNDS = {"RUNBOOK_EXCHANGE_SECONDS": "3", "RUNBOOK_STEP_SECONDS": "10"}
 _STORE = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",

@@ -10,7 +10,10 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
-SECRETS = {"RUNBOOK_APP_SECRET": APP_SECRET, "RUNBOOK_USER_ACCESS_TOKEN": USER_TOKEN}
+SECRETS = {
+    "RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET,
+    "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN": USER_TOKEN,
+}
 REQUEST = ProcessRequest(
     connector="facebook_marketing",
     tenant="acme",

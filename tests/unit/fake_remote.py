@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Session, Transport
 
@@ -66,6 +66,14 @@ def breaks(error: type[httpx.TransportError] = httpx.ConnectError, text: str = "
         raise error(text, request=request)
 
     return respond
+
+
+def owned(*secrets: str, provider: str = "facebook") -> Redactor:
+    """Return a redactor that knows these secrets as `provider`'s."""
+    redactor = Redactor()
+    for secret in secrets:
+        redactor.learn(Secret(secret), Owner("App Secret (app_secret)", frozenset({provider})))
+    return redactor
 
 
 def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:

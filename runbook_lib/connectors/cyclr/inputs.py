@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from runbook_lib.config import formats
+from runbook_lib.connectors.provider import Provider
 from runbook_lib.core.procedure import Input
 
 __all__ = [
     "ACCOUNT_API_ID",
     "CREATE_TEST_ACCOUNT",
+    "CYCLR",
     "CYCLR_CLIENT_ID",
     "CYCLR_CLIENT_SECRET",
     "CYCLR_USERNAME",
@@ -16,6 +18,8 @@ __all__ = [
     "cyclr_connector",
 ]
 
+_CYCLR = "cyclr"
+
 SERVICE_DOMAIN = Input(
     name="service_domain",
     label="Service Domain",
@@ -23,11 +27,13 @@ SERVICE_DOMAIN = Input(
     parse=formats.domain_name,
     example="acme-h.cyclr.com",
     required=True,
+    provider=_CYCLR,
 )
 CYCLR_CLIENT_ID = Input(
     name="cyclr_client_id",
     label="Cyclr API Client ID",
     help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
+    provider=_CYCLR,
 )
 CYCLR_CLIENT_SECRET = Input(
     name="cyclr_client_secret",
@@ -35,30 +41,81 @@ CYCLR_CLIENT_SECRET = Input(
     help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
     parse=formats.opaque_secret,
     secret=True,
+    provider=_CYCLR,
 )
 ACCOUNT_API_ID = Input(
     name="account_api_id",
     label="Account API ID",
     help="Cyclr console: Accounts > Account Management > Settings, of the account to test in.",
     parse=formats.header_text,
+    provider=_CYCLR,
 )
 CYCLR_USERNAME = Input(
     name="cyclr_username",
     label="Cyclr user name",
     help="An existing user of that account, for the sign-in link. Cyclr creates unknown ones.",
     example="operator@acme.example",
+    provider=_CYCLR,
 )
 INSTALL_CONNECTOR = Input(
     name="install_connector",
     label="Install the connector",
     help="Permit the runbook to install the connector in the account. This changes your Cyclr.",
     default=False,
+    provider=_CYCLR,
 )
 CREATE_TEST_ACCOUNT = Input(
     name="create_test_account",
     label="Create a test account",
     help="Permit the runbook to create a Cyclr account where none is named. Changes your Cyclr.",
     default=False,
+    provider=_CYCLR,
+)
+_CYCLR_API_URL = Input(
+    name="cyclr_api_url",
+    label="Cyclr API address",
+    help="api.cyclr.com, or your region's: api.eu.cyclr.com, api.us2.cyclr.com, api.cyclr.uk.",
+    parse=formats.web_address,
+    default="https://api.cyclr.com",
+    provider=_CYCLR,
+)
+_CYCLR_CONSOLE_URL = Input(
+    name="cyclr_console_url",
+    label="Cyclr console address",
+    help="my.cyclr.com, or that of your region.",
+    parse=formats.web_address,
+    default="https://my.cyclr.com",
+    provider=_CYCLR,
+)
+_SERVICE_DOMAIN_ADDRESS = Input(
+    name="service_domain_address",
+    label="Service Domain's address",
+    help="host:port to connect to instead of resolving the name; the sandbox sets it.",
+    parse=formats.address,
+    provider=_CYCLR,
+)
+_REDIRECT_HOSTS = Input(
+    name="redirect_hosts",
+    label="Further Cyclr hosts",
+    help="More hosts that Cyclr's sign-in link may lead to, separated by commas. They, and the "
+    "Service Domain if it is in this list, may be on a private network.",
+    parse=formats.host_names,
+    default=(),
+    example="login.cyclr.example",
+    provider=_CYCLR,
+)
+
+# Cyclr's hosts, the webhook's and those that its sign-in link may lead to among them.
+CYCLR = Provider(
+    name=_CYCLR,
+    settings=(_CYCLR_API_URL, _CYCLR_CONSOLE_URL, _SERVICE_DOMAIN_ADDRESS, _REDIRECT_HOSTS),
+    addresses=(
+        "cyclr_api_url",
+        "cyclr_console_url",
+        "service_domain",
+        "redirect_hosts",
+        "webhook_url",
+    ),
 )
 
 
@@ -69,4 +126,5 @@ def cyclr_connector(name: str) -> Input:
         label="Connector in Cyclr",
         help="The connector's name in Cyclr's Connector Library.",
         default=name,
+        provider=_CYCLR,
     )

@@ -1,13 +1,14 @@
 """
 What connectors of Facebook ask an operator for, about the app: names, forms, help, defaults.
 
-An input's name is the papermill parameter; `RUNBOOK_` and the name in upper
-case is the environment variable.
+An input's name is the papermill parameter; `RUNBOOK_FACEBOOK_` and the name in
+upper case is the environment variable.
 """
 
 from __future__ import annotations
 
-from runbook_lib.config import formats, runner
+from runbook_lib.config import formats
+from runbook_lib.connectors.provider import Provider
 from runbook_lib.core.procedure import Input
 
 __all__ = [
@@ -16,17 +17,23 @@ __all__ = [
     "APP_SECRET",
     "CUSTOMER_ACCESS_TOKEN",
     "DATA_DELETION_URL",
+    "FACEBOOK",
     "GRAPH_VERSION",
     "MAKE_TEST_CALLS",
     "USER_ACCESS_TOKEN",
     "permissions",
 ]
 
+_FACEBOOK = "facebook"
+# The pinned Graph API version, unless a setting changes it.
+_PINNED_VERSION = "v26.0"
+
 APP_DISPLAY_NAME = Input(
     name="app_display_name",
     label="App Display Name",
     help="The name that your users see when they consent.",
     example="Acme Lead Sync",
+    provider=_FACEBOOK,
 )
 APP_ID = Input(
     name="app_id",
@@ -34,6 +41,7 @@ APP_ID = Input(
     help="Facebook: Settings > Basic. It becomes Cyclr's Client ID.",
     parse=formats.app_id,
     example="123456789012345",
+    provider=_FACEBOOK,
 )
 APP_SECRET = Input(
     name="app_secret",
@@ -41,13 +49,15 @@ APP_SECRET = Input(
     help="Facebook: Settings > Basic > Show. It becomes Cyclr's Client Secret.",
     parse=formats.app_secret,
     secret=True,
+    provider=_FACEBOOK,
 )
 GRAPH_VERSION = Input(
     name="graph_version",
     label="Graph API version",
     help="The version that every check is pinned to.",
     parse=formats.graph_version,
-    default=runner.GRAPH_VERSION,
+    default=_PINNED_VERSION,
+    provider=_FACEBOOK,
 )
 USER_ACCESS_TOKEN = Input(
     name="user_access_token",
@@ -55,6 +65,7 @@ USER_ACCESS_TOKEN = Input(
     help="A token that was issued for this app, of a person who has a role on it.",
     parse=formats.opaque_secret,
     secret=True,
+    provider=_FACEBOOK,
 )
 CUSTOMER_ACCESS_TOKEN = Input(
     name="customer_access_token",
@@ -62,12 +73,14 @@ CUSTOMER_ACCESS_TOKEN = Input(
     help="A token that was issued for this app, of a person who has no role on it.",
     parse=formats.opaque_secret,
     secret=True,
+    provider=_FACEBOOK,
 )
 MAKE_TEST_CALLS = Input(
     name="make_test_calls",
     label="Permission to make test calls",
     help="Permit the runbook one read call for each permission, which Facebook counts.",
     default=False,
+    provider=_FACEBOOK,
 )
 DATA_DELETION_URL = Input(
     name="data_deletion_url",
@@ -75,6 +88,37 @@ DATA_DELETION_URL = Input(
     help="Facebook: Settings > Basic > User data deletion. No API shows it.",
     parse=formats.page_address,
     example="https://www.acme.example/data-deletion",
+    provider=_FACEBOOK,
+)
+_GRAPH_URL = Input(
+    name="graph_url",
+    label="Graph API address",
+    help="Changed only for a proxy or the sandbox; a loopback address marks a run SANDBOX.",
+    parse=formats.web_address,
+    default="https://graph.facebook.com",
+    provider=_FACEBOOK,
+)
+_DIALOG_URL = Input(
+    name="dialog_url",
+    label="OAuth dialog address",
+    help="Where Facebook asks users for consent.",
+    parse=formats.web_address,
+    default=f"https://www.facebook.com/{_PINNED_VERSION}/dialog/oauth",
+    provider=_FACEBOOK,
+)
+_DASHBOARD_URL = Input(
+    name="dashboard_url",
+    label="App dashboard address",
+    help="Where apps are registered.",
+    parse=formats.web_address,
+    default="https://developers.facebook.com",
+    provider=_FACEBOOK,
+)
+
+FACEBOOK = Provider(
+    name=_FACEBOOK,
+    settings=(_GRAPH_URL, _DIALOG_URL, _DASHBOARD_URL),
+    addresses=("graph_url", "dialog_url", "dashboard_url"),
 )
 
 
@@ -88,4 +132,5 @@ def permissions(*default: str, example: str) -> Input:
         parse=formats.permission_names,
         default=("public_profile", *default),
         example=example,
+        provider=_FACEBOOK,
     )

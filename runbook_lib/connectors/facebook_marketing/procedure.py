@@ -254,5 +254,6 @@ PROCEDURE = with_step_names(
             inputs.DATA_DELETION_URL,
             inputs.CUSTOMER_ACCESS_TOKEN,
         ),
+        providers=(inputs.FACEBOOK, cyclr_inputs.CYCLR),
     )
 )

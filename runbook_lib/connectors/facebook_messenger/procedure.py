@@ -42,6 +42,7 @@ _PAGE_ID = Input(
     help="Facebook: the page > About > Page transparency. One page that the connector will use.",
     parse=formats.page_id,
     example="103942857163920",
+    provider=inputs.FACEBOOK.name,
 )
 _SCOPES = Input(
     name="scopes",
@@ -50,6 +51,7 @@ _SCOPES = Input(
     parse=formats.scope,
     default=",".join(_MESSENGER),
     example="pages_messaging,pages_show_list",
+    provider=cyclr_inputs.CYCLR.name,
 )
 _VERIFY_TOKEN = Input(
     name="verify_token",
@@ -57,12 +59,14 @@ _VERIFY_TOKEN = Input(
     help="A text of your choice that Facebook and Cyclr both know; it validates the webhook.",
     parse=formats.opaque_secret,
     secret=True,
+    provider=cyclr_inputs.CYCLR.name,
 )
 _WEBHOOK_URL = Input(
     name="webhook_url",
     label="Webhook address",
     help="Where Facebook calls Cyclr: the Callback URL in Messenger > Settings > Webhooks.",
     parse=formats.web_address,
+    provider=cyclr_inputs.CYCLR.name,
 )
 
 _PARTNER_APP = Section(
@@ -266,5 +270,6 @@ PROCEDURE = with_step_names(
             inputs.DATA_DELETION_URL,
             inputs.CUSTOMER_ACCESS_TOKEN,
         ),
+        providers=(inputs.FACEBOOK, cyclr_inputs.CYCLR),
     )
 )

@@ -16,7 +16,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 
 DOMAIN = "service_domain=acme-h.cyclr.com"
-SETTINGS = "RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n"
+SETTINGS = "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n"
 WORD = '[[attestation]]\nstep = "fb-01-log-in"\nby = "Ada"\nat = 2026-11-24T09:30:00Z\n'
 HUGE = "9" * 5_000
 # Invisible characters: control characters, zero-width ones, and direction overrides.
@@ -129,14 +129,14 @@ def test_invisible_characters_are_refused_in_every_text(name: str, text: str, fo
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"# nothing\n", b"\xff\xfe", b"no setting\n", b"RUNBOOK_SERVICE_DOMAIN\n",
-        b"RUNBOOK_SERVICE_DOMAIN='acme\n", b"=x\n", b"RUNBOOK_TENNANT=acme\n", b"\0\0\0\0",
-        SETTINGS.encode() + b"RUNBOOK_APP_SECRET=short\n",
-        SETTINGS.encode() + b"RUNBOOK_APP_SECRET=env:NOT_THERE\n",
-        SETTINGS.encode() + b"RUNBOOK_APP_SECRET=file:nowhere\n",
-        SETTINGS.encode() + b"RUNBOOK_APP_SECRET=file:/dev/zero\n",
-        SETTINGS.encode() + b"RUNBOOK_APP_SECRET=file:fifo\n",
-        SETTINGS.encode() + b"RUNBOOK_APP_SECRET=file:.\n",
+        b"", b"# nothing\n", b"\xff\xfe", b"no setting\n", b"RUNBOOK_CYCLR_SERVICE_DOMAIN\n",
+        b"RUNBOOK_CYCLR_SERVICE_DOMAIN='acme\n", b"=x\n", b"RUNBOOK_TENNANT=acme\n", b"\0\0\0\0",
+        SETTINGS.encode() + b"RUNBOOK_FACEBOOK_APP_SECRET=short\n",
+        SETTINGS.encode() + b"RUNBOOK_FACEBOOK_APP_SECRET=env:NOT_THERE\n",
+        SETTINGS.encode() + b"RUNBOOK_FACEBOOK_APP_SECRET=file:nowhere\n",
+        SETTINGS.encode() + b"RUNBOOK_FACEBOOK_APP_SECRET=file:/dev/zero\n",
+        SETTINGS.encode() + b"RUNBOOK_FACEBOOK_APP_SECRET=file:fifo\n",
+        SETTINGS.encode() + b"RUNBOOK_FACEBOOK_APP_SECRET=file:.\n",
         SETTINGS.encode() + b"RUNBOOK_CYCLR_CLIENT_SECRET='two words'\n",
         SETTINGS.encode() + b"RUNBOOK_ENV_FILE=other.env\n",
         SETTINGS.encode() + b"RUNBOOK_TENANT=a/b\n",
@@ -248,7 +248,7 @@ def test_an_unknown_environment_variable_is_refused(command: str, folder: Path) 
     more = ("ev", "--to", "x") if command == "archive" else ()
     environ = {"RUNBOOK_SERVICE_DOMIAN": "acme-h.cyclr.com"}
     result = refused(command, *more, folder=folder, env=environ)
-    assert "Did you mean RUNBOOK_SERVICE_DOMAIN?" in result.stderr
+    assert "Did you mean RUNBOOK_CYCLR_SERVICE_DOMAIN?" in result.stderr
 
 
 @pytest.mark.parametrize(

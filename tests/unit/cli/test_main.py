@@ -108,7 +108,7 @@ def practice_scenarios(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[st
     def fake(scenario: str, _procedure: Procedure, _key: FingerprintKey) -> Iterator[Practice]:
         scenarios.append(scenario)
         env_file, said = folder / "sandbox.env", folder / "said.toml"
-        text = f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_GRAPH_URL=http://127.0.0.1:9\n"
+        text = f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_FACEBOOK_GRAPH_URL=http://127.0.0.1:9\n"
         env_file.write_text(text, encoding="utf-8")
         said.write_text(WORDS.format(step=PROCEDURE.steps[0].id), encoding="utf-8")
         try:
@@ -125,7 +125,7 @@ def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
     """Settings, evidence folder and settings file reach the kernel as parameters."""
 
     env_file = folder / "x.env"
-    env_file.write_text(f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\n", encoding="utf-8")
+    env_file.write_text(f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n", encoding="utf-8")
     result = runbook(
         *("run", "--env-file", str(env_file), "--tenant", "acme", "--evidence", "e"),
         *("--set", "app_display_name=A=B", "--set", " app_id=1234567891011121"),
@@ -183,7 +183,7 @@ def test_a_run_ends_with_the_commands_that_speak_of_it(
 def test_a_tenant_of_the_settings_file_need_not_be_named_again(folder: Path) -> None:
     """Where the settings name the tenant, plain `runbook status` speaks of it."""
 
-    text = f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_TENANT=acme\n"
+    text = f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_TENANT=acme\n"
     (folder / ".env").write_text(text, encoding="utf-8")
 
     assert "\nLook again: runbook status\n" in runbook("run").stdout
@@ -212,7 +212,7 @@ def test_options_come_from_the_environment_too(
     """RUNBOOK_TENANT sets the tenant; `--tenant` takes precedence."""
 
     monkeypatch.setenv("RUNBOOK_TENANT", "of-environment")
-    monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", DOMAIN)
+    monkeypatch.setenv("RUNBOOK_CYCLR_SERVICE_DOMAIN", DOMAIN)
     runbook("run")
     runbook("run", "--tenant", "of-words")
 
@@ -318,7 +318,7 @@ def test_a_secret_on_the_command_line_is_refused_unquoted() -> None:
     result = runbook("run", "--set", f"app_secret={APP_SECRET}")
 
     assert result.exit_code == ExitCode.USAGE
-    assert "RUNBOOK_APP_SECRET" in result.stderr
+    assert "RUNBOOK_FACEBOOK_APP_SECRET" in result.stderr
     assert APP_SECRET not in result.output
 
 
@@ -408,7 +408,7 @@ def test_lab_passes_its_arguments_to_kernels(lab: Lab, folder: Path) -> None:
     `lab` passes tenant, evidence and settings file by absolute path, and other options unchanged.
     """
 
-    (folder / "x.env").write_text(f"RUNBOOK_SERVICE_DOMAIN={DOMAIN}\n")
+    (folder / "x.env").write_text(f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n")
     words = ("--tenant", "acme", "--evidence", "e", "--env-file", "x.env")
     result = runbook("lab", *words, "--no-browser", "--port", "8899")
 

@@ -176,7 +176,7 @@ def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) ->
     """Settings of a real tenant, in `.env`, are not what a practice tenant's word is bound to."""
 
     begun(graph_url="http://127.0.0.1:9")
-    (folder / ".env").write_text("RUNBOOK_APP_ID=999999999999999\n", encoding="utf-8")
+    (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", encoding="utf-8")
 
     assert confirm("--yes").exit_code == 0
     state = open_known(PROCEDURE, tenant="acme").whole_state.steps[STEP]

@@ -60,10 +60,16 @@ def test_invalid_input_is_refused_before_anything_is_written(
         (b"", "contains no settings"),
         (b"# only a comment\n", "contains no settings"),
         (b"\xff\xfe\x00\n", "is not UTF-8"),
-        (b"RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nthis is no setting\n", "Line 2"),
-        (b"RUNBOOK_SERVICE_DOMIAN=acme-h.cyclr.com\n", "Did you mean RUNBOOK_SERVICE_DOMAIN?"),
-        (b"RUNBOOK_SERVICE_DOMAIN='acme\n", "Line 1"),
-        (b"RUNBOOK_SERVICE_DOMAIN=a.b\nRUNBOOK_APP_SECRET=canary-5ecret\n", "32 characters"),
+        (b"RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nthis is no setting\n", "Line 2"),
+        (
+            b"RUNBOOK_SERVICE_DOMIAN=acme-h.cyclr.com\n",
+            "Did you mean RUNBOOK_CYCLR_SERVICE_DOMAIN?",
+        ),
+        (b"RUNBOOK_CYCLR_SERVICE_DOMAIN='acme\n", "Line 1"),
+        (
+            b"RUNBOOK_CYCLR_SERVICE_DOMAIN=a.b\nRUNBOOK_FACEBOOK_APP_SECRET=canary-5ecret\n",
+            "32 characters",
+        ),
     ],
     ids=["empty", "comments", "not UTF-8", "no setting", "unknown", "open quote", "bad secret"],
 )

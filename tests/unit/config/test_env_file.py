@@ -86,7 +86,7 @@ def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
 
     path = tmp_path / ".env"
     if put == "text":
-        path.write_text("RUNBOOK_APP_ID=1\n", encoding="utf-8")
+        path.write_text("RUNBOOK_FACEBOOK_APP_ID=1\n", encoding="utf-8")
     elif put == "link":
         path.symlink_to(tmp_path / "nowhere")
     else:
@@ -97,7 +97,7 @@ def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
 
     assert "--output" in caught.value.diagnostics()
     assert list(tmp_path.iterdir()) == [path]
-    assert put != "text" or path.read_text(encoding="utf-8") == "RUNBOOK_APP_ID=1\n"
+    assert put != "text" or path.read_text(encoding="utf-8") == "RUNBOOK_FACEBOOK_APP_ID=1\n"
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:

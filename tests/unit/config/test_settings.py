@@ -510,7 +510,7 @@ def test_a_value_for_another_connector_is_not_read() -> None:
 
     theirs = NAME.variable_for("facebook_marketing")
     settings = resolve(
-        [NAME], environ={}, env_file={theirs: "x"}, connector=CONNECTOR, others={theirs}
+        [NAME], environ={}, env_file={theirs: "x"}, connector=CONNECTOR, others={theirs: ()}
     )
 
     assert settings.values == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,10 @@ import pytest
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.inputs import CYCLR
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import finding_to_document
@@ -51,6 +54,22 @@ SECRETS = {
     "verify_token": Secret(VERIFY_TOKEN),
 }
 
+ITEMS = {item.name: item for name in connector_names() for item in inputs_of(find_procedure(name))}
+
+
+def known_secrets() -> Redactor:
+    """Return a redactor that knows the credentials, and whose each is."""
+    redactor = Redactor()
+    for name, secret in SECRETS.items():
+        redactor.learn(secret, ITEMS[name].owner)
+    return redactor
+
+
+def hosts(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the hosts of each provider, as a run knows them."""
+    return {each.name: each.hosts(values) for each in (FACEBOOK, CYCLR)}
+
+
 MADE_UP = "c0"
 # What Cyclr is asked for as the account that does not exist.
 MADE_UP_ACCOUNT = str(UUID(hex=MADE_UP * 16, version=4))
@@ -76,7 +95,7 @@ def make_context(remote: FakeRemote) -> MakeContext:
 
     def make(**changes: Any) -> CheckContext:
         values = {**VALUES, **{name: changes.pop(name) for name in [*changes] if name in VALUES}}
-        session = open_session(remote, Redactor(SECRETS.values()))
+        session = open_session(remote, known_secrets(), hosts=hosts(values))
         known = {"values": values, "secrets": SECRETS, "session": session, "now": NOON}
         known["random_hex"] = made_up
         return CheckContext(**{**known, **changes})

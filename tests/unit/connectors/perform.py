@@ -14,13 +14,12 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import service_domain
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Check, Finding
-from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Transport
 from tests.conftest import NOON
-from tests.unit.connectors.conftest import SECRETS, VALUES
+from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets
 from tests.unit.connectors.least import Least, Script, made_up
 
 # Loaded once, since it is most of a check's cost; a scripted remote system does not use it.
@@ -49,15 +48,18 @@ def _random_hex() -> Callable[[int], str]:
 def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
     """Return what the check finds with these answers, or with those of `wire`."""
 
+    values = {**VALUES, **least.given}
+
     def open_context() -> CheckContext:
         transport = Transport(
-            Redactor(SECRETS.values()),
+            known_secrets(),
+            hosts=hosts(values),
             wire=wire or Script(least.said),
             sleep=lambda _: None,
             cool_downs=CoolDowns(),
         )
         return CheckContext(
-            values={**VALUES, **least.given},
+            values=values,
             secrets=SECRETS,
             session=transport.session(),
             now=NOON,

@@ -152,7 +152,7 @@ def test_every_input_is_asked_for_by_a_step(procedure: Procedure) -> None:
     asked = {item.name for step in procedure.steps for item in step.inputs}
 
     assert {item.name for item in procedure.inputs} - asked <= _NOT_ASKED
-    assert not {item.name for item in procedure.inputs} & {item.name for item in RUNNER}
+    assert not {item.name for item in procedure.settings} & {item.name for item in RUNNER}
 
 
 @steps

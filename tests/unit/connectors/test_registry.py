@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.config.runner import RUNNER
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import (
     connector_names,
@@ -52,5 +52,7 @@ def test_each_setting_has_a_variable_for_all_and_one_for_a_connector_alone(name:
 
     known = known_variables()
 
-    for item in (*find_procedure(name).inputs, *RUNNER):
-        assert {item.variable, item.variable_for(name)} <= known
+    for item in inputs_of(find_procedure(name)):
+        assert {item.variable, item.variable_for(name)} <= {
+            each for each in known if not known[each]
+        }

@@ -55,7 +55,7 @@ from tests.conftest import NOON
 from tests.support.journals import described
 from tests.support.words import attested
 from tests.unit import bodies
-from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.fake_remote import FakeRemote, open_session, owned, says
 from tests.unit.walkthrough.stage import make_scene
 
 OPAQUE = (CYCLR_CLIENT_SECRET, USER_ACCESS_TOKEN, SIGNING_PASSPHRASE)
@@ -184,7 +184,10 @@ def test_a_credential_that_is_a_shown_value_is_refused() -> None:
 def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
     """A withheld credential is not read, and its reference is not resolved."""
 
-    environ = {"RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere", "RUNBOOK_APP_ID": bodies.APP_ID}
+    environ = {
+        "RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere",
+        "RUNBOOK_FACEBOOK_APP_ID": bodies.APP_ID,
+    }
 
     found = resolve(inputs_of(PROCEDURE), environ=environ, withheld=("signing_passphrase",))
 
@@ -477,7 +480,7 @@ def test_a_value_that_is_shown_is_no_token() -> None:
 def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
     """Without a valid page token the check is inconclusive and sends no request for the page."""
 
-    remote, redactor = FakeRemote(), Redactor()
+    remote, redactor = FakeRemote(), owned(bodies.APP_SECRET)
     rows = bodies.rows({"id": "page-1", "access_token": "outcome"})
     remote.on("/v26.0/me/accounts", says(rows))
     context = CheckContext(
@@ -490,7 +493,7 @@ def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
             "app_secret": Secret(bodies.APP_SECRET),
             "user_access_token": Secret(bodies.USER_TOKEN),
         },
-        session=open_session(remote, redactor),
+        session=open_session(remote, redactor, hosts={"facebook": ["https://graph.example"]}),
         now=NOON,
     )
 

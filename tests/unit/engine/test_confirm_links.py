@@ -157,8 +157,8 @@ def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link
 ) -> None:
     """What is confirmed is about the app of that walkthrough, not of another settings file."""
 
-    (folder / ".env").write_text("RUNBOOK_APP_ID=999999999999999\n")
-    (folder / "acme.env").write_text("RUNBOOK_APP_ID=123456789012345\n")
+    (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n")
+    (folder / "acme.env").write_text("RUNBOOK_FACEBOOK_APP_ID=123456789012345\n")
     link = opened(*make_link(run, STEP).split("/"), env_file=str(folder / "acme.env"))
 
     assert link.open_run().values["app_id"] == "123456789012345"

@@ -34,7 +34,10 @@ def env(folder: Path) -> Path:
     """Return a settings file with mode 0600."""
     path = folder / ".env"
     path.touch(mode=0o600)
-    path.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_APP_SECRET=" + "0a1b2c3d" * 4)
+    path.write_text(
+        "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_FACEBOOK_APP_SECRET="
+        + "0a1b2c3d" * 4
+    )
     return path
 
 
@@ -144,7 +147,7 @@ def test_invalid_settings_give_exit_code_2(remote: FakeRemote, env: Path) -> Non
     """Invalid settings give exit code 2, even if the network is down too."""
 
     remote.on("/", breaks())
-    env.write_text("RUNBOOK_APP_SECRET=canary")
+    env.write_text("RUNBOOK_FACEBOOK_APP_SECRET=canary")
 
     examination = examine()
 

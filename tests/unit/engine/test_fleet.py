@@ -134,7 +134,7 @@ ABC = (table("a"), table("b"), table("c"))
 def test_the_process_gets_what_the_file_says(processes: Processes) -> None:
     """Connector, values, references, folders and limit reach the tenant's process."""
 
-    Path("shared.env").write_text("RUNBOOK_APP_DISPLAY_NAME=Shared\n")
+    Path("shared.env").write_text("RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Shared\n")
     run(
         table("a", 'secrets.app_secret = "file:a"', 'connector = "facebook_messenger"'),
         env_file="shared.env",
@@ -571,7 +571,7 @@ def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
 def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
     """Each permitting setting is counted: from file, settings file, and earlier runs."""
 
-    Path("shared.env").write_text("RUNBOOK_MAKE_TEST_CALLS=true\n")
+    Path("shared.env").write_text("RUNBOOK_FACEBOOK_MAKE_TEST_CALLS=true\n")
     earlier = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant="c")
     earlier.start()
     earlier.give("cyclr_username", "someone@partner.test")

@@ -35,7 +35,7 @@ REQUEST = RunRequest(
     given={"service_domain": "acme-h.cyclr.com"},
     tenant="acme",
     evidence="evidence",
-    environ={"RUNBOOK_APP_SECRET": APP_SECRET, "OTHER": "x", "PATH": "/bin"},
+    environ={"RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET, "OTHER": "x", "PATH": "/bin"},
 )
 WORDS = """
 [[attestation]]
@@ -188,15 +188,15 @@ def test_settings_are_read_from_the_environment_that_is_given(
 ) -> None:
     """Settings come from the given environment, not from this process's."""
 
-    monkeypatch.setenv("RUNBOOK_APP_SECRET", "f" * 32)
-    monkeypatch.setenv("RUNBOOK_APP_ID", "999999999999999")
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "f" * 32)
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "999999999999999")
 
     run_tenant(REQUEST, listener)
 
     (run,) = papermill.runs
     assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
     assert "app_id" not in run.settings.values
-    assert papermill.environment == {"RUNBOOK_APP_SECRET": APP_SECRET, "PATH": "/bin"}
+    assert papermill.environment == {"RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET, "PATH": "/bin"}
 
 
 def test_the_kernel_opens_the_same_run(listener: RecordingListener, papermill: Papermill) -> None:

@@ -29,8 +29,8 @@ WHOLE_RUN = (
 def opened(url: str, folder: Path) -> Run:
     env_file = folder / ".env"
     env_file.write_text(
-        f"RUNBOOK_APP_SECRET={APP_SECRET}\nRUNBOOK_CYCLR_CLIENT_SECRET=Cyclr-secret-of-test-1\n"
-        f"RUNBOOK_USER_ACCESS_TOKEN={USER_TOKEN}\n"
+        f"RUNBOOK_FACEBOOK_APP_SECRET={APP_SECRET}\nRUNBOOK_CYCLR_CLIENT_SECRET=Cyclr-secret-of-test-1\n"
+        f"RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN={USER_TOKEN}\n"
     )
     given = {
         "service_domain": "acme-h.cyclr.com",

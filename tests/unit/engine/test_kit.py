@@ -249,8 +249,8 @@ def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> No
 def test_no_credential_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials of the environment, and references to them, are neither read nor recorded."""
 
-    monkeypatch.setenv("RUNBOOK_APP_SECRET", APP_SECRET)
-    monkeypatch.setenv("RUNBOOK_USER_ACCESS_TOKEN", "file:/nowhere/at/all")
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", APP_SECRET)
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN", "file:/nowhere/at/all")
 
     adapt(tmp_path)
     write(tmp_path, by="Operator")

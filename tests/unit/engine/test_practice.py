@@ -27,7 +27,7 @@ from runbook_lib.engine.practice import (
 from runbook_lib.errors import SettingsError
 
 REAL = {
-    "RUNBOOK_APP_SECRET": "real-secret",
+    "RUNBOOK_FACEBOOK_APP_SECRET": "real-secret",
     "RUNBOOK_FACEBOOK_MARKETING_APP_SECRET": "real-secret",
     "RUNBOOK_ENV_FILE": "real.env",
 }

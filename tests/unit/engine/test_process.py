@@ -80,8 +80,8 @@ def test_credentials_go_over_standard_input_alone(child: Child, folder: Path) ->
 def test_a_given_credential_takes_precedence(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     """A given credential takes precedence over the one in the environment."""
 
-    monkeypatch.setenv("RUNBOOK_APP_SECRET", "old")
-    child.performs("listener.on_wait(request.environ['RUNBOOK_APP_SECRET'])")
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "old")
+    child.performs("listener.on_wait(request.environ['RUNBOOK_FACEBOOK_APP_SECRET'])")
     heard: list[str] = []
 
     run_in_process(REQUEST, on_wait=heard.append)
@@ -184,7 +184,7 @@ def test_an_interruption_is_reported(child: Child) -> None:
 def test_a_defect_is_named_without_its_text(child: Child) -> None:
     """An unexpected error is named by its type; its text, which may hold a secret, is left out."""
 
-    child.performs("raise ZeroDivisionError(request.environ['RUNBOOK_APP_SECRET'])")
+    child.performs("raise ZeroDivisionError(request.environ['RUNBOOK_FACEBOOK_APP_SECRET'])")
 
     error = refused()
 

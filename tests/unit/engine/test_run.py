@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.config.runner import RUNNER
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import (
     default_evidence,
@@ -20,6 +20,8 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.inputs import CYCLR
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
 from runbook_lib.core.journal import Journal
@@ -101,7 +103,10 @@ def step(name: str, *checks: Check, requires: tuple[str, ...] = ()) -> Step:
 
 def procedure(*steps: Step) -> Procedure:
     section = Section(id="01", title="One", intro="", steps=steps)
-    return Procedure(id="p", version="1", title="P", sections=(section,), inputs=INPUTS)
+    providers = (FACEBOOK, CYCLR)
+    return Procedure(
+        id="p", version="1", title="P", sections=(section,), inputs=INPUTS, providers=providers
+    )
 
 
 @pytest.fixture
@@ -168,7 +173,7 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
     assert data["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
     assert (data["mode"], data["sandbox"], data["resumes"]) == ("headless", False, "")
     own = {"region": "eu", "api_url": "https://api.example", "service_domain": "acme-h.cyclr.com"}
-    runner = {item.name for item in RUNNER if item.default is not None}
+    runner = {item.name for item in inputs_of(run.procedure) if item.default is not None}
     assert {name: data["parameters"].get(name) for name in own} == own
     assert set(data["parameters"]) == {*own, *runner}
     assert data["credentials"] == ["app_secret"]
@@ -1165,7 +1170,7 @@ def test_settings_at_hand_are_not_a_practice_tenants(
     for tenant, address in (("real", "https://graph.example"), ("practice", "http://127.0.0.1:9")):
         given = {"graph_url": address, "app_id": "1234567891011121"}
         open_run(connector, given, mode=Mode.HEADLESS, tenant=tenant, evidence="e").start()
-    Path(".env").write_text("RUNBOOK_APP_ID=999999999999999\n", encoding="utf-8")
+    Path(".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", encoding="utf-8")
 
     seen = {
         tenant: open_known(connector, tenant=tenant, evidence="e").settings.values.get("app_id")

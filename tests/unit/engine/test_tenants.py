@@ -54,8 +54,8 @@ def test_a_state_rests_on_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> 
     """Settings of another tenant, in the environment or in `.env`, void nothing."""
 
     begin("acme", PROCEDURE.id, "fb-01-log-in", "fb-02-developer-account")
-    Path(".env").write_text("RUNBOOK_APP_ID=999999999999999\n", "utf-8")
-    monkeypatch.setenv("RUNBOOK_APP_ID", "888888888888888")
+    Path(".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", "utf-8")
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "888888888888888")
 
     (found,) = tenant_states("evidence")
 

@@ -93,7 +93,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(path)
         patch.setenv("XDG_DATA_HOME", str(path / "home"))
         patch.setattr(runbook_lib.engine.headless, "execute_notebook", _execute_nothing)
-        (path / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
+        (path / ".env").write_text("RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n")
         (path / ".env").chmod(0o600)
         (path / "requirements.txt").write_text("httpx\n")
         build(PROCEDURE, path / "notebooks")

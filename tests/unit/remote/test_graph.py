@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.config.runner import GRAPH_VERSION
+from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import (
     GraphAPIError,
@@ -33,7 +33,7 @@ from tests.unit.bodies import (
     graph_error,
     rows,
 )
-from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, owned, says
 
 TOKEN = Secret(USER_TOKEN)
 PATH = "/v26.0/me"
@@ -47,7 +47,8 @@ def remote() -> FakeRemote:
 
 @pytest.fixture
 def session(remote: FakeRemote) -> Session:
-    return open_session(remote)
+    hosts = {"facebook": ["https://graph.example"]}
+    return open_session(remote, owned(APP_SECRET), hosts=hosts)
 
 
 @pytest.fixture
@@ -259,8 +260,8 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
 def test_the_default_version_has_not_ended() -> None:
     """The default version is in the table of versions and has no end date."""
 
-    assert GRAPH_VERSION == "v26.0"
-    assert VERSION_ENDS[GRAPH_VERSION] is None
+    assert GRAPH_VERSION.default == "v26.0"
+    assert VERSION_ENDS["v26.0"] is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from runbook_lib.core.redaction import MASK, Redactor, Secret
+from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.oauth import (
     request_token_by_client_credentials,
@@ -27,7 +27,7 @@ from tests.unit.bodies import (
     UNKNOWN_APP,
     USER_TOKEN,
 )
-from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, owned, says
 
 ENDPOINT = "https://graph.example/v26.0/oauth/access_token"
 PATH = "/v26.0/oauth/access_token"
@@ -61,7 +61,7 @@ def remote() -> FakeRemote:
 
 @pytest.fixture
 def session(remote: FakeRemote) -> Session:
-    return open_session(remote, Redactor([Secret(APP_SECRET)]))
+    return open_session(remote, owned(APP_SECRET), hosts={"facebook": [ENDPOINT]})
 
 
 @both

@@ -25,7 +25,7 @@ from runbook_lib.errors import (
 from runbook_lib.remote.documents import Answer
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
-from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+from tests.unit.fake_remote import FakeRemote, breaks, open_session, owned, says
 
 URL = "https://graph.example/v26.0/me"
 PATH = "/v26.0/me"
@@ -601,7 +601,8 @@ def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
     """Known secrets are masked by value, and other credentials by the name of their field."""
 
     known = Secret("known-secret/value")
-    session = open_session(remote, Redactor([known]))
+    hosts = {"facebook": ["https://x.example"]}
+    session = open_session(remote, owned(known.reveal()), hosts=hosts)
     remote.on(
         "/a",
         says(
@@ -739,8 +740,9 @@ def test_the_http_library_logs_no_url_with_a_secret(
     """The debug log of a real request has no secret, neither in the URL nor in a header."""
 
     caplog.set_level(logging.DEBUG)
-    transport = Transport(Redactor([Secret("url-canary-1")]))
-    url = f"{server()}?input_token=url-canary-1"
+    address = server()
+    transport = Transport(owned("url-canary-1"), hosts={"facebook": [address]})
+    url = f"{address}?input_token=url-canary-1"
 
     transport.session().send(Request(method="GET", url=url, headers={"x-a": "url-canary-1"}))
     transport.close()

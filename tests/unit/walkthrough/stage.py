@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR, SERVICE_DOMAIN
+from runbook_lib.connectors.cyclr.inputs import CYCLR, INSTALL_CONNECTOR, SERVICE_DOMAIN
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.procedure import (
@@ -110,7 +110,14 @@ def make_run(
     """Return a run with the journal in `folder`."""
     sections = (Section(id="one", title="One", intro="", steps=steps),)
     return Run(
-        Procedure(id="p", version="1", title="P", sections=sections, inputs=INPUTS),
+        Procedure(
+            id="p",
+            version="1",
+            title="P",
+            sections=sections,
+            inputs=INPUTS,
+            providers=(inputs.FACEBOOK, CYCLR),
+        ),
         Settings(values, {name: Secret(text) for name, text in (secrets or {}).items()}),
         Journal(folder / "evidence" / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
         "acme",

@@ -669,11 +669,11 @@ def test_a_temporarily_invalid_settings_file_removes_nothing(scene: Make) -> Non
         assert play.walkthrough._credentials.follow()
         return play.run.settings.secrets["app_secret"].reveal()
 
-    save(f"RUNBOOK_APP_SECRET={APP_SECRET}\n")
+    save(f"RUNBOOK_FACEBOOK_APP_SECRET={APP_SECRET}\n")
     assert known() == APP_SECRET
     save("what is this\n")
     assert known() == APP_SECRET
-    save(f"RUNBOOK_APP_SECRET={OTHER_SECRET}\n")
+    save(f"RUNBOOK_FACEBOOK_APP_SECRET={OTHER_SECRET}\n")
     assert known() == OTHER_SECRET
 
 

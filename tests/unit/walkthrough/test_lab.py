@@ -194,7 +194,7 @@ def test_the_copy_is_found_from_a_folder_inside_the_project(
     [
         ({"tenant": "../x"}, "is not a tenant name"),
         ({"env_file": "none.env"}, "cannot be read"),
-        ({"environ": {"RUNBOOK_APP_ID": "x"}}, "app_id"),
+        ({"environ": {"RUNBOOK_FACEBOOK_APP_ID": "x"}}, "app_id"),
     ],
 )
 def test_invalid_settings_are_refused_before_anything_is_written(
@@ -452,7 +452,7 @@ def test_kernels_inherit_what_was_given(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("RUNBOOK_TENANT", "old")
     monkeypatch.setenv("RUNBOOK_EVIDENCE", "kept")
-    (folder / "my.env").write_text("RUNBOOK_APP_ID=1234567891011121\n", encoding="utf-8")
+    (folder / "my.env").write_text("RUNBOOK_FACEBOOK_APP_ID=1234567891011121\n", encoding="utf-8")
     opened(tenant="acme", env_file="my.env")
 
     assert server.env["RUNBOOK_TENANT"] == "acme"
@@ -540,7 +540,7 @@ def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Fingerprint
     def fake(scenario: str, _procedure: Procedure, key: FingerprintKey) -> Iterator[Practice]:
         keys.append(key)
         env_file = folder / "sandbox.env"
-        env_file.write_text("RUNBOOK_GRAPH_URL=http://127.0.0.1:9\n", encoding="utf-8")
+        env_file.write_text("RUNBOOK_FACEBOOK_GRAPH_URL=http://127.0.0.1:9\n", encoding="utf-8")
         yield Practice(scenario, str(env_file), "", "operator@example.com / a password")
 
     monkeypatch.setattr(lab, "practice", fake)
@@ -558,13 +558,13 @@ def test_practice_leaves_the_real_settings_out(
 ) -> None:
     """The kernels get the sandbox's settings file, and no credential from the environment."""
 
-    monkeypatch.setenv("RUNBOOK_APP_SECRET", APP_SECRET)
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", APP_SECRET)
     monkeypatch.setenv("RUNBOOK_ENV_FILE", "real.env")
     before = dict(os.environ)
 
     assert practise() == 0
 
-    assert "RUNBOOK_APP_SECRET" not in server.env
+    assert "RUNBOOK_FACEBOOK_APP_SECRET" not in server.env
     assert server.env["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     assert server.env["RUNBOOK_TENANT"] == "sandbox-approved"
     assert dict(os.environ) == before
