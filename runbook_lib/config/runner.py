@@ -133,5 +133,5 @@ RUNNER = (*IN_KERNEL, *EVIDENCE)
 
 
 def inputs_of(procedure: Procedure) -> tuple[Input, ...]:
-    """Return all settings of a run of `procedure`: its own and its providers', then the runner's."""
+    """Return all settings of a run of `procedure`: its own, its providers', the runner's."""
     return (*procedure.settings, *RUNNER)

@@ -93,8 +93,10 @@ def resolve(
     _refuse_unknown(given, known)
     file_values = env_file or {}
     spelled = {name: (item.variable_for(connector), item.variable) for name, item in known.items()}
-    names = {**variables_of({connector: known.values()}), **(others or {})}
-    names |= dict.fromkeys(_OWN, ())
+    names = dict(others or {}) | dict.fromkeys(_OWN, ())
+    for variable, now in variables_of({connector: known.values()}).items():
+        if not now or names.get(variable, now):
+            names[variable] = now and tuple(dict.fromkeys((*names.get(variable, ()), *now)))
     _refuse_unknown_variables(file_values, names, "The settings file")
     names |= dict.fromkeys(
         (_ENV_FILE, *_referred((*given.values(), *environ.values(), *file_values.values()))), ()

@@ -246,9 +246,9 @@ def encoded_forms(secret: Secret) -> set[str]:
     r"""
     Return every form in which `secret` may appear.
 
-    Raw, URL-encoded, base64 at its three alignments in both alphabets, hex,
-    JSON-escaped (also twice, and with `\/`), HTML-escaped. Forms under five
-    characters are left out: they would match by accident.
+    Raw, URL-encoded, base64 at its three alignments in both alphabets (also of the
+    URL-encoded form), hex, JSON-escaped (also twice, and with `\/`), HTML-escaped.
+    Forms under five characters are left out: they would match by accident.
     """
     value = secret.reveal()
     raw = value.encode("utf-8", "surrogatepass")
@@ -257,6 +257,8 @@ def encoded_forms(secret: Secret) -> set[str]:
     forms.add(quoted.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"))  # as Jinja writes them
     forms |= {raw.hex(), raw.hex().upper()}
     forms |= set(_url_forms(raw)) | set(_json_forms(value)) | set(_base64_forms(raw))
+    # In a `Basic` header (RFC 6749 §2.3.1).
+    forms |= set(_base64_forms(quote_plus(raw).encode()))
     return {form for form in forms if len(form) >= SHORTEST_FORM}
 
 

@@ -15,8 +15,9 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.procedure import Exchange
@@ -74,9 +75,14 @@ _SENT_HEADERS = {
     "connection": "keep-alive",
     "user-agent": "facebook-marketing-runbook",
 }
-# A secret is looked for as UTF-8 and, byte for byte, as Latin-1; below so many percent-encodings.
+# A secret is looked for as UTF-8 and, byte for byte, as Latin-1, and below so many encodings.
 _CODES = ("utf-8", "latin-1")
-_MOST_DECODED = 4
+_MOST_LAYERS = 3
+_UNDO: tuple[Callable[[str], str], ...] = (
+    unquote,
+    unquote_plus,
+    partial(re.compile(r"\\(.)").sub, r"\1"),
+)
 _STRAY = (
     "Compare the addresses in your settings. If two settings hold the same secret, correct one."
 )
@@ -509,18 +515,15 @@ class Session:
 
 
 def _readings(request: Request, built: httpx.Request) -> str:
-    """Return all that would be sent, as it is and with its percent-encoding undone."""
+    """Return all that would be sent, as it is and with its encodings undone, layer by layer."""
     headers = [part for pair in built.headers.raw for part in pair]
-    sent = [built.method.encode(), *headers, str(built.url).encode(), built.read()]
-    text = "\n".join(
-        (request.url, *(each.decode(code, "replace") for each in sent for code in _CODES))
-    )
-    readings = []
-    for _ in range(_MOST_DECODED):
-        readings += [text, text.replace("+", " ")]
-        if "%" not in text:
-            break
-        text = unquote(text)
+    sent = [*headers, str(built.url).encode(), built.read()]
+    texts = (each.decode(code, "replace") for each in sent for code in _CODES)
+    newest = {"\n".join((request.method, request.url, *texts))}
+    readings = set(newest)
+    for _ in range(_MOST_LAYERS):
+        newest = {undo(text) for text in newest for undo in _UNDO} - readings
+        readings |= newest
     return "\n".join(readings)
 
 

@@ -25,8 +25,9 @@ NEEDED = (
     "JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "PYTHONPATH", "PYTHON_KEYRING_BACKEND", "VIRTUAL_ENV",
     "https_proxy", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "COVERAGE_PROCESS_START",
     "SYSTEMROOT", "DBUS_SESSION_BUS_ADDRESS", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE",
-    "RUNBOOK_ENV_FILE", "RUNBOOK_FACEBOOK_APP_ID", "RUNBOOK_FACEBOOK_APP_SECRET", "RUNBOOK_CYCLR_CLIENT_SECRET",
-    "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN", "RUNBOOK_CA_FILE", "RUNBOOK_FOUR_EYES", "RUNBOOK_CONNECTOR",
+    "RUNBOOK_ENV_FILE", "RUNBOOK_FACEBOOK_APP_ID", "RUNBOOK_FACEBOOK_APP_SECRET",
+    "RUNBOOK_CYCLR_CLIENT_SECRET", "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN", "RUNBOOK_CA_FILE",
+    "RUNBOOK_FOUR_EYES", "RUNBOOK_CONNECTOR",
     "RUNBOOK_CYCLR_CONNECTOR", "RUNBOOK_FACEBOOK_MARKETING_APP_SECRET",
 )  # fmt: skip
 
@@ -39,15 +40,19 @@ def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> Non
     assert set(kernel_environment(PROCEDURE, {}, environ)) == set(NEEDED)
 
 
-@pytest.mark.parametrize("prefix", ["RUNBOOK", "RUNBOOK_FACEBOOK_MARKETING"])
+@pytest.mark.parametrize("is_alone", [True, False])
 @pytest.mark.parametrize("source", ["parameters", "environ", "env_file", "found"])
-def test_a_referenced_variable_is_passed_on(folder: Path, source: str, prefix: str) -> None:
+def test_a_referenced_variable_is_passed_on(folder: Path, source: str, is_alone: bool) -> None:
     """
     A variable that a step's input refers to with `env:` is passed on, but the signing key's is not.
     """
 
     given = {"app_secret": "env:MINE", "signing_passphrase": "env:KEYS"}
-    variables = {f"{prefix}_{name.upper()}": text for name, text in given.items()}
+    items = [item for item in inputs_of(PROCEDURE) if item.name in given]
+    variables = {
+        item.variable_for(PROCEDURE.id) if is_alone else item.variable: given[item.name]
+        for item in items
+    }
     environ = {"MINE": "x", "KEYS": "y", "OTHER": "z"}
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     parameters: dict[str, str] = {}

@@ -914,7 +914,9 @@ def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) ->
     """Return a walkthrough that has asked for consent, with a fake token endpoint."""
     steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
-    session = open_session(remote, play.run.redactor)
+    run = play.run
+    hosts = {each.name: each.hosts(run.values) for each in run.procedure.providers}
+    session = open_session(remote, run.redactor, hosts=hosts)
     monkeypatch.setattr(play.run, "open_session", lambda: session)
     play.walkthrough.ask_consent(play.step("consent"))
     settled(play.screens["consent"])
@@ -1111,7 +1113,9 @@ def test_a_refused_token_checks_no_other_step(
 
     steps = (consent_step(lacks), after_consent_step())
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
-    session = open_session(remote, play.run.redactor)
+    run = play.run
+    hosts = {each.name: each.hosts(run.values) for each in run.procedure.providers}
+    session = open_session(remote, run.redactor, hosts=hosts)
     monkeypatch.setattr(play.run, "open_session", lambda: session)
     play.walkthrough.ask_consent(play.step("consent"))
     settled(play.screens["consent"])

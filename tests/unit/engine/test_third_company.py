@@ -1,0 +1,228 @@
+"""A connector of another company, with one `.env`: it gets nothing of Facebook's."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.config import formats
+from runbook_lib.connectors import registry
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.inputs import CYCLR, CYCLR_CLIENT_SECRET
+from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
+from runbook_lib.connectors.findings import verified
+from runbook_lib.connectors.provider import Provider
+from runbook_lib.core.procedure import (
+    Check,
+    Finding,
+    Input,
+    Outcome,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
+from runbook_lib.engine.kernel_environment import kernel_environment
+from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.errors import SettingsError
+from runbook_lib.remote.transport import Request
+
+FACEBOOKS = "0123456789abcdef0123456789abcde5"
+CYCLRS = "of-cyclr-Secret-4711"
+OTHERS = "0ther-c0mpany-Secret-4711"
+
+OTHER_SECRET = Input(
+    name="app_secret",
+    label="Client Secret",
+    help="",
+    parse=formats.opaque_secret,
+    secret=True,
+    provider="other",
+)
+OTHER_URL = Input(
+    name="api_url", label="API address", help="", parse=formats.web_address, provider="other"
+)
+OTHER = Provider(name="other", settings=(OTHER_URL,), addresses=("api_url",))
+
+
+class Listener:
+    """A company's token endpoint: keeps every byte, answers 200."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.heard = b""
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                self.connections += 1
+                while b"client_secret=" not in self.heard:
+                    self.heard += connection.recv(65536)
+                answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
+                connection.sendall(answer)
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Return the other company's token endpoint on loopback."""
+    running = Listener()
+    yield running
+    running.close()
+
+
+def posts_its_secret(context: CheckContext) -> Finding:
+    """Post `app_secret` to the other company, as every connector's first check does."""
+    form = {"client_secret": context.secrets["app_secret"].reveal()}
+    url = f"{context.text('api_url')}/oauth/token"
+    context.session.send(Request(method="POST", url=url, form=form))
+    return verified(reason="It took the secret.")
+
+
+def posts_cyclrs_secret(context: CheckContext) -> Finding:
+    """Post Cyclr's secret to the other company: a slip."""
+    form = {"client_secret": context.secrets["cyclr_client_secret"].reveal()}
+    context.session.send(Request(method="POST", url=context.text("api_url"), form=form))
+    return verified(reason="It took the secret.")
+
+
+def connector(check: object, *providers: Provider, inputs: tuple[Input, ...]) -> Procedure:
+    """Return a connector of the other company, with one check."""
+    step = Step(
+        id="01-token",
+        title="Ask for a token",
+        kind=StepKind.CALL,
+        source=Source(1),
+        prose="",
+        confirms="",
+        subject=(),
+        checks=(Check("its-secret", check, (inputs[0].name,)),),  # type: ignore[arg-type]
+    )
+    section = Section(id="one", title="One", intro="", steps=(step,))
+    return Procedure(
+        id="other_leads",
+        version="1",
+        title="Other",
+        sections=(section,),
+        inputs=inputs,
+        providers=providers,
+    )
+
+
+def opened(procedure: Procedure, listener: Listener, **more: str) -> Run:
+    """Return a run with one `.env` that holds the secrets of Facebook and Cyclr, and `more`."""
+    variables = {
+        "RUNBOOK_FACEBOOK_APP_SECRET": FACEBOOKS,
+        "RUNBOOK_FACEBOOK_MARKETING_APP_SECRET": FACEBOOKS,
+        "RUNBOOK_CYCLR_CLIENT_SECRET": CYCLRS,
+        "RUNBOOK_OTHER_API_URL": listener.url,
+        **more,
+    }
+    path = Path("one.env")
+    path.write_text("".join(f"{name}={text}\n" for name, text in variables.items()))
+    run = open_run(
+        procedure, {}, mode=Mode.HEADLESS, tenant="acme", evidence="evidence", env_file=str(path)
+    )
+    run.start()
+    return run
+
+
+def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> None:
+    """Without its own secret the check says what is missing, and nothing is sent."""
+
+    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
+    run = opened(procedure, listener)
+    state = run.perform("01-token")
+    run.close()
+
+    assert run.settings.secrets == {}
+    assert state.conclusion.outcome is Outcome.NOT_RUN
+    assert "Client Secret" in state.conclusion.reason
+    assert (listener.connections, listener.heard) == (0, b"")
+
+
+@pytest.mark.parametrize("name", ["RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET"])
+def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, name: str) -> None:
+    """With its own variable, the provider's or the connector's, its secret goes to its host."""
+
+    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
+    run = opened(procedure, listener, **{name: OTHERS})
+    state = run.perform("01-token")
+    run.close()
+
+    assert state.conclusion.outcome is Outcome.VERIFIED
+    assert OTHERS.encode() in listener.heard
+    assert FACEBOOKS.encode() not in listener.heard
+
+
+def test_the_old_name_is_nobodys(folder: Path, listener: Listener) -> None:
+    """The name without a provider is refused, with the names of all that it may be for."""
+
+    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
+    with pytest.raises(SettingsError) as caught:
+        opened(procedure, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
+
+    said = "RUNBOOK_APP_SECRET is now RUNBOOK_FACEBOOK_APP_SECRET or RUNBOOK_OTHER_APP_SECRET"
+    assert said in str(caught.value)
+    assert not Path("evidence").exists()
+
+
+@pytest.mark.parametrize(
+    ("check", "item", "label"),
+    [
+        (posts_its_secret, APP_SECRET, "App Secret (app_secret)"),
+        (posts_cyclrs_secret, CYCLR_CLIENT_SECRET, "Cyclr API Client Secret"),
+    ],
+)
+@pytest.mark.parametrize("providers", [(OTHER, CYCLR), (OTHER, CYCLR, FACEBOOK)])
+def test_a_check_cannot_send_it_another_companys_secret(
+    folder: Path,
+    listener: Listener,
+    check: object,
+    item: Input,
+    label: str,
+    providers: tuple[Provider, ...],
+) -> None:
+    """A check that tries sends no byte; the finding names setting and host, not the value."""
+
+    run = opened(connector(check, *providers, inputs=(item, OTHER_URL)), listener)
+    state = run.perform("01-token")
+    run.close()
+
+    assert state.conclusion.outcome is Outcome.INCONCLUSIVE
+    assert f"{listener.url.removeprefix('http://')} was not contacted" in state.conclusion.reason
+    assert label in state.conclusion.reason
+    assert (listener.connections, listener.heard) == (0, b"")
+    journal = run.journal.path.read_text()
+    assert not any(secret in journal for secret in (FACEBOOKS, CYCLRS))
+
+
+def test_its_kernel_has_nothing_of_facebooks(folder: Path) -> None:
+    """The kernel of its notebook gets the variables of its provider and of Cyclr only."""
+
+    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
+    theirs = {name for name in registry.known_variables() if "FACEBOOK" in name}
+    mine = {"RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET", "RUNBOOK_CYCLR_API_URL"}
+    environ = dict.fromkeys((*theirs, *mine, "RUNBOOK_SIGNING_PASSPHRASE", "PATH"), "x")
+
+    assert "RUNBOOK_FACEBOOK_APP_SECRET" in theirs
+    assert set(kernel_environment(procedure, {}, environ)) == {*mine, "PATH"}
