@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import WORDS, outcomes, records, runbook
@@ -34,6 +35,7 @@ VERIFIED = {
     *("test-03-permissions", "test-04-user-token", "test-05-marketing-data"),
     "test-06-customer-consent",
 }
+VARIABLES = {item.name: item.variable for item in inputs_of(PROCEDURE)}
 ATTESTED = {step.id for section in PROCEDURE.sections for step in section.steps} - VERIFIED
 
 
@@ -455,7 +457,7 @@ def test_a_practised_procedure_is_verified(page: Page, fresh: Sandbox, tmp_path:
     }
     env_file = tmp_path / "practice.env"
     env_file.touch(mode=0o600)
-    env_file.write_text("".join(f"RUNBOOK_{n.upper()}={v}\n" for n, v in answers.items()))
+    env_file.write_text("".join(f"{VARIABLES[n]}={v}\n" for n, v in answers.items()))
 
     evidence = tmp_path / "evidence"
     done = runbook(

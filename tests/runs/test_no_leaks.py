@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
@@ -90,7 +91,8 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
     """Typed credentials reach the run's process, but no file, output or command line."""
 
     secrets = {name: str(sandbox.description[name]) for name in SECRETS}
-    typed = {f"RUNBOOK_{name.upper()}": secrets[name] for name in SECRETS[:3]}
+    variables = {item.name: item.variable for item in inputs_of(PROCEDURE)}
+    typed = {variables[name]: secrets[name] for name in SECRETS[:3]}
     lines = env_file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.partition("=")[0] not in typed]
     env_file.write_text("".join(kept), encoding="utf-8")

@@ -90,6 +90,7 @@ SETTING_CASES = [
     for text in texts
     if text or source == "--set"
 ]
+VARIABLES = {item.name: item.variable for item in inputs_of(PROCEDURE)}
 TEXT_INPUTS = [
     item.name for item in inputs_of(PROCEDURE) if not item.secret and item.default is None
 ]
@@ -103,7 +104,7 @@ def identified(value: object) -> str:
 def test_an_invalid_setting_is_refused(name: str, text: str, source: str, folder: Path) -> None:
     """An invalid setting is refused from every source, before a key or a journal is written."""
 
-    variable = f"RUNBOOK_{name.upper()}"
+    variable = VARIABLES[name]
     given = () if name == "service_domain" else ("--set", DOMAIN)
     if source == "--set":
         refused("run", *given, "--set", f"{name}={text}", folder=folder)

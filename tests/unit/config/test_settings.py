@@ -11,7 +11,7 @@ import keyring.errors
 import pytest
 
 from runbook_lib.config import formats
-from runbook_lib.config.settings import load, read_env_file, resolve, typed
+from runbook_lib.config.settings import load, read_env_file, resolve, typed, variables_of
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import SettingsError
 from tests.unit.bodies import USER_TOKEN
@@ -34,6 +34,81 @@ OPAQUE = Input(
 INPUTS = (DOMAIN, NAMES, FLAG, APP_SECRET, OPAQUE)
 GOOD_SECRET = "0123456789abcdef0123456789abcdef"
 BAD_SECRET = "canary-NOT-32-hex-characters"
+
+
+def _owned(name: str, provider: str, *, secret: bool = False) -> Input:
+    return Input(name=name, label="Label", help="", provider=provider, secret=secret)
+
+
+THEIRS = (
+    _owned("app_secret", "facebook", secret=True),
+    _owned("app_id", "facebook"),
+    _owned("service_domain", "cyclr"),
+    _owned("cyclr_client_id", "cyclr"),
+    _owned("archive", ""),
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("RUNBOOK_APP_SECRET", "RUNBOOK_FACEBOOK_APP_SECRET"),
+        ("RUNBOOK_APP_ID", "RUNBOOK_FACEBOOK_APP_ID"),
+        ("RUNBOOK_SERVICE_DOMAIN", "RUNBOOK_CYCLR_SERVICE_DOMAIN"),
+    ],
+)
+@pytest.mark.parametrize("value", ["", GOOD_SECRET])
+@pytest.mark.parametrize("source", ["environ", "env_file"])
+def test_a_name_without_its_provider_is_refused(
+    old: str, new: str, value: str, source: str
+) -> None:
+    """An old name, even without a value, is refused in both sources, with the new one beside it."""
+
+    sources = {"environ": {}, source: {"RUNBOOK_ARCHIVE": "x", old: value}}
+    with pytest.raises(SettingsError) as caught:
+        resolve(THEIRS, **sources)  # type: ignore[arg-type]
+
+    assert f"{old} is now {new}." in str(caught.value)
+    assert GOOD_SECRET not in str(caught.value)
+
+
+def test_all_old_names_are_named_at_once() -> None:
+    """A file written by an earlier `init` is corrected in one go."""
+
+    names = ("RUNBOOK_APP_ID", "RUNBOOK_FACEBOOK_APP_SECRET", "RUNBOOK_SERVICE_DOMAIN")
+    with pytest.raises(SettingsError) as caught:
+        resolve(THEIRS, env_file=dict.fromkeys(names, ""), environ={})
+
+    assert "RUNBOOK_APP_ID is now RUNBOOK_FACEBOOK_APP_ID; RUNBOOK_SERVICE" in str(caught.value)
+    assert "RUNBOOK_FACEBOOK_APP_SECRET" not in str(caught.value)
+
+
+def test_an_old_name_that_may_be_for_several_providers_names_each() -> None:
+    """No provider's name is preferred: the value may be any one's."""
+
+    others = variables_of({"facebook_marketing": THEIRS, "x": [_owned("app_id", "other")]})
+    with pytest.raises(SettingsError, match="is now RUNBOOK_FACEBOOK_APP_ID or RUNBOOK_OTHER_APP"):
+        resolve([_owned("app_id", "other")], environ={"RUNBOOK_APP_ID": "1"}, others=others)
+
+
+def test_a_reference_may_lead_to_an_old_name() -> None:
+    """A reference says what a variable is for, so that one may have any name."""
+
+    environ = {"RUNBOOK_FACEBOOK_APP_SECRET": "env:RUNBOOK_APP_SECRET"}
+    settings = resolve(THEIRS, environ={**environ, "RUNBOOK_APP_SECRET": GOOD_SECRET})
+
+    assert settings.secrets["app_secret"].reveal() == GOOD_SECRET
+
+
+def test_another_providers_variable_is_not_read() -> None:
+    """A connector without a secret of its own is not given that of another provider."""
+
+    others = variables_of({"facebook_marketing": THEIRS})
+    mine = _owned("app_secret", "other", secret=True)
+    environ = {"RUNBOOK_FACEBOOK_APP_SECRET": GOOD_SECRET}
+    settings = resolve([mine], environ=environ, env_file=environ, connector="x", others=others)
+
+    assert settings.secrets == {}
 
 
 def test_what_is_given_wins_over_environment_and_file() -> None:

@@ -185,7 +185,8 @@ def test_an_input_can_be_given(item: Input) -> None:
     """An input's name gives a parameter and variables; its default and example are valid."""
 
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", item.name)
-    assert item.variable == f"RUNBOOK_{item.name.upper()}"
+    prefix = "" if item.name.startswith("cyclr_") else f"{item.provider}_" * bool(item.provider)
+    assert item.variable == f"RUNBOOK_{prefix.upper()}{item.name.upper()}"
     assert item.variable_for("some_connector") == f"RUNBOOK_SOME_CONNECTOR_{item.name.upper()}"
     assert item.label
     assert item.help.endswith(".")
@@ -255,3 +256,34 @@ def test_what_is_unsaid_in_a_scenario_is_said_in_another(procedure: Procedure) -
             entry = f'[[{kind}]]\nstep = "{step}"' if kind else f'step = "{step}'
             assert entry in everything
             assert entry not in words
+
+
+@procedures
+def test_every_setting_is_a_providers_and_every_address_is_a_setting(procedure: Procedure) -> None:
+    """Each setting of a connector is one of its providers', each shared setting of theirs too."""
+
+    providers = {each.name: each for each in procedure.providers}
+    assert {item.provider for item in procedure.inputs} <= set(providers)
+    assert {each.provider for each in RUNNER} == {""}
+    everything = {item.name: item for name in connector_names() for item in _inputs(name)}
+    for provider in providers.values():
+        assert {item.provider for item in provider.settings} == {provider.name}
+        assert {everything[name].provider for name in provider.addresses} == {provider.name}
+    for step in procedure.steps:
+        assert {item.provider for item in step.inputs} <= set(providers)
+
+
+def test_no_variable_has_two_meanings() -> None:
+    """No variable of one connector is that of another provider's setting, or another setting's."""
+
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for name in connector_names():
+        for item in _inputs(name):
+            for variable in (item.variable, item.variable_for(name)):
+                meanings.setdefault(variable, set()).add((item.provider, item.name))
+
+    assert not {name: each for name, each in meanings.items() if len(each) > 1}
+
+
+def _inputs(connector: str) -> tuple[Input, ...]:
+    return inputs_of(find_procedure(connector))

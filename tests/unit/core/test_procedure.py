@@ -311,7 +311,13 @@ def test_an_inputs_variable_follows_from_its_name_and_a_checks_id_does_not() -> 
     def app_is_there(context: object) -> None:
         """Do nothing."""
 
-    assert Input(name="app_id", label="App ID", help="").variable == "RUNBOOK_APP_ID"
+    def variable(name: str, provider: str) -> str:
+        return Input(name=name, label="", help="", provider=provider).variable
+
+    assert variable("archive", "") == "RUNBOOK_ARCHIVE"
+    assert variable("app_id", "facebook") == "RUNBOOK_FACEBOOK_APP_ID"
+    assert variable("cyclr_client_id", "cyclr") == "RUNBOOK_CYCLR_CLIENT_ID"
+    assert variable("cyclrs_id", "cyclr") == "RUNBOOK_CYCLR_CYCLRS_ID"
     assert Check("app-is-there", app_is_there).id == "app-is-there"
 
 
