@@ -76,9 +76,8 @@ def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     symptoms.append(said)
     values = known_values(procedure, {}, settings)
     symptoms.append(_signing_key(settings))
-    symptoms += [
-        _reachable(str(values[name]), Limits.of(values)) for name in ("graph_url", "cyclr_api_url")
-    ]
+    addresses = [url for each in procedure.providers for url in each.hosts(values)[:1]]
+    symptoms += [_reachable(url, Limits.of(values)) for url in addresses]
     return Examination(tuple(symptoms))
 
 
