@@ -19,6 +19,7 @@ refused, and not shown. Every mistake is found before anything starts.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 import sys
@@ -36,7 +37,7 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Input, Procedure, Value
 from runbook_lib.errors import FleetFileError, SettingsError
 
-__all__ = ["FleetTenant", "read_fleet_file"]
+__all__ = ["FleetFile", "FleetTenant", "read_fleet_file"]
 
 _LARGEST_FILE = 16 * 1024 * 1024
 _TENANT, _CONNECTOR, _SECRETS, _DEFAULTS = "tenant", "connector", "secrets", "defaults"
@@ -62,6 +63,14 @@ class FleetTenant:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetFile:
+    """The tenants that a file names, in its order, and the SHA-256 of its content."""
+
+    tenants: list[FleetTenant]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Table:
     """What the file says of one tenant, or of all, before it is validated."""
 
@@ -70,17 +79,16 @@ class _Table:
     secrets: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_fleet_file(
-    path: Path, procedures: Mapping[str, Procedure], default: str
-) -> list[FleetTenant]:
+def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: str) -> FleetFile:
     """
-    Return the tenants of the TOML or CSV file at `path`, in its order.
+    Return the tenants of the TOML or CSV file at `path`.
 
     `procedures` are known by the names of their connectors; `default` is that of
     a tenant which names none. Raises `FleetFileError` with every mistake.
     """
     try:
-        text = read_plain(path, _LARGEST_FILE).decode("utf-8-sig")
+        content = read_plain(path, _LARGEST_FILE)
+        text = content.decode("utf-8-sig")
     except OSError as error:
         msg = f"The file of tenants {path} cannot be read: {error.strerror}."
         raise FleetFileError(msg) from None
@@ -93,7 +101,7 @@ def read_fleet_file(
     else:
         reader.read_toml(text, path)
         lines = _lines_of_keys(text)
-    mistakes = sorted((_line(place, lines), said) for place, said in reader.mistakes)
+    mistakes = sorted({(_line(place, lines), said) for place, said in reader.mistakes})
     if mistakes:
         many = f"{len(mistakes):,} mistake{'s'[: len(mistakes) != 1]}"
         msg = f"The file of tenants {path} has {many}."
@@ -101,10 +109,11 @@ def read_fleet_file(
     if not reader.tenants:
         msg = f"The file of tenants {path} names no tenant."
         raise FleetFileError(msg)
-    return [
+    tenants = [
         replace(tenant, line=_line(place, lines))
         for tenant, place in zip(reader.tenants, reader.places, strict=True)
     ]
+    return FleetFile(tenants, hashlib.sha256(content).hexdigest())
 
 
 class _Reader:
@@ -119,7 +128,9 @@ class _Reader:
         self._inputs = {
             name: {item.name: item for item in inputs_of(each)} for name, each in procedures.items()
         }
-        self._all = {name: item for each in self._inputs.values() for name, item in each.items()}
+        items = [item for each in self._inputs.values() for item in each.items()]
+        # NOTE: what is a secret of any connector is one where it is not known whose it is.
+        self._all = dict(sorted(items, key=lambda item: item[1].secret))
         self._names: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
 
@@ -185,7 +196,10 @@ class _Reader:
             return []
         named = [(name, cell) for name, cell in zip(head, cells, strict=False) if cell.strip()]
         known = {name: cell for name, cell in named if name in _OWN or name in self._all}
-        secrets = {name for name in known if name not in _OWN and self._all[name].secret}
+        own = self._inputs.get(known.get(_CONNECTOR, self._default).strip(), self._all)
+        secrets = {
+            name for name in known if name not in _OWN and own.get(name, self._all[name]).secret
+        }
         values = {name: cell for name, cell in known.items() if name not in secrets}
         return [_Table(place, values, {name: known[name].strip() for name in secrets})]
 
@@ -204,16 +218,45 @@ class _Reader:
         if _TENANT in shared.values:
             self._note((*shared.place, _TENANT), "each tenant has a name of its own")
         default = self._connector(shared, self._default)
-        given, references = self._said(shared, self._all)
+        tables = list(tables)
+        connectors = {self._connector(table, default) for table in tables}
+        read = {name: self._said(self._part(shared, name), self._inputs[name]) for name in connectors}
+        self._said(self._rest(shared, connectors), self._all)
         for table in tables:
-            self._tenant(table, default, given, references)
+            self._tenant(table, default, read)
+
+    def _part(self, shared: _Table, connector: str) -> _Table:
+        """Return what concerns this connector of what all tenants share."""
+        known = self._inputs[connector]
+        values = {name: value for name, value in shared.values.items() if name in known}
+        secrets = {
+            name: value
+            for name, value in shared.secrets.items()
+            if name in known and known[name].secret
+        }
+        return _Table(shared.place, values, secrets)
+
+    def _rest(self, shared: _Table, connectors: Iterable[str]) -> _Table:
+        """Return what concerns no tenant, and is a secret or nothing that is known."""
+        parts = [self._part(shared, name) for name in connectors]
+        values = {
+            name: value
+            for name, value in shared.values.items()
+            if not any(name in part.values for part in parts)
+            and (name not in self._all or self._all[name].secret)
+        }
+        secrets = {
+            name: value
+            for name, value in shared.secrets.items()
+            if not any(name in part.secrets for part in parts)
+        }
+        return _Table(shared.place, values, secrets)
 
     def _tenant(
         self,
         table: _Table,
         default: str,
-        shared: Mapping[str, Value],
-        shared_references: Mapping[str, str],
+        shared: Mapping[str, tuple[Mapping[str, Value], Mapping[str, str]]],
     ) -> None:
         name = table.values.get(_TENANT, "")
         name = name.strip() if isinstance(name, str) else ""
@@ -221,16 +264,11 @@ class _Reader:
         self._check_name(table, name, connector)
         known = self._inputs[connector]
         given, references = self._said(table, known)
+        values, secrets = shared[connector]
         self.places.append(table.place)
         self.tenants.append(
             FleetTenant(
-                name,
-                self._procedures[connector],
-                {**{key: value for key, value in shared.items() if key in known}, **given},
-                {
-                    **{key: value for key, value in shared_references.items() if key in known},
-                    **references,
-                },
+                name, self._procedures[connector], {**values, **given}, {**secrets, **references}
             )
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
 from runbook_lib.engine.answers import bring, read_file, words_of_answers
 from runbook_lib.engine.execution import Execution, execute_notebook
+from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import EvidenceError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import check_restored, remove_drafts
+from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.signing.timestamps import request_timestamp
@@ -51,7 +53,8 @@ class RunRequest:
     `answers` names a file of Meta's developer tools' answers, which `answers_by`
     brought at `answers_at` (RFC 3339; now if empty); without a name they are only shown.
     With `needs_subject`, only attestations count that name a subject which is this tenant's.
-    The cells run in `child`, which a caller with threads starts before them.
+    The cells run in `child`, which a caller with threads starts before them. `fleet` is the
+    run of a fleet that asks for this one.
     """
 
     procedure: Procedure
@@ -67,12 +70,13 @@ class RunRequest:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     key: FingerprintKey | None = None
     child: Child | None = None
+    fleet: FleetRun | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """
-    The result of a run.
+    The result of a run; `waits` say by step for whom it waits.
 
     `broken` says why the notebook did not reach its end, `archived` where the
     bundle was copied to; if that failed, `archive_error` says why, and
@@ -82,6 +86,7 @@ class RunResult:
     tenant: str
     run_id: str
     state: RunState
+    waits: Mapping[str, Mapping[str, Any]]
     sealed: Sealed
     key_id: str
     broken: str = ""
@@ -211,9 +216,10 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             executed = _execute(run, source, folder / source.name, request, listener)
             state = run.finish(executed.environment)
             run.redactor.allow([*run.values.values(), *state.facts.values()])
-            sealed = seal(
-                folder, state, run.history_reader, run.redactor, _seal(run, key, materials)
-            )
+            waits = waits_by_step(state, run.clock().date())
+            fleet = replace(request.fleet, waits=waits) if request.fleet else None
+            seal_with = _seal(run, key, materials, fleet)
+            sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
             run.save_index()
     except KeyboardInterrupt:
         run.interrupt("The run was interrupted by a signal.")
@@ -222,6 +228,7 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
         tenant=run.tenant,
         run_id=run.run_id,
         state=state,
+        waits=waits,
         sealed=sealed,
         key_id=key.key_id,
         broken=executed.broken,
@@ -239,11 +246,14 @@ def _notebook(procedure: Procedure) -> Iterator[Path]:
         yield build(procedure, built)
 
 
-def _seal(run: Run, key: SigningKey, materials: tuple[Resource, ...]) -> Seal:
+def _seal(
+    run: Run, key: SigningKey, materials: tuple[Resource, ...], fleet: FleetRun | None
+) -> Seal:
     def stamp(authority: str, content: bytes) -> bytes:
         return request_timestamp(run.open_session(), authority, content)
 
-    return Seal(key, materials, str(run.values.get("tsa", "")), stamp)
+    asked = asdict(fleet) if fleet else None
+    return Seal(key, materials, str(run.values.get("tsa", "")), stamp, asked)
 
 
 def _materials(source: Path) -> tuple[Resource, ...]:

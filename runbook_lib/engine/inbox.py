@@ -16,7 +16,7 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 
-__all__ = ["Item", "WaitsFor", "inbox", "waits_in"]
+__all__ = ["Item", "WaitsFor", "inbox", "waits_by_step"]
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
@@ -87,11 +87,25 @@ def inbox(found: Iterable[TenantState], *, today: date, person: str = "") -> lis
 
 def _items(tenant: TenantState, today: date) -> Iterator[Item]:
     """Yield what waits in one tenant, in the order of its steps."""
-    for step, waits_for in waits_in(tenant.state):
+    for step, waits_for in _waits_in(tenant.state):
         yield Item(tenant, step, waits_for, step.overdue_days(today))
 
 
-def waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
+def waits_by_step(state: RunState, today: date) -> dict[str, dict[str, Any]]:
+    """Return for whom each step waits, and since when, as a fleet's record has it."""
+    return {
+        step.step.id: {
+            "for": waits_for,
+            "since": step.waiting_since or None,
+            "assigned_to": step.assigned_to or None,
+            "due": step.due or None,
+            "overdue_days": step.overdue_days(today),
+        }
+        for step, waits_for in _waits_in(state)
+    }
+
+
+def _waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
     """Yield each step that waits, and for whom, in the order of the steps."""
     following = next_step(state)
     upcoming = following[0].step.id if following else ""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
@@ -22,14 +22,12 @@ from typing import Any, NoReturn, TextIO, cast
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import resolve
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
-from runbook_lib.core.state import RunState
 from runbook_lib.engine.execution import early_child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
-from runbook_lib.engine.inbox import waits_in
 from runbook_lib.errors import JournalError, RunbookError, SealingError
+from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.fork_engine import Child
 
 __all__ = [
@@ -57,7 +55,8 @@ class ProcessRequest:
     `references` say where the new process finds others, by the name of the input.
     `attestations` names a file of them, of which those count that are about this
     tenant's subject. `variables` are those of the environment that no other tenant's
-    process gets. With `is_once` a run that was lost must not be repeated unasked.
+    process gets. With `is_once` a run that was lost must not be repeated unasked. `fleet`
+    is the run of a fleet that asks for this one.
     """
 
     connector: str
@@ -70,6 +69,7 @@ class ProcessRequest:
     attestations: str = ""
     variables: Collection[str] = ()
     is_once: bool = False
+    fleet: FleetRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,7 @@ def request_line(request: ProcessRequest, environ: Mapping[str, str]) -> str:
         "references": dict(request.references),
         "attestations": request.attestations,
         "environ": dict(environ),
+        "fleet": asdict(request.fleet) if request.fleet else None,
     }
     return json.dumps(document) + "\n"
 
@@ -173,6 +174,7 @@ def _run(document: Mapping[str, Any], reporter: Reporter, child: Child | None) -
         needs_subject=True,
         environ=_with_secrets(environ, procedure, document["references"]),
         child=child,
+        fleet=FleetRun(**document["fleet"]) if document["fleet"] else None,
     )
     return run_tenant(request, reporter)
 
@@ -212,31 +214,22 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "is_archived": error is None,
         "said": " ".join(said),
         "next_step": error.diagnostics() if error else "",
-        "steps": _steps(result.state),
+        "sandbox": result.state.started["sandbox"],
+        "steps": _steps(result),
     }
 
 
-def _steps(state: RunState) -> list[dict[str, Any]]:
+def _steps(result: RunResult) -> list[dict[str, Any]]:
     """Return the steps as a fleet's record has them."""
-    waits = {
-        step.step.id: {
-            "for": waits_for,
-            "since": step.waiting_since or None,
-            "assigned_to": step.assigned_to or None,
-            "due": step.due or None,
-            "overdue_days": step.overdue_days(utc_now().date()),
-        }
-        for step, waits_for in waits_in(state)
-    }
     return [
         {
             "id": name,
             "outcome": step.conclusion.outcome,
             "reason": step.conclusion.reason,
             "needs_person": step.conclusion.needs_person,
-            **({"wait": waits[name]} if name in waits else {}),
+            **({"wait": result.waits[name]} if name in result.waits else {}),
         }
-        for name, step in state.steps.items()
+        for name, step in result.state.steps.items()
     ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +102,15 @@ class Seal:
     What evidence is sealed with: the key, and the run's materials.
 
     `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
-    web address, or empty).
+    web address, or empty). `fleet` is what the provenance says of the fleet's run
+    that asked for this one (see `Fleet` in `fleet_run`).
     """
 
     key: SigningKey
     materials: tuple[Resource, ...]
     timestamp_authority: str = ""
     stamp: Callable[[str, bytes], bytes] | None = None
+    fleet: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ def _attached(record: dict[str, Any]) -> dict[str, str]:
 
 def _write_statement(folder: Path, record: dict[str, Any], seal_with: Seal, link: Link) -> None:
     key, authority = seal_with.key, seal_with.timestamp_authority
-    made = provenance_predicate(record, materials=seal_with.materials)
+    made = provenance_predicate(record, materials=seal_with.materials, fleet=seal_with.fleet)
     envelope = sign_statement(key, _resources(folder), PROVENANCE, made)
     (folder / PROVENANCE_NAME).write_bytes(envelope)
     text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)

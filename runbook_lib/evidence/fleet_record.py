@@ -2,14 +2,15 @@
 The record of a fleet: `fleet.json`, with the result of each tenant, step by step.
 
 It is written when the run begins and when it ends. Meanwhile each result is a line that
-is appended to `results.jsonl`, so a run that was killed can be resumed, and a result
-costs the same among ten tenants and ten thousand. `fleet.schema.json` describes the record.
+is appended to `results.jsonl`, so a result costs the same among ten tenants and ten
+thousand. `fleet.schema.json` describes the record. Until a statement signs it, nothing in
+it counts but names. `fleet_chain` puts the records of one file in order.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -19,9 +20,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.workspace import FLEET_FOLDER
 from runbook_lib.core.compiled_schemas import compiled_schema
-from runbook_lib.core.files import read_plain, remove, write_parts
+from runbook_lib.core.files import open_plain, read_plain, remove, write_parts
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
@@ -29,17 +29,19 @@ __all__ = [
     "FLEET_NAME",
     "FleetRecord",
     "Part",
+    "Previous",
     "Status",
     "TenantResult",
     "fleet_schema",
+    "read_head",
     "read_record",
-    "records_of",
 ]
 
 FLEET_NAME = "fleet.json"
 _LOG_NAME = "results.jsonl"
-_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 2
+_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 3
 _LARGEST = 256 * 1024 * 1024
+_TENANTS = ',"tenants":['
 # The exit code of a fleet is the worst of its tenants'.
 _WORST = (ExitCode.FAILED, ExitCode.REFUSED, ExitCode.INCOMPLETE)
 
@@ -100,12 +102,24 @@ class Part:
     finished_on: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """A run before another one; `statement` is its SHA-256, `None` while there was none."""
+
+    fleet_id: str
+    statement: str | None
+
+
 @dataclass
 class FleetRecord:
     """
     What is known of a fleet's run, in the folder `folder`.
 
-    `connectors` describe those of its tenants, by id: the title, and the steps. `shard`
+    `file` is the name of the file of tenants, `file_sha256` its digest. `connectors`
+    describe those of its tenants, by id: the title, and the steps. `previous` are the runs
+    of the same file before this one, the newest first, back to one that has a statement.
+    `left_out` are tenants of the file that were not asked for; `replaced` are bundles of
+    this run on which no result rests, such as one of an entry that was changed. `shard`
     is the part of the fleet that ran (`2/8`); `run_name` tells the parts of one run from
     those of another. A merged record names its `parts`; its `remarks` say what is missing,
     or may not belong together.
@@ -118,6 +132,10 @@ class FleetRecord:
     started_on: str
     finished_on: str | None = None
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
+    file_sha256: str = ""
+    previous: tuple[Previous, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    replaced: tuple[str, ...] = ()
     shard: str | None = None
     run_name: str = ""
     parts: tuple[Part, ...] = ()
@@ -177,6 +195,10 @@ class FleetRecord:
             "schema": f"{_SCHEMA}{_FORM}",
             "fleet_id": self.fleet_id,
             "file": self.file,
+            "file_sha256": self.file_sha256,
+            "previous": [asdict(each) for each in self.previous],
+            "left_out": self.left_out,
+            "replaced": self.replaced,
             "shard": self.shard,
             "run_name": self.run_name,
             "started_on": self.started_on,
@@ -185,22 +207,11 @@ class FleetRecord:
             "remarks": self.remarks,
             "connectors": self.connectors,
         }
-        yield f'{write_json(head)[:-1]},"tenants":[\n'
+        yield f"{write_json(head)[:-1]}{_TENANTS}\n"
         last = next(reversed(self.results), None)
         for name, result in self.results.items():
             yield f"{write_json(asdict(result))}{',' * (name != last)}\n"
         yield "]}\n"
-
-
-def records_of(evidence: Path, file: str) -> Iterable[FleetRecord]:
-    """
-    Yield the record of each fleet run of the file of this name, the newest first.
-
-    Raises `FormError` for another form of the record, `SettingsError` for one that
-    cannot be read.
-    """
-    paths = sorted(evidence.glob(f"{FLEET_FOLDER}/*/{FLEET_NAME}"), key=_age, reverse=True)
-    return (record for record in map(read_record, paths) if record.file == file)
 
 
 def fleet_schema() -> dict[str, Any]:
@@ -210,30 +221,53 @@ def fleet_schema() -> dict[str, Any]:
     return schema
 
 
-def _age(path: Path) -> tuple[str, int]:
-    """Return when a run began, by its folder's name, and within that second when it was written."""
-    return path.parent.name.partition("-")[0], path.stat().st_mtime_ns
+def read_head(path: Path) -> FleetRecord:
+    """
+    Return the record at `path` without its results, which are most of it.
+
+    Raises `FormError` for another form of the record, `SettingsError` for one that
+    cannot be read.
+    """
+    return _head(path.parent, _checked(path, lambda: _first_line(path)))
 
 
 def read_record(path: Path) -> FleetRecord:
-    """Return the record at `path`, with the results logged beside it; raises like `records_of`."""
-    document = _document(path)
-    record = FleetRecord(
-        path.parent,
+    """Return the record at `path`, with the results logged beside it; raises like `read_head`."""
+    document = _checked(path, lambda: parse_json(read_plain(path, _LARGEST)))
+    record = _head(path.parent, document)
+    for each in document["tenants"]:
+        result = TenantResult(**each)
+        record.put(replace(result, status=Status(result.status), steps=tuple(result.steps)))
+    return record
+
+
+def _first_line(path: Path) -> Any:
+    """Return the record at `path` as if there were no tenants in it."""
+    with open_plain(path) as file:
+        line = file.readline(_LARGEST)
+    ending = f"{_TENANTS}\n".encode()
+    # NOTE: in another layout it is not as it was written; then all of it is read.
+    is_head = line.endswith(ending)
+    return parse_json(line + b"]}" if is_head else read_plain(path, _LARGEST))
+
+
+def _head(folder: Path, document: Mapping[str, Any]) -> FleetRecord:
+    return FleetRecord(
+        folder,
         document["fleet_id"],
         document["file"],
         document["connectors"],
         document["started_on"],
         document["finished_on"],
+        file_sha256=document["file_sha256"],
+        previous=tuple(Previous(**each) for each in document["previous"]),
+        left_out=tuple((tenant, connector) for tenant, connector in document["left_out"]),
+        replaced=tuple(document["replaced"]),
         shard=document["shard"],
         run_name=document["run_name"],
         parts=tuple(Part(**each) for each in document["parts"]),
         remarks=tuple(document["remarks"]),
     )
-    for each in document["tenants"]:
-        result = TenantResult(**each)
-        record.put(replace(result, status=Status(result.status), steps=tuple(result.steps)))
-    return record
 
 
 def _logged(path: Path) -> Iterator[dict[str, Any]]:
@@ -247,11 +281,11 @@ def _logged(path: Path) -> Iterator[dict[str, Any]]:
             yield parse_json(line)
 
 
-def _document(path: Path) -> dict[str, Any]:
-    """Return what stands in the file at `path`, and in the log beside it, validated."""
+def _checked(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
+    """Return what `read` finds in the file at `path`, and in the log beside it, validated."""
     advice = "Move its folder away, and start again; what is in it is then not looked at."
     try:
-        document = parse_json(read_plain(path, _LARGEST))
+        document = read()
     except OSError as error:
         msg = f"The record {path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step=advice) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from runbook_lib.config.workspace import KEYS_FOLDER
 from runbook_lib.core.files import remove, write_parts, write_whole
 from runbook_lib.evidence.bundle import resource
 from runbook_lib.evidence.chain import STATEMENT_NAME
+from runbook_lib.evidence.fleet_chain import refresh
 from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord
 from runbook_lib.evidence.reports.fleet_page import PAGE_NAME, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
@@ -32,6 +34,7 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
     Raises `OSError` or `SigningError`; then there is no statement.
     """
     evidence = record.folder.parent.parent
+    record.previous = refresh(record.previous, record.folder.parent)
     record.write()
     write_parts(record.folder / PAGE_NAME, (part.encode() for part in fleet_page(record)))
     paths = (*fleet_files(record.folder), *sealed_bundles(record, evidence))
@@ -43,23 +46,26 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
 
 
 def unseal_fleet(record: FleetRecord) -> None:
-    """Remove page and statement of a fleet that goes on: what they say changes."""
-    remove(record.folder / PAGE_NAME)
+    """Remove statement and page of a fleet that goes on: what they say changes."""
     remove(record.folder / STATEMENT_NAME)
+    remove(record.folder / PAGE_NAME)
 
 
 def claims(record: FleetRecord) -> dict[str, Any]:
-    """Return what the statement says beside the digests: whose run, and what it came to."""
+    """Return what the statement says beside the digests: whose run, of whom, what came of it."""
     results = record.results.values()
     outcomes = Counter(each.outcome or each.status.value for each in results)
     return {
         "fleet_id": record.fleet_id,
-        "file": record.file,
+        "file": {"name": record.file, "digest": {"sha256": record.file_sha256}},
+        "previous": [asdict(each) for each in record.previous],
         "started_on": record.started_on,
         "finished_on": record.finished_on,
         "tenants": len(results),
         "sandbox": sum(each.sandbox for each in results),
         "outcomes": dict(sorted(outcomes.items())),
+        "names": [list(name) for name in record.results],
+        "left_out": [list(name) for name in record.left_out],
     }
 
 
@@ -70,6 +76,6 @@ def fleet_files(folder: Path) -> tuple[Path, ...]:
 
 def sealed_bundles(record: FleetRecord, evidence: Path) -> Iterator[Path]:
     """Yield the statement of each bundle in a record."""
-    for each in record.results.values():
-        if each.bundle is not None:
-            yield evidence / each.bundle / STATEMENT_NAME
+    counted = [each.bundle for each in record.results.values() if each.bundle is not None]
+    for bundle in (*counted, *record.replaced):
+        yield evidence / bundle / STATEMENT_NAME

@@ -52,10 +52,10 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
-FLEET = "urn:facebook-marketing-runbook:fleet:v1"
+FLEET = "urn:facebook-marketing-runbook:fleet:v3"
 
 # The form of a run's two statements; no other is read.
-_FORM = 3
+_FORM = 4
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -172,12 +172,16 @@ def check_build_form(signed: Signed) -> None:
 
 
 def provenance_predicate(
-    record: Mapping[str, Any], *, materials: Iterable[Resource]
+    record: Mapping[str, Any],
+    *,
+    materials: Iterable[Resource],
+    fleet: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Return the predicate with the provenance of a run (SLSA provenance v1).
 
-    `materials` are the notebooks before execution and the lock file.
+    `materials` are the notebooks before execution and the lock file, `fleet` is what the
+    fleet's run that asked for this one asked for; `None` outside of a fleet.
     Parameters never contain a secret; credentials are only named.
     """
     environment = dict(record["environment"])
@@ -190,6 +194,7 @@ def provenance_predicate(
                 "mode": record["mode"],
                 "credentials": record["credentials"],
                 "procedure": record["procedure"],
+                "fleet": fleet,
             },
             "resolvedDependencies": [each.descriptor() for each in materials],
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Verdict:
             return {**document, "fleet": self.fleet, "notes": self.notes}
         if self.verified is None:
             return {**document, "chain": self.length, "notes": self.notes}
-        return {**document, **asdict(self.verified)}
+        return {**document, **asdict(replace(self.verified, result=None))}
 
 
 def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:

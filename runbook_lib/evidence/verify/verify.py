@@ -13,7 +13,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -29,9 +29,12 @@ from runbook_lib.evidence.bundle import (
     SUMS_NAME,
     TIMESTAMP_NAME,
     UNSIGNED,
+    bundle_name,
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
+from runbook_lib.evidence.fleet_record import TenantResult
+from runbook_lib.evidence.fleet_run import FleetRun, read_fleet_run, result_of
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
     Carried,
@@ -129,7 +132,8 @@ class Verified:
     `run` are the claims in the statement's `runbook_run`, `statement` is the
     SHA-256 of its envelope, `stamped_on` the time-stamp of a named authority,
     or empty. `notes` say what was not checked. `carried` are the older journal
-    lines in it.
+    lines in it. `fleet_id` names the fleet's run that asked for it, if one did, and
+    `result` is what that run's record must say of it.
     """
 
     run: Mapping[str, Any]
@@ -139,6 +143,8 @@ class Verified:
     stamped_on: str = ""
     notes: tuple[str, ...] = ()
     carried: tuple[Carried, ...] = ()
+    fleet_id: str = ""
+    result: TenantResult | None = None
 
     @property
     def part(self) -> Part:
@@ -163,11 +169,13 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     record = _document(RECORD_NAME, contents[RECORD_NAME])
     check_form(record)
     check_outcomes(record)
-    _check_claims(record, signed, made)
+    fleet = read_fleet_run(made)
+    _check_claims(record, signed, made, fleet)
     _check_lines(folder, present, record)
     link = _named(STATEMENT_NAME, lambda: read_link(signed))
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
+    name = bundle_name(record["started_on"], record["run_id"])
     return Verified(
         run=signed.predicate["runbook_run"],
         link=link,
@@ -176,6 +184,8 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         stamped_on=stamped_on,
         notes=(note,) if note else (),
         carried=carried_of(record),
+        fleet_id=fleet.fleet_id if fleet else "",
+        result=result_of(record, fleet, name) if fleet else None,
     )
 
 
@@ -329,11 +339,14 @@ def _document(name: str, content: bytes) -> dict[str, Any]:
     return document
 
 
-def _check_claims(record: Mapping[str, Any], signed: Signed, made: Signed) -> None:
+def _check_claims(
+    record: Mapping[str, Any], signed: Signed, made: Signed, fleet: FleetRun | None
+) -> None:
     """Raise if the statements claim something else than the record."""
     try:
         found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
-        built = provenance_predicate(record, materials=())
+        asked = asdict(fleet) if fleet else None
+        built = provenance_predicate(record, materials=(), fleet=asked)
     except (KeyError, TypeError) as error:
         raise ContentError(f"It lacks {error}.", file=RECORD_NAME) from None
     sources = signed.predicate.get("configuration")

@@ -43,7 +43,7 @@ def read(folder: Path, text: str, name: str = "tenants.toml") -> list[FleetTenan
     """Return what is read from a file with this text."""
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
-    return read_fleet_file(path, PROCEDURES, DEFAULT)
+    return read_fleet_file(path, PROCEDURES, DEFAULT).tenants
 
 
 def mistakes(folder: Path, text: str, name: str = "tenants.toml") -> list[str]:
