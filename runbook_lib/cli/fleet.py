@@ -75,7 +75,13 @@ def fleet() -> None:
     "--scheduler",
     default="",
     metavar="ADDRESS",
-    help="Run on the Dask cluster of this scheduler, such as tcp://10.0.0.1:8786.",
+    help="Run on the Dask cluster of this scheduler, such as tls://10.0.0.1:8786.",
+)
+@click.option(
+    "--insecure-scheduler",
+    "is_insecure",
+    is_flag=True,
+    help="Let it be without TLS: whoever reaches its port reads every secret.",
 )
 @click.option(
     "--timeout",
@@ -106,6 +112,7 @@ def _run_fleet(
     file: Path,
     workers: int | None,
     scheduler: str,
+    is_insecure: bool,
     seconds: int,
     only: tuple[str, ...],
     resumes: bool,
@@ -139,6 +146,7 @@ def _run_fleet(
         attestations=attestations,
         workers=workers or 0,
         scheduler=scheduler,
+        is_insecure=is_insecure,
         seconds=seconds,
         only=only,
         resumes=resumes,
@@ -152,6 +160,7 @@ def _run_fleet(
     if junit:
         require_place(junit)
     _show_unmatched(prepared.unmatched)
+    _show_gone(prepared.gone, file)
     record = _run(prepared, file, as_json=as_json)
     _end(record, junit, as_json=as_json)
 
@@ -258,6 +267,16 @@ def _show_unmatched(unmatched: Sequence[str]) -> None:
     more = len(unmatched) - _MOST_SHOWN
     if more > 0:
         say(f"And {counted(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
+
+
+def _show_gone(gone: Sequence[str], file: Path) -> None:
+    """Show which tenants of the run that is resumed the file does not name any more."""
+    from runbook_lib.cli.terminal import say
+
+    if gone:
+        more = f" and {len(gone) - _MOST_SHOWN:,} more" if gone[_MOST_SHOWN:] else ""
+        names = ", ".join(gone[:_MOST_SHOWN])
+        say(f"Left out, since {file} does not name them any more: {names}{more}.", is_error=True)
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:

@@ -271,8 +271,7 @@ def show_verdict(verdict: Verdict) -> None:
         said = f"{good} {name}: {_proven(verdict.verified)}"
         notes = verdict.verified.notes
     elif verdict.fleet is not None:
-        mark = good if verdict.fleet.get("key_id") else "-"
-        said = f"{mark} {name}: {_of_fleet(verdict.fleet)}"
+        said = f"{good} {name}: {_of_fleet(verdict.fleet)}"
     elif verdict.is_unsealed:
         said, notes = f"- {name}: nothing sealed yet", ()
     else:
@@ -300,11 +299,13 @@ def _of_fleet(claimed: Mapping[str, Any]) -> str:
     """Return what a fleet's run came to, and who signed that."""
     outcomes = [f"{many} {word}" for word, many in claimed["outcomes"].items()]
     is_practice = claimed["sandbox"] == claimed["tenants"] and claimed["tenants"]
+    left_out = len(claimed["left_out"])
     words = [
         *([Cell("SANDBOX", "yellow", is_bold=True).padded(0)] if is_practice else []),
         counted(claimed["tenants"], "tenant"),
         *outcomes,
-        *([f"key {claimed['key_id'][:8]}"] if "key_id" in claimed else []),
+        *([f"{left_out} left out"] if left_out else []),
+        f"key {claimed['key_id'][:8]}",
     ]
     return " · ".join(words)
 

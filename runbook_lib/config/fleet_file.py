@@ -220,7 +220,9 @@ class _Reader:
         default = self._connector(shared, self._default)
         tables = list(tables)
         connectors = {self._connector(table, default) for table in tables}
-        read = {name: self._said(self._part(shared, name), self._inputs[name]) for name in connectors}
+        read = {
+            name: self._said(self._part(shared, name), self._inputs[name]) for name in connectors
+        }
         self._said(self._rest(shared, connectors), self._all)
         for table in tables:
             self._tenant(table, default, read)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -29,21 +30,40 @@ from runbook_lib.config.runner import (
 )
 from runbook_lib.config.settings import find_env_file, read_env_file, resolve
 from runbook_lib.config.shards import read_run_name, read_shard
-from runbook_lib.config.workspace import FLEET_FOLDER, evidence_folder, is_sandbox, journal_path
+from runbook_lib.config.workspace import (
+    FLEET_FOLDER,
+    KEYS_FOLDER,
+    evidence_folder,
+    is_sandbox,
+    journal_path,
+)
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
 from runbook_lib.core.procedure import Procedure, Value
 from runbook_lib.core.state import HistoryReader, RunOutcome
+from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.fleet_words import check_words
+from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.pools import Done, LocalPool, Pool
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import known_values, new_run_id
-from runbook_lib.errors import ExitCode, FleetFileError, RunbookError, SettingsError
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
+from runbook_lib.engine.scheduler_address import check_scheduler
+from runbook_lib.errors import (
+    EvidenceError,
+    ExitCode,
+    FleetFileError,
+    RunbookError,
+    SettingsError,
+)
+from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, records_of, runs_before
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
+from runbook_lib.evidence.fleet_run import EXIT_CODES, FleetRun
 from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
+from runbook_lib.evidence.signing.succession import check_not_succeeded, with_predecessors
+from runbook_lib.evidence.verify.verify import Trust
 
 __all__ = [
     "Fleet",
@@ -60,11 +80,6 @@ __all__ = [
 # A run waits for remote systems and for the disk for half of its time.
 _WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
 _REFERENCE = "env:"
-_EXIT_CODES = {
-    RunOutcome.COMPLETE: ExitCode.COMPLETE,
-    RunOutcome.FAILED: ExitCode.FAILED,
-    RunOutcome.INCOMPLETE: ExitCode.INCOMPLETE,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +89,8 @@ class FleetRequest:
 
     `workers` is the number of processes at a time (0: two for each core, at most 16),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
-    workers run them instead. `only` are patterns of names. With `resumes`
+    workers run them instead; with `is_insecure` it may be one without TLS. `only` are
+    patterns of names. With `resumes`
     what is left of the file's last run, with `is_failed` what failed. `shard` is `I/N`, or
     `N` where the orchestrator says which part this is.
     """
@@ -85,6 +101,7 @@ class FleetRequest:
     attestations: str = ""
     workers: int = 0
     scheduler: str = ""
+    is_insecure: bool = False
     seconds: float = 900
     only: Sequence[str] = ()
     resumes: bool = False
@@ -97,7 +114,7 @@ class FleetRequest:
 @dataclass(frozen=True, slots=True)
 class Job:
     """
-    One tenant's run; `values` are all that is known of it.
+    One tenant's run; `values` are all that is known of it, `settings` those that hold now.
 
     `variables` are those of the environment that no other tenant's process gets.
     `shard_key` says which shard it is in, whatever evidence each part of a fleet has.
@@ -107,6 +124,7 @@ class Job:
     values: Mapping[str, Value]
     variables: Sequence[str]
     shard_key: str
+    settings: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def name(self) -> tuple[str, str]:
@@ -154,65 +172,115 @@ def prepare(request: FleetRequest) -> Fleet:
 
     Raises `FleetFileError` with every mistake of the file, and `SettingsError`.
     """
+    if request.scheduler:
+        check_scheduler(request.scheduler, is_insecure=request.is_insecure)
     procedures = {name: find_procedure(name) for name in connector_names()}
-    tenants = read_fleet_file(request.file, procedures, DEFAULT)
+    named = read_fleet_file(request.file, procedures, DEFAULT)
     evidence = evidence_folder(request.evidence).absolute()
     env_file = request.env_file or find_env_file()
-    jobs = {job.name: job for job in _jobs(tenants, evidence, env_file, request)}
+    jobs = {job.name: job for job in _jobs(named.tenants, evidence, env_file, request)}
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_words(words, values) if words else []
     shard = None if request.shard is None else read_shard(request.shard, request.environ)
     record = replace(
-        new_record(evidence, request.file.name),
+        new_record(evidence, request.file.name, named.sha256),
         shard=str(shard) if shard else None,
         run_name=read_run_name(request.run_name, request.environ if shard else {}),
     )
+    runs_before(heads_of(evidence, record.file), record)
     wanted = _only(jobs, request.only)
-    if shard:
-        wanted = [name for name in wanted if shard.has(jobs[name].shard_key)]
-    if request.resumes:
-        record, wanted = _left(jobs, wanted, record)
-    elif request.is_failed:
-        wanted = _failed(wanted, record)
-    return Fleet(
+    mine = [name for name in jobs if not shard or shard.has(jobs[name].shard_key)]
+    wanted = [name for name in wanted if name in mine]
+    prepared = Fleet(
         replace(
             request,
             env_file=str(Path(env_file).absolute()) if env_file else "",
             attestations=str(words.absolute()) if words else "",
         ),
         evidence,
-        [jobs[name] for name in wanted],
+        jobs,
         record,
         unmatched,
-        is_practice=all(is_sandbox(job.values) for job in jobs.values()),
     )
+    if request.resumes:
+        prepared.resume(mine, wanted)
+    else:
+        prepared.choose(_failed(wanted, record) if request.is_failed else wanted)
+    return prepared
 
 
 class Fleet:
     """
-    A fleet that is ready to run; `unmatched` are attestations that are about no tenant.
+    A fleet of the tenants in `known`, of which it runs `jobs`.
 
-    It `is_practice` if every tenant of its file is, also of those that do not run now.
+    `unmatched` are attestations that are about no tenant, `gone` are tenants of the run that
+    is resumed which the file does not name any more.
     """
 
     def __init__(
         self,
         request: FleetRequest,
         evidence: Path,
-        jobs: Sequence[Job],
+        known: Mapping[tuple[str, str], Job],
         record: FleetRecord,
         unmatched: Sequence[str],
-        *,
-        is_practice: bool,
     ) -> None:
-        self.jobs = jobs
+        self.jobs: Sequence[Job] = ()
         self.record = record
         self.unmatched = unmatched
-        self._is_practice = is_practice
+        self.gone: Sequence[str] = ()
         self._request = request
         self._evidence = evidence
-        self._names = {job.name: job for job in jobs}
+        self._known = known
+        self._is_resumed = False
+        self._taken: list[tuple[str, str]] = []
+        # NOTE: of each tenant of its file, also of those that do not run now.
+        self._is_practice = all(is_sandbox(job.values) for job in known.values())
+        self._withheld = {name for job in known.values() for name in job.variables}
+        self._bundles = RunBundles(evidence, record.fleet_id)
+
+    def choose(self, wanted: _Names) -> None:
+        """Run these tenants, and leave the others of the file out."""
+        self.jobs = [self._known[name] for name in wanted]
+        self.record.left_out = tuple(name for name in self._known if name not in set(wanted))
+
+    def resume(self, mine: _Names, wanted: _Names) -> None:
+        """
+        Go on with the file's last run: a result is that of its bundle, or its tenant runs again.
+
+        Nothing but names is read in the record. `mine` are the tenants of this shard.
+        """
+        asked = self.record
+        heads = heads_of(self._evidence, asked.file)
+        last = newest(heads, asked.shard)
+        if last is None or asked.run_name not in ("", last.run_name):
+            raise _no_earlier_run(asked, "--resume")
+        named = read_record(last.path).results
+        self.gone = ["{} ({})".format(*name) for name in named if name not in self._known]
+        self._is_resumed = not last.parts
+        if self._is_resumed:
+            if not last.folder.name.endswith(f"-{last.fleet_id}"):
+                raise _renamed(last)
+            self.record = replace(
+                asked, folder=last.folder, fleet_id=last.fleet_id, run_name=last.run_name
+            )
+            self.record.previous = runs_before(heads, self.record)
+        self._bundles = RunBundles(self._evidence, self.record.fleet_id)
+        for name in {**named, **self._known}:
+            self._bundles.find(*name)
+        trust = self._trust()
+        for name in mine:
+            job = self._known[name]
+            self.record.put(self._bundles.result(name, job.key, trust) or job.pending)
+        results = self.record.results
+        self._taken = [name for name in mine if results[name].status is Status.SEALED]
+        self.choose([name for name in wanted if name not in self._taken])
+        self.record.left_out = tuple(name for name in self._known if name not in results)
+        began = min(
+            (str(results[name].bundle).rpartition("/")[2] for name in self._taken), default=""
+        )
+        self.record.started_on = _began(began) if began else asked.started_on
 
     @property
     def spending(self) -> list[Spending]:
@@ -228,17 +296,18 @@ class Fleet:
         (or an error of `on_result`) ends the tenants under way, leaves a record that can be
         resumed, and goes on.
         """
-        environ = {
-            name: text for name, text in self._request.environ.items() if name not in self._withheld
-        }
-        key = signing_key(self._request.env_file, environ, is_sandbox=self._is_practice)
+        key = self._key(is_sandbox=self._is_practice)
+        check_not_succeeded(key, self._evidence / KEYS_FOLDER)
         pool = self._pool()
-        self.record.finished_on = None
-        unseal_fleet(self.record)
         for job in self.jobs:
             self.record.put(job.pending)
-            self.record.connectors[job.tenant.procedure.id] = described(job.tenant.procedure)
-        self.record.write()
+        for _, connector in self.record.results:
+            self.record.connectors[connector] = described(find_procedure(connector))
+        try:
+            self._begin()
+        except BaseException:
+            list(pool.stop())
+            raise
         groups = [[self._asked(job) for job in group] for group in grouped(self.jobs)]
         try:
             for done in pool.run(groups):
@@ -251,9 +320,69 @@ class Fleet:
                 self.record.put(result)
             self.record.write()
             raise
+        self._take_bundles()
         self.record.finished_on = timestamp(utc_now())
         seal_fleet(self.record, key)
         return self.record
+
+    def _begin(self) -> None:
+        """Write the record of a run that begins, or goes on."""
+        if self._is_resumed:
+            unseal_fleet(self.record)
+            self.record.write()
+        else:
+            begin(self.record)
+
+    def _take_bundles(self) -> None:
+        """Take what a process sealed before it was lost, and name bundles that do not count."""
+        results = self.record.results
+        lacking = [job for job in self.jobs if results[job.name].bundle is None]
+        for job in self.jobs:
+            self._bundles.add(results[job.name])
+        for job in lacking:
+            self._bundles.finish(*job.name)
+        # NOTE: on a cluster a task whose worker is lost runs again; a run that goes on may
+        # find what an interrupted one has sealed.
+        several = self._is_resumed or self._request.scheduler
+        for job in self.jobs if several else lacking:
+            self._bundles.find(*job.name)
+        trust = self._trust() if lacking else Trust({})
+        for job in lacking:
+            if sealed := self._bundles.result(job.name, job.key, trust):
+                self.record.put(replace(sealed, seconds=results[job.name].seconds))
+                self._taken.append(job.name)
+        for name in self._taken:
+            self._archive(self._known[name])
+        counted = {each.bundle for each in results.values()}
+        self.record.replaced = tuple(sorted(self._bundles.names - counted))
+
+    def _archive(self, job: Job) -> None:
+        """Archive again what was taken from a bundle, which does not say whether it was."""
+        result = self.record.results[job.name]
+        try:
+            archive_sealed(
+                self._evidence / str(result.bundle),
+                job.settings,
+                job.tenant.given,
+                is_sandbox=result.sandbox,
+            )
+        except (EvidenceError, SettingsError) as error:
+            is_open = result.exit_code == ExitCode.COMPLETE
+            code = ExitCode.INCOMPLETE if is_open else result.exit_code
+            said, advice = f"Not archived: {error}", error.diagnostics()
+            self.record.put(replace(result, exit_code=code, reason=said, next_step=advice))
+
+    def _key(self, *, is_sandbox: bool) -> SigningKey:
+        environ = {
+            name: text for name, text in self._request.environ.items() if name not in self._withheld
+        }
+        return signing_key(self._request.env_file, environ, is_sandbox=is_sandbox)
+
+    def _trust(self) -> Trust:
+        """Return the trust in the own keys, that of practice where there is some, and no other."""
+        practice = {is_sandbox(job.values) for job in self._known.values()}
+        keys = [self._key(is_sandbox=each) for each in practice]
+        return Trust({name: key for each in keys for name, key in with_predecessors(each).items()})
 
     def _pool(self) -> Pool:
         request = self._request
@@ -261,11 +390,6 @@ class Fleet:
             return _dask_pool(request, self._withheld, self.record.folder)
         workers = request.workers or min(_WORKERS_PER_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
         return LocalPool(workers, request.environ, self._withheld, request.seconds)
-
-    @property
-    def _withheld(self) -> set[str]:
-        """Return the variables that belong to single tenants."""
-        return {name for job in self.jobs for name in job.variables}
 
     def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
         # NOTE: a full disk must not stop the others; the last writing says so.
@@ -284,11 +408,12 @@ class Fleet:
             attestations=self._request.attestations,
             variables=job.variables,
             is_once=bool(job.spending),
+            fleet=FleetRun(self.record.fleet_id, job.key),
         )
 
     def _result(self, done: Done) -> TenantResult:
         """Return what the last event of a run says."""
-        job, event = self._names[done.request.tenant, done.request.connector], done.event
+        job, event = self._known[done.request.tenant, done.request.connector], done.event
         result = replace(job.pending, seconds=done.seconds, reason=event["said"])
         result = replace(result, next_step=event["next_step"])
         if event["event"] == "refused":
@@ -296,13 +421,14 @@ class Fleet:
             is_refused = event.get("code") == ExitCode.REFUSED
             code = ExitCode.REFUSED if is_refused else ExitCode.INCOMPLETE
             return replace(result, status=Status.UNSEALED, exit_code=code)
-        code = _EXIT_CODES[RunOutcome(event["outcome"])]
+        code = EXIT_CODES[RunOutcome(event["outcome"])]
         is_open = code == ExitCode.COMPLETE and not event["is_archived"]
         return replace(
             result,
             status=Status.SEALED,
             outcome=event["outcome"],
             exit_code=ExitCode.INCOMPLETE if is_open else code,
+            sandbox=event["sandbox"],
             run_id=event["run_id"],
             bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
             steps=tuple(event["steps"]),
@@ -358,7 +484,7 @@ def _jobs(
             mistakes.append(f"line {tenant.line}: {said}")
         # NOTE: not what a journal knows: a part of the fleet may have evidence that others lack.
         shard_key = str(settings.values.get("app_id", tenant.tenant))
-        jobs.append(Job(tenant, values, mine, shard_key))
+        jobs.append(Job(tenant, values, mine, shard_key, settings.values))
     if mistakes:
         msg = f"The file of tenants {request.file} lacks values."
         raise FleetFileError(msg, mistakes)
@@ -392,11 +518,12 @@ def signing_key(env_file: str, environ: Mapping[str, str], *, is_sandbox: bool) 
     return key_from_settings(settings, is_sandbox=is_sandbox)
 
 
-def new_record(evidence: Path, file: str) -> FleetRecord:
-    """Return the record of a run of the file of this name, which is not written yet."""
+def new_record(evidence: Path, file: str, sha256: str) -> FleetRecord:
+    """Return the record of a run of the file of this name and digest, which is not written yet."""
     now, fleet_id = timestamp(utc_now()), new_run_id()
     stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
-    return FleetRecord(evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}", fleet_id, file, {}, now)
+    folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
+    return FleetRecord(folder, fleet_id, file, {}, now, file_sha256=sha256)
 
 
 def described(procedure: Procedure) -> Mapping[str, Any]:
@@ -425,24 +552,6 @@ def _only(names: _Names, patterns: Sequence[str]) -> _Names:
     ]
 
 
-def _left(
-    jobs: Mapping[tuple[str, str], Job], wanted: _Names, asked: FleetRecord
-) -> tuple[FleetRecord, _Names]:
-    """Return the record of the last run of what is `asked` for, and the jobs that it has left."""
-    record = next((each for each in _earlier_records(asked) if _is_same_run(each, asked)), None)
-    if record is None:
-        raise _no_earlier_run(asked, "--resume")
-    if record.parts:
-        # NOTE: a merged record says what the shards' records said then, and stays so.
-        record = replace(asked, connectors=record.connectors, results=record.results)
-    left = [
-        name
-        for name, result in record.results.items()
-        if name in wanted and (result.status is not Status.SEALED or result.key != jobs[name].key)
-    ]
-    return record, left
-
-
 def _failed(wanted: _Names, asked: FleetRecord) -> _Names:
     """Return the jobs whose last run failed; a shard's, by the records of this shard alone."""
     last: dict[tuple[str, str], TenantResult] = {}
@@ -465,9 +574,14 @@ def _earlier_records(asked: FleetRecord) -> Iterable[FleetRecord]:
     return (record for record in records if asked.shard in (None, record.shard))
 
 
-def _is_same_run(record: FleetRecord, asked: FleetRecord) -> bool:
-    """Return whether `record` can be continued: the same part, of the run that is named."""
-    return record.shard == asked.shard and asked.run_name in ("", record.run_name)
+def _began(bundle: str) -> str:
+    """Return when the run of a bundle began, by its name."""
+    return datetime.strptime(bundle[:16], "%Y%m%dT%H%M%SZ").strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007
+
+
+def _renamed(record: FleetRecord) -> SettingsError:
+    msg = f"{record.path} is the record of the run {record.fleet_id}, under another name."
+    return SettingsError(msg, next_step="Give its folder the name back, or run without --resume.")
 
 
 def _no_earlier_run(asked: FleetRecord, option: str) -> SettingsError:

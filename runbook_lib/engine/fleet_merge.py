@@ -22,7 +22,8 @@ from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.fleet import Job, described, new_record, signing_key
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_record import FleetRecord, Part, TenantResult, records_of
+from runbook_lib.evidence.fleet_chain import begin, records_of
+from runbook_lib.evidence.fleet_record import FleetRecord, Part, TenantResult
 from runbook_lib.evidence.fleet_seal import seal_fleet
 from runbook_lib.evidence.gather import compare
 from runbook_lib.plain_text import counted
@@ -68,9 +69,9 @@ def merge(request: MergeRequest) -> FleetRecord:
     records that cannot be read, and where there is no part at all.
     """
     procedures = {name: find_procedure(name) for name in connector_names()}
-    tenants = read_fleet_file(request.file, procedures, DEFAULT)
+    named = read_fleet_file(request.file, procedures, DEFAULT)
     evidence = evidence_folder(request.evidence).absolute()
-    asked = new_record(evidence, request.file.name)
+    asked = new_record(evidence, request.file.name, named.sha256)
     asked.run_name = read_run_name(request.run_name, request.environ)
     lacking = compare(request.folders, evidence)
     if not any(any(_parts(each, asked)) for each in (evidence, *request.folders)):
@@ -79,10 +80,11 @@ def merge(request: MergeRequest) -> FleetRecord:
         raise SettingsError(msg, next_step=advice)
     lacking.copy()
     found = _find(_parts(evidence, asked), asked)
-    jobs = [Job(each, each.given, (), "") for each in tenants]
+    jobs = [Job(each, each.given, (), "") for each in named.tenants]
     record = _merged(asked, found, jobs)
     practice = all(each.sandbox for each in record.results.values())
     key = signing_key(request.env_file or find_env_file(), request.environ, is_sandbox=practice)
+    begin(record)
     seal_fleet(record, key)
     return record
 

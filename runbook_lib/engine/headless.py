@@ -8,7 +8,7 @@ loses nothing: the outcomes of its steps are in the journal.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.procedure import Note, Procedure, Word
+from runbook_lib.core.procedure import Note, Procedure, Value, Word
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
@@ -39,7 +39,14 @@ from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.fork_engine import Child
 
-__all__ = ["OtherAppError", "RunListener", "RunRequest", "RunResult", "run_tenant"]
+__all__ = [
+    "OtherAppError",
+    "RunListener",
+    "RunRequest",
+    "RunResult",
+    "archive_sealed",
+    "run_tenant",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +162,7 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
         environ=request.environ,
     )
     run.require_startable()
-    url, days = _archive_settings(run, request)
+    url, days = _archive_of(run, request)
     if url:
         from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
 
@@ -305,25 +312,55 @@ def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
 
 def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunListener) -> RunResult:
     """Copy the bundle to the archive, if one is named, and return the result with that in it."""
-    url, days = _archive_settings(run, request)
+    url, _ = _archive_of(run, request)
     if not url:
         return result
+    try:
+        address = archive_sealed(
+            result.sealed.folder,
+            run.settings.values,
+            request.given,
+            is_sandbox=run.is_sandbox,
+            say=listener.on_wait,
+        )
+    except EvidenceError as error:
+        return replace(result, archive_address=url, archive_error=error)
+    return replace(result, archived=address)
+
+
+def _archive_of(run: Run, request: RunRequest) -> tuple[str, int]:
+    # NOTE: not `run.values`: what an earlier run was given must not lock this one's evidence.
+    return _archive_settings(run.settings.values, request.given, is_sandbox=run.is_sandbox)
+
+
+def _archive_settings(
+    values: Mapping[str, Value], given: Mapping[str, object], *, is_sandbox: bool
+) -> tuple[str, int]:
+    """Return address and days of retention; practice is archived only where this run says so."""
+    if is_sandbox and "archive" not in given:
+        return "", 0
+    return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))
+
+
+def archive_sealed(
+    bundle: Path,
+    values: Mapping[str, Value],
+    given: Mapping[str, object],
+    *,
+    is_sandbox: bool,
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
+    """
+    Copy a bundle to the archive that the settings `values` name; return its address there.
+
+    Empty where they name none. Raises like `archive_bundle`.
+    """
+    url, days = _archive_settings(values, given, is_sandbox=is_sandbox)
+    if not url:
+        return ""
     from runbook_lib.evidence.archive.archive import archive_bundle  # noqa: PLC0415  (slow)
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
 
-    seconds = float(str(run.settings.values.get("archive_seconds", DEFAULT_SECONDS)))
-    limits = Limits(seconds, say=listener.on_wait)
-    try:
-        archived = archive_bundle(result.sealed.folder, url, retention_days=days, limits=limits)
-    except EvidenceError as error:
-        return replace(result, archive_address=url, archive_error=error)
-    return replace(result, archived=archived.address)
-
-
-def _archive_settings(run: Run, request: RunRequest) -> tuple[str, int]:
-    """Return address and days of retention; practice is archived only where this run says so."""
-    # NOTE: not `run.values`: what an earlier run was given must not lock this one's evidence.
-    values = run.settings.values
-    if run.is_sandbox and "archive" not in request.given:
-        return "", 0
-    return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))
+    seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
+    limits = Limits(seconds, say=say)
+    return archive_bundle(bundle, url, retention_days=days, limits=limits).address

@@ -29,7 +29,16 @@ from runbook_lib.evidence.fleet_record import (
 )
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
 
-__all__ = ["begin", "check_ends", "heads_of", "newest", "refresh", "records_of", "runs_before"]
+__all__ = [
+    "begin",
+    "check_ends",
+    "heads_of",
+    "newest",
+    "records_of",
+    "refresh",
+    "runs_before",
+    "statement_digest",
+]
 
 _LOCK_NAME, _LOCK_SECONDS = "fleets.lock", 60
 
@@ -86,7 +95,7 @@ def runs_before(heads: Iterable[FleetRecord], record: FleetRecord) -> tuple[Prev
     last = newest(others, record.shard)
     if last is None:
         return ()
-    statement = _statement(last.folder)
+    statement = statement_digest(last.folder)
     # NOTE: a run that has not ended may be removed; the one before it must still be named.
     earlier = () if statement else refresh(last.previous, last.folder.parent)
     return Previous(last.fleet_id, statement), *earlier
@@ -105,12 +114,13 @@ def refresh(previous: Iterable[Previous], home: Path) -> tuple[Previous, ...]:
     found = []
     for each in previous:
         folders = list(home.glob(f"*-{each.fleet_id}"))
-        statement = _statement(folders[0]) if len(folders) == 1 else None
+        statement = statement_digest(folders[0]) if len(folders) == 1 else None
         found.append(replace(each, statement=statement or each.statement))
     return tuple(found)
 
 
-def _statement(folder: Path) -> str | None:
+def statement_digest(folder: Path) -> str | None:
+    """Return the SHA-256 of the statement over a fleet's run, if there is one."""
     try:
         return digest(read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE))
     except OSError:

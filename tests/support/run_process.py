@@ -34,11 +34,12 @@ from runbook_lib.errors import SettingsError
 def run(request, listener):
 {run}
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
-    state = SimpleNamespace(outcome="incomplete", steps={})
+    state = SimpleNamespace(outcome="incomplete", steps={}, started={"sandbox": True})
     sealed = SimpleNamespace(folder=folder)
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(
         state=state,
+        waits={},
         sealed=sealed,
         run_id="0badcafe",
         archive_error=error,

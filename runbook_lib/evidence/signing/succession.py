@@ -9,6 +9,7 @@ wherever the newest key seals.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,13 @@ from runbook_lib.evidence.signing.statement import (
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-__all__ = ["export_successions", "hand_over", "rotate"]
+__all__ = [
+    "check_not_succeeded",
+    "export_successions",
+    "hand_over",
+    "rotate",
+    "with_predecessors",
+]
 
 # A public key and two key ids, signed: some 2 KiB.
 _LARGEST = 64 * 1024
@@ -80,12 +87,33 @@ def export_successions(key: SigningKey, folder: Path) -> None:
     So a verifier who trusts an earlier key can verify there. Existing files are
     never overwritten.
     """
+    for handed in _leading_to(key):
+        _publish(handed, folder)
+
+
+def with_predecessors(key: SigningKey) -> dict[str, SSlibKey]:
+    """Return the public half of `key`, and of each key that it has succeeded, by key id."""
+    old = {str(handed.old.keyid): handed.old for handed in _leading_to(key)}
+    return {**old, key.key_id: key.public}
+
+
+def check_not_succeeded(key: SigningKey, folder: Path) -> None:
+    """Raise `SettingsError` if `key` has named a successor, also by a statement in `folder`."""
+    for handed in (*_kept(successions_folder()), *_kept(folder)):
+        if str(handed.old.keyid) == key.key_id:
+            msg = f"The signing key {key.key_id[:16]} has named its successor, so it signs no more."
+            advice = f"Set RUNBOOK_SIGNING_KEY to the key {str(handed.new.keyid)[:16]}."
+            raise SettingsError(msg, next_step=f"{advice} Nothing was done.")
+
+
+def _leading_to(key: SigningKey) -> Iterator[_Succession]:
+    """Yield each stored succession that leads to `key`."""
     kept = _kept(successions_folder())
     leading = [key.key_id]
     for new in leading:
         for handed in kept:
             if str(handed.new.keyid) == new:
-                _publish(handed, folder)
+                yield handed
                 old = str(handed.old.keyid)
                 leading += [old] if old not in leading else []
 

@@ -23,6 +23,7 @@ from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBund
 __all__ = [
     "Unseen",
     "bundles_in",
+    "fleet_homes_below",
     "has_bundle_name",
     "homes_below",
     "is_bundle",
@@ -105,6 +106,22 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
     Places that cannot be read, or are deeper than evidence, are yielded too: a
     verifier must report what it did not see.
     """
+    for place in _folders_below(path):
+        if isinstance(place, Unseen):
+            yield place
+        elif is_there(place[0] / JOURNAL_NAME) or any(map(is_bundle, place[1])):
+            yield place[0]
+
+
+def fleet_homes_below(path: Path) -> Iterator[Path]:
+    """Yield the folders under `path` that hold the runs of fleets; `homes_below` says the rest."""
+    for place in _folders_below(path):
+        if not isinstance(place, Unseen) and is_there(place[0] / FLEET_FOLDER):
+            yield place[0] / FLEET_FOLDER
+
+
+def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
+    """Yield each folder at or under `path`, with the places in it, and what was not searched."""
     waiting = [(path, 0)]
     while waiting:
         folder, depth = waiting.pop()
@@ -113,8 +130,7 @@ def homes_below(path: Path) -> Iterator[Path | Unseen]:
         if isinstance(seen, str):
             yield Unseen(folder, name, seen)
             continue
-        if is_there(folder / JOURNAL_NAME) or any(map(is_bundle, seen)):
-            yield folder
+        yield folder, seen
         below = [each for each in seen if not is_bundle(each) and each.name not in _OTHERS]
         if below and depth == _DEEPEST:
             many = f" and {len(below) - 1:,} more" if len(below) > 1 else ""

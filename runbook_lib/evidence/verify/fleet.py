@@ -1,61 +1,132 @@
-"""Verify the statement over a fleet's run: its record, and every bundle that it names."""
+"""
+Verify the runs of fleets: each record against its bundles, and the chain of records.
+
+A record counts only with a statement over it. Every result in it must be what its bundle
+says itself, and no bundle of the run may be left out.
+"""
 
 from __future__ import annotations
 
-import base64
 import errno
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NamedTuple
 
-from runbook_lib.config.workspace import FLEET_FOLDER
 from runbook_lib.core.files import open_plain, read_plain
-from runbook_lib.core.json_text import parse_json
-from runbook_lib.errors import ContentError, EvidenceError, SettingsError
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, ExitCode, SettingsError
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord, read_record
+from runbook_lib.evidence.fleet_chain import check_ends, statement_digest
+from runbook_lib.evidence.fleet_record import (
+    FLEET_NAME,
+    FleetRecord,
+    Status,
+    TenantResult,
+    read_head,
+    read_record,
+)
+from runbook_lib.evidence.fleet_run import result_digest
 from runbook_lib.evidence.fleet_seal import claims, fleet_files, sealed_bundles
+from runbook_lib.evidence.record import read_record as read_run_record
 from runbook_lib.evidence.signing.statement import (
     FLEET,
     LARGEST_ENVELOPE,
     Resource,
+    Signed,
     digest,
     open_envelope,
 )
 from runbook_lib.evidence.verify.discovery import is_there
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal
-from runbook_lib.evidence.verify.verify import Trust
+from runbook_lib.evidence.verify.verify import Trust, Verified
 
-__all__ = ["fleets_below", "verify_fleet"]
+__all__ = ["FleetBundles", "check_signed", "runs_in", "verify_fleets"]
 
-_UNSIGNED = "Its run has not ended, so nothing is signed."
+_UNFINISHED = "Its run has not ended: nothing is signed, so nothing in it counts."
+_RESUME = "`runbook fleet FILE --resume` ends it; or move its folder away."
+# What a result's exit code may be: an archive that refuses leaves a complete run open.
+_CODES: Mapping[str, tuple[int | None, ...]] = {
+    "complete": (ExitCode.COMPLETE, ExitCode.INCOMPLETE),
+    "failed": (ExitCode.FAILED,),
+    "incomplete": (ExitCode.INCOMPLETE,),
+    Status.PENDING: (None,),
+    Status.INTERRUPTED: (ExitCode.INCOMPLETE, ExitCode.REFUSED),
+    Status.UNSEALED: (ExitCode.INCOMPLETE, ExitCode.REFUSED),
+}
 
 
-def fleets_below(path: Path) -> Iterator[Path]:
+class _Proven(NamedTuple):
+    """What a verified bundle proves: the digest of its result, and who signed it."""
+
+    result: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBundles:
+    """The verified bundles of fleets in one evidence folder: by run, by folder below it."""
+
+    runs: dict[str, dict[str, _Proven]] = field(default_factory=lambda: defaultdict(dict))
+
+    def add(self, folder: Path, verified: Verified) -> None:
+        """Note a verified bundle, if it is of a fleet."""
+        if verified.result is None:
+            return
+        # NOTE: the folder of a sealing that was interrupted is hidden, until the next run.
+        is_hidden = folder.name.startswith(".")
+        name = str(verified.result.bundle) if is_hidden else "/".join(folder.parts[-3:])
+        proven = _Proven(result_digest(verified.result), verified.key_id)
+        self.runs[verified.fleet_id][name] = proven
+
+    def of(self, record: FleetRecord) -> dict[str, _Proven]:
+        """Return the bundles that a record may name."""
+        runs = (*(part.fleet_id for part in record.parts), record.fleet_id)
+        return {name: proven for run in runs for name, proven in self.runs.get(run, {}).items()}
+
+
+def runs_in(home: Path) -> list[Path]:
+    """Return the folder of each run in `home`; raises `OSError` where those cannot be seen."""
+    if home.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, and links are not followed")
+    names = (FLEET_NAME, STATEMENT_NAME)
+    return sorted(each for each in home.iterdir() if any(is_there(each / name) for name in names))
+
+
+def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[Verdict]:
     """
-    Yield the folder of each fleet's run at or under `path`, oldest first.
+    Yield a verdict for each fleet's run in `home`, then one for each chain that is refused.
 
-    Raises `OSError` where those cannot be seen.
+    `bundles` are the verified ones of the same evidence folder. Raises `OSError` where the
+    runs cannot be seen.
     """
-    home = path if path.name == FLEET_FOLDER else path / FLEET_FOLDER
-    for folder in (path, *_folders(home)):
-        if folder.parent.name == FLEET_FOLDER and is_there(folder / FLEET_NAME):
-            yield folder
+    chains: dict[tuple[str, str | None], list[FleetRecord]] = defaultdict(list)
+    keys: dict[str, str] = {}
+    for folder in runs_in(home):
+        verdict = _verdict(folder, trust, bundles)
+        with suppress(EvidenceError, SettingsError, OSError):
+            head = read_head(folder / FLEET_NAME)
+            chains[head.file, head.shard].append(head)
+            if verdict.fleet:
+                keys[head.fleet_id] = verdict.fleet["key_id"]
+        yield verdict
+    for chain in chains.values():
+        try:
+            _check_chain(chain, keys, trust.predecessors)
+        except ChainError as error:
+            yield Verdict(home, error=error)
 
 
-def _folders(home: Path) -> list[Path]:
+def _verdict(folder: Path, trust: Trust, bundles: FleetBundles) -> Verdict:
     try:
-        if home.is_symlink():
-            raise OSError(errno.ELOOP, "it is a link, and links are not followed")
-        return sorted(home.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def verify_fleet(folder: Path, trust: Trust) -> Verdict:
-    """Return the verdict on the run of a fleet in `folder`, whose bundles lie two above it."""
-    try:
-        return _verified(folder, trust)
+        record, signed = check_signed(folder, trust)
+        proven = bundles.of(record)
+        for result in record.results.values():
+            _check_result(record, result, proven)
+        _check_all_named(record, proven, bundles.runs.get(record.fleet_id, {}))
+        _check_key(record, signed.key_id, proven, trust)
     except (EvidenceError, OSError) as error:
         return refusal(folder, error)
     except SettingsError as error:
@@ -63,36 +134,38 @@ def verify_fleet(folder: Path, trust: Trust) -> Verdict:
     except NOT_UNDERSTOOD as error:
         said = f"It is signed, but cannot be understood ({type(error).__name__})."
         return refusal(folder, ContentError(said))
+    home = folder.parent
+    absent = [each.fleet_id for each in record.previous if not any(home.glob(f"*-{each.fleet_id}"))]
+    notes = [f"The run {each} before it had not ended; its record is not here." for each in absent]
+    return Verdict(folder, fleet={**signed.predicate, "key_id": signed.key_id}, notes=tuple(notes))
 
 
-def _verified(folder: Path, trust: Trust) -> Verdict:
+def check_signed(folder: Path, trust: Trust) -> tuple[FleetRecord, Signed]:
+    """
+    Return the record in `folder` and its statement, whose signature and files are checked.
+
+    What the record says of a bundle is not compared with it. Raises `EvidenceError`,
+    `SettingsError` or `OSError`.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise ContentError("It is not a folder.")
     record = read_record(folder / FLEET_NAME)
-    if record.finished_on is None and not is_there(folder / STATEMENT_NAME):
-        return Verdict(folder, fleet=claims(record), notes=(_UNSIGNED,))
+    if not is_there(folder / STATEMENT_NAME):
+        raise ContentError(_UNFINISHED, file=FLEET_NAME, next_step=_RESUME)
     evidence = folder.parent.parent
     for path in sorted(folder.iterdir()):
         if path not in (*fleet_files(folder), folder / STATEMENT_NAME):
             raise ContentError("It was added: the statement does not name it.", file=path.name)
-    content = _read(folder / STATEMENT_NAME)
+    content = read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE, follows_links=False)
     signed = open_envelope(content, trust.keys, FLEET)
     for subject in signed.subjects:
         _check(evidence, subject)
     _check_names(record, {each.name for each in signed.subjects})
-    for result in record.results.values():
-        if result.bundle is not None:
-            _check_outcome(evidence / result.bundle, result.run_id, result.outcome)
-    found = claims(record)
-    if found != signed.predicate:
+    if not folder.name.endswith(f"-{record.fleet_id}"):
+        raise ContentError(f"It is the run {record.fleet_id}, under another name.")
+    if claims(record) != signed.predicate:
         raise ContentError("The statement says something else.", file=FLEET_NAME)
-    return Verdict(folder, fleet={**found, "key_id": signed.key_id})
-
-
-def _read(path: Path) -> bytes:
-    """Return the content of a statement; raise where it is missing, or too large."""
-    try:
-        return read_plain(path, LARGEST_ENVELOPE, follows_links=False)
-    except FileNotFoundError:
-        raise ContentError("It is missing.", file=path.name) from None
+    return record, signed
 
 
 def _check(evidence: Path, subject: Resource) -> None:
@@ -119,12 +192,103 @@ def _check_names(record: FleetRecord, named: set[str]) -> None:
         raise ContentError(f"It does not name {missing[0]}.", file=STATEMENT_NAME)
     if others := sorted(named - expected):
         raise ContentError(f"The record does not name {others[0]}.", file=FLEET_NAME)
-
-
-def _check_outcome(bundle: Path, run_id: str | None, outcome: str | None) -> None:
-    """Raise where the record of the fleet says something else of a bundle than it says itself."""
-    envelope: dict[str, Any] = parse_json(_read(bundle / STATEMENT_NAME))
-    run = parse_json(base64.b64decode(envelope["payload"]))["predicate"]["runbook_run"]
-    if (run["run_id"], run["outcome"]) != (run_id, outcome):
-        msg = f"It says {outcome} of {bundle.parent.parent.name}, whose bundle says otherwise."
+    if both := sorted(record.results.keys() & set(record.left_out)):
+        msg = f"It has a result of {both[0][0]}, and says that it was left out."
         raise ContentError(msg, file=FLEET_NAME)
+
+
+def _check_result(record: FleetRecord, result: TenantResult, proven: Mapping[str, _Proven]) -> None:
+    """Raise where a result is not what its bundle says itself, or says more than none."""
+    if result.exit_code not in _CODES.get(result.outcome or result.status, ()):
+        kind = result.outcome or result.status
+        msg = f"It gives {result.tenant} the exit code {result.exit_code}, though it is {kind}."
+        raise ContentError(msg, file=FLEET_NAME)
+    if result.status is not Status.SEALED:
+        if result.outcome or result.run_id or result.bundle or result.steps:
+            msg = f"It gives {result.tenant} a result, though nothing was sealed."
+            raise ContentError(msg, file=FLEET_NAME)
+        return
+    bundle = str(result.bundle)
+    if bundle not in proven:
+        msg = f"It rests on {bundle}, which is no verified bundle of this run."
+        raise ContentError(msg, file=FLEET_NAME)
+    if result_digest(result) != proven[bundle].result:
+        differs = _difference(record.folder.parent.parent / bundle, result)
+        msg = f"It says {differs} of {result.tenant}, whose bundle says otherwise."
+        raise ContentError(msg, file=FLEET_NAME)
+
+
+def _difference(bundle: Path, result: TenantResult) -> str:
+    """Return in words what a result says otherwise than its bundle, which was verified."""
+    record = read_run_record(bundle)
+    if record["outcome"] != result.outcome:
+        return str(result.outcome)
+    if record["sandbox"] != result.sandbox:
+        return "SANDBOX" if result.sandbox else "that it is not SANDBOX"
+    own = {step["id"]: step for step in record["steps"]}
+    for step in result.steps:
+        same = own.get(step["id"], {})
+        if any(same.get(name) != value for name, value in step.items() if name != "wait"):
+            return f"{step['outcome']} at {step['id']}"
+    return "something else"
+
+
+def _check_all_named(
+    record: FleetRecord, proven: Mapping[str, _Proven], own: Mapping[str, _Proven]
+) -> None:
+    """Raise where a bundle of the run is left out, or one is named that is none of it."""
+    counted = {str(each.bundle) for each in record.results.values() if each.bundle}
+    if foreign := sorted(set(record.replaced) - proven.keys()):
+        msg = f"It names {foreign[0]}, which is no verified bundle of this run."
+        raise ContentError(msg, file=FLEET_NAME)
+    if left := sorted(own.keys() - counted - set(record.replaced)):
+        raise ContentError(f"It leaves out {left[0]}, a bundle of this run.", file=FLEET_NAME)
+
+
+def _check_key(
+    record: FleetRecord, key_id: str, proven: Mapping[str, _Proven], trust: Trust
+) -> None:
+    """Raise if the key had been succeeded when the fleet ended, or signed one of its bundles."""
+    at = trust.succeeded.get(key_id)
+    is_late = at is not None and (
+        record.finished_on is None or _moment(record.finished_on) >= _moment(at)
+    )
+    named = {str(each.bundle) for each in record.results.values() if each.bundle}
+    later = {proven[name].key_id for name in named}
+    if is_late or any(key_id in _predecessors(each, trust.predecessors) for each in later):
+        raise ChainError("It is signed by a key that was already succeeded.", file=STATEMENT_NAME)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _predecessors(key_id: str, predecessors: Mapping[str, str]) -> set[str]:
+    """Return the keys before this one."""
+    found: set[str] = set()
+    while (key_id := predecessors.get(key_id, "")) and key_id not in found:
+        found.add(key_id)
+    return found
+
+
+def _check_chain(
+    chain: Sequence[FleetRecord], keys: Mapping[str, str], predecessors: Mapping[str, str]
+) -> None:
+    """Raise `ChainError` unless the records of one file follow each other, and none is missing."""
+    check_ends(chain)
+    by_id = {head.fleet_id: head for head in chain}
+    for head in chain:
+        for each in head.previous:
+            before = by_id.get(each.fleet_id)
+            if before is None and each.statement:
+                msg = (
+                    f"The record of the run {each.fleet_id}, before {head.folder.name}, is missing."
+                )
+                raise ChainError(msg)
+            if before and each.statement not in (None, statement_digest(before.folder)):
+                msg = f"{head.folder.name} does not follow the statement in {before.folder.name}."
+                raise ChainError(msg)
+            older = _predecessors(keys.get(each.fleet_id, ""), predecessors)
+            if keys.get(head.fleet_id) in older:
+                msg = f"{head.folder.name} is signed by a key that was already succeeded."
+                raise ChainError(msg)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.verify.chain import verdict_on, verify_home
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
+    fleet_homes_below,
     homes_below,
     is_bundle,
     is_there,
     odd_keys,
 )
-from runbook_lib.evidence.verify.fleet import fleets_below, verify_fleet
+from runbook_lib.evidence.verify.fleet import FleetBundles, verify_fleets
 from runbook_lib.evidence.verify.verdict import Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust
 
@@ -37,15 +39,28 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
     `SettingsError` if there is no evidence at all.
     """
     path = Path(os.path.realpath(path))
+    if FLEET_FOLDER in (path.name, path.parent.name):
+        yield from _fleets_alone(path, trust)
+        return
     if is_bundle(path):
         trust, refusals = _trusting(trust, keys_beside(path.parent))
         yield from refusals
         yield _of_connector(verdict_on(path, trust, path.name), connector)
         return
-    is_sealed, trusts = False, dict[Path, Trust]()
-    for home in homes_below(path) if _is_searched(path) else ():
+    is_sealed = False
+    for verdict in _below(path, trust, connector) if _is_searched(path) else ():
+        is_sealed = is_sealed or not verdict.is_unsealed
+        yield verdict
+    if not is_sealed:
+        raise _no_evidence(path, connector)
+
+
+def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
+    """Yield the verdicts on the tenants under `path`, then, of all connectors, on the fleets."""
+    trusts: dict[Path, Trust] = {}
+    found: dict[Path, FleetBundles] = defaultdict(FleetBundles)
+    for home in homes_below(path):
         if isinstance(home, Unseen):
-            is_sealed = True
             yield Verdict(home.path, error=ContentError(home.why, file=home.name))
             continue
         if connector and home.name != connector:
@@ -57,25 +72,45 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
             for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)):
                 yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
         for verdict in verify_home(home, trusts[keys]):
-            is_sealed = is_sealed or not verdict.is_unsealed
+            if verdict.verified:
+                found[home.parent.parent].add(verdict.path, verdict.verified)
             yield verdict
-    for verdict in () if connector else _fleets(path, trust):
-        is_sealed = True
-        yield verdict
-    if not is_sealed:
-        of = f" of {connector}" if connector else ""
-        msg = f"There is no evidence{of} in {path}: nothing is sealed there."
-        advice = "Name a bundle, a tenant's folder, or the evidence folder."
-        raise SettingsError(msg, next_step=advice)
+    for fleets in () if connector else fleet_homes_below(path):
+        yield from _fleets(fleets, trust, found[fleets.parent])
 
 
-def _fleets(path: Path, trust: Trust) -> Iterator[Verdict]:
-    """Yield a verdict for each fleet's run; what cannot be seen is refused."""
+def _no_evidence(path: Path, connector: str = "") -> SettingsError:
+    of = f" of {connector}" if connector else ""
+    msg = f"There is no evidence{of} in {path}: nothing is sealed there."
+    advice = "Name a bundle, a tenant's folder, or the evidence folder."
+    return SettingsError(msg, next_step=advice)
+
+
+def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
+    """Yield the verdicts on the fleets' runs at `path`, after a look at every bundle."""
+    fleets = path if path.name == FLEET_FOLDER else path.parent
+    found, is_seen = FleetBundles(), False
+    trusting, _ = _trusting(trust, fleets.parent / KEYS_FOLDER)
+    for home in homes_below(fleets.parent):
+        if isinstance(home, Path) and home.parent.parent == fleets.parent:
+            for verdict in verify_home(home, trusting):
+                if verdict.verified:
+                    found.add(verdict.path, verdict.verified)
+    for verdict in _fleets(fleets, trust, found):
+        # NOTE: what is wrong with a chain concerns each run of it.
+        if verdict.path in (path, fleets) or path == fleets:
+            is_seen = True
+            yield verdict
+    if not is_seen:
+        raise _no_evidence(path)
+
+
+def _fleets(fleets: Path, trust: Trust, found: FleetBundles) -> Iterator[Verdict]:
+    """Yield the verdicts on the fleets' runs in a folder; what cannot be seen is refused."""
     try:
-        for folder in fleets_below(path):
-            yield verify_fleet(folder, _trusting(trust, folder.parent.parent / KEYS_FOLDER)[0])
+        yield from verify_fleets(fleets, _trusting(trust, fleets.parent / KEYS_FOLDER)[0], found)
     except OSError as error:
-        yield refusal(path / FLEET_FOLDER, error)
+        yield refusal(fleets, error)
 
 
 def _is_searched(path: Path) -> bool:

@@ -96,12 +96,14 @@ class Trust:
     """
     What a verifier relies on: keys by their id, and time-stamp authorities.
 
-    `predecessors` maps a key to the one that named it as its successor.
+    `predecessors` maps a key to the one that named it as its successor, `succeeded`
+    a key that named one to when it first did.
     """
 
     keys: Mapping[str, SSlibKey]
     authorities: Sequence[Certificate] = ()
     predecessors: Mapping[str, str] = field(default_factory=dict)
+    succeeded: Mapping[str, str] = field(default_factory=dict)
 
     def with_successors(self, folder: Path) -> Trust:
         """
@@ -110,18 +112,22 @@ class Trust:
         Raises `ContentError` if there are too many, `OSError` if one cannot be read.
         """
         keys, predecessors = dict(self.keys), dict(self.predecessors)
+        succeeded = dict(self.succeeded)
         by_signer, waiting = _successions(folder), list(keys)
         while waiting:
             old = waiting.pop()
             for content in by_signer.pop(old, ()):
-                new = _successor(content, keys[old])
-                if new is None or str(new.keyid) in predecessors:
+                new, at = _successor(content, keys[old])
+                if new is None:
+                    continue
+                succeeded[old] = min(at, succeeded.get(old, at))
+                if str(new.keyid) in predecessors:
                     continue
                 predecessors[str(new.keyid)] = old
                 if str(new.keyid) not in keys:
                     keys[str(new.keyid)] = new
                     waiting.append(str(new.keyid))
-        return Trust(keys, self.authorities, predecessors)
+        return Trust(keys, self.authorities, predecessors, succeeded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,10 +438,11 @@ def _successions(folder: Path) -> dict[str, list[bytes]]:
     return found
 
 
-def _successor(content: bytes, old: SSlibKey) -> SSlibKey | None:
-    """Return the successor of `old` in a statement that `old` signed, else `None`."""
+def _successor(content: bytes, old: SSlibKey) -> tuple[SSlibKey | None, str]:
+    """Return the successor of `old` in a statement that `old` signed, else `None`, and when."""
     try:
         signed = open_envelope(content, {str(old.keyid): old}, SUCCESSION)
-        return parse_public_key(str(signed.predicate["public_key"]).encode())
+        new = parse_public_key(str(signed.predicate["public_key"]).encode())
+        return new, str(signed.predicate["at"])
     except (EvidenceError, ValueError, KeyError):
-        return None
+        return None, ""

@@ -23,7 +23,8 @@ from runbook_lib.errors import (
     LeakError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, records_of
+from runbook_lib.evidence.fleet_chain import records_of
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
 ENVIRON = {"PATH": "/bin"}
@@ -46,6 +47,7 @@ def finished(request: ProcessRequest, outcome: str = "complete", said: str = "")
         "is_archived": not said,
         "said": said,
         "next_step": "",
+        "sandbox": False,
         "steps": steps,
     }
 
@@ -637,8 +639,8 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v2", "fleet/v7"))
-    with pytest.raises(FormError, match="is of form 7; this runbook reads form 2"):
+    path.write_text(text.replace("fleet/v3", "fleet/v7"))
+    with pytest.raises(FormError, match="is of form 7; this runbook reads form 3"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):
         path.write_text(broken)

@@ -17,7 +17,8 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet_merge import MergeRequest, merge
 from runbook_lib.errors import ExitCode, FleetFileError, FormError, SettingsError
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, fleet_schema, records_of
+from runbook_lib.evidence.fleet_chain import records_of
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, fleet_schema
 from tests.unit.engine.test_fleet import ABCD, Processes, crash, finished, run, table
 
 # Of two shards the first has c and d, the second a and b.
@@ -340,7 +341,7 @@ def test_a_record_that_is_none_is_refused(parts: Processes) -> None:
         path.write_text(broken)
         with pytest.raises(SettingsError, match="is not a fleet's"):
             merged()
-    path.write_text(text.replace("fleet/v2", "fleet/v7"))
+    path.write_text(text.replace("fleet/v3", "fleet/v7"))
     with pytest.raises(FormError, match="is of form 7"):
         merged()
 

@@ -1,0 +1,63 @@
+"""The address of a Dask scheduler: without TLS, whoever reaches its port owns its workers."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from runbook_lib.errors import SettingsError
+
+__all__ = ["TLS_LINES", "check_scheduler"]
+
+_TLS = ("tls", "wss")
+# https://distributed.dask.org/en/stable/tls.html
+TLS_LINES = """\
+export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=True
+export DASK_DISTRIBUTED__COMM__TLS__CA_FILE=ca.pem
+export DASK_DISTRIBUTED__COMM__TLS__SCHEDULER__CERT=cert.pem
+export DASK_DISTRIBUTED__COMM__TLS__SCHEDULER__KEY=key.pem
+export DASK_DISTRIBUTED__COMM__TLS__WORKER__CERT=cert.pem
+export DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY=key.pem
+export DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT=cert.pem
+export DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY=key.pem
+dask scheduler --protocol tls --host 10.0.0.1
+dask worker tls://10.0.0.1:8786"""
+
+
+def check_scheduler(address: str, *, is_insecure: bool) -> None:
+    """
+    Raise `SettingsError` for an address without TLS that is not on this machine.
+
+    With `is_insecure` somebody has accepted that whoever reaches its port runs code on the
+    workers, and reads their secrets.
+    """
+    scheme, separator, place = address.rpartition("://")
+    if is_insecure or (separator and scheme.lower() in _TLS) or _is_loopback(place):
+        return
+    msg = (
+        f"{address} has no TLS: whoever reaches a scheduler's port runs code on its workers, "
+        "and reads the secrets of every tenant."
+    )
+    lines = "".join(f"\n  {line}" for line in TLS_LINES.splitlines())
+    advice = (
+        f"Use TLS, with the same settings on each machine (docs/fleet.md):{lines}\n"
+        "Or give --insecure-scheduler, if nobody else reaches that network. Nothing was done."
+    )
+    raise SettingsError(msg, next_step=advice)
+
+
+def _is_loopback(place: str) -> bool:
+    """Return whether a host, with a port or without, is this machine's loopback alone."""
+    host = place.partition("/")[0]
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        found = {str(each[4][0]) for each in socket.getaddrinfo(host, None)} if host else set()
+    except (OSError, UnicodeError):
+        return False
+    addresses = [ipaddress.ip_address(each.partition("%")[0]) for each in found]
+    return bool(addresses) and all(
+        (getattr(each, "ipv4_mapped", None) or each).is_loopback for each in addresses
+    )
