@@ -4,7 +4,7 @@ Every error that the runbook raises, each with the operator's next step.
 Messages and diagnostics never contain a secret.
 
 * RunbookError
-  x SettingsError   FleetFileError
+  x SettingsError   FleetFileError, InsecureSchedulerError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
@@ -41,6 +41,7 @@ __all__ = [
     "FleetFileError",
     "FormError",
     "GraphAPIError",
+    "InsecureSchedulerError",
     "JournalError",
     "LeakError",
     "ListenerError",
@@ -121,6 +122,15 @@ class FleetFileError(SettingsError):
     def __init__(self, message: str, mistakes: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.mistakes = mistakes
+
+
+class InsecureSchedulerError(SettingsError):
+    """The scheduler of a cluster has no TLS, and is not on this machine; nothing was done."""
+
+    next_step = (
+        "Use TLS, as the lines above do; or give --insecure-scheduler, if nobody else reaches "
+        "that network. Nothing was done."
+    )
 
 
 class JournalError(RunbookError):

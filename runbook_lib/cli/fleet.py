@@ -17,7 +17,7 @@ import click
 
 from runbook_lib.cli.junit import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
-from runbook_lib.errors import ExitCode, FleetFileError, SettingsError
+from runbook_lib.errors import ExitCode, FleetFileError, InsecureSchedulerError, SettingsError
 from runbook_lib.plain_text import counted, escaped_json, one_line
 
 if TYPE_CHECKING:
@@ -220,9 +220,15 @@ FLEET_COMMANDS = (fleet,)
 
 @contextmanager
 def _mistakes_shown() -> Iterator[None]:
-    """Show each mistake of the file of tenants on a line, and raise the error."""
+    """Show each mistake of the file of tenants on a line, or those for TLS; raise the error."""
+    from runbook_lib.engine.scheduler_address import TLS_LINES
+
     try:
         yield
+    except InsecureSchedulerError:
+        for line in TLS_LINES:
+            click.echo(line, err=True)
+        raise
     except FleetFileError as error:
         for mistake in error.mistakes:
             click.echo(one_line(mistake), err=True)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import secrets
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from distributed import Client, Worker, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Worker, WorkerPlugin, get_worker
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.files import remove, write_once
@@ -32,7 +33,8 @@ from runbook_lib.evidence.fleet_record import FLEET_NAME
 
 __all__ = ["DaskPool"]
 
-_CONNECT_SECONDS = 15
+# A scheduler that takes the connection and says nothing must end a fleet within a minute.
+_CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30
 # Dask's defaults give each of these a level of its own.
 _LOGGERS = ("asyncio", "distributed", "distributed.client", "tornado", "tornado.application")
 _MARKS = "begun-"
@@ -41,6 +43,10 @@ _RESUME = "`runbook fleet … --resume` runs it again."
 _LOOK_SECONDS, _WITHOUT_SECONDS = 5, 120
 # How long workers of the cluster may take to interrupt what they run.
 _GRACE_SECONDS = 15
+# How long to wait for a scheduler when somebody has interrupted the fleet.
+_LAST_SECONDS = 2
+
+_Answer = TypeVar("_Answer")
 
 
 class DaskPool:
@@ -58,77 +64,109 @@ class DaskPool:
         # NOTE: a connection that is lost is logged with tracebacks; here it is a result.
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        try:
-            self._client: Any = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            msg = f"No Dask scheduler answers at {address} ({type(error).__name__})."
-            advice = "Give its address, such as tcp://scheduler:8786; for tls:// set Dask's TLS."
-            raise SettingsError(msg, next_step=advice) from None
-        try:
-            _check_workers(self._client)
-            self._client.register_plugin(_TenantWorkers(withheld), name=token)
-        except BaseException:
-            self._client.close()
-            raise
+        self._client: Any = None
         self._seconds = seconds
         self._folder = folder
         self._token = token
         self._is_closed = threading.Event()
         self._futures: dict[Any, Sequence[ProcessRequest]] = {}
+        # What is done; `None` where nothing more will be.
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        try:
+            self._client = _within(
+                _CONNECT_SECONDS + _LAST_SECONDS,
+                lambda: Client(address, timeout=_CONNECT_SECONDS, set_as_default=False),
+            )
+            _within(_ANSWER_SECONDS, lambda: self._prepare(withheld))
+        except SettingsError:
+            self._client.close(timeout=_LAST_SECONDS)
+            raise
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            msg = f"No Dask scheduler answers at {address} ({type(error).__name__})."
+            advice = "Give its address, such as tls://scheduler:8786, with Dask's settings for TLS."
+            raise SettingsError(msg, next_step=advice) from None
+
+    def _prepare(self, withheld: Collection[str]) -> None:
+        """Let the cluster's workers have a place for ours."""
+        _check_workers(self._client)
+        self._client.register_plugin(_TenantWorkers(withheld), name=self._token)
 
     def run(self, groups: Groups) -> Iterator[Done]:
         """Yield what came of each request, as it ends; those of a group one after the other."""
         for left in self._folder.glob(f"{_MARKS}*"):
             remove(left)  # by a fleet that was killed
-        completed = as_completed(map(self._submit, groups), loop=self._client.loop)
+        for group in groups:
+            self._submit(group)
         threading.Thread(target=self._watch, daemon=True).start()
-        for future in completed:
+        while self._futures and (future := self._done.get()) is not None:
             request, *following = self._futures.pop(future)
             if future.cancelled():
                 yield from (_lost(each) for each in (request, *following))
                 continue
             if following:
-                completed.add(self._submit(following))
+                self._submit(following)
             yield _done(future, request)
+        yield from (_lost(each) for group in self._futures.values() for each in group)
         self._close()
 
     def _watch(self) -> None:
-        """Give up what is left when the cluster has had no workers for too long."""
+        """Give up what is left when the scheduler is silent, or has had no workers for too long."""
         began = time.monotonic()
         while not self._is_closed.wait(_LOOK_SECONDS):
-            with suppress(Exception):  # the connection is lost: then everything is cancelled
-                if self._client.scheduler_info()["workers"]:
+            try:
+                if _within(_ANSWER_SECONDS, self._client.scheduler_info)["workers"]:
                     began = time.monotonic()
+            except TimeoutError:
+                self._done.put(None)
+                return
+            except Exception:  # noqa: BLE001, S110  (the connection is lost: all is cancelled)
+                pass
             if time.monotonic() - began > _WITHOUT_SECONDS:
-                with suppress(Exception):
-                    self._client.cancel(list(self._futures), force=True)
+                self._done.put(None)
                 return
 
     def stop(self) -> Iterator[Done]:
         """End what runs, start nothing more, and yield what was not yielded yet."""
+        if not self._is_answering():
+            self._is_closed.set()
+            return
         ended = [future for future in self._futures if future.status == "finished"]
         for future in ended:
             yield _done(future, self._futures.pop(future)[0])
         with suppress(Exception):
-            self._client.cancel(list(self._futures), force=True)
-            self._client.run(_interrupt, self._token)
+            _within(_GRACE_SECONDS, self._interrupt)
         self._close()
 
-    def _submit(self, group: Sequence[ProcessRequest]) -> Any:
+    def _interrupt(self) -> None:
+        self._client.cancel(list(self._futures), force=True)
+        self._client.run(_interrupt, self._token)
+
+    def _is_answering(self) -> bool:
+        with suppress(Exception):
+            return bool(_within(_LAST_SECONDS, self._client.scheduler_info))
+        return False
+
+    def _submit(self, group: Sequence[ProcessRequest]) -> None:
         """Hand over the first request of a group."""
         request = group[0]
         task = _Task(request, self._seconds, str(self._folder), self._token)
         name = f"{request.tenant}-{request.connector}-{self._token}"
         future = self._client.submit(_perform, task, key=name, pure=False)
         self._futures[future] = group
-        return future
+        future.add_done_callback(self._done.put)
 
     def _close(self) -> None:
         self._is_closed.set()
         with suppress(Exception):
-            self._client.unregister_worker_plugin(self._token)
-        self._client.close(timeout=_GRACE_SECONDS)
+            if self._is_answering():
+                _within(_GRACE_SECONDS, self._leave)
         remove(_marks(self._folder, self._token))
+
+    def _leave(self) -> None:
+        """Take back what is left of this fleet on the cluster."""
+        self._client.cancel(list(self._futures), force=True)
+        self._client.unregister_worker_plugin(self._token)
+        self._client.close(timeout=_GRACE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +231,36 @@ def _is_first(mark: Path) -> bool:
     return write_once(mark, b"")
 
 
+def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
+    """
+    Return the answer of `call`, which may wait for a scheduler for ever; an interruption ends it.
+
+    Raises `TimeoutError` after `seconds`.
+    """
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return cast("_Answer", answer)
+
+
 def _done(future: Any, request: ProcessRequest) -> Done:
     if future.status == "finished":
-        done: Done = future.result()
+        try:
+            done: Done = _within(_ANSWER_SECONDS, future.result)
+        except TimeoutError:
+            return _lost(request)
         return done
     said = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
     return Done(request, refused(said, _RESUME), 0)
@@ -214,7 +279,7 @@ def _check_workers(client: Client) -> None:
         versions = {"a worker": type(error).__name__}
     if not versions:
         msg = "The Dask cluster has no workers."
-        raise SettingsError(msg, next_step="Start some: dask worker tcp://scheduler:8786")
+        raise SettingsError(msg, next_step="Start some: dask worker tls://scheduler:8786")
     others = sorted(address for address, version in versions.items() if version != _version())
     if others:
         msg = f"Another version of the runbook, or none, is on {others[0]}"

@@ -5,28 +5,25 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import InsecureSchedulerError
 
 __all__ = ["TLS_LINES", "check_scheduler"]
 
 _TLS = ("tls", "wss")
-# https://distributed.dask.org/en/stable/tls.html
-TLS_LINES = """\
-export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=True
-export DASK_DISTRIBUTED__COMM__TLS__CA_FILE=ca.pem
-export DASK_DISTRIBUTED__COMM__TLS__SCHEDULER__CERT=cert.pem
-export DASK_DISTRIBUTED__COMM__TLS__SCHEDULER__KEY=key.pem
-export DASK_DISTRIBUTED__COMM__TLS__WORKER__CERT=cert.pem
-export DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY=key.pem
-export DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT=cert.pem
-export DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY=key.pem
-dask scheduler --protocol tls --host 10.0.0.1
-dask worker tls://10.0.0.1:8786"""
+# How to start a cluster, and let the fleet reach it (https://distributed.dask.org, TLS/SSL).
+TLS_LINES = (
+    "dask scheduler --protocol tls --tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem",
+    "dask worker tls://scheduler:8786 --tls-ca-file ca.pem --tls-cert cert.pem --tls-key key.pem",
+    "export DASK_DISTRIBUTED__COMM__TLS__CA_FILE=ca.pem",
+    "export DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT=cert.pem",
+    "export DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY=key.pem",
+    "runbook fleet tenants.toml --scheduler tls://scheduler:8786",
+)
 
 
 def check_scheduler(address: str, *, is_insecure: bool) -> None:
     """
-    Raise `SettingsError` for an address without TLS that is not on this machine.
+    Raise `InsecureSchedulerError` for an address without TLS that is not on this machine.
 
     With `is_insecure` somebody has accepted that whoever reaches its port runs code on the
     workers, and reads their secrets.
@@ -38,12 +35,7 @@ def check_scheduler(address: str, *, is_insecure: bool) -> None:
         f"{address} has no TLS: whoever reaches a scheduler's port runs code on its workers, "
         "and reads the secrets of every tenant."
     )
-    lines = "".join(f"\n  {line}" for line in TLS_LINES.splitlines())
-    advice = (
-        f"Use TLS, with the same settings on each machine (docs/fleet.md):{lines}\n"
-        "Or give --insecure-scheduler, if nobody else reaches that network. Nothing was done."
-    )
-    raise SettingsError(msg, next_step=advice)
+    raise InsecureSchedulerError(msg)
 
 
 def _is_loopback(place: str) -> bool:
