@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -163,13 +163,19 @@ def archive(
     env_file: str,
     as_json: bool,
 ) -> None:
-    """Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's."""
+    """
+    Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's.
+
+    With a whole evidence folder the records of fleets go along.
+    """
     from runbook_lib.engine.run import load_settings
     from runbook_lib.evidence.archive.archive import (
         archive_bundle,
+        archive_fleet,
         check_apart,
         check_archive,
         evidence_below,
+        fleets_below,
     )
 
     values = load_settings(find_procedure(connector), env_file=env_file).values
@@ -180,38 +186,31 @@ def archive(
         msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
         raise SettingsError(msg)
     check_apart(url, map(Path, paths))
-    found = [evidence_below(Path(path)) for path in paths]
-    bundles = [bundle for below, _ in found for bundle in below]
+    found = [(*evidence_below(Path(path)), *fleets_below(Path(path))) for path in paths]
+    bundles = [bundle for below, *_ in found for bundle in below]
     for home in {bundle.parent for bundle in bundles}:
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home, retention_days=days)
     outcomes = _Outcomes(as_json=as_json)
-    for unseen in [each for _, others in found for each in others]:
+    for unseen in [each for _, others, _, more in found for each in (*others, *more)]:
         outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
-    with _archiving(len(bundles)) as display:
-        for bundle in bundles:
-            display.begin(bundle)
-            if outcomes.is_over:
-                outcomes.leave(bundle)
-                continue
-            try:
-                done = archive_bundle(
-                    bundle,
-                    url,
-                    retention_days=days,
-                    extends_retention=extends,
-                    limits=_limits(seconds),
-                    on_progress=display.show,
-                )
-            except EvidenceError as error:
-                outcomes.refuse(bundle, error)
-            except SettingsError as error:
-                outcomes.refuse(bundle, ContentError(str(error), next_step=error.diagnostics()))
-            except OSError as error:
-                reason = f"It cannot be read: {error.strerror or type(error).__name__}."
-                outcomes.refuse(bundle, ContentError(reason))
-            else:
-                outcomes.add(bundle, done)
+    fleets = [fleet for _, _, runs, _ in found for fleet in runs]
+    with _archiving(len(bundles) + len(fleets)) as display:
+        how: dict[str, Any] = {
+            "retention_days": days,
+            "extends_retention": extends,
+            "limits": _limits(seconds),
+            "on_progress": display.show,
+        }
+        copies = [(bundle, partial(archive_bundle, bundle, url, **how)) for bundle in bundles]
+        # NOTE: after all bundles, on which they rest.
+        copies += [
+            (fleet, partial(archive_fleet, fleet, url, outcomes.archived, **how))
+            for fleet in fleets
+        ]
+        for folder, copy in copies:
+            display.begin(folder)
+            outcomes.perform(folder, copy)
     outcomes.advise()
     sys.exit(outcomes.code)
 
@@ -221,12 +220,31 @@ class _Outcomes:
     """What became of each bundle: shown at once, and the worst of them is the exit code."""
 
     as_json: bool
+    archived: set[Path] = field(default_factory=set)
     code: ExitCode = ExitCode.COMPLETE
     is_over: bool = False
     advice: dict[str, None] = field(default_factory=dict)
 
+    def perform(self, folder: Path, copy: Callable[[], Archived]) -> None:
+        """Copy a bundle, or the record of a fleet, and show what became of it."""
+        if self.is_over:
+            self.leave(folder)
+            return
+        try:
+            done = copy()
+        except EvidenceError as error:
+            self.refuse(folder, error)
+        except SettingsError as error:
+            self.refuse(folder, ContentError(str(error), next_step=error.diagnostics()))
+        except OSError as error:
+            reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+            self.refuse(folder, ContentError(reason))
+        else:
+            self.add(folder, done)
+
     def add(self, bundle: Path, done: Archived) -> None:
         """Show that `bundle` is in the archive."""
+        self.archived.add(bundle)
         is_new = done.copied > 0
         document = {"archived": True, "outcome": "archived" if is_new else "present"}
         said = f"✔ {done.address}: {done.copied} new, {done.present} were there"

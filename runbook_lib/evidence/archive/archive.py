@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,6 +51,7 @@ from runbook_lib.evidence.chain import (
     finish_interrupted,
     sealed_bundles,
 )
+from runbook_lib.evidence.fleet_seal import sealed_bundles as sealed_bundles_of
 from runbook_lib.evidence.signing.keys import (
     LARGEST_KEY,
     PUBLIC_SUFFIX,
@@ -61,6 +62,7 @@ from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Link, claim
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
     bundles_in,
+    fleet_homes_below,
     homes_below,
     is_bundle,
     is_folder,
@@ -68,17 +70,20 @@ from runbook_lib.evidence.verify.discovery import (
     odd_keys,
     unfinished_in,
 )
+from runbook_lib.evidence.verify.fleet import check_signed, runs_in
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
 __all__ = [
     "Archived",
     "Progress",
     "archive_bundle",
+    "archive_fleet",
     "bundles_below",
     "check_apart",
     "check_archive",
     "evidence_below",
     "fetched",
+    "fleets_below",
 ]
 
 _PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
@@ -129,6 +134,19 @@ class Progress:
 def bundles_below(path: Path) -> list[Path]:
     """Return the bundles of `evidence_below`."""
     return evidence_below(path)[0]
+
+
+def fleets_below(path: Path) -> tuple[list[Path], list[Unseen]]:
+    """Return the folder of each fleet's run below `path`, and what could not be read."""
+    runs: list[Path] = []
+    unseen: list[Unseen] = []
+    for home in fleet_homes_below(Path(os.path.realpath(path))):
+        try:
+            runs += runs_in(home)
+        except OSError as error:
+            reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+            unseen.append(Unseen(home, home.name, reason))
+    return runs, unseen
 
 
 def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
@@ -230,7 +248,7 @@ def archive_bundle(
     archive contains another chain.
     """
     store = open_store(url, limits)
-    until = _until(store, retention_days, clock)
+    retention = _Retention(_until(store, retention_days, clock), extends=extends_retention)
     # NOTE: a link to a bundle is not a bundle.
     folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
@@ -238,6 +256,67 @@ def archive_bundle(
     _check_apart(store, folder.parent)
     files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     _check_same_chain(store, folder, verified)
+    return _copy_all(store, files, place, retention, on_progress)
+
+
+def archive_fleet(
+    folder: Path,
+    url: str,
+    archived: Collection[Path],
+    *,
+    retention_days: int = 0,
+    extends_retention: bool = False,
+    limits: Limits | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Archived:
+    """
+    Copy the record of a fleet's run to `url`/fleet/<name>/, its statement last.
+
+    `archived` are the bundles that are in the archive: the record is of use with all that it
+    names. Raises like `archive_bundle`, and `ArchiveError` for a run that has not ended.
+    """
+    store = open_store(url, limits)
+    retention = _Retention(_until(store, retention_days, clock), extends=extends_retention)
+    place = "/".join(folder.parts[-2:])
+    evidence = folder.parent.parent
+    if not is_there(folder / STATEMENT_NAME):
+        said = "It is not finished: nothing is signed before a fleet's run has ended."
+        advice = "`runbook fleet FILE --resume` ends it; then archive again."
+        raise ArchiveError(said, next_step=advice, file=place)
+    try:
+        record, _ = check_signed(folder, Trust(exported_keys(evidence / KEYS_FOLDER)))
+    except SettingsError as error:
+        raise ContentError(str(error), file=place) from None
+    except OSError as error:
+        said = f"It cannot be read: {error.strerror or type(error).__name__}."
+        raise ContentError(said, file=place) from None
+    for statement in sealed_bundles_of(record, evidence):
+        if statement.parent not in archived:
+            said = f"{statement.parent.relative_to(evidence)} is not in the archive."
+            advice = "Archive the whole evidence folder, and what was refused of it, again."
+            raise ArchiveError(said, next_step=advice, file=place)
+    check_apart(url, [folder.parent])
+    files = {**_keys(evidence / KEYS_FOLDER), **_files(folder, place)}
+    return _copy_all(store, files, place, retention, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Retention:
+    """Until when nobody can delete what is archived, and whether that extends an earlier date."""
+
+    until: datetime | None
+    extends: bool
+
+
+def _copy_all(
+    store: Store,
+    files: Mapping[str, Path],
+    place: str,
+    retention: _Retention,
+    on_progress: Callable[[Progress], None],
+) -> Archived:
+    """Copy files by their names in the archive, where `place` has these and no others."""
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
@@ -248,9 +327,9 @@ def archive_bundle(
     for number, (name, path) in enumerate(files.items(), 1):
         content = _content(name, path)
         on_progress(Progress(number, len(files), name, len(content)))
-        copied += _copy(store, name, content, present, until)
-        if until is not None:
-            date = store.keep(name, until, extends=extends_retention)
+        copied += _copy(store, name, content, present, retention.until)
+        if retention.until is not None:
+            date = store.keep(name, retention.until, extends=retention.extends)
             dates += [date] if name.startswith(f"{place}/") else []
     said = min(dates).isoformat().replace("+00:00", "Z") if dates else ""
     address = f"{store.address}/{place}"
