@@ -27,7 +27,8 @@ from runbook_lib.evidence.fleet_record import fleet_schema, read_record
 from runbook_lib.evidence.fleet_seal import seal_fleet
 from runbook_lib.evidence.signing.keys import open_key, read_public_keys
 from runbook_lib.evidence.signing.statement import FLEET, open_envelope, sign_statement
-from runbook_lib.evidence.verify.fleet import verify_fleet
+from runbook_lib.evidence.verify.tree import verify_tree
+from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
@@ -283,6 +284,11 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
         assert (bundle / "facebook_marketing.ipynb").is_file()
 
 
+def fleet_verdict(folder: Path, trust: Trust) -> Verdict:
+    """Return the verdict on a fleet's run."""
+    return next(each for each in verify_tree(folder, trust) if each.path == folder)
+
+
 def changed(path: Path, old: str, new: str) -> None:
     """Replace a text in a file, once."""
     text = path.read_text()
@@ -335,11 +341,11 @@ def test_what_was_altered_is_refused(fleet_run: FleetRun, tmp_path: Path, name: 
     shutil.copytree(fleet_run.folder / "evidence", evidence)
     (folder,) = evidence.glob("fleet/*")
     trust = Trust(read_public_keys([evidence / "keys"]))
-    assert verify_fleet(folder, trust).error is None
+    assert fleet_verdict(folder, trust).error is None
     tamper, said = TAMPERED[name]
     tamper(evidence, folder, evidence / fleet_run.results["acme"]["bundle"])
 
-    assert said in str(verify_fleet(folder, trust).error)
+    assert said in str(fleet_verdict(folder, trust).error)
 
 
 def test_the_statement_is_by_a_trusted_key(fleet_run: FleetRun) -> None:
@@ -347,7 +353,7 @@ def test_the_statement_is_by_a_trusted_key(fleet_run: FleetRun) -> None:
 
     (folder,) = fleet_run.folder.glob("evidence/fleet/*")
 
-    assert "not among the trusted ones" in str(verify_fleet(folder, Trust({})).error)
+    assert "not among the trusted ones" in str(fleet_verdict(folder, Trust({})).error)
 
 
 def test_a_record_that_contradicts_its_bundles_is_refused(
@@ -366,20 +372,20 @@ def test_a_record_that_contradicts_its_bundles_is_refused(
     record.put(replace(record.results[name], outcome="complete", exit_code=0))
     seal_fleet(record, key)
 
-    assert "It says complete of acme" in str(verify_fleet(folder, trust).error)
+    assert "It says complete of acme" in str(fleet_verdict(folder, trust).error)
 
     honest = read_record(fleet_run.folder / folder.relative_to(tmp_path) / "fleet.json")
     seal_fleet(replace(honest, folder=folder), key)
-    assert verify_fleet(folder, trust).error is None
+    assert fleet_verdict(folder, trust).error is None
     signed = open_envelope((folder / "statement.dsse.json").read_bytes(), trust.keys, FLEET)
     other = {**signed.predicate, "outcomes": {"complete": 60}}
     (folder / "statement.dsse.json").write_bytes(sign_statement(key, signed.subjects, FLEET, other))
-    assert "The statement says something else" in str(verify_fleet(folder, trust).error)
+    assert "The statement says something else" in str(fleet_verdict(folder, trust).error)
 
     fewer = signed.subjects[:-1]
     envelope = sign_statement(key, fewer, FLEET, signed.predicate)
     (folder / "statement.dsse.json").write_bytes(envelope)
-    assert "It does not name" in str(verify_fleet(folder, trust).error)
+    assert "It does not name" in str(fleet_verdict(folder, trust).error)
 
 
 def test_the_result_has_its_form(fleet_run: FleetRun) -> None:

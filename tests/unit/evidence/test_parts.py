@@ -784,7 +784,7 @@ def test_a_statement_of_another_form_is_refused_by_name(
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
 
-    said = f"{STATEMENT}: It is of form 7; this runbook reads form 3."
+    said = f"{STATEMENT}: It is of form 7; this runbook reads form 4."
     assert str(refusal(folder, trust)) == said
 
 
@@ -794,14 +794,14 @@ def test_a_provenance_of_another_form_is_refused_by_name(
     """A provenance of another form raises `FormError`."""
 
     made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
-    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v3")
+    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v4")
     folder = bundle(tenant, 2)
     monkeypatch.setattr("runbook_lib.evidence.signing.statement._FORM", 7)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
 
-    said = "provenance.dsse.json: It is of form 3; this runbook reads form 7."
+    said = "provenance.dsse.json: It is of form 4; this runbook reads form 7."
     assert str(refusal(folder, trust)) == said
 
 

@@ -75,6 +75,7 @@ def fleet(*results: TenantResult, **more: Any) -> FleetRecord:
         "folder": Path("evidence/fleet/20261124T113000Z-1234abcd"),
         "fleet_id": "1234abcd",
         "file": "tenants.toml",
+        "file_sha256": "0" * 64,
         "connectors": {each.connector: known.get(each.connector) for each in results},
         "started_on": "2026-11-24T11:30:00.000000Z",
         "finished_on": ENDED,

@@ -1,15 +1,343 @@
-"""Where fleets' runs are found; tests/runs/test_fleet.py verifies real ones, and altered ones."""
+"""Where fleets' runs are found, and what no signature makes true."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from runbook_lib.cli.main import main
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.engine import pools
+from runbook_lib.engine.fleet import FleetRequest, prepare
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.verify.fleet import fleets_below
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, read_record
+from runbook_lib.evidence.fleet_seal import seal_fleet
+from runbook_lib.evidence.signing.keys import (
+    SigningKey,
+    create_key,
+    export_public_key,
+    open_key,
+    read_public_keys,
+)
+from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
+from tests.unit.engine.sealed_fleets import fleet_folders, refused, sealed, verdicts
+from tests.unit.engine.test_fleet import ENVIRON, Processes, table
+
+NAME = ("a", "facebook_marketing")
+
+
+def fleet() -> FleetRecord:
+    """Run a fleet of two tenants, of which `b` has every step to do."""
+    Path("tenants.toml").write_text(table("a") + table("b"))
+    request = FleetRequest(file=Path("tenants.toml"), workers=1, environ=ENVIRON)
+    return prepare(request).run(lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def evidence_of_two(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
+    """Return a folder with evidence of two runs of a fleet; made once."""
+    folder = tmp_path_factory.mktemp("two")
+    fake = Processes()
+    fake.acts = {"a": sealed, "b": lambda request: sealed(request, is_complete=False)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_DATA_HOME", str(keys_home))
+        patch.setattr(pools, "Worker", fake)
+        fleet()
+        fleet()
+    return folder
+
+
+@pytest.fixture
+def runs(evidence_of_two: Path, folder: Path) -> list[FleetRecord]:
+    """Return the records of two runs in this folder's evidence, the older one first."""
+    shutil.copytree(evidence_of_two, ".", dirs_exist_ok=True)
+    records = [read_record(each / "fleet.json") for each in fleet_folders()]
+    return sorted(records, key=lambda record: len(record.previous))
+
+
+def own_key() -> SigningKey:
+    """Return the key that signed."""
+    return open_key("", is_sandbox=False)
+
+
+def resign(record: FleetRecord) -> None:
+    """Sign the record as it is, with the trusted key."""
+    seal_fleet(record, own_key())
+
+
+def with_result(**more: object) -> Callable[[FleetRecord], None]:
+    """Return what changes the result of the tenant `a`."""
+
+    def act(record: FleetRecord) -> None:
+        record.put(replace(record.results[NAME], **more))  # type: ignore[arg-type]
+
+    return act
+
+
+def step_verified(record: FleetRecord) -> None:
+    """Say that a step of `a` was verified."""
+    first, *others = record.results[NAME].steps
+    record.put(replace(record.results[NAME], steps=({**first, "outcome": "verified"}, *others)))
+
+
+def without(record: FleetRecord) -> None:
+    """Take a tenant out."""
+    del record.results[NAME]
+
+
+def never_sealed(record: FleetRecord) -> None:
+    """Say that a tenant was not sealed that was."""
+    nothing = {"outcome": None, "run_id": None, "bundle": None, "steps": (), "exit_code": 3}
+    with_result(status=Status.UNSEALED, **nothing)(record)
+
+
+def unsealed_with_steps(record: FleetRecord) -> None:
+    """Give a tenant results on which no bundle rests."""
+    nothing = {"outcome": None, "run_id": None, "bundle": None, "exit_code": 3}
+    with_result(status=Status.UNSEALED, **nothing)(record)
+
+
+def wait_gone(record: FleetRecord) -> None:
+    """Take the waits out of a result."""
+    result = record.results["b", "facebook_marketing"]
+    steps = [{name: step[name] for name in step if name != "wait"} for step in result.steps]
+    record.put(replace(result, steps=tuple(steps)))
+
+
+FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
+    "outcome": (with_result(outcome="incomplete", exit_code=3), "It says incomplete of a, whose"),
+    "step": (step_verified, "It says verified at fb-01-log-in of a, whose bundle says otherwise"),
+    "reason": (
+        lambda record: record.put(
+            replace(
+                record.results[NAME],
+                steps=tuple({**each, "reason": "x"} for each in record.results[NAME].steps),
+            )
+        ),
+        "of a, whose bundle says otherwise",
+    ),
+    "fewer steps": (
+        lambda record: with_result(steps=record.results[NAME].steps[1:])(record),
+        "of a, whose bundle says otherwise",
+    ),
+    "waits": (wait_gone, "It says something else of b, whose bundle says otherwise"),
+    "sandbox": (with_result(sandbox=True), "It says SANDBOX of a, whose bundle says otherwise"),
+    "key": (with_result(key="1" * 64), "of a, whose bundle says otherwise"),
+    "run": (with_result(run_id="0badcafe"), "of a, whose bundle says otherwise"),
+    "exit code": (with_result(exit_code=1), "It gives a the exit code 1, though it is complete"),
+    "tenant": (without, "It leaves out a/facebook_marketing/"),
+    "never sealed": (never_sealed, "It leaves out a/facebook_marketing/"),
+    "steps of nothing": (unsealed_with_steps, "It gives a a result, though nothing was sealed"),
+    "left out": (
+        lambda record: setattr(record, "left_out", (NAME,)),
+        "It has a result of a, and says that it was left out",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_no_signature_makes_a_result_true(name: str, runs: list[FleetRecord]) -> None:
+    """Under the trusted key too a record says of each bundle what that says itself."""
+
+    *_, last = runs
+    assert refused() == []
+    act, said = FALSE[name]
+    act(last)
+    resign(last)
+
+    (found,) = refused()
+    assert found.startswith("fleet.json: ")
+    assert said in found
+
+
+def test_a_bundle_of_another_run_is_none_of_this_one(runs: list[FleetRecord]) -> None:
+    """The provenance of each bundle names the run; an older bundle is no newer result."""
+
+    first, last = runs
+    result = first.results[NAME]
+    last.put(result)
+    resign(last)
+
+    (said,) = refused()
+    assert f"It rests on {result.bundle}, which is no verified bundle of this run" in said
+
+
+def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> None:
+    """A record that rests on a refused bundle is refused with it."""
+
+    *_, last = runs
+    path = Path("evidence", str(last.results[NAME].bundle), "report.html")
+    path.write_text("x")
+
+    said = refused()
+    assert any(each.startswith("report.html: It has 1 bytes") for each in said)
+    assert any("which is no verified bundle of this run" in each for each in said)
+
+
+@pytest.mark.parametrize(
+    "name", ["names", "left_out", "file", "previous", "tenants", "finished_on"]
+)
+def test_the_statement_says_what_the_record_does(name: str, runs: list[FleetRecord]) -> None:
+    """The statement holds the digest of the file, all names, and the runs before."""
+
+    *_, last = runs
+    (verdict,) = [each for each in verdicts() if each.path == last.folder.resolve()]
+    claimed = verdict.fleet or {}
+
+    assert claimed["names"] == [["a", "facebook_marketing"], ["b", "facebook_marketing"]]
+    assert claimed["file"]["name"] == "tenants.toml"
+    assert claimed["file"]["digest"]["sha256"] == last.file_sha256 != "0" * 64
+    assert [each["fleet_id"] for each in claimed["previous"]] == [runs[0].fleet_id]
+    assert name in claimed
+
+
+def test_a_removed_record_is_missed(runs: list[FleetRecord]) -> None:
+    """A record names the one before it: one that was taken away, or exchanged, is refused."""
+
+    first, last = runs
+    statement = (first.folder / "statement.dsse.json").read_bytes()
+    resign(first)
+    assert (first.folder / "statement.dsse.json").read_bytes() != statement
+    (said,) = refused()
+    assert f"{last.folder.name} does not follow the statement in {first.folder.name}" in said
+
+    shutil.rmtree(first.folder)
+    (said,) = refused()
+    assert f"The record of the run {first.fleet_id}, before {last.folder.name}, is missing" in said
+
+
+def test_a_record_without_its_file_is_no_absent_one(runs: list[FleetRecord]) -> None:
+    """A statement whose record was renamed or taken away is refused."""
+
+    *_, last = runs
+    last.path.rename(last.folder / "other.json")
+
+    assert any("cannot be read" in said for said in refused())
+
+
+def test_a_renamed_run_is_refused(runs: list[FleetRecord]) -> None:
+    """The statement names the files by their folder."""
+
+    *_, last = runs
+    last.folder.rename(last.folder.with_name(f"20200101T000000Z-{last.fleet_id}"))
+
+    assert any("It is missing." in said for said in refused())
+
+
+def test_two_ends_are_refused(runs: list[FleetRecord]) -> None:
+    """Two signed records that follow the same one are named, whichever is the true one."""
+
+    first, last = runs
+    twin = replace(last, folder=first.folder.with_name("20990101T000000Z-0badcafe"))
+    twin.fleet_id, twin.results = "0badcafe", {}
+    resign(twin)
+
+    (said,) = refused()
+    assert said == (
+        f"The records of tenants.toml have 2 ends: {last.folder.name} and {twin.folder.name}."
+    )
+
+
+def test_a_succeeded_key_signs_no_fleet(runs: list[FleetRecord], tmp_path: Path) -> None:
+    """What a key signs after it has named its successor is refused, also by the runner."""
+
+    *_, last = runs
+    old = own_key()
+    create_key(tmp_path / "new.pem")
+    new = open_key(str(tmp_path / "new.pem"), is_sandbox=False)
+    keys = Path("evidence/keys")
+    trust = Trust({old.key_id: old.public})
+    export_public_key(new, keys)
+    hand_over(old, new.public, keys)
+    assert [each.error for each in verify_tree(Path("evidence"), trust) if each.error] == []
+
+    last.finished_on = timestamp(utc_now())
+    seal_fleet(last, old)
+    (said,) = [str(each.error) for each in verify_tree(Path("evidence"), trust) if each.error]
+    assert "It is signed by a key that was already succeeded" in said
+    before = sorted(Path("evidence").rglob("*"))
+    with pytest.raises(SettingsError, match="has named its successor, so it signs no more"):
+        fleet()
+    assert sorted(Path("evidence").rglob("*")) == before
+    seal_fleet(last, new)
+    assert [each.error for each in verify_tree(Path("evidence"), trust) if each.error] == []
+
+
+def test_runs_are_found_above_at_and_below_their_folder(runs: list[FleetRecord]) -> None:
+    """A folder above the evidence, that of fleets, and a run itself lead to the same verdicts."""
+
+    first, last = runs
+    folders = sorted(each.folder.resolve() for each in runs)
+
+    def fleets(path: Path) -> list[Path]:
+        trust = Trust(read_public_keys([Path("evidence/keys")]))
+        found = list(verify_tree(path, trust))
+        assert [each.error for each in found if each.error] == []
+        return sorted(each.path for each in found if each.fleet)
+
+    assert fleets(Path()) == fleets(Path("evidence")) == fleets(Path("evidence/fleet")) == folders
+    assert fleets(last.folder) == [last.folder.resolve()]
+    assert fleets(Path("evidence/a")) == []
+    with_result(outcome="incomplete", exit_code=3)(last)
+    resign(last)
+    assert len(refused(last.folder)) == len(refused(Path())) == 1
+    assert refused(first.folder) == []
+
+
+def test_an_archive_has_the_records(runs: list[FleetRecord], tmp_path: Path) -> None:
+    """`archive` takes records, statements and pages along, and names what is not finished."""
+
+    *_, last = runs
+    archive = tmp_path / "archive"
+    words = ("archive", "evidence", "--to", str(archive))
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    for record in runs:
+        for name in ("fleet.json", "fleet.html", "statement.dsse.json"):
+            copy = archive / "fleet" / record.folder.name / name
+            assert copy.read_bytes() == (record.folder / name).read_bytes()
+    assert refused(archive) == []
+    assert len([each for each in verdicts(archive) if each.fleet]) == 2
+
+    copy = archive / "fleet" / last.folder.name / "fleet.json"
+    copy.write_text(copy.read_text().replace("incomplete", "complete"))
+    assert any("altered since the fleet was signed" in said for said in refused(archive))
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 3
+    assert "nothing was overwritten" in result.output
+
+    (last.folder / "statement.dsse.json").unlink()
+    words = ("archive", "evidence", "--to", str(tmp_path / "other"))
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 3
+    assert f"fleet/{last.folder.name}: It is not finished" in result.output
+    assert not (tmp_path / "other" / "fleet" / last.folder.name).exists()
+    assert refused(tmp_path / "other") == []
+
+
+def test_a_record_is_not_archived_without_its_bundles(
+    runs: list[FleetRecord], tmp_path: Path
+) -> None:
+    """What a record names must be in the archive, or the archive would be refused."""
+
+    first, _ = runs
+    bundle = Path("evidence", str(first.results[NAME].bundle))
+    (bundle / "report.html").write_text("x")
+    archive = tmp_path / "archive"
+
+    result = CliRunner().invoke(main, ("archive", "evidence", "--to", str(archive)))
+
+    assert result.exit_code == 4
+    assert f"{first.results[NAME].bundle} is not in the archive" in result.output
+    assert not (archive / "fleet" / first.folder.name).exists()
 
 
 def place(evidence: Path, name: str) -> Path:
@@ -18,18 +346,6 @@ def place(evidence: Path, name: str) -> Path:
     folder.mkdir(parents=True)
     (folder / "fleet.json").write_text("{}")
     return folder
-
-
-def test_runs_are_found_at_or_under_a_path(tmp_path: Path) -> None:
-    """The evidence folder, its folder of fleets, and a run itself name the same runs."""
-
-    first, second = place(tmp_path, "2026-a"), place(tmp_path, "2026-b")
-    (tmp_path / "fleet" / "empty").mkdir()
-
-    assert list(fleets_below(tmp_path)) == [first, second]
-    assert list(fleets_below(tmp_path / "fleet")) == [first, second]
-    assert list(fleets_below(second)) == [second]
-    assert list(fleets_below(tmp_path / "nowhere")) == []
 
 
 def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -46,7 +362,9 @@ def test_a_link_to_fleets_is_refused(tmp_path: Path) -> None:
 
     place(tmp_path / "other", "2026-a")
     (tmp_path / "fleet").symlink_to(tmp_path / "other" / "fleet")
-    (verdict,) = [each for each in verify_tree(tmp_path, Trust({})) if each.path.name == "fleet"]
+    (verdict,) = [
+        each for each in verify_tree(tmp_path, Trust({})) if each.path == tmp_path / "fleet"
+    ]
 
     assert "links are not followed" in str(verdict.error)
 

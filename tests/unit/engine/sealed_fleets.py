@@ -1,0 +1,108 @@
+"""Fleets whose tenants are sealed for real, without a process, a kernel or a remote system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.engine.inbox import waits_by_step
+from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.evidence.bundle import Seal, draft, seal
+from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
+from runbook_lib.evidence.verify.tree import verify_tree
+from runbook_lib.evidence.verify.verdict import Verdict
+from runbook_lib.evidence.verify.verify import Trust
+from tests.support.words import skipped
+
+EVIDENCE = Path("evidence")
+
+
+def sealed(
+    request: ProcessRequest,
+    *,
+    is_complete: bool = True,
+    key: SigningKey | None = None,
+    before: Callable[[Run], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Seal a run in which a person left out every step, or none; return its last event."""
+    procedure = find_procedure(request.connector)
+    given = dict(request.given)
+    run = open_run(
+        procedure, given, mode=Mode.HEADLESS, tenant=request.tenant, evidence=request.evidence
+    )
+    run.start()
+    if is_complete:
+        run.say([skipped(step.id) for step in procedure.steps])
+    before(run)
+    state = run.finish()
+    waits = waits_by_step(state, run.clock().date())
+    fleet = asdict(replace(request.fleet, waits=waits)) if request.fleet else None
+    key = key or key_from_settings(run.settings, is_sandbox=run.is_sandbox)
+    with draft(run.journal.path.parent, run.run_id) as folder:
+        (folder / "01.ipynb").write_text('{"cells": []}\n')
+        seal_with = Seal(key, (), fleet=fleet)
+        done = seal(folder, state, run.history_reader, run.redactor, seal_with)
+    event = {
+        "event": "finished",
+        "outcome": state.outcome,
+        "bundle": str(done.folder),
+        "run_id": run.run_id,
+        "is_archived": True,
+        "said": "",
+        "next_step": "",
+        "sandbox": run.is_sandbox,
+        "steps": [
+            {
+                "id": name,
+                "outcome": step.conclusion.outcome,
+                "reason": step.conclusion.reason,
+                "needs_person": step.conclusion.needs_person,
+                **({"wait": waits[name]} if name in waits else {}),
+            }
+            for name, step in state.steps.items()
+        ],
+    }
+    found: dict[str, Any] = json.loads(json.dumps(event))
+    return found
+
+
+def verdicts(path: Path = EVIDENCE) -> list[Verdict]:
+    """Return the verdicts of `verify`, which trusts the exported keys."""
+    evidence = next(each for each in (path, *path.parents, EVIDENCE) if (each / "keys").is_dir())
+    return list(verify_tree(path, Trust(read_public_keys([evidence / "keys"]))))
+
+
+def refused(path: Path = EVIDENCE) -> list[str]:
+    """Return what `verify` refuses, in its words."""
+    return [str(each.error) for each in verdicts(path) if each.error is not None]
+
+
+def fleet_folders(evidence: Path = EVIDENCE) -> list[Path]:
+    """Return the folders of the fleets' runs."""
+    return sorted(path.parent for path in evidence.glob("fleet/*/fleet.json"))
+
+
+def change(path: Path, act: Callable[[dict[str, Any]], object]) -> None:
+    """Change a record of a fleet as an editor would, and keep its layout."""
+    head, *lines = path.read_text().splitlines()
+    document = json.loads(f"{head}{''.join(lines)}")
+    act(document)
+    tenants = document.pop("tenants")
+    text = json.dumps(document, separators=(",", ":"))
+    rows = ",\n".join(json.dumps(each, separators=(",", ":")) for each in tenants)
+    path.write_text(f'{text[:-1]},"tenants":[\n{rows}\n]}}\n')
+
+
+def every(act: Callable[[dict[str, Any]], object]) -> Callable[[Mapping[str, Any]], None]:
+    """Return what changes every result of a record."""
+
+    def change_all(document: Mapping[str, Any]) -> None:
+        for result in document["tenants"]:
+            act(result)
+
+    return change_all
