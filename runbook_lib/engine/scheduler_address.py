@@ -47,9 +47,9 @@ def _is_loopback(place: str) -> bool:
         host = host.partition(":")[0]
     try:
         found = {str(each[4][0]) for each in socket.getaddrinfo(host, None)} if host else set()
-    except (OSError, UnicodeError):
+        addresses = [ipaddress.ip_address(each.partition("%")[0]) for each in found]
+    except (OSError, ValueError):
         return False
-    addresses = [ipaddress.ip_address(each.partition("%")[0]) for each in found]
     return bool(addresses) and all(
         (getattr(each, "ipv4_mapped", None) or each).is_loopback for each in addresses
     )

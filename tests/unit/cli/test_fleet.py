@@ -13,10 +13,9 @@ from click.testing import CliRunner, Result
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine.fleet import Fleet
-from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.pools import Done, Groups, LocalPool
 from runbook_lib.errors import FleetFileError
-from runbook_lib.evidence.fleet_record import Status, TenantResult, read_record
+from runbook_lib.evidence.fleet_record import Status, TenantResult
 from tests.unit.bodies import APP_SECRET
 
 HOSTILE = "a\x1b[2J\u202e\nb"
@@ -339,17 +338,3 @@ def test_the_help_shows_both() -> None:
     assert "--resume" in shown
     assert "fleet merge FILE" in shown
     assert "fleet merge [OPTIONS] FILE" in CliRunner().invoke(main, ("fleet", "merge", "-h")).stdout
-
-
-def test_nothing_left_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--resume` with nothing left says so, and keeps the exit code of the whole."""
-
-    text = TENANTS.partition('[[tenant]]\ntenant = "clover"')[0]
-    fleet(text=text)
-    (path,) = Path("evidence/fleet").glob("*/fleet.json")
-    proven = read_record(path).results
-    monkeypatch.setattr(RunBundles, "result", lambda _, name, __, ___: proven[name])
-    result = fleet("--resume", text=text)
-
-    assert result.exit_code == 1
-    assert result.stdout.startswith("No tenant is left to run.\n1 complete · 1 failed\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.procedure import Input
 from runbook_lib.errors import ExitCode, FleetFileError
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -87,6 +90,77 @@ def test_csv_says_the_same(tmp_path: Path, ending: str) -> None:
     assert acme.given["permissions"] == ("public_profile", "ads_read", "ads_management")
     assert acme.references == {"app_secret": "env:ACME"}
     assert (bloom.given, bloom.references) == ({}, {"app_secret": "keyring:cyclr/bloom"})
+
+
+def _two_numbers(text: str) -> str:
+    """Return `text` if it is a Client ID of the third connector."""
+    if "." not in text:
+        raise ValueError("a Client ID is two numbers with a dot between them")
+    return text
+
+
+THIRD = replace(
+    PROCEDURES[DEFAULT],
+    id="third",
+    inputs=(
+        Input(name="app_id", label="Client ID", help="", parse=_two_numbers),
+        Input(name="page_id", label="Page ID", help="", secret=True),
+        Input(name="app_secret", label="Client name", help=""),
+    ),
+)
+
+
+@pytest.mark.parametrize("order", [("third", *PROCEDURES), (*PROCEDURES, "third")])
+def test_defaults_are_read_with_each_tenants_own_connector(
+    order: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What is valid for the connectors of the tenants is valid, whichever others there are."""
+
+    procedures = {name: {**PROCEDURES, "third": THIRD}[name] for name in order}
+    path = tmp_path / "tenants.toml"
+    head = '[defaults]\napp_id = "123456789012345"\nsecrets = {app_secret = "env:SHARED"}\n'
+    path.write_text(f"{head}{ACME}")
+
+    (acme,) = read_fleet_file(path, procedures, DEFAULT).tenants
+    assert acme.given == {"app_id": "123456789012345"}
+    assert acme.references == {"app_secret": "env:SHARED"}
+
+    path.write_text(f'{head}{ACME}[[tenant]]\ntenant = "bloom"\nconnector = "third"\n')
+    with pytest.raises(FleetFileError) as caught:
+        read_fleet_file(path, procedures, DEFAULT)
+    assert len(caught.value.mistakes) == 1
+    assert caught.value.mistakes[0].startswith("line 2: ")
+    assert "two numbers with a dot" in caught.value.mistakes[0]
+
+    path.write_text(f'[defaults]\npage_id = "12345"\n{ACME}')
+    with pytest.raises(FleetFileError, match="has 1 mistake") as caught:
+        read_fleet_file(path, {"third": THIRD, DEFAULT: PROCEDURES[DEFAULT]}, DEFAULT)
+    assert caught.value.mistakes == [
+        "line 2: page_id is a secret: name its reference under secrets."
+    ]
+
+
+def test_a_column_is_read_with_each_rows_own_connector(tmp_path: Path) -> None:
+    """In CSV too a value is what it is to the connector of its row."""
+
+    path = tmp_path / "tenants.csv"
+    rows = ("tenant,connector,app_id,app_secret", "acme,,123456789,env:ACME", "b,third,1.2,Name")
+    path.write_text("\n".join(rows))
+
+    acme, other = read_fleet_file(path, {**PROCEDURES, "third": THIRD}, DEFAULT).tenants
+
+    assert (acme.given, acme.references) == ({"app_id": "123456789"}, {"app_secret": "env:ACME"})
+    assert (other.given, other.references) == ({"app_id": "1.2", "app_secret": "Name"}, {})
+
+
+def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
+    """What a fleet's statement names is the file, to the byte."""
+
+    path = tmp_path / "tenants.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + ACME.encode())
+
+    found = read_fleet_file(path, PROCEDURES, DEFAULT)
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from runbook_lib.engine.dask_pool import DaskPool
 from runbook_lib.engine.pools import Done
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
+from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -225,3 +227,67 @@ def test_a_cluster_without_workers_is_given_up(
     assert {text for _, _, text in done} == {
         "The connection to the Dask scheduler was lost, or all of its workers were."
     }
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Give the address of what takes every connection, and never says a word."""
+    with hostile_server("silence") as address:
+        yield f"tcp://{address.partition('://')[2]}"
+
+
+def test_a_silent_scheduler_ends_the_fleet(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scheduler that takes the connection and says nothing is given up in a bounded time."""
+
+    assert dask_pool._CONNECT_SECONDS + dask_pool._LAST_SECONDS + dask_pool._ANSWER_SECONDS < 60
+    monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(dask_pool, "_LAST_SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(SettingsError, match="No Dask scheduler answers at"):
+        pool_of(silent, tmp_path)
+    assert time.monotonic() - began < 10
+
+
+def test_a_scheduler_that_falls_silent_ends_the_fleet(
+    address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it answers no more, what is left is not run, and says so; what was done counts."""
+
+    assert dask_pool._LOOK_SECONDS + dask_pool._ANSWER_SECONDS + dask_pool._LAST_SECONDS < 60
+    monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
+    pool = pool_of(address, tmp_path)
+    results = pool.run([[asked("a"), asked("stuck"), asked("later")]])
+    first = next(results)
+    monkeypatch.setattr(dask_pool, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
+    monkeypatch.setattr(pool._client, "scheduler_info", lambda: threading.Event().wait(30))
+    left = [said(each) for each in results]
+    runs.interrupted.set()
+    monkeypatch.undo()
+    pool._close()
+
+    assert said(first) == ("a", "finished", "7")
+    assert [(name, event) for name, event, _ in left] == [
+        ("stuck", "refused"),
+        ("later", "refused"),
+    ]
+
+
+def test_an_interruption_does_not_wait_for_a_silent_scheduler(
+    address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`stop` gives a scheduler that does not answer a moment, and no more."""
+
+    pool = pool_of(address, tmp_path)
+    results = pool.run([[asked("a"), asked("stuck")]])
+    next(results)
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
+        patch.setattr(pool._client, "scheduler_info", lambda: threading.Event().wait(30))
+        began = time.monotonic()
+        assert list(pool.stop()) == []
+        assert time.monotonic() - began < 5
+    runs.interrupted.set()
+    pool._close()

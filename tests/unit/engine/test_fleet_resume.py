@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from runbook_lib.cli.main import main
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import FleetRequest, prepare
 from runbook_lib.engine.process import ProcessRequest
@@ -358,6 +360,19 @@ def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
     found = results(record)["b"]
     assert (found.status, found.outcome, found.exit_code) == (Status.SEALED, "complete", 0)
     assert refused() == []
+
+
+def test_nothing_left_is_said(processes: Processes) -> None:
+    """`--resume` with nothing left says so, and keeps the exit code of the whole."""
+
+    run(*ABC)
+    Path("tenants.toml").write_text("".join(ABC[1:]))
+    result = CliRunner().invoke(main, ("fleet", "tenants.toml", "--resume"))
+
+    assert result.exit_code == 3
+    assert result.stdout.startswith("No tenant is left to run.\n1 complete · 1 incomplete\n")
+    said = "Left out, since tenants.toml does not name them any more: a (facebook_marketing)."
+    assert said in result.stderr
 
 
 def test_waits_are_those_of_the_bundle(processes: Processes) -> None:
