@@ -27,7 +27,7 @@ from runbook_lib.fork_engine import saving, start_child
 from runbook_lib.fork_engine import worker as worker_module
 from tests.support.notebooks import notebook
 
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 SLEEPER = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
 NOTE_PIDS = SLEEPER + "open('pids', 'w').write(f'{os.getpid()} {sleeper.pid}')\n"
 
@@ -504,10 +504,14 @@ class TestBadEnds:
             env=with_root(),
             stderr=subprocess.DEVNULL,
         )
-        wait_until(Path("all").exists)
-
-        parent.send_signal(number)
-        parent.wait()
+        try:
+            wait_until(Path("all").exists)
+            parent.send_signal(number)
+        except BaseException:
+            parent.kill()
+            raise
+        finally:
+            parent.wait()
 
         assert_gone(Path("all").read_text())
 
