@@ -220,7 +220,7 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Pat
     fleet_file(tmp_path, env_file, "http://127.0.0.1:9")
     words = ("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler")
     silent = runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)
-    nonsense = runbook(*words, "nonsense://x", cwd=tmp_path)
+    nonsense = runbook(*words, "nonsense://x", "--insecure-scheduler", cwd=tmp_path)
     with dask(
         tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", "s.json"
     ):
