@@ -467,8 +467,8 @@ class TestBadEnds:
 
         monkeypatch.setattr(worker_module, "_EXIT_SECONDS", 1.0)
         source = f"import asyncio, time\n{wait}\nprint('ran')"
+        handler = "import atexit\natexit.register(lambda: open('ended', 'w'))"
         with pytest.raises(DeadKernelError):
-            handler = "import atexit\natexit.register(lambda: open('ended', 'w'))"
             run(handler, "exit()", source, "while True: await asyncio.sleep(0.01)", "5")
 
         assert statuses() == ["completed", "completed", "completed", "failed", "pending"]
