@@ -8,7 +8,7 @@ Messages and diagnostics never contain a secret.
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
-                    TokenRequestError, ListenerError
+                    RefusedAppError, TokenRequestError, ListenerError
   x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
                     SlowAnswerError, ThrottledError, UnexpectedAnswerError,
                     CachedAnswerError

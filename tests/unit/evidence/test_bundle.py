@@ -122,6 +122,7 @@ def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) ->
         "mode": run.mode,
         "credentials": ["app_secret"],
         "procedure": predicate["runbook_run"]["procedure"],
+        "fleet": None,
     }
     details, ran = made["predicate"]["runDetails"], predicate["runbook_run"]
     assert set(details["builder"]) == {"id", "version"}

@@ -42,10 +42,10 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
     The message is printable and short, the record is small, and neither has the secret.
     """
 
-    transport = transport_of(BRIEF if mode in ENDLESS else LIMITS)
-    session = transport.session()
-    session.end_by(Deadline(LIMITS.step_seconds))
     with hostile_server(mode) as url:
+        transport = transport_of(BRIEF if mode in ENDLESS else LIMITS, url)
+        session = transport.session()
+        session.end_by(Deadline(LIMITS.step_seconds))
         began = time.monotonic()
         try:
             CLIENTS[client](session, url)
@@ -57,6 +57,8 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
             transport.close()
     recorded = json.dumps([asdict(each) for each in session.exchanges()], allow_nan=False)
 
+    assert session.exchanges()
+    assert "which is not sent" not in said
     assert took < 30
     assert len(said) < 1_500
     assert said.isprintable()

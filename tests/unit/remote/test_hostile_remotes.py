@@ -15,7 +15,7 @@ import httpx
 import pytest
 import trustme
 
-from runbook_lib.core.redaction import Redactor, Secret
+from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.errors import (
     RunbookError,
     SlowAnswerError,
@@ -46,9 +46,13 @@ SECRET = Secret("a-secret-of-the-test-1")
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
 
-def transport_of(limits: Limits = LIMITS) -> Transport:
+def transport_of(limits: Limits = LIMITS, url: str = "") -> Transport:
+    """Return a transport that may send the secret to the server at `url`."""
+    redactor = Redactor()
+    redactor.learn(SECRET, Owner("the secret", frozenset({"hostile"})))
+    hosts = {"hostile": [url]} if url else {}
     return Transport(
-        Redactor([SECRET]), limits=limits, cool_downs=CoolDowns(), sleep=lambda _: None
+        redactor, hosts=hosts, limits=limits, cool_downs=CoolDowns(), sleep=lambda _: None
     )
 
 
@@ -131,10 +135,11 @@ REASONS = {
 def test_the_error_says_what_was_wrong(mode: str) -> None:
     """The error names the host and what was wrong with the answer."""
 
-    transport = transport_of()
-    with hostile_server(mode) as url, pytest.raises(RunbookError) as caught:
-        CLIENTS["graph"](transport.session(), url)
-    transport.close()
+    with hostile_server(mode) as url:
+        transport = transport_of(url=url)
+        with pytest.raises(RunbookError) as caught:
+            CLIENTS["graph"](transport.session(), url)
+        transport.close()
 
     assert REASONS[mode] in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
@@ -183,13 +188,14 @@ def test_a_step_ends_with_its_time() -> None:
 def test_a_message_of_5_mb_is_cut() -> None:
     """If the size limit permits a message of 5 MB, the error and the record have its start only."""
 
-    transport = transport_of(Limits(answer_kib=8192))
-    session = transport.session()
     body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
     answer = whole(body.encode(), status="400 Bad Request")
     began = time.monotonic()
-    with hostile_server(answer) as url, pytest.raises(RunbookError) as caught:
-        CLIENTS["oauth"](session, url)
+    with hostile_server(answer) as url:
+        transport = transport_of(Limits(answer_kib=8192), url)
+        session = transport.session()
+        with pytest.raises(RunbookError) as caught:
+            CLIENTS["oauth"](session, url)
     (exchange,) = session.exchanges()
     transport.close()
 
