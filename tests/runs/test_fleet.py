@@ -320,7 +320,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "file added": (lambda _, fleet, __: (fleet / "x.html").touch(), "x.html: It was added"),
     "statement missing": (
         lambda _, fleet, __: (fleet / "statement.dsse.json").unlink(),
-        "statement.dsse.json: It is missing.",
+        "Its run has not ended",
     ),
     "statement of a bundle": (
         lambda _, fleet, bundle: shutil.copy(bundle / "statement.dsse.json", fleet),
@@ -429,6 +429,11 @@ def test_a_tenant_of_a_fleet_is_as_if_alone(fleet_run: FleetRun, keys_home: Path
     assert plain(bundle / "record.json") == plain(record)
 
 
+def _proven(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a bundle proves of a result: not how long it took."""
+    return {name: value for name, value in result.items() if name != "seconds"}
+
+
 def test_resuming_runs_only_what_is_left(
     fleet_run: FleetRun, keys_home: Path, tmp_path: Path, hears_interrupts: None
 ) -> None:
@@ -457,7 +462,12 @@ def test_resuming_runs_only_what_is_left(
     assert "`runbook fleet tenants.toml --resume` runs what is left" in errors
     results = fleet_run.results
     assert results.pop("hanging")["status"] == "interrupted"
-    assert results == before
+    assert results.keys() == before.keys()
+    for name, result in before.items():
+        if result["status"] == "sealed":
+            assert _proven(results[name]) == _proven(result)
+        else:
+            assert results[name]["status"] == "pending"
     assert not holder.exists()
 
 

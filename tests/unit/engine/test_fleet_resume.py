@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -409,12 +410,12 @@ def test_the_newest_record_is_the_end_of_the_chain(
 ) -> None:
     """A clock that ran ahead, or a file's time, does not make an older run the last one."""
 
-    ahead = run(*ABC)
-    name = f"29991231T000000Z-{ahead.fleet_id}"
+    run(*ABC)
     with monkeypatch.context() as patch:
-        patch.setattr("runbook_lib.engine.fleet.utc_now", lambda: ahead.began.replace(year=2999))
+        later = datetime(2999, 1, 1, tzinfo=UTC)
+        patch.setattr("runbook_lib.engine.fleet.utc_now", lambda: later)
         ahead = run()
-    assert ahead.folder.name.startswith("2999"), name
+    assert ahead.folder.name.startswith("2999")
     left = killed(monkeypatch)
     ahead.path.touch()
     processes.requests.clear()
@@ -425,6 +426,25 @@ def test_the_newest_record_is_the_end_of_the_chain(
     assert processes.tenants == ["c"]
     assert [each.fleet_id for each in record.previous] == [ahead.fleet_id]
     assert refused() == []
+
+
+def test_what_failed_last_is_found_by_the_chain(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--failed` too the last run counts, not that of a clock that ran ahead."""
+
+    processes.acts["b"] = lambda _: {"event": "refused", "said": "No.", "next_step": "Again."}
+    with monkeypatch.context() as patch:
+        later = datetime(2999, 1, 1, tzinfo=UTC)
+        patch.setattr("runbook_lib.engine.fleet.utc_now", lambda: later)
+        run(*ABC)
+    processes.acts["b"] = sealed
+    run()
+    processes.requests.clear()
+
+    run(is_failed=True)
+
+    assert processes.tenants == []
 
 
 def test_two_ends_are_refused_by_name(
