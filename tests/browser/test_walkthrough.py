@@ -250,6 +250,10 @@ class TestFromNothingToACompleteRecord:
             *("fb-10-public-profile", "fb-11-permissions", PAGES_STEP, REVIEW_STEP, APP_STEP),
         ):
             assert walk.check(step) == "verified", step
+        for step in ("fb-08-redirect-uri", REVIEW_STEP):
+            walk.reads(step, "verified in part")
+            assert walk.attest(step) == "verified"
+            expect(walk.panel(step)).to_have_attribute("data-in-part", "false")
 
     def test_a_contradiction_that_a_person_attaches_fails_the_step(self, story: Story) -> None:
         """
@@ -287,6 +291,7 @@ class TestFromNothingToACompleteRecord:
         story.person.connect(story.found["app_id"])
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
             assert story.walk.check(step) == "verified", story.walk.panel(step).inner_text()
+        assert story.walk.attest("test-02-authenticate") == "verified"
 
     def test_after_a_restart_a_pasted_redirect_gives_the_token(self, story: Story) -> None:
         """After a restart of the kernel, consent works; the form says where the browser ends."""
