@@ -404,8 +404,9 @@ def _why(step: StepState) -> str:
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
     rest = " ".join(step.step.unseen(step.findings)) if step.conclusion.needs_person else ""
-    asked = f" Not confirmed by anybody yet: {rest}" if rest else ""
-    return with_times(f"{whose}{step.conclusion.reason}{asked}")
+    # NOTE: the end may be cut off.
+    asked = f"Verified in part; a person must confirm: {rest} " if rest else ""
+    return with_times(f"{whose}{asked}{step.conclusion.reason}")
 
 
 def _since(step: StepState) -> str:

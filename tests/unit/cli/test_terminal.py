@@ -24,7 +24,16 @@ from runbook_lib.cli.terminal import (
     this_program,
 )
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.core.procedure import Conclusion, Finding, Link, Outcome, Source, Step, StepKind
+from runbook_lib.core.procedure import (
+    Check,
+    Conclusion,
+    Finding,
+    Link,
+    Outcome,
+    Source,
+    Step,
+    StepKind,
+)
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.verdict import Verdict
@@ -126,6 +135,27 @@ def test_a_wait_says_since_when_however_narrow(
     theirs = replace(waits, step=replace(waits.step, usual_days=22))
     show_open(run(theirs), title="acme")
     assert re.search(r"  Since 5 Jan 2026, [0-9,]+ days overdue", capsys.readouterr().out)
+
+
+def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) -> None:
+    """It has its own label and count, and its line begins with what a person must confirm."""
+
+    check = Check("seen", lambda _: None, person_confirms="It is so.")
+    finding = Finding(outcome=Outcome.VERIFIED, reason="Seen.", check="seen", limits=("More.",))
+    given = state("a", Outcome.VERIFIED, "Seen.", findings=(finding,))
+    in_part = replace(
+        given,
+        step=replace(given.step, checks=(check,)),
+        conclusion=replace(given.conclusion, needs_person=True),
+    )
+
+    show_open(run(in_part))
+    show_steps(run(in_part))
+
+    text = capsys.readouterr().out
+    assert "INCOMPLETE ✔ 1 verified in part" in text
+    assert text.count("Verified in part; a person must confirm: It is so. Seen.") == 2
+    assert "✔ verified in part" in text
 
 
 def test_nothing_open_is_no_list(capsys: Capture) -> None:
