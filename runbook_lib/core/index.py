@@ -109,13 +109,12 @@ class Index:
     def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return, for each of `values` that was refused, the one that it was to replace."""
         found = {}
-        for name, value in values.items():
-            refused = self.refused.get(name, ())
-            sources = (self.confirmed, self.recorded, self.replaced)
-            earlier = [source[name] for source in sources if name in source]
-            left = [other for other in earlier if other not in refused]
-            if value in refused and left:
-                found[name] = left[0]
+        for name, refused in self.refused.items():
+            if values.get(name) in refused:
+                sources = (self.confirmed, self.recorded, self.replaced)
+                earlier = [source[name] for source in sources if name in source]
+                left = [other for other in earlier if other not in refused]
+                found |= {name: left[0]} if left else {}
         return found
 
     def links_of_other_steps(self, step: str) -> list[str]:

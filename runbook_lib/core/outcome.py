@@ -71,7 +71,7 @@ def tally(conclusions: Iterable[Conclusion]) -> list[tuple[Outcome, str, int]]:
     """Return how many steps have each outcome, with its label; those in part apart."""
     counts = Counter((each.needs_person, each.outcome) for each in conclusions)
     return [
-        (outcome, label_of(Conclusion(outcome=outcome, reason="", needs_person=in_part)), number)
+        (outcome, IN_PART if in_part else LABELS[outcome], number)
         for outcome in Outcome
         for in_part in (False, True)
         if (number := counts[in_part, outcome])
