@@ -108,7 +108,7 @@ class Index:
 
     def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return, for each of `values` that was refused, the one that it was to replace."""
-        found = {}
+        found: dict[str, Value] = {}
         for name, refused in self.refused.items():
             if values.get(name) in refused:
                 sources = (self.confirmed, self.recorded, self.replaced)
