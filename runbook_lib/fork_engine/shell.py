@@ -121,10 +121,22 @@ class _Hook(DisplayHook):
         return self.result if self.result is not None else {"data": {}, "metadata": {}}
 
 
+class _NoOutputs(dict[int, list[Any]]):
+    """
+    What the history keeps of the outputs of each cell: nothing.
+
+    IPython notes whatever cells print, without a bound, for `%notebook` alone.
+    """
+
+    def __missing__(self, _: int) -> list[Any]:
+        return []
+
+
 class Shell(InteractiveShell):
     """A shell that publishes what it shows, and has nobody to ask."""
 
     displayhook: Any
+    history_manager: Any
     displayhook_class = _Hook
     display_pub_class = _Publisher
     # Set on the class before the shell is made, because start-up files may show something.
@@ -207,6 +219,7 @@ def make_shell(publish: Publish) -> Shell:
     Shell.publish = staticmethod(publish)
     InteractiveShell.clear_instance()
     shell: Shell = Shell.instance(config=config, profile_dir=profile, compiler_class=_Compiler)
+    shell.history_manager.outputs = _NoOutputs()
     # As IPython does when it is imported, which may have been under other filters.
     warnings.filterwarnings("error", category=ProvisionalCompleterWarning)
     builtins.input = _refuse("raw_input")

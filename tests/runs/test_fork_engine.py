@@ -695,6 +695,23 @@ class TestBounds:
         assert shown(written()) == "2"
         assert int(done.stdout) < 300
 
+    @pytest.mark.parametrize(
+        "line",
+        ["print(1_000_000 * 'x')", "print(10_000 * 'x', file=(sys.stdout, sys.stderr)[i % 2])"],
+    )
+    def test_the_child_keeps_nothing_of_what_it_printed(self, line: str) -> None:
+        """After 300 MB of `print` the cells' process is as large as before."""
+
+        most = "(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+        count = 300 if line.startswith("print(1_0") else 30_000
+        book = run(
+            f"import resource, sys\nprint('a')\nbefore = {most}",
+            f"for i in range({count}): {line}",
+            f"{most} - before",
+        )
+
+        assert int(shown(book, 2)) < 50
+
     def test_a_large_display_is_left_out(self) -> None:
         """A display of more than a cell's share is left out, and what comes later is shown."""
 
