@@ -25,6 +25,7 @@ _TICK_SECONDS = 0.05
 # How long text waits for more, as in ipykernel: what was written to the two streams alternately
 # is then two outputs, not many.
 _FLUSH_SECONDS = 0.2
+_FLUSH_CHARACTERS = 1 << 20
 # How long nbclient lets a kernel shut down.
 _END_SECONDS = 5.0
 # How long a cell that took too long may take to say where it was.
@@ -253,12 +254,12 @@ class Run:
         return message
 
     def _flush_due(self) -> None:
-        """Put text into the notebook that has waited long enough for more."""
+        """Put text into the notebook that has waited long enough for more, or is enough."""
         now = time.monotonic()
         for output in self._child.outputs:
-            if output.has_text:
+            if output.waiting:
                 due = self._flush_at.setdefault(output.name, now + _FLUSH_SECONDS)
-                if due <= now:
+                if due <= now or output.waiting >= _FLUSH_CHARACTERS:
                     self._flush(output)
 
     def _flush(self, output: Output) -> None:

@@ -118,6 +118,8 @@ class Output:
         self.name = name
         self.descriptor = descriptor
         self.is_open = True
+        # How many characters wait to be taken.
+        self.waiting = 0
         self._mark = mark
         self._bytes = b""
         self._text: list[str] = []
@@ -127,11 +129,6 @@ class Output:
     def is_readable(self) -> bool:
         """Return whether there may be more to read before the next message."""
         return self.is_open and self._mark not in self._bytes
-
-    @property
-    def has_text(self) -> bool:
-        """Return whether text waits to be taken."""
-        return bool(self._text)
 
     def read(self) -> bool:
         """Read a chunk, without waiting; return False if there is none."""
@@ -148,6 +145,7 @@ class Output:
         """Return the text that was read and is in front of the next mark."""
         text = "".join(self._text)
         self._text.clear()
+        self.waiting = 0
         return text
 
     def read_up_to_mark(self) -> None:
@@ -183,6 +181,7 @@ class Output:
     def _decode(self, count: int) -> None:
         if text := self._decoder.decode(self._bytes[:count]):
             self._text.append(text)
+            self.waiting += len(text)
         self._bytes = self._bytes[count:]
 
     def _begun_mark(self) -> int:
