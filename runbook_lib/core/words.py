@@ -175,7 +175,8 @@ def weigh(
         word, why = each.word, each.why
         is_used, person = word.link in used, person_key(word.by)
         used |= {word.link} - {""}
-        if each in withdrawals or any(each.is_withdrawn_by(other) for other in withdrawals):
+        is_withdrawal = word.kind is WordKind.WITHDRAWN
+        if is_withdrawal or any(each.is_withdrawn_by(other) for other in withdrawals):
             continue
         if why or is_used:
             lapsed[person] = Lapsed(word, why or "by a link that had been used before")

@@ -103,7 +103,7 @@ class Seal:
 
     `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
     web address, or empty). `fleet` is what the provenance says of the fleet's run
-    that asked for this one (see `Fleet` in `fleet_run`).
+    that asked for this one (see `FleetRun` in `fleet_run`).
     """
 
     key: SigningKey

@@ -250,17 +250,14 @@ def _check_key(
 ) -> None:
     """Raise if the key had been succeeded when the fleet ended, or signed one of its bundles."""
     at = trust.succeeded.get(key_id)
+    ended = record.finished_on
     is_late = at is not None and (
-        record.finished_on is None or _moment(record.finished_on) >= _moment(at)
+        ended is None or datetime.fromisoformat(ended) >= datetime.fromisoformat(at)
     )
     named = {str(each.bundle) for each in record.results.values() if each.bundle}
     later = {proven[name].key_id for name in named}
     if is_late or any(key_id in _predecessors(each, trust.predecessors) for each in later):
         raise ChainError("It is signed by a key that was already succeeded.", file=STATEMENT_NAME)
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _predecessors(key_id: str, predecessors: Mapping[str, str]) -> set[str]:

@@ -117,9 +117,10 @@ class Trust:
         while waiting:
             old = waiting.pop()
             for content in by_signer.pop(old, ()):
-                new, at = _successor(content, keys[old])
-                if new is None:
+                handed = _successor(content, keys[old])
+                if handed is None:
                     continue
+                new, at = handed
                 succeeded[old] = min(at, succeeded.get(old, at))
                 if str(new.keyid) in predecessors:
                     continue
@@ -438,11 +439,11 @@ def _successions(folder: Path) -> dict[str, list[bytes]]:
     return found
 
 
-def _successor(content: bytes, old: SSlibKey) -> tuple[SSlibKey | None, str]:
-    """Return the successor of `old` in a statement that `old` signed, else `None`, and when."""
+def _successor(content: bytes, old: SSlibKey) -> tuple[SSlibKey, str] | None:
+    """Return the successor of `old`, and when, in a statement that `old` signed, else `None`."""
     try:
         signed = open_envelope(content, {str(old.keyid): old}, SUCCESSION)
         new = parse_public_key(str(signed.predicate["public_key"]).encode())
         return new, str(signed.predicate["at"])
     except (EvidenceError, ValueError, KeyError):
-        return None, ""
+        return None
