@@ -1,6 +1,7 @@
 // The end of the notebook: what is done, what is open, and the evidence.
 
 const SETTLED_MILLISECONDS = 600;
+const SETTLED_LOOKS = 10;
 const PRINTED_MILLISECONDS = 60_000;
 
 class Finish {
@@ -107,20 +108,25 @@ function saveAs(name, content) {
   setTimeout(() => URL.revokeObjectURL(url), PRINTED_MILLISECONDS);
 }
 
-// Once every panel is there, shows the step that is next, unless the person has gone elsewhere:
-// JupyterLab itself ends at the last cell. Returns a function that forgets it.
+// Once every panel is there, shows the step that is next, until the person goes elsewhere:
+// JupyterLab itself scrolls to the last cell, on a slow machine seconds later.
+// Returns a function that forgets it.
 function standAt(next) {
-  let hasMoved = !next;
-  const note = (event) => { hasMoved ||= event.type !== "focusin" || Boolean(event.target.closest(".rb")); };
+  let looks = next ? SETTLED_LOOKS : 0;
+  const note = (event) => {
+    const panel = event.target.closest(".rb");
+    if (event.type !== "focusin" || (panel && panel.id !== `runbook-${next?.id}`)) looks = 0;
+  };
   const kinds = ["wheel", "keydown", "pointerdown", "focusin"];
   for (const kind of kinds) document.addEventListener(kind, note, { capture: true });
   const forget = () => {
-    clearTimeout(timer);
+    clearInterval(timer);
     for (const kind of kinds) document.removeEventListener(kind, note, { capture: true });
   };
-  const timer = setTimeout(() => {
-    forget();
-    if (!hasMoved) jump(next.id, next.title);
+  const timer = setInterval(() => {
+    if (looks > 0) jump(next.id, next.title);
+    looks -= 1;
+    if (looks <= 0) forget();
   }, SETTLED_MILLISECONDS);
   return forget;
 }

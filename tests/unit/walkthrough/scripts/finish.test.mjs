@@ -110,6 +110,43 @@ describe("the end of the notebook", () => {
   test("removes its timers and listeners when it is disposed", () => {
     const { model, stop } = shown();
     stop();
-    assert.deepEqual([model.heard.size, page.timers.size], [0, 0]);
+    assert.deepEqual([model.heard.size, page.heard.size, page.timers.size], [0, 0, 0]);
+  });
+});
+
+describe("the next step", () => {
+  const step = () => {
+    const prose = put("div", { class: "jp-Cell" });
+    return { prose, panel: put("section", { class: "rb", id: "runbook-fb-01" }, put("div", { class: "jp-Cell" })) };
+  };
+
+  test("is shown again if JupyterLab scrolls away late", () => {
+    shown({ next: { id: "fb-01", title: "Log in" } });
+    const { prose, panel } = step();
+    page.wait(600);
+    assert.equal(document.activeElement, panel);
+    page.heard.get("focusin")({ type: "focusin", target: panel });
+    page.wait(600);
+    assert.equal(prose.scrolled, 2);
+  });
+
+  for (const kind of ["wheel", "keydown", "pointerdown"]) {
+    test(`is left alone after a ${kind}`, () => {
+      shown({ next: { id: "fb-01", title: "Log in" } });
+      const { prose } = step();
+      page.wait(600);
+      page.heard.get(kind)({ type: kind, target: document.body });
+      page.wait(600);
+      assert.equal(prose.scrolled, 1);
+      assert.equal(page.heard.size, 0);
+    });
+  }
+
+  test("is left alone once another panel has the focus", () => {
+    shown({ next: { id: "fb-01", title: "Log in" } });
+    const { prose } = step();
+    page.heard.get("focusin")({ type: "focusin", target: put("section", { class: "rb", id: "runbook-fb-02" }) });
+    page.wait(600);
+    assert.equal(prose.scrolled, 0);
   });
 });

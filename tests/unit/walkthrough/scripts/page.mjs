@@ -139,6 +139,8 @@ export function newPage() {
     }
   };
   page.timers = timers;
+  const heard = new Map();
+  page.heard = heard;
   const widths = new Set();
   page.narrow = () => { page.isNarrow = true; for (const call of widths) call(); };
   writes.length = 0;
@@ -146,8 +148,8 @@ export function newPage() {
     document: {
       activeElement: body, body, createElement: (tag) => new Element(tag),
       documentElement: { style: { setProperty() {} } },
-      addEventListener() {},
-      removeEventListener() {},
+      addEventListener: (kind, hear) => heard.set(kind, hear),
+      removeEventListener: (kind) => heard.delete(kind),
       getElementById: (id) => body.querySelector(`[id="${id}"]`),
       querySelectorAll: (selector) => body.querySelectorAll(selector),
       createRange: () => ({ selectNodeContents: (node) => { page.selected = node; } }),
