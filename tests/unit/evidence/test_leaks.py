@@ -7,6 +7,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.redaction import Redactor, Secret, encoded_forms
+from runbook_lib.core.secret_search import SecretSearch
 from runbook_lib.errors import ExitCode, LeakError
-from runbook_lib.evidence.leaks import _before_leak_across_strings, _Search, refuse_leaks
+from runbook_lib.evidence.leaks import refuse_leaks
 from tests.support.plain_gate import before_leak
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import CANARY
@@ -35,6 +37,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + zlib.compress(bytes(range(256)))
 @pytest.fixture
 def redactor() -> Redactor:
     return Redactor([Secret(CANARY)])
+
+
+def search_with(redactor: Redactor, *, bare_hex: bool) -> SecretSearch:
+    find = partial(redactor.find_secret, bare_hex=bare_hex)
+    return SecretSearch(find, redactor.holds_known_secret)
 
 
 def refusal(path: Path, redactor: Redactor) -> LeakError:
@@ -410,7 +417,7 @@ def test_the_gate_agrees_with_the_plain_one(content: bytes, bare_hex: bool) -> N
 
     redactor = Redactor([Secret(CANARY)])
 
-    found = _Search(redactor, bare_hex=bare_hex).before_leak(content)
+    found = search_with(redactor, bare_hex=bare_hex).before_leak(content)
 
     assert found == before_leak(content, redactor, bare_hex=bare_hex)
 
@@ -463,13 +470,13 @@ HARD: dict[str, Callable[[int], bytes]] = {
 def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], bytes]) -> None:
     """Eight times as much data takes less than thirty times as long, whatever the content."""
 
-    search = _Search(Redactor([Secret(CANARY)]), bare_hex=False)
+    search = search_with(Redactor([Secret(CANARY)]), bare_hex=False)
 
     def seconds(size: int) -> float:
         content = make(size)
         begun = time.process_time()
         search.before_leak(content)
-        _before_leak_across_strings(content, search.redactor)
+        search.before_leak_across_strings(content)
         return time.process_time() - begun
 
     small = max(seconds(65_536), seconds(65_536), 0.02)

@@ -1,0 +1,231 @@
+"""
+Search a text or a file whole for secrets: behind escapes, in base64, and across JSON strings.
+
+What a secret is, its caller says (`redaction.Redactor`). The journal's texts are cleaned
+by it before they are written, and the leak gate refuses by it what is to be sealed.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+__all__ = ["SecretSearch"]
+
+# RFC 4648 §4 and §5; MIME puts line breaks in (RFC 2045 §6.8).
+_BASE64 = re.compile(r"[0-9A-Za-z+/_-]{24,}={0,2}")
+_FOLDED = re.compile(r"(?<=[0-9A-Za-z+/_-])[\r\n]+(?=[0-9A-Za-z+/_-])")
+_TO_STANDARD = str.maketrans("-_", "+/")
+# How many times base64 may wrap base64, and escapes escapes.
+_DEEPEST = 3
+# As in JSON, JavaScript and Python, however often the backslash itself was escaped.
+# NOTE: a match takes a whole row of backslashes, or a long one would take quadratic time.
+_ESCAPE = re.compile(r"\\++(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([bfnrt\"'/]))?")
+# HTML's numeric references with more digits than any character needs, such as `&#0…065;`.
+_LONGEST_NUMBER = 8
+_LONG_NUMBER = re.compile(rf"&#([0-9]{{{_LONGEST_NUMBER},}})")
+# Ends any word, escape or base64 text before it; no secret contains it.
+_GAP = " \0 "
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+# Terminal colour codes (ECMA-48 §5.4).
+_COLOUR = re.compile("\x1b\\[[0-9;]*[@-~]")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSearch:
+    """
+    A search for secrets behind escapes and in base64, in linear time.
+
+    `find` returns where a secret starts in a text, or -1; `is_known` whether a text contains
+    one that is known by its value.
+
+    NOTE: a text may contain hundreds of thousands of base64 words, so they are
+    decoded and searched together; only a hit is then located. `known` are those without a
+    secret: the files of one bundle have most of them in common.
+    """
+
+    find: Callable[[str], int]
+    is_known: Callable[[str], bool]
+    known: set[str] = field(default_factory=set)
+
+    def before_leak_in_file(self, content: bytes) -> str | None:
+        """Return the text before a secret in a file (its last step id says where), or `None`."""
+        in_utf_16 = [content.replace(b"\0", b"")] if b"\0" in content else []
+        for reading in (content, *in_utf_16):
+            before = self.before_leak(reading)
+            if before is not None:
+                return before
+        return self.before_leak_across_strings(content)
+
+    def before_leak(self, content: bytes) -> str | None:
+        """Return the text before a secret in `content`, or `None`."""
+        for reading in _readings(content):
+            position = self.find(reading)
+            if position >= 0:
+                return reading[:position]
+            whole = _FOLDED.sub("", reading)
+            found = list(_words(whole, self.known))
+            number = self._first_leak([word for _, word in found])
+            if number is not None:
+                return whole[: found[number][0]]
+        return None
+
+    def before_leak_across_strings(self, content: bytes) -> str | None:
+        """Find a known secret that is split across strings of the same JSON document."""
+        values: list[str] = []
+        keys: list[str] = []
+        for document in _documents(content):
+            values.append("".join(_strings(document, of_keys=False)))
+            keys.append("".join(_strings(document)))
+        # NOTE: a journal has many thousand lines, so only a hit is then located.
+        if not any(self.is_known(_GAP.join(texts)) for texts in (values, keys)):
+            return None
+        for document, *texts in zip(_documents(content), values, keys, strict=True):
+            if any(self.is_known(text) for text in texts):
+                return "\n".join(_strings(document))
+        return None
+
+    def _first_leak(self, words: Sequence[str]) -> int | None:
+        """Return the number of the first base64 word with a secret, or `None`."""
+        if not self._is_leak(words, _DEEPEST):
+            return None
+        start, end = 0, len(words)
+        while end - start > 1:
+            middle = (start + end) // 2
+            if self._is_leak(words[start:middle], _DEEPEST):
+                end = middle
+            else:
+                start = middle
+        return start
+
+    def _is_leak(self, words: Sequence[str], depth: int) -> bool:
+        """Return whether a base64 word contains a secret, encoded at most `depth` times."""
+        return any(
+            self._is_leak_in(reading, depth - 1, known)
+            for readings in _decoded(words)
+            for known in [set[str]()]
+            for reading in readings
+        )
+
+    def _is_leak_in(self, text: str, depth: int, known: set[str]) -> bool:
+        if self.find(text) >= 0:
+            return True
+        if depth == 0:
+            return False
+        return self._is_leak([word for _, word in _words(_FOLDED.sub("", text), known)], depth)
+
+
+def _words(text: str, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield the position of each base64 word, and the word, unless it is in `known`; add it."""
+    for match in _BASE64.finditer(text):
+        word = match.group()
+        if word not in known:
+            known.add(word)
+            yield match.start(), word
+
+
+def _readings(content: bytes) -> Iterator[str]:
+    """Yield the text, and the same without the escapes of JSON, URLs and HTML."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        # NOTE: this keeps each byte, so that a secret in a picture is found too.
+        yield content.decode("latin-1")
+        return
+    yield from _plainer(text)
+
+
+def _plainer(text: str) -> Iterator[str]:
+    """Yield `text`, then the same with its escapes decoded once, twice, …"""
+    yield from _uncoloured(text)
+    for _ in range(_DEEPEST):
+        plain = _without_entities(unquote(_ESCAPE.sub(_unescaped, text)))
+        if plain == text:
+            return
+        text = plain
+        yield from _uncoloured(text)
+
+
+def _uncoloured(text: str) -> Iterator[str]:
+    """Yield `text`, then the same without a terminal's colours if it has any."""
+    yield text
+    if "\x1b" in text:
+        yield _COLOUR.sub("", text)
+        yield _COLOUR.sub(" ", text)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    unicode, byte, letter = match.groups()
+    if match.lastindex is None:
+        return match.group()
+    return chr(int(unicode or byte, 16)) if unicode or byte else _CONTROLS.get(letter, letter)
+
+
+def _without_entities(text: str) -> str:
+    """Return `text` without HTML's references; `html` rejects numbers of thousands of digits."""
+    return html.unescape(_LONG_NUMBER.sub(_shortened, text)) if "&" in text else text
+
+
+def _shortened(match: re.Match[str]) -> str:
+    digits = match.group(1).lstrip("0") or "0"
+    # NOTE: HTML replaces every number that is too large for a character.
+    return f"&#{digits if len(digits) < _LONGEST_NUMBER else '9' * _LONGEST_NUMBER}"
+
+
+def _decoded(words: Sequence[str]) -> Iterator[Iterator[str]]:
+    """
+    Yield the readings of all decoded `words`, joined with gaps.
+
+    Characters before a base64 text may look like part of it, so each of the
+    four alignments is tried.
+    """
+    stripped = [word.rstrip("=").translate(_TO_STANDARD) for word in words]
+    for start in range(4):
+        texts: list[str] = []
+        others: list[str] = []
+        for word in stripped:
+            part = word[start : len(word) - ((len(word) - start) % 4 == 1)]
+            content = base64.b64decode(part + "=" * (-len(part) % 4))
+            try:
+                texts.append(content.decode("utf-8"))
+            except UnicodeDecodeError:
+                others.append(content.decode("latin-1"))
+        if texts:
+            yield _plainer(_GAP.join(texts))
+        if others:
+            yield iter([_GAP.join(others)])
+
+
+def _documents(content: bytes) -> Iterator[Any]:
+    """Yield the JSON document in `content`, or each line's; nothing if it is not JSON."""
+    try:
+        yield json.loads(content)
+        return
+    except (ValueError, RecursionError):
+        pass
+    for line in content.splitlines():
+        try:
+            if b'"' in line:
+                yield json.loads(line)
+        except (ValueError, RecursionError):
+            return
+
+
+def _strings(document: Any, *, of_keys: bool = True) -> Iterator[str]:
+    """Yield the strings of a JSON document in order, with or without its keys."""
+    waiting = [document]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            pairs = item.items() if of_keys else ((None, value) for value in item.values())
+            waiting.extend(each for pair in reversed(list(pairs)) for each in reversed(pair))
+        elif isinstance(item, list):
+            waiting.extend(reversed(item))
