@@ -98,8 +98,9 @@ def verify(
     here = [Path(path) for path in paths if "://" not in path]
     trusted, note = _trusted(keys, trusted_keys, here)
     trust = Trust(trusted, authorities)
-    if note and not as_json:
-        click.echo(one_line(f"! {note}"))
+    first = " ".join(filter(None, (_withheld_below(*here), note)))
+    if first and not as_json:
+        click.echo(one_line(f"! {first}"))
     is_refused = False
     for path in paths:
         is_archive = "://" in path
@@ -107,7 +108,8 @@ def verify(
         archived = partial(fetched, path, limits=_limits(seconds), note=notes.append)
         with archived() if is_archive else nullcontext(Path(path)) as folder:
             if not as_json:
-                _show_notes(notes)
+                withheld = _withheld_below(folder) if is_archive else ""
+                _show_notes([withheld, *notes] if withheld else notes)
             for verdict in verify_tree(folder, trust, connector):
                 is_refused = is_refused or verdict.error is not None
                 if not as_json:
@@ -324,6 +326,16 @@ def _limits(seconds: int | None) -> Limits:
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits
 
     return Limits(seconds or DEFAULT_SECONDS, say=lambda said: click.echo(one_line(said), err=True))
+
+
+def _withheld_below(*paths: Path) -> str:
+    """Return how many journal lines the bundles there do not show; nothing if they show all."""
+    from runbook_lib.evidence.verify.discovery import withheld_below
+    from runbook_lib.plain_text import counted
+
+    count = sum(map(withheld_below, paths))
+    said = "withheld, because what a remote system said contains a secret."
+    return f"{counted(count, 'journal line')} {said}" if count else ""
 
 
 def _show_notes(notes: Sequence[str]) -> None:

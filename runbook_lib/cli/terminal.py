@@ -291,6 +291,7 @@ def _proven(verified: Verified) -> str:
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
         *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
+        *([f"{counted(len(verified.withheld), 'line')} withheld"] if verified.withheld else []),
     ]
     return " · ".join(words)
 

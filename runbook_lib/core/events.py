@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn, Protocol
 
-from runbook_lib.core.json_text import is_json
+from runbook_lib.core.json_text import is_json, rebuild
 from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.redaction import MASK
 
 __all__ = ["FORMS", "EventType", "Masks", "check_event", "check_line", "redact_event"]
 
@@ -30,6 +31,8 @@ class EventType:
     NOTEBOOK_FINISHED = "notebook.finished"
     STEP_STARTED = "step.started"
     STEP_CHECKED = "step.checked"
+    # A check that a bundle withholds: readers of the journal see it as an inconclusive one.
+    STEP_WITHHELD = "step.withheld"
     STEP_ATTESTED = "step.attested"
     STEP_SUBMITTED = "step.submitted"
     STEP_DECLINED = "step.declined"
@@ -54,6 +57,22 @@ class Masks(Protocol):
 
     def redact_document(self, document: Any) -> Any:
         """Return a remote system's document, masked by value and by field name."""
+
+    def is_spread_over(self, document: Any) -> bool:
+        """Return whether a secret is split over the strings of a document."""
+
+
+class _MaskAll:
+    """Masks every text."""
+
+    def redact_values(self, document: Any) -> Any:
+        return rebuild(document, lambda value: MASK if isinstance(value, str) else value)
+
+    def redact_document(self, document: Any) -> Any:  # noqa: ARG002
+        return MASK
+
+    def is_spread_over(self, document: Any) -> bool:  # noqa: ARG002
+        return False
 
 
 class Part(Protocol):
@@ -194,6 +213,26 @@ class _Object:
         return {**self.needed, **self.more}
 
 
+@dataclass(frozen=True, slots=True)
+class _Said(_Object):
+    """An object whose `texts` a remote system chose: a secret split over them masks all."""
+
+    texts: tuple[str, ...] = ()
+
+    def redacted(self, value: Any, masks: Masks) -> Any:
+        redacted = _Object.redacted(self, value, masks)
+        # NOTE: the names of headers and facts are structure.
+        said = [
+            [*redacted[name].values()] if isinstance(self._known[name], _Map) else redacted[name]
+            for name in self.texts
+            if name in redacted
+        ]
+        if masks.is_spread_over(said):
+            hidden = _Object.redacted(self, value, _MaskAll())
+            redacted |= {name: hidden[name] for name in self.texts if name in hidden}
+        return redacted
+
+
 def _refuse(why: str) -> NoReturn:
     raise ValueError(why) from None
 
@@ -241,21 +280,25 @@ def _one_of(words: Collection[str], what: str) -> _Leaf:
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_HEX = re.compile(r"[0-9a-f]{64}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{8}:[0-9a-f]{64}")
 
 # Structure: names, ids, digests, fingerprints.
 _NAME = _Leaf("a text", _is_text)
 _COUNT = _Leaf("a whole number", _is_count)
 _NUMBER = _Leaf("a number", _is_number)
+_SHA256 = _Leaf("a SHA-256", lambda value: _HEX.fullmatch(str(value)) is not None)
 _FLAG = _Leaf("true or false", lambda value: isinstance(value, bool))
 _TIME = _Time()
 _DAY = _Leaf("a day", _is_day)
-# Free text: what people typed, and what checks say.
+# Free text: what people typed.
 _TEXT = _Leaf("a text", _is_text, _mask_values)
 _VALUE = _Leaf("a value", _is_value, _mask_values)
 _SUBJECT_VALUE = _Leaf("a value", _is_value, _mask_unless_fingerprint)
-# What was sent to a remote system, or what it answered.
+# What was sent to a remote system, what it answered, and what checks say of that.
 _REMOTE = _Leaf("a document of JSON", is_json, _mask_remote)
+_SAID = _Leaf("a text", _is_text, _mask_remote)
+_SAID_VALUE = _Leaf("a value", _is_value, _mask_remote)
 
 _SEEN = frozenset(Outcome) - {Outcome.ATTESTED, Outcome.SKIPPED}
 
@@ -291,31 +334,33 @@ _WORD = _Object(
     },
 )
 _NOTE = {"origin": _TEXT, "entry": _NAME, "login": _TEXT}
-_EXCHANGE = _Object(
-    {"method": _NAME, "url": _TEXT, "sent_on": _TIME, "elapsed": _NUMBER},
+_EXCHANGE = _Said(
+    {"method": _NAME, "url": _SAID, "sent_on": _TIME, "elapsed": _NUMBER},
     {
         "status": _Optional(_COUNT),
         "request": _REMOTE,
-        "headers": _Map(_TEXT),
+        "headers": _Map(_SAID),
         "response": _REMOTE,
-        "error": _TEXT,
+        "error": _SAID,
     },
+    texts=("headers", "response", "error"),
 )
-_TABLE = _Object({"caption": _TEXT, "columns": _List(_TEXT), "rows": _List(_List(_TEXT))})
-_FINDING = _Object(
+_TABLE = _Object({"caption": _SAID, "columns": _List(_SAID), "rows": _List(_List(_SAID))})
+_FINDING = _Said(
     {
         "outcome": _one_of(_SEEN, "an outcome of a check"),
-        "reason": _TEXT,
+        "reason": _SAID,
         "check": _NAME,
         "accepts": _List(_NAME),
         "refuses": _List(_NAME),
-        "limits": _List(_TEXT),
-        "warnings": _List(_TEXT),
-        "changes": _List(_TEXT),
-        "facts": _Map(_VALUE),
+        "limits": _List(_SAID),
+        "warnings": _List(_SAID),
+        "changes": _List(_SAID),
+        "facts": _Map(_SAID_VALUE),
         "tables": _List(_TABLE),
         "exchanges": _List(_EXCHANGE),
-    }
+    },
+    texts=("reason", "limits", "warnings", "changes", "facts", "tables"),
 )
 _RUN = _Object(
     {
@@ -348,6 +393,9 @@ FORMS: Mapping[str, _Object] = {
     EventType.STEP_STARTED: _Object(),
     EventType.STEP_CHECKED: _Object(
         {"findings": _List(_FINDING)}, {"unchecked": _TEXT, "binding": _BINDING}
+    ),
+    EventType.STEP_WITHHELD: _Object(
+        {"sha256": _SHA256, "checks": _List(_NAME)}, {"binding": _BINDING}
     ),
     EventType.STEP_ATTESTED: _WORD,
     EventType.STEP_SUBMITTED: _WORD,

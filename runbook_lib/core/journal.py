@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from runbook_lib.core.events import EventType, check_event, check_line
 from runbook_lib.core.files import check_place, open_plain, sync_folder
 from runbook_lib.core.json_text import parse_json, write_json
+from runbook_lib.core.procedure import Outcome
 from runbook_lib.errors import ChainError, FormError, JournalError
 
 __all__ = [
@@ -36,10 +37,13 @@ __all__ = [
     "Journal",
     "Line",
     "Ref",
+    "line_digest",
     "parse_line",
     "read_lines",
     "timestamp",
     "utc_now",
+    "withheld_digest",
+    "withheld_line",
 ]
 
 JOURNAL_NAME = "journal.jsonl"
@@ -52,6 +56,9 @@ GENESIS = "0" * 64
 # runbook writes no longer one, and parsing takes thirty times its size in memory.
 LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
+# What a withheld line contains, as `write_json` writes it.
+_IS_WITHHELD = f'"type":"{EventType.STEP_WITHHELD}"'.encode()
+_WITHHELD = "What the remote system said is withheld, because it contains a secret. Check again."
 _LOCK_SECONDS = 30
 _NOT_UNDERSTOOD = (
     "Nothing was changed. The line is damaged, or from another version of the runbook. Move the "
@@ -86,6 +93,11 @@ class Line(NamedTuple):
 
     entry: Entry
     ref: Ref
+
+    @property
+    def is_withheld(self) -> bool:
+        """Return whether a bundle withheld this line, a check."""
+        return isinstance(self.entry.data, Mapping) and "withheld" in self.entry.data
 
 
 BEFORE_THE_FIRST = Ref(0, GENESIS, 0, 0)
@@ -136,7 +148,7 @@ class Journal:
         except OSError as error:
             msg = f"The journal {self.path} cannot be read: {error.strerror}."
             raise JournalError(msg) from error
-        if hashlib.sha256(text).hexdigest() != ref.digest:
+        if line_digest(text) != ref.digest:
             msg = f"Line {ref.seq} of {self.path} was changed."
             raise ChainError(msg)
         return text
@@ -211,7 +223,7 @@ class Journal:
             "run_id": run_id,
             "step": step,
             "data": data,
-            "prev": hashlib.sha256(last).hexdigest() if last else GENESIS,
+            "prev": line_digest(last) if last else GENESIS,
         }
         text = write_json(document) + "\n"
         # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
@@ -265,6 +277,36 @@ def parse_line(text: bytes) -> Entry | None:
         return None
 
 
+def line_digest(text: bytes) -> str:
+    """Return the SHA-256 of a line; of a withheld one, that of the line whose place it takes."""
+    return withheld_digest(text) or hashlib.sha256(text).hexdigest()
+
+
+def withheld_digest(text: bytes) -> str:
+    """Return the SHA-256 of the line that a bundle withholds in favour of `text`, or nothing."""
+    entry = parse_line(text) if _IS_WITHHELD in text else None
+    return str(entry.data.get("withheld", "")) if entry else ""
+
+
+def withheld_line(text: bytes) -> bytes | None:
+    """
+    Return a line of the same length to stand for the check in `text`, or `None` if there is none.
+
+    It keeps the line's place in the chain, the names of its checks and what they
+    are bound to, and nothing that a remote system said. Readers see an inconclusive check.
+    """
+    fields = parse_json(text.decode("utf-8", "surrogatepass"))
+    if fields["type"] != EventType.STEP_CHECKED:
+        return None
+    checks = [finding["check"] for finding in fields["data"]["findings"]]
+    data = {"sha256": line_digest(text), "checks": checks}
+    bound = {"binding": binding} if (binding := fields["data"].get("binding")) else {}
+    document = {**fields, "type": EventType.STEP_WITHHELD, "data": {**data, **bound}}
+    line = write_json(document).encode("utf-8", "backslashreplace").ljust(len(text) - 1) + b"\n"
+    # NOTE: other lines, and `bundle.sealed`, name positions in the journal.
+    return line if len(line) == len(text) else None
+
+
 def _checked(text: bytes, before: Ref, path: Path) -> Line:
     """Return the line whose bytes are `text`; raise unless it follows the line `before`."""
     number = before.seq + 1
@@ -279,7 +321,7 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
         raise ChainError(msg)
     _check_form(entry, path)
     _understood(fields, number, path)
-    digest = hashlib.sha256(text).hexdigest()
+    digest = line_digest(text)
     return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
 
 
@@ -307,8 +349,27 @@ def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
-    seq, at, kind = fields["seq"], fields["at"], fields["type"]
-    return Entry(seq, at, kind, fields["run_id"], fields["step"], fields["data"])
+    seq, at, kind, data = (fields[name] for name in ("seq", "at", "type", "data"))
+    if kind == EventType.STEP_WITHHELD:
+        kind, data = EventType.STEP_CHECKED, _inconclusive(data)
+    return Entry(seq, at, kind, fields["run_id"], fields["step"], data)
+
+
+def _inconclusive(withheld: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of a withheld check as readers see it."""
+    said: dict[str, Any] = {
+        **dict.fromkeys(("accepts", "refuses", "limits", "warnings", "changes"), ()),
+        "facts": {},
+        "tables": (),
+        "exchanges": (),
+    }
+    findings = [
+        {"outcome": Outcome.INCONCLUSIVE, "reason": _WITHHELD, "check": check, **said}
+        for check in withheld["checks"]
+    ]
+    return {"findings": findings, "withheld": withheld["sha256"]} | {
+        name: withheld[name] for name in ("binding",) if name in withheld
+    }
 
 
 def _write_whole(file: FileIO, line: bytes) -> None:

@@ -10,12 +10,14 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
 from runbook_lib.core.json_text import Kept, rebuild
+from runbook_lib.core.secret_search import SecretSearch
 
 __all__ = [
     "MASK",
@@ -23,6 +25,7 @@ __all__ = [
     "RedactingFilter",
     "Redactor",
     "Secret",
+    "bare_hex_in",
     "encoded_forms",
     "holds_token",
 ]
@@ -55,6 +58,16 @@ _SENSITIVE_KEY = re.compile(
     re.IGNORECASE,
 )
 _SENSITIVE_NAME = re.compile(r"secret|token|password|authvalue", re.IGNORECASE)
+# What makes 32 hexadecimal digits of a stranger's a secret: the field's name, or the word before.
+_NAMES_SECRET = re.compile(r"secret|token|passw|auth_?value|_?key$|proof|credential", re.IGNORECASE)
+_NAMED_SECRET = re.compile(
+    r"(?i:secret|token|password|key|proof)[^0-9A-Za-z]{1,6}(?:is |was )?"
+    r"([0-9a-f]{32})(?![0-9A-Za-z])"
+)
+
+# Without one of these a text hides nothing: escapes, colours, and what may be base64.
+_HIDING = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{24}")
+_BLANKS = re.compile(r"(\s+)")
 
 
 class Secret:
@@ -104,6 +117,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
+        self._solid: tuple[str, ...] = ()
         self._owners: Mapping[str, frozenset[Owner]] = {}
         self._allowed: frozenset[str] = frozenset()
         for secret in secrets:
@@ -118,6 +132,7 @@ class Redactor:
             }
             self._owners = {**known, **learned}
             self._forms = tuple(sorted(self._owners, key=len, reverse=True))
+            self._solid = tuple(form for form in self._forms if _is_solid(form))
 
     def release(self, owner: Owner) -> None:
         """Mask what `owner` had until now, but as nobody's."""
@@ -142,16 +157,22 @@ class Redactor:
         return value in self._allowed
 
     def redact(self, text: str) -> str:
-        """Return `text` with each secret, and each token-shaped word, replaced by the mask."""
-        spans = [*self._forms_in(text), *self._shapes(text)]
-        if not spans:
-            return text
-        pieces: list[str] = []
-        end = 0
-        for start, stop in _merged(spans):
-            pieces += [text[end:start], MASK]
-            end = stop
-        return "".join([*pieces, text[end:]])
+        """
+        Return `text` with each secret, and each token-shaped word, replaced by the mask.
+
+        A word that hides one behind escapes or in base64 is masked whole.
+        """
+        return self._cleaned(text, bare_hex=True)
+
+    def redact_said(self, text: str) -> str:
+        """
+        Return what a remote system said, with secrets masked.
+
+        32 hexadecimal digits count only if their value is known or named as a secret:
+        a stranger's request id, MD5 or ETag has the same form as an App Secret.
+        """
+        named = [match.span(1) for match in _NAMED_SECRET.finditer(text)]
+        return self._cleaned(_replaced(text, named), bare_hex=False)
 
     def redact_document(self, document: Any) -> Any:
         """
@@ -161,6 +182,10 @@ class Redactor:
         know; the field's name identifies it.
         """
         return rebuild(document, self._redacted_item)
+
+    def is_spread_over(self, document: Any) -> bool:
+        """Return whether a known secret is split over the strings of a JSON document."""
+        return self._search(bare_hex=False).is_leak_across_strings(document)
 
     def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:
         """
@@ -179,49 +204,75 @@ class Redactor:
 
         return rebuild(document, item)
 
-    def find_secret(self, text: str, *, bare_hex: bool = True) -> int:
+    def find_secret(
+        self, text: str, *, bare_hex: bool = True, said: Container[str] = frozenset()
+    ) -> int:
         """
         Return where a known secret, or a word of such a shape, starts in `text`, else -1.
 
-        Without `bare_hex`, a word that only looks like an App Secret does not count.
+        A known one is found too where blanks or line ends break it. A word that only looks
+        like an App Secret does not count without `bare_hex`, or if it is in `said`.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
-        shapes = self._shapes(text) if bare_hex else _tokens(text)
+        if known < 0:
+            known = next(self._broken_forms_in(text), (-1, -1))[0]
+        shapes = self._shapes(text, said) if bare_hex else _tokens(text)
         return known if known >= 0 else next(shapes, (-1, -1))[0]
 
     def holds_known_secret(self, text: str) -> bool:
         """Return whether `text` contains a known secret in any of its forms."""
-        return any(form in text for form in self._forms)
+        whole = any(form in text for form in self._forms)
+        return whole or next(self._broken_forms_in(text), None) is not None
+
+    def _search(self, *, bare_hex: bool) -> SecretSearch:
+        return SecretSearch(partial(self.find_secret, bare_hex=bare_hex), self.holds_known_secret)
+
+    def _cleaned(self, text: str, *, bare_hex: bool) -> str:
+        """Return `text` masked; what still hides a secret is masked by words, else whole."""
+        masked = self._masked(text, bare_hex=bare_hex)
+        search = self._search(bare_hex=bare_hex)
+        if not _HIDING.search(masked) or not search.is_leak(masked):
+            return masked
+        words = [MASK if search.is_leak(word) else word for word in _BLANKS.split(masked)]
+        cleaned = "".join(words)
+        return MASK if search.is_leak(cleaned) else cleaned
+
+    def _masked(self, text: str, *, bare_hex: bool) -> str:
+        shapes = self._shapes(text) if bare_hex else _tokens(text)
+        return _replaced(text, [*self._forms_in(text), *self._broken_forms_in(text), *shapes])
 
     def _redacted_item(self, item: Any) -> Any:
         """Return a redacted text, or an object with redacted keys and masked fields."""
         if isinstance(item, str):
-            return self.redact(_whole_characters(item))
+            return self.redact_said(_whole_characters(item))
         if isinstance(item, Mapping):
-            masked = _masked_fields(item)
-            return {self.redact(_whole_characters(str(key))): masked[key] for key in item}
+            masked = {
+                key: Kept(self.redact_values(value)) if _NAMES_SECRET.search(str(key)) else value
+                for key, value in _masked_fields(item).items()
+            }
+            return {self.redact_said(_whole_characters(str(key))): masked[key] for key in item}
         return item
 
-    def _shapes(self, text: str) -> Iterator[tuple[int, int]]:
+    def _shapes(self, text: str, said: Container[str] = frozenset()) -> Iterator[tuple[int, int]]:
         yield from _tokens(text)
-        for match in _APP_SECRET.finditer(text):
-            word = match.group()
-            if not (word.isdigit() or word.isalpha() or word in self._allowed):
-                yield match.span()
+        for start, end in bare_hex_in(text):
+            word = text[start:end]
+            if word not in self._allowed and word not in said:
+                yield start, end
 
     def _forms_in(self, text: str) -> Iterator[tuple[int, int]]:
         for form in self._forms:
-            start = end = text.find(form)
-            found = start
-            while found >= 0:
-                # NOTE: a form may overlap itself a million times: merge those at once.
-                if found > end:
-                    yield start, end
-                    start = found
-                end = found + len(form)
-                found = text.find(form, found + 1)
-            if start >= 0:
-                yield start, end
+            yield from _places(form, text)
+
+    def _broken_forms_in(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where a known secret is that blanks or line ends break."""
+        solid = "".join(text.split())
+        forms = [form for form in self._solid if form in solid] if len(solid) < len(text) else []
+        if forms:
+            at = [place for place, character in enumerate(text) if not character.isspace()]
+            for form in forms:
+                for start, end in _places(form, solid):
+                    yield at[start], at[end - 1] + 1
 
 
 class RedactingFilter(logging.Filter):
@@ -267,6 +318,34 @@ def holds_token(text: str) -> bool:
     return any(True for _ in _tokens(text))
 
 
+def bare_hex_in(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where a word looks like an App Secret: 32 hexadecimal digits."""
+    for match in _APP_SECRET.finditer(text):
+        word = match.group()
+        if not (word.isdigit() or word.isalpha()):
+            yield match.span()
+
+
+def _is_solid(form: str) -> bool:
+    """Return whether `form`, broken in two, is unlike words or numbers that stand together."""
+    return not (form.isalpha() or form.isdigit() or any(map(str.isspace, form)))
+
+
+def _places(form: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield where `text` contains `form`; overlapping places are one."""
+    start = end = text.find(form)
+    found = start
+    while found >= 0:
+        # NOTE: a form may overlap itself a million times: merge those at once.
+        if found > end:
+            yield start, end
+            start = found
+        end = found + len(form)
+        found = text.find(form, found + 1)
+    if start >= 0:
+        yield start, end
+
+
 def _tokens(text: str) -> Iterator[tuple[int, int]]:
     # NOTE: most texts have no `|`, and to look for one costs a hundredth of the search.
     shapes = (_USER_TOKEN, _APP_TOKEN) if "|" in text or "%7" in text else (_USER_TOKEN,)
@@ -308,6 +387,16 @@ def _whole_characters(text: str) -> str:
 
 def _field(key: Any, value: Any, structure: Collection[str]) -> Any:
     return Kept(value) if key in structure and isinstance(value, str) else value
+
+
+def _replaced(text: str, spans: Collection[tuple[int, int]]) -> str:
+    """Return `text` with the mask in place of `spans`."""
+    pieces: list[str] = []
+    end = 0
+    for start, stop in _merged(spans):
+        pieces += [text[end:start], MASK]
+        end = stop
+    return "".join([*pieces, text[end:]])
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

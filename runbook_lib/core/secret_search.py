@@ -76,6 +76,16 @@ class SecretSearch:
                 return whole[: found[number][0]]
         return None
 
+    def is_leak(self, text: str) -> bool:
+        """Return whether `text` contains a secret, also behind escapes and in base64."""
+        return any(self._is_leak_in(reading, _DEEPEST, set()) for reading in _plainer(text))
+
+    def is_leak_across_strings(self, document: Any) -> bool:
+        """Return whether a known secret is split over the strings of a JSON document."""
+        return any(
+            self.is_known("".join(_strings(document, of_keys=of_keys))) for of_keys in (True, False)
+        )
+
     def before_leak_across_strings(self, content: bytes) -> str | None:
         """Find a known secret that is split across strings of the same JSON document."""
         values: list[str] = []

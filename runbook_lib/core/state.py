@@ -21,7 +21,16 @@ from typing import Any, TypeVar
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import Index, RunIndex, WordIndex, dump_index, load_index
-from runbook_lib.core.journal import JOURNAL_NAME, Entry, EventType, Journal, Ref, read_lines
+from runbook_lib.core.journal import (
+    JOURNAL_NAME,
+    Entry,
+    EventType,
+    Journal,
+    Ref,
+    parse_line,
+    read_lines,
+    withheld_line,
+)
 from runbook_lib.core.procedure import (
     Assignment,
     Attachment,
@@ -276,6 +285,7 @@ class HistoryReader:
         self.journal = journal
         self._lock = threading.Lock()
         self._kept: dict[int, Entry] = {}
+        self._withheld: frozenset[Ref] = frozenset()
         self._key = key
         self._index = _loaded(journal, key) if key else Index()
 
@@ -297,10 +307,27 @@ class HistoryReader:
         with contextlib.suppress(OSError):
             write_whole(path, dump_index(self._index, key), is_durable=False)
 
+    @property
+    def withheld(self) -> frozenset[Ref]:
+        """Return the lines that no bundle may contain; they are read as inconclusive checks."""
+        return self._withheld
+
+    def withhold(self, refs: Iterable[Ref]) -> None:
+        """Read the lines at `refs` as withheld from now on."""
+        with self._lock:
+            self._withheld |= set(refs)
+            self._kept.clear()
+
+    def line(self, ref: Ref) -> bytes:
+        """Return the bytes of the line at `ref` for a bundle; raises what `Journal.line` does."""
+        text = self.journal.line(ref)
+        return (ref in self._withheld and withheld_line(text)) or text
+
     def _entry(self, ref: Ref) -> Entry:
         kept = self._kept.get(ref.seq)
         if kept is None:
-            kept = self.journal.read(ref)
+            kept = parse_line(self.line(ref)) if ref in self._withheld else None
+            kept = kept or self.journal.read(ref)
             with self._lock:
                 self._kept[ref.seq] = kept
                 while len(self._kept) > _MOST_KEPT:

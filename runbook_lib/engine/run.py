@@ -60,6 +60,7 @@ from runbook_lib.core.state import (
 from runbook_lib.core.words import Subject, bind
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.errors import SettingsError, UnknownStepError
+from runbook_lib.evidence.leaks import withhold_leaks
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Session, Transport
@@ -538,7 +539,13 @@ class Run:
         self._write(EventType.NOTEBOOK_FINISHED, {})
 
     def finish(self, environment: Mapping[str, str] | None = None) -> RunState:
-        """Record the end of this run, with what it ran on, and return its state."""
+        """
+        Record the end of this run, with what it ran on, and return its state.
+
+        Earlier checks whose lines contain a secret that is known by now count as inconclusive.
+        """
+        withhold_leaks(self._reader, self.redactor)
+        self._folded = None
         data = {"outcome": self.state.outcome, "environment": dict(environment or {})}
         self._write(EventType.RUN_FINISHED, data)
         return self.state

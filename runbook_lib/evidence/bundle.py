@@ -23,7 +23,6 @@ from runbook_lib.core.files import remove, sync_folder
 from runbook_lib.core.journal import (
     BEFORE_THE_FIRST,
     JOURNAL_NAME,
-    Journal,
     Ref,
     read_lines,
 )
@@ -42,11 +41,12 @@ from runbook_lib.evidence.chain import (
     draft_folder,
 )
 from runbook_lib.evidence.instructions import verify_instructions
-from runbook_lib.evidence.leaks import refuse_leaks
+from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
 from runbook_lib.evidence.parts import (
+    CARRIED_NAME,
     Part,
     copy_carried,
-    copy_lines,
+    copy_part,
     part_of,
     report_entries,
 )
@@ -141,7 +141,7 @@ def draft(beside: Path, run_id: str) -> Iterator[Path]:
 
 
 def write_record(
-    folder: Path, state: RunState, journal: Journal, after: Ref = BEFORE_THE_FIRST
+    folder: Path, state: RunState, reader: HistoryReader, after: Ref = BEFORE_THE_FIRST
 ) -> dict[str, Any]:
     """
     Write a run's evidence into `folder`, and return the record.
@@ -149,14 +149,12 @@ def write_record(
     That is `record.json`, its schema, `report.html`, the attachments, the
     journal's lines `after` the previous bundle, and older ones that still count.
     """
-    last = after
+    journal, last = reader.journal, after
     for line in read_lines(journal.path, after=after):
         last = line.ref
-    copy_lines(journal.path, after.end, last.end, folder / JOURNAL_NAME)
-    carried = copy_carried(
-        journal, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder
-    )
     part = Part(after.seq + 1, last.seq, after.digest, last.digest)
+    copy_part(reader, part, after.end, last.end, folder)
+    carried = copy_carried(reader, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder)
     listed = [each._asdict() for each in carried]
     built = build_record(state, journal=part.document(), carried=listed)
     record: dict[str, Any] = parse_json(write_json(built))
@@ -184,14 +182,15 @@ def seal(
     """
     keys = keys_beside(reader.journal.path.parent)
     with chain_end(reader, seal_with.key) as end:
-        record = write_record(folder, state, reader.journal, end.after)
+        record = write_record(folder, state, reader, end.after)
         content = _files(folder)
-        refuse_leaks(content, redactor, _attached(record))
+        said = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
+        refuse_leaks(content, redactor, said, _attached(record))
         export_public_key(seal_with.key, keys)
         export_successions(seal_with.key, keys)
         _write_statement(folder, record, seal_with, end.link)
         unstamped = _stamp(folder, seal_with)
-        refuse_leaks(set(_files(folder)) - set(content), redactor)
+        refuse_leaks(set(_files(folder)) - set(content), redactor, said)
         _flush(folder)
         final = announce(reader, folder, _sealed(folder, record, end))
     return Sealed(final, end.link.sequence, unstamped)

@@ -1,18 +1,34 @@
-"""The leak gate: every file of a bundle is scanned whole before it has its final name."""
+"""
+The leak gate: every file of a bundle is scanned whole before it has its final name.
+
+A journal from before a secret was known may contain it in what a remote system
+said. Such a line is withheld, so that a stranger's words never stop the sealing.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Container, Iterable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 
-from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.events import redact_event
+from runbook_lib.core.journal import (
+    BEFORE_THE_FIRST,
+    EventType,
+    parse_line,
+    read_lines,
+    withheld_line,
+)
+from runbook_lib.core.json_text import write_json
+from runbook_lib.core.redaction import Redactor, bare_hex_in
 from runbook_lib.core.secret_search import SecretSearch
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import LeakError
+from runbook_lib.evidence.chain import sealed_bundles
 
-__all__ = ["refuse_leaks"]
+__all__ = ["RemoteWords", "refuse_leaks", "withhold_leaks"]
 
 _STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+")
 _ANOTHER_FILE = (
@@ -21,17 +37,71 @@ _ANOTHER_FILE = (
 )
 
 
+class RemoteWords(Container[str]):
+    """
+    The words of 32 hexadecimal digits that a remote system said in these journal `files`.
+
+    They are request ids, MD5s or ETags, and look like an App Secret. Read on demand,
+    since most evidence has none.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = tuple(files)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._words
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        found: set[str] = set()
+
+        def collect(text: str) -> int:
+            found.update(text[start:end] for start, end in bare_hex_in(text))
+            return -1
+
+        search = SecretSearch(collect, lambda _: False)
+        for path in self._files:
+            for line in path.read_bytes().splitlines() if path.exists() else ():
+                entry = parse_line(line)
+                if entry is not None and entry.type == EventType.STEP_CHECKED:
+                    search.is_leak(write_json(entry.data["findings"]))
+        return frozenset(found)
+
+
+def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
+    """
+    Withhold each check that the journal would write with a mask today, if a bundle may copy it.
+
+    What a person or the runbook wrote is never withheld: `refuse_leaks` refuses it.
+    """
+    index = reader.read().index
+    after = max((bundle.last for bundle in sealed_bundles(index)), default=BEFORE_THE_FIRST)
+    lines = read_lines(reader.journal.path, after=after)
+    newer = {line.ref for line in lines if line.entry.type == EventType.STEP_CHECKED}
+    for ref in newer | {*index.checked.values()}:
+        entry = parse_line(text := reader.journal.line(ref))
+        is_clean = entry is None or redact_event(entry.type, entry.data, redactor) == entry.data
+        if not is_clean and withheld_line(text):
+            reader.withhold([ref])
+
+
 def refuse_leaks(
-    paths: Iterable[Path], redactor: Redactor, attached: Mapping[str, str] | None = None
+    paths: Iterable[Path],
+    redactor: Redactor,
+    said: Container[str] = frozenset(),
+    attached: Mapping[str, str] | None = None,
 ) -> None:
     """
     Raise `LeakError`, with the file and the step, if one of the files contains a secret.
 
+    `said` are words of 32 hexadecimal digits that are not secrets, see `RemoteWords`;
     `attached` maps the name of each attached file to its description for people.
     """
     # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
     own, others = (
-        SecretSearch(partial(redactor.find_secret, bare_hex=is_own), redactor.holds_known_secret)
+        SecretSearch(
+            partial(redactor.find_secret, bare_hex=is_own, said=said), redactor.holds_known_secret
+        )
         for is_own in (True, False)
     )
     for path in paths:

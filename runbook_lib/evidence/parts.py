@@ -8,7 +8,6 @@ and compared with the record.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,13 +22,14 @@ from runbook_lib.core.journal import (
     LONGEST_LINE,
     Entry,
     EventType,
-    Journal,
     Line,
     Ref,
+    line_digest,
     parse_line,
     read_lines,
 )
 from runbook_lib.core.procedure import Outcome, WordKind, sentence_digest
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.record import RECORD_NAME
 
@@ -42,6 +42,7 @@ __all__ = [
     "check_words",
     "copy_carried",
     "copy_lines",
+    "copy_part",
     "part_lines",
     "part_of",
     "report_entries",
@@ -144,7 +145,7 @@ def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
         for each in carried:
             text = file.readline(LONGEST_LINE + 1)
             entry = parse_line(text)
-            digest = hashlib.sha256(text).hexdigest()
+            digest = line_digest(text)
             if entry is None or (entry.seq, digest) != each:
                 said = f"Line {each.seq} of the journal differs from the record's list."
                 raise ContentError(said, file=CARRIED_NAME)
@@ -177,12 +178,22 @@ def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
             start += len(block)
 
 
-def copy_carried(journal: Journal, refs: Iterable[Ref], folder: Path) -> tuple[Carried, ...]:
+def copy_part(reader: HistoryReader, part: Part, start: int, end: int, folder: Path) -> None:
+    """Write the journal from byte `start` to `end` into `folder`, without what is withheld."""
+    copy_lines(reader.journal.path, start, end, folder / JOURNAL_NAME)
+    with (folder / JOURNAL_NAME).open("r+b") as file:
+        for ref in reader.withheld:
+            if part.first <= ref.seq <= part.lines:
+                file.seek(ref.start - start)
+                file.write(reader.line(ref))
+
+
+def copy_carried(reader: HistoryReader, refs: Iterable[Ref], folder: Path) -> tuple[Carried, ...]:
     """Write the lines at `refs`, byte for byte, into `folder`; no file without lines."""
     carried: list[Carried] = []
     for ref in refs:
         with (folder / CARRIED_NAME).open("ab") as file:
-            file.write(journal.line(ref))
+            file.write(reader.line(ref))
         carried.append(Carried(ref.seq, ref.digest))
     return tuple(carried)
 

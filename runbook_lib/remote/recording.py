@@ -50,9 +50,9 @@ def recorded_url(url: str, redactor: Redactor) -> str:
         fields = redactor.redact_document(dict(parts.params))
         bare = str(parts.copy_with(query=None))
     except (httpx.InvalidURL, ValueError):
-        return redactor.redact(url)
+        return redactor.redact_said(url)
     query = "&".join(f"{name}={value}" for name, value in fields.items())
-    return redactor.redact(bare) + (f"?{query}" if query else "")
+    return redactor.redact_said(bare) + (f"?{query}" if query else "")
 
 
 def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, str]:
@@ -60,7 +60,9 @@ def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, st
     kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
     if "location" in kept:
         kept["location"] = recorded_url(kept["location"], redactor)
-    return {name: _cut(redactor.redact(value), _LONGEST_HEADER) for name, value in kept.items()}
+    return {
+        name: _cut(redactor.redact_said(value), _LONGEST_HEADER) for name, value in kept.items()
+    }
 
 
 def _cut(redacted: str, longest: int) -> str:
@@ -143,4 +145,4 @@ class _Head:
         self._left -= len(text) + 4
         if len(text) <= room:
             return text
-        return self._redactor.redact(text[:room])[:-_LONGEST_BODY] + "…"
+        return self._redactor.redact_said(text[:room])[:-_LONGEST_BODY] + "…"

@@ -41,10 +41,15 @@ _UNSEALED = "Nothing is sealed yet."
 
 @dataclass(frozen=True, slots=True)
 class _Journal:
-    """A tenant's journal: the announced bundles by number, and the lines that bundles name."""
+    """
+    A tenant's journal: the announced bundles by number, and the lines that bundles name.
+
+    `withheld` are its lines that it does not show, as one does that was rebuilt from bundles.
+    """
 
     announced: Mapping[int, SealedBundle]
     lines: Mapping[int, Ref]
+    withheld: frozenset[int]
 
 
 def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
@@ -121,14 +126,16 @@ def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Jou
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     verified = [each for each in found.values() if each]
     wanted = {each.part.lines for each in verified} | _carried(verified).keys()
-    bundles, refs = dict[int, SealedBundle](), dict[int, Ref]()
+    bundles, refs, withheld = dict[int, SealedBundle](), dict[int, Ref](), set[int]()
     for line in read_lines(path, end=end):
         if line.entry.type == EventType.BUNDLE_SEALED:
             sealed = announcement(line.entry)
             bundles[sealed.sequence] = sealed
         if line.entry.seq in wanted:
             refs[line.entry.seq] = line.ref
-    return _Journal(bundles, refs)
+        if line.is_withheld:
+            withheld.add(line.entry.seq)
+    return _Journal(bundles, refs, frozenset(withheld))
 
 
 def _chain(
@@ -248,6 +255,9 @@ def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> N
 
 def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:
     """Raise if the tenant's journal contradicts its bundles."""
+    hidden = journal.withheld.difference(*(each.withheld for each in chain))
+    if hidden:
+        raise ChainError(f"The tenant's journal withholds line {min(hidden)}; no bundle does.")
     for each in chain:
         known = journal.announced.get(each.link.sequence)
         if known is None or known.statement != each.statement:

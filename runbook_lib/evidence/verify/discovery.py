@@ -12,13 +12,15 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
-from runbook_lib.core.files import kind_of
-from runbook_lib.core.journal import JOURNAL_NAME
+from runbook_lib.core.files import kind_of, open_plain
+from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
+from runbook_lib.evidence.parts import CARRIED_NAME
 
 __all__ = [
     "Unseen",
@@ -31,6 +33,7 @@ __all__ = [
     "is_there",
     "odd_keys",
     "unfinished_in",
+    "withheld_below",
 ]
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -88,6 +91,24 @@ def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, S
         if is_name and is_there(folder) and not is_there(home / each.bundle):
             found[folder] = each
     return found
+
+
+def withheld_below(path: Path) -> int:
+    """Return how many journal lines the bundles at or under `path` withhold, by their own word."""
+    homes = (
+        [] if is_bundle(path) else [each for each in homes_below(path) if isinstance(each, Path)]
+    )
+    bundles = [path] if is_bundle(path) else [each for home in homes for each in bundles_in(home)]
+    files = [bundle / name for bundle in bundles for name in (JOURNAL_NAME, CARRIED_NAME)]
+    return sum(_withheld_in(file) for file in files)
+
+
+def _withheld_in(file: Path) -> int:
+    count = 0
+    with suppress(OSError), open_plain(file, follows_links=False) as lines:
+        while text := lines.readline(LONGEST_LINE):
+            count += bool(withheld_digest(text))
+    return count
 
 
 @dataclass(frozen=True, slots=True)

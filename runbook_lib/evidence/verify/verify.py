@@ -139,8 +139,9 @@ class Verified:
     `run` are the claims in the statement's `runbook_run`, `statement` is the
     SHA-256 of its envelope, `stamped_on` the time-stamp of a named authority,
     or empty. `notes` say what was not checked. `carried` are the older journal
-    lines in it. `fleet_id` names the fleet's run that asked for it, if one did, and
-    `result` is what that run's record must say of it.
+    lines in it, `withheld` the numbers of those that it does not show. `fleet_id` names
+    the fleet's run that asked for it, if one did, and `result` is what that run's record
+    must say of it.
     """
 
     run: Mapping[str, Any]
@@ -150,6 +151,7 @@ class Verified:
     stamped_on: str = ""
     notes: tuple[str, ...] = ()
     carried: tuple[Carried, ...] = ()
+    withheld: tuple[int, ...] = ()
     fleet_id: str = ""
     result: TenantResult | None = None
 
@@ -178,7 +180,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     check_outcomes(record)
     fleet = read_fleet_run(made)
     _check_claims(record, signed, made, fleet)
-    _check_lines(folder, present, record)
+    withheld = _check_lines(folder, present, record)
     link = _named(STATEMENT_NAME, lambda: read_link(signed))
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
@@ -191,6 +193,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         stamped_on=stamped_on,
         notes=(note,) if note else (),
         carried=carried_of(record),
+        withheld=withheld,
         fleet_id=fleet.fleet_id if fleet else "",
         result=result_of(record, fleet, name) if fleet else None,
     )
@@ -367,21 +370,33 @@ def _check_claims(
                 raise ContentError(f"Its {claim} differs from the record.", file=name)
 
 
-def _check_lines(folder: Path, present: Mapping[str, Path], record: Mapping[str, Any]) -> None:
-    """Raise if the journal lines are not those in the record, or lack a word of it."""
+def _check_lines(
+    folder: Path, present: Mapping[str, Path], record: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """
+    Return the numbers of the journal lines that are withheld.
+
+    Raise if the lines are not those in the record, or lack a word of it.
+    """
     part, carried = part_of(record), carried_of(record)
     if bool(carried) != (CARRIED_NAME in present):
         said = "It is missing." if carried else "It was added: the record lists no older lines."
         raise ContentError(said, file=CARRIED_NAME)
-    lines = chain(
-        _said_of(CARRIED_NAME, carried_lines(folder, carried)),
-        _said_of(JOURNAL_NAME, part_lines(folder, part)),
-    )
+    withheld: list[int] = []
+
+    def lines() -> Iterator[Line]:
+        older = _said_of(CARRIED_NAME, carried_lines(folder, carried))
+        for line in chain(older, _said_of(JOURNAL_NAME, part_lines(folder, part))):
+            if line.is_withheld:
+                withheld.append(line.ref.seq)
+            yield line
+
     try:
-        check_words(record, lines)
+        check_words(record, lines())
     except (KeyError, TypeError, AttributeError) as error:
         said = f"Its words are incomplete ({error})."
         raise ContentError(said, file=RECORD_NAME) from None
+    return tuple(withheld)
 
 
 def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:

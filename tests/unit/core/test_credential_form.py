@@ -288,6 +288,10 @@ class FreeTextCollector:
 
     redact_document = redact_values
 
+    def is_spread_over(self, document: Any) -> bool:
+        """Say that nothing is split."""
+        return False
+
 
 def structure_of(run: Run) -> tuple[list[Any], list[str]]:
     """Return the structure of a run's journal, and its free text."""

@@ -313,7 +313,7 @@ def test_it_is_in_the_evidence(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()
 
-    record = write_record(bundle, run.whole_state, run.journal)
+    record = write_record(bundle, run.whole_state, run.history_reader)
 
     refuse_leaks(bundle.rglob("*.*"), Redactor([Secret(APP_SECRET)]))
     kept = {path.name: path.read_bytes() for path in (bundle / "attachments").iterdir()}

@@ -148,7 +148,7 @@ def test_the_result_is_one_of_in_totos_three(
 ) -> None:
     """PASSED only if a machine verified every step whole; FAILED if the run failed."""
 
-    record = write_record(tmp_path, run.state, run.journal)
+    record = write_record(tmp_path, run.state, run.history_reader)
     is_in_part = {"in_part": ("verified", True)}
     record |= {
         "outcome": outcome,
@@ -171,7 +171,7 @@ def test_the_statements_mark_sandbox_and_production(
 ) -> None:
     """The statements and VERIFY.md mark practice."""
 
-    record = write_record(tmp_path, run.state, run.journal)
+    record = write_record(tmp_path, run.state, run.history_reader)
     for is_sandbox, place in ((True, "sandbox"), (False, "production")):
         marked = {**record, "sandbox": is_sandbox}
         made = provenance_predicate(marked, materials=())
@@ -316,7 +316,7 @@ def test_a_bundles_name_sorts_by_time(run: Run) -> None:
 def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: Path) -> None:
     """Record, schema and journal are written, and the record names the journal's last line."""
 
-    write_record(tmp_path, run.state, run.journal)
+    write_record(tmp_path, run.state, run.history_reader)
 
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
     validate_record(record)
@@ -341,7 +341,7 @@ def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None
     )
     run.say([word])
 
-    write_record(tmp_path, run.state, run.journal)
+    write_record(tmp_path, run.state, run.history_reader)
 
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
     (listed,) = record["steps"][7]["attachments"]
@@ -362,7 +362,7 @@ def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
         word = attested("fb-08-not-run", by=name, at=AT, attachments=(attachment,))
         run.say([word])
 
-    record = write_record(tmp_path, run.state, run.journal)
+    record = write_record(tmp_path, run.state, run.history_reader)
 
     step = record["steps"][7]
     assert (step["attested_by"], [each["by"] for each in step["confirms"]]) == ("Second", ["First"])
@@ -384,7 +384,7 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     path.unlink() if content is None else path.write_bytes(content)
 
     with pytest.raises(ContentError, match="missing or was changed"):
-        write_record(tmp_path, run.state, run.journal)
+        write_record(tmp_path, run.state, run.history_reader)
 
 
 def test_a_secret_in_an_attachment_is_named_by_file_and_step(run: Run, key: SigningKey) -> None:
@@ -416,7 +416,7 @@ def test_lines_that_another_process_adds_meanwhile_are_not_copied(
         Journal(run.journal.path).append("step.started", {}, run_id="ffffffff")
 
     monkeypatch.setattr(bundle, "validate_record", append_meanwhile)
-    write_record(tmp_path, run.state, run.journal)
+    write_record(tmp_path, run.state, run.history_reader)
 
     assert (tmp_path / "journal.jsonl").read_bytes() == before
     assert run.journal.path.read_bytes() != before

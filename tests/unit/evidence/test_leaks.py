@@ -228,7 +228,9 @@ def test_an_attachment_is_named_by_its_original_name(tmp_path: Path, redactor: R
     path.write_bytes(PNG + CANARY.encode())
 
     with pytest.raises(LeakError) as caught:
-        refuse_leaks([path], redactor, {path.name: "shot.png, attached to fb-04-create-app"})
+        refuse_leaks(
+            [path], redactor, attached={path.name: "shot.png, attached to fb-04-create-app"}
+        )
 
     assert str(caught.value) == "There is a secret in shot.png, attached to fb-04-create-app."
     assert "Confirm the step again" in caught.value.diagnostics()
@@ -241,11 +243,11 @@ def test_the_id_of_a_pdf_is_accepted(tmp_path: Path) -> None:
     content = f"%PDF-1.7\ntrailer << /ID [<{APP_SECRET}> <{APP_SECRET}>] >>\n".encode()
     path.write_bytes(content)
     given = {path.name: "letter.pdf, attached to fb-12-submit-review"}
-    refuse_leaks([path], Redactor(), given)
+    refuse_leaks([path], Redactor(), attached=given)
 
     path.write_bytes(content + USER_TOKEN.encode())
     with pytest.raises(LeakError):
-        refuse_leaks([path], Redactor(), given)
+        refuse_leaks([path], Redactor(), attached=given)
 
 
 @pytest.mark.parametrize("before", ["x", "xy", "xyz"])
@@ -492,7 +494,7 @@ def test_nine_mebibytes_pass_within_a_minute(name: str, tmp_path: Path, redactor
     path.write_bytes(HARD[name](LARGEST)[:LARGEST])
 
     begun = time.process_time()
-    refuse_leaks([path], redactor, {path.name: "letter.pdf"})
+    refuse_leaks([path], redactor, attached={path.name: "letter.pdf"})
 
     assert time.process_time() - begun < 60
 

@@ -704,7 +704,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     state, folder = run.state, seal_run(run, key).folder
     tracemalloc.start()
 
-    write_record(tmp_path, state, run.journal)
+    write_record(tmp_path, state, run.history_reader)
 
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.reset_peak()

@@ -1,0 +1,306 @@
+"""What a remote system says never stops the sealing: it is cleaned, or its line is withheld."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from click.testing import CliRunner
+
+from runbook_lib.cli.main import main
+from runbook_lib.core.events import EventType, redact_event
+from runbook_lib.core.journal import Journal, read_lines, withheld_line
+from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.redaction import MASK, Redactor, Secret
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import ChainError, ExitCode, LeakError
+from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
+from runbook_lib.evidence.rebuild import rebuild_journal
+from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.verify.tree import verify_tree
+from runbook_lib.evidence.verify.verify import Trust
+from tests.support.journals import chained, lines_of
+from tests.unit.bodies import APP_SECRET, USER_TOKEN
+from tests.unit.evidence.conftest import AT, CANARY, ended_run, seal_run
+
+MD5 = "9e107d9d372bb6826bd81d3542a419d6"
+HIDDEN: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "in a sentence": lambda text: f"Sent {text}, and refused.",
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 after other bytes": lambda text: base64.b64encode(b"id " + text.encode()).decode(),
+    "base64 of JSON": lambda text: base64.urlsafe_b64encode(f'{{"a": "{text}"}}'.encode()).decode(),
+    "base64 twice": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "base64 with line ends": lambda text: base64.encodebytes(b"." * 50 + text.encode()).decode(),
+    "in a URL": lambda text: f"https://x.example/?a={quote(text)}",
+    "each letter for a URL": lambda text: "".join(f"%{ord(letter):02X}" for letter in text),
+    "each letter for HTML": lambda text: "".join(f"&#{ord(letter)};" for letter in text),
+    "each letter for JSON": lambda text: "".join(f"\\u{ord(letter):04x}" for letter in text),
+    "HTML": html.escape,
+    "JSON in JSON": lambda text: json.dumps(json.dumps({"a": text})),
+    "coloured": lambda text: f"{text[:9]}\x1b[31m{text[9:]}\x1b[0m",
+    "hex": lambda text: text.encode().hex(),
+    "two halves": lambda text: f"{text[:7]} {text[7:]}",
+    "two lines": lambda text: f"{text[:7]}\r\n    {text[7:]}",
+}
+# Where a stranger's text may stand.
+PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "an answer": lambda text: {"response": {"error": {"message": text, "code": 100}}},
+    "a field's name": lambda text: {"response": {text: 1}},
+    "a plain answer": lambda text: {"response": text},
+    "a list": lambda text: {"response": [1, [text]]},
+    "a header": lambda text: {"headers": {"www-authenticate": text}},
+    "an address": lambda text: {"url": f"https://x.example/{text}"},
+    "an error": lambda text: {"error": text},
+    "halves of an answer": lambda text: {"response": {"a": text[:9], "b": text[9:]}},
+    "a header and the answer": lambda text: {"headers": {"x": text[:9]}, "response": text[9:]},
+}
+OF_FINDING: dict[str, Callable[[str], dict[str, Any]]] = {
+    "a reason": lambda text: {"reason": f"Facebook refused: {text}"},
+    "a warning": lambda text: {"warnings": [text]},
+    "a fact": lambda text: {"facts": {"app_name": text, "permissions": ["a", text]}},
+    "a table": lambda text: {"tables": [{"caption": "a", "columns": ["b"], "rows": [[text]]}]},
+    "a reason and a warning": lambda text: {"reason": text[:9], "warnings": [text[9:]]},
+}
+
+
+def check_with(finding: dict[str, Any], exchange: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a check's line."""
+    plain = {"method": "GET", "url": "https://x.example/", "sent_on": AT, "elapsed": 0.1}
+    answer = {"status": 400, "request": None, "headers": {}, "response": None, "error": ""}
+    lists: dict[str, Any] = {name: [] for name in ("accepts", "refuses", "limits", "changes")}
+    return {
+        "findings": [
+            {
+                "outcome": "inconclusive",
+                "reason": "No.",
+                "check": "app-exists",
+                **lists,
+                "warnings": [],
+                "facts": {},
+                "tables": [],
+                **finding,
+                "exchanges": [{**plain, **answer, **exchange}],
+            }
+        ]
+    }
+
+
+def written(data: dict[str, Any], redactor: Redactor, folder: Path) -> Path:
+    """Write a journal with one check, as a run does."""
+    journal = Journal(folder / "journal.jsonl")
+    journal.append("step.checked", redact_event("step.checked", data, redactor), step="fb-01-a")
+    return journal.path
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["strange", "known"])
+@pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize("secret", [MD5, USER_TOKEN, CANARY], ids=["hex", "token", "other"])
+def test_nothing_that_a_remote_says_stops_the_sealing(
+    secret: str, hide: Callable[[str], str], known: bool, tmp_path: Path
+) -> None:
+    """The journal writes a stranger's text so that the leak gate accepts it, wherever it stands."""
+
+    redactor = Redactor([Secret(secret)] if known else [])
+    text = hide(secret)
+    cases = [check_with({}, place(text)) for place in PLACES.values()]
+    cases += [check_with(place(text), {}) for place in OF_FINDING.values()]
+    for number, data in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = written(data, redactor, folder)
+        refuse_leaks([path], redactor, RemoteWords([path]))
+        assert not (known and secret in path.read_text()), data
+
+
+@pytest.mark.parametrize("place", [*PLACES.values(), *OF_FINDING.values()])
+def test_a_strangers_hexadecimal_digits_stay(
+    place: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    """32 hexadecimal digits of a stranger's are shown, unless the run knows them."""
+
+    text = place(MD5)
+    is_finding = place in OF_FINDING.values()
+    data = check_with(text, {}) if is_finding else check_with({}, text)
+
+    assert redact_event("step.checked", data, Redactor()) == data
+    assert MD5 not in written(data, Redactor([Secret(MD5)]), tmp_path).read_text()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"app_secret": MD5},
+        {"secret": {"value": [MD5]}},
+        {"apiKey": MD5},
+        {"appsecret_proof": MD5},
+        {"Properties": [{"Name": "ClientSecret", "Value": MD5}]},
+        {"message": f"The client_secret {MD5} is wrong."},
+        {"message": f'{{"app_secret": "{MD5}"}}'},
+        {"message": f"password is {MD5}"},
+    ],
+    ids=str,
+)
+def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[str, Any]) -> None:
+    """Where a field, or the word before, says that it is a secret, it is masked unknown."""
+
+    masked = redact_event("step.checked", check_with({}, {"response": answer}), Redactor())
+
+    assert MD5 not in json.dumps(masked)
+    assert MASK in json.dumps(masked)
+
+
+@pytest.mark.parametrize("kind", ["step.commented", "step.attested", "input.given"])
+def test_what_a_person_types_is_judged_as_before(kind: str) -> None:
+    """In a person's text 32 hexadecimal digits are masked, known or not."""
+
+    text = f"it is {MD5}"
+    data = {"note": text, "value": text, "name": "a", "by": text, "later": text}
+
+    assert MD5 not in str(redact_event(kind, data, Redactor()).get("note", MASK))
+    assert redact_event(kind, data, Redactor())["by" if kind != "input.given" else "value"] != text
+
+
+def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
+    """What a file holds apart from a remote's words is refused, as before."""
+
+    journal = written(check_with({}, {"response": {"etag": MD5}}), Redactor(), tmp_path)
+    other = tmp_path / "01.ipynb"
+    other.write_text(f"print({APP_SECRET!r}) {MD5}")
+
+    with pytest.raises(LeakError):
+        refuse_leaks([other], Redactor(), RemoteWords([journal]))
+
+
+# --- a journal that already holds such a line -----------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return a run whose journal has a secret in what a remote system said of its first step."""
+    run = ended_run(tmp_path / "evidence")
+    alter_check(run.journal.path, "fb-01-verified", base64.b64encode(CANARY.encode()).decode())
+    return ended_run_again(run)
+
+
+def alter_check(path: Path, step: str, text: str) -> None:
+    """Write `text` into the answer that a check of `step` got, and follow the chain."""
+    lines = lines_of(path)
+    for line in lines:
+        if line["type"] == "step.checked" and line["step"] == step:
+            line["data"]["findings"][0]["exchanges"][0]["response"] = {"message": text}
+    path.write_bytes(chained(lines))
+
+
+def ended_run_again(run: Run) -> Run:
+    """Return `run`, opened again after its journal was altered, and ended."""
+    opened = Run(
+        run.procedure, run.settings, Journal(run.journal.path, clock=run.clock), run.tenant,
+        run.mode, run.run_id, clock=run.clock,
+    )  # fmt: skip
+    opened.finish()
+    return opened
+
+
+def test_a_line_with_a_secret_of_a_remotes_is_withheld(
+    run: Run, key: SigningKey, trust: Trust
+) -> None:
+    """The bundle is sealed without that line, keeps its place, and its step is inconclusive."""
+
+    step = run.state.steps["fb-01-verified"]
+    sealed = seal_run(run, key)
+
+    assert step.conclusion.outcome is Outcome.INCONCLUSIVE
+    assert "withheld" in step.conclusion.reason
+    files = [path for path in sealed.folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if base64.b64encode(CANARY.encode()) in path.read_bytes()]
+    verdicts = list(verify_tree(run.journal.path.parent, trust))
+    assert [verdict.error for verdict in verdicts] == [None, None]
+    (verified,) = [verdict.verified for verdict in verdicts if verdict.verified]
+    here = [line.ref.seq for line in read_lines(run.journal.path)]
+    copied = [*read_lines(sealed.folder / "journal.jsonl")]
+    assert [line.ref.seq for line in copied if line.is_withheld] == [*verified.withheld]
+    assert [line.ref for line in copied] == [
+        line.ref for line in read_lines(run.journal.path) if line.ref.seq <= len(copied)
+    ]
+    assert len(here) == len(copied) + 1  # the announcement
+
+
+def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: SigningKey) -> None:
+    """The first line of `verify` says how many lines are withheld; JSON names them."""
+
+    seal_run(run, key)
+    evidence = run.evidence
+    keys = evidence / "keys"
+
+    shown = CliRunner().invoke(main, ["verify", "--trusted-keys", str(keys), str(evidence)])
+    as_json = CliRunner().invoke(
+        main, ["verify", "--json", "--trusted-keys", str(keys), str(evidence)]
+    )
+
+    assert shown.exit_code == ExitCode.COMPLETE, shown.output
+    assert shown.output.splitlines()[0].startswith("! 1 journal line withheld")
+    assert "1 line withheld" in shown.output
+    assert len(json.loads(as_json.output.splitlines()[0])["withheld"]) == 1
+
+
+def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> None:
+    """A withheld line stops no later run."""
+
+    seal_run(run, key)
+    seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
+
+    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+
+
+def test_a_lost_journal_is_rebuilt_around_it(run: Run, key: SigningKey, trust: Trust) -> None:
+    """A journal that is rebuilt from the bundle verifies, and the next run goes on with it."""
+
+    seal_run(run, key)
+    size = run.journal.path.stat().st_size
+    run.journal.path.unlink()
+    (run.journal.path.parent / "state.json").unlink(missing_ok=True)
+
+    rebuild_journal(run.journal.path.parent, trust)
+
+    assert run.journal.path.stat().st_size == size
+    seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
+    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+
+
+def test_a_journal_withholds_nothing_that_its_bundles_show(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A line that somebody withheld in the journal alone is refused."""
+
+    run = ended_run(tmp_path / "evidence")
+    seal_run(run, key)
+    lines = run.journal.path.read_bytes().splitlines(keepends=True)
+    hidden = [withheld_line(line) or line for line in lines]
+    assert hidden != lines
+    run.journal.path.write_bytes(b"".join(hidden))
+
+    errors = [verdict.error for verdict in verify_tree(run.journal.path.parent, trust)]
+
+    assert [type(error) for error in errors if error] == [ChainError]
+    assert "withholds line" in str(next(error for error in errors if error))
+
+
+def test_only_a_check_is_withheld(tmp_path: Path, key: SigningKey) -> None:
+    """A person's line with a secret is never withheld: the evidence is refused, as before."""
+
+    run = ended_run(tmp_path / "evidence")
+    lines = lines_of(run.journal.path)
+    for line in lines:
+        if line["type"] == EventType.STEP_ATTESTED:
+            line["data"]["note"] = base64.b64encode(CANARY.encode()).decode()
+    run.journal.path.write_bytes(chained(lines))
+
+    with pytest.raises(LeakError):
+        seal_run(ended_run_again(run), key)
