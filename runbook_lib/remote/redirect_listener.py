@@ -7,19 +7,18 @@ connecting to each. `consent` reads the redirect.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import ipaddress
+import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
-
-import h11
 
 from runbook_lib.errors import ListenerError
 
@@ -38,15 +37,13 @@ _NOT_AWAITED = (
     "this tab."
 )
 _REFUSED = "Nothing was done: this is not a redirect from the consent page."
-_HEADERS = (
-    "content-type: text/html; charset=utf-8",
-    "allow: GET",
-    "cache-control: no-store",
-    "connection: close",
-    "content-security-policy: default-src 'none'; style-src 'unsafe-inline'",
-    "referrer-policy: no-referrer",
-    "x-content-type-options: nosniff",
-)
+_HEADERS = {
+    "cache-control": "no-store",
+    "connection": "close",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
 
 # NOTE: browsers resolve `localhost` to both families, whatever the hosts file (RFC 6761 §6.3).
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -58,12 +55,11 @@ _BACKLOG = 256
 # A real request takes milliseconds.
 _REQUEST_SECONDS = 5.0
 _PROOF_SECONDS = 5.0
-_POLL_SECONDS = 0.01
-# When more are open, the oldest that has not sent its request is closed.
-_MOST_CONNECTIONS = 64
-# NOTE: browsers send the cookies of every program on `localhost`, whatever its port.
-_MOST_BYTES = 65_536
-_CHUNK = 8_192
+_POLL_SECONDS = 0.05
+# Each open connection has a thread. When more arrive, the oldest that has not sent its request
+# is closed, but not before a browser's request would have been read.
+_MOST_CONNECTIONS = 6
+_READ_SECONDS = 0.05
 
 
 class RedirectListener:
@@ -91,19 +87,18 @@ class RedirectListener:
     ) -> None:
         self._on_redirect = on_redirect
         self._on_end = on_end
-        self._request_seconds = request_seconds
-        self._sockets = _bound_sockets()
-        self._port = int(self._sockets[0].getsockname()[1])
-        self._hosts = {f"{name}:{self._port}" for name in (_NAME, "127.0.0.1", "[::1]")}
+        self.request_seconds = request_seconds
+        sockets = _bound_sockets()
+        self._port = int(sockets[0].getsockname()[1])
+        self.addresses = tuple(str(bound.getsockname()[0]) for bound in sockets)
+        self.hosts = {f"{name}:{self._port}" for name in (_NAME, "127.0.0.1", "[::1]")}
+        self._servers = [_Server(bound, self) for bound in sockets]
         self._lock = threading.Lock()
+        self._receiving = threading.Lock()
         self._ends_at = time.monotonic() + seconds
         self._is_closed = False
-        # The open connections, oldest first, each with its two ends.
-        self._open: dict[asyncio.Task[None], tuple[Any, ...]] = {}
-        self._answered: set[asyncio.Task[None] | None] = set()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runbook-redirect")
-        self._loop = asyncio.SelectorEventLoop()
-        self._changed = asyncio.Event()
+        # When each open connection is ended: an answer that the receiver still thinks about, never.
+        self.open: dict[socket.socket, float] = {}
         self._thread = threading.Thread(target=self._run, name="runbook-redirect", daemon=True)
         self._thread.start()
 
@@ -112,19 +107,11 @@ class RedirectListener:
         """Return the address that the dialog redirects the browser to."""
         return f"http://{_NAME}:{self._port}{_PATH}"
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Return the addresses that it listens on, all at the same port."""
-        return tuple(str(each.getsockname()[0]) for each in self._sockets)
-
     def keep_open(self, seconds: float) -> bool:
         """Listen for `seconds` from now on; return `False` if it has already ended."""
         with self._lock:
-            if self._is_closed:
-                return False
             self._ends_at = time.monotonic() + seconds
-            self._loop.call_soon_threadsafe(self._changed.set)
-            return True
+            return not self._is_closed
 
     def prove(self) -> None:
         """
@@ -143,11 +130,30 @@ class RedirectListener:
     def close(self) -> None:
         """Stop listening."""
         with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
-                self._loop.call_soon_threadsafe(self._changed.set)
+            self._is_closed = True
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def receive(self, target: str) -> str:
+        """Pass on a redirect, one at a time, and return what its page says."""
+        with self._receiving:
+            return _TAKEN if self._on_redirect(target) else _NOT_AWAITED
+
+    def add(self, client: socket.socket) -> None:
+        """Note a connection; where there are too many, that which has waited longest is ended."""
+        while len(self.open) >= _MOST_CONNECTIONS:
+            oldest, ends_at = min([*self.open.items()], key=lambda entry: entry[1])
+            left = ends_at - self.request_seconds + _READ_SECONDS - time.monotonic()
+            if left <= 0:
+                self.end(oldest)
+            time.sleep(min(max(left, 0.0), _READ_SECONDS))
+        self.open[client] = time.monotonic() + self.request_seconds
+
+    def end(self, client: socket.socket) -> None:
+        """Forget a connection, and let its thread end."""
+        self.open.pop(client, None)
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
     def _is_ours(self, address: str) -> bool:
         if address not in self.addresses:
@@ -162,142 +168,122 @@ class RedirectListener:
             ends = (client.getsockname()[:2], client.getpeername()[:2])
             end = time.monotonic() + _PROOF_SECONDS
             while time.monotonic() < end:
-                with self._lock:
-                    if ends in self._open.values():
-                        return True
-                time.sleep(_POLL_SECONDS)
+                if ends in map(_ends, [*self.open]):
+                    return True
+                time.sleep(_READ_SECONDS / 5)
         return False
 
-    # --- in its own thread ---------------------------------------------------
     def _run(self) -> None:
-        # Errors of single connections do not matter, and a log could contain the code.
-        self._loop.set_exception_handler(lambda _loop, _context: None)
-        try:
-            self._loop.run_until_complete(self._serve())
-        finally:
-            with self._lock:
-                was_closed, self._is_closed = self._is_closed, True
-            for each in self._sockets:
-                each.close()
-            self._worker.shutdown(wait=False)
-            self._loop.close()
+        """Accept connections and end late ones, in a thread of its own, until it is closed."""
+        with selectors.DefaultSelector() as ready:
+            for server in self._servers:
+                ready.register(server, selectors.EVENT_READ, server)
+            while not self._is_closed and time.monotonic() < self._ends_at:
+                for key, _ in ready.select(_POLL_SECONDS):
+                    key.data.handle_request()
+                self._end_late(time.monotonic())
+        with self._lock:
+            was_closed, self._is_closed = self._is_closed, True
+        for server in self._servers:
+            server.server_close()
+        self._end_late(float("inf"))
         if not was_closed:
             self._on_end(self)
 
-    async def _serve(self) -> None:
-        for each in self._sockets:
-            self._loop.add_reader(each, self._accept, each)
-        while not self._is_closed and (left := self._ends_at - time.monotonic()) > 0:
-            self._changed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(left, threading.TIMEOUT_MAX))
-        for each in self._sockets:
-            self._loop.remove_reader(each)
-        conversations = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in conversations:
-            task.cancel()
-        await asyncio.gather(*conversations, return_exceptions=True)
+    def _end_late(self, now: float) -> None:
+        for client, ends_at in [*self.open.items()]:
+            if ends_at <= now:
+                self.end(client)
 
-    def _accept(self, listening: socket.socket) -> None:
-        """Accept one connection; what the accepted ones sent is read before the next."""
-        try:
-            client, peer = listening.accept()
-        except (BlockingIOError, ConnectionError):  # the client has gone again
-            return
-        except OSError:  # no descriptor is left
-            self._close_oldest()
-            time.sleep(_POLL_SECONDS)
-            return
-        client.settimeout(0)
-        task = self._loop.create_task(self._converse(client))
-        # NOTE: not in `_converse`: a task that is cancelled early enough never starts.
-        task.add_done_callback(lambda _task: client.close())
-        task.add_done_callback(self._forget)
-        with self._lock:
-            self._open[task] = (peer[:2], client.getsockname()[:2])
-        if len(self._open) > _MOST_CONNECTIONS:
-            self._close_oldest()
 
-    def _close_oldest(self) -> None:
-        waiting = (each for each in self._open if each not in self._answered)
-        oldest = next(waiting, next(iter(self._open), None))
-        if oldest is not None:
-            oldest.cancel()
-            self._forget(oldest)
+class _Server(ThreadingMixIn, TCPServer):
+    """Answers on a socket that is already bound, each connection in a thread."""
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        with self._lock:
-            self._open.pop(task, None)
-            self._answered.discard(task)
+    daemon_threads = True
+    block_on_close = False
+    timeout = 0
 
-    async def _converse(self, client: socket.socket) -> None:
-        """Answer one request within its time, and close the connection."""
-        with suppress(OSError):  # TimeoutError is one
-            async with asyncio.timeout(self._request_seconds):
-                request = await _read_request(self._loop, client)
-            if request is not None:
-                self._answered.add(asyncio.current_task())
-                answer = await self._answer(request)
-                async with asyncio.timeout(self._request_seconds):
-                    await self._loop.sock_sendall(client, answer)
+    def __init__(self, bound: socket.socket, listener: RedirectListener) -> None:
+        super().__init__(bound.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = bound
+        self.listener = listener
 
-    async def _answer(self, request: h11.Request | HTTPStatus) -> bytes:
-        if isinstance(request, HTTPStatus):
-            return _response(request)
-        target, method = request.target.decode(), request.method.decode()
-        refusal = self._refusal(request, target, method)
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.listener.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.listener.end(request)
+        self.close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing: errors of single connections do not matter, and may quote the code."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    server: _Server
+    protocol_version = default_request_version = "HTTP/1.1"
+    error_content_type = "text/html; charset=utf-8"
+    # It quotes nothing of the request.
+    error_message_format = _PAGE.format(heading="Error %(code)d", said=_REFUSED)
+
+    def do_GET(self) -> None:
+        """Pass on the redirect, or refuse the request."""
+        listener = self.server.listener
+        target = self.requestline.split()[1]
+        refusal = self._refusal(target)
         if refusal is not None:
-            return _response(refusal, has_body=method != "HEAD")
-        is_taken = await self._loop.run_in_executor(self._worker, self._on_redirect, target)
-        return _response(HTTPStatus.OK, _TAKEN if is_taken else _NOT_AWAITED)
+            self.send_error(refusal)
+            return
+        listener.open[self.request] = float("inf")
+        page = _PAGE.format(heading="Back to the runbook", said=listener.receive(target)).encode()
+        listener.open[self.request] = time.monotonic() + listener.request_seconds
+        self.send_response(HTTPStatus.OK)
+        self.send_header("content-type", self.error_content_type)
+        self.send_header("content-length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
-    def _refusal(self, request: h11.Request, target: str, method: str) -> HTTPStatus | None:
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        """Log nothing: an address contains the code."""
+
+    def _refusal(self, target: str) -> HTTPStatus | None:
         """Return why a request is not a redirect from the consent page; `None` if it may be."""
-        fields = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+        hosts = self.headers.get_all("host", [])
         # NOTE: this detects DNS rebinding, a foreign name that resolves to this machine.
-        if fields.get("host", "").lower() not in self._hosts:
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.listener.hosts:
             return HTTPStatus.FORBIDDEN
-        if method != "GET":
-            return HTTPStatus.METHOD_NOT_ALLOWED
-        if target.partition("?")[0] != _PATH:
+        if target.partition("?")[0] != _PATH or not target.isascii():
             return HTTPStatus.NOT_FOUND
         # NOTE: browsers send no Origin with a GET that navigates (Fetch §3.2), and name a
         # request's purpose in Sec-Fetch-… (Fetch Metadata).
         is_navigation = (
-            "origin" not in fields
-            and fields.get("sec-fetch-mode", "navigate") == "navigate"
-            and fields.get("sec-fetch-dest", "document") == "document"
+            "origin" not in self.headers
+            and self.headers.get("sec-fetch-mode", "navigate") == "navigate"
+            and self.headers.get("sec-fetch-dest", "document") == "document"
         )
         if not is_navigation:
             return HTTPStatus.FORBIDDEN
-        purposes = (fields.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
+        purposes = (self.headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
         if any("prefetch" in purpose for purpose in purposes):
             return HTTPStatus.SERVICE_UNAVAILABLE  # the person has not answered yet
         return None
 
 
-async def _read_request(
-    loop: asyncio.AbstractEventLoop, client: socket.socket
-) -> h11.Request | HTTPStatus | None:
-    """Return the request, or the error status; `None` if the connection just ends."""
-    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=_MOST_BYTES)
+def _ends(client: socket.socket) -> tuple[Any, Any]:
+    """Return the peer's address and port, and ours; nothing where the connection is gone."""
     try:
-        while (event := parser.next_event()) is h11.NEED_DATA:
-            parser.receive_data(await loop.sock_recv(client, _CHUNK))
-    except h11.RemoteProtocolError as error:
-        return HTTPStatus(error.error_status_hint)
-    return event if isinstance(event, h11.Request) else None
-
-
-def _response(status: HTTPStatus, said: str = _REFUSED, *, has_body: bool = True) -> bytes:
-    heading = "Back to the runbook" if status is HTTPStatus.OK else status.phrase
-    body = _PAGE.format(heading=heading, said=said).encode()
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        *_HEADERS,
-        f"content-length: {len(body)}",
-    )
-    return "\r\n".join((*head, "", "")).encode() + (body if has_body else b"")
+        return client.getpeername()[:2], client.getsockname()[:2]
+    except OSError:
+        return None, None
 
 
 def _addresses() -> tuple[str, ...]:
@@ -341,7 +327,6 @@ def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
             found.append(bound)
         for bound in found:
             bound.listen(_BACKLOG)
-            bound.settimeout(0)
         opened.pop_all()
     return found
 
@@ -351,8 +336,6 @@ def _bind(address: str, port: int) -> socket.socket:
     is_v6 = ":" in address
     bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows shares by default
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         if is_v6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((address, port))

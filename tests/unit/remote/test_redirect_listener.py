@@ -324,11 +324,11 @@ NAVIGATION = {
         (404, {"target": f"/consents?code={CODE}&state=state-1"}),
         (404, {"target": f"//consent?code={CODE}&state=state-1"}),
         (404, {"target": "/"}),
-        (405, {"method": "HEAD"}),
-        (405, {"method": "POST", "content": b"x" * 1000}),
-        (405, {"method": "OPTIONS"}),
-        (405, {"method": "PUT"}),
-        (405, {"method": "BREW"}),
+        (501, {"method": "HEAD"}),
+        (501, {"method": "POST", "content": b"x" * 1000}),
+        (501, {"method": "OPTIONS"}),
+        (501, {"method": "PUT"}),
+        (501, {"method": "BREW"}),
     ],
 )
 def test_only_a_browsers_navigation_is_accepted(
@@ -377,7 +377,7 @@ def test_the_names_of_loopback_are_accepted(
     ],
 )
 def test_a_bad_request_is_refused_without_a_traceback(
-    listener: RedirectListener,
+    listen: Callable[..., RedirectListener],
     arrived: queue.Queue[str],
     capfd: pytest.CaptureFixture[str],
     sent: bytes,
@@ -386,10 +386,12 @@ def test_a_bad_request_is_refused_without_a_traceback(
     A request that is malformed, ambiguous, too long or not HTTP is refused; nothing is logged.
     """
 
+    listener = listen(request_seconds=0.5)
     host = f"localhost:{port_of(listener)}".encode()
     with contextlib.suppress(OSError):  # it may close the connection before it has read everything
         answer = exchange(listener, sent.replace(b"%b", host))
-        assert answer.startswith(b"HTTP/1.1 4")
+        # One without the end of a line is closed when its time is over.
+        assert answer.startswith(b"HTTP/1.1 4") or (answer == b"" and b"\n" not in sent)
     assert arrived.empty()
 
     assert get(listener).status_code == 200
@@ -418,7 +420,7 @@ def test_three_hundred_incomplete_requests_do_not_block_it(
     """
     Beside 300 incomplete requests, the redirect is answered.
 
-    They need no threads, and fewer than 100 connections stay open.
+    All connections together hold at most eight threads.
     """
 
     threads = threading.active_count()
@@ -430,8 +432,7 @@ def test_three_hundred_incomplete_requests_do_not_block_it(
 
         assert get(listener, timeout=_PATIENCE_SECONDS).status_code == 200
         listener.prove()
-        assert threading.active_count() <= threads + 1  # the one that passes the redirect on
-        assert len(listener._open) < 100
+        assert threading.active_count() <= threads + 7  # and the listener's own
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
 
 
@@ -440,8 +441,6 @@ def test_a_request_that_was_sent_is_not_closed_for_later_ones(
 ) -> None:
     """Connections that arrive at once, after the redirect and before it is read, cost nothing."""
 
-    released = threading.Event()
-    listener._loop.call_soon_threadsafe(released.wait, _PATIENCE_SECONDS)
     place = ("127.0.0.1", port_of(listener))
     sent = f"GET {ANSWER} HTTP/1.1\r\nhost: localhost:{place[1]}\r\n\r\n".encode()
     with contextlib.ExitStack() as clients:
@@ -449,7 +448,6 @@ def test_a_request_that_was_sent_is_not_closed_for_later_ones(
         browser.sendall(sent)
         for _ in range(200):
             clients.enter_context(socket.create_connection(place, _PATIENCE_SECONDS))
-        released.set()
 
         answer = b"".join(iter(lambda: browser.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 200 OK")
@@ -480,13 +478,14 @@ def test_the_time_limit_is_for_the_answer_too(
 ) -> None:
     """A client that does not read the answer is disconnected after the time limit."""
 
-    monkeypatch.setattr(redirect_listener, "_PAGE", "x" * 32 * 2**20)  # fits into no buffer
+    page = "x" * 32 * 2**20  # fits into no buffer
+    monkeypatch.setattr(redirect_listener._Handler, "error_message_format", page)
     listener = listen(request_seconds=0.5)
     end = time.monotonic() + _PATIENCE_SECONDS
     with socket.create_connection(("127.0.0.1", port_of(listener))) as client:
         client.sendall(b"nonsense\r\n\r\n")
         assert client.recv(9) == b"HTTP/1.1 "
-        while listener._open and time.monotonic() < end:
+        while listener.open and time.monotonic() < end:
             time.sleep(0.01)
     assert time.monotonic() < end
 
