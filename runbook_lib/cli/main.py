@@ -7,7 +7,6 @@ returned.
 
 from __future__ import annotations
 
-import atexit
 import errno
 import gc
 import signal
@@ -31,10 +30,12 @@ from runbook_lib.plain_text import one_line
 
 __all__ = ["main"]
 
-# NOTE: imports make thousands of objects that live on; looking through them, again at the end,
-# takes a tenth of a short command's time.
+# NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
+# rfc3987_syntax, which builds dozens of parsers when it is imported, 2.4 s of each run
+# (https://github.com/willynilly/rfc3987-syntax); jsonschema copes with its absence.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# NOTE: imports make thousands of objects that live on; looking through them takes 0.1 s of a run.
 gc.set_threshold(50_000, 20, 100)
-atexit.register(gc.freeze)
 
 # Ports that are taken, or not to be had.
 _NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)

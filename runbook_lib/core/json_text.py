@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-__all__ = ["Kept", "is_json", "parse_json", "rebuild", "write_json"]
+__all__ = ["Kept", "compile_schema", "is_json", "parse_json", "rebuild", "write_json"]
 
 _DEEPEST = 200
 
@@ -53,6 +53,15 @@ def write_json(document: Any, *, indent: int | None = None) -> str:
     return json.dumps(
         document, ensure_ascii=False, allow_nan=False, separators=separators, indent=indent
     )
+
+
+def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Return what raises fastjsonschema's `JsonSchemaException`, a `ValueError`, for a document."""
+    from fastjsonschema import compile as compiled  # noqa: PLC0415  (slow to import)
+
+    # NOTE: it takes an id for an address from which to load what is referred to.
+    check: Callable[[Any], Any] = compiled({n: part for n, part in schema.items() if n != "$id"})
+    return check
 
 
 def is_json(value: Any, depth: int = 0) -> bool:

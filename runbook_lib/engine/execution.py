@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.engine.lean_imports import load_papermill
 from runbook_lib.fork_engine import Child, ForkEngine, start_child
 
 __all__ = ["Execution", "early_child", "execute_notebook"]
@@ -93,7 +92,8 @@ def execute_notebook(
 
 
 def _execute(**arguments: Any) -> Execution:
-    papermill = load_papermill()
+    import papermill  # noqa: PLC0415  (slow to import; a failed setting need not wait for it)
+
     environment: dict[str, str] = {}
 
     class Engine(ForkEngine):

@@ -289,6 +289,8 @@ def _request() -> dict[str, Any] | None:
 
 def main() -> None:
     """Run the request on standard input, and write events to standard output."""
+    # NOTE: see `cli.main`.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     with event_stream() as stream:
         answer_request(Reporter(stream))
 

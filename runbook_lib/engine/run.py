@@ -60,7 +60,6 @@ from runbook_lib.core.state import (
 from runbook_lib.core.words import Subject, bind
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.errors import SettingsError, UnknownStepError
-from runbook_lib.evidence.leaks import withhold_leaks
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Session, Transport
@@ -544,6 +543,8 @@ class Run:
 
         Earlier checks whose lines contain a secret that is known by now count as inconclusive.
         """
+        from runbook_lib.evidence.leaks import withhold_leaks  # noqa: PLC0415  (loads signing)
+
         withhold_leaks(self._reader, self.redactor)
         self._folded = None
         data = {"outcome": self.state.outcome, "environment": dict(environment or {})}

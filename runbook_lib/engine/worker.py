@@ -7,7 +7,6 @@ Requests and events are those of `engine.process`; after each run comes the even
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import signal
@@ -16,13 +15,8 @@ import sys
 import threading
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from importlib import import_module
 from typing import Any, Self, TextIO, cast
 
-from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.credential_form import implausible
-from runbook_lib.engine.lean_imports import load_papermill
-from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.engine.process import (
     ProcessRequest,
     Reporter,
@@ -41,21 +35,6 @@ _NO_REQUEST = 64
 _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
 _TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
 _STOPPED = "Interrupted."
-# What a run, or its cells, load when they need it.
-_LAZY = (
-    "_strptime",
-    "cryptography.hazmat.primitives.asymmetric.ec",
-    "httpx",
-    "jinja2",
-    "runbook_lib.fork_engine.saving",
-    "runbook_lib.fork_engine.shell",
-    "runbook_lib.remote.pages",
-    "runbook_lib.remote.wire",
-    "securesystemslib.dsse",
-    "securesystemslib.signer",
-    "sqlite3",
-    "stringprep",
-)
 
 
 class Worker:
@@ -197,21 +176,10 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold credentials
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _load()
+        from runbook_lib.engine import preloaded  # noqa: F401, PLC0415  (loads all that runs use)
+
         while (code := _ended(*_forked(reporter))) is not None:
             reporter.report("ended", code=code)
-
-
-def _load() -> None:
-    """Load what runs use, and leave it out of garbage collection."""
-    load_papermill()
-    implausible("0123456789abcdef")  # compared with the text of the package, which it reads
-    for connector in connector_names():
-        _ = find_procedure(connector).digest
-    for name in (CELL_MODULE, *_LAZY):
-        import_module(name)
-    gc.collect()
-    gc.freeze()
 
 
 def _forked(reporter: Reporter) -> tuple[int, int]:

@@ -20,9 +20,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.core.compiled_schemas import compiled_schema
 from runbook_lib.core.files import open_plain, read_plain, remove, write_parts
-from runbook_lib.core.json_text import parse_json, write_json
+from runbook_lib.core.json_text import compile_schema, parse_json, write_json
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
 __all__ = [
@@ -308,4 +307,4 @@ def _checked(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
 
 @cache
 def _validator() -> Callable[[Any], Any]:
-    return compiled_schema(fleet_schema())
+    return compile_schema(fleet_schema())

@@ -15,9 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.core.compiled_schemas import compiled_schema
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.json_text import compile_schema, parse_json
 from runbook_lib.core.procedure import Attachment, Outcome
 from runbook_lib.core.state import RunOutcome, RunState
 from runbook_lib.core.step_document import attachments_of, step_document
@@ -138,7 +137,7 @@ def validate_record(record: dict[str, Any]) -> None:
 
 @cache
 def _validator() -> Callable[[Any], Any]:
-    return compiled_schema(record_schema())
+    return compile_schema(record_schema())
 
 
 def attachments(state: RunState) -> list[Attachment]:

@@ -9,47 +9,23 @@ from pathlib import Path
 
 import pytest
 
-# Runs a command, then prints the modules that are loaded; not those that are only deferred.
+# Runs a command, then prints the modules that are loaded.
 _PROBE = """
 import json, sys
-from importlib.util import _LazyModule
 from runbook_lib.cli.main import main
 try:
     main(sys.argv[1:])
 except SystemExit:
     pass
-print(json.dumps([n for n, m in sys.modules.items() if m and type(m) is not _LazyModule]))
+print(json.dumps([name for name, module in sys.modules.items() if module]))
 """
 _OURS = "runbook_lib"
 # What starts every Python, where a distribution or an installer adds it.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}
 _HELP = {"click"}
 _STATUS = _HELP | {"dotenv", "filelock"}
-_SANDBOX = {"anyio", "h11", "python_multipart", "starlette", "trustme", "uvicorn"}
-_PAPERMILL = (
-    *("attr", "attrs", "dateutil", "fastjsonschema", "jsonschema"),
-    *("jsonschema_specifications", "jupyter_core", "nbformat"),
-    *("papermill", "platformdirs", "referencing", "rpds", "six", "tenacity"),
-    *("traitlets", "typing_extensions", "yaml"),
-)
-_SEALING = {"cryptography", "jinja2", "markupsafe", "securesystemslib"}
-# Parts of compiled packages that stand at the top.
-_COMPILED = {"_cffi_backend", "_openssl", "cython_runtime", "__mp_main__"}
-# securesystemslib loads every signer whose package is installed; a user needs none of them.
-_SIGNERS = (
-    *("asn1crypto", "backports", "boto3", "botocore", "certifi", "charset_normalizer"),
-    *("jmespath", "pkcs11", "requests", "s3transfer", "urllib3"),
-)
-MAY_LOAD = {
-    "--help": _HELP,
-    "status": _STATUS,
-    "run": _STATUS | {"httpx", "idna"} | _SANDBOX | _SEALING | _COMPILED | {*_PAPERMILL, *_SIGNERS},
-}
-COMMANDS = {
-    "--help": ("--help",),
-    "status": ("status", "--tenant", "acme"),
-    "run": ("run", "--sandbox"),
-}
+MAY_LOAD = {"--help": _HELP, "status": _STATUS}
+COMMANDS = {"--help": ("--help",), "status": ("status", "--tenant", "acme")}
 
 
 def loaded(*words: str, folder: Path) -> set[str]:
@@ -84,19 +60,3 @@ def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
 
     rooms = {".".join(module.split(".")[1:2]) for module in modules}
     assert rooms == {"cli", "connectors", "errors", "plain_text"}
-
-
-def test_what_papermill_is_loaded_without_is_there_for_others() -> None:
-    """Packages that papermill was loaded without can be imported afterwards."""
-
-    script = (
-        "import sys\n"
-        "from runbook_lib.engine.lean_imports import load_papermill\n"
-        "assert load_papermill() is load_papermill()\n"
-        "assert 'jupyter_client' not in sys.modules\n"
-        "import requests, webcolors, fqdn, isoduration\n"
-        "assert requests.get and webcolors.name_to_hex\n"
-        "from papermill.clientwrap import PapermillNotebookClient\n"
-        "assert PapermillNotebookClient.__mro__[1].__name__ == 'NotebookClient'\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)

@@ -7,14 +7,11 @@ ports of a host, so one log-in opens the dashboard and the console alike.
 """
 
 import hmac
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from jinja2.bccache import Bucket, FileSystemBytecodeCache
 
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Headers, Reply, Request, append_query, html, redirect
@@ -39,26 +36,12 @@ _LONGEST_TEXT = 5_000
 _FOLDER = Path(__file__).parent / "templates"
 
 
-class _Cache(FileSystemBytecodeCache):
-    """Keeps what was compiled of a template, as Python does of a module."""
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Write it, where bytecode may be written."""
-        if not sys.dont_write_bytecode:
-            with suppress(OSError):
-                _FOLDER.joinpath("__pycache__").mkdir(exist_ok=True)
-                super().dump_bytecode(bucket)
-
-
 _TEMPLATES = Environment(
     loader=FileSystemLoader(_FOLDER),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    # NOTE: else filters of constants would be part of what the cache keeps.
-    optimized=False,
-    bytecode_cache=_Cache(str(_FOLDER / "__pycache__")),
 )
 
 

@@ -21,7 +21,13 @@ from tests.support.run_process import REQUEST, SECRETS, Child
 from tests.unit.bodies import APP_SECRET
 
 _PATIENCE_SECONDS = 30
-MAIN = "from runbook_lib.engine import worker\nworker._load = lambda: None\nworker.main()"
+# The program does not load what only real runs need.
+MAIN = """
+import sys
+sys.modules["runbook_lib.engine.preloaded"] = sys
+from runbook_lib.engine import worker
+worker.main()
+"""
 
 
 @pytest.fixture
